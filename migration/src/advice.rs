@@ -1,0 +1,46 @@
+//! Indexes that an adopted database would profit from. They are told, never made: building one is the owner's choice.
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement},
+};
+
+/// The columns by which statements look rows up.
+const LOOKED_UP: [(&str, &str); 5] = [
+    ("tenants", "id"),
+    ("tenants", "subdomain"),
+    ("tenant_subscriptions", "tenant_id"),
+    ("modules", "id"),
+    ("plans", "id"),
+];
+
+/// Is there a whole, valid index that begins with the column?
+const HAS_INDEX: &str = "SELECT EXISTS (
+    SELECT FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = $1 AND a.attname = $2
+      AND i.indisvalid AND i.indpred IS NULL) AS has_index";
+
+/// The statements that make the missing indexes, for people to run. Empty where nothing is missing, and on SQLite,
+/// where the tables are our own.
+pub async fn index_advice(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let mut advice = Vec::new();
+    if db.get_database_backend() != DbBackend::Postgres {
+        return Ok(advice);
+    }
+    for (table, column) in LOOKED_UP {
+        if !SchemaManager::new(db).has_table(table).await? {
+            continue;
+        }
+        let question = Statement::from_sql_and_values(DbBackend::Postgres, HAS_INDEX, [table.into(), column.into()]);
+        let has_index = match db.query_one_raw(question).await? {
+            Some(row) => row.try_get("", "has_index")?,
+            None => false,
+        };
+        if !has_index {
+            advice.push(format!("CREATE INDEX CONCURRENTLY idx_{table}_{column} ON {table} ({column});"));
+        }
+    }
+    Ok(advice)
+}

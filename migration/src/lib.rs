@@ -1,0 +1,83 @@
+//! Brings a database to the schema that entitlementd reads, and adopts what is already there.
+//!
+//! The tables are the ERP's own. Where they exist they are left exactly as they are: columns, keys, indexes and rows.
+//! Only what is missing is made, and nothing is ever dropped.
+
+mod advice;
+mod m20261123_000001_tables;
+mod m20261123_000002_catalogue;
+mod required;
+mod state;
+mod tables;
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{
+        DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    },
+};
+
+pub use advice::index_advice;
+pub use required::{MissingColumn, missing_columns};
+pub use state::{Step, steps};
+
+/// The steps, in order. Their record lies beside those of other programs in `public`, so it has a name of its own.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_tables::Migration), Box::new(m20261123_000002_catalogue::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        RECORD.into_iden()
+    }
+}
+
+/// The table that records which steps have been applied.
+pub(crate) const RECORD: &str = "entitlementd_migrations";
+
+/// Any number that no other program in the database locks: the bytes of "entitled".
+const LOCK: i64 = 0x656e_7469_746c_6564;
+
+/// Applies every pending step, all or none, one process at a time. Doing it again does nothing.
+///
+/// A database that is ahead of this program is left alone.
+pub async fn migrate(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let txn = begin_alone(db).await?;
+    let steps = state::steps_seen(&SchemaManager::new(&txn)).await?;
+    if steps.iter().any(|step| matches!(step, Step::Pending(_))) {
+        if let Some(unknown) = steps.iter().find_map(Step::unknown) {
+            return Err(DbErr::Custom(format!(
+                "the database has the step {unknown}, which this program does not know, and lacks others: use the newest entitlementd"
+            )));
+        }
+        Migrator::up(&txn, None).await?;
+    }
+    txn.commit().await
+}
+
+/// Begins a transaction that no other migrating process is in at the same time.
+async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    if db.get_database_backend() == DbBackend::Sqlite {
+        let immediate = Some(SqliteTransactionMode::Immediate);
+        return db
+            .begin_with_options(TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() })
+            .await;
+    }
+    let txn = db.begin().await?;
+    txn.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+    txn.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
+    // Held until the end of the transaction, and so safe behind a transaction pooler.
+    txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    // A new table's foreign key waits for the writers of an adopted one, and newer writers wait behind it: not for long.
+    txn.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
+    Ok(txn)
+}
+
+/// Steps are not undone: the tables may be the ERP's, and hold its rows.
+pub(crate) fn never_down() -> Result<(), DbErr> {
+    Err(DbErr::Custom("entitlementd never drops a table: restore a backup instead".into()))
+}

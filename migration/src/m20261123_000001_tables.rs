@@ -1,0 +1,32 @@
+//! Step 1: makes the tables that are missing, and adopts those that exist.
+
+use sea_orm_migration::prelude::*;
+
+use crate::{required, tables};
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let missing = required::missing_in_existing_tables(manager).await?;
+        if !missing.is_empty() {
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            return Err(DbErr::Custom(format!("this database cannot be adopted: {}", missing.join("; "))));
+        }
+        for table in tables::all(manager.get_database_backend()) {
+            if !manager.has_table(table.name).await? {
+                manager.create_table(table.create).await?;
+                for index in table.indexes {
+                    manager.create_index(index).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
+        crate::never_down()
+    }
+}

@@ -1,0 +1,79 @@
+//! The columns that entitlementd names in its statements. An adopted database must have them; it may lack others.
+
+use std::fmt;
+
+use sea_orm_migration::{prelude::*, sea_orm::DatabaseConnection};
+
+/// Table by table, the columns that are read.
+const REQUIRED: [(&str, &[&str]); 4] = [
+    ("tenants", &["id", "name", "subdomain", "database_schema", "status", "plan_id"]),
+    (
+        "modules",
+        &[
+            "id",
+            "code",
+            "name",
+            "category",
+            "display_order",
+            "is_base_module",
+            "is_active",
+            "sections",
+            "frontend_routes",
+        ],
+    ),
+    ("plans", &["id", "slug", "is_active", "included_modules", "price_inr"]),
+    (
+        "tenant_subscriptions",
+        &["id", "tenant_id", "module_id", "status", "starts_at", "expires_at", "is_trial", "trial_ends_at"],
+    ),
+];
+
+/// A column that is needed and not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MissingColumn {
+    /// The table.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+}
+
+impl fmt::Display for MissingColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the table {} has no column {}", self.table, self.column)
+    }
+}
+
+/// The needed columns that the database lacks. A table that is not there lacks them all.
+pub async fn missing_columns(db: &DatabaseConnection) -> Result<Vec<MissingColumn>, DbErr> {
+    let manager = SchemaManager::new(db);
+    let mut missing = Vec::new();
+    for (table, columns) in REQUIRED {
+        missing.extend(missing_columns_of(&manager, table, columns).await?);
+    }
+    Ok(missing)
+}
+
+/// The same for the tables that exist: what stops an adoption.
+pub(crate) async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> Result<Vec<MissingColumn>, DbErr> {
+    let mut missing = Vec::new();
+    for (table, columns) in REQUIRED {
+        if manager.has_table(table).await? {
+            missing.extend(missing_columns_of(manager, table, columns).await?);
+        }
+    }
+    Ok(missing)
+}
+
+async fn missing_columns_of(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &[&'static str],
+) -> Result<Vec<MissingColumn>, DbErr> {
+    let mut missing = Vec::new();
+    for &column in columns {
+        if !manager.has_column(table, column).await? {
+            missing.push(MissingColumn { table, column });
+        }
+    }
+    Ok(missing)
+}
