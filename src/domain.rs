@@ -1,0 +1,23 @@
+//! The words and the rules: tenants, subscriptions, the catalogue, and the decision.
+//!
+//! Everything here is pure. Nothing reads a clock, waits, or knows of a database or a wire format.
+
+pub mod catalogue;
+pub mod decision;
+pub mod enabled;
+pub mod explain;
+pub mod facts;
+pub mod host;
+pub mod ids;
+pub mod limits;
+pub mod resolve;
+pub mod subscription;
+pub mod tenant;
+
+pub use catalogue::{Catalogue, Module, Plan};
+pub use decision::{Decision, Reason, check, check_facts};
+pub use facts::Facts;
+pub use host::{BaseDomains, Label};
+pub use ids::{ModuleCode, TenantId};
+pub use subscription::{Subscription, SubscriptionStatus};
+pub use tenant::{Tenant, TenantStatus};

@@ -1,0 +1,66 @@
+//! The catalogue: all modules and plans.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+
+use super::ModuleCode;
+
+/// A sellable part of the ERP. Data, not code: new ones appear without a release.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Module {
+    /// Its code.
+    pub code: ModuleCode,
+    /// Its name, to be shown.
+    pub name: String,
+    /// What it belongs to; may be empty.
+    pub category: String,
+    /// Its place in a menu; 0 where the catalogue says nothing.
+    pub display_order: i32,
+    /// Part of every account.
+    pub is_base_module: bool,
+    /// False: no longer sold. That stops new subscriptions, not existing ones.
+    pub is_active: bool,
+    /// The numbers of its menu sections.
+    pub sections: Vec<i32>,
+    /// Its routes in the front end.
+    pub frontend_routes: Vec<String>,
+}
+
+/// A bundle of modules with a price and limits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plan {
+    /// Its name in URLs and answers.
+    pub slug: String,
+    /// Is it on sale?
+    pub is_active: bool,
+    /// The codes of its modules.
+    pub modules: HashSet<ModuleCode>,
+}
+
+/// All modules and plans, as they were read at one time.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// When it was read, at the latest: the instant before the statements were sent.
+    pub as_of: DateTime<Utc>,
+    modules: HashMap<ModuleCode, Module>,
+    plans: Vec<Plan>,
+}
+
+impl Catalogue {
+    /// Puts a catalogue together. `plans` come cheapest first.
+    pub fn new(modules: Vec<Module>, plans: Vec<Plan>, as_of: DateTime<Utc>) -> Self {
+        let modules = modules.into_iter().map(|module| (module.code.clone(), module)).collect();
+        Self { as_of, modules, plans }
+    }
+
+    /// The module with this code.
+    pub fn module(&self, code: &str) -> Option<&Module> {
+        self.modules.get(code)
+    }
+
+    /// The plans on sale that contain a module, cheapest first.
+    pub fn plans_with(&self, code: &str) -> impl Iterator<Item = &Plan> {
+        self.plans.iter().filter(move |plan| plan.is_active && plan.modules.contains(code))
+    }
+}

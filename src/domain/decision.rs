@@ -1,0 +1,161 @@
+//! The decision: the answer for one module at one instant.
+
+use chrono::{DateTime, Utc};
+
+use super::{Catalogue, Facts, Subscription, subscription::Window};
+
+/// Why a module may be used, or why not, in the order of the decision table.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Reason {
+    /// Line 1.
+    TenantNotFound,
+    /// Line 2, status `suspended`.
+    TenantSuspended,
+    /// Line 2, status `cancelled`.
+    TenantCancelled,
+    /// Line 2, any other status that is not served.
+    TenantNotServed,
+    /// Line 3.
+    ModuleNotFound,
+    /// Line 4.
+    NotSubscribed,
+    /// Line 5, status `suspended`.
+    SubscriptionSuspended,
+    /// Line 5, status `cancelled`.
+    SubscriptionCancelled,
+    /// Line 5, status `expired`, and line 7.
+    SubscriptionExpired,
+    /// Line 5, a word that is not known.
+    SubscriptionInactive,
+    /// Line 6.
+    SubscriptionNotStarted,
+    /// Line 8.
+    TrialEnded,
+    /// Line 9: allowed.
+    Enabled,
+}
+
+/// The answer for one module at one instant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// Why, or why not.
+    pub reason: Reason,
+    /// The line of the decision table that decided, from 1.
+    pub line: u8,
+    /// The next instant at which time alone changes `allowed`; `None`: never.
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+impl Decision {
+    /// May the module be used?
+    pub fn allowed(self) -> bool {
+        self.reason == Reason::Enabled
+    }
+
+    fn timeless(reason: Reason, line: u8) -> Self {
+        Self { reason, line, valid_until: None }
+    }
+}
+
+/// Decides by the table in the design: the first line that applies.
+///
+/// `facts` is `None` where there is no such tenant. The facts carry their module codes by join, so a module that a
+/// subscription names exists even if the catalogue at hand is older.
+pub fn check(facts: Option<&Facts>, catalogue: &Catalogue, module: &str, at: DateTime<Utc>) -> Decision {
+    check_facts(facts, module, at).unwrap_or_else(|| match catalogue.module(module) {
+        None => Decision::timeless(Reason::ModuleNotFound, 3),
+        Some(_) => Decision::timeless(Reason::NotSubscribed, 4),
+    })
+}
+
+/// The same by the facts alone; `None` where there is no subscription, and so the catalogue has the word.
+pub fn check_facts(facts: Option<&Facts>, module: &str, at: DateTime<Utc>) -> Option<Decision> {
+    let Some(facts) = facts else {
+        return Some(Decision::timeless(Reason::TenantNotFound, 1));
+    };
+    if let Some(reason) = facts.tenant.status.denial() {
+        return Some(Decision::timeless(reason, 2));
+    }
+    decide(facts.rows_of(module), at)
+}
+
+/// Lines 5 to 9 over all rows of one module; `None` where there are none.
+pub(super) fn decide(rows: &[Subscription], at: DateTime<Utc>) -> Option<Decision> {
+    let (reason, line) = deciding_row(rows, at)?.reason_and_line(at);
+    Some(Decision { reason, line, valid_until: next_change(rows, at) })
+}
+
+/// The row that gives the answer its reason: the one that got furthest down the table (a grant is its end), then the
+/// one with the latest start, then the one with the highest id.
+pub fn deciding_row(rows: &[Subscription], at: DateTime<Utc>) -> Option<&Subscription> {
+    // Rows lie in order of start and id, and of several equal maxima `max_by_key` takes the last.
+    rows.iter().max_by_key(|row| row.reason_and_line(at).1)
+}
+
+impl Subscription {
+    fn reason_and_line(&self, at: DateTime<Utc>) -> (Reason, u8) {
+        let reason = self.reason(at);
+        let line = match reason {
+            Reason::SubscriptionNotStarted => 6,
+            // Line 5 and line 7 share a reason: a row that is `active` has passed line 5.
+            Reason::SubscriptionExpired if self.status == super::SubscriptionStatus::Active => 7,
+            Reason::TrialEnded => 8,
+            Reason::Enabled => 9,
+            _ => 5,
+        };
+        (reason, line)
+    }
+}
+
+/// The next instant at which time alone changes whether any of the rows grants: the end of the uninterrupted right
+/// where one does, else the first start ahead.
+fn next_change(rows: &[Subscription], at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match right_at(rows, at) {
+        Some(right) => (right.end < DateTime::<Utc>::MAX_UTC).then_some(right.end),
+        None => rows.iter().filter_map(Subscription::window).map(|window| window.start).find(|start| at < *start),
+    }
+}
+
+/// The uninterrupted right that contains `at`, as far as it reaches forward. Windows that touch are one right.
+fn right_at(rows: &[Subscription], at: DateTime<Utc>) -> Option<Window> {
+    // Rows lie in the order in which their windows open, so one pass is enough.
+    rows.iter().filter_map(Subscription::window).fold(None, |right, window| match right {
+        None => window.contains(at).then_some(window),
+        Some(right) if window.start <= right.end => Some(Window { end: right.end.max(window.end), ..right }),
+        Some(right) => Some(right),
+    })
+}
+
+impl Reason {
+    /// On a denial, a sentence that can be shown to a person. Empty where the module is enabled.
+    pub fn message(self, module: &str) -> String {
+        match self {
+            Self::Enabled => String::new(),
+            Self::TenantNotFound => "This account does not exist. Please check your subdomain or sign in again.".into(),
+            Self::TenantSuspended => "Your account is suspended. Please contact support.".into(),
+            Self::TenantCancelled => "Your account has been cancelled. Please contact support.".into(),
+            Self::TenantNotServed => "Your account is not ready yet. Please try again later or contact support.".into(),
+            Self::ModuleNotFound => format!("Module '{module}' does not exist."),
+            // The sentence that the ERP's callers already show.
+            Self::NotSubscribed => {
+                format!("Module '{module}' is not enabled for your account. Please upgrade your subscription.")
+            }
+            Self::SubscriptionSuspended => {
+                format!("Your subscription to module '{module}' is suspended. Please contact support.")
+            }
+            Self::SubscriptionCancelled => {
+                format!("Your subscription to module '{module}' has been cancelled. Please renew your subscription.")
+            }
+            Self::SubscriptionExpired => {
+                format!("Your subscription to module '{module}' has expired. Please renew your subscription.")
+            }
+            Self::SubscriptionInactive => {
+                format!("Your subscription to module '{module}' is not active. Please contact support.")
+            }
+            Self::SubscriptionNotStarted => format!("Your subscription to module '{module}' has not started yet."),
+            Self::TrialEnded => {
+                format!("Your trial of module '{module}' has ended. Please upgrade your subscription.")
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a decision came out as it did: the decision table, line by line.
+
+use super::Decision;
+
+/// The conditions of the decision table, in order.
+pub const CONDITIONS: [&str; 9] = [
+    "no such tenant",
+    "tenant status is not served",
+    "no module with this code",
+    "no subscription",
+    "subscription status is not 'active'",
+    "at < starts_at",
+    "expires_at <= at",
+    "is_trial and trial_ends_at <= at",
+    "otherwise: enabled",
+];
+
+/// What became of one line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Looked at; its condition does not hold.
+    Passed,
+    /// Its condition holds: this line decides.
+    Decides,
+    /// Not looked at: an earlier line had decided.
+    NotReached,
+}
+
+/// One line of the decision table.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rule {
+    /// Its place, from 1.
+    pub order: u8,
+    /// Its condition.
+    pub condition: &'static str,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The whole decision table under a decision.
+pub fn rules(decision: Decision) -> impl Iterator<Item = Rule> {
+    (1..).zip(CONDITIONS).map(move |(order, condition)| {
+        let outcome = match u8::cmp(&order, &decision.line) {
+            std::cmp::Ordering::Less => Outcome::Passed,
+            std::cmp::Ordering::Equal => Outcome::Decides,
+            std::cmp::Ordering::Greater => Outcome::NotReached,
+        };
+        Rule { order, condition, outcome }
+    })
+}

@@ -1,0 +1,22 @@
+//! Every limit on what a caller may send, in one place. The proto comments state the same numbers.
+
+/// Longest module code, in characters: `modules.code` is a `varchar(50)`.
+pub const MAX_MODULE_CODE_CHARS: usize = 50;
+
+/// Most codes in one batch.
+pub const MAX_BATCH: usize = 100;
+
+/// Largest request message, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Longest bearer token, in bytes, without `Bearer `.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Longest DNS label, in bytes (RFC 1035, section 2.3.4).
+pub const MAX_LABEL_BYTES: usize = 63;
+
+/// Longest DNS name, in bytes, as it is written without the trailing dot (RFC 1035, section 2.3.4).
+pub const MAX_NAME_BYTES: usize = 253;
+
+/// Longest request id that is taken over from a caller, in bytes.
+pub const MAX_REQUEST_ID_BYTES: usize = 128;

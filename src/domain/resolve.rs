@@ -1,0 +1,80 @@
+//! Which tenant a request belongs to, once everything it carries has been read and looked up.
+
+use thiserror::Error;
+
+use super::{Facts, Reason, TenantId};
+
+/// What named the tenant, the strongest first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TenantSource {
+    /// A verified bearer token.
+    BearerToken,
+    /// The id that was passed on.
+    TenantId,
+    /// The host that was passed on.
+    Host,
+}
+
+/// Why a request belongs to no tenant that is served.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Unresolved {
+    /// Token, id and host do not name the same tenant.
+    #[error("the token, the tenant id and the host do not name the same tenant")]
+    Conflict,
+    /// Nothing names a tenant, or the named one does not exist.
+    #[error("no tenant is named, or the named one does not exist")]
+    NotFound,
+    /// The tenant exists, but is not served; the reason is one of line 2 of the decision table.
+    #[error("the tenant is not served")]
+    NotServed(Reason),
+}
+
+/// The tenant ids that a request names directly.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NamedIds {
+    /// By a verified token.
+    pub by_token: Option<TenantId>,
+    /// By an id that was passed on.
+    pub by_id: Option<TenantId>,
+}
+
+impl NamedIds {
+    /// The one tenant that token and id name, and the stronger of the two.
+    ///
+    /// A token's word is never overridden: an id that differs from it is a conflict.
+    pub fn agreed(self) -> Result<Option<(TenantId, TenantSource)>, Unresolved> {
+        match (self.by_token, self.by_id) {
+            (Some(token), Some(id)) if token != id => Err(Unresolved::Conflict),
+            (Some(token), _) => Ok(Some((token, TenantSource::BearerToken))),
+            (None, Some(id)) => Ok(Some((id, TenantSource::TenantId))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// What was found for one thing that names a tenant: facts, or no such tenant.
+pub type Found<F> = Option<F>;
+
+/// Settles on one tenant. Each argument is `None` where the request holds nothing of the kind.
+pub fn resolve<F: AsRef<Facts>>(
+    by_id: Option<(Found<F>, TenantSource)>,
+    by_host: Option<Found<F>>,
+) -> Result<(F, TenantSource), Unresolved> {
+    let id_of = |facts: &F| facts.as_ref().tenant.id;
+    let (facts, source) = match (by_id, by_host) {
+        (Some((found, source)), Some(by_host)) => {
+            // Two that are both unknown name no two tenants.
+            if found.as_ref().map(id_of) != by_host.as_ref().map(id_of) {
+                return Err(Unresolved::Conflict);
+            }
+            (found, source)
+        }
+        (Some(by_id), None) => by_id,
+        (None, by_host) => (by_host.flatten(), TenantSource::Host),
+    };
+    let facts = facts.ok_or(Unresolved::NotFound)?;
+    match facts.as_ref().tenant.status.denial() {
+        Some(reason) => Err(Unresolved::NotServed(reason)),
+        None => Ok((facts, source)),
+    }
+}

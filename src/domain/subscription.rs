@@ -1,0 +1,106 @@
+//! A subscription: one tenant's right to one module, with a status and a window in time.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{ModuleCode, Reason};
+
+/// One row of `tenant_subscriptions`. A tenant may have several for one module.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Subscription {
+    /// The row's UUID; it breaks ties.
+    pub id: Uuid,
+    /// The module, by join.
+    pub module: ModuleCode,
+    /// The status word, understood.
+    pub status: SubscriptionStatus,
+    /// The right holds from here. `None`: it has always run.
+    pub starts_at: Option<DateTime<Utc>>,
+    /// The right no longer holds at this instant. `None`: never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Does `trial_ends_at` count?
+    pub is_trial: bool,
+    /// The trial's end, exclusive like `expires_at`. `None`: the trial has no end of its own.
+    pub trial_ends_at: Option<DateTime<Utc>>,
+}
+
+/// A subscription's status word, understood.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SubscriptionStatus {
+    /// `active`: the only one that can grant.
+    Active,
+    /// `suspended`.
+    Suspended,
+    /// `cancelled`.
+    Cancelled,
+    /// `expired`.
+    Expired,
+    /// Any other word, or none.
+    Other,
+}
+
+impl SubscriptionStatus {
+    /// Understands a word of `tenant_subscriptions.status`, without regard to case or surrounding blanks.
+    pub fn of(word: &str) -> Self {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "active" => Self::Active,
+            "suspended" => Self::Suspended,
+            "cancelled" => Self::Cancelled,
+            "expired" => Self::Expired,
+            _ => Self::Other,
+        }
+    }
+
+    fn denial(self) -> Option<Reason> {
+        match self {
+            Self::Active => None,
+            Self::Suspended => Some(Reason::SubscriptionSuspended),
+            Self::Cancelled => Some(Reason::SubscriptionCancelled),
+            Self::Expired => Some(Reason::SubscriptionExpired),
+            Self::Other => Some(Reason::SubscriptionInactive),
+        }
+    }
+}
+
+/// A span of time: from `start` (inclusive) to `end` (exclusive), never empty. The ends of chrono's calendar stand for
+/// "always" and "never".
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Window {
+    pub(super) start: DateTime<Utc>,
+    pub(super) end: DateTime<Utc>,
+}
+
+impl Window {
+    pub(super) fn contains(self, at: DateTime<Utc>) -> bool {
+        self.start <= at && at < self.end
+    }
+}
+
+impl Subscription {
+    /// Lines 5 to 9 of the decision table, for this row alone.
+    pub fn reason(&self, at: DateTime<Utc>) -> Reason {
+        if let Some(reason) = self.status.denial() {
+            reason
+        } else if self.starts_at.is_some_and(|start| at < start) {
+            Reason::SubscriptionNotStarted
+        } else if self.expires_at.is_some_and(|end| end <= at) {
+            Reason::SubscriptionExpired
+        } else if self.is_trial && self.trial_ends_at.is_some_and(|end| end <= at) {
+            Reason::TrialEnded
+        } else {
+            Reason::Enabled
+        }
+    }
+
+    /// When this row grants; `None` where it never does.
+    pub(super) fn window(&self) -> Option<Window> {
+        if self.status != SubscriptionStatus::Active {
+            return None;
+        }
+        let start = self.starts_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let expiry = self.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let trial_end = self.trial_ends_at.filter(|_| self.is_trial).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let end = expiry.min(trial_end);
+        (start < end).then_some(Window { start, end })
+    }
+}

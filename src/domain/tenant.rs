@@ -1,0 +1,64 @@
+//! A tenant: a customer organisation.
+
+use super::{Reason, TenantId};
+
+/// What the database says of a tenant itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tenant {
+    /// Its UUID.
+    pub id: TenantId,
+    /// Its name, to be shown.
+    pub name: Box<str>,
+    /// Its label under a base domain.
+    pub subdomain: Box<str>,
+    /// The schema that holds its data. Not unique in the field.
+    pub database_schema: Box<str>,
+    /// What it may do at all.
+    pub status: TenantStatus,
+    /// The slug of its plan, if it has one.
+    pub plan_slug: Option<Box<str>>,
+}
+
+/// A tenant's status word, understood.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TenantStatus {
+    /// `active`: served.
+    Active,
+    /// `pending`: served.
+    Pending,
+    /// `pending_setup`: its schema is still being made.
+    PendingSetup,
+    /// `suspended`.
+    Suspended,
+    /// `cancelled`.
+    Cancelled,
+    /// `failed`: its setup failed.
+    Failed,
+    /// Any other word, or none.
+    Other,
+}
+
+impl TenantStatus {
+    /// Understands a word of `tenants.status`, without regard to case or surrounding blanks.
+    pub fn of(word: &str) -> Self {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "active" => Self::Active,
+            "pending" => Self::Pending,
+            "pending_setup" => Self::PendingSetup,
+            "suspended" => Self::Suspended,
+            "cancelled" => Self::Cancelled,
+            "failed" => Self::Failed,
+            _ => Self::Other,
+        }
+    }
+
+    /// Why a tenant of this status is not served; `None` where it is.
+    pub fn denial(self) -> Option<Reason> {
+        match self {
+            Self::Active | Self::Pending => None,
+            Self::Suspended => Some(Reason::TenantSuspended),
+            Self::Cancelled => Some(Reason::TenantCancelled),
+            Self::PendingSetup | Self::Failed | Self::Other => Some(Reason::TenantNotServed),
+        }
+    }
+}
