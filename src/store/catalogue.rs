@@ -1,0 +1,76 @@
+//! The catalogue: all modules and plans.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, EntityTrait, Order, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::NullOrdering,
+};
+
+use super::{
+    StoreError,
+    entity::{modules, plans},
+    row::Row,
+    words::Words,
+};
+use crate::domain::{Catalogue, Module, Plan};
+
+/// Reads the catalogue in two statements.
+pub(super) async fn read(db: &DatabaseConnection, words: &Words, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
+    Ok(Catalogue::new(read_modules(db, words).await?, read_plans(db, words).await?, now))
+}
+
+async fn read_modules(db: &DatabaseConnection, words: &Words) -> Result<Vec<Module>, StoreError> {
+    use modules::Column as M;
+    let select = modules::Entity::find()
+        .select_only()
+        .column_as(M::Code, "modules.code")
+        .column_as(M::Name, "modules.name")
+        .column_as(M::Category, "modules.category")
+        .column_as(M::DisplayOrder, "modules.display_order")
+        .column_as(M::IsBaseModule, "modules.is_base_module")
+        .column_as(M::IsActive, "modules.is_active")
+        .column_as(M::Sections, "modules.sections")
+        .column_as(M::FrontendRoutes, "modules.frontend_routes")
+        .build(db.get_database_backend());
+    let rows = db.query_all_raw(select).await?;
+    rows.iter().map(|row| module(&Row::new::<String>(row, "modules.code")?, words)).collect()
+}
+
+fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
+    Ok(Module {
+        code: words.code(&row.get::<String>("modules.code")?),
+        name: row.text("modules.name")?,
+        category: row.text("modules.category")?,
+        display_order: row.get::<Option<i32>>("modules.display_order")?.unwrap_or_default(),
+        is_base_module: row.flag("modules.is_base_module")?,
+        is_active: row.flag("modules.is_active")?,
+        sections: row.list("modules.sections", words, |item| item.as_i64()?.try_into().ok()),
+        frontend_routes: row.list("modules.frontend_routes", words, |item| item.as_str().map(str::to_owned)),
+    })
+}
+
+async fn read_plans(db: &DatabaseConnection, words: &Words) -> Result<Vec<Plan>, StoreError> {
+    use plans::Column as P;
+    let select = plans::Entity::find()
+        .select_only()
+        .column_as(P::Slug, "plans.slug")
+        .column_as(P::IsActive, "plans.is_active")
+        .column_as(P::IncludedModules, "plans.included_modules")
+        // Cheapest first. The database compares the prices, so that no money passes through here.
+        .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
+        .order_by(P::Slug, Order::Asc)
+        .build(db.get_database_backend());
+    let rows = db.query_all_raw(select).await?;
+    rows.iter().map(|row| plan(&Row::new::<String>(row, "plans.slug")?, words)).collect()
+}
+
+fn plan(row: &Row<'_>, words: &Words) -> Result<Plan, StoreError> {
+    let modules = row.list("plans.included_modules", words, |item| item.as_str().map(|code| words.code(code)));
+    Ok(Plan {
+        slug: row.get("plans.slug")?,
+        is_active: row.flag("plans.is_active")?,
+        modules: HashSet::from_iter(modules),
+    })
+}

@@ -1,0 +1,35 @@
+//! `tenants`: customer organisations.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "tenants")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub name: String,
+    #[sea_orm(unique)]
+    pub subdomain: String,
+    pub database_schema: String,
+    pub status: String,
+    pub plan_id: Option<Uuid>,
+    pub trial_ends_at: Option<DateTimeUtc>,
+    pub onboarded_at: DateTimeUtc,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub settings: Json,
+    pub created_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
+    #[sea_orm(belongs_to, from = "plan_id", to = "id")]
+    pub plan: BelongsTo<Option<super::plans::Entity>>,
+    #[sea_orm(has_many)]
+    pub subscriptions: HasMany<super::tenant_subscriptions::Entity>,
+    #[sea_orm(has_many)]
+    pub feature_flags: HasMany<super::feature_flags::Entity>,
+    #[sea_orm(has_many)]
+    pub invoices: HasMany<super::billing_history::Entity>,
+    #[sea_orm(has_many)]
+    pub usage: HasMany<super::usage_metrics::Entity>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,51 @@
+//! What can go wrong when the database is asked.
+
+use std::sync::Arc;
+
+use sea_orm::{DbErr, RuntimeErr};
+use thiserror::Error;
+
+/// Shared by everyone who waits for one load, and so cheap to clone. The text is for the log, never for a caller.
+#[derive(Clone, Debug, Error)]
+pub enum StoreError {
+    /// The database cannot be reached, refuses, or failed the statement.
+    #[error("the database cannot be asked: {0}")]
+    Unavailable(Arc<DbErr>),
+    /// The database took longer than a load may take.
+    #[error("the database did not answer in time")]
+    TimedOut,
+    /// The load ended without an answer: it panicked, or the process is stopping.
+    #[error("the load was given up")]
+    Abandoned,
+    /// A row is there, but is not what its column promises.
+    #[error("{column} of the row {key} cannot be read: {cause}")]
+    Unreadable {
+        /// Table and column: `tenants.status`.
+        column: &'static str,
+        /// The row's key.
+        key: String,
+        /// What the driver says.
+        cause: Arc<DbErr>,
+    },
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        Self::Unavailable(Arc::new(error))
+    }
+}
+
+impl StoreError {
+    /// Was it the connection that failed, rather than the statement? A read may then be sent again on another one.
+    pub(super) fn lost_connection(&self) -> bool {
+        let Self::Unavailable(error) = self else { return false };
+        let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error.as_ref() else { return false };
+        let RuntimeErr::SqlxError(cause) = cause else { return false };
+        match cause.as_ref() {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+            // Class 57P: an operator ended the backend, or the server is going down or coming up.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Reading a row, with errors that name table, column and key.
+
+use std::sync::Arc;
+
+use sea_orm::{QueryResult, TryGetable, prelude::Json};
+
+use super::{StoreError, words::Words};
+
+/// One row of a result. Columns are named `table.column`, in the result too.
+pub(super) struct Row<'a> {
+    result: &'a QueryResult,
+    key: String,
+}
+
+impl<'a> Row<'a> {
+    /// A row whose key, for errors, is in this column.
+    pub(super) fn new<K: TryGetable + ToString>(
+        result: &'a QueryResult,
+        key_column: &'static str,
+    ) -> Result<Self, StoreError> {
+        let unkeyed = Self { result, key: "with an unreadable key".into() };
+        let key = unkeyed.get::<K>(key_column)?.to_string();
+        Ok(Self { key, ..unkeyed })
+    }
+
+    /// A column's value.
+    pub(super) fn get<T: TryGetable>(&self, column: &'static str) -> Result<T, StoreError> {
+        self.result.try_get("", column).map_err(|cause| StoreError::Unreadable {
+            column,
+            key: self.key.clone(),
+            cause: Arc::new(cause),
+        })
+    }
+
+    /// A text that decides nothing: NULL is empty.
+    pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.get::<Option<String>>(column).map(Option::unwrap_or_default)
+    }
+
+    /// A flag: NULL is false.
+    pub(super) fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        self.get::<Option<bool>>(column).map(Option::unwrap_or_default)
+    }
+
+    /// A JSON list that only adorns answers. What is not a list of the wanted kind is left out, and the log says so:
+    /// a menu section in the wrong form must not lock out customers.
+    pub(super) fn list<T>(&self, column: &'static str, words: &Words, read: impl Fn(&Json) -> Option<T>) -> Vec<T> {
+        let json = match self.get::<Option<Json>>(column) {
+            Ok(json) => json.unwrap_or(Json::Null),
+            Err(error) => {
+                words.warn(column, &error.to_string(), "taken for an empty list");
+                return Vec::new();
+            }
+        };
+        let items = match &json {
+            Json::Array(items) => items.as_slice(),
+            Json::Null => &[],
+            other => std::slice::from_ref(other),
+        };
+        let read = |item| {
+            let value = read(item);
+            if value.is_none() {
+                words.warn(column, &item.to_string(), "left out of the list");
+            }
+            value
+        };
+        items.iter().filter_map(read).collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! Is the database's schema the one that the statements were written for?
+
+use entitlementd_migration::{self as migration, MissingColumn, Step};
+use sea_orm::DbErr;
+
+use super::{Store, StoreError};
+
+/// What was found of the schema.
+#[derive(Clone, Debug)]
+pub struct SchemaReport {
+    /// Every step that this program or the database knows, and where it stands.
+    pub steps: Vec<Step>,
+    /// Needed columns that are not there.
+    pub missing: Vec<MissingColumn>,
+    /// Statements that would make missing indexes.
+    pub index_advice: Vec<String>,
+}
+
+/// What a report comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SchemaState {
+    /// As this program expects it.
+    Current,
+    /// Steps are pending, or needed columns are missing: nothing can be answered.
+    Behind,
+    /// A newer program has been here, and all that is needed is there: a rolling upgrade.
+    Ahead,
+}
+
+impl SchemaReport {
+    /// What the report comes to.
+    pub fn state(&self) -> SchemaState {
+        let pending = |step: &Step| matches!(step, Step::Pending(_));
+        let unknown = |step: &Step| matches!(step, Step::Unknown(_));
+        if self.steps.iter().any(pending) || !self.missing.is_empty() {
+            SchemaState::Behind
+        } else if self.steps.iter().any(unknown) {
+            SchemaState::Ahead
+        } else {
+            SchemaState::Current
+        }
+    }
+}
+
+impl Store {
+    /// Looks at the schema. Writes nothing.
+    pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
+        Ok(SchemaReport {
+            steps: migration::steps(&self.db).await?,
+            missing: migration::missing_columns(&self.db).await?,
+            index_advice: migration::index_advice(&self.db).await?,
+        })
+    }
+
+    /// Applies the pending steps. The error is for an operator: it may hold the database's own words.
+    pub async fn migrate(&self) -> Result<(), DbErr> {
+        migration::migrate(&self.db).await
+    }
+}
