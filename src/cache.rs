@@ -1,0 +1,227 @@
+//! Facts by tenant: held, loaded once however many wait, and forgotten in time.
+//!
+//! Three kinds of things are held, each with a bound of its own, so that a flood of one cannot push out another:
+//! - the facts of tenants that exist, by id, and which id a subdomain belongs to. They are asked for on every request,
+//!   mostly at random, so they lie in a `quick_cache` (`benches/README.md` has the figures beside moka's);
+//! - the tenants that do not exist, few and short, in a moka cache that lets go of them by itself;
+//! - the catalogue, once.
+
+mod catalogue;
+mod flight;
+mod roster;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache as Held, DefaultLifecycle},
+};
+use rustc_hash::FxBuildHasher;
+use tokio::runtime::Handle;
+
+use self::{catalogue::HeldCatalogue, flight::Flights, roster::Roster};
+use crate::{
+    domain::{Facts, Label, TenantId},
+    store::{LoadTenant, StoreError, TenantKey},
+};
+
+/// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
+const MOST_UNKNOWN: u64 = 10_000;
+
+/// How much is held, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheSettings {
+    /// Facts are fresh for this long after they were read.
+    pub ttl: TimeDelta,
+    /// That a tenant or module does not exist is believed for this long.
+    pub negative_ttl: TimeDelta,
+    /// Tenants held.
+    pub capacity: usize,
+    /// A load that takes longer is given up.
+    pub load_timeout: Duration,
+}
+
+/// What is known of a tenant.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// It exists.
+    Facts(Arc<Facts>),
+    /// It does not, as of this instant.
+    Nothing(DateTime<Utc>),
+}
+
+impl Known {
+    /// Its facts, if it exists.
+    pub fn facts(&self) -> Option<&Facts> {
+        match self {
+            Self::Facts(facts) => Some(facts),
+            Self::Nothing(_) => None,
+        }
+    }
+
+    /// When the database was asked.
+    pub fn as_of(&self) -> DateTime<Utc> {
+        match self {
+            Self::Facts(facts) => facts.as_of,
+            Self::Nothing(as_of) => *as_of,
+        }
+    }
+}
+
+/// The facts of all tenants that were asked for lately. Clones share what is held.
+#[derive(Debug)]
+pub struct Cache<L>(Arc<Inner<L>>);
+
+impl<L> Clone for Cache<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Inner<L> {
+    loader: Arc<L>,
+    /// Loads run here, so that a caller that gives up does not end the load for the others.
+    runtime: Handle,
+    settings: CacheSettings,
+    facts: Held<TenantId, Arc<Facts>, UnitWeighter, FxBuildHasher>,
+    labels: Held<Label, TenantId>,
+    unknown: moka::sync::Cache<TenantKey, DateTime<Utc>>,
+    roster: Roster,
+    catalogue: HeldCatalogue,
+    loads: Arc<Flights<TenantKey, Result<Known, StoreError>>>,
+    /// Held while what was loaded is put in place, so that of two loads the one that began later wins.
+    placing: Mutex<()>,
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// An empty cache over a database, whose loads run on `runtime`.
+    pub fn new(loader: Arc<L>, settings: CacheSettings, runtime: Handle) -> Self {
+        // Keys spread unevenly over quick_cache's shards, each of which has its share of the capacity. A sixteenth on
+        // top keeps a cache that is asked for no more tenants than its capacity from evicting any.
+        let slots = settings.capacity + settings.capacity / 16 + 64;
+        let facts = Held::with(slots, slots as u64, UnitWeighter, FxBuildHasher, DefaultLifecycle::default());
+        let unknown = moka::sync::Cache::builder()
+            .max_capacity(MOST_UNKNOWN)
+            .time_to_live(settings.negative_ttl.to_std().unwrap_or_default())
+            .build();
+        Self(Arc::new(Inner {
+            loader,
+            runtime,
+            settings,
+            facts,
+            labels: Held::new(slots),
+            unknown,
+            roster: Roster::default(),
+            catalogue: HeldCatalogue::default(),
+            loads: Arc::default(),
+            placing: Mutex::new(()),
+        }))
+    }
+
+    /// How the cache was set up.
+    pub fn settings(&self) -> &CacheSettings {
+        &self.0.settings
+    }
+
+    /// What is held of a tenant and still fresh. This is the hot path: one look-up.
+    pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
+        match self.0.facts.get(&id) {
+            Some(facts) => self.0.is_fresh(&facts, now).then_some(Known::Facts(facts)),
+            None => self.0.held_unknown(&TenantKey::Id(id), now),
+        }
+    }
+
+    /// What is known of a tenant: what is held, or else what the database says.
+    pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        match self.held(id, now) {
+            Some(known) => Ok(known),
+            None => self.load(TenantKey::Id(id), now).await,
+        }
+    }
+
+    /// The same for the tenant that a subdomain belongs to.
+    pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        let facts = self.0.labels.get(label).and_then(|id| self.0.facts.get(&id));
+        let belongs = |facts: &Arc<Facts>| &*facts.tenant.subdomain == label.as_str() && self.0.is_fresh(facts, now);
+        if let Some(facts) = facts.filter(belongs) {
+            return Ok(Known::Facts(facts));
+        }
+        let key = TenantKey::Subdomain(label.clone());
+        match self.0.held_unknown(&key, now) {
+            Some(known) => Ok(known),
+            None => self.load(key, now).await,
+        }
+    }
+
+    /// What the database says now, whatever is held.
+    pub async fn get_past(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        let inner = Arc::clone(&self.0);
+        // A load of its own: one that is under way may have begun before the write that the caller wants to see.
+        let load = self.0.runtime.spawn(async move { inner.load(&TenantKey::Id(id), now).await });
+        load.await.unwrap_or(Err(StoreError::Abandoned))
+    }
+
+    /// Loads a tenant, or joins the load that is under way.
+    async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        if let Some(as_of) = self.0.off_the_roster(&key, now).await {
+            return Ok(Known::Nothing(as_of));
+        }
+        let (inner, loaded) = (Arc::clone(&self.0), key.clone());
+        self.0.loads.join(&self.0.runtime, key, async move { inner.load(&loaded, now).await }).await
+    }
+}
+
+impl<L: LoadTenant> Inner<L> {
+    fn is_fresh(&self, facts: &Facts, now: DateTime<Utc>) -> bool {
+        now - facts.as_of < self.settings.ttl
+    }
+
+    fn held_unknown(&self, key: &TenantKey, now: DateTime<Utc>) -> Option<Known> {
+        let as_of = self.unknown.get(key)?;
+        (now - as_of < self.settings.negative_ttl).then_some(Known::Nothing(as_of))
+    }
+
+    async fn load(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        let facts = self.in_time(self.loader.load_tenant(key, now)).await?;
+        let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match facts {
+            Some(facts) => self.place(facts),
+            None => self.place_nothing(key, now),
+        })
+    }
+
+    async fn in_time<T>(&self, load: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let loaded = tokio::time::timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
+        // Told here, once a load, and not by each of the callers that wait for it.
+        loaded.inspect_err(|error| tracing::warn!(%error, "a load failed: {error}"))
+    }
+
+    fn place(&self, facts: Facts) -> Known {
+        let facts = Arc::new(facts);
+        let id = facts.tenant.id;
+        if self.facts.peek(&id).is_none_or(|held| held.as_of <= facts.as_of) {
+            self.facts.insert(id, Arc::clone(&facts));
+        }
+        self.unknown.invalidate(&TenantKey::Id(id));
+        if let Some(label) = Label::parse(&facts.tenant.subdomain) {
+            self.labels.insert(label.clone(), id);
+            self.unknown.invalidate(&TenantKey::Subdomain(label));
+        }
+        Known::Facts(facts)
+    }
+
+    fn place_nothing(&self, key: &TenantKey, now: DateTime<Utc>) -> Known {
+        match key {
+            TenantKey::Id(id) => _ = self.facts.remove_if(id, |held| held.as_of <= now),
+            TenantKey::Subdomain(label) => _ = self.labels.remove(label),
+        }
+        self.unknown.insert(key.clone(), now);
+        self.roster.count_unknown(now, self.settings.negative_ttl);
+        Known::Nothing(now)
+    }
+}

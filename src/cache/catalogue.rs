@@ -1,0 +1,68 @@
+//! The catalogue, held once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Cache, flight::Flights};
+use crate::{
+    domain::Catalogue,
+    store::{LoadTenant, StoreError},
+};
+
+/// The catalogue that was read last.
+#[derive(Debug, Default)]
+pub(super) struct HeldCatalogue {
+    held: ArcSwapOption<Catalogue>,
+    /// When it was last asked for, with or without success.
+    asked_at: Mutex<Option<DateTime<Utc>>>,
+    load: Arc<Flights<(), Result<Arc<Catalogue>, StoreError>>>,
+}
+
+impl HeldCatalogue {
+    fn asked_within(&self, age: TimeDelta, now: DateTime<Utc>) -> bool {
+        let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        asked_at.is_some_and(|at| now - at < age)
+    }
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// The catalogue, no older than the time to live. With the database away, the one that is held.
+    pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+        self.catalogue_within(self.0.settings.ttl, now).await
+    }
+
+    /// The catalogue for a question about one module. A code that is unknown reads it again, at most once per
+    /// `negative_ttl`, so that a new module is not unknown for long.
+    pub async fn catalogue_for(&self, module: &str, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+        let catalogue = self.catalogue(now).await?;
+        if catalogue.module(module).is_some() {
+            return Ok(catalogue);
+        }
+        self.catalogue_within(self.0.settings.negative_ttl, now).await
+    }
+
+    async fn catalogue_within(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+        let held = self.0.catalogue.held.load_full();
+        match held {
+            Some(held) if now - held.as_of < age => Ok(held),
+            // It was asked for just now, in vain: not everyone has to wait for the next attempt.
+            Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => Ok(held),
+            Some(held) => Ok(self.load_catalogue(now).await.unwrap_or(held)),
+            None => self.load_catalogue(now).await,
+        }
+    }
+
+    /// Reads the catalogue from the database, or joins the load that is under way.
+    pub async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+        let inner = Arc::clone(&self.0);
+        let load = async move {
+            *inner.catalogue.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+            let catalogue = Arc::new(inner.in_time(inner.loader.load_catalogue(now)).await?);
+            inner.catalogue.held.store(Some(Arc::clone(&catalogue)));
+            Ok(catalogue)
+        };
+        self.0.catalogue.load.join(&self.0.runtime, (), load).await
+    }
+}

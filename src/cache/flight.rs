@@ -1,0 +1,85 @@
+//! One load however many wait for it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use tokio::runtime::Handle;
+
+use crate::store::StoreError;
+
+/// The loads that are under way, by key.
+///
+/// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands over to the next, and in
+/// `quick_cache`'s a failure does: with the database away, each waiter would time out after the one before it. Here the
+/// load is a task of its own, and everyone who waits shares its outcome, be it an error.
+pub(super) struct Flights<K, V>(Mutex<HashMap<K, Shared<BoxFuture<'static, V>>>>);
+
+impl<K, V> Default for Flights<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K, V> fmt::Debug for Flights<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").finish_non_exhaustive()
+    }
+}
+
+impl<K, T> Flights<K, Result<T, StoreError>>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// Joins the load of `key` that is under way, or starts `load`.
+    ///
+    /// A load that panics is an error for all who wait.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        key: K,
+        load: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
+        let mut under_way = self.lock();
+        if let Some(flight) = under_way.get(&key) {
+            return flight.clone();
+        }
+        // The lock is held until the flight is entered: its end cannot come first.
+        let landing = Landing { flights: Arc::clone(self), key: key.clone() };
+        let task = runtime.spawn(async move {
+            let _landing = landing;
+            load.await
+        });
+        let flight = task.map(|ended| ended.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
+        under_way.insert(key, flight.clone());
+        flight
+    }
+}
+
+impl<K, V> Flights<K, V> {
+    /// Nothing panics while the lock is held.
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Shared<BoxFuture<'static, V>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Strikes a flight off when its task ends, however it ends.
+struct Landing<K: Eq + Hash, V> {
+    flights: Arc<Flights<K, V>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        self.flights.lock().remove(&self.key);
+    }
+}

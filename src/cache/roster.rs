@@ -1,0 +1,90 @@
+//! Which tenants exist, for as long as somebody keeps asking for ones that do not.
+//!
+//! Ids that are invented anew each time are never held, and each would cost the database a statement. When too many
+//! come in a short time, the keys of all tenants are read once, and what is not among them is unknown without asking.
+//! The answer is as old as any other "does not exist": at most `negative_ttl`.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Inner, flight::Flights};
+use crate::store::{LoadTenant, StoreError, TenantKey};
+
+/// This many unknown tenants within `negative_ttl` are looked up one by one.
+const MOST_LOOKED_UP: u32 = 100;
+
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    unknown: Mutex<Count>,
+    keys: Mutex<Option<Arc<Keys>>>,
+    load: Arc<Flights<(), Result<Arc<Keys>, StoreError>>>,
+}
+
+/// Unknown tenants that were looked up since an instant.
+#[derive(Debug, Default)]
+struct Count {
+    since: DateTime<Utc>,
+    unknown: u32,
+}
+
+/// The keys of all tenants, as keyed hashes: a caller cannot aim for a collision, which would only cost a look-up.
+#[derive(Debug)]
+struct Keys {
+    as_of: DateTime<Utc>,
+    hasher: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl Roster {
+    pub(super) fn count_unknown(&self, now: DateTime<Utc>, window: TimeDelta) {
+        let mut count = lock(&self.unknown);
+        if now - count.since >= window {
+            *count = Count { since: now, unknown: 0 };
+        }
+        count.unknown = count.unknown.saturating_add(1);
+    }
+
+    fn is_needed(&self, now: DateTime<Utc>, window: TimeDelta) -> bool {
+        let count = lock(&self.unknown);
+        count.unknown >= MOST_LOOKED_UP && now - count.since < window
+    }
+}
+
+impl<L: LoadTenant> Inner<L> {
+    /// Since when it is known, without asking for it, that the tenant does not exist.
+    pub(super) async fn off_the_roster(self: &Arc<Self>, key: &TenantKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let window = self.settings.negative_ttl;
+        let held = lock(&self.roster.keys).clone().filter(|keys| now - keys.as_of < window);
+        let keys = match held {
+            Some(keys) => keys,
+            None if self.roster.is_needed(now, window) => {
+                let inner = Arc::clone(self);
+                let load = async move { inner.load_roster(now).await };
+                // Where this fails, the look-up that follows says what is wrong.
+                self.roster.load.join(&self.runtime, (), load).await.ok()?
+            }
+            None => return None,
+        };
+        let exists = keys.hashes.contains(&keys.hasher.hash_one(key));
+        (!exists).then_some(keys.as_of)
+    }
+
+    async fn load_roster(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
+        let keys = self.in_time(self.loader.load_keys()).await?;
+        let hasher = RandomState::new();
+        let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
+        let keys = Arc::new(Keys { as_of: now, hasher, hashes });
+        *lock(&self.roster.keys) = Some(Arc::clone(&keys));
+        Ok(keys)
+    }
+}
+
+/// Nothing panics while these locks are held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
