@@ -1,0 +1,92 @@
+//! Connect, bind, wire, supervise, stop: the only floor that knows everything.
+
+mod check;
+mod demo;
+mod listener;
+mod migrate;
+mod readiness;
+mod serve;
+mod wiring;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, error::ErrorKind};
+use tokio::runtime::{Builder, Runtime};
+
+pub use self::serve::{Running, ServeError, start};
+use crate::{
+    config::{Cli, Command, UnusableSetting},
+    telemetry,
+};
+
+/// The program ended well, or the answer of `check` is yes.
+const GOOD: u8 = 0;
+/// The answer of `check` is no.
+const DENIED: u8 = 1;
+/// The program could not do what it was asked to: a setting, a database, a port.
+const TROUBLE: u8 = 2;
+
+/// The program: parse, run, and say how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    if let Err(error) = telemetry::start(cli.log.log_format, &cli.log.log_level) {
+        return trouble(&UnusableSetting::new("--log-level", format!("is {:?}: {error}", cli.log.log_level)));
+    }
+    match run(cli.command) {
+        Ok(code) => code.into(),
+        Err(error) => trouble(&error),
+    }
+}
+
+fn run(command: Command) -> Result<u8, Box<dyn std::error::Error>> {
+    let runtime = runtime()?;
+    match command {
+        Command::Serve(args) => runtime.block_on(serve::run(*args)),
+        Command::Migrate(args) => runtime.block_on(migrate::run(args)),
+        Command::Check(args) => runtime.block_on(check::run(args)),
+    }
+}
+
+/// Loads, timers and signals run here. Requests are answered on threads of their own, see `worker`.
+fn runtime() -> std::io::Result<Runtime> {
+    const MOST_THREADS: usize = 4;
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
+    Builder::new_multi_thread().worker_threads(threads).thread_name("background").enable_all().build()
+}
+
+fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    TROUBLE.into()
+}
+
+/// Prints what clap has to say: help on standard output, an error on standard error, without a URL's password.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        print!("{}", error.render().ansi());
+        return GOOD.into();
+    }
+    eprint!("{}", without_passwords(&error.render().to_string()));
+    TROUBLE.into()
+}
+
+/// Blanks what stands between `://` and `@` in each word.
+fn without_passwords(text: &str) -> String {
+    let blank = |word: &str| match (word.find("://"), word.rfind('@')) {
+        (Some(scheme), Some(host)) if scheme < host => format!("{}://***{}", &word[..scheme], &word[host..]),
+        _ => word.to_owned(),
+    };
+    text.split_inclusive(char::is_whitespace).map(blank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_misplaced_url_is_printed_without_its_password() {
+        let text = super::without_passwords("unexpected 'postgres://erp:s3c@ret@db/erp' found\n\nUsage: x");
+        assert_eq!(text, "unexpected 'postgres://***@db/erp' found\n\nUsage: x");
+    }
+}

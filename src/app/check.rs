@@ -1,0 +1,173 @@
+//! `entitlementd check`: why is this customer locked out?
+
+use std::{error::Error, fmt::Write, sync::Arc};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tonic::Request;
+
+use super::{DENIED, GOOD, wiring};
+use crate::{
+    cache::{Cache, CacheSettings},
+    clock::Clock,
+    config::CheckArgs,
+    domain::BaseDomains,
+    proto::v1::{
+        ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
+        entitlement_service_server::EntitlementService,
+    },
+    service::{Ages, Api},
+    store::Store,
+    token::{TokenRules, Tokens},
+};
+
+/// Asks the database what a server would, and prints the answer with all that it rests on.
+pub(super) async fn run(args: CheckArgs) -> Result<u8, Box<dyn Error>> {
+    let store = Arc::new(wiring::open_store(&args.database, wiring::SERVING).await?);
+    let api = api_without_memory(Arc::clone(&store));
+    let at = args.at.map(|at| Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() });
+    let request = ExplainModuleRequest { tenant: args.tenant, module_code: args.module, at };
+    let explained = api.explain_module(Request::new(request)).await;
+    store.close().await;
+    let explained = explained.map_err(|status| status.message().to_owned())?.into_inner();
+
+    let decision = explained.decision.clone().unwrap_or_default();
+    if args.json {
+        println!("{:#}", as_json(&explained, &decision));
+    } else {
+        print!("{}", as_text(&explained, &decision)?);
+    }
+    Ok(if decision.allowed { GOOD } else { DENIED })
+}
+
+fn api_without_memory(store: Arc<Store>) -> Api {
+    let zero = TimeDelta::zero();
+    let settings = CacheSettings {
+        ttl: zero,
+        negative_ttl: zero,
+        capacity: 1,
+        // A person waits longer than a service does, and the pool's own error says more.
+        load_timeout: std::time::Duration::from_secs(10),
+    };
+    Api {
+        cache: Cache::new(Arc::clone(&store), settings, Handle::current()),
+        store,
+        tokens: Arc::new(Tokens::new(TokenRules { issuer: None, audience: None, tenant_claim: String::new() })),
+        hosts: Arc::new(BaseDomains::default()),
+        ages: Ages { grant: zero, denial: zero },
+        clock: Clock::System,
+    }
+}
+
+fn as_text(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let verdict = if decision.allowed { "ALLOWED" } else { "DENIED" };
+    let reason = word(decision.reason().as_str_name(), "DECISION_REASON_");
+    writeln!(out, "{:<13}{verdict}  {reason}", "decision")?;
+    if !decision.message.is_empty() {
+        writeln!(out, "{:<13}{}", "message", decision.message)?;
+    }
+    if !decision.plan_slugs.is_empty() {
+        writeln!(out, "{:<13}{}", "plans", decision.plan_slugs.join(", "))?;
+    }
+    writeln!(out, "{:<13}{}", "at", instant_or(explained.at.as_ref(), "-"))?;
+    writeln!(out, "{:<13}{}", "valid until", instant_or(decision.valid_until.as_ref(), "time alone changes nothing"))?;
+
+    match &explained.tenant {
+        Some(tenant) => {
+            let status = tenant.status.as_deref().unwrap_or("NULL");
+            let plan = if tenant.plan_slug.is_empty() { "none" } else { &tenant.plan_slug };
+            writeln!(out, "\n{:<13}{} ({}), {}", "tenant", tenant.subdomain, tenant.id, tenant.name)?;
+            writeln!(out, "{:<13}status {status:?}, plan {plan}, schema {}", "", tenant.database_schema)?;
+        }
+        None => writeln!(out, "\n{:<13}none", "tenant")?,
+    }
+    match &explained.module {
+        Some(module) => {
+            let sold = if module.is_active { "sold" } else { "no longer sold" };
+            writeln!(out, "{:<13}{}, {}, {sold}", "module", module.code, module.name)?;
+        }
+        None => writeln!(out, "{:<13}none", "module")?,
+    }
+    for row in &explained.subscriptions {
+        write_subscription(&mut out, row)?;
+    }
+    writeln!(out)?;
+    for rule in &explained.rules {
+        writeln!(out, "{:>4}  {:<34}{}", rule.order, rule.condition, outcome(rule))?;
+    }
+    Ok(out)
+}
+
+fn write_subscription(out: &mut String, row: &SubscriptionFacts) -> std::fmt::Result {
+    let decides = if row.decides { ", decides" } else { "" };
+    let status = row.status.as_deref().unwrap_or("NULL");
+    let reason = word(row.reason().as_str_name(), "DECISION_REASON_");
+    writeln!(out, "{:<13}{}: {reason}{decides}", "subscription", row.id)?;
+    write!(out, "{:<13}status {status:?}", "")?;
+    write!(out, ", starts {}", instant_or(row.starts_at.as_ref(), "always"))?;
+    write!(out, ", expires {}", instant_or(row.expires_at.as_ref(), "never"))?;
+    if row.is_trial {
+        write!(out, ", trial ends {}", instant_or(row.trial_ends_at.as_ref(), "never"))?;
+    }
+    writeln!(out)
+}
+
+/// JSON in the names of the proto. Instants are RFC 3339; what is absent is null.
+fn as_json(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Value {
+    let instant = |at: Option<&Timestamp>| at.map(|at| instant_or(Some(at), ""));
+    let subscription = |row: &SubscriptionFacts| {
+        json!({
+            "id": row.id,
+            "status": row.status,
+            "starts_at": instant(row.starts_at.as_ref()),
+            "expires_at": instant(row.expires_at.as_ref()),
+            "is_trial": row.is_trial,
+            "trial_ends_at": instant(row.trial_ends_at.as_ref()),
+            "reason": word(row.reason().as_str_name(), "DECISION_REASON_"),
+            "decides": row.decides,
+        })
+    };
+    json!({
+        "allowed": decision.allowed,
+        "reason": word(decision.reason().as_str_name(), "DECISION_REASON_"),
+        "message": decision.message,
+        "plan_slugs": decision.plan_slugs,
+        "at": instant(explained.at.as_ref()),
+        "valid_until": instant(decision.valid_until.as_ref()),
+        "tenant": explained.tenant.as_ref().map(|tenant| json!({
+            "id": tenant.id,
+            "name": tenant.name,
+            "subdomain": tenant.subdomain,
+            "database_schema": tenant.database_schema,
+            "status": tenant.status,
+            "plan_slug": tenant.plan_slug,
+        })),
+        "module": explained.module.as_ref().map(|module| json!({
+            "code": module.code,
+            "name": module.name,
+            "is_active": module.is_active,
+        })),
+        "subscriptions": explained.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
+        "rules": explained.rules.iter().map(|rule| json!({
+            "order": rule.order,
+            "condition": rule.condition,
+            "outcome": outcome(rule),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn outcome(rule: &Rule) -> &'static str {
+    word(rule.outcome().as_str_name(), "RULE_OUTCOME_")
+}
+
+fn word(name: &'static str, prefix: &str) -> &'static str {
+    name.strip_prefix(prefix).unwrap_or(name)
+}
+
+fn instant_or(at: Option<&Timestamp>, absent: &str) -> String {
+    let read = |at: &Timestamp| DateTime::<Utc>::from_timestamp(at.seconds, at.nanos.cast_unsigned());
+    at.and_then(read).map_or_else(|| absent.to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}

@@ -1,0 +1,139 @@
+//! Accepting connections, and handing each to the worker that has the fewest.
+//!
+//! A connection is the unit of work on a core: callers hold few and long-lived ones. The kernel's own spreading over
+//! SO_REUSEPORT goes by a hash, and can put most of them on one core.
+
+use std::{
+    io,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+
+use crate::config::ListenAddress;
+
+/// Out of file descriptors, for example: wait a little instead of spinning.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+
+/// A socket that is bound.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, UnixPath),
+}
+
+/// Removes a socket from the file system once nobody listens on it.
+pub(super) struct UnixPath(PathBuf);
+
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(%error, path = %self.0.display(), "the socket had been removed already");
+        }
+    }
+}
+
+/// A connection on its way to a worker. It carries its place among all connections, and among those of its worker.
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    pub(super) places: Places,
+}
+
+/// What a connection takes up, given back when it ends.
+pub(super) struct Places {
+    _connection: OwnedSemaphorePermit,
+    worker: Arc<AtomicUsize>,
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.worker.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that belongs to no runtime yet.
+pub(super) enum Stream {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// Where a worker takes its connections from.
+pub(super) struct Inbox {
+    pub(super) sender: mpsc::Sender<Accepted>,
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+impl Listener {
+    pub(super) async fn bind(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            ListenAddress::Unix(path) => {
+                remove_dead_socket(path).await?;
+                Ok(Self::Unix(UnixListener::bind(path)?, UnixPath(path.clone())))
+            }
+        }
+    }
+
+    /// Where it listens, with the port that it was given.
+    pub(super) fn address(&self) -> io::Result<ListenAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
+            Self::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),
+        }
+    }
+
+    /// Accepts for ever. Ends when it is dropped, or when every worker has gone.
+    pub(super) async fn accept_into(self, inboxes: Vec<Inbox>, max_connections: u32) {
+        let room = Arc::new(Semaphore::new(max_connections as usize));
+        loop {
+            let stream = match self.accept().await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted: {error}");
+                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    continue;
+                }
+            };
+            let Ok(connection) = Arc::clone(&room).try_acquire_owned() else {
+                tracing::warn!(max_connections, "a connection was closed: {max_connections} are open");
+                continue;
+            };
+            let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {
+                return;
+            };
+            inbox.connections.fetch_add(1, Ordering::Relaxed);
+            let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections) };
+            if inbox.sender.send(Accepted { stream, places }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                stream.into_std().map(Stream::Tcp)
+            }
+            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Stream::Unix),
+        }
+    }
+}
+
+/// A server that was killed leaves its socket behind. One that still answers is not taken over.
+async fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && tokio::net::UnixStream::connect(path).await.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}

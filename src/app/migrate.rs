@@ -1,0 +1,34 @@
+//! `entitlementd migrate`.
+
+use std::error::Error;
+
+use super::{GOOD, wiring};
+use crate::{config::MigrateArgs, store::SchemaReport};
+
+/// Applies the pending steps, or with `--status` only lists them.
+pub(super) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
+    let store = wiring::open_store(&args.database, wiring::PATIENT).await?;
+    if !args.status {
+        store.migrate().await?;
+    }
+    print(&store.schema().await?);
+    store.close().await;
+    Ok(GOOD)
+}
+
+fn print(report: &SchemaReport) {
+    for step in &report.steps {
+        println!("{step}");
+    }
+    for column in &report.missing {
+        println!("missing  {column}");
+    }
+    if !report.index_advice.is_empty() {
+        println!(
+            "\nThis database would profit from the following. Run it when it suits you; entitlementd never will.\n"
+        );
+        for statement in &report.index_advice {
+            println!("{statement}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! When the server is ready: the database has been reached, and its schema is the one that the statements need.
+
+use std::time::Duration;
+
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    proto::v1::entitlement_service_server::SERVICE_NAME,
+    service::Api,
+    store::{SchemaReport, SchemaState, StoreError},
+};
+
+/// How long until a schema that is behind is looked at again.
+const BEHIND: Duration = Duration::from_secs(5);
+/// How long until a database that could not be reached is tried again.
+const UNREACHABLE: Duration = Duration::from_secs(1);
+
+/// The names under which health is asked: the whole server, and its one service.
+const NAMES: [&str; 2] = ["", SERVICE_NAME];
+
+/// Says how the server is, under each of its names.
+pub(super) async fn report(health: &HealthReporter, status: ServingStatus) {
+    for name in NAMES {
+        health.set_service_status(name, status).await;
+    }
+}
+
+/// Ends the streams of those who watch health: they would hold the server open.
+pub(super) async fn end_watches(health: &mut HealthReporter) {
+    for name in NAMES {
+        health.clear_service_status(name).await;
+    }
+}
+
+/// Returns once the server can answer. Migrates first, if it is to.
+pub(super) async fn wait_until_ready(api: &Api, migrate: bool) {
+    loop {
+        let pause = match look(api, migrate).await {
+            Ok(true) => return,
+            Ok(false) => BEHIND,
+            Err(error) => {
+                tracing::warn!(%error, "not ready: {error}");
+                UNREACHABLE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
+    let mut report = api.store.schema().await?;
+    if migrate && report.state() == SchemaState::Behind {
+        if let Err(error) = api.store.migrate().await {
+            tracing::error!(%error, "the migration failed: {error}");
+            return Ok(false);
+        }
+        report = api.store.schema().await?;
+    }
+    for advice in &report.index_advice {
+        tracing::warn!("the database lacks an index; run: {advice}");
+    }
+    match report.state() {
+        SchemaState::Behind => {
+            tell_what_is_behind(&report);
+            return Ok(false);
+        }
+        SchemaState::Ahead => tracing::warn!(
+            "the database was migrated by a newer entitlementd; serving, since all that is needed is there"
+        ),
+        SchemaState::Current => {}
+    }
+    api.cache.load_catalogue(api.clock.now()).await?;
+    Ok(true)
+}
+
+fn tell_what_is_behind(report: &SchemaReport) {
+    for column in &report.missing {
+        tracing::error!("not ready: {column}");
+    }
+    for step in &report.steps {
+        tracing::info!("migration {step}");
+    }
+    tracing::error!("not ready: the database's schema is behind; run: entitlementd migrate (or serve with --migrate)");
+}

@@ -1,0 +1,208 @@
+//! `entitlementd serve`: bind, wire, supervise, stop.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use futures_util::future::{FutureExt, select_all};
+use thiserror::Error;
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use tonic::service::Routes;
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, health_reporter},
+};
+
+use super::{
+    GOOD, demo,
+    listener::{Inbox, Listener},
+    readiness, wiring,
+    worker::{self, ConnectionSettings},
+};
+use crate::{
+    clock::Clock,
+    config::{ListenAddress, ServeArgs, UnusableSetting},
+    proto::FILE_DESCRIPTOR_SET,
+    service::{
+        Api,
+        front::{Front, FrontSettings},
+    },
+};
+
+/// Why a server did not start, or ended before it was told to.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] UnusableSetting),
+    /// A thread could not be started.
+    #[error("a worker cannot be started: {0}")]
+    Worker(io::Error),
+    /// The descriptors of the API do not fit together.
+    #[error("reflection cannot be offered: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// A part ended that never should.
+    #[error("{0} ended by itself")]
+    Ended(&'static str),
+}
+
+/// A server that is running.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens, with the port that it was given.
+    pub address: ListenAddress,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        // A server that has ended already says how below.
+        _ = self.stop.send(());
+        self.task.await.unwrap_or(Err(ServeError::Ended("the server")))
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) async fn run(mut args: ServeArgs) -> Result<u8, Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let demo = if args.demo { Some(demo::prepare(&mut args).await?) } else { None };
+    let mut running = start(args, Clock::System).await?;
+    if let Some(demo) = &demo {
+        demo.invite(&running.address);
+    }
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+        ended = &mut running.task => {
+            ended??;
+            return Err(ServeError::Ended("the server").into());
+        }
+    }
+    running.stop().await?;
+    tracing::info!("stopped");
+    Ok(GOOD)
+}
+
+/// Starts a server: everything that can be wrong with its settings is found before it listens.
+pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
+    let url = args.database.url()?;
+    let store = wiring::open_store(&args.database, wiring::SERVING).await?;
+    let api = wiring::api(&args, store, clock, Handle::current())?;
+
+    let (health, health_service) = health_reporter();
+    readiness::report(&health, ServingStatus::NotServing).await;
+    let front_settings = FrontSettings {
+        max_in_flight: args.limit.max_in_flight as usize,
+        request_timeout: args.limit.request_timeout.std(),
+    };
+    let front = Front::new(api.clone(), with_reflection(Routes::new(health_service))?, front_settings);
+
+    let listener = Listener::bind(&args.listen).await.and_then(|listener| Ok((listener.address()?, listener)));
+    let (address, listener) = listener.map_err(|error| {
+        UnusableSetting::new("--listen", format!("is {}, which cannot be used: {error}", args.listen))
+    })?;
+    tracing::info!(%address, database = %url, settings = ?args, "listening on {address}");
+
+    let (stop, stopped) = oneshot::channel();
+    let server = Server { migrate: args.migrate || url.is_sqlite(), args, api, health };
+    let task = tokio::spawn(server.supervise(listener, front, stopped.map(|_| ())));
+    Ok(Running { address, stop, task })
+}
+
+/// Adds reflection, so that grpcurl needs no proto files; older versions of it ask for v1alpha.
+fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that the details of a status print as what they are.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+}
+
+struct Server {
+    args: ServeArgs,
+    api: Api,
+    health: HealthReporter,
+    migrate: bool,
+}
+
+impl Server {
+    /// Runs every part, ends when one ends or when it is told to, and then drains.
+    async fn supervise(
+        mut self,
+        listener: Listener,
+        front: Front,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let (drain, draining) = watch::channel(false);
+        let (inboxes, mut ends) = self.start_workers(&front, &draining)?;
+        let accepting = tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections));
+        let accepting = AbortOnDrop(accepting);
+
+        let outcome = tokio::select! {
+            () = stopped => Ok(()),
+            never = self.become_ready() => match never {},
+            _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
+        };
+
+        readiness::report(&self.health, ServingStatus::NotServing).await;
+        tokio::time::sleep(self.args.limit.pre_drain.std()).await;
+        drop(accepting);
+        readiness::end_watches(&mut self.health).await;
+        // Nobody listens only where every worker has ended.
+        _ = drain.send(true);
+        wait_for_all(ends, self.args.limit.drain_timeout.std()).await;
+        self.api.store.close().await;
+        outcome
+    }
+
+    /// Says SERVING once it is so, and never returns.
+    async fn become_ready(&self) -> std::convert::Infallible {
+        readiness::wait_until_ready(&self.api, self.migrate).await;
+        readiness::report(&self.health, ServingStatus::Serving).await;
+        tracing::info!("ready");
+        std::future::pending().await
+    }
+
+    fn start_workers(
+        &self,
+        front: &Front,
+        draining: &watch::Receiver<bool>,
+    ) -> Result<(Vec<Inbox>, Vec<oneshot::Receiver<()>>), ServeError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
+        let settings = ConnectionSettings {
+            max_streams: self.args.limit.max_streams,
+            max_age: self.args.limit.max_connection_age.std(),
+        };
+        let start = |index| {
+            let worker = worker::start(index, front.clone(), settings, draining.clone()).map_err(ServeError::Worker)?;
+            Ok((Inbox { sender: worker.sender, connections: Arc::default() }, worker.ended))
+        };
+        (0..count).map(start).collect()
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn wait_for_all(ends: Vec<oneshot::Receiver<()>>, drain_timeout: Duration) {
+    let all = futures_util::future::join_all(ends.into_iter().filter(|end| !end.is_terminated()));
+    if tokio::time::timeout(drain_timeout, all).await.is_err() {
+        tracing::warn!(?drain_timeout, "requests were still in flight after {drain_timeout:?}: they are cut off");
+    }
+}

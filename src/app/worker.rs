@@ -1,0 +1,138 @@
+//! Workers: threads with a runtime each, which answer the connections that they are handed.
+//!
+//! On the multi-thread runtime a core answers two thirds of what it does on a current-thread one: see
+//! benches/README.md. Connections are served with hyper, since tonic's server knows no bound for draining, kills at
+//! the end of a connection's age instead of draining it, and turns two of hyper's limits off.
+
+use std::{io, sync::Arc, thread, time::Duration};
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    runtime::Builder,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+use super::listener::{Accepted, Stream};
+use crate::service::front::Front;
+
+/// A connection's header list, in bytes as HPACK counts them. A bearer token of 8 KiB fits.
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+/// A peer that is silent for this long is asked for a sign of life.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// And this long it has for it.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that a peer opened and reset before they were answered (CVE-2023-44487, "rapid reset").
+const MAX_PENDING_RESETS: usize = 20;
+/// Streams that we reset because of a peer's errors (CVE-2025-8671, "made you reset"), before it is shut out.
+const MAX_LOCAL_RESETS: usize = 1024;
+/// Connections that wait for their worker.
+const INBOX: usize = 1024;
+
+/// How connections are served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionSettings {
+    pub(super) max_streams: u32,
+    pub(super) max_age: Duration,
+}
+
+/// A worker's thread.
+pub(super) struct Worker {
+    pub(super) sender: mpsc::Sender<Accepted>,
+    /// Resolves when the thread has ended, which before shutdown it never should.
+    pub(super) ended: oneshot::Receiver<()>,
+}
+
+/// Starts a worker. It stops taking connections, and drains those it has, once `draining` turns true.
+pub(super) fn start(
+    index: u16,
+    front: Front,
+    settings: ConnectionSettings,
+    draining: watch::Receiver<bool>,
+) -> io::Result<Worker> {
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let (end, ended) = oneshot::channel();
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        // Dropped when the thread ends, by whatever way.
+        let _end: oneshot::Sender<()> = end;
+        runtime.block_on(work(inbox, Arc::new(front), settings, draining));
+    })?;
+    Ok(Worker { sender, ended })
+}
+
+async fn work(
+    mut inbox: mpsc::Receiver<Accepted>,
+    front: Arc<Front>,
+    settings: ConnectionSettings,
+    draining: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    let mut told = draining.clone();
+    loop {
+        tokio::select! {
+            // A sender that is gone means that the server was dropped.
+            _ = told.wait_for(|draining| *draining) => break,
+            accepted = inbox.recv() => match accepted {
+                Some(accepted) => _ = connections.spawn(serve(accepted, Arc::clone(&front), settings, draining.clone())),
+                None => break,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve(accepted: Accepted, front: Arc<Front>, settings: ConnectionSettings, draining: watch::Receiver<bool>) {
+    let Accepted { stream, places: _places } = accepted;
+    let served = match stream {
+        Stream::Tcp(stream) => match TcpStream::from_std(stream) {
+            Ok(stream) => serve_http2(stream, front, settings, draining).await,
+            Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
+        },
+        Stream::Unix(stream) => match UnixStream::from_std(stream) {
+            Ok(stream) => serve_http2(stream, front, settings, draining).await,
+            Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
+        },
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended badly: {error}");
+    }
+}
+
+async fn serve_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    front: Arc<Front>,
+    settings: ConnectionSettings,
+    mut draining: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    let mut connection = std::pin::pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(settings.max_streams)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), front)
+    );
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        _ = draining.wait_for(|draining| *draining) => {}
+        () = tokio::time::sleep_until(Instant::now() + with_jitter(settings.max_age)) => {}
+    }
+    // Tells the peer to open no more streams, and lets those that are open finish.
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
+
+/// Moves an age by up to a tenth, so that callers who came together do not leave together.
+fn with_jitter(age: Duration) -> Duration {
+    let random = uuid::Uuid::new_v4().as_fields().0;
+    age.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+}

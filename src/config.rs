@@ -1,0 +1,121 @@
+//! The command line: one documented struct per concern. Every flag is also an environment variable,
+//! `ENTITLEMENTD_<FLAG>`. Secrets never print.
+
+mod database;
+mod serve;
+mod value;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand};
+use thiserror::Error;
+
+pub use self::{
+    database::{DatabaseArgs, DatabaseUrl},
+    serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
+    value::{ListenAddress, Span},
+};
+use crate::telemetry::LogFormat;
+
+/// May this tenant use this module now? Answers over gRPC, from the ERP's own schema, at memory speed.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer over gRPC.
+    Serve(Box<ServeArgs>),
+    /// Bring the database to the schema that this program reads. Existing tables are adopted as they are.
+    Migrate(MigrateArgs),
+    /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed, 1: denied, 2: trouble.
+    Check(CheckArgs),
+}
+
+/// How it logs, to standard error.
+#[derive(Args, Debug)]
+pub struct LogArgs {
+    /// How log lines look.
+    #[arg(long, global = true, env = "ENTITLEMENTD_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// error, warn, info, debug or trace; per module too: info,entitlementd=debug
+    #[arg(long, global = true, env = "ENTITLEMENTD_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// What `migrate` takes.
+#[derive(Args, Debug)]
+pub struct MigrateArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Only list the steps, and the indexes that the database would profit from. Changes nothing.
+    #[arg(long, env = "ENTITLEMENTD_STATUS")]
+    pub status: bool,
+}
+
+/// What `check` takes.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The tenant's UUID or subdomain.
+    #[arg(long, env = "ENTITLEMENTD_TENANT")]
+    pub tenant: String,
+    /// The module's code.
+    #[arg(long, env = "ENTITLEMENTD_MODULE")]
+    pub module: String,
+    /// The instant to judge, for example 2026-12-31T23:59:59Z. Empty: now.
+    #[arg(long, env = "ENTITLEMENTD_AT", value_parser = value::instant)]
+    pub at: Option<DateTime<Utc>>,
+    /// Print JSON.
+    #[arg(long, env = "ENTITLEMENTD_JSON")]
+    pub json: bool,
+}
+
+/// A setting that cannot be used. Which one, what was found, and what was expected.
+#[derive(Debug, Error)]
+#[error("{setting} {problem}")]
+pub struct UnusableSetting {
+    /// The flag: `--jwks-file`.
+    pub setting: &'static str,
+    /// What was found and what was expected, without secrets.
+    pub problem: String,
+}
+
+impl UnusableSetting {
+    /// Says what is wrong with a setting.
+    pub fn new(setting: &'static str, problem: impl ToString) -> Self {
+        Self { setting, problem: problem.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_an_environment_variable_of_the_same_name() {
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+                let wanted = format!("ENTITLEMENTD_{}", flag.get_id().as_str().to_uppercase());
+                assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(wanted.as_str()));
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What `serve` takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DatabaseArgs, ListenAddress, Span, value::positive};
+
+/// What `serve` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Show what it does: a temporary SQLite database with two tenants, and commands to paste.
+    #[arg(long, env = "ENTITLEMENTD_DEMO", conflicts_with_all = ["database_url", "database_url_file"])]
+    pub demo: bool,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Apply pending migrations at start. On SQLite this is done anyway.
+    #[arg(long, env = "ENTITLEMENTD_MIGRATE")]
+    pub migrate: bool,
+    /// Where to answer: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
+    #[arg(long, env = "ENTITLEMENTD_LISTEN", default_value = "127.0.0.1:50051")]
+    pub listen: ListenAddress,
+    /// Threads that answer, each with connections of its own [default: one per core]
+    #[arg(long, env = "ENTITLEMENTD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Which tenant it is.
+    #[command(flatten)]
+    pub tenant: TenantArgs,
+    /// What is held.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// What is let in.
+    #[command(flatten)]
+    pub limit: LimitArgs,
+}
+
+/// Which tenant a request belongs to.
+#[derive(Args, Clone, Debug)]
+pub struct TenantArgs {
+    /// A domain under which one label names a tenant, for example ilms.ai. Repeatable; commas in the environment.
+    #[arg(long, env = "ENTITLEMENTD_BASE_DOMAIN", value_name = "DOMAIN", value_delimiter = ',')]
+    pub base_domain: Vec<String>,
+    /// A label that names no tenant, beside www, api, admin and localhost. Repeatable; commas in the environment.
+    #[arg(long, env = "ENTITLEMENTD_RESERVED_LABEL", value_name = "LABEL", value_delimiter = ',')]
+    pub reserved_label: Vec<String>,
+    /// A file that holds the shared secret of HS256 tokens.
+    #[arg(long, env = "ENTITLEMENTD_JWT_SECRET_FILE", value_name = "FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// A JWK set with the public keys of RS256, ES256 and EdDSA tokens.
+    #[arg(long, env = "ENTITLEMENTD_JWKS_FILE", value_name = "FILE")]
+    pub jwks_file: Option<PathBuf>,
+    /// The `iss` that tokens must have. Empty: any.
+    #[arg(long, env = "ENTITLEMENTD_JWT_ISSUER", value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// The `aud` that tokens must have. Empty: any.
+    #[arg(long, env = "ENTITLEMENTD_JWT_AUDIENCE", value_name = "AUDIENCE")]
+    pub jwt_audience: Option<String>,
+    /// The claim that names the tenant.
+    #[arg(long, env = "ENTITLEMENTD_JWT_TENANT_CLAIM", value_name = "CLAIM", default_value = "tenant_id")]
+    pub jwt_tenant_claim: String,
+}
+
+/// What is held, and for how long.
+#[derive(Args, Clone, Debug)]
+pub struct CacheArgs {
+    /// A tenant's facts are asked for again after this long.
+    #[arg(long, env = "ENTITLEMENTD_CACHE_TTL", value_name = "SPAN", default_value = "300s", value_parser = positive)]
+    pub cache_ttl: Span,
+    /// Tenants held; about 1 KiB each.
+    #[arg(long, env = "ENTITLEMENTD_CACHE_CAPACITY", value_name = "TENANTS", default_value = "100000",
+          value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub cache_capacity: u32,
+    /// That a tenant or module does not exist is believed for this long.
+    #[arg(long, env = "ENTITLEMENTD_NEGATIVE_TTL", value_name = "SPAN", default_value = "10s", value_parser = positive)]
+    pub negative_ttl: Span,
+    /// Callers may keep a grant for this long at most.
+    #[arg(long, env = "ENTITLEMENTD_MAX_AGE", value_name = "SPAN", default_value = "30s")]
+    pub max_age: Span,
+    /// Callers may keep a denial for this long at most.
+    #[arg(long, env = "ENTITLEMENTD_DENIAL_MAX_AGE", value_name = "SPAN", default_value = "5s")]
+    pub denial_max_age: Span,
+}
+
+/// What is let in, and how it ends.
+#[derive(Args, Clone, Debug)]
+pub struct LimitArgs {
+    /// Connections at the same time; more are closed at once.
+    #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Requests that one connection may have under way.
+    #[arg(long, env = "ENTITLEMENTD_MAX_STREAMS", value_name = "COUNT", default_value = "256",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_streams: u32,
+    /// Requests answered at the same time; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "ENTITLEMENTD_MAX_IN_FLIGHT", value_name = "COUNT", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_in_flight: u32,
+    /// A request that takes longer ends with DEADLINE_EXCEEDED, whatever its caller allows.
+    #[arg(long, env = "ENTITLEMENTD_REQUEST_TIMEOUT", value_name = "SPAN", default_value = "5s", value_parser = positive)]
+    pub request_timeout: Span,
+    /// A connection is asked to end after about this long, so that callers spread anew over the replicas.
+    #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTION_AGE", value_name = "SPAN", default_value = "30m", value_parser = positive)]
+    pub max_connection_age: Span,
+    /// At shutdown, keep answering for this long after health says NOT_SERVING.
+    #[arg(long, env = "ENTITLEMENTD_PRE_DRAIN", value_name = "SPAN", default_value = "0s")]
+    pub pre_drain: Span,
+    /// At shutdown, requests in flight get this long to finish.
+    #[arg(long, env = "ENTITLEMENTD_DRAIN_TIMEOUT", value_name = "SPAN", default_value = "10s")]
+    pub drain_timeout: Span,
+}

@@ -1,0 +1,89 @@
+//! The forms in which settings are written.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A span of time, written like `30s`, `5m` or `1h 30m`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span(Duration);
+
+impl Span {
+    /// For timers.
+    pub fn std(self) -> Duration {
+        self.0
+    }
+
+    /// For the calendar.
+    pub fn delta(self) -> TimeDelta {
+        // `positive` keeps spans within a hundred years.
+        TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+        let span = humantime::parse_duration(text)
+            .map_err(|error| format!("expected a duration such as 30s, 5m or 1h30m: {error}"))?;
+        if span > LONGEST { Err("expected a duration below a hundred years".into()) } else { Ok(Self(span)) }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// A span that is longer than nothing.
+pub(super) fn positive(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    if span.0.is_zero() { Err("expected a duration above zero".into()) } else { Ok(span) }
+}
+
+/// An instant in RFC 3339, or a date (its first instant in UTC).
+pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let midnight = |date: chrono::NaiveDate| Some(date.and_hms_opt(0, 0, 0)?.and_utc());
+    let date = || text.parse().ok().and_then(midnight);
+    DateTime::parse_from_rfc3339(text)
+        .map(|at| at.to_utc())
+        .ok()
+        .or_else(date)
+        .ok_or_else(|| "expected an instant such as 2026-12-31T23:59:59Z, or a date".to_owned())
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ListenAddress {
+    /// An address and port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("expected a path after unix:".into()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:50051, or unix:/PATH".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

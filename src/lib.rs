@@ -1,0 +1,19 @@
+//! entitlementd answers one question for every service of a multi-tenant, modular ERP: may this tenant use this module
+//! now?
+//!
+//! The floors of the house. Calls go only to the right, and `tests/it/floors.rs` sees to it:
+//!
+//! ```text
+//! main -> app -> service -> cache -> store -> domain
+//! ```
+
+pub mod app;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod proto;
+pub mod service;
+pub mod store;
+pub mod telemetry;
+pub mod token;

@@ -1,0 +1,88 @@
+//! The API over tonic: unwrap, ask, wrap.
+//!
+//! To add an RPC: describe it in `proto/`, add its line to the trait below, write it in the file of its family, and its
+//! conversions in `convert.rs`. `convert.rs` alone names both proto and domain types, `status.rs` alone makes statuses.
+
+mod advice;
+mod check;
+mod convert;
+mod explain;
+pub mod front;
+mod resolve;
+mod status;
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, async_trait};
+
+pub use self::advice::Ages;
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    domain::BaseDomains,
+    proto::v1::{
+        AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
+        CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
+        ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
+        entitlement_service_server::EntitlementService,
+    },
+    store::Store,
+    token::Tokens,
+};
+
+/// Everything that an answer is made from.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Facts and catalogue.
+    pub cache: Cache<Store>,
+    /// The database itself, for ExplainModule.
+    pub store: Arc<Store>,
+    /// Who vouches for bearer tokens.
+    pub tokens: Arc<Tokens>,
+    /// Which hosts name tenants.
+    pub hosts: Arc<BaseDomains>,
+    /// How long callers may keep answers.
+    pub ages: Ages,
+    /// The time.
+    pub clock: Clock,
+}
+
+#[async_trait]
+impl EntitlementService for Api {
+    async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Answer<ResolveTenantResponse> {
+        answer(convert::resolve_response(self.resolve(convert::resolve_query(request.get_ref())?).await?))
+    }
+
+    async fn check_module(&self, request: Request<CheckModuleRequest>) -> Answer<CheckModuleResponse> {
+        answer(convert::check_response(self.check(convert::check_query(request.get_ref())?).await?))
+    }
+
+    async fn batch_check_modules(
+        &self,
+        request: Request<BatchCheckModulesRequest>,
+    ) -> Answer<BatchCheckModulesResponse> {
+        answer(convert::batch_response(self.batch_check(convert::batch_query(request.get_ref())?).await?))
+    }
+
+    async fn list_enabled_modules(
+        &self,
+        request: Request<ListEnabledModulesRequest>,
+    ) -> Answer<ListEnabledModulesResponse> {
+        answer(convert::list_response(&self.list_enabled(convert::list_query(request.get_ref())?).await?))
+    }
+
+    async fn authorize(&self, request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
+        answer(convert::authorize_response(self.authorize(convert::authorize_query(request.get_ref())?).await?))
+    }
+
+    async fn explain_module(&self, request: Request<ExplainModuleRequest>) -> Answer<ExplainModuleResponse> {
+        answer(convert::explain_response(self.explain(convert::explain_query(request.get_ref())?).await?))
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[expect(clippy::unnecessary_wraps, reason = "this is what tonic takes")]
+fn answer<T>(message: T) -> Answer<T> {
+    Ok(Response::new(message))
+}

@@ -1,0 +1,9 @@
+//! Between the wire and the domain: the only place that names both.
+
+mod requests;
+mod responses;
+
+pub(super) use requests::{authorize_query, batch_query, check_query, explain_query, list_query, resolve_query};
+pub(super) use responses::{
+    authorize_response, batch_response, check_response, explain_response, list_response, resolve_response,
+};

@@ -1,0 +1,144 @@
+//! From the wire: strings to ids, or INVALID_ARGUMENT with every field that is wrong.
+
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
+use tonic::Status;
+use tonic_types::FieldViolation;
+
+use crate::{
+    domain::{Label, ModuleCode, TenantId, limits::MAX_BATCH},
+    proto::v1::{
+        AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
+        ListEnabledModulesRequest, ResolveTenantRequest,
+    },
+    service::{
+        check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
+        explain::ExplainQuery,
+        resolve::{AuthorizeQuery, Carried},
+        status,
+    },
+    store::TenantKey,
+};
+
+/// The first and the last second that a proto Timestamp can hold: years 1 to 9999.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+pub(in crate::service) fn check_query(request: &CheckModuleRequest) -> Result<CheckQuery<'_>, Status> {
+    let CheckModuleRequest { tenant_id, module_code, min_revision, at } = request;
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(tenant_id, *min_revision, at.as_ref());
+    fields.module("module_code", module_code);
+    Ok(CheckQuery { tenant: fields.all_good(tenant)?, module: module_code })
+}
+
+pub(in crate::service) fn batch_query(request: &BatchCheckModulesRequest) -> Result<BatchQuery<'_>, Status> {
+    let BatchCheckModulesRequest { tenant_id, module_codes, min_revision, at } = request;
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(tenant_id, *min_revision, at.as_ref());
+    fields.modules("module_codes", module_codes);
+    Ok(BatchQuery { tenant: fields.all_good(tenant)?, modules: module_codes })
+}
+
+pub(in crate::service) fn list_query(request: &ListEnabledModulesRequest) -> Result<ListQuery, Status> {
+    let ListEnabledModulesRequest { tenant_id, min_revision, at, include_upcoming } = request;
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(tenant_id, *min_revision, at.as_ref());
+    Ok(ListQuery { tenant: fields.all_good(tenant)?, include_upcoming: *include_upcoming })
+}
+
+pub(in crate::service) fn resolve_query(request: &ResolveTenantRequest) -> Result<Carried<'_>, Status> {
+    let ResolveTenantRequest { tenant_id, host, bearer_token } = request;
+    let mut fields = Fields::default();
+    let carried = fields.carried(tenant_id, host, bearer_token);
+    fields.all_good(Some(carried))
+}
+
+pub(in crate::service) fn authorize_query(request: &AuthorizeRequest) -> Result<AuthorizeQuery<'_>, Status> {
+    let AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes } = request;
+    let mut fields = Fields::default();
+    let carried = fields.carried(tenant_id, host, bearer_token);
+    fields.modules("any_of_module_codes", any_of_module_codes);
+    fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes }))
+}
+
+pub(in crate::service) fn explain_query(request: &ExplainModuleRequest) -> Result<ExplainQuery<'_>, Status> {
+    let ExplainModuleRequest { tenant, module_code, at } = request;
+    let mut fields = Fields::default();
+    let by_id = TenantId::parse(tenant).ok().map(TenantKey::Id);
+    let key = by_id.or_else(|| Label::parse(tenant).map(TenantKey::Subdomain));
+    if key.is_none() {
+        fields.violated("tenant", "must be a UUID in 36-character form, or a subdomain");
+    }
+    fields.module("module_code", module_code);
+    let at = fields.instant("at", at.as_ref());
+    fields.all_good(key.map(|tenant| ExplainQuery { tenant, module: module_code, at }))
+}
+
+/// Gathers what is wrong with a request. Costs nothing while nothing is.
+#[derive(Default)]
+struct Fields(Vec<FieldViolation>);
+
+impl Fields {
+    fn violated(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        self.0.push(FieldViolation::new(field, description));
+    }
+
+    /// The value, unless a field was violated. Whoever passes `None` has named the violation.
+    fn all_good<T>(self, value: Option<T>) -> Result<T, Status> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(status::invalid_fields(self.0)),
+        }
+    }
+
+    fn tenant_id(&mut self, text: &str) -> Option<TenantId> {
+        TenantId::parse(text).map_err(|error| self.violated("tenant_id", error.to_string())).ok()
+    }
+
+    fn tenant(&mut self, id: &str, min_revision: Option<u64>, at: Option<&Timestamp>) -> Option<TenantQuery> {
+        let tenant = self.tenant_id(id);
+        let at = self.instant("at", at);
+        Some(TenantQuery { tenant: tenant?, min_revision: min_revision.unwrap_or_default(), at })
+    }
+
+    fn carried<'a>(&mut self, tenant_id: &str, host: &'a str, bearer_token: &'a str) -> Carried<'a> {
+        if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
+            for field in ["tenant_id", "host", "bearer_token"] {
+                self.violated(field, "one of tenant_id, host and bearer_token must be given");
+            }
+        }
+        let given = |text: &'a str| (!text.is_empty()).then_some(text);
+        let tenant_id = if tenant_id.is_empty() { None } else { self.tenant_id(tenant_id) };
+        Carried { tenant_id, host: given(host), bearer_token: given(bearer_token) }
+    }
+
+    fn module(&mut self, field: &str, code: &str) {
+        if let Err(error) = ModuleCode::validate(code) {
+            self.violated(field, error.to_string());
+        }
+    }
+
+    fn modules(&mut self, field: &str, codes: &[String]) {
+        if !(1..=MAX_BATCH).contains(&codes.len()) {
+            self.violated(field, format!("must hold 1 to {MAX_BATCH} codes, not {}", codes.len()));
+            return;
+        }
+        for (index, code) in codes.iter().enumerate() {
+            if let Err(error) = ModuleCode::validate(code) {
+                self.violated(format!("{field}[{index}]"), error.to_string());
+            }
+        }
+    }
+
+    fn instant(&mut self, field: &str, at: Option<&Timestamp>) -> Option<DateTime<Utc>> {
+        let Timestamp { seconds, nanos } = at?;
+        let instant = u32::try_from(*nanos)
+            .ok()
+            .filter(|nanos| *nanos < 1_000_000_000 && TIMESTAMP_SECONDS.contains(seconds))
+            .and_then(|nanos| DateTime::from_timestamp(*seconds, nanos));
+        if instant.is_none() {
+            self.violated(field, "must be an instant in the years 1 to 9999");
+        }
+        instant
+    }
+}

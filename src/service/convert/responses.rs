@@ -1,0 +1,241 @@
+//! To the wire.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use prost_types::{Duration, Timestamp};
+
+use crate::{
+    cache::Known,
+    domain::{
+        Facts, Module, Reason, Subscription, TenantStatus,
+        enabled::EnabledModule,
+        explain::{Outcome, rules},
+        resolve::TenantSource,
+    },
+    proto::v1 as pb,
+    service::{
+        advice::Advice,
+        check::{Judgement, List},
+        explain::Explanation,
+        resolve::{Authorized, Resolved},
+    },
+    store::Evidence,
+};
+
+pub(in crate::service) fn check_response(judgement: Judgement<'_>) -> pb::CheckModuleResponse {
+    let Judgement { module, decision, plan_slugs, advice } = judgement;
+    pb::CheckModuleResponse {
+        allowed: decision.allowed(),
+        reason: reason(decision.reason).into(),
+        message: decision.reason.message(module),
+        freshness: Some(freshness(advice)),
+        plan_slugs,
+    }
+}
+
+pub(in crate::service) fn batch_response(judgements: Vec<Judgement<'_>>) -> pb::BatchCheckModulesResponse {
+    let whole = judgements.iter().map(|judgement| judgement.advice).reduce(Advice::and);
+    pb::BatchCheckModulesResponse {
+        decisions: judgements.into_iter().map(module_decision).collect(),
+        freshness: whole.map(freshness),
+    }
+}
+
+pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesResponse {
+    pb::ListEnabledModulesResponse {
+        modules: list.modules().into_iter().map(enabled_module).collect(),
+        tenant_status: tenant_status(list.tenant_status()).into(),
+        freshness: Some(freshness(list.advice)),
+    }
+}
+
+pub(in crate::service) fn resolve_response(resolved: Resolved) -> pb::ResolveTenantResponse {
+    pb::ResolveTenantResponse {
+        tenant: Some(tenant(&resolved.facts)),
+        source: tenant_source(resolved.source).into(),
+        verified: resolved.verified(),
+        freshness: Some(freshness(resolved.advice)),
+    }
+}
+
+pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::AuthorizeResponse {
+    let Authorized { resolved, judgement } = authorized;
+    pb::AuthorizeResponse {
+        tenant: Some(tenant(&resolved.facts)),
+        source: tenant_source(resolved.source).into(),
+        verified: resolved.verified(),
+        freshness: Some(freshness(judgement.advice.and(resolved.advice))),
+        decision: Some(module_decision(judgement)),
+    }
+}
+
+pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::ExplainModuleResponse {
+    let Explanation { at, evidence, catalogue, deciding, judgement, cached } = explanation;
+    let module = judgement.module;
+    let rule = |rule: crate::domain::explain::Rule| pb::Rule {
+        order: rule.order.into(),
+        condition: rule.condition.to_owned(),
+        outcome: outcome(rule.outcome).into(),
+    };
+    let subscription = |evidence: &Evidence, row: &Subscription| pb::SubscriptionFacts {
+        id: row.id.to_string(),
+        status: evidence.subscriptions.iter().find(|raw| raw.id == row.id).and_then(|raw| raw.status.clone()),
+        starts_at: row.starts_at.map(timestamp),
+        expires_at: row.expires_at.map(timestamp),
+        is_trial: row.is_trial,
+        trial_ends_at: row.trial_ends_at.map(timestamp),
+        reason: reason(row.reason(at)).into(),
+        decides: deciding == Some(row.id),
+    };
+    let rows =
+        |evidence: &Evidence| evidence.facts.rows_of(module).iter().map(|row| subscription(evidence, row)).collect();
+    pb::ExplainModuleResponse {
+        at: Some(timestamp(at)),
+        rules: rules(judgement.decision).map(rule).collect(),
+        tenant: evidence.as_ref().map(tenant_facts),
+        module: catalogue.module(module).map(module_facts),
+        subscriptions: evidence.as_ref().map(rows).unwrap_or_default(),
+        revision: judgement.advice.revision,
+        decision: Some(module_decision(judgement)),
+        cached: Some(cached_answer(cached)),
+    }
+}
+
+fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {
+    let tenant = &evidence.facts.tenant;
+    pb::TenantFacts {
+        id: tenant.id.to_string(),
+        name: tenant.name.to_string(),
+        subdomain: tenant.subdomain.to_string(),
+        database_schema: tenant.database_schema.to_string(),
+        status: evidence.tenant.status.clone(),
+        plan_slug: tenant.plan_slug.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+fn module_facts(module: &Module) -> pb::ModuleFacts {
+    pb::ModuleFacts { code: module.code.to_string(), name: module.name.clone(), is_active: module.is_active }
+}
+
+fn cached_answer(cached: Option<(Known, Judgement<'_>)>) -> pb::CachedAnswer {
+    let Some((_, judgement)) = cached else { return pb::CachedAnswer::default() };
+    pb::CachedAnswer {
+        held: true,
+        revision: judgement.advice.revision,
+        as_of: Some(timestamp(judgement.advice.as_of)),
+        decision: Some(module_decision(judgement)),
+    }
+}
+
+fn module_decision(judgement: Judgement<'_>) -> pb::ModuleDecision {
+    let Judgement { module, decision, plan_slugs, advice } = judgement;
+    pb::ModuleDecision {
+        module_code: module.to_owned(),
+        allowed: decision.allowed(),
+        reason: reason(decision.reason).into(),
+        message: decision.reason.message(module),
+        plan_slugs,
+        valid_until: advice.valid_until.map(timestamp),
+        max_age: Some(duration(advice.max_age)),
+    }
+}
+
+fn enabled_module(enabled: EnabledModule<'_>) -> pb::EnabledModule {
+    let row = enabled.row;
+    let (name, category) = match enabled.module {
+        Some(module) => (module.name.clone(), module.category.clone()),
+        // A module that is newer than the catalogue at hand is called by its code for a moment.
+        None => (row.module.to_string(), String::new()),
+    };
+    pb::EnabledModule {
+        code: row.module.to_string(),
+        name,
+        category,
+        display_order: enabled.display_order(),
+        is_base_module: enabled.module.is_some_and(|module| module.is_base_module),
+        is_trial: row.is_trial,
+        starts_at: row.starts_at.map(timestamp),
+        expires_at: row.expires_at.map(timestamp),
+        trial_ends_at: row.trial_ends_at.map(timestamp),
+        valid_until: enabled.valid_until.map(timestamp),
+        sections: enabled.module.map(|module| module.sections.clone()).unwrap_or_default(),
+        frontend_routes: enabled.module.map(|module| module.frontend_routes.clone()).unwrap_or_default(),
+    }
+}
+
+fn tenant(facts: &Facts) -> pb::Tenant {
+    let tenant = &facts.tenant;
+    pb::Tenant {
+        id: tenant.id.to_string(),
+        name: tenant.name.to_string(),
+        subdomain: tenant.subdomain.to_string(),
+        database_schema: tenant.database_schema.to_string(),
+        status: tenant_status(tenant.status).into(),
+        plan_slug: tenant.plan_slug.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+fn freshness(advice: Advice) -> pb::Freshness {
+    pb::Freshness {
+        revision: advice.revision,
+        as_of: Some(timestamp(advice.as_of)),
+        valid_until: advice.valid_until.map(timestamp),
+        max_age: Some(duration(advice.max_age)),
+        stale: false,
+    }
+}
+
+fn timestamp(at: DateTime<Utc>) -> Timestamp {
+    // chrono tells a leap second by more than 999 999 999 ns; a Timestamp has no such thing.
+    let nanos = at.timestamp_subsec_nanos().min(999_999_999);
+    Timestamp { seconds: at.timestamp(), nanos: nanos.cast_signed() }
+}
+
+fn duration(span: TimeDelta) -> Duration {
+    Duration { seconds: span.num_seconds(), nanos: span.subsec_nanos() }
+}
+
+fn reason(reason: Reason) -> pb::DecisionReason {
+    match reason {
+        Reason::TenantNotFound => pb::DecisionReason::TenantNotFound,
+        Reason::TenantSuspended => pb::DecisionReason::TenantSuspended,
+        Reason::TenantCancelled => pb::DecisionReason::TenantCancelled,
+        Reason::TenantNotServed => pb::DecisionReason::TenantNotServed,
+        Reason::ModuleNotFound => pb::DecisionReason::ModuleNotFound,
+        Reason::NotSubscribed => pb::DecisionReason::NotSubscribed,
+        Reason::SubscriptionSuspended => pb::DecisionReason::SubscriptionSuspended,
+        Reason::SubscriptionCancelled => pb::DecisionReason::SubscriptionCancelled,
+        Reason::SubscriptionExpired => pb::DecisionReason::SubscriptionExpired,
+        Reason::SubscriptionInactive => pb::DecisionReason::SubscriptionInactive,
+        Reason::SubscriptionNotStarted => pb::DecisionReason::SubscriptionNotStarted,
+        Reason::TrialEnded => pb::DecisionReason::TrialEnded,
+        Reason::Enabled => pb::DecisionReason::Enabled,
+    }
+}
+
+fn tenant_status(status: TenantStatus) -> pb::TenantStatus {
+    match status {
+        TenantStatus::Active => pb::TenantStatus::Active,
+        TenantStatus::Pending => pb::TenantStatus::Pending,
+        TenantStatus::PendingSetup => pb::TenantStatus::PendingSetup,
+        TenantStatus::Suspended => pb::TenantStatus::Suspended,
+        TenantStatus::Cancelled => pb::TenantStatus::Cancelled,
+        TenantStatus::Failed => pb::TenantStatus::Failed,
+        TenantStatus::Other => pb::TenantStatus::Other,
+    }
+}
+
+fn tenant_source(source: TenantSource) -> pb::TenantSource {
+    match source {
+        TenantSource::BearerToken => pb::TenantSource::BearerToken,
+        TenantSource::TenantId => pb::TenantSource::TenantId,
+        TenantSource::Host => pb::TenantSource::Host,
+    }
+}
+
+fn outcome(outcome: Outcome) -> pb::RuleOutcome {
+    match outcome {
+        Outcome::Passed => pb::RuleOutcome::Passed,
+        Outcome::Decides => pb::RuleOutcome::Decides,
+        Outcome::NotReached => pb::RuleOutcome::NotReached,
+    }
+}

@@ -1,0 +1,80 @@
+//! ExplainModule: why a customer is locked out.
+
+use chrono::{DateTime, Utc};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{Api, advice::Asked, check::Judgement, status};
+use crate::{
+    cache::Known,
+    domain::{Catalogue, check, decision::deciding_row},
+    store::{Evidence, LoadTenant, StoreError, TenantKey},
+};
+
+/// A question about one module of one tenant, by a person.
+#[derive(Debug)]
+pub(super) struct ExplainQuery<'a> {
+    pub(super) tenant: TenantKey,
+    pub(super) module: &'a str,
+    /// `None`: now.
+    pub(super) at: Option<DateTime<Utc>>,
+}
+
+/// The decision, and all that it rests on.
+#[derive(Debug)]
+pub(super) struct Explanation<'a> {
+    pub(super) at: DateTime<Utc>,
+    /// The tenant's rows; `None`: there are none.
+    pub(super) evidence: Option<Evidence>,
+    pub(super) catalogue: Catalogue,
+    /// The subscription that gave the decision its reason.
+    pub(super) deciding: Option<Uuid>,
+    pub(super) judgement: Judgement<'a>,
+    /// What a check would have been told from memory; `None`: the tenant is not held.
+    pub(super) cached: Option<(Known, Judgement<'a>)>,
+}
+
+impl Api {
+    pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, Status> {
+        let asked = Asked { now: self.clock.now(), at: query.at };
+        let (evidence, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
+        let facts = evidence.as_ref().map(|evidence| &evidence.facts);
+        let at = asked.instant();
+        let deciding = facts.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
+        let decision = check(facts, &catalogue, query.module, at);
+        let known = facts.map_or(Known::Nothing(asked.now), |facts| Known::Facts(facts.clone().into()));
+        let judgement = self.judgement(&known, query.module, decision, Some(&catalogue), asked);
+        let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
+        Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })
+    }
+
+    async fn read_past_the_cache(
+        &self,
+        tenant: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Result<(Option<Evidence>, Catalogue), StoreError> {
+        let reading = async {
+            let evidence = self.store.evidence(tenant, now).await?;
+            Ok((evidence, self.store.load_catalogue(now).await?))
+        };
+        let read = tokio::time::timeout(self.cache.settings().load_timeout, reading).await;
+        let read = read.unwrap_or(Err(StoreError::TimedOut));
+        read.inspect_err(|error| tracing::warn!(%error, "an explanation failed: {error}"))
+    }
+
+    async fn cached_answer<'a>(
+        &self,
+        query: &ExplainQuery<'a>,
+        found: Option<Uuid>,
+        asked: Asked,
+    ) -> Result<Option<(Known, Judgement<'a>)>, Status> {
+        let id = match (&query.tenant, found) {
+            (_, Some(id)) => id.into(),
+            (TenantKey::Id(id), None) => *id,
+            (TenantKey::Subdomain(_), None) => return Ok(None),
+        };
+        let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
+        let judgement = self.judge(&known, query.module, asked).await?;
+        Ok(Some((known, judgement)))
+    }
+}

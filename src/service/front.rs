@@ -1,0 +1,218 @@
+//! The front of the server: every request passes here, before and after the service that answers it.
+//!
+//! It gives each request an id, sheds what is too much, keeps the deadline, and logs what failed. Health and reflection
+//! are neither shed nor cut off.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+use tonic::{Code, Status, body::Body, service::Routes};
+use tower_service::Service;
+
+use super::{Api, status};
+use crate::{
+    domain::limits::{MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
+    proto::v1::entitlement_service_server::{EntitlementServiceServer, SERVICE_NAME},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A future of an answer, as tonic's generated code makes it.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// How much is let in, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct FrontSettings {
+    /// Requests answered at the same time; more are refused at once.
+    pub max_in_flight: usize,
+    /// A request that takes longer is given up, whatever its caller allows.
+    pub request_timeout: Duration,
+}
+
+/// Routes a request to the service that answers it. Clones share the count of requests in flight.
+#[derive(Clone)]
+pub struct Front {
+    settings: FrontSettings,
+    in_flight: Arc<AtomicUsize>,
+    entitlement: EntitlementServiceServer<Api>,
+    others: Routes,
+}
+
+impl Front {
+    /// The API, and beside it the services that are never shed: health and reflection.
+    pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
+        let entitlement = EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
+        Self { settings, in_flight: Arc::default(), entitlement, others }
+    }
+
+    fn entitlement(&self, request: Request<Incoming>) -> (Answering, Option<Duration>, Option<InFlight>) {
+        let timeout = grpc_timeout(request.headers())
+            .map_or(self.settings.request_timeout, |asked| asked.min(self.settings.request_timeout));
+        match InFlight::enter(&self.in_flight, self.settings.max_in_flight) {
+            // The generated server is called as it is: axum's router would cost more than the decision.
+            Some(in_flight) => (self.entitlement.clone().call(request), Some(timeout), Some(in_flight)),
+            None => (Box::pin(async { Ok(status::overloaded().into_http()) }), None, None),
+        }
+    }
+
+    fn others(&self, request: Request<Incoming>) -> Answering {
+        let mut others = self.others.clone();
+        Box::pin(async move { others.call(request).await })
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let request_id = request_id(request.headers());
+        let uri = request.uri().clone();
+        let started = Instant::now();
+        let (answering, timeout, in_flight) =
+            if is_ours(request.uri().path()) { self.entitlement(request) } else { (self.others(request), None, None) };
+        let deadline = timeout.map(|timeout| started + timeout);
+        Answer { answering, deadline, sleep: None, request_id, uri, started, _in_flight: in_flight }
+    }
+}
+
+fn is_ours(path: &str) -> bool {
+    path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// One of the requests in flight, for as long as it lives.
+struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    fn enter(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let entered = Self(Arc::clone(count));
+        (count.fetch_add(1, Ordering::Relaxed) < most).then_some(entered)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer on its way.
+pub struct Answer {
+    answering: Answering,
+    deadline: Option<Instant>,
+    /// Made when the answer is not there at once, which for what is held never happens.
+    sleep: Option<Pin<Box<Sleep>>>,
+    request_id: HeaderValue,
+    uri: Uri,
+    started: Instant,
+    _in_flight: Option<InFlight>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match self.answering.as_mut().poll(context) {
+            Poll::Ready(Ok(response)) => response,
+            Poll::Pending => {
+                ready!(self.poll_deadline(context));
+                status::deadline_exceeded().into_http()
+            }
+        };
+        Poll::Ready(Ok(self.finish(response)))
+    }
+}
+
+impl Answer {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        sleep.as_mut().poll(context)
+    }
+
+    fn finish(&mut self, response: Response<Body>) -> Response<Body> {
+        let mut response = self.explain_failure(response);
+        response.headers_mut().insert(REQUEST_ID, self.request_id.clone());
+        response
+    }
+
+    /// A failed answer consists of headers only. It is logged, and where tonic refused the message itself, the status
+    /// becomes one of ours.
+    fn explain_failure(&self, response: Response<Body>) -> Response<Body> {
+        let Some(failure) = Status::from_header_map(response.headers()).filter(|failure| failure.code() != Code::Ok)
+        else {
+            return response;
+        };
+        let foreign = failure.details().is_empty() && is_ours(self.uri.path());
+        let (failure, response) = match failure.code() {
+            // Too large, or no protobuf. Ours carry details, so this is tonic's.
+            Code::OutOfRange | Code::Internal if foreign => {
+                (status::malformed_request(), status::malformed_request().into_http())
+            }
+            _ => (failure, response),
+        };
+        self.log(&failure);
+        response
+    }
+
+    fn log(&self, failure: &Status) {
+        let (method, code, elapsed) = (self.uri.path(), failure.code(), self.started.elapsed());
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        // What is wrong with us is for the operator, what is wrong with a request is for its caller.
+        match code {
+            Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DeadlineExceeded => {
+                tracing::warn!(method, ?code, request_id, ?elapsed, "{method} failed: {}", failure.message());
+            }
+            _ => tracing::info!(method, ?code, request_id, ?elapsed, "{method} refused: {}", failure.message()),
+        }
+    }
+}
+
+/// The caller's id for a request, if it is fit for a log line, or a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers
+        .get(REQUEST_ID)
+        .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
+    let mut id = given.cloned().unwrap_or_else(|| {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        // A UUID is visible ASCII; the fallback is never taken.
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+    });
+    // Each id is new: HPACK's table would be flushed by values that are never met again.
+    id.set_sensitive(true);
+    id
+}
+
+/// The caller's deadline: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). What is malformed is ignored,
+/// as other servers do.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (amount, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if amount.is_empty() || amount.len() > 8 || !amount.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = amount.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}

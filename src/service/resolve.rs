@@ -1,0 +1,114 @@
+//! ResolveTenant and Authorize.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tonic::Status;
+
+use super::{
+    Api,
+    advice::{Advice, Asked},
+    check::Judgement,
+    status,
+};
+use crate::{
+    cache::Known,
+    domain::{
+        Facts, TenantId,
+        resolve::{Found, NamedIds, TenantSource, resolve},
+    },
+};
+
+/// What a request carries that may name a tenant.
+#[derive(Clone, Copy)]
+pub(super) struct Carried<'a> {
+    pub(super) tenant_id: Option<TenantId>,
+    pub(super) host: Option<&'a str>,
+    pub(super) bearer_token: Option<&'a str>,
+}
+
+/// The same, and the modules of which one is enough.
+pub(super) struct AuthorizeQuery<'a> {
+    pub(super) carried: Carried<'a>,
+    pub(super) any_of: &'a [String],
+}
+
+/// The tenant that a request belongs to.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) facts: Arc<Facts>,
+    pub(super) source: TenantSource,
+    pub(super) advice: Advice,
+    asked: Asked,
+}
+
+impl Resolved {
+    /// Does a verified token name this tenant?
+    pub(super) fn verified(&self) -> bool {
+        self.source == TenantSource::BearerToken
+    }
+}
+
+/// The tenant, and what it may do.
+#[derive(Debug)]
+pub(super) struct Authorized<'a> {
+    pub(super) resolved: Resolved,
+    pub(super) judgement: Judgement<'a>,
+}
+
+impl Api {
+    /// Reads what names a tenant, looks it up, and settles on one.
+    pub(super) async fn resolve(&self, carried: Carried<'_>) -> Result<Resolved, Status> {
+        let now = self.clock.now();
+        let vouched = match carried.bearer_token {
+            Some(token) => Some(self.tokens.verify(token, now).map_err(|error| status::token_invalid(&error))?),
+            None => None,
+        };
+        let by_token = vouched.and_then(|vouched| vouched.tenant);
+        let named = NamedIds { by_token, by_id: carried.tenant_id }.agreed().map_err(status::unresolved)?;
+        let by_id = match named {
+            Some((id, source)) => Some((self.found(id, now).await?, source)),
+            None => None,
+        };
+        let by_host = self.found_by_host(carried.host, now).await?;
+        let (facts, source) = resolve(by_id, by_host).map_err(status::unresolved)?;
+
+        let asked = Asked { now, at: None };
+        // A token that has expired is refused, whether or not it is what names the tenant.
+        let valid_until = vouched.map(|vouched| vouched.expires_at);
+        let advice = self.advise_within(self.ages.grant, &Known::Facts(Arc::clone(&facts)), valid_until, asked);
+        Ok(Resolved { facts, source, advice, asked })
+    }
+
+    pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
+        let resolved = self.resolve(query.carried).await?;
+        let known = Known::Facts(Arc::clone(&resolved.facts));
+        let mut first_denial = None;
+        for module in query.any_of {
+            let judgement = self.judge(&known, module, resolved.asked).await?;
+            if judgement.decision.allowed() {
+                return Ok(Authorized { resolved, judgement });
+            }
+            first_denial.get_or_insert(judgement);
+        }
+        let judgement = first_denial.ok_or_else(status::no_modules)?;
+        Ok(Authorized { resolved, judgement })
+    }
+
+    async fn found(&self, id: TenantId, now: DateTime<Utc>) -> Result<Found<Arc<Facts>>, Status> {
+        self.cache.get(id, now).await.map(found).map_err(status::store)
+    }
+
+    /// `None` where the host names no tenant, known or unknown.
+    async fn found_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Found<Arc<Facts>>>, Status> {
+        let Some(label) = host.and_then(|host| self.hosts.label_of(host)) else { return Ok(None) };
+        self.cache.get_by_label(&label, now).await.map(found).map(Some).map_err(status::store)
+    }
+}
+
+fn found(known: Known) -> Found<Arc<Facts>> {
+    match known {
+        Known::Facts(facts) => Some(facts),
+        Known::Nothing(_) => None,
+    }
+}

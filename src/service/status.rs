@@ -1,0 +1,105 @@
+//! Errors to statuses: callers see our words, the log sees the cause.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{
+    domain::{Reason, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    proto::v1::ErrorReason,
+    store::StoreError,
+    token::InvalidToken,
+};
+
+/// `google.rpc.ErrorInfo.domain` of every status of ours.
+const DOMAIN: &str = "entitlement.v1";
+
+/// When to try again once the database could not be asked: it is asked anew by then.
+const RETRY_STORE: Duration = Duration::from_secs(1);
+
+/// When to try again once too much was in flight: an answer takes microseconds.
+const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
+
+/// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
+const MOST_VIOLATIONS: usize = 20;
+
+pub(super) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
+    violations.truncate(MOST_VIOLATIONS);
+    let fields: Vec<String> =
+        violations.iter().map(|violation| format!("{} {}", violation.field, violation.description)).collect();
+    let message = format!("invalid request: {}", fields.join("; "));
+    let mut details = details(ErrorReason::InvalidField);
+    details.set_bad_request(violations);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+pub(super) fn no_modules() -> Status {
+    invalid_fields(vec![FieldViolation::new("any_of_module_codes", "must not be empty")])
+}
+
+/// What tonic could not read as the request's message.
+pub(super) fn malformed_request() -> Status {
+    let message = format!("the message is not readable as this request, or larger than {MAX_REQUEST_BYTES} bytes");
+    status(Code::InvalidArgument, message, ErrorReason::MalformedRequest)
+}
+
+pub(super) fn store(error: StoreError) -> Status {
+    match error {
+        // The cause is in the log since the load failed.
+        StoreError::Unavailable(_) | StoreError::TimedOut | StoreError::Abandoned => {
+            let mut details = details(ErrorReason::StoreUnavailable);
+            details.set_retry_info(Some(RETRY_STORE));
+            let message = "the database cannot be asked at the moment, and the answer is not held";
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        StoreError::Unreadable { .. } => {
+            let message = "the database holds a row of this tenant that cannot be read; the log says which";
+            status(Code::Internal, message, ErrorReason::StoreUnreadable)
+        }
+    }
+}
+
+pub(super) fn token_invalid(error: &InvalidToken) -> Status {
+    tracing::info!(%error, "a bearer token was refused: {error}");
+    status(Code::Unauthenticated, "the bearer token is not valid", ErrorReason::TokenInvalid)
+}
+
+pub(super) fn unresolved(error: Unresolved) -> Status {
+    match error {
+        Unresolved::NotFound => tenant_not_found(),
+        Unresolved::Conflict => status(Code::PermissionDenied, error.to_string(), ErrorReason::TenantConflict),
+        Unresolved::NotServed(reason) => {
+            let word = match reason {
+                Reason::TenantSuspended => ErrorReason::TenantSuspended,
+                Reason::TenantCancelled => ErrorReason::TenantCancelled,
+                _ => ErrorReason::TenantNotServed,
+            };
+            status(Code::PermissionDenied, reason.message(""), word)
+        }
+    }
+}
+
+pub(super) fn tenant_not_found() -> Status {
+    status(Code::NotFound, Unresolved::NotFound.to_string(), ErrorReason::TenantNotFound)
+}
+
+pub(super) fn overloaded() -> Status {
+    let mut details = details(ErrorReason::Overloaded);
+    details.set_retry_info(Some(RETRY_OVERLOAD));
+    Status::with_error_details(Code::ResourceExhausted, "too many requests are in flight", details)
+}
+
+pub(super) fn deadline_exceeded() -> Status {
+    status(Code::DeadlineExceeded, "the deadline has passed", ErrorReason::DeadlineExceeded)
+}
+
+fn status(code: Code, message: impl Into<String>, reason: ErrorReason) -> Status {
+    Status::with_error_details(code, message, details(reason))
+}
+
+fn details(reason: ErrorReason) -> ErrorDetails {
+    let name = reason.as_str_name();
+    let word = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
+    ErrorDetails::with_error_info(word, DOMAIN, HashMap::<String, String>::new())
+}
