@@ -1,0 +1,298 @@
+//! The cache over a fake database, which counts, waits and fails as it is told.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entitlementd::{
+    cache::{Cache, CacheSettings, Known},
+    domain::{Catalogue, Facts, Label, Tenant, TenantId, TenantStatus},
+    store::{LoadTenant, StoreError, TenantKey},
+};
+use tokio::{runtime::Handle, sync::Semaphore};
+use uuid::Uuid;
+
+use crate::harness::NOW;
+
+/// A database whose tenants are those with a number below `tenants`.
+struct Fake {
+    tenants: AtomicUsize,
+    loads: AtomicUsize,
+    rosters: AtomicUsize,
+    catalogues: AtomicUsize,
+    failing: Mutex<bool>,
+    /// A load takes a permit before it answers.
+    gate: Semaphore,
+}
+
+impl Fake {
+    fn with(tenants: usize) -> Arc<Self> {
+        Arc::new(Self {
+            tenants: tenants.into(),
+            loads: 0.into(),
+            rosters: 0.into(),
+            catalogues: 0.into(),
+            failing: Mutex::new(false),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
+        })
+    }
+
+    /// One whose loads wait until they are let go.
+    fn gated(tenants: usize) -> Arc<Self> {
+        let fake = Self::with(tenants);
+        fake.gate.forget_permits(Semaphore::MAX_PERMITS);
+        fake
+    }
+
+    fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    fn exists(&self, id: Uuid) -> bool {
+        id.as_u128() < self.tenants.load(Ordering::SeqCst) as u128
+    }
+}
+
+fn tenant(number: usize) -> TenantId {
+    Uuid::from_u128(number as u128).into()
+}
+
+impl LoadTenant for Fake {
+    async fn load_tenant(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<Facts>, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        if *self.failing.lock().unwrap() {
+            return Err(StoreError::TimedOut);
+        }
+        let id = match key {
+            TenantKey::Id(id) => id.uuid(),
+            TenantKey::Subdomain(label) => Uuid::from_u128(label.as_str().trim_start_matches('t').parse().unwrap()),
+        };
+        let tenant = Tenant {
+            id: id.into(),
+            name: "name".into(),
+            subdomain: format!("t{}", id.as_u128()).into(),
+            database_schema: "schema".into(),
+            status: TenantStatus::Active,
+            plan_slug: None,
+        };
+        Ok(self.exists(id).then(|| Facts::new(tenant, vec![], 0, now)))
+    }
+
+    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
+        self.rosters.fetch_add(1, Ordering::SeqCst);
+        Ok((0..self.tenants.load(Ordering::SeqCst)).map(|number| TenantKey::Id(tenant(number))).collect())
+    }
+
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
+        self.catalogues.fetch_add(1, Ordering::SeqCst);
+        if *self.failing.lock().unwrap() {
+            return Err(StoreError::TimedOut);
+        }
+        Ok(Catalogue::new(vec![], vec![], now))
+    }
+}
+
+fn mk_cache(fake: &Arc<Fake>, capacity: usize) -> Cache<Fake> {
+    let settings = CacheSettings {
+        ttl: TimeDelta::seconds(300),
+        negative_ttl: TimeDelta::seconds(10),
+        capacity,
+        load_timeout: Duration::from_secs(60),
+    };
+    Cache::new(Arc::clone(fake), settings, Handle::current())
+}
+
+async fn yield_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_callers_of_a_cold_tenant_cost_one_load() {
+    let fake = Fake::gated(1);
+    let cache = mk_cache(&fake, 100);
+    let callers: Vec<_> = (0..1000)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.get(tenant(0), NOW).await })
+        })
+        .collect();
+    yield_until(|| fake.loads() == 1).await;
+    fake.gate.add_permits(1);
+    for caller in callers {
+        assert!(caller.await.unwrap().unwrap().facts().is_some());
+    }
+    assert_eq!(fake.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_does_not_cancel_the_load_for_the_others() {
+    let fake = Fake::gated(1);
+    let cache = mk_cache(&fake, 100);
+    let get = || {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get(tenant(0), NOW).await })
+    };
+    let first = get();
+    yield_until(|| fake.loads() == 1).await;
+    let second = get();
+    tokio::task::yield_now().await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    fake.gate.add_permits(1);
+    assert!(second.await.unwrap().unwrap().facts().is_some());
+    assert_eq!(fake.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_load_that_everyone_gave_up_is_kept_all_the_same() {
+    let fake = Fake::gated(1);
+    let cache = mk_cache(&fake, 100);
+    let only = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get(tenant(0), NOW).await })
+    };
+    yield_until(|| fake.loads() == 1).await;
+    only.abort();
+    fake.gate.add_permits(1);
+    yield_until(|| cache.held(tenant(0), NOW).is_some()).await;
+    assert_eq!(fake.loads(), 1);
+}
+
+#[tokio::test]
+async fn waiters_share_a_failure_instead_of_queueing_for_one_each() {
+    let fake = Fake::gated(1);
+    *fake.failing.lock().unwrap() = true;
+    let cache = mk_cache(&fake, 100);
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.get(tenant(0), NOW).await })
+        })
+        .collect();
+    yield_until(|| fake.loads() == 1).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    fake.gate.add_permits(1);
+    for caller in callers {
+        assert!(matches!(caller.await.unwrap(), Err(StoreError::TimedOut)));
+    }
+    assert_eq!(fake.loads(), 1);
+    // The failure is not held: the next caller finds the database well again.
+    *fake.failing.lock().unwrap() = false;
+    fake.gate.add_permits(1);
+    assert!(cache.get(tenant(0), NOW).await.unwrap().facts().is_some());
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_tenants_neither_evicts_real_ones_nor_hammers_the_database() {
+    let fake = Fake::with(50);
+    let cache = mk_cache(&fake, 50);
+    for number in 0..50 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    for number in 1_000..101_000 {
+        assert!(matches!(cache.get(tenant(number), NOW).await.unwrap(), Known::Nothing(_)));
+    }
+    assert!(fake.loads() <= 50 + 100, "{} loads", fake.loads());
+    assert_eq!(fake.rosters.load(Ordering::SeqCst), 1);
+    for number in 0..50 {
+        assert!(cache.held(tenant(number), NOW).is_some(), "tenant {number} was evicted");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_made_during_a_flood_is_found_after_the_negative_ttl() {
+    let fake = Fake::with(1);
+    let cache = mk_cache(&fake, 50);
+    for number in 1_000..2_000 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    fake.tenants.store(2, Ordering::SeqCst);
+    let at = |seconds| NOW + TimeDelta::seconds(seconds);
+    let before = cache.get(tenant(1), at(9)).await.unwrap();
+    assert!(before.facts().is_none());
+    assert_eq!(before.as_of(), NOW, "as old as the roster");
+    assert!(cache.get(tenant(1), at(10)).await.unwrap().facts().is_some());
+}
+
+#[tokio::test]
+async fn a_cache_holds_as_many_tenants_as_its_capacity() {
+    let fake = Fake::with(20_000);
+    let cache = mk_cache(&fake, 10_000);
+    for number in 0..10_000 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    assert!((0..10_000).all(|number| cache.held(tenant(number), NOW).is_some()));
+    for number in 10_000..20_000 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    let held = (0..20_000).filter(|number| cache.held(tenant(*number), NOW).is_some()).count();
+    assert!((9_000..=11_000).contains(&held), "{held} tenants are held");
+}
+
+#[tokio::test]
+async fn facts_that_were_read_later_are_not_replaced_by_older_ones() {
+    let fake = Fake::gated(1);
+    let cache = mk_cache(&fake, 50);
+    let later = NOW + TimeDelta::seconds(5);
+    let slow = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get(tenant(0), NOW).await })
+    };
+    yield_until(|| fake.loads() == 1).await;
+    let past = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get_past(tenant(0), later).await })
+    };
+    yield_until(|| fake.loads() == 2).await;
+    fake.gate.add_permits(2);
+    slow.await.unwrap().unwrap();
+    past.await.unwrap().unwrap();
+    assert_eq!(cache.held(tenant(0), later).unwrap().as_of(), later);
+}
+
+#[tokio::test]
+async fn an_unknown_code_reads_the_catalogue_again_at_most_once_per_negative_ttl() {
+    let fake = Fake::with(1);
+    let cache = mk_cache(&fake, 50);
+    let at = |seconds| NOW + TimeDelta::seconds(seconds);
+    for (seconds, readings) in [(0, 1), (9, 1), (10, 2), (11, 2), (19, 2), (20, 3)] {
+        for _ in 0..100 {
+            cache.catalogue_for("unknown", at(seconds)).await.unwrap();
+        }
+        assert_eq!(fake.catalogues.load(Ordering::SeqCst), readings, "after {seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_outlives_an_outage_and_is_not_asked_for_by_everyone() {
+    let fake = Fake::with(1);
+    let cache = mk_cache(&fake, 50);
+    cache.catalogue(NOW).await.unwrap();
+    *fake.failing.lock().unwrap() = true;
+    let later = NOW + TimeDelta::seconds(1_000);
+    for _ in 0..100 {
+        assert_eq!(cache.catalogue(later).await.unwrap().as_of, NOW);
+    }
+    assert_eq!(fake.catalogues.load(Ordering::SeqCst), 2, "once at first, once in vain");
+}
+
+#[tokio::test]
+async fn a_subdomain_is_answered_from_the_facts_of_its_tenant() {
+    let fake = Fake::with(3);
+    let cache = mk_cache(&fake, 50);
+    let label = Label::parse("t2").unwrap();
+    assert_eq!(cache.get_by_label(&label, NOW).await.unwrap().facts().unwrap().tenant.id, tenant(2));
+    assert!(cache.held(tenant(2), NOW).is_some());
+    cache.get_by_label(&label, NOW).await.unwrap();
+    assert_eq!(fake.loads(), 1);
+}

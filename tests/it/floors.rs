@@ -1,0 +1,158 @@
+//! The floors of the house: calls go only to the right.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each place, and the places of this crate that it may name.
+const FLOORS: [(&str, &[&str]); 12] = [
+    ("main", &["app"]),
+    ("app", &["cache", "clock", "config", "domain", "proto", "service", "store", "telemetry", "token"]),
+    ("service", &["cache", "clock", "domain", "proto", "store", "token"]),
+    ("cache", &["domain", "store"]),
+    ("store", &["domain"]),
+    ("token", &["domain"]),
+    ("config", &["telemetry"]),
+    ("telemetry", &[]),
+    ("clock", &[]),
+    ("proto", &[]),
+    ("domain", &[]),
+    ("lib", &[]),
+];
+
+/// What the domain may use from outside.
+const DOMAIN_CRATES: [&str; 4] = ["std", "chrono", "thiserror", "uuid"];
+
+/// The only places, beside those that are proto's own, that name both proto and domain types.
+const BETWEEN: &str = "service/convert";
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// A file's text up to its tests, without comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The place that a file belongs to: `cache` for `cache/roster.rs`.
+fn place(path: &Path) -> String {
+    let relative = path.strip_prefix(source()).unwrap();
+    let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The places that a file names after `crate::` (in `main.rs`, after the crate's name).
+fn named_places(code: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for prefix in ["crate::", "entitlementd::"] {
+        for (_, rest) in code.match_indices(prefix).map(|(at, _)| code.split_at(at + prefix.len())) {
+            match rest.strip_prefix('{') {
+                Some(group) => named.extend(top_level_names(group)),
+                None => named.extend(first_word(rest)),
+            }
+        }
+    }
+    named
+}
+
+/// The names of a `{...}` group of imports that stand on its first level.
+fn top_level_names(group: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut names = Vec::new();
+    let mut at_start = true;
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => at_start = true,
+            _ if at_start && letter.is_ascii_lowercase() => {
+                names.extend(first_word(&group[at..]));
+                at_start = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn first_word(text: &str) -> Option<String> {
+    let word: String = text.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
+    (!word.is_empty()).then_some(word)
+}
+
+#[test]
+fn no_floor_names_something_on_its_left() {
+    for path in files(&source()) {
+        let place = place(&path);
+        let allowed = FLOORS.iter().find(|(name, _)| *name == place);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{place} has no floor: give it one in this test"));
+        for named in named_places(&code(&path)) {
+            let inside = named == place || allowed.contains(&named.as_str());
+            assert!(inside || place == "lib", "{} names {named}: {place} may name {allowed:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    for path in files(&source().join("domain")).into_iter().chain([source().join("domain.rs")]) {
+        let code = code(&path);
+        assert!(!code.contains("async "), "{}", path.display());
+        for line in code.lines().filter_map(|line| line.trim().strip_prefix("use ")) {
+            let first = first_word(line).unwrap();
+            let known = DOMAIN_CRATES.contains(&first.as_str()) || ["super", "crate", "self"].contains(&first.as_str());
+            assert!(known, "{} uses {first}", path.display());
+        }
+    }
+}
+
+#[test]
+fn convert_alone_names_both_proto_and_domain_types_in_the_service() {
+    for path in files(&source().join("service")) {
+        if path.to_str().unwrap().contains(BETWEEN) {
+            continue;
+        }
+        let code = code(&path);
+        let messages = code.contains("Request {") || code.contains("Response {") || code.contains("proto::v1 as");
+        assert!(!messages, "{} makes or takes apart a message", path.display());
+    }
+}
+
+#[test]
+fn only_the_store_names_sea_orm() {
+    for path in files(&source()) {
+        if place(&path) != "store" {
+            assert!(!code(&path).contains("use sea_orm"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn main_is_a_sentence() {
+    assert!(fs::read_to_string(source().join("main.rs")).unwrap().lines().count() <= 25);
+}
+
+#[test]
+fn named_places_are_found_in_groups_and_paths() {
+    let code = "use crate::{\n    cache::{Cache, Known},\n    domain::ids,\n};\nlet x = crate::store::Store;";
+    assert_eq!(named_places(code), BTreeSet::from(["cache".to_owned(), "domain".to_owned(), "store".to_owned()]));
+}

@@ -1,0 +1,57 @@
+//! A fresh database for one test.
+
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend};
+use tempfile::TempDir;
+
+use super::postgres;
+
+/// A fresh database, and a connection of the test's own, past the server.
+pub struct Database {
+    pub url: String,
+    /// The database's name; empty on SQLite.
+    pub name: String,
+    pub connection: DatabaseConnection,
+    _folder: Option<TempDir>,
+}
+
+impl Database {
+    /// An empty file.
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        super::process::migrate(&url);
+        let connection = connect(&url).await;
+        Self { url, name: String::new(), connection, _folder: Some(folder) }
+    }
+
+    /// A database with our schema in it.
+    pub async fn postgres() -> Self {
+        Self::on_cluster(postgres::shared().migrated_database().await).await
+    }
+
+    /// A database with nothing in it.
+    pub async fn empty_postgres() -> Self {
+        Self::on_cluster(postgres::shared().empty_database().await).await
+    }
+
+    async fn on_cluster(name: String) -> Self {
+        let url = postgres::shared().url(&name);
+        let connection = connect(&url).await;
+        Self { url, name, connection, _folder: None }
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        self.connection.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// Runs SQL as a person would, by hand.
+    pub async fn execute(&self, sql: &str) {
+        self.connection.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+async fn connect(url: &str) -> DatabaseConnection {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(2).sqlx_logging(false);
+    sea_orm::Database::connect(options).await.unwrap()
+}

@@ -1,0 +1,35 @@
+//! Starts the real server on port 0, on a fresh database, and hands out a connected client.
+
+pub mod data;
+pub mod database;
+pub mod postgres;
+pub mod process;
+pub mod server;
+pub mod token;
+
+pub use data::{Row, id, instant};
+pub use database::Database;
+pub use server::{NOW, Server, field_violations, reason_of};
+
+/// Writes a test twice: on SQLite and on PostgreSQL. The server's clock stands at [`NOW`].
+#[macro_export]
+macro_rules! on_both {
+    ($(async fn $name:ident($server:ident: Server) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                holds(Server::start(Database::sqlite().await).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                holds(Server::start(Database::postgres().await).await).await;
+            }
+
+            #[allow(unused_mut, clippy::allow_attributes, reason = "a test may or may not call through the server")]
+            async fn holds(mut $server: Server) $body
+        }
+    )*};
+}

@@ -1,0 +1,91 @@
+//! The program itself, as its users start it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// The program, without the environment's own settings.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_entitlementd"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ENTITLEMENTD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs `migrate`, which must go well.
+pub fn migrate(url: &str) {
+    let output = run(&["migrate", "--database-url", url]);
+    assert!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A server in a process of its own, killed when dropped.
+pub struct Process {
+    pub child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    /// What it has logged so far.
+    pub logged: String,
+}
+
+impl Process {
+    /// Starts `serve` with JSON logs.
+    pub fn serve(flags: &[&str]) -> Self {
+        let mut command = program();
+        command.args(["serve", "--log-format", "json"]).args(flags);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self { child, log, logged: String::new() }
+    }
+
+    /// Reads the log up to a line that holds these words, and gives that line.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "{words:?} was never logged: {}", self.logged);
+            self.logged.push_str(&line);
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&mut self) -> String {
+        let line: serde_json::Value = serde_json::from_str(&self.wait_for("listening on")).unwrap();
+        line["address"].as_str().unwrap().to_owned()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits for the end; gives the exit code, the rest of the log being read.
+    pub fn wait(&mut self, at_most: Duration) -> i32 {
+        let deadline = Instant::now() + at_most;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                self.log.read_to_string(&mut self.logged).unwrap();
+                return status.code().expect("ended by a signal");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("still running after {at_most:?}: {}", self.logged);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}

@@ -1,0 +1,137 @@
+//! The real server, in this process, with a clock that is moved by hand.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Parser;
+use entitlementd::{
+    app::{self, Running},
+    clock::{Clock, ManualClock},
+    config::{Cli, Command, ListenAddress, ServeArgs},
+    proto::v1::{
+        CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest, ListEnabledModulesResponse,
+        ResolveTenantRequest, ResolveTenantResponse, entitlement_service_client::EntitlementServiceClient,
+    },
+};
+use tonic::{Request, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_types::StatusExt;
+
+use super::{Database, id};
+
+/// What the server's clock shows at first: 2026-11-23T12:00:00Z.
+pub const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
+
+/// A server, a client of it, its clock and its database.
+pub struct Server {
+    pub client: EntitlementServiceClient<Channel>,
+    pub clock: ManualClock,
+    pub database: Database,
+    pub running: Running,
+}
+
+impl Server {
+    /// A server that is ready, with base domain `erp.example`.
+    pub async fn start(database: Database) -> Self {
+        Self::start_with(database, &[]).await
+    }
+
+    /// The same with more flags.
+    pub async fn start_with(database: Database, flags: &[&str]) -> Self {
+        let server = Self::start_unready(database, flags).await;
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// The same, without waiting for the database.
+    pub async fn start_unready(database: Database, flags: &[&str]) -> Self {
+        let clock = ManualClock::at(NOW);
+        let args = serve_args(&database.url, flags);
+        let running = app::start(args, Clock::Manual(clock.clone())).await.unwrap();
+        let client = EntitlementServiceClient::new(connect(&running.address).await);
+        Self { client, clock, database, running }
+    }
+
+    /// Watches health until it says SERVING.
+    pub async fn wait_until_ready(&self) {
+        let mut health = HealthClient::new(connect(&self.running.address).await);
+        let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        while let Some(answer) = watch.message().await.unwrap() {
+            if answer.status() == ServingStatus::Serving {
+                return;
+            }
+        }
+        panic!("health ended before it said SERVING");
+    }
+
+    pub async fn health(&self, service: &str) -> ServingStatus {
+        let mut health = HealthClient::new(connect(&self.running.address).await);
+        let request = HealthCheckRequest { service: service.to_owned() };
+        health.check(request).await.unwrap().into_inner().status()
+    }
+
+    pub async fn check(&mut self, tenant: u32, module: &str) -> CheckModuleResponse {
+        self.check_request(check_request(tenant, module)).await.unwrap()
+    }
+
+    pub async fn check_request(&mut self, request: CheckModuleRequest) -> Result<CheckModuleResponse, Status> {
+        self.client.check_module(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// The same, past the cache.
+    pub async fn check_past_the_cache(&mut self, tenant: u32, module: &str) -> CheckModuleResponse {
+        let request = CheckModuleRequest { min_revision: Some(1), ..check_request(tenant, module) };
+        self.check_request(request).await.unwrap()
+    }
+
+    pub async fn list(&mut self, request: ListEnabledModulesRequest) -> Result<ListEnabledModulesResponse, Status> {
+        self.client.list_enabled_modules(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn resolve(&mut self, tenant_id: &str, host: &str, token: &str) -> Result<ResolveTenantResponse, Status> {
+        let request = ResolveTenantRequest {
+            tenant_id: tenant_id.to_owned(),
+            host: host.to_owned(),
+            bearer_token: token.to_owned(),
+        };
+        self.client.resolve_tenant(Request::new(request)).await.map(tonic::Response::into_inner)
+    }
+
+    pub fn advance(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+    }
+}
+
+pub fn check_request(tenant: u32, module: &str) -> CheckModuleRequest {
+    CheckModuleRequest { tenant_id: id(tenant), module_code: module.to_owned(), ..Default::default() }
+}
+
+/// What a command line comes to.
+pub fn serve_args(url: &str, flags: &[&str]) -> ServeArgs {
+    let fixed =
+        ["entitlementd", "serve", "--listen", "127.0.0.1:0", "--base-domain", "erp.example", "--database-url", url];
+    match Cli::parse_from(fixed.iter().chain(flags)).command {
+        Command::Serve(args) => *args,
+        other => panic!("not serve: {other:?}"),
+    }
+}
+
+pub async fn connect(address: &ListenAddress) -> Channel {
+    let uri = match address {
+        ListenAddress::Tcp(address) => format!("http://{address}"),
+        ListenAddress::Unix(path) => format!("unix://{}", path.display()),
+    };
+    Channel::from_shared(uri).unwrap().connect().await.unwrap()
+}
+
+/// The word in a status's ErrorInfo, whose domain is ours.
+pub fn reason_of(status: &Status) -> String {
+    let info = status.get_error_details().error_info().cloned().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "entitlement.v1");
+    info.reason
+}
+
+/// The fields that a status complains of.
+pub fn field_violations(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let request = details.bad_request().unwrap_or_else(|| panic!("no BadRequest: {status:?}"));
+    request.field_violations.iter().map(|violation| violation.field.clone()).collect()
+}

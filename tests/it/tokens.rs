@@ -1,0 +1,118 @@
+//! Tokens signed with asymmetric keys, from a JWK set.
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rand::SystemRandom,
+    rsa::{KeyPair as RsaKeyPair, KeySize},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{Database, Server, id, reason_of, token},
+    on_both,
+};
+
+/// A key pair: what signs, and the public half as a JWK.
+struct Pair {
+    algorithm: Algorithm,
+    private: EncodingKey,
+    public: Value,
+}
+
+impl Pair {
+    fn sign(&self, key_id: Option<&str>) -> String {
+        let mut header = Header::new(self.algorithm);
+        header.kid = key_id.map(str::to_owned);
+        encode(&header, &token::claims(&id(1)), &self.private).unwrap()
+    }
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn mk_rsa(key_id: &str) -> Pair {
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+    let public = pair.public_key();
+    let (n, e) =
+        (public.modulus().big_endian_without_leading_zero(), public.exponent().big_endian_without_leading_zero());
+    Pair {
+        algorithm: Algorithm::RS256,
+        private: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+        public: json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": key_id, "n": base64url(n), "e": base64url(e) }),
+    }
+}
+
+fn mk_ec(key_id: &str) -> Pair {
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref()).unwrap();
+    let point = pair.public_key().as_ref();
+    Pair {
+        algorithm: Algorithm::ES256,
+        private: EncodingKey::from_ec_der(der.as_ref()),
+        public: json!({ "kty": "EC", "crv": "P-256", "kid": key_id, "x": base64url(&point[1..33]), "y": base64url(&point[33..]) }),
+    }
+}
+
+fn mk_ed(key_id: &str) -> Pair {
+    let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let pair = Ed25519KeyPair::from_pkcs8(der.as_ref()).unwrap();
+    Pair {
+        algorithm: Algorithm::EdDSA,
+        private: EncodingKey::from_ed_der(der.as_ref()),
+        public: json!({ "kty": "OKP", "crv": "Ed25519", "kid": key_id, "x": base64url(pair.public_key().as_ref()) }),
+    }
+}
+
+async fn serve_with_keys(database: Database, keys: &[Value]) -> Server {
+    database.mk_tenant(1, "acme", "active").await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json!({ "keys": keys }).to_string()).unwrap();
+    Server::start_with(database, &["--jwks-file", file.path().to_str().unwrap()]).await
+}
+
+on_both! {
+    async fn each_kind_of_key_vouches_for_its_own_tokens(server: Server) {
+        let pairs = [mk_rsa("rsa"), mk_ec("ec"), mk_ed("ed")];
+        let encryption = json!({ "kty": "RSA", "use": "enc", "kid": "enc", "n": "AQAB", "e": "AQAB" });
+        let keys: Vec<Value> = pairs.iter().map(|pair| pair.public.clone()).chain([encryption]).collect();
+        let mut server = serve_with_keys(server.database, &keys).await;
+        for (pair, key_id) in pairs.iter().zip(["rsa", "ec", "ed"]) {
+            for key_id in [Some(key_id), None] {
+                let answer = server.resolve("", "", &pair.sign(key_id)).await;
+                assert!(answer.unwrap().verified, "{:?} {key_id:?}", pair.algorithm);
+            }
+        }
+    }
+
+    async fn keys_are_bound_to_their_algorithm_and_id(server: Server) {
+        let (known, stranger) = (mk_rsa("known"), mk_rsa("known"));
+        let mut server = serve_with_keys(server.database, &[known.public.clone(), mk_ec("ec").public]).await;
+        // The classic swap: the public key, which anybody has, used as a shared secret.
+        let modulus = URL_SAFE_NO_PAD.decode(known.public["n"].as_str().unwrap()).unwrap();
+        let swaps = [
+            EncodingKey::from_secret(&modulus),
+            EncodingKey::from_secret(known.public.to_string().as_bytes()),
+            EncodingKey::from_secret(known.public["n"].as_str().unwrap().as_bytes()),
+        ];
+        let mut refused: Vec<String> =
+            swaps.iter().map(|secret| encode(&Header::new(Algorithm::HS256), &token::claims(&id(1)), secret).unwrap()).collect();
+        refused.push(stranger.sign(Some("known")));
+        refused.push(known.sign(Some("ec")));
+        refused.push(known.sign(Some("nobody")));
+        refused.push(encode(&Header::new(Algorithm::RS384), &token::claims(&id(1)), &known.private).unwrap());
+        for token in refused {
+            let status = server.resolve("", "", &token).await.unwrap_err();
+            assert_eq!(reason_of(&status), "TOKEN_INVALID", "{token}");
+        }
+        assert!(server.resolve("", "", &known.sign(Some("known"))).await.is_ok());
+    }
+}
