@@ -146,15 +146,25 @@ impl<L: LoadTenant> Cache<L> {
 
     /// The same for the tenant that a subdomain belongs to.
     pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        match self.held_by_label(label, now) {
+            Some(known) => Ok(known),
+            None => self.load(TenantKey::Subdomain(label.clone()), now).await,
+        }
+    }
+
+    fn held_by_label(&self, label: &Label, now: DateTime<Utc>) -> Option<Known> {
         let facts = self.0.labels.get(label).and_then(|id| self.0.facts.get(&id));
         let belongs = |facts: &Arc<Facts>| &*facts.tenant.subdomain == label.as_str() && self.0.is_fresh(facts, now);
-        if let Some(facts) = facts.filter(belongs) {
-            return Ok(Known::Facts(facts));
+        match facts.filter(belongs) {
+            Some(facts) => Some(Known::Facts(facts)),
+            None => self.0.held_unknown(&TenantKey::Subdomain(label.clone()), now),
         }
-        let key = TenantKey::Subdomain(label.clone());
-        match self.0.held_unknown(&key, now) {
-            Some(known) => Ok(known),
-            None => self.load(key, now).await,
+    }
+
+    fn held_by_key(&self, key: &TenantKey, now: DateTime<Utc>) -> Option<Known> {
+        match key {
+            TenantKey::Id(id) => self.held(*id, now),
+            TenantKey::Subdomain(label) => self.held_by_label(label, now),
         }
     }
 
@@ -172,7 +182,9 @@ impl<L: LoadTenant> Cache<L> {
             return Ok(Known::Nothing(as_of));
         }
         let (inner, loaded) = (Arc::clone(&self.0), key.clone());
-        self.0.loads.join(&self.0.runtime, key, async move { inner.load(&loaded, now).await }).await
+        let load = async move { inner.load(&loaded, now).await };
+        let held = || self.held_by_key(&key, now);
+        self.0.loads.join(&self.0.runtime, key.clone(), held, load).await
     }
 }
 

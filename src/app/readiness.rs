@@ -69,7 +69,7 @@ async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
         ),
         SchemaState::Current => {}
     }
-    api.cache.load_catalogue(api.clock.now()).await?;
+    api.cache.catalogue(api.clock.now()).await?;
     Ok(true)
 }
 

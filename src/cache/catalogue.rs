@@ -49,13 +49,13 @@ impl<L: LoadTenant> Cache<L> {
             Some(held) if now - held.as_of < age => Ok(held),
             // It was asked for just now, in vain: not everyone has to wait for the next attempt.
             Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => Ok(held),
-            Some(held) => Ok(self.load_catalogue(now).await.unwrap_or(held)),
-            None => self.load_catalogue(now).await,
+            Some(held) => Ok(self.load_catalogue(age, now).await.unwrap_or(held)),
+            None => self.load_catalogue(age, now).await,
         }
     }
 
-    /// Reads the catalogue from the database, or joins the load that is under way.
-    pub async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+    async fn load_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+        let held = || self.0.catalogue.held.load_full().filter(|held| now - held.as_of < age);
         let inner = Arc::clone(&self.0);
         let load = async move {
             *inner.catalogue.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
@@ -63,6 +63,6 @@ impl<L: LoadTenant> Cache<L> {
             inner.catalogue.held.store(Some(Arc::clone(&catalogue)));
             Ok(catalogue)
         };
-        self.0.catalogue.load.join(&self.0.runtime, (), load).await
+        self.0.catalogue.load.join(&self.0.runtime, (), held, load).await
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, ready},
 };
 use tokio::runtime::Handle;
 
@@ -21,7 +21,10 @@ use crate::store::StoreError;
 /// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands over to the next, and in
 /// `quick_cache`'s a failure does: with the database away, each waiter would time out after the one before it. Here the
 /// load is a task of its own, and everyone who waits shares its outcome, be it an error.
-pub(super) struct Flights<K, V>(Mutex<HashMap<K, Shared<BoxFuture<'static, V>>>>);
+pub(super) struct Flights<K, V>(Mutex<HashMap<K, Flight<V>>>);
+
+/// A load's outcome, to be shared by all who wait for it.
+type Flight<V> = Shared<BoxFuture<'static, V>>;
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
@@ -40,18 +43,23 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// Joins the load of `key` that is under way, or starts `load`.
+    /// Joins the load of `key` that is under way, or takes what is `held` by now, or starts `load`.
     ///
-    /// A load that panics is an error for all who wait.
+    /// A caller finds nothing held before it comes here, and the load that it missed may have landed in between: what
+    /// is held is looked at once more while no flight can land. A load that panics is an error for all who wait.
     pub(super) fn join(
         self: &Arc<Self>,
         runtime: &Handle,
         key: K,
+        held: impl FnOnce() -> Option<T>,
         load: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
+    ) -> Flight<Result<T, StoreError>> {
         let mut under_way = self.lock();
         if let Some(flight) = under_way.get(&key) {
             return flight.clone();
+        }
+        if let Some(held) = held() {
+            return ready(Ok(held)).boxed().shared();
         }
         // The lock is held until the flight is entered: its end cannot come first.
         let landing = Landing { flights: Arc::clone(self), key: key.clone() };
@@ -67,7 +75,7 @@ where
 
 impl<K, V> Flights<K, V> {
     /// Nothing panics while the lock is held.
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Shared<BoxFuture<'static, V>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,14 +59,14 @@ impl<L: LoadTenant> Inner<L> {
     /// Since when it is known, without asking for it, that the tenant does not exist.
     pub(super) async fn off_the_roster(self: &Arc<Self>, key: &TenantKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let window = self.settings.negative_ttl;
-        let held = lock(&self.roster.keys).clone().filter(|keys| now - keys.as_of < window);
-        let keys = match held {
+        let held = || lock(&self.roster.keys).clone().filter(|keys| now - keys.as_of < window);
+        let keys = match held() {
             Some(keys) => keys,
             None if self.roster.is_needed(now, window) => {
                 let inner = Arc::clone(self);
                 let load = async move { inner.load_roster(now).await };
                 // Where this fails, the look-up that follows says what is wrong.
-                self.roster.load.join(&self.runtime, (), load).await.ok()?
+                self.roster.load.join(&self.runtime, (), held, load).await.ok()?
             }
             None => return None,
         };

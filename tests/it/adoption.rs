@@ -1,1 +1,165 @@
-//! x
+//! The ERP's own databases, made by hand in each variant of the field, are served as they are.
+
+use entitlementd::proto::v1::{DecisionReason, ListEnabledModulesRequest};
+
+use crate::harness::{Database, Server, id, postgres, process};
+
+/// A variant, and what follows from what it lacks.
+struct Variant {
+    schema: &'static str,
+    /// May a tenant have two rows for one module?
+    several_rows: bool,
+    /// May a row have no tenant, status or start?
+    nullable: bool,
+}
+
+const ALEMBIC: Variant =
+    Variant { schema: include_str!("../fixtures/variant_alembic.sql"), several_rows: false, nullable: false };
+const LIVE: Variant =
+    Variant { schema: include_str!("../fixtures/variant_live.sql"), several_rows: true, nullable: false };
+const STARTUP: Variant =
+    Variant { schema: include_str!("../fixtures/variant_startup.sql"), several_rows: true, nullable: true };
+
+const ROWS: &str = include_str!("../fixtures/rows.sql");
+
+/// Everything in the database but what is ours, as pg_dump has it.
+fn dump(database: &Database, existing: &[String]) -> String {
+    let mut arguments = vec!["--no-comments".to_owned()];
+    arguments.extend(existing.iter().map(|table| format!("--table={table}")));
+    arguments.push(database.name.clone());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let dump = postgres::shared().run("pg_dump", &arguments);
+    // Newer versions of pg_dump guard a dump with a random word.
+    dump.lines().filter(|line| !line.contains("restrict")).collect::<Vec<_>>().join("\n")
+}
+
+async fn adopt(variant: &Variant) -> Server {
+    let database = Database::empty_postgres().await;
+    database.execute(variant.schema).await;
+    database.execute(ROWS).await;
+    let existing: Vec<String> = variant
+        .schema
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("CREATE TABLE ")?.split(' ').next()?.to_owned()))
+        .collect();
+    let before = dump(&database, &existing);
+    process::migrate(&database.url);
+    let server = Server::start(database).await;
+    assert_eq!(dump(&server.database, &existing), before, "an adopted table was changed");
+    server
+}
+
+async fn serves_the_rows(variant: &Variant) {
+    let mut server = adopt(variant).await;
+    assert!(server.check(1, "finance").await.allowed);
+    assert!(server.check(1, "hrms").await.allowed, "a trial without an end, of a module no longer sold");
+    assert_eq!(server.check(1, "crm_service").await.reason(), DecisionReason::SubscriptionInactive);
+    assert_eq!(server.check(1, "marketing").await.reason(), DecisionReason::NotSubscribed);
+    assert_eq!(server.check(2, "finance").await.reason(), DecisionReason::TenantNotServed);
+    let list = server.list(ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() }).await.unwrap();
+    let codes: Vec<_> = list.modules.iter().map(|module| (module.code.as_str(), module.sections.clone())).collect();
+    assert_eq!(codes, [("hrms", vec![]), ("finance", vec![12, 13])]);
+    assert_eq!(server.resolve("", "acme.erp.example", "").await.unwrap().tenant.unwrap().plan_slug, "growth");
+
+    assert_eq!(server.check(3, "finance").await.freshness.unwrap().valid_until, None, "infinity never comes");
+    assert_eq!(server.check(3, "hrms").await.reason(), DecisionReason::SubscriptionNotStarted);
+    assert_eq!(server.check(3, "crm_service").await.reason(), DecisionReason::SubscriptionExpired);
+    assert!(server.check(3, "marketing").await.allowed, "years that no program can read");
+
+    if variant.several_rows {
+        several_rows_for_one_module(&mut server).await;
+    }
+    if variant.nullable {
+        nulls_everywhere(&mut server).await;
+    }
+}
+
+async fn several_rows_for_one_module(server: &mut Server) {
+    server
+        .database
+        .execute(
+            "INSERT INTO tenants (id, name, subdomain, database_schema, status)
+             VALUES ('00000000-0000-4000-8000-000000000007', 'Two', 'two', 'tenant_two', 'active');
+             INSERT INTO tenant_subscriptions (tenant_id, module_id, status, starts_at, expires_at)
+             SELECT t.id, m.id, s.status, '2026-01-01Z', s.expires_at::timestamptz
+             FROM tenants t, modules m, (VALUES
+                ('finance', 'cancelled', NULL), ('finance', 'active', '2026-12-01Z'), ('finance', 'active', '2026-12-24Z'),
+                ('hrms', 'suspended', NULL), ('hrms', 'active', '2026-06-01Z')) s (code, status, expires_at)
+             WHERE t.subdomain = 'two' AND m.code = s.code",
+        )
+        .await;
+    let granted = server.check(7, "finance").await;
+    assert!(granted.allowed, "one that grants wins");
+    let christmas = granted.freshness.unwrap().valid_until.unwrap();
+    assert_eq!(christmas.seconds, 1_798_070_400, "over all rows");
+    let denied = server.check(7, "hrms").await;
+    assert_eq!(denied.reason(), DecisionReason::SubscriptionExpired, "the row that got furthest");
+}
+
+async fn nulls_everywhere(server: &mut Server) {
+    server
+        .database
+        .execute(
+            "INSERT INTO tenants (id, subdomain) VALUES ('00000000-0000-4000-8000-000000000008', 'nulls');
+             INSERT INTO tenants (id, status) VALUES ('00000000-0000-4000-8000-000000000009', 'pending');
+             INSERT INTO tenant_subscriptions (tenant_id, module_id, status)
+             SELECT '00000000-0000-4000-8000-000000000009', id, 'active' FROM modules WHERE code = 'finance';
+             INSERT INTO tenant_subscriptions (tenant_id, module_id)
+             SELECT '00000000-0000-4000-8000-000000000009', id FROM modules WHERE code = 'hrms';
+             INSERT INTO tenant_subscriptions (tenant_id) VALUES ('00000000-0000-4000-8000-000000000009');
+             INSERT INTO tenant_subscriptions (status) VALUES ('active');
+             INSERT INTO plans (slug) VALUES ('empty');",
+        )
+        .await;
+    assert_eq!(server.check(8, "finance").await.reason(), DecisionReason::TenantNotServed, "no status");
+    assert!(server.check(9, "finance").await.allowed, "a right without a start has started");
+    assert_eq!(server.check(9, "hrms").await.reason(), DecisionReason::SubscriptionInactive, "no status");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_variant_of_the_first_migration_is_served_unchanged() {
+    serves_the_rows(&ALEMBIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_variant_of_the_live_database_is_served_unchanged() {
+    serves_the_rows(&LIVE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_variant_made_at_startup_is_served_unchanged() {
+    serves_the_rows(&STARTUP).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_lacks_a_column_stops_the_migration_and_names_both() {
+    let database = Database::empty_postgres().await;
+    database.execute(LIVE.schema).await;
+    database
+        .execute("ALTER TABLE tenant_subscriptions DROP COLUMN trial_ends_at; ALTER TABLE tenants DROP COLUMN status")
+        .await;
+    let output = process::run(&["migrate", "--database-url", &database.url]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("the table tenants has no column status"), "{error}");
+    assert!(error.contains("the table tenant_subscriptions has no column trial_ends_at"), "{error}");
+    let tables = postgres::shared().run("psql", &["-Atc", "SELECT to_regclass('billing_history')", &database.name]);
+    assert_eq!(tables.trim(), "", "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_tells_the_index_that_an_adopted_table_lacks_and_makes_none() {
+    let database = Database::empty_postgres().await;
+    database.execute(LIVE.schema).await;
+    process::migrate(&database.url);
+    let output = process::run(&["migrate", "--status", "--database-url", &database.url]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let advice: Vec<&str> = told.lines().filter(|line| line.starts_with("CREATE")).collect();
+    assert_eq!(
+        advice,
+        ["CREATE INDEX CONCURRENTLY idx_tenant_subscriptions_tenant_id ON tenant_subscriptions (tenant_id);"]
+    );
+    database.execute(advice[0]).await;
+    let output = process::run(&["migrate", "--status", "--database-url", &database.url]);
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("CREATE"));
+}

@@ -1,1 +1,128 @@
-//! x
+//! Migrating databases of our own.
+
+use std::process::Stdio;
+
+use sea_orm::{ConnectionTrait, Statement};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::harness::{Database, Server, postgres, process};
+
+/// An empty database of each kind. The folder goes when it is dropped.
+async fn empty_databases() -> [(String, Option<tempfile::TempDir>); 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", folder.path().join("empty.db").display());
+    let name = postgres::shared().empty_database().await;
+    [(sqlite, Some(folder)), (postgres::shared().url(&name), None)]
+}
+
+async fn count(database: &Database, sql: &str) -> i64 {
+    let statement = Statement::from_string(database.connection.get_database_backend(), sql.to_owned());
+    database.connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_processes_may_migrate_at_once() {
+    for (url, _folder) in empty_databases().await {
+        let start = |_| {
+            let mut program = process::program();
+            program.args(["migrate", "--database-url", &url]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            program.spawn().unwrap()
+        };
+        let all: Vec<_> = (0..4).map(start).collect();
+        for one in all {
+            let output = one.wait_with_output().unwrap();
+            assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let status = process::run(&["migrate", "--status", "--database-url", &url]);
+        let told = String::from_utf8(status.stdout).unwrap();
+        assert_eq!(told.lines().filter(|line| line.starts_with("applied")).count(), 2, "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrating_again_changes_nothing() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        database.execute("DELETE FROM plans WHERE slug = 'growth'").await;
+        database.execute("UPDATE modules SET name = 'Ours' WHERE code = 'finance'").await;
+        process::migrate(&database.url);
+        assert_eq!(count(&database, "SELECT count(*) FROM plans").await, 3);
+        assert_eq!(count(&database, "SELECT count(*) FROM modules WHERE name = 'Ours'").await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_catalogue_has_ten_modules_and_four_plans() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        assert_eq!(count(&database, "SELECT count(*) FROM modules").await, 10);
+        assert_eq!(count(&database, "SELECT count(*) FROM plans").await, 4);
+        let yearly = "SELECT CAST(sum(price_yearly) AS bigint) FROM modules";
+        assert_eq!(count(&database, yearly).await, 756_300);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_lists_pending_steps_and_writes_nothing() {
+    for (url, _folder) in empty_databases().await {
+        let output = process::run(&["migrate", "--status", "--database-url", &url]);
+        assert!(output.status.success());
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(told.lines().filter(|line| line.starts_with("pending")).count(), 2, "{told}");
+        let again = process::run(&["migrate", "--status", "--database-url", &url]);
+        assert_eq!(String::from_utf8(again.stdout).unwrap(), told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_written_as_text_is_refused_by_sqlite() {
+    let database = Database::sqlite().await;
+    let text = "INSERT INTO tenants (id, name, subdomain, database_schema)
+                VALUES ('00000000-0000-4000-8000-000000000001', 'A', 'a', 'tenant_a')";
+    assert!(database.connection.execute_unprepared(text).await.is_err());
+    database
+        .execute(&text.replace("'00000000-0000-4000-8000-000000000001'", "x'00000000000040008000000000000001'"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_on_postgres_migrates_only_when_told_and_says_what_to_run() {
+    let name = postgres::shared().empty_database().await;
+    let url = postgres::shared().url(&name);
+    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+    server.wait_for("run: entitlementd migrate");
+    drop(server);
+    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url, "--migrate"]);
+    server.wait_for("\"ready\"");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_behind_is_not_serving_and_is_looked_at_again() {
+    let database = Database::empty_postgres().await;
+    let url = database.url.clone();
+    let server = Server::start_unready(database, &[]).await;
+    assert_eq!(server.health("").await, ServingStatus::NotServing);
+    assert_eq!(server.health("entitlement.v1.EntitlementService").await, ServingStatus::NotServing);
+    process::migrate(&url);
+    server.wait_until_ready().await;
+    assert_eq!(server.health("entitlement.v1.EntitlementService").await, ServingStatus::Serving);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_ahead_is_served_while_every_column_is_there() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let newer = "INSERT INTO entitlementd_migrations (version, applied_at) VALUES ('m20991231_000009_newer', 0)";
+        database.execute(newer).await;
+        let output = process::run(&["migrate", "--database-url", &database.url]);
+        assert!(output.status.success(), "nothing is pending: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8(output.stdout).unwrap().contains("unknown  m20991231_000009_newer"));
+        let mut server = Server::start(database).await;
+        server.check(1, "finance").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_ahead_that_lacks_a_column_is_not_served() {
+    let database = Database::postgres().await;
+    database.execute("ALTER TABLE tenants RENAME COLUMN status TO state").await;
+    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
+    server.wait_for("the table tenants has no column status");
+}

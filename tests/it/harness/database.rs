@@ -1,6 +1,8 @@
 //! A fresh database for one test.
 
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, TransactionTrait,
+};
 use tempfile::TempDir;
 
 use super::postgres;
@@ -35,7 +37,12 @@ impl Database {
     }
 
     async fn on_cluster(name: String) -> Self {
-        let url = postgres::shared().url(&name);
+        Self::on(postgres::shared(), name).await
+    }
+
+    /// A database of a cluster that the test has to itself.
+    pub async fn on(cluster: &postgres::Cluster, name: String) -> Self {
+        let url = cluster.url(&name);
         let connection = connect(&url).await;
         Self { url, name, connection, _folder: None }
     }
@@ -48,6 +55,22 @@ impl Database {
     pub async fn execute(&self, sql: &str) {
         self.connection.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
+}
+
+/// Waits until a statement of the server waits for a lock of this transaction.
+pub async fn wait_until_blocked(lock: &impl ConnectionTrait) {
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let waiting = Statement::from_string(DbBackend::Postgres, waiting);
+    while lock.query_all_raw(waiting.clone()).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Locks the tenants, so that no load ends until the transaction does.
+pub async fn lock_tenants(database: &Database) -> DatabaseTransaction {
+    let lock = database.connection.begin().await.unwrap();
+    lock.execute_unprepared("LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    lock
 }
 
 async fn connect(url: &str) -> DatabaseConnection {

@@ -23,7 +23,7 @@ pub struct Cluster {
     folder: PathBuf,
     port: u16,
     /// Holds the pipe that keeps the cluster alive.
-    _keeper: Child,
+    keeper: Child,
 }
 
 /// The cluster that tests share.
@@ -32,14 +32,14 @@ pub fn shared() -> &'static Cluster {
     CLUSTER.get_or_init(|| Cluster::start(&[]))
 }
 
-/// Where PostgreSQL's programs are.
-fn programs() -> PathBuf {
+/// Where one of PostgreSQL's programs is.
+fn program(name: &str) -> PathBuf {
     let mut folders: Vec<PathBuf> = env::var_os("PG_BIN").map(PathBuf::from).into_iter().collect();
     folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     folders.extend(installed.map(|version| version.path().join("bin")));
-    let found = folders.into_iter().find(|folder| folder.join("initdb").exists());
-    found.expect("PostgreSQL's programs (initdb, postgres): install the package postgresql, or set PG_BIN")
+    let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists());
+    found.unwrap_or_else(|| panic!("no {name}: install the package postgresql, or set PG_BIN to its programs' folder"))
 }
 
 /// PostgreSQL refuses to run as root: who runs it then.
@@ -73,24 +73,26 @@ impl Cluster {
             chown(&folder, Some(user), Some(group)).unwrap();
         }
         let data = folder.join("data");
-        let mut initdb = command(&programs().join("initdb"), &folder);
+        let mut initdb = command(&program("initdb"), &folder);
         initdb.args(["-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8", "-D"]).arg(&data);
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
         let port = free_port();
         let keeper = keep_running(&folder, port, settings);
-        let cluster = Self { folder, port, _keeper: keeper };
+        let cluster = Self { folder, port, keeper };
         cluster.wait_until_up();
         cluster
     }
 
-    pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    /// Ends the cluster for good, as fast as it goes while connections are open.
+    pub fn stop(mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     /// The server's log: every statement, after its database's name.
@@ -99,11 +101,11 @@ impl Cluster {
     }
 
     /// Runs one of PostgreSQL's programs against the cluster and gives its output.
-    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let mut command = command(&programs().join(program), &self.folder);
+    pub fn run(&self, name: &str, arguments: &[&str]) -> String {
+        let mut command = command(&program(name), &self.folder);
         command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]).args(arguments);
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -164,7 +166,7 @@ fn keep_running(folder: &Path, port: u16, settings: &[&str]) -> Child {
         rm -rf "$PWD"
     "#;
     let mut keeper = command(Path::new("/bin/sh"), folder);
-    keeper.args(["-c", script, "keeper"]).arg(programs().join("postgres"));
+    keeper.args(["-c", script, "keeper"]).arg(program("postgres"));
     keeper.args(["-D", "data", "-h", "127.0.0.1", "-p", &port.to_string(), "-k"]).arg(folder);
     let quick = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"];
     let told = ["log_statement=all", "log_line_prefix=%d "];

@@ -1,10 +1,14 @@
 //! The program itself, as its users start it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
     time::{Duration, Instant},
 };
+
+/// Longer than anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program, without the environment's own settings.
 pub fn program() -> Command {
@@ -31,7 +35,8 @@ pub fn migrate(url: &str) {
 /// A server in a process of its own, killed when dropped.
 pub struct Process {
     pub child: Child,
-    log: BufReader<std::process::ChildStderr>,
+    /// Lines of the log. They are read at once, since a full pipe would stop the program.
+    log: Receiver<String>,
     /// What it has logged so far.
     pub logged: String,
 }
@@ -42,16 +47,20 @@ impl Process {
         let mut command = program();
         command.args(["serve", "--log-format", "json"]).args(flags);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).all(|line| sender.send(line).is_ok()));
         Self { child, log, logged: String::new() }
     }
 
     /// Reads the log up to a line that holds these words, and gives that line.
     pub fn wait_for(&mut self, words: &str) -> String {
         loop {
-            let mut line = String::new();
-            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "{words:?} was never logged: {}", self.logged);
+            let Ok(line) = self.log.recv_timeout(PATIENCE) else {
+                panic!("{words:?} was never logged: {}", self.logged);
+            };
             self.logged.push_str(&line);
+            self.logged.push('\n');
             if line.contains(words) {
                 return line;
             }
@@ -74,7 +83,10 @@ impl Process {
         let deadline = Instant::now() + at_most;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
-                self.log.read_to_string(&mut self.logged).unwrap();
+                for line in &self.log {
+                    self.logged.push_str(&line);
+                    self.logged.push('\n');
+                }
                 return status.code().expect("ended by a signal");
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -11,7 +11,10 @@ use entitlementd::{
         ResolveTenantRequest, ResolveTenantResponse, entitlement_service_client::EntitlementServiceClient,
     },
 };
-use tonic::{Request, Status, transport::Channel};
+use tonic::{
+    Request, Status,
+    transport::{Channel, Endpoint},
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_types::StatusExt;
 
@@ -119,7 +122,7 @@ pub async fn connect(address: &ListenAddress) -> Channel {
         ListenAddress::Tcp(address) => format!("http://{address}"),
         ListenAddress::Unix(path) => format!("unix://{}", path.display()),
     };
-    Channel::from_shared(uri).unwrap().connect().await.unwrap()
+    Endpoint::try_from(uri).unwrap().connect().await.unwrap()
 }
 
 /// The word in a status's ErrorInfo, whose domain is ours.
