@@ -96,7 +96,7 @@ fn as_text(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Resu
     }
     writeln!(out)?;
     for rule in &explained.rules {
-        writeln!(out, "{:>4}  {:<34}{}", rule.order, rule.condition, outcome(rule))?;
+        writeln!(out, "{:>4}  {:<36}{}", rule.order, rule.condition, outcome(rule))?;
     }
     Ok(out)
 }

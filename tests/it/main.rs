@@ -1,5 +1,13 @@
 //! The integration tests: one binary, the real server, real databases, a real client.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::pedantic,
+    reason = "a test that fails panics"
+)]
+
 mod harness;
 
 mod adoption;

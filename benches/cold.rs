@@ -1,0 +1,117 @@
+//! What is paid once: a cold check against the statement it sends, and the time from exec to SERVING.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::pedantic,
+    reason = "a benchmark that fails ends"
+)]
+
+#[expect(dead_code, reason = "this benchmark needs a part")]
+mod common;
+#[path = "../tests/it/harness/postgres.rs"]
+#[expect(dead_code, reason = "a part of the tests' harness is enough")]
+mod postgres;
+#[path = "../tests/it/harness/process.rs"]
+#[expect(dead_code, reason = "a part of the tests' harness is enough")]
+mod process;
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use common::quartiles;
+use entitlementd::{
+    cache::{Cache, CacheSettings},
+    clock::Clock,
+    domain::TenantId,
+    store::{ConnectOptions, Durations, Store},
+};
+use sqlx::{Connection, PgConnection};
+
+const TENANTS: u32 = 2_000;
+const STARTS: usize = 21;
+
+#[tokio::main]
+async fn main() {
+    println!("machine: {}\n", common::machine());
+    cold_checks().await;
+    starts();
+}
+
+/// A cold check and its statement by itself, in turn, each for a tenant that was not asked for before.
+async fn cold_checks() {
+    let cluster = postgres::Cluster::start(&[]);
+    let name = cluster.migrated_database().await;
+    let url = cluster.url(&name);
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let rows = format!(
+        "INSERT INTO tenants (id, name, subdomain, database_schema)
+            SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'Tenant ' || i, 'tenant-' || i, 'tenant_' || i
+            FROM generate_series(0, {}) i;
+         INSERT INTO tenant_subscriptions (tenant_id, module_id, starts_at)
+            SELECT t.id, m.id, now() FROM tenants t CROSS JOIN modules m;
+         ANALYZE",
+        2 * TENANTS - 1
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
+
+    let durations = Durations { acquire: Duration::from_secs(5), statement: None };
+    let store = Store::open(&ConnectOptions { url: &url, ca_file: None, durations }).await.unwrap();
+    let settings = CacheSettings {
+        ttl: TimeDelta::days(1),
+        negative_ttl: TimeDelta::seconds(10),
+        capacity: 100_000,
+        load_timeout: Duration::from_secs(5),
+    };
+    let cache = Cache::new(store.into(), settings, tokio::runtime::Handle::current());
+    let statement = statement_of(&cluster, &cache).await;
+
+    let mut ratios = Vec::new();
+    let (mut alone, mut cold) = (Vec::new(), Vec::new());
+    for number in 1..TENANTS {
+        let id = |number: u32| TenantId::parse(&common::id(number)).unwrap();
+        let started = Instant::now();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement.clone()))
+            .bind(id(2 * number).uuid())
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        alone.push(started.elapsed().as_nanos() as f64 / 1000.0);
+        assert_eq!(rows.len(), 10);
+        let started = Instant::now();
+        let known = cache.get(id(2 * number + 1), Clock::System.now()).await.unwrap();
+        cold.push(started.elapsed().as_nanos() as f64 / 1000.0);
+        assert!(known.facts().is_some());
+        ratios.push(cold[cold.len() - 1] / alone[alone.len() - 1]);
+    }
+    let [low, median, high] = quartiles(&ratios);
+    println!("{} pairs on PostgreSQL over TCP on loopback, median:", ratios.len());
+    println!("  the statement by itself   {:>8.0} µs", quartiles(&alone)[1]);
+    println!("  a cold look-up            {:>8.0} µs", quartiles(&cold)[1]);
+    println!("  ratio (quartiles)         {median:>8.2} ({low:.2} to {high:.2})\n");
+}
+
+/// The very statement that a load sends, from the server's log.
+async fn statement_of(cluster: &postgres::Cluster, cache: &Cache<Store>) -> String {
+    cache.get(TenantId::parse(&common::id(0)).unwrap(), Clock::System.now()).await.unwrap();
+    let log = cluster.log();
+    let begin = log.find("SELECT \"tenants\".\"id\"").expect("the load's statement in the log");
+    log[begin..].lines().next().unwrap().to_owned()
+}
+
+/// From exec to SERVING, on a SQLite database that has been migrated.
+fn starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("bench.db").display());
+    common::migrate(&url);
+    let mut millis = Vec::new();
+    for _ in 0..STARTS {
+        let started = Instant::now();
+        let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+        server.wait_for("\"ready\"");
+        millis.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    let [low, median, high] = quartiles(&millis);
+    println!("exec to SERVING on SQLite, {STARTS} starts: {median:.0} ms ({low:.0} to {high:.0})");
+}

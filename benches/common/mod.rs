@@ -1,0 +1,114 @@
+//! What the benchmarks share: a database of many tenants, processes on a core of their own, and quartiles.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use sqlx::{Connection, SqliteConnection};
+
+/// Modules that each tenant has.
+pub const MODULES: [&str; 10] = [
+    "oms_fulfillment",
+    "procurement",
+    "finance",
+    "crm_service",
+    "sales_distribution",
+    "hrms",
+    "d2c_storefront",
+    "scm_ai",
+    "marketing",
+    "system_admin",
+];
+
+/// A tenant's id, by number.
+pub fn id(number: u32) -> String {
+    format!("00000000-0000-4000-8000-{number:012x}")
+}
+
+/// Fills a migrated SQLite database with tenants that have ten subscriptions each.
+pub async fn fill(url: &str, tenants: u32) {
+    let mut connection = SqliteConnection::connect(url).await.unwrap();
+    let sql = format!(
+        "BEGIN;
+         CREATE TEMP TABLE numbers AS
+            WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {tenants}) SELECT i FROM n;
+         INSERT INTO tenants (id, name, subdomain, database_schema, plan_id)
+            SELECT unhex('00000000000040008000' || printf('%012x', i)), 'Tenant number ' || i, 'tenant-' || i,
+                   'tenant_tenant-' || i, (SELECT id FROM plans WHERE slug = 'enterprise')
+            FROM numbers;
+         INSERT INTO tenant_subscriptions (id, tenant_id, module_id, starts_at)
+            SELECT randomblob(16), t.id, m.id, '2026-01-01T00:00:00+00:00' FROM tenants t CROSS JOIN modules m;
+         COMMIT;"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+}
+
+/// Runs `entitlementd migrate`.
+pub fn migrate(url: &str) {
+    let status = Command::new(env!("CARGO_BIN_EXE_entitlementd"))
+        .args(["migrate", "--database-url", url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// A process, ended when dropped.
+pub struct Process {
+    pub child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+}
+
+impl Process {
+    /// Starts a command whose log is read.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("taskset, of util-linux");
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads the log up to a line that holds these words.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        let line = self.lines.by_ref().map(Result::unwrap).find(|line| line.contains(words));
+        line.unwrap_or_else(|| panic!("the process ended before it said {words:?}"))
+    }
+
+    /// Nanoseconds of CPU that its threads have taken.
+    pub fn cpu_nanos(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let of = |task: std::io::Result<fs::DirEntry>| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        };
+        tasks.filter_map(of).sum()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// The lower quartile, the median and the upper quartile.
+pub fn quartiles(values: &[f64]) -> [f64; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| sorted[(sorted.len() - 1) * quarter / 4])
+}
+
+/// What the figures were made on.
+pub fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown");
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("{model}, {cores} cores seen")
+}
