@@ -1,7 +1,7 @@
 //! CheckModule against a bare tonic service, side by side in one run.
 //!
 //! Each server has a core to itself and the load has the other one. Rounds alternate; what counts is the ratio within a
-//! round.
+//! round. BENCH_ROUNDS, BENCH_MILLIS (of a round) and BENCH_ONLY (`1x1` or `10x20`) change what is run.
 
 #![expect(
     clippy::unwrap_used,
@@ -185,6 +185,7 @@ async fn round(server: &Server, bodies: &[Vec<u8>], load: [usize; 2], duration: 
 async fn measure() {
     let setting = |name: &str, default: u64| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let rounds = setting("BENCH_ROUNDS", 17);
+    let only = env::var("BENCH_ONLY").unwrap_or_default();
     let duration = Duration::from_millis(setting("BENCH_MILLIS", 1000));
 
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +202,7 @@ async fn measure() {
     println!("request {} bytes, answer {} bytes; {rounds} rounds of {duration:?} each", all[0].len(), answer.len() + 5);
     let mut figures: BTreeMap<String, Vec<[Figures; 2]>> = BTreeMap::new();
     for number in 0..rounds {
-        for load in LOADS {
+        for load in LOADS.into_iter().filter(|load| only.is_empty() || only == format!("{}x{}", load[0], load[1])) {
             for (name, bodies) in [("1 000 hot", &all[..HOT as usize]), ("100 000 at random", &all[..])] {
                 // Who goes first alternates.
                 let (first, second) = if number % 2 == 0 { (&bare, &ours) } else { (&ours, &bare) };

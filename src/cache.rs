@@ -140,7 +140,8 @@ impl<L: LoadTenant> Cache<L> {
     pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
         match self.held(id, now) {
             Some(known) => Ok(known),
-            None => self.load(TenantKey::Id(id), now).await,
+            // Boxed, so that the future of an answer that is held stays small: it is moved several times.
+            None => Box::pin(self.load(TenantKey::Id(id), now)).await,
         }
     }
 

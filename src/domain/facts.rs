@@ -4,18 +4,27 @@ use chrono::{DateTime, Utc};
 
 use super::{Subscription, Tenant};
 
+/// Rows whose tags are held; a tenant with more has its rows searched.
+const MOST_TAGS: usize = 16;
+
 /// The tenant's row and its subscriptions, read in one statement.
 ///
 /// Time is applied when the facts are asked, so facts that are held never outlive an expiry and never miss a start.
+///
+/// A hundred thousand tenants lie in memory that is far away, so what counts for a decision is how many cache lines it
+/// touches. What every decision reads comes first, and tags lead to a module's rows without a look at the others.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[repr(C)]
 pub struct Facts {
-    /// The tenant itself.
-    pub tenant: Tenant,
-    /// Grows with each committed change of these facts; 0 while the database does not count.
-    pub revision: u64,
+    subscriptions: Box<[Subscription]>,
+    /// A hash of each row's module, in the order of the rows; zeros after the last.
+    tags: [u8; MOST_TAGS],
     /// When they were read, at the latest: the instant before the statement was sent.
     pub as_of: DateTime<Utc>,
-    subscriptions: Box<[Subscription]>,
+    /// Grows with each committed change of these facts; 0 while the database does not count.
+    pub revision: u64,
+    /// The tenant itself.
+    pub tenant: Tenant,
 }
 
 impl Facts {
@@ -23,19 +32,79 @@ impl Facts {
     pub fn new(tenant: Tenant, mut subscriptions: Vec<Subscription>, revision: u64, as_of: DateTime<Utc>) -> Self {
         // The rows of a module lie together, in the order in which their windows open.
         subscriptions.sort_by(|a, b| a.module.cmp(&b.module).then(a.starts_at.cmp(&b.starts_at)).then(a.id.cmp(&b.id)));
-        Self { tenant, revision, as_of, subscriptions: subscriptions.into() }
+        let mut tags = [0; MOST_TAGS];
+        for (held, row) in tags.iter_mut().zip(&subscriptions) {
+            *held = tag(row.module.as_str());
+        }
+        Self { subscriptions: subscriptions.into(), tags, as_of, revision, tenant }
     }
 
     /// The rows of one module, in the order in which their windows open.
     pub fn rows_of(&self, module: &str) -> &[Subscription] {
-        let from = self.subscriptions.partition_point(|row| row.module.as_str() < module);
-        let rows = &self.subscriptions[from..];
+        let rows = &self.subscriptions[self.first_row_of(module)..];
         let count = rows.iter().take_while(|row| row.module.as_str() == module).count();
         &rows[..count]
+    }
+
+    /// Where the rows of a module begin; the number of rows where it has none.
+    fn first_row_of(&self, module: &str) -> usize {
+        let rows = &self.subscriptions;
+        if rows.len() > MOST_TAGS {
+            return rows.partition_point(|row| row.module.as_str() < module);
+        }
+        let wanted = tag(module);
+        let is_first = |(held, row): (&u8, &Subscription)| *held == wanted && row.module.as_str() == module;
+        self.tags.iter().zip(rows).position(is_first).unwrap_or(rows.len())
     }
 
     /// The rows of each module in turn, by code.
     pub fn by_module(&self) -> impl Iterator<Item = &[Subscription]> {
         self.subscriptions.chunk_by(|a, b| a.module == b.module)
+    }
+}
+
+/// FNV-1a, folded to a byte. Two modules with one tag cost a look at one row too many.
+fn tag(module: &str) -> u8 {
+    let hash = module.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let [a, b, c, d] = hash.to_le_bytes();
+    a ^ b ^ c ^ d
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{ModuleCode, SubscriptionStatus, TenantStatus};
+
+    #[test]
+    fn rows_are_found_however_many_there_are() {
+        for count in [0, 1, 2, 15, 16, 17, 40, 600] {
+            let row = |number: u128| Subscription {
+                id: Uuid::from_u128(number),
+                module: ModuleCode::new(&format!("module-{}", number / 2)),
+                status: SubscriptionStatus::Active,
+                starts_at: None,
+                expires_at: None,
+                is_trial: false,
+                trial_ends_at: None,
+            };
+            let tenant = Tenant {
+                id: Uuid::nil().into(),
+                name: "".into(),
+                subdomain: "".into(),
+                database_schema: "".into(),
+                status: TenantStatus::Active,
+                plan_slug: None,
+            };
+            let facts = Facts::new(tenant, (0..count).map(row).collect(), 0, DateTime::UNIX_EPOCH);
+            for number in 0..count {
+                let found = facts.rows_of(&format!("module-{}", number / 2));
+                assert!(found.iter().any(|row| row.id.as_u128() == number), "{number} of {count}");
+                assert!(found.len() <= 2);
+            }
+            assert!(facts.rows_of("module").is_empty());
+            assert!(facts.rows_of("z").is_empty());
+        }
     }
 }

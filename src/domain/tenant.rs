@@ -2,9 +2,12 @@
 
 use super::{Reason, TenantId};
 
-/// What the database says of a tenant itself.
+/// What the database says of a tenant itself. Its status comes first in memory: every decision reads it.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[repr(C)]
 pub struct Tenant {
+    /// What it may do at all.
+    pub status: TenantStatus,
     /// Its UUID.
     pub id: TenantId,
     /// Its name, to be shown.
@@ -13,8 +16,6 @@ pub struct Tenant {
     pub subdomain: Box<str>,
     /// The schema that holds its data. Not unique in the field.
     pub database_schema: Box<str>,
-    /// What it may do at all.
-    pub status: TenantStatus,
     /// The slug of its plan, if it has one.
     pub plan_slug: Option<Box<str>>,
 }

@@ -109,7 +109,7 @@ impl Api {
         let now = self.clock.now();
         let known = match query.min_revision {
             0 => self.cache.get(query.tenant, now).await,
-            _ => self.cache.get_past(query.tenant, now).await,
+            _ => Box::pin(self.cache.get_past(query.tenant, now)).await,
         };
         Ok((known.map_err(status::store)?, Asked { now, at: query.at }))
     }
@@ -124,7 +124,7 @@ impl Api {
         match check_facts(known.facts(), module, asked.instant()) {
             Some(decision) => Ok(self.judgement(known, module, decision, None, asked)),
             None => {
-                let catalogue = self.cache.catalogue_for(module, asked.now).await.map_err(status::store)?;
+                let catalogue = Box::pin(self.cache.catalogue_for(module, asked.now)).await.map_err(status::store)?;
                 let decision = check(known.facts(), &catalogue, module, asked.instant());
                 Ok(self.judgement(known, module, decision, Some(&catalogue), asked))
             }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 use tonic::{Code, Status, body::Body, service::Routes};
@@ -80,12 +80,12 @@ impl hyper::service::Service<Request<Incoming>> for Front {
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         let request_id = request_id(request.headers());
-        let uri = request.uri().clone();
+        let method = request.uri().path_and_query().cloned();
         let started = Instant::now();
         let (answering, timeout, in_flight) =
             if is_ours(request.uri().path()) { self.entitlement(request) } else { (self.others(request), None, None) };
         let deadline = timeout.map(|timeout| started + timeout);
-        Answer { answering, deadline, sleep: None, request_id, uri, started, _in_flight: in_flight }
+        Answer { answering, deadline, sleep: None, request_id, method, started, _in_flight: in_flight }
     }
 }
 
@@ -116,7 +116,7 @@ pub struct Answer {
     /// Made when the answer is not there at once, which for what is held never happens.
     sleep: Option<Pin<Box<Sleep>>>,
     request_id: HeaderValue,
-    uri: Uri,
+    method: Option<PathAndQuery>,
     started: Instant,
     _in_flight: Option<InFlight>,
 }
@@ -156,7 +156,7 @@ impl Answer {
         else {
             return response;
         };
-        let foreign = failure.details().is_empty() && is_ours(self.uri.path());
+        let foreign = failure.details().is_empty() && is_ours(self.method());
         let (failure, response) = match failure.code() {
             // Too large, or no protobuf. Ours carry details, so this is tonic's.
             Code::OutOfRange | Code::Internal if foreign => {
@@ -168,8 +168,12 @@ impl Answer {
         response
     }
 
+    fn method(&self) -> &str {
+        self.method.as_ref().map_or("", PathAndQuery::path)
+    }
+
     fn log(&self, failure: &Status) {
-        let (method, code, elapsed) = (self.uri.path(), failure.code(), self.started.elapsed());
+        let (method, code, elapsed) = (self.method(), failure.code(), self.started.elapsed());
         let request_id = self.request_id.to_str().unwrap_or_default();
         // What is wrong with us is for the operator, what is wrong with a request is for its caller.
         match code {
@@ -187,10 +191,11 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         .get(REQUEST_ID)
         .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
     let mut id = given.cloned().unwrap_or_else(|| {
+        // Half a UUID tells a day's requests apart, and costs half as much to compress.
         let mut buffer = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
-        // A UUID is visible ASCII; the fallback is never taken.
-        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+        let text = uuid::Uuid::new_v4().simple().encode_lower(&mut buffer);
+        // Hexadecimal digits are visible ASCII; the fallback is never taken.
+        HeaderValue::from_str(&text[..16]).unwrap_or(HeaderValue::from_static("unknown"))
     });
     // Each id is new: HPACK's table would be flushed by values that are never met again.
     id.set_sensitive(true);
