@@ -1,13 +1,14 @@
 //! Facts by tenant: held, loaded once however many wait, and forgotten in time.
 //!
 //! Three kinds of things are held, each with a bound of its own, so that a flood of one cannot push out another:
-//! - the facts of tenants that exist, by id, and which id a subdomain belongs to. They are asked for on every request,
-//!   mostly at random, so they lie in a `quick_cache` (`benches/README.md` has the figures beside moka's);
-//! - the tenants that do not exist, few and short, in a moka cache that lets go of them by itself;
+//! - the facts of tenants that exist, by id, which every request asks for: see `held`;
+//! - which tenant a subdomain belongs to, and the tenants that do not exist, few and short: in moka, which keeps its
+//!   bounds and lets go of what has expired by itself;
 //! - the catalogue, once.
 
 mod catalogue;
 mod flight;
+mod held;
 mod roster;
 
 use std::{
@@ -16,14 +17,9 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use quick_cache::{
-    UnitWeighter,
-    sync::{Cache as Held, DefaultLifecycle},
-};
-use rustc_hash::FxBuildHasher;
 use tokio::runtime::Handle;
 
-use self::{catalogue::HeldCatalogue, flight::Flights, roster::Roster};
+use self::{catalogue::HeldCatalogue, flight::Flights, held::HeldFacts, roster::Roster};
 use crate::{
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, StoreError, TenantKey},
@@ -88,8 +84,8 @@ struct Inner<L> {
     /// Loads run here, so that a caller that gives up does not end the load for the others.
     runtime: Handle,
     settings: CacheSettings,
-    facts: Held<TenantId, Arc<Facts>, UnitWeighter, FxBuildHasher>,
-    labels: Held<Label, TenantId>,
+    facts: HeldFacts,
+    labels: moka::sync::Cache<Label, TenantId>,
     unknown: moka::sync::Cache<TenantKey, DateTime<Utc>>,
     roster: Roster,
     catalogue: HeldCatalogue,
@@ -101,10 +97,6 @@ struct Inner<L> {
 impl<L: LoadTenant> Cache<L> {
     /// An empty cache over a database, whose loads run on `runtime`.
     pub fn new(loader: Arc<L>, settings: CacheSettings, runtime: Handle) -> Self {
-        // Keys spread unevenly over quick_cache's shards, each of which has its share of the capacity. A sixteenth on
-        // top keeps a cache that is asked for no more tenants than its capacity from evicting any.
-        let slots = settings.capacity + settings.capacity / 16 + 64;
-        let facts = Held::with(slots, slots as u64, UnitWeighter, FxBuildHasher, DefaultLifecycle::default());
         let unknown = moka::sync::Cache::builder()
             .max_capacity(MOST_UNKNOWN)
             .time_to_live(settings.negative_ttl.to_std().unwrap_or_default())
@@ -113,8 +105,8 @@ impl<L: LoadTenant> Cache<L> {
             loader,
             runtime,
             settings,
-            facts,
-            labels: Held::new(slots),
+            facts: HeldFacts::new(settings.capacity),
+            labels: moka::sync::Cache::new(settings.capacity as u64),
             unknown,
             roster: Roster::default(),
             catalogue: HeldCatalogue::default(),
@@ -128,20 +120,22 @@ impl<L: LoadTenant> Cache<L> {
         &self.0.settings
     }
 
-    /// What is held of a tenant and still fresh. This is the hot path: one look-up.
+    /// Looks, in place, at the facts that are held of a tenant and still fresh. This is the hot path.
+    pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Arc<Facts>) -> R) -> Option<R> {
+        self.0.facts.glance(id, |facts| self.0.is_fresh(facts, now).then(|| look(facts)))?
+    }
+
+    /// What is held of a tenant and still fresh.
     pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
-        match self.0.facts.get(&id) {
-            Some(facts) => self.0.is_fresh(&facts, now).then_some(Known::Facts(facts)),
-            None => self.0.held_unknown(&TenantKey::Id(id), now),
-        }
+        let facts = self.glance(id, now, Arc::clone).map(Known::Facts);
+        facts.or_else(|| self.0.held_unknown(&TenantKey::Id(id), now))
     }
 
     /// What is known of a tenant: what is held, or else what the database says.
     pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
         match self.held(id, now) {
             Some(known) => Ok(known),
-            // Boxed, so that the future of an answer that is held stays small: it is moved several times.
-            None => Box::pin(self.load(TenantKey::Id(id), now)).await,
+            None => self.load(TenantKey::Id(id), now).await,
         }
     }
 
@@ -154,9 +148,8 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     fn held_by_label(&self, label: &Label, now: DateTime<Utc>) -> Option<Known> {
-        let facts = self.0.labels.get(label).and_then(|id| self.0.facts.get(&id));
-        let belongs = |facts: &Arc<Facts>| &*facts.tenant.subdomain == label.as_str() && self.0.is_fresh(facts, now);
-        match facts.filter(belongs) {
+        let facts = self.0.labels.get(label).and_then(|id| self.glance(id, now, Arc::clone));
+        match facts.filter(|facts| &*facts.tenant.subdomain == label.as_str()) {
             Some(facts) => Some(Known::Facts(facts)),
             None => self.0.held_unknown(&TenantKey::Subdomain(label.clone()), now),
         }
@@ -217,9 +210,7 @@ impl<L: LoadTenant> Inner<L> {
     fn place(&self, facts: Facts) -> Known {
         let facts = Arc::new(facts);
         let id = facts.tenant.id;
-        if self.facts.peek(&id).is_none_or(|held| held.as_of <= facts.as_of) {
-            self.facts.insert(id, Arc::clone(&facts));
-        }
+        self.facts.insert(Arc::clone(&facts));
         self.unknown.invalidate(&TenantKey::Id(id));
         if let Some(label) = Label::parse(&facts.tenant.subdomain) {
             self.labels.insert(label.clone(), id);
@@ -230,8 +221,8 @@ impl<L: LoadTenant> Inner<L> {
 
     fn place_nothing(&self, key: &TenantKey, now: DateTime<Utc>) -> Known {
         match key {
-            TenantKey::Id(id) => _ = self.facts.remove_if(id, |held| held.as_of <= now),
-            TenantKey::Subdomain(label) => _ = self.labels.remove(label),
+            TenantKey::Id(id) => self.facts.remove_if(*id, |held| held.as_of <= now),
+            TenantKey::Subdomain(label) => self.labels.invalidate(label),
         }
         self.unknown.insert(key.clone(), now);
         self.roster.count_unknown(now, self.settings.negative_ttl);

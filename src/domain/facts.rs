@@ -41,20 +41,18 @@ impl Facts {
 
     /// The rows of one module, in the order in which their windows open.
     pub fn rows_of(&self, module: &str) -> &[Subscription] {
-        let rows = &self.subscriptions[self.first_row_of(module)..];
-        let count = rows.iter().take_while(|row| row.module.as_str() == module).count();
-        &rows[..count]
-    }
-
-    /// Where the rows of a module begin; the number of rows where it has none.
-    fn first_row_of(&self, module: &str) -> usize {
         let rows = &self.subscriptions;
+        let is_of = |row: &Subscription| row.module.as_str() == module;
         if rows.len() > MOST_TAGS {
-            return rows.partition_point(|row| row.module.as_str() < module);
+            let from = rows.partition_point(|row| row.module.as_str() < module);
+            let count = rows[from..].iter().take_while(|row| is_of(row)).count();
+            return &rows[from..from + count];
         }
         let wanted = tag(module);
-        let is_first = |(held, row): (&u8, &Subscription)| *held == wanted && row.module.as_str() == module;
-        self.tags.iter().zip(rows).position(is_first).unwrap_or(rows.len())
+        let tagged = || self.tags.iter().zip(rows).map(|(tag, row)| *tag == wanted && is_of(row));
+        let from = tagged().position(|found| found).unwrap_or(rows.len());
+        let count = tagged().skip(from).take_while(|found| *found).count();
+        &rows[from..from + count]
     }
 
     /// The rows of each module in turn, by code.

@@ -6,22 +6,25 @@ use uuid::Uuid;
 use super::{ModuleCode, Reason};
 
 /// One row of `tenant_subscriptions`. A tenant may have several for one module.
+///
+/// What a decision reads comes first in memory: see [`Facts`](super::Facts).
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[repr(C)]
 pub struct Subscription {
-    /// The row's UUID; it breaks ties.
-    pub id: Uuid,
     /// The module, by join.
     pub module: ModuleCode,
     /// The status word, understood.
     pub status: SubscriptionStatus,
+    /// Does `trial_ends_at` count?
+    pub is_trial: bool,
     /// The right holds from here. `None`: it has always run.
     pub starts_at: Option<DateTime<Utc>>,
     /// The right no longer holds at this instant. `None`: never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Does `trial_ends_at` count?
-    pub is_trial: bool,
     /// The trial's end, exclusive like `expires_at`. `None`: the trial has no end of its own.
     pub trial_ends_at: Option<DateTime<Utc>>,
+    /// The row's UUID; it breaks ties.
+    pub id: Uuid,
 }
 
 /// A subscription's status word, understood.

@@ -3,7 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Api;
-use crate::{cache::Known, domain::Decision};
+use crate::{
+    cache::Known,
+    domain::{Decision, Facts},
+};
 
 /// How long callers may keep answers at most.
 #[derive(Clone, Copy, Debug)]
@@ -50,33 +53,49 @@ impl Advice {
     }
 }
 
+/// What an answer rests on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Basis {
+    revision: u64,
+    as_of: DateTime<Utc>,
+    /// Until when it is believed without asking again.
+    fresh_until: DateTime<Utc>,
+}
+
 impl Api {
-    /// The advice for one decision about a tenant.
-    pub(super) fn advise(&self, known: &Known, decision: Decision, asked: Asked) -> Advice {
-        let limit = if decision.allowed() { self.ages.grant } else { self.ages.denial };
-        self.advise_within(limit, known, decision.valid_until, asked)
+    /// What an answer from facts rests on.
+    pub(super) fn basis(&self, facts: &Facts) -> Basis {
+        let ttl = self.cache.settings().ttl;
+        Basis { revision: facts.revision, as_of: facts.as_of, fresh_until: facts.as_of + ttl }
     }
 
+    /// What an answer rests on, be it that there is no such tenant.
+    pub(super) fn basis_of(&self, known: &Known) -> Basis {
+        match known {
+            Known::Facts(facts) => self.basis(facts),
+            Known::Nothing(as_of) => {
+                let ttl = self.cache.settings().negative_ttl;
+                Basis { revision: 0, as_of: *as_of, fresh_until: *as_of + ttl }
+            }
+        }
+    }
+
+    /// The advice for one decision about a tenant.
+    pub(super) fn advise(&self, basis: Basis, decision: Decision, asked: Asked) -> Advice {
+        let limit = if decision.allowed() { self.ages.grant } else { self.ages.denial };
+        basis.advise(limit, decision.valid_until, asked)
+    }
+}
+
+impl Basis {
     /// The advice for an answer that may be kept for `limit`, if nothing else ends it before.
-    pub(super) fn advise_within(
-        &self,
-        limit: TimeDelta,
-        known: &Known,
-        valid_until: Option<DateTime<Utc>>,
-        asked: Asked,
-    ) -> Advice {
-        let settings = self.cache.settings();
-        let (revision, ttl) = match known {
-            Known::Facts(facts) => (facts.revision, settings.ttl),
-            Known::Nothing(_) => (0, settings.negative_ttl),
-        };
-        let as_of = known.as_of();
+    pub(super) fn advise(self, limit: TimeDelta, valid_until: Option<DateTime<Utc>>, asked: Asked) -> Advice {
+        let Self { revision, as_of, fresh_until } = self;
         let max_age = match asked.at {
             Some(_) => TimeDelta::zero(),
             None => {
-                let fresh = as_of + ttl - asked.now;
                 let valid = valid_until.map_or(limit, |end| end - asked.now);
-                limit.min(fresh).min(valid).max(TimeDelta::zero())
+                limit.min(fresh_until - asked.now).min(valid).max(TimeDelta::zero())
             }
         };
         Advice { revision, as_of, valid_until, max_age }

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::{
     Api,
-    advice::{Advice, Asked},
+    advice::{Advice, Asked, Basis},
     status,
 };
 use crate::{
@@ -80,12 +80,33 @@ impl List {
 
 impl Api {
     pub(super) async fn check<'a>(&self, query: CheckQuery<'a>) -> Result<Judgement<'a>, Status> {
-        let (known, asked) = self.ask(query.tenant).await?;
+        let asked = self.asked(query.tenant.at);
+        if query.tenant.min_revision == 0
+            && let Some(judgement) = self.glance(query, asked)
+        {
+            return Ok(judgement);
+        }
+        // Boxed, so that the future of an answer that is held stays small: it is moved several times.
+        Box::pin(self.check_at_length(query, asked)).await
+    }
+
+    /// The answer, where the facts are held and have the word: most answers are given here.
+    fn glance<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Option<Judgement<'a>> {
+        let judge = |facts: &Arc<Facts>| {
+            let decision = check_facts(Some(facts), query.module, asked.instant())?;
+            Some(self.judgement(self.basis(facts), query.module, decision, None, asked))
+        };
+        self.cache.glance(query.tenant.tenant, asked.now, judge)?
+    }
+
+    async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, Status> {
+        let known = self.ask(query.tenant, asked).await?;
         self.judge(&known, query.module, asked).await
     }
 
     pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, Status> {
-        let (known, asked) = self.ask(query.tenant).await?;
+        let asked = self.asked(query.tenant.at);
+        let known = self.ask(query.tenant, asked).await?;
         let mut judgements = Vec::with_capacity(query.modules.len());
         for module in query.modules {
             judgements.push(self.judge(&known, module, asked).await?);
@@ -94,24 +115,29 @@ impl Api {
     }
 
     pub(super) async fn list_enabled(&self, query: ListQuery) -> Result<List, Status> {
-        let (known, asked) = self.ask(query.tenant).await?;
+        let asked = self.asked(query.tenant.at);
+        let known = self.ask(query.tenant, asked).await?;
         let Known::Facts(facts) = &known else { return Err(status::tenant_not_found()) };
         let catalogue = self.cache.catalogue(asked.now).await.map_err(status::store)?;
         // Where the tenant is not served, the list as a whole is a denial.
         let limit = if facts.tenant.status.denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
-        let advice = self.advise_within(limit, &known, next_change(facts, at), asked);
+        let advice = self.basis(facts).advise(limit, next_change(facts, at), asked);
         Ok(List { facts: Arc::clone(facts), catalogue, at, include_upcoming: query.include_upcoming, advice })
     }
 
+    /// The present, and the instant to judge.
+    pub(super) fn asked(&self, at: Option<DateTime<Utc>>) -> Asked {
+        Asked { now: self.clock.now(), at }
+    }
+
     /// Finds out what is known of the tenant that a query names.
-    async fn ask(&self, query: TenantQuery) -> Result<(Known, Asked), Status> {
-        let now = self.clock.now();
+    async fn ask(&self, query: TenantQuery, asked: Asked) -> Result<Known, Status> {
         let known = match query.min_revision {
-            0 => self.cache.get(query.tenant, now).await,
-            _ => Box::pin(self.cache.get_past(query.tenant, now)).await,
+            0 => self.cache.get(query.tenant, asked.now).await,
+            _ => self.cache.get_past(query.tenant, asked.now).await,
         };
-        Ok((known.map_err(status::store)?, Asked { now, at: query.at }))
+        known.map_err(status::store)
     }
 
     /// Decides about one module, and gathers what is said about the decision.
@@ -122,11 +148,11 @@ impl Api {
         asked: Asked,
     ) -> Result<Judgement<'a>, Status> {
         match check_facts(known.facts(), module, asked.instant()) {
-            Some(decision) => Ok(self.judgement(known, module, decision, None, asked)),
+            Some(decision) => Ok(self.judgement(self.basis_of(known), module, decision, None, asked)),
             None => {
-                let catalogue = Box::pin(self.cache.catalogue_for(module, asked.now)).await.map_err(status::store)?;
+                let catalogue = self.cache.catalogue_for(module, asked.now).await.map_err(status::store)?;
                 let decision = check(known.facts(), &catalogue, module, asked.instant());
-                Ok(self.judgement(known, module, decision, Some(&catalogue), asked))
+                Ok(self.judgement(self.basis_of(known), module, decision, Some(&catalogue), asked))
             }
         }
     }
@@ -134,7 +160,7 @@ impl Api {
     /// All that is said about a decision. The catalogue is needed where it had the word.
     pub(super) fn judgement<'a>(
         &self,
-        known: &Known,
+        basis: Basis,
         module: &'a str,
         decision: Decision,
         catalogue: Option<&Catalogue>,
@@ -149,7 +175,7 @@ impl Api {
             module,
             decision,
             plan_slugs: plan_slugs.unwrap_or_default(),
-            advice: self.advise(known, decision, asked),
+            advice: self.advise(basis, decision, asked),
         }
     }
 }

@@ -36,14 +36,14 @@ pub(super) struct Explanation<'a> {
 
 impl Api {
     pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, Status> {
-        let asked = Asked { now: self.clock.now(), at: query.at };
+        let asked = self.asked(query.at);
         let (evidence, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         let at = asked.instant();
         let deciding = facts.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
         let decision = check(facts, &catalogue, query.module, at);
         let known = facts.map_or(Known::Nothing(asked.now), |facts| Known::Facts(facts.clone().into()));
-        let judgement = self.judgement(&known, query.module, decision, Some(&catalogue), asked);
+        let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
         Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })
     }

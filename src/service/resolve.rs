@@ -59,7 +59,8 @@ pub(super) struct Authorized<'a> {
 impl Api {
     /// Reads what names a tenant, looks it up, and settles on one.
     pub(super) async fn resolve(&self, carried: Carried<'_>) -> Result<Resolved, Status> {
-        let now = self.clock.now();
+        let asked = self.asked(None);
+        let now = asked.now;
         let vouched = match carried.bearer_token {
             Some(token) => Some(self.tokens.verify(token, now).map_err(|error| status::token_invalid(&error))?),
             None => None,
@@ -73,10 +74,9 @@ impl Api {
         let by_host = self.found_by_host(carried.host, now).await?;
         let (facts, source) = resolve(by_id, by_host).map_err(status::unresolved)?;
 
-        let asked = Asked { now, at: None };
         // A token that has expired is refused, whether or not it is what names the tenant.
         let valid_until = vouched.map(|vouched| vouched.expires_at);
-        let advice = self.advise_within(self.ages.grant, &Known::Facts(Arc::clone(&facts)), valid_until, asked);
+        let advice = self.basis(&facts).advise(self.ages.grant, valid_until, asked);
         Ok(Resolved { facts, source, advice, asked })
     }
 

@@ -1,0 +1,90 @@
+//! The facts of tenants that exist, by id, at most so many of them.
+//!
+//! This is what every request reads, mostly at random, so what counts is how much memory a look touches: a look decides
+//! under the lock of one shard, and neither counts a reference nor moves anything in a list of the least recently used.
+//! moka and quick_cache do, and a look into them costs up to three times as much (`cargo bench --bench lookup`).
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use dashmap::{DashMap, Entry};
+use rustc_hash::FxBuildHasher;
+
+use crate::domain::{Facts, TenantId};
+
+/// An eviction passes over this many tenants that were asked for, and then takes the next all the same.
+const MOST_PASSED_OVER: usize = 64;
+
+/// Facts by tenant. Room is made by the second-chance rule: the tenant that came first goes, unless it was asked for
+/// since it came or was last passed over.
+#[derive(Debug)]
+pub(super) struct HeldFacts {
+    capacity: usize,
+    by_id: DashMap<TenantId, Held, FxBuildHasher>,
+    /// Ids in the order in which they came, at most `capacity` of them. One that is held no longer is dropped when its
+    /// turn comes.
+    order: Mutex<VecDeque<TenantId>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    facts: Arc<Facts>,
+    /// Written only when it changes: a write would cost more than the whole look.
+    asked_for: AtomicBool,
+}
+
+impl HeldFacts {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, by_id: DashMap::default(), order: Mutex::default() }
+    }
+
+    /// Looks at the facts of a tenant in place. `look` must be quick: a shard is locked meanwhile.
+    pub(super) fn glance<R>(&self, id: TenantId, look: impl FnOnce(&Arc<Facts>) -> R) -> Option<R> {
+        let held = self.by_id.get(&id)?;
+        if !held.asked_for.load(Ordering::Relaxed) {
+            held.asked_for.store(true, Ordering::Relaxed);
+        }
+        Some(look(&held.facts))
+    }
+
+    /// Puts facts in place, unless newer ones are there.
+    pub(super) fn insert(&self, facts: Arc<Facts>) {
+        let id = facts.tenant.id;
+        match self.by_id.entry(id) {
+            Entry::Occupied(mut held) => {
+                if held.get().facts.as_of <= facts.as_of {
+                    held.get_mut().facts = facts;
+                }
+                return;
+            }
+            Entry::Vacant(vacant) => _ = vacant.insert(Held { facts, asked_for: AtomicBool::new(false) }),
+        }
+        self.make_room_after(id);
+    }
+
+    /// Lets go of a tenant, if its facts are such.
+    pub(super) fn remove_if(&self, id: TenantId, such: impl FnOnce(&Facts) -> bool) {
+        self.by_id.remove_if(&id, |_, held| such(&held.facts));
+    }
+
+    fn make_room_after(&self, id: TenantId) {
+        // Nothing panics while the lock is held.
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.push_back(id);
+        let mut passed_over = 0;
+        while order.len() > self.capacity {
+            let Some(first) = order.pop_front() else { return };
+            let spared = |held: &Held| passed_over < MOST_PASSED_OVER && held.asked_for.swap(false, Ordering::Relaxed);
+            let removed = self.by_id.remove_if(&first, |_, held| !spared(held)).is_some();
+            if !removed && self.by_id.contains_key(&first) {
+                order.push_back(first);
+                passed_over += 1;
+            }
+        }
+    }
+}
