@@ -57,7 +57,7 @@ async fn cold_checks() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
 
     let durations = Durations { acquire: Duration::from_secs(5), statement: None };
-    let store = Store::open(&ConnectOptions { url: &url, ca_file: None, durations }).await.unwrap();
+    let store = Store::open(&ConnectOptions { url: &url, ca_file: None, durations, create: false }).await.unwrap();
     let settings = CacheSettings {
         ttl: TimeDelta::days(1),
         negative_ttl: TimeDelta::seconds(10),

@@ -59,7 +59,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
+    eprintln!("error: {}", without_passwords(&error.to_string()));
     TROUBLE.into()
 }
 
@@ -73,11 +73,16 @@ fn usage(error: &clap::Error) -> ExitCode {
     TROUBLE.into()
 }
 
-/// Blanks what stands between `://` and `@` in each word.
+/// Blanks what stands between `://` and `@` in each word that is a URL, and its parameters.
 fn without_passwords(text: &str) -> String {
-    let blank = |word: &str| match (word.find("://"), word.rfind('@')) {
-        (Some(scheme), Some(host)) if scheme < host => format!("{}://***{}", &word[..scheme], &word[host..]),
-        _ => word.to_owned(),
+    let blank = |word: &str| {
+        let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+        let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let quote = if parameters.contains('\'') { "'" } else { "" };
+        let host = rest.rfind('@').map_or(rest.to_owned(), |at| format!("***{}", &rest[at..]));
+        let space = &word[word.trim_end().len()..];
+        let blanked = if parameters.is_empty() { "" } else { "?***" };
+        format!("{scheme}://{}{blanked}{quote}{space}", host.trim_end())
     };
     text.split_inclusive(char::is_whitespace).map(blank).collect()
 }
@@ -88,5 +93,7 @@ mod tests {
     fn a_misplaced_url_is_printed_without_its_password() {
         let text = super::without_passwords("unexpected 'postgres://erp:s3c@ret@db/erp' found\n\nUsage: x");
         assert_eq!(text, "unexpected 'postgres://***@db/erp' found\n\nUsage: x");
+        let text = super::without_passwords("'postgres://erp@db/erp?password=s3cret' found\nsee https://rustup.rs");
+        assert_eq!(text, "'postgres://***@db/erp?***' found\nsee https://rustup.rs");
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use self::{catalogue::HeldCatalogue, flight::Flights, held::HeldFacts, roster::Roster};
 use crate::{
@@ -27,6 +27,9 @@ use crate::{
 
 /// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
 const MOST_UNKNOWN: u64 = 10_000;
+
+/// Readings past the cache at the same time: fewer than the pool has connections.
+const MOST_PAST: usize = 4;
 
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,16 @@ impl<L> Clone for Cache<L> {
     }
 }
 
+/// Was one load begun shortly after another? No load takes a minute, and a clock that was set back tells nothing.
+fn is_just_after(later: DateTime<Utc>, earlier: DateTime<Utc>) -> bool {
+    earlier < later && later - earlier < TimeDelta::minutes(1)
+}
+
+/// Is `now` that close to an instant? A clock that was set back must not make what is held younger than it is.
+fn is_within(span: TimeDelta, instant: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (now - instant).abs() < span
+}
+
 #[derive(Debug)]
 struct Inner<L> {
     loader: Arc<L>,
@@ -90,6 +103,8 @@ struct Inner<L> {
     roster: Roster,
     catalogue: HeldCatalogue,
     loads: Arc<Flights<TenantKey, Result<Known, StoreError>>>,
+    /// Turns of those who read past the cache.
+    turns: Semaphore,
     /// Held while what was loaded is put in place, so that of two loads the one that began later wins.
     placing: Mutex<()>,
 }
@@ -111,6 +126,7 @@ impl<L: LoadTenant> Cache<L> {
             roster: Roster::default(),
             catalogue: HeldCatalogue::default(),
             loads: Arc::default(),
+            turns: Semaphore::new(MOST_PAST),
             placing: Mutex::new(()),
         }))
     }
@@ -166,13 +182,29 @@ impl<L: LoadTenant> Cache<L> {
     pub async fn get_past(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        let load = self.0.runtime.spawn(async move { inner.load(&TenantKey::Id(id), now).await });
-        load.await.unwrap_or(Err(StoreError::Abandoned))
+        self.past(async move { inner.load(&TenantKey::Id(id), now).await }).await
+    }
+
+    /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
+    pub async fn past<T: Send + 'static>(
+        &self,
+        reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.0);
+        let reading = self.0.runtime.spawn(async move {
+            let turn = async {
+                // The semaphore is never closed.
+                let _turn = inner.turns.acquire().await.map_err(|_| StoreError::Abandoned)?;
+                reading.await
+            };
+            inner.in_time(turn).await
+        });
+        reading.await.unwrap_or(Err(StoreError::Abandoned))
     }
 
     /// Loads a tenant, or joins the load that is under way.
     async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        if let Some(as_of) = self.0.off_the_roster(&key, now).await {
+        if let Some(as_of) = self.0.off_the_roster(&key, now).await? {
             return Ok(Known::Nothing(as_of));
         }
         let (inner, loaded) = (Arc::clone(&self.0), key.clone());
@@ -184,12 +216,12 @@ impl<L: LoadTenant> Cache<L> {
 
 impl<L: LoadTenant> Inner<L> {
     fn is_fresh(&self, facts: &Facts, now: DateTime<Utc>) -> bool {
-        now - facts.as_of < self.settings.ttl
+        is_within(self.settings.ttl, facts.as_of, now)
     }
 
     fn held_unknown(&self, key: &TenantKey, now: DateTime<Utc>) -> Option<Known> {
         let as_of = self.unknown.get(key)?;
-        (now - as_of < self.settings.negative_ttl).then_some(Known::Nothing(as_of))
+        is_within(self.settings.negative_ttl, as_of, now).then_some(Known::Nothing(as_of))
     }
 
     async fn load(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
@@ -210,6 +242,10 @@ impl<L: LoadTenant> Inner<L> {
     fn place(&self, facts: Facts) -> Known {
         let facts = Arc::new(facts);
         let id = facts.tenant.id;
+        // A load that began later has found that the tenant is gone.
+        if self.unknown.get(&TenantKey::Id(id)).is_some_and(|gone| is_just_after(gone, facts.as_of)) {
+            return Known::Facts(facts);
+        }
         self.facts.insert(Arc::clone(&facts));
         self.unknown.invalidate(&TenantKey::Id(id));
         if let Some(label) = Label::parse(&facts.tenant.subdomain) {

@@ -6,7 +6,7 @@ mod serve;
 mod value;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 use thiserror::Error;
 
 pub use self::{
@@ -57,7 +57,7 @@ pub struct MigrateArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Only list the steps, and the indexes that the database would profit from. Changes nothing.
-    #[arg(long, env = "ENTITLEMENTD_STATUS")]
+    #[arg(long, env = "ENTITLEMENTD_STATUS", value_parser = BoolishValueParser::new())]
     pub status: bool,
 }
 
@@ -77,7 +77,7 @@ pub struct CheckArgs {
     #[arg(long, env = "ENTITLEMENTD_AT", value_parser = value::instant)]
     pub at: Option<DateTime<Utc>>,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON")]
+    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 

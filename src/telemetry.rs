@@ -19,7 +19,11 @@ pub enum LogFormat {
 /// Does nothing where logging has been started already, as in tests.
 pub fn start(format: LogFormat, level: &str) -> Result<(), ParseError> {
     // A span of SeaORM's own connector holds the database's URL. It is not used, and this keeps it so.
-    let filter = EnvFilter::builder().parse(level)?.add_directive("sea_orm::driver=warn".parse()?);
+    // And sqlx tells parameters of a URL that it does not know, values included.
+    let filter = EnvFilter::builder()
+        .parse(level)?
+        .add_directive("sea_orm::driver=warn".parse()?)
+        .add_directive("sqlx_postgres::options=off".parse()?);
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let started = match format {

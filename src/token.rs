@@ -8,7 +8,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
 };
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -90,6 +90,11 @@ pub enum InvalidKeys {
     NoKey,
 }
 
+#[derive(serde::Deserialize)]
+struct Jwks {
+    keys: Vec<Value>,
+}
+
 struct Key {
     id: Option<String>,
     verifier: DecodingKey,
@@ -126,12 +131,13 @@ impl Tokens {
 
     /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA. Keys for other purposes are passed over.
     pub fn add_jwks(&mut self, json: &[u8]) -> Result<(), InvalidKeys> {
-        let set: JwkSet = serde_json::from_slice(json).map_err(InvalidKeys::NotJwks)?;
+        let set: Jwks = serde_json::from_slice(json).map_err(InvalidKeys::NotJwks)?;
         if set.keys.len() > MOST_KEYS {
             return Err(InvalidKeys::TooMany);
         }
         let before = self.keys.len();
-        for jwk in set.keys {
+        // A kind of key that is not known is passed over (RFC 7517, section 5).
+        for jwk in set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
             let id = jwk.common.key_id.clone();
             let name = || id.clone().unwrap_or_else(|| "without a key id".to_owned());
             if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {

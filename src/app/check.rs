@@ -25,7 +25,7 @@ use crate::{
 
 /// Asks the database what a server would, and prints the answer with all that it rests on.
 pub(super) async fn run(args: CheckArgs) -> Result<u8, Box<dyn Error>> {
-    let store = Arc::new(wiring::open_store(&args.database, wiring::SERVING).await?);
+    let store = Arc::new(wiring::open_store(&args.database, wiring::SERVING, false).await?);
     let api = api_without_memory(Arc::clone(&store));
     let at = args.at.map(|at| Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() });
     let request = ExplainModuleRequest { tenant: args.tenant, module_code: args.module, at };

@@ -7,7 +7,7 @@ use crate::{config::MigrateArgs, store::SchemaReport};
 
 /// Applies the pending steps, or with `--status` only lists them.
 pub(super) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
-    let store = wiring::open_store(&args.database, wiring::PATIENT).await?;
+    let store = wiring::open_store(&args.database, wiring::PATIENT, !args.status).await?;
     if !args.status {
         store.migrate().await?;
     }

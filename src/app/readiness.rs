@@ -12,6 +12,8 @@ use crate::{
 
 /// How long until a schema that is behind is looked at again.
 const BEHIND: Duration = Duration::from_secs(5);
+/// How long a look at the schema may take.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long until a database that could not be reached is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(1);
 
@@ -48,7 +50,7 @@ pub(super) async fn wait_until_ready(api: &Api, migrate: bool) {
 }
 
 async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
-    let mut report = api.store.schema().await?;
+    let mut report = tokio::time::timeout(LOOK, api.store.schema()).await.unwrap_or(Err(StoreError::TimedOut))?;
     if migrate && report.state() == SchemaState::Behind {
         if let Err(error) = api.store.migrate().await {
             tracing::error!(%error, "the migration failed: {error}");

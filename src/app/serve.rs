@@ -32,6 +32,9 @@ use crate::{
     },
 };
 
+/// At shutdown, a database that hangs is not waited for longer than this.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why a server did not start, or ended before it was told to.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -92,7 +95,7 @@ pub(super) async fn run(mut args: ServeArgs) -> Result<u8, Box<dyn std::error::E
 /// Starts a server: everything that can be wrong with its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let url = args.database.url()?;
-    let store = wiring::open_store(&args.database, wiring::SERVING).await?;
+    let store = wiring::open_store(&args.database, wiring::SERVING, true).await?;
     let api = wiring::api(&args, store, clock, Handle::current())?;
 
     let (health, health_service) = health_reporter();
@@ -144,13 +147,13 @@ impl Server {
     ) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);
         let (inboxes, mut ends) = self.start_workers(&front, &draining)?;
-        let accepting = tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections));
-        let accepting = AbortOnDrop(accepting);
+        let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections)));
 
         let outcome = tokio::select! {
             () = stopped => Ok(()),
             never = self.become_ready() => match never {},
             _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
+            _ = &mut accepting.0 => Err(ServeError::Ended("the listener")),
         };
 
         readiness::report(&self.health, ServingStatus::NotServing).await;
@@ -160,7 +163,9 @@ impl Server {
         // Nobody listens only where every worker has ended.
         _ = drain.send(true);
         wait_for_all(ends, self.args.limit.drain_timeout.std()).await;
-        self.api.store.close().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.api.store.close()).await.is_err() {
+            tracing::warn!("the database did not let go of its connections in time");
+        }
         outcome
     }
 

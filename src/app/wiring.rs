@@ -25,13 +25,19 @@ pub(super) const SERVING: Durations =
 pub(super) const PATIENT: Durations = Durations { acquire: Duration::from_mins(1), statement: None };
 
 /// Opens the database that the settings name.
-pub(super) async fn open_store(args: &DatabaseArgs, durations: Durations) -> Result<Store, UnusableSetting> {
+///
+/// `create`: make a SQLite file that is not there.
+pub(super) async fn open_store(
+    args: &DatabaseArgs,
+    durations: Durations,
+    create: bool,
+) -> Result<Store, UnusableSetting> {
     let url = args.url()?;
     let ca_file = args.database_ca_file.as_deref();
     if let Some(path) = ca_file {
         read("--database-ca-file", path)?;
     }
-    let options = ConnectOptions { url: url.expose(), ca_file, durations };
+    let options = ConnectOptions { url: url.expose(), ca_file, durations, create };
     Store::open(&options).await.map_err(|error| {
         let found = match error {
             ConnectError::Url => format!("is {url}: it {error}"),
@@ -64,8 +70,8 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
 
 fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
     let mut tokens = Tokens::new(TokenRules {
-        issuer: args.jwt_issuer.clone(),
-        audience: args.jwt_audience.clone(),
+        issuer: args.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
+        audience: args.jwt_audience.clone().filter(|audience| !audience.is_empty()),
         tenant_claim: args.jwt_tenant_claim.clone(),
     });
     if let Some(path) = &args.jwt_secret_file {

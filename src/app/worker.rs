@@ -30,6 +30,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_PENDING_RESETS: usize = 20;
 /// Streams that we reset because of a peer's errors (CVE-2025-8671, "made you reset"), before it is shut out.
 const MAX_LOCAL_RESETS: usize = 1024;
+/// How long a peer may take until it sends its first bytes.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// Connections that wait for their worker.
 const INBOX: usize = 1024;
 
@@ -91,16 +93,26 @@ async fn serve(accepted: Accepted, front: Arc<Front>, settings: ConnectionSettin
     let Accepted { stream, places: _places } = accepted;
     let served = match stream {
         Stream::Tcp(stream) => match TcpStream::from_std(stream) {
+            Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => serve_http2(stream, front, settings, draining).await,
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
         Stream::Unix(stream) => match UnixStream::from_std(stream) {
+            Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => serve_http2(stream, front, settings, draining).await,
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
     };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended badly: {error}");
+    }
+}
+
+/// Waits for a peer's first bytes. One that never sends any would keep its place, and hold up a drain.
+async fn has_begun(readable: impl Future<Output = io::Result<()>>, mut draining: watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        readable = tokio::time::timeout(FIRST_BYTES, readable) => matches!(readable, Ok(Ok(()))),
+        _ = draining.wait_for(|draining| *draining) => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Cache, flight::Flights};
+use super::{Cache, flight::Flights, is_within};
 use crate::{
     domain::Catalogue,
     store::{LoadTenant, StoreError},
@@ -23,7 +23,7 @@ pub(super) struct HeldCatalogue {
 impl HeldCatalogue {
     fn asked_within(&self, age: TimeDelta, now: DateTime<Utc>) -> bool {
         let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        asked_at.is_some_and(|at| now - at < age)
+        asked_at.is_some_and(|at| is_within(age, at, now))
     }
 }
 
@@ -46,7 +46,7 @@ impl<L: LoadTenant> Cache<L> {
     async fn catalogue_within(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
         let held = self.0.catalogue.held.load_full();
         match held {
-            Some(held) if now - held.as_of < age => Ok(held),
+            Some(held) if is_within(age, held.as_of, now) => Ok(held),
             // It was asked for just now, in vain: not everyone has to wait for the next attempt.
             Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => Ok(held),
             Some(held) => Ok(self.load_catalogue(age, now).await.unwrap_or(held)),
@@ -55,7 +55,7 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     async fn load_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
-        let held = || self.0.catalogue.held.load_full().filter(|held| now - held.as_of < age);
+        let held = || self.0.catalogue.held.load_full().filter(|held| is_within(age, held.as_of, now));
         let inner = Arc::clone(&self.0);
         let load = async move {
             *inner.catalogue.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);

@@ -12,7 +12,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, ready},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::store::StoreError;
 
@@ -61,14 +61,18 @@ where
         if let Some(held) = held() {
             return ready(Ok(held)).boxed().shared();
         }
-        // The lock is held until the flight is entered: its end cannot come first.
-        let landing = Landing { flights: Arc::clone(self), key: key.clone() };
-        let task = runtime.spawn(async move {
-            let _landing = landing;
-            load.await
+        let (landed, outcome) = oneshot::channel();
+        let flight = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
+        under_way.insert(key.clone(), flight.clone());
+        // A runtime that is stopping drops the task at once, and with it the landing, which takes the lock.
+        drop(under_way);
+        let landing = Landing { flights: Arc::clone(self), key };
+        runtime.spawn(async move {
+            let outcome = load.await;
+            drop(landing);
+            // Nobody waits for it any more where this fails.
+            _ = landed.send(outcome);
         });
-        let flight = task.map(|ended| ended.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
-        under_way.insert(key, flight.clone());
         flight
     }
 }

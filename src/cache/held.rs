@@ -57,7 +57,7 @@ impl HeldFacts {
         let id = facts.tenant.id;
         match self.by_id.entry(id) {
             Entry::Occupied(mut held) => {
-                if held.get().facts.as_of <= facts.as_of {
+                if !super::is_just_after(held.get().facts.as_of, facts.as_of) {
                     held.get_mut().facts = facts;
                 }
                 return;

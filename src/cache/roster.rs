@@ -12,7 +12,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Inner, flight::Flights};
+use super::{Inner, flight::Flights, is_within};
 use crate::store::{LoadTenant, StoreError, TenantKey};
 
 /// This many unknown tenants within `negative_ttl` are looked up one by one.
@@ -43,7 +43,7 @@ struct Keys {
 impl Roster {
     pub(super) fn count_unknown(&self, now: DateTime<Utc>, window: TimeDelta) {
         let mut count = lock(&self.unknown);
-        if now - count.since >= window {
+        if !is_within(window, count.since, now) {
             *count = Count { since: now, unknown: 0 };
         }
         count.unknown = count.unknown.saturating_add(1);
@@ -51,27 +51,30 @@ impl Roster {
 
     fn is_needed(&self, now: DateTime<Utc>, window: TimeDelta) -> bool {
         let count = lock(&self.unknown);
-        count.unknown >= MOST_LOOKED_UP && now - count.since < window
+        count.unknown >= MOST_LOOKED_UP && is_within(window, count.since, now)
     }
 }
 
 impl<L: LoadTenant> Inner<L> {
     /// Since when it is known, without asking for it, that the tenant does not exist.
-    pub(super) async fn off_the_roster(self: &Arc<Self>, key: &TenantKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(super) async fn off_the_roster(
+        self: &Arc<Self>,
+        key: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let window = self.settings.negative_ttl;
-        let held = || lock(&self.roster.keys).clone().filter(|keys| now - keys.as_of < window);
+        let held = || lock(&self.roster.keys).clone().filter(|keys| is_within(window, keys.as_of, now));
         let keys = match held() {
             Some(keys) => keys,
             None if self.roster.is_needed(now, window) => {
                 let inner = Arc::clone(self);
                 let load = async move { inner.load_roster(now).await };
-                // Where this fails, the look-up that follows says what is wrong.
-                self.roster.load.join(&self.runtime, (), held, load).await.ok()?
+                self.roster.load.join(&self.runtime, (), held, load).await?
             }
-            None => return None,
+            None => return Ok(None),
         };
         let exists = keys.hashes.contains(&keys.hasher.hash_one(key));
-        (!exists).then_some(keys.as_of)
+        Ok((!exists).then_some(keys.as_of))
     }
 
     async fn load_roster(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 
 use super::{DatabaseArgs, ListenAddress, Span, value::positive};
 
@@ -10,13 +10,13 @@ use super::{DatabaseArgs, ListenAddress, Span, value::positive};
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Show what it does: a temporary SQLite database with two tenants, and commands to paste.
-    #[arg(long, env = "ENTITLEMENTD_DEMO", conflicts_with_all = ["database_url", "database_url_file"])]
+    #[arg(long, env = "ENTITLEMENTD_DEMO", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file"])]
     pub demo: bool,
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Apply pending migrations at start. On SQLite this is done anyway.
-    #[arg(long, env = "ENTITLEMENTD_MIGRATE")]
+    #[arg(long, env = "ENTITLEMENTD_MIGRATE", value_parser = BoolishValueParser::new())]
     pub migrate: bool,
     /// Where to answer: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
     #[arg(long, env = "ENTITLEMENTD_LISTEN", default_value = "127.0.0.1:50051")]

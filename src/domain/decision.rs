@@ -52,6 +52,11 @@ impl Decision {
         self.reason == Reason::Enabled
     }
 
+    /// Did a subscription decide, rather than the tenant or the catalogue?
+    pub fn by_subscription(self) -> bool {
+        self.line >= 5
+    }
+
     fn timeless(reason: Reason, line: u8) -> Self {
         Self { reason, line, valid_until: None }
     }

@@ -58,6 +58,17 @@ pub(super) struct Judgement<'a> {
     pub(super) advice: Advice,
 }
 
+impl Judgement<'_> {
+    /// Tells the log of a denial. Never while something is locked: a log can block.
+    fn told(self) -> Self {
+        let reason = self.decision.reason;
+        if !self.decision.allowed() {
+            tracing::debug!(module = self.module, ?reason, "denied {:?}: {reason:?}", self.module);
+        }
+        self
+    }
+}
+
 /// The answer for all of them: what is needed to list them.
 #[derive(Debug)]
 pub(super) struct List {
@@ -84,7 +95,7 @@ impl Api {
         if query.tenant.min_revision == 0
             && let Some(judgement) = self.glance(query, asked)
         {
-            return Ok(judgement);
+            return Ok(judgement.told());
         }
         // Boxed, so that the future of an answer that is held stays small: it is moved several times.
         Box::pin(self.check_at_length(query, asked)).await
@@ -118,7 +129,11 @@ impl Api {
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
         let Known::Facts(facts) = &known else { return Err(status::tenant_not_found()) };
-        let catalogue = self.cache.catalogue(asked.now).await.map_err(status::store)?;
+        let mut catalogue = self.cache.catalogue(asked.now).await.map_err(status::store)?;
+        let mut modules = facts.by_module().filter_map(|rows| rows.first());
+        if let Some(newer) = modules.find(|row| catalogue.module(row.module.as_str()).is_none()) {
+            catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await.map_err(status::store)?;
+        }
         // Where the tenant is not served, the list as a whole is a denial.
         let limit = if facts.tenant.status.denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
@@ -148,11 +163,11 @@ impl Api {
         asked: Asked,
     ) -> Result<Judgement<'a>, Status> {
         match check_facts(known.facts(), module, asked.instant()) {
-            Some(decision) => Ok(self.judgement(self.basis_of(known), module, decision, None, asked)),
+            Some(decision) => Ok(self.judgement(self.basis_of(known), module, decision, None, asked).told()),
             None => {
                 let catalogue = self.cache.catalogue_for(module, asked.now).await.map_err(status::store)?;
                 let decision = check(known.facts(), &catalogue, module, asked.instant());
-                Ok(self.judgement(self.basis_of(known), module, decision, Some(&catalogue), asked))
+                Ok(self.judgement(self.basis_of(known), module, decision, Some(&catalogue), asked).told())
             }
         }
     }
@@ -166,9 +181,6 @@ impl Api {
         catalogue: Option<&Catalogue>,
         asked: Asked,
     ) -> Judgement<'a> {
-        if !decision.allowed() {
-            tracing::debug!(module, reason = ?decision.reason, "denied {module:?}: {:?}", decision.reason);
-        }
         let plans = catalogue.filter(|_| decision.reason == Reason::NotSubscribed);
         let plan_slugs = plans.map(|plans| plans.plans_with(module).map(|plan| plan.slug.clone()).collect());
         Judgement {

@@ -1,5 +1,7 @@
 //! ExplainModule: why a customer is locked out.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use tonic::Status;
 use uuid::Uuid;
@@ -40,8 +42,9 @@ impl Api {
         let (evidence, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         let at = asked.instant();
-        let deciding = facts.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
         let decision = check(facts, &catalogue, query.module, at);
+        let deciding = facts.filter(|_| decision.by_subscription());
+        let deciding = deciding.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
         let known = facts.map_or(Known::Nothing(asked.now), |facts| Known::Facts(facts.clone().into()));
         let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
@@ -53,13 +56,12 @@ impl Api {
         tenant: &TenantKey,
         now: DateTime<Utc>,
     ) -> Result<(Option<Evidence>, Catalogue), StoreError> {
-        let reading = async {
-            let evidence = self.store.evidence(tenant, now).await?;
-            Ok((evidence, self.store.load_catalogue(now).await?))
+        let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
+        let reading = async move {
+            let evidence = store.evidence(&tenant, now).await?;
+            Ok((evidence, store.load_catalogue(now).await?))
         };
-        let read = tokio::time::timeout(self.cache.settings().load_timeout, reading).await;
-        let read = read.unwrap_or(Err(StoreError::TimedOut));
-        read.inspect_err(|error| tracing::warn!(%error, "an explanation failed: {error}"))
+        self.cache.past(reading).await
     }
 
     async fn cached_answer<'a>(

@@ -54,6 +54,8 @@ impl Resolved {
 pub(super) struct Authorized<'a> {
     pub(super) resolved: Resolved,
     pub(super) judgement: Judgement<'a>,
+    /// For the whole answer.
+    pub(super) advice: Advice,
 }
 
 impl Api {
@@ -84,15 +86,18 @@ impl Api {
         let resolved = self.resolve(query.carried).await?;
         let known = Known::Facts(Arc::clone(&resolved.facts));
         let mut first_denial = None;
+        // Where all are denied, the answer changes as soon as one of them does.
+        let mut advice = resolved.advice;
         for module in query.any_of {
             let judgement = self.judge(&known, module, resolved.asked).await?;
             if judgement.decision.allowed() {
-                return Ok(Authorized { resolved, judgement });
+                return Ok(Authorized { advice: resolved.advice.and(judgement.advice), resolved, judgement });
             }
+            advice = advice.and(judgement.advice);
             first_denial.get_or_insert(judgement);
         }
         let judgement = first_denial.ok_or_else(status::no_modules)?;
-        Ok(Authorized { resolved, judgement })
+        Ok(Authorized { resolved, judgement, advice })
     }
 
     async fn found(&self, id: TenantId, now: DateTime<Utc>) -> Result<Found<Arc<Facts>>, Status> {

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, EntityTrait, Order, QueryOrder, QuerySelect, QueryTrait,
-    sea_query::NullOrdering,
+    ConnectionTrait, DatabaseConnection, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect,
+    QueryTrait,
+    sea_query::{ExprTrait, NullOrdering},
 };
 
 use super::{
@@ -25,9 +26,9 @@ async fn read_modules(db: &DatabaseConnection, words: &Words) -> Result<Vec<Modu
     use modules::Column as M;
     let select = modules::Entity::find()
         .select_only()
-        .column_as(M::Code, "modules.code")
-        .column_as(M::Name, "modules.name")
-        .column_as(M::Category, "modules.category")
+        .column_as(M::Code.into_simple_expr().cast_as("text"), "modules.code")
+        .column_as(M::Name.into_simple_expr().cast_as("text"), "modules.name")
+        .column_as(M::Category.into_simple_expr().cast_as("text"), "modules.category")
         .column_as(M::DisplayOrder, "modules.display_order")
         .column_as(M::IsBaseModule, "modules.is_base_module")
         .column_as(M::IsActive, "modules.is_active")
@@ -35,7 +36,7 @@ async fn read_modules(db: &DatabaseConnection, words: &Words) -> Result<Vec<Modu
         .column_as(M::FrontendRoutes, "modules.frontend_routes")
         .build(db.get_database_backend());
     let rows = db.query_all_raw(select).await?;
-    rows.iter().map(|row| module(&Row::new::<String>(row, "modules.code")?, words)).collect()
+    with_keys(&rows, "modules.code", words)?.iter().map(|row| module(row, words)).collect()
 }
 
 fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
@@ -51,11 +52,23 @@ fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
     })
 }
 
+/// Rows by their key. One without a key cannot be asked for: it is left out, rather than keeping the others from it.
+fn with_keys<'a>(rows: &'a [QueryResult], key: &'static str, words: &Words) -> Result<Vec<Row<'a>>, StoreError> {
+    let mut keyed = Vec::with_capacity(rows.len());
+    for row in rows {
+        match Row::keyed_by::<String>(row, key)? {
+            Some(row) => keyed.push(row),
+            None => words.warn(key, "NULL", "the row is left out"),
+        }
+    }
+    Ok(keyed)
+}
+
 async fn read_plans(db: &DatabaseConnection, words: &Words) -> Result<Vec<Plan>, StoreError> {
     use plans::Column as P;
     let select = plans::Entity::find()
         .select_only()
-        .column_as(P::Slug, "plans.slug")
+        .column_as(P::Slug.into_simple_expr().cast_as("text"), "plans.slug")
         .column_as(P::IsActive, "plans.is_active")
         .column_as(P::IncludedModules, "plans.included_modules")
         // Cheapest first. The database compares the prices, so that no money passes through here.
@@ -63,7 +76,7 @@ async fn read_plans(db: &DatabaseConnection, words: &Words) -> Result<Vec<Plan>,
         .order_by(P::Slug, Order::Asc)
         .build(db.get_database_backend());
     let rows = db.query_all_raw(select).await?;
-    rows.iter().map(|row| plan(&Row::new::<String>(row, "plans.slug")?, words)).collect()
+    with_keys(&rows, "plans.slug", words)?.iter().map(|row| plan(row, words)).collect()
 }
 
 fn plan(row: &Row<'_>, words: &Words) -> Result<Plan, StoreError> {

@@ -34,6 +34,9 @@ pub struct ConnectOptions<'a> {
     pub ca_file: Option<&'a Path>,
     /// How long things may take.
     pub durations: Durations,
+    /// Make a SQLite file that is not there, and let writers and readers pass each other in it. Whoever only looks
+    /// leaves the file as it is.
+    pub create: bool,
 }
 
 /// How long the database may take.
@@ -86,16 +89,17 @@ fn open_postgres(options: &ConnectOptions<'_>) -> Result<DatabaseConnection, Con
 }
 
 async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection, ConnectError> {
-    let connect = SqliteConnectOptions::from_str(options.url)
+    let mut connect = SqliteConnectOptions::from_str(options.url)
         .map_err(|_| ConnectError::Url)?
-        .create_if_missing(true)
+        .create_if_missing(options.create)
         .foreign_keys(true)
         .busy_timeout(options.durations.acquire)
-        // Readers and the one writer do not wait for each other.
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW);
+    if options.create {
+        connect = connect.journal_mode(SqliteJournalMode::Wal);
+    }
     let in_memory = options.url.contains(":memory:") || options.url.contains("mode=memory");
     let pool: SqlitePoolOptions = if in_memory {
         // Each connection would be a database of its own, and gone with the connection.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sea_orm::{QueryResult, TryGetable, prelude::Json};
+use sea_orm::{DbErr, QueryResult, TryGetable, prelude::Json};
 
 use super::{StoreError, words::Words};
 
@@ -13,14 +13,28 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// A row whose key, for errors, is in this column.
-    pub(super) fn new<K: TryGetable + ToString>(
+    /// A row whose key, for errors, is in this column; `None` where that is NULL.
+    pub(super) fn keyed_by<K: TryGetable + ToString>(
         result: &'a QueryResult,
         key_column: &'static str,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Option<Self>, StoreError> {
         let unkeyed = Self { result, key: "with an unreadable key".into() };
-        let key = unkeyed.get::<K>(key_column)?.to_string();
-        Ok(Self { key, ..unkeyed })
+        let key = unkeyed.get::<Option<K>>(key_column)?;
+        Ok(key.map(|key| Self { key: key.to_string(), ..unkeyed }))
+    }
+
+    /// Makes sure that another row has the same value in a column: two tenants with one subdomain must not be one.
+    pub(super) fn must_agree<K: TryGetable + PartialEq>(
+        &self,
+        other: &QueryResult,
+        column: &'static str,
+    ) -> Result<(), StoreError> {
+        let other: K = Row { result: other, key: self.key.clone() }.get(column)?;
+        if self.get::<K>(column)? == other {
+            return Ok(());
+        }
+        let cause = Arc::new(DbErr::Custom("another row has the same subdomain".to_owned()));
+        Err(StoreError::Unreadable { column, key: self.key.clone(), cause })
     }
 
     /// A column's value.

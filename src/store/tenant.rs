@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter,
-    QueryResult, QuerySelect, QueryTrait, RelationTrait, Select, Statement, Value, prelude::Uuid,
+    QueryResult, QuerySelect, QueryTrait, RelationTrait, Select, Statement, Value,
+    prelude::Uuid,
+    sea_query::{ExprTrait, SimpleExpr},
 };
 
 use super::{
@@ -89,18 +91,20 @@ pub(super) async fn keys(db: &DatabaseConnection) -> Result<Vec<TenantKey>, Stor
 
 fn select(backend: DbBackend) -> Select<tenants::Entity> {
     use tenant_subscriptions::Column as S;
+    // Cast, so that a text column that is made wider does not break the statements that are prepared already.
+    let text = |column: SimpleExpr| column.cast_as("text");
     let instant = |column: S| instant::column(backend, column.into_simple_expr());
     tenants::Entity::find()
         .select_only()
         .column_as(tenants::Column::Id, "tenants.id")
-        .column_as(tenants::Column::Name, "tenants.name")
-        .column_as(tenants::Column::Subdomain, "tenants.subdomain")
-        .column_as(tenants::Column::DatabaseSchema, "tenants.database_schema")
-        .column_as(tenants::Column::Status, "tenants.status")
-        .column_as(plans::Column::Slug, "plans.slug")
-        .column_as(modules::Column::Code, "modules.code")
+        .column_as(text(tenants::Column::Name.into_simple_expr()), "tenants.name")
+        .column_as(text(tenants::Column::Subdomain.into_simple_expr()), "tenants.subdomain")
+        .column_as(text(tenants::Column::DatabaseSchema.into_simple_expr()), "tenants.database_schema")
+        .column_as(text(tenants::Column::Status.into_simple_expr()), "tenants.status")
+        .column_as(text(plans::Column::Slug.into_simple_expr()), "plans.slug")
+        .column_as(text(modules::Column::Code.into_simple_expr()), "modules.code")
         .column_as(S::Id, "tenant_subscriptions.id")
-        .column_as(S::Status, "tenant_subscriptions.status")
+        .column_as(text(S::Status.into_simple_expr()), "tenant_subscriptions.status")
         .column_as(instant(S::StartsAt), "tenant_subscriptions.starts_at")
         .column_as(instant(S::ExpiresAt), "tenant_subscriptions.expires_at")
         .column_as(S::IsTrial, "tenant_subscriptions.is_trial")
@@ -117,10 +121,13 @@ pub(super) fn evidence(
     now: DateTime<Utc>,
 ) -> Result<Option<Evidence>, StoreError> {
     let Some(first) = rows.first() else { return Ok(None) };
-    let (tenant, tenant_evidence) = tenant(&Row::new::<Uuid>(first, "tenants.id")?, words)?;
+    // `tenants.id` is never NULL: it is what the statement joins from, and its primary key.
+    let Some(first) = Row::keyed_by::<Uuid>(first, "tenants.id")? else { return Ok(None) };
+    let (tenant, tenant_evidence) = tenant(&first, words)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     let mut subscription_evidence = Vec::with_capacity(rows.len());
     for row in rows {
+        first.must_agree::<Uuid>(row, "tenants.id")?;
         let Some((subscription, evidence)) = subscription(row, words)? else { continue };
         subscriptions.push(subscription);
         subscription_evidence.push(evidence);
@@ -154,9 +161,8 @@ fn subscription(
     result: &QueryResult,
     words: &Words,
 ) -> Result<Option<(Subscription, SubscriptionEvidence)>, StoreError> {
-    let unkeyed = Row::new::<Uuid>(result, "tenants.id")?;
-    let Some(id) = unkeyed.get::<Option<Uuid>>("tenant_subscriptions.id")? else { return Ok(None) };
-    let row = Row::new::<Uuid>(result, "tenant_subscriptions.id")?;
+    let Some(row) = Row::keyed_by::<Uuid>(result, "tenant_subscriptions.id")? else { return Ok(None) };
+    let id: Uuid = row.get("tenant_subscriptions.id")?;
     let Some(code) = row.get::<Option<String>>("modules.code")? else { return Ok(None) };
 
     let word: Option<String> = row.get("tenant_subscriptions.status")?;

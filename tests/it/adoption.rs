@@ -37,6 +37,10 @@ async fn adopt(variant: &Variant) -> Server {
     let database = Database::empty_postgres().await;
     database.execute(variant.schema).await;
     database.execute(ROWS).await;
+    if variant.nullable {
+        let without_keys = "INSERT INTO modules (name) VALUES ('No code'); INSERT INTO plans (name) VALUES ('No slug')";
+        database.execute(without_keys).await;
+    }
     let existing: Vec<String> = variant
         .schema
         .lines()
@@ -129,6 +133,34 @@ async fn the_variant_of_the_live_database_is_served_unchanged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_variant_made_at_startup_is_served_unchanged() {
     serves_the_rows(&STARTUP).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_is_made_wider_breaks_no_statement_that_is_prepared() {
+    let mut server = adopt(&LIVE).await;
+    assert!(server.check(1, "finance").await.allowed);
+    server
+        .database
+        .execute(
+            "ALTER TABLE tenants ALTER COLUMN name TYPE varchar(500), ALTER COLUMN status TYPE text;
+             ALTER TABLE modules ALTER COLUMN code TYPE varchar(80);
+             ALTER TABLE tenant_subscriptions ALTER COLUMN status TYPE varchar(99)",
+        )
+        .await;
+    assert!(server.check_past_the_cache(1, "finance").await.allowed);
+    assert!(server.check(3, "finance").await.allowed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tenants_with_one_subdomain_are_never_taken_for_one() {
+    let mut server = adopt(&LIVE).await;
+    server
+        .database
+        .execute("ALTER TABLE tenants DROP CONSTRAINT tenants_subdomain_key; UPDATE tenants SET subdomain = 'acme'")
+        .await;
+    let status = server.resolve("", "acme.erp.example", "").await.unwrap_err();
+    assert_eq!(crate::harness::reason_of(&status), "STORE_UNREADABLE");
+    assert!(server.check(1, "finance").await.allowed, "by id there is no doubt");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

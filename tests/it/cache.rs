@@ -261,6 +261,40 @@ async fn facts_that_were_read_later_are_not_replaced_by_older_ones() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_a_later_load_found_gone_is_not_brought_back_by_an_earlier_one() {
+    let fake = Fake::gated(1);
+    let cache = mk_cache(&fake, 50);
+    let later = NOW + TimeDelta::seconds(5);
+    let get = |now| {
+        let cache = cache.clone();
+        async move { cache.get_past(tenant(0), now).await.unwrap() }
+    };
+    // The earlier load has read the row, and is held up; the later one finds it gone, and lands first.
+    let earlier = cache.clone();
+    fake.gate.add_permits(1);
+    let facts = get(NOW).await;
+    assert!(facts.facts().is_some());
+    fake.tenants.store(0, Ordering::SeqCst);
+    fake.gate.add_permits(1);
+    assert!(get(later).await.facts().is_none());
+    fake.tenants.store(1, Ordering::SeqCst);
+    fake.gate.add_permits(1);
+    get(NOW).await;
+    assert!(earlier.held(tenant(0), later).unwrap().facts().is_none());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_make_facts_younger() {
+    let fake = Fake::with(1);
+    let cache = mk_cache(&fake, 50);
+    cache.get(tenant(0), NOW).await.unwrap();
+    let back = NOW - TimeDelta::hours(1);
+    assert!(cache.held(tenant(0), back).is_none());
+    assert_eq!(cache.get(tenant(0), back).await.unwrap().as_of(), back);
+    assert_eq!(cache.held(tenant(0), back).unwrap().as_of(), back);
+}
+
+#[tokio::test]
 async fn an_unknown_code_reads_the_catalogue_again_at_most_once_per_negative_ttl() {
     let fake = Fake::with(1);
     let cache = mk_cache(&fake, 50);

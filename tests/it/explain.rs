@@ -30,6 +30,7 @@ on_both! {
             assert_eq!(outcomes, [RuleOutcome::Passed, RuleOutcome::Decides, RuleOutcome::NotReached]);
             let row = &answer.subscriptions[0];
             assert_eq!((row.status.as_deref(), row.reason()), (Some("active"), DecisionReason::SubscriptionExpired));
+            assert!(!row.decides, "the tenant's status does");
         }
     }
 

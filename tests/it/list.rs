@@ -81,6 +81,15 @@ on_both! {
         assert_eq!(answer.freshness.unwrap().max_age.unwrap().seconds, 5, "a denial is kept briefly");
     }
 
+    async fn a_module_newer_than_the_catalogue_is_listed_with_its_name(server: Server) {
+        let insert = "INSERT INTO modules (code, name, display_order) VALUES ('dms', 'Distribution Management', 11)";
+        server.database.execute(insert).await;
+        server.database.mk_subscribed(1, "dms", Row::default()).await;
+        server.advance(10);
+        let answer = server.list(request(1)).await.unwrap();
+        assert_eq!((answer.modules[0].name.as_str(), answer.modules[0].display_order), ("Distribution Management", 11));
+    }
+
     async fn an_unknown_tenant_is_not_found(server: Server) {
         let status = server.list(request(1)).await.unwrap_err();
         assert_eq!((status.code(), reason_of(&status).as_str()), (Code::NotFound, "TENANT_NOT_FOUND"));

@@ -10,6 +10,7 @@ use crate::harness::{Database, Server, postgres, process};
 /// An empty database of each kind. The folder goes when it is dropped.
 async fn empty_databases() -> [(String, Option<tempfile::TempDir>); 2] {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::File::create(folder.path().join("empty.db")).unwrap();
     let sqlite = format!("sqlite:{}", folder.path().join("empty.db").display());
     let name = postgres::shared().empty_database().await;
     [(sqlite, Some(folder)), (postgres::shared().url(&name), None)]
@@ -69,6 +70,19 @@ async fn status_lists_pending_steps_and_writes_nothing() {
         assert_eq!(told.lines().filter(|line| line.starts_with("pending")).count(), 2, "{told}");
         let again = process::run(&["migrate", "--status", "--database-url", &url]);
         assert_eq!(String::from_utf8(again.stdout).unwrap(), told);
+    }
+}
+
+#[test]
+fn those_who_only_look_make_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("typo.db");
+    let url = format!("sqlite:{}", path.display());
+    for command in [vec!["migrate", "--status"], vec!["check", "--tenant", "acme", "--module", "finance"]] {
+        let output = process::program().args(command).args(["--database-url", &url]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("typo.db"));
+        assert!(!path.exists());
     }
 }
 

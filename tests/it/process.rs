@@ -62,6 +62,17 @@ async fn requests_in_flight_finish_and_those_that_watch_health_do_not_hold_it() 
     assert_eq!(server.wait(Duration::from_secs(5)), 0, "{}", server.logged);
 }
 
+#[test]
+fn a_peer_that_never_says_anything_does_not_hold_up_the_end() {
+    let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
+    let address = server.address();
+    server.wait_for("\"ready\"");
+    let _silent = std::net::TcpStream::connect(address).unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait(Duration::from_secs(5)), 0);
+    assert!(!server.logged.contains("cut off"), "{}", server.logged);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_listeners_close_it_goes_on_answering_for_the_pre_drain() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0", "--pre-drain", "1h"]);
@@ -178,6 +189,7 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
             vec!["--database-ca-file", "/no/such/ca"],
         ),
         (vec!["--demo", "--database-url", "sqlite:x.db"], vec!["--demo", "--database-url"]),
+        (vec!["--database-url-file", "postgres://u:s3cret@h/d"], vec!["--database-url-file", "***@h/d"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let output = program().current_dir(folder.path()).arg("serve").args(&flags).output().unwrap();
@@ -194,7 +206,7 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_shows_nowhere_even_at_trace() {
     let database = Database::postgres().await;
-    let url = database.url.replace("postgres@", "postgres:s3cret@");
+    let url = database.url.replace("postgres@", "postgres:s3cret@") + "?passwd=s3cret";
     let mut server = Process::serve(&["--listen", "127.0.0.1:0", "--log-level", "trace", "--database-url", &url]);
     let address = server.address();
     server.wait_for("\"ready\"");

@@ -171,6 +171,15 @@ on_both! {
         assert_eq!((decision.module_code.as_str(), decision.reason()), ("hrms", DecisionReason::NotSubscribed));
         assert_eq!(answer.freshness.unwrap().max_age.unwrap().seconds, 5, "a denial is kept briefly");
 
+        server.database.mk_subscription(1, "crm_service", Row { starts: 3, ..Row::default() }).await;
+        server.advance(300);
+        server.database.mk_subscription(1, "scm_ai", Row { starts: 303, ..Row::default() }).await;
+        let answer = server.client.authorize(request(&["hrms", "scm_ai"])).await.unwrap().into_inner();
+        assert_eq!(answer.decision.unwrap().module_code, "hrms");
+        let freshness = answer.freshness.unwrap();
+        assert_eq!(freshness.max_age.unwrap().seconds, 3, "the other one starts before that");
+        assert_eq!(freshness.valid_until.unwrap().seconds, instant(303).timestamp());
+
         let unknown = AuthorizeRequest { host: "unknown.erp.example".into(), ..request(&["hrms"]) };
         let status = server.client.authorize(unknown).await.unwrap_err();
         assert_eq!(refusal(status), refused(Code::NotFound, "TENANT_NOT_FOUND"));

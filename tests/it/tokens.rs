@@ -83,7 +83,9 @@ on_both! {
     async fn each_kind_of_key_vouches_for_its_own_tokens(server: Server) {
         let pairs = [mk_rsa("rsa"), mk_ec("ec"), mk_ed("ed")];
         let encryption = json!({ "kty": "RSA", "use": "enc", "kid": "enc", "n": "AQAB", "e": "AQAB" });
-        let keys: Vec<Value> = pairs.iter().map(|pair| pair.public.clone()).chain([encryption]).collect();
+        let unheard_of = json!({ "kty": "PQ", "kid": "new", "crv": "secp256k1" });
+        let keys: Vec<Value> =
+            pairs.iter().map(|pair| pair.public.clone()).chain([encryption, unheard_of]).collect();
         let mut server = serve_with_keys(server.database, &keys).await;
         for (pair, key_id) in pairs.iter().zip(["rsa", "ec", "ed"]) {
             for key_id in [Some(key_id), None] {

@@ -58,12 +58,12 @@ pub(in crate::service) fn resolve_response(resolved: Resolved) -> pb::ResolveTen
 }
 
 pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::AuthorizeResponse {
-    let Authorized { resolved, judgement } = authorized;
+    let Authorized { resolved, judgement, advice } = authorized;
     pb::AuthorizeResponse {
         tenant: Some(tenant(&resolved.facts)),
         source: tenant_source(resolved.source).into(),
         verified: resolved.verified(),
-        freshness: Some(freshness(judgement.advice.and(resolved.advice))),
+        freshness: Some(freshness(advice)),
         decision: Some(module_decision(judgement)),
     }
 }
