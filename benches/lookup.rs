@@ -83,7 +83,7 @@ fn main() {
     let ids: Vec<TenantId> = (0..TENANTS).map(|number| TenantId::parse(&common::id(number as u32)).unwrap()).collect();
     let cache = runtime.block_on(fill(&ids));
     let facts = |id: &TenantId| match cache.held(*id, NOW) {
-        Some(entitlementd::cache::Known::Facts(facts)) => facts,
+        Some(entitlementd::cache::Known::Facts(facts)) => Arc::new(facts),
         _ => panic!("not held"),
     };
 

@@ -48,7 +48,7 @@ pub struct CacheSettings {
 #[derive(Clone, Debug)]
 pub enum Known {
     /// It exists.
-    Facts(Arc<Facts>),
+    Facts(Facts),
     /// It does not, as of this instant.
     Nothing(DateTime<Utc>),
 }
@@ -137,13 +137,13 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     /// Looks, in place, at the facts that are held of a tenant and still fresh. This is the hot path.
-    pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Arc<Facts>) -> R) -> Option<R> {
+    pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> R) -> Option<R> {
         self.0.facts.glance(id, |facts| self.0.is_fresh(facts, now).then(|| look(facts)))?
     }
 
     /// What is held of a tenant and still fresh.
     pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
-        let facts = self.glance(id, now, Arc::clone).map(Known::Facts);
+        let facts = self.glance(id, now, Facts::clone).map(Known::Facts);
         facts.or_else(|| self.0.held_unknown(&TenantKey::Id(id), now))
     }
 
@@ -164,7 +164,7 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     fn held_by_label(&self, label: &Label, now: DateTime<Utc>) -> Option<Known> {
-        let facts = self.0.labels.get(label).and_then(|id| self.glance(id, now, Arc::clone));
+        let facts = self.0.labels.get(label).and_then(|id| self.glance(id, now, Facts::clone));
         match facts.filter(|facts| &*facts.tenant.subdomain == label.as_str()) {
             Some(facts) => Some(Known::Facts(facts)),
             None => self.0.held_unknown(&TenantKey::Subdomain(label.clone()), now),
@@ -240,13 +240,12 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     fn place(&self, facts: Facts) -> Known {
-        let facts = Arc::new(facts);
         let id = facts.tenant.id;
         // A load that began later has found that the tenant is gone.
         if self.unknown.get(&TenantKey::Id(id)).is_some_and(|gone| is_just_after(gone, facts.as_of)) {
             return Known::Facts(facts);
         }
-        self.facts.insert(Arc::clone(&facts));
+        self.facts.insert(facts.clone());
         self.unknown.invalidate(&TenantKey::Id(id));
         if let Some(label) = Label::parse(&facts.tenant.subdomain) {
             self.labels.insert(label.clone(), id);

@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -33,7 +33,7 @@ pub(super) struct HeldFacts {
 
 #[derive(Debug)]
 struct Held {
-    facts: Arc<Facts>,
+    facts: Facts,
     /// Written only when it changes: a write would cost more than the whole look.
     asked_for: AtomicBool,
 }
@@ -44,7 +44,7 @@ impl HeldFacts {
     }
 
     /// Looks at the facts of a tenant in place. `look` must be quick: a shard is locked meanwhile.
-    pub(super) fn glance<R>(&self, id: TenantId, look: impl FnOnce(&Arc<Facts>) -> R) -> Option<R> {
+    pub(super) fn glance<R>(&self, id: TenantId, look: impl FnOnce(&Facts) -> R) -> Option<R> {
         let held = self.by_id.get(&id)?;
         if !held.asked_for.load(Ordering::Relaxed) {
             held.asked_for.store(true, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl HeldFacts {
     }
 
     /// Puts facts in place, unless newer ones are there.
-    pub(super) fn insert(&self, facts: Arc<Facts>) {
+    pub(super) fn insert(&self, facts: Facts) {
         let id = facts.tenant.id;
         match self.by_id.entry(id) {
             Entry::Occupied(mut held) => {

@@ -78,7 +78,7 @@ pub fn check_facts(facts: Option<&Facts>, module: &str, at: DateTime<Utc>) -> Op
     let Some(facts) = facts else {
         return Some(Decision::timeless(Reason::TenantNotFound, 1));
     };
-    if let Some(reason) = facts.tenant.status.denial() {
+    if let Some(reason) = facts.status().denial() {
         return Some(Decision::timeless(reason, 2));
     }
     decide(facts.rows_of(module), at)

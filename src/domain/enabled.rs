@@ -48,7 +48,7 @@ pub fn next_change(facts: &Facts, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 /// The rows of each module in turn; none where the tenant is not served.
 fn served(facts: &Facts) -> impl Iterator<Item = &[Subscription]> {
-    facts.by_module().filter(|_| facts.tenant.status.denial().is_none())
+    facts.by_module().filter(|_| facts.status().denial().is_none())
 }
 
 fn enabled_at<'a>(rows: &'a [Subscription], catalogue: &'a Catalogue, at: DateTime<Utc>) -> Option<EnabledModule<'a>> {

@@ -53,14 +53,14 @@ impl NamedIds {
 }
 
 /// What was found for one thing that names a tenant: facts, or no such tenant.
-pub type Found<F> = Option<F>;
+pub type Found = Option<Facts>;
 
 /// Settles on one tenant. Each argument is `None` where the request holds nothing of the kind.
-pub fn resolve<F: AsRef<Facts>>(
-    by_id: Option<(Found<F>, TenantSource)>,
-    by_host: Option<Found<F>>,
-) -> Result<(F, TenantSource), Unresolved> {
-    let id_of = |facts: &F| facts.as_ref().tenant.id;
+pub fn resolve(
+    by_id: Option<(Found, TenantSource)>,
+    by_host: Option<Found>,
+) -> Result<(Facts, TenantSource), Unresolved> {
+    let id_of = |facts: &Facts| facts.tenant.id;
     let (facts, source) = match (by_id, by_host) {
         (Some((found, source)), Some(by_host)) => {
             // Two that are both unknown name no two tenants.
@@ -73,7 +73,7 @@ pub fn resolve<F: AsRef<Facts>>(
         (None, by_host) => (by_host.flatten(), TenantSource::Host),
     };
     let facts = facts.ok_or(Unresolved::NotFound)?;
-    match facts.as_ref().tenant.status.denial() {
+    match facts.status().denial() {
         Some(reason) => Err(Unresolved::NotServed(reason)),
         None => Ok((facts, source)),
     }

@@ -2,9 +2,8 @@
 
 use super::{Reason, TenantId};
 
-/// What the database says of a tenant itself. Its status comes first in memory: every decision reads it.
+/// What the database says of a tenant itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[repr(C)]
 pub struct Tenant {
     /// What it may do at all.
     pub status: TenantStatus,

@@ -72,7 +72,7 @@ impl Judgement<'_> {
 /// The answer for all of them: what is needed to list them.
 #[derive(Debug)]
 pub(super) struct List {
-    facts: Arc<Facts>,
+    facts: Facts,
     catalogue: Arc<Catalogue>,
     at: DateTime<Utc>,
     include_upcoming: bool,
@@ -81,7 +81,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn tenant_status(&self) -> TenantStatus {
-        self.facts.tenant.status
+        self.facts.status()
     }
 
     pub(super) fn modules(&self) -> Vec<EnabledModule<'_>> {
@@ -103,7 +103,7 @@ impl Api {
 
     /// The answer, where the facts are held and have the word: most answers are given here.
     fn glance<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Option<Judgement<'a>> {
-        let judge = |facts: &Arc<Facts>| {
+        let judge = |facts: &Facts| {
             let decision = check_facts(Some(facts), query.module, asked.instant())?;
             Some(self.judgement(self.basis(facts), query.module, decision, None, asked))
         };
@@ -135,10 +135,10 @@ impl Api {
             catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await.map_err(status::store)?;
         }
         // Where the tenant is not served, the list as a whole is a denial.
-        let limit = if facts.tenant.status.denial().is_none() { self.ages.grant } else { self.ages.denial };
+        let limit = if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
         let advice = self.basis(facts).advise(limit, next_change(facts, at), asked);
-        Ok(List { facts: Arc::clone(facts), catalogue, at, include_upcoming: query.include_upcoming, advice })
+        Ok(List { facts: facts.clone(), catalogue, at, include_upcoming: query.include_upcoming, advice })
     }
 
     /// The present, and the instant to judge.

@@ -1,7 +1,5 @@
 //! ResolveTenant and Authorize.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use tonic::Status;
 
@@ -36,7 +34,7 @@ pub(super) struct AuthorizeQuery<'a> {
 /// The tenant that a request belongs to.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    pub(super) facts: Arc<Facts>,
+    pub(super) facts: Facts,
     pub(super) source: TenantSource,
     pub(super) advice: Advice,
     asked: Asked,
@@ -84,7 +82,7 @@ impl Api {
 
     pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
         let resolved = self.resolve(query.carried).await?;
-        let known = Known::Facts(Arc::clone(&resolved.facts));
+        let known = Known::Facts(resolved.facts.clone());
         let mut first_denial = None;
         // Where all are denied, the answer changes as soon as one of them does.
         let mut advice = resolved.advice;
@@ -100,18 +98,18 @@ impl Api {
         Ok(Authorized { resolved, judgement, advice })
     }
 
-    async fn found(&self, id: TenantId, now: DateTime<Utc>) -> Result<Found<Arc<Facts>>, Status> {
+    async fn found(&self, id: TenantId, now: DateTime<Utc>) -> Result<Found, Status> {
         self.cache.get(id, now).await.map(found).map_err(status::store)
     }
 
     /// `None` where the host names no tenant, known or unknown.
-    async fn found_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Found<Arc<Facts>>>, Status> {
+    async fn found_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Found>, Status> {
         let Some(label) = host.and_then(|host| self.hosts.label_of(host)) else { return Ok(None) };
         self.cache.get_by_label(&label, now).await.map(found).map(Some).map_err(status::store)
     }
 }
 
-fn found(known: Known) -> Found<Arc<Facts>> {
+fn found(known: Known) -> Found {
     match known {
         Known::Facts(facts) => Some(facts),
         Known::Nothing(_) => None,
