@@ -1,8 +1,8 @@
 //! Workers: threads with a runtime each, which answer the connections that they are handed.
 //!
-//! On the multi-thread runtime a core answers two thirds of what it does on a current-thread one: see
-//! benches/README.md. Connections are served with hyper, since tonic's server knows no bound for draining, kills at
-//! the end of a connection's age instead of draining it, and turns two of hyper's limits off.
+//! A current-thread runtime per core has no queue to share and no task to steal. Connections are served with hyper, since
+//! tonic's server knows no bound for draining, kills at the end of a connection's age instead of draining it, and turns
+//! two of hyper's limits off.
 
 use std::{io, sync::Arc, thread, time::Duration};
 

@@ -2,7 +2,7 @@
 //!
 //! This is what every request reads, mostly at random, so what counts is how much memory a look touches: a look decides
 //! under the lock of one shard, and neither counts a reference nor moves anything in a list of the least recently used.
-//! moka and quick_cache do, and a look into them costs up to three times as much (`cargo bench --bench lookup`).
+//! moka and quick_cache do, and over many tenants a look into them takes longer (`cargo bench --bench lookup`).
 
 use std::{
     collections::VecDeque,
