@@ -39,18 +39,21 @@ pub struct Process {
     log: Receiver<String>,
     /// What it has logged so far.
     pub logged: String,
+    /// Where it puts temporary files: one that is killed leaves them.
+    _folder: tempfile::TempDir,
 }
 
 impl Process {
     /// Starts `serve` with JSON logs.
     pub fn serve(flags: &[&str]) -> Self {
         let mut command = program();
-        command.args(["serve", "--log-format", "json"]).args(flags);
+        let folder = tempfile::tempdir().unwrap();
+        command.args(["serve", "--log-format", "json"]).args(flags).env("TMPDIR", folder.path());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
         std::thread::spawn(move || lines.map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-        Self { child, log, logged: String::new() }
+        Self { child, log, logged: String::new(), _folder: folder }
     }
 
     /// Reads the log up to a line that holds these words, and gives that line.
