@@ -208,7 +208,7 @@ impl<L: LoadTenant> Cache<L> {
             return Ok(Known::Nothing(as_of));
         }
         let (inner, loaded) = (Arc::clone(&self.0), key.clone());
-        let load = async move { inner.load(&loaded, now).await };
+        let load = async move { inner.in_time(inner.load(&loaded, now)).await };
         let held = || self.held_by_key(&key, now);
         self.0.loads.join(&self.0.runtime, key.clone(), held, load).await
     }
@@ -224,8 +224,9 @@ impl<L: LoadTenant> Inner<L> {
         is_within(self.settings.negative_ttl, as_of, now).then_some(Known::Nothing(as_of))
     }
 
+    /// Reads a tenant and puts what was found in place. Whoever calls this bounds its time.
     async fn load(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        let facts = self.in_time(self.loader.load_tenant(key, now)).await?;
+        let facts = self.loader.load_tenant(key, now).await?;
         let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(match facts {
             Some(facts) => self.place(facts),

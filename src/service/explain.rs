@@ -33,7 +33,7 @@ pub(super) struct Explanation<'a> {
     pub(super) deciding: Option<Uuid>,
     pub(super) judgement: Judgement<'a>,
     /// What a check would have been told from memory; `None`: the tenant is not held.
-    pub(super) cached: Option<(Known, Judgement<'a>)>,
+    pub(super) cached: Option<Judgement<'a>>,
 }
 
 impl Api {
@@ -69,14 +69,13 @@ impl Api {
         query: &ExplainQuery<'a>,
         found: Option<Uuid>,
         asked: Asked,
-    ) -> Result<Option<(Known, Judgement<'a>)>, Status> {
+    ) -> Result<Option<Judgement<'a>>, Status> {
         let id = match (&query.tenant, found) {
             (_, Some(id)) => id.into(),
             (TenantKey::Id(id), None) => *id,
             (TenantKey::Subdomain(_), None) => return Ok(None),
         };
         let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
-        let judgement = self.judge(&known, query.module, asked).await?;
-        Ok(Some((known, judgement)))
+        self.judge(&known, query.module, asked).await.map(Some)
     }
 }

@@ -4,7 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{Duration, Timestamp};
 
 use crate::{
-    cache::Known,
     domain::{
         Facts, Module, Reason, Subscription, TenantStatus,
         enabled::EnabledModule,
@@ -116,8 +115,8 @@ fn module_facts(module: &Module) -> pb::ModuleFacts {
     pb::ModuleFacts { code: module.code.to_string(), name: module.name.clone(), is_active: module.is_active }
 }
 
-fn cached_answer(cached: Option<(Known, Judgement<'_>)>) -> pb::CachedAnswer {
-    let Some((_, judgement)) = cached else { return pb::CachedAnswer::default() };
+fn cached_answer(cached: Option<Judgement<'_>>) -> pb::CachedAnswer {
+    let Some(judgement) = cached else { return pb::CachedAnswer::default() };
     pb::CachedAnswer {
         held: true,
         revision: judgement.advice.revision,

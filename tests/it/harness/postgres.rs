@@ -138,6 +138,7 @@ impl Cluster {
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while !self.log().contains("database system is ready to accept connections") {
             assert!(std::time::Instant::now() < deadline, "PostgreSQL does not come up: {}", self.log());
+            // Another process writes the log: it can only be looked at again.
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -92,6 +92,7 @@ impl Process {
                 }
                 return status.code().expect("ended by a signal");
             }
+            // The end of another process can only be asked for.
             std::thread::sleep(Duration::from_millis(5));
         }
         panic!("still running after {at_most:?}: {}", self.logged);
