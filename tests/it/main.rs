@@ -16,6 +16,7 @@ mod check;
 mod cold;
 mod decision;
 mod explain;
+mod faults_harness;
 mod floors;
 mod hostile;
 mod limits;

@@ -1,0 +1,117 @@
+//! The faults that other tests rely on are what they are said to be.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use crate::harness::proxy::Proxy;
+
+/// For this long, what must not come is waited for.
+const MOMENT: Duration = Duration::from_millis(300);
+/// What must come has come by then.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// Someone who listens, and a proxy to them.
+async fn proxied() -> (TcpListener, Proxy) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let proxy = Proxy::to(listener.local_addr().unwrap().port()).await;
+    (listener, proxy)
+}
+
+async fn dial(proxy: &Proxy) -> TcpStream {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).await.unwrap()
+}
+
+async fn answer(listener: &TcpListener) -> TcpStream {
+    timeout(BOUND, listener.accept()).await.unwrap().unwrap().0
+}
+
+async fn receive(stream: &mut TcpStream, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    timeout(BOUND, stream.read_exact(&mut bytes)).await.expect("it comes in time").unwrap();
+    assert_eq!(bytes, expected);
+}
+
+/// No byte comes, and no end either.
+async fn receive_nothing(stream: &mut TcpStream) {
+    let read = timeout(MOMENT, stream.read_u8()).await;
+    assert!(read.is_err(), "{read:?}");
+}
+
+async fn receive_end(stream: &mut TcpStream) {
+    assert_eq!(timeout(BOUND, stream.read(&mut [0])).await.expect("it ends in time").unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_proxy_passes_bytes_on_and_can_be_a_black_hole() {
+    let (listener, proxy) = proxied().await;
+    let mut client = dial(&proxy).await;
+    let mut server = answer(&listener).await;
+    client.write_all(b"question").await.unwrap();
+    receive(&mut server, b"question").await;
+    server.write_all(b"answer").await.unwrap();
+    receive(&mut client, b"answer").await;
+
+    proxy.black_hole();
+    client.write_all(b"into the hole").await.unwrap();
+    server.write_all(b"out of it").await.unwrap();
+    server.shutdown().await.unwrap();
+    let mut late = dial(&proxy).await;
+    late.write_all(b"late").await.unwrap();
+    tokio::join!(receive_nothing(&mut client), receive_nothing(&mut server), receive_nothing(&mut late));
+
+    proxy.let_through();
+    receive(&mut server, b"into the hole").await;
+    receive(&mut client, b"out of it").await;
+    receive_end(&mut client).await;
+    receive(&mut answer(&listener).await, b"late").await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_full_goes_on_where_it_was() {
+    let (listener, proxy) = proxied().await;
+    let mut client = dial(&proxy).await;
+    let mut server = answer(&listener).await;
+    let all: Vec<u8> = (0..20_000_000_u32).map(|number| number.to_le_bytes()[number as usize % 3]).collect();
+    let sent = all.clone();
+    let sending = tokio::spawn(async move { client.write_all(&sent).await.map(|()| client) });
+    let (first, rest) = all.split_at(1_000_000);
+    receive(&mut server, first).await;
+    proxy.black_hole();
+    proxy.let_through();
+    receive(&mut server, rest).await;
+    drop(sending.await.unwrap().unwrap());
+    receive_end(&mut server).await;
+}
+
+#[tokio::test]
+async fn a_proxy_cuts_what_is_open_and_sends_what_is_new_elsewhere() {
+    let (listener, proxy) = proxied().await;
+    let mut client = dial(&proxy).await;
+    let mut server = answer(&listener).await;
+    let elsewhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    proxy.point_at(elsewhere.local_addr().unwrap().port());
+    client.write_all(b"still here").await.unwrap();
+    receive(&mut server, b"still here").await;
+
+    proxy.cut().await;
+    receive_end(&mut client).await;
+    receive_end(&mut server).await;
+    dial(&proxy).await.write_all(b"there").await.unwrap();
+    receive(&mut answer(&elsewhere).await, b"there").await;
+}
+
+#[tokio::test]
+async fn with_a_proxy_all_that_it_held_ends() {
+    let (listener, proxy) = proxied().await;
+    let mut client = dial(&proxy).await;
+    let mut server = answer(&listener).await;
+    proxy.black_hole();
+    drop(proxy);
+    receive_end(&mut client).await;
+    receive_end(&mut server).await;
+}

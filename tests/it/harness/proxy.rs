@@ -1,0 +1,129 @@
+//! A network between a client and a server, for tests that break it.
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use tokio::{
+    io::AsyncReadExt,
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+};
+
+/// Passes bytes on between those who connect and a port. Everything ends when it is dropped.
+pub struct Proxy {
+    port: u16,
+    target: Arc<AtomicU16>,
+    open: watch::Sender<bool>,
+    connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
+    _acceptor: JoinSet<()>,
+}
+
+impl Proxy {
+    pub async fn to(target_port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target = Arc::new(AtomicU16::new(target_port));
+        let (open, is_open) = watch::channel(true);
+        let connections = Arc::default();
+        let mut acceptor = JoinSet::new();
+        acceptor.spawn(accept(listener, Arc::clone(&target), is_open, Arc::clone(&connections)));
+        Self { port, target, open, connections, _acceptor: acceptor }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// New connections go to this port; present ones stay.
+    pub fn point_at(&self, port: u16) {
+        self.target.store(port, Ordering::Relaxed);
+    }
+
+    /// Closes all present connections, on both sides, before it returns.
+    pub async fn cut(&self) {
+        let mut present = std::mem::take(&mut *self.connections.lock().unwrap());
+        present.shutdown().await;
+    }
+
+    /// From now on no byte is passed on, in either direction, and nothing is closed: neither side learns of anything.
+    /// New connections are accepted.
+    pub fn black_hole(&self) {
+        self.open.send_replace(false);
+    }
+
+    /// Everything goes on after [`Self::black_hole`], with the bytes that were held.
+    pub fn let_through(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: Arc<AtomicU16>,
+    open: watch::Receiver<bool>,
+    connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
+) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let mut connections = connections.lock().unwrap();
+        connections.spawn(serve(client, target.load(Ordering::Relaxed), open.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// One connection, until both sides have ended it, or one has broken it.
+async fn serve(client: TcpStream, target: u16, mut open: watch::Receiver<bool>) -> io::Result<()> {
+    until_open(&mut open).await?;
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
+    for stream in [&client, &server] {
+        stream.set_nodelay(true)?;
+    }
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::try_join!(pass_on(from_client, to_server, open.clone()), pass_on(from_server, to_client, open))?;
+    Ok(())
+}
+
+/// One direction. An end or an error is held back like bytes are.
+async fn pass_on(mut from: OwnedReadHalf, to: OwnedWriteHalf, mut open: watch::Receiver<bool>) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await;
+        until_open(&mut open).await?;
+        match read? {
+            0 => return Ok(()), // Dropping `to` tells the other side.
+            length => write(&to, &buffer[..length], &mut open).await?,
+        }
+    }
+}
+
+async fn write(to: &OwnedWriteHalf, mut bytes: &[u8], open: &mut watch::Receiver<bool>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        to.writable().await?;
+        let written = {
+            // Held while bytes are handed over: when `black_hole` returns, none are on their way.
+            let _open = until_open(open).await?;
+            to.try_write(bytes)
+        };
+        match written {
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn until_open(open: &mut watch::Receiver<bool>) -> io::Result<watch::Ref<'_, bool>> {
+    open.wait_for(|open| *open).await.map_err(io::Error::other)
+}
