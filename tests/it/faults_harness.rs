@@ -2,13 +2,14 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-use crate::harness::proxy::Proxy;
+use crate::harness::{postgres::Cluster, proxy::Proxy};
 
 /// For this long, what must not come is waited for.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -114,4 +115,41 @@ async fn with_a_proxy_all_that_it_held_ends() {
     drop(proxy);
     receive_end(&mut client).await;
     receive_end(&mut server).await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_killed_comes_back_with_its_rows() {
+    let mut cluster = Cluster::start(&["log_disconnections=on"]);
+    cluster.execute("CREATE TABLE kept (number int)").await;
+    let mut open = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    for number in 0..2 {
+        cluster.execute(&format!("INSERT INTO kept VALUES ({number})")).await;
+        cluster.kill_hard();
+        sqlx::raw_sql("SELECT 1").execute(&mut open).await.unwrap_err();
+        PgConnection::connect(&cluster.url("postgres")).await.map(drop).unwrap_err();
+        cluster.restart();
+        open = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    }
+    assert_eq!(cluster.ask::<i64>("SELECT count(*) FROM kept").await, 2);
+    assert_eq!(cluster.ask::<String>("SHOW log_disconnections").await, "on", "its settings are the same");
+    assert_eq!(cluster.log().matches("ready to accept connections").count(), 3, "the log goes on");
+}
+
+#[tokio::test]
+async fn a_cluster_that_hangs_answers_once_it_is_resumed() {
+    let mut cluster = Cluster::start(&[]);
+    let mut open = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    cluster.hang();
+    {
+        let mut on_open = std::pin::pin!(sqlx::raw_sql("SELECT 1").execute(&mut open));
+        let url = cluster.url("postgres");
+        let mut anew = std::pin::pin!(PgConnection::connect(&url));
+        let (open_answers, new_answers) = tokio::join!(timeout(MOMENT, &mut on_open), timeout(MOMENT, &mut anew));
+        assert!(open_answers.is_err() && new_answers.is_err());
+        cluster.resume();
+        timeout(BOUND, on_open).await.unwrap().unwrap();
+        timeout(BOUND, anew).await.unwrap().unwrap();
+    }
+    cluster.hang();
+    cluster.stop();
 }

@@ -2,6 +2,8 @@
 
 pub mod data;
 pub mod database;
+mod faults;
+mod keeper;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

@@ -1,29 +1,23 @@
 //! A PostgreSQL cluster of our own, one for the whole test binary. It ends with the binary, however that ends.
 
 use std::{
-    env, fs,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    net::TcpListener,
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, Decode, PgConnection, Postgres, Type};
 use tokio::sync::OnceCell;
+
+use super::keeper::{Keeper, PATIENCE, command, new_folder, program};
 
 /// A running cluster.
 pub struct Cluster {
-    folder: PathBuf,
+    pub(super) keeper: Keeper,
     port: u16,
-    /// Holds the pipe that keeps the cluster alive.
-    keeper: Child,
 }
 
 /// The cluster that tests share.
@@ -32,63 +26,30 @@ pub fn shared() -> &'static Cluster {
     CLUSTER.get_or_init(|| Cluster::start(&[]))
 }
 
-/// Where one of PostgreSQL's programs is.
-fn program(name: &str) -> PathBuf {
-    let mut folders: Vec<PathBuf> = env::var_os("PG_BIN").map(PathBuf::from).into_iter().collect();
-    folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    folders.extend(installed.map(|version| version.path().join("bin")));
-    let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists());
-    found.unwrap_or_else(|| panic!("no {name}: install the package postgresql, or set PG_BIN to its programs' folder"))
-}
-
-/// PostgreSQL refuses to run as root: who runs it then.
-fn unprivileged() -> Option<(u32, u32)> {
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        return None;
-    }
-    let accounts = fs::read_to_string("/etc/passwd").unwrap();
-    let account = |name: &str| {
-        let fields: Vec<&str> =
-            accounts.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
-        Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
-    };
-    account("postgres").or_else(|| account("nobody"))
-}
-
-fn command(program: &Path, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(folder);
-    if let Some((user, group)) = unprivileged() {
-        command.uid(user).gid(group);
-    }
-    command
-}
-
 impl Cluster {
     pub fn start(settings: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("entitlementd-pg").tempdir_in("/tmp").unwrap().keep();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-        if let Some((user, group)) = unprivileged() {
-            chown(&folder, Some(user), Some(group)).unwrap();
-        }
+        let folder = new_folder();
         let data = folder.join("data");
         let mut initdb = command(&program("initdb"), &folder);
         initdb.args(["-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8", "-D"]).arg(&data);
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
+        Self::run_in(folder, settings)
+    }
+
+    /// Starts a cluster on the data that lie in this folder.
+    pub(super) fn run_in(folder: PathBuf, settings: &[&str]) -> Self {
         let port = free_port();
-        let keeper = keep_running(&folder, port, settings);
-        let cluster = Self { folder, port, keeper };
-        cluster.wait_until_up();
+        let keeper = keep_running(folder, port, settings);
+        let cluster = Self { keeper, port };
+        cluster.wait_until_up(0);
         cluster
     }
 
     /// Ends the cluster for good, as fast as it goes while connections are open.
-    pub fn stop(mut self) {
-        drop(self.keeper.stdin.take());
-        self.keeper.wait().unwrap();
+    pub fn stop(self) {
+        self.keeper.end();
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -97,12 +58,12 @@ impl Cluster {
 
     /// The server's log: every statement, after its database's name.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.keeper.log()
     }
 
     /// Runs one of PostgreSQL's programs against the cluster and gives its output.
     pub fn run(&self, name: &str, arguments: &[&str]) -> String {
-        let mut command = command(&program(name), &self.folder);
+        let mut command = command(&program(name), &self.keeper.folder);
         command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]).args(arguments);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -128,26 +89,37 @@ impl Cluster {
     async fn create_database(&self, template: &str) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
-        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+        self.execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         name
     }
 
-    fn wait_until_up(&self) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
-        while !self.log().contains("database system is ready to accept connections") {
-            assert!(std::time::Instant::now() < deadline, "PostgreSQL does not come up: {}", self.log());
-            // Another process writes the log: it can only be looked at again.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// Runs SQL in the database `postgres`.
+    pub async fn execute(&self, sql: &str) {
+        let run = async {
+            let mut connection = PgConnection::connect(&self.url("postgres")).await?;
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await
+        };
+        within_patience(sql, run).await;
+    }
+
+    /// The one value that a question has for an answer in the database `postgres`.
+    pub async fn ask<T: Type<Postgres> + for<'r> Decode<'r, Postgres> + Send + Unpin>(&self, sql: &str) -> T {
+        let ask = async {
+            let mut connection = PgConnection::connect(&self.url("postgres")).await?;
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await
+        };
+        within_patience(sql, ask).await
+    }
+
+    /// Waits until connections are accepted, as the log says after so many bytes.
+    pub(super) fn wait_until_up(&self, logged: usize) {
+        self.keeper.wait_for("database system is ready to accept connections", logged);
     }
 
     /// How many statements a database has been sent.
     pub async fn statements(&self, database: &str) -> usize {
         // What a statement does is logged before it is done; asking for something makes sure of the order.
-        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
-        assert_eq!(sqlx::query("SELECT 1").fetch_one(&mut connection).await.unwrap().get::<i32, _>(0), 1);
+        assert_eq!(self.ask::<i32>("SELECT 1").await, 1);
         let begins = format!("{database} ");
         let statement = |line: &&str| {
             line.starts_with(&begins) && (line.contains("LOG:  execute") || line.contains("LOG:  statement"))
@@ -156,28 +128,34 @@ impl Cluster {
     }
 }
 
-/// Runs the server for as long as this process holds the other end of a pipe.
-fn keep_running(folder: &Path, port: u16, settings: &[&str]) -> Child {
-    let script = r#"
-        "$@" >log 2>&1 &
-        server=$!
-        cat >/dev/null
-        kill -INT $server
-        wait $server
-        rm -rf "$PWD"
-    "#;
-    let mut keeper = command(Path::new("/bin/sh"), folder);
-    keeper.args(["-c", script, "keeper"]).arg(program("postgres"));
-    keeper.args(["-D", "data", "-h", "127.0.0.1", "-p", &port.to_string(), "-k"]).arg(folder);
-    let quick = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"];
-    let told = ["log_statement=all", "log_line_prefix=%d "];
-    for setting in quick.iter().chain(&told).chain(settings) {
-        keeper.args(["-c", setting]);
-    }
-    keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+async fn within_patience<T>(sql: &str, run: impl Future<Output = sqlx::Result<T>>) -> T {
+    let done = tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("{sql}: no answer"));
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// A port that nobody listens on now.
+/// Runs the server. What it has committed outlives its processes, and all that it holds lies in its folder.
+fn keep_running(folder: PathBuf, port: u16, settings: &[&str]) -> Keeper {
+    let port = port.to_string();
+    let folder_name = folder.to_str().unwrap().to_owned();
+    let mut arguments = vec!["-D", "data", "-h", "127.0.0.1", "-p", &port, "-k", &folder_name];
+    let quick = ["fsync=off", "full_page_writes=off", "max_connections=300", "dynamic_shared_memory_type=mmap"];
+    let told = ["log_statement=all", "log_line_prefix=%d "];
+    for setting in quick.iter().chain(&told).chain(settings) {
+        arguments.extend(["-c", setting]);
+    }
+    Keeper::start(folder.clone(), "INT", "postgres", arguments)
+}
+
+/// A port that nobody listens on now. The system hands out higher ones to those who ask for any, so that nobody takes
+/// this one while its owner is down.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(211);
+    loop {
+        let spread = start.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = 10_000 + u16::try_from(spread).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
