@@ -153,3 +153,44 @@ async fn a_cluster_that_hangs_answers_once_it_is_resumed() {
     cluster.hang();
     cluster.stop();
 }
+
+#[tokio::test]
+async fn a_standby_whose_replay_is_paused_lags_and_then_catches_up() {
+    let primary = Cluster::start(&[]);
+    primary.execute("CREATE TABLE copied (number int)").await;
+    let standby = Cluster::standby_of(&primary, &[]);
+    standby.pause_replay().await;
+    primary.execute("INSERT INTO copied VALUES (1)").await;
+    let caught_up = timeout(MOMENT, standby.catch_up(&primary)).await;
+    assert!(caught_up.is_err(), "it lags");
+    assert_eq!(standby.ask::<i64>("SELECT count(*) FROM copied").await, 0);
+
+    standby.resume_replay().await;
+    standby.catch_up(&primary).await;
+    assert_eq!(standby.ask::<i64>("SELECT count(*) FROM copied").await, 1);
+}
+
+#[tokio::test]
+async fn a_standby_follows_a_primary_that_was_killed_and_came_back() {
+    let mut primary = Cluster::start(&[]);
+    let mut standby = Cluster::standby_of(&primary, &[]);
+    primary.kill_hard();
+    primary.restart();
+    standby.kill_hard();
+    standby.restart();
+    primary.execute("CREATE TABLE made_later (number int)").await;
+    standby.catch_up(&primary).await;
+    assert_eq!(standby.ask::<i64>("SELECT count(*) FROM made_later").await, 0);
+}
+
+#[tokio::test]
+async fn a_promoted_standby_takes_writes() {
+    let mut primary = Cluster::start(&[]);
+    primary.execute("CREATE TABLE moved (number int); INSERT INTO moved VALUES (1)").await;
+    let standby = Cluster::standby_of(&primary, &[]);
+    standby.catch_up(&primary).await;
+    primary.kill_hard();
+    standby.promote().await;
+    standby.execute("INSERT INTO moved VALUES (2)").await;
+    assert_eq!(standby.ask::<i64>("SELECT count(*) FROM moved").await, 2);
+}

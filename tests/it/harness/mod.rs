@@ -9,6 +9,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod server;
+mod standby;
 pub mod token;
 
 pub use data::{Row, id, instant};

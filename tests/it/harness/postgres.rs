@@ -111,9 +111,9 @@ impl Cluster {
         within_patience(sql, ask).await
     }
 
-    /// Waits until connections are accepted, as the log says after so many bytes.
+    /// Waits until connections are accepted, on a standby read-only ones, as the log says after so many bytes.
     pub(super) fn wait_until_up(&self, logged: usize) {
-        self.keeper.wait_for("database system is ready to accept connections", logged);
+        self.keeper.wait_for("database system is ready to accept", logged);
     }
 
     /// How many statements a database has been sent.
@@ -139,8 +139,10 @@ fn keep_running(folder: PathBuf, port: u16, settings: &[&str]) -> Keeper {
     let folder_name = folder.to_str().unwrap().to_owned();
     let mut arguments = vec!["-D", "data", "-h", "127.0.0.1", "-p", &port, "-k", &folder_name];
     let quick = ["fsync=off", "full_page_writes=off", "max_connections=300", "dynamic_shared_memory_type=mmap"];
+    // A standby that hangs holds up its primary's end for this long.
+    let bounded = ["wal_sender_timeout=5s"];
     let told = ["log_statement=all", "log_line_prefix=%d "];
-    for setting in quick.iter().chain(&told).chain(settings) {
+    for setting in quick.iter().chain(&bounded).chain(&told).chain(settings) {
         arguments.extend(["-c", setting]);
     }
     Keeper::start(folder.clone(), "INT", "postgres", arguments)
