@@ -2,14 +2,14 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-use crate::harness::{postgres::Cluster, proxy::Proxy};
+use crate::harness::{pooler::Pooler, postgres::Cluster, proxy::Proxy};
 
 /// For this long, what must not come is waited for.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -193,4 +193,24 @@ async fn a_promoted_standby_takes_writes() {
     standby.promote().await;
     standby.execute("INSERT INTO moved VALUES (2)").await;
     assert_eq!(standby.ask::<i64>("SELECT count(*) FROM moved").await, 2);
+}
+
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_refuses_startup_options_and_answers_without_them() {
+    let cluster = Cluster::start(&[]);
+    let pooler = Pooler::to(cluster.port(), &["default_pool_size = 1"]);
+    let plain: PgConnectOptions = pooler.url("postgres").parse().unwrap();
+    let plain = plain.extra_float_digits(None);
+    for unknown in [plain.clone().extra_float_digits(2), plain.clone().options([("statement_timeout", "1s")])] {
+        let error = PgConnection::connect_with(&unknown).await.map(drop).unwrap_err().to_string();
+        assert!(error.contains("unsupported startup parameter"), "{error}");
+    }
+
+    let mut first = PgConnection::connect_with(&plain).await.unwrap();
+    let mut second = PgConnection::connect_with(&plain).await.unwrap();
+    let backend = "SELECT pg_backend_pid()::text";
+    let of_first = sqlx::raw_sql(backend).fetch_one(&mut first).await.unwrap();
+    let of_second = sqlx::raw_sql(backend).fetch_one(&mut second).await.unwrap();
+    let id = |row| sqlx::Row::get::<String, _>(&row, 0);
+    assert_eq!(id(of_first), id(of_second), "between transactions a connection belongs to nobody");
 }

@@ -4,6 +4,7 @@ pub mod data;
 pub mod database;
 mod faults;
 mod keeper;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
