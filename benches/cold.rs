@@ -10,6 +10,9 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
+#[path = "../tests/it/harness/keeper.rs"]
+#[expect(dead_code, reason = "a part of the tests' harness is enough")]
+mod keeper;
 #[path = "../tests/it/harness/postgres.rs"]
 #[expect(dead_code, reason = "a part of the tests' harness is enough")]
 mod postgres;
@@ -25,7 +28,7 @@ use entitlementd::{
     cache::{Cache, CacheSettings},
     clock::Clock,
     domain::TenantId,
-    store::{ConnectOptions, Durations, Store},
+    store::{ChangeLog, ConnectOptions, Durations, Pooler, Store},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -57,11 +60,22 @@ async fn cold_checks() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
 
     let durations = Durations { acquire: Duration::from_secs(5), statement: None };
-    let store = Store::open(&ConnectOptions { url: &url, ca_file: None, durations, create: false }).await.unwrap();
+    let options = ConnectOptions {
+        url: &url,
+        listen_url: None,
+        ca_file: None,
+        pooler: Pooler::None,
+        max_connections: 10,
+        durations,
+        create: false,
+    };
+    let store = Store::open(&options, ChangeLog::Wanted).await.unwrap();
     let settings = CacheSettings {
         ttl: TimeDelta::days(1),
         negative_ttl: TimeDelta::seconds(10),
+        max_stale: TimeDelta::hours(1),
         capacity: 100_000,
+        max_loads: 8,
         load_timeout: Duration::from_secs(5),
     };
     let cache = Cache::new(store.into(), settings, tokio::runtime::Handle::current());
@@ -82,7 +96,7 @@ async fn cold_checks() {
         let started = Instant::now();
         let known = cache.get(id(2 * number + 1), Clock::System.now()).await.unwrap();
         cold.push(started.elapsed().as_nanos() as f64 / 1000.0);
-        assert!(known.facts().is_some());
+        assert!(known.facts.is_some());
         ratios.push(cold[cold.len() - 1] / alone[alone.len() - 1]);
     }
     let [low, median, high] = quartiles(&ratios);
@@ -96,7 +110,7 @@ async fn cold_checks() {
 async fn statement_of(cluster: &postgres::Cluster, cache: &Cache<Store>) -> String {
     cache.get(TenantId::parse(&common::id(0)).unwrap(), Clock::System.now()).await.unwrap();
     let log = cluster.log();
-    let begin = log.find("SELECT \"tenants\".\"id\"").expect("the load's statement in the log");
+    let begin = log.find("SELECT r.*, t.*").expect("the load's statement in the log");
     log[begin..].lines().next().unwrap().to_owned()
 }
 

@@ -26,7 +26,7 @@ use entitlementd::{
     domain::{
         Catalogue, Facts, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus, check_facts,
     },
-    store::{LoadTenant, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::{Builder, Handle};
@@ -45,8 +45,8 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
 struct Invented(Vec<ModuleCode>);
 
 impl LoadTenant for Invented {
-    async fn load_tenant(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<Facts>, StoreError> {
-        let TenantKey::Id(id) = key else { return Ok(None) };
+    async fn load_tenant(&self, key: &TenantKey, _: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
+        let TenantKey::Id(id) = key else { return Ok(Loaded { revision: 0, facts: None }) };
         let number = id.uuid().as_u64_pair().1 & 0xffff_ffff;
         let tenant = Tenant {
             id: *id,
@@ -65,7 +65,7 @@ impl LoadTenant for Invented {
             is_trial: false,
             trial_ends_at: None,
         };
-        Ok(Some(Facts::new(tenant, self.0.iter().map(row).collect(), 0, now)))
+        Ok(Loaded { revision: 0, facts: Some(Facts::new(tenant, self.0.iter().map(row).collect(), 0, now)) })
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
@@ -73,7 +73,7 @@ impl LoadTenant for Invented {
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        Ok(Catalogue::new(vec![], vec![], now))
+        Ok(Catalogue::new(vec![], vec![], 0, now))
     }
 }
 
@@ -83,7 +83,7 @@ fn main() {
     let ids: Vec<TenantId> = (0..TENANTS).map(|number| TenantId::parse(&common::id(number as u32)).unwrap()).collect();
     let cache = runtime.block_on(fill(&ids));
     let facts = |id: &TenantId| match cache.held(*id, NOW) {
-        Some(entitlementd::cache::Known::Facts(facts)) => Arc::new(facts),
+        Some(known) => Arc::new(known.facts.unwrap()),
         _ => panic!("not held"),
     };
 
@@ -139,7 +139,9 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
     let settings = CacheSettings {
         ttl: TimeDelta::days(1),
         negative_ttl: TimeDelta::seconds(10),
+        max_stale: TimeDelta::hours(1),
         capacity: TENANTS,
+        max_loads: 8,
         load_timeout: Duration::from_secs(5),
     };
     let codes = MODULES.map(ModuleCode::new).to_vec();

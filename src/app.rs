@@ -2,10 +2,13 @@
 
 mod check;
 mod demo;
+mod feed;
+mod jitter;
 mod listener;
 mod migrate;
 mod readiness;
 mod serve;
+mod upkeep;
 mod wiring;
 mod worker;
 

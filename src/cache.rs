@@ -1,4 +1,4 @@
-//! Facts by tenant: held, loaded once however many wait, and forgotten in time.
+//! Facts by tenant: held, loaded once however many wait, forgotten when they change, and served stale in an outage.
 //!
 //! Three kinds of things are held, each with a bound of its own, so that a flood of one cannot push out another:
 //! - the facts of tenants that exist, by id, which every request asks for: see `held`;
@@ -6,23 +6,40 @@
 //!   bounds and lets go of what has expired by itself;
 //! - the catalogue, once.
 
+mod audit;
 mod catalogue;
+mod change;
 mod flight;
+mod gate;
 mod held;
+mod load;
+mod news;
 mod roster;
+mod tally;
+mod trust;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, broadcast},
+};
 
-use self::{catalogue::HeldCatalogue, flight::Flights, held::HeldFacts, roster::Roster};
+use self::{
+    catalogue::HeldCatalogue, flight::Flights, gate::Gate, held::HeldFacts, news::News, roster::Roster, trust::Trust,
+};
+pub use self::{
+    change::{Event, Standing},
+    tally::Tally,
+    trust::Feed,
+};
 use crate::{
     domain::{Facts, Label, TenantId},
-    store::{LoadTenant, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, StoreError, TenantKey},
 };
 
 /// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
@@ -34,40 +51,53 @@ const MOST_PAST: usize = 4;
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSettings {
-    /// Facts are fresh for this long after they were read.
+    /// Facts are read again after this long. While changes are announced, callers do not wait for that.
     pub ttl: TimeDelta,
     /// That a tenant or module does not exist is believed for this long.
     pub negative_ttl: TimeDelta,
+    /// While the database cannot be asked, what is held is served for this long, and says so.
+    pub max_stale: TimeDelta,
     /// Tenants held.
     pub capacity: usize,
     /// A load that takes longer is given up.
     pub load_timeout: Duration,
+    /// Loads at the same time.
+    pub max_loads: usize,
 }
 
 /// What is known of a tenant.
 #[derive(Clone, Debug)]
-pub enum Known {
-    /// It exists.
-    Facts(Facts),
-    /// It does not, as of this instant.
-    Nothing(DateTime<Utc>),
+pub struct Known {
+    /// Its facts, if it exists.
+    pub facts: Option<Facts>,
+    /// When the database was asked.
+    pub as_of: DateTime<Utc>,
+    /// The revision at which that is so; 0 while changes are not counted.
+    pub revision: u64,
+    /// It may be otherwise by now, and the database cannot be asked.
+    pub stale: bool,
 }
 
 impl Known {
-    /// Its facts, if it exists.
-    pub fn facts(&self) -> Option<&Facts> {
-        match self {
-            Self::Facts(facts) => Some(facts),
-            Self::Nothing(_) => None,
+    /// A tenant that exists.
+    pub fn facts(facts: Facts) -> Self {
+        Self { as_of: facts.as_of, revision: facts.revision, facts: Some(facts), stale: false }
+    }
+
+    /// One that does not.
+    pub fn nothing(revision: u64, as_of: DateTime<Utc>) -> Self {
+        Self { facts: None, as_of, revision, stale: false }
+    }
+
+    fn of(loaded: Loaded, now: DateTime<Utc>) -> Self {
+        match loaded.facts {
+            Some(facts) => Self::facts(facts),
+            None => Self::nothing(loaded.revision, now),
         }
     }
 
-    /// When the database was asked.
-    pub fn as_of(&self) -> DateTime<Utc> {
-        match self {
-            Self::Facts(facts) => facts.as_of,
-            Self::Nothing(as_of) => *as_of,
-        }
+    fn stale(facts: Facts) -> Self {
+        Self { stale: true, ..Self::facts(facts) }
     }
 }
 
@@ -91,6 +121,13 @@ fn is_within(span: TimeDelta, instant: DateTime<Utc>, now: DateTime<Utc>) -> boo
     (now - instant).abs() < span
 }
 
+/// What is remembered of a tenant that does not exist.
+#[derive(Clone, Copy, Debug)]
+struct Absent {
+    as_of: DateTime<Utc>,
+    revision: u64,
+}
+
 #[derive(Debug)]
 struct Inner<L> {
     loader: Arc<L>,
@@ -99,18 +136,38 @@ struct Inner<L> {
     settings: CacheSettings,
     facts: HeldFacts,
     labels: moka::sync::Cache<Label, TenantId>,
-    unknown: moka::sync::Cache<TenantKey, DateTime<Utc>>,
+    unknown: moka::sync::Cache<TenantKey, Absent>,
     roster: Roster,
     catalogue: HeldCatalogue,
     loads: Arc<Flights<TenantKey, Result<Known, StoreError>>>,
+    /// Where loads wait for their turn.
+    gate: Gate,
     /// Turns of those who read past the cache.
-    turns: Semaphore,
-    /// Held while what was loaded is put in place, so that of two loads the one that began later wins.
+    past: Semaphore,
+    /// Held while what was loaded is put in place and while news is taken in, so that of a load and the news that came
+    /// during it the news wins, and of two loads the one that began later.
     placing: Mutex<()>,
+    trust: Trust,
+    news: News,
+    events: broadcast::Sender<Event>,
+    tally: Tally,
+}
+
+/// What a look at what is held comes to.
+enum Look {
+    /// The answer.
+    Good(Known),
+    /// The answer, but it is time to read it again.
+    Due(Known),
+    /// Facts that must be read again first. They will do if the database cannot be asked.
+    Doubtful(Known),
+    /// Nothing of use.
+    Missing,
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// An empty cache over a database, whose loads run on `runtime`.
+    /// An empty cache over a database, whose loads run on `runtime`. It believes what it holds for the time to live,
+    /// until a feed of changes is connected to it.
     pub fn new(loader: Arc<L>, settings: CacheSettings, runtime: Handle) -> Self {
         let unknown = moka::sync::Cache::builder()
             .max_capacity(MOST_UNKNOWN)
@@ -126,8 +183,13 @@ impl<L: LoadTenant> Cache<L> {
             roster: Roster::default(),
             catalogue: HeldCatalogue::default(),
             loads: Arc::default(),
-            turns: Semaphore::new(MOST_PAST),
+            gate: Gate::new(settings.max_loads),
+            past: Semaphore::new(MOST_PAST),
             placing: Mutex::new(()),
+            trust: Trust::new(),
+            news: News::new(),
+            events: broadcast::Sender::new(change::MOST_UNREAD),
+            tally: Tally::default(),
         }))
     }
 
@@ -136,132 +198,139 @@ impl<L: LoadTenant> Cache<L> {
         &self.0.settings
     }
 
-    /// Looks, in place, at the facts that are held of a tenant and still fresh. This is the hot path.
+    /// What it has done.
+    pub fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+
+    /// Tenants held.
+    pub fn len(&self) -> usize {
+        self.0.facts.len()
+    }
+
+    /// Is nothing held?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Loads that wait for their turn.
+    pub fn waiting_loads(&self) -> usize {
+        self.0.gate.waiting()
+    }
+
+    /// Looks, in place, at the facts that are held of a tenant and beyond doubt. This is the hot path.
     pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> R) -> Option<R> {
-        self.0.facts.glance(id, |facts| self.0.is_fresh(facts, now).then(|| look(facts)))?
+        let Inner { facts, trust, settings, .. } = &*self.0;
+        let is_good = |facts: &Facts, epoch| trust.is_in(epoch) && is_within(settings.ttl, facts.as_of, now);
+        facts.glance(id, |facts, epoch| is_good(facts, epoch).then(|| look(facts)))?
     }
 
-    /// What is held of a tenant and still fresh.
+    /// What is held of a tenant, were it asked for now; `None` where it would be loaded first.
     pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
-        let facts = self.glance(id, now, Facts::clone).map(Known::Facts);
-        facts.or_else(|| self.0.held_unknown(&TenantKey::Id(id), now))
+        match self.0.look(id, now) {
+            Look::Good(known) | Look::Due(known) => Some(known),
+            Look::Doubtful(_) | Look::Missing => None,
+        }
     }
 
-    /// What is known of a tenant: what is held, or else what the database says.
+    /// What is known of a tenant: what is held, or else what the database says, or, where it cannot be asked, what is
+    /// held all the same.
     pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        match self.held(id, now) {
-            Some(known) => Ok(known),
-            None => self.load(TenantKey::Id(id), now).await,
+        let key = TenantKey::Id(id);
+        match self.0.look(id, now) {
+            Look::Good(known) => Ok(known),
+            Look::Due(known) => {
+                self.refresh(key, now);
+                Ok(known)
+            }
+            Look::Doubtful(known) => self.load(key, now).await.or_else(|error| self.0.make_do(known, error, now)),
+            Look::Missing => self.load(key, now).await,
         }
     }
 
-    /// The same for the tenant that a subdomain belongs to.
+    /// The same, at least as fresh as a revision, which must be above 0.
+    pub async fn get_at_least(&self, id: TenantId, revision: u64, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        if self.feed() == Feed::Off {
+            // Nobody counts: the database itself is as fresh as it gets.
+            return self.get_past(id, now).await;
+        }
+        if let Some(known) = self.held(id, now).filter(|known| !known.stale && known.revision >= revision) {
+            return Ok(known);
+        }
+        let known = self.get_past(id, now).await?;
+        if known.revision >= revision { Ok(known) } else { Err(StoreError::NotFreshEnough) }
+    }
+
+    /// The same as [`Self::get`] for the tenant that a subdomain belongs to.
     pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        match self.held_by_label(label, now) {
-            Some(known) => Ok(known),
-            None => self.load(TenantKey::Subdomain(label.clone()), now).await,
+        let key = || TenantKey::Subdomain(label.clone());
+        match self.0.look_by_label(label, now) {
+            Look::Good(known) => Ok(known),
+            Look::Due(known) => {
+                self.refresh(key(), now);
+                Ok(known)
+            }
+            Look::Doubtful(known) => self.load(key(), now).await.or_else(|error| self.0.make_do(known, error, now)),
+            Look::Missing => self.load(key(), now).await,
         }
-    }
-
-    fn held_by_label(&self, label: &Label, now: DateTime<Utc>) -> Option<Known> {
-        let facts = self.0.labels.get(label).and_then(|id| self.glance(id, now, Facts::clone));
-        match facts.filter(|facts| &*facts.tenant.subdomain == label.as_str()) {
-            Some(facts) => Some(Known::Facts(facts)),
-            None => self.0.held_unknown(&TenantKey::Subdomain(label.clone()), now),
-        }
-    }
-
-    fn held_by_key(&self, key: &TenantKey, now: DateTime<Utc>) -> Option<Known> {
-        match key {
-            TenantKey::Id(id) => self.held(*id, now),
-            TenantKey::Subdomain(label) => self.held_by_label(label, now),
-        }
-    }
-
-    /// What the database says now, whatever is held.
-    pub async fn get_past(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        let inner = Arc::clone(&self.0);
-        // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        self.past(async move { inner.load(&TenantKey::Id(id), now).await }).await
-    }
-
-    /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
-    pub async fn past<T: Send + 'static>(
-        &self,
-        reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let inner = Arc::clone(&self.0);
-        let reading = self.0.runtime.spawn(async move {
-            let turn = async {
-                // The semaphore is never closed.
-                let _turn = inner.turns.acquire().await.map_err(|_| StoreError::Abandoned)?;
-                reading.await
-            };
-            inner.in_time(turn).await
-        });
-        reading.await.unwrap_or(Err(StoreError::Abandoned))
-    }
-
-    /// Loads a tenant, or joins the load that is under way.
-    async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        if let Some(as_of) = self.0.off_the_roster(&key, now).await? {
-            return Ok(Known::Nothing(as_of));
-        }
-        let (inner, loaded) = (Arc::clone(&self.0), key.clone());
-        let load = async move { inner.in_time(inner.load(&loaded, now)).await };
-        let held = || self.held_by_key(&key, now);
-        self.0.loads.join(&self.0.runtime, key.clone(), held, load).await
     }
 }
 
 impl<L: LoadTenant> Inner<L> {
-    fn is_fresh(&self, facts: &Facts, now: DateTime<Utc>) -> bool {
-        is_within(self.settings.ttl, facts.as_of, now)
+    fn look(&self, id: TenantId, now: DateTime<Utc>) -> Look {
+        let look = |facts: &Facts, epoch| self.judge(facts, epoch, now);
+        self.facts.glance(id, look).unwrap_or_else(|| self.look_for_absent(&TenantKey::Id(id), now))
     }
 
-    fn held_unknown(&self, key: &TenantKey, now: DateTime<Utc>) -> Option<Known> {
-        let as_of = self.unknown.get(key)?;
-        is_within(self.settings.negative_ttl, as_of, now).then_some(Known::Nothing(as_of))
+    fn look_by_label(&self, label: &Label, now: DateTime<Utc>) -> Look {
+        let belongs = |facts: &Facts| &*facts.tenant.subdomain == label.as_str();
+        let look = |facts: &Facts, epoch| belongs(facts).then(|| self.judge(facts, epoch, now));
+        let found = self.labels.get(label).and_then(|id| self.facts.glance(id, look)?);
+        found.unwrap_or_else(|| self.look_for_absent(&TenantKey::Subdomain(label.clone()), now))
     }
 
-    /// Reads a tenant and puts what was found in place. Whoever calls this bounds its time.
-    async fn load(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        let facts = self.loader.load_tenant(key, now).await?;
-        let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(match facts {
-            Some(facts) => self.place(facts),
-            None => self.place_nothing(key, now),
-        })
-    }
-
-    async fn in_time<T>(&self, load: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let loaded = tokio::time::timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
-        // Told here, once a load, and not by each of the callers that wait for it.
-        loaded.inspect_err(|error| tracing::warn!(%error, "a load failed: {error}"))
-    }
-
-    fn place(&self, facts: Facts) -> Known {
-        let id = facts.tenant.id;
-        // A load that began later has found that the tenant is gone.
-        if self.unknown.get(&TenantKey::Id(id)).is_some_and(|gone| is_just_after(gone, facts.as_of)) {
-            return Known::Facts(facts);
-        }
-        self.facts.insert(facts.clone());
-        self.unknown.invalidate(&TenantKey::Id(id));
-        if let Some(label) = Label::parse(&facts.tenant.subdomain) {
-            self.labels.insert(label.clone(), id);
-            self.unknown.invalidate(&TenantKey::Subdomain(label));
-        }
-        Known::Facts(facts)
-    }
-
-    fn place_nothing(&self, key: &TenantKey, now: DateTime<Utc>) -> Known {
+    fn look_by_key(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
         match key {
-            TenantKey::Id(id) => self.facts.remove_if(*id, |held| held.as_of <= now),
-            TenantKey::Subdomain(label) => self.labels.invalidate(label),
+            TenantKey::Id(id) => self.look(*id, now),
+            TenantKey::Subdomain(label) => self.look_by_label(label, now),
         }
-        self.unknown.insert(key.clone(), now);
-        self.roster.count_unknown(now, self.settings.negative_ttl);
-        Known::Nothing(now)
+    }
+
+    /// How good are facts that are held?
+    fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Look {
+        let is_young = is_within(self.settings.ttl, facts.as_of, now);
+        if self.trust.is_in(epoch) {
+            return match self.trust.feed() {
+                _ if is_young => Look::Good(Known::facts(facts.clone())),
+                Feed::Off => Look::Doubtful(Known::stale(facts.clone())),
+                // No change was announced, so they hold. They are read again all the same, in the background.
+                Feed::Live | Feed::Suspect => Look::Due(Known::facts(facts.clone())),
+            };
+        }
+        if self.trust.feed() == Feed::Suspect && self.trust.was_in(epoch) {
+            // The database does not answer the feed. It would not answer a load either, and callers would wait for it.
+            let known = Known::stale(facts.clone());
+            return if self.is_bearable(&known, now) { Look::Good(known) } else { Look::Missing };
+        }
+        Look::Doubtful(Known::stale(facts.clone()))
+    }
+
+    fn look_for_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
+        let absent = self.unknown.get(key).filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
+        absent.map_or(Look::Missing, |absent| Look::Good(Known::nothing(absent.revision, absent.as_of)))
+    }
+
+    /// Serves what is held although it is in doubt, where the error is the database's and not too long ago.
+    fn make_do(&self, known: Known, error: StoreError, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        if error.is_the_databases() && self.is_bearable(&known, now) { Ok(known) } else { Err(error) }
+    }
+
+    /// Is it not too long ago that the database vouched for this?
+    fn is_bearable(&self, known: &Known, now: DateTime<Utc>) -> bool {
+        let vouched = match self.trust.feed() {
+            Feed::Suspect => self.trust.last_proof().unwrap_or(known.as_of).max(known.as_of),
+            Feed::Live | Feed::Off => known.as_of,
+        };
+        is_within(self.settings.max_stale, vouched, now)
     }
 }

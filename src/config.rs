@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 use thiserror::Error;
 
 pub use self::{
-    database::{DatabaseArgs, DatabaseUrl},
+    database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     value::{ListenAddress, Span},
 };
@@ -59,6 +59,9 @@ pub struct MigrateArgs {
     /// Only list the steps, and the indexes that the database would profit from. Changes nothing.
     #[arg(long, env = "ENTITLEMENTD_STATUS", value_parser = BoolishValueParser::new())]
     pub status: bool,
+    /// `off` leaves the log of changes and its triggers out. Any other word wants them.
+    #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
+    pub changes: ChangesMode,
 }
 
 /// What `check` takes.

@@ -3,11 +3,14 @@
 //! No row leaves the store, absence is `Ok(None)`, and a row that cannot be read names its table, column and key.
 
 mod catalogue;
+mod changes;
 mod connect;
+mod database;
 mod demo;
 mod entity;
 mod error;
 mod instant;
+mod replica;
 mod row;
 mod schema;
 mod tenant;
@@ -16,15 +19,24 @@ mod words;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sea_orm::DatabaseConnection;
+use sea_orm::Statement;
+use sqlx::postgres::PgConnectOptions;
+
+pub use entitlementd_migration::ChangeLog;
 
 pub use self::{
-    connect::{ConnectError, ConnectOptions, Durations},
+    changes::{Announcement, Change, Listener, News, Poll, Position},
+    connect::{ConnectError, ConnectOptions, Durations, Pooler},
     error::StoreError,
     schema::{SchemaReport, SchemaState},
-    tenant::{Evidence, SubscriptionEvidence, TenantEvidence},
+    tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
 };
-use self::{tenant::TenantStatements, words::Words};
+use self::{
+    database::Database,
+    replica::{Replicas, in_time},
+    tenant::TenantStatements,
+    words::Words,
+};
 use crate::domain::{Catalogue, Facts, Label, TenantId};
 
 /// What names a tenant in the database.
@@ -36,14 +48,33 @@ pub enum TenantKey {
     Subdomain(Label),
 }
 
+/// What one load has found.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The tenant's revision, be it that it was deleted; 0 while changes are not counted.
+    pub revision: u64,
+    /// Its facts, if it exists.
+    pub facts: Option<Facts>,
+}
+
+/// Which database will do.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The primary.
+    Primary,
+    /// A replica too, if it holds every change up to this one, as the cache has numbered them.
+    AnyThatHolds(u64),
+}
+
 /// Where the cache loads from; the one seam for a fake database in tests.
 pub trait LoadTenant: Send + Sync + 'static {
     /// Reads the facts of one tenant in one statement. `now` is the instant before it is sent.
     fn load_tenant(
         &self,
         key: &TenantKey,
+        source: Source,
         now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Option<Facts>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
 
     /// Reads the keys of all tenants, by id and by subdomain, in one statement.
     fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
@@ -55,7 +86,11 @@ pub trait LoadTenant: Send + Sync + 'static {
 /// A database that holds the ERP's public schema.
 #[derive(Debug)]
 pub struct Store {
-    db: DatabaseConnection,
+    primary: Database,
+    replicas: Replicas,
+    /// How to open a connection to listen on; `None` where there is none to be had.
+    listen_options: Option<PgConnectOptions>,
+    log: ChangeLog,
     tenants: TenantStatements,
     words: Words,
 }
@@ -63,36 +98,113 @@ pub struct Store {
 impl Store {
     /// Prepares a pool. Connects only when something is asked, so that a database that is down stops nobody from
     /// starting.
-    pub async fn open(options: &ConnectOptions<'_>) -> Result<Self, ConnectError> {
-        let db = connect::open(options).await?;
-        let tenants = TenantStatements::new(db.get_database_backend());
-        Ok(Self { db, tenants, words: Words::default() })
+    pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
+        let primary = connect::open(options).await?;
+        let tenants = TenantStatements::new(primary.backend(), log);
+        let listen_options = connect::listen_options(options, &primary)?;
+        let replicas = Replicas::default();
+        Ok(Self { primary, replicas, listen_options, log, tenants, words: Words::default() })
+    }
+
+    /// Adds replicas, from which loads are read where that is as good as from the primary.
+    pub async fn with_replicas(self, options: &[ConnectOptions<'_>]) -> Result<Self, ConnectError> {
+        let mut databases = Vec::with_capacity(options.len());
+        for options in options {
+            databases.push(connect::open(options).await?);
+        }
+        Ok(Self { replicas: Replicas::new(databases), ..self })
     }
 
     /// Closes every connection, once those in use have come back.
     pub async fn close(&self) {
-        if let Err(error) = self.db.clone().close().await {
-            tracing::warn!(%error, "the database pool did not close cleanly");
-        }
+        self.primary.close().await;
+        self.replicas.close().await;
+    }
+
+    /// Connections to the primary, and those of them that nobody uses.
+    pub fn connections(&self) -> [usize; 2] {
+        self.primary.connections()
+    }
+
+    /// Replicas, and those of them that loads may be read from.
+    pub fn replicas(&self) -> [usize; 2] {
+        self.replicas.count()
+    }
+
+    /// Finds out which replicas hold these changes. They must have been announced before this is called.
+    pub async fn check_replicas(&self, changes: u64) -> Result<(), StoreError> {
+        self.replicas.check(&self.primary, changes).await
+    }
+
+    /// Is the database there?
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let ping = Statement::from_string(self.primary.backend(), "SELECT 1");
+        self.primary.query(ping).await.map(|_| ())
+    }
+
+    /// Are changes counted and announced?
+    pub fn log(&self) -> ChangeLog {
+        self.log
+    }
+
+    /// Could this database announce changes, rather than be asked for them?
+    pub fn can_listen(&self) -> bool {
+        self.listen_options.is_some()
     }
 
     /// Reads a tenant's rows word for word, for people who ask why.
-    pub async fn evidence(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<Evidence>, StoreError> {
-        let rows = self.tenants.read(&self.db, key).await?;
-        tenant::evidence(&rows, &self.words, now)
+    pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
+        let rows = self.tenants.read(&self.primary, key).await?;
+        tenant::reading(&rows, &self.words, now)
+    }
+
+    /// Reads a tenant from a replica that holds these changes; `None` where there is none, or it was not up to it.
+    async fn read_from_replica(
+        &self,
+        id: TenantId,
+        changes: u64,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Reading>, StoreError> {
+        let Some((replica, held)) = self.replicas.one_that_holds(changes) else { return Ok(None) };
+        match in_time(self.tenants.read_from_replica(&replica.database, id, &held.lsn)).await {
+            Ok(rows) if tenant::holds(&rows) => tenant::reading(&rows, &self.words, now).map(Some),
+            Ok(_) => {
+                replica.distrust();
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}");
+                replica.distrust();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Folds rows of the log that are old into a number per tenant, so that the log stays short. Several processes may:
+    /// one does.
+    pub async fn fold(&self) -> Result<(), StoreError> {
+        changes::fold(&self.primary).await
     }
 }
 
 impl LoadTenant for Store {
-    async fn load_tenant(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<Facts>, StoreError> {
-        Ok(self.evidence(key, now).await?.map(|evidence| evidence.facts))
+    async fn load_tenant(&self, key: &TenantKey, source: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
+        let from_replica = match (key, source) {
+            (TenantKey::Id(id), Source::AnyThatHolds(changes)) => self.read_from_replica(*id, changes, now).await?,
+            _ => None,
+        };
+        let Reading { revision, evidence } = match from_replica {
+            Some(reading) => reading,
+            None => self.read(key, now).await?,
+        };
+        Ok(Loaded { revision, facts: evidence.map(|evidence| evidence.facts) })
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
-        tenant::keys(&self.db).await
+        tenant::keys(&self.primary).await
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        catalogue::read(&self.db, &self.words, now).await
+        catalogue::read(&self.primary, self.log, &self.words, now).await
     }
 }

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement},
+    sea_orm::{ConnectionTrait, DbBackend, Statement},
 };
 
 /// The columns by which statements look rows up.
@@ -24,13 +24,14 @@ const HAS_INDEX: &str = "SELECT EXISTS (
 
 /// The statements that make the missing indexes, for people to run. Empty where nothing is missing, and on SQLite,
 /// where the tables are our own.
-pub async fn index_advice(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+pub async fn index_advice(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
+    let db = manager.get_connection();
     let mut advice = Vec::new();
     if db.get_database_backend() != DbBackend::Postgres {
         return Ok(advice);
     }
     for (table, column) in LOOKED_UP {
-        if !SchemaManager::new(db).has_table(table).await? {
+        if !manager.has_table(table).await? {
             continue;
         }
         let question = Statement::from_sql_and_values(DbBackend::Postgres, HAS_INDEX, [table.into(), column.into()]);

@@ -4,8 +4,10 @@
 //! Only what is missing is made, and nothing is ever dropped.
 
 mod advice;
+mod changes;
 mod m20261123_000001_tables;
 mod m20261123_000002_catalogue;
+mod m20261123_000003_changes;
 mod required;
 mod state;
 mod tables;
@@ -13,13 +15,28 @@ mod tables;
 use sea_orm_migration::{
     prelude::*,
     sea_orm::{
-        DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+        TransactionTrait,
     },
 };
 
 pub use advice::index_advice;
+pub use changes::{
+    CHANNEL, MOST_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite, missing_triggers,
+    revision_of, topic,
+};
 pub use required::{MissingColumn, missing_columns};
+pub use sea_orm_migration::prelude::SchemaManager;
 pub use state::{Step, steps};
+
+/// Is the log of changes wanted? A database's owner may forbid triggers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChangeLog {
+    /// Revisions are counted and changes announced.
+    Wanted,
+    /// The step that makes it is left out.
+    LeftOut,
+}
 
 /// The steps, in order. Their record lies beside those of other programs in `public`, so it has a name of its own.
 #[derive(Debug)]
@@ -28,12 +45,21 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_tables::Migration), Box::new(m20261123_000002_catalogue::Migration)]
+        vec![
+            Box::new(m20261123_000001_tables::Migration),
+            Box::new(m20261123_000002_catalogue::Migration),
+            Box::new(m20261123_000003_changes::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
         RECORD.into_iden()
     }
+}
+
+/// The step that may be left out.
+pub(crate) fn makes_the_change_log(step: &dyn MigrationTrait) -> bool {
+    step.name() == m20261123_000003_changes::Migration.name()
 }
 
 /// The table that records which steps have been applied.
@@ -42,25 +68,38 @@ pub(crate) const RECORD: &str = "entitlementd_migrations";
 /// Any number that no other program in the database locks: the bytes of "entitled".
 const LOCK: i64 = 0x656e_7469_746c_6564;
 
-/// Applies every pending step, all or none, one process at a time. Doing it again does nothing.
+/// Applies every pending step, all or none, one process at a time. Doing it again does nothing, but for triggers of the
+/// log that have gone missing: they are made again.
 ///
-/// A database that is ahead of this program is left alone.
-pub async fn migrate(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let txn = begin_alone(db).await?;
-    let steps = state::steps_seen(&SchemaManager::new(&txn)).await?;
-    if steps.iter().any(|step| matches!(step, Step::Pending(_))) {
-        if let Some(unknown) = steps.iter().find_map(Step::unknown) {
-            return Err(DbErr::Custom(format!(
-                "the database has the step {unknown}, which this program does not know, and lacks others: use the newest entitlementd"
-            )));
-        }
-        Migrator::up(&txn, None).await?;
+/// A database that is ahead of this program is left alone. `first` is what the transaction begins with, and `last` what
+/// it ends with: behind a pooler, a session is not found as one would like it, and must not be left otherwise.
+pub async fn migrate(db: &DatabaseConnection, log: ChangeLog, [first, last]: [&str; 2]) -> Result<(), DbErr> {
+    let txn = begin_alone(db, first).await?;
+    let manager = SchemaManager::new(&txn);
+    let steps = steps(&manager, log).await?;
+    let pending: Vec<&str> = steps.iter().filter_map(Step::pending).collect();
+    if let (Some(unknown), false) = (steps.iter().find_map(Step::unknown), pending.is_empty()) {
+        return Err(DbErr::Custom(format!(
+            "the database has the step {unknown}, which this program does not know, and lacks others: use the newest entitlementd"
+        )));
     }
+    if !pending.is_empty() {
+        Migrator::install(&txn).await?;
+    }
+    for step in Migrator::migrations() {
+        if pending.contains(&step.name()) {
+            step.up(&manager).await?;
+            state::record(&manager, step.name()).await?;
+        } else if log == ChangeLog::Wanted && makes_the_change_log(&*step) {
+            changes::create_missing_triggers(&manager).await?;
+        }
+    }
+    txn.execute_unprepared(last).await?;
     txn.commit().await
 }
 
 /// Begins a transaction that no other migrating process is in at the same time.
-async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTransaction, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
         let immediate = Some(SqliteTransactionMode::Immediate);
         return db
@@ -68,6 +107,7 @@ async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbE
             .await;
     }
     let txn = db.begin().await?;
+    txn.execute_unprepared(first).await?;
     txn.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     txn.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
     // Held until the end of the transaction, and so safe behind a transaction pooler.

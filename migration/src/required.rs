@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sea_orm_migration::{prelude::*, sea_orm::DatabaseConnection};
+use sea_orm_migration::prelude::*;
 
 /// Table by table, the columns that are read.
 const REQUIRED: [(&str, &[&str]); 4] = [
@@ -28,6 +28,11 @@ const REQUIRED: [(&str, &[&str]); 4] = [
     ),
 ];
 
+/// The columns of a table that are read, and so make up what answers say.
+pub(crate) fn columns_of(table: &str) -> &'static [&'static str] {
+    REQUIRED.iter().find(|(name, _)| *name == table).map_or(&[], |(_, columns)| columns)
+}
+
 /// A column that is needed and not there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MissingColumn {
@@ -44,11 +49,10 @@ impl fmt::Display for MissingColumn {
 }
 
 /// The needed columns that the database lacks. A table that is not there lacks them all.
-pub async fn missing_columns(db: &DatabaseConnection) -> Result<Vec<MissingColumn>, DbErr> {
-    let manager = SchemaManager::new(db);
+pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<Vec<MissingColumn>, DbErr> {
     let mut missing = Vec::new();
     for (table, columns) in REQUIRED {
-        missing.extend(missing_columns_of(&manager, table, columns).await?);
+        missing.extend(missing_columns_of(manager, table, columns).await?);
     }
     Ok(missing)
 }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DatabaseConnection},
+    sea_orm::{ConnectionTrait, DbBackend},
 };
 
-use crate::{Migrator, RECORD};
+use crate::{ChangeLog, Migrator, RECORD, makes_the_change_log};
 
 /// One step, and where it stands. Displays as a line for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,6 +16,8 @@ pub enum Step {
     Applied(String),
     /// This program knows it and the database lacks it.
     Pending(String),
+    /// The database lacks it, and is meant to: see [`ChangeLog`].
+    LeftOut(String),
     /// The database has it and this program does not know it: a newer program has been here.
     Unknown(String),
 }
@@ -24,7 +26,14 @@ impl Step {
     pub(crate) fn unknown(&self) -> Option<&str> {
         match self {
             Self::Unknown(name) => Some(name),
-            Self::Applied(_) | Self::Pending(_) => None,
+            Self::Applied(_) | Self::Pending(_) | Self::LeftOut(_) => None,
+        }
+    }
+
+    pub(crate) fn pending(&self) -> Option<&str> {
+        match self {
+            Self::Pending(name) => Some(name),
+            Self::Applied(_) | Self::Unknown(_) | Self::LeftOut(_) => None,
         }
     }
 }
@@ -34,24 +43,43 @@ impl std::fmt::Display for Step {
         match self {
             Self::Applied(name) => write!(f, "applied  {name}"),
             Self::Pending(name) => write!(f, "pending  {name}"),
+            Self::LeftOut(name) => write!(f, "left out {name} (--changes off)"),
             Self::Unknown(name) => write!(f, "unknown  {name} (made by a newer entitlementd)"),
         }
     }
 }
 
 /// Compares the database's record with the steps of this program. Writes nothing.
-pub async fn steps(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
-    steps_seen(&SchemaManager::new(db)).await
+pub async fn steps(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<Step>, DbErr> {
+    let applied = applied(manager).await?;
+    let migrations = Migrator::migrations();
+    let known: HashSet<&str> = migrations.iter().map(|step| step.name()).collect();
+    let unknown = applied.iter().filter(|name| !known.contains(name.as_str())).cloned().map(Step::Unknown);
+    let state = |step: &dyn MigrationTrait| {
+        let name = step.name().to_owned();
+        if applied.contains(&name) {
+            Step::Applied(name)
+        } else if log == ChangeLog::LeftOut && makes_the_change_log(step) {
+            Step::LeftOut(name)
+        } else {
+            Step::Pending(name)
+        }
+    };
+    Ok(migrations.iter().map(|step| state(&**step)).chain(unknown).collect())
 }
 
-pub(crate) async fn steps_seen(manager: &SchemaManager<'_>) -> Result<Vec<Step>, DbErr> {
-    let applied = applied(manager).await?;
-    let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
-    let unknown: Vec<String> = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
-    let applied: HashSet<String> = applied.into_iter().collect();
-    let known =
-        known.into_iter().map(|name| if applied.contains(&name) { Step::Applied(name) } else { Step::Pending(name) });
-    Ok(known.chain(unknown.into_iter().map(Step::Unknown)).collect())
+/// Writes down that a step was applied, as sea-orm-migration does.
+pub(crate) async fn record(manager: &SchemaManager<'_>, name: &str) -> Result<(), DbErr> {
+    let now = match manager.get_database_backend() {
+        DbBackend::Sqlite => "CAST(strftime('%s', 'now') AS integer)",
+        _ => "CAST(extract(epoch FROM now()) AS bigint)",
+    };
+    let insert = Query::insert()
+        .into_table(RECORD)
+        .columns(["version", "applied_at"])
+        .values_panic([name.into(), Expr::cust(now)])
+        .to_owned();
+    manager.get_connection().execute(&insert).await.map(|_| ())
 }
 
 async fn applied(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tonic::Request;
 
-use super::{DENIED, GOOD, wiring};
+use super::{
+    DENIED, GOOD,
+    wiring::{self, Opening},
+};
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
@@ -19,13 +22,18 @@ use crate::{
         entitlement_service_server::EntitlementService,
     },
     service::{Ages, Api},
-    store::Store,
+    store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
 
+const ONE_SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Asks the database what a server would, and prints the answer with all that it rests on.
 pub(super) async fn run(args: CheckArgs) -> Result<u8, Box<dyn Error>> {
-    let store = Arc::new(wiring::open_store(&args.database, wiring::SERVING, false).await?);
+    let durations = Durations { acquire: ONE_SECOND, statement: Some(ONE_SECOND) };
+    // What is not asked for need not be there: this is the tool for a database in trouble.
+    let opening = Opening { durations, log: ChangeLog::LeftOut, create: false, ..wiring::PATIENT };
+    let store = Arc::new(wiring::open_store(&args.database, &opening).await?);
     let api = api_without_memory(Arc::clone(&store));
     let at = args.at.map(|at| Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() });
     let request = ExplainModuleRequest { tenant: args.tenant, module_code: args.module, at };
@@ -47,7 +55,9 @@ fn api_without_memory(store: Arc<Store>) -> Api {
     let settings = CacheSettings {
         ttl: zero,
         negative_ttl: zero,
+        max_stale: zero,
         capacity: 1,
+        max_loads: 1,
         // A person waits longer than a service does, and the pool's own error says more.
         load_timeout: std::time::Duration::from_secs(10),
     };

@@ -24,7 +24,7 @@ pub(super) async fn prepare(args: &mut ServeArgs) -> Result<Demo, Box<dyn Error>
     let folder = tempfile::Builder::new().prefix("entitlementd-demo").tempdir()?;
     args.database.database_url = Some(url(folder.path()).parse()?);
     args.tenant.base_domain.push(BASE_DOMAIN.to_owned());
-    let store = wiring::open_store(&args.database, wiring::PATIENT, true).await?;
+    let store = wiring::open_store(&args.database, &wiring::PATIENT).await?;
     store.migrate().await?;
     store.insert_demo(Clock::System.now()).await?;
     store.close().await;

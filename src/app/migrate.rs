@@ -2,12 +2,16 @@
 
 use std::error::Error;
 
-use super::{GOOD, wiring};
+use super::{
+    GOOD,
+    wiring::{self, Opening},
+};
 use crate::{config::MigrateArgs, store::SchemaReport};
 
 /// Applies the pending steps, or with `--status` only lists them.
 pub(super) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
-    let store = wiring::open_store(&args.database, wiring::PATIENT, !args.status).await?;
+    let opening = Opening { log: wiring::log(args.changes), create: !args.status, ..wiring::PATIENT };
+    let store = wiring::open_store(&args.database, &opening).await?;
     if !args.status {
         store.migrate().await?;
     }
@@ -22,6 +26,9 @@ fn print(report: &SchemaReport) {
     }
     for column in &report.missing {
         println!("missing  {column}");
+    }
+    for trigger in &report.unarmed {
+        println!("missing  {trigger}");
     }
     if !report.index_advice.is_empty() {
         println!(

@@ -1,10 +1,11 @@
 //! When the server is ready: the database has been reached, and its schema is the one that the statements need.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
+    cache::Standing,
     proto::v1::entitlement_service_server::SERVICE_NAME,
     service::Api,
     store::{SchemaReport, SchemaState, StoreError},
@@ -16,6 +17,9 @@ const BEHIND: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(5);
 /// How long until a database that could not be reached is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(1);
+
+/// How often it is looked how well the cache can answer.
+const FOLLOW: Duration = Duration::from_millis(10);
 
 /// The names under which health is asked: the whole server, and its one service.
 const NAMES: [&str; 2] = ["", SERVICE_NAME];
@@ -49,6 +53,37 @@ pub(super) async fn wait_until_ready(api: &Api, migrate: bool) {
     }
 }
 
+/// Follows how well the cache can answer, and says so; never returns. SERVING while it can answer for what it holds: an
+/// outage of the database must not take every instance out of rotation at once.
+pub(super) async fn follow(api: &Api, health: &HealthReporter) -> Infallible {
+    let mut said = None;
+    let mut beat = tokio::time::interval(FOLLOW);
+    loop {
+        beat.tick().await;
+        let standing = match (api.cache.last_proof(), api.cache.standing(api.clock.now())) {
+            // It has yet to hear from the database.
+            (None, _) => continue,
+            // The catalogue has a part in most denials: it is there before the first one.
+            (Some(_), Standing::Good) if said.is_none() && api.cache.catalogue(api.clock.now()).await.is_err() => {
+                continue;
+            }
+            (Some(_), standing) => standing,
+        };
+        if said.replace(standing) == Some(standing) {
+            continue;
+        }
+        match standing {
+            Standing::Good => tracing::info!("ready"),
+            Standing::Stale { since } => {
+                tracing::warn!(%since, "the database has not answered since {since}: answers are stale");
+            }
+            Standing::TooStale => tracing::error!("the database has not answered for too long: not serving"),
+        }
+        let status = if standing == Standing::TooStale { ServingStatus::NotServing } else { ServingStatus::Serving };
+        report(health, status).await;
+    }
+}
+
 async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
     let mut report = tokio::time::timeout(LOOK, api.store.schema()).await.unwrap_or(Err(StoreError::TimedOut))?;
     if migrate && report.state() == SchemaState::Behind {
@@ -71,13 +106,16 @@ async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
         ),
         SchemaState::Current => {}
     }
-    api.cache.catalogue(api.clock.now()).await?;
+    api.store.ping().await?;
     Ok(true)
 }
 
 fn tell_what_is_behind(report: &SchemaReport) {
     for column in &report.missing {
         tracing::error!("not ready: {column}");
+    }
+    for trigger in &report.unarmed {
+        tracing::error!("not ready: {trigger}");
     }
     for step in &report.steps {
         tracing::info!("migration {step}");

@@ -1,6 +1,12 @@
 //! `entitlementd serve`: bind, wire, supervise, stop.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::future::{FutureExt, select_all};
 use thiserror::Error;
@@ -18,8 +24,10 @@ use tonic_health::{
 
 use super::{
     GOOD, demo,
+    feed::{Feed, Report},
     listener::{Inbox, Listener},
-    readiness, wiring,
+    readiness, upkeep,
+    wiring::{self, Opening},
     worker::{self, ConnectionSettings},
 };
 use crate::{
@@ -95,7 +103,7 @@ pub(super) async fn run(mut args: ServeArgs) -> Result<u8, Box<dyn std::error::E
 /// Starts a server: everything that can be wrong with its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let url = args.database.url()?;
-    let store = wiring::open_store(&args.database, wiring::SERVING, true).await?;
+    let store = wiring::open_store(&args.database, &Opening::of(&args)).await?;
     let api = wiring::api(&args, store, clock, Handle::current())?;
 
     let (health, health_service) = health_reporter();
@@ -113,7 +121,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     tracing::info!(%address, database = %url, settings = ?args, "listening on {address}");
 
     let (stop, stopped) = oneshot::channel();
-    let server = Server { migrate: args.migrate || url.is_sqlite(), args, api, health };
+    let migrate = args.migrate || url.is_sqlite();
+    let server = Server { migrate, args, api, health, report: Arc::default() };
     let task = tokio::spawn(server.supervise(listener, front, stopped.map(|_| ())));
     Ok(Running { address, stop, task })
 }
@@ -135,6 +144,7 @@ struct Server {
     api: Api,
     health: HealthReporter,
     migrate: bool,
+    report: Arc<Mutex<Report>>,
 }
 
 impl Server {
@@ -151,7 +161,7 @@ impl Server {
 
         let outcome = tokio::select! {
             () = stopped => Ok(()),
-            never = self.become_ready() => match never {},
+            never = self.attend() => match never {},
             _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
             _ = &mut accepting.0 => Err(ServeError::Ended("the listener")),
         };
@@ -169,12 +179,20 @@ impl Server {
         outcome
     }
 
-    /// Says SERVING once it is so, and never returns.
-    async fn become_ready(&self) -> std::convert::Infallible {
+    /// Waits for the database, then feeds the cache, keeps things up and says how the server is. Never returns.
+    async fn attend(&self) -> Infallible {
         readiness::wait_until_ready(&self.api, self.migrate).await;
-        readiness::report(&self.health, ServingStatus::Serving).await;
-        tracing::info!("ready");
-        std::future::pending().await
+        let feed = Feed::new(
+            self.api.clone(),
+            self.args.changes.changes,
+            self.args.changes.poll_interval.std(),
+            Arc::clone(&self.report),
+        );
+        tokio::select! {
+            never = feed.run() => never,
+            never = upkeep::run(&self.api, self.args.changes.audit_rate) => never,
+            never = readiness::follow(&self.api, &self.health) => never,
+        }
     }
 
     fn start_workers(

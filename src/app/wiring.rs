@@ -7,44 +7,104 @@ use tokio::runtime::Handle;
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
-    config::{DatabaseArgs, ServeArgs, TenantArgs, UnusableSetting},
+    config::{ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, TenantArgs, UnusableSetting},
     domain::BaseDomains,
     service::{Ages, Api},
-    store::{ConnectError, ConnectOptions, Durations, Store},
+    store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
 };
 
 /// A load is given up after this long, so that a caller hears of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long the database may take while a caller waits. Acquiring ends first: its error says more.
-pub(super) const SERVING: Durations =
-    Durations { acquire: Duration::from_secs(1), statement: Some(Duration::from_millis(1500)) };
+/// Of the pool's connections, those that loads leave to readings past the cache and to the feed.
+const SPARED: usize = 2;
 
-/// How long the database may take while a person waits. Migrations wait for each other.
-pub(super) const PATIENT: Durations = Durations { acquire: Duration::from_mins(1), statement: None };
+/// How the database is opened where a person waits: migrations wait for each other.
+pub(super) const PATIENT: Opening<'static> = Opening {
+    durations: Durations { acquire: Duration::from_mins(1), statement: None },
+    max_connections: 4,
+    log: ChangeLog::Wanted,
+    create: true,
+    listen_url: None,
+    replicas: &[],
+};
+
+/// How a database is opened.
+pub(super) struct Opening<'a> {
+    pub(super) durations: Durations,
+    pub(super) max_connections: u32,
+    pub(super) log: ChangeLog,
+    /// Make a SQLite file that is not there.
+    pub(super) create: bool,
+    pub(super) listen_url: Option<&'a DatabaseUrl>,
+    pub(super) replicas: &'a [DatabaseUrl],
+}
+
+impl<'a> Opening<'a> {
+    /// How a server opens it.
+    pub(super) fn of(args: &'a ServeArgs) -> Self {
+        let PoolArgs {
+            database_max_connections,
+            database_acquire_timeout,
+            database_statement_timeout,
+            replica_database_url,
+        } = &args.pool;
+        let durations =
+            Durations { acquire: database_acquire_timeout.std(), statement: Some(database_statement_timeout.std()) };
+        Self {
+            durations,
+            max_connections: *database_max_connections,
+            log: log(args.changes.changes),
+            create: true,
+            listen_url: args.changes.listen_database_url.as_ref(),
+            replicas: replica_database_url,
+        }
+    }
+}
+
+/// Does it want the log of changes?
+pub(super) fn log(mode: ChangesMode) -> ChangeLog {
+    match mode {
+        ChangesMode::Off => ChangeLog::LeftOut,
+        ChangesMode::Auto | ChangesMode::Listen | ChangesMode::Poll => ChangeLog::Wanted,
+    }
+}
 
 /// Opens the database that the settings name.
-///
-/// `create`: make a SQLite file that is not there.
-pub(super) async fn open_store(
-    args: &DatabaseArgs,
-    durations: Durations,
-    create: bool,
-) -> Result<Store, UnusableSetting> {
+pub(super) async fn open_store(args: &DatabaseArgs, opening: &Opening<'_>) -> Result<Store, UnusableSetting> {
     let url = args.url()?;
     let ca_file = args.database_ca_file.as_deref();
     if let Some(path) = ca_file {
         read("--database-ca-file", path)?;
     }
-    let options = ConnectOptions { url: url.expose(), ca_file, durations, create };
-    Store::open(&options).await.map_err(|error| {
-        let found = match error {
-            ConnectError::Url => format!("is {url}: it {error}"),
-            ConnectError::Open(_) => format!("is {url}, which {error}"),
-        };
-        UnusableSetting::new(args.setting(), found)
-    })
+    let pooler = match args.database_pooler {
+        PoolerKind::None => Pooler::None,
+        PoolerKind::Session => Pooler::Session,
+        PoolerKind::Transaction => Pooler::Transaction,
+    };
+    let Opening { durations, max_connections, log, create, listen_url, replicas } = *opening;
+    let listen_url = listen_url.map(DatabaseUrl::expose);
+    let options = ConnectOptions { url: url.expose(), listen_url, ca_file, pooler, max_connections, durations, create };
+    let store = Store::open(&options, log).await.map_err(|error| unusable(args.setting(), &url, error))?;
+
+    let setting = "--replica-database-url";
+    if let Some(other) = replicas.iter().find(|replica| url.is_sqlite() || replica.is_sqlite()) {
+        return Err(UnusableSetting::new(setting, format!("is {other}: only PostgreSQL has replicas")));
+    }
+    let replica = |url| ConnectOptions { url: DatabaseUrl::expose(url), listen_url: None, create: false, ..options };
+    let replica_options: Vec<_> = replicas.iter().map(replica).collect();
+    let unusable_replica = |error| UnusableSetting::new(setting, format!("is one that {error}"));
+    store.with_replicas(&replica_options).await.map_err(unusable_replica)
+}
+
+fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> UnusableSetting {
+    let found = match error {
+        ConnectError::Url => format!("is {url}: it {error}"),
+        ConnectError::ListenUrl => return UnusableSetting::new("--listen-database-url", error),
+        ConnectError::Open(_) => format!("is {url}, which {error}"),
+    };
+    UnusableSetting::new(setting, found)
 }
 
 /// Puts together everything that an answer is made from. `runtime` is where loads run.
@@ -53,8 +113,10 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
     let settings = CacheSettings {
         ttl: args.cache.cache_ttl.delta(),
         negative_ttl: args.cache.negative_ttl.delta(),
+        max_stale: args.cache.max_stale.delta(),
         capacity: args.cache.cache_capacity as usize,
         load_timeout: LOAD_TIMEOUT,
+        max_loads: args.pool.database_max_connections as usize - SPARED,
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;

@@ -17,7 +17,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::listener::{Accepted, Stream};
+use super::{
+    jitter,
+    listener::{Accepted, Stream},
+};
 use crate::service::front::Front;
 
 /// A connection's header list, in bytes as HPACK counts them. A bearer token of 8 KiB fits.
@@ -136,15 +139,10 @@ async fn serve_http2(
     tokio::select! {
         served = connection.as_mut() => return served,
         _ = draining.wait_for(|draining| *draining) => {}
-        () = tokio::time::sleep_until(Instant::now() + with_jitter(settings.max_age)) => {}
+        // Callers who came together do not leave together.
+        () = tokio::time::sleep_until(Instant::now() + jitter::around(settings.max_age)) => {}
     }
     // Tells the peer to open no more streams, and lets those that are open finish.
     connection.as_mut().graceful_shutdown();
     connection.await
-}
-
-/// Moves an age by up to a tenth, so that callers who came together do not leave together.
-fn with_jitter(age: Duration) -> Duration {
-    let random = uuid::Uuid::new_v4().as_fields().0;
-    age.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
 }

@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::Future,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures_util::{
@@ -21,7 +24,15 @@ use crate::store::StoreError;
 /// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands over to the next, and in
 /// `quick_cache`'s a failure does: with the database away, each waiter would time out after the one before it. Here the
 /// load is a task of its own, and everyone who waits shares its outcome, be it an error.
-pub(super) struct Flights<K, V>(Mutex<HashMap<K, Flight<V>>>);
+pub(super) struct Flights<K, V>(Mutex<HashMap<K, Entry<V>>>);
+
+/// A flight, and its number, by which it knows its own place.
+struct Entry<V> {
+    number: u64,
+    flight: Flight<V>,
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// A load's outcome, to be shared by all who wait for it.
 type Flight<V> = Shared<BoxFuture<'static, V>>;
@@ -55,7 +66,7 @@ where
         load: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Flight<Result<T, StoreError>> {
         let mut under_way = self.lock();
-        if let Some(flight) = under_way.get(&key) {
+        if let Some(Entry { flight, .. }) = under_way.get(&key) {
             return flight.clone();
         }
         if let Some(held) = held() {
@@ -63,10 +74,11 @@ where
         }
         let (landed, outcome) = oneshot::channel();
         let flight = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
-        under_way.insert(key.clone(), flight.clone());
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        under_way.insert(key.clone(), Entry { number, flight: flight.clone() });
         // A runtime that is stopping drops the task at once, and with it the landing, which takes the lock.
         drop(under_way);
-        let landing = Landing { flights: Arc::clone(self), key };
+        let landing = Landing { flights: Arc::clone(self), key, number };
         runtime.spawn(async move {
             let outcome = load.await;
             drop(landing);
@@ -78,8 +90,14 @@ where
 }
 
 impl<K, V> Flights<K, V> {
+    /// Strikes off the flights whose keys are such. Those who wait for one get its outcome, which was true when they
+    /// asked; whoever comes now starts another.
+    pub(super) fn forget(&self, such: impl Fn(&K) -> bool) {
+        self.lock().retain(|key, _| !such(key));
+    }
+
     /// Nothing panics while the lock is held.
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Entry<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,10 +106,15 @@ impl<K, V> Flights<K, V> {
 struct Landing<K: Eq + Hash, V> {
     flights: Arc<Flights<K, V>>,
     key: K,
+    number: u64,
 }
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.key);
+        let mut under_way = self.flights.lock();
+        // It may have been forgotten, and another one be under way.
+        if under_way.get(&self.key).is_some_and(|entry| entry.number == self.number) {
+            under_way.remove(&self.key);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -19,6 +19,9 @@ use crate::domain::{Facts, TenantId};
 
 /// An eviction passes over this many tenants that were asked for, and then takes the next all the same.
 const MOST_PASSED_OVER: usize = 64;
+
+/// The epoch of facts that are known to have changed.
+const OUTDATED: u32 = 0;
 
 /// Facts by tenant. Room is made by the second-chance rule: the tenant that came first goes, unless it was asked for
 /// since it came or was last passed over.
@@ -34,6 +37,8 @@ pub(super) struct HeldFacts {
 #[derive(Debug)]
 struct Held {
     facts: Facts,
+    /// The epoch of [`Trust`](super::trust::Trust) in which they were read, or [`OUTDATED`].
+    epoch: AtomicU32,
     /// Written only when it changes: a write would cost more than the whole look.
     asked_for: AtomicBool,
 }
@@ -43,28 +48,45 @@ impl HeldFacts {
         Self { capacity, by_id: DashMap::default(), order: Mutex::default() }
     }
 
-    /// Looks at the facts of a tenant in place. `look` must be quick: a shard is locked meanwhile.
-    pub(super) fn glance<R>(&self, id: TenantId, look: impl FnOnce(&Facts) -> R) -> Option<R> {
+    /// How many tenants are held.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Looks at the facts of a tenant in place, and the epoch they belong to. `look` must be quick: a shard is locked
+    /// meanwhile.
+    pub(super) fn glance<R>(&self, id: TenantId, look: impl FnOnce(&Facts, u32) -> R) -> Option<R> {
         let held = self.by_id.get(&id)?;
         if !held.asked_for.load(Ordering::Relaxed) {
             held.asked_for.store(true, Ordering::Relaxed);
         }
-        Some(look(&held.facts))
+        Some(look(&held.facts, held.epoch.load(Ordering::Relaxed)))
     }
 
     /// Puts facts in place, unless newer ones are there.
-    pub(super) fn insert(&self, facts: Facts) {
+    pub(super) fn insert(&self, facts: Facts, epoch: u32) {
         let id = facts.tenant.id;
         match self.by_id.entry(id) {
             Entry::Occupied(mut held) => {
-                if !super::is_just_after(held.get().facts.as_of, facts.as_of) {
-                    held.get_mut().facts = facts;
+                let held = held.get_mut();
+                if !super::is_just_after(held.facts.as_of, facts.as_of) {
+                    held.facts = facts;
+                    held.epoch.store(epoch, Ordering::Relaxed);
                 }
                 return;
             }
-            Entry::Vacant(vacant) => _ = vacant.insert(Held { facts, asked_for: AtomicBool::new(false) }),
+            Entry::Vacant(vacant) => {
+                _ = vacant.insert(Held { facts, epoch: epoch.into(), asked_for: AtomicBool::new(false) });
+            }
         }
         self.make_room_after(id);
+    }
+
+    /// Marks a tenant's facts as known to have changed. They stay, for the case that the database cannot be asked.
+    pub(super) fn outdate(&self, id: TenantId) {
+        if let Some(held) = self.by_id.get(&id) {
+            held.epoch.store(OUTDATED, Ordering::Relaxed);
+        }
     }
 
     /// Lets go of a tenant, if its facts are such.
@@ -72,9 +94,17 @@ impl HeldFacts {
         self.by_id.remove_if(&id, |_, held| such(&held.facts));
     }
 
+    /// Some tenants that are held, a different few each time: those that came first, which go to the end of the line.
+    pub(super) fn next_few(&self, count: usize) -> Vec<TenantId> {
+        let mut order = lock(&self.order);
+        let count = count.min(order.len());
+        let few: Vec<TenantId> = order.drain(..count).collect();
+        order.extend(&few);
+        few
+    }
+
     fn make_room_after(&self, id: TenantId) {
-        // Nothing panics while the lock is held.
-        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut order = lock(&self.order);
         order.push_back(id);
         let mut passed_over = 0;
         while order.len() > self.capacity {
@@ -87,4 +117,9 @@ impl HeldFacts {
             }
         }
     }
+}
+
+/// Nothing panics while the lock is held.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -55,6 +55,14 @@ impl Roster {
     }
 }
 
+impl Roster {
+    /// Which tenants there are has changed.
+    pub(super) fn forget(&self) {
+        *lock(&self.keys) = None;
+        self.load.forget(|()| true);
+    }
+}
+
 impl<L: LoadTenant> Inner<L> {
     /// Since when it is known, without asking for it, that the tenant does not exist.
     pub(super) async fn off_the_roster(
@@ -78,11 +86,15 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     async fn load_roster(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
+        let beginning = self.news.begin();
         let keys = self.in_time(self.loader.load_keys()).await?;
         let hasher = RandomState::new();
         let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });
-        *lock(&self.roster.keys) = Some(Arc::clone(&keys));
+        let _placing = lock(&self.placing);
+        if !self.news.of_directory_since(beginning) {
+            *lock(&self.roster.keys) = Some(Arc::clone(&keys));
+        }
         Ok(keys)
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, fs, path::PathBuf, str::FromStr};
 use clap::Args;
 use url::Url;
 
-use super::UnusableSetting;
+use super::{Span, UnusableSetting, value::positive};
 
 /// Which database.
 #[derive(Args, Clone, Debug)]
@@ -20,6 +20,79 @@ pub struct DatabaseArgs {
     /// Certificates (PEM) that the database server's own must descend from. Demands TLS and the right host name.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_CA_FILE", value_name = "FILE")]
     pub database_ca_file: Option<PathBuf>,
+    /// What stands between this process and PostgreSQL. Behind `transaction`, nothing outlives a transaction: no setting
+    /// and no prepared statement, and LISTEN needs --listen-database-url.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_POOLER", value_enum, default_value_t)]
+    pub database_pooler: PoolerKind,
+}
+
+/// What stands between this process and PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum PoolerKind {
+    /// Nothing.
+    #[default]
+    None,
+    /// A pooler that pools by session.
+    Session,
+    /// A pooler that pools by transaction: PgBouncer's transaction mode, Supavisor's port 6543.
+    Transaction,
+}
+
+/// How changes are heard of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum ChangesMode {
+    /// Listen where that works, and poll where it does not.
+    #[default]
+    Auto,
+    /// Listen, and poll only while listening does not work.
+    Listen,
+    /// Poll the log of changes.
+    Poll,
+    /// Do without: no triggers are needed, and the time to live is the bound.
+    Off,
+}
+
+/// How the database is used.
+#[derive(Args, Clone, Debug)]
+pub struct PoolArgs {
+    /// Connections to the database at the same time, and to each replica. One more listens.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(4..=1000))]
+    pub database_max_connections: u32,
+    /// A load waits this long for a connection, opening one included.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_ACQUIRE_TIMEOUT", value_name = "SPAN", default_value = "1s", value_parser = positive)]
+    pub database_acquire_timeout: Span,
+    /// PostgreSQL gives a statement up after this long.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_STATEMENT_TIMEOUT", value_name = "SPAN", default_value = "1500ms", value_parser = positive)]
+    pub database_statement_timeout: Span,
+    /// A streaming replica to load from, where it holds what is wanted. Each URL must lead to one server. Repeatable;
+    /// commas in the environment.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_REPLICA_DATABASE_URL",
+        value_name = "URL",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub replica_database_url: Vec<DatabaseUrl>,
+}
+
+/// How changes are heard of.
+#[derive(Args, Clone, Debug)]
+pub struct ChangesArgs {
+    /// How changes are heard of.
+    #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
+    pub changes: ChangesMode,
+    /// How often the log of changes is polled, where nothing is listened to.
+    #[arg(long, env = "ENTITLEMENTD_POLL_INTERVAL", value_name = "SPAN", default_value = "500ms", value_parser = positive)]
+    pub poll_interval: Span,
+    /// PostgreSQL itself, past a pooler, to listen on [default: --database-url]
+    #[arg(long, env = "ENTITLEMENTD_LISTEN_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub listen_database_url: Option<DatabaseUrl>,
+    /// Held tenants that are compared with the database each minute, to prove that no change went unheard.
+    #[arg(long, env = "ENTITLEMENTD_AUDIT_RATE", value_name = "COUNT", default_value = "60",
+          value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub audit_rate: u32,
 }
 
 impl DatabaseArgs {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::{DatabaseArgs, ListenAddress, Span, value::positive};
+use super::{ChangesArgs, DatabaseArgs, ListenAddress, PoolArgs, Span, value::positive};
 
 /// What `serve` takes.
 #[derive(Args, Clone, Debug)]
@@ -15,6 +15,12 @@ pub struct ServeArgs {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
+    /// How the database is used.
+    #[command(flatten)]
+    pub pool: PoolArgs,
+    /// How changes are heard of.
+    #[command(flatten)]
+    pub changes: ChangesArgs,
     /// Apply pending migrations at start. On SQLite this is done anyway.
     #[arg(long, env = "ENTITLEMENTD_MIGRATE", value_parser = BoolishValueParser::new())]
     pub migrate: bool,
@@ -64,7 +70,7 @@ pub struct TenantArgs {
 /// What is held, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct CacheArgs {
-    /// A tenant's facts are asked for again after this long.
+    /// A tenant's facts are read again after this long. While changes are heard of, nobody waits for that.
     #[arg(long, env = "ENTITLEMENTD_CACHE_TTL", value_name = "SPAN", default_value = "300s", value_parser = positive)]
     pub cache_ttl: Span,
     /// Tenants held; about 1 KiB each.
@@ -74,6 +80,9 @@ pub struct CacheArgs {
     /// That a tenant or module does not exist is believed for this long.
     #[arg(long, env = "ENTITLEMENTD_NEGATIVE_TTL", value_name = "SPAN", default_value = "10s", value_parser = positive)]
     pub negative_ttl: Span,
+    /// While the database cannot be asked, what is held is served for this long, marked as stale.
+    #[arg(long, env = "ENTITLEMENTD_MAX_STALE", value_name = "SPAN", default_value = "1h")]
+    pub max_stale: Span,
     /// Callers may keep a grant for this long at most.
     #[arg(long, env = "ENTITLEMENTD_MAX_AGE", value_name = "SPAN", default_value = "30s")]
     pub max_age: Span,

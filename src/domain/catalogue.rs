@@ -43,15 +43,17 @@ pub struct Plan {
 pub struct Catalogue {
     /// When it was read, at the latest: the instant before the statements were sent.
     pub as_of: DateTime<Utc>,
+    /// Grows with each committed change of a module or plan; 0 while the database does not count.
+    pub revision: u64,
     modules: HashMap<ModuleCode, Module>,
     plans: Vec<Plan>,
 }
 
 impl Catalogue {
     /// Puts a catalogue together. `plans` come cheapest first.
-    pub fn new(modules: Vec<Module>, plans: Vec<Plan>, as_of: DateTime<Utc>) -> Self {
+    pub fn new(modules: Vec<Module>, plans: Vec<Plan>, revision: u64, as_of: DateTime<Utc>) -> Self {
         let modules = modules.into_iter().map(|module| (module.code.clone(), module)).collect();
-        Self { as_of, modules, plans }
+        Self { as_of, revision, modules, plans }
     }
 
     /// The module with this code.

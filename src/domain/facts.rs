@@ -50,6 +50,11 @@ impl Facts {
         self.status
     }
 
+    /// Do two readings come to the same, whenever they were made?
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        *self == Self { as_of: self.as_of, ..other.clone() }
+    }
+
     /// The rows of one module, in the order in which their windows open.
     pub fn rows_of(&self, module: &str) -> &[Subscription] {
         let rows = &*self.subscriptions;

@@ -8,6 +8,9 @@ use crate::{
     domain::{Decision, Facts},
 };
 
+/// How long a caller may keep an answer that was served although the database could not be asked.
+const STALE_MAX_AGE: TimeDelta = TimeDelta::seconds(1);
+
 /// How long callers may keep answers at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Ages {
@@ -40,6 +43,7 @@ pub(super) struct Advice {
     pub(super) as_of: DateTime<Utc>,
     pub(super) valid_until: Option<DateTime<Utc>>,
     pub(super) max_age: TimeDelta,
+    pub(super) stale: bool,
 }
 
 impl Advice {
@@ -48,6 +52,7 @@ impl Advice {
         Self {
             valid_until: self.valid_until.into_iter().chain(other.valid_until).min(),
             max_age: self.max_age.min(other.max_age),
+            stale: self.stale || other.stale,
             ..self
         }
     }
@@ -60,24 +65,23 @@ pub(super) struct Basis {
     as_of: DateTime<Utc>,
     /// Until when it is believed without asking again.
     fresh_until: DateTime<Utc>,
+    /// The database cannot be asked whether it is still so.
+    stale: bool,
 }
 
 impl Api {
     /// What an answer from facts rests on.
     pub(super) fn basis(&self, facts: &Facts) -> Basis {
         let ttl = self.cache.settings().ttl;
-        Basis { revision: facts.revision, as_of: facts.as_of, fresh_until: facts.as_of + ttl }
+        Basis { revision: facts.revision, as_of: facts.as_of, fresh_until: facts.as_of + ttl, stale: false }
     }
 
     /// What an answer rests on, be it that there is no such tenant.
     pub(super) fn basis_of(&self, known: &Known) -> Basis {
-        match known {
-            Known::Facts(facts) => self.basis(facts),
-            Known::Nothing(as_of) => {
-                let ttl = self.cache.settings().negative_ttl;
-                Basis { revision: 0, as_of: *as_of, fresh_until: *as_of + ttl }
-            }
-        }
+        let Known { facts, as_of, revision, stale } = known;
+        let settings = self.cache.settings();
+        let ttl = if facts.is_some() { settings.ttl } else { settings.negative_ttl };
+        Basis { revision: *revision, as_of: *as_of, fresh_until: *as_of + ttl, stale: *stale }
     }
 
     /// The advice for one decision about a tenant.
@@ -90,14 +94,16 @@ impl Api {
 impl Basis {
     /// The advice for an answer that may be kept for `limit`, if nothing else ends it before.
     pub(super) fn advise(self, limit: TimeDelta, valid_until: Option<DateTime<Utc>>, asked: Asked) -> Advice {
-        let Self { revision, as_of, fresh_until } = self;
+        let Self { revision, as_of, fresh_until, stale } = self;
         let max_age = match asked.at {
             Some(_) => TimeDelta::zero(),
             None => {
                 let valid = valid_until.map_or(limit, |end| end - asked.now);
-                limit.min(fresh_until - asked.now).min(valid).max(TimeDelta::zero())
+                // What is stale has outlived its time to live, perhaps: it is asked for again soon, whatever its age.
+                let fresh = if stale { STALE_MAX_AGE } else { fresh_until - asked.now };
+                limit.min(fresh).min(valid).max(TimeDelta::zero())
             }
         };
-        Advice { revision, as_of, valid_until, max_age }
+        Advice { revision, as_of, valid_until, max_age, stale }
     }
 }

@@ -128,7 +128,7 @@ impl Api {
     pub(super) async fn list_enabled(&self, query: ListQuery) -> Result<List, Status> {
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
-        let Known::Facts(facts) = &known else { return Err(status::tenant_not_found()) };
+        let Some(facts) = &known.facts else { return Err(status::tenant_not_found()) };
         let mut catalogue = self.cache.catalogue(asked.now).await.map_err(status::store)?;
         let mut modules = facts.by_module().filter_map(|rows| rows.first());
         if let Some(newer) = modules.find(|row| catalogue.module(row.module.as_str()).is_none()) {
@@ -137,7 +137,7 @@ impl Api {
         // Where the tenant is not served, the list as a whole is a denial.
         let limit = if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
-        let advice = self.basis(facts).advise(limit, next_change(facts, at), asked);
+        let advice = self.basis_of(&known).advise(limit, next_change(facts, at), asked);
         Ok(List { facts: facts.clone(), catalogue, at, include_upcoming: query.include_upcoming, advice })
     }
 
@@ -150,7 +150,7 @@ impl Api {
     async fn ask(&self, query: TenantQuery, asked: Asked) -> Result<Known, Status> {
         let known = match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
-            _ => self.cache.get_past(query.tenant, asked.now).await,
+            revision => self.cache.get_at_least(query.tenant, revision, asked.now).await,
         };
         known.map_err(status::store)
     }
@@ -162,11 +162,11 @@ impl Api {
         module: &'a str,
         asked: Asked,
     ) -> Result<Judgement<'a>, Status> {
-        match check_facts(known.facts(), module, asked.instant()) {
+        match check_facts(known.facts.as_ref(), module, asked.instant()) {
             Some(decision) => Ok(self.judgement(self.basis_of(known), module, decision, None, asked).told()),
             None => {
                 let catalogue = self.cache.catalogue_for(module, asked.now).await.map_err(status::store)?;
-                let decision = check(known.facts(), &catalogue, module, asked.instant());
+                let decision = check(known.facts.as_ref(), &catalogue, module, asked.instant());
                 Ok(self.judgement(self.basis_of(known), module, decision, Some(&catalogue), asked).told())
             }
         }

@@ -10,7 +10,7 @@ use super::{Api, advice::Asked, check::Judgement, status};
 use crate::{
     cache::Known,
     domain::{Catalogue, check, decision::deciding_row},
-    store::{Evidence, LoadTenant, StoreError, TenantKey},
+    store::{Evidence, LoadTenant, Reading, StoreError, TenantKey},
 };
 
 /// A question about one module of one tenant, by a person.
@@ -39,13 +39,14 @@ pub(super) struct Explanation<'a> {
 impl Api {
     pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, Status> {
         let asked = self.asked(query.at);
-        let (evidence, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
+        let (reading, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
+        let Reading { revision, evidence } = reading;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
         let deciding = facts.filter(|_| decision.by_subscription());
         let deciding = deciding.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
-        let known = facts.map_or(Known::Nothing(asked.now), |facts| Known::Facts(facts.clone()));
+        let known = facts.map_or(Known::nothing(revision, asked.now), |facts| Known::facts(facts.clone()));
         let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
         Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })
@@ -55,11 +56,11 @@ impl Api {
         &self,
         tenant: &TenantKey,
         now: DateTime<Utc>,
-    ) -> Result<(Option<Evidence>, Catalogue), StoreError> {
+    ) -> Result<(Reading, Catalogue), StoreError> {
         let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
         let reading = async move {
-            let evidence = store.evidence(&tenant, now).await?;
-            Ok((evidence, store.load_catalogue(now).await?))
+            let reading = store.read(&tenant, now).await?;
+            Ok((reading, store.load_catalogue(now).await?))
         };
         self.cache.past(reading).await
     }

@@ -13,7 +13,7 @@ use crate::{
     cache::Known,
     domain::{
         Facts, TenantId,
-        resolve::{Found, NamedIds, TenantSource, resolve},
+        resolve::{NamedIds, TenantSource, resolve},
     },
 };
 
@@ -37,6 +37,7 @@ pub(super) struct Resolved {
     pub(super) facts: Facts,
     pub(super) source: TenantSource,
     pub(super) advice: Advice,
+    known: Known,
     asked: Asked,
 }
 
@@ -68,21 +69,25 @@ impl Api {
         let by_token = vouched.and_then(|vouched| vouched.tenant);
         let named = NamedIds { by_token, by_id: carried.tenant_id }.agreed().map_err(status::unresolved)?;
         let by_id = match named {
-            Some((id, source)) => Some((self.found(id, now).await?, source)),
+            Some((id, source)) => Some((self.cache.get(id, now).await.map_err(status::store)?, source)),
             None => None,
         };
-        let by_host = self.found_by_host(carried.host, now).await?;
-        let (facts, source) = resolve(by_id, by_host).map_err(status::unresolved)?;
+        let by_host = self.known_by_host(carried.host, now).await?;
+        let stale =
+            by_id.as_ref().is_some_and(|(known, _)| known.stale) || by_host.as_ref().is_some_and(|known| known.stale);
+        let by_id = by_id.map(|(known, source)| (known.facts, source));
+        let (facts, source) = resolve(by_id, by_host.map(|known| known.facts)).map_err(status::unresolved)?;
 
         // A token that has expired is refused, whether or not it is what names the tenant.
         let valid_until = vouched.map(|vouched| vouched.expires_at);
-        let advice = self.basis(&facts).advise(self.ages.grant, valid_until, asked);
-        Ok(Resolved { facts, source, advice, asked })
+        let known = Known { stale, ..Known::facts(facts.clone()) };
+        let advice = self.basis_of(&known).advise(self.ages.grant, valid_until, asked);
+        Ok(Resolved { facts, source, advice, known, asked })
     }
 
     pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
         let resolved = self.resolve(query.carried).await?;
-        let known = Known::Facts(resolved.facts.clone());
+        let known = resolved.known.clone();
         let mut first_denial = None;
         // Where all are denied, the answer changes as soon as one of them does.
         let mut advice = resolved.advice;
@@ -98,20 +103,9 @@ impl Api {
         Ok(Authorized { resolved, judgement, advice })
     }
 
-    async fn found(&self, id: TenantId, now: DateTime<Utc>) -> Result<Found, Status> {
-        self.cache.get(id, now).await.map(found).map_err(status::store)
-    }
-
     /// `None` where the host names no tenant, known or unknown.
-    async fn found_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Found>, Status> {
+    async fn known_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Known>, Status> {
         let Some(label) = host.and_then(|host| self.hosts.label_of(host)) else { return Ok(None) };
-        self.cache.get_by_label(&label, now).await.map(found).map(Some).map_err(status::store)
-    }
-}
-
-fn found(known: Known) -> Found {
-    match known {
-        Known::Facts(facts) => Some(facts),
-        Known::Nothing(_) => None,
+        self.cache.get_by_label(&label, now).await.map(Some).map_err(status::store)
     }
 }

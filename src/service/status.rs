@@ -47,7 +47,17 @@ pub(super) fn malformed_request() -> Status {
 pub(super) fn store(error: StoreError) -> Status {
     match error {
         // The cause is in the log since the load failed.
-        StoreError::Unavailable(_) | StoreError::TimedOut | StoreError::Abandoned => {
+        StoreError::NotFreshEnough => {
+            let mut details = details(ErrorReason::NotFreshEnough);
+            details.set_retry_info(Some(RETRY_STORE));
+            let message = "the database does not hold the wanted revision: was it read before the write was committed?";
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        StoreError::Unavailable(_)
+        | StoreError::TimedOut
+        | StoreError::Failing
+        | StoreError::Overloaded
+        | StoreError::Abandoned => {
             let mut details = details(ErrorReason::StoreUnavailable);
             details.set_retry_info(Some(RETRY_STORE));
             let message = "the database cannot be asked at the moment, and the answer is not held";

@@ -4,25 +4,45 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect,
-    QueryTrait,
+    EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Statement,
     sea_query::{ExprTrait, NullOrdering},
 };
 
+use entitlementd_migration::{ChangeLog, catalogue_revision};
+
 use super::{
     StoreError,
+    database::Database,
     entity::{modules, plans},
     row::Row,
     words::Words,
 };
 use crate::domain::{Catalogue, Module, Plan};
 
-/// Reads the catalogue in two statements.
-pub(super) async fn read(db: &DatabaseConnection, words: &Words, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-    Ok(Catalogue::new(read_modules(db, words).await?, read_plans(db, words).await?, now))
+/// Reads the catalogue in two statements, and its revision before them: what is read may be newer than it says, and
+/// never older.
+pub(super) async fn read(
+    database: &Database,
+    log: ChangeLog,
+    words: &Words,
+    now: DateTime<Utc>,
+) -> Result<Catalogue, StoreError> {
+    let revision = match log {
+        ChangeLog::Wanted => read_revision(database).await?,
+        ChangeLog::LeftOut => 0,
+    };
+    Ok(Catalogue::new(read_modules(database, words).await?, read_plans(database, words).await?, revision, now))
 }
 
-async fn read_modules(db: &DatabaseConnection, words: &Words) -> Result<Vec<Module>, StoreError> {
+async fn read_revision(database: &Database) -> Result<u64, StoreError> {
+    let backend = database.backend();
+    let sql = format!("SELECT CAST({} AS bigint) AS revision", catalogue_revision(backend));
+    let rows = database.query(Statement::from_string(backend, sql)).await?;
+    let revision = rows.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
+    Ok(revision.unwrap_or_default().cast_unsigned())
+}
+
+async fn read_modules(database: &Database, words: &Words) -> Result<Vec<Module>, StoreError> {
     use modules::Column as M;
     let select = modules::Entity::find()
         .select_only()
@@ -34,8 +54,8 @@ async fn read_modules(db: &DatabaseConnection, words: &Words) -> Result<Vec<Modu
         .column_as(M::IsActive, "modules.is_active")
         .column_as(M::Sections, "modules.sections")
         .column_as(M::FrontendRoutes, "modules.frontend_routes")
-        .build(db.get_database_backend());
-    let rows = db.query_all_raw(select).await?;
+        .build(database.backend());
+    let rows = database.query(select).await?;
     with_keys(&rows, "modules.code", words)?.iter().map(|row| module(row, words)).collect()
 }
 
@@ -64,7 +84,7 @@ fn with_keys<'a>(rows: &'a [QueryResult], key: &'static str, words: &Words) -> R
     Ok(keyed)
 }
 
-async fn read_plans(db: &DatabaseConnection, words: &Words) -> Result<Vec<Plan>, StoreError> {
+async fn read_plans(database: &Database, words: &Words) -> Result<Vec<Plan>, StoreError> {
     use plans::Column as P;
     let select = plans::Entity::find()
         .select_only()
@@ -74,8 +94,8 @@ async fn read_plans(db: &DatabaseConnection, words: &Words) -> Result<Vec<Plan>,
         // Cheapest first. The database compares the prices, so that no money passes through here.
         .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc)
-        .build(db.get_database_backend());
-    let rows = db.query_all_raw(select).await?;
+        .build(database.backend());
+    let rows = database.query(select).await?;
     with_keys(&rows, "plans.slug", words)?.iter().map(|row| plan(row, words)).collect()
 }
 

@@ -3,11 +3,11 @@
 //! The pools are made with sqlx and adopted by SeaORM: SeaORM's own connector writes its options, password included,
 //! to a trace span.
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
-    ConnectOptions as _, Connection, Postgres, Sqlite,
+    ConnectOptions as _, Connection, Executor, Postgres, Sqlite,
     pool::{PoolConnectionMetadata, PoolOptions},
     postgres::{PgConnectOptions, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -15,8 +15,7 @@ use sqlx::{
 use thiserror::Error;
 use tracing::log::LevelFilter;
 
-/// Connections that one process holds at most. A load is one short statement: ten serve thousands of loads a second.
-pub(super) const MAX_CONNECTIONS: u32 = 10;
+use super::database::Database;
 
 /// A connection that lay idle this long is asked for a sign of life before it is used. Younger ones are not: that
 /// would double the round trips of every load.
@@ -30,13 +29,32 @@ const SLOW: Duration = Duration::from_secs(1);
 pub struct ConnectOptions<'a> {
     /// `postgres://` or `sqlite:`; may hold a password, so it never shows in an error.
     pub url: &'a str,
+    /// PostgreSQL itself, past the pooler, where LISTEN works; `None`: `url` will do, unless a transaction pooler is there.
+    pub listen_url: Option<&'a str>,
     /// The certificates that the server's own must descend from; PostgreSQL only.
     pub ca_file: Option<&'a Path>,
+    /// What stands between this process and PostgreSQL.
+    pub pooler: Pooler,
+    /// Connections at the same time.
+    pub max_connections: u32,
     /// How long things may take.
     pub durations: Durations,
     /// Make a SQLite file that is not there, and let writers and readers pass each other in it. Whoever only looks
     /// leaves the file as it is.
     pub create: bool,
+}
+
+/// What stands between this process and PostgreSQL. Poolers refuse startup parameters that they do not know.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Pooler {
+    /// Nothing.
+    #[default]
+    None,
+    /// A pooler that gives each of our connections a server connection for its whole life.
+    Session,
+    /// A pooler that gives out a server connection per transaction: nothing lives longer than that, be it a setting or
+    /// a prepared statement.
+    Transaction,
 }
 
 /// How long the database may take.
@@ -54,38 +72,83 @@ pub enum ConnectError {
     /// Neither `postgres://` nor `sqlite:`, or malformed. The URL itself is left out: it may hold a password.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH")]
     Url,
+    /// The same of the URL to listen on.
+    #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    ListenUrl,
     /// A SQLite file that cannot be opened.
     #[error("cannot be opened: {0}")]
     Open(#[source] sqlx::Error),
 }
 
-pub(super) async fn open(options: &ConnectOptions<'_>) -> Result<DatabaseConnection, ConnectError> {
+pub(super) async fn open(options: &ConnectOptions<'_>) -> Result<Database, ConnectError> {
     match options.url.split_once(':') {
         Some(("postgres" | "postgresql", _)) => open_postgres(options),
-        Some(("sqlite", _)) => open_sqlite(options).await,
+        Some(("sqlite", _)) => Ok(Database::direct(open_sqlite(options).await?)),
         _ => Err(ConnectError::Url),
     }
 }
 
-fn open_postgres(options: &ConnectOptions<'_>) -> Result<DatabaseConnection, ConnectError> {
-    let mut connect = PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?;
-    connect = connect
+fn open_postgres(options: &ConnectOptions<'_>) -> Result<Database, ConnectError> {
+    let mut connect = secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options);
+    let settings = session_settings(options.durations.statement);
+    connect = match options.pooler {
+        Pooler::None => connect.options(settings.iter().map(|(name, value)| (*name, value.as_str()))),
+        Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
+    };
+    let mut pool = pool_options::<Postgres>(options)
+        .before_acquire(|connection, idle| Box::pin(async move { sign_of_life(connection, idle).await }));
+    let set = |word: &str| {
+        let all: Vec<_> = settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
+        all.concat()
+    };
+    if options.pooler == Pooler::Session {
+        let set: Arc<str> = set("SET").into();
+        pool = pool.after_connect(move |connection, _| {
+            let set = sqlx::AssertSqlSafe(set.to_string());
+            Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(|_| ()) })
+        });
+    }
+    let pool = pool.connect_lazy_with(connect);
+    Ok(match options.pooler {
+        Pooler::Transaction => Database::through_transaction_pooler(pool, set("SET LOCAL")),
+        Pooler::None | Pooler::Session => Database::direct(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)),
+    })
+}
+
+/// How to open a connection of its own to listen on. `None` on SQLite, and behind a transaction pooler without a way past
+/// it.
+pub(super) fn listen_options(
+    options: &ConnectOptions<'_>,
+    database: &Database,
+) -> Result<Option<PgConnectOptions>, ConnectError> {
+    let Some(pool) = database.postgres() else { return Ok(None) };
+    let listen = match (options.listen_url, options.pooler) {
+        (Some(url), _) => secured(PgConnectOptions::from_str(url).map_err(|_| ConnectError::ListenUrl)?, options)
+            .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str()))),
+        (None, Pooler::Transaction) => return Ok(None),
+        (None, Pooler::None | Pooler::Session) => (*pool.connect_options()).clone(),
+    };
+    Ok(Some(listen.application_name("entitlementd feed")))
+}
+
+fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnectOptions {
+    let connect = connect
         .application_name("entitlementd")
-        // The role's own search path may lead elsewhere; the ERP's tables are in `public`.
-        .options([("search_path", "public")])
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW);
-    if let Some(limit) = options.durations.statement {
-        connect = connect.options([("statement_timeout", limit.as_millis().to_string())]);
-    }
-    if let Some(ca_file) = options.ca_file {
+    match options.ca_file {
         // Whoever names a CA wants the server's certificate checked, whatever the URL leaves open.
-        connect = connect.ssl_root_cert(ca_file).ssl_mode(PgSslMode::VerifyFull);
+        Some(ca_file) => connect.ssl_root_cert(ca_file).ssl_mode(PgSslMode::VerifyFull),
+        None => connect,
     }
-    let pool = pool_options::<Postgres>(options)
-        .before_acquire(|connection, idle| Box::pin(async move { sign_of_life(connection, idle).await }))
-        .connect_lazy_with(connect);
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// What holds for each of our sessions.
+fn session_settings(statement: Option<Duration>) -> Vec<(&'static str, String)> {
+    // The role's own search path may lead elsewhere; the ERP's tables are in `public`.
+    let mut settings = vec![("search_path", "public".to_owned())];
+    settings.extend(statement.map(|limit| ("statement_timeout", limit.as_millis().to_string())));
+    settings
 }
 
 async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection, ConnectError> {
@@ -114,7 +177,7 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
 
 fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions<DB> {
     PoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(options.max_connections)
         .acquire_timeout(options.durations.acquire)
         .test_before_acquire(false)
 }

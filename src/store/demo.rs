@@ -53,7 +53,9 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), DbErr> {
         let plan = match tenant.plan {
-            Some(slug) => plans::Entity::find().filter(plans::Column::Slug.eq(slug)).one(&self.db).await?,
+            Some(slug) => {
+                plans::Entity::find().filter(plans::Column::Slug.eq(slug)).one(&self.primary.connection).await?
+            }
             None => None,
         };
         let row = tenants::ActiveModel {
@@ -69,7 +71,7 @@ impl Store {
             updated_at: Set(now),
             ..Default::default()
         };
-        row.insert(&self.db).await?;
+        row.insert(&self.primary.connection).await?;
         for right in rights {
             self.insert_demo_right(tenant.id, right, now).await?;
         }
@@ -77,7 +79,10 @@ impl Store {
     }
 
     async fn insert_demo_right(&self, tenant: Uuid, right: DemoRight, now: DateTime<Utc>) -> Result<(), DbErr> {
-        let module = modules::Entity::find().filter(modules::Column::Code.eq(right.module)).one(&self.db).await?;
+        let module = modules::Entity::find()
+            .filter(modules::Column::Code.eq(right.module))
+            .one(&self.primary.connection)
+            .await?;
         let module = module.ok_or_else(|| DbErr::RecordNotFound(format!("the module {}", right.module)))?;
         let row = tenant_subscriptions::ActiveModel {
             id: Set(Uuid::new_v4()),
@@ -92,7 +97,7 @@ impl Store {
             updated_at: Set(now),
             ..Default::default()
         };
-        row.insert(&self.db).await.map(|_| ())
+        row.insert(&self.primary.connection).await.map(|_| ())
     }
 }
 

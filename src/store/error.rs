@@ -14,6 +14,15 @@ pub enum StoreError {
     /// The database took longer than a load may take.
     #[error("the database did not answer in time")]
     TimedOut,
+    /// The database has failed just now, and others are finding out whether it still does.
+    #[error("the database has failed just now")]
+    Failing,
+    /// Too many loads wait for the database.
+    #[error("too many loads wait for the database")]
+    Overloaded,
+    /// The database was asked, and does not hold the revision that the caller wants.
+    #[error("the database does not hold the wanted revision")]
+    NotFreshEnough,
     /// The load ended without an answer: it panicked, or the process is stopping.
     #[error("the load was given up")]
     Abandoned,
@@ -36,6 +45,19 @@ impl From<DbErr> for StoreError {
 }
 
 impl StoreError {
+    /// What sqlx itself reports, where SeaORM is not in between.
+    pub(super) fn of_driver(error: sqlx::Error) -> Self {
+        DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
+    }
+
+    /// Is it the database that cannot be asked, rather than what it says that cannot be read?
+    pub fn is_the_databases(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::TimedOut | Self::Failing | Self::Overloaded | Self::Abandoned => true,
+            Self::NotFreshEnough | Self::Unreadable { .. } => false,
+        }
+    }
+
     /// Was it the connection that failed, rather than the statement? A read may then be sent again on another one.
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Unavailable(error) = self else { return false };

@@ -1,6 +1,6 @@
 //! Is the database's schema the one that the statements were written for?
 
-use entitlementd_migration::{self as migration, MissingColumn, Step};
+use entitlementd_migration::{self as migration, ChangeLog, MissingColumn, MissingTrigger, SchemaManager, Step};
 use sea_orm::DbErr;
 
 use super::{Store, StoreError};
@@ -12,6 +12,8 @@ pub struct SchemaReport {
     pub steps: Vec<Step>,
     /// Needed columns that are not there.
     pub missing: Vec<MissingColumn>,
+    /// Triggers of the change log that are not there, or not armed.
+    pub unarmed: Vec<MissingTrigger>,
     /// Statements that would make missing indexes.
     pub index_advice: Vec<String>,
 }
@@ -21,7 +23,7 @@ pub struct SchemaReport {
 pub enum SchemaState {
     /// As this program expects it.
     Current,
-    /// Steps are pending, or needed columns are missing: nothing can be answered.
+    /// Steps are pending, or needed columns or triggers are missing: nothing can be answered.
     Behind,
     /// A newer program has been here, and all that is needed is there: a rolling upgrade.
     Ahead,
@@ -32,7 +34,7 @@ impl SchemaReport {
     pub fn state(&self) -> SchemaState {
         let pending = |step: &Step| matches!(step, Step::Pending(_));
         let unknown = |step: &Step| matches!(step, Step::Unknown(_));
-        if self.steps.iter().any(pending) || !self.missing.is_empty() {
+        if self.steps.iter().any(pending) || !self.missing.is_empty() || !self.unarmed.is_empty() {
             SchemaState::Behind
         } else if self.steps.iter().any(unknown) {
             SchemaState::Ahead
@@ -45,15 +47,24 @@ impl SchemaReport {
 impl Store {
     /// Looks at the schema. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
-        Ok(SchemaReport {
-            steps: migration::steps(&self.db).await?,
-            missing: migration::missing_columns(&self.db).await?,
-            index_advice: migration::index_advice(&self.db).await?,
-        })
+        let visit = self.primary.visit().await?;
+        let manager = SchemaManager::new(&visit.transaction);
+        let steps = migration::steps(&manager, self.log).await?;
+        let is_counted = self.log == ChangeLog::Wanted && !steps.iter().any(|step| matches!(step, Step::Pending(_)));
+        let report = SchemaReport {
+            missing: migration::missing_columns(&manager).await?,
+            unarmed: if is_counted { migration::missing_triggers(&manager).await? } else { Vec::new() },
+            index_advice: migration::index_advice(&manager).await?,
+            steps,
+        };
+        visit.end().await?;
+        Ok(report)
     }
 
-    /// Applies the pending steps. The error is for an operator: it may hold the database's own words.
+    /// Applies the pending steps, and makes triggers anew that have gone missing. The error is for an operator: it may
+    /// hold the database's own words.
     pub async fn migrate(&self) -> Result<(), DbErr> {
-        migration::migrate(&self.db).await
+        let (connection, frame) = self.primary.for_migrating();
+        migration::migrate(&connection, self.log, frame).await
     }
 }

@@ -2,16 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter,
-    QueryResult, QuerySelect, QueryTrait, RelationTrait, Select, Statement, Value,
+    ColumnTrait, DbBackend, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    RelationTrait, Select, Statement, Value,
     prelude::Uuid,
     sea_query::{ExprTrait, SimpleExpr},
 };
 
+use entitlementd_migration::{ChangeLog, revision_of};
+
 use super::{
     StoreError, TenantKey,
+    database::Database,
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant,
+    replica::replayed,
     row::Row,
     words::Words,
 };
@@ -26,6 +30,15 @@ pub struct Evidence {
     pub tenant: TenantEvidence,
     /// The words of each subscription, in no order.
     pub subscriptions: Vec<SubscriptionEvidence>,
+}
+
+/// What one statement has found of a tenant.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The tenant's revision; 0 while changes are not counted.
+    pub revision: u64,
+    /// Its rows, if it exists.
+    pub evidence: Option<Evidence>,
 }
 
 /// What the facts of a tenant do not keep of its row.
@@ -50,43 +63,67 @@ pub(super) struct TenantStatements {
     backend: DbBackend,
     by_id: String,
     by_subdomain: String,
+    /// The same as `by_id`, and whether the replica has come as far as is thought of it.
+    from_replica: String,
 }
 
 impl TenantStatements {
-    pub(super) fn new(backend: DbBackend) -> Self {
+    pub(super) fn new(backend: DbBackend, log: ChangeLog) -> Self {
         let by_id = select(backend).filter(tenants::Column::Id.eq(Uuid::nil()));
         let by_subdomain = select(backend).filter(tenants::Column::Subdomain.eq(""));
-        Self { backend, by_id: by_id.build(backend).sql, by_subdomain: by_subdomain.build(backend).sql }
+        let rows = |select: Select<tenants::Entity>| select.build(backend).sql.replace('?', "?1");
+        let revision = |tenant: &str| match log {
+            ChangeLog::Wanted => revision_of(backend, tenant),
+            ChangeLog::LeftOut => "0".to_owned(),
+        };
+        // A tenant that does not exist has a revision too: it may have been deleted.
+        let own = revision(if backend == DbBackend::Sqlite { "?1" } else { "$1" });
+        let by_id = rows(by_id);
+        let tenant_and = |more: &str| {
+            format!(
+                "SELECT r.*, t.* FROM (SELECT CAST({own} AS bigint) AS revision{more}) r LEFT JOIN ({by_id}) t ON true"
+            )
+        };
+        let joined = revision("t.\"tenants.id\"");
+        Self {
+            backend,
+            by_id: tenant_and(""),
+            from_replica: tenant_and(&format!(", {} AS holds", replayed("$2"))),
+            by_subdomain: format!("SELECT CAST({joined} AS bigint) AS revision, t.* FROM ({}) t", rows(by_subdomain)),
+        }
     }
 
-    pub(super) async fn read(&self, db: &DatabaseConnection, key: &TenantKey) -> Result<Vec<QueryResult>, StoreError> {
+    /// Reads one tenant's rows from a replica, which must have replayed its primary's log up to here: see [`holds`].
+    pub(super) async fn read_from_replica(
+        &self,
+        replica: &Database,
+        id: TenantId,
+        lsn: &str,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let values: [Value; 2] = [id.uuid().into(), lsn.into()];
+        replica.query(Statement::from_sql_and_values(self.backend, &self.from_replica, values)).await
+    }
+
+    /// Reads one tenant's rows.
+    pub(super) async fn read(&self, database: &Database, key: &TenantKey) -> Result<Vec<QueryResult>, StoreError> {
         let (sql, value): (_, Value) = match key {
             TenantKey::Id(id) => (&self.by_id, id.uuid().into()),
             TenantKey::Subdomain(label) => (&self.by_subdomain, label.as_str().into()),
         };
-        let mut attempts = 1..=super::connect::MAX_CONNECTIONS;
-        loop {
-            let statement = Statement::from_sql_and_values(self.backend, sql, [value.clone()]);
-            match db.query_all_raw(statement).await.map_err(StoreError::from) {
-                // A restarted server leaves dead connections in the pool. Each one is dropped as it is met.
-                Err(error) if error.lost_connection() && attempts.next().is_some() => {
-                    tracing::debug!(%error, "a connection was lost: asking again on another one");
-                }
-                answer => return answer,
-            }
-        }
+        database.query(Statement::from_sql_and_values(self.backend, sql, [value])).await
     }
 }
 
 /// The keys of all tenants.
-pub(super) async fn keys(db: &DatabaseConnection) -> Result<Vec<TenantKey>, StoreError> {
+pub(super) async fn keys(database: &Database) -> Result<Vec<TenantKey>, StoreError> {
     let select = tenants::Entity::find().select_only().columns([tenants::Column::Id, tenants::Column::Subdomain]);
-    let rows: Vec<(Uuid, Option<String>)> = select.into_tuple().all(db).await?;
-    let keys = rows.into_iter().flat_map(|(id, subdomain)| {
-        let label = subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain);
-        label.into_iter().chain([TenantKey::Id(TenantId::from(id))])
-    });
-    Ok(keys.collect())
+    let mut keys = Vec::new();
+    for row in database.query(select.build(database.backend())).await? {
+        let (id, subdomain): (Uuid, Option<String>) = (row.try_get("", "id")?, row.try_get("", "subdomain")?);
+        keys.push(TenantKey::Id(TenantId::from(id)));
+        keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
+    }
+    Ok(keys)
 }
 
 fn select(backend: DbBackend) -> Select<tenants::Entity> {
@@ -114,15 +151,20 @@ fn select(backend: DbBackend) -> Select<tenants::Entity> {
         .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def())
 }
 
-/// Makes the facts of a tenant's rows, keeping the words they were made of. No rows: no such tenant.
-pub(super) fn evidence(
-    rows: &[QueryResult],
-    words: &Words,
-    now: DateTime<Utc>,
-) -> Result<Option<Evidence>, StoreError> {
-    let Some(first) = rows.first() else { return Ok(None) };
-    // `tenants.id` is never NULL: it is what the statement joins from, and its primary key.
-    let Some(first) = Row::keyed_by::<Uuid>(first, "tenants.id")? else { return Ok(None) };
+/// Has the replica that these rows are from come as far as it had to?
+pub(super) fn holds(rows: &[QueryResult]) -> bool {
+    rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))
+}
+
+/// Makes the facts of a tenant's rows, keeping the words they were made of.
+pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -> Result<Reading, StoreError> {
+    let Some(first) = rows.first() else { return Ok(Reading { revision: 0, evidence: None }) };
+    let revision: i64 = first.try_get("", "revision")?;
+    let revision = revision.cast_unsigned();
+    // `tenants.id`, a primary key, is NULL where the revision is all there is.
+    let Some(first) = Row::keyed_by::<Uuid>(first, "tenants.id")? else {
+        return Ok(Reading { revision, evidence: None });
+    };
     let (tenant, tenant_evidence) = tenant(&first, words)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     let mut subscription_evidence = Vec::with_capacity(rows.len());
@@ -132,11 +174,9 @@ pub(super) fn evidence(
         subscriptions.push(subscription);
         subscription_evidence.push(evidence);
     }
-    Ok(Some(Evidence {
-        facts: Facts::new(tenant, subscriptions, 0, now),
-        tenant: tenant_evidence,
-        subscriptions: subscription_evidence,
-    }))
+    let facts = Facts::new(tenant, subscriptions, revision, now);
+    let evidence = Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence };
+    Ok(Reading { revision, evidence: Some(evidence) })
 }
 
 fn tenant(row: &Row<'_>, words: &Words) -> Result<(Tenant, TenantEvidence), StoreError> {

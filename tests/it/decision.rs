@@ -72,7 +72,7 @@ fn mk_catalogue() -> Catalogue {
         sections: vec![],
         frontend_routes: vec![],
     };
-    Catalogue::new(CODES.map(module).to_vec(), vec![], NOW)
+    Catalogue::new(CODES.map(module).to_vec(), vec![], 0, NOW)
 }
 
 /// The decision table as the design has it, read one row at a time and in no hurry.

@@ -12,12 +12,14 @@ mod harness;
 
 mod adoption;
 mod cache;
+mod change_log;
 mod check;
 mod cold;
 mod decision;
 mod explain;
 mod faults_harness;
 mod floors;
+mod freshness;
 mod hostile;
 mod limits;
 mod list;

@@ -99,7 +99,7 @@ on_both! {
     }
 
     async fn a_tenant_that_is_not_served_is_refused_with_its_status(server: Server) {
-        let mut server = mk_two(server.database, &["--cache-ttl", "1s"]).await;
+        let mut server = mk_two(server.database, &["--changes", "off", "--cache-ttl", "1s"]).await;
         for (status, reason) in [
             ("suspended", "TENANT_SUSPENDED"),
             ("cancelled", "TENANT_CANCELLED"),

@@ -179,7 +179,7 @@ fn freshness(advice: Advice) -> pb::Freshness {
         as_of: Some(timestamp(advice.as_of)),
         valid_until: advice.valid_until.map(timestamp),
         max_age: Some(duration(advice.max_age)),
-        stale: false,
+        stale: advice.stale,
     }
 }
 

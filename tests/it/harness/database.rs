@@ -47,6 +47,12 @@ impl Database {
         Self { url, name, connection, _folder: None }
     }
 
+    /// The same database with another connection. On SQLite, the folder stays with the first.
+    pub async fn again(&self) -> Self {
+        let connection = connect(&self.url).await;
+        Self { url: self.url.clone(), name: self.name.clone(), connection, _folder: None }
+    }
+
     pub fn is_sqlite(&self) -> bool {
         self.connection.get_database_backend() == DbBackend::Sqlite
     }

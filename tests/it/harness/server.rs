@@ -32,9 +32,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that is ready, with base domain `erp.example`.
+    /// A server that is ready, with base domain `erp.example`. It hears of no change: what it holds changes with the
+    /// clock alone.
     pub async fn start(database: Database) -> Self {
-        Self::start_with(database, &[]).await
+        Self::start_with(database, &["--changes", "off"]).await
+    }
+
+    /// A server that hears of changes as soon as the database lets it.
+    pub async fn start_fed(database: Database) -> Self {
+        Self::start_with(database, &["--poll-interval", "20ms"]).await
     }
 
     /// The same with more flags.

@@ -1,0 +1,203 @@
+//! The log of changes: an insert-only table, and triggers that append to it in the writer's own transaction.
+//!
+//! The triggers are guests in the ERP's transactions. A counter per tenant would make writers of one tenant wait for
+//! each other, deadlock, and fail at higher isolation levels; a row that is only ever inserted, under a key that holds
+//! the transaction's own number, meets no other transaction. A tenant's revision is the number of its rows, so it grows
+//! with each commit, in commit order, without a lock.
+
+mod postgres;
+mod sqlite;
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{ConnectionTrait, DbBackend, Statement},
+};
+
+pub use self::sqlite::fold as fold_sqlite;
+use crate::required::columns_of;
+
+/// The channel on which PostgreSQL tells listeners of a change.
+pub const CHANNEL: &str = "entitlement_changes";
+
+/// A transaction that touches more tenants than this is announced once, as "many".
+pub const MOST_ANNOUNCED: u32 = 100;
+
+/// What a row of the log speaks of.
+pub mod topic {
+    /// One tenant's facts.
+    pub const TENANT: &str = "tenant";
+    /// Every tenant's facts: a table was truncated, or a key that facts carry by join has changed.
+    pub const TENANTS: &str = "tenants";
+    /// Which tenants there are, and their subdomains.
+    pub const DIRECTORY: &str = "directory";
+    /// Modules and plans.
+    pub const CATALOGUE: &str = "catalogue";
+}
+
+/// A table whose changes are logged.
+struct Watched {
+    table: &'static str,
+    /// The column that holds the tenant's id; `None`: the table belongs to the catalogue.
+    tenant: Option<&'static str>,
+    /// An update that leaves these as they are is no change. They are the columns that answers are made from.
+    columns: &'static [&'static str],
+    /// Beside the table's own topic: which columns, when they change, change what.
+    keys: Option<(&'static [&'static str], &'static str)>,
+}
+
+impl Watched {
+    fn topic(&self) -> &'static str {
+        if self.tenant.is_some() { topic::TENANT } else { topic::CATALOGUE }
+    }
+}
+
+fn watched() -> [Watched; 5] {
+    [
+        Watched {
+            table: "tenants",
+            tenant: Some("id"),
+            columns: columns_of("tenants"),
+            keys: Some((&["id", "subdomain"], topic::DIRECTORY)),
+        },
+        Watched {
+            table: "tenant_subscriptions",
+            tenant: Some("tenant_id"),
+            columns: columns_of("tenant_subscriptions"),
+            keys: None,
+        },
+        Watched {
+            table: "feature_flags",
+            tenant: Some("tenant_id"),
+            columns: &["tenant_id", "module_code", "feature_key", "is_enabled", "config"],
+            keys: None,
+        },
+        // Facts carry codes and slugs by join: one that is renamed changes the facts of everyone who has it.
+        Watched {
+            table: "modules",
+            tenant: None,
+            columns: columns_of("modules"),
+            keys: Some((&["id", "code"], topic::TENANTS)),
+        },
+        Watched {
+            table: "plans",
+            tenant: None,
+            columns: columns_of("plans"),
+            keys: Some((&["id", "slug"], topic::TENANTS)),
+        },
+    ]
+}
+
+/// A trigger of the log, and the statement that makes it.
+struct Trigger {
+    table: &'static str,
+    name: String,
+    create: String,
+}
+
+fn triggers(backend: DbBackend) -> Vec<Trigger> {
+    match backend {
+        DbBackend::Sqlite => watched().iter().flat_map(sqlite::triggers).collect(),
+        _ => postgres::triggers(),
+    }
+}
+
+/// Makes the log's tables, its view and its functions.
+pub(crate) async fn create(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let sql = match manager.get_database_backend() {
+        DbBackend::Sqlite => sqlite::schema(),
+        _ => postgres::schema(),
+    };
+    manager.get_connection().execute_unprepared(&sql).await?;
+    create_missing_triggers(manager).await
+}
+
+/// Makes the triggers that are not there, or not armed: a table that the ERP dropped and made anew has lost its own.
+pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let armed = armed(connection).await?;
+    for trigger in triggers(connection.get_database_backend()) {
+        if !armed.contains(&trigger.name) {
+            connection.execute_unprepared(&trigger.create).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A trigger that should be there. A change of its table would go unnoticed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MissingTrigger {
+    /// The table.
+    pub table: &'static str,
+    /// The trigger.
+    pub name: String,
+}
+
+impl std::fmt::Display for MissingTrigger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the table {} has no armed trigger {}", self.table, self.name)
+    }
+}
+
+/// The triggers that are not there, or not armed.
+pub async fn missing_triggers(manager: &SchemaManager<'_>) -> Result<Vec<MissingTrigger>, DbErr> {
+    let armed = armed(manager.get_connection()).await?;
+    let missing = triggers(manager.get_database_backend()).into_iter().filter(|trigger| !armed.contains(&trigger.name));
+    Ok(missing.map(|trigger| MissingTrigger { table: trigger.table, name: trigger.name }).collect())
+}
+
+async fn armed(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let backend = db.get_database_backend();
+    let sql = match backend {
+        DbBackend::Sqlite => sqlite::ARMED.to_owned(),
+        _ => postgres::armed(),
+    };
+    let rows = db.query_all_raw(Statement::from_string(backend, sql)).await?;
+    rows.iter().map(|row| row.try_get("", "name")).collect()
+}
+
+/// A PostgreSQL expression: are all triggers armed? Cheap enough to be asked along with the log.
+pub fn all_triggers_armed() -> String {
+    format!("(SELECT count(*) = {} FROM ({}) armed)", postgres::triggers().len(), postgres::armed())
+}
+
+/// The id under which changes that concern no single tenant are logged: the nil UUID.
+fn everyone(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Sqlite => "zeroblob(16)",
+        _ => "'00000000-0000-0000-0000-000000000000'::uuid",
+    }
+}
+
+/// An expression for a tenant's revision: the number of changes that were folded away and of those in the log, its own
+/// and those of everyone. `tenant` is an expression too.
+pub fn revision_of(backend: DbBackend, tenant: &str) -> String {
+    let [own, everyone] = [count(topic::TENANT, tenant), count(topic::TENANTS, everyone(backend))];
+    format!("({own} + {everyone})")
+}
+
+/// The same for the catalogue.
+pub fn catalogue_revision(backend: DbBackend) -> String {
+    count(topic::CATALOGUE, everyone(backend))
+}
+
+fn count(topic: &str, tenant: &str) -> String {
+    format!(
+        "(COALESCE((SELECT f.changes FROM entitlement_folded_changes f
+                    WHERE f.tenant_id = {tenant} AND f.topic = '{topic}'), 0)
+          + (SELECT count(*) FROM entitlement_changes c WHERE c.tenant_id = {tenant} AND c.topic = '{topic}'))"
+    )
+}
+
+/// Every tenant's revision, deleted ones included, for anyone who writes and wants to read what was written.
+///
+/// It does not name the ERP's table: PostgreSQL would not let the ERP drop that, nor change its columns.
+fn view(backend: DbBackend) -> String {
+    let revision = revision_of(backend, "s.tenant_id");
+    format!(
+        "CREATE VIEW entitlement_revisions AS
+         SELECT s.tenant_id, {revision} AS revision
+         FROM (SELECT tenant_id FROM entitlement_changes WHERE topic = 'tenant'
+               UNION SELECT tenant_id FROM entitlement_folded_changes WHERE topic = 'tenant') s;
+         INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;"
+    )
+}

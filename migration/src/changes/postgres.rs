@@ -1,0 +1,252 @@
+//! The log on PostgreSQL.
+
+use sea_orm_migration::sea_orm::DbBackend;
+
+use super::{CHANNEL, MOST_ANNOUNCED, Trigger, Watched, topic, watched};
+use crate::LOCK;
+
+/// A setting of the writer's transaction, in which it counts the tenants that it has touched. Counting them in the log
+/// would be a read, and reads are what makes transactions fail under SERIALIZABLE.
+const TOUCHED: &str = "entitlementd.tenants_touched";
+
+const EVERYONE: &str = "'00000000-0000-0000-0000-000000000000'";
+
+/// What every function of ours begins with. It runs with its owner's rights, since the writer has none on the log, and
+/// so must not find the writer's own functions and tables first.
+const DEFINER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
+
+pub(super) fn schema() -> String {
+    let functions: Vec<String> = watched().iter().map(changed).collect();
+    [tables(), functions.join("\n"), truncated(), announce(), fold(), super::view(DbBackend::Postgres), rights()]
+        .join("\n")
+}
+
+fn tables() -> String {
+    format!(
+        "CREATE TABLE entitlement_changes (
+            topic text NOT NULL,
+            -- zeros: no single tenant
+            tenant_id uuid NOT NULL DEFAULT {EVERYONE},
+            xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+            changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            -- Holds the writer's own number, so that no other transaction waits for it or meets it.
+            PRIMARY KEY (tenant_id, topic, xid)
+         );
+         CREATE INDEX entitlement_changes_xid ON entitlement_changes (xid);
+         COMMENT ON TABLE entitlement_changes IS
+            'Which tenants were changed by which transaction. Written by triggers, read and folded by entitlementd.';
+         CREATE TABLE entitlement_folded_changes (
+            topic text NOT NULL,
+            tenant_id uuid NOT NULL,
+            changes bigint NOT NULL,
+            PRIMARY KEY (tenant_id, topic)
+         );
+         COMMENT ON TABLE entitlement_folded_changes IS
+            'How many rows of entitlement_changes were folded away. Stays when a tenant is deleted: revisions never go back.';
+         CREATE TABLE entitlement_horizons (
+            seen_at timestamptz PRIMARY KEY DEFAULT now(),
+            xid xid8 NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot())
+         );
+         COMMENT ON TABLE entitlement_horizons IS
+            'Every transaction below xid had ended by then. Says which rows of entitlement_changes are old enough to fold.';"
+    )
+}
+
+/// The function that a row of a watched table calls when it has changed.
+///
+/// It compares inside: `UPDATE OF` overlooks what other triggers change, and both it and `WHEN` would tie the ERP's
+/// columns to the trigger. A column that is gone, or of a type that does not compare, is a change to be safe, and must
+/// not fail the ERP's write.
+fn changed(watched: &Watched) -> String {
+    let Watched { table, tenant, columns, keys } = watched;
+    let list = |row: &str, columns: &[&str]| {
+        columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", ")
+    };
+    let same =
+        |columns: &[&str]| format!("ROW({}) IS NOT DISTINCT FROM ROW({})", list("OLD", columns), list("NEW", columns));
+    let body = match tenant {
+        Some(key) => {
+            let [new, old] = ["NEW", "OLD"].map(|row| append_tenant(&format!("{row}.{key}")));
+            format!(
+                "IF TG_OP <> 'DELETE' THEN
+                    {new}
+                END IF;
+                IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND OLD.{key} IS DISTINCT FROM NEW.{key}) THEN
+                    {old}
+                END IF;"
+            )
+        }
+        None => append(watched.topic()),
+    };
+    let keys = keys.map_or_else(String::new, |(keys, topic)| {
+        // The directory is who there is; for the others, a row that comes or goes is nobody's yet, or no longer.
+        let always = if topic == topic::DIRECTORY { "TG_OP <> 'UPDATE' OR" } else { "TG_OP = 'UPDATE' AND" };
+        format!("IF {always} NOT ({}) THEN\n{}\nEND IF;", same(keys), append(topic))
+    });
+    format!(
+        "CREATE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
+         DECLARE
+            same boolean := false;
+         BEGIN
+            IF TG_OP = 'UPDATE' THEN
+                BEGIN
+                    same := {};
+                EXCEPTION WHEN undefined_column OR undefined_function THEN
+                    same := false;
+                END;
+                IF same THEN
+                    RETURN NULL;
+                END IF;
+            END IF;
+            {body}
+            {keys}
+            RETURN NULL;
+         END
+         $function$;",
+        same(columns)
+    )
+}
+
+fn append(topic: &str) -> String {
+    format!("INSERT INTO public.entitlement_changes (topic) VALUES ('{topic}') ON CONFLICT DO NOTHING;")
+}
+
+fn append_tenant(tenant: &str) -> String {
+    format!(
+        "INSERT INTO public.entitlement_changes (topic, tenant_id)
+            SELECT '{}', {tenant} WHERE {tenant} IS NOT NULL ON CONFLICT DO NOTHING;
+         IF FOUND THEN
+            PERFORM set_config('{TOUCHED}', ({} + 1)::text, true);
+         END IF;",
+        topic::TENANT,
+        touched()
+    )
+}
+
+/// Empty once a transaction that set it has ended.
+fn touched() -> String {
+    format!("COALESCE(NULLIF(current_setting('{TOUCHED}', true), ''), '0')::int")
+}
+
+fn truncated() -> String {
+    let function = |name: &str, body: String| {
+        format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
+             BEGIN {body} RETURN NULL; END $function$;"
+        )
+    };
+    let tenants = append(topic::TENANTS) + &append(topic::DIRECTORY);
+    // Without its modules, no tenant has what it had.
+    let catalogue = append(topic::TENANTS) + &append(topic::CATALOGUE);
+    function("entitlement_tenants_truncated", tenants) + &function("entitlement_catalogue_truncated", catalogue)
+}
+
+/// Tells listeners, once the transaction is about to commit and it is known how many tenants it has touched.
+fn announce() -> String {
+    format!(
+        "CREATE FUNCTION entitlement_announce() RETURNS trigger LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp AS $function$
+         BEGIN
+            IF NEW.topic <> '{tenant}' THEN
+                PERFORM pg_notify('{CHANNEL}', NEW.topic || ' ' || NEW.xid);
+            ELSIF {touched} > {MOST_ANNOUNCED} THEN
+                -- Equal notices of one transaction are sent once.
+                PERFORM pg_notify('{CHANNEL}', 'many ' || NEW.xid);
+            ELSE
+                PERFORM pg_notify('{CHANNEL}', NEW.topic || ' ' || NEW.xid || ' ' || NEW.tenant_id);
+            END IF;
+            RETURN NULL;
+         END
+         $function$;",
+        tenant = topic::TENANT,
+        touched = touched(),
+    )
+}
+
+/// Folds old rows into a number per tenant: one process at a time, a bounded number of rows, in one statement, so that
+/// no reader ever sees a row and its number together, or neither.
+///
+/// Old are rows below a horizon that was passed an hour ago: `changed_at` says when a row was written, and a long
+/// transaction may have committed it only now. Rows of transactions that are yet to come were written by another
+/// cluster, and restored here: they could hide a change of the transaction that will have their number.
+fn fold() -> String {
+    format!(
+        "CREATE FUNCTION entitlement_fold() RETURNS bigint LANGUAGE plpgsql {DEFINER} AS $function$
+         DECLARE
+            settled xid8;
+            folded bigint;
+         BEGIN
+            IF NOT pg_try_advisory_xact_lock({LOCK} + 1) THEN
+                RETURN 0;
+            END IF;
+            INSERT INTO public.entitlement_horizons DEFAULT VALUES ON CONFLICT DO NOTHING;
+            DELETE FROM public.entitlement_horizons WHERE xid > pg_snapshot_xmax(pg_current_snapshot());
+            SELECT xid INTO settled FROM public.entitlement_horizons
+                WHERE seen_at <= now() - interval '1 hour' ORDER BY xid DESC LIMIT 1;
+            DELETE FROM public.entitlement_horizons WHERE xid < settled;
+            WITH old AS (
+                SELECT tenant_id, topic, xid FROM public.entitlement_changes
+                WHERE xid < settled OR xid >= pg_snapshot_xmax(pg_current_snapshot()) LIMIT 10000
+            ), gone AS (
+                DELETE FROM public.entitlement_changes c USING old
+                WHERE c.tenant_id = old.tenant_id AND c.topic = old.topic AND c.xid = old.xid
+                RETURNING c.topic, c.tenant_id
+            ), counted AS (
+                INSERT INTO public.entitlement_folded_changes AS f (topic, tenant_id, changes)
+                SELECT topic, tenant_id, count(*) FROM gone GROUP BY topic, tenant_id
+                ON CONFLICT (tenant_id, topic) DO UPDATE SET changes = f.changes + excluded.changes
+            )
+            SELECT count(*) INTO folded FROM gone;
+            RETURN folded;
+         END
+         $function$;"
+    )
+}
+
+/// Everyone may read revisions, and fold: the role that serves need not be the one that migrates.
+fn rights() -> String {
+    let tables = "entitlement_changes, entitlement_folded_changes, entitlement_horizons, entitlement_revisions";
+    format!("REVOKE ALL ON {tables} FROM PUBLIC; GRANT SELECT ON {tables} TO PUBLIC;")
+}
+
+pub(super) fn triggers() -> Vec<Trigger> {
+    let mut triggers = vec![announcing()];
+    for Watched { table, tenant, .. } in watched() {
+        let row = format!("entitlement_{table}_changed");
+        let event = "AFTER INSERT OR UPDATE OR DELETE";
+        triggers.push(trigger(table, &row, &format!("TRIGGER {row} {event} ON {table} FOR EACH ROW"), &row));
+        let truncated = format!("entitlement_{table}_truncated");
+        let function = format!("entitlement_{}_truncated", if tenant.is_some() { "tenants" } else { "catalogue" });
+        let head = format!("TRIGGER {truncated} AFTER TRUNCATE ON {table} FOR EACH STATEMENT");
+        triggers.push(trigger(table, &truncated, &head, &function));
+    }
+    triggers
+}
+
+fn announcing() -> Trigger {
+    let (table, name) = ("entitlement_changes", "entitlement_announce");
+    let head = format!("CONSTRAINT TRIGGER {name} AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW");
+    trigger(table, name, &head, name)
+}
+
+/// Always armed: what a replication worker or a session that poses as one writes is a change too.
+fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigger {
+    let create = format!(
+        "DROP TRIGGER IF EXISTS {name} ON {table};
+         CREATE {head} EXECUTE FUNCTION {function}();
+         ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};"
+    );
+    Trigger { table, name: name.to_owned(), create }
+}
+
+/// The triggers that are there and armed, by name.
+pub(super) fn armed() -> String {
+    let wanted: Vec<String> =
+        triggers().iter().map(|trigger| format!("('{}', '{}')", trigger.table, trigger.name)).collect();
+    format!(
+        "SELECT t.tgname::text AS name FROM pg_trigger t
+         JOIN (VALUES {}) wanted (tab, name) ON t.tgrelid = to_regclass(wanted.tab) AND t.tgname = wanted.name
+         WHERE t.tgenabled = 'A'",
+        wanted.join(", ")
+    )
+}

@@ -1,0 +1,200 @@
+//! The feed: hears of changes and tells the cache, and says when it does not hear.
+
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::jitter;
+use crate::{
+    config::ChangesMode,
+    service::Api,
+    store::{Announcement, ChangeLog, Listener, News, Poll, Position, StoreError},
+};
+
+/// While it listens, the log is polled this often all the same: a sign of life, and a net for what was not heard.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A poll that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// While listening does not work, it is tried again this often, and when the database comes back.
+const LISTEN_AGAIN: Duration = Duration::from_secs(30);
+/// More announcements than this between two polls are not remembered, and then taken in twice.
+const MOST_HEARD: usize = 10_000;
+
+/// How changes are heard of at the moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Hearing {
+    /// Not yet, or not at all: the database does not answer.
+    #[default]
+    Nothing,
+    /// As they are committed.
+    Listening,
+    /// By polling the log.
+    Polling,
+    /// Not at all: there is no log.
+    Off,
+    /// Not at all: triggers of the log are missing.
+    Unarmed,
+}
+
+/// What the feed says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Report {
+    pub(super) hearing: Hearing,
+    /// Changes that the log held and that had not been heard while it listened. A few are overtaken by a poll.
+    pub(super) unheard: u64,
+    /// How full PostgreSQL's queue of notices is, from 0 to 1.
+    pub(super) queue_usage: f64,
+}
+
+/// The feed of changes.
+pub(super) struct Feed {
+    api: Api,
+    mode: ChangesMode,
+    poll_interval: Duration,
+    position: Option<Position>,
+    /// What was heard since the log was last read.
+    heard: HashSet<Announcement>,
+    report: Arc<Mutex<Report>>,
+}
+
+impl Feed {
+    pub(super) fn new(api: Api, mode: ChangesMode, poll_interval: Duration, report: Arc<Mutex<Report>>) -> Self {
+        Self { api, mode, poll_interval, position: None, heard: HashSet::new(), report }
+    }
+
+    /// Feeds the cache, and never returns.
+    pub(super) async fn run(mut self) -> Infallible {
+        if self.api.store.log() == ChangeLog::LeftOut {
+            tracing::warn!(
+                "changes are off: an answer may be as old as the time to live, and only a min_revision reads past it"
+            );
+            return self.ping().await;
+        }
+        self.api.cache.suspect();
+        loop {
+            if self.mode != ChangesMode::Poll && self.api.store.can_listen() {
+                let error = match self.api.store.listen().await {
+                    Ok(listener) => self.listen(listener).await,
+                    Err(error) => error,
+                };
+                self.lose(&error, "listening to changes ended");
+            }
+            self.poll().await;
+        }
+    }
+
+    /// Listens until that fails.
+    async fn listen(&mut self, mut listener: Listener) -> StoreError {
+        loop {
+            let poll = timeout(PATIENCE, listener.poll(self.position.as_ref())).await;
+            match poll.unwrap_or(Err(StoreError::TimedOut)) {
+                Ok(poll) => self.take_in(poll, Hearing::Listening),
+                Err(error) => return error,
+            }
+            let next_poll = Instant::now() + HEARTBEAT;
+            while let Ok(heard) = timeout_at(next_poll, listener.next()).await {
+                match heard {
+                    Ok(announcement) => self.hear(announcement),
+                    Err(error) => return error,
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, announcement: Announcement) {
+        if self.heard.len() < MOST_HEARD {
+            self.heard.insert(announcement);
+        }
+        self.api.cache.announce(&[announcement], self.api.clock.now());
+    }
+
+    /// Polls for a while, or until the database has come back.
+    async fn poll(&mut self) {
+        let listens = self.mode != ChangesMode::Poll && self.api.store.can_listen();
+        let until = Instant::now() + LISTEN_AGAIN;
+        let mut was_lost = false;
+        while !listens || Instant::now() < until {
+            let poll = timeout(PATIENCE, self.api.store.poll(self.position.as_ref())).await;
+            match poll.unwrap_or(Err(StoreError::TimedOut)) {
+                Ok(poll) => {
+                    self.take_in(poll, Hearing::Polling);
+                    if listens && was_lost {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    was_lost = true;
+                    self.lose(&error, "the log of changes cannot be read");
+                }
+            }
+            tokio::time::sleep(jitter::around(self.poll_interval)).await;
+        }
+    }
+
+    fn take_in(&mut self, poll: Poll, hearing: Hearing) {
+        let now = self.api.clock.now();
+        let mut unheard = 0;
+        let hearing = if poll.armed {
+            match &poll.news {
+                News::Anything => self.api.cache.reset(now),
+                News::Announced(announced) => {
+                    let new: Vec<_> = announced.iter().filter(|one| !self.heard.contains(one)).copied().collect();
+                    unheard = if hearing == Hearing::Listening { new.len() as u64 } else { 0 };
+                    self.api.cache.announce(&new, now);
+                }
+            }
+            self.position = Some(poll.position);
+            self.api.cache.trust(now);
+            hearing
+        } else {
+            // What happens now leaves no trace: once the triggers are back, anything may have changed.
+            self.position = None;
+            self.api.cache.unfed(Some(now));
+            Hearing::Unarmed
+        };
+        self.heard.clear();
+        self.tell(hearing, |report| {
+            report.unheard += unheard;
+            report.queue_usage = poll.queue_usage;
+        });
+    }
+
+    fn lose(&self, error: &StoreError, what: &str) {
+        self.api.cache.suspect();
+        if self.tell(Hearing::Nothing, |_| {}) != Hearing::Nothing {
+            tracing::warn!(%error, "{what}: what is held is suspect until the log has been read: {error}");
+        }
+    }
+
+    /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was before.
+    fn tell(&self, hearing: Hearing, note: impl FnOnce(&mut Report)) -> Hearing {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut report.hearing, hearing);
+        note(&mut report);
+        drop(report);
+        match hearing {
+            _ if hearing == before => {}
+            Hearing::Listening => tracing::info!("listening to changes"),
+            Hearing::Polling => tracing::info!("polling the log of changes"),
+            Hearing::Unarmed => tracing::error!("triggers of the change log are missing; run: entitlementd migrate"),
+            Hearing::Nothing | Hearing::Off => {}
+        }
+        before
+    }
+
+    /// Without a feed, finds out whether the database is there.
+    async fn ping(&self) -> Infallible {
+        loop {
+            let answer = timeout(PATIENCE, self.api.store.ping()).await;
+            let proof = matches!(answer, Ok(Ok(()))).then(|| self.api.clock.now());
+            self.api.cache.unfed(proof);
+            self.tell(if proof.is_some() { Hearing::Off } else { Hearing::Nothing }, |_| {});
+            tokio::time::sleep(jitter::around(PATIENCE)).await;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the feed of changes tells the cache, and what the cache tells its watchers.
+
+use std::sync::PoisonError;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::broadcast;
+
+use super::{Cache, Feed, Inner, is_within};
+use crate::{
+    domain::TenantId,
+    store::{Announcement, Change, LoadTenant, TenantKey},
+};
+
+/// Events that a watcher may fall behind by, before it must check everything again.
+pub(super) const MOST_UNREAD: usize = 1024;
+
+/// What watchers are told, after the cache has forgotten.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A tenant's facts have changed; they are at this revision now, or at one that could not be read (0).
+    Tenant(TenantId, u64),
+    /// The catalogue has changed, and is at this revision now.
+    Catalogue(u64),
+    /// Anything may have changed.
+    Reset,
+}
+
+/// Can the cache answer for what it holds?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// Yes.
+    Good,
+    /// It serves what it holds, since when the database last answered.
+    Stale {
+        /// When the database last answered.
+        since: DateTime<Utc>,
+    },
+    /// The database has not answered for longer than stale answers are served.
+    TooStale,
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// What the feed is.
+    pub fn feed(&self) -> Feed {
+        self.0.trust.feed()
+    }
+
+    /// When the database last answered the feed.
+    pub fn last_proof(&self) -> Option<DateTime<Utc>> {
+        self.0.trust.last_proof()
+    }
+
+    /// Can it answer for what it holds?
+    pub fn standing(&self, now: DateTime<Utc>) -> Standing {
+        match self.last_proof() {
+            _ if self.0.trust.is_answered() => Standing::Good,
+            Some(since) if is_within(self.0.settings.max_stale, since, now) => Standing::Stale { since },
+            _ => Standing::TooStale,
+        }
+    }
+
+    /// How many changes have been taken in. See [`Source::AnyThatHolds`](crate::store::Source).
+    pub fn changes_so_far(&self) -> u64 {
+        self.0.news.count()
+    }
+
+    /// For how long nothing was heard of the feed; zero where there is none.
+    pub fn lag(&self, now: DateTime<Utc>) -> TimeDelta {
+        match (self.feed(), self.last_proof()) {
+            (Feed::Off, _) | (_, None) => TimeDelta::zero(),
+            (_, Some(proof)) => (now - proof).max(TimeDelta::zero()),
+        }
+    }
+
+    /// The feed has caught up with the log, and hears of every change from here on.
+    pub fn trust(&self, now: DateTime<Utc>) {
+        self.0.trust.set(Feed::Live, Some(now));
+        self.0.gate.note(&Ok(()));
+    }
+
+    /// Changes may go unheard from here on. Does nothing where there is no feed.
+    pub fn suspect(&self) {
+        self.0.trust.set(Feed::Suspect, None);
+    }
+
+    /// There is no feed, or none that could be believed: the time to live is the bound. `proof`: when the database has
+    /// just answered, if it has.
+    pub fn unfed(&self, proof: Option<DateTime<Utc>>) {
+        self.0.trust.set(Feed::Off, proof);
+    }
+
+    /// Takes in news. What is held of it is no longer believed, and loads of it that are under way are not kept.
+    pub fn announce(&self, announced: &[Announcement], now: DateTime<Utc>) {
+        for announcement in announced {
+            self.0.tally.changes.add();
+            match announcement.change {
+                Change::Tenant(id) => self.tenant_changed(id, now),
+                Change::Directory => self.0.directory_changed(),
+                Change::Catalogue => self.catalogue_changed(now),
+                Change::Tenants => self.reset(now),
+            }
+        }
+    }
+
+    /// Anything may have changed: everything that is held must be read again.
+    pub fn reset(&self, now: DateTime<Utc>) {
+        {
+            let _placing = self.0.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.0.news.everything_changed();
+            self.0.trust.end_epoch();
+            self.0.unknown.invalidate_all();
+            self.0.roster.forget();
+            self.0.catalogue.outdate();
+        }
+        self.0.loads.forget(|_| true);
+        self.0.tally.resets.add();
+        self.tell(Event::Reset);
+        // Read again at once: it has a part in most denials, and may be wanted in an outage.
+        let cache = self.clone();
+        self.0.runtime.spawn(async move { drop(cache.catalogue(now).await) });
+    }
+
+    /// Watches what changes from here on. Who falls behind is told so, and must check everything again.
+    pub fn watch(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> usize {
+        self.0.events.receiver_count()
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody may be watching.
+        _ = self.0.events.send(event);
+    }
+
+    fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
+        self.0.outdate(id);
+        if self.watchers() == 0 {
+            return;
+        }
+        let cache = self.clone();
+        self.0.runtime.spawn(async move {
+            // Read again at once: watchers want the revision, and will ask for the rest.
+            let revision = cache.get(id, now).await.map_or(0, |known| if known.stale { 0 } else { known.revision });
+            cache.tell(Event::Tenant(id, revision));
+        });
+    }
+
+    fn catalogue_changed(&self, now: DateTime<Utc>) {
+        self.0.catalogue.outdate();
+        let cache = self.clone();
+        self.0.runtime.spawn(async move {
+            let revision = cache.catalogue(now).await.map_or(0, |catalogue| catalogue.revision);
+            cache.tell(Event::Catalogue(revision));
+        });
+    }
+}
+
+impl<L: LoadTenant> Inner<L> {
+    fn outdate(&self, id: TenantId) {
+        let key = TenantKey::Id(id);
+        {
+            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.news.tenant_changed(id);
+            self.facts.outdate(id);
+            self.unknown.invalidate(&key);
+        }
+        self.loads.forget(|flying| *flying == key || matches!(flying, TenantKey::Subdomain(_)));
+    }
+
+    fn directory_changed(&self) {
+        {
+            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.news.directory_changed();
+            self.roster.forget();
+            // Which subdomains they are is not told, and there are few.
+            self.unknown.invalidate_all();
+        }
+        self.loads.forget(|flying| matches!(flying, TenantKey::Subdomain(_)));
+    }
+}

@@ -1,0 +1,92 @@
+//! When what was last changed, so that a load which began before the news is not kept.
+
+use std::{
+    hash::BuildHasher,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::{
+    domain::TenantId,
+    store::{Source, TenantKey},
+};
+
+/// Tenants share this many counters. That two of them do costs a load that was not kept, and no more.
+const SHARES: u64 = 4096;
+
+/// Changes are numbered as they come in. A load notes the number at which it begins.
+#[derive(Debug)]
+pub(super) struct News {
+    count: AtomicU64,
+    /// The number of the last change of everything.
+    everything: AtomicU64,
+    /// The number of the last change of which tenants there are.
+    directory: AtomicU64,
+    tenants: Box<[AtomicU64]>,
+}
+
+/// The number of the last change before a load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning(u64);
+
+impl News {
+    pub(super) fn new() -> Self {
+        let tenants = (0..SHARES).map(|_| AtomicU64::new(0)).collect();
+        Self { count: 0.into(), everything: 0.into(), directory: 0.into(), tenants }
+    }
+
+    pub(super) fn begin(&self) -> Beginning {
+        Beginning(self.count())
+    }
+
+    pub(super) fn tenant_changed(&self, id: TenantId) {
+        self.note(self.share(id));
+    }
+
+    pub(super) fn directory_changed(&self) {
+        self.note(&self.directory);
+    }
+
+    pub(super) fn everything_changed(&self) {
+        self.note(&self.everything);
+    }
+
+    /// The number of the last change.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Where a tenant may be loaded from: whatever holds the last change of it.
+    pub(super) fn source_for(&self, key: &TenantKey) -> Source {
+        let everything = self.everything.load(Ordering::SeqCst);
+        Source::AnyThatHolds(match key {
+            TenantKey::Id(id) => self.share(*id).load(Ordering::SeqCst).max(everything),
+            TenantKey::Subdomain(_) => self.count(),
+        })
+    }
+
+    /// Has anything been said of this tenant since?
+    pub(super) fn since(&self, beginning: Beginning, id: TenantId) -> bool {
+        is_later(&self.everything, beginning) || is_later(self.share(id), beginning)
+    }
+
+    /// Has anything been said of which tenants there are since?
+    pub(super) fn of_directory_since(&self, beginning: Beginning) -> bool {
+        is_later(&self.everything, beginning) || is_later(&self.directory, beginning)
+    }
+
+    fn note(&self, share: &AtomicU64) {
+        share.fetch_max(self.count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    }
+
+    fn share(&self, id: TenantId) -> &AtomicU64 {
+        let share = FxBuildHasher.hash_one(id) % SHARES;
+        // There are as many, and there is a first.
+        usize::try_from(share).ok().and_then(|share| self.tenants.get(share)).unwrap_or(&self.tenants[0])
+    }
+}
+
+fn is_later(share: &AtomicU64, Beginning(count): Beginning) -> bool {
+    share.load(Ordering::SeqCst) > count
+}

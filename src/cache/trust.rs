@@ -1,0 +1,104 @@
+//! How far what is held can be trusted: what the feed of changes knows of itself.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+
+/// The first epoch; 0 marks outdated facts, and [`NONE`] is no epoch.
+const FIRST: u32 = 2;
+/// While this is the trusted epoch, nothing that is held belongs to it.
+const NONE: u32 = 1;
+
+/// What is said of the feed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Feed {
+    /// There is none: what is held is believed for its time to live.
+    Off,
+    /// Every change is heard: what is held is the truth until it says otherwise.
+    Live,
+    /// Changes may go unheard: what is held is suspect until it has been checked again.
+    Suspect,
+}
+
+/// The feed's word on what is held.
+#[derive(Debug)]
+pub(super) struct Trust {
+    /// The epoch whose facts are believed; [`NONE`] while the feed is suspect. Read on every look-up.
+    trusted: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    feed: Feed,
+    /// Grows when anything may have changed.
+    epoch: u32,
+    /// When the database last answered the feed.
+    last_proof: Option<DateTime<Utc>>,
+    /// Did it answer the last time it was asked?
+    is_answered: bool,
+}
+
+impl Trust {
+    /// Without a feed.
+    pub(super) fn new() -> Self {
+        let state = State { feed: Feed::Off, epoch: FIRST, last_proof: None, is_answered: true };
+        Self { trusted: FIRST.into(), state: Mutex::new(state) }
+    }
+
+    /// Is this the epoch of facts that are believed?
+    pub(super) fn is_in(&self, epoch: u32) -> bool {
+        epoch == self.trusted.load(Ordering::Acquire)
+    }
+
+    /// Would facts of this epoch be believed, were the feed not suspect?
+    pub(super) fn was_in(&self, epoch: u32) -> bool {
+        epoch == self.state().epoch
+    }
+
+    /// The epoch to which facts that are read now will belong.
+    pub(super) fn epoch(&self) -> u32 {
+        self.state().epoch
+    }
+
+    pub(super) fn feed(&self) -> Feed {
+        self.state().feed
+    }
+
+    pub(super) fn last_proof(&self) -> Option<DateTime<Utc>> {
+        self.state().last_proof
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.state().is_answered
+    }
+
+    /// Sets what the feed is, and where the database has just answered, when.
+    pub(super) fn set(&self, feed: Feed, proof: Option<DateTime<Utc>>) {
+        self.change(|state| {
+            state.feed = feed;
+            state.is_answered = proof.is_some();
+            state.last_proof = proof.or(state.last_proof);
+        });
+    }
+
+    /// Ends the epoch: everything that is held must be read again.
+    pub(super) fn end_epoch(&self) {
+        // After four billion resets numbers come again, and 0 and 1 stay free.
+        self.change(|state| state.epoch = state.epoch.checked_add(1).unwrap_or(FIRST));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        let trusted = if state.feed == Feed::Suspect { NONE } else { state.epoch };
+        self.trusted.store(trusted, Ordering::Release);
+    }
+
+    fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,118 @@
+//! Running statements, whatever stands between this process and the database.
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, SqlxPostgresConnector, Statement,
+    TransactionTrait,
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use super::StoreError;
+
+/// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
+/// dead connections, and each one is dropped as it is met.
+const MOST_ATTEMPTS: u32 = 20;
+
+/// An open database.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    /// For everything but reads behind a transaction pooler.
+    pub(super) connection: DatabaseConnection,
+    /// Set behind a transaction pooler: what each transaction sets first.
+    set_local: Option<String>,
+}
+
+impl Database {
+    /// One whose sessions are ours.
+    pub(super) fn direct(connection: DatabaseConnection) -> Self {
+        Self { connection, set_local: None }
+    }
+
+    /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the
+    /// text: one message is one transaction, prepares nothing, and so can meet no other client's statement.
+    pub(super) fn through_transaction_pooler(pool: PgPool, set_local: String) -> Self {
+        Self { connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), set_local: Some(set_local) }
+    }
+
+    /// Closes every connection, once those in use have come back.
+    pub(super) async fn close(&self) {
+        if let Err(error) = self.connection.clone().close().await {
+            tracing::warn!(%error, "a database pool did not close cleanly");
+        }
+    }
+
+    /// Connections, and those of them that nobody uses.
+    pub(super) fn connections(&self) -> [usize; 2] {
+        match self.backend() {
+            DbBackend::Sqlite => {
+                let pool = self.connection.get_sqlite_connection_pool();
+                [pool.size() as usize, pool.num_idle()]
+            }
+            _ => self.postgres().map_or([0, 0], |pool| [pool.size() as usize, pool.num_idle()]),
+        }
+    }
+
+    pub(super) fn backend(&self) -> DbBackend {
+        self.connection.get_database_backend()
+    }
+
+    /// The pool itself; `None` on SQLite.
+    pub(super) fn postgres(&self) -> Option<&PgPool> {
+        (self.backend() == DbBackend::Postgres).then(|| self.connection.get_postgres_connection_pool())
+    }
+
+    /// Runs a read.
+    pub(super) async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        let mut attempts = 1..MOST_ATTEMPTS;
+        loop {
+            match self.query_once(statement.clone()).await {
+                Err(error) if error.lost_connection() && attempts.next().is_some() => {
+                    tracing::debug!(%error, "a connection was lost: asking again on another one");
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Begins a transaction to look around in, with statements that are not our own.
+    pub(super) async fn visit(&self) -> Result<Visit, StoreError> {
+        let (connection, [first, last]) = self.for_migrating();
+        let transaction = connection.begin().await?;
+        transaction.execute_unprepared(first).await?;
+        Ok(Visit { transaction, last })
+    }
+
+    /// A connection for sea-orm-migration, which prepares its statements, and what its transaction must begin and end
+    /// with. Behind a transaction pooler that is a connection of its own: what it remembers to have prepared is gone
+    /// with the transaction.
+    pub(super) fn for_migrating(&self) -> (DatabaseConnection, [&'static str; 2]) {
+        let (Some(_), Some(pool)) = (&self.set_local, self.postgres()) else {
+            return (self.connection.clone(), ["", ""]);
+        };
+        let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*pool.connect_options()).clone());
+        let first = "DEALLOCATE ALL; SET LOCAL search_path = public";
+        (SqlxPostgresConnector::from_sqlx_postgres_pool(own), [first, "DEALLOCATE ALL"])
+    }
+
+    async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        let (Some(set_local), Some(pool)) = (&self.set_local, self.postgres()) else {
+            return Ok(self.connection.query_all_raw(statement).await?);
+        };
+        let text = sqlx::AssertSqlSafe(format!("{set_local}{statement}"));
+        let rows = sqlx::raw_sql(text).fetch_all(pool).await.map_err(StoreError::of_driver)?;
+        Ok(rows.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+/// A transaction to look around in.
+pub(super) struct Visit {
+    pub(super) transaction: DatabaseTransaction,
+    last: &'static str,
+}
+
+impl Visit {
+    /// Leaves everything as it was.
+    pub(super) async fn end(self) -> Result<(), StoreError> {
+        self.transaction.execute_unprepared(self.last).await?;
+        Ok(self.transaction.commit().await?)
+    }
+}

@@ -1,0 +1,122 @@
+//! Read replicas: loads go to one, if it holds every change that has been announced of what is loaded.
+//!
+//! A replica is asked, twice a second, whether it has replayed the primary's log up to where it ended a moment ago; so it
+//! holds every change that was announced before that moment. Until then, what has changed is loaded from the primary.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sea_orm::{DbBackend, Statement};
+
+use super::{StoreError, database::Database};
+
+/// A replica that takes longer is passed by: the primary is asked, within the same load.
+pub(super) const PATIENCE: Duration = Duration::from_millis(400);
+
+/// The replicas of a primary.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    all: Vec<Replica>,
+    turn: AtomicUsize,
+}
+
+/// One replica.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub(super) database: Database,
+    /// What it was last seen to hold; `None`: nothing is known of it.
+    holds: Mutex<Option<Held>>,
+}
+
+/// How far a replica had come.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// Every change up to this one, as the cache numbers them.
+    changes: u64,
+    /// The primary's log up to here. A replica that has come less far is another server behind the same address.
+    pub(super) lsn: String,
+}
+
+impl Replicas {
+    pub(super) fn new(databases: Vec<Database>) -> Self {
+        let replica = |database| Replica { database, holds: Mutex::default() };
+        Self { all: databases.into_iter().map(replica).collect(), turn: AtomicUsize::new(0) }
+    }
+
+    /// A replica that holds these changes, each in its turn; and how far it has come.
+    pub(super) fn one_that_holds(&self, changes: u64) -> Option<(&Replica, Held)> {
+        let from = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut in_turn = (0..self.all.len()).map(|step| &self.all[(from.wrapping_add(step)) % self.all.len()]);
+        in_turn.find_map(|replica| Some((replica, replica.held().filter(|held| held.changes >= changes)?)))
+    }
+
+    /// Finds out which replicas hold these changes. They must have been announced before this is called.
+    pub(super) async fn check(&self, primary: &Database, changes: u64) -> Result<(), StoreError> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
+        // Where the log ends, written or not: a commit can be seen before its record is written.
+        let end = Statement::from_string(DbBackend::Postgres, "SELECT pg_current_wal_insert_lsn()::text AS lsn");
+        let rows = in_time(primary.query(end)).await?;
+        let lsn: String = rows.first().ok_or(StoreError::Abandoned)?.try_get("", "lsn")?;
+        let held = Held { changes, lsn };
+        futures_util::future::join_all(self.all.iter().map(|replica| replica.check(&held))).await;
+        Ok(())
+    }
+
+    /// How many there are, and how many are fit to be asked.
+    pub(super) fn count(&self) -> [usize; 2] {
+        [self.all.len(), self.all.iter().filter(|replica| replica.held().is_some()).count()]
+    }
+
+    pub(super) async fn close(&self) {
+        for replica in &self.all {
+            replica.database.close().await;
+        }
+    }
+}
+
+impl Replica {
+    /// It did not answer, or was not what it was taken for.
+    pub(super) fn distrust(&self) {
+        self.hold(None);
+    }
+
+    async fn check(&self, wanted: &Held) {
+        let sql = format!("SELECT {} AS holds", replayed(&format!("'{}'", wanted.lsn)));
+        let answer = in_time(self.database.query(Statement::from_string(DbBackend::Postgres, sql))).await;
+        match answer.map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))) {
+            Ok(true) => self.hold(Some(wanted.clone())),
+            // It lags: what it was seen to hold, it still does.
+            Ok(false) => {}
+            Err(error) => {
+                if self.held().is_some() {
+                    tracing::warn!(%error, "a replica does not answer; the primary is asked instead: {error}");
+                }
+                self.distrust();
+            }
+        }
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, held: Option<Held>) {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+}
+
+/// Has this server replayed its primary's log up to here? One that was promoted is no replica any more.
+pub(super) fn replayed(lsn: &str) -> String {
+    format!("(pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= CAST({lsn} AS pg_lsn), false))")
+}
+
+pub(super) async fn in_time<T>(asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(StoreError::TimedOut))
+}
