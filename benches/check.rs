@@ -21,7 +21,7 @@ use common::{Process, quartiles};
 use entitlementd::proto::v1::{
     AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
     CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
-    ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
+    ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
     entitlement_service_client::EntitlementServiceClient,
     entitlement_service_server::{EntitlementService, EntitlementServiceServer},
 };
@@ -104,6 +104,15 @@ impl EntitlementService for Bare {
         &self,
         _: Request<ExplainModuleRequest>,
     ) -> Result<Response<ExplainModuleResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type WatchChangesStream = futures_util::stream::Pending<Result<WatchChangesResponse, Status>>;
+
+    async fn watch_changes(
+        &self,
+        _: Request<WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
         Err(Status::unimplemented(""))
     }
 }

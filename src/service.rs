@@ -10,12 +10,15 @@ mod explain;
 pub mod front;
 mod resolve;
 mod status;
+mod watch;
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
+use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, async_trait};
 
-pub use self::advice::Ages;
+pub use self::{advice::Ages, watch::WatcherPlaces};
+use self::{front::ending_of, watch::Watcher};
 use crate::{
     cache::Cache,
     clock::Clock,
@@ -23,8 +26,8 @@ use crate::{
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
         CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
-        ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
-        entitlement_service_server::EntitlementService,
+        ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
+        WatchChangesResponse, entitlement_service_server::EntitlementService,
     },
     store::Store,
     token::Tokens,
@@ -43,6 +46,8 @@ pub struct Api {
     pub hosts: Arc<BaseDomains>,
     /// How long callers may keep answers.
     pub ages: Ages,
+    /// The places of those who watch changes.
+    pub watchers: WatcherPlaces,
     /// The time.
     pub clock: Clock,
 }
@@ -78,6 +83,23 @@ impl EntitlementService for Api {
     async fn explain_module(&self, request: Request<ExplainModuleRequest>) -> Answer<ExplainModuleResponse> {
         answer(convert::explain_response(self.explain(convert::explain_query(request.get_ref())?).await?))
     }
+
+    type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
+
+    async fn watch_changes(&self, request: Request<WatchChangesRequest>) -> Answer<Self::WatchChangesStream> {
+        let ending = ending_of(request.extensions());
+        answer(Box::pin(stream_of(self.watch(convert::watch_query(request.get_ref())?, ending)?)))
+    }
+}
+
+/// What a watcher is told, message by message. An error is the last.
+fn stream_of(watcher: Watcher) -> impl Stream<Item = Result<WatchChangesResponse, Status>> + Send {
+    stream::unfold(Some(watcher), async |watcher| {
+        let mut watcher = watcher?;
+        let told = watcher.next().await?;
+        let goes_on = told.is_ok().then_some(watcher);
+        Some((told.map(convert::watch_response), goes_on))
+    })
 }
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -21,7 +21,7 @@ use crate::{
         ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
         entitlement_service_server::EntitlementService,
     },
-    service::{Ages, Api},
+    service::{Ages, Api, WatcherPlaces},
     store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
@@ -66,6 +66,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         store,
         tokens: Arc::new(Tokens::new(TokenRules { issuer: None, audience: None, tenant_claim: String::new() })),
         hosts: Arc::new(BaseDomains::default()),
+        watchers: WatcherPlaces::new(0),
         ages: Ages { grant: zero, denial: zero },
         clock: Clock::System,
     }

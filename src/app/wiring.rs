@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     config::{ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, TenantArgs, UnusableSetting},
     domain::BaseDomains,
-    service::{Ages, Api},
+    service::{Ages, Api, WatcherPlaces},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
 };
@@ -125,6 +125,7 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
         store,
         tokens: Arc::new(tokens(&args.tenant)?),
         hosts: Arc::new(hosts),
+        watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
     })

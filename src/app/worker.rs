@@ -6,7 +6,7 @@
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use hyper::server::conn::http2;
+use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -125,6 +125,8 @@ async fn serve_http2(
     settings: ConnectionSettings,
     mut draining: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
+    let (end, ending) = watch::channel(false);
+    let answer = service_fn(|request| front.answer(request, &ending));
     let mut connection = std::pin::pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -134,7 +136,7 @@ async fn serve_http2(
             .max_local_error_reset_streams(MAX_LOCAL_RESETS)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), front)
+            .serve_connection(TokioIo::new(stream), answer)
     );
     tokio::select! {
         served = connection.as_mut() => return served,
@@ -142,7 +144,8 @@ async fn serve_http2(
         // Callers who came together do not leave together.
         () = tokio::time::sleep_until(Instant::now() + jitter::around(settings.max_age)) => {}
     }
-    // Tells the peer to open no more streams, and lets those that are open finish.
+    // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
+    _ = end.send(true);
     connection.as_mut().graceful_shutdown();
     connection.await
 }

@@ -23,6 +23,8 @@ pub enum Event {
     Catalogue(u64),
     /// Anything may have changed.
     Reset,
+    /// Changes are not heard of any more.
+    Deaf,
 }
 
 /// Can the cache answer for what it holds?
@@ -86,7 +88,11 @@ impl<L: LoadTenant> Cache<L> {
     /// There is no feed, or none that could be believed: the time to live is the bound. `proof`: when the database has
     /// just answered, if it has.
     pub fn unfed(&self, proof: Option<DateTime<Utc>>) {
+        let was_heard = self.feed() != Feed::Off;
         self.0.trust.set(Feed::Off, proof);
+        if was_heard {
+            self.tell(Event::Deaf);
+        }
     }
 
     /// Takes in news. What is held of it is no longer believed, and loads of it that are under way are not kept.

@@ -106,6 +106,10 @@ pub struct LimitArgs {
     #[arg(long, env = "ENTITLEMENTD_MAX_IN_FLIGHT", value_name = "COUNT", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
+    /// Streams of WatchChanges at the same time; more are refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "ENTITLEMENTD_MAX_WATCHERS", value_name = "COUNT", default_value = "20000",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_watchers: u32,
     /// A request that takes longer ends with DEADLINE_EXCEEDED, whatever its caller allows.
     #[arg(long, env = "ENTITLEMENTD_REQUEST_TIMEOUT", value_name = "SPAN", default_value = "5s", value_parser = positive)]
     pub request_timeout: Span,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Catalogue, Decision, Facts, Module, Subscription, decision::decide};
+use super::{Catalogue, Decision, Facts, Module, ModuleCode, Subscription, decision::decide};
 
 /// A module that the tenant may use, or will.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,32 @@ pub fn enabled_modules<'a>(
 /// The next instant at which a right of the tenant ends or starts; `None`: never.
 pub fn next_change(facts: &Facts, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     served(facts).filter_map(|rows| decide(rows, at)?.valid_until).min()
+}
+
+/// A right that starts or ends, by time alone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transition {
+    /// The module that may be used from then on, or no longer.
+    pub module: ModuleCode,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The rights that start or end after one instant and up to another, in order.
+pub fn transitions(facts: &Facts, after: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Transition> {
+    let mut found = Vec::new();
+    for rows in served(facts) {
+        let next = |at| decide(rows, at)?.valid_until.filter(|next| *next <= until);
+        let instants = std::iter::successors(next(after), |at| next(*at));
+        found.extend(
+            rows.first()
+                .map(|row| instants.map(|at| Transition { module: row.module.clone(), at }))
+                .into_iter()
+                .flatten(),
+        );
+    }
+    found.sort_by_key(|transition| transition.at);
+    found
 }
 
 /// The rows of each module in turn; none where the tenant is not served.

@@ -6,6 +6,9 @@ pub const MAX_MODULE_CODE_CHARS: usize = 50;
 /// Most codes in one batch.
 pub const MAX_BATCH: usize = 100;
 
+/// Most tenants that one watcher may name.
+pub const MAX_WATCHED: usize = 1000;
+
 /// Largest request message, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 

@@ -18,10 +18,10 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
-use tonic::{Code, Status, body::Body, service::Routes};
+use tonic::{Code, Extensions, Status, body::Body, service::Routes};
 use tower_service::Service;
 
-use super::{Api, status};
+use super::{Api, status, watch::Ending};
 use crate::{
     domain::limits::{MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
     proto::v1::entitlement_service_server::{EntitlementServiceServer, SERVICE_NAME},
@@ -57,6 +57,23 @@ impl Front {
         Self { settings, in_flight: Arc::default(), entitlement, others }
     }
 
+    /// Answers a request. `ending` turns true when its connection is to end.
+    pub fn answer(&self, mut request: Request<Incoming>, ending: &Ending) -> Answer {
+        let request_id = request_id(request.headers());
+        let method = request.uri().path_and_query().cloned();
+        let started = Instant::now();
+        let (answering, timeout, in_flight) = match kind(request.uri().path()) {
+            Kind::Unary => self.entitlement(request),
+            Kind::Watch => {
+                request.extensions_mut().insert(ending.clone());
+                (self.entitlement.clone().call(request), None, None)
+            }
+            Kind::Other => (self.others(request), None, None),
+        };
+        let deadline = timeout.map(|timeout| started + timeout);
+        Answer { answering, deadline, sleep: None, request_id, method, started, _in_flight: in_flight }
+    }
+
     fn entitlement(&self, request: Request<Incoming>) -> (Answering, Option<Duration>, Option<InFlight>) {
         let timeout = grpc_timeout(request.headers())
             .map_or(self.settings.request_timeout, |asked| asked.min(self.settings.request_timeout));
@@ -73,24 +90,31 @@ impl Front {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Front {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
+/// What limits hold for a request.
+enum Kind {
+    /// Ours: shed when there are too many, and given up when it takes too long.
+    Unary,
+    /// Ours, and under way for as long as its caller likes. It has a limit of its own.
+    Watch,
+    /// Health and reflection.
+    Other,
+}
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
-        let request_id = request_id(request.headers());
-        let method = request.uri().path_and_query().cloned();
-        let started = Instant::now();
-        let (answering, timeout, in_flight) =
-            if is_ours(request.uri().path()) { self.entitlement(request) } else { (self.others(request), None, None) };
-        let deadline = timeout.map(|timeout| started + timeout);
-        Answer { answering, deadline, sleep: None, request_id, method, started, _in_flight: in_flight }
+fn kind(path: &str) -> Kind {
+    match path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)) {
+        Some("/WatchChanges") => Kind::Watch,
+        Some(rest) if rest.starts_with('/') => Kind::Unary,
+        _ => Kind::Other,
     }
 }
 
+/// What tells when the connection of a request is to end; `None` where the request came over none.
+pub(super) fn ending_of(extensions: &Extensions) -> Option<Ending> {
+    extensions.get().cloned()
+}
+
 fn is_ours(path: &str) -> bool {
-    path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)).is_some_and(|rest| rest.starts_with('/'))
+    !matches!(kind(path), Kind::Other)
 }
 
 /// One of the requests in flight, for as long as it lives.

@@ -100,6 +100,17 @@ pub(super) fn overloaded() -> Status {
     Status::with_error_details(Code::ResourceExhausted, "too many requests are in flight", details)
 }
 
+pub(super) fn too_many_watchers() -> Status {
+    let mut details = details(ErrorReason::Overloaded);
+    details.set_retry_info(Some(RETRY_STORE));
+    Status::with_error_details(Code::ResourceExhausted, "too many watch changes", details)
+}
+
+pub(super) fn changes_off() -> Status {
+    let message = "this server does not hear of changes: keep answers for their max_age";
+    status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
+}
+
 pub(super) fn deadline_exceeded() -> Status {
     status(Code::DeadlineExceeded, "the deadline has passed", ErrorReason::DeadlineExceeded)
 }

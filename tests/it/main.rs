@@ -29,3 +29,4 @@ mod process;
 mod readme;
 mod resolve;
 mod tokens;
+mod watch;

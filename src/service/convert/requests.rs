@@ -1,21 +1,27 @@
 //! From the wire: strings to ids, or INVALID_ARGUMENT with every field that is wrong.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use tonic::Status;
 use tonic_types::FieldViolation;
 
 use crate::{
-    domain::{Label, ModuleCode, TenantId, limits::MAX_BATCH},
+    domain::{
+        Label, ModuleCode, TenantId,
+        limits::{MAX_BATCH, MAX_WATCHED},
+    },
     proto::v1::{
         AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
-        ListEnabledModulesRequest, ResolveTenantRequest,
+        ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
     },
     service::{
         check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
         explain::ExplainQuery,
         resolve::{AuthorizeQuery, Carried},
         status,
+        watch::WatchQuery,
     },
     store::TenantKey,
 };
@@ -72,6 +78,23 @@ pub(in crate::service) fn explain_query(request: &ExplainModuleRequest) -> Resul
     fields.module("module_code", module_code);
     let at = fields.instant("at", at.as_ref());
     fields.all_good(key.map(|tenant| ExplainQuery { tenant, module: module_code, at }))
+}
+
+pub(in crate::service) fn watch_query(request: &WatchChangesRequest) -> Result<WatchQuery, Status> {
+    let WatchChangesRequest { tenant_ids } = request;
+    let mut fields = Fields::default();
+    if tenant_ids.len() > MAX_WATCHED {
+        fields.violated("tenant_ids", format!("must hold at most {MAX_WATCHED} ids, not {}", tenant_ids.len()));
+        return fields.all_good(None);
+    }
+    let mut tenants = HashSet::with_capacity(tenant_ids.len());
+    for (index, id) in tenant_ids.iter().enumerate() {
+        match TenantId::parse(id) {
+            Ok(id) => drop(tenants.insert(id)),
+            Err(error) => fields.violated(format!("tenant_ids[{index}]"), error.to_string()),
+        }
+    }
+    fields.all_good(Some(WatchQuery { tenants }))
 }
 
 /// Gathers what is wrong with a request. Costs nothing while nothing is.

@@ -16,6 +16,7 @@ use crate::{
         check::{Judgement, List},
         explain::Explanation,
         resolve::{Authorized, Resolved},
+        watch::Told,
     },
     store::Evidence,
 };
@@ -97,6 +98,25 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
         decision: Some(module_decision(judgement)),
         cached: Some(cached_answer(cached)),
     }
+}
+
+pub(in crate::service) fn watch_response(told: Told) -> pb::WatchChangesResponse {
+    use pb::watch_changes_response as event;
+    let event = match told {
+        Told::Opened { as_of } => event::Event::Opened(event::Opened { as_of: Some(timestamp(as_of)) }),
+        Told::Tenant { id, revision } => {
+            event::Event::TenantChanged(event::TenantChanged { tenant_id: id.to_string(), revision })
+        }
+        Told::Catalogue { revision } => event::Event::CatalogueChanged(event::CatalogueChanged { revision }),
+        Told::Transition { id, module, at } => event::Event::Transition(event::Transition {
+            tenant_id: id.to_string(),
+            module_code: module.to_string(),
+            at: Some(timestamp(at)),
+        }),
+        Told::Reset => event::Event::Reset(event::Reset {}),
+        Told::Heartbeat { lag } => event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) }),
+    };
+    pb::WatchChangesResponse { event: Some(event) }
 }
 
 fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {

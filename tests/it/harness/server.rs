@@ -124,11 +124,16 @@ pub fn serve_args(url: &str, flags: &[&str]) -> ServeArgs {
 }
 
 pub async fn connect(address: &ListenAddress) -> Channel {
+    endpoint(address).connect().await.unwrap()
+}
+
+/// How a client reaches a server.
+pub fn endpoint(address: &ListenAddress) -> Endpoint {
     let uri = match address {
         ListenAddress::Tcp(address) => format!("http://{address}"),
         ListenAddress::Unix(path) => format!("unix://{}", path.display()),
     };
-    Endpoint::try_from(uri).unwrap().connect().await.unwrap()
+    Endpoint::try_from(uri).unwrap()
 }
 
 /// The word in a status's ErrorInfo, whose domain is ours.
