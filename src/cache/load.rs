@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::{Absent, Cache, Inner, Known, Look, is_just_after, news::Beginning};
+use super::{Absent, Cache, Feed, Inner, Known, Look, is_just_after, news::Beginning};
 use crate::{
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, Source, StoreError, TenantKey},
@@ -67,7 +67,11 @@ impl<L: LoadTenant> Cache<L> {
 impl<L: LoadTenant> Inner<L> {
     async fn load_in_turn(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let _turn = self.gate.pass().await?;
-        let source = self.news.source_for(key);
+        // Who hears of no change cannot tell whether a replica is up to date.
+        let source = match self.trust.feed() {
+            Feed::Off => Source::Primary,
+            Feed::Live | Feed::Suspect => self.news.source_for(key),
+        };
         self.load(key, source, now).await
     }
 

@@ -12,6 +12,7 @@ mod harness;
 
 mod adoption;
 mod cache;
+mod cache_news;
 mod change_log;
 mod check;
 mod cold;

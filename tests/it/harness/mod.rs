@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod database;
+pub mod fake;
 mod faults;
 mod keeper;
 pub mod pooler;

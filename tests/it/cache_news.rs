@@ -1,0 +1,277 @@
+//! The cache when news comes, and when none can: over a fake database, so that each race is forced.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use chrono::TimeDelta;
+use entitlementd::{
+    cache::{Cache, Event, Feed, Known, Standing},
+    domain::Label,
+    store::{Announcement, Change, StoreError},
+};
+use tokio::task::JoinHandle;
+
+use crate::harness::{
+    NOW,
+    fake::{Fake, mk_cache, tenant, yield_until},
+};
+
+/// A change of tenant 0 is committed, and announced.
+fn change(fake: &Fake, cache: &Cache<Fake>) {
+    fake.revision.fetch_add(1, Ordering::SeqCst);
+    announce(cache, Change::Tenant(tenant(0)));
+}
+
+fn announce(cache: &Cache<Fake>, change: Change) {
+    cache.announce(&[Announcement { change, transaction: 1 }], NOW);
+}
+
+/// Asks for tenant 0, in a task of its own.
+fn ask(cache: &Cache<Fake>) -> JoinHandle<Result<Known, StoreError>> {
+    let cache = cache.clone();
+    tokio::spawn(async move { cache.get(tenant(0), NOW).await })
+}
+
+fn mk_fed(fake: &Arc<Fake>) -> Cache<Fake> {
+    let cache = mk_cache(fake, 50);
+    cache.trust(NOW);
+    cache
+}
+
+fn held_revision(cache: &Cache<Fake>) -> Option<u64> {
+    cache.held(tenant(0), NOW).map(|known| known.revision)
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_the_news_is_not_kept() {
+    let fake = Fake::gated(1);
+    let cache = mk_fed(&fake);
+    let early = ask(&cache);
+    yield_until(|| fake.loads() == 1).await;
+    change(&fake, &cache);
+    fake.gate.add_permits(1);
+    // It asked before the change, and may be told what was so then.
+    assert_eq!(early.await.unwrap().unwrap().revision, 1);
+    assert_eq!(held_revision(&cache), None, "the news came later than what was read");
+    fake.gate.add_permits(1);
+    assert_eq!(cache.get(tenant(0), NOW).await.unwrap().revision, 2);
+}
+
+#[tokio::test]
+async fn who_asks_after_the_news_does_not_join_a_load_that_began_before_it() {
+    let fake = Fake::gated(1);
+    let cache = mk_fed(&fake);
+    let early = ask(&cache);
+    yield_until(|| fake.loads() == 1).await;
+    change(&fake, &cache);
+    let late = ask(&cache);
+    yield_until(|| fake.loads() == 2).await;
+    fake.gate.add_permits(2);
+    early.await.unwrap().unwrap();
+    assert_eq!(late.await.unwrap().unwrap().revision, 2);
+    assert_eq!(held_revision(&cache), Some(2));
+}
+
+#[tokio::test]
+async fn a_late_landing_of_the_early_load_does_not_replace_the_later_one() {
+    let fake = Fake::gated(1);
+    let cache = mk_fed(&fake);
+    let early = ask(&cache);
+    yield_until(|| fake.loads() == 1).await;
+    change(&fake, &cache);
+    let late = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get_at_least(tenant(0), 2, NOW).await })
+    };
+    yield_until(|| fake.loads() == 2).await;
+    fake.gate.add_permits(1);
+    early.await.unwrap().unwrap();
+    assert_eq!(held_revision(&cache), None);
+    fake.gate.add_permits(1);
+    assert_eq!(late.await.unwrap().unwrap().revision, 2);
+    assert_eq!(held_revision(&cache), Some(2));
+}
+
+#[tokio::test]
+async fn a_subdomains_load_that_began_before_the_news_is_not_kept() {
+    let fake = Fake::gated(1);
+    let cache = mk_fed(&fake);
+    let early = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get_by_label(&Label::parse("t0").unwrap(), NOW).await })
+    };
+    yield_until(|| fake.loads() == 1).await;
+    change(&fake, &cache);
+    fake.gate.add_permits(1);
+    early.await.unwrap().unwrap();
+    assert_eq!(held_revision(&cache), None);
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_made_is_not_unknown_for_a_moment_longer() {
+    let fake = Fake::with(0);
+    let cache = mk_fed(&fake);
+    let label = Label::parse("t0").unwrap();
+    assert!(cache.get(tenant(0), NOW).await.unwrap().facts.is_none());
+    assert!(cache.get_by_label(&label, NOW).await.unwrap().facts.is_none());
+    fake.tenants.store(1, Ordering::SeqCst);
+    announce(&cache, Change::Tenant(tenant(0)));
+    announce(&cache, Change::Directory);
+    assert!(cache.get_by_label(&label, NOW).await.unwrap().facts.is_some());
+    assert!(cache.get(tenant(0), NOW).await.unwrap().facts.is_some());
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_made_during_a_flood_is_found_at_once() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    for number in 1_000..2_000 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    assert_eq!(fake.rosters.load(Ordering::SeqCst), 1);
+    fake.tenants.store(2, Ordering::SeqCst);
+    announce(&cache, Change::Tenant(tenant(1)));
+    announce(&cache, Change::Directory);
+    assert!(cache.get(tenant(1), NOW).await.unwrap().facts.is_some());
+}
+
+#[tokio::test]
+async fn a_revision_that_is_held_costs_no_load_and_one_that_is_not_costs_one() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.get(tenant(0), NOW).await.unwrap();
+    assert_eq!(cache.get_at_least(tenant(0), 1, NOW).await.unwrap().revision, 1);
+    assert_eq!(fake.loads(), 1);
+    // The write is committed, and not announced yet.
+    fake.revision.store(2, Ordering::SeqCst);
+    assert_eq!(cache.get_at_least(tenant(0), 2, NOW).await.unwrap().revision, 2);
+    assert_eq!(fake.loads(), 2);
+    assert_eq!(held_revision(&cache), Some(2), "and everyone has it");
+    assert!(matches!(cache.get_at_least(tenant(0), 3, NOW).await, Err(StoreError::NotFreshEnough)));
+}
+
+#[tokio::test]
+async fn what_is_suspect_is_served_as_stale_at_once_and_time_still_passes() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.get(tenant(0), NOW).await.unwrap();
+    cache.suspect();
+    let at = |hours| NOW + TimeDelta::hours(hours);
+    let known = cache.get(tenant(0), NOW + TimeDelta::minutes(59)).await.unwrap();
+    assert!(known.stale && known.facts.is_some());
+    assert_eq!(fake.loads(), 1, "a database that does not answer is not asked by every caller");
+    assert_eq!(cache.standing(NOW + TimeDelta::minutes(59)), Standing::Stale { since: NOW });
+    assert_eq!(cache.standing(at(1)), Standing::TooStale);
+    *fake.failing.lock().unwrap() = true;
+    assert!(cache.get(tenant(0), at(1)).await.is_err(), "nobody vouches for it any more");
+    // The feed is back, and has read the log: nothing has changed.
+    cache.trust(at(1));
+    assert!(!cache.get(tenant(0), at(1)).await.unwrap().stale);
+    assert_eq!(cache.standing(at(1)), Standing::Good);
+}
+
+#[tokio::test]
+async fn what_has_changed_and_cannot_be_read_is_served_as_stale_and_not_refused() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.get(tenant(0), NOW).await.unwrap();
+    change(&fake, &cache);
+    *fake.failing.lock().unwrap() = true;
+    let known = cache.get(tenant(0), NOW).await.unwrap();
+    assert_eq!((known.stale, known.revision), (true, 1));
+    assert!(cache.get_at_least(tenant(0), 1, NOW).await.is_err(), "it was asked for something fresh");
+    *fake.failing.lock().unwrap() = false;
+    let known = cache.get(tenant(0), NOW).await.unwrap();
+    assert_eq!((known.stale, known.revision), (false, 2));
+}
+
+#[tokio::test]
+async fn while_the_database_fails_two_ask_it_and_the_others_fail_at_once() {
+    let fake = Fake::gated(0);
+    let cache = mk_fed(&fake);
+    *fake.failing.lock().unwrap() = true;
+    fake.gate.add_permits(1);
+    assert!(cache.get(tenant(1), NOW).await.is_err());
+    let ask = |number| {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.get(tenant(number), NOW).await })
+    };
+    let probes = [ask(2), ask(3)];
+    yield_until(|| fake.loads() == 3).await;
+    for number in 4..1_000 {
+        assert!(matches!(ask(number).await.unwrap(), Err(StoreError::Failing)));
+    }
+    assert_eq!(fake.loads(), 3);
+    *fake.failing.lock().unwrap() = false;
+    fake.gate.add_permits(1_000);
+    for probe in probes {
+        probe.await.unwrap().unwrap();
+    }
+    cache.get(tenant(4), NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn past_the_time_to_live_one_load_refreshes_while_all_are_answered() {
+    let fake = Fake::gated(1);
+    let cache = mk_fed(&fake);
+    fake.gate.add_permits(1);
+    cache.get(tenant(0), NOW).await.unwrap();
+    let later = NOW + TimeDelta::seconds(300);
+    for _ in 0..100 {
+        let known = cache.get(tenant(0), later).await.unwrap();
+        assert_eq!((known.as_of, known.stale), (NOW, false));
+    }
+    yield_until(|| fake.loads() == 2).await;
+    fake.gate.add_permits(1);
+    yield_until(|| cache.held(tenant(0), later).is_some_and(|known| known.as_of == later)).await;
+    assert_eq!(fake.loads(), 2);
+}
+
+#[tokio::test]
+async fn after_a_reset_everything_is_read_again_before_it_is_served() {
+    let fake = Fake::with(20);
+    let cache = mk_fed(&fake);
+    for number in 0..20 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    fake.revision.store(9, Ordering::SeqCst);
+    cache.reset(NOW);
+    for number in 0..20 {
+        assert_eq!(cache.get(tenant(number), NOW).await.unwrap().revision, 9);
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    assert_eq!(fake.loads(), 40, "each once");
+}
+
+#[tokio::test]
+async fn watchers_are_told_after_the_cache_has_forgotten() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.get(tenant(0), NOW).await.unwrap();
+    let mut watch = cache.watch();
+    change(&fake, &cache);
+    assert_eq!(watch.recv().await.unwrap(), Event::Tenant(tenant(0), 2));
+    assert_eq!(held_revision(&cache), Some(2));
+    announce(&cache, Change::Tenants);
+    assert_eq!(watch.recv().await.unwrap(), Event::Reset);
+    assert_eq!(held_revision(&cache), None);
+    cache.unfed(None);
+    assert_eq!(watch.recv().await.unwrap(), Event::Deaf);
+    assert_eq!(cache.feed(), Feed::Off);
+}
+
+#[tokio::test]
+async fn an_audit_finds_what_was_changed_without_a_word() {
+    let fake = Fake::with(3);
+    let cache = mk_fed(&fake);
+    for number in 0..3 {
+        cache.get(tenant(number), NOW).await.unwrap();
+    }
+    let grace = std::time::Duration::ZERO;
+    cache.audit(3, NOW, grace).await.unwrap();
+    assert_eq!((cache.tally().audited.get(), cache.tally().divergences.get()), (3, 0));
+    fake.revision.store(2, Ordering::SeqCst);
+    announce(&cache, Change::Tenant(tenant(0)));
+    cache.audit(3, NOW, grace).await.unwrap();
+    assert_eq!(cache.tally().divergences.get(), 2, "one was announced");
+    assert_eq!(cache.get(tenant(1), NOW).await.unwrap().revision, 2, "it is mended");
+}

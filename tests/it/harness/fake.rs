@@ -1,0 +1,119 @@
+//! A fake database, which counts, waits and fails as it is told, and a cache over it.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entitlementd::{
+    cache::{Cache, CacheSettings},
+    domain::{Catalogue, Facts, Tenant, TenantId, TenantStatus},
+    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
+};
+use tokio::{runtime::Handle, sync::Semaphore};
+use uuid::Uuid;
+
+/// A database whose tenants are those with a number below `tenants`.
+pub struct Fake {
+    pub tenants: AtomicUsize,
+    pub loads: AtomicUsize,
+    pub rosters: AtomicUsize,
+    pub catalogues: AtomicUsize,
+    pub failing: Mutex<bool>,
+    /// A load takes a permit before it answers.
+    pub gate: Semaphore,
+    /// Every tenant's, as a load finds it when it begins.
+    pub revision: AtomicU64,
+}
+
+impl Fake {
+    pub fn with(tenants: usize) -> Arc<Self> {
+        Arc::new(Self {
+            tenants: tenants.into(),
+            loads: 0.into(),
+            rosters: 0.into(),
+            catalogues: 0.into(),
+            failing: Mutex::new(false),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
+            revision: 1.into(),
+        })
+    }
+
+    /// One whose loads wait until they are let go.
+    pub fn gated(tenants: usize) -> Arc<Self> {
+        let fake = Self::with(tenants);
+        fake.gate.forget_permits(Semaphore::MAX_PERMITS);
+        fake
+    }
+
+    pub fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    fn exists(&self, id: Uuid) -> bool {
+        id.as_u128() < self.tenants.load(Ordering::SeqCst) as u128
+    }
+}
+
+pub fn tenant(number: usize) -> TenantId {
+    Uuid::from_u128(number as u128).into()
+}
+
+impl LoadTenant for Fake {
+    async fn load_tenant(&self, key: &TenantKey, _: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
+        let revision = self.revision.load(Ordering::SeqCst);
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        if *self.failing.lock().unwrap() {
+            return Err(StoreError::TimedOut);
+        }
+        let id = match key {
+            TenantKey::Id(id) => id.uuid(),
+            TenantKey::Subdomain(label) => Uuid::from_u128(label.as_str().trim_start_matches('t').parse().unwrap()),
+        };
+        let tenant = Tenant {
+            id: id.into(),
+            name: "name".into(),
+            subdomain: format!("t{}", id.as_u128()).into(),
+            database_schema: "schema".into(),
+            status: TenantStatus::Active,
+            plan_slug: None,
+        };
+        Ok(Loaded { revision, facts: self.exists(id).then(|| Facts::new(tenant, vec![], revision, now)) })
+    }
+
+    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
+        self.rosters.fetch_add(1, Ordering::SeqCst);
+        Ok((0..self.tenants.load(Ordering::SeqCst)).map(|number| TenantKey::Id(tenant(number))).collect())
+    }
+
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
+        self.catalogues.fetch_add(1, Ordering::SeqCst);
+        if *self.failing.lock().unwrap() {
+            return Err(StoreError::TimedOut);
+        }
+        Ok(Catalogue::new(vec![], vec![], 0, now))
+    }
+}
+
+pub fn mk_cache(fake: &Arc<Fake>, capacity: usize) -> Cache<Fake> {
+    let settings = CacheSettings {
+        ttl: TimeDelta::seconds(300),
+        negative_ttl: TimeDelta::seconds(10),
+        max_stale: TimeDelta::hours(1),
+        capacity,
+        max_loads: 1_000,
+        load_timeout: Duration::from_secs(60),
+    };
+    Cache::new(Arc::clone(fake), settings, Handle::current())
+}
+
+pub async fn yield_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}
