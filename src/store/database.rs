@@ -1,10 +1,15 @@
 //! Running statements, whatever stands between this process and the database.
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, SqlxPostgresConnector, Statement,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqlxPostgresConnector,
+    Statement, TransactionTrait, Value,
 };
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgPoolOptions},
+    query::Query,
+};
 
 use super::StoreError;
 
@@ -94,12 +99,55 @@ impl Database {
     }
 
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let (Some(set_local), Some(pool)) = (&self.set_local, self.postgres()) else {
-            return Ok(self.connection.query_all_raw(statement).await?);
+        let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
+        let mut lent = Lent(Some(pool.acquire().await.map_err(StoreError::of_driver)?));
+        let rows = match &self.set_local {
+            Some(set_local) => {
+                let text = AssertSqlSafe(format!("{set_local}{statement}"));
+                sqlx::raw_sql(text).fetch_all(lent.connection()?).await
+            }
+            None => bound(statement)?.fetch_all(lent.connection()?).await,
         };
-        let text = sqlx::AssertSqlSafe(format!("{set_local}{statement}"));
-        let rows = sqlx::raw_sql(text).fetch_all(pool).await.map_err(StoreError::of_driver)?;
-        Ok(rows.into_iter().map(QueryResult::from).collect())
+        let rows = rows.map_err(StoreError::of_driver);
+        if !rows.as_ref().is_err_and(StoreError::lost_connection) {
+            lent.give_back();
+        }
+        Ok(rows?.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+/// A prepared statement with its values. Ours have no other kinds.
+fn bound(statement: Statement) -> Result<Query<'static, Postgres, PgArguments>, StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.sql));
+    for value in statement.values.into_iter().flat_map(|values| values.0) {
+        query = match value {
+            Value::Uuid(id) => query.bind(id),
+            Value::String(text) => query.bind(text),
+            other => return Err(DbErr::Custom(format!("a value of an unexpected kind: {other:?}")).into()),
+        };
+    }
+    Ok(query)
+}
+
+/// A connection of the pool.
+///
+/// One whose statement was given up while it ran, or that was lost, is closed. sqlx would ask it for a sign of life first, and wait: behind a
+/// network that swallows everything, the pool would be empty for as long as TCP takes to notice.
+struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        self.0.as_deref_mut().ok_or(StoreError::Abandoned)
+    }
+
+    fn give_back(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 
