@@ -80,24 +80,24 @@ pub struct Known {
 
 impl Known {
     /// A tenant that exists.
-    pub fn facts(facts: Facts) -> Self {
+    pub fn found(facts: Facts) -> Self {
         Self { as_of: facts.as_of, revision: facts.revision, facts: Some(facts), stale: false }
     }
 
     /// One that does not.
-    pub fn nothing(revision: u64, as_of: DateTime<Utc>) -> Self {
+    pub fn absent(revision: u64, as_of: DateTime<Utc>) -> Self {
         Self { facts: None, as_of, revision, stale: false }
     }
 
     fn of(loaded: Loaded, now: DateTime<Utc>) -> Self {
         match loaded.facts {
-            Some(facts) => Self::facts(facts),
-            None => Self::nothing(loaded.revision, now),
+            Some(facts) => Self::found(facts),
+            None => Self::absent(loaded.revision, now),
         }
     }
 
     fn stale(facts: Facts) -> Self {
-        Self { stale: true, ..Self::facts(facts) }
+        Self { stale: true, ..Self::found(facts) }
     }
 }
 
@@ -301,10 +301,10 @@ impl<L: LoadTenant> Inner<L> {
         let is_young = is_within(self.settings.ttl, facts.as_of, now);
         if self.trust.is_in(epoch) {
             return match self.trust.feed() {
-                _ if is_young => Look::Good(Known::facts(facts.clone())),
+                _ if is_young => Look::Good(Known::found(facts.clone())),
                 Feed::Off => Look::Doubtful(Known::stale(facts.clone())),
                 // No change was announced, so they hold. They are read again all the same, in the background.
-                Feed::Live | Feed::Suspect => Look::Due(Known::facts(facts.clone())),
+                Feed::Live | Feed::Suspect => Look::Due(Known::found(facts.clone())),
             };
         }
         if self.trust.feed() == Feed::Suspect && self.trust.was_in(epoch) {
@@ -317,7 +317,7 @@ impl<L: LoadTenant> Inner<L> {
 
     fn look_for_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
         let absent = self.unknown.get(key).filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
-        absent.map_or(Look::Missing, |absent| Look::Good(Known::nothing(absent.revision, absent.as_of)))
+        absent.map_or(Look::Missing, |absent| Look::Good(Known::absent(absent.revision, absent.as_of)))
     }
 
     /// Serves what is held although it is in doubt, where the error is the database's and not too long ago.

@@ -46,7 +46,7 @@ impl Api {
         let decision = check(facts, &catalogue, query.module, at);
         let deciding = facts.filter(|_| decision.by_subscription());
         let deciding = deciding.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
-        let known = facts.map_or(Known::nothing(revision, asked.now), |facts| Known::facts(facts.clone()));
+        let known = facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
         let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
         Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })

@@ -80,7 +80,7 @@ impl Api {
 
         // A token that has expired is refused, whether or not it is what names the tenant.
         let valid_until = vouched.map(|vouched| vouched.expires_at);
-        let known = Known { stale, ..Known::facts(facts.clone()) };
+        let known = Known { stale, ..Known::found(facts.clone()) };
         let advice = self.basis_of(&known).advise(self.ages.grant, valid_until, asked);
         Ok(Resolved { facts, source, advice, known, asked })
     }
