@@ -201,3 +201,17 @@ async fn a_new_tenant_is_found_by_its_subdomain_at_once() {
         assert!(server.resolve("", "acme.erp.example", "").await.is_err());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_only_read_is_enough_to_serve() {
+    let database = Database::postgres().await;
+    let role = format!("reader_{}", database.name);
+    let tables = "tenants, modules, plans, tenant_subscriptions, entitlementd_migrations";
+    database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON {tables} TO {role}")).await;
+    let url = database.url.replace("postgres@", &format!("{role}@"));
+    let mut server = Server::start_with(database.reached_by(url), &["--changes", "listen"]).await;
+    server.database.mk_subscribed(1, "finance", Row::default()).await;
+    server.until(1, "finance", DecisionReason::Enabled).await;
+    server.database.set_status(1, "suspended").await;
+    server.until(1, "finance", DecisionReason::TenantSuspended).await;
+}

@@ -53,6 +53,11 @@ impl Database {
         Self { url: self.url.clone(), name: self.name.clone(), connection, _folder: None }
     }
 
+    /// The same database, which servers reach by another URL.
+    pub fn reached_by(self, url: String) -> Self {
+        Self { url, ..self }
+    }
+
     pub fn is_sqlite(&self) -> bool {
         self.connection.get_database_backend() == DbBackend::Sqlite
     }
