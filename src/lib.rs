@@ -11,6 +11,7 @@ pub mod app;
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod count;
 pub mod domain;
 pub mod proto;
 pub mod service;
