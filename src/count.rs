@@ -52,14 +52,14 @@ impl HotCount {
 /// A thing of which each thread has one, or nearly: a few threads may share one, so it must bear that.
 pub struct Sharded<T> {
     shards: Box<[Shard<T>]>,
-    make: fn() -> T,
+    make: Box<dyn Fn() -> T + Send + Sync>,
 }
 
 /// Far enough from the next that no two share a line of any processor's cache, nor the line fetched along with it.
 #[repr(align(128))]
 struct Shard<T>(OnceLock<T>);
 
-impl<T: Default> Default for Sharded<T> {
+impl<T: Default + 'static> Default for Sharded<T> {
     fn default() -> Self {
         Self::new(T::default)
     }
@@ -67,16 +67,16 @@ impl<T: Default> Default for Sharded<T> {
 
 impl<T> Sharded<T> {
     /// Each is made when its thread first asks for it.
-    pub fn new(make: fn() -> T) -> Self {
+    pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Threads are numbered as they come: with room to spare, those that are busy seldom meet.
         let count = (4 * cores).next_power_of_two().min(MOST_SHARDS);
-        Self { shards: (0..count).map(|_| Shard(OnceLock::new())).collect(), make }
+        Self { shards: (0..count).map(|_| Shard(OnceLock::new())).collect(), make: Box::new(make) }
     }
 
     /// This thread's own.
     pub fn mine(&self) -> &T {
-        self.shards[thread_number() % self.shards.len()].0.get_or_init(self.make)
+        self.shards[thread_number() % self.shards.len()].0.get_or_init(&self.make)
     }
 
     /// All that there are so far.

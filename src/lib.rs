@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod count;
 pub mod domain;
+pub mod metrics;
 pub mod proto;
 pub mod service;
 pub mod store;

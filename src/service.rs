@@ -6,6 +6,7 @@
 mod advice;
 mod check;
 mod convert;
+mod counted;
 mod explain;
 pub mod front;
 mod resolve;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, async_trait};
 
-pub use self::advice::Ages;
+pub use self::{advice::Ages, counted::metrics};
 use crate::{
     cache::Cache,
     clock::Clock,
     domain::BaseDomains,
+    metrics::Metrics,
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
         CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
@@ -45,6 +47,8 @@ pub struct Api {
     pub ages: Ages,
     /// The time.
     pub clock: Clock,
+    /// What requests count.
+    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]

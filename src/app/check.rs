@@ -21,7 +21,7 @@ use crate::{
         ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
         entitlement_service_server::EntitlementService,
     },
-    service::{Ages, Api},
+    service::{self, Ages, Api},
     store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
@@ -68,6 +68,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         hosts: Arc::new(BaseDomains::default()),
         ages: Ages { grant: zero, denial: zero },
         clock: Clock::System,
+        metrics: Arc::new(service::metrics()),
     }
 }
 

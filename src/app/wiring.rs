@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     config::{ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, TenantArgs, UnusableSetting},
     domain::BaseDomains,
-    service::{Ages, Api},
+    service::{self, Ages, Api},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
 };
@@ -127,6 +127,7 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
         hosts: Arc::new(hosts),
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
+        metrics: Arc::new(service::metrics()),
     })
 }
 
