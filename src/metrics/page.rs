@@ -24,7 +24,7 @@ pub trait Read: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One metric, as it is now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reading {
     /// Its name, without what all names share and without `_total`.
     pub name: &'static str,
@@ -35,7 +35,7 @@ pub struct Reading {
 }
 
 /// What a metric is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Value {
     /// Grows, and begins at zero with the process.
     Counter(u64),
