@@ -64,4 +64,9 @@ impl Metrics {
     pub fn of(&self, series: &str) -> f64 {
         *self.samples.get(&format!("entitlementd_{series}")).unwrap_or_else(|| panic!("no {series} in {}", self.page))
     }
+
+    /// The names of all series, without labels.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.samples.keys().map(|series| series.split('{').next().unwrap())
+    }
 }
