@@ -116,7 +116,7 @@ fn main() {
     };
     let allowed =
         |facts: &Facts, module: &str| check_facts(Some(facts), module, NOW).is_some_and(|decision| decision.allowed());
-    row("entitlementd", &|id, module| cache.glance(id, NOW, |facts| allowed(facts, module)).unwrap());
+    row("entitlementd", &|id, module| cache.glance(id, NOW, |facts| Some(allowed(facts, module))).unwrap());
     row("quick_cache", &|id, module| quick_cache.get(&id).is_some_and(|facts| allowed(&facts, module)));
     row("moka, with a time to live", &|id, module| moka.get(&id).is_some_and(|facts| allowed(&facts, module)));
     row("papaya, without bounds", &|id, module| papaya.pin().get(&id).is_some_and(|facts| allowed(facts, module)));
@@ -130,7 +130,7 @@ fn main() {
 
     let region = Region::new(ALLOCATOR);
     for (id, module) in random.iter().take(100_000) {
-        assert!(cache.glance(*id, NOW, |facts| allowed(facts, module)).unwrap());
+        assert!(cache.glance(*id, NOW, |facts| Some(allowed(facts, module))).unwrap());
     }
     println!("\nallocations of 100 000 grants: {}", region.change().allocations);
 }

@@ -218,11 +218,12 @@ impl<L: LoadTenant> Cache<L> {
         self.0.gate.waiting()
     }
 
-    /// Looks, in place, at the facts that are held of a tenant and beyond doubt. This is the hot path.
-    pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> R) -> Option<R> {
-        let Inner { facts, trust, settings, .. } = &*self.0;
-        let is_good = |facts: &Facts, epoch| trust.is_in(epoch) && is_within(settings.ttl, facts.as_of, now);
-        facts.glance(id, |facts, epoch| is_good(facts, epoch).then(|| look(facts)))?
+    /// Looks, in place, at the facts that are held of a tenant and beyond doubt. `look` gives `None` where they do not
+    /// answer it. This is the hot path.
+    pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> Option<R>) -> Option<R> {
+        let seen = self.0.glance(id, now, look)?;
+        self.0.tally.hits.add();
+        Some(seen)
     }
 
     /// What is held of a tenant, were it asked for now; `None` where it would be loaded first.
@@ -237,7 +238,7 @@ impl<L: LoadTenant> Cache<L> {
     /// held all the same.
     pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let key = TenantKey::Id(id);
-        match self.0.look(id, now) {
+        match self.0.counted(self.0.look(id, now)) {
             Look::Good(known) => Ok(known),
             Look::Due(known) => {
                 self.refresh(key, now);
@@ -250,13 +251,17 @@ impl<L: LoadTenant> Cache<L> {
 
     /// The same, at least as fresh as a revision, which must be above 0.
     pub async fn get_at_least(&self, id: TenantId, revision: u64, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        let tally = self.tally();
         if self.feed() == Feed::Off {
             // Nobody counts: the database itself is as fresh as it gets.
+            tally.misses.add();
             return self.get_past(id, now).await;
         }
         if let Some(known) = self.held(id, now).filter(|known| !known.stale && known.revision >= revision) {
+            tally.hits.add();
             return Ok(known);
         }
+        tally.misses.add();
         let known = self.get_past(id, now).await?;
         if known.revision >= revision { Ok(known) } else { Err(StoreError::NotFreshEnough) }
     }
@@ -264,7 +269,7 @@ impl<L: LoadTenant> Cache<L> {
     /// The same as [`Self::get`] for the tenant that a subdomain belongs to.
     pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let key = || TenantKey::Subdomain(label.clone());
-        match self.0.look_by_label(label, now) {
+        match self.0.counted(self.0.look_by_label(label, now)) {
             Look::Good(known) => Ok(known),
             Look::Due(known) => {
                 self.refresh(key(), now);
@@ -277,6 +282,25 @@ impl<L: LoadTenant> Cache<L> {
 }
 
 impl<L: LoadTenant> Inner<L> {
+    fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> Option<R>) -> Option<R> {
+        let is_good = |facts: &Facts, epoch| self.trust.is_in(epoch) && is_within(self.settings.ttl, facts.as_of, now);
+        self.facts.glance(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
+    }
+
+    /// Counts what a look came to.
+    fn counted(&self, look: Look) -> Look {
+        match &look {
+            Look::Good(known) | Look::Due(known) => {
+                self.tally.hits.add();
+                if known.stale {
+                    self.tally.stale.add();
+                }
+            }
+            Look::Doubtful(_) | Look::Missing => self.tally.misses.add(),
+        }
+        look
+    }
+
     fn look(&self, id: TenantId, now: DateTime<Utc>) -> Look {
         let look = |facts: &Facts, epoch| self.judge(facts, epoch, now);
         self.facts.glance(id, look).unwrap_or_else(|| self.look_for_absent(&TenantKey::Id(id), now))
@@ -322,7 +346,11 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Serves what is held although it is in doubt, where the error is the database's and not too long ago.
     fn make_do(&self, known: Known, error: StoreError, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        if error.is_the_databases() && self.is_bearable(&known, now) { Ok(known) } else { Err(error) }
+        if !error.is_the_databases() || !self.is_bearable(&known, now) {
+            return Err(error);
+        }
+        self.tally.stale.add();
+        Ok(known)
     }
 
     /// Is it not too long ago that the database vouched for this?

@@ -6,6 +6,7 @@
 mod advice;
 mod check;
 mod convert;
+mod counted;
 mod explain;
 pub mod front;
 mod resolve;
@@ -17,12 +18,13 @@ use std::{pin::Pin, sync::Arc};
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, async_trait};
 
-pub use self::{advice::Ages, watch::WatcherPlaces};
+pub use self::{advice::Ages, counted::metrics, watch::WatcherPlaces};
 use self::{front::ending_of, watch::Watcher};
 use crate::{
     cache::Cache,
     clock::Clock,
     domain::BaseDomains,
+    metrics::Metrics,
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
         CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
@@ -50,6 +52,8 @@ pub struct Api {
     pub watchers: WatcherPlaces,
     /// The time.
     pub clock: Clock,
+    /// What requests count.
+    pub metrics: Arc<Metrics>,
 }
 
 #[async_trait]

@@ -21,7 +21,7 @@ use crate::{
         ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
         entitlement_service_server::EntitlementService,
     },
-    service::{Ages, Api, WatcherPlaces},
+    service::{self, Ages, Api, WatcherPlaces},
     store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
@@ -69,6 +69,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         watchers: WatcherPlaces::new(0),
         ages: Ages { grant: zero, denial: zero },
         clock: Clock::System,
+        metrics: Arc::new(service::metrics()),
     }
 }
 

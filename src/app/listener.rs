@@ -22,7 +22,7 @@ use tokio::{
 use crate::config::ListenAddress;
 
 /// Out of file descriptors, for example: wait a little instead of spinning.
-const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+pub(super) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
 /// A socket that is bound.
 pub(super) enum Listener {

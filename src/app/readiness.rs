@@ -1,11 +1,18 @@
-//! When the server is ready: the database has been reached, and its schema is the one that the statements need.
+//! How the server is: the one judgement behind gRPC health and `/readyz`.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tonic_health::{ServingStatus, server::HealthReporter};
 
+use super::feed::{Hearing, Report};
 use crate::{
     cache::Standing,
+    config::ChangesMode,
     proto::v1::entitlement_service_server::SERVICE_NAME,
     service::Api,
     store::{SchemaReport, SchemaState, StoreError},
@@ -24,6 +31,155 @@ const FOLLOW: Duration = Duration::from_millis(10);
 /// The names under which health is asked: the whole server, and its one service.
 const NAMES: [&str; 2] = ["", SERVICE_NAME];
 
+/// How the server is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Condition {
+    /// All is as it should be.
+    Ready,
+    /// It answers, and somebody should know why it could do better.
+    Degraded(String),
+    /// It should not be asked.
+    Unready(String),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Degraded(reason) => write!(f, "degraded: {reason}"),
+            Self::Unready(reason) => write!(f, "unready: {reason}"),
+        }
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// It has yet to hear from the database, or of changes: for this reason.
+    Starting(&'static str),
+    Answering,
+    Stopping,
+}
+
+/// Knows how the server is.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    api: Api,
+    /// Polling is less than was asked for.
+    is_to_listen: bool,
+    report: Arc<Mutex<Report>>,
+    stage: Mutex<Stage>,
+}
+
+impl Readiness {
+    pub(super) fn new(api: Api, changes: ChangesMode, report: Arc<Mutex<Report>>) -> Self {
+        let is_to_listen = match changes {
+            ChangesMode::Auto => api.store.can_listen(),
+            ChangesMode::Listen => true,
+            ChangesMode::Poll | ChangesMode::Off => false,
+        };
+        Self { api, is_to_listen, report, stage: Stage::Starting("the database has not answered yet").into() }
+    }
+
+    /// How the server is now.
+    pub(super) fn condition(&self) -> Condition {
+        match *self.stage() {
+            Stage::Starting(reason) => Condition::Unready(reason.to_owned()),
+            Stage::Stopping => Condition::Unready("it is stopping".to_owned()),
+            Stage::Answering => self.condition_of_answers(),
+        }
+    }
+
+    fn condition_of_answers(&self) -> Condition {
+        let hearing = self.report.lock().unwrap_or_else(PoisonError::into_inner).hearing;
+        match self.api.cache.standing(self.api.clock.now()) {
+            Standing::Good => match hearing {
+                Hearing::Unarmed => Condition::Degraded(
+                    "triggers of the change log are missing, so answers may be as old as the time to live; \
+                     run: entitlementd migrate"
+                        .to_owned(),
+                ),
+                Hearing::Polling if self.is_to_listen => {
+                    Condition::Degraded("changes are polled, although they should be listened to".to_owned())
+                }
+                Hearing::Nothing | Hearing::Listening | Hearing::Polling | Hearing::Off => Condition::Ready,
+            },
+            Standing::Stale { since } => Condition::Degraded(format!(
+                "the database has not answered since {}: answers are stale",
+                since.format("%FT%T%.3fZ")
+            )),
+            Standing::TooStale => {
+                Condition::Unready("the database has not answered for longer than --max-stale".to_owned())
+            }
+        }
+    }
+
+    /// Returns once the database can be asked. Migrates first, if it is to.
+    pub(super) async fn wait_for_database(&self, migrate: bool) {
+        loop {
+            let pause = match look(&self.api, migrate).await {
+                Ok(true) => break,
+                Ok(false) => {
+                    *self.stage() = Stage::Starting("the database's schema is behind; run: entitlementd migrate");
+                    BEHIND
+                }
+                Err(error) => {
+                    *self.stage() = Stage::Starting("the database cannot be asked");
+                    tracing::warn!(%error, "not ready: {error}");
+                    UNREACHABLE
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+        *self.stage() = Stage::Starting("what has changed has not been read yet");
+    }
+
+    /// Follows how the server is, and says so to those who ask for its health; never returns. SERVING while it can
+    /// answer for what it holds: an outage of the database must not take every instance out of rotation at once.
+    pub(super) async fn follow(&self, health: &HealthReporter) -> Infallible {
+        let mut said = None;
+        let mut beat = tokio::time::interval(FOLLOW);
+        loop {
+            beat.tick().await;
+            if *self.stage() != Stage::Answering {
+                if !self.can_answer().await {
+                    continue;
+                }
+                *self.stage() = Stage::Answering;
+            }
+            let condition = self.condition();
+            if said.as_ref() == Some(&condition) {
+                continue;
+            }
+            match &condition {
+                Condition::Ready => tracing::info!("ready"),
+                Condition::Degraded(_) => tracing::warn!("serving, but {condition}"),
+                Condition::Unready(_) => tracing::error!("not serving, {condition}"),
+            }
+            let is_unready = matches!(condition, Condition::Unready(_));
+            report(health, if is_unready { ServingStatus::NotServing } else { ServingStatus::Serving }).await;
+            said = Some(condition);
+        }
+    }
+
+    /// Has it heard from the database? The catalogue has a part in most denials: it is there before the first one.
+    async fn can_answer(&self) -> bool {
+        let Api { cache, clock, .. } = &self.api;
+        let has_heard = cache.last_proof().is_some();
+        has_heard && (cache.standing(clock.now()) != Standing::Good || cache.catalogue(clock.now()).await.is_ok())
+    }
+
+    /// It is about to end: nobody should ask it any more.
+    pub(super) async fn stop(&self, health: &HealthReporter) {
+        *self.stage() = Stage::Stopping;
+        report(health, ServingStatus::NotServing).await;
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Says how the server is, under each of its names.
 pub(super) async fn report(health: &HealthReporter, status: ServingStatus) {
     for name in NAMES {
@@ -35,52 +191,6 @@ pub(super) async fn report(health: &HealthReporter, status: ServingStatus) {
 pub(super) async fn end_watches(health: &mut HealthReporter) {
     for name in NAMES {
         health.clear_service_status(name).await;
-    }
-}
-
-/// Returns once the server can answer. Migrates first, if it is to.
-pub(super) async fn wait_until_ready(api: &Api, migrate: bool) {
-    loop {
-        let pause = match look(api, migrate).await {
-            Ok(true) => return,
-            Ok(false) => BEHIND,
-            Err(error) => {
-                tracing::warn!(%error, "not ready: {error}");
-                UNREACHABLE
-            }
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// Follows how well the cache can answer, and says so; never returns. SERVING while it can answer for what it holds: an
-/// outage of the database must not take every instance out of rotation at once.
-pub(super) async fn follow(api: &Api, health: &HealthReporter) -> Infallible {
-    let mut said = None;
-    let mut beat = tokio::time::interval(FOLLOW);
-    loop {
-        beat.tick().await;
-        let standing = match (api.cache.last_proof(), api.cache.standing(api.clock.now())) {
-            // It has yet to hear from the database.
-            (None, _) => continue,
-            // The catalogue has a part in most denials: it is there before the first one.
-            (Some(_), Standing::Good) if said.is_none() && api.cache.catalogue(api.clock.now()).await.is_err() => {
-                continue;
-            }
-            (Some(_), standing) => standing,
-        };
-        if said.replace(standing) == Some(standing) {
-            continue;
-        }
-        match standing {
-            Standing::Good => tracing::info!("ready"),
-            Standing::Stale { since } => {
-                tracing::warn!(%since, "the database has not answered since {since}: answers are stale");
-            }
-            Standing::TooStale => tracing::error!("the database has not answered for too long: not serving"),
-        }
-        let status = if standing == Standing::TooStale { ServingStatus::NotServing } else { ServingStatus::Serving };
-        report(health, status).await;
     }
 }
 

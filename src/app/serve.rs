@@ -4,11 +4,12 @@ use std::{
     convert::Infallible,
     future::Future,
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::future::{FutureExt, select_all};
+use futures_util::future::{FutureExt, OptionFuture, select_all};
 use thiserror::Error;
 use tokio::{
     runtime::Handle,
@@ -26,7 +27,10 @@ use super::{
     GOOD, demo,
     feed::{Feed, Report},
     listener::{Inbox, Listener},
-    readiness, upkeep,
+    probes::Probes,
+    readiness::{self, Readiness},
+    readings::Readings,
+    upkeep,
     wiring::{self, Opening},
     worker::{self, ConnectionSettings},
 };
@@ -65,6 +69,8 @@ pub enum ServeError {
 pub struct Running {
     /// Where it listens, with the port that it was given.
     pub address: ListenAddress,
+    /// Where it shows its metrics and answers probes, if it does.
+    pub metrics_address: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
@@ -118,13 +124,18 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let (address, listener) = listener.map_err(|error| {
         UnusableSetting::new("--listen", format!("is {}, which cannot be used: {error}", args.listen))
     })?;
+    let report = Arc::default();
+    let readiness = Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
+    let readings = Readings::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness));
+    let probes = Probes::bind(args.metrics_listen, readings).await?;
+    let metrics_address = probes.as_ref().map(Probes::address);
     tracing::info!(%address, database = %url, settings = ?args, "listening on {address}");
 
     let (stop, stopped) = oneshot::channel();
     let migrate = args.migrate || url.is_sqlite();
-    let server = Server { migrate, args, api, health, report: Arc::default() };
-    let task = tokio::spawn(server.supervise(listener, front, stopped.map(|_| ())));
-    Ok(Running { address, stop, task })
+    let server = Server { args, api, health, migrate, report, readiness };
+    let task = tokio::spawn(server.supervise(listener, probes, front, stopped.map(|_| ())));
+    Ok(Running { address, metrics_address, stop, task })
 }
 
 /// Adds reflection, so that grpcurl needs no proto files; older versions of it ask for v1alpha.
@@ -145,6 +156,7 @@ struct Server {
     health: HealthReporter,
     migrate: bool,
     report: Arc<Mutex<Report>>,
+    readiness: Arc<Readiness>,
 }
 
 impl Server {
@@ -152,21 +164,26 @@ impl Server {
     async fn supervise(
         mut self,
         listener: Listener,
+        probes: Option<Probes>,
         front: Front,
         stopped: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);
         let (inboxes, mut ends) = self.start_workers(&front, &draining)?;
         let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections)));
+        let mut probing = probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
 
         let outcome = tokio::select! {
             () = stopped => Ok(()),
             never = self.attend() => match never {},
             _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
             _ = &mut accepting.0 => Err(ServeError::Ended("the listener")),
+            Some(_) = OptionFuture::from(probing.as_mut().map(|probing| &mut probing.0)) => {
+                Err(ServeError::Ended("the listener of the metrics"))
+            }
         };
 
-        readiness::report(&self.health, ServingStatus::NotServing).await;
+        self.readiness.stop(&self.health).await;
         tokio::time::sleep(self.args.limit.pre_drain.std()).await;
         drop(accepting);
         readiness::end_watches(&mut self.health).await;
@@ -181,7 +198,7 @@ impl Server {
 
     /// Waits for the database, then feeds the cache, keeps things up and says how the server is. Never returns.
     async fn attend(&self) -> Infallible {
-        readiness::wait_until_ready(&self.api, self.migrate).await;
+        self.readiness.wait_for_database(self.migrate).await;
         let feed = Feed::new(
             self.api.clone(),
             self.args.changes.changes,
@@ -191,7 +208,7 @@ impl Server {
         tokio::select! {
             never = feed.run() => never,
             never = upkeep::run(&self.api, self.args.changes.audit_rate) => never,
-            never = readiness::follow(&self.api, &self.health) => never,
+            never = self.readiness.follow(&self.health) => never,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     config::{ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, TenantArgs, UnusableSetting},
     domain::BaseDomains,
-    service::{Ages, Api, WatcherPlaces},
+    service::{self, Ages, Api, WatcherPlaces},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
 };
@@ -128,6 +128,7 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
+        metrics: Arc::new(service::metrics()),
     })
 }
 

@@ -1,26 +1,16 @@
 //! What the cache has done, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How often something has happened since the process began.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// It has happened once more.
-    pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How often so far.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::count::{Count, HotCount};
 
 /// What the cache has done.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Look-ups of a tenant that were answered from memory.
+    pub hits: HotCount,
+    /// Look-ups of a tenant for which the database was asked.
+    pub misses: Count,
+    /// Look-ups that were answered although what is held may be otherwise by now, and the database could not be asked.
+    pub stale: Count,
     /// Tenants read from the database.
     pub loads: Count,
     /// Readings of the database that failed: tenants, catalogue, and those past the cache.

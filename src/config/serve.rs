@@ -1,10 +1,13 @@
 //! What `serve` takes.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::{ChangesArgs, DatabaseArgs, ListenAddress, PoolArgs, Span, value::positive};
+use super::{
+    ChangesArgs, DatabaseArgs, ListenAddress, PoolArgs, Span,
+    value::{positive, socket_address},
+};
 
 /// What `serve` takes.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +30,9 @@ pub struct ServeArgs {
     /// Where to answer: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
     #[arg(long, env = "ENTITLEMENTD_LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: ListenAddress,
+    /// Where /metrics, /livez and /readyz are answered, over HTTP: ADDRESS:PORT (port 0 takes a free one) [default: nowhere]
+    #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    pub metrics_listen: Option<SocketAddr>,
     /// Threads that answer, each with connections of its own [default: one per core]
     #[arg(long, env = "ENTITLEMENTD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,

@@ -44,6 +44,11 @@ pub(super) fn positive(text: &str) -> Result<Span, String> {
     if span.0.is_zero() { Err("expected a duration above zero".into()) } else { Ok(span) }
 }
 
+/// An address and port.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9464".to_owned())
+}
+
 /// An instant in RFC 3339, or a date (its first instant in UTC).
 pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let midnight = |date: chrono::NaiveDate| Some(date.and_hms_opt(0, 0, 0)?.and_utc());

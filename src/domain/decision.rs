@@ -35,6 +35,25 @@ pub enum Reason {
     Enabled,
 }
 
+impl Reason {
+    /// Each of them, at the place of its number.
+    pub const ALL: [Self; Self::Enabled as usize + 1] = [
+        Self::TenantNotFound,
+        Self::TenantSuspended,
+        Self::TenantCancelled,
+        Self::TenantNotServed,
+        Self::ModuleNotFound,
+        Self::NotSubscribed,
+        Self::SubscriptionSuspended,
+        Self::SubscriptionCancelled,
+        Self::SubscriptionExpired,
+        Self::SubscriptionInactive,
+        Self::SubscriptionNotStarted,
+        Self::TrialEnded,
+        Self::Enabled,
+    ];
+}
+
 /// The answer for one module at one instant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Decision {

@@ -95,10 +95,10 @@ impl Api {
         if query.tenant.min_revision == 0
             && let Some(judgement) = self.glance(query, asked)
         {
-            return Ok(judgement.told());
+            return Ok(self.given(judgement.told()));
         }
         // Boxed, so that the future of an answer that is held stays small: it is moved several times.
-        Box::pin(self.check_at_length(query, asked)).await
+        Box::pin(self.check_at_length(query, asked)).await.map(|judgement| self.given(judgement))
     }
 
     /// The answer, where the facts are held and have the word: most answers are given here.
@@ -107,7 +107,7 @@ impl Api {
             let decision = check_facts(Some(facts), query.module, asked.instant())?;
             Some(self.judgement(self.basis(facts), query.module, decision, None, asked))
         };
-        self.cache.glance(query.tenant.tenant, asked.now, judge)?
+        self.cache.glance(query.tenant.tenant, asked.now, judge)
     }
 
     async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, Status> {
@@ -122,7 +122,7 @@ impl Api {
         for module in query.modules {
             judgements.push(self.judge(&known, module, asked).await?);
         }
-        Ok(judgements)
+        Ok(judgements.into_iter().map(|judgement| self.given(judgement)).collect())
     }
 
     pub(super) async fn list_enabled(&self, query: ListQuery) -> Result<List, Status> {

@@ -7,6 +7,6 @@ pub(super) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, watch_query,
 };
 pub(super) use responses::{
-    authorize_response, batch_response, check_response, explain_response, list_response, resolve_response,
+    authorize_response, batch_response, check_response, explain_response, list_response, reason_word, resolve_response,
     watch_response,
 };

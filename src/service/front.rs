@@ -24,6 +24,7 @@ use tower_service::Service;
 use super::{Api, status, watch::Ending};
 use crate::{
     domain::limits::{MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
+    metrics::{Metrics, Stopwatch},
     proto::v1::entitlement_service_server::{EntitlementServiceServer, SERVICE_NAME},
 };
 
@@ -46,6 +47,7 @@ pub struct FrontSettings {
 pub struct Front {
     settings: FrontSettings,
     in_flight: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
     entitlement: EntitlementServiceServer<Api>,
     others: Routes,
 }
@@ -53,8 +55,9 @@ pub struct Front {
 impl Front {
     /// The API, and beside it the services that are never shed: health and reflection.
     pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
+        let metrics = Arc::clone(&api.metrics);
         let entitlement = EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { settings, in_flight: Arc::default(), entitlement, others }
+        Self { settings, in_flight: Arc::default(), metrics, entitlement, others }
     }
 
     /// Answers a request. `ending` turns true when its connection is to end.
@@ -62,6 +65,7 @@ impl Front {
         let request_id = request_id(request.headers());
         let method = request.uri().path_and_query().cloned();
         let started = Instant::now();
+        let stopwatch = self.metrics.rpcs.time(request.uri().path(), started);
         let (answering, timeout, in_flight) = match kind(request.uri().path()) {
             Kind::Unary => self.entitlement(request),
             Kind::Watch => {
@@ -71,7 +75,7 @@ impl Front {
             Kind::Other => (self.others(request), None, None),
         };
         let deadline = timeout.map(|timeout| started + timeout);
-        Answer { answering, deadline, sleep: None, request_id, method, started, _in_flight: in_flight }
+        Answer { answering, deadline, sleep: None, request_id, method, started, stopwatch, _in_flight: in_flight }
     }
 
     fn entitlement(&self, request: Request<Incoming>) -> (Answering, Option<Duration>, Option<InFlight>) {
@@ -142,6 +146,7 @@ pub struct Answer {
     request_id: HeaderValue,
     method: Option<PathAndQuery>,
     started: Instant,
+    stopwatch: Stopwatch,
     _in_flight: Option<InFlight>,
 }
 
@@ -169,6 +174,7 @@ impl Answer {
 
     fn finish(&mut self, response: Response<Body>) -> Response<Body> {
         let mut response = self.explain_failure(response);
+        self.stopwatch.stop(code_of(&response));
         response.headers_mut().insert(REQUEST_ID, self.request_id.clone());
         response
     }
@@ -206,6 +212,16 @@ impl Answer {
             }
             _ => tracing::info!(method, ?code, request_id, ?elapsed, "{method} refused: {}", failure.message()),
         }
+    }
+}
+
+/// The code of an answer. One that failed has it among its headers.
+fn code_of(response: &Response<Body>) -> Code {
+    match response.headers().get(Status::GRPC_STATUS) {
+        Some(code) => Code::from_bytes(code.as_bytes()),
+        None if response.status().is_success() => Code::Ok,
+        // Not gRPC at all, such as a browser's request.
+        None => Code::Unknown,
     }
 }
 

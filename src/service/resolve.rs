@@ -94,13 +94,14 @@ impl Api {
         for module in query.any_of {
             let judgement = self.judge(&known, module, resolved.asked).await?;
             if judgement.decision.allowed() {
-                return Ok(Authorized { advice: resolved.advice.and(judgement.advice), resolved, judgement });
+                let advice = resolved.advice.and(judgement.advice);
+                return Ok(Authorized { advice, resolved, judgement: self.given(judgement) });
             }
             advice = advice.and(judgement.advice);
             first_denial.get_or_insert(judgement);
         }
         let judgement = first_denial.ok_or_else(status::no_modules)?;
-        Ok(Authorized { resolved, judgement, advice })
+        Ok(Authorized { resolved, judgement: self.given(judgement), advice })
     }
 
     /// `None` where the host names no tenant, known or unknown.

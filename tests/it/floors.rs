@@ -7,16 +7,18 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 12] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("main", &["app"]),
-    ("app", &["cache", "clock", "config", "domain", "proto", "service", "store", "telemetry", "token"]),
-    ("service", &["cache", "clock", "domain", "proto", "store", "token"]),
-    ("cache", &["domain", "store"]),
+    ("app", &["cache", "clock", "config", "domain", "metrics", "proto", "service", "store", "telemetry", "token"]),
+    ("service", &["cache", "clock", "domain", "metrics", "proto", "store", "token"]),
+    ("cache", &["count", "domain", "store"]),
     ("store", &["domain"]),
     ("token", &["domain"]),
     ("config", &["telemetry"]),
     ("telemetry", &[]),
+    ("metrics", &["count"]),
     ("clock", &[]),
+    ("count", &[]),
     ("proto", &[]),
     ("domain", &[]),
     ("lib", &[]),

@@ -170,6 +170,8 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
     for (flags, words) in [
         (vec!["--listen", "localhost"], vec!["--listen", "localhost", "127.0.0.1:50051"]),
         (vec!["--listen", &taken], vec!["--listen", &taken]),
+        (vec!["--metrics-listen", "9464"], vec!["--metrics-listen", "9464", "127.0.0.1:9464"]),
+        (vec!["--metrics-listen", &taken, "--listen", "127.0.0.1:0"], vec!["--metrics-listen", &taken]),
         (vec!["--listen", "unix:"], vec!["--listen", "path"]),
         (vec!["--cache-ttl", "0s"], vec!["--cache-ttl", "above zero"]),
         (vec!["--cache-ttl", "300"], vec!["--cache-ttl", "300", "30s"]),

@@ -213,6 +213,12 @@ fn duration(span: TimeDelta) -> Duration {
     Duration { seconds: span.num_seconds(), nanos: span.subsec_nanos() }
 }
 
+/// A reason's word on the wire, without what all of them share.
+pub(in crate::service) fn reason_word(wanted: Reason) -> &'static str {
+    let name = reason(wanted).as_str_name();
+    name.strip_prefix("DECISION_REASON_").unwrap_or(name)
+}
+
 fn reason(reason: Reason) -> pb::DecisionReason {
     match reason {
         Reason::TenantNotFound => pb::DecisionReason::TenantNotFound,
