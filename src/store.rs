@@ -10,6 +10,7 @@ mod demo;
 mod entity;
 mod error;
 mod instant;
+mod loan;
 mod replica;
 mod row;
 mod schema;

@@ -2,11 +2,15 @@
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, SqlxPostgresConnector, Statement,
-    TransactionTrait,
+    TransactionTrait, Values,
 };
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sea_query_sqlx::SqlxValues;
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
-use super::StoreError;
+use super::{
+    StoreError,
+    loan::{Doubt, Loan},
+};
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
 /// dead connections, and each one is dropped as it is met.
@@ -19,18 +23,25 @@ pub(super) struct Database {
     pub(super) connection: DatabaseConnection,
     /// Set behind a transaction pooler: what each transaction sets first.
     set_local: Option<String>,
+    /// Of the pool's connections, if it is PostgreSQL's.
+    doubt: Doubt,
 }
 
 impl Database {
-    /// One whose sessions are ours.
-    pub(super) fn direct(connection: DatabaseConnection) -> Self {
-        Self { connection, set_local: None }
+    /// SQLite.
+    pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
+        Self { connection, set_local: None, doubt: Doubt::default() }
+    }
+
+    /// A PostgreSQL whose sessions are ours.
+    pub(super) fn direct(pool: PgPool, doubt: Doubt) -> Self {
+        Self { connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), set_local: None, doubt }
     }
 
     /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the
     /// text: one message is one transaction, prepares nothing, and so can meet no other client's statement.
-    pub(super) fn through_transaction_pooler(pool: PgPool, set_local: String) -> Self {
-        Self { connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), set_local: Some(set_local) }
+    pub(super) fn through_transaction_pooler(pool: PgPool, doubt: Doubt, set_local: String) -> Self {
+        Self { set_local: Some(set_local), ..Self::direct(pool, doubt) }
     }
 
     /// Closes every connection, once those in use have come back.
@@ -94,12 +105,20 @@ impl Database {
     }
 
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let (Some(set_local), Some(pool)) = (&self.set_local, self.postgres()) else {
-            return Ok(self.connection.query_all_raw(statement).await?);
+        let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
+        let mut loan = Loan::from(pool, &self.doubt).await.map_err(StoreError::of_driver)?;
+        let rows = match &self.set_local {
+            Some(set_local) => {
+                let text = AssertSqlSafe(format!("{set_local}{statement}"));
+                sqlx::raw_sql(text).fetch_all(&mut *loan).await
+            }
+            None => {
+                let values = SqlxValues(statement.values.unwrap_or(Values(Vec::new())));
+                sqlx::query_with(AssertSqlSafe(statement.sql), values).fetch_all(&mut *loan).await
+            }
         };
-        let text = sqlx::AssertSqlSafe(format!("{set_local}{statement}"));
-        let rows = sqlx::raw_sql(text).fetch_all(pool).await.map_err(StoreError::of_driver)?;
-        Ok(rows.into_iter().map(QueryResult::from).collect())
+        loan.end();
+        Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
     }
 }
 
