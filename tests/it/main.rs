@@ -17,6 +17,7 @@ mod check;
 mod cold;
 mod decision;
 mod explain;
+mod faults;
 mod faults_harness;
 mod floors;
 mod freshness;

@@ -53,6 +53,11 @@ impl Database {
         Self { url: self.url.clone(), name: self.name.clone(), connection, _folder: None }
     }
 
+    /// The same database for a server that goes there another way; this connection stays what it is.
+    pub async fn by_way_of(&self, url: String) -> Self {
+        Self { url, ..self.again().await }
+    }
+
     pub fn is_sqlite(&self) -> bool {
         self.connection.get_database_backend() == DbBackend::Sqlite
     }

@@ -3,6 +3,7 @@
 pub mod data;
 pub mod database;
 mod faults;
+pub mod history;
 mod keeper;
 pub mod pooler;
 pub mod postgres;
