@@ -10,6 +10,7 @@ mod demo;
 mod entity;
 mod error;
 mod instant;
+mod loan;
 mod replica;
 mod row;
 mod schema;
@@ -19,7 +20,7 @@ mod words;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sea_orm::Statement;
+use sea_orm::{DbBackend, Statement};
 use sqlx::postgres::PgConnectOptions;
 
 pub use entitlementd_migration::ChangeLog;
@@ -38,6 +39,9 @@ use self::{
     words::Words,
 };
 use crate::domain::{Catalogue, Facts, Label, TenantId};
+
+/// Connections for watching: one, and another while it does not come back.
+const MOST_WATCHING: u32 = 2;
 
 /// What names a tenant in the database.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -87,6 +91,9 @@ pub trait LoadTenant: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Store {
     primary: Database,
+    /// The same, for those who must be heard although loads have taken all connections: the feed, and who asks after
+    /// the replicas.
+    watched: Database,
     replicas: Replicas,
     /// How to open a connection to listen on; `None` where there is none to be had.
     listen_options: Option<PgConnectOptions>,
@@ -100,10 +107,15 @@ impl Store {
     /// starting.
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let primary = connect::open(options).await?;
+        let watched = match primary.backend() {
+            // Files are never crowded, and one in memory is there only once.
+            DbBackend::Sqlite => primary.clone(),
+            _ => connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }).await?,
+        };
         let tenants = TenantStatements::new(primary.backend(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
-        Ok(Self { primary, replicas, listen_options, log, tenants, words: Words::default() })
+        Ok(Self { primary, watched, replicas, listen_options, log, tenants, words: Words::default() })
     }
 
     /// Adds replicas, from which loads are read where that is as good as from the primary.
@@ -118,6 +130,7 @@ impl Store {
     /// Closes every connection, once those in use have come back.
     pub async fn close(&self) {
         self.primary.close().await;
+        self.watched.close().await;
         self.replicas.close().await;
     }
 
@@ -133,13 +146,13 @@ impl Store {
 
     /// Finds out which replicas hold these changes. They must have been announced before this is called.
     pub async fn check_replicas(&self, changes: u64) -> Result<(), StoreError> {
-        self.replicas.check(&self.primary, changes).await
+        self.replicas.check(&self.watched, changes).await
     }
 
     /// Is the database there?
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let ping = Statement::from_string(self.primary.backend(), "SELECT 1");
-        self.primary.query(ping).await.map(|_| ())
+        let ping = Statement::from_string(self.watched.backend(), "SELECT 1");
+        self.watched.query(ping).await.map(|_| ())
     }
 
     /// Are changes counted and announced?

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     convert::Infallible,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use super::jitter;
 use crate::{
     config::ChangesMode,
     service::Api,
-    store::{Announcement, ChangeLog, Listener, News, Poll, Position, StoreError},
+    store::{Announcement, ChangeLog, Listener, News, Poll, Position, Store, StoreError},
 };
 
 /// While it listens, the log is polled this often all the same: a sign of life, and a net for what was not heard.
@@ -76,15 +77,16 @@ impl Feed {
             return self.ping().await;
         }
         self.api.cache.suspect();
+        let mut pause = Duration::ZERO;
         loop {
-            if self.mode != ChangesMode::Poll && self.api.store.can_listen() {
-                let error = match self.api.store.listen().await {
-                    Ok(listener) => self.listen(listener).await,
-                    Err(error) => error,
-                };
-                self.lose(&error, "listening to changes ended");
-            }
-            self.poll().await;
+            let listener = self.poll_until_it_listens(pause).await;
+            let began = Instant::now();
+            let error = self.listen(listener).await;
+            // One that worked is replaced at once; one that never did would only fail again.
+            pause = match self.lose(&error, "listening to changes ended") {
+                Hearing::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
+                _ => LISTEN_AGAIN,
+            };
         }
     }
 
@@ -97,10 +99,12 @@ impl Feed {
                 Err(error) => return error,
             }
             let next_poll = Instant::now() + HEARTBEAT;
-            while let Ok(heard) = timeout_at(next_poll, listener.next()).await {
-                match heard {
-                    Ok(announcement) => self.hear(announcement),
-                    Err(error) => return error,
+            // Looked at each time: news that never ends would keep the timer from being asked.
+            while Instant::now() < next_poll {
+                match timeout_at(next_poll, listener.next()).await {
+                    Ok(Ok(announcement)) => self.hear(announcement),
+                    Ok(Err(error)) => return error,
+                    Err(_) => break,
                 }
             }
         }
@@ -113,26 +117,35 @@ impl Feed {
         self.api.cache.announce(&[announcement], self.api.clock.now());
     }
 
-    /// Polls for a while, or until the database has come back.
-    async fn poll(&mut self) {
-        let listens = self.mode != ChangesMode::Poll && self.api.store.can_listen();
-        let until = Instant::now() + LISTEN_AGAIN;
+    /// Polls the log until there is something to listen to, which is begun after a pause. Where nothing is to be
+    /// listened to, it never returns.
+    async fn poll_until_it_listens(&mut self, pause: Duration) -> Listener {
+        let store = Arc::clone(&self.api.store);
+        let is_wanted = self.mode != ChangesMode::Poll && store.can_listen();
+        let mut listening = pin!(begin_to_listen(&store, is_wanted, pause));
         let mut was_lost = false;
-        while !listens || Instant::now() < until {
-            let poll = timeout(PATIENCE, self.api.store.poll(self.position.as_ref())).await;
-            match poll.unwrap_or(Err(StoreError::TimedOut)) {
+        loop {
+            let poll = timeout(PATIENCE, store.poll(self.position.as_ref())).await;
+            let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => {
                     self.take_in(poll, Hearing::Polling);
-                    if listens && was_lost {
-                        return;
+                    if std::mem::take(&mut was_lost) {
+                        listening.set(begin_to_listen(&store, is_wanted, Duration::ZERO));
                     }
+                    self.poll_interval
                 }
                 Err(error) => {
                     was_lost = true;
                     self.lose(&error, "the log of changes cannot be read");
+                    // The interval is how old news may be, not how long an outage lasts.
+                    self.poll_interval.min(HEARTBEAT)
                 }
+            };
+            // Meanwhile it goes on polling: to begin may take as long as nobody answers.
+            tokio::select! {
+                listener = &mut listening => return listener,
+                () = tokio::time::sleep(jitter::around(pause)) => {}
             }
-            tokio::time::sleep(jitter::around(self.poll_interval)).await;
         }
     }
 
@@ -164,11 +177,14 @@ impl Feed {
         });
     }
 
-    fn lose(&self, error: &StoreError, what: &str) {
+    /// Changes are not heard of any more. Gives how they were until now.
+    fn lose(&self, error: &StoreError, what: &str) -> Hearing {
         self.api.cache.suspect();
-        if self.tell(Hearing::Nothing, |_| {}) != Hearing::Nothing {
+        let before = self.tell(Hearing::Nothing, |_| {});
+        if before != Hearing::Nothing {
             tracing::warn!(%error, "{what}: what is held is suspect until the log has been read: {error}");
         }
+        before
     }
 
     /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was before.
@@ -196,5 +212,20 @@ impl Feed {
             self.tell(if proof.is_some() { Hearing::Off } else { Hearing::Nothing }, |_| {});
             tokio::time::sleep(jitter::around(PATIENCE)).await;
         }
+    }
+}
+
+/// Begins to listen, and tries it now and then until it works.
+async fn begin_to_listen(store: &Store, is_wanted: bool, pause: Duration) -> Listener {
+    if !is_wanted {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(pause).await;
+    loop {
+        match store.listen().await {
+            Ok(listener) => return listener,
+            Err(error) => tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}"),
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
     }
 }

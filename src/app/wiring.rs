@@ -17,7 +17,7 @@ use crate::{
 /// A load is given up after this long, so that a caller hears of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Of the pool's connections, those that loads leave to readings past the cache and to the feed.
+/// Of the pool's connections, those that loads leave to readings past the cache.
 const SPARED: usize = 2;
 
 /// How the database is opened where a person waits: migrations wait for each other.

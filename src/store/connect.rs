@@ -5,21 +5,24 @@
 
 use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use sqlx::{
     ConnectOptions as _, Connection, Executor, Postgres, Sqlite,
-    pool::{PoolConnectionMetadata, PoolOptions},
+    pool::PoolOptions,
     postgres::{PgConnectOptions, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use thiserror::Error;
 use tracing::log::LevelFilter;
 
-use super::database::Database;
+use super::{database::Database, loan::Doubt};
 
-/// A connection that lay idle this long is asked for a sign of life before it is used. Younger ones are not: that
-/// would double the round trips of every load.
+/// A connection that lay idle this long, or since before another one did not answer, is asked for a sign of life before it
+/// is used. Others are not: that would double the round trips of every load.
 const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+
+/// And it has this long to give it: a new one is opened otherwise.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 
 /// A statement that takes this long to answer is told to the log.
 const SLOW: Duration = Duration::from_secs(1);
@@ -83,7 +86,7 @@ pub enum ConnectError {
 pub(super) async fn open(options: &ConnectOptions<'_>) -> Result<Database, ConnectError> {
     match options.url.split_once(':') {
         Some(("postgres" | "postgresql", _)) => open_postgres(options),
-        Some(("sqlite", _)) => Ok(Database::direct(open_sqlite(options).await?)),
+        Some(("sqlite", _)) => Ok(Database::sqlite(open_sqlite(options).await?)),
         _ => Err(ConnectError::Url),
     }
 }
@@ -95,8 +98,12 @@ fn open_postgres(options: &ConnectOptions<'_>) -> Result<Database, ConnectError>
         Pooler::None => connect.options(settings.iter().map(|(name, value)| (*name, value.as_str()))),
         Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
     };
-    let mut pool = pool_options::<Postgres>(options)
-        .before_acquire(|connection, idle| Box::pin(async move { sign_of_life(connection, idle).await }));
+    let doubt = Doubt::default();
+    let doubted = doubt.clone();
+    let mut pool = pool_options::<Postgres>(options).before_acquire(move |connection, idle| {
+        let is_trusted = idle.idle_for < TRUSTED_IDLE && !doubted.concerns(idle.idle_for);
+        Box::pin(async move { Ok(is_trusted || gives_sign_of_life(connection).await) })
+    });
     let set = |word: &str| {
         let all: Vec<_> = settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
         all.concat()
@@ -110,8 +117,8 @@ fn open_postgres(options: &ConnectOptions<'_>) -> Result<Database, ConnectError>
     }
     let pool = pool.connect_lazy_with(connect);
     Ok(match options.pooler {
-        Pooler::Transaction => Database::through_transaction_pooler(pool, set("SET LOCAL")),
-        Pooler::None | Pooler::Session => Database::direct(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)),
+        Pooler::Transaction => Database::through_transaction_pooler(pool, doubt, set("SET LOCAL")),
+        Pooler::None | Pooler::Session => Database::direct(pool, doubt),
     })
 }
 
@@ -182,6 +189,6 @@ fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions
         .test_before_acquire(false)
 }
 
-async fn sign_of_life(connection: &mut sqlx::PgConnection, idle: PoolConnectionMetadata) -> Result<bool, sqlx::Error> {
-    Ok(idle.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
+async fn gives_sign_of_life(connection: &mut sqlx::PgConnection) -> bool {
+    matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())))
 }

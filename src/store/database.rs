@@ -1,17 +1,16 @@
 //! Running statements, whatever stands between this process and the database.
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, SqlxPostgresConnector,
-    Statement, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, SqlxPostgresConnector, Statement,
+    TransactionTrait, Values,
 };
-use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgArguments, PgPoolOptions},
-    query::Query,
-};
+use sea_query_sqlx::SqlxValues;
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
-use super::StoreError;
+use super::{
+    StoreError,
+    loan::{Doubt, Loan},
+};
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
 /// dead connections, and each one is dropped as it is met.
@@ -24,18 +23,25 @@ pub(super) struct Database {
     pub(super) connection: DatabaseConnection,
     /// Set behind a transaction pooler: what each transaction sets first.
     set_local: Option<String>,
+    /// Of the pool's connections, if it is PostgreSQL's.
+    doubt: Doubt,
 }
 
 impl Database {
-    /// One whose sessions are ours.
-    pub(super) fn direct(connection: DatabaseConnection) -> Self {
-        Self { connection, set_local: None }
+    /// SQLite.
+    pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
+        Self { connection, set_local: None, doubt: Doubt::default() }
+    }
+
+    /// A PostgreSQL whose sessions are ours.
+    pub(super) fn direct(pool: PgPool, doubt: Doubt) -> Self {
+        Self { connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), set_local: None, doubt }
     }
 
     /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the
     /// text: one message is one transaction, prepares nothing, and so can meet no other client's statement.
-    pub(super) fn through_transaction_pooler(pool: PgPool, set_local: String) -> Self {
-        Self { connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), set_local: Some(set_local) }
+    pub(super) fn through_transaction_pooler(pool: PgPool, doubt: Doubt, set_local: String) -> Self {
+        Self { set_local: Some(set_local), ..Self::direct(pool, doubt) }
     }
 
     /// Closes every connection, once those in use have come back.
@@ -100,54 +106,19 @@ impl Database {
 
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
-        let mut lent = Lent(Some(pool.acquire().await.map_err(StoreError::of_driver)?));
+        let mut loan = Loan::from(pool, &self.doubt).await.map_err(StoreError::of_driver)?;
         let rows = match &self.set_local {
             Some(set_local) => {
                 let text = AssertSqlSafe(format!("{set_local}{statement}"));
-                sqlx::raw_sql(text).fetch_all(lent.connection()?).await
+                sqlx::raw_sql(text).fetch_all(&mut *loan).await
             }
-            None => bound(statement)?.fetch_all(lent.connection()?).await,
+            None => {
+                let values = SqlxValues(statement.values.unwrap_or(Values(Vec::new())));
+                sqlx::query_with(AssertSqlSafe(statement.sql), values).fetch_all(&mut *loan).await
+            }
         };
-        let rows = rows.map_err(StoreError::of_driver);
-        if !rows.as_ref().is_err_and(StoreError::lost_connection) {
-            lent.give_back();
-        }
-        Ok(rows?.into_iter().map(QueryResult::from).collect())
-    }
-}
-
-/// A prepared statement with its values. Ours have no other kinds.
-fn bound(statement: Statement) -> Result<Query<'static, Postgres, PgArguments>, StoreError> {
-    let mut query = sqlx::query(AssertSqlSafe(statement.sql));
-    for value in statement.values.into_iter().flat_map(|values| values.0) {
-        query = match value {
-            Value::Uuid(id) => query.bind(id),
-            Value::String(text) => query.bind(text),
-            other => return Err(DbErr::Custom(format!("a value of an unexpected kind: {other:?}")).into()),
-        };
-    }
-    Ok(query)
-}
-
-/// A connection of the pool.
-///
-/// One whose statement was given up while it ran, or that was lost, is closed. sqlx would ask it for a sign of life first, and wait: behind a
-/// network that swallows everything, the pool would be empty for as long as TCP takes to notice.
-struct Lent(Option<PoolConnection<Postgres>>);
-
-impl Lent {
-    fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
-        self.0.as_deref_mut().ok_or(StoreError::Abandoned)
-    }
-
-    fn give_back(&mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        drop(self.0.take().map(PoolConnection::detach));
+        loan.end();
+        Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
     }
 }
 

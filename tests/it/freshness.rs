@@ -209,7 +209,7 @@ async fn a_role_that_may_only_read_is_enough_to_serve() {
     let tables = "tenants, modules, plans, tenant_subscriptions, entitlementd_migrations";
     database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON {tables} TO {role}")).await;
     let url = database.url.replace("postgres@", &format!("{role}@"));
-    let mut server = Server::start_with(database.reached_by(url), &["--changes", "listen"]).await;
+    let mut server = Server::start_with(database.by_way_of(url).await, &["--changes", "listen"]).await;
     server.database.mk_subscribed(1, "finance", Row::default()).await;
     server.until(1, "finance", DecisionReason::Enabled).await;
     server.database.set_status(1, "suspended").await;

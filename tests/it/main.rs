@@ -19,6 +19,7 @@ mod cold;
 mod dashboard;
 mod decision;
 mod explain;
+mod faults;
 mod faults_harness;
 mod floors;
 mod freshness;

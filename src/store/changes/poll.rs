@@ -53,7 +53,7 @@ impl Store {
     /// is asked for exactly: rows of transactions that could not be seen in the last look's snapshot. A long transaction
     /// that commits late is not missed.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
-        let database = &self.primary;
+        let database = &self.watched;
         let taken = Instant::now();
         let rows = match database.backend() {
             DbBackend::Sqlite => poll_sqlite(database, since).await?,

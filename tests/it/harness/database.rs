@@ -53,9 +53,9 @@ impl Database {
         Self { url: self.url.clone(), name: self.name.clone(), connection, _folder: None }
     }
 
-    /// The same database, which servers reach by another URL.
-    pub fn reached_by(self, url: String) -> Self {
-        Self { url, ..self }
+    /// The same database for a server that goes there another way; this connection stays what it is.
+    pub async fn by_way_of(&self, url: String) -> Self {
+        Self { url, ..self.again().await }
     }
 
     pub fn is_sqlite(&self) -> bool {

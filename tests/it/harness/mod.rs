@@ -4,6 +4,7 @@ pub mod data;
 pub mod database;
 pub mod fake;
 mod faults;
+pub mod history;
 pub mod http;
 mod keeper;
 pub mod pooler;

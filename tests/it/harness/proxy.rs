@@ -23,7 +23,10 @@ use tokio::{
 pub struct Proxy {
     port: u16,
     target: Arc<AtomicU16>,
-    open: watch::Sender<bool>,
+    /// Of the connections to come.
+    open: Arc<Mutex<watch::Sender<bool>>>,
+    /// Of those that were given up.
+    stranded: Mutex<Vec<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
     _acceptor: JoinSet<()>,
 }
@@ -33,11 +36,11 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let target = Arc::new(AtomicU16::new(target_port));
-        let (open, is_open) = watch::channel(true);
+        let open = Arc::new(Mutex::new(watch::Sender::new(true)));
         let connections = Arc::default();
         let mut acceptor = JoinSet::new();
-        acceptor.spawn(accept(listener, Arc::clone(&target), is_open, Arc::clone(&connections)));
-        Self { port, target, open, connections, _acceptor: acceptor }
+        acceptor.spawn(accept(listener, Arc::clone(&target), Arc::clone(&open), Arc::clone(&connections)));
+        Self { port, target, open, stranded: Mutex::default(), connections, _acceptor: acceptor }
     }
 
     pub fn port(&self) -> u16 {
@@ -58,33 +61,41 @@ impl Proxy {
     /// From now on no byte is passed on, in either direction, and nothing is closed: neither side learns of anything.
     /// New connections are accepted.
     pub fn black_hole(&self) {
-        self.open.send_replace(false);
+        self.open.lock().unwrap().send_replace(false);
     }
 
     /// Everything goes on after [`Self::black_hole`], with the bytes that were held.
     pub fn let_through(&self) {
-        self.open.send_replace(true);
+        self.open.lock().unwrap().send_replace(true);
+    }
+
+    /// The same as [`Self::black_hole`], and for present connections it is for ever.
+    pub fn strand(&self) {
+        self.black_hole();
+        let present = std::mem::replace(&mut *self.open.lock().unwrap(), watch::Sender::new(false));
+        self.stranded.lock().unwrap().push(present);
     }
 }
 
 async fn accept(
     listener: TcpListener,
     target: Arc<AtomicU16>,
-    open: watch::Receiver<bool>,
+    open: Arc<Mutex<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
 ) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let mut connections = connections.lock().unwrap();
-        connections.spawn(serve(client, target.load(Ordering::Relaxed), open.clone()));
+        let open = open.lock().unwrap().subscribe();
+        connections.spawn(serve(client, Arc::clone(&target), open));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// One connection, until both sides have ended it, or one has broken it.
-async fn serve(client: TcpStream, target: u16, mut open: watch::Receiver<bool>) -> io::Result<()> {
+async fn serve(client: TcpStream, target: Arc<AtomicU16>, mut open: watch::Receiver<bool>) -> io::Result<()> {
     until_open(&mut open).await?;
-    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await?;
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target.load(Ordering::Relaxed))).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
     }

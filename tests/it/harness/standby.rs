@@ -27,6 +27,13 @@ impl Cluster {
         self.execute("SELECT pg_wal_replay_resume()").await;
     }
 
+    /// From now on the standby receives nothing any more.
+    pub async fn stop_following(&self) {
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''").await;
+        self.execute("SELECT pg_reload_conf()").await;
+        self.until_true("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)").await;
+    }
+
     /// Waits until the standby shows all that the primary has committed by now.
     pub async fn catch_up(&self, primary: &Self) {
         let written: String = primary.ask("SELECT pg_current_wal_lsn()::text").await;
