@@ -43,6 +43,12 @@ struct Held {
     asked_for: AtomicBool,
 }
 
+impl Held {
+    fn new(facts: Facts, epoch: u32) -> Self {
+        Self { facts, epoch: epoch.into(), asked_for: AtomicBool::new(false) }
+    }
+}
+
 impl HeldFacts {
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, by_id: DashMap::default(), order: Mutex::default() }
@@ -75,11 +81,18 @@ impl HeldFacts {
                 }
                 return;
             }
-            Entry::Vacant(vacant) => {
-                _ = vacant.insert(Held { facts, epoch: epoch.into(), asked_for: AtomicBool::new(false) });
-            }
+            Entry::Vacant(vacant) => _ = vacant.insert(Held::new(facts, epoch)),
         }
         self.make_room_after(id);
+    }
+
+    /// Puts facts in place that are known to have changed, unless others are there.
+    pub(super) fn insert_outdated(&self, facts: Facts) {
+        let id = facts.tenant.id;
+        if let Entry::Vacant(vacant) = self.by_id.entry(id) {
+            drop(vacant.insert(Held::new(facts, OUTDATED)));
+            self.make_room_after(id);
+        }
     }
 
     /// Marks a tenant's facts as known to have changed. They stay, for the case that the database cannot be asked.

@@ -109,6 +109,8 @@ impl<L: LoadTenant> Inner<L> {
     fn place(&self, facts: &Facts, beginning: Beginning, epoch: u32) {
         let id = facts.tenant.id;
         if self.news.since(beginning, id) {
+            // They have changed since. Where nothing else is held they will do, if the database cannot be asked again.
+            self.facts.insert_outdated(facts.clone());
             return;
         }
         // A load that began later has found that the tenant is gone.

@@ -52,6 +52,12 @@ async fn a_load_that_began_before_the_news_is_not_kept() {
     // It asked before the change, and may be told what was so then.
     assert_eq!(early.await.unwrap().unwrap().revision, 1);
     assert_eq!(held_revision(&cache), None, "the news came later than what was read");
+    // Except for the case that the database cannot be asked again.
+    *fake.failing.lock().unwrap() = true;
+    fake.gate.add_permits(1);
+    let known = cache.get(tenant(0), NOW).await.unwrap();
+    assert_eq!((known.revision, known.stale), (1, true));
+    *fake.failing.lock().unwrap() = false;
     fake.gate.add_permits(1);
     assert_eq!(cache.get(tenant(0), NOW).await.unwrap().revision, 2);
 }
