@@ -15,6 +15,7 @@ mod cache;
 mod change_log;
 mod check;
 mod cold;
+mod consistency;
 mod decision;
 mod explain;
 mod faults;
