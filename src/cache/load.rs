@@ -38,7 +38,7 @@ impl<L: LoadTenant> Cache<L> {
     /// Loads a tenant, or joins the load that is under way.
     pub(super) async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
         if let Some(as_of) = self.0.off_the_roster(&key, now).await? {
-            return Ok(Known::nothing(0, as_of));
+            return Ok(self.0.nothing(0, as_of));
         }
         self.fly(key, now).await
     }
