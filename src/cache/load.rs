@@ -15,7 +15,11 @@ impl<L: LoadTenant> Cache<L> {
     pub async fn get_past(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        self.past(async move { inner.load(&TenantKey::Id(id), Source::Primary, now).await }).await
+        self.past(async move {
+            let beginning = inner.news.begin();
+            inner.load_since(beginning, &TenantKey::Id(id), Source::Primary, now).await
+        })
+        .await
     }
 
     /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
@@ -67,13 +71,23 @@ impl<L: LoadTenant> Cache<L> {
 impl<L: LoadTenant> Inner<L> {
     async fn load_in_turn(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let _turn = self.gate.pass().await?;
-        let source = self.news.source_for(key);
-        self.load(key, source, now).await
+        let (beginning, source) = {
+            // News that is being taken in would be missing from one of the two.
+            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            (self.news.begin(), self.news.source_for(key))
+        };
+        self.load_since(beginning, key, source, now).await
     }
 
     /// Reads a tenant and puts what was found in place. Whoever calls this bounds its time.
-    async fn load(&self, key: &TenantKey, source: Source, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        let (beginning, epoch) = (self.news.begin(), self.trust.epoch());
+    async fn load_since(
+        &self,
+        beginning: Beginning,
+        key: &TenantKey,
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Known, StoreError> {
+        let epoch = self.trust.epoch();
         self.tally.loads.add();
         let loaded = self.loader.load_tenant(key, source, now).await?;
         let known = Known::of(loaded, now);
