@@ -341,7 +341,12 @@ impl<L: LoadTenant> Inner<L> {
 
     fn look_for_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
         let absent = self.unknown.get(key).filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
-        absent.map_or(Look::Missing, |absent| Look::Good(Known::absent(absent.revision, absent.as_of)))
+        absent.map_or(Look::Missing, |absent| Look::Good(self.absent(absent.revision, absent.as_of)))
+    }
+
+    /// That a tenant does not exist, as far as is remembered: while the feed is suspect, it may have been made since.
+    fn absent(&self, revision: u64, as_of: DateTime<Utc>) -> Known {
+        Known { stale: self.trust.feed() == Feed::Suspect, ..Known::absent(revision, as_of) }
     }
 
     /// Serves what is held although it is in doubt, where the error is the database's and not too long ago.

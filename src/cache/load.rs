@@ -15,7 +15,11 @@ impl<L: LoadTenant> Cache<L> {
     pub async fn get_past(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        self.past(async move { inner.load(&TenantKey::Id(id), Source::Primary, now).await }).await
+        self.past(async move {
+            let beginning = inner.news.begin();
+            inner.load_since(beginning, &TenantKey::Id(id), Source::Primary, now).await
+        })
+        .await
     }
 
     /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
@@ -38,7 +42,7 @@ impl<L: LoadTenant> Cache<L> {
     /// Loads a tenant, or joins the load that is under way.
     pub(super) async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
         if let Some(as_of) = self.0.off_the_roster(&key, now).await? {
-            return Ok(Known::absent(0, as_of));
+            return Ok(self.0.absent(0, as_of));
         }
         self.fly(key, now).await
     }
@@ -67,17 +71,31 @@ impl<L: LoadTenant> Cache<L> {
 impl<L: LoadTenant> Inner<L> {
     async fn load_in_turn(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let _turn = self.gate.pass().await?;
-        // Who hears of no change cannot tell whether a replica is up to date.
-        let source = match self.trust.feed() {
+        let (beginning, source) = {
+            // News that is being taken in would be missing from one of the two.
+            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            (self.news.begin(), self.source_for(key))
+        };
+        self.load_since(beginning, key, source, now).await
+    }
+
+    fn source_for(&self, key: &TenantKey) -> Source {
+        match self.trust.feed() {
+            // Who hears of no change cannot tell whether a replica is up to date.
             Feed::Off => Source::Primary,
             Feed::Live | Feed::Suspect => self.news.source_for(key),
-        };
-        self.load(key, source, now).await
+        }
     }
 
     /// Reads a tenant and puts what was found in place. Whoever calls this bounds its time.
-    async fn load(&self, key: &TenantKey, source: Source, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        let (beginning, epoch) = (self.news.begin(), self.trust.epoch());
+    async fn load_since(
+        &self,
+        beginning: Beginning,
+        key: &TenantKey,
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Known, StoreError> {
+        let epoch = self.trust.epoch();
         self.tally.loads.add();
         let loaded = self.loader.load_tenant(key, source, now).await?;
         let known = Known::of(loaded, now);

@@ -101,3 +101,29 @@ async fn past_max_stale_nothing_is_answered_until_the_database_is_back() {
         assert_eq!(server.health("").await, ServingStatus::Serving);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_tenant_does_not_exist_is_stale_too_while_nothing_is_heard() {
+    let cluster = Cluster::start(&[]);
+    let proxy = Proxy::to(cluster.port()).await;
+    let mut world = World::through(&cluster, proxy.port()).await;
+    for server in &mut world.servers {
+        let answer = server.check(99, "finance").await;
+        assert!(!answer.freshness.unwrap().stale);
+        assert_eq!(answer.reason(), DecisionReason::TenantNotFound);
+    }
+    proxy.black_hole();
+    world.database.mk_subscribed(99, "finance", Row::default()).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    for server in &mut world.servers {
+        let answer = server.check(99, "finance").await;
+        let freshness = answer.freshness.as_ref().unwrap();
+        assert!(freshness.stale && freshness.max_age.unwrap().seconds <= 1, "{answer:?}");
+    }
+    proxy.let_through();
+    let back = Instant::now();
+    for server in &mut world.servers {
+        server.until(99, "finance", DecisionReason::Enabled).await;
+        assert!(back.elapsed() < RECOVERED);
+    }
+}

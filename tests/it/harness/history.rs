@@ -38,6 +38,20 @@ impl<S> History<S> {
         &self.0.last().unwrap().state
     }
 
+    pub fn last_mut(&mut self) -> &mut S {
+        &mut self.0.last_mut().unwrap().state
+    }
+
+    /// The number of the last state whose commit is done and of which this holds.
+    pub fn last_such(&self, such: impl Fn(&S) -> bool) -> Option<usize> {
+        self.0.iter().rposition(|committed| committed.done.is_some() && such(&committed.state))
+    }
+
+    /// The state of a number.
+    pub fn get(&self, number: usize) -> &S {
+        &self.0[number].state
+    }
+
     /// The states that were current at some instant of this span, as far as can be told, and their numbers.
     pub fn within(&self, from: Instant, to: Instant) -> impl Iterator<Item = (usize, &S)> {
         let replaced = |number: usize| self.0.get(number + 1).and_then(|next| next.done);

@@ -1,0 +1,183 @@
+//! Whoever writes what, whenever: no answer is one that the database never gave, and none is too old.
+
+mod checker;
+mod dice;
+mod model;
+mod writer;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use entitlementd::clock::ManualClock;
+use tokio::task::JoinSet;
+
+use self::{
+    checker::{Answer, keep_checking},
+    dice::Dice,
+    model::{MODULES, TENANTS},
+    writer::{Book, keep_writing},
+};
+use crate::harness::{Database, Server, pooler::Pooler, postgres, postgres::Cluster, process};
+
+/// It goes on for so long, and then until so much was done, which a busy machine takes longer for.
+const RUN: Duration = Duration::from_secs(5);
+const COMMITS: usize = 300;
+const ANSWERS: usize = 3_000;
+const LONGEST_RUN: Duration = Duration::from_mins(2);
+const WRITERS: u64 = 4;
+const CHECKERS: u64 = 2;
+/// A change has travelled by then, however busy the machine is.
+const TRAVELLED: Duration = Duration::from_secs(1);
+
+/// One server as anyone would start it, one with too little room, and one that forgets fast.
+const SERVERS: [&[&str]; 3] = [&[], &["--cache-capacity", "10"], &["--cache-ttl", "300ms", "--negative-ttl", "200ms"]];
+
+/// What was done, and whether it is to end.
+#[derive(Debug, Default)]
+pub struct Work {
+    commits: AtomicUsize,
+    answers: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Work {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn is_enough(&self) -> bool {
+        self.commits.load(Ordering::Relaxed) >= COMMITS && self.answers.load(Ordering::Relaxed) >= ANSWERS
+    }
+}
+
+/// The seed of the dice: CONSISTENCY_SEED, or a new one.
+fn seed() -> u64 {
+    let seed = std::env::var("CONSISTENCY_SEED")
+        .map_or_else(|_| uuid::Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
+    println!("CONSISTENCY_SEED={seed}");
+    seed
+}
+
+async fn start_servers(database: &Database, url: &str, flags: &[&str]) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for own in SERVERS {
+        let flags = [flags, own, &["--audit-rate", "0"]].concat();
+        servers.push(Server::start_with(database.by_way_of(url.to_owned()).await, &flags).await);
+    }
+    servers
+}
+
+/// Lets the servers' clocks go as fast as everyone's.
+async fn keep_time(clocks: Vec<ManualClock>) {
+    let mut last = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let now = Instant::now();
+        let passed = TimeDelta::from_std(now - last).unwrap();
+        last = now;
+        clocks.iter().for_each(|clock| clock.advance(passed));
+    }
+}
+
+/// Writers write and checkers check. What they were answered must be what was true at most so long ago.
+async fn is_consistent(servers: Vec<Server>, database: &Database, lag: Duration) {
+    let seed = seed();
+    let (book, work) = (Arc::new(Book::new()), Arc::new(Work::default()));
+    let mut time = JoinSet::new();
+    time.spawn(keep_time(servers.iter().map(|server| server.clock.clone()).collect()));
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let dice = Dice::of(seed, writer);
+        writers.spawn(keep_writing(Arc::clone(&book), database.url.clone(), dice, Arc::clone(&work)));
+    }
+    let mut checkers = JoinSet::new();
+    for (number, server) in (0..).zip(&servers) {
+        for checker in 0..CHECKERS {
+            let dice = Dice::of(seed, WRITERS + number * CHECKERS + checker);
+            checkers.spawn(keep_checking(Arc::clone(&book), server.client.clone(), dice, Arc::clone(&work)));
+        }
+    }
+    let began = Instant::now();
+    while began.elapsed() < RUN || !work.is_enough() {
+        assert!(began.elapsed() < LONGEST_RUN, "too little was done: {work:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    work.stop.store(true, Ordering::Relaxed);
+    writers.join_all().await;
+    let answers: Vec<Answer> = checkers.join_all().await.into_iter().flatten().collect();
+    for answer in &answers {
+        answer.judge(&book, lag);
+    }
+    let stale = answers.iter().filter(|answer| answer.stale).count();
+    println!("{work:?}, {stale} of the answers stale");
+    assert!(stale * 20 < answers.len(), "{stale} of {} answers were stale", answers.len());
+    everyone_agrees_in_the_end(servers, &book, lag).await;
+}
+
+async fn everyone_agrees_in_the_end(servers: Vec<Server>, book: &Book, lag: Duration) {
+    tokio::time::sleep(lag).await;
+    for mut server in servers {
+        for tenant in 0..TENANTS {
+            for (module, code) in MODULES.iter().enumerate() {
+                let reason = server.check(tenant, code).await.reason();
+                assert_eq!(reason, book.history(tenant).last().answers[module], "tenant {tenant}, {code}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_consistent_where_changes_are_listened_to() {
+    let database = Database::postgres().await;
+    let servers = start_servers(&database, &database.url, &["--changes", "listen"]).await;
+    is_consistent(servers, &database, TRAVELLED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_consistent_where_changes_are_polled() {
+    let database = Database::postgres().await;
+    let flags = ["--changes", "poll", "--poll-interval", "50ms"];
+    let servers = start_servers(&database, &database.url, &flags).await;
+    is_consistent(servers, &database, TRAVELLED + Duration::from_millis(50)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_consistent_where_a_replica_lags_half_of_the_time() {
+    let primary = Cluster::start(&[]);
+    let name = primary.empty_database().await;
+    process::migrate(&primary.url(&name));
+    let database = Database::on(&primary, name).await;
+    let replica = Arc::new(Cluster::standby_of(&primary, &[]));
+    let url = replica.url(&database.name);
+    let flags = ["--changes", "listen", "--replica-database-url", &url];
+    let servers = start_servers(&database, &database.url, &flags).await;
+    let mut lagging = JoinSet::new();
+    lagging.spawn(lag_half_of_the_time(Arc::clone(&replica)));
+    is_consistent(servers, &database, TRAVELLED).await;
+    lagging.shutdown().await;
+    assert!(replica.statements(&database.name).await > 500, "the replica had a part in it");
+}
+
+async fn lag_half_of_the_time(replica: Arc<Cluster>) {
+    loop {
+        replica.pause_replay().await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        replica.resume_replay().await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_consistent_through_a_pooler() {
+    let database = Database::postgres().await;
+    let pooler = Pooler::to(postgres::shared().port(), &["default_pool_size = 4"]);
+    let flags = ["--database-pooler", "transaction", "--poll-interval", "50ms"];
+    let servers = start_servers(&database, &pooler.url(&database.name), &flags).await;
+    is_consistent(servers, &database, TRAVELLED + Duration::from_millis(50)).await;
+}
