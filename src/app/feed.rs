@@ -21,7 +21,7 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// A poll that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// While listening does not work, it is tried again this often, and when the database comes back.
+/// While listening does not work, it is tried again at least this often, and when the database comes back.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// More announcements than this between two polls are not remembered, and then taken in twice.
 const MOST_HEARD: usize = 10_000;
@@ -221,11 +221,14 @@ async fn begin_to_listen(store: &Store, is_wanted: bool, pause: Duration) -> Lis
         return std::future::pending().await;
     }
     tokio::time::sleep(pause).await;
+    let mut pause = HEARTBEAT;
     loop {
         match store.listen().await {
             Ok(listener) => return listener,
             Err(error) => tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}"),
         }
-        tokio::time::sleep(LISTEN_AGAIN).await;
+        // A database that restarts is back soon; one that cannot be listened to is not worth asking often.
+        tokio::time::sleep(jitter::around(pause)).await;
+        pause = (pause * 2).min(LISTEN_AGAIN);
     }
 }

@@ -101,7 +101,7 @@ async fn folding_changes_no_revision_and_empties_the_log() {
     database.execute("SELECT entitlement_fold()").await;
     assert_ne!(rows().await, 0, "rows are kept while a reader may lag");
     database.execute("UPDATE entitlement_horizons SET seen_at = now() - interval '2 hours'").await;
-    database.execute("INSERT INTO entitlement_horizons (seen_at) VALUES (now() - interval '61 minutes')").await;
+    database.execute("INSERT INTO entitlement_horizons VALUES (now() - interval '61 minutes', pg_current_xact_id())").await;
     database.execute("SELECT entitlement_fold()").await;
     assert_eq!(rows().await, 0);
     assert_eq!(revision(&database, 1).await, before);
