@@ -49,6 +49,7 @@ impl Book {
 pub async fn keep_writing(book: Arc<Book>, url: String, mut dice: Dice, work: Arc<Work>) {
     let mut connection = PgConnection::connect(&url).await.unwrap();
     while work.goes_on() {
+        work.time_to_write().await;
         if write(&book, &mut connection, &mut dice).await {
             work.commits.fetch_add(1, Ordering::Relaxed);
         }

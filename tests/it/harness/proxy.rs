@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -33,13 +34,18 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn to(target_port: u16) -> Self {
+        Self::slow_to(target_port, Duration::ZERO).await
+    }
+
+    /// What comes back from there takes so much longer.
+    pub async fn slow_to(target_port: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let target = Arc::new(AtomicU16::new(target_port));
         let open = Arc::new(Mutex::new(watch::Sender::new(true)));
         let connections = Arc::default();
         let mut acceptor = JoinSet::new();
-        acceptor.spawn(accept(listener, Arc::clone(&target), Arc::clone(&open), Arc::clone(&connections)));
+        acceptor.spawn(accept(listener, Arc::clone(&target), delay, Arc::clone(&open), Arc::clone(&connections)));
         Self { port, target, open, stranded: Mutex::default(), connections, _acceptor: acceptor }
     }
 
@@ -80,6 +86,7 @@ impl Proxy {
 async fn accept(
     listener: TcpListener,
     target: Arc<AtomicU16>,
+    delay: Duration,
     open: Arc<Mutex<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
 ) {
@@ -87,13 +94,18 @@ async fn accept(
         let (client, _) = listener.accept().await.unwrap();
         let mut connections = connections.lock().unwrap();
         let open = open.lock().unwrap().subscribe();
-        connections.spawn(serve(client, Arc::clone(&target), open));
+        connections.spawn(serve(client, Arc::clone(&target), delay, open));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// One connection, until both sides have ended it, or one has broken it.
-async fn serve(client: TcpStream, target: Arc<AtomicU16>, mut open: watch::Receiver<bool>) -> io::Result<()> {
+async fn serve(
+    client: TcpStream,
+    target: Arc<AtomicU16>,
+    delay: Duration,
+    mut open: watch::Receiver<bool>,
+) -> io::Result<()> {
     until_open(&mut open).await?;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target.load(Ordering::Relaxed))).await?;
     for stream in [&client, &server] {
@@ -101,15 +113,22 @@ async fn serve(client: TcpStream, target: Arc<AtomicU16>, mut open: watch::Recei
     }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    tokio::try_join!(pass_on(from_client, to_server, open.clone()), pass_on(from_server, to_client, open))?;
+    let to_there = pass_on(from_client, to_server, Duration::ZERO, open.clone());
+    tokio::try_join!(to_there, pass_on(from_server, to_client, delay, open))?;
     Ok(())
 }
 
 /// One direction. An end or an error is held back like bytes are.
-async fn pass_on(mut from: OwnedReadHalf, to: OwnedWriteHalf, mut open: watch::Receiver<bool>) -> io::Result<()> {
+async fn pass_on(
+    mut from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    delay: Duration,
+    mut open: watch::Receiver<bool>,
+) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await;
+        tokio::time::sleep(delay).await;
         until_open(&mut open).await?;
         match read? {
             0 => return Ok(()), // Dropping `to` tells the other side.
