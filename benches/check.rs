@@ -11,6 +11,7 @@
     reason = "a benchmark that fails ends"
 )]
 
+#[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
 #[path = "common/load.rs"]
 mod load;
@@ -22,12 +23,11 @@ use entitlementd::proto::v1::{
     AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
     CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
     ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
-    entitlement_service_client::EntitlementServiceClient,
     entitlement_service_server::{EntitlementService, EntitlementServiceServer},
 };
 use load::{Outcome, drive};
 use prost::Message;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,6 +37,8 @@ const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
 const TENANTS: u32 = 100_000;
 const HOT: u32 = 1_000;
+/// Streams of WatchChanges that are open meanwhile.
+const WATCHERS: usize = 1_000;
 /// `allowed: true`, the first field of the answer.
 const ALLOWED: [u8; 2] = [0x08, 0x01];
 
@@ -142,6 +144,7 @@ fn port(line: &str) -> u16 {
 fn start_ours(url: &str) -> Server {
     let mut command = on_core(SERVER_CORE, env!("CARGO_BIN_EXE_entitlementd"));
     command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]);
+    command.args(["--metrics-listen", "127.0.0.1:0"]);
     let mut process = Process::start(command);
     let port = port(&process.wait_for("listening on"));
     process.wait_for(": ready");
@@ -204,6 +207,7 @@ async fn measure() {
     let ours = start_ours(&url);
     let all: Vec<Vec<u8>> = (0..TENANTS).map(body).collect();
     warm(&ours, &all).await;
+    let _watches = watch(&ours).await;
     let answer = one_answer(&ours).await;
     let bare = start_bare(&answer);
 
@@ -227,9 +231,22 @@ async fn measure() {
     }
 }
 
+/// Watches changes many times over, as callers in production do.
+async fn watch(server: &Server) -> Vec<tonic::Streaming<WatchChangesResponse>> {
+    let mut watches = Vec::new();
+    while watches.len() < WATCHERS {
+        let mut client = common::connect(&format!("127.0.0.1:{}", server.port)).await;
+        for _ in 0..WATCHERS / 5 {
+            let watch = client.watch_changes(WatchChangesRequest::default()).await.unwrap();
+            watches.push(watch.into_inner());
+        }
+    }
+    watches
+}
+
 /// Asks for every tenant once, so that all are held.
 async fn warm(server: &Server, all: &[Vec<u8>]) {
-    let mut client = connect(server).await;
+    let mut client = common::connect(&format!("127.0.0.1:{}", server.port)).await;
     client.check_module(request(0)).await.unwrap();
     for chunk in (0..all.len() as u32).collect::<Vec<_>>().chunks(100) {
         let ask = |tenant: &u32| {
@@ -241,13 +258,8 @@ async fn warm(server: &Server, all: &[Vec<u8>]) {
     }
 }
 
-async fn connect(server: &Server) -> EntitlementServiceClient<Channel> {
-    let uri = format!("http://127.0.0.1:{}", server.port);
-    EntitlementServiceClient::new(Channel::from_shared(uri).unwrap().connect().await.unwrap())
-}
-
 async fn one_answer(server: &Server) -> Vec<u8> {
-    let mut client = connect(server).await;
+    let mut client = common::connect(&format!("127.0.0.1:{}", server.port)).await;
     client.check_module(request(0)).await.unwrap().into_inner().encode_to_vec()
 }
 

@@ -47,17 +47,8 @@ async fn cold_checks() {
     let cluster = postgres::Cluster::start(&[]);
     let name = cluster.migrated_database().await;
     let url = cluster.url(&name);
+    common::fill_postgres(&url, 2 * TENANTS).await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    let rows = format!(
-        "INSERT INTO tenants (id, name, subdomain, database_schema)
-            SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'Tenant ' || i, 'tenant-' || i, 'tenant_' || i
-            FROM generate_series(0, {}) i;
-         INSERT INTO tenant_subscriptions (tenant_id, module_id, starts_at)
-            SELECT t.id, m.id, now() FROM tenants t CROSS JOIN modules m;
-         ANALYZE",
-        2 * TENANTS - 1
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
 
     let durations = Durations { acquire: Duration::from_secs(5), statement: None };
     let options = ConnectOptions {

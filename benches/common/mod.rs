@@ -6,7 +6,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use sqlx::{Connection, SqliteConnection};
+use entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use tonic::transport::Channel;
 
 /// Modules that each tenant has.
 pub const MODULES: [&str; 10] = [
@@ -43,6 +45,38 @@ pub async fn fill(url: &str, tenants: u32) {
          COMMIT;"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+}
+
+/// The id of a tenant's subscription to the module of this place in [`MODULES`], on PostgreSQL.
+pub fn subscription(tenant: u32, module: u32) -> String {
+    format!("00000000-0000-4000-9000-{:012x}", tenant * MODULES.len() as u32 + module)
+}
+
+/// Fills a migrated PostgreSQL database with tenants that have ten subscriptions each.
+pub async fn fill_postgres(url: &str, tenants: u32) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let codes = MODULES.map(|code| format!("'{code}'")).join(", ");
+    let sql = format!(
+        "INSERT INTO tenants (id, name, subdomain, database_schema)
+            SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'Tenant ' || i, 'tenant-' || i,
+                   'tenant_' || i
+            FROM generate_series(0, {tenants} - 1) i;
+         INSERT INTO tenant_subscriptions (id, tenant_id, module_id, starts_at)
+            SELECT ('00000000-0000-4000-9000-' || lpad(to_hex(i * 10 + c.place - 1), 12, '0'))::uuid,
+                   ('00000000-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, m.id, now()
+            FROM generate_series(0, {tenants} - 1) i
+                 CROSS JOIN unnest(ARRAY[{codes}]) WITH ORDINALITY c (code, place)
+                 JOIN modules m ON m.code = c.code;"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    // Not in a transaction.
+    sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
+}
+
+/// A client of a server, on a connection of its own.
+pub async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
+    let uri = format!("http://{address}");
+    EntitlementServiceClient::new(Channel::from_shared(uri).unwrap().connect().await.unwrap())
 }
 
 /// Runs `entitlementd migrate`.

@@ -101,7 +101,9 @@ async fn folding_changes_no_revision_and_empties_the_log() {
     database.execute("SELECT entitlement_fold()").await;
     assert_ne!(rows().await, 0, "rows are kept while a reader may lag");
     database.execute("UPDATE entitlement_horizons SET seen_at = now() - interval '2 hours'").await;
-    database.execute("INSERT INTO entitlement_horizons VALUES (now() - interval '61 minutes', pg_current_xact_id())").await;
+    database
+        .execute("INSERT INTO entitlement_horizons VALUES (now() - interval '61 minutes', pg_current_xact_id())")
+        .await;
     database.execute("SELECT entitlement_fold()").await;
     assert_eq!(rows().await, 0);
     assert_eq!(revision(&database, 1).await, before);
@@ -185,6 +187,25 @@ async fn a_writer_needs_no_right_on_the_log_and_cannot_be_led_astray_by_its_own_
     {
         assert!(writer.execute(sqlx::raw_sql(forbidden)).await.is_err(), "{forbidden}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_writer_has_set_neither_fails_its_write_nor_keeps_it_from_being_announced() {
+    let database = Database::postgres().await;
+    database.mk_tenant(1, "one", "active").await;
+    let mut listener = PgListener::connect(&database.url).await.unwrap();
+    listener.listen("entitlement_changes").await.unwrap();
+    let mut writer = PgConnection::connect(&database.url).await.unwrap();
+    let own = "CREATE SCHEMA own;
+               CREATE FUNCTION own.pg_notify(text, text) RETURNS void LANGUAGE sql AS '';
+               CREATE FUNCTION own.always(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+               CREATE OPERATOR own.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = own.always);
+               SET search_path = own, pg_catalog, public;
+               SET entitlementd.tenants_touched = 'no number'";
+    writer.execute(sqlx::raw_sql(own)).await.unwrap();
+    writer.execute(sqlx::raw_sql("UPDATE tenants SET status = 'suspended'")).await.unwrap();
+    let told = heard(&mut listener, &database).await;
+    assert!(told.len() == 1 && told[0].starts_with("tenant ") && told[0].ends_with(&id(1)), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

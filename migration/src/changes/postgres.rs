@@ -5,8 +5,9 @@ use sea_orm_migration::sea_orm::DbBackend;
 use super::{CHANNEL, MOST_ANNOUNCED, Trigger, Watched, topic, watched};
 use crate::LOCK;
 
-/// A setting of the writer's transaction, in which it counts the tenants that it has touched. Counting them in the log
-/// would be a read, and reads are what makes transactions fail under SERIALIZABLE.
+/// A setting of the writer's transaction, in which it counts the tenants that it has touched: a mark for each, up to one
+/// more than are announced. Whatever else stands there, its length is a number. Counting tenants in the log would be a
+/// read, and reads are what makes transactions fail under SERIALIZABLE.
 const TOUCHED: &str = "entitlementd.tenants_touched";
 
 const EVERYONE: &str = "'00000000-0000-0000-0000-000000000000'";
@@ -87,6 +88,7 @@ fn changed(watched: &Watched) -> String {
         "CREATE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
          DECLARE
             same boolean := false;
+            touched text;
          BEGIN
             IF TG_OP = 'UPDATE' THEN
                 BEGIN
@@ -111,21 +113,19 @@ fn append(topic: &str) -> String {
     format!("INSERT INTO public.entitlement_changes (topic) VALUES ('{topic}') ON CONFLICT DO NOTHING;")
 }
 
+/// An assignment is evaluated in place, where `PERFORM` would run a query; the writer pays for either.
 fn append_tenant(tenant: &str) -> String {
     format!(
-        "INSERT INTO public.entitlement_changes (topic, tenant_id)
-            SELECT '{}', {tenant} WHERE {tenant} IS NOT NULL ON CONFLICT DO NOTHING;
-         IF FOUND THEN
-            PERFORM set_config('{TOUCHED}', ({} + 1)::text, true);
+        "IF {tenant} IS NOT NULL THEN
+            INSERT INTO public.entitlement_changes (topic, tenant_id)
+                VALUES ('{}', {tenant}) ON CONFLICT DO NOTHING;
+            IF FOUND THEN
+                touched := set_config('{TOUCHED}', left(concat(current_setting('{TOUCHED}', true), '+'),
+                                                        {MOST_ANNOUNCED} + 1), true);
+            END IF;
          END IF;",
         topic::TENANT,
-        touched()
     )
-}
-
-/// Empty once a transaction that set it has ended.
-fn touched() -> String {
-    format!("COALESCE(NULLIF(current_setting('{TOUCHED}', true), ''), '0')::int")
 }
 
 fn truncated() -> String {
@@ -142,24 +142,30 @@ fn truncated() -> String {
 }
 
 /// Tells listeners, once the transaction is about to commit and it is known how many tenants it has touched.
+///
+/// It has the writer's own rights and search path, and so names everything in full: to have a path set for it would cost
+/// more than all that it does.
 fn announce() -> String {
     format!(
-        "CREATE FUNCTION entitlement_announce() RETURNS trigger LANGUAGE plpgsql
-            SET search_path = pg_catalog, pg_temp AS $function$
+        "CREATE FUNCTION entitlement_announce() RETURNS trigger LANGUAGE plpgsql AS $function$
+         DECLARE
+            notice text;
+            told text;
          BEGIN
-            IF NEW.topic <> '{tenant}' THEN
-                PERFORM pg_notify('{CHANNEL}', NEW.topic || ' ' || NEW.xid);
-            ELSIF {touched} > {MOST_ANNOUNCED} THEN
+            IF NEW.topic OPERATOR(pg_catalog.<>) '{tenant}' THEN
+                notice := pg_catalog.concat_ws(' ', NEW.topic, NEW.xid);
+            ELSIF pg_catalog.length(pg_catalog.current_setting('{TOUCHED}', true))
+                  OPERATOR(pg_catalog.>) {MOST_ANNOUNCED} THEN
                 -- Equal notices of one transaction are sent once.
-                PERFORM pg_notify('{CHANNEL}', 'many ' || NEW.xid);
+                notice := pg_catalog.concat_ws(' ', 'many', NEW.xid);
             ELSE
-                PERFORM pg_notify('{CHANNEL}', NEW.topic || ' ' || NEW.xid || ' ' || NEW.tenant_id);
+                notice := pg_catalog.concat_ws(' ', NEW.topic, NEW.xid, NEW.tenant_id);
             END IF;
+            told := pg_catalog.pg_notify('{CHANNEL}', notice);
             RETURN NULL;
          END
          $function$;",
         tenant = topic::TENANT,
-        touched = touched(),
     )
 }
 

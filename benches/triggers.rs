@@ -1,0 +1,222 @@
+//! What the log of changes adds to the ERP's own update of a subscription, part by part, on a cluster that flushes every
+//! commit to disk.
+//!
+//! Rounds alternate; what counts is the ratio within a round. BENCH_ROUNDS, BENCH_MILLIS (of a round) and BENCH_WRITERS
+//! (one number) change what is run.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::pedantic,
+    reason = "a benchmark that fails ends"
+)]
+
+#[expect(dead_code, reason = "this benchmark needs a part")]
+mod common;
+#[path = "../tests/it/harness/keeper.rs"]
+#[expect(dead_code, reason = "a part of the tests' harness is enough")]
+mod keeper;
+#[path = "../tests/it/harness/postgres.rs"]
+#[expect(dead_code, reason = "a part of the tests' harness is enough")]
+mod postgres;
+#[path = "../tests/it/harness/process.rs"]
+#[expect(dead_code, reason = "a part of the tests' harness is enough")]
+mod process;
+
+use std::{
+    env,
+    io::Write,
+    os::unix::fs::FileExt,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use common::quartiles;
+use futures_util::future::join_all;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgListener, types::Uuid};
+
+const TENANTS: u32 = 2_000;
+const WRITERS: [u32; 2] = [1, 16];
+/// Before the first round.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// Instances that listen.
+const LISTENERS: usize = 3;
+
+/// As the ERP's own cluster would be; the harness says otherwise, and the last word counts.
+const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "log_statement=none"];
+
+/// Each in a transaction of its own.
+const MATTERS: &str = "UPDATE tenant_subscriptions SET status = $1, expires_at = $2, updated_at = now() WHERE id = $3";
+const MATTERS_NOT: &str =
+    "UPDATE tenant_subscriptions SET billing_cycle = $1, price_paid = extract(second FROM $2::timestamptz), updated_at = now()
+     WHERE id = $3";
+
+/// What a database has of the log.
+struct Part {
+    name: &'static str,
+    /// What is taken from the whole; `None`: the database never had a log.
+    without: Option<&'static str>,
+    sql: &'static str,
+}
+
+/// The first of those with the same statement is what the others are compared with.
+const PARTS: [Part; 6] = [
+    Part { name: "no log", without: None, sql: MATTERS },
+    Part {
+        name: "triggers disabled",
+        without: Some("ALTER TABLE tenant_subscriptions DISABLE TRIGGER USER"),
+        sql: MATTERS,
+    },
+    Part {
+        name: "appending only",
+        without: Some("DROP TRIGGER entitlement_announce ON entitlement_changes"),
+        sql: MATTERS,
+    },
+    Part { name: "everything", without: Some(""), sql: MATTERS },
+    Part { name: "no change that matters, no log", without: None, sql: MATTERS_NOT },
+    Part { name: "no change that matters, everything", without: Some(""), sql: MATTERS_NOT },
+];
+
+/// What one round came to.
+#[derive(Clone, Copy)]
+struct Figures {
+    per_second: f64,
+    latency_micros: f64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let setting = |name: &str, default: u64| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let rounds = setting("BENCH_ROUNDS", 41) as usize;
+    let duration = Duration::from_millis(setting("BENCH_MILLIS", 500));
+    let only = setting("BENCH_WRITERS", 0) as u32;
+
+    let cluster = postgres::Cluster::start(&DURABLE);
+    let mut databases: Vec<Database> = Vec::new();
+    for part in &PARTS {
+        databases.push(Database::make(&cluster, part).await);
+    }
+    println!("machine: {}; PostgreSQL on the same cores", common::machine());
+    println!("{TENANTS} tenants x 10 subscriptions, {LISTENERS} listeners; {rounds} rounds of {duration:?} each");
+    for writers in WRITERS.into_iter().filter(|writers| only == 0 || only == *writers) {
+        println!("\n{writers} writers; a flush of 8 KiB takes {:.0} µs by itself", flush_micros());
+        let mut figures = vec![Vec::new(); databases.len()];
+        for round in 0..rounds {
+            for place in 0..databases.len() {
+                // Who goes first changes from round to round.
+                let which = (place + round) % databases.len();
+                figures[which].push(databases[which].round(writers, duration).await);
+            }
+        }
+        print(&figures);
+    }
+}
+
+/// A filled database, those who write to it, and those who listen.
+struct Database {
+    sql: &'static str,
+    /// They stay from round to round: what a new one does first takes longer where there are triggers.
+    writers: Vec<PgConnection>,
+    listeners: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Database {
+    async fn make(cluster: &postgres::Cluster, part: &Part) -> Self {
+        let url = cluster.url(&cluster.empty_database().await);
+        let changes = if part.without.is_some() { "auto" } else { "off" };
+        let made = process::run(&["migrate", "--changes", changes, "--database-url", &url]);
+        assert!(made.status.success(), "migrate: {}", String::from_utf8_lossy(&made.stderr));
+        common::fill_postgres(&url, TENANTS).await;
+        let without = AssertSqlSafe(part.without.unwrap_or_default());
+        sqlx::raw_sql(without).execute(&mut PgConnection::connect(&url).await.unwrap()).await.unwrap();
+        let mut listeners = Vec::new();
+        for _ in 0..if part.without.is_some() { LISTENERS } else { 0 } {
+            let mut listener = PgListener::connect(&url).await.unwrap();
+            listener.listen("entitlement_changes").await.unwrap();
+            listeners.push(tokio::spawn(async move { while listener.recv().await.is_ok() {} }));
+        }
+        let most = WRITERS.into_iter().max().unwrap();
+        let mut writers = Vec::new();
+        for _ in 0..most {
+            writers.push(PgConnection::connect(&url).await.unwrap());
+        }
+        let mut database = Self { sql: part.sql, writers, listeners };
+        database.round(most, WARM_UP).await;
+        database
+    }
+
+    /// Each writer has rows of its own, and goes through them until the time is up.
+    async fn round(&mut self, writers: u32, duration: Duration) -> Figures {
+        let started = Instant::now();
+        let until = started + duration;
+        let (own, sql) = (TENANTS / writers, self.sql);
+        let write = |(connection, writer)| write(connection, sql, writer * own..(writer + 1) * own, until);
+        let micros: Vec<f64> = join_all(self.writers.iter_mut().zip(0..writers).map(write)).await.concat();
+        let per_second = micros.len() as f64 / started.elapsed().as_secs_f64();
+        Figures { per_second, latency_micros: quartiles(&micros)[1] }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.listeners.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Gives the time that each transaction took.
+async fn write(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    own: std::ops::Range<u32>,
+    until: Instant,
+) -> Vec<f64> {
+    let rows: Vec<Uuid> = own
+        .flat_map(|tenant| (0..10).map(move |module| common::subscription(tenant, module).parse().unwrap()))
+        .collect();
+    let mut micros = Vec::new();
+    // The seventh after the seventh: neighbours in the index are not written one after the other.
+    for (number, row) in rows.iter().cycle().step_by(7).enumerate() {
+        let began = Instant::now();
+        if began >= until {
+            break;
+        }
+        let status = if number / rows.len() % 2 == 0 { "suspended" } else { "active" };
+        let expires: DateTime<Utc> = DateTime::from_timestamp(1_900_000_000, 0).unwrap();
+        let expires = expires + TimeDelta::milliseconds(number as i64);
+        sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
+        micros.push(began.elapsed().as_nanos() as f64 / 1000.0);
+    }
+    micros
+}
+
+/// How long the disk takes, without which no figure here can be read: the median of 100.
+fn flush_micros() -> f64 {
+    let mut file = tempfile::Builder::new().tempfile_in("/tmp").unwrap();
+    file.write_all(&[0; 1 << 16]).unwrap();
+    file.as_file().sync_all().unwrap();
+    let micros = (0..100u64).map(|number| {
+        let started = Instant::now();
+        file.as_file().write_all_at(&[1; 8192], number % 8 * 8192).unwrap();
+        file.as_file().sync_data().unwrap();
+        started.elapsed().as_nanos() as f64 / 1000.0
+    });
+    quartiles(&micros.collect::<Vec<_>>())[1]
+}
+
+fn print(figures: &[Vec<Figures>]) {
+    println!("{:<36}{:>16}{:>12}   time per transaction (quartiles)", "", "transactions/s", "median ms");
+    for (place, part) in PARTS.iter().enumerate() {
+        let first = PARTS.iter().position(|first| first.sql == part.sql).unwrap();
+        let of = |of: fn(&Figures) -> f64| quartiles(&figures[place].iter().map(of).collect::<Vec<_>>())[1];
+        let pairs = figures[first].iter().zip(&figures[place]);
+        let ratios: Vec<f64> = pairs.map(|(first, this)| first.per_second / this.per_second).collect();
+        let [low, median, high] = quartiles(&ratios);
+        println!(
+            "{:<36}{:>16.0}{:>12.3}   {median:.2} ({low:.2} to {high:.2})",
+            part.name,
+            of(|figures| figures.per_second),
+            of(|figures| figures.latency_micros) / 1000.0,
+        );
+    }
+}
