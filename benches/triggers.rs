@@ -181,7 +181,7 @@ async fn write(
         if began >= until {
             break;
         }
-        let status = if number / rows.len() % 2 == 0 { "suspended" } else { "active" };
+        let status = if (number / rows.len()).is_multiple_of(2) { "suspended" } else { "active" };
         let expires: DateTime<Utc> = DateTime::from_timestamp(1_900_000_000, 0).unwrap();
         let expires = expires + TimeDelta::milliseconds(number as i64);
         sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
