@@ -34,6 +34,7 @@ pub use self::{
 };
 use self::{
     database::Database,
+    loan::Doubt,
     replica::{Replicas, in_time},
     tenant::TenantStatements,
     words::Words,
@@ -94,6 +95,7 @@ pub struct Store {
     /// The same, for those who must be heard although loads have taken all connections: the feed, and who asks after
     /// the replicas.
     watched: Database,
+    doubt: Doubt,
     replicas: Replicas,
     /// How to open a connection to listen on; `None` where there is none to be had.
     listen_options: Option<PgConnectOptions>,
@@ -106,23 +108,24 @@ impl Store {
     /// Prepares a pool. Connects only when something is asked, so that a database that is down stops nobody from
     /// starting.
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
-        let primary = connect::open(options).await?;
+        let doubt = Doubt::default();
+        let primary = connect::open(options, &doubt).await?;
         let watched = match primary.backend() {
             // Files are never crowded, and one in memory is there only once.
             DbBackend::Sqlite => primary.clone(),
-            _ => connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }).await?,
+            _ => connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
         };
         let tenants = TenantStatements::new(primary.backend(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
-        Ok(Self { primary, watched, replicas, listen_options, log, tenants, words: Words::default() })
+        Ok(Self { primary, watched, doubt, replicas, listen_options, log, tenants, words: Words::default() })
     }
 
     /// Adds replicas, from which loads are read where that is as good as from the primary.
     pub async fn with_replicas(self, options: &[ConnectOptions<'_>]) -> Result<Self, ConnectError> {
         let mut databases = Vec::with_capacity(options.len());
         for options in options {
-            databases.push(connect::open(options).await?);
+            databases.push(connect::open(options, &Doubt::default()).await?);
         }
         Ok(Self { replicas: Replicas::new(databases), ..self })
     }

@@ -23,6 +23,8 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// While listening does not work, it is tried again at least this often, and when the database comes back.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
+/// Before the log is polled instead, listening gets this long to begin.
+const HEAD_START: Duration = Duration::from_millis(250);
 /// More announcements than this between two polls are not remembered, and then taken in twice.
 const MOST_HEARD: usize = 10_000;
 
@@ -124,6 +126,12 @@ impl Feed {
         let is_wanted = self.mode != ChangesMode::Poll && store.can_listen();
         let mut listening = pin!(begin_to_listen(&store, is_wanted, pause));
         let mut was_lost = false;
+        if is_wanted && pause.is_zero() {
+            // Most of the time it works at once, and reads the log itself.
+            if let Ok(listener) = timeout(HEAD_START, &mut listening).await {
+                return listener;
+            }
+        }
         loop {
             let poll = timeout(PATIENCE, store.poll(self.position.as_ref())).await;
             let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {

@@ -83,26 +83,26 @@ pub enum ConnectError {
     Open(#[source] sqlx::Error),
 }
 
-pub(super) async fn open(options: &ConnectOptions<'_>) -> Result<Database, ConnectError> {
+/// `doubt` is shared by all who are connected to the same server.
+pub(super) async fn open(options: &ConnectOptions<'_>, doubt: &Doubt) -> Result<Database, ConnectError> {
     match options.url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => open_postgres(options),
+        Some(("postgres" | "postgresql", _)) => open_postgres(options, doubt.clone()),
         Some(("sqlite", _)) => Ok(Database::sqlite(open_sqlite(options).await?)),
         _ => Err(ConnectError::Url),
     }
 }
 
-fn open_postgres(options: &ConnectOptions<'_>) -> Result<Database, ConnectError> {
+fn open_postgres(options: &ConnectOptions<'_>, doubt: Doubt) -> Result<Database, ConnectError> {
     let mut connect = secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options);
     let settings = session_settings(options.durations.statement);
     connect = match options.pooler {
         Pooler::None => connect.options(settings.iter().map(|(name, value)| (*name, value.as_str()))),
         Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
     };
-    let doubt = Doubt::default();
     let doubted = doubt.clone();
     let mut pool = pool_options::<Postgres>(options).before_acquire(move |connection, idle| {
-        let is_trusted = idle.idle_for < TRUSTED_IDLE && !doubted.concerns(idle.idle_for);
-        Box::pin(async move { Ok(is_trusted || gives_sign_of_life(connection).await) })
+        let doubt = doubted.clone();
+        Box::pin(async move { Ok(is_alive(connection, idle.idle_for, &doubt).await) })
     });
     let set = |word: &str| {
         let all: Vec<_> = settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
@@ -189,6 +189,16 @@ fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions
         .test_before_acquire(false)
 }
 
-async fn gives_sign_of_life(connection: &mut sqlx::PgConnection) -> bool {
-    matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())))
+async fn is_alive(connection: &mut sqlx::PgConnection, idle_for: Duration, doubt: &Doubt) -> bool {
+    if doubt.condemns(idle_for) {
+        return false;
+    }
+    if idle_for < TRUSTED_IDLE && !doubt.concerns(idle_for) {
+        return true;
+    }
+    let is_alive = matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())));
+    if !is_alive {
+        doubt.confirm();
+    }
+    is_alive
 }

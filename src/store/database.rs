@@ -107,6 +107,7 @@ impl Database {
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
         let mut loan = Loan::from(pool, &self.doubt).await.map_err(StoreError::of_driver)?;
+        let asking = self.doubt.while_asking();
         let rows = match &self.set_local {
             Some(set_local) => {
                 let text = AssertSqlSafe(format!("{set_local}{statement}"));
@@ -117,7 +118,7 @@ impl Database {
                 sqlx::query_with(AssertSqlSafe(statement.sql), values).fetch_all(&mut *loan).await
             }
         };
-        loan.end();
+        asking.end();
         Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
     }
 }

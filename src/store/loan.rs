@@ -6,7 +6,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -16,45 +16,83 @@ use tokio::{runtime::Handle, time::timeout};
 /// A connection that comes back has this long to give a sign of life.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// When a connection last did not answer in time: those that have lain idle since before that may be dead too.
+/// What is thought of connections that lie idle. Clones share it: it is about a server, and the network on the way.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Doubt(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Doubt(Arc<Mutex<Instants>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Instants {
+    /// When one last did not answer in time. It may have been the statement's fault.
+    raised: Option<Instant>,
+    /// When one last gave no sign of life.
+    confirmed: Option<Instant>,
+}
 
 impl Doubt {
     fn raise(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.lock().raised = Some(Instant::now());
     }
 
-    /// Does it concern a connection that has lain idle for this long?
+    /// Somebody is asked, and the doubt is raised unless an answer comes: see [`Asking::end`].
+    pub(super) fn while_asking(&self) -> Asking {
+        Asking { doubt: self.clone(), is_over: false }
+    }
+
+    /// One that lay idle is dead. Others that lie idle need not be tried one by one.
+    pub(super) fn confirm(&self) {
+        self.lock().confirmed = Some(Instant::now());
+    }
+
+    /// May a connection that has lain idle for this long be dead?
     pub(super) fn concerns(&self, idle_for: Duration) -> bool {
-        let raised = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.is_some_and(|raised| raised.elapsed() <= idle_for)
+        self.lock().raised.is_some_and(|raised| raised.elapsed() <= idle_for)
+    }
+
+    /// Must it be taken for dead?
+    pub(super) fn condemns(&self, idle_for: Duration) -> bool {
+        self.lock().confirmed.is_some_and(|confirmed| confirmed.elapsed() <= idle_for)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instants> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection that must be given back with [`Self::end`]: one that is dropped was given up while it was waited for.
-pub(super) struct Loan {
-    connection: PoolConnection<Postgres>,
+/// A question that was not answered yet. Dropped, it was given up.
+pub(super) struct Asking {
     doubt: Doubt,
     is_over: bool,
 }
 
-impl Loan {
-    pub(super) async fn from(pool: &PgPool, doubt: &Doubt) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: pool.acquire().await?, doubt: doubt.clone(), is_over: false })
-    }
-
-    /// The connection was answered.
+impl Asking {
+    /// It was answered, be it with an error.
     pub(super) fn end(mut self) {
         self.is_over = true;
     }
 }
 
-impl Drop for Loan {
+impl Drop for Asking {
     fn drop(&mut self) {
         if !self.is_over {
             self.doubt.raise();
         }
+    }
+}
+
+/// A connection that goes back to its pool when it is dropped.
+pub(super) struct Loan {
+    connection: PoolConnection<Postgres>,
+    doubt: Doubt,
+}
+
+impl Loan {
+    pub(super) async fn from(pool: &PgPool, doubt: &Doubt) -> Result<Self, sqlx::Error> {
+        Ok(Self { connection: pool.acquire().await?, doubt: doubt.clone() })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (doubt, coming_back) = (self.doubt.clone(), self.connection.return_to_pool());
         runtime.spawn(async move {

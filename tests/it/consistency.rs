@@ -27,7 +27,7 @@ use crate::harness::{Database, Server, pooler::Pooler, postgres, postgres::Clust
 
 /// It goes on for so long, and then until so much was done, which a busy machine takes longer for.
 const RUN: Duration = Duration::from_secs(7);
-const COMMITS: usize = 300;
+const COMMITS: usize = 200;
 const ANSWERS: usize = 3_000;
 /// Writers rest again and again, for longer than an answer may be old: what is wrong then is not soon made right again by
 /// the next change.

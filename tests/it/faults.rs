@@ -62,3 +62,19 @@ async fn a_network_that_swallows_everything_makes_answers_stale_and_none_fail() 
     proxy.let_through();
     world.recovers_under(load, Fault { began, ended, effect: Effect::Stale }).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_network_forgets_are_replaced() {
+    let cluster = Cluster::start(&[]);
+    let proxy = Proxy::to(cluster.port()).await;
+    let world = World::through(&cluster, proxy.port()).await;
+    let load = world.load();
+    let began = Instant::now();
+    proxy.strand();
+    proxy.let_through();
+    world.set(4, DecisionReason::TenantSuspended).await;
+    // The database is there all the time. It takes the servers so long to notice that it does not hear them.
+    let ended = began + Duration::from_millis(1500);
+    tokio::time::sleep_until(ended.into()).await;
+    world.recovers_under(load, Fault { began, ended, effect: Effect::MayBeStale }).await;
+}

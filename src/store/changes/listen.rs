@@ -14,16 +14,18 @@ use super::{
     Announcement,
     poll::{Poll, Position, statement},
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, loan::Doubt};
 
 /// How long PostgreSQL may take to open the connection, and to send us our own greeting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection on which PostgreSQL tells of changes.
 pub struct Listener {
-    listener: PgListener,
+    connection: PgListener,
     /// An announcement that came in between.
     early: Vec<Announcement>,
+    /// About the pools' connections: where this one falls silent, they may be dead too.
+    doubt: Doubt,
 }
 
 impl Store {
@@ -47,7 +49,9 @@ impl Store {
         let mut early = Vec::new();
         loop {
             match next_payload(&mut listener).await? {
-                payload if payload == greeting => return Ok(Listener { listener, early }),
+                payload if payload == greeting => {
+                    return Ok(Listener { connection: listener, early, doubt: self.doubt.clone() });
+                }
                 payload => early.extend(read(&payload)),
             }
         }
@@ -63,7 +67,7 @@ impl Listener {
             if let Some(early) = self.early.pop() {
                 return Ok(early);
             }
-            let payload = next_payload(&mut self.listener).await?;
+            let payload = next_payload(&mut self.connection).await?;
             self.early.extend(read(&payload));
         }
     }
@@ -72,8 +76,10 @@ impl Listener {
     pub async fn poll(&mut self, since: Option<&Position>) -> Result<Poll, StoreError> {
         let taken = Instant::now();
         let query = sqlx::raw_sql(AssertSqlSafe(statement(since)));
-        let rows = self.listener.fetch_all(query).await.map_err(StoreError::of_driver)?;
-        let rows: Vec<QueryResult> = rows.into_iter().map(QueryResult::from).collect();
+        let asking = self.doubt.while_asking();
+        let rows = self.connection.fetch_all(query).await;
+        asking.end();
+        let rows: Vec<QueryResult> = rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect();
         Poll::of(&rows, since, taken)
     }
 }
