@@ -81,8 +81,8 @@ struct Herd {
 }
 
 impl Herd {
-    /// Every tenant is asked for by some callers at once. Gives the revision that all of them are at. `loaded`: how often
-    /// the database was asked before.
+    /// Every tenant is asked for by some callers at once. Gives the revision that all of them are at. `loaded`: how
+    /// often the database was asked before.
     async fn ask_for_all(&self, what: &str, loaded: usize) -> u64 {
         let next = AtomicU32::new(0);
         let sampler = Sampler::start(&self.cluster, &self.name).await;

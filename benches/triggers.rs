@@ -1,5 +1,5 @@
-//! What the log of changes adds to the ERP's own update of a subscription, part by part, on a cluster that flushes every
-//! commit to disk.
+//! What the log of changes adds to the ERP's own update of a subscription, part by part, on a cluster that flushes
+//! every commit to disk.
 //!
 //! Rounds alternate; what counts is the ratio within a round. BENCH_ROUNDS, BENCH_MILLIS (of a round) and BENCH_WRITERS
 //! (one number) change what is run.
@@ -48,9 +48,8 @@ const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writ
 
 /// Each in a transaction of its own.
 const MATTERS: &str = "UPDATE tenant_subscriptions SET status = $1, expires_at = $2, updated_at = now() WHERE id = $3";
-const MATTERS_NOT: &str =
-    "UPDATE tenant_subscriptions SET billing_cycle = $1, price_paid = extract(second FROM $2::timestamptz), updated_at = now()
-     WHERE id = $3";
+const MATTERS_NOT: &str = "UPDATE tenant_subscriptions
+     SET billing_cycle = $1, price_paid = extract(second FROM $2::timestamptz), updated_at = now() WHERE id = $3";
 
 /// What a database has of the log.
 struct Part {
@@ -100,15 +99,18 @@ async fn main() {
     println!("machine: {}; PostgreSQL on the same cores", common::machine());
     println!("{TENANTS} tenants x 10 subscriptions, {LISTENERS} listeners; {rounds} rounds of {duration:?} each");
     for writers in WRITERS.into_iter().filter(|writers| only == 0 || only == *writers) {
-        println!("\n{writers} writers; a flush of 8 KiB takes {:.0} µs by itself", flush_micros());
         let mut figures = vec![Vec::new(); databases.len()];
+        let mut flushes = Vec::new();
         for round in 0..rounds {
+            flushes.push(flush_micros());
             for place in 0..databases.len() {
                 // Who goes first changes from round to round.
                 let which = (place + round) % databases.len();
                 figures[which].push(databases[which].round(writers, duration).await);
             }
         }
+        let [low, median, high] = quartiles(&flushes);
+        println!("\n{writers} writers; a flush of 8 KiB by itself: {median:.0} µs ({low:.0} to {high:.0})");
         print(&figures);
     }
 }
@@ -190,12 +192,12 @@ async fn write(
     micros
 }
 
-/// How long the disk takes, without which no figure here can be read: the median of 100.
+/// How long the disk takes, without which no figure here can be read: the median of ten.
 fn flush_micros() -> f64 {
     let mut file = tempfile::Builder::new().tempfile_in("/tmp").unwrap();
     file.write_all(&[0; 1 << 16]).unwrap();
     file.as_file().sync_all().unwrap();
-    let micros = (0..100u64).map(|number| {
+    let micros = (0..10u64).map(|number| {
         let started = Instant::now();
         file.as_file().write_all_at(&[1; 8192], number % 8 * 8192).unwrap();
         file.as_file().sync_data().unwrap();
