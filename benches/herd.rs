@@ -43,8 +43,8 @@ const CALLERS: usize = 500;
 const EACH: u32 = 5;
 /// Connections of the callers.
 const CHANNELS: usize = 10;
-/// `--database-max-connections`, as it is by default.
-const POOL: i64 = 10;
+/// `--database-max-connections` as it is by default, and the two beside it that watch for changes however busy loads are.
+const POOL: i64 = 10 + 2;
 
 type Client = EntitlementServiceClient<Channel>;
 

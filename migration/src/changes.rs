@@ -182,8 +182,8 @@ pub fn catalogue_revision(backend: DbBackend) -> String {
 
 fn count(topic: &str, tenant: &str) -> String {
     format!(
-        "(COALESCE((SELECT f.changes FROM entitlement_folded_changes f
-                    WHERE f.tenant_id = {tenant} AND f.topic = '{topic}'), 0)
+        "(COALESCE((SELECT f.changes FROM entitlement_folded_changes f \
+          WHERE f.tenant_id = {tenant} AND f.topic = '{topic}'), 0) \
           + (SELECT count(*) FROM entitlement_changes c WHERE c.tenant_id = {tenant} AND c.topic = '{topic}'))"
     )
 }

@@ -55,7 +55,8 @@ pub enum ChangesMode {
 /// How the database is used.
 #[derive(Args, Clone, Debug)]
 pub struct PoolArgs {
-    /// Connections to the database at the same time, and to each replica. One more listens.
+    /// Connections to the database at the same time, and to each replica. Up to two more watch for changes, and one
+    /// listens.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_max_connections: u32,
