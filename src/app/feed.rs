@@ -19,6 +19,9 @@ use crate::{
 
 /// While it listens, the log is polled this often all the same: a sign of life, and a net for what was not heard.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// After news the log is polled this soon, and then ever less often: of writers that commit at the same time only one
+/// tells, and the others' changes may follow.
+const SOON: Duration = Duration::from_millis(20);
 /// A poll that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// While listening does not work, it is tried again at least this often, and when the database comes back.
@@ -48,7 +51,8 @@ pub(super) enum Hearing {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Report {
     pub(super) hearing: Hearing,
-    /// Changes that the log held and that had not been heard while it listened. A few are overtaken by a poll.
+    /// Changes that the log held and that had not been heard while it listened: their writers left the telling to
+    /// another, or a poll was faster.
     pub(super) unheard: u64,
     /// How full PostgreSQL's queue of notices is, from 0 to 1.
     pub(super) queue_usage: f64,
@@ -94,13 +98,15 @@ impl Feed {
 
     /// Listens until that fails.
     async fn listen(&mut self, mut listener: Listener) -> StoreError {
+        let mut pause = HEARTBEAT;
         loop {
             let poll = timeout(PATIENCE, listener.poll(self.position.as_ref())).await;
-            match poll.unwrap_or(Err(StoreError::TimedOut)) {
+            let was_news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => self.take_in(poll, Hearing::Listening),
                 Err(error) => return error,
-            }
-            let next_poll = Instant::now() + HEARTBEAT;
+            };
+            pause = if was_news { SOON } else { HEARTBEAT.min(pause * 2) };
+            let mut next_poll = Instant::now() + pause;
             // Looked at each time: news that never ends would keep the timer from being asked.
             while Instant::now() < next_poll {
                 match timeout_at(next_poll, listener.next()).await {
@@ -108,6 +114,8 @@ impl Feed {
                     Ok(Err(error)) => return error,
                     Err(_) => break,
                 }
+                pause = SOON;
+                next_poll = next_poll.min(Instant::now() + pause);
             }
         }
     }
@@ -157,7 +165,8 @@ impl Feed {
         }
     }
 
-    fn take_in(&mut self, poll: Poll, hearing: Hearing) {
+    /// Tells the cache what a poll has brought. Was there news that had not been heard?
+    fn take_in(&mut self, poll: Poll, hearing: Hearing) -> bool {
         let now = self.api.clock.now();
         let mut unheard = 0;
         let hearing = if poll.armed {
@@ -165,7 +174,7 @@ impl Feed {
                 News::Anything => self.api.cache.reset(now),
                 News::Announced(announced) => {
                     let new: Vec<_> = announced.iter().filter(|one| !self.heard.contains(one)).copied().collect();
-                    unheard = if hearing == Hearing::Listening { new.len() as u64 } else { 0 };
+                    unheard = new.len() as u64;
                     self.api.cache.announce(&new, now);
                 }
             }
@@ -180,9 +189,10 @@ impl Feed {
         };
         self.heard.clear();
         self.tell(hearing, |report| {
-            report.unheard += unheard;
+            report.unheard += if hearing == Hearing::Listening { unheard } else { 0 };
             report.queue_usage = poll.queue_usage;
         });
+        unheard > 0
     }
 
     /// Changes are not heard of any more. Gives how they were until now.

@@ -104,7 +104,7 @@ impl Readings {
             counter("changes", "Changes that were heard of", tally.changes.get()),
             counter(
                 "changes_unheard",
-                "Changes that were found in the log, not having been heard while it listened; a few are usual",
+                "Changes that were found in the log while it listened: of writers at the same time only one tells",
                 report.unheard,
             ),
             counter(

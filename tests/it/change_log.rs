@@ -165,6 +165,24 @@ async fn a_transaction_announces_each_tenant_once_and_more_than_a_hundred_as_man
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_writers_at_the_same_time_one_tells_and_none_waits() {
+    let database = Database::postgres().await;
+    for number in [1, 2] {
+        database.mk_tenant(number, &format!("t{number}"), "active").await;
+    }
+    let mut listener = PgListener::connect(&database.url).await.unwrap();
+    listener.listen("entitlement_changes").await.unwrap();
+    // As far as it gets before it commits.
+    let mut one = PgConnection::connect(&database.url).await.unwrap();
+    let almost = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE; UPDATE tenants SET status = 'x' WHERE subdomain = 't1'";
+    one.execute(sqlx::raw_sql(almost)).await.unwrap();
+    assert!(raises(&database, 2, "UPDATE tenants SET status = 'x' WHERE subdomain = 't2'").await);
+    one.execute(sqlx::raw_sql("COMMIT")).await.unwrap();
+    let told = heard(&mut listener, &database).await;
+    assert!(told.len() == 1 && told[0].ends_with(&id(1)), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_needs_no_right_on_the_log_and_cannot_be_led_astray_by_its_own_search_path() {
     let database = Database::postgres().await;
     database.mk_tenant(1, "one", "active").await;

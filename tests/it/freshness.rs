@@ -103,6 +103,27 @@ async fn a_change_by_hand_flips_three_instances_that_listen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_another_writer_kept_from_being_told_is_found_in_the_log() {
+    let first = Server::start_with(Database::postgres().await, &["--changes", "listen"]).await;
+    let mut servers = start_more(&first, 1, &["--changes", "listen"]).await;
+    let database = first.database.again().await;
+    servers.push(first);
+    for tenant in [1, 2] {
+        database.mk_tenant(tenant, &format!("t{tenant}"), "active").await;
+        all_until(&mut servers, tenant, "finance", DecisionReason::NotSubscribed).await;
+    }
+    let telling = database.connection.begin().await.unwrap();
+    let almost = "SET CONSTRAINTS ALL IMMEDIATE; UPDATE tenants SET status = 'suspended' WHERE subdomain = 't1'";
+    telling.execute_unprepared(almost).await.unwrap();
+    database.execute("UPDATE tenants SET status = 'suspended' WHERE subdomain = 't2'").await;
+    all_until(&mut servers, 2, "finance", DecisionReason::TenantSuspended).await;
+    telling.rollback().await.unwrap();
+    for server in &mut servers {
+        assert_eq!(server.check(1, "finance").await.reason(), DecisionReason::NotSubscribed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_by_hand_flips_three_instances_that_poll() {
     every_change_flips_every_instance(&["--changes", "poll", "--poll-interval", "20ms"]).await;
 }

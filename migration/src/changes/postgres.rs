@@ -5,6 +5,10 @@ use sea_orm_migration::sea_orm::DbBackend;
 use super::{CHANNEL, MOST_ANNOUNCED, Trigger, Watched, topic, watched};
 use crate::LOCK;
 
+/// Held by the one that folds, and by the one that tells listeners.
+const FOLDING: i64 = LOCK + 1;
+const TELLING: i64 = LOCK + 2;
+
 /// A setting of the writer's transaction, in which it counts the tenants that it has touched: a mark for each, up to one
 /// more than are announced. Whatever else stands there, its length is a number. Counting tenants in the log would be a
 /// read, and reads are what makes transactions fail under SERIALIZABLE.
@@ -143,6 +147,11 @@ fn truncated() -> String {
 
 /// Tells listeners, once the transaction is about to commit and it is known how many tenants it has touched.
 ///
+/// Transactions that notify commit one after the other, each until it is on disk: they hold a lock of PostgreSQL's own
+/// through the flush, and share none. So only one of ours does at a time. The others commit untold, and are found in the
+/// log: whoever hears the one looks there soon, and until nothing more comes. Should the one be rolled back at the last
+/// moment, and nobody else write, the others are found by the next regular poll.
+///
 /// It has the writer's own rights and search path, and so names everything in full: setting a path for each call was a
 /// fifth of what it cost.
 fn announce() -> String {
@@ -152,6 +161,9 @@ fn announce() -> String {
             notice text;
             told text;
          BEGIN
+            IF NOT pg_catalog.pg_try_advisory_xact_lock({TELLING}) THEN
+                RETURN NULL;
+            END IF;
             IF NEW.topic OPERATOR(pg_catalog.<>) '{tenant}' THEN
                 notice := pg_catalog.concat_ws(' ', NEW.topic, NEW.xid);
             ELSIF pg_catalog.length(pg_catalog.current_setting('{TOUCHED}', true))
@@ -182,7 +194,7 @@ fn fold() -> String {
             settled xid8;
             folded bigint;
          BEGIN
-            IF NOT pg_try_advisory_xact_lock({LOCK} + 1) THEN
+            IF NOT pg_try_advisory_xact_lock({FOLDING}) THEN
                 RETURN 0;
             END IF;
             INSERT INTO public.entitlement_horizons DEFAULT VALUES ON CONFLICT DO NOTHING;
