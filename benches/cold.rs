@@ -10,20 +10,11 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
-#[path = "../tests/it/harness/keeper.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod keeper;
-#[path = "../tests/it/harness/postgres.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod postgres;
-#[path = "../tests/it/harness/process.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod process;
 
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use common::quartiles;
+use common::{postgres, process, quartiles};
 use entitlementd::{
     cache::{Cache, CacheSettings},
     clock::Clock,

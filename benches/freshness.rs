@@ -12,15 +12,6 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
-#[path = "../tests/it/harness/keeper.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod keeper;
-#[path = "../tests/it/harness/postgres.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod postgres;
-#[path = "../tests/it/harness/process.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod process;
 
 use std::{
     env,
@@ -29,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::{postgres, process};
 use entitlementd::proto::v1::{
     CheckModuleRequest, DecisionReason, entitlement_service_client::EntitlementServiceClient,
 };

@@ -14,15 +14,6 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
-#[path = "../tests/it/harness/keeper.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod keeper;
-#[path = "../tests/it/harness/postgres.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod postgres;
-#[path = "../tests/it/harness/process.rs"]
-#[expect(dead_code, reason = "a part of the tests' harness is enough")]
-mod process;
 
 use std::{
     env,
@@ -32,16 +23,16 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::quartiles;
+use common::{postgres, process, quartiles};
 use futures_util::future::join_all;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgListener, types::Uuid};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, types::Uuid};
 
 const TENANTS: u32 = 2_000;
 const WRITERS: [u32; 2] = [1, 16];
 /// Before the first round.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// Instances that listen.
-const LISTENERS: usize = 3;
+/// Of the program, for each database with a log.
+const INSTANCES: usize = 3;
 
 /// As the ERP's own cluster would be; the harness says otherwise, and the last word counts.
 const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "log_statement=none"];
@@ -60,11 +51,19 @@ struct Part {
 }
 
 /// The first of those with the same statement is what the others are compared with.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part { name: "no log", without: None, sql: MATTERS },
     Part {
         name: "triggers disabled",
         without: Some("ALTER TABLE tenant_subscriptions DISABLE TRIGGER USER"),
+        sql: MATTERS,
+    },
+    Part {
+        name: "a trigger that does nothing",
+        without: Some(
+            "CREATE OR REPLACE FUNCTION entitlement_tenant_subscriptions_changed() RETURNS trigger LANGUAGE plpgsql
+             AS 'BEGIN RETURN NULL; END'",
+        ),
         sql: MATTERS,
     },
     Part {
@@ -97,7 +96,7 @@ async fn main() {
         databases.push(Database::make(&cluster, part).await);
     }
     println!("machine: {}; PostgreSQL on the same cores", common::machine());
-    println!("{TENANTS} tenants x 10 subscriptions, {LISTENERS} listeners; {rounds} rounds of {duration:?} each");
+    println!("{TENANTS} tenants x 10 subscriptions, {INSTANCES} instances; {rounds} rounds of {duration:?} each");
     for writers in WRITERS.into_iter().filter(|writers| only == 0 || only == *writers) {
         let mut figures = vec![Vec::new(); databases.len()];
         let mut flushes = Vec::new();
@@ -115,12 +114,12 @@ async fn main() {
     }
 }
 
-/// A filled database, those who write to it, and those who listen.
+/// A filled database, those who write to it, and those who hear of it.
 struct Database {
     sql: &'static str,
     /// They stay from round to round: what a new one does first takes longer where there are triggers.
     writers: Vec<PgConnection>,
-    listeners: Vec<tokio::task::JoinHandle<()>>,
+    _instances: Vec<process::Process>,
 }
 
 impl Database {
@@ -132,18 +131,14 @@ impl Database {
         common::fill_postgres(&url, TENANTS).await;
         let without = AssertSqlSafe(part.without.unwrap_or_default());
         sqlx::raw_sql(without).execute(&mut PgConnection::connect(&url).await.unwrap()).await.unwrap();
-        let mut listeners = Vec::new();
-        for _ in 0..if part.without.is_some() { LISTENERS } else { 0 } {
-            let mut listener = PgListener::connect(&url).await.unwrap();
-            listener.listen("entitlement_changes").await.unwrap();
-            listeners.push(tokio::spawn(async move { while listener.recv().await.is_ok() {} }));
-        }
+        let instances = if part.without.is_some() { INSTANCES } else { 0 };
+        let instances = (0..instances).map(|_| start_instance(&url)).collect();
         let most = WRITERS.into_iter().max().unwrap();
         let mut writers = Vec::new();
         for _ in 0..most {
             writers.push(PgConnection::connect(&url).await.unwrap());
         }
-        let mut database = Self { sql: part.sql, writers, listeners };
+        let mut database = Self { sql: part.sql, writers, _instances: instances };
         database.round(most, WARM_UP).await;
         database
     }
@@ -160,10 +155,11 @@ impl Database {
     }
 }
 
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.listeners.iter().for_each(tokio::task::JoinHandle::abort);
-    }
+fn start_instance(url: &str) -> process::Process {
+    let flags = ["--listen", "127.0.0.1:0", "--audit-rate", "0", "--database-url", url];
+    let mut instance = process::Process::serve(&flags);
+    instance.wait_for("\"ready\"");
+    instance
 }
 
 /// Gives the time that each transaction took.

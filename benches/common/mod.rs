@@ -1,5 +1,12 @@
 //! What the benchmarks share: a database of many tenants, processes on a core of their own, and quartiles.
 
+#[path = "../../tests/it/harness/keeper.rs"]
+mod keeper;
+#[path = "../../tests/it/harness/postgres.rs"]
+pub mod postgres;
+#[path = "../../tests/it/harness/process.rs"]
+pub mod process;
+
 use std::{
     fs,
     io::{BufRead, BufReader},

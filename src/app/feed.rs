@@ -1,13 +1,8 @@
 //! The feed: hears of changes and tells the cache, and says when it does not hear.
 
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::jitter;
@@ -207,7 +202,7 @@ impl Feed {
 
     /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was before.
     fn tell(&self, hearing: Hearing, note: impl FnOnce(&mut Report)) -> Hearing {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = self.report.lock();
         let before = std::mem::replace(&mut report.hearing, hearing);
         note(&mut report);
         drop(report);

@@ -1,12 +1,8 @@
 //! How the server is: the one judgement behind gRPC health and `/readyz`.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::feed::{Hearing, Report};
@@ -91,7 +87,7 @@ impl Readiness {
     }
 
     fn condition_of_answers(&self) -> Condition {
-        let hearing = self.report.lock().unwrap_or_else(PoisonError::into_inner).hearing;
+        let hearing = self.report.lock().hearing;
         match self.api.cache.standing(self.api.clock.now()) {
             Standing::Good => match hearing {
                 Hearing::Unarmed => Condition::Degraded(
@@ -176,7 +172,7 @@ impl Readiness {
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the metrics read where it is, when somebody asks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 use super::{
     feed::{Hearing, Report},
@@ -83,7 +84,7 @@ impl Readings {
     }
 
     fn of_changes(&self) -> Vec<Reading> {
-        let report = *self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = *self.report.lock();
         let (cache, tally) = (&self.api.cache, self.api.cache.tally());
         let state = match report.hearing {
             Hearing::Nothing => "unheard",

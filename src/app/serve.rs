@@ -1,15 +1,9 @@
 //! `entitlementd serve`: bind, wire, supervise, stop.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{FutureExt, OptionFuture, select_all};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     runtime::Handle,

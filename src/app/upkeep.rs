@@ -6,7 +6,6 @@ use tokio::time::interval;
 
 use super::jitter;
 use crate::{
-    cache::Cache,
     service::Api,
     store::{ChangeLog, Store},
 };
@@ -53,12 +52,8 @@ async fn audit(api: &Api, per_minute: u32) -> Infallible {
     let (few, every) = if per_minute > 60 { (per_minute / 60, 1) } else { (1, 60 / per_minute) };
     loop {
         tokio::time::sleep(jitter::around(Duration::from_secs(every.into()))).await;
-        if let Err(error) = audit_few(&api.cache, few, api).await {
+        if let Err(error) = api.cache.audit(few as usize, api.clock.now(), GRACE).await {
             tracing::debug!(%error, "nothing was audited: {error}");
         }
     }
-}
-
-async fn audit_few(cache: &Cache<Store>, few: u32, api: &Api) -> Result<(), crate::store::StoreError> {
-    cache.audit(few as usize, api.clock.now(), GRACE).await
 }

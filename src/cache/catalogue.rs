@@ -1,12 +1,13 @@
 //! The catalogue, held once.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::{Cache, flight::Flights, is_within};
 use crate::{
@@ -27,7 +28,7 @@ pub(super) struct HeldCatalogue {
 
 impl HeldCatalogue {
     fn asked_within(&self, age: TimeDelta, now: DateTime<Utc>) -> bool {
-        let asked_at = *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked_at = *self.asked_at.lock();
         asked_at.is_some_and(|at| is_within(age, at, now))
     }
 
@@ -35,7 +36,7 @@ impl HeldCatalogue {
     /// may have missed the change.
     pub(super) fn outdate(&self) {
         self.outdated.store(true, Ordering::SeqCst);
-        *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.asked_at.lock() = None;
         self.load.forget(|()| true);
     }
 
@@ -78,7 +79,7 @@ impl<L: LoadTenant> Cache<L> {
         let held = || self.0.catalogue.current(age, now);
         let inner = Arc::clone(&self.0);
         let load = async move {
-            *inner.catalogue.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+            *inner.catalogue.asked_at.lock() = Some(now);
             // Cleared first: a change that comes while it is read outdates it again.
             let was_outdated = inner.catalogue.outdated.swap(false, Ordering::SeqCst);
             let loaded = inner.in_time(inner.loader.load_catalogue(now)).await;

@@ -1,7 +1,5 @@
 //! What the feed of changes tells the cache, and what the cache tells its watchers.
 
-use std::sync::PoisonError;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
@@ -80,7 +78,7 @@ impl<L: LoadTenant> Cache<L> {
         self.0.gate.note(&Ok(()));
     }
 
-    /// Changes may go unheard from here on. Does nothing where there is no feed.
+    /// Changes may go unheard from here on: what is held is in doubt, until the feed has caught up.
     pub fn suspect(&self) {
         self.0.trust.set(Feed::Suspect, None);
     }
@@ -111,7 +109,7 @@ impl<L: LoadTenant> Cache<L> {
     /// Anything may have changed: everything that is held must be read again.
     pub fn reset(&self, now: DateTime<Utc>) {
         {
-            let _placing = self.0.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _placing = self.0.placing.lock();
             self.0.news.everything_changed();
             self.0.trust.end_epoch();
             self.0.unknown.invalidate_all();
@@ -168,7 +166,7 @@ impl<L: LoadTenant> Inner<L> {
     fn outdate(&self, id: TenantId) {
         let key = TenantKey::Id(id);
         {
-            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _placing = self.placing.lock();
             self.news.tenant_changed(id);
             self.facts.outdate(id);
             self.unknown.invalidate(&key);
@@ -178,7 +176,7 @@ impl<L: LoadTenant> Inner<L> {
 
     fn directory_changed(&self) {
         {
-            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _placing = self.placing.lock();
             self.news.directory_changed();
             self.roster.forget();
             // Which subdomains they are is not told, and there are few.

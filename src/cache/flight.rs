@@ -6,7 +6,7 @@ use std::{
     future::Future,
     hash::Hash,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, ready},
 };
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::store::StoreError;
@@ -65,7 +66,7 @@ where
         held: impl FnOnce() -> Option<T>,
         load: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Flight<Result<T, StoreError>> {
-        let mut under_way = self.lock();
+        let mut under_way = self.0.lock();
         if let Some(Entry { flight, .. }) = under_way.get(&key) {
             return flight.clone();
         }
@@ -93,12 +94,7 @@ impl<K, V> Flights<K, V> {
     /// Strikes off the flights whose keys are such. Those who wait for one get its outcome, which was true when they
     /// asked; whoever comes now starts another.
     pub(super) fn forget(&self, such: impl Fn(&K) -> bool) {
-        self.lock().retain(|key, _| !such(key));
-    }
-
-    /// Nothing panics while the lock is held.
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Entry<V>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().retain(|key, _| !such(key));
     }
 }
 
@@ -111,7 +107,7 @@ struct Landing<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        let mut under_way = self.flights.lock();
+        let mut under_way = self.flights.0.lock();
         // It may have been forgotten, and another one be under way.
         if under_way.get(&self.key).is_some_and(|entry| entry.number == self.number) {
             under_way.remove(&self.key);

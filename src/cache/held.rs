@@ -6,13 +6,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use dashmap::{DashMap, Entry};
+use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use crate::domain::{Facts, TenantId};
@@ -109,7 +107,7 @@ impl HeldFacts {
 
     /// Some tenants that are held, a different few each time: those that came first, which go to the end of the line.
     pub(super) fn next_few(&self, count: usize) -> Vec<TenantId> {
-        let mut order = lock(&self.order);
+        let mut order = self.order.lock();
         let count = count.min(order.len());
         let few: Vec<TenantId> = order.drain(..count).collect();
         order.extend(&few);
@@ -117,7 +115,7 @@ impl HeldFacts {
     }
 
     fn make_room_after(&self, id: TenantId) {
-        let mut order = lock(&self.order);
+        let mut order = self.order.lock();
         order.push_back(id);
         let mut passed_over = 0;
         while order.len() > self.capacity {
@@ -130,9 +128,4 @@ impl HeldFacts {
             }
         }
     }
-}
-
-/// Nothing panics while the lock is held.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! Loading, and putting what was loaded in place.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -73,7 +73,7 @@ impl<L: LoadTenant> Inner<L> {
         let _turn = self.gate.pass().await?;
         let (beginning, source) = {
             // News that is being taken in would be missing from one of the two.
-            let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _placing = self.placing.lock();
             (self.news.begin(), self.source_for(key))
         };
         self.load_since(beginning, key, source, now).await
@@ -99,7 +99,7 @@ impl<L: LoadTenant> Inner<L> {
         self.tally.loads.add();
         let loaded = self.loader.load_tenant(key, source, now).await?;
         let known = Known::of(loaded, now);
-        let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _placing = self.placing.lock();
         match &known.facts {
             Some(facts) => self.place(facts, beginning, epoch),
             None => self.place_nothing(key, &known, beginning),

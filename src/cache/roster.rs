@@ -7,10 +7,11 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::{Inner, flight::Flights, is_within};
 use crate::store::{LoadTenant, StoreError, TenantKey};
@@ -42,7 +43,7 @@ struct Keys {
 
 impl Roster {
     pub(super) fn count_unknown(&self, now: DateTime<Utc>, window: TimeDelta) {
-        let mut count = lock(&self.unknown);
+        let mut count = self.unknown.lock();
         if !is_within(window, count.since, now) {
             *count = Count { since: now, unknown: 0 };
         }
@@ -50,7 +51,7 @@ impl Roster {
     }
 
     fn is_needed(&self, now: DateTime<Utc>, window: TimeDelta) -> bool {
-        let count = lock(&self.unknown);
+        let count = self.unknown.lock();
         count.unknown >= MOST_LOOKED_UP && is_within(window, count.since, now)
     }
 }
@@ -58,7 +59,7 @@ impl Roster {
 impl Roster {
     /// Which tenants there are has changed.
     pub(super) fn forget(&self) {
-        *lock(&self.keys) = None;
+        *self.keys.lock() = None;
         self.load.forget(|()| true);
     }
 }
@@ -71,7 +72,7 @@ impl<L: LoadTenant> Inner<L> {
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let window = self.settings.negative_ttl;
-        let held = || lock(&self.roster.keys).clone().filter(|keys| is_within(window, keys.as_of, now));
+        let held = || self.roster.keys.lock().clone().filter(|keys| is_within(window, keys.as_of, now));
         let keys = match held() {
             Some(keys) => keys,
             None if self.roster.is_needed(now, window) => {
@@ -91,15 +92,10 @@ impl<L: LoadTenant> Inner<L> {
         let hasher = RandomState::new();
         let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });
-        let _placing = lock(&self.placing);
+        let _placing = self.placing.lock();
         if !self.news.of_directory_since(beginning) {
-            *lock(&self.roster.keys) = Some(Arc::clone(&keys));
+            *self.roster.keys.lock() = Some(Arc::clone(&keys));
         }
         Ok(keys)
     }
-}
-
-/// Nothing panics while these locks are held.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,9 @@
 //! How far what is held can be trusted: what the feed of changes knows of itself.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 /// The first epoch; 0 marks outdated facts, and [`NONE`] is no epoch.
 const FIRST: u32 = 2;
@@ -92,13 +90,13 @@ impl Trust {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         change(&mut state);
         let trusted = if state.feed == Feed::Suspect { NONE } else { state.epoch };
         self.trusted.store(trusted, Ordering::Release);
     }
 
     fn state(&self) -> State {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.lock()
     }
 }

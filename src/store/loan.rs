@@ -6,10 +6,11 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
 
@@ -30,7 +31,7 @@ struct Instants {
 
 impl Doubt {
     fn raise(&self) {
-        self.lock().raised = Some(Instant::now());
+        self.0.lock().raised = Some(Instant::now());
     }
 
     /// Somebody is asked, and the doubt is raised unless an answer comes: see [`Asking::end`].
@@ -40,21 +41,17 @@ impl Doubt {
 
     /// One that lay idle is dead. Others that lie idle need not be tried one by one.
     pub(super) fn confirm(&self) {
-        self.lock().confirmed = Some(Instant::now());
+        self.0.lock().confirmed = Some(Instant::now());
     }
 
     /// May a connection that has lain idle for this long be dead?
     pub(super) fn concerns(&self, idle_for: Duration) -> bool {
-        self.lock().raised.is_some_and(|raised| raised.elapsed() <= idle_for)
+        self.0.lock().raised.is_some_and(|raised| raised.elapsed() <= idle_for)
     }
 
     /// Must it be taken for dead?
     pub(super) fn condemns(&self, idle_for: Duration) -> bool {
-        self.lock().confirmed.is_some_and(|confirmed| confirmed.elapsed() <= idle_for)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Instants> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().confirmed.is_some_and(|confirmed| confirmed.elapsed() <= idle_for)
     }
 }
 

@@ -4,13 +4,11 @@
 //! holds every change that was announced before that moment. Until then, what has changed is loaded from the primary.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use sea_orm::{DbBackend, Statement};
 
 use super::{StoreError, database::Database};
@@ -104,11 +102,11 @@ impl Replica {
     }
 
     fn held(&self) -> Option<Held> {
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.holds.lock().clone()
     }
 
     fn hold(&self, held: Option<Held>) {
-        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        *self.holds.lock() = held;
     }
 }
 

@@ -1,10 +1,8 @@
 //! The words met in the database: those that are not understood, and the module codes that facts share.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashSet;
 
+use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::domain::ModuleCode;
@@ -26,7 +24,7 @@ pub(super) struct Words {
 impl Words {
     /// Warns, once per word, that `column` holds something that is not understood, and what is made of it.
     pub(super) fn warn(&self, column: &'static str, word: &str, consequence: &str) {
-        let mut told = lock(&self.unknown);
+        let mut told = self.unknown.lock();
         if told.len() < MOST_UNKNOWN && told.insert((column, word.to_owned())) {
             warn!(column, word, "{column} holds {word:?}, which is not understood: {consequence}");
         }
@@ -34,7 +32,7 @@ impl Words {
 
     /// The code, shared with everyone who holds the same one.
     pub(super) fn code(&self, code: &str) -> ModuleCode {
-        let mut codes = lock(&self.codes);
+        let mut codes = self.codes.lock();
         if let Some(shared) = codes.get(code) {
             return shared.clone();
         }
@@ -44,9 +42,4 @@ impl Words {
         }
         new
     }
-}
-
-/// Nothing panics while these locks are held, and a poisoned set is still a set.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,118 @@
+//! Looking at what is held, and judging how good it is.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Feed, Inner, Known};
+use crate::{
+    domain::{Facts, Label, TenantId},
+    store::{LoadTenant, StoreError, TenantKey},
+};
+
+/// What a look at what is held comes to.
+pub(super) enum Look {
+    /// The answer.
+    Good(Known),
+    /// The answer, but it is time to read it again.
+    Due(Known),
+    /// Facts that must be read again first. They will do if the database cannot be asked.
+    Doubtful(Known),
+    /// Nothing of use.
+    Missing,
+}
+
+/// Is `now` that close to an instant? A clock that was set back must not make what is held younger than it is.
+pub(super) fn is_within(span: TimeDelta, instant: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (now - instant).abs() < span
+}
+
+impl<L: LoadTenant> Inner<L> {
+    pub(super) fn glance<R>(
+        &self,
+        id: TenantId,
+        now: DateTime<Utc>,
+        look: impl FnOnce(&Facts) -> Option<R>,
+    ) -> Option<R> {
+        let is_good = |facts: &Facts, epoch| self.trust.is_in(epoch) && is_within(self.settings.ttl, facts.as_of, now);
+        self.facts.glance(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
+    }
+
+    /// Counts what a look came to.
+    pub(super) fn counted(&self, look: Look) -> Look {
+        match &look {
+            Look::Good(known) | Look::Due(known) => {
+                self.tally.hits.add();
+                if known.stale {
+                    self.tally.stale.add();
+                }
+            }
+            Look::Doubtful(_) | Look::Missing => self.tally.misses.add(),
+        }
+        look
+    }
+
+    pub(super) fn look(&self, id: TenantId, now: DateTime<Utc>) -> Look {
+        let look = |facts: &Facts, epoch| self.judge(facts, epoch, now);
+        self.facts.glance(id, look).unwrap_or_else(|| self.look_for_absent(&TenantKey::Id(id), now))
+    }
+
+    pub(super) fn look_by_label(&self, label: &Label, now: DateTime<Utc>) -> Look {
+        let belongs = |facts: &Facts| &*facts.tenant.subdomain == label.as_str();
+        let look = |facts: &Facts, epoch| belongs(facts).then(|| self.judge(facts, epoch, now));
+        let found = self.labels.get(label).and_then(|id| self.facts.glance(id, look)?);
+        found.unwrap_or_else(|| self.look_for_absent(&TenantKey::Subdomain(label.clone()), now))
+    }
+
+    pub(super) fn look_by_key(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
+        match key {
+            TenantKey::Id(id) => self.look(*id, now),
+            TenantKey::Subdomain(label) => self.look_by_label(label, now),
+        }
+    }
+
+    /// How good are facts that are held?
+    fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Look {
+        let is_young = is_within(self.settings.ttl, facts.as_of, now);
+        if self.trust.is_in(epoch) {
+            return match self.trust.feed() {
+                _ if is_young => Look::Good(Known::found(facts.clone())),
+                Feed::Off => Look::Doubtful(Known::stale(facts.clone())),
+                // No change was announced, so they hold. They are read again all the same, in the background.
+                Feed::Live | Feed::Suspect => Look::Due(Known::found(facts.clone())),
+            };
+        }
+        if self.trust.feed() == Feed::Suspect && self.trust.was_in(epoch) {
+            // The database does not answer the feed. It would not answer a load either, and callers would wait for it.
+            let known = Known::stale(facts.clone());
+            return if self.is_bearable(&known, now) { Look::Good(known) } else { Look::Missing };
+        }
+        Look::Doubtful(Known::stale(facts.clone()))
+    }
+
+    fn look_for_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
+        let absent = self.unknown.get(key).filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
+        absent.map_or(Look::Missing, |absent| Look::Good(self.absent(absent.revision, absent.as_of)))
+    }
+
+    /// That a tenant does not exist, as far as is remembered: while the feed is suspect, it may have been made since.
+    pub(super) fn absent(&self, revision: u64, as_of: DateTime<Utc>) -> Known {
+        Known { stale: self.trust.feed() == Feed::Suspect, ..Known::absent(revision, as_of) }
+    }
+
+    /// Serves what is held although it is in doubt, where the error is the database's and not too long ago.
+    pub(super) fn make_do(&self, known: Known, error: StoreError, now: DateTime<Utc>) -> Result<Known, StoreError> {
+        if !error.is_the_databases() || !self.is_bearable(&known, now) {
+            return Err(error);
+        }
+        self.tally.stale.add();
+        Ok(known)
+    }
+
+    /// Is it not too long ago that the database vouched for this?
+    pub(super) fn is_bearable(&self, known: &Known, now: DateTime<Utc>) -> bool {
+        let vouched = match self.trust.feed() {
+            Feed::Suspect => self.trust.last_proof().unwrap_or(known.as_of).max(known.as_of),
+            Feed::Live | Feed::Off => known.as_of,
+        };
+        is_within(self.settings.max_stale, vouched, now)
+    }
+}
