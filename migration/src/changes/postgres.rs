@@ -60,57 +60,58 @@ fn tables() -> String {
 /// The function that a row of a watched table calls when it has changed.
 ///
 /// It compares inside: `UPDATE OF` overlooks what other triggers change, and both it and `WHEN` would tie the ERP's
-/// columns to the trigger. A column that is gone, or of a type that does not compare, is a change to be safe, and must
-/// not fail the ERP's write.
+/// columns to the trigger. A column that is gone, or of another type than this
+/// session knew, is a change to be safe, and must not fail the ERP's write. Images are
+/// compared, for types that know no equality, and because it is cheaper than an operator for each column.
+///
+/// Every expression is made ready again in each transaction, which is most of what a short one pays: so there are few.
+/// In an insertion OLD is all NULL, in a deletion NEW.
 fn changed(watched: &Watched) -> String {
     let Watched { table, tenant, columns, keys } = watched;
-    let list = |row: &str, columns: &[&str]| {
-        columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", ")
-    };
-    let same =
-        |columns: &[&str]| format!("ROW({}) IS NOT DISTINCT FROM ROW({})", list("OLD", columns), list("NEW", columns));
     let body = match tenant {
         Some(key) => {
             let [new, old] = ["NEW", "OLD"].map(|row| append_tenant(&format!("{row}.{key}")));
             format!(
-                "IF TG_OP <> 'DELETE' THEN
-                    {new}
-                END IF;
-                IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND OLD.{key} IS DISTINCT FROM NEW.{key}) THEN
-                    {old}
-                END IF;"
+                "IF NEW.{key} IS NOT NULL THEN {new} END IF;
+                 IF OLD.{key} IS NOT NULL AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN {old} END IF;"
             )
         }
         None => append(watched.topic()),
     };
-    let keys = keys.map_or_else(String::new, |(keys, topic)| {
+    let keyed = keys.map_or_else(String::new, |(keys, topic)| {
         // The directory is who there is; for the others, a row that comes or goes is nobody's yet, or no longer.
         let always = if topic == topic::DIRECTORY { "TG_OP <> 'UPDATE' OR" } else { "TG_OP = 'UPDATE' AND" };
-        format!("IF {always} NOT ({}) THEN\n{}\nEND IF;", same(keys), append(topic))
+        format!("keyed := {always} NOT {};", same(keys))
     });
+    let append_keyed = keys.map_or_else(String::new, |(_, topic)| format!("IF keyed THEN {} END IF;", append(topic)));
     format!(
         "CREATE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
          DECLARE
-            same boolean := false;
+            keyed boolean := true;
             touched text;
          BEGIN
-            IF TG_OP = 'UPDATE' THEN
-                BEGIN
-                    same := {};
-                EXCEPTION WHEN undefined_column OR undefined_function THEN
-                    same := false;
-                END;
-                IF same THEN
+            BEGIN
+                IF TG_OP = 'UPDATE' AND {} THEN
                     RETURN NULL;
                 END IF;
-            END IF;
+                {keyed}
+            EXCEPTION WHEN undefined_column OR datatype_mismatch THEN
+                NULL;
+            END;
             {body}
-            {keys}
+            {append_keyed}
             RETURN NULL;
          END
          $function$;",
         same(columns)
     )
+}
+
+/// Is an updated row the same in these columns?
+fn same(columns: &[&str]) -> String {
+    let [old, new] =
+        ["OLD", "NEW"].map(|row| columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", "));
+    format!("record_image_eq(ROW({old}), ROW({new}))")
 }
 
 fn append(topic: &str) -> String {
@@ -120,13 +121,10 @@ fn append(topic: &str) -> String {
 /// An assignment is evaluated in place, where `PERFORM` would run a query; the writer pays for either.
 fn append_tenant(tenant: &str) -> String {
     format!(
-        "IF {tenant} IS NOT NULL THEN
-            INSERT INTO public.entitlement_changes (topic, tenant_id)
-                VALUES ('{}', {tenant}) ON CONFLICT DO NOTHING;
-            IF FOUND THEN
-                touched := set_config('{TOUCHED}', left(concat(current_setting('{TOUCHED}', true), '+'),
-                                                        {MOST_ANNOUNCED} + 1), true);
-            END IF;
+        "INSERT INTO public.entitlement_changes (topic, tenant_id) VALUES ('{}', {tenant}) ON CONFLICT DO NOTHING;
+         IF FOUND THEN
+            touched := set_config('{TOUCHED}', left(concat(current_setting('{TOUCHED}', true), '+'),
+                                                    {MOST_ANNOUNCED} + 1), true);
          END IF;",
         topic::TENANT,
     )
@@ -250,7 +248,8 @@ fn announcing() -> Trigger {
 /// Always armed: what a replication worker or a session that poses as one writes is a change too.
 fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigger {
     let create = format!(
-        "DROP TRIGGER IF EXISTS {name} ON {table};
+        "SET LOCAL client_min_messages = warning; -- not of what is not there to drop
+         DROP TRIGGER IF EXISTS {name} ON {table};
          CREATE {head} EXECUTE FUNCTION {function}();
          ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};"
     );

@@ -58,8 +58,9 @@ impl Process {
 
     /// Reads the log up to a line that holds these words, and gives that line.
     pub fn wait_for(&mut self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let Ok(line) = self.log.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
                 panic!("{words:?} was never logged: {}", self.logged);
             };
             self.logged.push_str(&line);
