@@ -1,4 +1,6 @@
 //! What is paid once: a cold check against the statement it sends, and the time from exec to SERVING.
+//!
+//! BENCH_THREADS changes how many threads loads run on.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,10 +28,12 @@ use sqlx::{Connection, PgConnection};
 const TENANTS: u32 = 2_000;
 const STARTS: usize = 21;
 
-#[tokio::main]
-async fn main() {
+fn main() {
     println!("machine: {}\n", common::machine());
-    cold_checks().await;
+    // As many as the program has in the background.
+    let threads = std::env::var("BENCH_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
+    runtime.block_on(cold_checks());
     starts();
 }
 
