@@ -172,30 +172,28 @@ impl Answer {
         sleep.as_mut().poll(context)
     }
 
-    fn finish(&mut self, response: Response<Body>) -> Response<Body> {
-        let mut response = self.explain_failure(response);
-        self.stopwatch.stop(code_of(&response));
+    fn finish(&mut self, mut response: Response<Body>) -> Response<Body> {
+        let mut code = code_of(&response);
+        if code != Code::Ok {
+            self.explain_failure(&mut response);
+            code = code_of(&response);
+        }
+        self.stopwatch.stop(code);
         response.headers_mut().insert(REQUEST_ID, self.request_id.clone());
         response
     }
 
     /// A failed answer consists of headers only. It is logged, and where tonic refused the message itself, the status
     /// becomes one of ours.
-    fn explain_failure(&self, response: Response<Body>) -> Response<Body> {
-        let Some(failure) = Status::from_header_map(response.headers()).filter(|failure| failure.code() != Code::Ok)
-        else {
-            return response;
-        };
+    fn explain_failure(&self, response: &mut Response<Body>) {
+        let Some(mut failure) = Status::from_header_map(response.headers()) else { return };
         let foreign = failure.details().is_empty() && is_ours(self.method());
-        let (failure, response) = match failure.code() {
-            // Too large, or no protobuf. Ours carry details, so this is tonic's.
-            Code::OutOfRange | Code::Internal if foreign => {
-                (status::malformed_request(), status::malformed_request().into_http())
-            }
-            _ => (failure, response),
-        };
+        // Too large, or no protobuf. Ours carry details, so this is tonic's.
+        if foreign && matches!(failure.code(), Code::OutOfRange | Code::Internal) {
+            failure = status::malformed_request();
+            *response = failure.clone().into_http();
+        }
         self.log(&failure);
-        response
     }
 
     fn method(&self) -> &str {
