@@ -37,4 +37,5 @@ mod readme;
 mod replicas;
 mod resolve;
 mod tokens;
+mod vectors;
 mod watch;
