@@ -58,10 +58,7 @@ pub(super) fn store(error: StoreError) -> Status {
         | StoreError::Failing
         | StoreError::Overloaded
         | StoreError::Abandoned => {
-            let mut details = details(ErrorReason::StoreUnavailable);
-            details.set_retry_info(Some(RETRY_STORE));
-            let message = "the database cannot be asked at the moment, and the answer is not held";
-            Status::with_error_details(Code::Unavailable, message, details)
+            store_unavailable("the database cannot be asked at the moment, and the answer is not held")
         }
         StoreError::Unreadable { .. } => {
             let message = "the database holds a row of this tenant that cannot be read; the log says which";
@@ -109,6 +106,16 @@ pub(super) fn too_many_watchers() -> Status {
 pub(super) fn changes_off() -> Status {
     let message = "this server does not hear of changes: keep answers for their max_age";
     status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
+}
+
+pub(super) fn not_heard_yet() -> Status {
+    store_unavailable("the database has not answered yet")
+}
+
+fn store_unavailable(message: &str) -> Status {
+    let mut details = details(ErrorReason::StoreUnavailable);
+    details.set_retry_info(Some(RETRY_STORE));
+    Status::with_error_details(Code::Unavailable, message, details)
 }
 
 pub(super) fn deadline_exceeded() -> Status {

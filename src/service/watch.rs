@@ -106,11 +106,12 @@ impl Api {
         let place = self.watchers.take().ok_or_else(status::too_many_watchers)?;
         // Watched first, so that what is told comes after what is known.
         let events = self.cache.watch();
+        // Before the database has answered for the first time, nobody knows whether changes will be heard of.
+        let as_of = self.cache.last_proof().ok_or_else(status::not_heard_yet)?;
         if self.cache.feed() == Feed::Off {
             return Err(status::changes_off());
         }
         let now = self.clock.now();
-        let as_of = self.cache.last_proof().unwrap_or(now);
         let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Watcher {

@@ -20,6 +20,7 @@ use crate::{
     harness::{
         Database, Row, Server, field_violations, id, postgres,
         process::Process,
+        proxy::Proxy,
         reason_of,
         server::{connect, endpoint},
     },
@@ -288,4 +289,18 @@ async fn ten_thousand_watch_one_instance() {
     let wanted = committed(&server.database, 1).await;
     let told = watches.iter_mut().map(|watch| until_told(watch, 1, wanted));
     futures_util::future::join_all(told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_before_the_database_was_heard_from_is_told_to_try_again() {
+    let database = Database::postgres().await;
+    let network = Proxy::to(postgres::shared().port()).await;
+    network.black_hole();
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name);
+    let mut server = Server::start_unready(database.by_way_of(url).await, &["--poll-interval", "20ms"]).await;
+    let status = server.client.watch_changes(WatchChangesRequest::default()).await.unwrap_err();
+    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    network.let_through();
+    server.wait_until_ready().await;
+    server.client.watch_changes(WatchChangesRequest::default()).await.unwrap();
 }
