@@ -15,6 +15,7 @@ mod cache;
 mod cache_news;
 mod change_log;
 mod check;
+mod client;
 mod cold;
 mod consistency;
 mod dashboard;

@@ -1,0 +1,92 @@
+//! Asking the server: what a client needs of it, and nothing of how it is reached.
+
+use std::{fmt, sync::Arc};
+
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    Answer, Resolved,
+    clock::Micros,
+    list::{List, Told},
+};
+
+/// A tenant's list; `None`: there is no such tenant.
+pub(crate) type Listed = (Option<Arc<List>>, Told);
+
+/// What a request carries that may name a tenant. Anything may be missing.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+pub struct Credentials<'a> {
+    /// The value of `X-Tenant-ID`; empty: none.
+    pub tenant_id: &'a str,
+    /// The value of `Host`, or `:authority`; empty: none.
+    pub host: &'a str,
+    /// The value of `Authorization`, with or without `Bearer `; empty: none.
+    pub bearer_token: &'a str,
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("tenant_id", &self.tenant_id)
+            .field("host", &self.host)
+            .field("has_bearer_token", &!self.bearer_token.is_empty())
+            .finish()
+    }
+}
+
+/// The same, to be sent.
+#[derive(Clone)]
+pub(crate) struct OwnedCredentials {
+    pub(crate) tenant_id: String,
+    pub(crate) host: String,
+    pub(crate) bearer_token: String,
+}
+
+impl From<Credentials<'_>> for OwnedCredentials {
+    fn from(Credentials { tenant_id, host, bearer_token }: Credentials<'_>) -> Self {
+        Self { tenant_id: tenant_id.into(), host: host.into(), bearer_token: bearer_token.into() }
+    }
+}
+
+/// What the stream of changes tells.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Opened,
+    TenantChanged {
+        tenant: Uuid,
+        revision: u64,
+    },
+    /// Anything may have changed.
+    Reset,
+    Heartbeat {
+        lag: Micros,
+    },
+    /// Time alone has changed something, which is seen by the clock.
+    Nothing,
+}
+
+/// An answer, and for how long it may be held.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) answer: Answer,
+    pub(crate) max_age: Micros,
+}
+
+/// Somebody who knows: the server, or a double of it.
+pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>>;
+
+    fn check(&self, tenant: Uuid, module: &str, min_revision: u64) -> BoxFuture<'static, Result<Judged, Status>>;
+
+    fn resolve(&self, credentials: OwnedCredentials) -> BoxFuture<'static, Result<(Resolved, Told), Status>>;
+
+    fn authorize(
+        &self,
+        credentials: OwnedCredentials,
+        modules: Vec<String>,
+    ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>>;
+
+    fn watch(&self) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>>;
+}

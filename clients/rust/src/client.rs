@@ -1,0 +1,196 @@
+//! The client.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    Answer, Authorized, Config, ConfigError, EnabledModule, Error, Resolved, TenantStatus, ask::Credentials,
+    clock::date, core::Core, held::Look, list::List, remote::Remote, watch::Watching,
+};
+
+/// Answers whether a tenant may use a module, mostly from its own memory. Cheap to clone: make one for a process.
+#[derive(Clone, Debug)]
+pub struct Entitlements {
+    core: Arc<Core>,
+    watching: Arc<Watching>,
+}
+
+/// What a tenant may use.
+#[derive(Clone, Debug)]
+pub struct EnabledModules {
+    /// The modules, in the order in which they are to be shown.
+    pub modules: Vec<EnabledModule>,
+    /// A tenant that is not served has no modules; this says why.
+    pub tenant_status: TenantStatus,
+    /// The revision of the facts that it rests on; 0: the server does not count.
+    pub revision: u64,
+    /// When those facts were read.
+    pub as_of: Option<chrono::DateTime<chrono::Utc>>,
+    /// Was it given although the server, or the server's database, could not be asked whether it is still so?
+    pub stale: bool,
+    /// Was it given by the rule for outages?
+    pub by_outage_rule: bool,
+}
+
+impl Entitlements {
+    /// A client of the server that the configuration names. It connects when it is first asked, and watches changes from
+    /// now on.
+    ///
+    /// # Errors
+    ///
+    /// Where the configuration cannot be used, or there is no tokio runtime. Not where the server is away: that is what
+    /// the rule for outages is for.
+    pub fn connect(config: Config) -> Result<Self, ConfigError> {
+        Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        let core = Core::new(Arc::new(Remote::new(&config)?), config.on_outage, config.capacity, config.clock.clone());
+        let core = Arc::new(core);
+        let watching = if config.watch { Watching::start(Arc::clone(&core)) } else { Watching::nobody(false) };
+        Ok(Self::of(core, watching))
+    }
+
+    pub(crate) fn of(core: Arc<Core>, watching: Watching) -> Self {
+        Self { core, watching: Arc::new(watching) }
+    }
+
+    /// Resolves once changes are heard of: from then on, what is held is good until it changes. A service need not wait.
+    pub async fn watching(&self) {
+        self.watching.opened().await;
+    }
+
+    /// May this tenant use this module now?
+    ///
+    /// In an outage the rule that the client was made with answers. A module that does not exist, or a tenant, is denied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where the server refuses the question: a code that can be none, or a caller that may not ask.
+    pub async fn check(&self, tenant: Uuid, module: &str) -> Result<Answer, Error> {
+        self.check_at_least(tenant, module, 0).await
+    }
+
+    /// The same, at least as fresh as a revision: to read one's own write, read the tenant's revision after the commit.
+    pub async fn check_at_least(&self, tenant: Uuid, module: &str, min_revision: u64) -> Result<Answer, Error> {
+        if let Some(answer) = self.held(tenant, module, min_revision) {
+            return Ok(answer);
+        }
+        // Boxed, so that the future of an answer that is held stays small.
+        Box::pin(self.core.check(tenant, module, min_revision)).await
+    }
+
+    /// The answer, if one is held. Asks nobody: for where waiting is not to be had.
+    pub fn check_held(&self, tenant: Uuid, module: &str) -> Option<Answer> {
+        self.held(tenant, module, 0)
+    }
+
+    fn held(&self, tenant: Uuid, module: &str, min_revision: u64) -> Option<Answer> {
+        match self.core.held.look(tenant, module, min_revision, self.core.clock.now()) {
+            Look::Answer(answer) => {
+                self.core.counters.held.increment(1);
+                Some(answer)
+            }
+            Look::AskWhy | Look::AskForList => None,
+        }
+    }
+
+    /// The same as [`check`](Self::check), where a denial is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`] with the answer, and those of `check`.
+    pub async fn require(&self, tenant: Uuid, module: &str) -> Result<Answer, Error> {
+        let answer = self.check(tenant, module).await?;
+        if answer.allowed { Ok(answer) } else { Err(Error::Denied(answer)) }
+    }
+
+    /// May it use one of these? The answer for the first that it may use, else for the first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check), and [`Error::Refused`] where no module is named.
+    pub async fn check_any(&self, tenant: Uuid, modules: &[&str]) -> Result<Answer, Error> {
+        let (first, others) = modules.split_first().ok_or_else(no_module)?;
+        let first = self.check(tenant, first).await?;
+        if first.allowed {
+            return Ok(first);
+        }
+        for module in others {
+            let answer = self.check(tenant, module).await?;
+            if answer.allowed {
+                return Ok(answer);
+            }
+        }
+        Ok(first)
+    }
+
+    /// May it use all of these? The answer for the first that it may not use, else for the last.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check), and [`Error::Refused`] where no module is named.
+    pub async fn check_all(&self, tenant: Uuid, modules: &[&str]) -> Result<Answer, Error> {
+        let (last, others) = modules.split_last().ok_or_else(no_module)?;
+        for module in others {
+            let answer = self.check(tenant, module).await?;
+            if !answer.allowed {
+                return Ok(answer);
+            }
+        }
+        self.check(tenant, last).await
+    }
+
+    /// What may this tenant use now?
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with NOT_FOUND where there is no such tenant; [`Error::Unavailable`] in an outage, where the rule
+    /// has no list to serve.
+    pub async fn enabled_modules(&self, tenant: Uuid) -> Result<EnabledModules, Error> {
+        let (list, by_outage_rule) = self.core.list(tenant, 0).await?;
+        let list = list.ok_or_else(|| Error::Refused(Status::not_found("there is no such tenant")))?;
+        let List { status, told, .. } = &*list;
+        Ok(EnabledModules {
+            modules: list.enabled(self.core.clock.now()),
+            tenant_status: *status,
+            revision: told.revision,
+            as_of: date(told.as_of),
+            stale: told.stale || by_outage_rule,
+            by_outage_rule,
+        })
+    }
+
+    /// Which tenant does a request belong to?
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED or NOT_FOUND, as the server says;
+    /// [`Error::Unavailable`] in an outage, where the answer is not held.
+    pub async fn resolve(&self, credentials: Credentials<'_>) -> Result<Resolved, Error> {
+        Box::pin(self.core.resolve(credentials)).await
+    }
+
+    /// Which tenant does a request belong to, and may it use one of these modules? One round trip where nothing is held.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`resolve`](Self::resolve) and [`check_any`](Self::check_any); a denial is none.
+    pub async fn authorize(&self, credentials: Credentials<'_>, modules: &[&str]) -> Result<Authorized, Error> {
+        let (resolved, answer) = Box::pin(self.core.authorize(credentials, modules)).await?;
+        let answer = match answer {
+            Some(answer) => answer,
+            None => self.check_any(resolved.tenant.id, modules).await?,
+        };
+        Ok(Authorized { resolved, answer })
+    }
+
+    /// Of how many tenants something is held.
+    pub fn held_tenants(&self) -> usize {
+        self.core.held.tenants()
+    }
+}
+
+fn no_module() -> Error {
+    Error::Refused(Status::invalid_argument("no module is named"))
+}

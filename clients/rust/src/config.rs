@@ -1,0 +1,160 @@
+//! How a client is set up.
+
+use std::{fmt, time::Duration};
+
+use crate::clock::{Clock, ManualClock};
+
+/// What is answered while the server cannot be asked. There is no default: whoever makes a client chooses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnOutage {
+    /// Denies: nobody gets what they may not have lost.
+    Deny,
+    /// Answers from what is held, if the server last vouched for it no longer ago than this; time still applies. Else
+    /// denies.
+    ServeStale(Duration),
+    /// Grants: nobody is kept from what they may have.
+    Allow,
+}
+
+/// How a client is set up. [`Config::new`] has what it needs, and the rest has good defaults.
+#[derive(Clone)]
+#[must_use]
+pub struct Config {
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) on_outage: OnOutage,
+    pub(crate) deadline: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) tries: u32,
+    pub(crate) keep_alive_interval: Duration,
+    pub(crate) capacity: usize,
+    pub(crate) bearer_token: Option<String>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) watch: bool,
+    pub(crate) clock: Clock,
+}
+
+/// How the server is known to be the right one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls {
+    pub(crate) ca_pem: Vec<u8>,
+    pub(crate) domain: Option<String>,
+}
+
+impl Config {
+    /// A server at this address: `127.0.0.1:50051`, `http://host:port`, `https://host:port` or `unix:/path`.
+    pub fn new(endpoint: impl Into<String>, on_outage: OnOutage) -> Self {
+        Self {
+            endpoints: vec![endpoint.into()],
+            on_outage,
+            deadline: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
+            tries: 3,
+            keep_alive_interval: Duration::from_secs(10),
+            capacity: 100_000,
+            bearer_token: None,
+            tls: None,
+            watch: true,
+            clock: Clock::System,
+        }
+    }
+
+    /// Another instance of the same server. One is used at a time, and the next where that does not answer.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// How long a question to the server may take, with all tries. Default 2 s.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// How long a connection may take to be made. Default 1 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a question is asked where the server answers UNAVAILABLE. Default 3.
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries.max(1);
+        self
+    }
+
+    /// How long a connection may be silent before it is asked for a sign of life. Default 10 s.
+    pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.keep_alive_interval = interval;
+        self
+    }
+
+    /// Of how many tenants something is held, and how many answers of `resolve`. Default 100 000.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity.max(1);
+        self
+    }
+
+    /// Says who the caller is. Refused where it would travel in the clear, other than on this machine.
+    pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
+        self.bearer_token = Some(token.into());
+        self
+    }
+
+    /// Certificates, in PEM, of those who may vouch for the server of an `https` endpoint.
+    pub fn tls_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.get_or_insert_default().ca_pem = pem.into();
+        self
+    }
+
+    /// The name in the server's certificate, where it is not that of the endpoint.
+    pub fn tls_domain(mut self, domain: impl Into<String>) -> Self {
+        self.tls.get_or_insert_default().domain = Some(domain.into());
+        self
+    }
+
+    /// Hears of no changes: answers are held for their `max_age` only. For what lives for a moment, such as a command.
+    pub fn without_watch(mut self) -> Self {
+        self.watch = false;
+        self
+    }
+
+    /// Tells the time by a clock that is moved by hand: for tests.
+    pub fn clock(mut self, clock: ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("endpoints", &self.endpoints)
+            .field("on_outage", &self.on_outage)
+            .field("deadline", &self.deadline)
+            .field("has_bearer_token", &self.bearer_token.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// An endpoint is no address.
+    #[error("the endpoint {endpoint:?} is not an address: {cause}")]
+    Endpoint {
+        /// As it was given.
+        endpoint: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The token would travel in the clear.
+    #[error("the bearer token would travel in the clear to {0:?}: use https")]
+    TokenInTheClear(String),
+    /// The token cannot stand in a header.
+    #[error("the bearer token holds characters that cannot stand in a header")]
+    Token,
+    /// The client was made where there is no tokio runtime.
+    #[error("a client must be made within a tokio runtime")]
+    NoRuntime,
+}

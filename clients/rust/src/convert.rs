@@ -1,0 +1,177 @@
+//! From the wire to our own words.
+
+use prost_types::{Duration, Timestamp};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    Answer, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus,
+    answer::Words,
+    ask::{Event, Judged, Listed},
+    clock::{Micros, NEVER},
+    list::{List, Modules, Right, Told, or_always, or_never, tag},
+    proto::v1::{
+        AuthorizeResponse, CheckModuleResponse, DecisionReason, EnabledModule, Freshness, ListEnabledModulesResponse,
+        ModuleDecision, ResolveTenantResponse, TenantSource as SourceWord, TenantStatus as StatusWord,
+        WatchChangesResponse, watch_changes_response::Event as Wire,
+    },
+};
+
+fn instant(timestamp: Option<Timestamp>) -> Option<Micros> {
+    let Timestamp { seconds, nanos } = timestamp?;
+    Some(seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1_000)))
+}
+
+fn span(duration: Option<Duration>) -> Micros {
+    duration.map_or(0, |Duration { seconds, nanos }| {
+        seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1_000))
+    })
+}
+
+fn told(freshness: Option<Freshness>) -> Told {
+    let Freshness { revision, as_of, valid_until, max_age, stale } = freshness.unwrap_or_default();
+    Told {
+        revision,
+        as_of: or_always(instant(as_of)),
+        valid_until: or_never(instant(valid_until)),
+        max_age: span(max_age),
+        stale,
+    }
+}
+
+pub(crate) fn listed(response: ListEnabledModulesResponse, modules: &Modules) -> Listed {
+    let told = told(response.freshness);
+    let status = status(response.tenant_status);
+    let rights = response.modules.into_iter().map(|module| right(module, modules)).collect();
+    (Some(List { rights, status, told }.into()), told)
+}
+
+fn right(enabled: EnabledModule, modules: &Modules) -> Right {
+    let starts_at = or_always(instant(enabled.starts_at));
+    let [valid_until, expires_at, trial_ends_at] =
+        [enabled.valid_until, enabled.expires_at, enabled.trial_ends_at].map(|end| or_never(instant(end)));
+    let module = Module {
+        code: enabled.code,
+        name: enabled.name,
+        category: enabled.category,
+        display_order: enabled.display_order,
+        is_base_module: enabled.is_base_module,
+        sections: enabled.sections,
+        frontend_routes: enabled.frontend_routes,
+    };
+    let (tag, is_trial) = (tag(&module.code), enabled.is_trial);
+    Right { module: modules.shared(module), starts_at, valid_until, expires_at, trial_ends_at, tag, is_trial }
+}
+
+pub(crate) fn checked(response: CheckModuleResponse) -> Judged {
+    let told = told(response.freshness);
+    judged(response.allowed, response.reason, (response.message, response.plan_slugs), told)
+}
+
+fn decided(decision: ModuleDecision, told: Told) -> Judged {
+    let own = Told { valid_until: or_never(instant(decision.valid_until)), max_age: span(decision.max_age), ..told };
+    judged(decision.allowed, decision.reason, (decision.message, decision.plan_slugs), own)
+}
+
+fn judged(allowed: bool, word: i32, (message, plan_slugs): (String, Vec<String>), told: Told) -> Judged {
+    let answer = Answer {
+        allowed,
+        reason: reason(word),
+        stale: told.stale,
+        by_outage_rule: false,
+        revision: told.revision,
+        as_of: told.as_of,
+        valid_until: told.valid_until,
+        words: (!allowed).then(|| Words { message, plan_slugs }.into()),
+    };
+    Judged { answer, max_age: told.max_age }
+}
+
+pub(crate) fn resolved(response: ResolveTenantResponse) -> Result<(Resolved, Told), Status> {
+    let ResolveTenantResponse { tenant, source, verified, freshness } = response;
+    Ok((whom(tenant, source, verified)?, told(freshness)))
+}
+
+pub(crate) fn authorized(response: AuthorizeResponse) -> Result<(Resolved, Told, Judged), Status> {
+    let AuthorizeResponse { tenant, source, verified, decision, freshness } = response;
+    let told = told(freshness);
+    let decision = decision.ok_or_else(|| Status::unknown("the answer holds no decision"))?;
+    Ok((whom(tenant, source, verified)?, told, decided(decision, told)))
+}
+
+fn whom(tenant: Option<crate::proto::v1::Tenant>, source: i32, verified: bool) -> Result<Resolved, Status> {
+    let tenant = tenant.ok_or_else(|| Status::unknown("the answer holds no tenant"))?;
+    let id = uuid(&tenant.id)?;
+    let tenant = Tenant {
+        id,
+        name: tenant.name,
+        subdomain: tenant.subdomain,
+        database_schema: tenant.database_schema,
+        status: status(tenant.status),
+        plan_slug: tenant.plan_slug,
+    };
+    Ok(Resolved { tenant: tenant.into(), source: self::source(source), verified })
+}
+
+fn uuid(text: &str) -> Result<Uuid, Status> {
+    text.parse().map_err(|_| Status::unknown("the answer holds a tenant id that is none"))
+}
+
+/// What a message of the stream says. What is not understood comes from a newer server, and may mean anything.
+pub(crate) fn event(response: WatchChangesResponse) -> Event {
+    match response.event {
+        Some(Wire::Opened(_)) => Event::Opened,
+        Some(Wire::TenantChanged(changed)) => match uuid(&changed.tenant_id) {
+            Ok(tenant) => Event::TenantChanged { tenant, revision: changed.revision },
+            Err(_) => Event::Reset,
+        },
+        Some(Wire::Heartbeat(beat)) => Event::Heartbeat { lag: span(beat.lag) },
+        Some(Wire::Transition(_)) => Event::Nothing,
+        Some(Wire::CatalogueChanged(_) | Wire::Reset(_)) | None => Event::Reset,
+    }
+}
+
+fn reason(word: i32) -> Reason {
+    match DecisionReason::try_from(word) {
+        Err(_) | Ok(DecisionReason::Unspecified) => Reason::Unspecified,
+        Ok(DecisionReason::Enabled) => Reason::Enabled,
+        Ok(DecisionReason::TenantNotFound) => Reason::TenantNotFound,
+        Ok(DecisionReason::TenantSuspended) => Reason::TenantSuspended,
+        Ok(DecisionReason::TenantCancelled) => Reason::TenantCancelled,
+        Ok(DecisionReason::TenantNotServed) => Reason::TenantNotServed,
+        Ok(DecisionReason::ModuleNotFound) => Reason::ModuleNotFound,
+        Ok(DecisionReason::NotSubscribed) => Reason::NotSubscribed,
+        Ok(DecisionReason::SubscriptionSuspended) => Reason::SubscriptionSuspended,
+        Ok(DecisionReason::SubscriptionCancelled) => Reason::SubscriptionCancelled,
+        Ok(DecisionReason::SubscriptionExpired) => Reason::SubscriptionExpired,
+        Ok(DecisionReason::SubscriptionInactive) => Reason::SubscriptionInactive,
+        Ok(DecisionReason::SubscriptionNotStarted) => Reason::SubscriptionNotStarted,
+        Ok(DecisionReason::TrialEnded) => Reason::TrialEnded,
+    }
+}
+
+fn status(word: i32) -> TenantStatus {
+    match StatusWord::try_from(word) {
+        Ok(StatusWord::Active) => TenantStatus::Active,
+        Ok(StatusWord::Pending) => TenantStatus::Pending,
+        Ok(StatusWord::PendingSetup) => TenantStatus::PendingSetup,
+        Ok(StatusWord::Suspended) => TenantStatus::Suspended,
+        Ok(StatusWord::Cancelled) => TenantStatus::Cancelled,
+        Ok(StatusWord::Failed) => TenantStatus::Failed,
+        Err(_) | Ok(StatusWord::Unspecified | StatusWord::Other) => TenantStatus::Other,
+    }
+}
+
+fn source(word: i32) -> TenantSource {
+    match SourceWord::try_from(word) {
+        Ok(SourceWord::BearerToken) => TenantSource::BearerToken,
+        Ok(SourceWord::TenantId) => TenantSource::TenantId,
+        Ok(SourceWord::Host) => TenantSource::Host,
+        Err(_) | Ok(SourceWord::Unspecified) => TenantSource::Unspecified,
+    }
+}
+
+/// What NOT_FOUND says of a tenant's list: good for as long as a denial of it.
+pub(crate) fn absent() -> Told {
+    Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false }
+}

@@ -1,0 +1,37 @@
+//! What is counted, through the `metrics` facade.
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+
+/// Handles, looked up once: a check takes less time than a look-up.
+pub(crate) struct Counters {
+    pub(crate) held: Counter,
+    pub(crate) by_server: Counter,
+    pub(crate) by_outage_rule: Counter,
+    pub(crate) changes: Counter,
+    pub(crate) resets: Counter,
+    pub(crate) watching: Gauge,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        const CHECKS: &str = "entitlement_client_checks_total";
+        describe_counter!(CHECKS, "Checks, by who answered: what is held, the server, or the rule for outages");
+        describe_counter!("entitlement_client_changes_total", "Changes of tenants that were told");
+        describe_counter!("entitlement_client_resets_total", "Times that anything may have changed");
+        describe_gauge!("entitlement_client_watching", "1 while the stream of changes is open");
+        Self {
+            held: counter!(CHECKS, "by" => "held"),
+            by_server: counter!(CHECKS, "by" => "server"),
+            by_outage_rule: counter!(CHECKS, "by" => "outage_rule"),
+            changes: counter!("entitlement_client_changes_total"),
+            resets: counter!("entitlement_client_resets_total"),
+            watching: gauge!("entitlement_client_watching"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counters")
+    }
+}

@@ -1,0 +1,91 @@
+//! Where the server is: one instance at a time, the next where that does not answer.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+use crate::config::{Config, ConfigError, Tls};
+
+/// How long a connection's sign of life may take.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections, made when they are first needed.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    channels: Vec<Channel>,
+    current: AtomicUsize,
+}
+
+impl Endpoints {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let channels =
+            config.endpoints.iter().map(|endpoint| channel(endpoint, config)).collect::<Result<Vec<_>, _>>()?;
+        // So that not all processes begin with the first.
+        let current = fastrand::usize(..channels.len());
+        Ok(Self { channels, current: current.into() })
+    }
+
+    /// The one in use, and its place.
+    pub(crate) fn current(&self) -> (usize, Channel) {
+        let place = self.current.load(Ordering::Relaxed) % self.channels.len();
+        (place, self.channels[place].clone())
+    }
+
+    /// The one at this place did not answer: the next is in use from now on, unless somebody has moved on already.
+    pub(crate) fn move_on_from(&self, place: usize) {
+        let next = (place + 1) % self.channels.len();
+        _ = self.current.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+fn channel(address: &str, config: &Config) -> Result<Channel, ConfigError> {
+    let is_unix = address.starts_with("unix:");
+    let uri = match address.strip_prefix("unix:") {
+        Some(path) => format!("unix://{}", path.trim_start_matches("//")),
+        None if address.contains("://") => address.to_owned(),
+        None if config.tls.is_some() => format!("https://{address}"),
+        None => format!("http://{address}"),
+    };
+    let bad = |cause: String| ConfigError::Endpoint { endpoint: address.to_owned(), cause };
+    let mut endpoint = Endpoint::from_shared(uri.clone()).map_err(|error| bad(error.to_string()))?;
+    if uri.starts_with("https://") {
+        let tls = tls(config.tls.clone().unwrap_or_default());
+        endpoint = endpoint.tls_config(tls).map_err(|error| bad(error.to_string()))?;
+    } else if config.bearer_token.is_some() && !is_unix && !is_loopback(endpoint.uri().host()) {
+        return Err(ConfigError::TokenInTheClear(address.to_owned()));
+    }
+    Ok(endpoint
+        .connect_timeout(config.connect_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(config.keep_alive_interval)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_lazy())
+}
+
+fn tls(Tls { ca_pem, domain }: Tls) -> ClientTlsConfig {
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem));
+    if let Some(domain) = domain {
+        tls = tls.domain_name(domain);
+    }
+    tls
+}
+
+fn is_loopback(host: Option<&str>) -> bool {
+    let host = host.unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+/// The header that says who the caller is.
+pub(crate) fn authorization(config: &Config) -> Result<Option<MetadataValue<Ascii>>, ConfigError> {
+    let Some(token) = &config.bearer_token else { return Ok(None) };
+    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| ConfigError::Token)?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}

@@ -1,0 +1,47 @@
+//! What can go wrong.
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::Answer;
+
+/// Why there is no grant.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The tenant may not use the module. From [`require`](crate::Entitlements::require) only.
+    #[error("{}", .0.message())]
+    Denied(Answer),
+    /// The server cannot be asked, and nothing that is held answers. Try again later.
+    #[error("entitlementd cannot be asked: {}", .0.message())]
+    Unavailable(Status),
+    /// The server refused the question; to ask it again does not help.
+    #[error("entitlementd refused: {}", .0.message())]
+    Refused(Status),
+}
+
+impl Error {
+    /// The server's word for it: the reason of a denial, or of the status's `ErrorInfo`, such as `TENANT_CONFLICT`.
+    pub fn word(&self) -> String {
+        let (Self::Unavailable(status) | Self::Refused(status)) = self else {
+            let Self::Denied(answer) = self else { return String::new() };
+            return answer.reason().as_str().to_owned();
+        };
+        let told = status.get_details_error_info().map(|info| info.reason);
+        told.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase())
+    }
+}
+
+/// Is it that the server does not answer, rather than that it refuses? See the table in `clients/README.md`.
+pub(crate) fn is_outage(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Unknown
+    )
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        if is_outage(&status) { Self::Unavailable(status) } else { Self::Refused(status) }
+    }
+}

@@ -1,0 +1,245 @@
+//! What is held of tenants: pure, time is an argument.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use uuid::Uuid;
+
+use crate::{
+    Answer, Resolved,
+    bounded::Bounded,
+    clock::{Micros, is_within},
+    list::{List, Told},
+    stream::Stream,
+};
+
+/// Denials of one tenant that are held; more make room, the oldest first.
+const MOST_DENIALS: usize = 32;
+
+/// A tenant's UUID, which tells maps apart by its own bits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Id(Uuid);
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (high, low) = self.0.as_u64_pair();
+        state.write_u64(high ^ low);
+    }
+}
+
+/// When and where a question began, for what its answer is worth.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Began {
+    pub(crate) at: Micros,
+    pub(crate) era: u64,
+    /// The last news of the tenant before it.
+    pub(crate) news: u64,
+    /// The answer must be at least this fresh: the revision that the news announced.
+    pub(crate) min_revision: u64,
+}
+
+/// A list, with what it is worth. `None`: there is no such tenant.
+#[derive(Clone, Debug)]
+struct HeldList {
+    list: Option<Arc<List>>,
+    told: Told,
+    began: Began,
+    /// When news came that it is no longer what it was.
+    outdated: Option<Micros>,
+}
+
+#[derive(Clone, Debug)]
+struct HeldDenial {
+    module: Box<str>,
+    answer: Answer,
+    max_age: Micros,
+    began: Began,
+}
+
+/// What is held of one tenant.
+#[derive(Debug)]
+struct Slot {
+    /// The number of the last news of it or, where the slot was made since, of anything: so a slot that was let go of and
+    /// came back is never mistaken for one that has heard no news.
+    news: u64,
+    /// The revision that news announced, and the era in which it did: after a reset there may be no such revision.
+    wanted: (u64, u64),
+    list: Option<HeldList>,
+    denials: Vec<HeldDenial>,
+}
+
+/// The answer to "who is it?", for one set of credentials.
+#[derive(Clone, Debug)]
+struct HeldResolved {
+    resolved: Resolved,
+    told: Told,
+    began: Began,
+}
+
+/// Everything that is held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) stream: Stream,
+    tenants: Bounded<Id, Slot>,
+    resolved: Bounded<u128, HeldResolved>,
+    news: AtomicU64,
+}
+
+/// What is held of a module's question.
+pub(crate) enum Look {
+    Answer(Answer),
+    /// The list is good, and does not grant: the server knows why.
+    AskWhy,
+    AskForList,
+}
+
+impl Held {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            stream: Stream::default(),
+            tenants: Bounded::new(capacity),
+            resolved: Bounded::new(capacity),
+            news: 1.into(),
+        }
+    }
+
+    pub(crate) fn tenants(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// What can be answered at once. On the way to a grant nothing is allocated.
+    pub(crate) fn look(&self, tenant: Uuid, module: &str, min_revision: u64, now: Micros) -> Look {
+        let Some(slot) = self.tenants.get(&Id(tenant)) else { return Look::AskForList };
+        let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now));
+        if let Some(answer) = good.and_then(|held| held.list.as_ref()?.grant(module, now)) {
+            return Look::Answer(answer);
+        }
+        let is_good = |held: &&HeldDenial| &*held.module == module && self.is_denial_good(held, min_revision, now);
+        match (slot.denials.iter().find(is_good), good) {
+            (Some(denial), _) => Look::Answer(denial.answer.clone()),
+            (None, Some(_)) => Look::AskWhy,
+            (None, None) => Look::AskForList,
+        }
+    }
+
+    /// The list, if it is good.
+    pub(crate) fn list(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Option<Arc<List>> {
+        let slot = self.tenants.get(&Id(tenant))?;
+        slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now))?.list.clone()
+    }
+
+    /// The list, whatever has become of it, if the server vouched for it no longer ago than `most`.
+    pub(crate) fn stale_list(&self, tenant: Uuid, min_revision: u64, most: Micros, now: Micros) -> Option<Arc<List>> {
+        let slot = self.tenants.get(&Id(tenant))?;
+        let held = slot.list.as_ref().filter(|held| held.told.revision >= min_revision)?;
+        let vouched = held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
+        if is_within(most, vouched, now) { held.list.clone() } else { None }
+    }
+
+    fn is_good(&self, held: &HeldList, min_revision: u64, now: Micros) -> bool {
+        let HeldList { told, began, outdated, .. } = held;
+        if outdated.is_some() || now >= told.valid_until || told.revision < min_revision {
+            return false;
+        }
+        let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
+        is_vouched_for || (!self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now))
+    }
+
+    fn is_denial_good(&self, held: &HeldDenial, min_revision: u64, now: Micros) -> bool {
+        let HeldDenial { answer, max_age, began, .. } = held;
+        now < answer.valid_until
+            && answer.revision >= min_revision
+            && !self.stream.has_outdated(began.era)
+            && is_within(*max_age, began.at, now)
+    }
+
+    /// A question about a tenant begins.
+    pub(crate) fn begin(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Began {
+        // The era first: what is told after that is told to the answer.
+        let era = self.stream.era();
+        self.tenants.with(
+            Id(tenant),
+            || self.slot(),
+            |slot| {
+                let (wanted, announced) = slot.wanted;
+                let wanted = if self.stream.has_outdated(announced) { 0 } else { wanted };
+                Began { at: now, era, news: slot.news, min_revision: min_revision.max(wanted) }
+            },
+        )
+    }
+
+    fn slot(&self) -> Slot {
+        Slot { news: self.last_news(), wanted: (0, 0), list: None, denials: Vec::new() }
+    }
+
+    /// The number of the last news of anything.
+    pub(crate) fn last_news(&self) -> u64 {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Keeps a list, unless news came while it was asked for.
+    pub(crate) fn keep_list(&self, tenant: Uuid, list: Option<Arc<List>>, told: Told, began: Began) {
+        if let Some(mut slot) = self.tenants.get_mut(&Id(tenant)).filter(|slot| slot.news == began.news) {
+            slot.list = Some(HeldList { list, told, began, outdated: None });
+        }
+    }
+
+    /// The same for the answer to a question about a module.
+    pub(crate) fn keep_denial(&self, tenant: Uuid, module: &str, answer: Answer, max_age: Micros, began: Began) {
+        let Some(mut slot) = self.tenants.get_mut(&Id(tenant)).filter(|slot| slot.news == began.news) else { return };
+        slot.denials.retain(|held| &*held.module != module);
+        if slot.denials.len() >= MOST_DENIALS {
+            slot.denials.remove(0);
+        }
+        slot.denials.push(HeldDenial { module: module.into(), answer, max_age, began });
+    }
+
+    /// A tenant has changed, and an answer with this revision is fresh; 0: nobody knows.
+    pub(crate) fn tenant_changed(&self, tenant: Uuid, revision: u64, now: Micros) {
+        let news = self.news.fetch_add(1, Ordering::AcqRel) + 1;
+        let era = self.stream.era();
+        // What is held may have it already: an answer can be faster than the news, and news can come twice.
+        let has_it = |held: u64| revision > 0 && held >= revision;
+        self.tenants.with(
+            Id(tenant),
+            || self.slot(),
+            |slot| {
+                slot.news = news;
+                slot.wanted = (revision, era);
+                slot.denials.retain(|denial| has_it(denial.answer.revision));
+                if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.told.revision)) {
+                    held.outdated.get_or_insert(now);
+                }
+            },
+        );
+    }
+
+    /// The list did not know what the server knows: it is asked for again.
+    pub(crate) fn doubt(&self, tenant: Uuid, now: Micros) {
+        self.tenant_changed(tenant, 0, now);
+    }
+
+    /// Who it is, as far as it is held.
+    pub(crate) fn resolved(&self, credentials: u128, now: Micros) -> Option<Resolved> {
+        let held = self.resolved.get(&credentials)?;
+        let HeldResolved { resolved, told, began } = &*held;
+        let is_good =
+            now < told.valid_until && !self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now);
+        let has_changed = || self.tenants.get(&Id(resolved.tenant.id)).is_none_or(|slot| slot.news != began.news);
+        (is_good && !has_changed()).then(|| resolved.clone())
+    }
+
+    /// Keeps who it is, unless news of the tenant came while it was asked for: `began.news` is that of anything.
+    pub(crate) fn keep_resolved(&self, credentials: u128, resolved: Resolved, told: Told, began: Began) {
+        let news = self.tenants.with(Id(resolved.tenant.id), || self.slot(), |slot| slot.news);
+        if news <= began.news {
+            let held = HeldResolved { resolved, told, began: Began { news, ..began } };
+            self.resolved.with(credentials, || held.clone(), |place| *place = held.clone());
+        }
+    }
+}

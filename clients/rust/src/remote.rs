@@ -1,0 +1,176 @@
+//! The server, over gRPC: each question with a deadline, and asked again where it answers UNAVAILABLE.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, FutureExt},
+    stream::BoxStream,
+};
+use tokio::time::timeout;
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use uuid::Uuid;
+
+use crate::{
+    Resolved,
+    ask::{Ask, Event, Judged, Listed, OwnedCredentials},
+    config::{Config, ConfigError},
+    convert,
+    endpoints::{Endpoints, authorization},
+    list::{Modules, Told},
+    proto::v1::{
+        AuthorizeRequest, CheckModuleRequest, ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
+        entitlement_service_client::EntitlementServiceClient,
+    },
+};
+
+/// Between two tries of one question, at first.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How questions are asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Remote(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    endpoints: Endpoints,
+    authorization: Option<MetadataValue<Ascii>>,
+    deadline: Duration,
+    tries: u32,
+    modules: Modules,
+}
+
+impl Remote {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
+        Ok(Self(Arc::new(Inner {
+            endpoints: Endpoints::new(config)?,
+            authorization: authorization(config)?,
+            deadline: config.deadline,
+            tries: config.tries,
+            modules: Modules::default(),
+        })))
+    }
+
+    fn request<M>(&self, message: M, deadline: Option<Duration>) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.0.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
+        request
+    }
+
+    /// Asks, and asks again, all within the deadline.
+    async fn call<M, R, F>(
+        self,
+        message: M,
+        ask: impl Fn(EntitlementServiceClient<Channel>, Request<M>) -> F,
+    ) -> Result<R, Status>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let Inner { endpoints, deadline, tries, .. } = &*self.0;
+        let tried = async {
+            let mut pause = PAUSE;
+            for _ in 1..*tries {
+                let (place, channel) = endpoints.current();
+                let request = self.request(message.clone(), Some(*deadline));
+                match ask(EntitlementServiceClient::new(channel), request).await {
+                    Err(status) if status.code() == Code::Unavailable => endpoints.move_on_from(place),
+                    done => return done,
+                }
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                pause *= 2;
+            }
+            let (place, channel) = endpoints.current();
+            let request = self.request(message.clone(), Some(*deadline));
+            ask(EntitlementServiceClient::new(channel), request).await.inspect_err(|_| endpoints.move_on_from(place))
+        };
+        match timeout(*deadline, tried).await {
+            Ok(answer) => answer.map(Response::into_inner),
+            Err(_) => {
+                endpoints.move_on_from(endpoints.current().0);
+                Err(Status::deadline_exceeded(format!("entitlementd did not answer within {deadline:?}")))
+            }
+        }
+    }
+}
+
+impl Ask for Remote {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>> {
+        let request = ListEnabledModulesRequest {
+            tenant_id: tenant.to_string(),
+            min_revision: Some(min_revision),
+            at: None,
+            include_upcoming: true,
+        };
+        let this = self.clone();
+        async move {
+            let asked = this
+                .clone()
+                .call(request, |mut client, request| async move { client.list_enabled_modules(request).await });
+            match asked.await {
+                Ok(response) => Ok(convert::listed(response, &this.0.modules)),
+                Err(status) if status.code() == Code::NotFound => Ok((None, convert::absent())),
+                Err(status) => Err(status),
+            }
+        }
+        .boxed()
+    }
+
+    fn check(&self, tenant: Uuid, module: &str, min_revision: u64) -> BoxFuture<'static, Result<Judged, Status>> {
+        let request = CheckModuleRequest {
+            tenant_id: tenant.to_string(),
+            module_code: module.to_owned(),
+            min_revision: Some(min_revision),
+            at: None,
+        };
+        let asked = self.clone().call(request, |mut client, request| async move { client.check_module(request).await });
+        async { asked.await.map(convert::checked) }.boxed()
+    }
+
+    fn resolve(&self, credentials: OwnedCredentials) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
+        let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
+        let request = ResolveTenantRequest { tenant_id, host, bearer_token };
+        let asked =
+            self.clone().call(request, |mut client, request| async move { client.resolve_tenant(request).await });
+        async { convert::resolved(asked.await?) }.boxed()
+    }
+
+    fn authorize(
+        &self,
+        credentials: OwnedCredentials,
+        modules: Vec<String>,
+    ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
+        let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
+        let request = AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes: modules };
+        let asked = self.clone().call(request, |mut client, request| async move { client.authorize(request).await });
+        async { convert::authorized(asked.await?) }.boxed()
+    }
+
+    fn watch(&self) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
+        let this = self.clone();
+        async move {
+            let (place, channel) = this.0.endpoints.current();
+            let request = this.request(WatchChangesRequest::default(), None);
+            let mut client = EntitlementServiceClient::new(channel);
+            let opened = timeout(this.0.deadline, client.watch_changes(request)).await;
+            let stream = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("the stream did not open in time")));
+            match stream {
+                Ok(stream) => Ok(stream.into_inner().map(|event| event.map(convert::event)).boxed()),
+                Err(status) => {
+                    this.0.endpoints.move_on_from(place);
+                    Err(status)
+                }
+            }
+        }
+        .boxed()
+    }
+}

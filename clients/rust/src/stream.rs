@@ -1,0 +1,135 @@
+//! What the stream of changes says about everything that is held: how far it can be trusted.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use crate::clock::{ALWAYS, Micros, is_within};
+
+/// A stream that has said nothing for so long is not trusted: the server says something every 10 s.
+const SILENCE: Micros = 30_000_000;
+/// A server that has not heard from its own database for so long is not trusted to tell of changes.
+pub(crate) const LAG: Micros = 10_000_000;
+/// Eras of which it is remembered how long the server vouched for what was held then.
+const MOST_ERAS: usize = 64;
+
+/// The stream, as far as it matters to what is held.
+///
+/// An era begins when a stream opens, and when anything may have changed. What was asked for in the present era is good
+/// while the stream lives; what was asked for before the last reset is outdated.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    era: AtomicU64,
+    reset: AtomicU64,
+    is_open: AtomicBool,
+    heard: AtomicI64,
+    past: Mutex<VecDeque<(u64, Micros)>>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { era: 1.into(), reset: 0.into(), is_open: false.into(), heard: ALWAYS.into(), past: Mutex::default() }
+    }
+}
+
+impl Stream {
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// It has begun: from here on nothing is missed.
+    pub(crate) fn open(&self, now: Micros) {
+        self.end_era();
+        self.heard.store(now, Ordering::Release);
+        self.is_open.store(true, Ordering::Release);
+    }
+
+    /// It has ended.
+    pub(crate) fn close(&self) {
+        self.is_open.store(false, Ordering::Release);
+    }
+
+    /// The server is there, and has heard from its database so long ago.
+    pub(crate) fn beat(&self, lag: Micros, now: Micros) {
+        self.heard.store(if lag < LAG { now } else { ALWAYS }, Ordering::Release);
+    }
+
+    /// Anything may have changed.
+    pub(crate) fn reset(&self) {
+        let era = self.end_era();
+        self.reset.store(era, Ordering::Release);
+    }
+
+    fn end_era(&self) -> u64 {
+        let mut past = self.past.lock();
+        let ended = self.era.fetch_add(1, Ordering::AcqRel);
+        past.push_back((ended, self.heard.load(Ordering::Acquire)));
+        if past.len() > MOST_ERAS {
+            past.pop_front();
+        }
+        ended + 1
+    }
+
+    /// Would every change of what was asked for in this era have been told?
+    pub(crate) fn vouches(&self, era: u64, now: Micros) -> bool {
+        self.is_open.load(Ordering::Acquire)
+            && era == self.era()
+            && is_within(SILENCE, self.heard.load(Ordering::Acquire), now)
+    }
+
+    /// May what was asked for in this era have changed since, for all that was told?
+    pub(crate) fn has_outdated(&self, era: u64) -> bool {
+        era < self.reset.load(Ordering::Acquire)
+    }
+
+    /// Until when the server vouched for what was asked for in an era.
+    pub(crate) fn vouched(&self, era: u64) -> Micros {
+        if era == self.era() {
+            return self.heard.load(Ordering::Acquire);
+        }
+        let past = self.past.lock();
+        past.iter().find(|(ended, _)| *ended == era).map_or(ALWAYS, |(_, heard)| *heard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_since_it_opened_is_vouched_for() {
+        let stream = Stream::default();
+        let before = stream.era();
+        stream.open(0);
+        assert!(!stream.vouches(before, 1) && stream.vouches(stream.era(), 1));
+        assert!(!stream.has_outdated(before), "it is good for its max_age");
+        stream.close();
+        assert!(!stream.vouches(stream.era(), 1));
+    }
+
+    #[test]
+    fn a_stream_that_is_silent_or_lags_vouches_for_nothing_until_it_is_heard_again() {
+        let stream = Stream::default();
+        stream.open(0);
+        assert!(stream.vouches(stream.era(), SILENCE - 1) && !stream.vouches(stream.era(), SILENCE));
+        stream.beat(LAG, SILENCE);
+        assert!(!stream.vouches(stream.era(), SILENCE));
+        stream.beat(0, SILENCE);
+        assert!(stream.vouches(stream.era(), SILENCE));
+    }
+
+    #[test]
+    fn a_reset_outdates_what_was_asked_for_before_and_not_what_is_asked_for_after() {
+        let stream = Stream::default();
+        stream.open(0);
+        let before = stream.era();
+        stream.beat(0, 5);
+        stream.reset();
+        assert!(stream.has_outdated(before) && !stream.has_outdated(stream.era()));
+        assert!(stream.vouches(stream.era(), 6));
+        assert_eq!(stream.vouched(before), 5);
+    }
+}

@@ -1,0 +1,122 @@
+//! Hearing of changes: one stream, opened again whenever it ends.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::BoxStream};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tonic::{Code, Status};
+
+use crate::{ask::Event, core::Core};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A server that does not hear of changes may be restarted as one that does.
+const OFF_PAUSE: Duration = Duration::from_secs(30);
+/// A stream that has said nothing for so long is given up.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// Ends the task when dropped.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    task: Option<JoinHandle<()>>,
+    is_open: watch::Receiver<bool>,
+}
+
+impl Watching {
+    pub(crate) fn start(core: Arc<Core>) -> Self {
+        let (say, is_open) = watch::channel(false);
+        Self { task: Some(tokio::spawn(keep_watching(core, say))), is_open }
+    }
+
+    /// Nobody watches: there is no stream, or whoever changes things says so by another way.
+    pub(crate) fn nobody(is_open: bool) -> Self {
+        Self { task: None, is_open: watch::channel(is_open).1 }
+    }
+
+    pub(crate) async fn opened(&self) {
+        let mut is_open = self.is_open.clone();
+        if is_open.wait_for(|is_open| *is_open).await.is_err() {
+            // Nobody watches: it never opens.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let ended = match core.server().watch().await {
+            Ok(stream) => follow(&core, stream, &say).await,
+            Err(status) => Err(status),
+        };
+        let was_open = say.send_replace(false);
+        lose(&core);
+        if was_open {
+            pause = FIRST_PAUSE;
+        }
+        match ended {
+            Ok(()) => tracing::debug!("the stream of changes ended"),
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                tracing::warn!("entitlementd does not hear of changes; answers are held for their max_age");
+                pause = OFF_PAUSE;
+            }
+            Err(status) => tracing::warn!(code = ?status.code(), "the stream of changes broke: {}", status.message()),
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+async fn follow(
+    core: &Core,
+    mut stream: BoxStream<'static, Result<Event, Status>>,
+    say: &watch::Sender<bool>,
+) -> Result<(), Status> {
+    loop {
+        let Ok(event) = timeout(SILENCE, stream.next()).await else {
+            return Err(Status::deadline_exceeded("it has said nothing for too long"));
+        };
+        let Some(event) = event.transpose()? else { return Ok(()) };
+        let is_open = matches!(event, Event::Opened);
+        hear(core, event);
+        if is_open {
+            say.send_replace(true);
+        }
+    }
+}
+
+/// The stream has ended.
+pub(crate) fn lose(core: &Core) {
+    core.held.stream.close();
+    core.counters.watching.set(0.0);
+}
+
+/// Takes an event in.
+pub(crate) fn hear(core: &Core, event: Event) {
+    let now = core.clock.now();
+    match event {
+        Event::Opened => {
+            core.held.stream.open(now);
+            core.gate.open();
+            core.counters.watching.set(1.0);
+        }
+        Event::TenantChanged { tenant, revision } => {
+            core.held.tenant_changed(tenant, revision, now);
+            core.counters.changes.increment(1);
+        }
+        Event::Reset => {
+            core.held.stream.reset();
+            core.counters.resets.increment(1);
+        }
+        Event::Heartbeat { lag } => core.held.stream.beat(lag, now),
+        Event::Nothing => {}
+    }
+}
