@@ -1,0 +1,38 @@
+"""May this tenant use this module now? Asks entitlementd, and mostly answers by itself.
+
+from entitlement_client import OnOutage, SyncEntitlementClient
+
+with SyncEntitlementClient("127.0.0.1:50051", on_outage=OnOutage.deny()) as client:
+    client.check("00000000-0000-4000-8000-000000000001", "finance").allowed
+"""
+
+from .aio import EntitlementClient
+from .answers import Answer, Authorized, EnabledModule, EnabledModules, Resolved, Tenant
+from .clock import Clock
+from .errors import (
+    ClientMisuseError,
+    EntitlementError,
+    EntitlementsUnavailableError,
+    ModuleDeniedError,
+    RequestRefusedError,
+)
+from .outage import OnOutage
+from .sync import SyncEntitlementClient
+
+__all__ = [
+    "Answer",
+    "Authorized",
+    "ClientMisuseError",
+    "Clock",
+    "EnabledModule",
+    "EnabledModules",
+    "EntitlementClient",
+    "EntitlementError",
+    "EntitlementsUnavailableError",
+    "ModuleDeniedError",
+    "OnOutage",
+    "RequestRefusedError",
+    "Resolved",
+    "SyncEntitlementClient",
+    "Tenant",
+]

@@ -1,0 +1,108 @@
+"""What both clients have in common: settings, the core, counters, and the end of their lives."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+
+from . import _fork
+from ._core.core import Core
+from ._core.settings import Settings
+from ._target import Target, Token, make_target
+from ._wire import Headers, carried
+from .clock import Clock
+from .errors import ClientMisuseError
+from .outage import OnOutage
+
+log = logging.getLogger("entitlement_client")
+
+TenantId = str | UUID
+"""A tenant's UUID: as text in 36-character form, any case, or as a UUID."""
+
+FIRST_WATCH_PAUSE = 0.1
+LONGEST_WATCH_PAUSE = 5.0
+"""Seconds before an ended stream is opened again."""
+
+SILENCE = 35.0
+"""Seconds without any event after which a stream is given up: heartbeats come every 10."""
+
+
+class BaseClient:
+    """Settings and state. See EntitlementClient for what the arguments mean."""
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        on_outage: OnOutage | None = None,
+        deadline: float = 2.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        ca_file: str | Path | None = None,
+        token: Token | None = None,
+        keepalive: float = 10.0,
+        max_tenants: int = 10_000,
+        max_denials: int = 100,
+        max_resolved: int = 10_000,
+        clock: Clock | None = None,
+        transport: Any = None,
+    ) -> None:
+        settings = Settings(deadline, max_tenants, max_denials, max_resolved)
+        target = make_target(endpoints, credentials, ca_file, token, keepalive)
+        clock = clock or Clock()
+        self._core = Core(settings, on_outage or OnOutage.deny(), clock, self._new_future())
+        self._held = self._core.held
+        self._wall, self._mono = clock.wall, clock.mono
+        self._transport = transport or self._connect_to(target)
+        self._state = "new"
+
+    def _new_future(self) -> Callable[[], Any]:
+        raise NotImplementedError
+
+    def _connect_to(self, target: Target) -> Any:
+        raise NotImplementedError
+
+    def stats(self) -> dict[str, int]:
+        """Counters and gauges, by name.
+
+        `hits`: checks answered from what is held (counted without a lock: threads may lose a few). `misses`: those that
+        were not. `calls_METHOD`, `failed_calls`: calls, and those that were given up. `joined`: questions that waited for
+        another's call. `outage_answers`: answers of the outage rule. `would_deny`: requests that shadow mode let pass.
+        `news`, `streams`: changes heard of, streams opened. `evicted`, `tenants_held`, `resolved_held`: what is held.
+        `outage`, `stream_open`, `watching`: 1 while the server does not answer, while a stream is open, and while it can
+        be relied on. A counter that has not counted yet is missing.
+        """
+        return self._core.stats()
+
+    def count_would_deny(self) -> None:
+        """Counts a request that shadow mode let pass."""
+        self._core.count("would_deny")
+
+    def _begin(self) -> None:
+        """Is called once, before the first call."""
+        self._state = "open"
+        _fork.works(self)
+
+    def _refuse_misuse(self) -> None:
+        if self._state == "closed":
+            raise ClientMisuseError("this client was closed")
+        if self._state == "forked":
+            raise ClientMisuseError(
+                "this client was used before the process forked, and its connection stayed with the parent: "
+                "make one in each process (in the lifespan of the application, or gunicorn's post_fork)"
+            )
+
+    def after_fork(self) -> None:
+        """Runs in the child of a fork. The client is of no more use there, and says so."""
+        if self._state == "open":
+            self._state = "forked"
+            self._core.abandon()
+
+
+def carried_by(headers: Headers | None, tenant_id: TenantId, host: str, bearer_token: str) -> tuple[str, str, str]:
+    """What a request carries, from its headers or one by one."""
+    return carried(headers) if headers is not None else (str(tenant_id), host, bearer_token)

@@ -1,0 +1,300 @@
+"""The core that both clients share: looks, keeping, and news."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ..answers import UNSPECIFIED, Answer, EnabledModules
+from ..clock import NS, Clock
+from ..errors import Failure
+from ..outage import OnOutage
+from .gate import Gate, Pass
+from .held import NO_STREAM, Denial, Flight, HeldResolved, Record, Stream, TenantList, by_outage_rule
+from .resolved import ResolvedCache
+from .settings import Settings
+
+UNKNOWN = "It cannot be checked at the moment whether your account may use this. Please try again in a moment."
+"""What a person is shown where the outage rule denied."""
+
+_BY_RULE_DENIED = Answer(False, UNSPECIFIED, UNKNOWN, stale=True, by_outage_rule=True)
+_BY_RULE_ALLOWED = Answer(True, UNSPECIFIED, stale=True, by_outage_rule=True)
+
+GOOD_LAG = 10 * NS
+"""A heartbeat with a lag below this is a good one."""
+
+
+class Core:
+    """What is held, what of it is good, and what news does to it.
+
+    Looks take no lock: whatever they look at does not change, but is replaced. All else is done under one.
+    """
+
+    def __init__(self, settings: Settings, rule: OnOutage, clock: Clock, new_future: Callable[[], Any]) -> None:
+        self.settings = settings
+        self.rule = rule
+        self.clock = clock
+        self.hits = 0
+        self.counts: Counter[str] = Counter()
+        self.resolved = ResolvedCache(settings.max_resolved)
+        self._new_future = new_future
+        self._lock = threading.Lock()
+        self._tenants: OrderedDict[str, Record] = OrderedDict()
+        self._floors: OrderedDict[str, int] = OrderedDict()
+        self._stream = NO_STREAM
+        self._gate = Gate()
+        self._flights: dict[object, Flight] = {}
+
+    # Looks.
+
+    def held(self, tenant: str, module: str, wall: int, mono: int, min_revision: int = 0) -> Answer | None:
+        """The answer that is held and good, if there is one. Most checks end here."""
+        record = self._tenants.get(tenant)
+        if record is None:
+            return None
+        held = record.list
+        if (
+            held is not None
+            and wall < held.valid_until
+            and (mono < held.kept_until or mono < held.stream.sure_until)
+            and min_revision <= held.revision
+        ):
+            grant = held.grants.get(module)
+            if grant is not None and grant.starts <= wall < grant.until:
+                record.used = True
+                self.hits += 1
+                return grant.answer
+        denial = record.denials.get(module)
+        if denial is not None and denial.is_good(wall, mono) and min_revision <= denial.answer.revision:
+            record.used = True
+            self.hits += 1
+            return denial.answer
+        return None
+
+    def good_list(self, tenant: str, min_revision: int) -> TenantList | None:
+        """The tenant's list, if it is held and good."""
+        record = self._tenants.get(tenant)
+        held = record.list if record else None
+        if record is None or held is None or held.revision < min_revision:
+            return None
+        record.used = True
+        return held if held.is_good(self.clock.wall(), self.clock.mono()) else None
+
+    # By the outage rule.
+
+    def by_rule(self, tenant: str, module: str, min_revision: int) -> Answer:
+        """What the outage rule answers."""
+        self.count("outage_answers")
+        if self.rule.kind == "allow":
+            return _BY_RULE_ALLOWED
+        held = self._stale_list(tenant, min_revision)
+        granted = held.granted(module, self.clock.wall()) if held else None
+        return by_outage_rule(granted) if granted else _BY_RULE_DENIED
+
+    def list_by_rule(self, tenant: str, min_revision: int) -> EnabledModules | None:
+        """The list that the outage rule gives. None: it has none to give."""
+        self.count("outage_answers")
+        held = self._stale_list(tenant, min_revision)
+        return held.enabled(self.clock.wall(), by_outage_rule=True) if held else None
+
+    def _stale_list(self, tenant: str, min_revision: int) -> TenantList | None:
+        if self.rule.kind != "serve_stale":
+            return None
+        with self._lock:
+            record = self._tenants.get(tenant)
+            held = (record.list or record.outdated) if record else None
+            if held is None or held.revision < self._wanted(tenant, min_revision):
+                return None
+            return held if self.clock.mono() - held.vouched() <= self.rule.stale_ns else None
+
+    # Questions under way.
+
+    def board(self, tenant: str, question: object, min_revision: int) -> tuple[Record, Flight, bool, int]:
+        """Joins those who wait for the same answer, or leads them.
+
+        Gives what is held of the tenant, the flight, whether to lead it, and the `min_revision` to ask with.
+        """
+        with self._lock:
+            record = self._tenants.get(tenant)
+            if record is None:
+                record = self._tenants[tenant] = Record()
+                self._evict()
+            wanted = self._wanted(tenant, min_revision)
+            record.floor = self._floors.get(tenant, 0)
+            flight, leads = self._board(record.flights, (question, wanted))
+            return record, flight, leads, wanted
+
+    def board_unnamed(self, question: object) -> tuple[Flight, bool]:
+        """The same where it is the question which tenant it is about."""
+        with self._lock:
+            return self._board(self._flights, question)
+
+    def land(self, tenant: str, flight: Flight) -> None:
+        """The flight has ended, however it did."""
+        with self._lock:
+            if self._flights.get(flight.key) is flight:
+                del self._flights[flight.key]
+            record = self._tenants.get(tenant)
+            if record is None:
+                return
+            if record.flights.get(flight.key) is flight:
+                del record.flights[flight.key]
+            if record.is_empty:
+                del self._tenants[tenant]
+
+    def _board(self, flights: dict[object, Flight], key: object) -> tuple[Flight, bool]:
+        flight = flights.get(key)
+        if flight is not None:
+            self.counts["joined"] += 1
+            return flight, False
+        flight = flights[key] = Flight(key, self._new_future())
+        return flight, True
+
+    def _wanted(self, tenant: str, min_revision: int) -> int:
+        return max(min_revision, self._floors.get(tenant, 0))
+
+    # Keeping.
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that is open now: a question takes it along when it is asked."""
+        return self._stream
+
+    def keep_list(self, tenant: str, record: Record, flight: Flight, answer: TenantList) -> None:
+        with self._lock:
+            if flight.is_news_free and self._tenants.get(tenant) is record:
+                record.list, record.outdated, record.denials = answer, None, {}
+
+    def keep_denial(self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial) -> None:
+        with self._lock:
+            if flight.is_news_free and self._tenants.get(tenant) is record:
+                while len(record.denials) >= self.settings.max_denials:
+                    del record.denials[next(iter(record.denials))]
+                record.denials[module] = denial
+
+    def keep_resolved(self, flight: Flight, key: bytes, answer: HeldResolved) -> None:
+        with self._lock:
+            if flight.is_news_free and answer.resolved.tenant.id not in flight.changed:
+                self.resolved.keep(key, answer)
+
+    def _evict(self) -> None:
+        """Of the tenants that were not asked for lately, the oldest goes."""
+        while len(self._tenants) > self.settings.max_tenants:
+            tenant, record = self._tenants.popitem(last=False)
+            if record.used:
+                record.used = False
+                self._tenants[tenant] = record
+            else:
+                self.counts["evicted"] += 1
+
+    # Outages.
+
+    def enter(self, record: Record | None, mono: int) -> Pass:
+        """May the server be asked now?"""
+        with self._lock:
+            own = record.gate.enter(mono, self.settings.deadline_ns) if record and record.gate else Pass.FREE
+            if own is Pass.NO:
+                return own
+            general = self._gate.enter(mono, self.settings.deadline_ns)
+            return own if general is Pass.FREE else general
+
+    def answered(self, record: Record | None) -> None:
+        with self._lock:
+            self._gate.answered()
+            if record is not None:
+                record.gate = None
+
+    def failed(self, record: Record | None, failure: Failure, passed: Pass, mono: int) -> None:
+        """The server did not answer, or not about this tenant."""
+        with self._lock:
+            if not failure.is_of_server:
+                self._gate.failed(mono, passed)
+                return
+            self._gate.answered()
+            # Of this tenant it is asked again as seldom: others are not concerned.
+            if record is not None:
+                record.gate = record.gate or Gate()
+                record.gate.failed(mono, passed)
+
+    # News.
+
+    def opened(self) -> None:
+        """A stream is open: what is asked for from now on is good until news of it comes."""
+        with self._lock:
+            self._stream = Stream()
+            # It vouches for all that was committed before, perhaps in another history of the database.
+            self._floors.clear()
+            self._gate.answered()
+            self.counts["streams"] += 1
+
+    def heartbeat(self, lag_ns: int) -> None:
+        """A server that has not heard from its database for long is not trusted to tell of changes."""
+        if lag_ns < GOOD_LAG:
+            self._stream.beaten(self.clock.mono())
+        else:
+            self._stream.sure_until = 0
+
+    def tenant_changed(self, tenant: str, revision: int) -> None:
+        """Outdated is what is held of this tenant. `revision`: 0 where it could not be read."""
+        with self._lock:
+            self.counts["news"] += 1
+            self._raise_floor(tenant, revision)
+            self.resolved.forget(tenant)
+            for flight in self._flights.values():
+                flight.changed.add(tenant)
+            record = self._tenants.get(tenant)
+            if record is not None:
+                record.make_outdated()
+
+    def all_changed(self, *, is_reset: bool) -> None:
+        """Outdated is everything. After a reset, revisions may have been given twice."""
+        with self._lock:
+            self.counts["news"] += 1
+            if is_reset:
+                self._floors.clear()
+            self.resolved.clear()
+            for flight in self._flights.values():
+                flight.is_news_free = False
+            self._flights = {}
+            for record in self._tenants.values():
+                record.make_outdated()
+
+    def stream_ended(self) -> None:
+        """What was asked for under the stream is good for its `max_age` only, from now on."""
+        with self._lock:
+            self._stream.ended()
+            self._stream = NO_STREAM
+
+    def _raise_floor(self, tenant: str, revision: int) -> None:
+        """Kept for tenants of whom nothing is held, too: a server that has not heard yet may be asked next."""
+        if revision > 0:
+            self._floors[tenant] = max(revision, self._floors.pop(tenant, 0))
+            while len(self._floors) > self.settings.max_tenants:
+                self._floors.popitem(last=False)
+
+    # The rest.
+
+    def count(self, name: str, times: int = 1) -> None:
+        with self._lock:
+            self.counts[name] += times
+
+    def stats(self) -> dict[str, int]:
+        with self._lock:
+            return {
+                **self.counts,
+                "hits": self.hits,
+                "tenants_held": len(self._tenants),
+                "resolved_held": len(self.resolved),
+                "outage": int(not self._gate.is_open),
+                "watching": int(self.clock.mono() < self._stream.sure_until),
+                "stream_open": int(self._stream is not NO_STREAM),
+            }
+
+    def abandon(self) -> None:
+        """Forgets everything, without the lock: another process may have held it when this one was forked off."""
+        self._lock = threading.Lock()
+        self._tenants, self._floors, self._flights = OrderedDict(), OrderedDict(), {}
+        self.resolved = ResolvedCache(self.settings.max_resolved)
+        self._stream, self._gate = NO_STREAM, Gate()

@@ -1,0 +1,180 @@
+"""What is held of one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..answers import Answer, EnabledModule, EnabledModules, Resolved
+from ..clock import NS, instant
+from .gate import Gate
+
+ALWAYS = -(1 << 70)
+"""Before every instant: a right that has always run."""
+NEVER = 1 << 70
+"""After every instant: a right that does not end."""
+
+HEARTBEAT_WINDOW = 30 * NS
+"""A stream without a good heartbeat for this long is not relied on."""
+
+
+class Stream:
+    """One WatchChanges stream, from `opened` on. Lists point at the one under which they were asked for."""
+
+    __slots__ = ("beat", "sure_until")
+
+    def __init__(self) -> None:
+        self.sure_until = 0
+        """Until then (monotonic, ns) what was asked for under this stream is good. 0: it is not open, or not sure."""
+        self.beat = 0
+        """The last good heartbeat (monotonic, ns). 0: none has come."""
+
+    def beaten(self, mono: int) -> None:
+        """A heartbeat with a small lag came."""
+        self.beat = mono
+        self.sure_until = mono + HEARTBEAT_WINDOW
+
+    def ended(self) -> None:
+        self.sure_until = 0
+
+
+NO_STREAM = Stream()
+
+
+class Grant:
+    """One module of a list. Granted at an instant when `starts <= instant < until`."""
+
+    __slots__ = ("answer", "module", "starts", "until")
+
+    def __init__(self, starts: int, until: int, answer: Answer, module: EnabledModule) -> None:
+        self.starts = starts
+        self.until = until
+        self.answer = answer
+        self.module = module
+
+
+@dataclass(slots=True, eq=False)
+class TenantList:
+    """An answer of ListEnabledModules. Nothing in it changes once it is held, but `vouched_until`."""
+
+    grants: Mapping[str, Grant]
+    tenant_status: str
+    revision: int
+    as_of: Any
+    valid_until: int
+    """The server's wall clock, ns: from then on it must be asked for anew."""
+    stale: bool
+    kept_until: int
+    """Monotonic, ns: good until then without any stream."""
+    answered: int
+    """Monotonic, ns: when the answer came."""
+    stream: Stream = NO_STREAM
+    vouched_until: int | None = None
+    """Monotonic, ns: where news has made it outdated, when the server last vouched for it."""
+
+    def is_good(self, wall: int, mono: int) -> bool:
+        return wall < self.valid_until and (mono < self.kept_until or mono < self.stream.sure_until)
+
+    def granted(self, module: str, wall: int) -> Answer | None:
+        """The grant at this instant, if the list has one. Whether the list is still good is another question."""
+        grant = self.grants.get(module)
+        return grant.answer if grant is not None and grant.starts <= wall < grant.until else None
+
+    def vouched(self) -> int:
+        """When the server last vouched for it (monotonic, ns)."""
+        return self.vouched_until if self.vouched_until is not None else max(self.answered, self.stream.beat)
+
+    def enabled(self, wall: int, *, by_outage_rule: bool = False) -> EnabledModules:
+        """What the tenant may use at this instant."""
+        running = [grant for grant in self.grants.values() if grant.starts <= wall < grant.until]
+        return EnabledModules(
+            modules=tuple(grant.module for grant in running),
+            tenant_status=self.tenant_status,
+            revision=self.revision,
+            as_of=self.as_of,
+            valid_until=instant(self.valid_until) if self.valid_until < NEVER else None,
+            stale=self.stale or by_outage_rule,
+            by_outage_rule=by_outage_rule,
+        )
+
+
+def by_outage_rule(answer: Answer) -> Answer:
+    """A held grant, as the outage rule gives it."""
+    return replace(answer, stale=True, by_outage_rule=True)
+
+
+class Denial:
+    """A held denial of one module."""
+
+    __slots__ = ("answer", "kept_until", "valid_until")
+
+    def __init__(self, answer: Answer, kept_until: int, valid_until: int) -> None:
+        self.answer = answer
+        self.kept_until = kept_until
+        self.valid_until = valid_until
+
+    def is_good(self, wall: int, mono: int) -> bool:
+        return mono < self.kept_until and wall < self.valid_until
+
+
+class HeldResolved:
+    """A held answer of ResolveTenant."""
+
+    __slots__ = ("kept_until", "resolved", "valid_until")
+
+    def __init__(self, resolved: Resolved, kept_until: int, valid_until: int) -> None:
+        self.resolved = resolved
+        self.kept_until = kept_until
+        self.valid_until = valid_until
+
+    def is_good(self, wall: int, mono: int) -> bool:
+        return mono < self.kept_until and wall < self.valid_until
+
+
+class Flight:
+    """A question under way, for which everybody waits who has the same one."""
+
+    __slots__ = ("changed", "future", "is_news_free", "key")
+
+    def __init__(self, key: object, future: Any) -> None:
+        self.key = key
+        self.future = future
+        """The driver's: of threads, or of an event loop."""
+        self.is_news_free = True
+        """No news has come since it was asked: its answer may be kept."""
+        self.changed: set[str] = set()
+        """While it is not known whose question it is: the tenants of which news came."""
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """All that is held of one tenant. Changed under the core's lock, read without it."""
+
+    floor: int = 0
+    """The revision that was announced last."""
+    used: bool = True
+    """Asked for since it was last considered for eviction."""
+    list: TenantList | None = None
+    outdated: TenantList | None = None
+    """The last list, once news has made it outdated: only an outage rule may look at it."""
+    denials: dict[str, Denial] = field(default_factory=dict)
+    flights: dict[object, Flight] = field(default_factory=dict)
+    """Questions under way, by what was asked."""
+    gate: Gate | None = None
+    """Where the server answers, but not about this tenant."""
+
+    @property
+    def is_empty(self) -> bool:
+        return self.list is None and self.outdated is None and not self.denials and not self.flights and not self.gate
+
+    def make_outdated(self) -> None:
+        """News came: nothing held is good any more, and no answer to a question under way will be kept."""
+        if self.list is not None:
+            self.list.vouched_until = self.list.vouched()
+            self.outdated, self.list = self.list, None
+        for flight in self.flights.values():
+            flight.is_news_free = False
+        self.flights = {}
+        self.denials = {}
+        self.gate = None

@@ -1,0 +1,219 @@
+"""What each operation does, written once for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from .. import _wire as wire
+from ..answers import Answer, Authorized, EnabledModules, Resolved
+from ..errors import EntitlementsUnavailableError, Failure, ModuleDeniedError
+from .ask import ask
+from .core import Core
+from .effects import Join, Program
+from .held import Flight, HeldResolved, Record, TenantList
+from .resolved import fingerprint
+
+pb = wire.pb
+
+
+def check(core: Core, tenant: str, module: str, min_revision: int) -> Program[Answer]:
+    """The list grants, or else the server is asked. Raises RequestRefusedError."""
+    held = core.held(tenant, module, core.clock.wall(), core.clock.mono(), min_revision)
+    if held is not None:
+        return held
+    core.count("misses")
+    listed = yield from tenant_list(core, tenant, min_revision)
+    if isinstance(listed, TenantList):
+        granted = listed.granted(module, core.clock.wall())
+        if granted is not None:
+            return granted
+    elif listed.is_outage:
+        return core.by_rule(tenant, module, min_revision)
+    elif listed.code != "NOT_FOUND":
+        raise listed.error()
+    # The list never denies, and of an unknown tenant there is none: the server knows the reason and the sentence.
+    answer = yield from _decision(core, tenant, module, min_revision)
+    if isinstance(answer, Answer):
+        return answer
+    if answer.is_outage:
+        return core.by_rule(tenant, module, min_revision)
+    raise answer.error()
+
+
+def require(core: Core, tenant: str, module: str, min_revision: int) -> Program[Answer]:
+    return demand((yield from check(core, tenant, module, min_revision)))
+
+
+def demand(answer: Answer) -> Answer:
+    """The answer, if it is a yes. Raises ModuleDeniedError, or EntitlementsUnavailableError where nobody knows."""
+    if answer.allowed:
+        return answer
+    if answer.by_outage_rule:
+        raise EntitlementsUnavailableError(answer.message)
+    raise ModuleDeniedError(answer)
+
+
+def check_any(core: Core, tenant: str, modules: Sequence[str], min_revision: int) -> Program[Answer]:
+    """A grant if there is one; else the outage rule's denial if there is one, for nobody knows; else the first denial."""
+    for module in modules:
+        held = core.held(tenant, module, core.clock.wall(), core.clock.mono(), min_revision)
+        if held:
+            return held
+    return (yield from _first_allowed(core, tenant, modules, min_revision))[1]
+
+
+def _first_allowed(core: Core, tenant: str, modules: Sequence[str], min_revision: int) -> Program[tuple[str, Answer]]:
+    denials: list[tuple[str, Answer]] = []
+    for module in _some(modules):
+        answer = yield from check(core, tenant, module, min_revision)
+        if answer.allowed:
+            return module, answer
+        denials.append((module, answer))
+    unknown = [denial for denial in denials if denial[1].by_outage_rule]
+    return (unknown or denials)[0]
+
+
+def check_all(core: Core, tenant: str, modules: Sequence[str], min_revision: int) -> Program[Answer]:
+    """A denial of the server if there is one, else one of the outage rule; else the grant that ends first."""
+    answers: list[Answer] = []
+    for module in _some(modules):
+        answer = yield from check(core, tenant, module, min_revision)
+        if not answer.allowed and not answer.by_outage_rule:
+            return answer
+        answers.append(answer)
+    unknown = [answer for answer in answers if not answer.allowed]
+    if unknown:
+        return unknown[0]
+    ending = [answer for answer in answers if answer.valid_until is not None]
+    return min(ending, key=lambda answer: str(answer.valid_until), default=answers[0])
+
+
+def _some(modules: Sequence[str]) -> Sequence[str]:
+    if isinstance(modules, str) or not modules:
+        raise ValueError("modules: a sequence of at least one code, not a string")
+    return modules
+
+
+def enabled_modules(core: Core, tenant: str, min_revision: int) -> Program[EnabledModules]:
+    """From the list, at this instant. Raises EntitlementsUnavailableError, RequestRefusedError."""
+    listed = yield from tenant_list(core, tenant, min_revision)
+    if isinstance(listed, TenantList):
+        return listed.enabled(core.clock.wall())
+    by_rule = core.list_by_rule(tenant, min_revision) if listed.is_outage else None
+    if by_rule is None:
+        raise listed.error()
+    return by_rule
+
+
+def tenant_list(core: Core, tenant: str, min_revision: int) -> Program[TenantList | Failure]:
+    """The tenant's list: held and good, or asked for once for all who wait."""
+    good = core.good_list(tenant, min_revision)
+    if good is not None:
+        return good
+    record, flight, leads, wanted = core.board(tenant, "list", min_revision)
+    program = partial(_fetch_list, core, tenant, record, flight, wanted)
+    result: TenantList | Failure = yield _join(core, flight, leads, program, tenant)
+    return result
+
+
+def _fetch_list(core: Core, tenant: str, record: Record, flight: Flight, wanted: int) -> Program[TenantList | Failure]:
+    held = core.good_list(tenant, wanted)
+    if held is not None:
+        # Another flight landed between the look and this one.
+        return held
+    asked, stream = core.clock.mono(), core.stream
+    request = pb.ListEnabledModulesRequest(tenant_id=tenant, min_revision=wanted or None, include_upcoming=True)
+    reply = yield from ask(core, "ListEnabledModules", request, record, wanted)
+    if isinstance(reply, Failure):
+        return reply
+    answer = wire.to_list(reply, asked=asked, answered=core.clock.mono(), stream=stream)
+    core.keep_list(tenant, record, flight, answer)
+    return answer
+
+
+def _decision(core: Core, tenant: str, module: str, min_revision: int) -> Program[Answer | Failure]:
+    record, flight, leads, wanted = core.board(tenant, ("module", module), min_revision)
+    program = partial(_fetch_decision, core, tenant, module, record, flight, wanted)
+    result: Answer | Failure = yield _join(core, flight, leads, program, tenant)
+    return result
+
+
+def _fetch_decision(
+    core: Core, tenant: str, module: str, record: Record, flight: Flight, wanted: int
+) -> Program[Answer | Failure]:
+    held = core.held(tenant, module, core.clock.wall(), core.clock.mono(), wanted)
+    if held is not None:
+        return held
+    asked = core.clock.mono()
+    request = pb.CheckModuleRequest(tenant_id=tenant, module_code=module, min_revision=wanted or None)
+    reply = yield from ask(core, "CheckModule", request, record, wanted)
+    if isinstance(reply, Failure):
+        return reply
+    answer = wire.to_answer(reply)
+    if not answer.allowed:
+        core.keep_denial(tenant, record, flight, module, wire.to_denial(reply, answer, asked))
+    return answer
+
+
+def resolve(core: Core, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
+    """From what is held, or the server. Raises RequestRefusedError, EntitlementsUnavailableError: there is no rule."""
+    key = fingerprint(tenant_id, host, bearer_token)
+    held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
+    if held is not None:
+        return held.resolved
+    core.count("resolve_misses")
+    flight, leads = core.board_unnamed(key)
+    request = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
+    result: Resolved | Failure = yield _join(core, flight, leads, partial(_fetch_resolved, core, key, flight, request))
+    if isinstance(result, Failure):
+        raise result.error()
+    return result
+
+
+def _fetch_resolved(
+    core: Core, key: bytes, flight: Flight, request: pb.ResolveTenantRequest
+) -> Program[Resolved | Failure]:
+    asked = core.clock.mono()
+    reply = yield from ask(core, "ResolveTenant", request)
+    if isinstance(reply, Failure):
+        return reply
+    return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked))
+
+
+def _keep_resolved(core: Core, flight: Flight, key: bytes, answer: HeldResolved) -> Resolved:
+    core.keep_resolved(flight, key, answer)
+    return answer.resolved
+
+
+def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules: Sequence[str]) -> Program[Authorized]:
+    """Resolve and check; in one round trip where the tenant is not held. Raises what `resolve` does."""
+    codes = tuple(_some(modules))
+    key = fingerprint(tenant_id, host, bearer_token)
+    held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
+    if held is not None:
+        module, answer = yield from _first_allowed(core, held.resolved.tenant.id, codes, 0)
+        return Authorized(held.resolved, module, answer)
+    flight, leads = core.board_unnamed((key, codes))
+    request = pb.AuthorizeRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token, any_of_module_codes=codes)
+    program = partial(_fetch_authorized, core, key, flight, request)
+    result: Authorized | Failure = yield _join(core, flight, leads, program)
+    if isinstance(result, Failure):
+        raise result.error()
+    return result
+
+
+def _fetch_authorized(
+    core: Core, key: bytes, flight: Flight, request: pb.AuthorizeRequest
+) -> Program[Authorized | Failure]:
+    asked = core.clock.mono()
+    reply = yield from ask(core, "Authorize", request)
+    if isinstance(reply, Failure):
+        return reply
+    resolved = _keep_resolved(core, flight, key, wire.to_resolved(reply, asked))
+    return Authorized(resolved, reply.decision.module_code, wire.decision_answer(reply.decision, reply.freshness))
+
+
+def _join(core: Core, flight: Flight, leads: bool, program: Callable[[], Program[Any]], tenant: str = "") -> Join:
+    return Join(flight, leads, program, partial(core.land, tenant), core.settings.deadline + 1.0)

@@ -1,0 +1,63 @@
+"""Held answers of ResolveTenant, by a hash of what requests carry."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from hashlib import blake2b
+
+from .held import HeldResolved
+
+_KEY = secrets.token_bytes(32)
+"""Made with the process: a hash tells nobody which token it was."""
+
+
+def fingerprint(tenant_id: str, host: str, bearer_token: str) -> bytes:
+    """What is remembered of what a request carried."""
+    parts = (tenant_id.encode(errors="replace"), host.encode(errors="replace"), bearer_token.encode(errors="replace"))
+    # Lengths first, so that no two requests look the same.
+    lengths = b"%d.%d.%d." % (len(parts[0]), len(parts[1]), len(parts[2]))
+    return blake2b(lengths + b"".join(parts), key=_KEY, digest_size=16).digest()
+
+
+class ResolvedCache:
+    """The newest so many answers. Changed under the core's lock; looks take none."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._answers: OrderedDict[bytes, HeldResolved] = OrderedDict()
+        self._of_tenant: dict[str, set[bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: bytes, wall: int, mono: int) -> HeldResolved | None:
+        """The answer, if it is held and good."""
+        held = self._answers.get(key)
+        return held if held is not None and held.is_good(wall, mono) else None
+
+    def keep(self, key: bytes, answer: HeldResolved) -> None:
+        self._drop(key)
+        self._answers[key] = answer
+        self._of_tenant.setdefault(answer.resolved.tenant.id, set()).add(key)
+        while len(self._answers) > self._capacity:
+            self._drop(next(iter(self._answers)))
+
+    def forget(self, tenant: str) -> None:
+        """The tenant has changed."""
+        for key in self._of_tenant.pop(tenant, ()):
+            self._answers.pop(key, None)
+
+    def clear(self) -> None:
+        self._answers.clear()
+        self._of_tenant.clear()
+
+    def _drop(self, key: bytes) -> None:
+        held = self._answers.pop(key, None)
+        if held is None:
+            return
+        tenant = held.resolved.tenant.id
+        keys = self._of_tenant.get(tenant, set())
+        keys.discard(key)
+        if not keys:
+            self._of_tenant.pop(tenant, None)

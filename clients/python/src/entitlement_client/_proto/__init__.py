@@ -1,0 +1,1 @@
+"""The stubs that `generate.py` makes from the protos. Nobody edits them."""

@@ -1,0 +1,90 @@
+import datetime
+
+from . import decision_pb2 as _decision_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RuleOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RULE_OUTCOME_UNSPECIFIED: _ClassVar[RuleOutcome]
+    RULE_OUTCOME_PASSED: _ClassVar[RuleOutcome]
+    RULE_OUTCOME_DECIDES: _ClassVar[RuleOutcome]
+    RULE_OUTCOME_NOT_REACHED: _ClassVar[RuleOutcome]
+RULE_OUTCOME_UNSPECIFIED: RuleOutcome
+RULE_OUTCOME_PASSED: RuleOutcome
+RULE_OUTCOME_DECIDES: RuleOutcome
+RULE_OUTCOME_NOT_REACHED: RuleOutcome
+
+class Rule(_message.Message):
+    __slots__ = ("order", "condition", "outcome")
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    order: int
+    condition: str
+    outcome: RuleOutcome
+    def __init__(self, order: _Optional[int] = ..., condition: _Optional[str] = ..., outcome: _Optional[_Union[RuleOutcome, str]] = ...) -> None: ...
+
+class TenantFacts(_message.Message):
+    __slots__ = ("id", "name", "subdomain", "database_schema", "status", "plan_slug")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUBDOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    subdomain: str
+    database_schema: str
+    status: str
+    plan_slug: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., subdomain: _Optional[str] = ..., database_schema: _Optional[str] = ..., status: _Optional[str] = ..., plan_slug: _Optional[str] = ...) -> None: ...
+
+class ModuleFacts(_message.Message):
+    __slots__ = ("code", "name", "is_active")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    name: str
+    is_active: bool
+    def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ..., is_active: bool = ...) -> None: ...
+
+class SubscriptionFacts(_message.Message):
+    __slots__ = ("id", "status", "starts_at", "expires_at", "is_trial", "trial_ends_at", "reason", "decides")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    IS_TRIAL_FIELD_NUMBER: _ClassVar[int]
+    TRIAL_ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DECIDES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: str
+    starts_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    is_trial: bool
+    trial_ends_at: _timestamp_pb2.Timestamp
+    reason: _decision_pb2.DecisionReason
+    decides: bool
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_trial: bool = ..., trial_ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ..., decides: bool = ...) -> None: ...
+
+class CachedAnswer(_message.Message):
+    __slots__ = ("held", "revision", "as_of", "decision")
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    held: bool
+    revision: int
+    as_of: _timestamp_pb2.Timestamp
+    decision: _decision_pb2.ModuleDecision
+    def __init__(self, held: bool = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,179 @@
+"""Between the wire and our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from ._core.core import Core
+from ._core.held import ALWAYS, NEVER, NO_STREAM, Denial, Grant, HeldResolved, Stream, TenantList
+from ._proto import decision_pb2, entitlement_service_pb2, tenant_pb2
+from .answers import UNSPECIFIED, Answer, EnabledModule, Resolved, Tenant
+from .clock import NS, instant
+
+pb = entitlement_service_pb2
+
+
+def ns(value: Timestamp | Duration) -> int:
+    """Nanoseconds, since 1970 or as a span."""
+    return value.seconds * NS + value.nanos
+
+
+def word(enum: Any, number: int, prefix: str) -> str:
+    """The name of an enum's value without its prefix. UNSPECIFIED where a newer server knows one more."""
+    try:
+        return str(enum.Name(number)).removeprefix(prefix)
+    except ValueError:
+        return UNSPECIFIED
+
+
+def reason(number: int) -> str:
+    return word(decision_pb2.DecisionReason, number, "DECISION_REASON_")
+
+
+def _until(message: Any, field: str = "valid_until") -> int:
+    return ns(getattr(message, field)) if message.HasField(field) else NEVER
+
+
+def _instant(message: Any, field: str) -> datetime | None:
+    return instant(ns(getattr(message, field))) if message.HasField(field) else None
+
+
+def to_list(
+    response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream = NO_STREAM
+) -> TenantList:
+    """A list to hold. `asked` and `answered`: monotonic, ns; `stream`: the one that was open when it was asked for."""
+    freshness = response.freshness
+    return TenantList(
+        grants={entry.code: _grant(entry, freshness) for entry in response.modules},
+        tenant_status=word(tenant_pb2.TenantStatus, response.tenant_status, "TENANT_STATUS_"),
+        revision=freshness.revision,
+        as_of=_instant(freshness, "as_of"),
+        valid_until=_until(freshness),
+        stale=freshness.stale,
+        kept_until=asked + ns(freshness.max_age),
+        answered=answered,
+        stream=NO_STREAM if freshness.stale else stream,
+    )
+
+
+def _grant(entry: pb.EnabledModule, freshness: decision_pb2.Freshness) -> Grant:
+    module = _module(entry)
+    answer = Answer(
+        allowed=True,
+        reason="ENABLED",
+        valid_until=module.valid_until,
+        revision=freshness.revision,
+        as_of=_instant(freshness, "as_of"),
+        stale=freshness.stale,
+    )
+    starts = ns(entry.starts_at) if entry.HasField("starts_at") else ALWAYS
+    return Grant(starts, _until(entry), answer, module)
+
+
+def _module(entry: pb.EnabledModule) -> EnabledModule:
+    return EnabledModule(
+        code=entry.code,
+        name=entry.name,
+        category=entry.category,
+        display_order=entry.display_order,
+        is_base_module=entry.is_base_module,
+        is_trial=entry.is_trial,
+        starts_at=_instant(entry, "starts_at"),
+        expires_at=_instant(entry, "expires_at"),
+        trial_ends_at=_instant(entry, "trial_ends_at"),
+        valid_until=_instant(entry, "valid_until"),
+        sections=tuple(entry.sections),
+        frontend_routes=tuple(entry.frontend_routes),
+    )
+
+
+def to_answer(response: pb.CheckModuleResponse) -> Answer:
+    return _answer(response, response.freshness, response.freshness)
+
+
+def decision_answer(decision: decision_pb2.ModuleDecision, freshness: decision_pb2.Freshness) -> Answer:
+    return _answer(decision, decision, freshness)
+
+
+def _answer(said: Any, timed: Any, freshness: decision_pb2.Freshness) -> Answer:
+    return Answer(
+        allowed=said.allowed,
+        reason=reason(said.reason),
+        message=said.message,
+        plan_slugs=tuple(said.plan_slugs),
+        valid_until=_instant(timed, "valid_until"),
+        revision=freshness.revision,
+        as_of=_instant(freshness, "as_of"),
+        stale=freshness.stale,
+    )
+
+
+def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int) -> Denial:
+    return Denial(answer, asked + ns(response.freshness.max_age), _until(response.freshness))
+
+
+def to_resolved(response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int) -> HeldResolved:
+    freshness = response.freshness
+    resolved = Resolved(
+        tenant=_tenant(response.tenant),
+        source=word(tenant_pb2.TenantSource, response.source, "TENANT_SOURCE_"),
+        verified=response.verified,
+        valid_until=_instant(freshness, "valid_until"),
+        revision=freshness.revision,
+        as_of=_instant(freshness, "as_of"),
+        stale=freshness.stale,
+    )
+    return HeldResolved(resolved, asked + ns(freshness.max_age), _until(freshness))
+
+
+def _tenant(tenant: tenant_pb2.Tenant) -> Tenant:
+    return Tenant(
+        id=tenant.id,
+        name=tenant.name,
+        subdomain=tenant.subdomain,
+        database_schema=tenant.database_schema,
+        status=word(tenant_pb2.TenantStatus, tenant.status, "TENANT_STATUS_"),
+        plan_slug=tenant.plan_slug,
+    )
+
+
+def tell(core: Core, event: pb.WatchChangesResponse) -> None:
+    """Hands a stream's event to the core."""
+    kind = event.WhichOneof("event")
+    if kind == "opened":
+        core.opened()
+    elif kind == "heartbeat":
+        core.heartbeat(ns(event.heartbeat.lag))
+    elif kind == "tenant_changed":
+        core.tenant_changed(event.tenant_changed.tenant_id, event.tenant_changed.revision)
+    elif kind == "transition":
+        core.tenant_changed(event.transition.tenant_id, 0)
+    else:
+        # One that is not known comes from a newer server, and counts as a reset.
+        core.all_changed(is_reset=kind != "catalogue_changed")
+
+
+Headers = Any
+"""What a request carries: a mapping, or pairs, of text or bytes, in any case."""
+
+
+def carried(headers: Headers) -> tuple[str, str, str]:
+    """The values of X-Tenant-ID, Host and Authorization. Where one comes twice, both are shown to the server, which
+    refuses what it cannot read: nobody chooses between them."""
+    found: dict[str, list[str]] = {"x-tenant-id": [], "host": [], "authorization": []}
+    pairs: Iterable[tuple[Any, Any]] = headers.items() if hasattr(headers, "items") else headers
+    for name, value in pairs:
+        key = _text(name).lower()
+        if key in found:
+            found[key].append(_text(value))
+    tenant_id, host, authorization = (", ".join(values) for values in found.values())
+    return tenant_id, host, authorization
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

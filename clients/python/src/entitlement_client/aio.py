@@ -1,0 +1,169 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ._aio_io import Transport, watch
+from ._base import BaseClient, TenantId, carried_by
+from ._core import programs
+from ._core.effects import Call, Effect, Join, Pause, Program
+from ._target import Target
+from ._wire import Headers
+from .answers import Answer, Authorized, EnabledModules, Resolved
+from .errors import ClientMisuseError, Failure
+
+T = TypeVar("T")
+
+
+class EntitlementClient(BaseClient):
+    """Asks entitlementd, and mostly answers by itself.
+
+    Make one per process. It connects when it is first asked something that is not held, to the event loop of whoever
+    asks, and belongs to that loop from then on: used from another loop, or after a fork, it raises ClientMisuseError.
+    It listens for changes until `close()`, or the end of the `async with` block.
+
+    - `endpoints`: "host:port" or "unix:/path"; several as a list, or with commas. One is used at a time.
+    - `on_outage`: what is answered while the server cannot be asked: OnOutage.deny(), OnOutage.serve_stale(...) or
+      OnOutage.allow(). Choose one; where nothing is said, it is deny().
+    - `deadline`: seconds that an answer may take, all tries included.
+    - `credentials`, `ca_file`: TLS, with grpc's ChannelCredentials, or with certificates (PEM) that the server's own
+      must descend from. Neither: plaintext.
+    - `token`: a bearer token that says who the caller is, or a function that gives the present one. Refused (ValueError)
+      where it would cross the network unencrypted.
+    - `keepalive`: seconds between signs of life on a connection.
+    - `max_tenants`, `max_denials`, `max_resolved`: how much is held: tenants, denials of each, resolved requests.
+    - `clock`: for tests.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._leading: set[asyncio.Task[None]] = set()
+
+    async def check(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
+        """May the tenant use the module? A denial is an answer. Raises RequestRefusedError for what is no tenant's id or
+        no module's code; an outage is answered by the rule.
+
+        `min_revision`: the answer rests on this revision or a later one, or the outage rule answers.
+        """
+        answer = self.held(tenant, module, min_revision=min_revision)
+        if answer is not None:
+            return answer
+        return await self._run(programs.check(self._core, str(tenant).lower(), module, min_revision or 0))
+
+    def held(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer | None:
+        """What `check` would answer without asking anybody, or None. Raises ClientMisuseError."""
+        answer = self._held(tenant, module, self._wall(), self._mono(), min_revision or 0)  # type: ignore[arg-type]
+        if answer is not None and self._loop is not asyncio.get_running_loop():
+            self._start()
+        return answer
+
+    async def require(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
+        """`check`, for whom only a yes will do. Raises ModuleDeniedError, EntitlementsUnavailableError."""
+        return programs.demand(await self.check(tenant, module, min_revision=min_revision))
+
+    async def check_any(self, tenant: TenantId, modules: Sequence[str], *, min_revision: int | None = None) -> Answer:
+        """One of these is enough. Denied: the first denial."""
+        return await self._run(programs.check_any(self._core, str(tenant).lower(), modules, min_revision or 0))
+
+    async def check_all(self, tenant: TenantId, modules: Sequence[str], *, min_revision: int | None = None) -> Answer:
+        """All of these are needed. Allowed: the answer that ends first."""
+        return await self._run(programs.check_all(self._core, str(tenant).lower(), modules, min_revision or 0))
+
+    async def enabled_modules(self, tenant: TenantId, *, min_revision: int | None = None) -> EnabledModules:
+        """Every module that the tenant may use now. Raises RequestRefusedError (NOT_FOUND: there is no such tenant), and
+        EntitlementsUnavailableError where the outage rule has no list to give."""
+        return await self._run(programs.enabled_modules(self._core, str(tenant).lower(), min_revision or 0))
+
+    async def resolve(
+        self, headers: Headers | None = None, *, tenant_id: TenantId = "", host: str = "", bearer_token: str = ""
+    ) -> Resolved:
+        """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
+        an outage EntitlementsUnavailableError: no rule names a tenant."""
+        return await self._run(programs.resolve(self._core, *carried_by(headers, tenant_id, host, bearer_token)))
+
+    async def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
+        """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""
+        return await self._run(programs.authorize(self._core, *carried_by(headers, "", "", ""), modules))
+
+    async def close(self) -> None:
+        """Ends the connection. Nothing can be asked after it."""
+        if self._state == "open":
+            self._start()
+            self._state = "closed"
+            tasks = [task for task in (self._watching, *self._leading) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._transport.close()
+        if self._state != "forked":
+            self._state = "closed"
+            self._core.abandon()
+
+    async def __aenter__(self) -> EntitlementClient:
+        self._refuse_misuse()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _new_future(self) -> Callable[[], Any]:
+        return lambda: asyncio.get_running_loop().create_future()
+
+    def _connect_to(self, target: Target) -> Any:
+        return Transport(target)
+
+    def _start(self) -> None:
+        """Binds the client to the running loop, or refuses another one."""
+        self._refuse_misuse()
+        loop = asyncio.get_running_loop()
+        if self._state == "new":
+            self._begin()
+            self._loop = loop
+            self._transport.open()
+            self._watching = loop.create_task(watch(self._core, self._transport), name="entitlement-watch")
+        elif self._loop is not loop:
+            raise ClientMisuseError(
+                "this EntitlementClient belongs to another event loop: make one for each, or a SyncEntitlementClient"
+            )
+
+    async def _run(self, program: Program[T]) -> T:
+        """Runs a program on this loop."""
+        self._start()
+        value: Any = None
+        while True:
+            try:
+                effect = program.send(value)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            value = await self._perform(effect)
+
+    async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Call):
+            return await self._transport.call(effect.method, effect.request, effect.timeout)
+        if isinstance(effect, Pause):
+            return await self._transport.pause(effect.seconds)
+        if effect.leads:
+            # A task of its own: the caller may be cancelled, and the others still wait.
+            task = asyncio.get_running_loop().create_task(self._lead(effect))
+            self._leading.add(task)
+            task.add_done_callback(self._leading.discard)
+        done, _ = await asyncio.wait({effect.flight.future}, timeout=effect.patience)
+        if not done:
+            return Failure("DEADLINE_EXCEEDED", "the same question, asked by another task, was not answered in time")
+        return effect.flight.future.result()
+
+    async def _lead(self, join: Join) -> None:
+        result: Any = Failure("UNAVAILABLE", "the question was given up: the client was closed, or failed")
+        try:
+            result = await self._run(join.program())
+        finally:
+            join.land(join.flight)
+            join.flight.future.set_result(result)

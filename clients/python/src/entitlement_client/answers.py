@@ -1,0 +1,133 @@
+"""What callers get: answers, tenants and lists. None of them can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+UNSPECIFIED = "UNSPECIFIED"
+"""The reason of an answer that the outage rule gave: nobody knows why, or whether."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """May the tenant use the module? It is true or false as `allowed` is: `if client.check(...):` is right."""
+
+    allowed: bool
+    """The answer."""
+    reason: str
+    """Why, or why not: DecisionReason without its prefix, "ENABLED" or "NOT_SUBSCRIBED" for example. "UNSPECIFIED" where
+    the outage rule answered. A word that is not known comes from a newer server: trust `allowed`."""
+    message: str = ""
+    """On a denial, a sentence that can be shown to a person. Empty when allowed."""
+    plan_slugs: tuple[str, ...] = ()
+    """On NOT_SUBSCRIBED, the slugs of the plans on sale that contain the module, cheapest first."""
+    valid_until: datetime | None = None
+    """The next instant at which time alone changes the answer (UTC), or at which it must be asked anew. None: never."""
+    revision: int = 0
+    """The revision of the tenant's facts that the answer rests on. 0: there is none."""
+    as_of: datetime | None = None
+    """When those facts were read from the database (UTC). None: the outage rule answered, and nothing was held."""
+    stale: bool = False
+    """True where it could not be asked whether the answer still holds: the server's database, or the server."""
+    by_outage_rule: bool = False
+    """True where the server could not be asked, and the rule chosen with `on_outage` answered."""
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A customer organisation."""
+
+    id: str
+    """Its UUID, 36 characters, lower case."""
+    name: str
+    """To be shown: "Test Company"."""
+    subdomain: str
+    """Its label under the base domain: "testcompany"."""
+    database_schema: str
+    """The database schema that holds its data: "tenant_testcompany"."""
+    status: str = "ACTIVE"
+    """TenantStatus without its prefix: "ACTIVE" or "PENDING"."""
+    plan_slug: str = ""
+    """The slug of its plan, "starter". Empty: it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The tenant that a request belongs to, and how far that can be trusted."""
+
+    tenant: Tenant
+    source: str
+    """The strongest source that named it: "BEARER_TOKEN", "TENANT_ID" or "HOST"."""
+    verified: bool
+    """True when a verified token names this tenant. Otherwise it is only what the request claims."""
+    valid_until: datetime | None = None
+    """With a token, the token's own end."""
+    revision: int = 0
+    as_of: datetime | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """The tenant that a request belongs to, and whether it may use one of the modules."""
+
+    resolved: Resolved
+    module: str
+    """The code that decided: the first that is allowed, else the one whose denial is shown."""
+    answer: Answer
+
+    def __bool__(self) -> bool:
+        return self.answer.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledModule:
+    """A module that the tenant may use now."""
+
+    code: str
+    name: str
+    category: str
+    display_order: int
+    is_base_module: bool
+    is_trial: bool
+    starts_at: datetime | None
+    expires_at: datetime | None
+    trial_ends_at: datetime | None
+    valid_until: datetime | None
+    """The end of the uninterrupted right. None: it has no end."""
+    sections: tuple[int, ...]
+    """The numbers of the menu sections that belong to it."""
+    frontend_routes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledModules:
+    """Every module that the tenant may use now, ordered as a menu shows them. Iterates over the modules."""
+
+    modules: tuple[EnabledModule, ...]
+    tenant_status: str
+    """A tenant that is not served has no modules; this says why: "SUSPENDED" for example."""
+    revision: int = 0
+    as_of: datetime | None = None
+    valid_until: datetime | None = None
+    stale: bool = False
+    by_outage_rule: bool = False
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes alone."""
+        return tuple(module.code for module in self.modules)
+
+    def __iter__(self) -> Iterator[EnabledModule]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def __contains__(self, code: object) -> bool:
+        return any(module.code == code for module in self.modules)

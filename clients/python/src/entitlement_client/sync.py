@@ -1,0 +1,142 @@
+"""The client for threads."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ._base import BaseClient, TenantId, carried_by
+from ._core import programs
+from ._core.effects import Call, Effect, Join, Pause, Program
+from ._sync_io import Transport, Watcher
+from ._target import Target
+from ._wire import Headers
+from .answers import Answer, Authorized, EnabledModules, Resolved
+from .errors import Failure
+
+T = TypeVar("T")
+
+
+class SyncEntitlementClient(BaseClient):
+    """EntitlementClient for code that does not await: the same arguments, operations, and rules.
+
+    Any number of threads may use one. It connects when it is first asked something that is not held, and then keeps a
+    thread that listens for changes, until `close()` or the end of the `with` block.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._starting = threading.Lock()
+        self._watcher: Watcher | None = None
+
+    def check(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
+        """May the tenant use the module? A denial is an answer. Raises RequestRefusedError for what is no tenant's id or
+        no module's code; an outage is answered by the rule.
+
+        `min_revision`: the answer rests on this revision or a later one, or the outage rule answers.
+        """
+        answer = self._held(tenant, module, self._wall(), self._mono(), min_revision or 0)  # type: ignore[arg-type]
+        if answer is not None:
+            return answer
+        return self._run(programs.check(self._core, str(tenant).lower(), module, min_revision or 0))
+
+    def require(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
+        """`check`, for whom only a yes will do. Raises ModuleDeniedError, EntitlementsUnavailableError."""
+        return programs.demand(self.check(tenant, module, min_revision=min_revision))
+
+    def check_any(self, tenant: TenantId, modules: Sequence[str], *, min_revision: int | None = None) -> Answer:
+        """One of these is enough. Denied: the first denial."""
+        return self._run(programs.check_any(self._core, str(tenant).lower(), modules, min_revision or 0))
+
+    def check_all(self, tenant: TenantId, modules: Sequence[str], *, min_revision: int | None = None) -> Answer:
+        """All of these are needed. Allowed: the answer that ends first."""
+        return self._run(programs.check_all(self._core, str(tenant).lower(), modules, min_revision or 0))
+
+    def enabled_modules(self, tenant: TenantId, *, min_revision: int | None = None) -> EnabledModules:
+        """Every module that the tenant may use now. Raises RequestRefusedError (NOT_FOUND: there is no such tenant), and
+        EntitlementsUnavailableError where the outage rule has no list to give."""
+        return self._run(programs.enabled_modules(self._core, str(tenant).lower(), min_revision or 0))
+
+    def resolve(
+        self, headers: Headers | None = None, *, tenant_id: TenantId = "", host: str = "", bearer_token: str = ""
+    ) -> Resolved:
+        """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
+        an outage EntitlementsUnavailableError: no rule names a tenant."""
+        return self._run(programs.resolve(self._core, *carried_by(headers, tenant_id, host, bearer_token)))
+
+    def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
+        """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""
+        return self._run(programs.authorize(self._core, *carried_by(headers, "", "", ""), modules))
+
+    def close(self) -> None:
+        """Ends the connection. Nothing can be asked after it."""
+        if self._state == "open":
+            self._end()
+        if self._state != "forked":
+            self._state = "closed"
+            self._core.abandon()
+
+    def __enter__(self) -> SyncEntitlementClient:
+        self._refuse_misuse()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _new_future(self) -> Callable[[], Any]:
+        return Future
+
+    def _connect_to(self, target: Target) -> Any:
+        return Transport(target)
+
+    def _start(self) -> None:
+        with self._starting:
+            self._refuse_misuse()
+            if self._state == "new":
+                self._begin()
+                self._transport.open()
+                watcher = self._watcher = Watcher(self._core, self._transport)
+                # Also where nobody closes the client, and when the process ends.
+                self._end = weakref.finalize(self, watcher.stop)
+                watcher.start()
+
+    def _run(self, program: Program[T]) -> T:
+        """Runs a program in this thread."""
+        value: Any = None
+        while True:
+            try:
+                effect = program.send(value)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if self._state != "open":
+                self._start()
+            value = self._perform(effect)
+
+    def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Call):
+            if self._watcher is not None:
+                self._watcher.look_for_silence()
+            return self._transport.call(effect.method, effect.request, effect.timeout)
+        if isinstance(effect, Pause):
+            return self._transport.pause(effect.seconds)
+        if effect.leads:
+            return self._lead(effect)
+        try:
+            return effect.flight.future.result(effect.patience)
+        except TimeoutError:
+            return Failure("DEADLINE_EXCEEDED", "the same question, asked by another thread, was not answered in time")
+
+    def _lead(self, join: Join) -> Any:
+        result: Any = Failure("UNAVAILABLE", "the same question, asked by another thread, was given up")
+        try:
+            result = self._run(join.program())
+        finally:
+            join.land(join.flight)
+            join.flight.future.set_result(result)
+        return result

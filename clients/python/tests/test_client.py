@@ -1,0 +1,141 @@
+"""Both clients against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from conftest import PATIENCE, Server, tenant_id, until, until_held
+
+from entitlement_client import (
+    Clock,
+    EntitlementClient,
+    ModuleDeniedError,
+    OnOutage,
+    RequestRefusedError,
+    SyncEntitlementClient,
+)
+
+ONE = tenant_id(1)
+
+
+def test_a_grant_and_a_denial_come_with_the_servers_reason_and_sentence(server: Server) -> None:
+    server.subscribe(1, "finance")
+    with SyncEntitlementClient(server.address) as client:
+        until(lambda: client.check(ONE, "finance").allowed)
+        assert client.check(ONE, "finance").reason == "ENABLED"
+        denied = client.check(ONE, "hrms")
+        assert (denied.allowed, denied.reason) == (False, "NOT_SUBSCRIBED")
+        sentence = "Module 'hrms' is not enabled for your account. Please upgrade your subscription."
+        assert denied.message == sentence
+        assert client.check(tenant_id(9), "hrms").reason == "TENANT_NOT_FOUND"
+        assert client.check_any(ONE, ["hrms", "finance"]).allowed
+        assert not client.check_all(ONE, ["hrms", "finance"]).allowed
+        with pytest.raises(ModuleDeniedError):
+            client.require(ONE, "hrms")
+        with pytest.raises(RequestRefusedError):
+            client.check("not an id", "hrms")
+        assert [module.code for module in client.enabled_modules(ONE).modules] == ["finance"]
+        assert client.resolve(host="t1.erp.example").tenant.id == ONE
+
+
+def test_a_change_by_hand_flips_what_is_held(server: Server) -> None:
+    server.subscribe(1, "finance")
+    with SyncEntitlementClient(server.address) as client:
+        until(lambda: client.check(ONE, "finance").allowed)
+        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        until(lambda: client.check(ONE, "finance").reason == "SUBSCRIPTION_SUSPENDED")
+        server.sql("UPDATE tenant_subscriptions SET status = 'active'")
+        until(lambda: client.check(ONE, "finance").allowed)
+
+
+async def test_the_async_client_hears_of_changes_too(server: Server) -> None:
+    server.subscribe(1, "finance")
+    async with EntitlementClient(server.address, on_outage=OnOutage.deny()) as client:
+
+        async def until_allowed(wanted: bool) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while (await client.check(ONE, "finance")).allowed != wanted:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0)
+
+        await until_allowed(True)
+        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        await until_allowed(False)
+        authorized = await client.authorize({"X-Tenant-ID": ONE}, ["hrms"])
+        assert (authorized.resolved.tenant.id, authorized.answer.allowed) == (ONE, False)
+
+
+def test_a_right_that_ends_while_it_is_held_ends(server: Server) -> None:
+    server.subscribe(1, "finance")
+    server.sql("UPDATE tenant_subscriptions SET expires_at = '2100-01-01T00:00:00+00:00'")
+    now = [time.time_ns()]
+    with SyncEntitlementClient(server.address, clock=Clock(wall=lambda: now[0])) as client:
+        until_held(client, ONE, "finance")
+        end = client.check(ONE, "finance").valid_until
+        assert end is not None
+        now[0] = int(end.timestamp()) * 1_000_000_000 - 1
+        assert client.check(ONE, "finance").allowed
+        server.kill()
+        now[0] += 1
+        answer = client.check(ONE, "finance")
+        assert (answer.allowed, answer.by_outage_rule) == (False, True)
+
+
+def test_in_an_outage_the_chosen_rule_answers(server: Server) -> None:
+    server.subscribe(1, "finance")
+    rules = [OnOutage.deny(), OnOutage.allow(), OnOutage.serve_stale(timedelta(hours=1))]
+    later = [0]
+
+    def mono() -> int:
+        return time.monotonic_ns() + later[0]
+
+    clients = [SyncEntitlementClient(server.address, on_outage=rule, clock=Clock(mono=mono)) for rule in rules]
+    try:
+        for client in clients:
+            until_held(client, ONE, "finance")
+        server.kill()
+        later[0] = 60 * 1_000_000_000
+        answers = [client.check(ONE, "finance") for client in clients]
+        assert [answer.allowed for answer in answers] == [False, True, True]
+        assert all(answer.by_outage_rule for answer in answers)
+        unknown = [client.check(tenant_id(2), "finance").allowed for client in clients]
+        assert unknown == [False, True, False]
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_changes_are_heard_of_again_after_the_server_was_killed_and_restarted(server: Server) -> None:
+    server.subscribe(1, "finance")
+    later = [0]
+    clock = Clock(mono=lambda: time.monotonic_ns() + later[0])
+    rule = OnOutage.serve_stale(timedelta(hours=1))
+    with SyncEntitlementClient(server.address, on_outage=rule, clock=clock) as client:
+        until_held(client, ONE, "finance")
+        server.kill()
+        assert client.check(ONE, "finance").allowed
+        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        server.start()
+        # What was asked for before the stream broke is good for its max_age, 30 s.
+        later[0] = 31 * 1_000_000_000
+        until(lambda: client.check(ONE, "finance").reason == "SUBSCRIPTION_SUSPENDED")
+        server.sql("UPDATE tenant_subscriptions SET status = 'active'")
+        until(lambda: client.check(ONE, "finance").allowed)
+
+
+def test_many_threads_that_want_one_cold_tenant_ask_once(server: Server) -> None:
+    server.subscribe(1, "finance")
+    with SyncEntitlementClient(server.address) as warm:
+        until(lambda: warm.check(ONE, "finance").allowed)
+    with SyncEntitlementClient(server.address) as client, ThreadPoolExecutor(16) as pool:
+        # It begins to listen with its first question; what opens the stream makes what was asked before worth less.
+        client.check(tenant_id(2), "finance")
+        until(lambda: client.stats()["stream_open"] == 1)
+        before = client.stats()["calls_ListEnabledModules"]
+        answers = list(pool.map(lambda _: client.check(ONE, "finance"), range(1000)))
+        assert all(answer.allowed for answer in answers)
+        assert client.stats()["calls_ListEnabledModules"] - before == 1
