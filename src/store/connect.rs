@@ -3,7 +3,12 @@
 //! The pools are made with sqlx and adopted by SeaORM: SeaORM's own connector writes its options, password included,
 //! to a trace span.
 
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use sqlx::{
@@ -26,6 +31,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 
 /// A statement that takes this long to answer is told to the log.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// Until a file that others are opening is tried again.
+const LOCKED: Duration = Duration::from_millis(10);
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug)]
@@ -178,8 +186,20 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
         pool_options::<Sqlite>(options)
     };
     // Opened at once: a file that cannot be opened will not mend itself.
-    let pool = pool.connect_with(connect).await.map_err(ConnectError::Open)?;
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    let deadline = Instant::now() + options.durations.acquire;
+    loop {
+        match pool.clone().connect_with(connect.clone()).await {
+            // Of several that turn on the WAL of a new file at once, SQLite refuses all but one without waiting for the
+            // busy timeout.
+            Err(error) if is_locked(&error) && Instant::now() < deadline => tokio::time::sleep(LOCKED).await,
+            opened => return opened.map(SqlxSqliteConnector::from_sqlx_sqlite_pool).map_err(ConnectError::Open),
+        }
+    }
+}
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: &str = "5";
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(SQLITE_BUSY))
 }
 
 fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions<DB> {
