@@ -61,7 +61,7 @@ class Transport:
         try:
             while True:
                 event = await asyncio.wait_for(call.read(), SILENCE)
-                if event is grpc.aio.EOF:  # type: ignore[attr-defined]
+                if event is grpc.aio.EOF:
                     return
                 yield event
         finally:
