@@ -1,6 +1,7 @@
 //! The callers' library for Rust, against the real server.
 
 mod answers;
+mod gates;
 mod outage;
 mod resolve;
 

@@ -95,14 +95,14 @@ impl Entitlements {
         }
     }
 
-    /// The same as [`check`](Self::check), where a denial is an error.
+    /// Errs where the tenant may not use the module: for `?` in a handler.
     ///
     /// # Errors
     ///
     /// [`Error::Denied`] with the answer, and those of `check`.
-    pub async fn require(&self, tenant: Uuid, module: &str) -> Result<Answer, Error> {
+    pub async fn require(&self, tenant: Uuid, module: &str) -> Result<(), Error> {
         let answer = self.check(tenant, module).await?;
-        if answer.allowed { Ok(answer) } else { Err(Error::Denied(answer)) }
+        if answer.allowed { Ok(()) } else { Err(Error::Denied(answer)) }
     }
 
     /// May it use one of these? The answer for the first that it may use, else for the first.
@@ -110,14 +110,14 @@ impl Entitlements {
     /// # Errors
     ///
     /// Those of [`check`](Self::check), and [`Error::Refused`] where no module is named.
-    pub async fn check_any(&self, tenant: Uuid, modules: &[&str]) -> Result<Answer, Error> {
+    pub async fn check_any(&self, tenant: Uuid, modules: &[impl AsRef<str>]) -> Result<Answer, Error> {
         let (first, others) = modules.split_first().ok_or_else(no_module)?;
-        let first = self.check(tenant, first).await?;
+        let first = self.check(tenant, first.as_ref()).await?;
         if first.allowed {
             return Ok(first);
         }
         for module in others {
-            let answer = self.check(tenant, module).await?;
+            let answer = self.check(tenant, module.as_ref()).await?;
             if answer.allowed {
                 return Ok(answer);
             }
@@ -130,15 +130,15 @@ impl Entitlements {
     /// # Errors
     ///
     /// Those of [`check`](Self::check), and [`Error::Refused`] where no module is named.
-    pub async fn check_all(&self, tenant: Uuid, modules: &[&str]) -> Result<Answer, Error> {
+    pub async fn check_all(&self, tenant: Uuid, modules: &[impl AsRef<str>]) -> Result<Answer, Error> {
         let (last, others) = modules.split_last().ok_or_else(no_module)?;
         for module in others {
-            let answer = self.check(tenant, module).await?;
+            let answer = self.check(tenant, module.as_ref()).await?;
             if !answer.allowed {
                 return Ok(answer);
             }
         }
-        self.check(tenant, last).await
+        self.check(tenant, last.as_ref()).await
     }
 
     /// What may this tenant use now?
@@ -176,13 +176,22 @@ impl Entitlements {
     /// # Errors
     ///
     /// Those of [`resolve`](Self::resolve) and [`check_any`](Self::check_any); a denial is none.
-    pub async fn authorize(&self, credentials: Credentials<'_>, modules: &[&str]) -> Result<Authorized, Error> {
+    pub async fn authorize(
+        &self,
+        credentials: Credentials<'_>,
+        modules: &[impl AsRef<str>],
+    ) -> Result<Authorized, Error> {
         let (resolved, answer) = Box::pin(self.core.authorize(credentials, modules)).await?;
         let answer = match answer {
             Some(answer) => answer,
             None => self.check_any(resolved.tenant.id, modules).await?,
         };
         Ok(Authorized { resolved, answer })
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn count_would_deny(&self) {
+        self.core.counters.would_deny.increment(1);
     }
 
     /// Of how many tenants something is held.

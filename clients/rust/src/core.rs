@@ -205,14 +205,14 @@ impl Core {
     pub(crate) async fn authorize(
         self: &Arc<Self>,
         credentials: Credentials<'_>,
-        modules: &[&str],
+        modules: &[impl AsRef<str>],
     ) -> Result<(Resolved, Option<Answer>), Error> {
         let key = self.key.of(credentials);
         if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
             return Ok((resolved, None));
         }
         let began = self.began_asking_who();
-        let codes = modules.iter().map(|code| (*code).to_owned()).collect();
+        let codes = modules.iter().map(|code| code.as_ref().to_owned()).collect();
         let (resolved, told, judged) = self.ask(self.ask.authorize(credentials.into(), codes)).await?;
         self.held.keep_resolved(key, resolved.clone(), told, began);
         self.counters.by_server.increment(1);

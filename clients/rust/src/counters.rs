@@ -9,6 +9,8 @@ pub(crate) struct Counters {
     pub(crate) by_outage_rule: Counter,
     pub(crate) changes: Counter,
     pub(crate) resets: Counter,
+    #[cfg(feature = "tower")]
+    pub(crate) would_deny: Counter,
     pub(crate) watching: Gauge,
 }
 
@@ -18,6 +20,8 @@ impl Counters {
         describe_counter!(CHECKS, "Checks, by who answered: what is held, the server, or the rule for outages");
         describe_counter!("entitlement_client_changes_total", "Changes of tenants that were told");
         describe_counter!("entitlement_client_resets_total", "Times that anything may have changed");
+        #[cfg(feature = "tower")]
+        describe_counter!("entitlement_client_would_deny_total", "Requests that shadow mode let pass");
         describe_gauge!("entitlement_client_watching", "1 while the stream of changes is open");
         Self {
             held: counter!(CHECKS, "by" => "held"),
@@ -25,6 +29,8 @@ impl Counters {
             by_outage_rule: counter!(CHECKS, "by" => "outage_rule"),
             changes: counter!("entitlement_client_changes_total"),
             resets: counter!("entitlement_client_resets_total"),
+            #[cfg(feature = "tower")]
+            would_deny: counter!("entitlement_client_would_deny_total"),
             watching: gauge!("entitlement_client_watching"),
         }
     }

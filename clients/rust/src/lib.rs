@@ -2,6 +2,8 @@
 
 mod answer;
 mod ask;
+#[cfg(feature = "axum")]
+mod axum;
 mod bounded;
 mod client;
 mod clock;
@@ -15,8 +17,11 @@ mod flight;
 mod gate;
 mod held;
 mod keyed;
+#[cfg(feature = "tower")]
+pub mod layers;
 mod list;
 pub mod proto;
+mod refusal;
 mod remote;
 mod stream;
 pub mod testing;
@@ -27,3 +32,6 @@ pub use ask::Credentials;
 pub use client::{EnabledModules, Entitlements};
 pub use config::{Config, ConfigError, OnOutage};
 pub use error::Error;
+#[cfg(feature = "tower")]
+pub use layers::{Enforce, RequireModule, TenantLayer};
+pub use refusal::Refusal;

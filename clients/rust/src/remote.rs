@@ -13,6 +13,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::Channel,
 };
+use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
     },
 };
 
+const SERVICE_NAME: &str = "entitlement.v1.EntitlementService";
 /// Between two tries of one question, at first.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -66,9 +68,10 @@ impl Remote {
         request
     }
 
-    /// Asks, and asks again, all within the deadline.
+    /// Asks, and asks again, all within the deadline. A span around it has the names that OpenTelemetry gives such calls.
     async fn call<M, R, F>(
         self,
+        method: &'static str,
         message: M,
         ask: impl Fn(EntitlementServiceClient<Channel>, Request<M>) -> F,
     ) -> Result<R, Status>
@@ -76,6 +79,7 @@ impl Remote {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
+        let span = debug_span!("entitlementd", rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = method);
         let Inner { endpoints, deadline, tries, .. } = &*self.0;
         let tried = async {
             let mut pause = PAUSE;
@@ -93,7 +97,7 @@ impl Remote {
             let request = self.request(message.clone(), Some(*deadline));
             ask(EntitlementServiceClient::new(channel), request).await.inspect_err(|_| endpoints.move_on_from(place))
         };
-        match timeout(*deadline, tried).await {
+        match timeout(*deadline, tried.instrument(span)).await {
             Ok(answer) => answer.map(Response::into_inner),
             Err(_) => {
                 endpoints.move_on_from(endpoints.current().0);
@@ -113,9 +117,9 @@ impl Ask for Remote {
         };
         let this = self.clone();
         async move {
-            let asked = this
-                .clone()
-                .call(request, |mut client, request| async move { client.list_enabled_modules(request).await });
+            let asked = this.clone().call("ListEnabledModules", request, |mut client, request| async move {
+                client.list_enabled_modules(request).await
+            });
             match asked.await {
                 Ok(response) => Ok(convert::listed(response, &this.0.modules)),
                 Err(status) if status.code() == Code::NotFound => Ok((None, convert::absent())),
@@ -132,15 +136,18 @@ impl Ask for Remote {
             min_revision: Some(min_revision),
             at: None,
         };
-        let asked = self.clone().call(request, |mut client, request| async move { client.check_module(request).await });
+        let asked = self
+            .clone()
+            .call("CheckModule", request, |mut client, request| async move { client.check_module(request).await });
         async { asked.await.map(convert::checked) }.boxed()
     }
 
     fn resolve(&self, credentials: OwnedCredentials) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
         let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
         let request = ResolveTenantRequest { tenant_id, host, bearer_token };
-        let asked =
-            self.clone().call(request, |mut client, request| async move { client.resolve_tenant(request).await });
+        let asked = self
+            .clone()
+            .call("ResolveTenant", request, |mut client, request| async move { client.resolve_tenant(request).await });
         async { convert::resolved(asked.await?) }.boxed()
     }
 
@@ -151,7 +158,9 @@ impl Ask for Remote {
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
         let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
         let request = AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes: modules };
-        let asked = self.clone().call(request, |mut client, request| async move { client.authorize(request).await });
+        let asked = self
+            .clone()
+            .call("Authorize", request, |mut client, request| async move { client.authorize(request).await });
         async { convert::authorized(asked.await?) }.boxed()
     }
 

@@ -1,6 +1,9 @@
 //! Answers: held, asked for, and made anew by changes and by time.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use entitlement_client::{Entitlements, Error, OnOutage, Reason, TenantStatus};
@@ -126,7 +129,7 @@ on_both! {
         assert!(client.check_all(one, &["finance"]).await.unwrap().allowed());
         let not_all = client.check_all(one, &["finance", "hrms", "marketing"]).await.unwrap();
         assert!(not_all.message().contains("'hrms'"), "{not_all:?}");
-        assert!(matches!(client.check_any(one, &[]).await.unwrap_err(), Error::Refused(_)));
+        assert!(matches!(client.check_any(one, &[""; 0]).await.unwrap_err(), Error::Refused(_)));
         assert!(matches!(client.require(one, "hrms").await.unwrap_err(), Error::Denied(answer) if !answer.allowed()));
     }
 }
@@ -167,4 +170,40 @@ async fn a_question_that_can_be_none_is_refused() {
     let error = world.client.check(tenant(1), "").await.unwrap_err();
     assert!(matches!(&error, Error::Refused(status) if status.code() == tonic::Code::InvalidArgument), "{error:?}");
     assert_eq!(error.word(), "INVALID_FIELD");
+}
+
+/// Lines of a log, kept.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_question_to_the_server_is_a_span() {
+    let world = World::of(Database::sqlite().await, OnOutage::Deny).await;
+    let log = Log::default();
+    let kept = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || kept.clone())
+        .finish();
+    let captured = tracing::subscriber::set_default(subscriber);
+    assert!(!world.check(1, "finance").await.allowed());
+    drop(captured);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        log.contains("entitlementd{rpc.system=\"grpc\" rpc.service=\"entitlement.v1.EntitlementService\""),
+        "{log}"
+    );
+    assert!(log.contains("rpc.method=\"ListEnabledModules\""), "{log}");
 }

@@ -13,6 +13,10 @@ fn by_id(id: &str) -> Credentials<'_> {
 }
 
 impl World {
+    pub async fn until_resolved_by_id(&self, number: u32) {
+        self.until_resolved(by_id(&id(number))).await;
+    }
+
     /// Asks until the server is not asked any more: an answer that news of the tenant overtook is not held.
     async fn until_resolved(&self, credentials: Credentials<'_>) {
         let started = Instant::now();
@@ -95,8 +99,10 @@ async fn a_token_vouches_for_its_tenant_until_it_expires() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_holds_nothing_is_authorized_in_one_round_trip() {
-    let world = World::of(Database::sqlite().await, OnOutage::Deny).await;
-    world.server.database.mk_subscribed(1, "finance", Row::default()).await;
+    let database = Database::sqlite().await;
+    // Before the server starts: to hear of it takes a moment.
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    let world = World::of(database, OnOutage::Deny).await;
     let id = id(1);
     let authorized = world.client.authorize(by_id(&id), &["hrms", "finance"]).await.unwrap();
     assert!(authorized.answer.allowed() && authorized.resolved.tenant.id == tenant(1));

@@ -1,0 +1,59 @@
+//! Paths that need no tenant.
+
+/// Exact paths, and prefixes that end where a segment does: `/api/admin` does not cover `/api/adminfoo`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PublicPaths {
+    exact: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl PublicPaths {
+    pub(super) fn add(&mut self, path: &str) {
+        self.exact.push(path.to_owned());
+    }
+
+    pub(super) fn add_prefix(&mut self, prefix: &str) {
+        self.prefixes.push(prefix.trim_end_matches('/').to_owned());
+    }
+
+    pub(super) fn contain(&self, path: &str) -> bool {
+        self.exact.iter().any(|exact| exact == path)
+            || (self.prefixes.iter().any(|prefix| begins_with(path, prefix)) && !leads_up(path))
+    }
+}
+
+fn begins_with(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Somebody behind us may read dots as the way up, also where they are written as `%2e`.
+fn leads_up(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_cover_whole_segments_and_never_the_way_up() {
+        let mut public = PublicPaths::default();
+        public.add("/health");
+        public.add_prefix("/api/admin/");
+        for (path, is_public) in [
+            ("/health", true),
+            ("/health/", false),
+            ("/healthz", false),
+            ("/api/admin", true),
+            ("/api/admin/", true),
+            ("/api/admin/users", true),
+            ("/api/adminfoo", false),
+            ("/api/admin/../finance", false),
+            ("/api/admin/%2E%2e/finance", false),
+            ("/API/admin", false),
+            ("/", false),
+        ] {
+            assert_eq!(public.contain(path), is_public, "{path}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a request carries that may name a tenant.
+
+use http::{HeaderMap, HeaderName, header, request::Parts};
+
+use super::Setup;
+use crate::{Credentials, Refusal, Resolved};
+
+const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+
+/// Why a layer in shadow mode found no tenant. Those after it need not ask again.
+#[derive(Clone, Debug)]
+pub(super) struct Unresolved(pub(super) Refusal);
+
+impl Setup {
+    /// The tenant that a layer before this one found, or else the one that the request names.
+    pub(super) async fn resolve(&self, head: &Parts) -> Result<Resolved, Refusal> {
+        let extensions = &head.extensions;
+        if let Some(resolved) = extensions.get::<Resolved>() {
+            return Ok(resolved.clone());
+        }
+        if let Some(Unresolved(refusal)) = extensions.get() {
+            return Err(refusal.clone());
+        }
+        Ok(self.entitlements.resolve(self.credentials(head)?).await?)
+    }
+
+    fn credentials<'a>(&self, head: &'a Parts) -> Result<Credentials<'a>, Refusal> {
+        let headers = &head.headers;
+        let tenant_id = single(headers, &TENANT_ID)?;
+        // What HTTP/2 puts into `:authority` outranks a Host header: RFC 9113, 8.3.1.
+        let host = match head.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => single(headers, &header::HOST)?,
+        };
+        let authorization = if self.with_bearer_token { single(headers, &header::AUTHORIZATION)? } else { "" };
+        let bearer_token = bearer(authorization);
+        if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
+            return Err(Refusal::no_tenant());
+        }
+        Ok(Credentials { tenant_id, host, bearer_token })
+    }
+}
+
+/// The value of a header; empty: it is absent. Two would leave it to chance who reads which.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(""),
+        (Some(value), None) => value.to_str().map_err(|_| Refusal::unreadable(name.as_str())),
+        (Some(_), Some(_)) => Err(Refusal::unreadable(name.as_str())),
+    }
+}
+
+/// Other schemes, such as Basic, are between the service and its caller.
+fn bearer(authorization: &str) -> &str {
+    match authorization.split_once(' ') {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => authorization,
+        _ => "",
+    }
+}
