@@ -1,16 +1,20 @@
-"""The real server, on a SQLite database of its own."""
+"""The real server, on a database of its own."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from postgres import Cluster
 
 from entitlement_client import SyncEntitlementClient
 
@@ -24,18 +28,57 @@ def tenant_id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
+class Sqlite:
+    """A file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "erp.db"
+        self.url = f"sqlite:{self._file}?mode=rwc"
+
+    def sql(self, sql: str) -> None:
+        connection = sqlite3.connect(self._file, timeout=PATIENCE)
+        with connection:
+            connection.executescript(f"BEGIN; {sql}; COMMIT")
+        connection.close()
+
+    @staticmethod
+    def uuid(tenant: str) -> str:
+        """A tenant's id, as this database has it."""
+        return f"x'{tenant.replace('-', '')}'"
+
+
+class Postgres:
+    """A database of a cluster of our own."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        name = f"erp_{uuid.uuid4().hex}"
+        self._url = f"postgresql://postgres@127.0.0.1:{cluster.port}"
+        self.url = f"{self._url}/postgres"
+        self.sql(f"CREATE DATABASE {name}")
+        self.url = f"{self._url}/{name}"
+        subprocess.run([BINARY, "migrate", "--database-url", self.url], check=True, timeout=PATIENCE, capture_output=True)
+
+    def sql(self, sql: str) -> None:
+        with psycopg.connect(self.url, autocommit="CREATE DATABASE" in sql) as connection:
+            connection.execute(sql)
+
+    @staticmethod
+    def uuid(tenant: str) -> str:
+        return f"'{tenant}'"
+
+
 class Server:
     """A process, its database, and its place."""
 
-    def __init__(self, folder: Path) -> None:
-        self._database = folder / "erp.db"
+    def __init__(self, database: Sqlite | Postgres) -> None:
+        self._database = database
         self._process: subprocess.Popen[str] | None = None
         self.address = "127.0.0.1:0"
         self.start()
 
     def start(self) -> None:
         """Starts it where it was before."""
-        arguments = ["--listen", self.address, "--database-url", f"sqlite:{self._database}?mode=rwc"]
+        arguments = ["--listen", self.address, "--database-url", self._database.url]
         settings = ["--log-format", "json", "--poll-interval", "20ms", "--base-domain", "erp.example"]
         self._process = subprocess.Popen(
             [BINARY, "serve", *arguments, *settings], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -56,27 +99,49 @@ class Server:
             assert self._process.stderr is not None
             self._process.stderr.close()
 
+    def hang(self) -> None:
+        """It is there, and does nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def sql(self, sql: str) -> None:
         """What anybody does by hand."""
-        connection = sqlite3.connect(self._database, timeout=PATIENCE)
-        with connection:
-            connection.executescript(f"BEGIN; {sql}; COMMIT")
-        connection.close()
+        self._database.sql(sql)
 
     def subscribe(self, number: int, module: str) -> None:
         """An active tenant with one subscription."""
-        blob = f"x'{tenant_id(number).replace('-', '')}'"
+        tenant = self._database.uuid(tenant_id(number))
         self.sql(f"""
             INSERT INTO tenants (id, name, subdomain, database_schema, status)
-            VALUES ({blob}, 'Tenant {number}', 't{number}', 'tenant_t{number}', 'active');
+            VALUES ({tenant}, 'Tenant {number}', 't{number}', 'tenant_t{number}', 'active');
             INSERT INTO tenant_subscriptions (tenant_id, module_id, status, starts_at)
-            SELECT {blob}, id, 'active', '2026-01-01T00:00:00+00:00' FROM modules WHERE code = '{module}'
+            SELECT {tenant}, id, 'active', '2026-01-01T00:00:00+00:00' FROM modules WHERE code = '{module}'
         """)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster()
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+    server = Server(Sqlite(tmp_path))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server on SQLite, and then one on PostgreSQL."""
+    database = Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("cluster"))
+    server = Server(database)
     yield server
     server.kill()
 

@@ -1,8 +1,10 @@
-"""Both clients against the real server."""
+"""Both clients against the real either."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,6 +13,7 @@ import pytest
 from conftest import PATIENCE, Server, tenant_id, until, until_held
 
 from entitlement_client import (
+    ClientMisuseError,
     Clock,
     EntitlementClient,
     ModuleDeniedError,
@@ -22,9 +25,9 @@ from entitlement_client import (
 ONE = tenant_id(1)
 
 
-def test_a_grant_and_a_denial_come_with_the_servers_reason_and_sentence(server: Server) -> None:
-    server.subscribe(1, "finance")
-    with SyncEntitlementClient(server.address) as client:
+def test_a_grant_and_a_denial_come_with_the_servers_reason_and_sentence(either: Server) -> None:
+    either.subscribe(1, "finance")
+    with SyncEntitlementClient(either.address) as client:
         until(lambda: client.check(ONE, "finance").allowed)
         assert client.check(ONE, "finance").reason == "ENABLED"
         denied = client.check(ONE, "hrms")
@@ -42,19 +45,19 @@ def test_a_grant_and_a_denial_come_with_the_servers_reason_and_sentence(server: 
         assert client.resolve(host="t1.erp.example").tenant.id == ONE
 
 
-def test_a_change_by_hand_flips_what_is_held(server: Server) -> None:
-    server.subscribe(1, "finance")
-    with SyncEntitlementClient(server.address) as client:
+def test_a_change_by_hand_flips_what_is_held(either: Server) -> None:
+    either.subscribe(1, "finance")
+    with SyncEntitlementClient(either.address) as client:
         until(lambda: client.check(ONE, "finance").allowed)
-        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        either.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
         until(lambda: client.check(ONE, "finance").reason == "SUBSCRIPTION_SUSPENDED")
-        server.sql("UPDATE tenant_subscriptions SET status = 'active'")
+        either.sql("UPDATE tenant_subscriptions SET status = 'active'")
         until(lambda: client.check(ONE, "finance").allowed)
 
 
-async def test_the_async_client_hears_of_changes_too(server: Server) -> None:
-    server.subscribe(1, "finance")
-    async with EntitlementClient(server.address, on_outage=OnOutage.deny()) as client:
+async def test_the_async_client_hears_of_changes_too(either: Server) -> None:
+    either.subscribe(1, "finance")
+    async with EntitlementClient(either.address, on_outage=OnOutage.deny()) as client:
 
         async def until_allowed(wanted: bool) -> None:
             deadline = time.monotonic() + PATIENCE
@@ -63,41 +66,41 @@ async def test_the_async_client_hears_of_changes_too(server: Server) -> None:
                 await asyncio.sleep(0)
 
         await until_allowed(True)
-        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        either.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
         await until_allowed(False)
         authorized = await client.authorize({"X-Tenant-ID": ONE}, ["hrms"])
         assert (authorized.resolved.tenant.id, authorized.answer.allowed) == (ONE, False)
 
 
-def test_a_right_that_ends_while_it_is_held_ends(server: Server) -> None:
-    server.subscribe(1, "finance")
-    server.sql("UPDATE tenant_subscriptions SET expires_at = '2100-01-01T00:00:00+00:00'")
+def test_a_right_that_ends_while_it_is_held_ends(either: Server) -> None:
+    either.subscribe(1, "finance")
+    either.sql("UPDATE tenant_subscriptions SET expires_at = '2100-01-01T00:00:00+00:00'")
     now = [time.time_ns()]
-    with SyncEntitlementClient(server.address, clock=Clock(wall=lambda: now[0])) as client:
+    with SyncEntitlementClient(either.address, clock=Clock(wall=lambda: now[0])) as client:
         until_held(client, ONE, "finance")
         end = client.check(ONE, "finance").valid_until
         assert end is not None
         now[0] = int(end.timestamp()) * 1_000_000_000 - 1
         assert client.check(ONE, "finance").allowed
-        server.kill()
+        either.kill()
         now[0] += 1
         answer = client.check(ONE, "finance")
         assert (answer.allowed, answer.by_outage_rule) == (False, True)
 
 
-def test_in_an_outage_the_chosen_rule_answers(server: Server) -> None:
-    server.subscribe(1, "finance")
+def test_in_an_outage_the_chosen_rule_answers(either: Server) -> None:
+    either.subscribe(1, "finance")
     rules = [OnOutage.deny(), OnOutage.allow(), OnOutage.serve_stale(timedelta(hours=1))]
     later = [0]
 
     def mono() -> int:
         return time.monotonic_ns() + later[0]
 
-    clients = [SyncEntitlementClient(server.address, on_outage=rule, clock=Clock(mono=mono)) for rule in rules]
+    clients = [SyncEntitlementClient(either.address, on_outage=rule, clock=Clock(mono=mono)) for rule in rules]
     try:
         for client in clients:
             until_held(client, ONE, "finance")
-        server.kill()
+        either.kill()
         later[0] = 60 * 1_000_000_000
         answers = [client.check(ONE, "finance") for client in clients]
         assert [answer.allowed for answer in answers] == [False, True, True]
@@ -109,29 +112,29 @@ def test_in_an_outage_the_chosen_rule_answers(server: Server) -> None:
             client.close()
 
 
-def test_changes_are_heard_of_again_after_the_server_was_killed_and_restarted(server: Server) -> None:
-    server.subscribe(1, "finance")
+def test_changes_are_heard_of_again_after_the_server_was_killed_and_restarted(either: Server) -> None:
+    either.subscribe(1, "finance")
     later = [0]
     clock = Clock(mono=lambda: time.monotonic_ns() + later[0])
     rule = OnOutage.serve_stale(timedelta(hours=1))
-    with SyncEntitlementClient(server.address, on_outage=rule, clock=clock) as client:
+    with SyncEntitlementClient(either.address, on_outage=rule, clock=clock) as client:
         until_held(client, ONE, "finance")
-        server.kill()
+        either.kill()
         assert client.check(ONE, "finance").allowed
-        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
-        server.start()
+        either.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        either.start()
         # What was asked for before the stream broke is good for its max_age, 30 s.
         later[0] = 31 * 1_000_000_000
         until(lambda: client.check(ONE, "finance").reason == "SUBSCRIPTION_SUSPENDED")
-        server.sql("UPDATE tenant_subscriptions SET status = 'active'")
+        either.sql("UPDATE tenant_subscriptions SET status = 'active'")
         until(lambda: client.check(ONE, "finance").allowed)
 
 
-def test_many_threads_that_want_one_cold_tenant_ask_once(server: Server) -> None:
-    server.subscribe(1, "finance")
-    with SyncEntitlementClient(server.address) as warm:
+def test_many_threads_that_want_one_cold_tenant_ask_once(either: Server) -> None:
+    either.subscribe(1, "finance")
+    with SyncEntitlementClient(either.address) as warm:
         until(lambda: warm.check(ONE, "finance").allowed)
-    with SyncEntitlementClient(server.address) as client, ThreadPoolExecutor(16) as pool:
+    with SyncEntitlementClient(either.address) as client, ThreadPoolExecutor(16) as pool:
         # It begins to listen with its first question; what opens the stream makes what was asked before worth less.
         client.check(tenant_id(2), "finance")
         until(lambda: client.stats()["stream_open"] == 1)
@@ -139,3 +142,83 @@ def test_many_threads_that_want_one_cold_tenant_ask_once(server: Server) -> None
         answers = list(pool.map(lambda _: client.check(ONE, "finance"), range(1000)))
         assert all(answer.allowed for answer in answers)
         assert client.stats()["calls_ListEnabledModules"] - before == 1
+
+
+async def test_a_thousand_tasks_that_want_one_cold_tenant_ask_once(either: Server) -> None:
+    either.subscribe(1, "finance")
+    async with EntitlementClient(either.address) as warm:
+        while not (await warm.check(ONE, "finance")).allowed:
+            await asyncio.sleep(0.002)
+    async with EntitlementClient(either.address) as client:
+        await client.check(tenant_id(2), "finance")
+        while client.stats().get("stream_open") != 1:
+            await asyncio.sleep(0.002)
+        before = client.stats()["calls_ListEnabledModules"]
+        answers = await asyncio.gather(*(client.check(ONE, "finance") for _ in range(1000)))
+        assert all(answer.allowed for answer in answers)
+        assert client.stats()["calls_ListEnabledModules"] - before == 1
+
+
+def test_a_server_that_hangs_costs_the_deadline_once_and_then_nothing(server: Server) -> None:
+    server.subscribe(1, "finance")
+    with SyncEntitlementClient(server.address, on_outage=OnOutage.allow(), deadline=0.3) as client:
+        until_held(client, ONE, "finance")
+        server.hang()
+        assert client.check(ONE, "finance").reason == "ENABLED", "what is held needs no server"
+        answers = [client.check(tenant_id(number), "finance") for number in range(2, 200)]
+        assert all(answer.allowed and answer.by_outage_rule for answer in answers)
+        # Each that was asked cost its deadline; all of them would have cost a minute.
+        assert client.stats()["failed_calls"] < 20
+        server.go_on()
+        until(lambda: client.check(tenant_id(200), "finance").reason == "TENANT_NOT_FOUND")
+
+
+def test_a_token_that_is_not_valid_is_refused_and_not_held_against_the_tenant(server: Server) -> None:
+    server.subscribe(1, "finance")
+    with SyncEntitlementClient(server.address) as client:
+        until_held(client, ONE, "finance")
+        with pytest.raises(RequestRefusedError) as wrong:
+            client.resolve({"X-Tenant-ID": ONE, "Authorization": "Bearer x.y.z"})
+        assert (wrong.value.code, wrong.value.reason) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+        assert client.resolve({"X-Tenant-ID": ONE}).tenant.id == ONE
+
+
+def test_a_client_that_was_used_says_so_after_a_fork_and_a_new_one_works(server: Server) -> None:
+    server.subscribe(1, "finance")
+    # In a process of its own: forking pytest would take its threads along.
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, server.address, ONE], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stdout) == (0, "refused\nasked\n"), done.stderr
+
+
+FORK = """
+import os, sys
+from entitlement_client import ClientMisuseError, SyncEntitlementClient
+address, tenant = sys.argv[1:]
+before, unused = SyncEntitlementClient(address), SyncEntitlementClient(address)
+before.check(tenant, "finance")
+child = os.fork()
+if child == 0:
+    try:
+        before.check(tenant, "hrms")
+    except ClientMisuseError as error:
+        assert "forked" in str(error)
+        print("refused", flush=True)
+    assert not unused.check(tenant, "hrms").by_outage_rule
+    print("asked", flush=True)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+async def test_another_event_loop_is_refused_with_words(server: Server) -> None:
+    async with EntitlementClient(server.address) as client:
+        await client.check(ONE, "finance")
+
+        def elsewhere() -> None:
+            with pytest.raises(ClientMisuseError, match="another event loop"):
+                asyncio.run(client.check(ONE, "hrms"))
+
+        await asyncio.to_thread(elsewhere)

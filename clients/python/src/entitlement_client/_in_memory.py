@@ -1,0 +1,208 @@
+"""What the double answers: a small entitlementd on dictionaries."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from . import _wire as wire
+from ._proto import decision_pb2, tenant_pb2
+from .clock import instant
+from .errors import Failure
+
+pb = wire.pb
+
+SENTENCES = {
+    "ENABLED": "",
+    "TENANT_NOT_FOUND": "This account does not exist. Please check your subdomain or sign in again.",
+    "TENANT_SUSPENDED": "Your account is suspended. Please contact support.",
+    "TENANT_CANCELLED": "Your account has been cancelled. Please contact support.",
+    "TENANT_NOT_SERVED": "Your account is not ready yet. Please try again later or contact support.",
+    "MODULE_NOT_FOUND": "Module '{}' does not exist.",
+    "NOT_SUBSCRIBED": "Module '{}' is not enabled for your account. Please upgrade your subscription.",
+    "SUBSCRIPTION_SUSPENDED": "Your subscription to module '{}' is suspended. Please contact support.",
+    "SUBSCRIPTION_CANCELLED": "Your subscription to module '{}' has been cancelled. Please renew your subscription.",
+    "SUBSCRIPTION_EXPIRED": "Your subscription to module '{}' has expired. Please renew your subscription.",
+    "SUBSCRIPTION_INACTIVE": "Your subscription to module '{}' is not active. Please contact support.",
+    "SUBSCRIPTION_NOT_STARTED": "Your subscription to module '{}' has not started yet.",
+    "TRIAL_ENDED": "Your trial of module '{}' has ended. Please upgrade your subscription.",
+}
+_SERVED = ("ACTIVE", "PENDING")
+_NOT_SERVED = {"SUSPENDED": "TENANT_SUSPENDED", "CANCELLED": "TENANT_CANCELLED"}
+_MOST_CALLS = 10_000
+
+
+@dataclass
+class Right:
+    """What the double says of one module: a right with its ends, or a denial with its reason."""
+
+    reason: str
+    starts: datetime | None = None
+    until: datetime | None = None
+
+    def at(self, now: datetime) -> str:
+        """The reason at an instant."""
+        if self.reason == "ENABLED" and self.starts is not None and now < self.starts:
+            return "SUBSCRIPTION_NOT_STARTED"
+        if self.reason == "ENABLED" and self.until is not None and self.until <= now:
+            return "SUBSCRIPTION_EXPIRED"
+        return self.reason
+
+    def next_change(self, now: datetime) -> datetime | None:
+        ahead = [at for at in (self.starts, self.until) if self.reason == "ENABLED" and at is not None and at > now]
+        return min(ahead, default=None)
+
+
+@dataclass
+class TenantRow:
+    id: str
+    subdomain: str = ""
+    database_schema: str = ""
+    token: str = ""
+    status: str = "ACTIVE"
+    revision: int = 0
+    rights: dict[str, Right] = field(default_factory=dict)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it is not served, if it is not."""
+        return None if self.status in _SERVED else _NOT_SERVED.get(self.status, "TENANT_NOT_SERVED")
+
+
+class Answers:
+    """Rows, and what the methods of the service say of them."""
+
+    def __init__(self) -> None:
+        self.base_domain = ""
+        self.rows: dict[str, TenantRow] = {}
+        self.calls: deque[str] = deque(maxlen=_MOST_CALLS)
+
+    def row(self, tenant: str) -> TenantRow:
+        """The tenant's row. It is made where there is none."""
+        if tenant not in self.rows:
+            label = f"t{tenant[-12:].lstrip('0') or '0'}"
+            self.rows[tenant] = TenantRow(tenant, label, f"tenant_{label}")
+        return self.rows[tenant]
+
+    def answer(self, method: str, request: Any, wall: int) -> Any:
+        self.calls.append(method)
+        now = instant(wall)
+        if method == "ListEnabledModules":
+            return self._list(request, now)
+        if method == "CheckModule":
+            return self._check(request, now)
+        row = self._named(request)
+        if isinstance(row, Failure):
+            return row
+        return self._authorize(request, row, now) if method == "Authorize" else self._resolve(request, row, now)
+
+    def _list(self, request: Any, now: datetime) -> Any:
+        row = self.rows.get(request.tenant_id)
+        if row is None:
+            return Failure("NOT_FOUND", "no such tenant", "TENANT_NOT_FOUND")
+        response = pb.ListEnabledModulesResponse(tenant_status=f"TENANT_STATUS_{row.status}")
+        changes = [right.next_change(now) for right in row.rights.values()]
+        self._fresh(response.freshness, row, now, min((at for at in changes if at), default=None))
+        for code, right in sorted(row.rights.items()):
+            if row.refusal is None and right.at(now) in ("ENABLED", "SUBSCRIPTION_NOT_STARTED"):
+                entry = response.modules.add(code=code, name=code)
+                for name, at in (("starts_at", right.starts), ("expires_at", right.until), ("valid_until", right.until)):
+                    if at is not None:
+                        getattr(entry, name).FromDatetime(at.astimezone(timezone.utc))
+        return response
+
+    def _check(self, request: Any, now: datetime) -> Any:
+        row = self.rows.get(request.tenant_id) or TenantRow(request.tenant_id)
+        reason, change = self._judge(request.tenant_id, request.module_code, now)
+        response: Any = pb.CheckModuleResponse(
+            allowed=reason == "ENABLED", message=_sentence(reason, request.module_code)
+        )
+        response.reason = decision_pb2.DecisionReason.Value(f"DECISION_REASON_{reason}")
+        self._fresh(response.freshness, row, now, change)
+        return response
+
+    def _judge(self, tenant: str, module: str, now: datetime) -> tuple[str, datetime | None]:
+        row = self.rows.get(tenant)
+        if row is None:
+            return "TENANT_NOT_FOUND", None
+        if row.refusal is not None:
+            return row.refusal, None
+        right = row.rights.get(module, Right("NOT_SUBSCRIBED"))
+        return right.at(now), right.next_change(now)
+
+    def _named(self, request: Any) -> TenantRow | Failure:
+        """The tenant that a request names, as ResolveTenant finds it."""
+        label, _, domain = request.host.lower().partition(":")[0].partition(".")
+        token = request.bearer_token.removeprefix("Bearer ")
+        if not (request.tenant_id or request.host or token):
+            return Failure("INVALID_ARGUMENT", "invalid request: nothing was handed over", "INVALID_FIELD")
+        if request.tenant_id and not _is_id(request.tenant_id):
+            return Failure("INVALID_ARGUMENT", "invalid request: tenant_id must be a UUID", "INVALID_FIELD")
+        by_token = next((row for row in self.rows.values() if row.token and row.token == token), None)
+        if token and by_token is None:
+            return Failure("UNAUTHENTICATED", "the bearer token is not valid", "TOKEN_INVALID")
+        by_host = next((row for row in self.rows.values() if row.subdomain == label and domain == self.base_domain), None)
+        by_id = self.rows.get(request.tenant_id.lower())
+        named = [row for row, said in ((by_token, token), (by_id, request.tenant_id), (by_host, by_host)) if said]
+        if any(row is not named[0] for row in named):
+            return Failure("PERMISSION_DENIED", "token, id and host name different tenants", "TENANT_CONFLICT")
+        if not named or named[0] is None:
+            return Failure("NOT_FOUND", "no tenant is named, or it is unknown", "TENANT_NOT_FOUND")
+        refusal = named[0].refusal
+        return Failure("PERMISSION_DENIED", SENTENCES[refusal], refusal) if refusal else named[0]
+
+    def _resolve(self, request: Any, row: TenantRow, now: datetime) -> Any:
+        response: Any = pb.ResolveTenantResponse(tenant=_tenant(row), verified=bool(request.bearer_token))
+        response.source = _source(request)
+        self._fresh(response.freshness, row, now, None)
+        return response
+
+    def _authorize(self, request: Any, row: TenantRow, now: datetime) -> Any:
+        codes = list(request.any_of_module_codes)
+        judged = {code: self._judge(row.id, code, now) for code in codes}
+        code = next((code for code in codes if judged[code][0] == "ENABLED"), codes[0])
+        reason, change = judged[code]
+        response: Any = pb.AuthorizeResponse(tenant=_tenant(row), verified=bool(request.bearer_token))
+        response.source = _source(request)
+        response.decision.module_code = code
+        response.decision.allowed = reason == "ENABLED"
+        response.decision.message = _sentence(reason, code)
+        response.decision.reason = decision_pb2.DecisionReason.Value(f"DECISION_REASON_{reason}")
+        self._fresh(response.freshness, row, now, change)
+        return response
+
+    @staticmethod
+    def _fresh(freshness: Any, row: TenantRow, now: datetime, change: datetime | None) -> None:
+        age = timedelta(seconds=30)
+        freshness.revision = row.revision
+        freshness.as_of.FromDatetime(now)
+        if change is not None:
+            freshness.valid_until.FromDatetime(change.astimezone(timezone.utc))
+            age = min(age, change - now)
+        freshness.max_age.FromTimedelta(age)
+
+
+def _sentence(reason: str, module: str) -> str:
+    return SENTENCES.get(reason, "Module '{}' is not enabled for your account.").format(module)
+
+
+def _source(request: Any) -> Any:
+    word = "BEARER_TOKEN" if request.bearer_token else "TENANT_ID" if request.tenant_id else "HOST"
+    return tenant_pb2.TenantSource.Value(f"TENANT_SOURCE_{word}")
+
+
+def _tenant(row: TenantRow) -> Any:
+    tenant: Any = tenant_pb2.Tenant(
+        id=row.id, name=row.subdomain, subdomain=row.subdomain, database_schema=row.database_schema
+    )
+    tenant.status = tenant_pb2.TenantStatus.Value(f"TENANT_STATUS_{row.status}")
+    return tenant
+
+
+def _is_id(text: str) -> bool:
+    parts = text.split("-")
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(
+        c in "0123456789abcdefABCDEF" for c in "".join(parts)
+    )

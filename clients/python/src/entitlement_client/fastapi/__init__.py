@@ -1,0 +1,24 @@
+"""For FastAPI and Starlette: the middleware that finds the tenant, and gates for endpoints.
+
+client = EntitlementClient("entitlementd:50051", on_outage=OnOutage.serve_stale(timedelta(minutes=10)))
+app.add_middleware(TenantMiddleware, client=client)
+
+@app.get("/invoices")
+@require_module("finance")
+async def invoices(): ...
+"""
+
+from .context import current_tenant
+from .gate import ModuleGate, require_any_module, require_module
+from .middleware import TenantMiddleware
+from .problem import GateRefusedError, Problem
+
+__all__ = [
+    "GateRefusedError",
+    "ModuleGate",
+    "Problem",
+    "TenantMiddleware",
+    "current_tenant",
+    "require_any_module",
+    "require_module",
+]

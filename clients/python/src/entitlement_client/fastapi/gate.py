@@ -1,0 +1,103 @@
+"""`require_module("finance")`: a dependency, and a decorator of endpoints."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, overload
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from .context import current
+from .problem import NO_TENANT, GateRefusedError, Problem, of_denial
+
+Endpoint = Callable[..., Any]
+LONGEST_CODE = 50
+
+
+class ModuleGate:
+    """Lets a request pass whose tenant may use one of some modules.
+
+    `Depends(gate)`, also in `dependencies=[...]` of a router, and `@gate` below the route's decorator do the same. Both
+    take the tenant from the middleware, so it does not matter what the endpoint's arguments are called. `@gate` makes an
+    endpoint async; one that was not still runs in a thread. WebSocket endpoints take the dependency.
+    """
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        for code in modules:
+            if not isinstance(code, str) or not 1 <= len(code) <= LONGEST_CODE or not code.isprintable():
+                raise ValueError(f"no module's code: {code!r}")
+        if not modules:
+            raise ValueError("name at least one module")
+        self._modules = modules
+        # FastAPI asks the object what it takes (nothing) and whether it is to be awaited (yes): as a dependency.
+        self.__signature__ = inspect.Signature()
+        self.__dict__["__call__"] = self._admit
+
+    @overload
+    def __call__(self) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def __call__(self, endpoint: Endpoint) -> Endpoint: ...
+    def __call__(self, endpoint: Endpoint | None = None) -> Any:
+        return self._admit() if endpoint is None else self._guard(endpoint)
+
+    async def _admit(self) -> None:
+        """As a dependency. Raises what becomes the refusal."""
+        problem = await self._problem()
+        if problem is None:
+            return
+        if current.get() is None:
+            # No middleware is there to answer with a problem.
+            raise HTTPException(problem.status, problem.detail)
+        raise GateRefusedError(problem)
+
+    def _guard(self, endpoint: Endpoint) -> Endpoint:
+        """As a decorator."""
+        is_async = inspect.iscoroutinefunction(endpoint)
+
+        @wraps(endpoint)
+        async def guarded(*arguments: Any, **named: Any) -> Any:
+            problem = await self._problem()
+            if problem is not None:
+                return problem.response()
+            if is_async:
+                return await endpoint(*arguments, **named)
+            return await run_in_threadpool(endpoint, *arguments, **named)
+
+        guarded.__signature__ = _signature(endpoint)  # type: ignore[attr-defined]
+        return guarded
+
+    async def _problem(self) -> Problem | None:
+        """What stands against the request, if anything does."""
+        context = current.get()
+        if context is None:
+            return NO_TENANT
+        if context.resolved is None:
+            # Shadow mode has said so when the middleware did not find the tenant.
+            return None if context.would_deny else context.refuse(NO_TENANT)
+        tenant = context.resolved.tenant.id
+        for module in self._modules:
+            if context.client.held(tenant, module):
+                return None
+        answer = await context.client.check_any(tenant, self._modules)
+        return None if answer.allowed else context.refuse(of_denial(answer))
+
+
+def _signature(endpoint: Endpoint) -> inspect.Signature:
+    """What FastAPI is to see. Annotations that are strings are read where the endpoint stands, if they can be."""
+    try:
+        return inspect.signature(endpoint, eval_str=True)
+    except NameError:
+        return inspect.signature(endpoint)
+
+
+def require_module(module: str) -> ModuleGate:
+    """Lets a request pass whose tenant may use the module. ValueError where this cannot be a module's code."""
+    return ModuleGate((module,))
+
+
+def require_any_module(*modules: str) -> ModuleGate:
+    """Lets a request pass whose tenant may use one of the modules."""
+    return ModuleGate(modules)

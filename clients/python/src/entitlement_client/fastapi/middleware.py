@@ -1,0 +1,124 @@
+"""Finds the tenant of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .._base import log
+from ..aio import EntitlementClient
+from ..errors import EntitlementsUnavailableError, RequestRefusedError
+from .context import RequestContext, current
+from .problem import NO_TENANT, GateRefusedError, Problem, of_outage, of_refusal
+
+WOULD_DENY = b"x-entitlement-would-deny"
+_POLICY_VIOLATION = 1008
+_HANDED_OVER = frozenset({b"x-tenant-id", b"host", b"authorization"})
+
+
+class PublicPaths:
+    """Paths that need no tenant. A prefix ends where a segment does: "/api/admin" does not cover "/api/adminfoo"."""
+
+    def __init__(self, exact: Iterable[str], prefixes: Iterable[str]) -> None:
+        self._exact = frozenset(exact)
+        trimmed = tuple(prefix.rstrip("/") for prefix in prefixes)
+        for path in (*self._exact, *trimmed):
+            if not path.startswith("/"):
+                raise ValueError(f"a public path begins with /, and a prefix names a segment: {path!r}")
+        self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
+
+    def __contains__(self, path: str) -> bool:
+        if path in self._exact:
+            return True
+        # Somebody behind us may read dots as the way up.
+        return f"{path}/".startswith(self._prefixes) and not {".", ".."} & set(path.split("/"))
+
+
+class TenantMiddleware:
+    """Resolves X-Tenant-ID, the host and the bearer token to a tenant, which gates and `current_tenant` then know.
+
+    - `client`: of this process. It is not closed: the application's lifespan does that.
+    - `public_paths`, `public_prefixes`: answered without a tenant, as is OPTIONS.
+    - `enforce`: False is shadow mode: whatever would be refused passes, is logged and counted, and the response says
+      `x-entitlement-would-deny: REASON`. A request without a tenant passes too, so what needs one has to cope.
+    - `bearer_token`: False keeps tokens here, for a server that was given no key to verify them with.
+
+    Also sets `request.state.tenant`, `.tenant_id` and `.schema`. Refusals are problem+json: 400 for what cannot be read,
+    401 for no tenant, an unknown one or a bad token, 403 for a tenant that is not served or a contradiction, 503 in an
+    outage. Add CORSMiddleware after this one, so that it stands before it and refusals carry its headers.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        client: EntitlementClient,
+        public_paths: Iterable[str] = ("/health", "/docs", "/redoc", "/openapi.json"),
+        public_prefixes: Iterable[str] = (),
+        enforce: bool = True,
+        bearer_token: bool = True,
+    ) -> None:
+        self.app = app
+        self._client = client
+        self._public = PublicPaths(public_paths, public_prefixes)
+        self._enforce = enforce
+        self._handed_over = _HANDED_OVER if bearer_token else _HANDED_OVER - {b"authorization"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        context = RequestContext(self._client, self._enforce)
+        token = current.set(context)
+        try:
+            problem = None if self._is_public(scope) else await self._resolve(scope, context)
+            if problem is None:
+                await self.app(scope, receive, send if self._enforce else _marking(send, context))
+            else:
+                await _refuse(problem, scope, receive, send)
+        except GateRefusedError as refused:
+            await _refuse(refused.problem, scope, receive, send)
+        finally:
+            current.reset(token)
+
+    def _is_public(self, scope: Scope) -> bool:
+        return scope.get("method") == "OPTIONS" or scope["path"] in self._public
+
+    async def _resolve(self, scope: Scope, context: RequestContext) -> Problem | None:
+        """Finds the tenant, or what stands against it."""
+        handed_over = [pair for pair in scope["headers"] if pair[0] in self._handed_over]
+        if not any(value for _, value in handed_over):
+            return context.refuse(NO_TENANT)
+        try:
+            resolved = context.resolved = await self._client.resolve(handed_over)
+        except RequestRefusedError as error:
+            if error.reason.startswith("CALLER_") or error.code == "INTERNAL":
+                log.error("entitlementd refuses this service: %s %s: %s", error.code, error.reason, error)
+            return context.refuse(of_refusal(error))
+        except EntitlementsUnavailableError as error:
+            return context.refuse(of_outage(error))
+        tenant = resolved.tenant
+        state = scope.setdefault("state", {})
+        state["tenant"], state["tenant_id"], state["schema"] = tenant, tenant.id, tenant.database_schema
+        return None
+
+
+def _marking(send: Send, context: RequestContext) -> Send:
+    """Marks the response of a request that shadow mode let pass."""
+
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start" and context.would_deny is not None:
+            headers: Any = [*message.get("headers", ()), (WOULD_DENY, context.would_deny.encode())]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return marked
+
+
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": problem.reason})
+    else:
+        await problem.response()(scope, receive, send)

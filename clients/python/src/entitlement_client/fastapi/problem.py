@@ -1,0 +1,84 @@
+"""Refusals, as RFC 9457 writes them: `application/problem+json`, with the sentence as `detail`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+from starlette.responses import Response
+
+from ..answers import Answer
+from ..errors import EntitlementsUnavailableError, RequestRefusedError
+
+NO_TENANT_SENTENCE = "Tenant context not found. Please login."
+BROKEN_SENTENCE = "The request cannot be judged at the moment. Please try again later."
+
+_STATUS = {"INVALID_ARGUMENT": 400, "UNAUTHENTICATED": 401, "NOT_FOUND": 401, "PERMISSION_DENIED": 403}
+_OUR_OWN_FAULT = frozenset({"CALLER_UNAUTHENTICATED", "CALLER_NOT_ALLOWED"})
+"""The server refuses this service, and not the request that it was asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A refusal."""
+
+    status: int
+    detail: str
+    """A sentence that can be shown to a person."""
+    reason: str
+    """A word for programs: "NOT_SUBSCRIBED", "TENANT_CONFLICT", or "UNSPECIFIED" where nobody knows."""
+    plan_slugs: tuple[str, ...] = ()
+    retry_after: float | None = None
+    """Seconds."""
+
+    def response(self) -> Response:
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "reason": self.reason,
+        }
+        if self.plan_slugs:
+            body["plan_slugs"] = self.plan_slugs
+        headers = {}
+        if self.retry_after is not None:
+            headers["retry-after"] = str(max(1, ceil(self.retry_after)))
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = "Bearer"
+        return Response(json.dumps(body), self.status, headers, media_type="application/problem+json")
+
+
+NO_TENANT = Problem(401, NO_TENANT_SENTENCE, "TENANT_NOT_FOUND")
+
+
+class GateRefusedError(Exception):
+    """A dependency refuses the request. TenantMiddleware answers with the problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+def of_denial(answer: Answer) -> Problem:
+    """403, or 503 where the outage rule denied: nobody knows that the tenant may not."""
+    if answer.by_outage_rule:
+        return Problem(503, answer.message, answer.reason, retry_after=1.0)
+    return Problem(403, answer.message, answer.reason, answer.plan_slugs)
+
+
+def of_refusal(error: RequestRefusedError) -> Problem:
+    """What the server says of a request that names no tenant, or one that is not served."""
+    status = _STATUS.get(error.code)
+    if status is None or error.reason in _OUR_OWN_FAULT:
+        return Problem(500, BROKEN_SENTENCE, "UNSPECIFIED")
+    if error.code == "NOT_FOUND":
+        return NO_TENANT
+    return Problem(status, str(error), error.reason or "UNSPECIFIED")
+
+
+def of_outage(error: EntitlementsUnavailableError) -> Problem:
+    return Problem(503, BROKEN_SENTENCE, "UNSPECIFIED", retry_after=error.retry_after)

@@ -1,0 +1,81 @@
+"""The example, as its users run it: uvicorn with several workers, and the real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from conftest import PATIENCE, Server, tenant_id, until
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+ONE = {"X-Tenant-ID": tenant_id(1)}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def erp(server: Server, workers: int) -> Iterator[httpx.Client]:
+    """The example. Each request is a connection of its own, so any worker may get it."""
+    server.subscribe(1, "finance")
+    port = free_port()
+    uvicorn = [sys.executable, "-m", "uvicorn", "erp:app", "--port", str(port), "--workers", str(workers)]
+    process = subprocess.Popen(
+        [*uvicorn, "--log-level", "warning"], cwd=EXAMPLES, env=os.environ | {"ENTITLEMENTD": server.address}
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Connection": "close"}) as browser:
+
+        def answers() -> bool:
+            assert process.poll() is None
+            try:
+                return browser.get("/health").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        try:
+            until(answers)
+            yield browser
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
+
+
+def agree(erp: httpx.Client, path: str, status: int) -> bool:
+    """Do so many requests in a row get this status that workers have had their turns?"""
+    return all(erp.get(path, headers=ONE).status_code == status for _ in range(30))
+
+
+def test_every_worker_admits_who_may_and_hears_of_changes(server: Server) -> None:
+    with erp(server, workers=3) as browser:
+        until(lambda: agree(browser, "/finance/invoices", 200))
+        assert browser.get("/finance/invoices", headers=ONE).json() == {"tenant": "t1", "invoices": [], "limit": 10}
+        assert browser.get("/reports", headers=ONE).json() == ["balance", "orders"]
+        assert browser.get("/me/modules", headers=ONE).json() == ["finance"]
+        for path in ("/hrms/employees", "/orders"):
+            refused = browser.get(path, headers=ONE)
+            assert (refused.status_code, refused.json()["reason"]) == (403, "NOT_SUBSCRIBED")
+        assert browser.get("/finance/invoices").status_code == 401
+        server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
+        until(lambda: agree(browser, "/finance/invoices", 403))
+
+
+def test_an_outage_changes_nothing_for_tenants_that_are_known(server: Server) -> None:
+    # One worker, for each knows only whom it has met.
+    with erp(server, workers=1) as browser:
+        until(lambda: agree(browser, "/finance/invoices", 200))
+        server.kill()
+        assert agree(browser, "/finance/invoices", 200)
+        refused = browser.get("/finance/invoices", headers={"X-Tenant-ID": tenant_id(2)})
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        assert "Traceback" not in refused.text

@@ -1,0 +1,250 @@
+"""The middleware and the gates, in an application on the double."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
+
+from entitlement_client import OnOutage, Tenant
+from entitlement_client.fastapi import TenantMiddleware, current_tenant, require_any_module, require_module
+from entitlement_client.testing import InMemoryEntitlements
+
+ONE, TWO = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
+SENTENCE = "Module 'hrms' is not enabled for your account. Please upgrade your subscription."
+
+
+def make_app(entitlements: InMemoryEntitlements, on_outage: OnOutage | None = None, **settings: Any) -> FastAPI:
+    app = FastAPI()
+    settings.setdefault("public_prefixes", ["/api/v1/admin"])
+    app.add_middleware(TenantMiddleware, client=entitlements.client(on_outage), **settings)
+    router = APIRouter(prefix="/hrms", dependencies=[Depends(require_module("hrms"))])
+
+    @app.get("/finance")
+    @require_module("finance")
+    async def finance(request: Request) -> dict[str, str]:
+        return {"tenant": request.state.tenant_id, "schema": request.state.schema}
+
+    @app.get("/employees")
+    @require_module("hrms")
+    async def employees() -> list[str]:
+        return []
+
+    @app.post("/body")
+    @require_module("finance")
+    async def body(request: Annotated[dict[str, int], Body()], tenant: int = 7) -> dict[str, Any]:
+        return {"request": request, "tenant": tenant, "of": current_tenant().id}
+
+    @app.get("/thread")
+    @require_module("finance")
+    def thread() -> dict[str, Any]:
+        return {"is_main": threading.current_thread() is threading.main_thread(), "of": current_tenant().id}
+
+    @app.get("/any", dependencies=[Depends(require_any_module("hrms", "finance"))])
+    async def any_of(tenant: Annotated[Tenant, Depends(current_tenant)]) -> str:
+        return tenant.subdomain
+
+    @router.get("/people")
+    async def people() -> list[str]:
+        return []
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket, _: Annotated[None, Depends(require_module("hrms"))]) -> None:
+        await websocket.accept()
+
+    @app.get("/api/v1/admin/tenants")
+    async def admin() -> str:
+        return "all"
+
+    @app.get("/api/v1/admin/gated")
+    @require_module("finance")
+    async def gated() -> None: ...
+
+    @app.get("/api/v1/adminfoo")
+    async def adminfoo() -> None: ...
+
+    @app.options("/finance")
+    async def options() -> str:
+        return "anything"
+
+    app.include_router(router)
+    return app
+
+
+def browser(app: FastAPI, **headers: str) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+    return httpx.AsyncClient(transport=transport, base_url="http://erp.test", headers=headers)
+
+
+@pytest.fixture
+async def erp(entitlements: InMemoryEntitlements) -> AsyncIterator[httpx.AsyncClient]:
+    entitlements.add_tenant(ONE, subdomain="acme", database_schema="tenant_acme", token="acme-token")
+    entitlements.add_tenant(TWO, subdomain="other")
+    entitlements.allow(ONE, "finance")
+    async with browser(make_app(entitlements), **{"X-Tenant-ID": ONE}) as client:
+        yield client
+
+
+async def test_a_module_that_is_enabled_is_let_through_with_the_tenant_in_the_state(erp: httpx.AsyncClient) -> None:
+    response = await erp.get("/finance")
+    assert (response.status_code, response.json()) == (200, {"tenant": ONE, "schema": "tenant_acme"})
+
+
+@pytest.mark.parametrize("path", ["/employees", "/hrms/people"])
+async def test_a_denied_module_is_403_with_the_sentence_as_decorator_and_as_dependency(
+    erp: httpx.AsyncClient, path: str
+) -> None:
+    response = await erp.get(path)
+    assert response.status_code == 403
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.json()["detail"], response.json()["reason"]) == (SENTENCE, "NOT_SUBSCRIBED")
+
+
+async def test_the_endpoints_arguments_may_be_called_anything(erp: httpx.AsyncClient) -> None:
+    response = await erp.post("/body?tenant=8", json={"a": 1})
+    assert response.json() == {"request": {"a": 1}, "tenant": 8, "of": ONE}
+
+
+async def test_an_endpoint_that_is_not_async_still_runs_in_a_thread(erp: httpx.AsyncClient) -> None:
+    assert (await erp.get("/thread")).json() == {"is_main": False, "of": ONE}
+
+
+async def test_one_of_several_modules_is_enough(erp: httpx.AsyncClient, entitlements: InMemoryEntitlements) -> None:
+    assert (await erp.get("/any")).json() == "acme"
+    entitlements.expire(ONE, "finance")
+    assert (await erp.get("/any")).json()["reason"] == "NOT_SUBSCRIBED"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "reason"),
+    [
+        ({"X-Tenant-ID": ""}, 401, "TENANT_NOT_FOUND"),
+        ({"X-Tenant-ID": ONE.replace("1", "9")}, 401, "TENANT_NOT_FOUND"),
+        ({"X-Tenant-ID": "acme"}, 400, "INVALID_FIELD"),
+        ({"X-Tenant-ID": "{" + ONE + "}"}, 400, "INVALID_FIELD"),
+        ({"Authorization": "Bearer forged"}, 401, "TOKEN_INVALID"),
+        ({"X-Tenant-ID": TWO, "Authorization": "Bearer acme-token"}, 403, "TENANT_CONFLICT"),
+        ({"X-Tenant-ID": ONE, "Host": "other.erp.example"}, 403, "TENANT_CONFLICT"),
+    ],
+)
+async def test_what_names_no_tenant_or_a_wrong_one_is_refused_as_the_server_says(
+    erp: httpx.AsyncClient, headers: dict[str, str], status: int, reason: str
+) -> None:
+    response = await erp.get("/finance", headers=headers)
+    assert (response.status_code, response.json()["reason"]) == (status, reason)
+    assert response.json()["detail"]
+
+
+async def test_two_tenant_ids_in_one_request_are_refused(erp: httpx.AsyncClient) -> None:
+    request = httpx.Request("GET", "http://erp.test/finance", headers=[("X-Tenant-ID", ONE), ("X-Tenant-ID", TWO)])
+    assert (await erp.send(request)).status_code == 400
+
+
+async def test_no_tenant_is_401_with_the_sentence_that_the_erp_knows(erp: httpx.AsyncClient) -> None:
+    response = await erp.get("/finance", headers={"X-Tenant-ID": ""})
+    assert response.json()["detail"] == "Tenant context not found. Please login."
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_suspended_tenant_is_403(erp: httpx.AsyncClient, entitlements: InMemoryEntitlements) -> None:
+    assert (await erp.get("/finance")).status_code == 200
+    entitlements.add_tenant(ONE, status="SUSPENDED")
+    response = await erp.get("/finance")
+    assert (response.status_code, response.json()["reason"]) == (403, "TENANT_SUSPENDED")
+
+
+async def test_a_prefix_makes_its_segment_public_and_no_longer_word(erp: httpx.AsyncClient) -> None:
+    nobody = {"X-Tenant-ID": ""}
+    assert (await erp.get("/api/v1/admin/tenants", headers=nobody)).status_code == 200
+    assert (await erp.get("/api/v1/adminfoo", headers=nobody)).status_code == 401
+    assert (await erp.get("/api/v1/admin/%2e%2e/adminfoo", headers=nobody)).status_code == 401
+    assert (await erp.options("/finance", headers=nobody)).status_code == 200
+
+
+async def test_a_gate_on_a_public_path_is_401(erp: httpx.AsyncClient) -> None:
+    assert (await erp.get("/api/v1/admin/gated")).status_code == 401
+
+
+async def test_without_the_middleware_a_gate_is_401() -> None:
+    app = FastAPI()
+
+    @app.get("/dependency", dependencies=[Depends(require_module("finance"))])
+    async def dependency() -> None: ...
+
+    @app.get("/decorator")
+    @require_module("finance")
+    async def decorator() -> None: ...
+
+    async with browser(app) as client:
+        for path in ("/dependency", "/decorator"):
+            response = await client.get(path)
+            assert response.status_code == 401
+            assert response.json()["detail"] == "Tenant context not found. Please login."
+
+
+async def test_an_outage_is_503_with_retry_after_and_no_traceback(
+    erp: httpx.AsyncClient, entitlements: InMemoryEntitlements
+) -> None:
+    assert (await erp.get("/finance")).status_code == 200
+    entitlements.go_dark()
+    assert (await erp.get("/finance")).status_code == 200, "what is held is good for its max_age"
+    assert (await erp.get("/employees")).status_code == 503
+    entitlements.advance(timedelta(seconds=31))
+    response = await erp.get("/finance")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert set(response.json()) == {"type", "title", "status", "detail", "reason"}
+    entitlements.come_back()
+    assert (await erp.get("/finance")).status_code == 200
+
+
+async def test_in_shadow_mode_everything_passes_and_is_marked_and_counted(
+    entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture
+) -> None:
+    entitlements.allow(ONE, "finance")
+    app = make_app(entitlements, enforce=False)
+    async with browser(app, **{"X-Tenant-ID": ONE}) as client:
+        denied = await client.get("/employees")
+        assert (denied.status_code, denied.headers["x-entitlement-would-deny"]) == (200, "NOT_SUBSCRIBED")
+        assert "x-entitlement-would-deny" not in (await client.get("/finance")).headers
+        unreadable = await client.get("/employees", headers={"X-Tenant-ID": "acme"})
+        assert (unreadable.status_code, unreadable.headers["x-entitlement-would-deny"]) == (200, "INVALID_FIELD")
+    middleware = app.user_middleware[0].kwargs["client"]
+    assert middleware.stats()["would_deny"] == 2
+    assert sum("would deny" in record.message for record in caplog.records) == 2
+
+
+async def test_a_websocket_that_is_refused_is_closed(entitlements: InMemoryEntitlements) -> None:
+    app = make_app(entitlements)
+
+    async def opened() -> dict[str, Any]:
+        """What the application answers to a browser that opens the socket."""
+        told: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        headers = [(b"x-tenant-id", ONE.encode())]
+        scope = {"type": "websocket", "path": "/socket", "headers": headers, "query_string": b"", "subprotocols": []}
+        await app(scope, receive, send)
+        return told[0]
+
+    entitlements.allow(ONE, "hrms")
+    assert (await opened())["type"] == "websocket.accept"
+    entitlements.deny(ONE, "hrms")
+    refused = await opened()
+    assert (refused["type"], refused["code"], refused["reason"]) == ("websocket.close", 1008, "NOT_SUBSCRIBED")
+
+
+@pytest.mark.parametrize("code", ["", "x" * 51, "a\nb"])
+def test_what_cannot_be_a_modules_code_is_refused_where_it_is_written(code: str) -> None:
+    with pytest.raises(ValueError, match="no module's code"):
+        require_module(code)
