@@ -4,6 +4,7 @@ mod answers;
 mod gates;
 mod outage;
 mod resolve;
+mod tenant_db;
 
 use std::time::{Duration, Instant};
 

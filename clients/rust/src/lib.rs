@@ -24,6 +24,8 @@ pub mod proto;
 mod refusal;
 mod remote;
 mod stream;
+#[cfg(feature = "sea-orm")]
+mod tenant_db;
 pub mod testing;
 mod watch;
 
@@ -35,3 +37,5 @@ pub use error::Error;
 #[cfg(feature = "tower")]
 pub use layers::{Enforce, RequireModule, TenantLayer};
 pub use refusal::Refusal;
+#[cfg(feature = "sea-orm")]
+pub use tenant_db::{TenantDb, TenantDbError};
