@@ -151,8 +151,7 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
         cache.get(*id, NOW).await.unwrap();
     }
     assert!(ids.iter().all(|id| cache.held(*id, NOW).is_some()), "a tenant was evicted");
-    let stats = region.change();
-    let taken = stats.bytes_allocated as f64 - stats.bytes_deallocated as f64 + stats.bytes_reallocated as f64;
+    let taken = common::bytes_held(region.change());
     println!("bytes a tenant with ten subscriptions, of {}: {:.0}", ids.len(), taken / ids.len() as f64);
     cache
 }

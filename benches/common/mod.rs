@@ -146,6 +146,11 @@ pub fn quartiles(values: &[f64]) -> [f64; 3] {
     [1, 2, 3].map(|quarter| sorted[(sorted.len() - 1) * quarter / 4])
 }
 
+/// Bytes that were allocated and are still held. Reallocations are counted in both.
+pub fn bytes_held(stats: stats_alloc::Stats) -> f64 {
+    stats.bytes_allocated as f64 - stats.bytes_deallocated as f64
+}
+
 /// What the figures were made on.
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -76,6 +76,11 @@ class Server:
         self.address = "127.0.0.1:0"
         self.start()
 
+    @property
+    def url(self) -> str:
+        """Where its database is."""
+        return self._database.url
+
     def start(self) -> None:
         """Starts it where it was before."""
         arguments = ["--listen", self.address, "--database-url", self._database.url]

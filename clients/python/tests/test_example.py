@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +12,10 @@ from pathlib import Path
 
 import httpx
 from conftest import PATIENCE, Server, tenant_id, until
+from postgres import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ONE = {"X-Tenant-ID": tenant_id(1)}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 //! Asking the server: what a client needs of it, and nothing of how it is reached.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tonic::Status;
@@ -11,9 +11,6 @@ use crate::{
     clock::Micros,
     list::{List, Told},
 };
-
-/// A tenant's list; `None`: there is no such tenant.
-pub(crate) type Listed = (Option<Arc<List>>, Told);
 
 /// What a request carries that may name a tenant. Anything may be missing.
 #[derive(Clone, Copy, Default, Eq, PartialEq)]
@@ -76,7 +73,7 @@ pub(crate) struct Judged {
 
 /// Somebody who knows: the server, or a double of it.
 pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>>;
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>>;
 
     fn check(&self, tenant: Uuid, module: &str, min_revision: u64) -> BoxFuture<'static, Result<Judged, Status>>;
 

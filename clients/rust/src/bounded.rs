@@ -9,6 +9,9 @@ use dashmap::{
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
+/// Parts with a lock of their own: so many that threads seldom meet at one.
+const SHARDS: usize = 128;
+
 /// What came first goes first. A look touches nothing but the thing itself, which a map that remembers who was asked for
 /// could not say; what goes too early costs a call.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ pub(crate) struct Bounded<K: Eq + Hash, V> {
 
 impl<K: Copy + Eq + Hash, V> Bounded<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, by_key: DashMap::default(), order: Mutex::default() }
+        Self { capacity, by_key: DashMap::with_hasher_and_shard_amount(FxBuildHasher, SHARDS), order: Mutex::default() }
     }
 
     pub(crate) fn len(&self) -> usize {

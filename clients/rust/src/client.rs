@@ -149,8 +149,9 @@ impl Entitlements {
     /// has no list to serve.
     pub async fn enabled_modules(&self, tenant: Uuid) -> Result<EnabledModules, Error> {
         let (list, by_outage_rule) = self.core.list(tenant, 0).await?;
-        let list = list.ok_or_else(|| Error::Refused(Status::not_found("there is no such tenant")))?;
-        let List { status, told, .. } = &*list;
+        let List { rights: Some(_), status, told } = &list else {
+            return Err(Error::Refused(Status::not_found("there is no such tenant")));
+        };
         Ok(EnabledModules {
             modules: list.enabled(self.core.clock.now()),
             tenant_status: *status,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     Answer, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus,
     answer::Words,
-    ask::{Event, Judged, Listed},
+    ask::{Event, Judged},
     clock::{Micros, NEVER},
     list::{List, Modules, Right, Told, or_always, or_never, tag},
     proto::v1::{
@@ -39,11 +39,11 @@ fn told(freshness: Option<Freshness>) -> Told {
     }
 }
 
-pub(crate) fn listed(response: ListEnabledModulesResponse, modules: &Modules) -> Listed {
+pub(crate) fn listed(response: ListEnabledModulesResponse, modules: &Modules) -> List {
     let told = told(response.freshness);
     let status = status(response.tenant_status);
     let rights = response.modules.into_iter().map(|module| right(module, modules)).collect();
-    (Some(List { rights, status, told }.into()), told)
+    List { rights: Some(rights), status, told }
 }
 
 fn right(enabled: EnabledModule, modules: &Modules) -> Right {
@@ -172,6 +172,7 @@ fn source(word: i32) -> TenantSource {
 }
 
 /// What NOT_FOUND says of a tenant's list: good for as long as a denial of it.
-pub(crate) fn absent() -> Told {
-    Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false }
+pub(crate) fn absent() -> List {
+    let told = Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false };
+    List { rights: None, status: TenantStatus::Other, told }
 }

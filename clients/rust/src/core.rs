@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Answer, Error, OnOutage, Reason, Resolved,
-    ask::{Ask, Credentials, Judged, Listed, OwnedCredentials},
+    ask::{Ask, Credentials, Judged, OwnedCredentials},
     clock::{ALWAYS, Clock, NEVER, micros},
     counters::Counters,
     error::is_outage,
@@ -45,7 +45,7 @@ pub(crate) struct Core {
     on_outage: OnOutage,
     pub(crate) gate: Gate,
     key: Key,
-    lists: Flights<Question<Uuid>, Listed>,
+    lists: Flights<Question<Uuid>, List>,
     reasons: Flights<Question<(Uuid, Box<str>)>, Judged>,
     resolved: Flights<Question<u128>, (Resolved, Told)>,
 }
@@ -94,8 +94,7 @@ impl Core {
     async fn find_out(self: &Arc<Self>, tenant: Uuid, module: &str, min_revision: u64) -> Result<Answer, Status> {
         let now = self.clock.now();
         if let Look::AskForList = self.held.look(tenant, module, min_revision, now)
-            && let Some(list) = self.fetch_list(tenant, min_revision).await?
-            && let Some(answer) = list.grant(module, self.clock.now())
+            && let Some(answer) = self.fetch_list(tenant, min_revision).await?.grant(module, self.clock.now())
         {
             return Ok(answer);
         }
@@ -122,13 +121,9 @@ impl Core {
     }
 
     /// The list, held or asked for, or by the rule; whether it was by the rule comes with it.
-    pub(crate) async fn list(
-        self: &Arc<Self>,
-        tenant: Uuid,
-        min_revision: u64,
-    ) -> Result<(Option<Arc<List>>, bool), Error> {
+    pub(crate) async fn list(self: &Arc<Self>, tenant: Uuid, min_revision: u64) -> Result<(List, bool), Error> {
         if let Some(list) = self.held.list(tenant, min_revision, self.clock.now()) {
-            return Ok((Some(list), false));
+            return Ok((list, false));
         }
         let status = match self.fetch_list(tenant, min_revision).await {
             Ok(list) => return Ok((list, false)),
@@ -141,25 +136,25 @@ impl Core {
             }
             _ => None,
         };
-        stale.map(|list| (Some(list), true)).ok_or_else(|| status.into())
+        stale.map(|list| (list, true)).ok_or_else(|| status.into())
     }
 
-    async fn fetch_list(self: &Arc<Self>, tenant: Uuid, min_revision: u64) -> Result<Option<Arc<List>>, Status> {
+    async fn fetch_list(self: &Arc<Self>, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
         let began = self.held.begin(tenant, min_revision, self.clock.now());
         let core = Arc::clone(self);
         let ask = move || {
             async move {
                 // Somebody else's question may have ended since this one was found to be necessary.
                 if let Some(list) = core.held.list(tenant, min_revision, began.at) {
-                    return Ok((Some(Arc::clone(&list)), list.told));
+                    return Ok(list);
                 }
-                let (list, told) = core.ask(core.ask.list(tenant, began.min_revision)).await?;
-                core.held.keep_list(tenant, list.clone(), told, began);
-                Ok((list, told))
+                let list = core.ask(core.ask.list(tenant, began.min_revision)).await?;
+                core.held.keep_list(tenant, list.clone(), began);
+                Ok(list)
             }
             .boxed()
         };
-        Ok(self.lists.join(Question::new(tenant, began), ask).await?.0)
+        self.lists.join(Question::new(tenant, began), ask).await
     }
 
     async fn fetch_reason(self: &Arc<Self>, tenant: Uuid, module: &str, min_revision: u64) -> Result<Judged, Status> {

@@ -2,10 +2,7 @@
 
 use std::{
     hash::{Hash, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use uuid::Uuid;
@@ -43,11 +40,10 @@ pub(crate) struct Began {
     pub(crate) min_revision: u64,
 }
 
-/// A list, with what it is worth. `None`: there is no such tenant.
+/// A list, with what it is worth.
 #[derive(Clone, Debug)]
 struct HeldList {
-    list: Option<Arc<List>>,
-    told: Told,
+    list: List,
     began: Began,
     /// When news came that it is no longer what it was.
     outdated: Option<Micros>,
@@ -116,7 +112,7 @@ impl Held {
     pub(crate) fn look(&self, tenant: Uuid, module: &str, min_revision: u64, now: Micros) -> Look {
         let Some(slot) = self.tenants.get(&Id(tenant)) else { return Look::AskForList };
         let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now));
-        if let Some(answer) = good.and_then(|held| held.list.as_ref()?.grant(module, now)) {
+        if let Some(answer) = good.and_then(|held| held.list.grant(module, now)) {
             return Look::Answer(answer);
         }
         let is_good = |held: &&HeldDenial| &*held.module == module && self.is_denial_good(held, min_revision, now);
@@ -128,21 +124,21 @@ impl Held {
     }
 
     /// The list, if it is good.
-    pub(crate) fn list(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Option<Arc<List>> {
+    pub(crate) fn list(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Option<List> {
         let slot = self.tenants.get(&Id(tenant))?;
-        slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now))?.list.clone()
+        slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now)).map(|held| held.list.clone())
     }
 
     /// The list, whatever has become of it, if the server vouched for it no longer ago than `most`.
-    pub(crate) fn stale_list(&self, tenant: Uuid, min_revision: u64, most: Micros, now: Micros) -> Option<Arc<List>> {
+    pub(crate) fn stale_list(&self, tenant: Uuid, min_revision: u64, most: Micros, now: Micros) -> Option<List> {
         let slot = self.tenants.get(&Id(tenant))?;
-        let held = slot.list.as_ref().filter(|held| held.told.revision >= min_revision)?;
+        let held = slot.list.as_ref().filter(|held| held.list.told.revision >= min_revision)?;
         let vouched = held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
-        if is_within(most, vouched, now) { held.list.clone() } else { None }
+        is_within(most, vouched, now).then(|| held.list.clone())
     }
 
     fn is_good(&self, held: &HeldList, min_revision: u64, now: Micros) -> bool {
-        let HeldList { told, began, outdated, .. } = held;
+        let HeldList { list: List { told, .. }, began, outdated } = held;
         if outdated.is_some() || now >= told.valid_until || told.revision < min_revision {
             return false;
         }
@@ -183,9 +179,9 @@ impl Held {
     }
 
     /// Keeps a list, unless news came while it was asked for.
-    pub(crate) fn keep_list(&self, tenant: Uuid, list: Option<Arc<List>>, told: Told, began: Began) {
+    pub(crate) fn keep_list(&self, tenant: Uuid, list: List, began: Began) {
         if let Some(mut slot) = self.tenants.get_mut(&Id(tenant)).filter(|slot| slot.news == began.news) {
-            slot.list = Some(HeldList { list, told, began, outdated: None });
+            slot.list = Some(HeldList { list, began, outdated: None });
         }
     }
 
@@ -212,7 +208,7 @@ impl Held {
                 slot.news = news;
                 slot.wanted = (revision, era);
                 slot.denials.retain(|denial| has_it(denial.answer.revision));
-                if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.told.revision)) {
+                if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
                     held.outdated.get_or_insert(now);
                 }
             },

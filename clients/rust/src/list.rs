@@ -1,9 +1,9 @@
 //! A tenant's list: what it may use, and when. It grants, and never denies.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, hash::Hasher, sync::Arc};
 
 use parking_lot::Mutex;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHasher};
 
 use crate::{
     Answer, EnabledModule, Module, Reason, TenantStatus,
@@ -36,10 +36,11 @@ pub(crate) struct Right {
     pub(crate) is_trial: bool,
 }
 
-/// What a tenant may use.
+/// What a tenant may use. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
-    pub(crate) rights: Box<[Right]>,
+    /// `None`: there is no such tenant.
+    pub(crate) rights: Option<Arc<[Right]>>,
     pub(crate) status: TenantStatus,
     pub(crate) told: Told,
 }
@@ -49,7 +50,7 @@ impl List {
     pub(crate) fn grant(&self, module: &str, now: Micros) -> Option<Answer> {
         let wanted = tag(module);
         let is_it = |right: &&Right| right.tag == wanted && right.module.code == module;
-        let right = self.rights.iter().find(is_it)?;
+        let right = self.rights.as_deref()?.iter().find(is_it)?;
         (right.starts_at <= now && now < right.valid_until).then_some(Answer {
             allowed: true,
             reason: Reason::Enabled,
@@ -65,7 +66,7 @@ impl List {
     /// What may be used at this instant, in the server's order.
     pub(crate) fn enabled(&self, now: Micros) -> Vec<EnabledModule> {
         let is_now = |right: &&Right| right.starts_at <= now && now < right.valid_until;
-        self.rights.iter().filter(is_now).map(Right::shown).collect()
+        self.rights.iter().flat_map(|rights| rights.iter()).filter(is_now).map(Right::shown).collect()
     }
 }
 
@@ -84,8 +85,11 @@ impl Right {
 
 /// Two codes with one tag cost a comparison.
 pub(crate) fn tag(code: &str) -> u32 {
-    // FNV-1a.
-    code.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    let mut hasher = FxHasher::default();
+    hasher.write(code.as_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+    let tag = hasher.finish() as u32;
+    tag
 }
 
 /// The modules that lists share: a hundred thousand tenants have the same ten.
@@ -155,7 +159,7 @@ mod tests {
         let valid_until = or_never(instant(&listed["valid_until"]));
         let told = Told { revision: 0, as_of: 0, valid_until, max_age: 0, stale: false };
         let rights = listed["modules"].as_array().unwrap().iter().map(right).collect();
-        List { rights, status: TenantStatus::Active, told }
+        List { rights: Some(rights), status: TenantStatus::Active, told }
     }
 
     #[test]

@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 use crate::{
     Resolved,
-    ask::{Ask, Event, Judged, Listed, OwnedCredentials},
+    ask::{Ask, Event, Judged, OwnedCredentials},
     config::{Config, ConfigError},
     convert,
     endpoints::{Endpoints, authorization},
-    list::{Modules, Told},
+    list::{List, Modules, Told},
     proto::v1::{
         AuthorizeRequest, CheckModuleRequest, ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
         entitlement_service_client::EntitlementServiceClient,
@@ -108,7 +108,7 @@ impl Remote {
 }
 
 impl Ask for Remote {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>> {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
         let request = ListEnabledModulesRequest {
             tenant_id: tenant.to_string(),
             min_revision: Some(min_revision),
@@ -122,7 +122,7 @@ impl Ask for Remote {
             });
             match asked.await {
                 Ok(response) => Ok(convert::listed(response, &this.0.modules)),
-                Err(status) if status.code() == Code::NotFound => Ok((None, convert::absent())),
+                Err(status) if status.code() == Code::NotFound => Ok(convert::absent()),
                 Err(status) => Err(status),
             }
         }

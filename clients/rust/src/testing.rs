@@ -41,8 +41,9 @@ use uuid::Uuid;
 use crate::{
     Answer, Entitlements, Module, OnOutage, Reason, Resolved, Tenant, TenantSource, TenantStatus,
     answer::Words,
-    ask::{Ask, Event, Judged, Listed, OwnedCredentials},
+    ask::{Ask, Event, Judged, OwnedCredentials},
     clock::{ALWAYS, Clock, Micros, NEVER, micros},
+    convert::absent,
     core::Core,
     list::{List, Right, Told, tag},
     watch::{Watching, hear, lose},
@@ -218,9 +219,9 @@ impl Facts {
             Grant::Until(end) if now < *end && self.denial().is_none() => Some(listed(code, *end)),
             Grant::Until(_) | Grant::Never(_) => None,
         };
-        let rights: Box<[Right]> = self.modules.iter().filter_map(of).collect();
+        let rights: Arc<[Right]> = self.modules.iter().filter_map(of).collect();
         let next_change = rights.iter().map(|right| right.valid_until).min().unwrap_or(NEVER);
-        List { rights, status: self.tenant.status, told: self.told(MAX_AGE, next_change, now) }
+        List { rights: Some(rights), status: self.tenant.status, told: self.told(MAX_AGE, next_change, now) }
     }
 
     fn judge(&self, module: &str, now: Micros) -> (Reason, Micros) {
@@ -278,12 +279,9 @@ impl Asked {
         }
     }
 
-    fn list_now(&self, tenant: Uuid, min_revision: u64) -> Result<Listed, Status> {
+    fn list_now(&self, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
         let now = self.now()?;
-        let list = self.facts(tenant, min_revision)?.map(|facts| Arc::new(facts.list(now)));
-        let absent = Told { revision: 0, as_of: now, valid_until: NEVER, max_age: 0, stale: false };
-        let told = list.as_ref().map_or(absent, |list| list.told);
-        Ok((list, told))
+        Ok(self.facts(tenant, min_revision)?.map_or_else(absent, |facts| facts.list(now)))
     }
 
     fn check_now(&self, tenant: Uuid, module: &str, min_revision: u64) -> Result<Judged, Status> {
@@ -365,7 +363,7 @@ impl Asked {
 }
 
 impl Ask for Asked {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>> {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
         ready(self.list_now(tenant, min_revision)).boxed()
     }
 

@@ -1,0 +1,143 @@
+//! What a check costs a service that asks through the Rust library: held, against asking the server; on one core and on
+//! two; what a held tenant takes up, and that nothing is allocated on the way to a grant.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::pedantic,
+    reason = "a benchmark that fails ends"
+)]
+
+#[expect(dead_code, reason = "this benchmark needs a part")]
+mod common;
+
+use std::{alloc::System, hint::black_box, process::Command, thread, time::Instant};
+
+use common::{MODULES, Process, quartiles};
+use entitlement_client::{Config, Entitlements, OnOutage};
+use entitlementd::proto::v1::CheckModuleRequest;
+use futures_util::{StreamExt, stream};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use uuid::Uuid;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const TENANTS: u32 = 100_000;
+const HOT: usize = 100;
+const CHECKS: usize = 1_000_000;
+const CALLS: usize = 2_000;
+const ROUNDS: usize = 9;
+
+type Question = (Uuid, &'static str);
+
+fn main() {
+    // A thread of its own hears of changes, as in a service.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    println!("machine: {}", common::machine());
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, address) = runtime.block_on(serve(&format!("sqlite:{}/erp.db?mode=rwc", folder.path().display())));
+    let ids: Vec<Uuid> = (0..TENANTS).map(|number| common::id(number).parse().unwrap()).collect();
+    let (client, bytes) = runtime.block_on(fill(&address, &ids));
+    println!("bytes a held tenant with ten modules, of {TENANTS}: {bytes:.0}");
+
+    let (hot, random) = (questions(&ids[..HOT]), questions(&ids));
+    println!("\nnanoseconds, {ROUNDS} rounds of {CHECKS}: median (quartiles)\n");
+    println!("{:<32}{:>24}{:>24}", "", format!("{HOT} hot"), format!("{TENANTS} at random"));
+    let row = |name: &str, cost: &dyn Fn(&[Question]) -> f64| {
+        let [hot, random] = [&hot, &random].map(|questions| {
+            let [low, median, high] = quartiles(&(0..ROUNDS).map(|_| cost(questions)).collect::<Vec<_>>());
+            format!("{median:.0} ({low:.0} to {high:.0})")
+        });
+        println!("{name:<32}{hot:>24}{random:>24}");
+    };
+    row("check, held", &|questions| {
+        timed(questions.len(), || {
+            runtime.block_on(async {
+                for (tenant, module) in questions {
+                    assert!(client.check(*tenant, module).await.unwrap().allowed());
+                }
+            })
+        })
+    });
+    row("check_held", &|questions| timed(questions.len(), || all_held(&client, questions)));
+    row("check_held, two threads", &|questions| {
+        timed(questions.len() * 2, || {
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| all_held(&client, questions));
+                }
+            });
+        })
+    });
+    row("reading the clock", &|questions| {
+        timed(questions.len(), || {
+            for _ in questions {
+                black_box(entitlementd::clock::Clock::System.now());
+            }
+        })
+    });
+
+    let region = Region::new(ALLOCATOR);
+    all_held(&client, &random[..100_000]);
+    println!("\nallocations of 100 000 grants: {}", region.change().allocations);
+    let mut grpc = runtime.block_on(common::connect(&address));
+    let remote = timed(CALLS, || {
+        runtime.block_on(async {
+            for (tenant, module) in &hot[..CALLS] {
+                let (tenant_id, module_code) = (tenant.to_string(), (*module).to_owned());
+                let request = CheckModuleRequest { tenant_id, module_code, ..CheckModuleRequest::default() };
+                assert!(grpc.check_module(request).await.unwrap().into_inner().allowed);
+            }
+        })
+    });
+    println!("asking the server instead, one after another: {remote:.0} ns");
+}
+
+async fn serve(url: &str) -> (Process, String) {
+    common::migrate(url);
+    common::fill(url, TENANTS).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_entitlementd"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
+    let mut process = Process::start(command);
+    let line = process.wait_for("\"address\"");
+    let (_, rest) = line.split_once("\"address\":\"").unwrap();
+    let address = rest.split('"').next().unwrap().to_owned();
+    process.wait_for("\"ready\"");
+    (process, address)
+}
+
+/// A client that holds every tenant, and the bytes that each takes up.
+async fn fill(address: &str, ids: &[Uuid]) -> (Entitlements, f64) {
+    let client = Entitlements::connect(Config::new(address, OnOutage::Deny)).unwrap();
+    client.watching().await;
+    let region = Region::new(ALLOCATOR);
+    let ask = |tenant: &Uuid| {
+        let (client, tenant) = (client.clone(), *tenant);
+        async move { assert!(client.check(tenant, MODULES[0]).await.unwrap().allowed()) }
+    };
+    stream::iter(ids.iter().map(ask)).buffer_unordered(64).collect::<Vec<_>>().await;
+    let taken = common::bytes_held(region.change());
+    assert_eq!(client.held_tenants(), ids.len());
+    (client, taken / ids.len() as f64)
+}
+
+/// In random order, made before the clock runs.
+fn questions(ids: &[Uuid]) -> Vec<Question> {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..CHECKS).map(|_| (*random.choice(ids).unwrap(), *random.choice(&MODULES).unwrap())).collect()
+}
+
+fn all_held(client: &Entitlements, questions: &[Question]) {
+    for (tenant, module) in questions {
+        assert!(client.check_held(*tenant, module).is_some_and(|answer| answer.allowed()));
+    }
+}
+
+/// Nanoseconds each.
+fn timed(count: usize, run: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    run();
+    started.elapsed().as_nanos() as f64 / count as f64
+}
