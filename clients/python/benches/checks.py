@@ -35,11 +35,11 @@ from entitlement_client import EntitlementClient, SyncEntitlementClient  # noqa:
 from entitlement_client._proto.entitlement_service_pb2 import CheckModuleRequest  # noqa: E402
 from entitlement_client._proto.entitlement_service_pb2_grpc import EntitlementServiceStub  # noqa: E402
 
-ROUNDS = 9
+ROUNDS = 15
 CHECKS = 100_000
 CALLS = 2_000
 HOT, MANY = 100, 10_000
-REQUESTS = 4_000
+REQUESTS = 6_000
 CHANGES = 500
 
 

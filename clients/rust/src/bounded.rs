@@ -1,69 +1,62 @@
-//! A map of at most so many things.
+//! A map of at most so many things, at which any number of threads look without waiting.
 
 use std::{collections::VecDeque, hash::Hash};
 
-use dashmap::{
-    DashMap,
-    mapref::one::{Ref, RefMut},
-};
+use papaya::HashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
-/// Parts with a lock of their own: so many that threads seldom meet at one.
-const SHARDS: usize = 128;
-
 /// What came first goes first. A look touches nothing but the thing itself, which a map that remembers who was asked for
 /// could not say; what goes too early costs a call.
+///
+/// Who changes a thing puts another in its place, one after another: looks are many, changes come with a call.
 #[derive(Debug)]
 pub(crate) struct Bounded<K: Eq + Hash, V> {
     capacity: usize,
-    by_key: DashMap<K, V, FxBuildHasher>,
+    by_key: HashMap<K, V, FxBuildHasher>,
+    /// Whoever writes holds it.
     order: Mutex<VecDeque<K>>,
 }
 
-impl<K: Copy + Eq + Hash, V> Bounded<K, V> {
+impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, by_key: DashMap::with_hasher_and_shard_amount(FxBuildHasher, SHARDS), order: Mutex::default() }
+        Self { capacity, by_key: HashMap::default(), order: Mutex::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<Ref<'_, K, V>> {
-        self.by_key.get(key)
+    /// What is seen in the thing of this key, if there is one.
+    pub(crate) fn look<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
+        self.by_key.pin().get(key).map(look)
     }
 
-    pub(crate) fn get_mut(&self, key: &K) -> Option<RefMut<'_, K, V>> {
-        self.by_key.get_mut(key)
+    /// Changes the thing of this key, if there is one.
+    pub(crate) fn change(&self, key: K, change: impl FnOnce(&mut V)) {
+        let _alone = self.order.lock();
+        let things = self.by_key.pin();
+        if let Some(mut thing) = things.get(&key).cloned() {
+            change(&mut thing);
+            things.insert(key, thing);
+        }
     }
 
-    /// The thing of this key, made if there is none. Nothing else may be asked of the map meanwhile.
+    /// The same, where one is made if there is none.
     pub(crate) fn with<R>(&self, key: K, make: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> R {
-        let mut is_new = false;
-        let result = change(
-            self.by_key
-                .entry(key)
-                .or_insert_with(|| {
-                    is_new = true;
-                    make()
-                })
-                .value_mut(),
-        );
-        if is_new {
-            self.make_room_after(key);
+        let mut order = self.order.lock();
+        let things = self.by_key.pin();
+        let known = things.get(&key).cloned();
+        if known.is_none() {
+            order.push_back(key);
+        }
+        let mut thing = known.unwrap_or_else(make);
+        let result = change(&mut thing);
+        things.insert(key, thing);
+        while order.len() > self.capacity {
+            order.pop_front().and_then(|first| things.remove(&first));
         }
         result
-    }
-
-    fn make_room_after(&self, key: K) {
-        let mut order = self.order.lock();
-        order.push_back(key);
-        while order.len() > self.capacity {
-            if let Some(first) = order.pop_front() {
-                self.by_key.remove(&first);
-            }
-        }
     }
 }
 
@@ -77,7 +70,7 @@ mod tests {
         for key in [1, 2, 1, 3] {
             map.with(key, || key * 10, |_| ());
         }
-        let held = [1, 2, 3].map(|key| map.get(&key).map(|value| *value));
+        let held = [1, 2, 3].map(|key| map.look(&key, |value| *value));
         assert_eq!((held, map.len()), ([None, Some(20), Some(30)], 2));
     }
 }

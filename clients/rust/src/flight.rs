@@ -1,16 +1,20 @@
 //! One question, however many wait for its answer.
 
-use std::{hash::Hash, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    sync::Arc,
+};
 
-use dashmap::{DashMap, Entry};
 use futures_util::future::{BoxFuture, FutureExt, Shared};
+use parking_lot::Mutex;
 use tonic::Status;
 
 type Flight<V> = Shared<BoxFuture<'static, Result<V, Status>>>;
 
 /// Questions that are under way.
 #[derive(Debug)]
-pub(crate) struct Flights<K: Eq + Hash, V: Clone>(Arc<DashMap<K, Flight<V>>>);
+pub(crate) struct Flights<K: Eq + Hash, V: Clone>(Arc<Mutex<HashMap<K, Flight<V>>>>);
 
 impl<K, V> Flights<K, V>
 where
@@ -28,12 +32,12 @@ where
         key: K,
         ask: impl FnOnce() -> BoxFuture<'static, Result<V, Status>>,
     ) -> Result<V, Status> {
-        let flight = match self.0.entry(key) {
+        let flight = match self.0.lock().entry(key) {
             Entry::Occupied(under_way) => under_way.get().clone(),
             Entry::Vacant(vacant) => {
                 let (flights, key, asked) = (Arc::clone(&self.0), vacant.key().clone(), ask());
                 let task = tokio::spawn(async move {
-                    let _end = OnEnd(|| drop(flights.remove(&key)));
+                    let _end = OnEnd(|| drop(flights.lock().remove(&key)));
                     asked.await
                 });
                 let flight = async move { task.await.unwrap_or_else(|error| Err(Status::unknown(error.to_string()))) };

@@ -58,7 +58,7 @@ struct HeldDenial {
 }
 
 /// What is held of one tenant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     /// The number of the last news of it or, where the slot was made since, of anything: so a slot that was let go of and
     /// came back is never mistaken for one that has heard no news.
@@ -110,7 +110,11 @@ impl Held {
 
     /// What can be answered at once. On the way to a grant nothing is allocated.
     pub(crate) fn look(&self, tenant: Uuid, module: &str, min_revision: u64, now: Micros) -> Look {
-        let Some(slot) = self.tenants.get(&Id(tenant)) else { return Look::AskForList };
+        let look = |slot: &Slot| self.look_at(slot, module, min_revision, now);
+        self.tenants.look(&Id(tenant), look).unwrap_or(Look::AskForList)
+    }
+
+    fn look_at(&self, slot: &Slot, module: &str, min_revision: u64, now: Micros) -> Look {
         let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now));
         if let Some(answer) = good.and_then(|held| held.list.grant(module, now)) {
             return Look::Answer(answer);
@@ -125,16 +129,18 @@ impl Held {
 
     /// The list, if it is good.
     pub(crate) fn list(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Option<List> {
-        let slot = self.tenants.get(&Id(tenant))?;
-        slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now)).map(|held| held.list.clone())
+        let good = |held: &&HeldList| self.is_good(held, min_revision, now);
+        self.tenants.look(&Id(tenant), |slot| slot.list.as_ref().filter(good).map(|held| held.list.clone())).flatten()
     }
 
     /// The list, whatever has become of it, if the server vouched for it no longer ago than `most`.
     pub(crate) fn stale_list(&self, tenant: Uuid, min_revision: u64, most: Micros, now: Micros) -> Option<List> {
-        let slot = self.tenants.get(&Id(tenant))?;
-        let held = slot.list.as_ref().filter(|held| held.list.told.revision >= min_revision)?;
+        let held = self.tenants.look(&Id(tenant), |slot| slot.list.clone()).flatten()?;
+        if held.list.told.revision < min_revision {
+            return None;
+        }
         let vouched = held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
-        is_within(most, vouched, now).then(|| held.list.clone())
+        is_within(most, vouched, now).then_some(held.list)
     }
 
     fn is_good(&self, held: &HeldList, min_revision: u64, now: Micros) -> bool {
@@ -158,15 +164,15 @@ impl Held {
     pub(crate) fn begin(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Began {
         // The era first: what is told after that is told to the answer.
         let era = self.stream.era();
-        self.tenants.with(
-            Id(tenant),
-            || self.slot(),
-            |slot| {
-                let (wanted, announced) = slot.wanted;
-                let wanted = if self.stream.has_outdated(announced) { 0 } else { wanted };
-                Began { at: now, era, news: slot.news, min_revision: min_revision.max(wanted) }
-            },
-        )
+        let (news, (wanted, announced)) = self.see_or_make(tenant, |slot| (slot.news, slot.wanted));
+        let wanted = if self.stream.has_outdated(announced) { 0 } else { wanted };
+        Began { at: now, era, news, min_revision: min_revision.max(wanted) }
+    }
+
+    /// What is seen in the tenant's slot. From now on news of it is noted there.
+    fn see_or_make<R>(&self, tenant: Uuid, see: impl Fn(&Slot) -> R) -> R {
+        let seen = self.tenants.look(&Id(tenant), &see);
+        seen.unwrap_or_else(|| self.tenants.with(Id(tenant), || self.slot(), |slot| see(slot)))
     }
 
     fn slot(&self) -> Slot {
@@ -180,19 +186,25 @@ impl Held {
 
     /// Keeps a list, unless news came while it was asked for.
     pub(crate) fn keep_list(&self, tenant: Uuid, list: List, began: Began) {
-        if let Some(mut slot) = self.tenants.get_mut(&Id(tenant)).filter(|slot| slot.news == began.news) {
-            slot.list = Some(HeldList { list, began, outdated: None });
-        }
+        self.tenants.change(Id(tenant), |slot| {
+            if slot.news == began.news {
+                slot.list = Some(HeldList { list, began, outdated: None });
+            }
+        });
     }
 
     /// The same for the answer to a question about a module.
     pub(crate) fn keep_denial(&self, tenant: Uuid, module: &str, answer: Answer, max_age: Micros, began: Began) {
-        let Some(mut slot) = self.tenants.get_mut(&Id(tenant)).filter(|slot| slot.news == began.news) else { return };
-        slot.denials.retain(|held| &*held.module != module);
-        if slot.denials.len() >= MOST_DENIALS {
-            slot.denials.remove(0);
-        }
-        slot.denials.push(HeldDenial { module: module.into(), answer, max_age, began });
+        self.tenants.change(Id(tenant), |slot| {
+            if slot.news != began.news {
+                return;
+            }
+            slot.denials.retain(|held| &*held.module != module);
+            if slot.denials.len() >= MOST_DENIALS {
+                slot.denials.remove(0);
+            }
+            slot.denials.push(HeldDenial { module: module.into(), answer, max_age, began });
+        });
     }
 
     /// A tenant has changed, and an answer with this revision is fresh; 0: nobody knows.
@@ -222,17 +234,21 @@ impl Held {
 
     /// Who it is, as far as it is held.
     pub(crate) fn resolved(&self, credentials: u128, now: Micros) -> Option<Resolved> {
-        let held = self.resolved.get(&credentials)?;
-        let HeldResolved { resolved, told, began } = &*held;
+        self.resolved.look(&credentials, |held| self.good_resolved(held, now)).flatten()
+    }
+
+    fn good_resolved(&self, held: &HeldResolved, now: Micros) -> Option<Resolved> {
+        let HeldResolved { resolved, told, began } = held;
         let is_good =
             now < told.valid_until && !self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now);
-        let has_changed = || self.tenants.get(&Id(resolved.tenant.id)).is_none_or(|slot| slot.news != began.news);
+        let news = || self.tenants.look(&Id(resolved.tenant.id), |slot| slot.news);
+        let has_changed = || news().is_none_or(|news| news != began.news);
         (is_good && !has_changed()).then(|| resolved.clone())
     }
 
     /// Keeps who it is, unless news of the tenant came while it was asked for: `began.news` is that of anything.
     pub(crate) fn keep_resolved(&self, credentials: u128, resolved: Resolved, told: Told, began: Began) {
-        let news = self.tenants.with(Id(resolved.tenant.id), || self.slot(), |slot| slot.news);
+        let news = self.see_or_make(resolved.tenant.id, |slot| slot.news);
         if news <= began.news {
             let held = HeldResolved { resolved, told, began: Began { news, ..began } };
             self.resolved.with(credentials, || held.clone(), |place| *place = held.clone());
