@@ -16,6 +16,7 @@ use crate::{
 pub struct Entitlements {
     core: Arc<Core>,
     watching: Arc<Watching>,
+    min_revision: u64,
 }
 
 /// What a tenant may use.
@@ -52,12 +53,19 @@ impl Entitlements {
     }
 
     pub(crate) fn of(core: Arc<Core>, watching: Watching) -> Self {
-        Self { core, watching: Arc::new(watching) }
+        Self { core, watching: Arc::new(watching), min_revision: 0 }
     }
 
     /// Resolves once changes are heard of: from then on, what is held is good until it changes. A service need not wait.
     pub async fn watching(&self) {
         self.watching.opened().await;
+    }
+
+    /// The same client, whose answers about a tenant rest on this revision or a later one: to read one's own write, read the
+    /// tenant's revision after the commit. What is older is asked for again, and no rule for outages makes use of it.
+    #[must_use]
+    pub fn at_least(&self, min_revision: u64) -> Self {
+        Self { min_revision, ..self.clone() }
     }
 
     /// May this tenant use this module now?
@@ -68,25 +76,16 @@ impl Entitlements {
     ///
     /// [`Error::Refused`] where the server refuses the question: a code that can be none, or a caller that may not ask.
     pub async fn check(&self, tenant: Uuid, module: &str) -> Result<Answer, Error> {
-        self.check_at_least(tenant, module, 0).await
-    }
-
-    /// The same, at least as fresh as a revision: to read one's own write, read the tenant's revision after the commit.
-    pub async fn check_at_least(&self, tenant: Uuid, module: &str, min_revision: u64) -> Result<Answer, Error> {
-        if let Some(answer) = self.held(tenant, module, min_revision) {
+        if let Some(answer) = self.check_held(tenant, module) {
             return Ok(answer);
         }
         // Boxed, so that the future of an answer that is held stays small.
-        Box::pin(self.core.check(tenant, module, min_revision)).await
+        Box::pin(self.core.check(tenant, module, self.min_revision)).await
     }
 
     /// The answer, if one is held. Asks nobody: for where waiting is not to be had.
     pub fn check_held(&self, tenant: Uuid, module: &str) -> Option<Answer> {
-        self.held(tenant, module, 0)
-    }
-
-    fn held(&self, tenant: Uuid, module: &str, min_revision: u64) -> Option<Answer> {
-        match self.core.held.look(tenant, module, min_revision, self.core.clock.now()) {
+        match self.core.held.look(tenant, module, self.min_revision, self.core.clock.now()) {
             Look::Answer(answer) => {
                 self.core.counters.held.increment(1);
                 Some(answer)
@@ -148,7 +147,7 @@ impl Entitlements {
     /// [`Error::Refused`] with NOT_FOUND where there is no such tenant; [`Error::Unavailable`] in an outage, where the rule
     /// has no list to serve.
     pub async fn enabled_modules(&self, tenant: Uuid) -> Result<EnabledModules, Error> {
-        let (list, by_outage_rule) = self.core.list(tenant, 0).await?;
+        let (list, by_outage_rule) = self.core.list(tenant, self.min_revision).await?;
         let List { rights: Some(_), status, told } = &list else {
             return Err(Error::Refused(Status::not_found("there is no such tenant")));
         };
@@ -183,7 +182,7 @@ impl Entitlements {
         modules: &[impl AsRef<str>],
     ) -> Result<Authorized, Error> {
         let (resolved, answer) = Box::pin(self.core.authorize(credentials, modules)).await?;
-        let answer = match answer {
+        let answer = match answer.filter(|answer| answer.revision >= self.min_revision) {
             Some(answer) => answer,
             None => self.check_any(resolved.tenant.id, modules).await?,
         };

@@ -114,7 +114,7 @@ on_both! {
         for (word, allowed) in [("suspended", false), ("active", true), ("cancelled", false)] {
             database.execute(&format!("UPDATE tenant_subscriptions SET status = '{word}'")).await;
             let written = revision(database, 1).await.cast_unsigned();
-            let answer = world.client.check_at_least(tenant(1), "finance", written).await.unwrap();
+            let answer = world.client.at_least(written).check(tenant(1), "finance").await.unwrap();
             assert_eq!((answer.allowed(), answer.revision() >= written), (allowed, true), "{word}: {answer:?}");
         }
     }

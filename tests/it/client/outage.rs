@@ -48,7 +48,7 @@ async fn who_serves_stale_answers_goes_on_from_what_was_held_and_time_still_appl
     assert!(answer.allowed() && answer.by_outage_rule() && answer.is_stale(), "{answer:?}");
     assert!(!world.check(1, "hrms").await.allowed());
     assert!(!world.check(7, "finance").await.allowed(), "nothing is held of it");
-    let fresh = world.client.check_at_least(tenant(1), "finance", u64::MAX).await.unwrap();
+    let fresh = world.client.at_least(u64::MAX).check(tenant(1), "finance").await.unwrap();
     assert!(!fresh.allowed(), "nothing that is held is that fresh");
     let list = world.client.enabled_modules(tenant(1)).await.unwrap();
     assert!(list.stale && list.by_outage_rule && list.modules.len() == 1);

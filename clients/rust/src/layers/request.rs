@@ -21,23 +21,33 @@ impl Setup {
         if let Some(Unresolved(refusal)) = extensions.get() {
             return Err(refusal.clone());
         }
-        Ok(self.entitlements.resolve(self.credentials(head)?).await?)
+        let credentials = Credentials::named(head, self.with_bearer_token)?;
+        if credentials == Credentials::default() {
+            return Err(Refusal::no_tenant());
+        }
+        Ok(self.entitlements.resolve(credentials).await?)
+    }
+}
+
+impl<'a> Credentials<'a> {
+    /// What a request carries: `X-Tenant-ID`, its host, and `Authorization` where the scheme is `Bearer`. Feature `tower`.
+    ///
+    /// # Errors
+    ///
+    /// Where one of these headers comes twice, or is not text.
+    pub fn of_request(head: &'a Parts) -> Result<Self, Refusal> {
+        Self::named(head, true)
     }
 
-    fn credentials<'a>(&self, head: &'a Parts) -> Result<Credentials<'a>, Refusal> {
-        let headers = &head.headers;
-        let tenant_id = single(headers, &TENANT_ID)?;
+    fn named(head: &'a Parts, with_bearer_token: bool) -> Result<Self, Refusal> {
         // What HTTP/2 puts into `:authority` outranks a Host header: RFC 9113, 8.3.1.
         let host = match head.uri.authority() {
             Some(authority) => authority.as_str(),
-            None => single(headers, &header::HOST)?,
+            None => single(&head.headers, &header::HOST)?,
         };
-        let authorization = if self.with_bearer_token { single(headers, &header::AUTHORIZATION)? } else { "" };
-        let bearer_token = bearer(authorization);
-        if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
-            return Err(Refusal::no_tenant());
-        }
-        Ok(Credentials { tenant_id, host, bearer_token })
+        let tenant_id = single(&head.headers, &TENANT_ID)?;
+        let authorization = if with_bearer_token { single(&head.headers, &header::AUTHORIZATION)? } else { "" };
+        Ok(Self { tenant_id, host, bearer_token: bearer(authorization) })
     }
 }
 
