@@ -23,7 +23,8 @@ use common::{Process, quartiles};
 use entitlementd::proto::v1::{
     AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
     CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
-    ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
+    ListEnabledModulesResponse, ListTenantIdsRequest, ListTenantIdsResponse, ResolveTenantRequest,
+    ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
     entitlement_service_server::{EntitlementService, EntitlementServiceServer},
 };
 use load::{Outcome, drive};
@@ -96,6 +97,13 @@ impl EntitlementService for Bare {
         &self,
         _: Request<ListEnabledModulesRequest>,
     ) -> Result<Response<ListEnabledModulesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_tenant_ids(
+        &self,
+        _: Request<ListTenantIdsRequest>,
+    ) -> Result<Response<ListTenantIdsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

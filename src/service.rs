@@ -11,6 +11,7 @@ mod explain;
 pub mod front;
 mod resolve;
 mod status;
+mod tenants;
 mod watch;
 
 use std::{pin::Pin, sync::Arc};
@@ -28,8 +29,9 @@ use crate::{
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
         CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
-        ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
-        WatchChangesResponse, entitlement_service_server::EntitlementService,
+        ListEnabledModulesResponse, ListTenantIdsRequest, ListTenantIdsResponse, ResolveTenantRequest,
+        ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
+        entitlement_service_server::EntitlementService,
     },
     store::Store,
     token::Tokens,
@@ -40,7 +42,7 @@ use crate::{
 pub struct Api {
     /// Facts and catalogue.
     pub cache: Cache<Store>,
-    /// The database itself, for ExplainModule.
+    /// The database itself, for ExplainModule and ListTenantIds.
     pub store: Arc<Store>,
     /// Who vouches for bearer tokens.
     pub tokens: Arc<Tokens>,
@@ -86,6 +88,10 @@ impl EntitlementService for Api {
 
     async fn explain_module(&self, request: Request<ExplainModuleRequest>) -> Answer<ExplainModuleResponse> {
         answer(convert::explain_response(self.explain(convert::explain_query(request.get_ref())?).await?))
+    }
+
+    async fn list_tenant_ids(&self, request: Request<ListTenantIdsRequest>) -> Answer<ListTenantIdsResponse> {
+        answer(convert::tenants_response(&self.list_tenants(convert::tenants_query(request.get_ref())?).await?))
     }
 
     type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;

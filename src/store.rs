@@ -15,6 +15,7 @@ mod replica;
 mod row;
 mod schema;
 mod tenant;
+mod tenants;
 mod words;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ pub use self::{
     error::StoreError,
     schema::{SchemaReport, SchemaState},
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
+    tenants::PageOfTenants,
 };
 use self::{
     database::Database,
@@ -39,7 +41,7 @@ use self::{
     tenant::TenantStatements,
     words::Words,
 };
-use crate::domain::{Catalogue, Facts, Label, TenantId};
+use crate::domain::{Catalogue, Facts, Label, TenantId, TenantStatus};
 
 /// Connections for watching: one, and another while it does not come back.
 const MOST_WATCHING: u32 = 2;
@@ -172,6 +174,22 @@ impl Store {
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
         let rows = self.tenants.read(&self.primary, key).await?;
         tenant::reading(&rows, &self.words, now)
+    }
+
+    /// Reads a page of all tenants, with their statuses.
+    pub async fn tenants(&self, page: PageOfTenants) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
+        tenants::page(&self.primary, page).await
+    }
+
+    /// Reads a page of the tenants that have a subscription to this module, whatever has become of it. Their facts hold the
+    /// subscriptions to it, and no others.
+    pub async fn tenants_with(
+        &self,
+        module: &str,
+        page: PageOfTenants,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Facts>, StoreError> {
+        tenants::page_with(&self.primary, module, page, &self.words, now).await
     }
 
     /// Reads a tenant from a replica that holds these changes; `None` where there is none, or it was not up to it.

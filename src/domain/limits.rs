@@ -9,6 +9,9 @@ pub const MAX_BATCH: usize = 100;
 /// Most tenants that one watcher may name.
 pub const MAX_WATCHED: usize = 1000;
 
+/// Most tenants on one page of a list.
+pub const MAX_PAGE: u32 = 1000;
+
 /// Largest request message, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 

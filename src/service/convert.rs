@@ -4,9 +4,9 @@ mod requests;
 mod responses;
 
 pub(super) use requests::{
-    authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, watch_query,
+    authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };
 pub(super) use responses::{
     authorize_response, batch_response, check_response, explain_response, list_response, reason_word, resolve_response,
-    watch_response,
+    tenants_response, watch_response,
 };

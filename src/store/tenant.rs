@@ -126,7 +126,7 @@ pub(super) async fn keys(database: &Database) -> Result<Vec<TenantKey>, StoreErr
     Ok(keys)
 }
 
-fn select(backend: DbBackend) -> Select<tenants::Entity> {
+pub(super) fn select(backend: DbBackend) -> Select<tenants::Entity> {
     use tenant_subscriptions::Column as S;
     // Cast, so that a text column that is made wider does not break the statements that are prepared already.
     let text = |column: SimpleExpr| column.cast_as("text");

@@ -37,6 +37,7 @@ mod process;
 mod readme;
 mod replicas;
 mod resolve;
+mod tenants;
 mod tokens;
 mod vectors;
 mod watch;

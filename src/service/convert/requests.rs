@@ -10,17 +10,18 @@ use tonic_types::FieldViolation;
 use crate::{
     domain::{
         Label, ModuleCode, TenantId,
-        limits::{MAX_BATCH, MAX_WATCHED},
+        limits::{MAX_BATCH, MAX_PAGE, MAX_WATCHED},
     },
     proto::v1::{
         AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
-        ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
+        ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
     },
     service::{
         check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
         explain::ExplainQuery,
         resolve::{AuthorizeQuery, Carried},
         status,
+        tenants::TenantsQuery,
         watch::WatchQuery,
     },
     store::TenantKey,
@@ -78,6 +79,28 @@ pub(in crate::service) fn explain_query(request: &ExplainModuleRequest) -> Resul
     fields.module("module_code", module_code);
     let at = fields.instant("at", at.as_ref());
     fields.all_good(key.map(|tenant| ExplainQuery { tenant, module: module_code, at }))
+}
+
+pub(in crate::service) fn tenants_query(request: &ListTenantIdsRequest) -> Result<TenantsQuery<'_>, Status> {
+    let ListTenantIdsRequest { module_code, page_size, page_token } = request;
+    let mut fields = Fields::default();
+    let module = (!module_code.is_empty()).then_some(module_code.as_str());
+    if let Some(module) = module {
+        fields.module("module_code", module);
+    }
+    let size = match u32::try_from(*page_size) {
+        Ok(0) => MAX_PAGE,
+        Ok(size) => size.min(MAX_PAGE),
+        Err(_) => {
+            fields.violated("page_size", "must not be negative");
+            MAX_PAGE
+        }
+    };
+    let after = (!page_token.is_empty()).then(|| TenantId::parse(page_token));
+    if let Some(Err(_)) = after {
+        fields.violated("page_token", "must be the next_page_token of a page");
+    }
+    fields.all_good(Some(TenantsQuery { module, after: after.and_then(Result::ok), size }))
 }
 
 pub(in crate::service) fn watch_query(request: &WatchChangesRequest) -> Result<WatchQuery, Status> {

@@ -16,6 +16,7 @@ use crate::{
         check::{Judgement, List},
         explain::Explanation,
         resolve::{Authorized, Resolved},
+        tenants::TenantsPage,
         watch::Told,
     },
     store::Evidence,
@@ -45,6 +46,14 @@ pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesRe
         modules: list.modules().into_iter().map(enabled_module).collect(),
         tenant_status: tenant_status(list.tenant_status()).into(),
         freshness: Some(freshness(list.advice)),
+    }
+}
+
+pub(in crate::service) fn tenants_response(page: &TenantsPage) -> pb::ListTenantIdsResponse {
+    pb::ListTenantIdsResponse {
+        tenant_ids: page.tenants.iter().map(ToString::to_string).collect(),
+        next_page_token: page.next.map(|last| last.to_string()).unwrap_or_default(),
+        as_of: Some(timestamp(page.as_of)),
     }
 }
 

@@ -187,6 +187,26 @@ class ExplainModuleResponse(_message.Message):
     revision: int
     def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., module: _Optional[_Union[_explanation_pb2.ModuleFacts, _Mapping]] = ..., subscriptions: _Optional[_Iterable[_Union[_explanation_pb2.SubscriptionFacts, _Mapping]]] = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class ListTenantIdsRequest(_message.Message):
+    __slots__ = ("module_code", "page_size", "page_token")
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    module_code: str
+    page_size: int
+    page_token: str
+    def __init__(self, module_code: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTenantIdsResponse(_message.Message):
+    __slots__ = ("tenant_ids", "next_page_token", "as_of")
+    TENANT_IDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    tenant_ids: _containers.RepeatedScalarFieldContainer[str]
+    next_page_token: str
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class WatchChangesRequest(_message.Message):
     __slots__ = ("tenant_ids",)
     TENANT_IDS_FIELD_NUMBER: _ClassVar[int]

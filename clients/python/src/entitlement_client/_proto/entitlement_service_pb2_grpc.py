@@ -73,6 +73,11 @@ class EntitlementServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleResponse.FromString,
                 _registered_method=True)
+        self.ListTenantIds = channel.unary_unary(
+                '/entitlement.v1.EntitlementService/ListTenantIds',
+                request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsResponse.FromString,
+                _registered_method=True)
         self.WatchChanges = channel.unary_stream(
                 '/entitlement.v1.EntitlementService/WatchChanges',
                 request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.WatchChangesRequest.SerializeToString,
@@ -164,6 +169,22 @@ class EntitlementServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTenantIds(self, request, context):
+        """The ids of the tenants that are served, or of those that may use a module
+        now: for jobs that go through them all. In order of the ids, page by page;
+        reads the database, past the cache.
+
+        A tenant that may all the while is listed exactly once; one that changes while
+        pages are read may be left out. A job that runs for long checks again.
+
+        Errors: INVALID_ARGUMENT: a field is unreadable; UNAVAILABLE: the database
+        cannot be asked, try again after the RetryInfo; DEADLINE_EXCEEDED;
+        RESOURCE_EXHAUSTED: too much in flight, try again after the RetryInfo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchChanges(self, request, context):
         """What has changed, as it changes: for callers that keep answers. Whoever
         watches may keep an answer about a watched tenant until it is told otherwise,
@@ -227,6 +248,11 @@ def add_EntitlementServiceServicer_to_server(servicer, server):
                     servicer.ExplainModule,
                     request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleResponse.SerializeToString,
+            ),
+            'ListTenantIds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenantIds,
+                    request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsResponse.SerializeToString,
             ),
             'WatchChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchChanges,
@@ -405,6 +431,33 @@ class EntitlementService(object):
             '/entitlement.v1.EntitlementService/ExplainModule',
             entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleRequest.SerializeToString,
             entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenantIds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.EntitlementService/ListTenantIds',
+            entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsRequest.SerializeToString,
+            entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsResponse.FromString,
             options,
             channel_credentials,
             insecure,

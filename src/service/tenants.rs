@@ -1,0 +1,68 @@
+//! ListTenantIds: which tenants are there, for jobs that go through them all.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tonic::Status;
+
+use super::{Api, status};
+use crate::{
+    domain::{Decision, Facts, TenantId, TenantStatus, check_facts},
+    store::PageOfTenants,
+};
+
+/// Which tenants, and from where on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TenantsQuery<'a> {
+    /// `None`: those that are served.
+    pub(super) module: Option<&'a str>,
+    /// The last one of the page before.
+    pub(super) after: Option<TenantId>,
+    /// At most so many.
+    pub(super) size: u32,
+}
+
+/// A page of them.
+#[derive(Debug)]
+pub(super) struct TenantsPage {
+    pub(super) tenants: Vec<TenantId>,
+    /// The one that the next page comes after; `None`: there is no next page.
+    pub(super) next: Option<TenantId>,
+    pub(super) as_of: DateTime<Utc>,
+}
+
+impl Api {
+    pub(super) async fn list_tenants(&self, query: TenantsQuery<'_>) -> Result<TenantsPage, Status> {
+        let TenantsQuery { module, after, size } = query;
+        let page = PageOfTenants { after: after.map(TenantId::uuid), size };
+        let (store, as_of) = (Arc::clone(&self.store), self.clock.now());
+        let Some(module) = module else {
+            let read = async move { store.tenants(page).await };
+            let read = self.cache.past(read).await.map_err(status::store)?;
+            return Ok(page_of(size, as_of, read, |(id, _)| *id, |(_, status)| is_served(*status)));
+        };
+        let code = module.to_owned();
+        let read = async move { store.tenants_with(&code, page, as_of).await };
+        let read = self.cache.past(read).await.map_err(status::store)?;
+        let may = |facts: &Facts| check_facts(Some(facts), module, as_of).is_some_and(Decision::allowed);
+        Ok(page_of(size, as_of, read, |facts| facts.tenant.id, may))
+    }
+}
+
+fn is_served(status: TenantStatus) -> bool {
+    status.denial().is_none()
+}
+
+/// Those that are wanted of what was read. A page that was read in full may have a next one.
+fn page_of<T>(
+    size: u32,
+    as_of: DateTime<Utc>,
+    read: Vec<T>,
+    id: impl Fn(&T) -> TenantId,
+    is_wanted: impl Fn(&T) -> bool,
+) -> TenantsPage {
+    let is_full = read.len() >= size as usize;
+    let next = read.last().filter(|_| is_full).map(&id);
+    let tenants = read.iter().filter(|tenant| is_wanted(tenant)).map(id).collect();
+    TenantsPage { tenants, next, as_of }
+}

@@ -1,0 +1,81 @@
+//! Many tenants, page by page, in the order of their ids: one statement a page.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait,
+    RelationTrait, Select,
+    prelude::Uuid,
+    sea_query::{Expr, ExprTrait, Query},
+};
+
+use super::{
+    StoreError,
+    database::Database,
+    entity::{modules, tenant_subscriptions, tenants},
+    tenant,
+    words::Words,
+};
+use crate::domain::{Facts, TenantId, TenantStatus};
+
+/// Which of them.
+#[derive(Clone, Copy, Debug)]
+pub struct PageOfTenants {
+    /// Those after this one; `None`: from the first on.
+    pub after: Option<Uuid>,
+    /// So many, or all that are left.
+    pub size: u32,
+}
+
+impl PageOfTenants {
+    fn select(self) -> Select<tenants::Entity> {
+        let mut select = tenants::Entity::find().select_only().column(tenants::Column::Id);
+        if let Some(after) = self.after {
+            select = select.filter(tenants::Column::Id.gt(after));
+        }
+        select.order_by_asc(tenants::Column::Id).limit(u64::from(self.size))
+    }
+}
+
+pub(super) async fn page(
+    database: &Database,
+    page: PageOfTenants,
+) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
+    // Cast, so that a column that is made wider does not break a statement that is prepared already.
+    let status = tenants::Column::Status.into_simple_expr().cast_as("text");
+    let statement = page.select().column_as(status, "status").build(database.backend());
+    let mut tenants = Vec::new();
+    for row in database.query(statement).await? {
+        let (id, word): (Uuid, Option<String>) = (row.try_get("", "id")?, row.try_get("", "status")?);
+        tenants.push((id.into(), TenantStatus::of(word.as_deref().unwrap_or_default())));
+    }
+    Ok(tenants)
+}
+
+pub(super) async fn page_with(
+    database: &Database,
+    module: &str,
+    page: PageOfTenants,
+    words: &Words,
+    now: DateTime<Utc>,
+) -> Result<Vec<Facts>, StoreError> {
+    let subscribed = tenant_subscriptions::Entity::find()
+        .select_only()
+        .column(tenant_subscriptions::Column::TenantId)
+        .join(JoinType::InnerJoin, tenant_subscriptions::Relation::Modules.def())
+        .filter(modules::Column::Code.eq(module));
+    let ids = page.select().filter(tenants::Column::Id.in_subquery(subscribed.into_query()));
+    // A page is cut before its rows are joined: a tenant may have several.
+    let ids = Query::select().column("id").from_subquery(ids.into_query(), "page").take();
+    let select = tenant::select(database.backend())
+        .column_as(Expr::val(0_i64).cast_as("bigint"), "revision")
+        .filter(tenants::Column::Id.in_subquery(ids))
+        .filter(modules::Column::Code.eq(module))
+        .order_by_asc(tenants::Column::Id);
+    let rows = database.query(select.build(database.backend())).await?;
+    let mut facts = Vec::new();
+    let id = |row: &QueryResult| row.try_get::<Uuid>("", "tenants.id").ok();
+    for rows in rows.chunk_by(|one, next| id(one) == id(next)) {
+        facts.extend(tenant::reading(rows, words, now)?.evidence.map(|evidence| evidence.facts));
+    }
+    Ok(facts)
+}
