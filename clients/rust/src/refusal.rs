@@ -68,7 +68,7 @@ impl Refusal {
     /// A header that names the tenant cannot be read.
     #[cfg(feature = "tower")]
     pub(crate) fn unreadable(header: &str) -> Self {
-        Self::new(Code::InvalidArgument, &format!("The header {header} cannot be read."), "INVALID_ARGUMENT")
+        Self::new(Code::InvalidArgument, &format!("The header {header} cannot be read."), "INVALID_FIELD")
     }
 
     fn later(status: &Status) -> Self {

@@ -123,7 +123,7 @@ async fn a_refusal_is_a_problem_that_says_what_to_do() {
         ("/ledger", names(2), 403, "NOT_SUBSCRIBED", upgrade),
         ("/by-hand", names(2), 403, "NOT_SUBSCRIBED", upgrade),
         ("/either", names(2), 403, "NOT_SUBSCRIBED", not_hrms),
-        ("/ledger", names(1) + &names(2), 400, "INVALID_ARGUMENT", unreadable),
+        ("/ledger", names(1) + &names(2), 400, "INVALID_FIELD", unreadable),
     ] {
         let refusal = erp.refusal(path, &headers).await;
         assert_eq!(refusal, (status, reason.into(), detail.into()), "{path} {headers}");

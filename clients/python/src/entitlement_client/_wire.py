@@ -14,6 +14,7 @@ from ._core.held import ALWAYS, NEVER, NO_STREAM, Denial, Grant, HeldResolved, S
 from ._proto import decision_pb2, entitlement_service_pb2, tenant_pb2
 from .answers import UNSPECIFIED, Answer, EnabledModule, Resolved, Tenant
 from .clock import NS, instant
+from .errors import RequestRefusedError
 
 pb = entitlement_service_pb2
 
@@ -163,16 +164,23 @@ Headers = Any
 
 
 def carried(headers: Headers) -> tuple[str, str, str]:
-    """The values of X-Tenant-ID, Host and Authorization. Where one comes twice, both are shown to the server, which
-    refuses what it cannot read: nobody chooses between them."""
-    found: dict[str, list[str]] = {"x-tenant-id": [], "host": [], "authorization": []}
+    """The values of X-Tenant-ID and Host, and of Authorization where the scheme is Bearer: other schemes, such as Basic,
+    are between a service and its caller. Raises RequestRefusedError where one comes twice: nobody chooses between them.
+    """
+    found = {"x-tenant-id": "", "host": "", "authorization": ""}
+    seen = set()
     pairs: Iterable[tuple[Any, Any]] = headers.items() if hasattr(headers, "items") else headers
     for name, value in pairs:
-        key = _text(name).lower()
-        if key in found:
-            found[key].append(_text(value))
-    tenant_id, host, authorization = (", ".join(values) for values in found.values())
-    return tenant_id, host, authorization
+        key, text = _text(name).lower(), _text(value)
+        if key not in found:
+            continue
+        if key in seen or not text.isascii():
+            raise RequestRefusedError("INVALID_ARGUMENT", f"The header {key} cannot be read.", "INVALID_FIELD")
+        seen.add(key)
+        found[key] = text
+    if not found["authorization"].lower().startswith("bearer "):
+        found["authorization"] = ""
+    return found["x-tenant-id"], found["host"], found["authorization"]
 
 
 def _text(value: str | bytes) -> str:
