@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Answer, Error, OnOutage, Reason, Resolved,
+    answer::Words,
     ask::{Ask, Credentials, Judged, OwnedCredentials},
     clock::{ALWAYS, Clock, NEVER, micros},
     counters::Counters,
@@ -234,6 +235,10 @@ impl Core {
     }
 }
 
+/// What a denial by the rule says.
+const NOT_CHECKED: &str =
+    "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
+
 fn by_rule(allowed: bool) -> Answer {
     Answer {
         allowed,
@@ -243,6 +248,6 @@ fn by_rule(allowed: bool) -> Answer {
         revision: 0,
         as_of: ALWAYS,
         valid_until: NEVER,
-        words: None,
+        words: (!allowed).then(|| Words { message: NOT_CHECKED.to_owned(), plan_slugs: Vec::new() }.into()),
     }
 }

@@ -9,7 +9,6 @@ use crate::{Answer, Error};
 
 const NO_TENANT: &str = "Tenant context not found. Please login.";
 const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
-const BROKEN: &str = "The request cannot be judged.";
 /// The `ErrorInfo.domain` of the server's statuses.
 const DOMAIN: &str = "entitlement.v1";
 /// How soon to try again where the server does not say.
@@ -79,7 +78,10 @@ impl Refusal {
     /// A denial; 503 where the outage rule denied, since nobody knows that the tenant may not.
     pub(crate) fn of_denial(answer: &Answer) -> Self {
         if answer.by_outage_rule {
-            return Self { retry_after: Some(RETRY), ..Self::new(Code::Unavailable, LATER, answer.reason.as_str()) };
+            return Self {
+                retry_after: Some(RETRY),
+                ..Self::new(Code::Unavailable, answer.message(), answer.reason.as_str())
+            };
         }
         let plan_slugs = answer.plan_slugs().to_vec();
         Self { plan_slugs, ..Self::new(Code::PermissionDenied, answer.message(), answer.reason.as_str()) }
@@ -101,7 +103,7 @@ impl Refusal {
     /// The service asks wrongly, or may not ask: nothing that its own caller could mend.
     pub(crate) fn broken(status: &Status) -> Self {
         tracing::error!(code = ?status.code(), "entitlementd refuses this service: {}", status.message());
-        Self::new(Code::Internal, BROKEN, "UNSPECIFIED")
+        Self::new(Code::Internal, LATER, "UNSPECIFIED")
     }
 }
 

@@ -172,8 +172,9 @@ async fn a_denial_by_the_outage_rule_is_503() {
     assert_eq!(erp.get("/docsearch", &names(2)).await.status, 200, "the tenant is known from now on");
     world.until_resolved_by_id(2).await;
     world.lose_the_server().await;
-    let refusal = erp.refusal("/ledger", &names(2)).await;
-    assert_eq!((refusal.0, refusal.1.as_str()), (503, "UNSPECIFIED"));
+    let sentence =
+        "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
+    assert_eq!(erp.refusal("/ledger", &names(2)).await, (503, "UNSPECIFIED".into(), sentence.into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
