@@ -17,8 +17,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// A client that holds finance of tenant 1, and then loses the server.
 async fn cut_off(on_outage: OnOutage) -> World {
-    let world = World::of(Database::postgres().await, on_outage).await;
-    world.server.database.mk_subscribed(1, "finance", Row { expires: Some(1_800), ..Row::default() }).await;
+    let database = Database::postgres().await;
+    // Before the server starts: news of a tenant outdates what is held of it, and takes a moment.
+    database.mk_subscribed(1, "finance", Row { expires: Some(1_800), ..Row::default() }).await;
+    let world = World::of(database, on_outage).await;
     world.until(1, "finance", |answer| answer.allowed()).await;
     world.lose_the_server().await;
     world
