@@ -10,6 +10,7 @@ mod probes;
 mod readiness;
 mod readings;
 mod serve;
+mod token;
 mod upkeep;
 mod wiring;
 mod worker;
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Serve(args) => runtime.block_on(serve::run(*args)),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
+        Command::Token(args) => token::run(args),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod database;
 mod serve;
+mod token;
 mod value;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use thiserror::Error;
 pub use self::{
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
+    token::{NewTokenArgs, TokenArgs, TokenCommand},
     value::{ListenAddress, Span},
 };
 use crate::telemetry::LogFormat;
@@ -37,6 +39,8 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed, 1: denied, 2: trouble.
     Check(CheckArgs),
+    /// Tokens of administrators.
+    Token(TokenArgs),
 }
 
 /// How it logs, to standard error.
@@ -114,11 +118,17 @@ mod tests {
 
     #[test]
     fn every_flag_is_an_environment_variable_of_the_same_name() {
-        for command in Cli::command().get_subcommands() {
-            for flag in command.get_arguments().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+        flags_are_variables(&Cli::command());
+    }
+
+    /// Of a command's own flags those that are global belong to all commands, and are seen there.
+    fn flags_are_variables(command: &clap::Command) {
+        for command in command.get_subcommands() {
+            for flag in command.get_opts().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
                 let wanted = format!("ENTITLEMENTD_{}", flag.get_id().as_str().to_uppercase());
                 assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(wanted.as_str()));
             }
+            flags_are_variables(command);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure. Nothing reads a clock, waits, or knows of a database or a wire format.
 
+pub mod actor;
 pub mod catalogue;
 pub mod decision;
 pub mod enabled;
@@ -14,6 +15,7 @@ pub mod resolve;
 pub mod subscription;
 pub mod tenant;
 
+pub use actor::{ActorName, Role};
 pub use catalogue::{Catalogue, Module, Plan};
 pub use decision::{Decision, Reason, check, check_facts};
 pub use facts::Facts;

@@ -7,6 +7,7 @@
 //! main -> app -> service -> cache -> store -> domain
 //! ```
 
+pub mod admin_tokens;
 pub mod app;
 pub mod cache;
 pub mod clock;

@@ -26,3 +26,9 @@ pub const MAX_NAME_BYTES: usize = 253;
 
 /// Longest request id that is taken over from a caller, in bytes.
 pub const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// Longest name of an administrator, in bytes.
+pub const MAX_ACTOR_NAME_BYTES: usize = 64;
+
+/// Largest file of administrators' tokens, in bytes: some thousands of them.
+pub const MAX_TOKENS_FILE_BYTES: u64 = 1024 * 1024;

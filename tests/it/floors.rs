@@ -7,14 +7,30 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 14] = [
+const FLOORS: [(&str, &[&str]); 15] = [
     ("main", &["app"]),
-    ("app", &["cache", "clock", "config", "domain", "metrics", "proto", "service", "store", "telemetry", "token"]),
+    (
+        "app",
+        &[
+            "admin_tokens",
+            "cache",
+            "clock",
+            "config",
+            "domain",
+            "metrics",
+            "proto",
+            "service",
+            "store",
+            "telemetry",
+            "token",
+        ],
+    ),
     ("service", &["cache", "clock", "domain", "metrics", "proto", "store", "token"]),
     ("cache", &["count", "domain", "store"]),
     ("store", &["domain"]),
     ("token", &["domain"]),
-    ("config", &["telemetry"]),
+    ("admin_tokens", &["domain"]),
+    ("config", &["domain", "telemetry"]),
     ("telemetry", &[]),
     ("metrics", &["count"]),
     ("clock", &[]),

@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod admin_tokens;
 mod adoption;
 mod cache;
 mod cache_news;

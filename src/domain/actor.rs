@@ -1,0 +1,104 @@
+//! Who administers tenants, and what they may do.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+use super::limits::MAX_ACTOR_NAME_BYTES;
+
+/// What an administrator may do. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Role {
+    /// Look at everything, change nothing.
+    Viewer,
+    /// Change tenants: their status, modules and plans.
+    Operator,
+    /// Everything, be it past undoing.
+    Owner,
+}
+
+impl Role {
+    /// All roles, the least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Owner];
+
+    /// Its word in files and flags.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// The word names no role.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("expected viewer, operator or owner")]
+pub struct UnknownRole;
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(word: &str) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|role| role.word() == word).ok_or(UnknownRole)
+    }
+}
+
+/// The name of whoever administers, as the record of changes will show it: `alice`, `signup-service`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ActorName(Box<str>);
+
+/// The text is no name of an actor.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("expected 1 to {MAX_ACTOR_NAME_BYTES} of a-z A-Z 0-9 . _ @ -, the first a letter or digit")]
+pub struct InvalidActorName;
+
+impl FromStr for ActorName {
+    type Err = InvalidActorName;
+
+    /// Letters that look like others, blanks and line breaks are refused: a name must not pass for another in the record.
+    fn from_str(text: &str) -> Result<Self, InvalidActorName> {
+        let fits = (1..=MAX_ACTOR_NAME_BYTES).contains(&text.len());
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
+        let starts_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if fits && starts_well && text.bytes().all(known) { Ok(Self(text.into())) } else { Err(InvalidActorName) }
+    }
+}
+
+impl fmt::Display for ActorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_more_than_the_one_before_and_has_a_word_of_its_own() {
+        assert!(Role::ALL.is_sorted());
+        for role in Role::ALL {
+            assert_eq!(role.word().parse(), Ok(role));
+        }
+        assert_eq!("Owner".parse::<Role>(), Err(UnknownRole));
+    }
+
+    #[test]
+    fn a_name_is_short_and_plain() {
+        let longest = "x".repeat(MAX_ACTOR_NAME_BYTES);
+        for good in ["a", "alice", "signup-service", "Bob.Smith_2@erp", &longest] {
+            assert!(good.parse::<ActorName>().is_ok(), "{good}");
+        }
+        let too_long = format!("{longest}x");
+        for bad in ["", " alice", "alice\n", "a b", "-alice", "ålice", "a:b", "a#b", &too_long] {
+            assert!(bad.parse::<ActorName>().is_err(), "{bad:?}");
+        }
+    }
+}
