@@ -11,7 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut compiler = protox::Compiler::new([PROTO_DIR])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["entitlement/v1/entitlement_service.proto", "entitlement/v1/error_reason.proto"])?;
+    compiler.open_files([
+        "entitlement/v1/entitlement_service.proto",
+        "entitlement/v1/error_reason.proto",
+        "entitlement/v1/tenant_admin_service.proto",
+    ])?;
 
     fs::write(out.join("entitlement_descriptor.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;

@@ -12,6 +12,7 @@
 use std::{collections::HashSet, fmt::Write as _, str::FromStr};
 
 use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
     digest::{SHA256, SHA256_OUTPUT_LEN, digest},
     rand,
 };
@@ -75,7 +76,7 @@ pub struct Entry {
 impl Entry {
     /// What the file is to hold of a token.
     pub fn new(name: ActorName, role: Role, token: &AdminToken) -> Self {
-        Self { name, role, hash: token.hash() }
+        Self { name, role, hash: hash(token.expose()) }
     }
 
     /// Its line, with its end.
@@ -117,6 +118,22 @@ impl FromStr for AdminTokens {
 }
 
 impl AdminTokens {
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whose token it is. Every line is compared, and each in constant time, so that how long it takes tells nothing.
+    pub fn holder_of(&self, token: &str) -> Option<&Entry> {
+        let hash = hash(token);
+        self.0.iter().fold(
+            None,
+            |found, entry| {
+                if verify_slices_are_equal(&entry.hash, &hash).is_ok() { Some(entry) } else { found }
+            },
+        )
+    }
+
     /// Has anybody with this name a token?
     pub fn has(&self, name: &ActorName) -> bool {
         self.0.iter().any(|entry| entry.name == *name)
@@ -143,12 +160,12 @@ impl AdminToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
 
-    fn hash(&self) -> [u8; SHA256_OUTPUT_LEN] {
-        let mut hash = [0; SHA256_OUTPUT_LEN];
-        hash.copy_from_slice(digest(&SHA256, self.0.as_bytes()).as_ref());
-        hash
-    }
+fn hash(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
+    let mut hash = [0; SHA256_OUTPUT_LEN];
+    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    hash
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -179,14 +196,17 @@ mod tests {
     fn a_line_that_was_written_is_read_as_the_same() {
         let token = AdminToken::generate().unwrap();
         let entry = Entry::new("alice".parse().unwrap(), Role::Owner, &token);
-        assert_eq!(entry.line().parse(), Ok(entry));
+        assert_eq!(entry.line().parse(), Ok(entry.clone()));
+        let tokens: AdminTokens = format!("bob viewer {}\n{}", "0".repeat(64), entry.line()).parse().unwrap();
+        assert_eq!(tokens.holder_of(token.expose()), Some(&entry));
+        assert_eq!(tokens.holder_of(&token.expose()[1..]), None);
     }
 
     #[test]
     fn the_hash_is_that_of_sha_256() {
         // FIPS 180-2, appendix B.1.
         let wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(hexadecimal(&AdminToken("abc".into()).hash()), wanted);
+        assert_eq!(hexadecimal(&hash("abc")), wanted);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Connect, bind, wire, supervise, stop: the only floor that knows everything.
 
+mod admin;
 mod check;
 mod demo;
 mod feed;

@@ -1,6 +1,7 @@
 //! The command line: one documented struct per concern. Every flag is also an environment variable,
 //! `ENTITLEMENTD_<FLAG>`. Secrets never print.
 
+mod admin;
 mod database;
 mod serve;
 mod token;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 use thiserror::Error;
 
 pub use self::{
+    admin::AdminArgs,
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     token::{NewTokenArgs, TokenArgs, TokenCommand},

@@ -12,6 +12,7 @@ pub mod host;
 pub mod ids;
 pub mod limits;
 pub mod resolve;
+pub mod subdomain;
 pub mod subscription;
 pub mod tenant;
 
@@ -21,5 +22,6 @@ pub use decision::{Decision, Reason, check, check_facts};
 pub use facts::Facts;
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
+pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{Subscription, SubscriptionStatus};
 pub use tenant::{Tenant, TenantStatus};

@@ -3,6 +3,7 @@
 //! To add an RPC: describe it in `proto/`, add its line to the trait below, write it in the file of its family, and its
 //! conversions in `convert.rs`. `convert.rs` alone names both proto and domain types, `status.rs` alone makes statuses.
 
+pub mod admin;
 mod advice;
 mod check;
 mod convert;
@@ -19,7 +20,11 @@ use std::{pin::Pin, sync::Arc};
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, async_trait};
 
-pub use self::{advice::Ages, counted::metrics, watch::WatcherPlaces};
+pub use self::{
+    advice::Ages,
+    counted::metrics,
+    watch::{Ending, WatcherPlaces},
+};
 use self::{front::ending_of, watch::Watcher};
 use crate::{
     cache::Cache,

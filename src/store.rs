@@ -14,6 +14,7 @@ mod loan;
 mod replica;
 mod row;
 mod schema;
+mod subdomain;
 mod tenant;
 mod tenants;
 mod words;
@@ -41,7 +42,7 @@ use self::{
     tenant::TenantStatements,
     words::Words,
 };
-use crate::domain::{Catalogue, Facts, Label, TenantId, TenantStatus};
+use crate::domain::{Catalogue, Facts, Label, Subdomain, SubdomainRefusal, TenantId, TenantStatus};
 
 /// Connections for watching: one, and another while it does not come back.
 const MOST_WATCHING: u32 = 2;
@@ -190,6 +191,11 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Facts>, StoreError> {
         tenants::page_with(&self.primary, module, page, &self.words, now).await
+    }
+
+    /// Could a new tenant have this subdomain, as far as the database can tell?
+    pub async fn check_subdomain(&self, subdomain: &Subdomain) -> Result<Result<(), SubdomainRefusal>, StoreError> {
+        subdomain::check(&self.primary, subdomain).await
     }
 
     /// Reads a tenant from a replica that holds these changes; `None` where there is none, or it was not up to it.

@@ -18,7 +18,9 @@ use tonic_health::{
 };
 
 use super::{
-    GOOD, demo,
+    GOOD,
+    admin::{self, Admin},
+    demo,
     feed::{Feed, Report},
     listener::{Inbox, Listener},
     probes::Probes,
@@ -26,14 +28,16 @@ use super::{
     readings::Readings,
     upkeep,
     wiring::{self, Opening},
-    worker::{self, ConnectionSettings},
+    worker::{self, Answers, ConnectionSettings},
 };
 use crate::{
     clock::Clock,
     config::{ListenAddress, ServeArgs, UnusableSetting},
     proto::FILE_DESCRIPTOR_SET,
+    proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
         Api,
+        admin::{AdminApi, AdminFront},
         front::{Front, FrontSettings},
     },
 };
@@ -63,6 +67,8 @@ pub enum ServeError {
 pub struct Running {
     /// Where it listens, with the port that it was given.
     pub address: ListenAddress,
+    /// Where it answers administrators, if it does.
+    pub admin_address: Option<ListenAddress>,
     /// Where it shows its metrics and answers probes, if it does.
     pub metrics_address: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
@@ -112,12 +118,24 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         max_in_flight: args.limit.max_in_flight as usize,
         request_timeout: args.limit.request_timeout.std(),
     };
-    let front = Front::new(api.clone(), with_reflection(Routes::new(health_service))?, front_settings);
+    let front = Front::new(
+        api.clone(),
+        with_reflection(Routes::new(health_service.clone()), entitlement_service_server::SERVICE_NAME)?,
+        front_settings,
+    );
 
     let listener = Listener::bind(&args.listen).await.and_then(|listener| Ok((listener.address()?, listener)));
     let (address, listener) = listener.map_err(|error| {
         UnusableSetting::new("--listen", format!("is {}, which cannot be used: {error}", args.listen))
     })?;
+    let admin = Admin::bind(&args.admin).await?;
+    let admin_address = admin.as_ref().map(|admin| admin.address.clone());
+    let admin = admin.map(|admin| {
+        let others = with_reflection(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
+        let service = AdminApi { api: api.clone(), gate: admin.gate.clone() };
+        Ok::<_, ServeError>((AdminFront::new(service, others, front_settings.request_timeout), admin))
+    });
+    let admin = admin.transpose()?;
     let report = Arc::default();
     let readiness = Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
     let readings = Readings::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness));
@@ -128,18 +146,22 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let (stop, stopped) = oneshot::channel();
     let migrate = args.migrate || url.is_sqlite();
     let server = Server { args, api, health, migrate, report, readiness };
-    let task = tokio::spawn(server.supervise(listener, probes, front, stopped.map(|_| ())));
-    Ok(Running { address, metrics_address, stop, task })
+    let task = tokio::spawn(server.supervise(listener, probes, admin, front, stopped.map(|_| ())));
+    Ok(Running { address, admin_address, metrics_address, stop, task })
 }
 
 /// Adds reflection, so that grpcurl needs no proto files; older versions of it ask for v1alpha.
-fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
+///
+/// It names the service that is answered here, health and itself: there are descriptors of more.
+fn with_reflection(routes: Routes, service: &str) -> Result<Routes, ServeError> {
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // So that the details of a status print as what they are.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(service)
+            .with_service_name("grpc.health.v1.Health")
     };
     Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }
@@ -159,12 +181,21 @@ impl Server {
         mut self,
         listener: Listener,
         probes: Option<Probes>,
+        admin: Option<(AdminFront, Admin)>,
         front: Front,
         stopped: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);
         let (inboxes, mut ends) = self.start_workers(&front, &draining)?;
         let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections)));
+        let (mut administering, mut following) = (None, None);
+        if let Some((front, Admin { listener, gate, file, .. })) = admin {
+            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..self.connection_settings() };
+            let (inbox, end) = start_worker("admin", front, settings, &draining)?;
+            ends.push(end);
+            administering = Some(AbortOnDrop(tokio::spawn(listener.accept_into(vec![inbox], admin::MOST_CONNECTIONS))));
+            following = Some(Box::pin(file.follow(gate)));
+        }
         let mut probing = probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
 
         let outcome = tokio::select! {
@@ -172,6 +203,10 @@ impl Server {
             never = self.attend() => match never {},
             _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
             _ = &mut accepting.0 => Err(ServeError::Ended("the listener")),
+            Some(never) = OptionFuture::from(following.as_mut()) => match never {},
+            Some(_) = OptionFuture::from(administering.as_mut().map(|administering| &mut administering.0)) => {
+                Err(ServeError::Ended("the listener of administrators"))
+            }
             Some(_) = OptionFuture::from(probing.as_mut().map(|probing| &mut probing.0)) => {
                 Err(ServeError::Ended("the listener of the metrics"))
             }
@@ -179,7 +214,7 @@ impl Server {
 
         self.readiness.stop(&self.health).await;
         tokio::time::sleep(self.args.limit.pre_drain.std()).await;
-        drop(accepting);
+        drop((accepting, administering));
         readiness::end_watches(&mut self.health).await;
         // Nobody listens only where every worker has ended.
         _ = drain.send(true);
@@ -213,16 +248,27 @@ impl Server {
     ) -> Result<(Vec<Inbox>, Vec<oneshot::Receiver<()>>), ServeError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
-        let settings = ConnectionSettings {
-            max_streams: self.args.limit.max_streams,
-            max_age: self.args.limit.max_connection_age.std(),
-        };
-        let start = |index| {
-            let worker = worker::start(index, front.clone(), settings, draining.clone()).map_err(ServeError::Worker)?;
-            Ok((Inbox { sender: worker.sender, connections: Arc::default() }, worker.ended))
-        };
+        let start =
+            |index| start_worker(&format!("worker-{index}"), front.clone(), self.connection_settings(), draining);
         (0..count).map(start).collect()
     }
+
+    fn connection_settings(&self) -> ConnectionSettings {
+        ConnectionSettings {
+            max_streams: self.args.limit.max_streams,
+            max_age: self.args.limit.max_connection_age.std(),
+        }
+    }
+}
+
+fn start_worker(
+    name: &str,
+    front: impl Answers,
+    settings: ConnectionSettings,
+    draining: &watch::Receiver<bool>,
+) -> Result<(Inbox, oneshot::Receiver<()>), ServeError> {
+    let worker = worker::start(name, front, settings, draining.clone()).map_err(ServeError::Worker)?;
+    Ok((Inbox { sender: worker.sender, connections: Arc::default() }, worker.ended))
 }
 
 /// A task that ends with its owner.

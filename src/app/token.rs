@@ -47,7 +47,8 @@ fn new(args: NewTokenArgs) -> Result<u8, Box<dyn Error>> {
     Ok(GOOD)
 }
 
-fn read(file: &mut File) -> io::Result<String> {
+/// Reads a file of tokens that is not too large.
+pub(super) fn read(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
     // One byte more, so that a file that is larger is told from one that is not.
     file.take(MAX_TOKENS_FILE_BYTES + 1).read_to_string(&mut text)?;

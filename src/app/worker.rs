@@ -4,9 +4,10 @@
 //! tonic's server knows no bound for draining, kills at the end of a connection's age instead of draining it, and turns
 //! two of hyper's limits off.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{convert::Infallible, future::Future, io, sync::Arc, thread, time::Duration};
 
-use hyper::{server::conn::http2, service::service_fn};
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,12 +17,17 @@ use tokio::{
     task::JoinSet,
     time::Instant,
 };
+use tonic::body::Body;
 
 use super::{
     jitter,
     listener::{Accepted, Stream},
 };
-use crate::service::front::Front;
+use crate::service::{
+    Ending,
+    admin::{AdminFront, Peer},
+    front::{self, Answering, Front},
+};
 
 /// A connection's header list, in bytes as HPACK counts them. A bearer token of 8 KiB fits.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
@@ -45,6 +51,31 @@ pub(super) struct ConnectionSettings {
     pub(super) max_age: Duration,
 }
 
+/// What answers the requests of a worker's connections.
+pub(super) trait Answers: Send + Sync + 'static {
+    /// An answer on its way.
+    type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static;
+
+    /// Answers a request. `ending` turns true when its connection is to end.
+    fn answer(&self, request: Request<Incoming>, peer: Peer, ending: &Ending) -> Self::Answer;
+}
+
+impl Answers for Front {
+    type Answer = front::Answer;
+
+    fn answer(&self, request: Request<Incoming>, _peer: Peer, ending: &Ending) -> front::Answer {
+        self.answer(request, ending)
+    }
+}
+
+impl Answers for AdminFront {
+    type Answer = Answering;
+
+    fn answer(&self, request: Request<Incoming>, peer: Peer, _ending: &Ending) -> Answering {
+        self.answer(request, peer)
+    }
+}
+
 /// A worker's thread.
 pub(super) struct Worker {
     pub(super) sender: mpsc::Sender<Accepted>,
@@ -54,15 +85,15 @@ pub(super) struct Worker {
 
 /// Starts a worker. It stops taking connections, and drains those it has, once `draining` turns true.
 pub(super) fn start(
-    index: u16,
-    front: Front,
+    name: &str,
+    front: impl Answers,
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
 ) -> io::Result<Worker> {
     let (sender, inbox) = mpsc::channel(INBOX);
     let (end, ended) = oneshot::channel();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
         // Dropped when the thread ends, by whatever way.
         let _end: oneshot::Sender<()> = end;
         runtime.block_on(work(inbox, Arc::new(front), settings, draining));
@@ -72,7 +103,7 @@ pub(super) fn start(
 
 async fn work(
     mut inbox: mpsc::Receiver<Accepted>,
-    front: Arc<Front>,
+    front: Arc<impl Answers>,
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
 ) {
@@ -92,17 +123,25 @@ async fn work(
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(accepted: Accepted, front: Arc<Front>, settings: ConnectionSettings, draining: watch::Receiver<bool>) {
+async fn serve(
+    accepted: Accepted,
+    front: Arc<impl Answers>,
+    settings: ConnectionSettings,
+    draining: watch::Receiver<bool>,
+) {
     let Accepted { stream, places: _places } = accepted;
     let served = match stream {
         Stream::Tcp(stream) => match TcpStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
-            Ok(stream) => serve_http2(stream, front, settings, draining).await,
+            Ok(stream) => {
+                let peer = Peer(stream.peer_addr().ok().map(|address| address.ip()));
+                serve_http2(stream, peer, front, settings, draining).await
+            }
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
         Stream::Unix(stream) => match UnixStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
-            Ok(stream) => serve_http2(stream, front, settings, draining).await,
+            Ok(stream) => serve_http2(stream, Peer(None), front, settings, draining).await,
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
     };
@@ -121,12 +160,13 @@ async fn has_begun(readable: impl Future<Output = io::Result<()>>, mut draining:
 
 async fn serve_http2(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    front: Arc<Front>,
+    peer: Peer,
+    front: Arc<impl Answers>,
     settings: ConnectionSettings,
     mut draining: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let (end, ending) = watch::channel(false);
-    let answer = service_fn(|request| front.answer(request, &ending));
+    let answer = service_fn(|request| front.answer(request, peer, &ending));
     let mut connection = std::pin::pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

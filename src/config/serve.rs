@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    ChangesArgs, DatabaseArgs, ListenAddress, PoolArgs, Span,
+    AdminArgs, ChangesArgs, DatabaseArgs, ListenAddress, PoolArgs, Span,
     value::{positive, socket_address},
 };
 
@@ -33,6 +33,9 @@ pub struct ServeArgs {
     /// Where /metrics, /livez and /readyz are answered, over HTTP: ADDRESS:PORT (port 0 takes a free one) [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
+    /// How administrators are answered.
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// Threads that answer, each with connections of its own [default: one per core]
     #[arg(long, env = "ENTITLEMENTD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,

@@ -61,6 +61,11 @@ impl BaseDomains {
         Ok(Self { domains, reserved })
     }
 
+    /// Does this label name no tenant?
+    pub fn is_reserved(&self, label: &str) -> bool {
+        self.reserved.contains(label)
+    }
+
     /// The label by which a host names a tenant; `None` where it names none: the apex, a reserved label, an address, a
     /// foreign domain, a deeper name, or something that is no host at all.
     pub fn label_of(&self, host: &str) -> Option<Label> {
@@ -70,7 +75,7 @@ impl BaseDomains {
             return None;
         }
         let (label, parent) = name.split_once('.')?;
-        let names_a_tenant = self.domains.iter().any(|domain| domain == parent) && !self.reserved.contains(label);
+        let names_a_tenant = self.domains.iter().any(|domain| domain == parent) && !self.is_reserved(label);
         names_a_tenant.then(|| Label(label.into()))
     }
 }

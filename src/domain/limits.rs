@@ -32,3 +32,12 @@ pub const MAX_ACTOR_NAME_BYTES: usize = 64;
 
 /// Largest file of administrators' tokens, in bytes: some thousands of them.
 pub const MAX_TOKENS_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Shortest subdomain that a new tenant may have, in bytes.
+pub const MIN_SUBDOMAIN_BYTES: usize = 3;
+
+/// Of a longer name PostgreSQL keeps only so many bytes (NAMEDATALEN - 1).
+pub const MAX_IDENTIFIER_BYTES: usize = 63;
+
+/// Tokens that nobody knows, from one address in a minute. Further ones are not answered as such.
+pub const MAX_FAILURES_A_MINUTE: u32 = 10;

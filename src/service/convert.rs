@@ -1,8 +1,10 @@
 //! Between the wire and the domain: the only place that names both.
 
+mod admin;
 mod requests;
 mod responses;
 
+pub(super) use admin::{subdomain_query, subdomain_response};
 pub(super) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };

@@ -31,7 +31,7 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A future of an answer, as tonic's generated code makes it.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// How much is let in, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -187,9 +187,7 @@ impl Answer {
     /// becomes one of ours.
     fn explain_failure(&self, response: &mut Response<Body>) {
         let Some(mut failure) = Status::from_header_map(response.headers()) else { return };
-        let foreign = failure.details().is_empty() && is_ours(self.method());
-        // Too large, or no protobuf. Ours carry details, so this is tonic's.
-        if foreign && matches!(failure.code(), Code::OutOfRange | Code::Internal) {
+        if is_ours(self.method()) && is_tonics_refusal(&failure) {
             failure = status::malformed_request();
             *response = failure.clone().into_http();
         }
@@ -211,6 +209,11 @@ impl Answer {
             _ => tracing::info!(method, ?code, request_id, ?elapsed, "{method} refused: {}", failure.message()),
         }
     }
+}
+
+/// Did tonic refuse the message itself: too large, or no protobuf? Statuses of ours carry details.
+pub(super) fn is_tonics_refusal(failure: &Status) -> bool {
+    failure.details().is_empty() && matches!(failure.code(), Code::OutOfRange | Code::Internal)
 }
 
 /// The code of an answer. One that failed has it among its headers.

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    domain::{Reason, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    domain::{Reason, Role, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     proto::v1::ErrorReason,
     store::StoreError,
     token::InvalidToken,
@@ -20,6 +20,9 @@ const RETRY_STORE: Duration = Duration::from_secs(1);
 
 /// When to try again once too much was in flight: an answer takes microseconds.
 const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
+
+/// When to try again after too many failures: they are counted by the minute.
+const RETRY_FAILURES: Duration = Duration::from_mins(1);
 
 /// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
 const MOST_VIOLATIONS: usize = 20;
@@ -110,6 +113,21 @@ pub(super) fn changes_off() -> Status {
 
 pub(super) fn not_heard_yet() -> Status {
     store_unavailable("the database has not answered yet")
+}
+
+pub(super) fn caller_unauthenticated() -> Status {
+    let message = "an administrator's token is needed, and this is none: authorization: Bearer entadm_...";
+    status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
+}
+
+pub(super) fn caller_not_allowed(needed: Role) -> Status {
+    status(Code::PermissionDenied, format!("this needs a token of the role {needed}"), ErrorReason::CallerNotAllowed)
+}
+
+pub(super) fn too_many_failures() -> Status {
+    let mut details = details(ErrorReason::TooManyFailures);
+    details.set_retry_info(Some(RETRY_FAILURES));
+    Status::with_error_details(Code::ResourceExhausted, "too many tokens that nobody knows", details)
 }
 
 fn store_unavailable(message: &str) -> Status {

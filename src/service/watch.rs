@@ -34,7 +34,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
 
 /// Turns true when the connection that it belongs to is to end.
-pub(super) type Ending = watch::Receiver<bool>;
+pub type Ending = watch::Receiver<bool>;
 
 /// Whose changes to tell.
 #[derive(Debug)]

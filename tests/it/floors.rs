@@ -25,7 +25,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
             "token",
         ],
     ),
-    ("service", &["cache", "clock", "domain", "metrics", "proto", "store", "token"]),
+    ("service", &["admin_tokens", "cache", "clock", "domain", "metrics", "proto", "store", "token"]),
     ("cache", &["count", "domain", "store"]),
     ("store", &["domain"]),
     ("token", &["domain"]),

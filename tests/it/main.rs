@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod admin;
 mod admin_tokens;
 mod adoption;
 mod cache;

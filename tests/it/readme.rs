@@ -62,11 +62,40 @@ fn the_demo_answers_as_shown() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
     let address = server.address();
     server.wait_for("\"ready\"");
-    let shown = commands("grpcurl");
+    let shown: Vec<_> =
+        commands("grpcurl").into_iter().filter(|(command, _)| !is_for_administrators(command)).collect();
     assert_eq!(shown.len(), 3);
     for (command, output) in shown {
         let command = command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50051", &address);
         assert_eq!(json(&shell(&command)), json(&output), "{command}");
+    }
+}
+
+fn is_for_administrators(command: &str) -> bool {
+    command.contains("TenantAdminService")
+}
+
+#[test]
+fn administrators_are_answered_as_shown() {
+    let block = blocks("sh").into_iter().find(|block| block.contains("token new")).unwrap();
+    let ours = block.replace("cargo run --release --", env!("CARGO_BIN_EXE_entitlementd"));
+    let (make, serve) = ours.trim_end().split_once('\n').unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("admin-tokens").to_str().unwrap().to_owned();
+    let token = shell(&format!("{}; echo $TOKEN", make.replace(" admin-tokens)", &format!(" {tokens})"))));
+
+    let (_, flags) = serve.split_once("serve ").unwrap();
+    let flags = flags.replace(":50052", ":0").replace(" admin-tokens", &format!(" {tokens}"));
+    let mut server = Process::serve(&flags.split(' ').chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
+    let line = server.wait_for("administrators are answered on ");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let address = line["address"].as_str().unwrap().to_owned();
+    server.wait_for("\"ready\"");
+    let shown: Vec<_> = commands("grpcurl").into_iter().filter(|(command, _)| is_for_administrators(command)).collect();
+    assert_eq!(shown.len(), 1);
+    for (command, output) in shown {
+        let command = command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50052", &address);
+        assert_eq!(json(&shell(&command.replace("$TOKEN", token.trim_end()))), json(&output), "{command}");
     }
 }
 

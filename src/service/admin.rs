@@ -1,0 +1,35 @@
+//! TenantAdminService: for operators, on a listener of its own. Every method first says who may ask.
+
+mod front;
+mod gate;
+mod subdomain;
+
+pub(super) use self::subdomain::SubdomainVerdict;
+use tonic::{Request, async_trait};
+
+pub use self::{
+    front::{AdminFront, Peer},
+    gate::Gate,
+};
+use super::{Answer, Api, answer, convert};
+use crate::{
+    domain::Role,
+    proto::v1::{CheckSubdomainRequest, CheckSubdomainResponse, tenant_admin_service_server::TenantAdminService},
+};
+
+/// Everything that an administrator's answer is made from.
+#[derive(Clone, Debug)]
+pub struct AdminApi {
+    /// What the others' answers are made from.
+    pub api: Api,
+    /// Who may ask.
+    pub gate: Gate,
+}
+
+#[async_trait]
+impl TenantAdminService for AdminApi {
+    async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {
+        self.admit(&request, Role::Viewer)?;
+        answer(convert::subdomain_response(self.check_subdomain(convert::subdomain_query(request.get_ref())).await?))
+    }
+}

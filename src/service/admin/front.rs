@@ -1,0 +1,56 @@
+//! The front of the admin listener: every request passes here, before and after the service that answers it.
+
+use std::{net::IpAddr, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tonic::{Status, body::Body, service::Routes};
+use tower_service::Service;
+
+use super::AdminApi;
+use crate::{
+    domain::limits::MAX_REQUEST_BYTES,
+    proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
+    service::{
+        front::{Answering, is_tonics_refusal},
+        status,
+    },
+};
+
+/// The address that a request came from; `None` for a socket in the file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Option<IpAddr>);
+
+/// Routes a request to the service that answers it.
+#[derive(Clone)]
+pub struct AdminFront {
+    routes: Routes,
+    request_timeout: Duration,
+}
+
+impl AdminFront {
+    /// The API, and beside it the services that need no token: health and reflection.
+    pub fn new(api: AdminApi, others: Routes, request_timeout: Duration) -> Self {
+        let admin = TenantAdminServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
+        Self { routes: others.add_service(admin), request_timeout }
+    }
+
+    /// Answers a request.
+    pub fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Answering {
+        request.extensions_mut().insert(peer);
+        let is_ours = request.uri().path().strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
+        let (mut routes, request_timeout) = (self.routes.clone(), self.request_timeout);
+        Box::pin(async move {
+            match tokio::time::timeout(request_timeout, routes.call(request)).await {
+                Ok(Ok(response)) => Ok(if is_ours { in_our_words(response) } else { response }),
+                Ok(Err(never)) => match never {},
+                Err(_) => Ok(status::deadline_exceeded().into_http()),
+            }
+        })
+    }
+}
+
+fn in_our_words(response: Response<Body>) -> Response<Body> {
+    let refused = Status::from_header_map(response.headers()).is_some_and(|failure| is_tonics_refusal(&failure));
+    if refused { status::malformed_request().into_http() } else { response }
+}

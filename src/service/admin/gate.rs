@@ -1,0 +1,94 @@
+//! Who may ask: administrators' tokens, and a limit on those that nobody knows.
+
+use std::{net::IpAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::AUTHORIZATION;
+use moka::{ops::compute::Op, sync::Cache};
+use tonic::{Request, Status};
+
+use super::{AdminApi, front::Peer};
+use crate::{
+    admin_tokens::AdminTokens,
+    domain::{Role, limits::MAX_FAILURES_A_MINUTE},
+    service::status,
+};
+
+/// Addresses whose failures are counted. With more at once the oldest are forgotten.
+const MOST_ADDRESSES: u64 = 10_000;
+
+/// The tokens that are known at the moment. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    tokens: Arc<ArcSwap<AdminTokens>>,
+    failures: Cache<Option<IpAddr>, Failures>,
+}
+
+/// Failures of one address, in the minute that begins with the first.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    since: DateTime<Utc>,
+    count: u32,
+}
+
+impl Gate {
+    /// Admits those who hold these tokens.
+    pub fn new(tokens: AdminTokens) -> Self {
+        Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MOST_ADDRESSES) }
+    }
+
+    /// From now on, these tokens and no others.
+    pub fn replace(&self, tokens: AdminTokens) {
+        self.tokens.store(Arc::new(tokens));
+    }
+
+    /// Counts a failure, and says whether it is one too many.
+    ///
+    /// The limit keeps the log readable. Nobody guesses 256 random bits, so a token that is known is admitted all the
+    /// same: otherwise anybody behind the operators' own address could lock them out.
+    fn fail(&self, peer: Option<IpAddr>, now: DateTime<Utc>) -> bool {
+        let one_more = |before: Option<moka::Entry<_, Failures>>| {
+            let before =
+                before.map(moka::Entry::into_value).filter(|before| now - before.since < TimeDelta::minutes(1));
+            let Failures { since, count } = before.unwrap_or(Failures { since: now, count: 0 });
+            Op::Put(Failures { since, count: count.saturating_add(1) })
+        };
+        let counted = self.failures.entry(peer).and_compute_with(one_more).into_entry();
+        counted.is_some_and(|counted| counted.into_value().count > MAX_FAILURES_A_MINUTE)
+    }
+}
+
+impl AdminApi {
+    /// Lets a request pass whose token is known, and of such a role.
+    pub(super) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<(), Status> {
+        let tokens = self.gate.tokens.load();
+        let holder = token_of(request).and_then(|token| tokens.holder_of(token));
+        match holder {
+            Some(holder) if holder.role >= needed => Ok(()),
+            Some(holder) => {
+                tracing::info!(name = %holder.name, role = %holder.role, %needed, "{} may not do this", holder.name);
+                Err(status::caller_not_allowed(needed))
+            }
+            None => Err(self.refuse(request)),
+        }
+    }
+
+    fn refuse<T>(&self, request: &Request<T>) -> Status {
+        let peer = request.extensions().get().and_then(|Peer(address)| *address);
+        if self.gate.fail(peer, self.api.clock.now()) {
+            return status::too_many_failures();
+        }
+        let from = peer.map_or("a local socket".to_owned(), |address| address.to_string());
+        tracing::warn!(%from, "an administrator's token is missing or not known, from {from}");
+        status::caller_unauthenticated()
+    }
+}
+
+/// The bearer token of a request. Of two headers neither counts: which one is meant?
+fn token_of<T>(request: &Request<T>) -> Option<&str> {
+    let mut headers = request.metadata().get_all(AUTHORIZATION.as_str()).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return None };
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}

@@ -1,0 +1,36 @@
+//! CheckSubdomain.
+
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::AdminApi;
+use crate::{
+    domain::{Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
+    service::status,
+};
+
+/// What is to be said of a subdomain.
+#[derive(Debug)]
+pub(in crate::service) struct SubdomainVerdict {
+    /// The schema that would go with it; `None`: it is no subdomain.
+    pub(in crate::service) schema: Option<String>,
+    /// Why it is not to be had, if it is not.
+    pub(in crate::service) refusal: Option<SubdomainRefusal>,
+}
+
+impl AdminApi {
+    pub(super) async fn check_subdomain(&self, text: &str) -> Result<SubdomainVerdict, Status> {
+        let subdomain = match Subdomain::parse(text) {
+            Ok(subdomain) => subdomain,
+            Err(error) => return Ok(SubdomainVerdict { schema: None, refusal: Some(error.into()) }),
+        };
+        let schema = Some(subdomain.database_schema());
+        if RESERVED_SUBDOMAINS.contains(&text) || self.api.hosts.is_reserved(text) {
+            return Ok(SubdomainVerdict { schema, refusal: Some(SubdomainRefusal::Reserved) });
+        }
+        let store = Arc::clone(&self.api.store);
+        let checked = self.api.cache.past(async move { store.check_subdomain(&subdomain).await }).await;
+        Ok(SubdomainVerdict { schema, refusal: checked.map_err(status::store)?.err() })
+    }
+}

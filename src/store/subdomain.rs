@@ -1,0 +1,51 @@
+//! Whether a subdomain is to be had.
+
+use sea_orm::{
+    Condition, DbBackend, EntityTrait, IntoSimpleExpr, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::{Alias, Expr, ExprTrait, Func, Query},
+};
+
+use super::{StoreError, database::Database, entity::tenants};
+use crate::domain::{Subdomain, SubdomainRefusal, limits::MAX_IDENTIFIER_BYTES};
+
+/// Looks for a tenant that has the subdomain or its schema, and for the schema itself: one that a tenant has left behind
+/// holds its data.
+pub(super) async fn check(
+    database: &Database,
+    subdomain: &Subdomain,
+) -> Result<Result<(), SubdomainRefusal>, StoreError> {
+    let schema = subdomain.database_schema();
+    if has_tenant(database, lower(tenants::Column::Subdomain).eq(subdomain.as_str())).await? {
+        return Ok(Err(SubdomainRefusal::Taken));
+    }
+    // What the row says may be longer than what PostgreSQL has made of it.
+    let kept = Func::cust(Alias::new("substr"))
+        .arg(tenants::Column::DatabaseSchema.into_simple_expr())
+        .arg(1)
+        .arg(i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX));
+    let is_taken =
+        has_tenant(database, Expr::expr(kept).eq(schema.as_str())).await? || exists(database, &schema).await?;
+    Ok(if is_taken { Err(SubdomainRefusal::SchemaTaken) } else { Ok(()) })
+}
+
+fn lower(column: tenants::Column) -> Expr {
+    Func::lower(column.into_simple_expr()).into()
+}
+
+async fn has_tenant(database: &Database, such: impl Into<Condition>) -> Result<bool, StoreError> {
+    let select = tenants::Entity::find().select_only().column(tenants::Column::Id).filter(such).limit(1);
+    Ok(!database.query(select.build(database.backend())).await?.is_empty())
+}
+
+/// Is there such a schema? SQLite has none.
+async fn exists(database: &Database, schema: &str) -> Result<bool, StoreError> {
+    if database.backend() != DbBackend::Postgres {
+        return Ok(false);
+    }
+    let select = Query::select()
+        .expr(Expr::val(1))
+        .from(("pg_catalog", "pg_namespace"))
+        .and_where(Expr::col("nspname").eq(schema))
+        .take();
+    Ok(!database.query(database.backend().build(&select)).await?.is_empty())
+}

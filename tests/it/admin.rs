@@ -1,0 +1,69 @@
+//! TenantAdminService, on a listener of its own.
+
+mod gate;
+mod subdomain;
+
+use std::{fs, path::PathBuf};
+
+use entitlementd::{
+    admin_tokens::{AdminToken, Entry},
+    config::ListenAddress,
+    domain::Role,
+    proto::v1::tenant_admin_service_client::TenantAdminServiceClient,
+};
+use tempfile::TempDir;
+use tonic::{Request, transport::Channel};
+
+use crate::harness::{Database, Server, server::connect};
+
+/// A server that answers administrators, and a token of each role.
+pub struct Admin {
+    pub server: Server,
+    pub client: TenantAdminServiceClient<Channel>,
+    pub tokens: [String; 3],
+    folder: TempDir,
+}
+
+impl Admin {
+    pub async fn of(database: Database, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let (lines, tokens) = tokens();
+        fs::write(&file, lines).unwrap();
+        let path = file.to_str().unwrap();
+        let ours = ["--changes", "off", "--admin-listen", "127.0.0.1:0", "--admin-tokens-file", path];
+        let server = Server::start_with(database, &[&ours, flags].concat()).await;
+        let client = TenantAdminServiceClient::new(connect(&address(&server)).await);
+        Self { server, client, tokens, folder }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("tokens")
+    }
+
+    /// A request by whoever holds the token of this role.
+    pub fn by<T>(&self, role: Role, message: T) -> Request<T> {
+        with_token(message, &self.tokens[role as usize])
+    }
+}
+
+pub fn address(server: &Server) -> ListenAddress {
+    server.running.admin_address.clone().unwrap()
+}
+
+pub fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+/// A file's lines, and the token of each role.
+fn tokens() -> (String, [String; 3]) {
+    let mut lines = String::new();
+    let tokens = Role::ALL.map(|role| {
+        let token = AdminToken::generate().unwrap();
+        lines += &Entry::new(role.word().parse().unwrap(), role, &token).line();
+        token.expose().to_owned()
+    });
+    (lines, tokens)
+}
