@@ -1,6 +1,7 @@
 //! Connect, bind, wire, supervise, stop: the only floor that knows everything.
 
 mod admin;
+mod catalogue;
 mod check;
 mod demo;
 mod feed;
@@ -55,6 +56,8 @@ fn run(command: Command) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Serve(args) => runtime.block_on(serve::run(*args)),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
+        Command::Module(args) => runtime.block_on(catalogue::modules(args)),
+        Command::Plan(args) => runtime.block_on(catalogue::plans(args)),
         Command::Token(args) => token::run(args),
     }
 }

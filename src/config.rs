@@ -2,6 +2,7 @@
 //! `ENTITLEMENTD_<FLAG>`. Secrets never print.
 
 mod admin;
+mod catalogue;
 mod database;
 mod serve;
 mod token;
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 pub use self::{
     admin::AdminArgs,
+    catalogue::{CatalogueArgs, CatalogueCommand, ListArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     token::{NewTokenArgs, TokenArgs, TokenCommand},
@@ -41,6 +43,10 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed, 1: denied, 2: trouble.
     Check(CheckArgs),
+    /// The modules that are sold.
+    Module(CatalogueArgs),
+    /// The plans that are sold.
+    Plan(CatalogueArgs),
     /// Tokens of administrators.
     Token(TokenArgs),
 }

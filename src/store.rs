@@ -11,6 +11,7 @@ mod entity;
 mod error;
 mod instant;
 mod loan;
+mod offers;
 mod replica;
 mod row;
 mod schema;
@@ -42,7 +43,9 @@ use self::{
     tenant::TenantStatements,
     words::Words,
 };
-use crate::domain::{Catalogue, Facts, Label, Subdomain, SubdomainRefusal, TenantId, TenantStatus};
+use crate::domain::{
+    Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,
+};
 
 /// Connections for watching: one, and another while it does not come back.
 const MOST_WATCHING: u32 = 2;
@@ -191,6 +194,16 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Facts>, StoreError> {
         tenants::page_with(&self.primary, module, page, &self.words, now).await
+    }
+
+    /// Reads all modules with their prices, in the order of the menu.
+    pub async fn module_offers(&self) -> Result<Vec<ModuleOffer>, StoreError> {
+        offers::modules(&self.primary, &self.words).await
+    }
+
+    /// Reads all plans with their prices, in the order in which they are shown.
+    pub async fn plan_offers(&self) -> Result<Vec<PlanOffer>, StoreError> {
+        offers::plans(&self.primary, &self.words).await
     }
 
     /// Could a new tenant have this subdomain, as far as the database can tell?

@@ -38,6 +38,15 @@ pub struct Plan {
     pub modules: HashSet<ModuleCode>,
 }
 
+impl Plan {
+    /// The codes of its modules, in alphabetical order.
+    pub fn codes(&self) -> Vec<String> {
+        let mut codes: Vec<String> = self.modules.iter().map(ModuleCode::to_string).collect();
+        codes.sort_unstable();
+        codes
+    }
+}
+
 /// All modules and plans, as they were read at one time.
 #[derive(Clone, Debug)]
 pub struct Catalogue {

@@ -1,5 +1,6 @@
 //! TenantAdminService: for operators, on a listener of its own. Every method first says who may ask.
 
+mod catalogue;
 mod front;
 mod gate;
 mod subdomain;
@@ -14,7 +15,10 @@ pub use self::{
 use super::{Answer, Api, answer, convert};
 use crate::{
     domain::Role,
-    proto::v1::{CheckSubdomainRequest, CheckSubdomainResponse, tenant_admin_service_server::TenantAdminService},
+    proto::v1::{
+        CheckSubdomainRequest, CheckSubdomainResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest,
+        ListPlansResponse, tenant_admin_service_server::TenantAdminService,
+    },
 };
 
 /// Everything that an administrator's answer is made from.
@@ -28,6 +32,16 @@ pub struct AdminApi {
 
 #[async_trait]
 impl TenantAdminService for AdminApi {
+    async fn list_modules(&self, request: Request<ListModulesRequest>) -> Answer<ListModulesResponse> {
+        self.admit(&request, Role::Viewer)?;
+        answer(convert::modules_response(self.modules(convert::modules_query(request.into_inner())).await?))
+    }
+
+    async fn list_plans(&self, request: Request<ListPlansRequest>) -> Answer<ListPlansResponse> {
+        self.admit(&request, Role::Viewer)?;
+        answer(convert::plans_response(self.plans(convert::plans_query(request.into_inner())).await?))
+    }
+
     async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::subdomain_response(self.check_subdomain(convert::subdomain_query(request.get_ref())).await?))

@@ -64,7 +64,7 @@ pub(super) fn store(error: StoreError) -> Status {
             store_unavailable("the database cannot be asked at the moment, and the answer is not held")
         }
         StoreError::Unreadable { .. } => {
-            let message = "the database holds a row of this tenant that cannot be read; the log says which";
+            let message = "the database holds a row that cannot be read; the log says which";
             status(Code::Internal, message, ErrorReason::StoreUnreadable)
         }
     }

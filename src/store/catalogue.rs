@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Statement,
+    EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, Statement,
     sea_query::{ExprTrait, NullOrdering},
 };
 
@@ -43,8 +43,13 @@ async fn read_revision(database: &Database) -> Result<u64, StoreError> {
 }
 
 async fn read_modules(database: &Database, words: &Words) -> Result<Vec<Module>, StoreError> {
+    let rows = database.query(select_modules().build(database.backend())).await?;
+    with_keys(&rows, "modules.code", words)?.iter().map(|row| module(row, words)).collect()
+}
+
+pub(super) fn select_modules() -> Select<modules::Entity> {
     use modules::Column as M;
-    let select = modules::Entity::find()
+    modules::Entity::find()
         .select_only()
         .column_as(M::Code.into_simple_expr().cast_as("text"), "modules.code")
         .column_as(M::Name.into_simple_expr().cast_as("text"), "modules.name")
@@ -54,12 +59,9 @@ async fn read_modules(database: &Database, words: &Words) -> Result<Vec<Module>,
         .column_as(M::IsActive, "modules.is_active")
         .column_as(M::Sections, "modules.sections")
         .column_as(M::FrontendRoutes, "modules.frontend_routes")
-        .build(database.backend());
-    let rows = database.query(select).await?;
-    with_keys(&rows, "modules.code", words)?.iter().map(|row| module(row, words)).collect()
 }
 
-fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
+pub(super) fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
     Ok(Module {
         code: words.code(&row.get::<String>("modules.code")?),
         name: row.text("modules.name")?,
@@ -73,7 +75,11 @@ fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
 }
 
 /// Rows by their key. One without a key cannot be asked for: it is left out, rather than keeping the others from it.
-fn with_keys<'a>(rows: &'a [QueryResult], key: &'static str, words: &Words) -> Result<Vec<Row<'a>>, StoreError> {
+pub(super) fn with_keys<'a>(
+    rows: &'a [QueryResult],
+    key: &'static str,
+    words: &Words,
+) -> Result<Vec<Row<'a>>, StoreError> {
     let mut keyed = Vec::with_capacity(rows.len());
     for row in rows {
         match Row::keyed_by::<String>(row, key)? {
@@ -86,11 +92,7 @@ fn with_keys<'a>(rows: &'a [QueryResult], key: &'static str, words: &Words) -> R
 
 async fn read_plans(database: &Database, words: &Words) -> Result<Vec<Plan>, StoreError> {
     use plans::Column as P;
-    let select = plans::Entity::find()
-        .select_only()
-        .column_as(P::Slug.into_simple_expr().cast_as("text"), "plans.slug")
-        .column_as(P::IsActive, "plans.is_active")
-        .column_as(P::IncludedModules, "plans.included_modules")
+    let select = select_plans()
         // Cheapest first. The database compares the prices, so that no money passes through here.
         .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc)
@@ -99,7 +101,16 @@ async fn read_plans(database: &Database, words: &Words) -> Result<Vec<Plan>, Sto
     with_keys(&rows, "plans.slug", words)?.iter().map(|row| plan(row, words)).collect()
 }
 
-fn plan(row: &Row<'_>, words: &Words) -> Result<Plan, StoreError> {
+pub(super) fn select_plans() -> Select<plans::Entity> {
+    use plans::Column as P;
+    plans::Entity::find()
+        .select_only()
+        .column_as(P::Slug.into_simple_expr().cast_as("text"), "plans.slug")
+        .column_as(P::IsActive, "plans.is_active")
+        .column_as(P::IncludedModules, "plans.included_modules")
+}
+
+pub(super) fn plan(row: &Row<'_>, words: &Words) -> Result<Plan, StoreError> {
     let modules = row.list("plans.included_modules", words, |item| item.as_str().map(|code| words.code(code)));
     Ok(Plan {
         slug: row.get("plans.slug")?,

@@ -33,8 +33,12 @@ impl<'a> Row<'a> {
         if self.get::<K>(column)? == other {
             return Ok(());
         }
-        let cause = Arc::new(DbErr::Custom("another row has the same subdomain".to_owned()));
-        Err(StoreError::Unreadable { column, key: self.key.clone(), cause })
+        Err(self.unreadable(column, "another row has the same subdomain"))
+    }
+
+    /// A value that was read, and is not what its column promises.
+    pub(super) fn unreadable(&self, column: &'static str, problem: &str) -> StoreError {
+        StoreError::Unreadable { column, key: self.key.clone(), cause: Arc::new(DbErr::Custom(problem.to_owned())) }
     }
 
     /// A column's value.

@@ -1,5 +1,6 @@
 //! TenantAdminService, on a listener of its own.
 
+mod catalogue;
 mod gate;
 mod subdomain;
 

@@ -115,6 +115,17 @@ async fn sql_written_by_hand_is_found_as_shown() {
     assert_eq!(printed.status.code(), Some(1));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_plans_are_listed_as_shown() {
+    let database = Database::sqlite().await;
+    let shown = commands("entitlementd plan list");
+    assert_eq!(shown.len(), 1);
+    let (command, output) = &shown[0];
+    let command = command.replace("sqlite:try.db", &database.url);
+    let printed = process::run(&command.split(' ').skip(1).collect::<Vec<_>>());
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), *output);
+}
+
 #[test]
 fn the_table_of_flags_is_complete_and_true() {
     let text = readme();

@@ -1,8 +1,11 @@
 //! The messages of TenantAdminService.
 
 use crate::{
-    domain::SubdomainRefusal,
-    proto::v1::{CheckSubdomainRequest, CheckSubdomainResponse, SubdomainReason},
+    domain::{ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal},
+    proto::v1::{
+        CatalogueModule, CataloguePlan, CheckSubdomainRequest, CheckSubdomainResponse, ListModulesRequest,
+        ListModulesResponse, ListPlansRequest, ListPlansResponse, SubdomainReason,
+    },
     service::admin::SubdomainVerdict,
 };
 
@@ -25,4 +28,60 @@ pub(in crate::service) fn subdomain_response(verdict: SubdomainVerdict) -> Check
         message: refusal.map(|refusal| refusal.to_string()).unwrap_or_default(),
         database_schema: schema.unwrap_or_default(),
     }
+}
+
+/// Only those on sale?
+pub(in crate::service) fn modules_query(request: ListModulesRequest) -> bool {
+    let ListModulesRequest { on_sale_only } = request;
+    on_sale_only
+}
+
+pub(in crate::service) fn modules_response(modules: Vec<ModuleOffer>) -> ListModulesResponse {
+    ListModulesResponse { modules: modules.into_iter().map(module).collect() }
+}
+
+fn module(offer: ModuleOffer) -> CatalogueModule {
+    let ModuleOffer { module, description, dependencies, price_monthly, price_yearly } = offer;
+    CatalogueModule {
+        code: module.code.to_string(),
+        name: module.name,
+        description,
+        category: module.category,
+        display_order: module.display_order,
+        is_base_module: module.is_base_module,
+        on_sale: module.is_active,
+        dependencies: dependencies.iter().map(ModuleCode::to_string).collect(),
+        price_monthly: amount(price_monthly),
+        price_yearly: amount(price_yearly),
+        sections: module.sections,
+        frontend_routes: module.frontend_routes,
+    }
+}
+
+/// Only those on sale?
+pub(in crate::service) fn plans_query(request: ListPlansRequest) -> bool {
+    let ListPlansRequest { on_sale_only } = request;
+    on_sale_only
+}
+
+pub(in crate::service) fn plans_response(plans: Vec<PlanOffer>) -> ListPlansResponse {
+    ListPlansResponse { plans: plans.into_iter().map(plan).collect() }
+}
+
+fn plan(offer: PlanOffer) -> CataloguePlan {
+    let PlanOffer { plan, name, price, billing_cycle, max_users, max_transactions_monthly } = offer;
+    CataloguePlan {
+        module_codes: plan.codes(),
+        slug: plan.slug,
+        name,
+        on_sale: plan.is_active,
+        price: amount(price),
+        billing_cycle,
+        max_users,
+        max_transactions_monthly,
+    }
+}
+
+fn amount(money: Option<Money>) -> String {
+    money.map(|money| money.to_string()).unwrap_or_default()
 }

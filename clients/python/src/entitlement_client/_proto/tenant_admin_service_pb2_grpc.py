@@ -47,6 +47,16 @@ class TenantAdminServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.ListModules = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/ListModules',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListModulesRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListModulesResponse.FromString,
+                _registered_method=True)
+        self.ListPlans = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/ListPlans',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.FromString,
+                _registered_method=True)
         self.CheckSubdomain = channel.unary_unary(
                 '/entitlement.v1.TenantAdminService/CheckSubdomain',
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
@@ -70,6 +80,26 @@ class TenantAdminServiceServicer(object):
     DEADLINE_EXCEEDED.
     """
 
+    def ListModules(self, request, context):
+        """All modules, with what they cost and need, in the order of the menu. They
+        are read from the database, past what is held.
+
+        Role: viewer. INTERNAL (STORE_UNREADABLE): a price is no amount.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlans(self, request, context):
+        """All plans, with what they cost and hold, in the order in which they are
+        shown. They are read from the database, past what is held.
+
+        Role: viewer. INTERNAL (STORE_UNREADABLE): a price is no amount.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckSubdomain(self, request, context):
         """Could a new tenant have this subdomain? A "no" is an answer, with the reason
         and words to show. A "yes" reserves nothing: somebody else may be quicker.
@@ -83,6 +113,16 @@ class TenantAdminServiceServicer(object):
 
 def add_TenantAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListModules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModules,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListModulesRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListModulesResponse.SerializeToString,
+            ),
+            'ListPlans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlans,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.SerializeToString,
+            ),
             'CheckSubdomain': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckSubdomain,
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.FromString,
@@ -111,6 +151,60 @@ class TenantAdminService(object):
     (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
     DEADLINE_EXCEEDED.
     """
+
+    @staticmethod
+    def ListModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/ListModules',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListModulesRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListModulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/ListPlans',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def CheckSubdomain(request,

@@ -1,0 +1,35 @@
+//! What the catalogue says of a module or plan to those who sell it.
+
+use super::{Module, ModuleCode, Money, Plan};
+
+/// A module as it is sold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ModuleOffer {
+    /// What every answer knows of it.
+    pub module: Module,
+    /// What it is for, to be shown; may be empty.
+    pub description: String,
+    /// The modules that it cannot be without, in the catalogue's order.
+    pub dependencies: Vec<ModuleCode>,
+    /// What it costs for a month; `None`: the catalogue does not say.
+    pub price_monthly: Option<Money>,
+    /// What it costs for a year: a price of its own, not twelve months less something.
+    pub price_yearly: Option<Money>,
+}
+
+/// A plan as it is sold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlanOffer {
+    /// What every answer knows of it.
+    pub plan: Plan,
+    /// Its name, to be shown.
+    pub name: String,
+    /// What it costs for a billing cycle; `None`: the catalogue does not say.
+    pub price: Option<Money>,
+    /// How long that is: `monthly`, `yearly`; may be empty.
+    pub billing_cycle: String,
+    /// Users that it includes; `None`: any number.
+    pub max_users: Option<i32>,
+    /// Transactions a month that it includes; `None`: any number.
+    pub max_transactions_monthly: Option<i32>,
+}
