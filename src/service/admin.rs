@@ -4,8 +4,9 @@ mod catalogue;
 mod front;
 mod gate;
 mod subdomain;
+mod tenant;
 
-pub(super) use self::subdomain::SubdomainVerdict;
+pub(super) use self::{subdomain::SubdomainVerdict, tenant::TenantRecord};
 use tonic::{Request, async_trait};
 
 pub use self::{
@@ -16,8 +17,8 @@ use super::{Answer, Api, answer, convert};
 use crate::{
     domain::Role,
     proto::v1::{
-        CheckSubdomainRequest, CheckSubdomainResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest,
-        ListPlansResponse, tenant_admin_service_server::TenantAdminService,
+        CheckSubdomainRequest, CheckSubdomainResponse, GetTenantRequest, GetTenantResponse, ListModulesRequest,
+        ListModulesResponse, ListPlansRequest, ListPlansResponse, tenant_admin_service_server::TenantAdminService,
     },
 };
 
@@ -40,6 +41,11 @@ impl TenantAdminService for AdminApi {
     async fn list_plans(&self, request: Request<ListPlansRequest>) -> Answer<ListPlansResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::plans_response(self.plans(convert::plans_query(request.into_inner())).await?))
+    }
+
+    async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Answer<GetTenantResponse> {
+        self.admit(&request, Role::Viewer)?;
+        answer(convert::tenant_response(self.tenant(convert::tenant_key(request.get_ref())?).await?))
     }
 
     async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {

@@ -5,7 +5,8 @@ mod requests;
 mod responses;
 
 pub(super) use admin::{
-    modules_query, modules_response, plans_query, plans_response, subdomain_query, subdomain_response,
+    modules_query, modules_response, plans_query, plans_response, subdomain_query, subdomain_response, tenant_key,
+    tenant_response,
 };
 pub(super) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,

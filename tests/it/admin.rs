@@ -3,6 +3,7 @@
 mod catalogue;
 mod gate;
 mod subdomain;
+mod tenant;
 
 use std::{fs, path::PathBuf};
 
@@ -32,8 +33,9 @@ impl Admin {
         let (lines, tokens) = tokens();
         fs::write(&file, lines).unwrap();
         let path = file.to_str().unwrap();
-        let ours = ["--changes", "off", "--admin-listen", "127.0.0.1:0", "--admin-tokens-file", path];
-        let server = Server::start_with(database, &[&ours, flags].concat()).await;
+        let changes: &[&str] = if flags.contains(&"--changes") { &[] } else { &["--changes", "off"] };
+        let ours = ["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", path];
+        let server = Server::start_with(database, &[&ours, changes, flags].concat()).await;
         let client = TenantAdminServiceClient::new(connect(&address(&server)).await);
         Self { server, client, tokens, folder }
     }

@@ -1,12 +1,22 @@
 //! The messages of TenantAdminService.
 
+use tonic::Status;
+
+use super::{
+    requests::Fields,
+    responses::{reason, subscription_facts, tenant_facts, timestamp},
+};
 use crate::{
-    domain::{ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal},
-    proto::v1::{
-        CatalogueModule, CataloguePlan, CheckSubdomainRequest, CheckSubdomainResponse, ListModulesRequest,
-        ListModulesResponse, ListPlansRequest, ListPlansResponse, SubdomainReason,
+    domain::{
+        ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal, Subscription, check_facts, decision::deciding_row,
     },
-    service::admin::SubdomainVerdict,
+    proto::v1::{
+        CatalogueModule, CataloguePlan, CheckSubdomainRequest, CheckSubdomainResponse, GetTenantRequest,
+        GetTenantResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest, ListPlansResponse,
+        SubdomainReason, TenantModule,
+    },
+    service::admin::{SubdomainVerdict, TenantRecord},
+    store::TenantKey,
 };
 
 pub(in crate::service) fn subdomain_query(request: &CheckSubdomainRequest) -> &str {
@@ -84,4 +94,36 @@ fn plan(offer: PlanOffer) -> CataloguePlan {
 
 fn amount(money: Option<Money>) -> String {
     money.map(|money| money.to_string()).unwrap_or_default()
+}
+
+pub(in crate::service) fn tenant_key(request: &GetTenantRequest) -> Result<TenantKey, Status> {
+    let GetTenantRequest { tenant } = request;
+    let mut fields = Fields::default();
+    let key = fields.tenant_key("tenant", tenant);
+    fields.all_good(key)
+}
+
+pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResponse {
+    let modules = record.evidence.facts.by_module().filter_map(|rows| tenant_module(&record, rows));
+    GetTenantResponse {
+        modules: modules.collect(),
+        tenant: Some(tenant_facts(&record.evidence)),
+        revision: record.revision,
+        as_of: Some(timestamp(record.at)),
+    }
+}
+
+/// `None` for no rows, which no module has.
+fn tenant_module(record: &TenantRecord, rows: &[Subscription]) -> Option<TenantModule> {
+    let TenantRecord { at, evidence, .. } = record;
+    let code = rows.first()?.module.as_str();
+    let decision = check_facts(Some(&evidence.facts), code, *at)?;
+    let deciding = deciding_row(rows, *at).filter(|_| decision.by_subscription()).map(|row| row.id);
+    Some(TenantModule {
+        module_code: code.to_owned(),
+        allowed: decision.allowed(),
+        reason: reason(decision.reason).into(),
+        valid_until: decision.valid_until.map(timestamp),
+        subscriptions: rows.iter().map(|row| subscription_facts(evidence, row, *at, deciding)).collect(),
+    })
 }

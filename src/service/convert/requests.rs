@@ -71,11 +71,7 @@ pub(in crate::service) fn authorize_query(request: &AuthorizeRequest) -> Result<
 pub(in crate::service) fn explain_query(request: &ExplainModuleRequest) -> Result<ExplainQuery<'_>, Status> {
     let ExplainModuleRequest { tenant, module_code, at } = request;
     let mut fields = Fields::default();
-    let by_id = TenantId::parse(tenant).ok().map(TenantKey::Id);
-    let key = by_id.or_else(|| Label::parse(tenant).map(TenantKey::Subdomain));
-    if key.is_none() {
-        fields.violated("tenant", "must be a UUID in 36-character form, or a subdomain");
-    }
+    let key = fields.tenant_key("tenant", tenant);
     fields.module("module_code", module_code);
     let at = fields.instant("at", at.as_ref());
     fields.all_good(key.map(|tenant| ExplainQuery { tenant, module: module_code, at }))
@@ -122,15 +118,25 @@ pub(in crate::service) fn watch_query(request: &WatchChangesRequest) -> Result<W
 
 /// Gathers what is wrong with a request. Costs nothing while nothing is.
 #[derive(Default)]
-struct Fields(Vec<FieldViolation>);
+pub(super) struct Fields(Vec<FieldViolation>);
 
 impl Fields {
+    /// A tenant as people name it.
+    pub(super) fn tenant_key(&mut self, field: &str, text: &str) -> Option<TenantKey> {
+        let by_id = TenantId::parse(text).ok().map(TenantKey::Id);
+        let key = by_id.or_else(|| Label::parse(text).map(TenantKey::Subdomain));
+        if key.is_none() {
+            self.violated(field, "must be a UUID in 36-character form, or a subdomain");
+        }
+        key
+    }
+
     fn violated(&mut self, field: impl Into<String>, description: impl Into<String>) {
         self.0.push(FieldViolation::new(field, description));
     }
 
     /// The value, unless a field was violated. Whoever passes `None` has named the violation.
-    fn all_good<T>(self, value: Option<T>) -> Result<T, Status> {
+    pub(super) fn all_good<T>(self, value: Option<T>) -> Result<T, Status> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(status::invalid_fields(self.0)),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{Duration, Timestamp};
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -85,18 +86,10 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
         condition: rule.condition.to_owned(),
         outcome: outcome(rule.outcome).into(),
     };
-    let subscription = |evidence: &Evidence, row: &Subscription| pb::SubscriptionFacts {
-        id: row.id.to_string(),
-        status: evidence.subscriptions.iter().find(|raw| raw.id == row.id).and_then(|raw| raw.status.clone()),
-        starts_at: row.starts_at.map(timestamp),
-        expires_at: row.expires_at.map(timestamp),
-        is_trial: row.is_trial,
-        trial_ends_at: row.trial_ends_at.map(timestamp),
-        reason: reason(row.reason(at)).into(),
-        decides: deciding == Some(row.id),
+    let rows = |evidence: &Evidence| {
+        let rows = evidence.facts.rows_of(module).iter();
+        rows.map(|row| subscription_facts(evidence, row, at, deciding)).collect()
     };
-    let rows =
-        |evidence: &Evidence| evidence.facts.rows_of(module).iter().map(|row| subscription(evidence, row)).collect();
     pb::ExplainModuleResponse {
         at: Some(timestamp(at)),
         rules: rules(judgement.decision).map(rule).collect(),
@@ -128,7 +121,25 @@ pub(in crate::service) fn watch_response(told: Told) -> pb::WatchChangesResponse
     pb::WatchChangesResponse { event: Some(event) }
 }
 
-fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {
+pub(super) fn subscription_facts(
+    evidence: &Evidence,
+    row: &Subscription,
+    at: DateTime<Utc>,
+    deciding: Option<Uuid>,
+) -> pb::SubscriptionFacts {
+    pb::SubscriptionFacts {
+        id: row.id.to_string(),
+        status: evidence.subscriptions.iter().find(|raw| raw.id == row.id).and_then(|raw| raw.status.clone()),
+        starts_at: row.starts_at.map(timestamp),
+        expires_at: row.expires_at.map(timestamp),
+        is_trial: row.is_trial,
+        trial_ends_at: row.trial_ends_at.map(timestamp),
+        reason: reason(row.reason(at)).into(),
+        decides: deciding == Some(row.id),
+    }
+}
+
+pub(super) fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {
     let tenant = &evidence.facts.tenant;
     pb::TenantFacts {
         id: tenant.id.to_string(),
@@ -212,7 +223,7 @@ fn freshness(advice: Advice) -> pb::Freshness {
     }
 }
 
-fn timestamp(at: DateTime<Utc>) -> Timestamp {
+pub(super) fn timestamp(at: DateTime<Utc>) -> Timestamp {
     // chrono tells a leap second by more than 999 999 999 ns; a Timestamp has no such thing.
     let nanos = at.timestamp_subsec_nanos().min(999_999_999);
     Timestamp { seconds: at.timestamp(), nanos: nanos.cast_signed() }
@@ -228,7 +239,7 @@ pub(in crate::service) fn reason_word(wanted: Reason) -> &'static str {
     name.strip_prefix("DECISION_REASON_").unwrap_or(name)
 }
 
-fn reason(reason: Reason) -> pb::DecisionReason {
+pub(super) fn reason(reason: Reason) -> pb::DecisionReason {
     match reason {
         Reason::TenantNotFound => pb::DecisionReason::TenantNotFound,
         Reason::TenantSuspended => pb::DecisionReason::TenantSuspended,

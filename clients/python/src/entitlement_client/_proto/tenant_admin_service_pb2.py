@@ -22,33 +22,42 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from . import decision_pb2 as entitlement_dot_v1_dot_decision__pb2
+from . import explanation_pb2 as entitlement_dot_v1_dot_explanation__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)entitlement/v1/tenant_admin_service.proto\x12\x0e\x65ntitlement.v1\"*\n\x12ListModulesRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"G\n\x13ListModulesResponse\x12\x30\n\x07modules\x18\x01 \x03(\x0b\x32\x1f.entitlement.v1.CatalogueModule\"\x82\x02\n\x0f\x43\x61talogueModule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x15\n\rdisplay_order\x18\x05 \x01(\x05\x12\x16\n\x0eis_base_module\x18\x06 \x01(\x08\x12\x0f\n\x07on_sale\x18\x07 \x01(\x08\x12\x14\n\x0c\x64\x65pendencies\x18\x08 \x03(\t\x12\x15\n\rprice_monthly\x18\t \x01(\t\x12\x14\n\x0cprice_yearly\x18\n \x01(\t\x12\x10\n\x08sections\x18\x0b \x03(\x05\x12\x17\n\x0f\x66rontend_routes\x18\x0c \x03(\t\"(\n\x10ListPlansRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"A\n\x11ListPlansResponse\x12,\n\x05plans\x18\x01 \x03(\x0b\x32\x1d.entitlement.v1.CataloguePlan\"\xe2\x01\n\rCataloguePlan\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07on_sale\x18\x03 \x01(\x08\x12\r\n\x05price\x18\x04 \x01(\t\x12\x15\n\rbilling_cycle\x18\x05 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x06 \x03(\t\x12\x16\n\tmax_users\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12%\n\x18max_transactions_monthly\x18\x08 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_max_usersB\x1b\n\x19_max_transactions_monthly\"*\n\x15\x43heckSubdomainRequest\x12\x11\n\tsubdomain\x18\x01 \x01(\t\"\x86\x01\n\x16\x43heckSubdomainResponse\x12\x11\n\tavailable\x18\x01 \x01(\x08\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.entitlement.v1.SubdomainReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t*\xcf\x01\n\x0fSubdomainReason\x12 \n\x1cSUBDOMAIN_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBDOMAIN_REASON_AVAILABLE\x10\x01\x12\x1c\n\x18SUBDOMAIN_REASON_INVALID\x10\x02\x12\x1d\n\x19SUBDOMAIN_REASON_RESERVED\x10\x03\x12\x1a\n\x16SUBDOMAIN_REASON_TAKEN\x10\x04\x12!\n\x1dSUBDOMAIN_REASON_SCHEMA_TAKEN\x10\x05\x32\x9f\x02\n\x12TenantAdminService\x12V\n\x0bListModules\x12\".entitlement.v1.ListModulesRequest\x1a#.entitlement.v1.ListModulesResponse\x12P\n\tListPlans\x12 .entitlement.v1.ListPlansRequest\x1a!.entitlement.v1.ListPlansResponse\x12_\n\x0e\x43heckSubdomain\x12%.entitlement.v1.CheckSubdomainRequest\x1a&.entitlement.v1.CheckSubdomainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)entitlement/v1/tenant_admin_service.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a entitlement/v1/explanation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\x12ListModulesRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"G\n\x13ListModulesResponse\x12\x30\n\x07modules\x18\x01 \x03(\x0b\x32\x1f.entitlement.v1.CatalogueModule\"\x82\x02\n\x0f\x43\x61talogueModule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x15\n\rdisplay_order\x18\x05 \x01(\x05\x12\x16\n\x0eis_base_module\x18\x06 \x01(\x08\x12\x0f\n\x07on_sale\x18\x07 \x01(\x08\x12\x14\n\x0c\x64\x65pendencies\x18\x08 \x03(\t\x12\x15\n\rprice_monthly\x18\t \x01(\t\x12\x14\n\x0cprice_yearly\x18\n \x01(\t\x12\x10\n\x08sections\x18\x0b \x03(\x05\x12\x17\n\x0f\x66rontend_routes\x18\x0c \x03(\t\"(\n\x10ListPlansRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"A\n\x11ListPlansResponse\x12,\n\x05plans\x18\x01 \x03(\x0b\x32\x1d.entitlement.v1.CataloguePlan\"\xe2\x01\n\rCataloguePlan\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07on_sale\x18\x03 \x01(\x08\x12\r\n\x05price\x18\x04 \x01(\t\x12\x15\n\rbilling_cycle\x18\x05 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x06 \x03(\t\x12\x16\n\tmax_users\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12%\n\x18max_transactions_monthly\x18\x08 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_max_usersB\x1b\n\x19_max_transactions_monthly\"\"\n\x10GetTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xac\x01\n\x11GetTenantResponse\x12+\n\x06tenant\x18\x01 \x01(\x0b\x32\x1b.entitlement.v1.TenantFacts\x12-\n\x07modules\x18\x02 \x03(\x0b\x32\x1c.entitlement.v1.TenantModule\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcf\x01\n\x0cTenantModule\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12/\n\x0bvalid_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\rsubscriptions\x18\x05 \x03(\x0b\x32!.entitlement.v1.SubscriptionFacts\"*\n\x15\x43heckSubdomainRequest\x12\x11\n\tsubdomain\x18\x01 \x01(\t\"\x86\x01\n\x16\x43heckSubdomainResponse\x12\x11\n\tavailable\x18\x01 \x01(\x08\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.entitlement.v1.SubdomainReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t*\xcf\x01\n\x0fSubdomainReason\x12 \n\x1cSUBDOMAIN_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBDOMAIN_REASON_AVAILABLE\x10\x01\x12\x1c\n\x18SUBDOMAIN_REASON_INVALID\x10\x02\x12\x1d\n\x19SUBDOMAIN_REASON_RESERVED\x10\x03\x12\x1a\n\x16SUBDOMAIN_REASON_TAKEN\x10\x04\x12!\n\x1dSUBDOMAIN_REASON_SCHEMA_TAKEN\x10\x05\x32\xf1\x02\n\x12TenantAdminService\x12V\n\x0bListModules\x12\".entitlement.v1.ListModulesRequest\x1a#.entitlement.v1.ListModulesResponse\x12P\n\tListPlans\x12 .entitlement.v1.ListPlansRequest\x1a!.entitlement.v1.ListPlansResponse\x12P\n\tGetTenant\x12 .entitlement.v1.GetTenantRequest\x1a!.entitlement.v1.GetTenantResponse\x12_\n\x0e\x43heckSubdomain\x12%.entitlement.v1.CheckSubdomainRequest\x1a&.entitlement.v1.CheckSubdomainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.tenant_admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBDOMAINREASON']._serialized_start=959
-  _globals['_SUBDOMAINREASON']._serialized_end=1166
-  _globals['_LISTMODULESREQUEST']._serialized_start=61
-  _globals['_LISTMODULESREQUEST']._serialized_end=103
-  _globals['_LISTMODULESRESPONSE']._serialized_start=105
-  _globals['_LISTMODULESRESPONSE']._serialized_end=176
-  _globals['_CATALOGUEMODULE']._serialized_start=179
-  _globals['_CATALOGUEMODULE']._serialized_end=437
-  _globals['_LISTPLANSREQUEST']._serialized_start=439
-  _globals['_LISTPLANSREQUEST']._serialized_end=479
-  _globals['_LISTPLANSRESPONSE']._serialized_start=481
-  _globals['_LISTPLANSRESPONSE']._serialized_end=546
-  _globals['_CATALOGUEPLAN']._serialized_start=549
-  _globals['_CATALOGUEPLAN']._serialized_end=775
-  _globals['_CHECKSUBDOMAINREQUEST']._serialized_start=777
-  _globals['_CHECKSUBDOMAINREQUEST']._serialized_end=819
-  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_start=822
-  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_end=956
-  _globals['_TENANTADMINSERVICE']._serialized_start=1169
-  _globals['_TENANTADMINSERVICE']._serialized_end=1456
+  _globals['_SUBDOMAINREASON']._serialized_start=1478
+  _globals['_SUBDOMAINREASON']._serialized_end=1685
+  _globals['_LISTMODULESREQUEST']._serialized_start=159
+  _globals['_LISTMODULESREQUEST']._serialized_end=201
+  _globals['_LISTMODULESRESPONSE']._serialized_start=203
+  _globals['_LISTMODULESRESPONSE']._serialized_end=274
+  _globals['_CATALOGUEMODULE']._serialized_start=277
+  _globals['_CATALOGUEMODULE']._serialized_end=535
+  _globals['_LISTPLANSREQUEST']._serialized_start=537
+  _globals['_LISTPLANSREQUEST']._serialized_end=577
+  _globals['_LISTPLANSRESPONSE']._serialized_start=579
+  _globals['_LISTPLANSRESPONSE']._serialized_end=644
+  _globals['_CATALOGUEPLAN']._serialized_start=647
+  _globals['_CATALOGUEPLAN']._serialized_end=873
+  _globals['_GETTENANTREQUEST']._serialized_start=875
+  _globals['_GETTENANTREQUEST']._serialized_end=909
+  _globals['_GETTENANTRESPONSE']._serialized_start=912
+  _globals['_GETTENANTRESPONSE']._serialized_end=1084
+  _globals['_TENANTMODULE']._serialized_start=1087
+  _globals['_TENANTMODULE']._serialized_end=1294
+  _globals['_CHECKSUBDOMAINREQUEST']._serialized_start=1296
+  _globals['_CHECKSUBDOMAINREQUEST']._serialized_end=1338
+  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_start=1341
+  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_end=1475
+  _globals['_TENANTADMINSERVICE']._serialized_start=1688
+  _globals['_TENANTADMINSERVICE']._serialized_end=2057
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,8 @@
+import datetime
+
+from . import decision_pb2 as _decision_pb2
+from . import explanation_pb2 as _explanation_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -93,6 +98,38 @@ class CataloguePlan(_message.Message):
     max_users: int
     max_transactions_monthly: int
     def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., on_sale: bool = ..., price: _Optional[str] = ..., billing_cycle: _Optional[str] = ..., module_codes: _Optional[_Iterable[str]] = ..., max_users: _Optional[int] = ..., max_transactions_monthly: _Optional[int] = ...) -> None: ...
+
+class GetTenantRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class GetTenantResponse(_message.Message):
+    __slots__ = ("tenant", "modules", "revision", "as_of")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    tenant: _explanation_pb2.TenantFacts
+    modules: _containers.RepeatedCompositeFieldContainer[TenantModule]
+    revision: int
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class TenantModule(_message.Message):
+    __slots__ = ("module_code", "allowed", "reason", "valid_until", "subscriptions")
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    module_code: str
+    allowed: bool
+    reason: _decision_pb2.DecisionReason
+    valid_until: _timestamp_pb2.Timestamp
+    subscriptions: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.SubscriptionFacts]
+    def __init__(self, module_code: _Optional[str] = ..., allowed: bool = ..., reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subscriptions: _Optional[_Iterable[_Union[_explanation_pb2.SubscriptionFacts, _Mapping]]] = ...) -> None: ...
 
 class CheckSubdomainRequest(_message.Message):
     __slots__ = ("subdomain",)

@@ -57,6 +57,11 @@ class TenantAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.FromString,
                 _registered_method=True)
+        self.GetTenant = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/GetTenant',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantResponse.FromString,
+                _registered_method=True)
         self.CheckSubdomain = channel.unary_unary(
                 '/entitlement.v1.TenantAdminService/CheckSubdomain',
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
@@ -100,6 +105,18 @@ class TenantAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTenant(self, request, context):
+        """One tenant: its row and its subscriptions, ended ones too, and which modules
+        it may use now. They are read from the database, past what is held.
+
+        Role: viewer. INVALID_ARGUMENT: `tenant` is neither a UUID nor a subdomain;
+        NOT_FOUND (TENANT_NOT_FOUND); INTERNAL (STORE_UNREADABLE): a row of it cannot
+        be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckSubdomain(self, request, context):
         """Could a new tenant have this subdomain? A "no" is an answer, with the reason
         and words to show. A "yes" reserves nothing: somebody else may be quicker.
@@ -122,6 +139,11 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
                     servicer.ListPlans,
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.SerializeToString,
+            ),
+            'GetTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenant,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantResponse.SerializeToString,
             ),
             'CheckSubdomain': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckSubdomain,
@@ -196,6 +218,33 @@ class TenantAdminService(object):
             '/entitlement.v1.TenantAdminService/ListPlans',
             entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.SerializeToString,
             entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/GetTenant',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

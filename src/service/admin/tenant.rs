@@ -1,0 +1,30 @@
+//! GetTenant: a tenant as the database has it, and what that comes to.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tonic::Status;
+
+use super::AdminApi;
+use crate::{
+    service::status,
+    store::{Evidence, Reading, TenantKey},
+};
+
+/// A tenant's rows, and the instant at which they are judged.
+#[derive(Debug)]
+pub(in crate::service) struct TenantRecord {
+    pub(in crate::service) at: DateTime<Utc>,
+    pub(in crate::service) revision: u64,
+    pub(in crate::service) evidence: Evidence,
+}
+
+impl AdminApi {
+    pub(super) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, Status> {
+        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let read = self.api.cache.past(async move { store.read(&key, at).await }).await;
+        let Reading { revision, evidence } = read.map_err(status::store)?;
+        let evidence = evidence.ok_or_else(status::tenant_not_found)?;
+        Ok(TenantRecord { at, revision, evidence })
+    }
+}
