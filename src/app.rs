@@ -12,6 +12,7 @@ mod probes;
 mod readiness;
 mod readings;
 mod serve;
+mod shown;
 mod token;
 mod upkeep;
 mod wiring;

@@ -196,14 +196,18 @@ impl Store {
         tenants::page_with(&self.primary, module, page, &self.words, now).await
     }
 
-    /// Reads all modules with their prices, in the order of the menu.
-    pub async fn module_offers(&self) -> Result<Vec<ModuleOffer>, StoreError> {
-        offers::modules(&self.primary, &self.words).await
+    /// Reads all modules with their prices, or those that are on sale, in the order of the menu.
+    pub async fn module_offers(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, StoreError> {
+        let mut modules = offers::modules(&self.primary, &self.words).await?;
+        modules.retain(|offer| offer.module.is_active || !on_sale_only);
+        Ok(modules)
     }
 
-    /// Reads all plans with their prices, in the order in which they are shown.
-    pub async fn plan_offers(&self) -> Result<Vec<PlanOffer>, StoreError> {
-        offers::plans(&self.primary, &self.words).await
+    /// Reads all plans with their prices, or those that are on sale, in the order in which they are shown.
+    pub async fn plan_offers(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, StoreError> {
+        let mut plans = offers::plans(&self.primary, &self.words).await?;
+        plans.retain(|offer| offer.plan.is_active || !on_sale_only);
+        Ok(plans)
     }
 
     /// Could a new tenant have this subdomain, as far as the database can tell?

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     GOOD,
+    shown::shown,
     wiring::{self, Opening},
 };
 use crate::{
@@ -20,19 +21,17 @@ use crate::{
 
 pub(super) async fn modules(CatalogueArgs { command: CatalogueCommand::List(args) }: CatalogueArgs) -> Outcome {
     let store = open(&args).await?;
-    let read = store.module_offers().await;
+    let read = store.module_offers(args.on_sale_only).await;
     store.close().await;
-    let mut modules = read?;
-    modules.retain(|offer| offer.module.is_active || !args.on_sale_only);
+    let modules = read?;
     print(&args, module_table(&modules), modules.iter().map(module_json).collect())
 }
 
 pub(super) async fn plans(CatalogueArgs { command: CatalogueCommand::List(args) }: CatalogueArgs) -> Outcome {
     let store = open(&args).await?;
-    let read = store.plan_offers().await;
+    let read = store.plan_offers(args.on_sale_only).await;
     store.close().await;
-    let mut plans = read?;
-    plans.retain(|offer| offer.plan.is_active || !args.on_sale_only);
+    let plans = read?;
     print(&args, plan_table(&plans), plans.iter().map(plan_json).collect())
 }
 
@@ -70,11 +69,11 @@ fn module_table(modules: &[ModuleOffer]) -> Table {
             (false, false) => "no longer sold",
         };
         table.add_row([
-            Cell::new(&module.code),
-            Cell::new(&module.name),
+            Cell::new(shown(module.code.as_str())),
+            Cell::new(shown(&module.name)),
             price(*price_monthly),
             price(*price_yearly),
-            Cell::new(codes(dependencies).join(", ")),
+            Cell::new(shown(&codes(dependencies).join(", "))),
             Cell::new(note),
         ]);
     }
@@ -85,10 +84,10 @@ fn plan_table(plans: &[PlanOffer]) -> Table {
     let mut table = table(&["SLUG", "NAME", "PRICE", "CYCLE", "USERS", "MODULES", "NOTE"]);
     for PlanOffer { plan, name, price: amount, billing_cycle, max_users, .. } in plans {
         table.add_row([
-            Cell::new(&plan.slug),
-            Cell::new(name),
+            Cell::new(shown(&plan.slug)),
+            Cell::new(shown(name)),
             price(*amount),
-            Cell::new(billing_cycle),
+            Cell::new(shown(billing_cycle)),
             Cell::new(max_users.map_or("any".to_owned(), |users| users.to_string()))
                 .set_alignment(CellAlignment::Right),
             Cell::new(plan.modules.len()).set_alignment(CellAlignment::Right),

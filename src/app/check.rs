@@ -10,6 +10,7 @@ use tonic::Request;
 
 use super::{
     DENIED, GOOD,
+    shown::shown,
     wiring::{self, Opening},
 };
 use crate::{
@@ -82,7 +83,7 @@ fn as_text(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Resu
         writeln!(out, "{:<13}{}", "message", decision.message)?;
     }
     if !decision.plan_slugs.is_empty() {
-        writeln!(out, "{:<13}{}", "plans", decision.plan_slugs.join(", "))?;
+        writeln!(out, "{:<13}{}", "plans", shown(&decision.plan_slugs.join(", ")))?;
     }
     writeln!(out, "{:<13}{}", "at", instant_or(explained.at.as_ref(), "-"))?;
     writeln!(out, "{:<13}{}", "valid until", instant_or(decision.valid_until.as_ref(), "time alone changes nothing"))?;
@@ -90,16 +91,18 @@ fn as_text(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Resu
     match &explained.tenant {
         Some(tenant) => {
             let status = tenant.status.as_deref().unwrap_or("NULL");
-            let plan = if tenant.plan_slug.is_empty() { "none" } else { &tenant.plan_slug };
-            writeln!(out, "\n{:<13}{} ({}), {}", "tenant", tenant.subdomain, tenant.id, tenant.name)?;
-            writeln!(out, "{:<13}status {status:?}, plan {plan}, schema {}", "", tenant.database_schema)?;
+            let plan = if tenant.plan_slug.is_empty() { "none".into() } else { shown(&tenant.plan_slug) };
+            let [subdomain, name, schema] =
+                [&tenant.subdomain, &tenant.name, &tenant.database_schema].map(|text| shown(text));
+            writeln!(out, "\n{:<13}{subdomain} ({}), {name}", "tenant", tenant.id)?;
+            writeln!(out, "{:<13}status {status:?}, plan {plan}, schema {schema}", "")?;
         }
         None => writeln!(out, "\n{:<13}none", "tenant")?,
     }
     match &explained.module {
         Some(module) => {
             let sold = if module.is_active { "sold" } else { "no longer sold" };
-            writeln!(out, "{:<13}{}, {}, {sold}", "module", module.code, module.name)?;
+            writeln!(out, "{:<13}{}, {}, {sold}", "module", shown(&module.code), shown(&module.name))?;
         }
         None => writeln!(out, "{:<13}none", "module")?,
     }

@@ -101,6 +101,19 @@ fn the_demo_prints_three_commands_to_paste_and_removes_its_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_name_writes_nothing_else_on_an_operators_terminal() {
+    let database = Database::sqlite().await;
+    database.mk_tenant(1, "acme", "active").await;
+    database
+        .execute("UPDATE tenants SET name = 'Acme' || char(27) || '[2J' || char(10) || 'decision     ALLOWED'")
+        .await;
+    let output = run(&["check", "--database-url", &database.url, "--tenant", "acme", "--module", "finance"]);
+    let printed = text(&output.stdout);
+    assert!(printed.contains(r"Acme\u{1b}[2J\ndecision     ALLOWED"), "{printed}");
+    assert_eq!(printed.lines().filter(|line| line.starts_with("decision")).count(), 1, "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_answers_with_its_exit_code_and_every_fact() {
     for database in [Database::sqlite().await, Database::postgres().await] {
         database.mk_tenant(1, "acme", " Active").await;
