@@ -18,6 +18,9 @@ from .errors import ClientMisuseError, Failure
 
 T = TypeVar("T")
 
+# How long a task that was cancelled may take to end, in seconds, before it is cancelled once more.
+AGAIN = 0.1
+
 
 class EntitlementClient(BaseClient):
     """Asks entitlementd, and mostly answers by itself.
@@ -97,8 +100,12 @@ class EntitlementClient(BaseClient):
             self._start()
             self._state = "closed"
             tasks = [task for task in (self._watching, *self._leading) if task is not None]
-            for task in tasks:
-                task.cancel()
+            unfinished = set(tasks)
+            while unfinished:
+                # Before Python 3.12, `asyncio.wait_for` loses a cancellation that meets what it waits for.
+                for task in unfinished:
+                    task.cancel()
+                _, unfinished = await asyncio.wait(unfinished, timeout=AGAIN)
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._transport.close()
         if self._state != "forked":
