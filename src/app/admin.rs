@@ -28,7 +28,8 @@ impl Admin {
     /// Binds the address, if there is one.
     pub(super) async fn bind(args: &AdminArgs) -> Result<Option<Self>, UnusableSetting> {
         let Some(wanted) = &args.admin_listen else { return Ok(None) };
-        let unusable = |problem: String| UnusableSetting::new("--admin-listen", problem);
+        let flag = "--admin-listen";
+        let unusable = |problem: String| UnusableSetting::new(flag, problem);
         let Some(path) = args.admin_tokens_file.clone() else {
             return Err(unusable("needs --admin-tokens-file: without a token, nobody is admitted".into()));
         };
@@ -47,9 +48,7 @@ impl Admin {
                 format!("names {}, which holds no token: entitlementd token new makes one", file.path.display());
             return Err(UnusableSetting::new(setting, problem));
         }
-        let listener = Listener::bind(wanted).await.and_then(|listener| Ok((listener.address()?, listener)));
-        let (address, listener) =
-            listener.map_err(|error| unusable(format!("is {wanted}, which cannot be used: {error}")))?;
+        let (address, listener) = Listener::bind(flag, wanted).await?;
         tracing::info!(%address, "administrators are answered on {address}");
         Ok(Some(Self { listener, address, gate: Gate::new(tokens), file }))
     }

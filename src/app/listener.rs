@@ -19,7 +19,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, UnusableSetting};
 
 /// Out of file descriptors, for example: wait a little instead of spinning.
 pub(super) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -72,7 +72,16 @@ pub(super) struct Inbox {
 }
 
 impl Listener {
-    pub(super) async fn bind(address: &ListenAddress) -> io::Result<Self> {
+    /// Binds what a flag names, and says where it listens, with the port that it was given.
+    pub(super) async fn bind(
+        setting: &'static str,
+        wanted: &ListenAddress,
+    ) -> Result<(ListenAddress, Self), UnusableSetting> {
+        let bound = Self::bind_to(wanted).await.and_then(|listener| Ok((listener.address()?, listener)));
+        bound.map_err(|error| UnusableSetting::new(setting, format!("is {wanted}, which cannot be used: {error}")))
+    }
+
+    async fn bind_to(address: &ListenAddress) -> io::Result<Self> {
         match address {
             ListenAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
             ListenAddress::Unix(path) => {
@@ -82,8 +91,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the port that it was given.
-    pub(super) fn address(&self) -> io::Result<ListenAddress> {
+    fn address(&self) -> io::Result<ListenAddress> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
             Self::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),

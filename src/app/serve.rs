@@ -124,10 +124,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         front_settings,
     );
 
-    let listener = Listener::bind(&args.listen).await.and_then(|listener| Ok((listener.address()?, listener)));
-    let (address, listener) = listener.map_err(|error| {
-        UnusableSetting::new("--listen", format!("is {}, which cannot be used: {error}", args.listen))
-    })?;
+    let (address, listener) = Listener::bind("--listen", &args.listen).await?;
     let admin = Admin::bind(&args.admin).await?;
     let admin_address = admin.as_ref().map(|admin| admin.address.clone());
     let admin = admin.map(|admin| {

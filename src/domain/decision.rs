@@ -1,6 +1,7 @@
 //! The decision: the answer for one module at one instant.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::{Catalogue, Facts, Subscription, subscription::Window};
 
@@ -109,9 +110,15 @@ pub(super) fn decide(rows: &[Subscription], at: DateTime<Utc>) -> Option<Decisio
     Some(Decision { reason, line, valid_until: next_change(rows, at) })
 }
 
+/// The subscription that gave a decision its reason; `None` where something else did.
+pub fn deciding_subscription(facts: &Facts, module: &str, decision: Decision, at: DateTime<Utc>) -> Option<Uuid> {
+    let row = deciding_row(facts.rows_of(module), at).filter(|_| decision.by_subscription())?;
+    Some(row.id)
+}
+
 /// The row that gives the answer its reason: the one that got furthest down the table (a grant is its end), then the
 /// one with the latest start, then the one with the highest id.
-pub fn deciding_row(rows: &[Subscription], at: DateTime<Utc>) -> Option<&Subscription> {
+fn deciding_row(rows: &[Subscription], at: DateTime<Utc>) -> Option<&Subscription> {
     // Rows lie in order of start and id, and of several equal maxima `max_by_key` takes the last.
     rows.iter().max_by_key(|row| row.reason_and_line(at).1)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Api, advice::Asked, check::Judgement, status};
 use crate::{
     cache::Known,
-    domain::{Catalogue, check, decision::deciding_row},
+    domain::{Catalogue, check, decision::deciding_subscription},
     store::{Evidence, LoadTenant, Reading, StoreError, TenantKey},
 };
 
@@ -44,8 +44,7 @@ impl Api {
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
-        let deciding = facts.filter(|_| decision.by_subscription());
-        let deciding = deciding.and_then(|facts| deciding_row(facts.rows_of(query.module), at)).map(|row| row.id);
+        let deciding = facts.and_then(|facts| deciding_subscription(facts, query.module, decision, at));
         let known = facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
         let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     domain::{
-        ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal, Subscription, check_facts, decision::deciding_row,
+        ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal, Subscription, check_facts,
+        decision::deciding_subscription,
     },
     proto::v1::{
         CatalogueModule, CataloguePlan, CheckSubdomainRequest, CheckSubdomainResponse, GetTenantRequest,
@@ -118,7 +119,7 @@ fn tenant_module(record: &TenantRecord, rows: &[Subscription]) -> Option<TenantM
     let TenantRecord { at, evidence, .. } = record;
     let code = rows.first()?.module.as_str();
     let decision = check_facts(Some(&evidence.facts), code, *at)?;
-    let deciding = deciding_row(rows, *at).filter(|_| decision.by_subscription()).map(|row| row.id);
+    let deciding = deciding_subscription(&evidence.facts, code, decision, *at);
     Some(TenantModule {
         module_code: code.to_owned(),
         allowed: decision.allowed(),
