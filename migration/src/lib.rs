@@ -8,6 +8,7 @@ mod changes;
 mod m20261123_000001_tables;
 mod m20261123_000002_catalogue;
 mod m20261123_000003_changes;
+mod m20261124_000004_record;
 mod required;
 mod state;
 mod tables;
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_tables::Migration),
             Box::new(m20261123_000002_catalogue::Migration),
             Box::new(m20261123_000003_changes::Migration),
+            Box::new(m20261124_000004_record::Migration),
         ]
     }
 
@@ -67,6 +69,14 @@ pub(crate) const RECORD: &str = "entitlementd_migrations";
 
 /// Any number that no other program in the database locks: the bytes of "entitled".
 const LOCK: i64 = 0x656e_7469_746c_6564;
+
+/// Locks that writers take, for as long as their transaction lasts, so that they do not pass each other by. PostgreSQL only.
+pub mod locks {
+    /// Shared by those who rely on the catalogue, alone for those who change it.
+    pub const CATALOGUE: i64 = super::LOCK + 3;
+    /// Of a request id, with its hash: the first four bytes of [`super::LOCK`]. Pairs are apart from single numbers.
+    pub const REQUEST: i32 = 0x656e_7469;
+}
 
 /// Applies every pending step, all or none, one process at a time. Doing it again does nothing, but for triggers of the
 /// log that have gone missing: they are made again.
