@@ -3,15 +3,18 @@
 //! Everything here is pure. Nothing reads a clock, waits, or knows of a database or a wire format.
 
 pub mod actor;
+pub mod author;
 pub mod catalogue;
 pub mod decision;
 pub mod enabled;
+pub mod entitlements;
 pub mod explain;
 pub mod facts;
 pub mod host;
 pub mod ids;
 pub mod limits;
 pub mod money;
+pub mod mutation;
 pub mod offer;
 pub mod resolve;
 pub mod subdomain;
@@ -19,13 +22,16 @@ pub mod subscription;
 pub mod tenant;
 
 pub use actor::{ActorName, Role};
+pub use author::{Actor, Author, RequestId, Why};
 pub use catalogue::{Catalogue, Module, Plan};
 pub use decision::{Decision, Reason, check, check_facts};
+pub use entitlements::{Entitlements, Holding, Summary, Terms};
 pub use facts::Facts;
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
 pub use money::Money;
-pub use offer::{ModuleOffer, PlanOffer};
+pub use mutation::{BillingCycle, Disabling, Enabling, Ends, Mutation, PlanChange, SettableStatus, Violation};
+pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{Subscription, SubscriptionStatus};
 pub use tenant::{Tenant, TenantStatus};

@@ -12,6 +12,9 @@ pub const MAX_WATCHED: usize = 1000;
 /// Most tenants on one page of a list.
 pub const MAX_PAGE: u32 = 1000;
 
+/// Events of the record on one page, where the caller leaves it open.
+pub const DEFAULT_AUDIT_PAGE: u32 = 100;
+
 /// Largest request message, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
@@ -29,6 +32,15 @@ pub const MAX_REQUEST_ID_BYTES: usize = 128;
 
 /// Longest name of an administrator, in bytes.
 pub const MAX_ACTOR_NAME_BYTES: usize = 64;
+
+/// Longest reason that is recorded, in characters.
+pub const MAX_REASON_CHARS: usize = 500;
+
+/// Most modules that one mutation may name.
+pub const MAX_MUTATED_MODULES: usize = 100;
+
+/// For how many hours a request id is remembered.
+pub const REQUEST_ID_HOURS: i64 = 24;
 
 /// Largest file of administrators' tokens, in bytes: some thousands of them.
 pub const MAX_TOKENS_FILE_BYTES: u64 = 1024 * 1024;

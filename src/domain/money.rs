@@ -1,6 +1,6 @@
 //! Money: never a float.
 
-use std::fmt;
+use std::{fmt, iter::Sum};
 
 /// An amount in the catalogue's currency, exact to its hundredth. The ERP's columns are `numeric(10,2)`.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -21,6 +21,21 @@ impl Money {
         }
         let hundredths = format!("{whole}{fraction_kept:0<2}").parse::<i64>().ok()?;
         Some(Self { hundredths: sign * hundredths })
+    }
+}
+
+impl Money {
+    /// So many hundredths.
+    pub fn hundredths(self) -> i64 {
+        self.hundredths
+    }
+}
+
+impl Sum for Money {
+    /// More than 64 bits hold is not to be had: the largest amount stands for it.
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        let hundredths = amounts.fold(0_i64, |sum, amount| sum.saturating_add(amount.hundredths));
+        Self { hundredths }
     }
 }
 

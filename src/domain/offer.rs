@@ -1,6 +1,6 @@
 //! What the catalogue says of a module or plan to those who sell it.
 
-use super::{Module, ModuleCode, Money, Plan};
+use super::{BillingCycle, Module, ModuleCode, Money, Plan};
 
 /// A module as it is sold.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,6 +15,16 @@ pub struct ModuleOffer {
     pub price_monthly: Option<Money>,
     /// What it costs for a year: a price of its own, not twelve months less something.
     pub price_yearly: Option<Money>,
+}
+
+impl ModuleOffer {
+    /// What it costs for a billing cycle.
+    pub fn price(&self, cycle: BillingCycle) -> Option<Money> {
+        match cycle {
+            BillingCycle::Monthly => self.price_monthly,
+            BillingCycle::Yearly => self.price_yearly,
+        }
+    }
 }
 
 /// A plan as it is sold.
@@ -32,4 +42,25 @@ pub struct PlanOffer {
     pub max_users: Option<i32>,
     /// Transactions a month that it includes; `None`: any number.
     pub max_transactions_monthly: Option<i32>,
+}
+
+/// All modules and plans as they are sold, read at one time.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Offers {
+    /// The modules, in the order of the menu.
+    pub modules: Vec<ModuleOffer>,
+    /// The plans, in the order in which they are shown.
+    pub plans: Vec<PlanOffer>,
+}
+
+impl Offers {
+    /// The module with this code.
+    pub fn module(&self, code: &str) -> Option<&ModuleOffer> {
+        self.modules.iter().find(|offer| offer.module.code.as_str() == code)
+    }
+
+    /// The plan with this slug.
+    pub fn plan(&self, slug: &str) -> Option<&PlanOffer> {
+        self.plans.iter().find(|offer| offer.plan.slug == slug)
+    }
 }

@@ -1,0 +1,132 @@
+//! Who mutates something, when, why, and under which request id.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use super::{
+    ActorName,
+    limits::{MAX_REASON_CHARS, MAX_REQUEST_ID_BYTES},
+};
+
+/// Someone who administers, as the record shows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Actor {
+    /// The holder of a token, by the token's name.
+    Token(ActorName),
+    /// A user of the machine on which the command line was used. Whoever can write to the database can be anybody.
+    OsUser(String),
+}
+
+impl Actor {
+    /// The kind's word in the record.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::OsUser(_) => "os_user",
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(name) => name.fmt(f),
+            Self::OsUser(name) => name.fmt(f),
+        }
+    }
+}
+
+/// What the record keeps of a mutation beside the mutation itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Author {
+    /// Who.
+    pub actor: Actor,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub why: Option<Why>,
+    /// The number under which the same request may come again.
+    pub request_id: Option<RequestId>,
+}
+
+/// A reason, in an administrator's words.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Why(Box<str>);
+
+/// The text is no reason.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("must be 1 to {MAX_REASON_CHARS} characters, not all of them blanks, and no control characters")]
+pub struct InvalidWhy;
+
+impl FromStr for Why {
+    type Err = InvalidWhy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWhy> {
+        let is_good = !text.trim().is_empty()
+            && text.chars().count() <= MAX_REASON_CHARS
+            && !text.contains(|letter: char| letter.is_control());
+        if is_good { Ok(Self(text.into())) } else { Err(InvalidWhy) }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A number that a caller gives its request, so that it can send it again: a UUID, for example.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestId(Box<str>);
+
+/// The text is no request id.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("must be 1 to {MAX_REQUEST_ID_BYTES} printable ASCII characters without blanks")]
+pub struct InvalidRequestId;
+
+impl FromStr for RequestId {
+    type Err = InvalidRequestId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
+        let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&text.len());
+        let is_good = fits && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_good { Ok(Self(text.into())) } else { Err(InvalidRequestId) }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_something_on_one_line() {
+        let longest = "ä".repeat(MAX_REASON_CHARS);
+        for good in ["unpaid", "Rechnung 12 ist offen", &longest] {
+            assert_eq!(good.parse::<Why>().unwrap().to_string(), good);
+        }
+        let too_long = format!("{longest}x");
+        for bad in ["", "  ", "a\nb", "a\u{1b}[2J", &too_long] {
+            assert_eq!(bad.parse::<Why>(), Err(InvalidWhy), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_plain() {
+        let longest = "x".repeat(MAX_REQUEST_ID_BYTES);
+        for good in ["1", "7f1c0c1e-56d7-4b1c-8c2b-0d9b8a1f7e11", &longest] {
+            assert_eq!(good.parse::<RequestId>().unwrap().to_string(), good);
+        }
+        let too_long = format!("{longest}x");
+        for bad in ["", "a b", "a\n", "ä", &too_long] {
+            assert_eq!(bad.parse::<RequestId>(), Err(InvalidRequestId), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! What administrators do to a tenant, as a pure function: from what it is entitled to, to what it will be entitled to.
+
+mod disable;
+mod enable;
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use super::{Entitlements, ModuleCode, Offers, TenantStatus, Terms};
+
+/// A change of one tenant's entitlements.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Mutation {
+    /// Another status.
+    SetStatus(SettableStatus),
+    /// Modules on.
+    Enable(Enabling),
+    /// Modules off.
+    Disable(Disabling),
+    /// Another plan, with its modules, and without those of the plan before.
+    ChangePlan(PlanChange),
+}
+
+/// A status that an administrator may give a tenant. The others are steps of its setup.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SettableStatus {
+    /// Served.
+    Active,
+    /// Not served for now. Needs a reason.
+    Suspended,
+    /// Not served any more. Needs a reason.
+    Cancelled,
+}
+
+/// Which modules are enabled, and until when.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Enabling {
+    /// The modules that are asked for.
+    pub modules: Vec<ModuleCode>,
+    /// Enable what they depend on, too.
+    pub include_dependencies: bool,
+    /// `None`: as before, and monthly for what is new.
+    pub billing_cycle: Option<BillingCycle>,
+    /// `None`: without an end.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// It is a trial until then. `None`: it is none.
+    pub trial_ends_at: Option<DateTime<Utc>>,
+}
+
+/// Which modules are disabled, and when.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Disabling {
+    /// The modules that are asked for.
+    pub modules: Vec<ModuleCode>,
+    /// Disable what depends on them, too.
+    pub include_dependents: bool,
+    /// When they end.
+    pub ends: Ends,
+}
+
+/// Which plan, and what becomes of the modules that were in the one before and are not in this one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlanChange {
+    /// The new plan's slug.
+    pub plan: String,
+    /// Of modules that are new; `None`: monthly.
+    pub billing_cycle: Option<BillingCycle>,
+    /// Disable what depends on the modules that go, too.
+    pub include_dependents: bool,
+    /// When they end.
+    pub ends: Ends,
+}
+
+/// When something ends that is disabled.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Ends {
+    /// At once.
+    #[default]
+    Now,
+    /// When what is paid for has been used: of several modules, all end with the last.
+    PeriodEnd,
+}
+
+/// How long a price pays for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BillingCycle {
+    /// A month.
+    #[default]
+    Monthly,
+    /// A year.
+    Yearly,
+}
+
+impl BillingCycle {
+    /// Understands a word of a `billing_cycle`, without regard to case. `annual` is what the ERP's front end says.
+    pub fn of(word: &str) -> Option<Self> {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "monthly" => Some(Self::Monthly),
+            "yearly" | "annual" => Some(Self::Yearly),
+            _ => None,
+        }
+    }
+
+    /// The word that is stored.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Monthly => "monthly",
+            Self::Yearly => "yearly",
+        }
+    }
+
+    /// How many months it has.
+    pub fn months(self) -> u32 {
+        match self {
+            Self::Monthly => 1,
+            Self::Yearly => 12,
+        }
+    }
+}
+
+impl SettableStatus {
+    /// The word that is stored.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Must the administrator say why?
+    pub fn needs_reason(self) -> bool {
+        self != Self::Active
+    }
+
+    /// May a tenant of that status be given this one? What it is already is no question here.
+    fn may_follow(self, before: TenantStatus) -> bool {
+        match before {
+            // The ERP's words for a tenant that is served, or that nobody knows: an administrator has to be able to put it right.
+            TenantStatus::Pending | TenantStatus::Other => true,
+            TenantStatus::Active => self != Self::Active,
+            TenantStatus::Suspended => self != Self::Suspended,
+            TenantStatus::Cancelled => self == Self::Active,
+            // Only its setup can make it active.
+            TenantStatus::PendingSetup | TenantStatus::Failed => self == Self::Cancelled,
+        }
+    }
+}
+
+/// Why a mutation is refused. A refusal names all that apply.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum Violation {
+    /// The catalogue has no such module.
+    #[error("There is no module '{0}'.")]
+    UnknownModule(ModuleCode),
+    /// The module is no longer sold, and the tenant does not have it.
+    #[error("The module '{0}' is no longer sold.")]
+    RetiredModule(ModuleCode),
+    /// The catalogue has no such plan.
+    #[error("There is no plan '{0}'.")]
+    UnknownPlan(String),
+    /// The plan is no longer sold, and the tenant does not have it.
+    #[error("The plan '{0}' is no longer sold.")]
+    RetiredPlan(String),
+    /// A module that it depends on is not enabled.
+    #[error("The module '{module}' requires '{dependency}', which is not enabled.")]
+    MissingDependency {
+        /// The module that is asked for.
+        module: ModuleCode,
+        /// What it depends on.
+        dependency: ModuleCode,
+    },
+    /// A module that depends on it stays enabled.
+    #[error("The module '{module}' is required by '{dependent}', which is enabled.")]
+    HasDependent {
+        /// The module that is to go.
+        module: ModuleCode,
+        /// What depends on it.
+        dependent: ModuleCode,
+    },
+    /// The module is part of every account.
+    #[error("The module '{0}' is part of every account and cannot be disabled.")]
+    BaseModule(ModuleCode),
+    /// The tenant's status does not allow it to be sold anything.
+    #[error("Modules are enabled for tenants that are active, and this one is {0:?}.")]
+    TenantStatus(String),
+    /// The tenant's status cannot become that one.
+    #[error("A tenant that is {from:?} cannot become {to:?}.")]
+    Transition {
+        /// What it is.
+        from: String,
+        /// What it was to become.
+        to: &'static str,
+    },
+    /// An end that lies behind.
+    #[error("{0} must lie in the future.")]
+    Past(&'static str),
+}
+
+impl Violation {
+    /// The word by which programs know it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownModule(_) => "UNKNOWN_MODULE",
+            Self::RetiredModule(_) => "RETIRED_MODULE",
+            Self::UnknownPlan(_) => "UNKNOWN_PLAN",
+            Self::RetiredPlan(_) => "RETIRED_PLAN",
+            Self::MissingDependency { .. } => "MISSING_DEPENDENCY",
+            Self::HasDependent { .. } => "HAS_DEPENDENT",
+            Self::BaseModule(_) => "BASE_MODULE",
+            Self::TenantStatus(_) => "TENANT_STATUS",
+            Self::Transition { .. } => "TRANSITION",
+            Self::Past(_) => "PAST",
+        }
+    }
+
+    /// What it is about: a module's code, a plan's slug, a status or a field.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::UnknownModule(code) | Self::RetiredModule(code) | Self::BaseModule(code) => code.as_str(),
+            Self::MissingDependency { module, .. } | Self::HasDependent { module, .. } => module.as_str(),
+            Self::UnknownPlan(word) | Self::RetiredPlan(word) | Self::TenantStatus(word) => word,
+            Self::Transition { to, .. } => to,
+            Self::Past(field) => field,
+        }
+    }
+}
+
+impl Mutation {
+    /// Does it to entitlements, or says everything that stands in the way.
+    pub fn apply(
+        &self,
+        before: &Entitlements,
+        offers: &Offers,
+        at: DateTime<Utc>,
+    ) -> Result<Entitlements, Vec<Violation>> {
+        let mut edit = Edit { entitlements: before.clone(), offers, at, violations: Vec::new() };
+        match self {
+            Self::SetStatus(status) => edit.set_status(*status),
+            Self::Enable(enabling) => edit.enable(enabling, None),
+            Self::Disable(disabling) => edit.disable(disabling),
+            Self::ChangePlan(change) => edit.change_plan(change),
+        }
+        if edit.violations.is_empty() { Ok(edit.entitlements) } else { Err(edit.violations) }
+    }
+}
+
+/// Entitlements on their way from before to after.
+struct Edit<'a> {
+    entitlements: Entitlements,
+    offers: &'a Offers,
+    at: DateTime<Utc>,
+    violations: Vec<Violation>,
+}
+
+impl Edit<'_> {
+    fn violated(&mut self, violation: Violation) {
+        if !self.violations.contains(&violation) {
+            self.violations.push(violation);
+        }
+    }
+
+    fn rows_of<'b>(&'b mut self, module: &'b ModuleCode) -> impl Iterator<Item = &'b mut Terms> {
+        self.entitlements.subscriptions.iter_mut().filter(move |row| row.module == *module)
+    }
+
+    fn set_status(&mut self, status: SettableStatus) {
+        let (before, word) = (self.entitlements.tenant_status(), status.word());
+        if before == TenantStatus::of(word) {
+            return;
+        }
+        if !status.may_follow(before) {
+            let from = self.entitlements.status.clone();
+            return self.violated(Violation::Transition { from, to: word });
+        }
+        word.clone_into(&mut self.entitlements.status);
+    }
+
+    fn change_plan(&mut self, change: &PlanChange) {
+        let offers = self.offers;
+        let PlanChange { plan: slug, billing_cycle, include_dependents, ends } = change;
+        let Some(plan) = offers.plan(slug) else { return self.violated(Violation::UnknownPlan(slug.clone())) };
+        let before = self.entitlements.plan.replace(slug.clone());
+        if !plan.plan.is_active && before.as_deref() != Some(slug) {
+            self.violated(Violation::RetiredPlan(slug.clone()));
+        }
+        let mut new: Vec<ModuleCode> = plan.plan.modules.iter().cloned().collect();
+        new.sort_unstable();
+        for code in &new {
+            let at = self.at;
+            self.rows_of(code).filter(|row| row.is_held(at)).for_each(|row| row.plan = Some(slug.clone()));
+        }
+        let mut gone = before
+            .and_then(|slug| offers.plan(&slug))
+            .map_or(Vec::new(), |plan| plan.plan.modules.iter().cloned().collect());
+        let is_base = |code: &ModuleCode| offers.module(code.as_str()).is_some_and(|offer| offer.module.is_base_module);
+        gone.retain(|code| !new.contains(code) && !is_base(code) && self.entitlements.holds(code, self.at));
+        gone.sort_unstable();
+        // What the tenant has stays as it is: its dates may have been agreed upon.
+        new.retain(|code| !self.entitlements.grants(code, self.at));
+        let enabling = Enabling { modules: new, billing_cycle: *billing_cycle, ..Enabling::default() };
+        self.enable(&enabling, Some(slug));
+        self.disable(&Disabling { modules: gone, include_dependents: *include_dependents, ends: *ends });
+    }
+}
+
+#[cfg(test)]
+mod tests;
