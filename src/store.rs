@@ -7,17 +7,21 @@ mod changes;
 mod connect;
 mod database;
 mod demo;
+mod entitlements;
 mod entity;
 mod error;
 mod instant;
 mod loan;
+mod mutate;
 mod offers;
+mod record;
 mod replica;
 mod row;
 mod schema;
 mod subdomain;
 mod tenant;
 mod tenants;
+mod transaction;
 mod words;
 
 use std::future::Future;
@@ -32,6 +36,8 @@ pub use self::{
     changes::{Announcement, Change, Listener, News, Poll, Position},
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
     error::StoreError,
+    mutate::{Mutated, MutationError},
+    record::{AuditEvent, AuditQuery},
     schema::{SchemaReport, SchemaState},
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
     tenants::PageOfTenants,

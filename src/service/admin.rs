@@ -3,10 +3,12 @@
 mod catalogue;
 mod front;
 mod gate;
+mod mutate;
+mod record;
 mod subdomain;
 mod tenant;
 
-pub(super) use self::{subdomain::SubdomainVerdict, tenant::TenantRecord};
+pub(super) use self::{mutate::MutationQuery, record::AuditPage, subdomain::SubdomainVerdict, tenant::TenantRecord};
 use tonic::{Request, async_trait};
 
 pub use self::{
@@ -17,8 +19,11 @@ use super::{Answer, Api, answer, convert};
 use crate::{
     domain::Role,
     proto::v1::{
-        CheckSubdomainRequest, CheckSubdomainResponse, GetTenantRequest, GetTenantResponse, ListModulesRequest,
-        ListModulesResponse, ListPlansRequest, ListPlansResponse, tenant_admin_service_server::TenantAdminService,
+        ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse, DisableModulesRequest,
+        DisableModulesResponse, EnableModulesRequest, EnableModulesResponse, GetTenantRequest, GetTenantResponse,
+        ListAuditEventsRequest, ListAuditEventsResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest,
+        ListPlansResponse, PreviewChangeRequest, PreviewChangeResponse, SetTenantStatusRequest,
+        SetTenantStatusResponse, tenant_admin_service_server::TenantAdminService,
     },
 };
 
@@ -51,5 +56,35 @@ impl TenantAdminService for AdminApi {
     async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::subdomain_response(self.check_subdomain(convert::subdomain_query(request.get_ref())).await?))
+    }
+
+    async fn set_tenant_status(&self, request: Request<SetTenantStatusRequest>) -> Answer<SetTenantStatusResponse> {
+        let actor = self.admit(&request, Role::Operator)?;
+        answer(convert::status_response(self.mutate(actor, convert::status_query(request.get_ref())?).await?))
+    }
+
+    async fn enable_modules(&self, request: Request<EnableModulesRequest>) -> Answer<EnableModulesResponse> {
+        let actor = self.admit(&request, Role::Operator)?;
+        answer(convert::enable_response(self.mutate(actor, convert::enable_query(request.get_ref())?).await?))
+    }
+
+    async fn disable_modules(&self, request: Request<DisableModulesRequest>) -> Answer<DisableModulesResponse> {
+        let actor = self.admit(&request, Role::Operator)?;
+        answer(convert::disable_response(self.mutate(actor, convert::disable_query(request.get_ref())?).await?))
+    }
+
+    async fn change_plan(&self, request: Request<ChangePlanRequest>) -> Answer<ChangePlanResponse> {
+        let actor = self.admit(&request, Role::Operator)?;
+        answer(convert::plan_change_response(self.mutate(actor, convert::plan_change_query(request.get_ref())?).await?))
+    }
+
+    async fn preview_change(&self, request: Request<PreviewChangeRequest>) -> Answer<PreviewChangeResponse> {
+        self.admit(&request, Role::Viewer)?;
+        answer(convert::preview_response(self.preview(convert::preview_query(request.get_ref())?).await?))
+    }
+
+    async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
+        self.admit(&request, Role::Viewer)?;
+        answer(convert::audit_response(self.audit_events(convert::audit_query(request.get_ref())?).await?))
     }
 }

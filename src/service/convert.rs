@@ -1,6 +1,8 @@
 //! Between the wire and the domain: the only place that names both.
 
 mod admin;
+mod mutations;
+mod record;
 mod requests;
 mod responses;
 
@@ -8,6 +10,11 @@ pub(super) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query, subdomain_response, tenant_key,
     tenant_response,
 };
+pub(super) use mutations::{
+    disable_query, disable_response, enable_query, enable_response, plan_change_query, plan_change_response,
+    preview_query, preview_response, status_query, status_response,
+};
+pub(super) use record::{audit_query, audit_response};
 pub(super) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };

@@ -3,12 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::{
-    domain::{Reason, Role, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    domain::{Reason, Role, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     proto::v1::ErrorReason,
-    store::StoreError,
+    store::{MutationError, StoreError},
     token::InvalidToken,
 };
 
@@ -68,6 +68,35 @@ pub(super) fn store(error: StoreError) -> Status {
             status(Code::Internal, message, ErrorReason::StoreUnreadable)
         }
     }
+}
+
+pub(super) fn mutation(error: MutationError) -> Status {
+    match error {
+        MutationError::Store(error) => {
+            tracing::warn!(%error, "a change failed, or it is not known whether it was made: {error}");
+            match error {
+                StoreError::Unreadable { .. } => store(error),
+                _ => store_unavailable("the database failed; send it again with the same request_id"),
+            }
+        }
+        MutationError::TenantNotFound => tenant_not_found(),
+        MutationError::Refused(violations) => refused(&violations),
+        MutationError::RequestIdReused => {
+            let message = "another request was made under this request_id: take a new one";
+            status(Code::AlreadyExists, message, ErrorReason::RequestIdReused)
+        }
+    }
+}
+
+fn refused(violations: &[Violation]) -> Status {
+    let violations = &violations[..violations.len().min(MOST_VIOLATIONS)];
+    let words: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    let named = violations.iter().zip(&words);
+    let named =
+        named.map(|(violation, words)| PreconditionViolation::new(violation.kind(), violation.subject(), words));
+    let mut details = details(ErrorReason::ChangeRefused);
+    details.set_precondition_failure(named.collect::<Vec<_>>());
+    Status::with_error_details(Code::FailedPrecondition, words.join(" "), details)
 }
 
 pub(super) fn token_invalid(error: &InvalidToken) -> Status {

@@ -1,9 +1,6 @@
 //! Running statements, whatever stands between this process and the database.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, SqlxPostgresConnector, Statement,
-    TransactionTrait, Values,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, SqlxPostgresConnector, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
@@ -14,7 +11,7 @@ use super::{
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
 /// dead connections, and each one is dropped as it is met.
-const MOST_ATTEMPTS: u32 = 20;
+pub(super) const MOST_ATTEMPTS: u32 = 20;
 
 /// An open database.
 #[derive(Clone, Debug)]
@@ -71,6 +68,11 @@ impl Database {
         (self.backend() == DbBackend::Postgres).then(|| self.connection.get_postgres_connection_pool())
     }
 
+    /// What a transaction sets first; empty where its session has it set.
+    pub(super) fn settings(&self) -> &str {
+        self.set_local.as_deref().unwrap_or_default()
+    }
+
     /// Runs a read.
     pub(super) async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         let mut attempts = 1..MOST_ATTEMPTS;
@@ -82,14 +84,6 @@ impl Database {
                 answer => return answer,
             }
         }
-    }
-
-    /// Begins a transaction to look around in, with statements that are not our own.
-    pub(super) async fn visit(&self) -> Result<Visit, StoreError> {
-        let (connection, [first, last]) = self.for_migrating();
-        let transaction = connection.begin().await?;
-        transaction.execute_unprepared(first).await?;
-        Ok(Visit { transaction, last })
     }
 
     /// A connection for sea-orm-migration, which prepares its statements, and what its transaction must begin and end
@@ -120,19 +114,5 @@ impl Database {
         };
         asking.end();
         Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
-    }
-}
-
-/// A transaction to look around in.
-pub(super) struct Visit {
-    pub(super) transaction: DatabaseTransaction,
-    last: &'static str,
-}
-
-impl Visit {
-    /// Leaves everything as it was.
-    pub(super) async fn end(self) -> Result<(), StoreError> {
-        self.transaction.execute_unprepared(self.last).await?;
-        Ok(self.transaction.commit().await?)
     }
 }

@@ -8,15 +8,20 @@ use sea_orm::{
 use super::{
     StoreError,
     catalogue::{module, plan, select_modules, select_plans, with_keys},
-    database::Database,
     entity::{modules, plans},
     row::Row,
+    transaction::Ask,
     words::Words,
 };
-use crate::domain::{ModuleOffer, Money, PlanOffer};
+use crate::domain::{ModuleOffer, Money, Offers, PlanOffer};
+
+/// All modules and plans, in two statements.
+pub(super) async fn read_all(database: &impl Ask, words: &Words) -> Result<Offers, StoreError> {
+    Ok(Offers { modules: modules(database, words).await?, plans: plans(database, words).await? })
+}
 
 /// All modules, in the order of the menu.
-pub(super) async fn modules(database: &Database, words: &Words) -> Result<Vec<ModuleOffer>, StoreError> {
+pub(super) async fn modules(database: &impl Ask, words: &Words) -> Result<Vec<ModuleOffer>, StoreError> {
     use modules::Column as M;
     let select = select_modules()
         .column_as(text(M::Description), "modules.description")
@@ -25,7 +30,7 @@ pub(super) async fn modules(database: &Database, words: &Words) -> Result<Vec<Mo
         .column_as(text(M::PriceYearly), "modules.price_yearly")
         .order_by_with_nulls(M::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(M::Code, Order::Asc);
-    read(&database.query(select.build(database.backend())).await?, "modules.code", words, |row| {
+    read(&database.ask(select.build(database.backend())).await?, "modules.code", words, |row| {
         Ok(ModuleOffer {
             module: module(row, words)?,
             description: row.text("modules.description")?,
@@ -37,7 +42,7 @@ pub(super) async fn modules(database: &Database, words: &Words) -> Result<Vec<Mo
 }
 
 /// All plans, in the order in which they are shown.
-pub(super) async fn plans(database: &Database, words: &Words) -> Result<Vec<PlanOffer>, StoreError> {
+pub(super) async fn plans(database: &impl Ask, words: &Words) -> Result<Vec<PlanOffer>, StoreError> {
     use plans::Column as P;
     let select = select_plans()
         .column_as(text(P::Name), "plans.name")
@@ -47,7 +52,7 @@ pub(super) async fn plans(database: &Database, words: &Words) -> Result<Vec<Plan
         .column_as(P::MaxTransactionsMonthly, "plans.max_transactions_monthly")
         .order_by_with_nulls(P::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc);
-    read(&database.query(select.build(database.backend())).await?, "plans.slug", words, |row| {
+    read(&database.ask(select.build(database.backend())).await?, "plans.slug", words, |row| {
         Ok(PlanOffer {
             plan: plan(row, words)?,
             name: row.text("plans.name")?,
@@ -69,11 +74,11 @@ fn read<T>(
 }
 
 /// As text: SQLite would make a float of a price on its way here.
-fn text(column: impl ColumnTrait) -> sea_orm::sea_query::Expr {
+pub(super) fn text(column: impl ColumnTrait) -> sea_orm::sea_query::Expr {
     column.into_simple_expr().cast_as("text")
 }
 
-fn price(row: &Row<'_>, column: &'static str) -> Result<Option<Money>, StoreError> {
+pub(super) fn price(row: &Row<'_>, column: &'static str) -> Result<Option<Money>, StoreError> {
     let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
     Money::parse(&text).map(Some).ok_or_else(|| row.unreadable(column, "is no amount to the hundredth"))
 }

@@ -48,7 +48,7 @@ impl Store {
     /// Looks at the schema. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
         let visit = self.primary.visit().await?;
-        let manager = SchemaManager::new(&visit.transaction);
+        let manager = SchemaManager::new(&visit.inner);
         let steps = migration::steps(&manager, self.log).await?;
         let is_counted = self.log == ChangeLog::Wanted && !steps.iter().any(|step| matches!(step, Step::Pending(_)));
         let report = SchemaReport {
@@ -57,7 +57,7 @@ impl Store {
             index_advice: migration::index_advice(&manager).await?,
             steps,
         };
-        visit.end().await?;
+        visit.commit().await?;
         Ok(report)
     }
 

@@ -2,6 +2,8 @@
 
 mod catalogue;
 mod gate;
+mod mutate;
+mod record;
 mod subdomain;
 mod tenant;
 

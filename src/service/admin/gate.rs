@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 use super::{AdminApi, front::Peer};
 use crate::{
     admin_tokens::AdminTokens,
-    domain::{Role, limits::MAX_FAILURES_A_MINUTE},
+    domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
     service::status,
 };
 
@@ -60,12 +60,12 @@ impl Gate {
 }
 
 impl AdminApi {
-    /// Lets a request pass whose token is known, and of such a role.
-    pub(super) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<(), Status> {
+    /// Lets a request pass whose token is known, and of such a role. Says whose it is.
+    pub(super) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<ActorName, Status> {
         let tokens = self.gate.tokens.load();
         let holder = token_of(request).and_then(|token| tokens.holder_of(token));
         match holder {
-            Some(holder) if holder.role >= needed => Ok(()),
+            Some(holder) if holder.role >= needed => Ok(holder.name.clone()),
             Some(holder) => {
                 tracing::info!(name = %holder.name, role = %holder.role, %needed, "{} may not do this", holder.name);
                 Err(status::caller_not_allowed(needed))

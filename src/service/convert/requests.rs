@@ -84,19 +84,9 @@ pub(in crate::service) fn tenants_query(request: &ListTenantIdsRequest) -> Resul
     if let Some(module) = module {
         fields.module("module_code", module);
     }
-    let size = match u32::try_from(*page_size) {
-        Ok(0) => MAX_PAGE,
-        Ok(size) => size.min(MAX_PAGE),
-        Err(_) => {
-            fields.violated("page_size", "must not be negative");
-            MAX_PAGE
-        }
-    };
-    let after = (!page_token.is_empty()).then(|| TenantId::parse(page_token));
-    if let Some(Err(_)) = after {
-        fields.violated("page_token", "must be the next_page_token of a page");
-    }
-    fields.all_good(Some(TenantsQuery { module, after: after.and_then(Result::ok), size }))
+    let size = fields.page_size(*page_size, MAX_PAGE);
+    let after = fields.page_token(page_token, |token| TenantId::parse(token).ok());
+    fields.all_good(Some(TenantsQuery { module, after, size }))
 }
 
 pub(in crate::service) fn watch_query(request: &WatchChangesRequest) -> Result<WatchQuery, Status> {
@@ -131,7 +121,7 @@ impl Fields {
         key
     }
 
-    fn violated(&mut self, field: impl Into<String>, description: impl Into<String>) {
+    pub(super) fn violated(&mut self, field: impl Into<String>, description: impl Into<String>) {
         self.0.push(FieldViolation::new(field, description));
     }
 
@@ -143,7 +133,7 @@ impl Fields {
         }
     }
 
-    fn tenant_id(&mut self, text: &str) -> Option<TenantId> {
+    pub(super) fn tenant_id(&mut self, text: &str) -> Option<TenantId> {
         TenantId::parse(text).map_err(|error| self.violated("tenant_id", error.to_string())).ok()
     }
 
@@ -151,6 +141,30 @@ impl Fields {
         let tenant = self.tenant_id(id);
         let at = self.instant("at", at);
         Some(TenantQuery { tenant: tenant?, min_revision: min_revision.unwrap_or_default(), at })
+    }
+
+    /// How many are wanted at most; `default` where the caller leaves it open.
+    pub(super) fn page_size(&mut self, size: i32, default: u32) -> u32 {
+        match u32::try_from(size) {
+            Ok(0) => default,
+            Ok(size) => size.min(MAX_PAGE),
+            Err(_) => {
+                self.violated("page_size", "must not be negative");
+                default
+            }
+        }
+    }
+
+    /// Where a page goes on; `None`: it is the first.
+    pub(super) fn page_token<T>(&mut self, token: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        if token.is_empty() {
+            return None;
+        }
+        let read = read(token);
+        if read.is_none() {
+            self.violated("page_token", "must be the next_page_token of a page");
+        }
+        read
     }
 
     fn carried<'a>(&mut self, tenant_id: &str, host: &'a str, bearer_token: &'a str) -> Carried<'a> {
@@ -175,6 +189,11 @@ impl Fields {
             self.violated(field, format!("must hold 1 to {MAX_BATCH} codes, not {}", codes.len()));
             return;
         }
+        self.codes(field, codes);
+    }
+
+    /// The codes of a list, each under its own number.
+    pub(super) fn codes(&mut self, field: &str, codes: &[String]) {
         for (index, code) in codes.iter().enumerate() {
             if let Err(error) = ModuleCode::validate(code) {
                 self.violated(format!("{field}[{index}]"), error.to_string());
@@ -182,7 +201,7 @@ impl Fields {
         }
     }
 
-    fn instant(&mut self, field: &str, at: Option<&Timestamp>) -> Option<DateTime<Utc>> {
+    pub(super) fn instant(&mut self, field: &str, at: Option<&Timestamp>) -> Option<DateTime<Utc>> {
         let Timestamp { seconds, nanos } = at?;
         let instant = u32::try_from(*nanos)
             .ok()

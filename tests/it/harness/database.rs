@@ -1,7 +1,8 @@
 //! A fresh database for one test.
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, Statement, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, Statement,
+    TransactionTrait,
 };
 use tempfile::TempDir;
 
@@ -65,6 +66,14 @@ impl Database {
     /// Runs SQL as a person would, by hand.
     pub async fn execute(&self, sql: &str) {
         self.connection.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The only row that a query finds.
+    pub async fn one(&self, sql: &str) -> QueryResult {
+        let query = Statement::from_string(self.connection.get_database_backend(), sql);
+        let mut rows = self.connection.query_all_raw(query).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.remove(0)
     }
 }
 

@@ -24,40 +24,76 @@ _sym_db = _symbol_database.Default()
 
 from . import decision_pb2 as entitlement_dot_v1_dot_decision__pb2
 from . import explanation_pb2 as entitlement_dot_v1_dot_explanation__pb2
+from . import tenant_pb2 as entitlement_dot_v1_dot_tenant__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)entitlement/v1/tenant_admin_service.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a entitlement/v1/explanation.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\x12ListModulesRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"G\n\x13ListModulesResponse\x12\x30\n\x07modules\x18\x01 \x03(\x0b\x32\x1f.entitlement.v1.CatalogueModule\"\x82\x02\n\x0f\x43\x61talogueModule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x15\n\rdisplay_order\x18\x05 \x01(\x05\x12\x16\n\x0eis_base_module\x18\x06 \x01(\x08\x12\x0f\n\x07on_sale\x18\x07 \x01(\x08\x12\x14\n\x0c\x64\x65pendencies\x18\x08 \x03(\t\x12\x15\n\rprice_monthly\x18\t \x01(\t\x12\x14\n\x0cprice_yearly\x18\n \x01(\t\x12\x10\n\x08sections\x18\x0b \x03(\x05\x12\x17\n\x0f\x66rontend_routes\x18\x0c \x03(\t\"(\n\x10ListPlansRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"A\n\x11ListPlansResponse\x12,\n\x05plans\x18\x01 \x03(\x0b\x32\x1d.entitlement.v1.CataloguePlan\"\xe2\x01\n\rCataloguePlan\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07on_sale\x18\x03 \x01(\x08\x12\r\n\x05price\x18\x04 \x01(\t\x12\x15\n\rbilling_cycle\x18\x05 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x06 \x03(\t\x12\x16\n\tmax_users\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12%\n\x18max_transactions_monthly\x18\x08 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_max_usersB\x1b\n\x19_max_transactions_monthly\"\"\n\x10GetTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xac\x01\n\x11GetTenantResponse\x12+\n\x06tenant\x18\x01 \x01(\x0b\x32\x1b.entitlement.v1.TenantFacts\x12-\n\x07modules\x18\x02 \x03(\x0b\x32\x1c.entitlement.v1.TenantModule\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcf\x01\n\x0cTenantModule\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12/\n\x0bvalid_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\rsubscriptions\x18\x05 \x03(\x0b\x32!.entitlement.v1.SubscriptionFacts\"*\n\x15\x43heckSubdomainRequest\x12\x11\n\tsubdomain\x18\x01 \x01(\t\"\x86\x01\n\x16\x43heckSubdomainResponse\x12\x11\n\tavailable\x18\x01 \x01(\x08\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.entitlement.v1.SubdomainReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t*\xcf\x01\n\x0fSubdomainReason\x12 \n\x1cSUBDOMAIN_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBDOMAIN_REASON_AVAILABLE\x10\x01\x12\x1c\n\x18SUBDOMAIN_REASON_INVALID\x10\x02\x12\x1d\n\x19SUBDOMAIN_REASON_RESERVED\x10\x03\x12\x1a\n\x16SUBDOMAIN_REASON_TAKEN\x10\x04\x12!\n\x1dSUBDOMAIN_REASON_SCHEMA_TAKEN\x10\x05\x32\xf1\x02\n\x12TenantAdminService\x12V\n\x0bListModules\x12\".entitlement.v1.ListModulesRequest\x1a#.entitlement.v1.ListModulesResponse\x12P\n\tListPlans\x12 .entitlement.v1.ListPlansRequest\x1a!.entitlement.v1.ListPlansResponse\x12P\n\tGetTenant\x12 .entitlement.v1.GetTenantRequest\x1a!.entitlement.v1.GetTenantResponse\x12_\n\x0e\x43heckSubdomain\x12%.entitlement.v1.CheckSubdomainRequest\x1a&.entitlement.v1.CheckSubdomainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)entitlement/v1/tenant_admin_service.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a entitlement/v1/explanation.proto\x1a\x1b\x65ntitlement/v1/tenant.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x16SetTenantStatusRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12,\n\x06status\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"G\n\x17SetTenantStatusResponse\x12,\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x1c.entitlement.v1.TenantChange\"\x96\x02\n\x14\x45nableModulesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x02 \x03(\t\x12\x1c\n\x14include_dependencies\x18\x03 \x01(\x08\x12\x33\n\rbilling_cycle\x18\x04 \x01(\x0e\x32\x1c.entitlement.v1.BillingCycle\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rtrial_ends_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"E\n\x15\x45nableModulesResponse\x12,\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x1c.entitlement.v1.TenantChange\"\x94\x01\n\x15\x44isableModulesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x02 \x03(\t\x12\x1a\n\x12include_dependents\x18\x03 \x01(\x08\x12\x15\n\rat_period_end\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"F\n\x16\x44isableModulesResponse\x12,\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x1c.entitlement.v1.TenantChange\"\xca\x01\n\x11\x43hangePlanRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tplan_slug\x18\x02 \x01(\t\x12\x33\n\rbilling_cycle\x18\x03 \x01(\x0e\x32\x1c.entitlement.v1.BillingCycle\x12\x1a\n\x12include_dependents\x18\x04 \x01(\x08\x12\x1d\n\x15removed_at_period_end\x18\x05 \x01(\x08\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\"B\n\x12\x43hangePlanResponse\x12,\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x1c.entitlement.v1.TenantChange\"\x8a\x02\n\x14PreviewChangeRequest\x12<\n\nset_status\x18\x01 \x01(\x0b\x32&.entitlement.v1.SetTenantStatusRequestH\x00\x12\x36\n\x06\x65nable\x18\x02 \x01(\x0b\x32$.entitlement.v1.EnableModulesRequestH\x00\x12\x38\n\x07\x64isable\x18\x03 \x01(\x0b\x32%.entitlement.v1.DisableModulesRequestH\x00\x12\x38\n\x0b\x63hange_plan\x18\x04 \x01(\x0b\x32!.entitlement.v1.ChangePlanRequestH\x00\x42\x08\n\x06\x63hange\"E\n\x15PreviewChangeResponse\x12,\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x1c.entitlement.v1.TenantChange\"\xd4\x01\n\x0cTenantChange\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x32\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\".entitlement.v1.TenantEntitlements\x12\x31\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\".entitlement.v1.TenantEntitlements\x12\x1a\n\x12\x61\x64\x64\x65\x64_module_codes\x18\x04 \x03(\t\x12\x1c\n\x14removed_module_codes\x18\x05 \x03(\t\x12\x10\n\x08revision\x18\x06 \x01(\x04\"\x94\x01\n\x12TenantEntitlements\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x11\n\tplan_slug\x18\x02 \x01(\t\x12.\n\x07modules\x18\x03 \x03(\x0b\x32\x1d.entitlement.v1.ModuleHolding\x12\x15\n\rprice_monthly\x18\x04 \x01(\t\x12\x14\n\x0cprice_yearly\x18\x05 \x01(\t\"\x92\x01\n\rModuleHolding\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12-\n\tstarts_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08is_trial\x18\x04 \x01(\x08\"\xb7\x01\n\x16ListAuditEventsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"^\n\x17ListAuditEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.entitlement.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x02\n\nAuditEvent\x12\n\n\x02id\x18\x01 \x01(\x03\x12+\n\x07made_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x12\n\nactor_kind\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\x11\n\ttenant_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12(\n\x07request\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06\x62\x65\x66ore\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05\x61\x66ter\x18\x0b \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x0c \x01(\t\"*\n\x12ListModulesRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"G\n\x13ListModulesResponse\x12\x30\n\x07modules\x18\x01 \x03(\x0b\x32\x1f.entitlement.v1.CatalogueModule\"\x82\x02\n\x0f\x43\x61talogueModule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x15\n\rdisplay_order\x18\x05 \x01(\x05\x12\x16\n\x0eis_base_module\x18\x06 \x01(\x08\x12\x0f\n\x07on_sale\x18\x07 \x01(\x08\x12\x14\n\x0c\x64\x65pendencies\x18\x08 \x03(\t\x12\x15\n\rprice_monthly\x18\t \x01(\t\x12\x14\n\x0cprice_yearly\x18\n \x01(\t\x12\x10\n\x08sections\x18\x0b \x03(\x05\x12\x17\n\x0f\x66rontend_routes\x18\x0c \x03(\t\"(\n\x10ListPlansRequest\x12\x14\n\x0con_sale_only\x18\x01 \x01(\x08\"A\n\x11ListPlansResponse\x12,\n\x05plans\x18\x01 \x03(\x0b\x32\x1d.entitlement.v1.CataloguePlan\"\xe2\x01\n\rCataloguePlan\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07on_sale\x18\x03 \x01(\x08\x12\r\n\x05price\x18\x04 \x01(\t\x12\x15\n\rbilling_cycle\x18\x05 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x06 \x03(\t\x12\x16\n\tmax_users\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12%\n\x18max_transactions_monthly\x18\x08 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_max_usersB\x1b\n\x19_max_transactions_monthly\"\"\n\x10GetTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xac\x01\n\x11GetTenantResponse\x12+\n\x06tenant\x18\x01 \x01(\x0b\x32\x1b.entitlement.v1.TenantFacts\x12-\n\x07modules\x18\x02 \x03(\x0b\x32\x1c.entitlement.v1.TenantModule\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcf\x01\n\x0cTenantModule\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12/\n\x0bvalid_until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\rsubscriptions\x18\x05 \x03(\x0b\x32!.entitlement.v1.SubscriptionFacts\"*\n\x15\x43heckSubdomainRequest\x12\x11\n\tsubdomain\x18\x01 \x01(\t\"\x86\x01\n\x16\x43heckSubdomainResponse\x12\x11\n\tavailable\x18\x01 \x01(\x08\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.entitlement.v1.SubdomainReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t*b\n\x0c\x42illingCycle\x12\x1d\n\x19\x42ILLING_CYCLE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x42ILLING_CYCLE_MONTHLY\x10\x01\x12\x18\n\x14\x42ILLING_CYCLE_YEARLY\x10\x02*\xcf\x01\n\x0fSubdomainReason\x12 \n\x1cSUBDOMAIN_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBDOMAIN_REASON_AVAILABLE\x10\x01\x12\x1c\n\x18SUBDOMAIN_REASON_INVALID\x10\x02\x12\x1d\n\x19SUBDOMAIN_REASON_RESERVED\x10\x03\x12\x1a\n\x16SUBDOMAIN_REASON_TAKEN\x10\x04\x12!\n\x1dSUBDOMAIN_REASON_SCHEMA_TAKEN\x10\x05\x32\xab\x07\n\x12TenantAdminService\x12V\n\x0bListModules\x12\".entitlement.v1.ListModulesRequest\x1a#.entitlement.v1.ListModulesResponse\x12P\n\tListPlans\x12 .entitlement.v1.ListPlansRequest\x1a!.entitlement.v1.ListPlansResponse\x12P\n\tGetTenant\x12 .entitlement.v1.GetTenantRequest\x1a!.entitlement.v1.GetTenantResponse\x12_\n\x0e\x43heckSubdomain\x12%.entitlement.v1.CheckSubdomainRequest\x1a&.entitlement.v1.CheckSubdomainResponse\x12\x62\n\x0fSetTenantStatus\x12&.entitlement.v1.SetTenantStatusRequest\x1a\'.entitlement.v1.SetTenantStatusResponse\x12\\\n\rEnableModules\x12$.entitlement.v1.EnableModulesRequest\x1a%.entitlement.v1.EnableModulesResponse\x12_\n\x0e\x44isableModules\x12%.entitlement.v1.DisableModulesRequest\x1a&.entitlement.v1.DisableModulesResponse\x12S\n\nChangePlan\x12!.entitlement.v1.ChangePlanRequest\x1a\".entitlement.v1.ChangePlanResponse\x12\\\n\rPreviewChange\x12$.entitlement.v1.PreviewChangeRequest\x1a%.entitlement.v1.PreviewChangeResponse\x12\x62\n\x0fListAuditEvents\x12&.entitlement.v1.ListAuditEventsRequest\x1a\'.entitlement.v1.ListAuditEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.tenant_admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBDOMAINREASON']._serialized_start=1478
-  _globals['_SUBDOMAINREASON']._serialized_end=1685
-  _globals['_LISTMODULESREQUEST']._serialized_start=159
-  _globals['_LISTMODULESREQUEST']._serialized_end=201
-  _globals['_LISTMODULESRESPONSE']._serialized_start=203
-  _globals['_LISTMODULESRESPONSE']._serialized_end=274
-  _globals['_CATALOGUEMODULE']._serialized_start=277
-  _globals['_CATALOGUEMODULE']._serialized_end=535
-  _globals['_LISTPLANSREQUEST']._serialized_start=537
-  _globals['_LISTPLANSREQUEST']._serialized_end=577
-  _globals['_LISTPLANSRESPONSE']._serialized_start=579
-  _globals['_LISTPLANSRESPONSE']._serialized_end=644
-  _globals['_CATALOGUEPLAN']._serialized_start=647
-  _globals['_CATALOGUEPLAN']._serialized_end=873
-  _globals['_GETTENANTREQUEST']._serialized_start=875
-  _globals['_GETTENANTREQUEST']._serialized_end=909
-  _globals['_GETTENANTRESPONSE']._serialized_start=912
-  _globals['_GETTENANTRESPONSE']._serialized_end=1084
-  _globals['_TENANTMODULE']._serialized_start=1087
-  _globals['_TENANTMODULE']._serialized_end=1294
-  _globals['_CHECKSUBDOMAINREQUEST']._serialized_start=1296
-  _globals['_CHECKSUBDOMAINREQUEST']._serialized_end=1338
-  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_start=1341
-  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_end=1475
-  _globals['_TENANTADMINSERVICE']._serialized_start=1688
-  _globals['_TENANTADMINSERVICE']._serialized_end=2057
+  _globals['_BILLINGCYCLE']._serialized_start=4036
+  _globals['_BILLINGCYCLE']._serialized_end=4134
+  _globals['_SUBDOMAINREASON']._serialized_start=4137
+  _globals['_SUBDOMAINREASON']._serialized_end=4344
+  _globals['_SETTENANTSTATUSREQUEST']._serialized_start=218
+  _globals['_SETTENANTSTATUSREQUEST']._serialized_end=340
+  _globals['_SETTENANTSTATUSRESPONSE']._serialized_start=342
+  _globals['_SETTENANTSTATUSRESPONSE']._serialized_end=413
+  _globals['_ENABLEMODULESREQUEST']._serialized_start=416
+  _globals['_ENABLEMODULESREQUEST']._serialized_end=694
+  _globals['_ENABLEMODULESRESPONSE']._serialized_start=696
+  _globals['_ENABLEMODULESRESPONSE']._serialized_end=765
+  _globals['_DISABLEMODULESREQUEST']._serialized_start=768
+  _globals['_DISABLEMODULESREQUEST']._serialized_end=916
+  _globals['_DISABLEMODULESRESPONSE']._serialized_start=918
+  _globals['_DISABLEMODULESRESPONSE']._serialized_end=988
+  _globals['_CHANGEPLANREQUEST']._serialized_start=991
+  _globals['_CHANGEPLANREQUEST']._serialized_end=1193
+  _globals['_CHANGEPLANRESPONSE']._serialized_start=1195
+  _globals['_CHANGEPLANRESPONSE']._serialized_end=1261
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_start=1264
+  _globals['_PREVIEWCHANGEREQUEST']._serialized_end=1530
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_start=1532
+  _globals['_PREVIEWCHANGERESPONSE']._serialized_end=1601
+  _globals['_TENANTCHANGE']._serialized_start=1604
+  _globals['_TENANTCHANGE']._serialized_end=1816
+  _globals['_TENANTENTITLEMENTS']._serialized_start=1819
+  _globals['_TENANTENTITLEMENTS']._serialized_end=1967
+  _globals['_MODULEHOLDING']._serialized_start=1970
+  _globals['_MODULEHOLDING']._serialized_end=2116
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=2119
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=2302
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=2304
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=2398
+  _globals['_AUDITEVENT']._serialized_start=2401
+  _globals['_AUDITEVENT']._serialized_end=2716
+  _globals['_LISTMODULESREQUEST']._serialized_start=2718
+  _globals['_LISTMODULESREQUEST']._serialized_end=2760
+  _globals['_LISTMODULESRESPONSE']._serialized_start=2762
+  _globals['_LISTMODULESRESPONSE']._serialized_end=2833
+  _globals['_CATALOGUEMODULE']._serialized_start=2836
+  _globals['_CATALOGUEMODULE']._serialized_end=3094
+  _globals['_LISTPLANSREQUEST']._serialized_start=3096
+  _globals['_LISTPLANSREQUEST']._serialized_end=3136
+  _globals['_LISTPLANSRESPONSE']._serialized_start=3138
+  _globals['_LISTPLANSRESPONSE']._serialized_end=3203
+  _globals['_CATALOGUEPLAN']._serialized_start=3206
+  _globals['_CATALOGUEPLAN']._serialized_end=3432
+  _globals['_GETTENANTREQUEST']._serialized_start=3434
+  _globals['_GETTENANTREQUEST']._serialized_end=3468
+  _globals['_GETTENANTRESPONSE']._serialized_start=3471
+  _globals['_GETTENANTRESPONSE']._serialized_end=3643
+  _globals['_TENANTMODULE']._serialized_start=3646
+  _globals['_TENANTMODULE']._serialized_end=3853
+  _globals['_CHECKSUBDOMAINREQUEST']._serialized_start=3855
+  _globals['_CHECKSUBDOMAINREQUEST']._serialized_end=3897
+  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_start=3900
+  _globals['_CHECKSUBDOMAINRESPONSE']._serialized_end=4034
+  _globals['_TENANTADMINSERVICE']._serialized_start=4347
+  _globals['_TENANTADMINSERVICE']._serialized_end=5286
 # @@protoc_insertion_point(module_scope)

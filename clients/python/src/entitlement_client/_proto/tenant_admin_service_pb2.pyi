@@ -2,6 +2,8 @@ import datetime
 
 from . import decision_pb2 as _decision_pb2
 from . import explanation_pb2 as _explanation_pb2
+from . import tenant_pb2 as _tenant_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -12,6 +14,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class BillingCycle(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BILLING_CYCLE_UNSPECIFIED: _ClassVar[BillingCycle]
+    BILLING_CYCLE_MONTHLY: _ClassVar[BillingCycle]
+    BILLING_CYCLE_YEARLY: _ClassVar[BillingCycle]
+
 class SubdomainReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SUBDOMAIN_REASON_UNSPECIFIED: _ClassVar[SubdomainReason]
@@ -20,12 +28,217 @@ class SubdomainReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SUBDOMAIN_REASON_RESERVED: _ClassVar[SubdomainReason]
     SUBDOMAIN_REASON_TAKEN: _ClassVar[SubdomainReason]
     SUBDOMAIN_REASON_SCHEMA_TAKEN: _ClassVar[SubdomainReason]
+BILLING_CYCLE_UNSPECIFIED: BillingCycle
+BILLING_CYCLE_MONTHLY: BillingCycle
+BILLING_CYCLE_YEARLY: BillingCycle
 SUBDOMAIN_REASON_UNSPECIFIED: SubdomainReason
 SUBDOMAIN_REASON_AVAILABLE: SubdomainReason
 SUBDOMAIN_REASON_INVALID: SubdomainReason
 SUBDOMAIN_REASON_RESERVED: SubdomainReason
 SUBDOMAIN_REASON_TAKEN: SubdomainReason
 SUBDOMAIN_REASON_SCHEMA_TAKEN: SubdomainReason
+
+class SetTenantStatusRequest(_message.Message):
+    __slots__ = ("tenant", "status", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    status: _tenant_pb2.TenantStatus
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., status: _Optional[_Union[_tenant_pb2.TenantStatus, str]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetTenantStatusResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
+
+class EnableModulesRequest(_message.Message):
+    __slots__ = ("tenant", "module_codes", "include_dependencies", "billing_cycle", "expires_at", "trial_ends_at", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODES_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
+    BILLING_CYCLE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    TRIAL_ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    module_codes: _containers.RepeatedScalarFieldContainer[str]
+    include_dependencies: bool
+    billing_cycle: BillingCycle
+    expires_at: _timestamp_pb2.Timestamp
+    trial_ends_at: _timestamp_pb2.Timestamp
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., module_codes: _Optional[_Iterable[str]] = ..., include_dependencies: bool = ..., billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trial_ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class EnableModulesResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
+
+class DisableModulesRequest(_message.Message):
+    __slots__ = ("tenant", "module_codes", "include_dependents", "at_period_end", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODES_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DEPENDENTS_FIELD_NUMBER: _ClassVar[int]
+    AT_PERIOD_END_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    module_codes: _containers.RepeatedScalarFieldContainer[str]
+    include_dependents: bool
+    at_period_end: bool
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., module_codes: _Optional[_Iterable[str]] = ..., include_dependents: bool = ..., at_period_end: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DisableModulesResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
+
+class ChangePlanRequest(_message.Message):
+    __slots__ = ("tenant", "plan_slug", "billing_cycle", "include_dependents", "removed_at_period_end", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    BILLING_CYCLE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_DEPENDENTS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_AT_PERIOD_END_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    plan_slug: str
+    billing_cycle: BillingCycle
+    include_dependents: bool
+    removed_at_period_end: bool
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., plan_slug: _Optional[str] = ..., billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., include_dependents: bool = ..., removed_at_period_end: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ChangePlanResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
+
+class PreviewChangeRequest(_message.Message):
+    __slots__ = ("set_status", "enable", "disable", "change_plan")
+    SET_STATUS_FIELD_NUMBER: _ClassVar[int]
+    ENABLE_FIELD_NUMBER: _ClassVar[int]
+    DISABLE_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_PLAN_FIELD_NUMBER: _ClassVar[int]
+    set_status: SetTenantStatusRequest
+    enable: EnableModulesRequest
+    disable: DisableModulesRequest
+    change_plan: ChangePlanRequest
+    def __init__(self, set_status: _Optional[_Union[SetTenantStatusRequest, _Mapping]] = ..., enable: _Optional[_Union[EnableModulesRequest, _Mapping]] = ..., disable: _Optional[_Union[DisableModulesRequest, _Mapping]] = ..., change_plan: _Optional[_Union[ChangePlanRequest, _Mapping]] = ...) -> None: ...
+
+class PreviewChangeResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
+
+class TenantChange(_message.Message):
+    __slots__ = ("tenant_id", "before", "after", "added_module_codes", "removed_module_codes", "revision")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    ADDED_MODULE_CODES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_MODULE_CODES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    before: TenantEntitlements
+    after: TenantEntitlements
+    added_module_codes: _containers.RepeatedScalarFieldContainer[str]
+    removed_module_codes: _containers.RepeatedScalarFieldContainer[str]
+    revision: int
+    def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., after: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., added_module_codes: _Optional[_Iterable[str]] = ..., removed_module_codes: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class TenantEntitlements(_message.Message):
+    __slots__ = ("status", "plan_slug", "modules", "price_monthly", "price_yearly")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MONTHLY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_YEARLY_FIELD_NUMBER: _ClassVar[int]
+    status: str
+    plan_slug: str
+    modules: _containers.RepeatedCompositeFieldContainer[ModuleHolding]
+    price_monthly: str
+    price_yearly: str
+    def __init__(self, status: _Optional[str] = ..., plan_slug: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[ModuleHolding, _Mapping]]] = ..., price_monthly: _Optional[str] = ..., price_yearly: _Optional[str] = ...) -> None: ...
+
+class ModuleHolding(_message.Message):
+    __slots__ = ("module_code", "starts_at", "ends_at", "is_trial")
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    STARTS_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    IS_TRIAL_FIELD_NUMBER: _ClassVar[int]
+    module_code: str
+    starts_at: _timestamp_pb2.Timestamp
+    ends_at: _timestamp_pb2.Timestamp
+    is_trial: bool
+    def __init__(self, module_code: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_trial: bool = ...) -> None: ...
+
+class ListAuditEventsRequest(_message.Message):
+    __slots__ = ("tenant_id", "actor", "since", "until", "page_size", "page_token")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    actor: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    page_size: int
+    page_token: str
+    def __init__(self, tenant_id: _Optional[str] = ..., actor: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAuditEventsResponse(_message.Message):
+    __slots__ = ("events", "next_page_token")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[AuditEvent]
+    next_page_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[AuditEvent, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class AuditEvent(_message.Message):
+    __slots__ = ("id", "made_at", "actor", "actor_kind", "action", "tenant_id", "subject", "reason", "request", "before", "after", "request_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MADE_AT_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_KIND_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    made_at: _timestamp_pb2.Timestamp
+    actor: str
+    actor_kind: str
+    action: str
+    tenant_id: str
+    subject: str
+    reason: str
+    request: _struct_pb2.Struct
+    before: _struct_pb2.Struct
+    after: _struct_pb2.Struct
+    request_id: str
+    def __init__(self, id: _Optional[int] = ..., made_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., actor_kind: _Optional[str] = ..., action: _Optional[str] = ..., tenant_id: _Optional[str] = ..., subject: _Optional[str] = ..., reason: _Optional[str] = ..., request: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., before: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., after: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ListModulesRequest(_message.Message):
     __slots__ = ("on_sale_only",)

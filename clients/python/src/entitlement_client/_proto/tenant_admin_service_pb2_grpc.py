@@ -39,6 +39,14 @@ class TenantAdminServiceStub(object):
     (CALLER_NOT_ALLOWED): the token's role may not do this; INVALID_ARGUMENT
     (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
     DEADLINE_EXCEEDED.
+
+    Methods that change something do all of it or nothing, in one transaction,
+    together with its row in the record (see ListAuditEvents). They check the whole
+    request first, and name everything that is wrong with it: INVALID_ARGUMENT for
+    its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what the tenant or the
+    catalogue does not allow, each with its google.rpc.PreconditionFailure. After
+    UNAVAILABLE or DEADLINE_EXCEEDED it may have been done all the same: give each
+    request a `request_id`, and send it again with the same one.
     """
 
     def __init__(self, channel):
@@ -67,6 +75,36 @@ class TenantAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainResponse.FromString,
                 _registered_method=True)
+        self.SetTenantStatus = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/SetTenantStatus',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusResponse.FromString,
+                _registered_method=True)
+        self.EnableModules = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/EnableModules',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.EnableModulesRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.EnableModulesResponse.FromString,
+                _registered_method=True)
+        self.DisableModules = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/DisableModules',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DisableModulesRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DisableModulesResponse.FromString,
+                _registered_method=True)
+        self.ChangePlan = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/ChangePlan',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ChangePlanRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ChangePlanResponse.FromString,
+                _registered_method=True)
+        self.PreviewChange = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/PreviewChange',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/ListAuditEvents',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListAuditEventsResponse.FromString,
+                _registered_method=True)
 
 
 class TenantAdminServiceServicer(object):
@@ -83,6 +121,14 @@ class TenantAdminServiceServicer(object):
     (CALLER_NOT_ALLOWED): the token's role may not do this; INVALID_ARGUMENT
     (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
     DEADLINE_EXCEEDED.
+
+    Methods that change something do all of it or nothing, in one transaction,
+    together with its row in the record (see ListAuditEvents). They check the whole
+    request first, and name everything that is wrong with it: INVALID_ARGUMENT for
+    its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what the tenant or the
+    catalogue does not allow, each with its google.rpc.PreconditionFailure. After
+    UNAVAILABLE or DEADLINE_EXCEEDED it may have been done all the same: give each
+    request a `request_id`, and send it again with the same one.
     """
 
     def ListModules(self, request, context):
@@ -127,6 +173,84 @@ class TenantAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTenantStatus(self, request, context):
+        """Gives a tenant another status. A status that it has already is no change,
+        and no error.
+
+        from            to
+        active          suspended, cancelled
+        suspended       active, cancelled
+        cancelled       active
+        pending         active, suspended, cancelled
+        pending_setup   cancelled
+        failed          cancelled
+        any other word  active, suspended, cancelled
+
+        Role: operator. INVALID_ARGUMENT: suspended and cancelled need a `reason`;
+        NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION (CHANGE_REFUSED): TRANSITION;
+        ALREADY_EXISTS (REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnableModules(self, request, context):
+        """Enables modules, with exactly the terms that the request names: one that is
+        enabled already gets them too, and keeps its price. A subscription that has
+        ended is taken up again.
+
+        Role: operator. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
+        (CHANGE_REFUSED): UNKNOWN_MODULE, RETIRED_MODULE, MISSING_DEPENDENCY,
+        TENANT_STATUS, PAST; ALREADY_EXISTS (REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisableModules(self, request, context):
+        """Disables modules, at once or when what is paid for has been used. One that
+        the tenant does not have is no change, and no error.
+
+        Role: operator. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
+        (CHANGE_REFUSED): UNKNOWN_MODULE, HAS_DEPENDENT, BASE_MODULE; ALREADY_EXISTS
+        (REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePlan(self, request, context):
+        """Gives a tenant another plan: the new plan's modules are enabled at once, and
+        those of the plan before that are not in it are disabled. Modules that the
+        tenant has beside its plan, or in both, stay as they are; base modules stay.
+
+        Role: operator. As EnableModules and DisableModules, and UNKNOWN_PLAN,
+        RETIRED_PLAN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewChange(self, request, context):
+        """Says what a change would do, by doing it in a transaction that is thrown
+        away, with all its refusals. `reason` and `request_id` are not looked at.
+
+        Role: viewer. INVALID_ARGUMENT: no change is named; otherwise as the change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEvents(self, request, context):
+        """What administrators did, the newest first. Every change has its row, be it
+        that it changed nothing; no row is ever changed or removed.
+
+        Role: viewer. INVALID_ARGUMENT: a field is unreadable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TenantAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -150,6 +274,36 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainResponse.SerializeToString,
             ),
+            'SetTenantStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTenantStatus,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusResponse.SerializeToString,
+            ),
+            'EnableModules': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnableModules,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.EnableModulesRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.EnableModulesResponse.SerializeToString,
+            ),
+            'DisableModules': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableModules,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DisableModulesRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DisableModulesResponse.SerializeToString,
+            ),
+            'ChangePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePlan,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ChangePlanRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ChangePlanResponse.SerializeToString,
+            ),
+            'PreviewChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewChange,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeResponse.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListAuditEventsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'entitlement.v1.TenantAdminService', rpc_method_handlers)
@@ -172,6 +326,14 @@ class TenantAdminService(object):
     (CALLER_NOT_ALLOWED): the token's role may not do this; INVALID_ARGUMENT
     (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
     DEADLINE_EXCEEDED.
+
+    Methods that change something do all of it or nothing, in one transaction,
+    together with its row in the record (see ListAuditEvents). They check the whole
+    request first, and name everything that is wrong with it: INVALID_ARGUMENT for
+    its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what the tenant or the
+    catalogue does not allow, each with its google.rpc.PreconditionFailure. After
+    UNAVAILABLE or DEADLINE_EXCEEDED it may have been done all the same: give each
+    request a `request_id`, and send it again with the same one.
     """
 
     @staticmethod
@@ -272,6 +434,168 @@ class TenantAdminService(object):
             '/entitlement.v1.TenantAdminService/CheckSubdomain',
             entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
             entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTenantStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/SetTenantStatus',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnableModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/EnableModules',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.EnableModulesRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.EnableModulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableModules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/DisableModules',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.DisableModulesRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.DisableModulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/ChangePlan',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ChangePlanRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ChangePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/PreviewChange',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/ListAuditEvents',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListAuditEventsRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,50 @@
+//! SetTenantStatus, EnableModules, DisableModules, ChangePlan and PreviewChange: one path, whatever is changed.
+
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::AdminApi;
+use crate::{
+    domain::{Actor, ActorName, Author, Mutation, RequestId, Why},
+    service::status,
+    store::{Mutated, MutationError, StoreError, TenantKey},
+};
+
+/// What is asked for.
+#[derive(Debug)]
+pub(in crate::service) struct MutationQuery {
+    pub(in crate::service) key: TenantKey,
+    pub(in crate::service) mutation: Mutation,
+    pub(in crate::service) why: Option<Why>,
+    pub(in crate::service) request_id: Option<RequestId>,
+}
+
+impl AdminApi {
+    pub(super) async fn mutate(&self, actor: ActorName, query: MutationQuery) -> Result<Mutated, Status> {
+        let MutationQuery { key, mutation, why, request_id } = query;
+        let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
+        let store = Arc::clone(&self.api.store);
+        self.write(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
+    }
+
+    pub(super) async fn preview(&self, query: MutationQuery) -> Result<Mutated, Status> {
+        let MutationQuery { key, mutation, .. } = query;
+        let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
+        self.write(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
+    }
+
+    /// Runs it where readings past the cache run: few at a time, and in time. What is not done by then is not done at
+    /// all, unless it is being committed.
+    async fn write<T: Send + 'static>(
+        &self,
+        writing: impl Future<Output = Result<T, MutationError>> + Send + 'static,
+    ) -> Result<T, Status> {
+        let written = self.api.cache.past(async move { Ok::<_, StoreError>(writing.await) }).await;
+        match written {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(status::mutation(error)),
+            Err(error) => Err(status::mutation(error.into())),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! ListAuditEvents.
+
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::AdminApi;
+use crate::{
+    service::status,
+    store::{AuditEvent, AuditQuery},
+};
+
+/// A page of the record.
+#[derive(Debug)]
+pub(in crate::service) struct AuditPage {
+    pub(in crate::service) events: Vec<AuditEvent>,
+    /// The next page comes after this one; `None`: there is none.
+    pub(in crate::service) next: Option<i64>,
+}
+
+impl AdminApi {
+    pub(super) async fn audit_events(&self, query: AuditQuery) -> Result<AuditPage, Status> {
+        let store = Arc::clone(&self.api.store);
+        let size = query.size as usize;
+        // One more, which says whether there is a next page.
+        let query = AuditQuery { size: query.size + 1, ..query };
+        let read = self.api.cache.past(async move { store.audit_events(&query).await }).await;
+        let mut events = read.map_err(status::store)?;
+        let has_more = events.len() > size;
+        events.truncate(size);
+        let next = events.last().filter(|_| has_more).map(|event| event.id);
+        Ok(AuditPage { events, next })
+    }
+}

@@ -1,0 +1,213 @@
+//! What a tenant is entitled to, read to be changed, and written back where it differs.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, DbBackend, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    RelationTrait, Select,
+    prelude::{Decimal, Uuid},
+    sea_query::{ExprTrait, SimpleExpr},
+};
+use serde_json::json;
+
+use super::{
+    StoreError, TenantKey,
+    entity::{modules, plans, tenant_subscriptions, tenants},
+    instant, offers,
+    row::Row,
+    transaction::{Ask, Transaction},
+    words::Words,
+};
+use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms};
+
+/// A tenant that nobody else changes until the transaction ends.
+pub(super) struct Locked {
+    pub(super) id: TenantId,
+    pub(super) subdomain: String,
+}
+
+/// Locks a tenant's row; `None`: there is no such tenant.
+///
+/// FOR UPDATE, because a subscription that somebody inserts by hand then waits too: its foreign key locks the row.
+pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Locked>, StoreError> {
+    let select = tenants::Entity::find().select_only().columns([tenants::Column::Id, tenants::Column::Subdomain]);
+    let select = match key {
+        TenantKey::Id(id) => select.filter(tenants::Column::Id.eq(id.uuid())),
+        TenantKey::Subdomain(label) => select.filter(tenants::Column::Subdomain.eq(label.as_str())),
+    };
+    let rows = txn.ask(select.lock_exclusive().build(txn.backend())).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let id: Uuid = row.try_get("", "id")?;
+    Ok(Some(Locked { id: id.into(), subdomain: row.try_get("", "subdomain")? }))
+}
+
+/// Reads what a tenant is entitled to.
+pub(super) async fn read(txn: &Transaction, id: TenantId, words: &Words) -> Result<Entitlements, StoreError> {
+    let rows = txn.ask(select(txn.backend()).filter(tenants::Column::Id.eq(id.uuid())).build(txn.backend())).await?;
+    let mut entitlements = Entitlements { status: String::new(), plan: None, subscriptions: Vec::new() };
+    for row in &rows {
+        let Some(tenant) = Row::keyed_by::<Uuid>(row, "tenants.id")? else { continue };
+        entitlements.status = tenant.text("tenants.status")?;
+        entitlements.plan = tenant.get("plans.slug")?;
+        entitlements.subscriptions.extend(terms(row, words)?);
+    }
+    Ok(entitlements)
+}
+
+fn select(backend: DbBackend) -> Select<tenants::Entity> {
+    use tenant_subscriptions::Column as S;
+    let text = |column: SimpleExpr| column.cast_as("text");
+    let instant = |column: S| instant::column(backend, column.into_simple_expr());
+    // The plan that a row came with, which need not be the tenant's.
+    let plan_of_row = plans::Entity::find()
+        .select_only()
+        .column(plans::Column::Slug)
+        .filter(plans::Column::Id.into_simple_expr().equals((tenant_subscriptions::Entity, S::PlanId)));
+    let own_plan = plans::Entity::find()
+        .select_only()
+        .column(plans::Column::Slug)
+        .filter(plans::Column::Id.into_simple_expr().equals((tenants::Entity, tenants::Column::PlanId)));
+    let slug = |select: Select<plans::Entity>| text(SimpleExpr::SubQuery(None, Box::new(select.into_query().into())));
+    tenants::Entity::find()
+        .select_only()
+        .column_as(tenants::Column::Id, "tenants.id")
+        .column_as(text(tenants::Column::Status.into_simple_expr()), "tenants.status")
+        .column_as(slug(own_plan), "plans.slug")
+        .column_as(slug(plan_of_row), "tenant_subscriptions.plan_id")
+        .column_as(text(modules::Column::Code.into_simple_expr()), "modules.code")
+        .column_as(S::Id, "tenant_subscriptions.id")
+        .column_as(text(S::Status.into_simple_expr()), "tenant_subscriptions.status")
+        .column_as(text(S::BillingCycle.into_simple_expr()), "tenant_subscriptions.billing_cycle")
+        .column_as(offers::text(S::PricePaid), "tenant_subscriptions.price_paid")
+        .column_as(instant(S::StartsAt), "tenant_subscriptions.starts_at")
+        .column_as(instant(S::ExpiresAt), "tenant_subscriptions.expires_at")
+        .column_as(S::IsTrial, "tenant_subscriptions.is_trial")
+        .column_as(instant(S::TrialEndsAt), "tenant_subscriptions.trial_ends_at")
+        .column_as(S::AutoRenew, "tenant_subscriptions.auto_renew")
+        .join(JoinType::LeftJoin, tenants::Relation::TenantSubscriptions.def())
+        .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def())
+}
+
+/// `None` where the outer join found no subscription, or one whose module is gone.
+fn terms(result: &QueryResult, words: &Words) -> Result<Option<Terms>, StoreError> {
+    let Some(row) = Row::keyed_by::<Uuid>(result, "tenant_subscriptions.id")? else { return Ok(None) };
+    let Some(code) = row.get::<Option<String>>("modules.code")? else { return Ok(None) };
+    Ok(Some(Terms {
+        id: row.get("tenant_subscriptions.id")?,
+        module: words.code(&code),
+        plan: row.get("tenant_subscriptions.plan_id")?,
+        status: row.text("tenant_subscriptions.status")?,
+        billing_cycle: row.get("tenant_subscriptions.billing_cycle")?,
+        price_paid: offers::price(&row, "tenant_subscriptions.price_paid")?,
+        starts_at: instant::beginning(row.get("tenant_subscriptions.starts_at")?),
+        expires_at: instant::end(row.get("tenant_subscriptions.expires_at")?),
+        is_trial: row.flag("tenant_subscriptions.is_trial")?,
+        trial_ends_at: instant::end(row.get("tenant_subscriptions.trial_ends_at")?),
+        auto_renew: row.flag("tenant_subscriptions.auto_renew")?,
+    }))
+}
+
+/// Writes what differs, column by column: a row that was written by hand keeps what was not changed.
+pub(super) async fn write(
+    txn: &Transaction,
+    id: TenantId,
+    before: &Entitlements,
+    after: &Entitlements,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if before.status != after.status || before.plan != after.plan {
+        let tenant = tenants::ActiveModel {
+            status: if before.status == after.status { NotSet } else { Set(after.status.clone()) },
+            plan_id: if before.plan == after.plan { NotSet } else { Set(plan_id(txn, after.plan.as_deref()).await?) },
+            updated_at: Set(at),
+            ..Default::default()
+        };
+        // One that hands the row back would name every column, and trip over what sqlx cannot read.
+        let update = tenants::Entity::update_many().set(tenant).filter(tenants::Column::Id.eq(id.uuid()));
+        update.exec(&txn.inner).await?;
+    }
+    for row in &after.subscriptions {
+        match before.subscriptions.iter().find(|other| other.id.is_some() && other.id == row.id) {
+            Some(same) if same == row => {}
+            Some(other) => update(txn, other, row, at).await?,
+            None => insert(txn, id, row, at).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn update(txn: &Transaction, before: &Terms, after: &Terms, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let Some(id) = after.id else { return Ok(()) };
+    macro_rules! differing {
+        ($field:ident, $value:expr) => {
+            if before.$field == after.$field { NotSet } else { Set($value) }
+        };
+    }
+    let row = tenant_subscriptions::ActiveModel {
+        plan_id: differing!(plan, plan_id(txn, after.plan.as_deref()).await?),
+        status: differing!(status, Some(after.status.clone())),
+        billing_cycle: differing!(billing_cycle, after.billing_cycle.clone()),
+        price_paid: differing!(price_paid, after.price_paid.map(decimal)),
+        starts_at: differing!(starts_at, after.starts_at),
+        expires_at: differing!(expires_at, after.expires_at),
+        is_trial: differing!(is_trial, Some(after.is_trial)),
+        trial_ends_at: differing!(trial_ends_at, after.trial_ends_at),
+        auto_renew: differing!(auto_renew, Some(after.auto_renew)),
+        updated_at: Set(at),
+        ..Default::default()
+    };
+    let update = tenant_subscriptions::Entity::update_many().set(row).filter(tenant_subscriptions::Column::Id.eq(id));
+    update.exec(&txn.inner).await?;
+    Ok(())
+}
+
+async fn insert(txn: &Transaction, tenant: TenantId, terms: &Terms, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let kind = if terms.plan.is_some() { "plan" } else { "module" };
+    let row = tenant_subscriptions::ActiveModel {
+        id: Set(Uuid::new_v4()),
+        tenant_id: Set(Some(tenant.uuid())),
+        module_id: Set(Some(module_id(txn, &terms.module).await?)),
+        plan_id: Set(plan_id(txn, terms.plan.as_deref()).await?),
+        status: Set(Some(terms.status.clone())),
+        subscription_type: Set(Some(kind.into())),
+        billing_cycle: Set(terms.billing_cycle.clone()),
+        price_paid: Set(terms.price_paid.map(decimal)),
+        starts_at: Set(terms.starts_at),
+        expires_at: Set(terms.expires_at),
+        is_trial: Set(Some(terms.is_trial)),
+        trial_ends_at: Set(terms.trial_ends_at),
+        auto_renew: Set(Some(terms.auto_renew)),
+        settings: Set(Some(json!({}))),
+        created_at: Set(at),
+        updated_at: Set(at),
+    };
+    tenant_subscriptions::Entity::insert(row).exec_without_returning(&txn.inner).await?;
+    Ok(())
+}
+
+fn decimal(money: Money) -> Decimal {
+    Decimal::new(money.hundredths(), 2)
+}
+
+/// A plan's id by its slug. It was read in this transaction, while nobody could change the catalogue.
+async fn plan_id(txn: &Transaction, slug: Option<&str>) -> Result<Option<Uuid>, StoreError> {
+    let Some(slug) = slug else { return Ok(None) };
+    let select = plans::Entity::find().select_only().column(plans::Column::Id).filter(plans::Column::Slug.eq(slug));
+    id_of(txn, select.build(txn.backend()), slug).await.map(Some)
+}
+
+async fn module_id(txn: &Transaction, code: &ModuleCode) -> Result<Uuid, StoreError> {
+    let code = code.as_str();
+    let select =
+        modules::Entity::find().select_only().column(modules::Column::Id).filter(modules::Column::Code.eq(code));
+    id_of(txn, select.build(txn.backend()), code).await
+}
+
+async fn id_of(txn: &Transaction, statement: sea_orm::Statement, name: &str) -> Result<Uuid, StoreError> {
+    let rows = txn.ask(statement).await?;
+    let Some(row) = rows.first() else {
+        // Somebody has removed it by hand, past the lock.
+        return Err(sea_orm::DbErr::RecordNotFound(format!("{name:?}, which was there a moment ago")).into());
+    };
+    Ok(row.try_get("", "id")?)
+}

@@ -1,0 +1,95 @@
+//! Transactions: to look around in, and to write in.
+
+use std::future::Future;
+
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
+};
+
+use super::{
+    StoreError,
+    database::{Database, MOST_ATTEMPTS},
+};
+
+/// A transaction. Dropped, it leaves everything as it was.
+pub(super) struct Transaction {
+    pub(super) inner: DatabaseTransaction,
+    /// What it ends with: behind a pooler, a session must not be left otherwise than it was found.
+    last: &'static str,
+}
+
+/// Whatever reads can be asked of: a database, or a transaction of it.
+pub(super) trait Ask: Sync {
+    fn backend(&self) -> DbBackend;
+
+    fn ask(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
+}
+
+impl Ask for Database {
+    fn backend(&self) -> DbBackend {
+        self.backend()
+    }
+
+    fn ask(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
+        self.query(statement)
+    }
+}
+
+impl Ask for Transaction {
+    fn backend(&self) -> DbBackend {
+        self.inner.get_database_backend()
+    }
+
+    async fn ask(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        Ok(self.inner.query_all_raw(statement).await?)
+    }
+}
+
+impl Transaction {
+    /// Makes what was written in it visible to others.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        self.inner.execute_unprepared(self.last).await?;
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Leaves everything as it was.
+    pub(super) async fn roll_back(self) -> Result<(), StoreError> {
+        self.inner.execute_unprepared(self.last).await?;
+        Ok(self.inner.rollback().await?)
+    }
+}
+
+impl Database {
+    /// Begins a transaction to look around in, with statements that are not our own.
+    pub(super) async fn visit(&self) -> Result<Transaction, StoreError> {
+        self.begin("", TransactionOptions::default()).await
+    }
+
+    /// Begins a transaction to write in. On SQLite there is one at a time.
+    ///
+    /// One that lost its connection before it began is begun again: nothing was written.
+    pub(super) async fn begin_writing(&self) -> Result<Transaction, StoreError> {
+        let immediate = Some(SqliteTransactionMode::Immediate);
+        let mut attempts = 1..MOST_ATTEMPTS;
+        loop {
+            let options = TransactionOptions { sqlite_transaction_mode: immediate, ..TransactionOptions::default() };
+            match self.begin(self.settings(), options).await {
+                Err(error) if error.lost_connection() && attempts.next().is_some() => {
+                    tracing::debug!(%error, "a connection was lost: beginning again on another one");
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn begin(&self, settings: &str, options: TransactionOptions) -> Result<Transaction, StoreError> {
+        let (connection, [first, last]) = self.for_migrating();
+        let inner = connection.begin_with_options(options).await?;
+        // It is the first statement that notices a dead connection.
+        let first = format!("{first}; {settings}");
+        let first = if self.backend() == DbBackend::Sqlite { "" } else { &first };
+        inner.execute_unprepared(first).await?;
+        Ok(Transaction { inner, last })
+    }
+}
