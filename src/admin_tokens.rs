@@ -162,6 +162,11 @@ impl AdminToken {
     }
 }
 
+/// The SHA-256 of a text, in hexadecimal.
+pub fn sha256_hexadecimal(text: &str) -> String {
+    hexadecimal(&hash(text))
+}
+
 fn hash(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
     let mut hash = [0; SHA256_OUTPUT_LEN];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());

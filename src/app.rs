@@ -13,6 +13,8 @@ mod readiness;
 mod readings;
 mod serve;
 mod shown;
+mod template;
+mod tenant;
 mod token;
 mod upkeep;
 mod wiring;
@@ -31,7 +33,7 @@ use crate::{
 
 /// The program ended well, or the answer of `check` is yes.
 const GOOD: u8 = 0;
-/// The answer of `check` is no.
+/// The answer of `check` is no, or a change was refused.
 const DENIED: u8 = 1;
 /// The program could not do what it was asked to: a setting, a database, a port.
 const TROUBLE: u8 = 2;
@@ -57,6 +59,7 @@ fn run(command: Command) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Serve(args) => runtime.block_on(serve::run(*args)),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)),
         Command::Check(args) => runtime.block_on(check::run(args)),
+        Command::Tenant(args) => runtime.block_on(tenant::run(args.command)),
         Command::Module(args) => runtime.block_on(catalogue::modules(args)),
         Command::Plan(args) => runtime.block_on(catalogue::plans(args)),
         Command::Token(args) => token::run(args),

@@ -5,6 +5,7 @@ mod admin;
 mod catalogue;
 mod database;
 mod serve;
+mod tenant;
 mod token;
 mod value;
 
@@ -17,6 +18,10 @@ pub use self::{
     catalogue::{CatalogueArgs, CatalogueCommand, ListArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
+    tenant::{
+        ChangePlanArgs, DisableArgs, EnableArgs, HistoryArgs, MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs,
+        ReadArgs, SetStatusArgs, TenantAdminArgs, TenantCommand, VerifyArgs,
+    },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     value::{ListenAddress, Span},
 };
@@ -43,6 +48,8 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed, 1: denied, 2: trouble.
     Check(CheckArgs),
+    /// Tenants: look at them and change them, in the database itself. Exit code 0: done, 1: refused, 2: trouble.
+    Tenant(Box<TenantAdminArgs>),
     /// The modules that are sold.
     Module(CatalogueArgs),
     /// The plans that are sold.

@@ -19,6 +19,7 @@ pub mod offer;
 pub mod resolve;
 pub mod subdomain;
 pub mod subscription;
+pub mod template;
 pub mod tenant;
 
 pub use actor::{ActorName, Role};
@@ -30,8 +31,11 @@ pub use facts::Facts;
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
 pub use money::Money;
-pub use mutation::{BillingCycle, Disabling, Enabling, Ends, Mutation, PlanChange, SettableStatus, Violation};
+pub use mutation::{
+    BillingCycle, Disabling, Enabling, Ends, Mutation, Onboarding, PlanChange, SettableStatus, Violation,
+};
 pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{Subscription, SubscriptionStatus};
-pub use tenant::{Tenant, TenantStatus};
+pub use template::{Template, TemplateFile};
+pub use tenant::{Tenant, TenantName, TenantStatus};

@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 pub use self::{
     advice::Ages,
+    convert::reason_word,
     counted::metrics,
     watch::{Ending, WatcherPlaces},
 };

@@ -14,6 +14,8 @@ mod instant;
 mod loan;
 mod mutate;
 mod offers;
+mod onboard;
+mod provision;
 mod record;
 mod replica;
 mod row;
@@ -37,7 +39,9 @@ pub use self::{
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
     error::StoreError,
     mutate::{Mutated, MutationError},
-    record::{AuditEvent, AuditQuery},
+    onboard::Newcomer,
+    provision::{Differences, Provisioned},
+    record::{AuditEvent, AuditQuery, summary_to_json},
     schema::{SchemaReport, SchemaState},
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
     tenants::PageOfTenants,
@@ -50,7 +54,7 @@ use self::{
     words::Words,
 };
 use crate::domain::{
-    Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,
+    Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, Template, TenantId, TenantStatus,
 };
 
 /// Connections for watching: one, and another while it does not come back.
@@ -63,6 +67,14 @@ pub enum TenantKey {
     Id(TenantId),
     /// `tenants.subdomain`, exactly.
     Subdomain(Label),
+}
+
+impl TenantKey {
+    /// Reads a tenant as people name it: a UUID in 36-character form, or a subdomain. `None`: it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let by_id = TenantId::parse(text).ok().map(Self::Id);
+        by_id.or_else(|| Label::parse(text).map(Self::Subdomain))
+    }
 }
 
 /// What one load has found.
@@ -114,6 +126,8 @@ pub struct Store {
     log: ChangeLog,
     tenants: TenantStatements,
     words: Words,
+    /// What tenants' schemas hold; `None`: the operator has no template.
+    template: Option<Template>,
 }
 
 impl Store {
@@ -130,7 +144,8 @@ impl Store {
         let tenants = TenantStatements::new(primary.backend(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
-        Ok(Self { primary, watched, doubt, replicas, listen_options, log, tenants, words: Words::default() })
+        let words = Words::default();
+        Ok(Self { primary, watched, doubt, replicas, listen_options, log, tenants, words, template: None })
     }
 
     /// Adds replicas, from which loads are read where that is as good as from the primary.
@@ -140,6 +155,12 @@ impl Store {
             databases.push(connect::open(options, &Doubt::default()).await?);
         }
         Ok(Self { replicas: Replicas::new(databases), ..self })
+    }
+
+    /// Fills the schemas of tenants from this template.
+    #[must_use]
+    pub fn with_template(self, template: Option<Template>) -> Self {
+        Self { template, ..self }
     }
 
     /// Closes every connection, once those in use have come back.

@@ -74,6 +74,8 @@ const LOCK: i64 = 0x656e_7469_746c_6564;
 pub mod locks {
     /// Shared by those who rely on the catalogue, alone for those who change it.
     pub const CATALOGUE: i64 = super::LOCK + 3;
+    /// Alone for those who add a tenant: its schema's name must be nobody else's, and no key sees to that.
+    pub const DIRECTORY: i64 = super::LOCK + 4;
     /// Of a request id, with its hash: the first four letters of "entitled". Pairs are apart from single numbers.
     pub const REQUEST: i32 = 0x656e_7469;
 }

@@ -50,7 +50,7 @@ fn print(args: &ListArgs, table: Table, json: Vec<Value>) -> Outcome {
     Ok(GOOD)
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_header(header);
     if let Some(first) = table.column_mut(0) {
@@ -97,7 +97,7 @@ fn plan_table(plans: &[PlanOffer]) -> Table {
     table
 }
 
-fn price(amount: Option<Money>) -> Cell {
+pub(super) fn price(amount: Option<Money>) -> Cell {
     Cell::new(amount.map_or("-".to_owned(), |amount| amount.to_string())).set_alignment(CellAlignment::Right)
 }
 

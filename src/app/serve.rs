@@ -26,7 +26,7 @@ use super::{
     probes::Probes,
     readiness::{self, Readiness},
     readings::Readings,
-    upkeep,
+    template, upkeep,
     wiring::{self, Opening},
     worker::{self, Answers, ConnectionSettings},
 };
@@ -37,7 +37,7 @@ use crate::{
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
         Api,
-        admin::{AdminApi, AdminFront},
+        admin::{AdminApi, AdminFront, Setup},
         front::{Front, FrontSettings},
     },
 };
@@ -109,7 +109,8 @@ pub(super) async fn run(mut args: ServeArgs) -> Result<u8, Box<dyn std::error::E
 /// Starts a server: everything that can be wrong with its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let url = args.database.url()?;
-    let store = wiring::open_store(&args.database, &Opening::of(&args)).await?;
+    let template = template::load(args.admin.tenant_template.as_deref())?;
+    let store = wiring::open_store(&args.database, &Opening::of(&args)).await?.with_template(template);
     let api = wiring::api(&args, store, clock, Handle::current())?;
 
     let (health, health_service) = health_reporter();
@@ -129,7 +130,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let admin_address = admin.as_ref().map(|admin| admin.address.clone());
     let admin = admin.map(|admin| {
         let others = with_reflection(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
-        let service = AdminApi { api: api.clone(), gate: admin.gate.clone() };
+        let setup = Setup::on(Handle::current());
+        let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), setup };
         Ok::<_, ServeError>((AdminFront::new(service, others, front_settings.request_timeout), admin))
     });
     let admin = admin.transpose()?;

@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::ModuleCode;
+
 /// A span of time, written like `30s`, `5m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span(Duration);
@@ -47,6 +49,11 @@ pub(super) fn positive(text: &str) -> Result<Span, String> {
 /// An address and port.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9464".to_owned())
+}
+
+/// A module's code.
+pub(super) fn module_code(text: &str) -> Result<String, String> {
+    ModuleCode::validate(text).map(str::to_owned).map_err(|error| format!("a module's code {error}"))
 }
 
 /// An instant in RFC 3339, or a date (its first instant in UTC).

@@ -64,9 +64,8 @@ impl FromStr for Why {
     type Err = InvalidWhy;
 
     fn from_str(text: &str) -> Result<Self, InvalidWhy> {
-        let is_good = !text.trim().is_empty()
-            && text.chars().count() <= MAX_REASON_CHARS
-            && !text.contains(|letter: char| letter.is_control());
+        let is_good =
+            !text.trim().is_empty() && text.chars().count() <= MAX_REASON_CHARS && !text.contains(char::is_control);
         if is_good { Ok(Self(text.into())) } else { Err(InvalidWhy) }
     }
 }

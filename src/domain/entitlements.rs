@@ -135,6 +135,13 @@ impl Entitlements {
     }
 }
 
+impl Summary {
+    /// The modules that are in this one and not in the other, by code.
+    pub fn modules_beside<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a ModuleCode> {
+        self.modules.keys().filter(|code| !other.modules.contains_key(*code))
+    }
+}
+
 impl Holding {
     /// Of two rows of one module, the earlier start and the later end.
     fn or(self, other: Self) -> Self {

@@ -33,6 +33,12 @@ pub const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Longest name of an administrator, in bytes.
 pub const MAX_ACTOR_NAME_BYTES: usize = 64;
 
+/// Longest name of a new tenant, in characters: `tenants.name` is a `varchar(255)`.
+pub const MAX_TENANT_NAME_CHARS: usize = 255;
+
+/// Longest trial of a new tenant, in days.
+pub const MAX_TRIAL_DAYS: u32 = 366;
+
 /// Longest reason that is recorded, in characters.
 pub const MAX_REASON_CHARS: usize = 500;
 

@@ -2,6 +2,7 @@
 
 mod disable;
 mod enable;
+mod onboard;
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -19,6 +20,12 @@ pub enum Mutation {
     Disable(Disabling),
     /// Another plan, with its modules, and without those of the plan before.
     ChangePlan(PlanChange),
+    /// The first modules of a new tenant.
+    Onboard(Onboarding),
+    /// Its schema is there: it may be served.
+    FinishSetup,
+    /// Its schema could not be made.
+    FailSetup,
 }
 
 /// A status that an administrator may give a tenant. The others are steps of its setup.
@@ -69,6 +76,19 @@ pub struct PlanChange {
     pub include_dependents: bool,
     /// When they end.
     pub ends: Ends,
+}
+
+/// What a new tenant begins with. Base modules come by themselves.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Onboarding {
+    /// A plan, by its slug, with its modules.
+    pub plan: Option<String>,
+    /// Modules without a plan.
+    pub modules: Vec<ModuleCode>,
+    /// `None`: monthly.
+    pub billing_cycle: Option<BillingCycle>,
+    /// It is a trial until then. `None`: it is none.
+    pub trial_ends_at: Option<DateTime<Utc>>,
 }
 
 /// When something ends that is disabled.
@@ -192,6 +212,12 @@ pub enum Violation {
         /// What it was to become.
         to: &'static str,
     },
+    /// The tenant's status is none in which a schema is made.
+    #[error("A schema is made for tenants that are not cancelled, and this one is {0:?}.")]
+    NoSetup(String),
+    /// Another tenant's data would lie in the same schema.
+    #[error("The schema {0:?} cannot be this tenant's: it is another one's, or the database's own.")]
+    ForeignSchema(String),
     /// An end that lies behind.
     #[error("{0} must lie in the future.")]
     Past(&'static str),
@@ -208,8 +234,9 @@ impl Violation {
             Self::MissingDependency { .. } => "MISSING_DEPENDENCY",
             Self::HasDependent { .. } => "HAS_DEPENDENT",
             Self::BaseModule(_) => "BASE_MODULE",
-            Self::TenantStatus(_) => "TENANT_STATUS",
+            Self::TenantStatus(_) | Self::NoSetup(_) => "TENANT_STATUS",
             Self::Transition { .. } => "TRANSITION",
+            Self::ForeignSchema(_) => "FOREIGN_SCHEMA",
             Self::Past(_) => "PAST",
         }
     }
@@ -219,7 +246,11 @@ impl Violation {
         match self {
             Self::UnknownModule(code) | Self::RetiredModule(code) | Self::BaseModule(code) => code.as_str(),
             Self::MissingDependency { module, .. } | Self::HasDependent { module, .. } => module.as_str(),
-            Self::UnknownPlan(word) | Self::RetiredPlan(word) | Self::TenantStatus(word) => word,
+            Self::UnknownPlan(word)
+            | Self::RetiredPlan(word)
+            | Self::TenantStatus(word)
+            | Self::NoSetup(word)
+            | Self::ForeignSchema(word) => word,
             Self::Transition { to, .. } => to,
             Self::Past(field) => field,
         }
@@ -240,6 +271,9 @@ impl Mutation {
             Self::Enable(enabling) => edit.enable(enabling, None),
             Self::Disable(disabling) => edit.disable(disabling),
             Self::ChangePlan(change) => edit.change_plan(change),
+            Self::Onboard(onboarding) => edit.onboard(onboarding),
+            Self::FinishSetup => edit.finish_setup(),
+            Self::FailSetup => edit.fail_setup(),
         }
         if edit.violations.is_empty() { Ok(edit.entitlements) } else { Err(edit.violations) }
     }

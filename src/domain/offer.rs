@@ -63,4 +63,31 @@ impl Offers {
     pub fn plan(&self, slug: &str) -> Option<&PlanOffer> {
         self.plans.iter().find(|offer| offer.plan.slug == slug)
     }
+
+    /// These modules, each after those of them that it depends on. Of a circle, one comes first.
+    pub fn dependencies_first<'a>(&'a self, codes: impl IntoIterator<Item = &'a ModuleCode>) -> Vec<&'a ModuleCode> {
+        let among: Vec<&ModuleCode> = codes.into_iter().collect();
+        let (mut begun, mut sorted) = (Vec::new(), Vec::new());
+        for code in &among {
+            self.visit(code, &among, &mut begun, &mut sorted);
+        }
+        sorted
+    }
+
+    fn visit<'a>(
+        &'a self,
+        code: &'a ModuleCode,
+        among: &[&'a ModuleCode],
+        begun: &mut Vec<&'a ModuleCode>,
+        sorted: &mut Vec<&'a ModuleCode>,
+    ) {
+        if begun.contains(&code) || !among.contains(&code) {
+            return;
+        }
+        begun.push(code);
+        for dependency in self.module(code.as_str()).map_or(&[][..], |offer| &offer.dependencies) {
+            self.visit(dependency, among, begun, sorted);
+        }
+        sorted.push(code);
+    }
 }

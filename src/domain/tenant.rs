@@ -1,6 +1,10 @@
 //! A tenant: a customer organisation.
 
-use super::{Reason, TenantId};
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+use super::{Reason, TenantId, limits::MAX_TENANT_NAME_CHARS};
 
 /// What the database says of a tenant itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +21,32 @@ pub struct Tenant {
     pub database_schema: Box<str>,
     /// The slug of its plan, if it has one.
     pub plan_slug: Option<Box<str>>,
+}
+
+/// A name that a new tenant could be given, to be shown: 1 to 255 characters, not all of them blanks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TenantName(Box<str>);
+
+/// The text is none.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("must be 1 to {MAX_TENANT_NAME_CHARS} characters, not all of them blanks, and no control characters")]
+pub struct InvalidTenantName;
+
+impl FromStr for TenantName {
+    type Err = InvalidTenantName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTenantName> {
+        let is_good = !text.trim().is_empty()
+            && text.chars().count() <= MAX_TENANT_NAME_CHARS
+            && !text.contains(char::is_control);
+        if is_good { Ok(Self(text.into())) } else { Err(InvalidTenantName) }
+    }
+}
+
+impl fmt::Display for TenantName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A tenant's status word, understood.

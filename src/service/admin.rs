@@ -4,16 +4,24 @@ mod catalogue;
 mod front;
 mod gate;
 mod mutate;
+mod onboard;
 mod record;
 mod subdomain;
 mod tenant;
 
-pub(super) use self::{mutate::MutationQuery, record::AuditPage, subdomain::SubdomainVerdict, tenant::TenantRecord};
+pub(super) use self::{
+    mutate::MutationQuery,
+    onboard::{OnboardQuery, ProvisionQuery},
+    record::AuditPage,
+    subdomain::SubdomainVerdict,
+    tenant::TenantRecord,
+};
 use tonic::{Request, async_trait};
 
 pub use self::{
     front::{AdminFront, Peer},
     gate::Gate,
+    onboard::Setup,
 };
 use super::{Answer, Api, answer, convert};
 use crate::{
@@ -22,8 +30,9 @@ use crate::{
         ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse, DisableModulesRequest,
         DisableModulesResponse, EnableModulesRequest, EnableModulesResponse, GetTenantRequest, GetTenantResponse,
         ListAuditEventsRequest, ListAuditEventsResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest,
-        ListPlansResponse, PreviewChangeRequest, PreviewChangeResponse, SetTenantStatusRequest,
-        SetTenantStatusResponse, tenant_admin_service_server::TenantAdminService,
+        ListPlansResponse, OnboardTenantRequest, OnboardTenantResponse, PreviewChangeRequest, PreviewChangeResponse,
+        RetryProvisioningRequest, RetryProvisioningResponse, SetTenantStatusRequest, SetTenantStatusResponse,
+        tenant_admin_service_server::TenantAdminService,
     },
 };
 
@@ -34,6 +43,8 @@ pub struct AdminApi {
     pub api: Api,
     /// Who may ask.
     pub gate: Gate,
+    /// Where tenants' schemas are made.
+    pub setup: Setup,
 }
 
 #[async_trait]
@@ -56,6 +67,19 @@ impl TenantAdminService for AdminApi {
     async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::subdomain_response(self.check_subdomain(convert::subdomain_query(request.get_ref())).await?))
+    }
+
+    async fn onboard_tenant(&self, request: Request<OnboardTenantRequest>) -> Answer<OnboardTenantResponse> {
+        let actor = self.admit(&request, Role::Operator)?;
+        answer(convert::onboard_response(self.onboard(actor, convert::onboard_query(request.into_inner())?).await?))
+    }
+
+    async fn retry_provisioning(
+        &self,
+        request: Request<RetryProvisioningRequest>,
+    ) -> Answer<RetryProvisioningResponse> {
+        let actor = self.admit(&request, Role::Operator)?;
+        answer(convert::provision_response(self.provision(actor, convert::provision_query(request.get_ref())?).await?))
     }
 
     async fn set_tenant_status(&self, request: Request<SetTenantStatusRequest>) -> Answer<SetTenantStatusResponse> {

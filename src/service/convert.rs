@@ -2,6 +2,7 @@
 
 mod admin;
 mod mutations;
+mod onboard;
 mod record;
 mod requests;
 mod responses;
@@ -14,11 +15,13 @@ pub(super) use mutations::{
     disable_query, disable_response, enable_query, enable_response, plan_change_query, plan_change_response,
     preview_query, preview_response, status_query, status_response,
 };
+pub(super) use onboard::{onboard_query, onboard_response, provision_query, provision_response};
 pub(super) use record::{audit_query, audit_response};
 pub(super) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };
+pub use responses::reason_word;
 pub(super) use responses::{
-    authorize_response, batch_response, check_response, explain_response, list_response, reason_word, resolve_response,
+    authorize_response, batch_response, check_response, explain_response, list_response, resolve_response,
     tenants_response, watch_response,
 };

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::{
-    domain::{Reason, Role, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    domain::{Reason, Role, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     proto::v1::ErrorReason,
     store::{MutationError, StoreError},
     token::InvalidToken,
@@ -81,9 +81,26 @@ pub(super) fn mutation(error: MutationError) -> Status {
         }
         MutationError::TenantNotFound => tenant_not_found(),
         MutationError::Refused(violations) => refused(&violations),
+        MutationError::Subdomain(refusal) => subdomain_refused(refusal),
+        MutationError::Template { file, cause } => {
+            tracing::error!(file, cause, "the file {file} of the tenant template failed: {cause}");
+            let message = format!("the file {file} of the tenant template failed; the log and the record say why");
+            status(Code::FailedPrecondition, message, ErrorReason::TemplateFailed)
+        }
         MutationError::RequestIdReused => {
             let message = "another request was made under this request_id: take a new one";
             status(Code::AlreadyExists, message, ErrorReason::RequestIdReused)
+        }
+    }
+}
+
+pub(super) fn subdomain_refused(refusal: SubdomainRefusal) -> Status {
+    match refusal {
+        SubdomainRefusal::Invalid(_) | SubdomainRefusal::Reserved => {
+            invalid_fields(vec![FieldViolation::new("subdomain", refusal.to_string())])
+        }
+        SubdomainRefusal::Taken | SubdomainRefusal::SchemaTaken => {
+            status(Code::AlreadyExists, refusal.to_string(), ErrorReason::SubdomainTaken)
         }
     }
 }

@@ -24,13 +24,15 @@ use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms};
 pub(super) struct Locked {
     pub(super) id: TenantId,
     pub(super) subdomain: String,
+    pub(super) database_schema: String,
 }
 
 /// Locks a tenant's row; `None`: there is no such tenant.
 ///
 /// FOR UPDATE, because a subscription that somebody inserts by hand then waits too: its foreign key locks the row.
 pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Locked>, StoreError> {
-    let select = tenants::Entity::find().select_only().columns([tenants::Column::Id, tenants::Column::Subdomain]);
+    use tenants::Column as T;
+    let select = tenants::Entity::find().select_only().columns([T::Id, T::Subdomain, T::DatabaseSchema]);
     let select = match key {
         TenantKey::Id(id) => select.filter(tenants::Column::Id.eq(id.uuid())),
         TenantKey::Subdomain(label) => select.filter(tenants::Column::Subdomain.eq(label.as_str())),
@@ -38,7 +40,10 @@ pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Lo
     let rows = txn.ask(select.lock_exclusive().build(txn.backend())).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let id: Uuid = row.try_get("", "id")?;
-    Ok(Some(Locked { id: id.into(), subdomain: row.try_get("", "subdomain")? }))
+    let [subdomain, database_schema] =
+        [row.try_get::<Option<String>>("", "subdomain")?, row.try_get("", "database_schema")?]
+            .map(Option::unwrap_or_default);
+    Ok(Some(Locked { id: id.into(), subdomain, database_schema }))
 }
 
 /// Reads what a tenant is entitled to.

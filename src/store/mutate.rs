@@ -2,22 +2,24 @@
 
 use chrono::{DateTime, Utc};
 use entitlementd_migration::locks;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, prelude::Json};
 use thiserror::Error;
 
 use super::{
-    Store, StoreError, TenantKey, entitlements, offers,
+    Store, StoreError, TenantKey,
+    entitlements::{self, Locked},
+    offers,
     record::{self, AuditEvent, AuditQuery, Entry},
     transaction::{Ask, Transaction},
 };
-use crate::domain::{Author, Mutation, RequestId, Summary, TenantId, Violation};
+use crate::domain::{Author, Entitlements, Mutation, SubdomainRefusal, Summary, TenantId, Violation};
 
 /// What a mutation did, or would do.
 #[derive(Clone, Debug)]
 pub struct Mutated {
     /// The tenant.
     pub tenant: TenantId,
-    /// What it was entitled to before.
+    /// What it was entitled to before; empty for a new one.
     pub before: Summary,
     /// What it is entitled to after.
     pub after: Summary,
@@ -36,11 +38,34 @@ pub enum MutationError {
     #[error("there is no such tenant")]
     TenantNotFound,
     /// It is against the rules, each of these.
-    #[error("refused: {0:?}")]
+    #[error("refused: {}", sentences(.0))]
     Refused(Vec<Violation>),
+    /// The subdomain of a new tenant is not to be had.
+    #[error("{0}")]
+    Subdomain(SubdomainRefusal),
+    /// A file of the tenant template failed.
+    #[error("the file {file} of the tenant template failed: {cause}")]
+    Template {
+        /// Its name.
+        file: String,
+        /// What the database says. For the log, the record and the command line.
+        cause: String,
+    },
     /// Another request was made under the same id.
     #[error("another request was made under this request id")]
     RequestIdReused,
+}
+
+fn sentences(violations: &[Violation]) -> String {
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// What was done, before it is committed.
+pub(super) struct Done {
+    pub(super) tenant: TenantId,
+    pub(super) subdomain: String,
+    pub(super) before: Summary,
+    pub(super) after: Summary,
 }
 
 impl Store {
@@ -51,30 +76,29 @@ impl Store {
         mutation: &Mutation,
         author: &Author,
     ) -> Result<Mutated, MutationError> {
-        let (action, request) = record::request_of(key, mutation, author);
+        let action = record::action_of(mutation);
+        let mut request = record::request_of(mutation, author);
+        request["tenant"] = record::key_to_json(key);
         let txn = self.primary.begin_writing().await?;
-        if let Some(id) = &author.request_id
-            && let Some(event) = done_already(&txn, id, author.at).await?
-        {
-            if (event.action.as_str(), &event.request) != (action, &request) {
-                return Err(MutationError::RequestIdReused);
-            }
+        if let Some(event) = done_already(&txn, author, action, &request).await? {
             txn.commit().await?;
             return self.answer_again(&event).await;
         }
-        let Done { tenant, subdomain, before, after } = self.apply(&txn, key, mutation, author.at).await?;
+        let (done, locked) = self.apply(&txn, key, mutation, author.at).await?;
+        let files = self.apply_template_to(&txn, &locked, &done.after).await?;
         let entry = Entry {
             author,
             action,
-            tenant: Some(tenant),
-            subject: &subdomain,
+            tenant: Some(done.tenant),
+            subject: &done.subdomain,
             request,
-            before: Some(&before),
-            after: Some(&after),
+            before: Some(&done.before),
+            after: Some(&done.after),
+            applied_files: &files,
         };
         record::add(&txn, entry).await?;
         txn.commit().await?;
-        Ok(Mutated { tenant, before, after, revision: self.revision(tenant, author.at).await? })
+        self.mutated(done, author.at).await
     }
 
     /// Says what it would do, by doing it in a transaction that is thrown away.
@@ -85,9 +109,10 @@ impl Store {
         at: DateTime<Utc>,
     ) -> Result<Mutated, MutationError> {
         let txn = self.primary.begin_writing().await?;
-        let Done { tenant, before, after, .. } = self.apply(&txn, key, mutation, at).await?;
+        let (done, locked) = self.apply(&txn, key, mutation, at).await?;
+        self.apply_template_to(&txn, &locked, &done.after).await?;
         txn.roll_back().await?;
-        Ok(Mutated { tenant, before, after, revision: self.revision(tenant, at).await? })
+        self.mutated(done, at).await
     }
 
     /// Reads the record, the newest first.
@@ -98,38 +123,52 @@ impl Store {
         Ok(events)
     }
 
-    async fn apply(
+    /// Does it to a tenant that nobody else changes meanwhile.
+    pub(super) async fn apply(
         &self,
         txn: &Transaction,
         key: &TenantKey,
         mutation: &Mutation,
         at: DateTime<Utc>,
-    ) -> Result<Done, MutationError> {
-        let sql = "SELECT pg_advisory_xact_lock_shared($1)";
-        lock(txn, Statement::from_sql_and_values(txn.backend(), sql, [locks::CATALOGUE.into()])).await?;
-        let locked = entitlements::lock(txn, key).await?.ok_or(MutationError::TenantNotFound)?;
-        let before = entitlements::read(txn, locked.id, &self.words).await?;
+    ) -> Result<(Done, Locked), MutationError> {
+        self.rely_on_catalogue(txn).await?;
+        let (locked, before) = self.read_entitlements(txn, key).await?;
         let offers = offers::read_all(txn, &self.words).await?;
         let after = mutation.apply(&before, &offers, at).map_err(MutationError::Refused)?;
         entitlements::write(txn, locked.id, &before, &after, at).await?;
-        Ok(Done {
+        let done = Done {
             tenant: locked.id,
-            subdomain: locked.subdomain,
+            subdomain: locked.subdomain.clone(),
             before: before.summary(&offers, at),
             after: after.summary(&offers, at),
-        })
+        };
+        Ok((done, locked))
     }
 
-    async fn answer_again(&self, event: &AuditEvent) -> Result<Mutated, MutationError> {
-        let (Some(tenant), Some(before), Some(after)) = (event.tenant, &event.before, &event.after) else {
-            return Err(MutationError::RequestIdReused);
-        };
-        Ok(Mutated {
-            tenant,
-            before: record::summary_of(event, before)?,
-            after: record::summary_of(event, after)?,
-            revision: self.revision(tenant, event.made_at).await?,
-        })
+    pub(super) async fn read_entitlements(
+        &self,
+        txn: &Transaction,
+        key: &TenantKey,
+    ) -> Result<(Locked, Entitlements), MutationError> {
+        let locked = entitlements::lock(txn, key).await?.ok_or(MutationError::TenantNotFound)?;
+        let entitlements = entitlements::read(txn, locked.id, &self.words).await?;
+        Ok((locked, entitlements))
+    }
+
+    /// From here on, nobody changes the catalogue until the transaction ends.
+    pub(super) async fn rely_on_catalogue(&self, txn: &Transaction) -> Result<(), StoreError> {
+        lock(txn, "SELECT pg_advisory_xact_lock_shared($1)", [locks::CATALOGUE.into()]).await
+    }
+
+    pub(super) async fn mutated(&self, done: Done, now: DateTime<Utc>) -> Result<Mutated, MutationError> {
+        let Done { tenant, before, after, .. } = done;
+        Ok(Mutated { tenant, before, after, revision: self.revision(tenant, now).await? })
+    }
+
+    pub(super) async fn answer_again(&self, event: &AuditEvent) -> Result<Mutated, MutationError> {
+        let [before, after] = event.summaries()?.map(Option::unwrap_or_default);
+        let tenant = event.tenant.ok_or(MutationError::RequestIdReused)?;
+        Ok(Mutated { tenant, before, after, revision: self.revision(tenant, event.made_at).await? })
     }
 
     /// A tenant's revision as it is now.
@@ -138,25 +177,34 @@ impl Store {
     }
 }
 
-struct Done {
-    tenant: TenantId,
-    subdomain: String,
-    before: Summary,
-    after: Summary,
+/// What was done under the author's request id, which must have been the same. Another request with that id waits until
+/// this one has ended.
+pub(super) async fn done_already(
+    txn: &Transaction,
+    author: &Author,
+    action: &str,
+    request: &Json,
+) -> Result<Option<AuditEvent>, MutationError> {
+    let Some(id) = &author.request_id else { return Ok(None) };
+    let values = [locks::REQUEST.into(), id.to_string().into()];
+    lock(txn, "SELECT pg_advisory_xact_lock($1, hashtext($2))", values).await?;
+    match record::find(txn, id, author.at).await? {
+        Some(event) if (event.action.as_str(), &event.request) != (action, request) => {
+            Err(MutationError::RequestIdReused)
+        }
+        found => Ok(found),
+    }
 }
 
-/// What was done under this request id. Another request with the same id waits until this one has ended.
-async fn done_already(txn: &Transaction, id: &RequestId, at: DateTime<Utc>) -> Result<Option<AuditEvent>, StoreError> {
-    let sql = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
-    lock(txn, Statement::from_sql_and_values(txn.backend(), sql, [locks::REQUEST.into(), id.to_string().into()]))
-        .await?;
-    record::find(txn, id, at).await
+/// From here on, nobody else is where this lock is taken, until the transaction ends.
+pub(super) async fn lock_alone(txn: &Transaction, key: i64) -> Result<(), StoreError> {
+    lock(txn, "SELECT pg_advisory_xact_lock($1)", [key.into()]).await
 }
 
 /// Takes a lock that lasts as long as the transaction. On SQLite the transaction is alone.
-async fn lock(txn: &Transaction, statement: Statement) -> Result<(), StoreError> {
+async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) -> Result<(), StoreError> {
     if txn.backend() == DbBackend::Postgres {
-        txn.inner.execute_raw(statement).await?;
+        txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The record of what administrators did.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -13,9 +13,17 @@ use serde_json::json;
 
 use super::{StoreError, TenantKey, entity::entitlement_audit as audit, transaction::Transaction};
 use crate::domain::{
-    Author, BillingCycle, Disabling, Enabling, Ends, Holding, ModuleCode, Money, Mutation, PlanChange, RequestId,
-    Summary, TenantId, limits::REQUEST_ID_HOURS,
+    Author, BillingCycle, Disabling, Enabling, Ends, Holding, ModuleCode, Money, Mutation, Onboarding, PlanChange,
+    RequestId, Summary, TenantId, limits::REQUEST_ID_HOURS,
 };
+
+/// Beside what is known of a tenant after something was done: the files of the template that were applied.
+const APPLIED_FILES: &str = "applied_files";
+
+/// The action that adds a tenant.
+pub(super) const ONBOARD: &str = "OnboardTenant";
+/// The action that makes its schema.
+pub(super) const PROVISION: &str = "ProvisionTenant";
 
 /// One row of the record: what somebody did.
 #[derive(Clone, Debug)]
@@ -72,10 +80,16 @@ pub(super) struct Entry<'a> {
     pub(super) request: Json,
     pub(super) before: Option<&'a Summary>,
     pub(super) after: Option<&'a Summary>,
+    /// The files of the template that were applied with it.
+    pub(super) applied_files: &'a [String],
 }
 
 pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), StoreError> {
-    let Entry { author, action, tenant, subject, request, before, after } = entry;
+    let Entry { author, action, tenant, subject, request, before, after, applied_files } = entry;
+    let mut after = after.map(summary_to_json);
+    if let (Some(after), false) = (&mut after, applied_files.is_empty()) {
+        after[APPLIED_FILES] = applied_files.into();
+    }
     let row = audit::ActiveModel {
         id: NotSet,
         made_at: Set(author.at),
@@ -87,7 +101,7 @@ pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), Store
         reason: Set(author.why.as_ref().map(ToString::to_string)),
         request: Set(request),
         before: Set(before.map(summary_to_json)),
-        after: Set(after.map(summary_to_json)),
+        after: Set(after),
         request_id: Set(author.request_id.as_ref().map(ToString::to_string)),
     };
     audit::Entity::insert(row).exec_without_returning(&txn.inner).await?;
@@ -145,96 +159,132 @@ impl From<audit::Model> for AuditEvent {
     }
 }
 
-/// The name of the RPC that does it, and what was asked for: what tells one request from another.
-pub(super) fn request_of(key: &TenantKey, mutation: &Mutation, author: &Author) -> (&'static str, Json) {
+/// The name of the RPC that does it.
+pub(super) fn action_of(mutation: &Mutation) -> &'static str {
+    match mutation {
+        Mutation::SetStatus(_) => "SetTenantStatus",
+        Mutation::Enable(_) => "EnableModules",
+        Mutation::Disable(_) => "DisableModules",
+        Mutation::ChangePlan(_) => "ChangePlan",
+        Mutation::Onboard(_) => ONBOARD,
+        Mutation::FinishSetup => PROVISION,
+        Mutation::FailSetup => "ProvisioningFailed",
+    }
+}
+
+/// What was asked for: what tells one request from another.
+pub(super) fn request_of(mutation: &Mutation, author: &Author) -> Json {
     let codes = |modules: &[ModuleCode]| -> Vec<String> { modules.iter().map(ToString::to_string).collect() };
     let end = |ends: &Ends| match ends {
         Ends::Now => "now",
         Ends::PeriodEnd => "period_end",
     };
-    let (action, mut request) = match mutation {
-        Mutation::SetStatus(status) => ("SetTenantStatus", json!({ "status": status.word() })),
-        Mutation::Enable(Enabling { modules, include_dependencies, billing_cycle, expires_at, trial_ends_at }) => (
-            "EnableModules",
+    let mut request = match mutation {
+        Mutation::SetStatus(status) => json!({ "status": status.word() }),
+        Mutation::Enable(Enabling { modules, include_dependencies, billing_cycle, expires_at, trial_ends_at }) => {
             json!({
                 "modules": codes(modules),
                 "include_dependencies": include_dependencies,
                 "billing_cycle": billing_cycle.map(BillingCycle::word),
                 "expires_at": expires_at,
                 "trial_ends_at": trial_ends_at,
-            }),
-        ),
-        Mutation::Disable(Disabling { modules, include_dependents, ends }) => (
-            "DisableModules",
-            json!({ "modules": codes(modules), "include_dependents": include_dependents, "ends": end(ends) }),
-        ),
-        Mutation::ChangePlan(PlanChange { plan, billing_cycle, include_dependents, ends }) => (
-            "ChangePlan",
-            json!({
-                "plan": plan,
-                "billing_cycle": billing_cycle.map(BillingCycle::word),
-                "include_dependents": include_dependents,
-                "ends": end(ends),
-            }),
-        ),
-    };
-    request["tenant"] = match key {
-        TenantKey::Id(id) => id.to_string().into(),
-        TenantKey::Subdomain(label) => label.as_str().into(),
+            })
+        }
+        Mutation::Disable(Disabling { modules, include_dependents, ends }) => {
+            json!({ "modules": codes(modules), "include_dependents": include_dependents, "ends": end(ends) })
+        }
+        Mutation::ChangePlan(PlanChange { plan, billing_cycle, include_dependents, ends }) => json!({
+            "plan": plan,
+            "billing_cycle": billing_cycle.map(BillingCycle::word),
+            "include_dependents": include_dependents,
+            "ends": end(ends),
+        }),
+        // The end of a trial is counted from now, and so differs from one time to the next.
+        Mutation::Onboard(Onboarding { plan, modules, billing_cycle, trial_ends_at: _ }) => json!({
+            "plan": plan,
+            "modules": codes(modules),
+            "billing_cycle": billing_cycle.map(BillingCycle::word),
+        }),
+        Mutation::FinishSetup | Mutation::FailSetup => json!({}),
     };
     request["reason"] = author.why.as_ref().map(ToString::to_string).into();
-    (action, request)
+    request
 }
 
-/// A summary as it is recorded. Amounts are text, so that no reader makes floats of them.
+/// A tenant as it was named.
+pub(super) fn key_to_json(key: &TenantKey) -> Json {
+    match key {
+        TenantKey::Id(id) => id.to_string().into(),
+        TenantKey::Subdomain(label) => label.as_str().into(),
+    }
+}
+
+/// A summary in the names of the proto's TenantEntitlements. Amounts are text, so that no reader makes floats of them.
 #[derive(Deserialize, Serialize)]
 struct SummaryJson {
     status: String,
-    plan: Option<String>,
-    modules: BTreeMap<String, HoldingJson>,
+    plan_slug: Option<String>,
+    modules: Vec<HoldingJson>,
     price_monthly: String,
     price_yearly: String,
 }
 
 #[derive(Deserialize, Serialize)]
 struct HoldingJson {
+    module_code: String,
     starts_at: Option<DateTime<Utc>>,
     ends_at: Option<DateTime<Utc>>,
     is_trial: bool,
 }
 
-fn summary_to_json(summary: &Summary) -> Json {
+/// A summary as it is recorded, and printed.
+pub fn summary_to_json(summary: &Summary) -> Json {
     let Summary { status, plan, modules, price_monthly, price_yearly } = summary;
-    let modules = modules.iter().map(|(code, Holding { starts_at, ends_at, is_trial })| {
-        let (starts_at, ends_at, is_trial) = (*starts_at, *ends_at, *is_trial);
-        (code.to_string(), HoldingJson { starts_at, ends_at, is_trial })
+    let modules = modules.iter().map(|(code, Holding { starts_at, ends_at, is_trial })| HoldingJson {
+        module_code: code.to_string(),
+        starts_at: *starts_at,
+        ends_at: *ends_at,
+        is_trial: *is_trial,
     });
     json!(SummaryJson {
         status: status.clone(),
-        plan: plan.clone(),
+        plan_slug: plan.clone(),
         modules: modules.collect(),
         price_monthly: price_monthly.to_string(),
         price_yearly: price_yearly.to_string(),
     })
 }
 
-/// Reads a summary that was recorded.
-pub(super) fn summary_of(event: &AuditEvent, json: &Json) -> Result<Summary, StoreError> {
-    let unreadable = |cause: String| StoreError::Unreadable {
-        column: "entitlement_audit",
-        key: event.id.to_string(),
-        cause: Arc::new(DbErr::Json(cause)),
-    };
-    let read = SummaryJson::deserialize(json).map_err(|error| unreadable(error.to_string()))?;
-    let money = |text: &str| Money::parse(text).ok_or_else(|| unreadable(format!("{text:?} is no amount")));
-    let modules = read.modules.into_iter().map(|(code, HoldingJson { starts_at, ends_at, is_trial })| {
-        (ModuleCode::new(&code), Holding { starts_at, ends_at, is_trial })
-    });
-    Ok(Summary {
-        status: read.status,
-        plan: read.plan,
-        modules: modules.collect(),
-        price_monthly: money(&read.price_monthly)?,
-        price_yearly: money(&read.price_yearly)?,
-    })
+impl AuditEvent {
+    /// The files of the template that were applied, in that order.
+    pub fn applied_files(&self) -> Vec<&str> {
+        let files = self.after.as_ref().and_then(|after| after[APPLIED_FILES].as_array());
+        files.into_iter().flatten().filter_map(Json::as_str).collect()
+    }
+
+    /// What the tenant was entitled to before and after, where it is a tenant's event; `None` where there was nothing.
+    pub fn summaries(&self) -> Result<[Option<Summary>; 2], StoreError> {
+        let read = |json: &Option<Json>| json.as_ref().map(|json| self.summary(json)).transpose();
+        Ok([read(&self.before)?, read(&self.after)?])
+    }
+
+    fn summary(&self, json: &Json) -> Result<Summary, StoreError> {
+        let unreadable = |cause: String| StoreError::Unreadable {
+            column: "entitlement_audit",
+            key: self.id.to_string(),
+            cause: Arc::new(DbErr::Json(cause)),
+        };
+        let read = SummaryJson::deserialize(json).map_err(|error| unreadable(error.to_string()))?;
+        let money = |text: &str| Money::parse(text).ok_or_else(|| unreadable(format!("{text:?} is no amount")));
+        let modules = read.modules.into_iter().map(|HoldingJson { module_code, starts_at, ends_at, is_trial }| {
+            (ModuleCode::new(&module_code), Holding { starts_at, ends_at, is_trial })
+        });
+        Ok(Summary {
+            status: read.status,
+            plan: read.plan_slug,
+            modules: modules.collect(),
+            price_monthly: money(&read.price_monthly)?,
+            price_yearly: money(&read.price_yearly)?,
+        })
+    }
 }

@@ -5,13 +5,13 @@ use sea_orm::{
     sea_query::{Alias, Expr, ExprTrait, Func, Query},
 };
 
-use super::{StoreError, database::Database, entity::tenants};
+use super::{StoreError, entity::tenants, transaction::Ask};
 use crate::domain::{Subdomain, SubdomainRefusal, limits::MAX_IDENTIFIER_BYTES};
 
 /// Looks for a tenant that has the subdomain or its schema, and for the schema itself: one that a tenant has left behind
 /// holds its data.
 pub(super) async fn check(
-    database: &Database,
+    database: &impl Ask,
     subdomain: &Subdomain,
 ) -> Result<Result<(), SubdomainRefusal>, StoreError> {
     let schema = subdomain.database_schema();
@@ -32,13 +32,13 @@ fn lower(column: tenants::Column) -> Expr {
     Func::lower(column.into_simple_expr()).into()
 }
 
-async fn has_tenant(database: &Database, such: impl Into<Condition>) -> Result<bool, StoreError> {
+async fn has_tenant(database: &impl Ask, such: impl Into<Condition>) -> Result<bool, StoreError> {
     let select = tenants::Entity::find().select_only().column(tenants::Column::Id).filter(such).limit(1);
-    Ok(!database.query(select.build(database.backend())).await?.is_empty())
+    Ok(!database.ask(select.build(database.backend())).await?.is_empty())
 }
 
 /// Is there such a schema? SQLite has none.
-async fn exists(database: &Database, schema: &str) -> Result<bool, StoreError> {
+async fn exists(database: &impl Ask, schema: &str) -> Result<bool, StoreError> {
     if database.backend() != DbBackend::Postgres {
         return Ok(false);
     }
@@ -47,5 +47,5 @@ async fn exists(database: &Database, schema: &str) -> Result<bool, StoreError> {
         .from(("pg_catalog", "pg_namespace"))
         .and_where(Expr::col("nspname").eq(schema))
         .take();
-    Ok(!database.query(database.backend().build(&select)).await?.is_empty())
+    Ok(!database.ask(database.backend().build(&select)).await?.is_empty())
 }

@@ -3,6 +3,7 @@
 mod catalogue;
 mod gate;
 mod mutate;
+mod onboard;
 mod record;
 mod subdomain;
 mod tenant;

@@ -1,7 +1,15 @@
 //! The ERP's own databases, made by hand in each variant of the field, are served as they are.
 
-use entitlementd::proto::v1::{DecisionReason, ListEnabledModulesRequest};
+use entitlementd::{
+    domain::Role,
+    proto::v1::{
+        ChangePlanRequest, DecisionReason, DisableModulesRequest, EnableModulesRequest, ListEnabledModulesRequest,
+        OnboardTenantRequest,
+    },
+};
+use tonic::Code;
 
+use crate::admin::Admin;
 use crate::harness::{Database, Server, id, postgres, process};
 
 /// A variant, and what follows from what it lacks.
@@ -122,6 +130,66 @@ async fn nulls_everywhere(server: &mut Server) {
     assert_eq!(server.check(8, "finance").await.reason(), DecisionReason::TenantNotServed, "no status");
     assert!(server.check(9, "finance").await.allowed, "a right without a start has started");
     assert_eq!(server.check(9, "hrms").await.reason(), DecisionReason::SubscriptionInactive, "no status");
+}
+
+/// Rows that the ERP wrote are changed like our own: taken up again, ended, and joined by new ones.
+async fn is_changed(variant: &Variant) {
+    let server = adopt(variant).await;
+    let mut admin = Admin::of(server.database, &["--changes", "auto"]).await;
+    let codes = |codes: &[&str]| codes.iter().map(ToString::to_string).collect();
+    let enabling = |modules: &[&str]| EnableModulesRequest {
+        tenant: "acme".into(),
+        module_codes: codes(modules),
+        ..Default::default()
+    };
+    let disabling = |tenant: &str, modules: &[&str]| DisableModulesRequest {
+        tenant: tenant.into(),
+        module_codes: codes(modules),
+        ..Default::default()
+    };
+    admin.enable(enabling(&["marketing", "crm_service"])).await.unwrap();
+    let ending = DisableModulesRequest { at_period_end: true, ..disabling("acme", &["finance"]) };
+    let ending = admin.disable(ending).await.unwrap().after.unwrap();
+    let finance = ending.modules.iter().find(|module| module.module_code == "finance").unwrap();
+    // It is paid for by the year, since 2026-01-01.
+    assert_eq!(finance.ends_at.unwrap().seconds, 1_798_761_600);
+    let cheap = ChangePlanRequest { tenant: "acme".into(), plan_slug: "cheap".into(), ..Default::default() };
+    let cheap = admin.change_plan(cheap).await.unwrap();
+    assert_eq!((cheap.added_module_codes, cheap.removed_module_codes), (vec![], vec!["finance".to_owned()]));
+    admin.disable(disabling("ends", &["finance", "marketing"])).await.unwrap();
+
+    let changed = "SELECT count(*) FROM tenant_subscriptions WHERE status = 'cancelled'";
+    assert_eq!(admin.server.database.one(changed).await.try_get::<i64>("", "count").unwrap(), 3);
+    for (number, module, allowed) in [
+        (1, "marketing", true),
+        (1, "crm_service", true),
+        (1, "hrms", true),
+        (1, "finance", false),
+        (3, "finance", false),
+        (3, "marketing", false),
+    ] {
+        assert_eq!(admin.server.check_past_the_cache(number, module).await.allowed, allowed, "{number} {module}");
+    }
+    let onboarding = OnboardTenantRequest {
+        name: "New".into(),
+        subdomain: "newcomer".into(),
+        plan_slug: "cheap".into(),
+        ..Default::default()
+    };
+    // A module of the plan is no longer sold: that is seen before anything is written.
+    let request = admin.by(Role::Operator, onboarding.clone());
+    assert_eq!(admin.client.onboard_tenant(request).await.unwrap_err().code(), Code::FailedPrecondition);
+    let modules = OnboardTenantRequest { plan_slug: String::new(), module_codes: codes(&["finance"]), ..onboarding };
+    let request = admin.by(Role::Operator, modules);
+    let change = admin.client.onboard_tenant(request).await.unwrap().into_inner().change.unwrap();
+    assert_eq!(change.after.unwrap().status, "active");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_of_every_variant_are_changed() {
+    for variant in [&ALEMBIC, &LIVE, &STARTUP] {
+        is_changed(variant).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

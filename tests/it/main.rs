@@ -39,6 +39,7 @@ mod process;
 mod readme;
 mod replicas;
 mod resolve;
+mod tenant_command;
 mod tenants;
 mod tokens;
 mod vectors;

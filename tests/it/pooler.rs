@@ -134,3 +134,24 @@ async fn in_session_mode_it_listens_through_the_pooler() {
     everything_works(&mut servers, &database).await;
     nobody_gets_anothers_answer(&servers, &database).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_is_changed_through_it() {
+    for (kind, settings) in [("transaction", FEW), ("session", "pool_mode = session")] {
+        let (pooler, database) = empty(&[settings]).await;
+        let url = pooler.url(&database.name);
+        let through = |arguments: &[&str]| {
+            let output = process::run(&[arguments, &["--database-pooler", kind, "--database-url", &url]].concat());
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        through(&["migrate"]);
+        database.mk_tenant(1, "tenant-1", "active").await;
+        for _ in 0..3 {
+            through(&["tenant", "enable", "tenant-1", "finance"]);
+            through(&["tenant", "disable", "tenant-1", "finance", "--preview"]);
+            through(&["tenant", "disable", "tenant-1", "finance"]);
+        }
+        assert_eq!(through(&["tenant", "history", "tenant-1"]).matches("EnableModules").count(), 3);
+    }
+}

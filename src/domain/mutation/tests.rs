@@ -197,7 +197,7 @@ fn a_row_beside_another_does_not_outlast_what_was_agreed_upon() {
 
 #[test]
 fn a_status_becomes_another_only_as_the_table_says() {
-    use SettableStatus::{Active, Cancelled, Suspended};
+    use super::SettableStatus::{Active, Cancelled, Suspended};
     let table: [(&str, &[SettableStatus]); 7] = [
         ("active", &[Active, Suspended, Cancelled]),
         (" Pending", &[Active, Suspended, Cancelled]),

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tonic::{Status, body::Body, service::Routes};
 use tower_service::Service;
 
-use super::AdminApi;
+use super::{AdminApi, onboard::PROVISIONING_TIMEOUT};
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
@@ -16,6 +16,10 @@ use crate::{
         status,
     },
 };
+
+/// Methods that make a schema.
+const TAKE_LONG: [&str; 2] =
+    ["/entitlement.v1.TenantAdminService/OnboardTenant", "/entitlement.v1.TenantAdminService/RetryProvisioning"];
 
 /// The address that a request came from; `None` for a socket in the file system.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +43,10 @@ impl AdminFront {
     pub fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Answering {
         request.extensions_mut().insert(peer);
         let is_ours = request.uri().path().strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
-        let (mut routes, request_timeout) = (self.routes.clone(), self.request_timeout);
+        let (mut routes, mut request_timeout) = (self.routes.clone(), self.request_timeout);
+        if TAKE_LONG.contains(&request.uri().path()) {
+            request_timeout = request_timeout.max(PROVISIONING_TIMEOUT);
+        }
         Box::pin(async move {
             match tokio::time::timeout(request_timeout, routes.call(request)).await {
                 Ok(Ok(response)) => Ok(if is_ours { in_our_words(response) } else { response }),

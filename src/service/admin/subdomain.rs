@@ -26,11 +26,15 @@ impl AdminApi {
             Err(error) => return Ok(SubdomainVerdict { schema: None, refusal: Some(error.into()) }),
         };
         let schema = Some(subdomain.database_schema());
-        if RESERVED_SUBDOMAINS.contains(&text) || self.api.hosts.is_reserved(text) {
+        if self.is_reserved(text) {
             return Ok(SubdomainVerdict { schema, refusal: Some(SubdomainRefusal::Reserved) });
         }
         let store = Arc::clone(&self.api.store);
         let checked = self.api.cache.past(async move { store.check_subdomain(&subdomain).await }).await;
         Ok(SubdomainVerdict { schema, refusal: checked.map_err(status::store)?.err() })
+    }
+
+    pub(super) fn is_reserved(&self, subdomain: &str) -> bool {
+        RESERVED_SUBDOMAINS.contains(&subdomain) || self.api.hosts.is_reserved(subdomain)
     }
 }

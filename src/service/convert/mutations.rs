@@ -1,6 +1,6 @@
 //! The messages of mutations: what is asked for, and what was changed.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr};
 
 use tonic::Status;
 
@@ -129,14 +129,15 @@ impl Fields {
     }
 
     /// A text that may be left out.
-    fn given<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
-        if text.is_empty() {
-            return None;
-        }
+    pub(super) fn given<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        if text.is_empty() { None } else { self.parsed(field, text) }
+    }
+
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         text.parse().map_err(|error: T::Err| self.violated(field, error.to_string())).ok()
     }
 
-    fn module_list(&mut self, field: &str, codes: &[String]) -> Vec<ModuleCode> {
+    pub(super) fn module_list(&mut self, field: &str, codes: &[String]) -> Vec<ModuleCode> {
         if !(1..=MAX_MUTATED_MODULES).contains(&codes.len()) {
             self.violated(field, format!("must hold 1 to {MAX_MUTATED_MODULES} codes, not {}", codes.len()));
             return Vec::new();
@@ -145,7 +146,7 @@ impl Fields {
         codes.iter().map(|code| ModuleCode::new(code)).collect()
     }
 
-    fn billing_cycle(&mut self, cycle: i32) -> Option<BillingCycle> {
+    pub(super) fn billing_cycle(&mut self, cycle: i32) -> Option<BillingCycle> {
         match pb::BillingCycle::try_from(cycle) {
             Ok(pb::BillingCycle::Unspecified) => None,
             Ok(pb::BillingCycle::Monthly) => Some(BillingCycle::Monthly),
@@ -178,20 +179,16 @@ pub(in crate::service) fn preview_response(mutated: Mutated) -> PreviewChangeRes
     PreviewChangeResponse { change: Some(change(mutated)) }
 }
 
-fn change(mutated: Mutated) -> TenantChange {
+pub(super) fn change(mutated: Mutated) -> TenantChange {
     let Mutated { tenant, before, after, revision } = mutated;
     TenantChange {
         tenant_id: tenant.to_string(),
-        added_module_codes: difference(&after.modules, &before.modules),
-        removed_module_codes: difference(&before.modules, &after.modules),
+        added_module_codes: after.modules_beside(&before).map(ToString::to_string).collect(),
+        removed_module_codes: before.modules_beside(&after).map(ToString::to_string).collect(),
         before: Some(entitlements(before)),
         after: Some(entitlements(after)),
         revision,
     }
-}
-
-fn difference(these: &BTreeMap<ModuleCode, Holding>, but: &BTreeMap<ModuleCode, Holding>) -> Vec<String> {
-    these.keys().filter(|code| !but.contains_key(*code)).map(ToString::to_string).collect()
 }
 
 fn entitlements(summary: Summary) -> TenantEntitlements {

@@ -1,7 +1,7 @@
 //! The messages of the record.
 
 use prost_types::{ListValue, Struct, Value, value::Kind};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use tonic::Status;
 
 use super::{requests::Fields, responses::timestamp};
@@ -11,6 +11,9 @@ use crate::{
     service::admin::AuditPage,
     store::{AuditEvent, AuditQuery},
 };
+
+/// Whole numbers below this are exact as a double: 2 to the power of 53.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(in crate::service) fn audit_query(request: &ListAuditEventsRequest) -> Result<AuditQuery, Status> {
     let ListAuditEventsRequest { tenant_id, actor, since, until, page_size, page_token } = request;
@@ -85,4 +88,20 @@ fn value(json: Json) -> Value {
         }
     };
     Value { kind: Some(kind) }
+}
+
+/// A message's value as JSON. It knows one kind of number; a whole one is written as such.
+pub(super) fn to_json(value: Value) -> Json {
+    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and is small enough to be exact")]
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => Json::Null,
+        Some(Kind::BoolValue(flag)) => flag.into(),
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < MOST_EXACT => (number as i64).into(),
+        Some(Kind::NumberValue(number)) => number.into(),
+        Some(Kind::StringValue(text)) => text.into(),
+        Some(Kind::ListValue(list)) => list.values.into_iter().map(to_json).collect(),
+        Some(Kind::StructValue(structure)) => {
+            structure.fields.into_iter().map(|(name, value)| (name, to_json(value))).collect::<Map<_, _>>().into()
+        }
+    }
 }

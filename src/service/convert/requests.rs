@@ -9,7 +9,7 @@ use tonic_types::FieldViolation;
 
 use crate::{
     domain::{
-        Label, ModuleCode, TenantId,
+        ModuleCode, TenantId,
         limits::{MAX_BATCH, MAX_PAGE, MAX_WATCHED},
     },
     proto::v1::{
@@ -113,8 +113,7 @@ pub(super) struct Fields(Vec<FieldViolation>);
 impl Fields {
     /// A tenant as people name it.
     pub(super) fn tenant_key(&mut self, field: &str, text: &str) -> Option<TenantKey> {
-        let by_id = TenantId::parse(text).ok().map(TenantKey::Id);
-        let key = by_id.or_else(|| Label::parse(text).map(TenantKey::Subdomain));
+        let key = TenantKey::parse(text);
         if key.is_none() {
             self.violated(field, "must be a UUID in 36-character form, or a subdomain");
         }

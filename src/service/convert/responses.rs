@@ -234,7 +234,7 @@ fn duration(span: TimeDelta) -> Duration {
 }
 
 /// A reason's word on the wire, without what all of them share.
-pub(in crate::service) fn reason_word(wanted: Reason) -> &'static str {
+pub fn reason_word(wanted: Reason) -> &'static str {
     let name = reason(wanted).as_str_name();
     name.strip_prefix("DECISION_REASON_").unwrap_or(name)
 }

@@ -306,3 +306,37 @@ async fn rows_written_by_hand_are_changed_in_the_columns_that_differ_alone() {
     let row: String = admin.server.database.one(query).await.try_get("", "row").unwrap();
     assert_eq!(row, r#"-infinity{"seats": 5}7777.00cancelled"#);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dependency_is_not_disabled_while_its_dependent_is_being_enabled() {
+    for mut admin in both().await {
+        for _ in 0..10 {
+            let on = admin.by(Role::Operator, enabling(&["sales_distribution"]));
+            let off = admin.by(Role::Operator, disabling(&["oms_fulfillment"]));
+            let (mut one, mut other) = (admin.client.clone(), admin.client.clone());
+            let (on, off) = tokio::join!(one.enable_modules(on), other.disable_modules(off));
+            // Whoever comes second is refused.
+            assert_ne!(on.is_ok(), off.is_ok());
+            let back = EnableModulesRequest { include_dependencies: true, ..enabling(&["sales_distribution"]) };
+            admin.enable(back).await.unwrap();
+            admin.disable(disabling(&["sales_distribution"])).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_enabled_by_many_at_once_has_one_row() {
+    for mut admin in both().await {
+        let ask = || {
+            let (mut client, request) = (admin.client.clone(), admin.by(Role::Operator, enabling(&["finance"])));
+            async move { client.enable_modules(request).await.unwrap().into_inner().change.unwrap() }
+        };
+        let changes = futures_util::future::join_all((0..8).map(|_| ask())).await;
+        assert_eq!(changes.iter().filter(|change| !change.added_module_codes.is_empty()).count(), 1);
+        let query = "SELECT CAST(count(*) AS text) AS count FROM tenant_subscriptions s \
+                     JOIN modules m ON m.id = s.module_id WHERE m.code = 'finance'";
+        let count: String = admin.server.database.one(query).await.try_get("", "count").unwrap();
+        assert_eq!(count, "1");
+        assert!(admin.preview(Change::Enable(enabling(&["finance"]))).await.unwrap().added_module_codes.is_empty());
+    }
+}

@@ -38,6 +38,58 @@ SUBDOMAIN_REASON_RESERVED: SubdomainReason
 SUBDOMAIN_REASON_TAKEN: SubdomainReason
 SUBDOMAIN_REASON_SCHEMA_TAKEN: SubdomainReason
 
+class OnboardTenantRequest(_message.Message):
+    __slots__ = ("name", "subdomain", "plan_slug", "module_codes", "billing_cycle", "trial_days", "settings", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUBDOMAIN_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODES_FIELD_NUMBER: _ClassVar[int]
+    BILLING_CYCLE_FIELD_NUMBER: _ClassVar[int]
+    TRIAL_DAYS_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    subdomain: str
+    plan_slug: str
+    module_codes: _containers.RepeatedScalarFieldContainer[str]
+    billing_cycle: BillingCycle
+    trial_days: int
+    settings: _struct_pb2.Struct
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., subdomain: _Optional[str] = ..., plan_slug: _Optional[str] = ..., module_codes: _Optional[_Iterable[str]] = ..., billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., trial_days: _Optional[int] = ..., settings: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class OnboardTenantResponse(_message.Message):
+    __slots__ = ("change", "database_schema", "applied_files")
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FILES_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    database_schema: str
+    applied_files: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ..., database_schema: _Optional[str] = ..., applied_files: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RetryProvisioningRequest(_message.Message):
+    __slots__ = ("tenant", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RetryProvisioningResponse(_message.Message):
+    __slots__ = ("change", "database_schema", "applied_files")
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FILES_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    database_schema: str
+    applied_files: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ..., database_schema: _Optional[str] = ..., applied_files: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class SetTenantStatusRequest(_message.Message):
     __slots__ = ("tenant", "status", "reason", "request_id")
     TENANT_FIELD_NUMBER: _ClassVar[int]

@@ -75,6 +75,16 @@ class TenantAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainResponse.FromString,
                 _registered_method=True)
+        self.OnboardTenant = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/OnboardTenant',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.OnboardTenantRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.OnboardTenantResponse.FromString,
+                _registered_method=True)
+        self.RetryProvisioning = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/RetryProvisioning',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.RetryProvisioningRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.RetryProvisioningResponse.FromString,
+                _registered_method=True)
         self.SetTenantStatus = channel.unary_unary(
                 '/entitlement.v1.TenantAdminService/SetTenantStatus',
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.SetTenantStatusRequest.SerializeToString,
@@ -168,6 +178,40 @@ class TenantAdminServiceServicer(object):
         and words to show. A "yes" reserves nothing: somebody else may be quicker.
 
         Role: viewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OnboardTenant(self, request, context):
+        """Brings a tenant in. First its row and its subscriptions are written, with the
+        status pending_setup; then its schema is made and filled from the operator's
+        template, and it is active. If the second fails it is failed, the cause is in
+        the record, and RetryProvisioning takes it up; so it does where the server
+        ended in between. Without PostgreSQL there are no schemas, and it is active
+        all the same.
+
+        Base modules come by themselves. Of two requests for one subdomain at once,
+        one wins.
+
+        Role: operator. INVALID_ARGUMENT: `subdomain` is none, or reserved (see
+        CheckSubdomain); not exactly one of `plan_slug` and `module_codes`;
+        ALREADY_EXISTS (SUBDOMAIN_TAKEN, REQUEST_ID_REUSED); FAILED_PRECONDITION
+        (CHANGE_REFUSED): UNKNOWN_PLAN, RETIRED_PLAN, UNKNOWN_MODULE, RETIRED_MODULE,
+        MISSING_DEPENDENCY, FOREIGN_SCHEMA; (TEMPLATE_FAILED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryProvisioning(self, request, context):
+        """Makes and fills the schema of a tenant that is pending_setup or failed, and
+        makes it active. One that is served already gets the files of the template
+        that it lacks, and stays what it is.
+
+        Role: operator. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
+        (CHANGE_REFUSED): TENANT_STATUS, FOREIGN_SCHEMA; (TEMPLATE_FAILED);
+        ALREADY_EXISTS (REQUEST_ID_REUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,6 +317,16 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
                     servicer.CheckSubdomain,
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainResponse.SerializeToString,
+            ),
+            'OnboardTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.OnboardTenant,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.OnboardTenantRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.OnboardTenantResponse.SerializeToString,
+            ),
+            'RetryProvisioning': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryProvisioning,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.RetryProvisioningRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.RetryProvisioningResponse.SerializeToString,
             ),
             'SetTenantStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.SetTenantStatus,
@@ -434,6 +488,60 @@ class TenantAdminService(object):
             '/entitlement.v1.TenantAdminService/CheckSubdomain',
             entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
             entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OnboardTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/OnboardTenant',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.OnboardTenantRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.OnboardTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryProvisioning(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/RetryProvisioning',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.RetryProvisioningRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.RetryProvisioningResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,74 @@
+//! The messages of onboarding.
+
+use serde_json::{Map, Value as Json, json};
+use tonic::Status;
+
+use super::{mutations::change, record::to_json, requests::Fields};
+use crate::{
+    domain::{Subdomain, limits::MAX_TRIAL_DAYS},
+    proto::v1::{OnboardTenantRequest, OnboardTenantResponse, RetryProvisioningRequest, RetryProvisioningResponse},
+    service::admin::{OnboardQuery, ProvisionQuery},
+    store::Provisioned,
+};
+
+pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result<OnboardQuery, Status> {
+    let OnboardTenantRequest {
+        name,
+        subdomain,
+        plan_slug,
+        module_codes,
+        billing_cycle,
+        trial_days,
+        settings,
+        reason,
+        request_id,
+    } = request;
+    let mut fields = Fields::default();
+    let name = fields.parsed("name", &name);
+    let subdomain = Subdomain::parse(&subdomain).map_err(|error| fields.violated("subdomain", error.to_string()));
+    if plan_slug.is_empty() == module_codes.is_empty() {
+        fields.violated("plan_slug", "must be given, or module_codes, and not both");
+    }
+    let modules = if module_codes.is_empty() { Vec::new() } else { fields.module_list("module_codes", &module_codes) };
+    if trial_days > MAX_TRIAL_DAYS {
+        fields.violated("trial_days", format!("must be at most {MAX_TRIAL_DAYS}"));
+    }
+    let settings = settings.unwrap_or_default().fields;
+    let settings: Map<String, Json> = settings.into_iter().map(|(name, value)| (name, to_json(value))).collect();
+    let billing_cycle = fields.billing_cycle(billing_cycle);
+    let why = fields.given("reason", &reason);
+    let request_id = fields.given("request_id", &request_id);
+    let named = name.zip(subdomain.ok());
+    let query = named.map(|(name, subdomain)| OnboardQuery {
+        name,
+        subdomain,
+        plan: (!plan_slug.is_empty()).then_some(plan_slug),
+        modules,
+        billing_cycle,
+        trial_days,
+        settings: json!(settings),
+        why,
+        request_id,
+    });
+    fields.all_good(query)
+}
+
+pub(in crate::service) fn provision_query(request: &RetryProvisioningRequest) -> Result<ProvisionQuery, Status> {
+    let RetryProvisioningRequest { tenant, reason, request_id } = request;
+    let mut fields = Fields::default();
+    let key = fields.tenant_key("tenant", tenant);
+    let (why, request_id) = (fields.given("reason", reason), fields.given("request_id", request_id));
+    fields.all_good(key.map(|key| ProvisionQuery { key, why, request_id }))
+}
+
+pub(in crate::service) fn onboard_response(provisioned: Provisioned) -> OnboardTenantResponse {
+    let Provisioned { mutated, schema, files } = provisioned;
+    let database_schema = schema.unwrap_or_default();
+    OnboardTenantResponse { change: Some(change(mutated)), database_schema, applied_files: files }
+}
+
+pub(in crate::service) fn provision_response(provisioned: Provisioned) -> RetryProvisioningResponse {
+    let Provisioned { mutated, schema, files } = provisioned;
+    let database_schema = schema.unwrap_or_default();
+    RetryProvisioningResponse { change: Some(change(mutated)), database_schema, applied_files: files }
+}

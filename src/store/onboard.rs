@@ -1,0 +1,145 @@
+//! New tenants: the row with its subscriptions, and then the schema.
+
+use chrono::{DateTime, Utc};
+use entitlementd_migration::locks;
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    EntityTrait, SqlErr,
+    prelude::{Json, Uuid},
+};
+
+use super::{
+    Mutated, MutationError, Store, StoreError, TenantKey, entitlements,
+    entity::tenants,
+    mutate::{Done, done_already, lock_alone},
+    offers,
+    provision::Provisioned,
+    record::{self, Entry},
+    subdomain,
+    transaction::Transaction,
+};
+use crate::domain::{
+    Author, Entitlements, Mutation, Onboarding, Subdomain, SubdomainRefusal, Summary, TenantId, TenantName,
+    TenantStatus,
+};
+
+/// What a tenant is once its schema is there.
+const ACTIVE: &str = "active";
+
+/// A tenant that is to be.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    /// Its name, to be shown.
+    pub name: TenantName,
+    /// Its label under a base domain; its schema is named after it.
+    pub subdomain: Subdomain,
+    /// What it begins with.
+    pub onboarding: Onboarding,
+    /// How many days of trial were asked for, for the record.
+    pub trial_days: u32,
+    /// `tenants.settings`: an object.
+    pub settings: Json,
+}
+
+impl Store {
+    /// Adds a tenant, and then makes its schema. A request that was done already, by its id, goes on where it stood.
+    pub async fn bring_in(&self, newcomer: &Newcomer, author: &Author) -> Result<Provisioned, MutationError> {
+        let mut added = self.onboard(newcomer, author).await?;
+        let key = TenantKey::Id(added.tenant);
+        let now = self.read(&key, author.at).await?;
+        let status = now.evidence.map(|evidence| evidence.facts.status());
+        if !matches!(status, Some(TenantStatus::PendingSetup | TenantStatus::Failed)) {
+            // It was done before, and this is how it ended, whatever has become of the tenant since.
+            ACTIVE.clone_into(&mut added.after.status);
+            let schema = self.schema_of(&key, author.at).await?;
+            return Ok(Provisioned { mutated: added, schema, files: Vec::new() });
+        }
+        // The id is the first step's.
+        let provisioned = self.provision(&key, &Author { request_id: None, ..author.clone() }).await?;
+        let mutated = Mutated { before: added.before, ..provisioned.mutated };
+        Ok(Provisioned { mutated, ..provisioned })
+    }
+
+    /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done already, by its id, is
+    /// answered as it was then.
+    pub async fn onboard(&self, newcomer: &Newcomer, author: &Author) -> Result<Mutated, MutationError> {
+        let txn = self.primary.begin_writing().await?;
+        let request = request_of(newcomer, author);
+        if let Some(event) = done_already(&txn, author, record::ONBOARD, &request).await? {
+            txn.commit().await?;
+            return self.answer_again(&event).await;
+        }
+        lock_alone(&txn, locks::DIRECTORY).await?;
+        subdomain::check(&txn, &newcomer.subdomain).await?.map_err(MutationError::Subdomain)?;
+        let done = self.add_tenant(&txn, newcomer, author.at).await?;
+        let entry = Entry {
+            author,
+            action: record::ONBOARD,
+            tenant: Some(done.tenant),
+            subject: newcomer.subdomain.as_str(),
+            request,
+            before: None,
+            after: Some(&done.after),
+            applied_files: &[],
+        };
+        record::add(&txn, entry).await?;
+        txn.commit().await?;
+        self.mutated(done, author.at).await
+    }
+
+    async fn add_tenant(
+        &self,
+        txn: &Transaction,
+        newcomer: &Newcomer,
+        at: DateTime<Utc>,
+    ) -> Result<Done, MutationError> {
+        self.rely_on_catalogue(txn).await?;
+        let offers = offers::read_all(txn, &self.words).await?;
+        let nothing = Entitlements { status: "pending_setup".into(), plan: None, subscriptions: Vec::new() };
+        let mutation = Mutation::Onboard(newcomer.onboarding.clone());
+        let after = mutation.apply(&nothing, &offers, at).map_err(MutationError::Refused)?;
+        let tenant = TenantId::from(Uuid::new_v4());
+        insert(txn, tenant, newcomer, at).await?;
+        entitlements::write(txn, tenant, &nothing, &after, at).await?;
+        Ok(Done {
+            tenant,
+            subdomain: newcomer.subdomain.as_str().to_owned(),
+            before: Summary::default(),
+            after: after.summary(&offers, at),
+        })
+    }
+}
+
+async fn insert(txn: &Transaction, id: TenantId, newcomer: &Newcomer, at: DateTime<Utc>) -> Result<(), MutationError> {
+    let row = tenants::ActiveModel {
+        id: Set(id.uuid()),
+        name: Set(newcomer.name.to_string()),
+        subdomain: Set(newcomer.subdomain.as_str().to_owned()),
+        database_schema: Set(newcomer.subdomain.database_schema()),
+        status: Set("pending_setup".into()),
+        plan_id: NotSet,
+        trial_ends_at: Set(newcomer.onboarding.trial_ends_at),
+        onboarded_at: Set(at),
+        settings: Set(newcomer.settings.clone()),
+        created_at: Set(at),
+        updated_at: Set(at),
+    };
+    match tenants::Entity::insert(row).exec_without_returning(&txn.inner).await {
+        Ok(_) => Ok(()),
+        // The ERP was quicker: it knows nothing of our lock.
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+            Err(MutationError::Subdomain(SubdomainRefusal::Taken))
+        }
+        Err(error) => Err(StoreError::from(error).into()),
+    }
+}
+
+fn request_of(newcomer: &Newcomer, author: &Author) -> Json {
+    let Newcomer { name, subdomain, onboarding, trial_days, settings } = newcomer;
+    let mut request = record::request_of(&Mutation::Onboard(onboarding.clone()), author);
+    request["name"] = name.to_string().into();
+    request["subdomain"] = subdomain.as_str().into();
+    request["trial_days"] = (*trial_days).into();
+    request["settings"] = settings.clone();
+    request
+}

@@ -1,0 +1,299 @@
+//! A tenant's schema: made, and filled from the operator's template. PostgreSQL only.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
+
+use super::{
+    Mutated, MutationError, Store, StoreError, TenantKey,
+    entitlements::Locked,
+    mutate::{Done, done_already},
+    offers,
+    record::{self, Entry},
+    transaction::{Ask, Transaction},
+};
+use crate::domain::{Author, Mutation, Summary, TemplateFile, Violation, limits::MAX_IDENTIFIER_BYTES};
+
+/// Which files of the template a tenant's schema holds; in that schema.
+const APPLIED: &str = "entitlement_template_files";
+
+/// A statement of a template is given up after this long, however long it is for others.
+const STATEMENT_TIMEOUT: &str = "60s";
+
+/// A tenant whose schema was looked after.
+#[derive(Clone, Debug)]
+pub struct Provisioned {
+    /// What became of the tenant.
+    pub mutated: Mutated,
+    /// Its schema; `None` on SQLite, which has none.
+    pub schema: Option<String>,
+    /// The files that were applied, in that order.
+    pub files: Vec<String>,
+}
+
+impl Provisioned {
+    /// Was there anything to do?
+    pub fn has_changed(&self) -> bool {
+        !self.files.is_empty() || self.mutated.before != self.mutated.after
+    }
+}
+
+/// How a tenant's schema differs from the template.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Differences {
+    /// Files that the tenant lacks.
+    pub missing: Vec<String>,
+    /// Files that say something else than when they were applied.
+    pub changed: Vec<String>,
+    /// Files that were applied, and that the template no longer has.
+    pub unknown: Vec<String>,
+}
+
+impl Differences {
+    /// Is there none?
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A file as it was applied.
+#[derive(FromQueryResult)]
+struct Applied {
+    name: String,
+    sha256: String,
+}
+
+impl Store {
+    /// Makes a tenant's schema, applies the files of the template that it lacks, and lets a tenant that waited for it
+    /// be served: all of it or nothing. If that fails, a tenant that waited is marked as failed, with the cause in the
+    /// record. Doing it again takes it up.
+    pub async fn provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
+        let failed = match self.try_provision(key, author).await {
+            Err(error @ (MutationError::Template { .. } | MutationError::Refused(_))) => error,
+            other => return other,
+        };
+        if let Err(error) = self.fail_setup(key, author, &failed).await {
+            tracing::warn!(%error, "that a tenant's setup has failed could not be written down: {error}");
+        }
+        Err(failed)
+    }
+
+    async fn try_provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
+        let mut request = record::request_of(&Mutation::FinishSetup, author);
+        request["tenant"] = record::key_to_json(key);
+        let txn = self.primary.begin_writing().await?;
+        if let Some(event) = done_already(&txn, author, record::PROVISION, &request).await? {
+            txn.commit().await?;
+            let mutated = self.answer_again(&event).await?;
+            let files = event.applied_files().into_iter().map(str::to_owned).collect();
+            return Ok(Provisioned { mutated, schema: self.schema_of(key, author.at).await?, files });
+        }
+        let (done, locked) = self.apply(&txn, key, &Mutation::FinishSetup, author.at).await?;
+        let (schema, files) = match txn.backend() {
+            DbBackend::Postgres => {
+                let schema = self.make_schema(&txn, &locked).await?;
+                let files = self.apply_template(&txn, &schema, &done.after).await?;
+                (Some(schema), files)
+            }
+            _ => (None, Vec::new()),
+        };
+        let is_idle = done.before == done.after && files.is_empty();
+        if !is_idle {
+            let entry = Entry {
+                author,
+                action: record::PROVISION,
+                tenant: Some(done.tenant),
+                subject: &done.subdomain,
+                request,
+                before: Some(&done.before),
+                after: Some(&done.after),
+                applied_files: &files,
+            };
+            record::add(&txn, entry).await?;
+        }
+        txn.commit().await?;
+        Ok(Provisioned { mutated: self.mutated(done, author.at).await?, schema, files })
+    }
+
+    /// The schema of a tenant; `None` on SQLite.
+    pub(super) async fn schema_of(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<String>, StoreError> {
+        let evidence = self.read(key, now).await?.evidence;
+        let schema = evidence.map(|evidence| identifier(&evidence.facts.tenant.database_schema));
+        Ok(schema.filter(|_| self.primary.backend() == DbBackend::Postgres))
+    }
+
+    async fn fail_setup(&self, key: &TenantKey, author: &Author, failed: &MutationError) -> Result<(), MutationError> {
+        let txn = self.primary.begin_writing().await?;
+        let (Done { tenant, subdomain, before, after }, _) =
+            self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
+        if before == after && before.status != "failed" {
+            return Ok(txn.roll_back().await?);
+        }
+        let mut request = record::request_of(&Mutation::FailSetup, author);
+        request["error"] = failed.to_string().into();
+        // The request was not done: its id stays free for the one that is.
+        let author = Author { request_id: None, ..author.clone() };
+        let (before, after) = (Some(&before), Some(&after));
+        let action = record::action_of(&Mutation::FailSetup);
+        let tenant = Some(tenant);
+        let entry =
+            Entry { author: &author, action, tenant, subject: &subdomain, request, before, after, applied_files: &[] };
+        record::add(&txn, entry).await?;
+        Ok(txn.commit().await?)
+    }
+
+    /// Applies what a tenant lacks of the template after its modules have changed. One whose schema was not made from it
+    /// is left alone.
+    pub(super) async fn apply_template_to(
+        &self,
+        txn: &Transaction,
+        locked: &Locked,
+        after: &Summary,
+    ) -> Result<Vec<String>, MutationError> {
+        if self.template.is_none() || txn.backend() != DbBackend::Postgres {
+            return Ok(Vec::new());
+        }
+        let schema = identifier(&locked.database_schema);
+        if !has_record(txn, &schema).await? {
+            return Ok(Vec::new());
+        }
+        self.apply_template(txn, &schema, after).await
+    }
+
+    /// Compares a tenant's schema with the template. `None`: it was not made from one.
+    pub async fn differences(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
+        let txn = self.primary.visit().await?;
+        if txn.backend() != DbBackend::Postgres {
+            return Ok(None);
+        }
+        let (locked, entitlements) = self.read_entitlements(&txn, key).await?;
+        let schema = identifier(&locked.database_schema);
+        if !has_record(&txn, &schema).await? {
+            return Ok(None);
+        }
+        let applied = applied(&txn, &schema).await?;
+        let offers = offers::read_all(&txn, &self.words).await?;
+        txn.commit().await?;
+        let template = self.template.clone().unwrap_or_default();
+        let summary = entitlements.summary(&offers, at);
+        let wanted = template.files_for(offers.dependencies_first(summary.modules.keys()));
+        let known: Vec<&TemplateFile> = template.base.iter().chain(template.modules.values().flatten()).collect();
+        let was_applied = |file: &TemplateFile| applied.iter().any(|one| one.name == file.name);
+        let names = |files: Vec<&str>| files.into_iter().map(str::to_owned).collect();
+        Ok(Some(Differences {
+            missing: names(wanted.iter().filter(|file| !was_applied(file)).map(|file| file.name.as_str()).collect()),
+            changed: names(
+                applied
+                    .iter()
+                    .filter(|one| known.iter().any(|file| file.name == one.name && file.sha256 != one.sha256))
+                    .map(|one| one.name.as_str())
+                    .collect(),
+            ),
+            unknown: names(
+                applied
+                    .iter()
+                    .filter(|one| !known.iter().any(|file| file.name == one.name))
+                    .map(|one| one.name.as_str())
+                    .collect(),
+            ),
+        }))
+    }
+
+    /// Makes the schema with its record of files, and says how it is called.
+    async fn make_schema(&self, txn: &Transaction, locked: &Locked) -> Result<String, MutationError> {
+        let schema = identifier(&locked.database_schema);
+        let is_the_databases = schema.is_empty()
+            || schema.starts_with("pg_")
+            || ["public", "information_schema"].contains(&schema.as_str());
+        let sql = "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
+        let length = i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX);
+        let values = [locked.id.uuid().into(), length.into(), schema.as_str().into()];
+        let others = txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
+        if is_the_databases || !others.is_empty() {
+            return Err(MutationError::Refused(vec![Violation::ForeignSchema(schema)]));
+        }
+        let name = quoted(&schema);
+        let sql = format!(
+            "CREATE SCHEMA IF NOT EXISTS {name};
+             CREATE TABLE IF NOT EXISTS {name}.{APPLIED} (
+                name text PRIMARY KEY,
+                sha256 text NOT NULL,
+                applied_at timestamptz NOT NULL DEFAULT now()
+             );
+             COMMENT ON TABLE {name}.{APPLIED} IS
+                'The files of the tenant template that entitlementd has applied to this schema.'"
+        );
+        txn.inner.execute_unprepared(&sql).await.map_err(StoreError::from)?;
+        Ok(schema)
+    }
+
+    /// Applies the files that the schema lacks.
+    async fn apply_template(
+        &self,
+        txn: &Transaction,
+        schema: &str,
+        after: &Summary,
+    ) -> Result<Vec<String>, MutationError> {
+        let Some(template) = &self.template else { return Ok(Vec::new()) };
+        let offers = offers::read_all(txn, &self.words).await?;
+        let applied = applied(txn, schema).await?;
+        let mut files = template.files_for(offers.dependencies_first(after.modules.keys()));
+        files.retain(|file| !applied.iter().any(|one| one.name == file.name));
+        for file in &files {
+            apply_file(txn, schema, file).await?;
+        }
+        if !files.is_empty() {
+            txn.inner.execute_unprepared("SET LOCAL search_path = public").await.map_err(StoreError::from)?;
+        }
+        Ok(files.into_iter().map(|file| file.name.clone()).collect())
+    }
+}
+
+async fn apply_file(txn: &Transaction, schema: &str, file: &TemplateFile) -> Result<(), MutationError> {
+    let name = quoted(schema);
+    let failed = |cause: String| MutationError::Template { file: file.name.clone(), cause };
+    let before = transaction_number(txn).await?;
+    // Only the tenant's own schema: a file that forgets a schema's name must not write to `public`.
+    let first = format!("SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'");
+    txn.inner.execute_unprepared(&first).await.map_err(StoreError::from)?;
+    txn.inner.execute_unprepared(&file.sql).await.map_err(|error| failed(error.to_string()))?;
+    if transaction_number(txn).await? != before {
+        return Err(failed("it ends the transaction; leave BEGIN, COMMIT and ROLLBACK out".into()));
+    }
+    let sql = format!("INSERT INTO {name}.{APPLIED} (name, sha256) VALUES ($1, $2)");
+    let values = [file.name.as_str().into(), file.sha256.as_str().into()];
+    let insert = Statement::from_sql_and_values(txn.backend(), sql, values);
+    txn.inner.execute_raw(insert).await.map_err(StoreError::from)?;
+    Ok(())
+}
+
+async fn transaction_number(txn: &Transaction) -> Result<String, StoreError> {
+    let sql = "SELECT pg_current_xact_id()::text AS number";
+    let rows = txn.ask(Statement::from_string(txn.backend(), sql)).await?;
+    Ok(rows.first().map(|row| row.try_get("", "number")).transpose()?.unwrap_or_default())
+}
+
+async fn has_record(txn: &Transaction, schema: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2";
+    let values = [schema.into(), APPLIED.into()];
+    Ok(!txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?.is_empty())
+}
+
+async fn applied(txn: &Transaction, schema: &str) -> Result<Vec<Applied>, StoreError> {
+    let sql = format!("SELECT name, sha256 FROM {}.{APPLIED} ORDER BY applied_at, name", quoted(schema));
+    let rows = txn.ask(Statement::from_string(txn.backend(), sql)).await?;
+    Ok(rows.iter().map(|row| Applied::from_query_result(row, "")).collect::<Result<_, _>>()?)
+}
+
+/// A name as PostgreSQL keeps it: its first 63 bytes.
+fn identifier(name: &str) -> String {
+    let mut end = name.len().min(MAX_IDENTIFIER_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name[..end].to_owned()
+}
+
+/// A name as SQL text, whatever is in it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
