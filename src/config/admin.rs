@@ -18,7 +18,7 @@ pub struct AdminArgs {
     /// Answer administrators on an address that other machines can reach. Tokens then travel in the clear.
     #[arg(long, env = "ENTITLEMENTD_INSECURE_ADMIN", value_parser = BoolishValueParser::new())]
     pub insecure_admin: bool,
-    /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/<module code>/*.sql for those that have the module.
+    /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/MODULE/*.sql for those that have the module.
     #[arg(long, env = "ENTITLEMENTD_TENANT_TEMPLATE", value_name = "DIR")]
     pub tenant_template: Option<PathBuf>,
 }

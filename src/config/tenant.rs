@@ -61,7 +61,7 @@ pub struct MutationArgs {
     /// `off` where the database has no log of changes. Any other word expects it.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
-    /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/<module code>/*.sql for those that have the module.
+    /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/MODULE/*.sql for those that have the module.
     #[arg(long, env = "ENTITLEMENTD_TENANT_TEMPLATE", value_name = "DIR")]
     pub tenant_template: Option<PathBuf>,
     /// Why, for the record.
