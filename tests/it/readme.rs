@@ -1,6 +1,6 @@
 //! What the README shows is what happens.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use clap::CommandFactory;
 use entitlementd::config::Cli;
@@ -15,9 +15,20 @@ fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
 }
 
-/// The contents of the blocks of one language.
-fn blocks(language: &str) -> Vec<String> {
+/// The part that is a story, each command of which goes on where the one before has stopped, and the rest.
+fn story_and_rest() -> (String, String) {
     let text = readme();
+    let (before, story) = text.split_once("## A tenant's life").unwrap();
+    let (story, after) = story.split_once("\n## ").unwrap();
+    (story.to_owned(), format!("{before}\n## {after}"))
+}
+
+/// The contents of the blocks of one language, but for those of the story.
+fn blocks(language: &str) -> Vec<String> {
+    blocks_of(&story_and_rest().1, language)
+}
+
+fn blocks_of(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
@@ -124,6 +135,58 @@ async fn the_plans_are_listed_as_shown() {
     let command = command.replace("sqlite:try.db", &database.url);
     let printed = process::run(&command.split(' ').skip(1).collect::<Vec<_>>());
     assert_eq!(String::from_utf8(printed.stdout).unwrap(), *output);
+}
+
+/// Replaces what differs from run to run: instants and ids.
+fn without_chance(text: &str) -> String {
+    let text = without_clock(text);
+    let is_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+    let words = text.split_inclusive(|letter: char| !letter.is_ascii_hexdigit() && letter != '-');
+    let words = words.map(|word| {
+        let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_hexdigit());
+        if is_id(bare) { word.replace(bare, "AN ID") } else { word.to_owned() }
+    });
+    words.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_life_of_a_tenant_goes_as_told() {
+    let database = Database::postgres().await;
+    let mut server = Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
+    let address = server.address();
+    server.wait_for("\"ready\"");
+    let tools = tempfile::tempdir().unwrap();
+    for (name, program) in [("entitlementd", env!("CARGO_BIN_EXE_entitlementd").to_owned()), ("grpcurl", grpcurl())] {
+        std::fs::write(tools.path().join(name), format!("#!/bin/sh\nexec {program} \"$@\"\n")).unwrap();
+        std::fs::set_permissions(tools.path().join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    // Whoever runs it, the README tells of alice.
+    let user = shell("id -un").trim_end().to_owned();
+
+    let blocks = blocks_of(&story_and_rest().0, "console");
+    assert_eq!(blocks.len(), 9);
+    let mut id = String::new();
+    for block in blocks {
+        let (commands, output): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("$ "));
+        let script = commands.iter().map(|line| &line[2..]).collect::<Vec<_>>().join("\n");
+        let script = script.replace("127.0.0.1:50051", &address);
+        let ran = Command::new("sh")
+            .args(["-c", &format!("{id}\n{script}")])
+            .env("PATH", &path)
+            .env("ENTITLEMENTD_DATABASE_URL", &database.url)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let printed = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap().replace(&user, "alice");
+        let told = output.join("\n") + "\n";
+        // JSON has no order of its own.
+        match serde_json::from_str::<Value>(&without_chance(&told)) {
+            Ok(told) => assert_eq!(json(&without_chance(&printed)), told, "{script}"),
+            Err(_) => assert_eq!(without_chance(&printed), without_chance(&told), "{script}"),
+        }
+        id.push_str(commands.iter().find_map(|line| line.strip_prefix("$ ").filter(|line| line.starts_with("ID="))).unwrap_or(""));
+    }
 }
 
 #[test]
