@@ -19,8 +19,8 @@ pub use self::{
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{
-        ChangePlanArgs, DisableArgs, EnableArgs, HistoryArgs, MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs,
-        ReadArgs, SetStatusArgs, TenantAdminArgs, TenantCommand, VerifyArgs,
+        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs,
+        PreviewArgs, ProvisionArgs, ReadArgs, SetStatusArgs, TenantAdminArgs, TenantCommand, VerifyArgs,
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     value::{ListenAddress, Span},

@@ -6,11 +6,13 @@ mod catalogue;
 mod changes;
 mod connect;
 mod database;
+mod delete;
 mod demo;
 mod entitlements;
 mod entity;
 mod error;
 mod instant;
+mod list;
 mod loan;
 mod mutate;
 mod offers;
@@ -37,7 +39,9 @@ pub use entitlementd_migration::ChangeLog;
 pub use self::{
     changes::{Announcement, Change, Listener, News, Poll, Position},
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
+    delete::Deletion,
     error::StoreError,
+    list::{ListOfTenants, ListedTenant, TenantFilter},
     mutate::{Mutated, MutationError},
     onboard::Newcomer,
     provision::{Differences, Provisioned},
@@ -221,6 +225,11 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Facts>, StoreError> {
         tenants::page_with(&self.primary, module, page, &self.words, now).await
+    }
+
+    /// Looks for tenants.
+    pub async fn list_tenants(&self, filter: &TenantFilter, now: DateTime<Utc>) -> Result<ListOfTenants, StoreError> {
+        list::list(&self.primary, filter, now).await
     }
 
     /// Reads all modules with their prices, or those that are on sale, in the order of the menu.

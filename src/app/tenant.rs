@@ -1,6 +1,7 @@
 //! `entitlementd tenant`: tenants, in the database itself.
 
 mod history;
+mod list;
 mod mutate;
 mod onboard;
 mod provision;
@@ -35,6 +36,8 @@ pub(super) async fn run(command: TenantCommand) -> Outcome {
         TenantCommand::Onboard(args) => onboard::run(args).await,
         TenantCommand::Provision(args) => provision::run(args).await,
         TenantCommand::Verify(args) => provision::verify(args).await,
+        TenantCommand::List(args) => list::run(args).await,
+        TenantCommand::Delete(args) => mutate::delete(args).await,
         TenantCommand::Show(args) => show::run(args).await,
         TenantCommand::SetStatus(args) => mutate::set_status(args).await,
         TenantCommand::Enable(args) => mutate::enable(args).await,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum, builder::BoolishValueParser};
 
 use super::{ChangesMode, DatabaseArgs, value};
-use crate::domain::{BillingCycle, RequestId, SettableStatus, TenantName, Why};
+use crate::domain::{BillingCycle, RequestId, SettableStatus, TenantName, TenantStatus, Why};
 
 /// What `tenant` takes.
 #[derive(Args, Debug)]
@@ -25,6 +25,8 @@ pub enum TenantCommand {
     Provision(ProvisionArgs),
     /// Compare the schemas of tenants with the template. Exit code 1: they differ.
     Verify(VerifyArgs),
+    /// List tenants.
+    List(ListTenantsArgs),
     /// Show a tenant, and which modules it may use now.
     Show(ReadArgs),
     /// Give a tenant another status. Suspended and cancelled need a --reason.
@@ -35,6 +37,8 @@ pub enum TenantCommand {
     Disable(DisableArgs),
     /// Give a tenant another plan: its modules come, those of the plan before go.
     ChangePlan(ChangePlanArgs),
+    /// Delete a cancelled tenant for good, its schema and everything in it.
+    Delete(DeleteArgs),
     /// Show what was done to a tenant, by whom and why.
     History(HistoryArgs),
 }
@@ -228,6 +232,50 @@ pub struct ChangePlanArgs {
     pub mutation: PreviewArgs,
 }
 
+/// What `tenant list` takes.
+#[derive(Args, Debug)]
+pub struct ListTenantsArgs {
+    /// Those whose subdomain or name begins with this, without regard to case.
+    pub text: Option<String>,
+    /// Those of this status; repeatable.
+    #[arg(long, env = "ENTITLEMENTD_STATUS", value_enum, value_delimiter = ',')]
+    pub status: Vec<TenantStatus>,
+    /// Those on this plan, by its slug.
+    #[arg(long, env = "ENTITLEMENTD_PLAN")]
+    pub plan: Option<String>,
+    /// Those with a subscription to this module that is active and has not ended.
+    #[arg(long, env = "ENTITLEMENTD_MODULE", value_parser = value::module_code)]
+    pub module: Option<String>,
+    /// Those after this one, by its UUID: where the page before has ended.
+    #[arg(long, env = "ENTITLEMENTD_AFTER")]
+    pub after: Option<String>,
+    /// So many, up to 1000.
+    #[arg(long, env = "ENTITLEMENTD_LIMIT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Print JSON.
+    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// What `tenant delete` takes.
+#[derive(Args, Debug)]
+pub struct DeleteArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// Its name, repeated letter by letter.
+    #[arg(long, env = "ENTITLEMENTD_NAME")]
+    pub name: String,
+    /// Although it has unpaid invoices, which go with it.
+    #[arg(long, env = "ENTITLEMENTD_FORCE", value_parser = BoolishValueParser::new())]
+    pub force: bool,
+    /// As for every change.
+    #[command(flatten)]
+    pub mutation: MutationArgs,
+}
+
 /// What `tenant history` takes.
 #[derive(Args, Debug)]
 pub struct HistoryArgs {
@@ -252,6 +300,16 @@ impl ValueEnum for BillingCycle {
 impl ValueEnum for SettableStatus {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Active, Self::Suspended, Self::Cancelled]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(self.word().into())
+    }
+}
+
+impl ValueEnum for TenantStatus {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Active, Self::Pending, Self::PendingSetup, Self::Suspended, Self::Cancelled, Self::Failed, Self::Other]
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

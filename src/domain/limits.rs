@@ -12,8 +12,11 @@ pub const MAX_WATCHED: usize = 1000;
 /// Most tenants on one page of a list.
 pub const MAX_PAGE: u32 = 1000;
 
-/// Events of the record on one page, where the caller leaves it open.
-pub const DEFAULT_AUDIT_PAGE: u32 = 100;
+/// What administrators are shown on one page, where they leave it open.
+pub const DEFAULT_PAGE: u32 = 100;
+
+/// Longest text by which tenants are looked for, in characters.
+pub const MAX_SEARCH_CHARS: usize = 100;
 
 /// Largest request message, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;

@@ -218,6 +218,15 @@ pub enum Violation {
     /// Another tenant's data would lie in the same schema.
     #[error("The schema {0:?} cannot be this tenant's: it is another one's, or the database's own.")]
     ForeignSchema(String),
+    /// The tenant is to be deleted, and is not cancelled.
+    #[error("Only a cancelled tenant is deleted, and this one is {0:?}.")]
+    NotCancelled(String),
+    /// The tenant is to be deleted, and is called otherwise.
+    #[error("The tenant is not called that: repeat its name, letter by letter.")]
+    OtherName,
+    /// The tenant is to be deleted, and owes money.
+    #[error("It has {0} unpaid invoices.")]
+    UnpaidInvoices(u64),
     /// An end that lies behind.
     #[error("{0} must lie in the future.")]
     Past(&'static str),
@@ -237,6 +246,9 @@ impl Violation {
             Self::TenantStatus(_) | Self::NoSetup(_) => "TENANT_STATUS",
             Self::Transition { .. } => "TRANSITION",
             Self::ForeignSchema(_) => "FOREIGN_SCHEMA",
+            Self::NotCancelled(_) => "NOT_CANCELLED",
+            Self::OtherName => "OTHER_NAME",
+            Self::UnpaidInvoices(_) => "UNPAID_INVOICES",
             Self::Past(_) => "PAST",
         }
     }
@@ -250,8 +262,11 @@ impl Violation {
             | Self::RetiredPlan(word)
             | Self::TenantStatus(word)
             | Self::NoSetup(word)
+            | Self::NotCancelled(word)
             | Self::ForeignSchema(word) => word,
             Self::Transition { to, .. } => to,
+            Self::OtherName => "name",
+            Self::UnpaidInvoices(_) => "billing_history",
             Self::Past(field) => field,
         }
     }

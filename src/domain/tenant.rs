@@ -82,6 +82,19 @@ impl TenantStatus {
         }
     }
 
+    /// The word that is stored; "other" for a word that nobody knows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::PendingSetup => "pending_setup",
+            Self::Suspended => "suspended",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Other => "other",
+        }
+    }
+
     /// Why a tenant of this status is not served; `None` where it is.
     pub fn denial(self) -> Option<Reason> {
         match self {

@@ -3,6 +3,7 @@
 mod catalogue;
 mod front;
 mod gate;
+mod list;
 mod mutate;
 mod onboard;
 mod record;
@@ -10,8 +11,9 @@ mod subdomain;
 mod tenant;
 
 pub(super) use self::{
+    list::TenantsPage,
     mutate::MutationQuery,
-    onboard::{OnboardQuery, ProvisionQuery},
+    onboard::{DeleteQuery, OnboardQuery, ProvisionQuery},
     record::AuditPage,
     subdomain::SubdomainVerdict,
     tenant::TenantRecord,
@@ -27,10 +29,11 @@ use super::{Answer, Api, answer, convert};
 use crate::{
     domain::Role,
     proto::v1::{
-        ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse, DisableModulesRequest,
-        DisableModulesResponse, EnableModulesRequest, EnableModulesResponse, GetTenantRequest, GetTenantResponse,
-        ListAuditEventsRequest, ListAuditEventsResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest,
-        ListPlansResponse, OnboardTenantRequest, OnboardTenantResponse, PreviewChangeRequest, PreviewChangeResponse,
+        ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse, DeleteTenantRequest,
+        DeleteTenantResponse, DisableModulesRequest, DisableModulesResponse, EnableModulesRequest,
+        EnableModulesResponse, GetTenantRequest, GetTenantResponse, ListAuditEventsRequest, ListAuditEventsResponse,
+        ListModulesRequest, ListModulesResponse, ListPlansRequest, ListPlansResponse, ListTenantsRequest,
+        ListTenantsResponse, OnboardTenantRequest, OnboardTenantResponse, PreviewChangeRequest, PreviewChangeResponse,
         RetryProvisioningRequest, RetryProvisioningResponse, SetTenantStatusRequest, SetTenantStatusResponse,
         tenant_admin_service_server::TenantAdminService,
     },
@@ -62,6 +65,12 @@ impl TenantAdminService for AdminApi {
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Answer<GetTenantResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::tenant_response(self.tenant(convert::tenant_key(request.get_ref())?).await?))
+    }
+
+    async fn list_tenants(&self, request: Request<ListTenantsRequest>) -> Answer<ListTenantsResponse> {
+        self.admit(&request, Role::Viewer)?;
+        let filter = convert::list_tenants_query(request.get_ref())?;
+        answer(convert::list_tenants_response(self.list_tenants(filter).await?))
     }
 
     async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {
@@ -105,6 +114,11 @@ impl TenantAdminService for AdminApi {
     async fn preview_change(&self, request: Request<PreviewChangeRequest>) -> Answer<PreviewChangeResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::preview_response(self.preview(convert::preview_query(request.get_ref())?).await?))
+    }
+
+    async fn delete_tenant(&self, request: Request<DeleteTenantRequest>) -> Answer<DeleteTenantResponse> {
+        let actor = self.admit(&request, Role::Owner)?;
+        answer(convert::delete_response(self.delete(actor, convert::delete_query(request.get_ref())?).await?))
     }
 
     async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {

@@ -18,13 +18,26 @@ use super::{
     transaction::{Ask, Transaction},
     words::Words,
 };
-use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms};
+use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms, limits::MAX_IDENTIFIER_BYTES};
 
 /// A tenant that nobody else changes until the transaction ends.
 pub(super) struct Locked {
     pub(super) id: TenantId,
+    pub(super) name: String,
     pub(super) subdomain: String,
-    pub(super) database_schema: String,
+    database_schema: String,
+}
+
+impl Locked {
+    /// Its schema's name as PostgreSQL keeps it: the first 63 bytes.
+    pub(super) fn schema(&self) -> String {
+        kept(&self.database_schema)
+    }
+}
+
+/// A name as PostgreSQL keeps it: its first 63 bytes.
+pub(super) fn kept(name: &str) -> String {
+    name[..name.floor_char_boundary(MAX_IDENTIFIER_BYTES)].to_owned()
 }
 
 /// Locks a tenant's row; `None`: there is no such tenant.
@@ -32,7 +45,7 @@ pub(super) struct Locked {
 /// FOR UPDATE, because a subscription that somebody inserts by hand then waits too: its foreign key locks the row.
 pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Locked>, StoreError> {
     use tenants::Column as T;
-    let select = tenants::Entity::find().select_only().columns([T::Id, T::Subdomain, T::DatabaseSchema]);
+    let select = tenants::Entity::find().select_only().columns([T::Id, T::Name, T::Subdomain, T::DatabaseSchema]);
     let select = match key {
         TenantKey::Id(id) => select.filter(tenants::Column::Id.eq(id.uuid())),
         TenantKey::Subdomain(label) => select.filter(tenants::Column::Subdomain.eq(label.as_str())),
@@ -40,10 +53,9 @@ pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Lo
     let rows = txn.ask(select.lock_exclusive().build(txn.backend())).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let id: Uuid = row.try_get("", "id")?;
-    let [subdomain, database_schema] =
-        [row.try_get::<Option<String>>("", "subdomain")?, row.try_get("", "database_schema")?]
-            .map(Option::unwrap_or_default);
-    Ok(Some(Locked { id: id.into(), subdomain, database_schema }))
+    let text = |column: &str| row.try_get::<Option<String>>("", column).map(Option::unwrap_or_default);
+    let [name, subdomain, database_schema] = [text("name")?, text("subdomain")?, text("database_schema")?];
+    Ok(Some(Locked { id: id.into(), name, subdomain, database_schema }))
 }
 
 /// Reads what a tenant is entitled to.

@@ -172,7 +172,7 @@ impl Store {
     }
 
     /// A tenant's revision as it is now.
-    async fn revision(&self, tenant: TenantId, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    pub(super) async fn revision(&self, tenant: TenantId, now: DateTime<Utc>) -> Result<u64, StoreError> {
         Ok(self.read(&TenantKey::Id(tenant), now).await?.revision)
     }
 }

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
 
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
-    entitlements::Locked,
+    entitlements::{Locked, kept},
     mutate::{Done, done_already},
     offers,
     record::{self, Entry},
@@ -17,7 +17,7 @@ use crate::domain::{Author, Mutation, Summary, TemplateFile, Violation, limits::
 const APPLIED: &str = "entitlement_template_files";
 
 /// A statement of a template is given up after this long, however long it is for others.
-const STATEMENT_TIMEOUT: &str = "60s";
+pub(super) const STATEMENT_TIMEOUT: &str = "60s";
 
 /// A tenant whose schema was looked after.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ impl Store {
     /// The schema of a tenant; `None` on SQLite.
     pub(super) async fn schema_of(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<String>, StoreError> {
         let evidence = self.read(key, now).await?.evidence;
-        let schema = evidence.map(|evidence| identifier(&evidence.facts.tenant.database_schema));
+        let schema = evidence.map(|evidence| kept(&evidence.facts.tenant.database_schema));
         Ok(schema.filter(|_| self.primary.backend() == DbBackend::Postgres))
     }
 
@@ -152,7 +152,7 @@ impl Store {
         if self.template.is_none() || txn.backend() != DbBackend::Postgres {
             return Ok(Vec::new());
         }
-        let schema = identifier(&locked.database_schema);
+        let schema = locked.schema();
         if !has_record(txn, &schema).await? {
             return Ok(Vec::new());
         }
@@ -166,7 +166,7 @@ impl Store {
             return Ok(None);
         }
         let (locked, entitlements) = self.read_entitlements(&txn, key).await?;
-        let schema = identifier(&locked.database_schema);
+        let schema = locked.schema();
         if !has_record(&txn, &schema).await? {
             return Ok(None);
         }
@@ -200,17 +200,8 @@ impl Store {
 
     /// Makes the schema with its record of files, and says how it is called.
     async fn make_schema(&self, txn: &Transaction, locked: &Locked) -> Result<String, MutationError> {
-        let schema = identifier(&locked.database_schema);
-        let is_the_databases = schema.is_empty()
-            || schema.starts_with("pg_")
-            || ["public", "information_schema"].contains(&schema.as_str());
-        let sql = "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
-        let length = i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX);
-        let values = [locked.id.uuid().into(), length.into(), schema.as_str().into()];
-        let others = txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
-        if is_the_databases || !others.is_empty() {
-            return Err(MutationError::Refused(vec![Violation::ForeignSchema(schema)]));
-        }
+        schema_is_its_own(txn, locked).await?.map_err(|violation| MutationError::Refused(vec![violation]))?;
+        let schema = locked.schema();
         let name = quoted(&schema);
         let sql = format!(
             "CREATE SCHEMA IF NOT EXISTS {name};
@@ -248,6 +239,22 @@ impl Store {
     }
 }
 
+/// Is the schema nobody else's, nor the database's own? What is asked of SQLite is asked of nothing.
+pub(super) async fn schema_is_its_own(txn: &Transaction, locked: &Locked) -> Result<Result<(), Violation>, StoreError> {
+    if txn.backend() != DbBackend::Postgres {
+        return Ok(Ok(()));
+    }
+    let schema = locked.schema();
+    let is_the_databases =
+        schema.is_empty() || schema.starts_with("pg_") || ["public", "information_schema"].contains(&schema.as_str());
+    let sql = "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
+    let length = i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX);
+    let values = [locked.id.uuid().into(), length.into(), schema.as_str().into()];
+    let others = txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
+    let is_its_own = !is_the_databases && others.is_empty();
+    Ok(if is_its_own { Ok(()) } else { Err(Violation::ForeignSchema(schema)) })
+}
+
 async fn apply_file(txn: &Transaction, schema: &str, file: &TemplateFile) -> Result<(), MutationError> {
     let name = quoted(schema);
     let failed = |cause: String| MutationError::Template { file: file.name.clone(), cause };
@@ -282,15 +289,6 @@ async fn applied(txn: &Transaction, schema: &str) -> Result<Vec<Applied>, StoreE
     let sql = format!("SELECT name, sha256 FROM {}.{APPLIED} ORDER BY applied_at, name", quoted(schema));
     let rows = txn.ask(Statement::from_string(txn.backend(), sql)).await?;
     Ok(rows.iter().map(|row| Applied::from_query_result(row, "")).collect::<Result<_, _>>()?)
-}
-
-/// A name as PostgreSQL keeps it: its first 63 bytes.
-fn identifier(name: &str) -> String {
-    let mut end = name.len().min(MAX_IDENTIFIER_BYTES);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name[..end].to_owned()
 }
 
 /// A name as SQL text, whatever is in it.

@@ -1,7 +1,9 @@
 //! TenantAdminService, on a listener of its own.
 
 mod catalogue;
+mod delete;
 mod gate;
+mod list;
 mod mutate;
 mod onboard;
 mod record;

@@ -215,3 +215,25 @@ async fn new_files_are_rolled_out_to_all_tenants_and_one_that_fails_stops_nobody
     let report = json(&database, &["provision", "tenant-1", "--tenant-template", other]);
     assert_eq!((&report["changed"], &report["failures"]), (&1.into(), &serde_json::json!([])));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_listed_and_deleted() {
+    for database in both().await {
+        database.mk_tenant(2, "gone", "cancelled").await;
+        let listed = done(&database, &["list"]);
+        let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["SUBDOMAIN", "NAME", "STATUS", "PLAN", "ID"]);
+        assert_eq!(lines[2], ["gone", "Tenant", "2", "cancelled", &id(2)]);
+        assert_eq!(lines[3], ["2", "of", "2"]);
+        assert_eq!(json(&database, &["list", "tenant", "--status", "active"])["total"], 1);
+        assert_eq!(json(&database, &["list", "--limit", "1", "--after", &id(1)])["tenants"][0]["id"], id(2));
+        let (code, _, error) = tenant(&database, &["delete", "gone", "--name", "tenant 2"]);
+        assert_eq!(
+            (code, error.as_str()),
+            (1, "refused: The tenant is not called that: repeat its name, letter by letter.\n")
+        );
+        let deleted = done(&database, &["delete", "gone", "--name", "Tenant 2"]);
+        assert_eq!(deleted, format!("gone ({}) is deleted\n", id(2)));
+        assert!(done(&database, &["history", &id(2)]).contains("DeleteTenant"));
+    }
+}

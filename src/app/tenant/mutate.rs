@@ -1,4 +1,4 @@
-//! `tenant set-status`, `enable`, `disable` and `change-plan`.
+//! `tenant set-status`, `enable`, `disable`, `change-plan` and `delete`.
 
 use comfy_table::Cell;
 use serde_json::json;
@@ -7,9 +7,11 @@ use super::{Outcome, key, open_to_write, price, print, print_json, table};
 use crate::{
     app::{DENIED, shown::shown},
     clock::Clock,
-    config::{ChangePlanArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs, SetStatusArgs, UnusableSetting},
+    config::{
+        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs, SetStatusArgs, UnusableSetting,
+    },
     domain::{Actor, Author, Disabling, Enabling, Ends, ModuleCode, Mutation, PlanChange, Summary},
-    store::{Mutated, MutationError, summary_to_json},
+    store::{Deletion, Mutated, MutationError, summary_to_json},
 };
 
 pub(super) async fn set_status(args: SetStatusArgs) -> Outcome {
@@ -37,6 +39,19 @@ pub(super) async fn change_plan(args: ChangePlanArgs) -> Outcome {
     let ChangePlanArgs { tenant, plan, billing_cycle, include_dependents, at_period_end, mutation } = args;
     let change = PlanChange { plan, billing_cycle, include_dependents, ends: ends(at_period_end) };
     run(&tenant, Mutation::ChangePlan(change), mutation).await
+}
+
+pub(super) async fn delete(args: DeleteArgs) -> Outcome {
+    let DeleteArgs { tenant, name, force, mutation: args } = args;
+    let (key, author) = (key(&tenant)?, author(&args));
+    let store = open_to_write(&args).await?;
+    let done = store.delete_tenant(&Deletion { key, name, force }, &author).await;
+    store.close().await;
+    match done {
+        Ok(mutated) if args.json => print_json(&as_json(&mutated, false)),
+        Ok(mutated) => print(&format!("{} ({}) is deleted", shown(&tenant), mutated.tenant)),
+        Err(error) => refusal(error),
+    }
 }
 
 fn codes(codes: &[String]) -> Vec<ModuleCode> {

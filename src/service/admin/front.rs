@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Methods that make a schema.
+/// Methods that make or drop a schema.
 const TAKE_LONG: [&str; 2] =
     ["/entitlement.v1.TenantAdminService/OnboardTenant", "/entitlement.v1.TenantAdminService/RetryProvisioning"];
 

@@ -1,4 +1,4 @@
-//! OnboardTenant and RetryProvisioning.
+//! OnboardTenant, RetryProvisioning and DeleteTenant: what makes and drops schemas.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
         TenantName, Why,
     },
     service::status,
-    store::{MutationError, Newcomer, Provisioned, StoreError, TenantKey},
+    store::{Deletion, Mutated, MutationError, Newcomer, Provisioned, StoreError, TenantKey},
 };
 
 /// A schema is made within this time, or not at all.
@@ -59,7 +59,22 @@ pub(in crate::service) struct ProvisionQuery {
     pub(in crate::service) request_id: Option<RequestId>,
 }
 
+/// Who is to go.
+#[derive(Debug)]
+pub(in crate::service) struct DeleteQuery {
+    pub(in crate::service) deletion: Deletion,
+    pub(in crate::service) why: Option<Why>,
+    pub(in crate::service) request_id: Option<RequestId>,
+}
+
 impl AdminApi {
+    pub(super) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, Status> {
+        let DeleteQuery { deletion, why, request_id } = query;
+        let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
+        let store = Arc::clone(&self.api.store);
+        self.in_the_background(async move { store.delete_tenant(&deletion, &author).await }).await
+    }
+
     pub(super) async fn onboard(&self, actor: ActorName, query: OnboardQuery) -> Result<Provisioned, Status> {
         let OnboardQuery { name, subdomain, plan, modules, billing_cycle, trial_days, settings, why, request_id } =
             query;

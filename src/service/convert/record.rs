@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::{requests::Fields, responses::timestamp};
 use crate::{
-    domain::{TenantId, limits::DEFAULT_AUDIT_PAGE},
+    domain::{TenantId, limits::DEFAULT_PAGE},
     proto::v1::{self as pb, ListAuditEventsRequest, ListAuditEventsResponse},
     service::admin::AuditPage,
     store::{AuditEvent, AuditQuery},
@@ -20,11 +20,11 @@ pub(in crate::service) fn audit_query(request: &ListAuditEventsRequest) -> Resul
     let mut fields = Fields::default();
     let query = AuditQuery {
         tenant: if tenant_id.is_empty() { None } else { fields.tenant_id(tenant_id) },
-        actor: (!actor.is_empty()).then(|| actor.clone()),
+        actor: (!actor.is_empty()).then(|| actor.replace('\0', "")),
         since: fields.instant("since", since.as_ref()),
         until: fields.instant("until", until.as_ref()),
         before: fields.page_token(page_token, |token| token.parse().ok().filter(|id| *id > 0)),
-        size: fields.page_size(*page_size, DEFAULT_AUDIT_PAGE),
+        size: fields.page_size(*page_size, DEFAULT_PAGE),
     };
     fields.all_good(Some(query))
 }

@@ -257,7 +257,7 @@ pub(super) fn reason(reason: Reason) -> pb::DecisionReason {
     }
 }
 
-fn tenant_status(status: TenantStatus) -> pb::TenantStatus {
+pub(super) fn tenant_status(status: TenantStatus) -> pb::TenantStatus {
     match status {
         TenantStatus::Active => pb::TenantStatus::Active,
         TenantStatus::Pending => pb::TenantStatus::Pending,

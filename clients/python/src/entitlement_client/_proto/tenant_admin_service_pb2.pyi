@@ -180,6 +180,26 @@ class ChangePlanResponse(_message.Message):
     change: TenantChange
     def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
 
+class DeleteTenantRequest(_message.Message):
+    __slots__ = ("tenant", "name", "force", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    name: str
+    force: bool
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., force: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeleteTenantResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: TenantChange
+    def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
+
 class PreviewChangeRequest(_message.Message):
     __slots__ = ("set_status", "enable", "disable", "change_plan")
     SET_STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -381,6 +401,50 @@ class GetTenantResponse(_message.Message):
     revision: int
     as_of: _timestamp_pb2.Timestamp
     def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ("statuses", "plan_slug", "module_code", "text", "page_size", "page_token")
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    statuses: _containers.RepeatedScalarFieldContainer[_tenant_pb2.TenantStatus]
+    plan_slug: str
+    module_code: str
+    text: str
+    page_size: int
+    page_token: str
+    def __init__(self, statuses: _Optional[_Iterable[_Union[_tenant_pb2.TenantStatus, str]]] = ..., plan_slug: _Optional[str] = ..., module_code: _Optional[str] = ..., text: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants", "next_page_token", "total")
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[ListedTenant]
+    next_page_token: str
+    total: int
+    def __init__(self, tenants: _Optional[_Iterable[_Union[ListedTenant, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[int] = ...) -> None: ...
+
+class ListedTenant(_message.Message):
+    __slots__ = ("id", "name", "subdomain", "database_schema", "status", "status_word", "plan_slug")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUBDOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_WORD_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    subdomain: str
+    database_schema: str
+    status: _tenant_pb2.TenantStatus
+    status_word: str
+    plan_slug: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., subdomain: _Optional[str] = ..., database_schema: _Optional[str] = ..., status: _Optional[_Union[_tenant_pb2.TenantStatus, str]] = ..., status_word: _Optional[str] = ..., plan_slug: _Optional[str] = ...) -> None: ...
 
 class TenantModule(_message.Message):
     __slots__ = ("module_code", "allowed", "reason", "valid_until", "subscriptions")

@@ -70,6 +70,11 @@ class TenantAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantResponse.FromString,
                 _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/ListTenants',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
         self.CheckSubdomain = channel.unary_unary(
                 '/entitlement.v1.TenantAdminService/CheckSubdomain',
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.CheckSubdomainRequest.SerializeToString,
@@ -109,6 +114,11 @@ class TenantAdminServiceStub(object):
                 '/entitlement.v1.TenantAdminService/PreviewChange',
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/DeleteTenant',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DeleteTenantResponse.FromString,
                 _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/entitlement.v1.TenantAdminService/ListAuditEvents',
@@ -168,6 +178,15 @@ class TenantAdminServiceServicer(object):
         Role: viewer. INVALID_ARGUMENT: `tenant` is neither a UUID nor a subdomain;
         NOT_FOUND (TENANT_NOT_FOUND); INTERNAL (STORE_UNREADABLE): a row of it cannot
         be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """Tenants, in the order of their ids, page by page, and how many there are.
+
+        Role: viewer. INVALID_ARGUMENT: a field is unreadable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -285,6 +304,18 @@ class TenantAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteTenant(self, request, context):
+        """Deletes a tenant for good: its rows and its schema, with everything in it, in
+        one transaction. It must be cancelled, and its name repeated.
+
+        Role: owner. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
+        (CHANGE_REFUSED): NOT_CANCELLED, OTHER_NAME, UNPAID_INVOICES, FOREIGN_SCHEMA;
+        ALREADY_EXISTS (REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
         """What administrators did, the newest first. Every change has its row, be it
         that it changed nothing; no row is ever changed or removed.
@@ -312,6 +343,11 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
                     servicer.GetTenant,
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListTenantsRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListTenantsResponse.SerializeToString,
             ),
             'CheckSubdomain': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckSubdomain,
@@ -352,6 +388,11 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
                     servicer.PreviewChange,
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.DeleteTenantResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -461,6 +502,33 @@ class TenantAdminService(object):
             '/entitlement.v1.TenantAdminService/GetTenant',
             entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.SerializeToString,
             entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/ListTenants',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListTenantsRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.ListTenantsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -677,6 +745,33 @@ class TenantAdminService(object):
             '/entitlement.v1.TenantAdminService/PreviewChange',
             entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeRequest.SerializeToString,
             entitlement_dot_v1_dot_tenant__admin__service__pb2.PreviewChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/DeleteTenant',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.DeleteTenantRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.DeleteTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,35 @@
+//! ListTenants.
+
+use std::sync::Arc;
+
+use tonic::Status;
+
+use super::AdminApi;
+use crate::{
+    domain::TenantId,
+    service::status,
+    store::{ListOfTenants, TenantFilter},
+};
+
+/// A page of tenants.
+#[derive(Debug)]
+pub(in crate::service) struct TenantsPage {
+    pub(in crate::service) list: ListOfTenants,
+    /// The next page comes after this one; `None`: there is none.
+    pub(in crate::service) next: Option<TenantId>,
+}
+
+impl AdminApi {
+    pub(super) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantsPage, Status> {
+        let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
+        let size = filter.size as usize;
+        // One more, which says whether there is a next page.
+        let filter = TenantFilter { size: filter.size + 1, ..filter };
+        let read = self.api.cache.past(async move { store.list_tenants(&filter, now).await }).await;
+        let mut list = read.map_err(status::store)?;
+        let has_more = list.tenants.len() > size;
+        list.tenants.truncate(size);
+        let next = list.tenants.last().filter(|_| has_more).map(|tenant| tenant.id);
+        Ok(TenantsPage { list, next })
+    }
+}

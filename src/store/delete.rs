@@ -1,0 +1,116 @@
+//! A tenant that leaves for good: its rows and its schema go together, or not at all.
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoSimpleExpr, PaginatorTrait, QueryFilter, QuerySelect,
+    sea_query::{ExprTrait, Func, SimpleExpr},
+};
+use serde_json::json;
+
+use super::{
+    Mutated, MutationError, Store, StoreError, TenantKey,
+    entitlements::Locked,
+    entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
+    mutate::done_already,
+    offers,
+    provision::{STATEMENT_TIMEOUT, quoted, schema_is_its_own},
+    record::{self, Entry},
+    transaction::{Ask, Transaction},
+};
+use crate::domain::{Author, Summary, TenantId, TenantStatus, Violation};
+
+const DELETE: &str = "DeleteTenant";
+
+/// Which tenant is deleted, and what is made sure of.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// The tenant.
+    pub key: TenantKey,
+    /// Its name, repeated: whoever deletes the wrong tenant has not read it.
+    pub name: String,
+    /// Although it owes money.
+    pub force: bool,
+}
+
+impl Store {
+    /// Deletes a cancelled tenant. A request that was done already, by its id, is answered as it was then.
+    pub async fn delete_tenant(&self, deletion: &Deletion, author: &Author) -> Result<Mutated, MutationError> {
+        let Deletion { key, name, force } = deletion;
+        let request = json!({
+            "tenant": record::key_to_json(key),
+            "name": name,
+            "force": force,
+            "reason": author.why.as_ref().map(ToString::to_string),
+        });
+        let txn = self.primary.begin_writing().await?;
+        if let Some(event) = done_already(&txn, author, DELETE, &request).await? {
+            txn.commit().await?;
+            return self.answer_again(&event).await;
+        }
+        self.rely_on_catalogue(&txn).await?;
+        let (locked, entitlements) = self.read_entitlements(&txn, key).await?;
+        let mut violations = Vec::new();
+        if entitlements.tenant_status() != TenantStatus::Cancelled {
+            violations.push(Violation::NotCancelled(entitlements.status.clone()));
+        }
+        if locked.name != *name {
+            violations.push(Violation::OtherName);
+        }
+        let unpaid = unpaid_invoices(&txn, locked.id).await?;
+        if unpaid > 0 && !force {
+            violations.push(Violation::UnpaidInvoices(unpaid));
+        }
+        violations.extend(schema_is_its_own(&txn, &locked).await?.err());
+        if !violations.is_empty() {
+            return Err(MutationError::Refused(violations));
+        }
+        let offers = offers::read_all(&txn, &self.words).await?;
+        let (before, after) = (entitlements.summary(&offers, author.at), Summary::default());
+        delete(&txn, &locked).await?;
+        let entry = Entry {
+            author,
+            action: DELETE,
+            tenant: Some(locked.id),
+            subject: &locked.subdomain,
+            request,
+            before: Some(&before),
+            after: None,
+            applied_files: &[],
+        };
+        record::add(&txn, entry).await?;
+        txn.commit().await?;
+        let revision = self.revision(locked.id, author.at).await?;
+        Ok(Mutated { tenant: locked.id, before, after, revision })
+    }
+}
+
+/// Invoices that are neither paid nor cancelled.
+async fn unpaid_invoices(txn: &Transaction, tenant: TenantId) -> Result<u64, StoreError> {
+    use billing_history::Column as B;
+    let word = Func::lower(Func::cust("trim").arg(B::Status.into_simple_expr()));
+    // A word that nobody knows, or none, may well be owed.
+    let word = Func::coalesce([SimpleExpr::from(word), SimpleExpr::val("")]);
+    let unpaid = billing_history::Entity::find()
+        .select_only()
+        .column(B::Id)
+        .filter(B::TenantId.eq(tenant.uuid()))
+        .filter(SimpleExpr::from(word).is_not_in(["paid", "cancelled"]));
+    Ok(unpaid.count(&txn.inner).await?)
+}
+
+/// Where the keys cascade this is done for us; in the field they need not.
+async fn delete(txn: &Transaction, locked: &Locked) -> Result<(), StoreError> {
+    let id = locked.id.uuid();
+    let db = &txn.inner;
+    if txn.backend() == DbBackend::Postgres {
+        let schema = quoted(&locked.schema());
+        let drop =
+            format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; DROP SCHEMA IF EXISTS {schema} CASCADE");
+        db.execute_unprepared(&drop).await?;
+    }
+    usage_metrics::Entity::delete_many().filter(usage_metrics::Column::TenantId.eq(id)).exec(db).await?;
+    billing_history::Entity::delete_many().filter(billing_history::Column::TenantId.eq(id)).exec(db).await?;
+    feature_flags::Entity::delete_many().filter(feature_flags::Column::TenantId.eq(id)).exec(db).await?;
+    tenant_subscriptions::Entity::delete_many().filter(tenant_subscriptions::Column::TenantId.eq(id)).exec(db).await?;
+    tenants::Entity::delete_many().filter(tenants::Column::Id.eq(id)).exec(db).await?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Tenants for people who look for some: a page and how many there are, in at most three statements.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    QueryTrait, RelationTrait, Select, Statement,
+    prelude::Uuid,
+    sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
+};
+
+use super::{
+    StoreError,
+    database::Database,
+    entity::{modules, plans, tenant_subscriptions, tenants},
+    row::Row,
+};
+use crate::domain::{TenantId, TenantStatus};
+
+/// Which tenants, in the order of their ids. What is `None` or empty selects nothing away.
+#[derive(Clone, Debug, Default)]
+pub struct TenantFilter {
+    /// Of one of these statuses.
+    pub statuses: Vec<TenantStatus>,
+    /// On the plan with this slug.
+    pub plan: Option<String>,
+    /// With a subscription to this module that is active and has not ended.
+    pub module: Option<String>,
+    /// Whose subdomain, or name, begins with this, without regard to case.
+    pub text: Option<String>,
+    /// Those after this one.
+    pub after: Option<TenantId>,
+    /// So many, or all that are left.
+    pub size: u32,
+}
+
+/// A tenant in a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListedTenant {
+    /// `tenants.id`.
+    pub id: TenantId,
+    /// Its name, to be shown.
+    pub name: String,
+    /// Its label under a base domain.
+    pub subdomain: String,
+    /// The schema that holds its data.
+    pub database_schema: String,
+    /// The status word as it is stored.
+    pub status: String,
+    /// The slug of its plan; may be empty.
+    pub plan_slug: String,
+}
+
+/// A page of tenants.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ListOfTenants {
+    /// Those of this page.
+    pub tenants: Vec<ListedTenant>,
+    /// How many there are on all pages together.
+    pub total: u64,
+}
+
+pub(super) async fn list(
+    database: &Database,
+    filter: &TenantFilter,
+    now: DateTime<Utc>,
+) -> Result<ListOfTenants, StoreError> {
+    let words = if filter.statuses.is_empty() { None } else { Some(status_words(database, &filter.statuses).await?) };
+    let backend = database.backend();
+    let such = conditions(filter, words, now);
+    let page = page(filter).filter(such.clone()).build(backend);
+    let tenants = database.query(page).await?.iter().map(listed).collect::<Result<_, _>>()?;
+    let count = tenants::Entity::find().select_only().column_as(tenants::Column::Id.count(), "total").filter(such);
+    let rows = database.query(count.build(backend)).await?;
+    let total = rows.first().map(|row| row.try_get::<i64>("", "total")).transpose()?.unwrap_or_default();
+    Ok(ListOfTenants { tenants, total: total.cast_unsigned() })
+}
+
+fn page(filter: &TenantFilter) -> Select<tenants::Entity> {
+    use tenants::Column as T;
+    let text = |column: SimpleExpr| column.cast_as("text");
+    let mut select = tenants::Entity::find()
+        .select_only()
+        .column_as(T::Id, "tenants.id")
+        .column_as(text(T::Name.into_simple_expr()), "tenants.name")
+        .column_as(text(T::Subdomain.into_simple_expr()), "tenants.subdomain")
+        .column_as(text(T::DatabaseSchema.into_simple_expr()), "tenants.database_schema")
+        .column_as(text(T::Status.into_simple_expr()), "tenants.status")
+        .column_as(text(plans::Column::Slug.into_simple_expr()), "plans.slug")
+        .join(JoinType::LeftJoin, tenants::Relation::Plans.def())
+        .order_by_asc(T::Id)
+        .limit(u64::from(filter.size));
+    if let Some(after) = filter.after {
+        select = select.filter(T::Id.gt(after.uuid()));
+    }
+    select
+}
+
+fn conditions(filter: &TenantFilter, words: Option<Vec<String>>, now: DateTime<Utc>) -> Condition {
+    use tenants::Column as T;
+    let plan = filter.plan.as_deref().map(|slug| {
+        let of_slug = plans::Entity::find().select_only().column(plans::Column::Id);
+        T::PlanId.in_subquery(of_slug.filter(plans::Column::Slug.eq(slug)).into_query())
+    });
+    let text = filter.text.as_deref().map(|text| {
+        let pattern = LikeExpr::new(format!("{}%", escaped(&text.to_lowercase()))).escape('\\');
+        let lower = |column: T| SimpleExpr::from(Func::lower(column.into_simple_expr()));
+        Condition::any().add(lower(T::Subdomain).like(pattern.clone())).add(lower(T::Name).like(pattern))
+    });
+    Condition::all()
+        .add_option(words.map(|words| T::Status.is_in(words)))
+        .add_option(plan)
+        .add_option(filter.module.as_deref().map(|code| holds(code, now)))
+        .add_option(text)
+}
+
+/// Has the tenant a subscription to the module that is active and has not ended?
+fn holds(code: &str, now: DateTime<Utc>) -> SimpleExpr {
+    use tenant_subscriptions::Column as S;
+    let word = Func::lower(Func::cust("trim").arg(S::Status.into_simple_expr()));
+    let has_ended = Condition::any()
+        .add(S::ExpiresAt.lte(now))
+        .add(Condition::all().add(S::IsTrial.eq(true)).add(S::TrialEndsAt.lte(now)));
+    let select = tenant_subscriptions::Entity::find()
+        .select_only()
+        .expr(Expr::val(1))
+        .join(JoinType::InnerJoin, tenant_subscriptions::Relation::Modules.def())
+        .filter(S::TenantId.into_simple_expr().equals((tenants::Entity, tenants::Column::Id)))
+        .filter(modules::Column::Code.eq(code))
+        .filter(SimpleExpr::from(word).eq("active"))
+        .filter(Expr::expr(Func::coalesce([Expr::from(has_ended), Expr::val(false)])).not());
+    Expr::exists(select.into_query())
+}
+
+/// The words of `tenants.status`, as they are stored, that come to these statuses. They are found by going from each to
+/// the next in the column's index.
+async fn status_words(database: &Database, statuses: &[TenantStatus]) -> Result<Vec<String>, StoreError> {
+    let sql = "WITH RECURSIVE words (word) AS (
+                   SELECT min(status) FROM tenants
+                   UNION ALL
+                   SELECT (SELECT min(status) FROM tenants WHERE status > word) FROM words WHERE word IS NOT NULL)
+               SELECT CAST(word AS text) AS word FROM words WHERE word IS NOT NULL";
+    let rows = database.query(Statement::from_string(database.backend(), sql)).await?;
+    let words = rows.iter().map(|row| row.try_get::<String>("", "word")).collect::<Result<Vec<_>, _>>()?;
+    Ok(words.into_iter().filter(|word| statuses.contains(&TenantStatus::of(word))).collect())
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+fn listed(row: &QueryResult) -> Result<ListedTenant, StoreError> {
+    let id: Uuid = row.try_get("", "tenants.id")?;
+    let row = Row::keyed_by::<Uuid>(row, "tenants.id")?;
+    let Some(row) = row else { return Err(sea_orm::DbErr::RecordNotFound("a tenant's id".into()).into()) };
+    Ok(ListedTenant {
+        id: id.into(),
+        name: row.text("tenants.name")?,
+        subdomain: row.text("tenants.subdomain")?,
+        database_schema: row.text("tenants.database_schema")?,
+        status: row.text("tenants.status")?,
+        plan_slug: row.text("plans.slug")?,
+    })
+}

@@ -1,0 +1,146 @@
+//! DeleteTenant.
+
+use entitlementd::{
+    domain::Role,
+    proto::v1::{
+        DecisionReason, DeleteTenantRequest, ListAuditEventsRequest, OnboardTenantRequest, TenantChange, TenantStatus,
+    },
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::{Admin, mutate::status};
+use crate::harness::{
+    Database, Row, id,
+    server::{field_violations, reason_of},
+};
+
+fn deletion(name: &str) -> DeleteTenantRequest {
+    DeleteTenantRequest { tenant: "tenant-1".into(), name: name.into(), ..Default::default() }
+}
+
+async fn delete(admin: &mut Admin, request: DeleteTenantRequest) -> Result<TenantChange, Status> {
+    let request = admin.by(Role::Owner, request);
+    Ok(admin.client.delete_tenant(request).await?.into_inner().change.unwrap())
+}
+
+fn kinds(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    details.precondition_failure().unwrap().violations.iter().map(|violation| violation.r#type.clone()).collect()
+}
+
+async fn rows(admin: &Admin) -> i64 {
+    let tables = ["tenants", "tenant_subscriptions", "feature_flags", "billing_history", "usage_metrics"];
+    let counts: Vec<String> = tables.iter().map(|table| format!("(SELECT count(*) FROM {table})")).collect();
+    let query = format!("SELECT CAST({} AS bigint) AS count", counts.join(" + "));
+    admin.server.database.one(&query).await.try_get("", "count").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_is_deleted_in_two_steps_with_its_name_repeated() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let tenant = database.uuid(&id(1));
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database
+            .execute(&format!(
+                "INSERT INTO feature_flags (tenant_id, module_code, feature_key) VALUES ({tenant}, 'finance', 'x');
+                 INSERT INTO usage_metrics (tenant_id, metric_type) VALUES ({tenant}, 'orders');
+                 INSERT INTO billing_history (tenant_id, invoice_number, billing_period_start, billing_period_end,
+                    amount, total_amount, status) VALUES
+                    ({tenant}, 'INV-1', '2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z', 1, 1, 'paid'),
+                    ({tenant}, 'INV-2', '2026-02-01T00:00:00Z', '2026-03-01T00:00:00Z', 1, 1, 'pending')"
+            ))
+            .await;
+        let is_sqlite = database.is_sqlite();
+        if !is_sqlite {
+            database.execute(r#"CREATE SCHEMA "tenant_tenant-1"; CREATE TABLE "tenant_tenant-1".x (id int)"#).await;
+        }
+        let mut admin = Admin::of(database, &["--changes", "auto", "--poll-interval", "20ms"]).await;
+        let refused = delete(&mut admin, deletion("tenant 1")).await.unwrap_err();
+        assert_eq!((refused.code(), reason_of(&refused).as_str()), (Code::FailedPrecondition, "CHANGE_REFUSED"));
+        assert_eq!(kinds(&refused), ["NOT_CANCELLED", "OTHER_NAME", "UNPAID_INVOICES"]);
+        admin.set_status(status(TenantStatus::Cancelled)).await.unwrap();
+        assert_eq!(kinds(&delete(&mut admin, deletion("Tenant 1")).await.unwrap_err()), ["UNPAID_INVOICES"]);
+        assert_eq!(rows(&admin).await, 6);
+
+        let forced = DeleteTenantRequest { force: true, request_id: "r-1".into(), ..deletion("Tenant 1") };
+        let gone = delete(&mut admin, forced.clone()).await.unwrap();
+        assert_eq!(
+            (gone.tenant_id.as_str(), gone.removed_module_codes.as_slice()),
+            (id(1).as_str(), ["finance".to_owned()].as_slice())
+        );
+        assert_eq!(rows(&admin).await, 0);
+        if !is_sqlite {
+            let query = "SELECT count(*) FROM pg_namespace WHERE nspname = 'tenant_tenant-1'";
+            assert_eq!(admin.server.database.one(query).await.try_get::<i64>("", "count").unwrap(), 0);
+        }
+        let request = entitlementd::proto::v1::CheckModuleRequest {
+            min_revision: Some(gone.revision),
+            ..crate::harness::server::check_request(1, "finance")
+        };
+        assert_eq!(admin.server.check_request(request).await.unwrap().reason(), DecisionReason::TenantNotFound);
+
+        // Sent again it is answered as it was; a new one finds nobody. The record outlives the tenant.
+        assert_eq!(delete(&mut admin, forced).await.unwrap(), gone);
+        assert_eq!(delete(&mut admin, deletion("Tenant 1")).await.unwrap_err().code(), Code::NotFound);
+        let request = ListAuditEventsRequest { tenant_id: id(1), ..Default::default() };
+        let request = admin.by(Role::Viewer, request);
+        let events = admin.client.list_audit_events(request).await.unwrap().into_inner().events;
+        assert_eq!(
+            events.iter().map(|event| event.action.as_str()).collect::<Vec<_>>(),
+            ["DeleteTenant", "SetTenantStatus"]
+        );
+        assert!(events[0].after.is_none() && events[0].before.is_some());
+        // The subdomain is to be had again.
+        let again = OnboardTenantRequest {
+            name: "Again".into(),
+            subdomain: "tenant-1".into(),
+            plan_slug: "starter".into(),
+            ..Default::default()
+        };
+        let again = admin.by(Role::Operator, again);
+        admin.client.onboard_tenant(again).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_alone_deletes_and_never_a_schema_that_another_tenant_uses() {
+    let database = Database::postgres().await;
+    database.mk_tenant(1, "tenant-1", "cancelled").await;
+    database.mk_tenant(2, "tenant-2", "active").await;
+    database
+        .execute(
+            r#"UPDATE tenants SET database_schema = 'tenant_tenant-2';
+               CREATE SCHEMA "tenant_tenant-2"; CREATE TABLE "tenant_tenant-2".x (id int)"#,
+        )
+        .await;
+    let mut admin = Admin::of(database, &[]).await;
+    let request = admin.by(Role::Operator, deletion("Tenant 1"));
+    assert_eq!(admin.client.delete_tenant(request).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(kinds(&delete(&mut admin, deletion("Tenant 1")).await.unwrap_err()), ["FOREIGN_SCHEMA"]);
+    admin.server.database.execute("UPDATE tenants SET database_schema = 'public' WHERE subdomain = 'tenant-1'").await;
+    assert_eq!(kinds(&delete(&mut admin, deletion("Tenant 1")).await.unwrap_err()), ["FOREIGN_SCHEMA"]);
+    assert_eq!(rows(&admin).await, 2);
+    let error = delete(&mut admin, DeleteTenantRequest::default()).await.unwrap_err();
+    assert_eq!(field_violations(&error), ["tenant", "name"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_and_schema_go_together_or_not_at_all() {
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    database.set_status(1, "cancelled").await;
+    // Somebody else's table leans on the tenant, so that its row cannot go.
+    database
+        .execute(
+            r#"CREATE SCHEMA "tenant_tenant-1"; CREATE TABLE "tenant_tenant-1".x (id int);
+               CREATE TABLE others (tenant_id uuid REFERENCES tenants (id));
+               INSERT INTO others SELECT id FROM tenants"#,
+        )
+        .await;
+    let mut admin = Admin::of(database, &[]).await;
+    let error = delete(&mut admin, deletion("Tenant 1")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(rows(&admin).await, 2);
+    admin.server.database.execute(r#"SELECT * FROM "tenant_tenant-1".x"#).await;
+}
