@@ -4,6 +4,7 @@ mod catalogue;
 mod delete;
 mod gate;
 mod list;
+mod model;
 mod mutate;
 mod onboard;
 mod record;

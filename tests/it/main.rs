@@ -20,6 +20,7 @@ mod check;
 mod client;
 mod cold;
 mod consistency;
+mod crash;
 mod dashboard;
 mod decision;
 mod explain;

@@ -1,0 +1,136 @@
+//! The program is killed at every point of onboarding at which it speaks to the database. Doing it again finishes it.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use crate::harness::{Database, postgres, process};
+
+/// A way to the database on which the program is killed instead of a message being passed on.
+struct Trap {
+    port: u16,
+    /// Messages that are passed on before that.
+    left: Arc<AtomicU32>,
+    /// The program, once it is there.
+    victim: watch::Sender<Option<u32>>,
+}
+
+impl Trap {
+    async fn set() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (left, victim) = (Arc::new(AtomicU32::new(0)), watch::Sender::new(None));
+        let (counter, named) = (Arc::clone(&left), victim.subscribe());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass_on(client, Arc::clone(&counter), named.clone()));
+            }
+        });
+        Self { port, left, victim }
+    }
+
+    /// Runs the program, which is killed when it sends the message after so many.
+    async fn run(&self, arguments: &[String], messages: u32) -> ExitStatus {
+        self.left.store(messages, Ordering::SeqCst);
+        self.victim.send_replace(None);
+        let mut program = process::program();
+        program.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = program.spawn().unwrap();
+        self.victim.send_replace(Some(child.id()));
+        tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap()
+    }
+}
+
+async fn pass_on(client: TcpStream, left: Arc<AtomicU32>, mut victim: watch::Receiver<Option<u32>>) {
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, postgres::shared().port())).await else { return };
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
+    let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut buffer = vec![0; 64 * 1024];
+    // The program waits for an answer before it goes on, so what is read at once is one message.
+    while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            let id = victim.wait_for(Option::is_some).await.unwrap().unwrap();
+            let killed = std::process::Command::new("kill").args(["-9", &id.to_string()]).status().unwrap();
+            assert!(killed.success());
+            break;
+        }
+        if to_server.write_all(&buffer[..length]).await.is_err() {
+            break;
+        }
+    }
+    back.abort();
+}
+
+fn template() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sql) in [
+        ("_base/001.sql", "CREATE TABLE one (id int); INSERT INTO one VALUES (1)"),
+        ("oms_fulfillment/001.sql", "CREATE TABLE two (id int)"),
+    ] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, sql).unwrap();
+    }
+    folder
+}
+
+async fn text(database: &Database, sql: &str) -> String {
+    database.one(sql).await.try_get::<Option<String>>("", "text").unwrap().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn onboarding_that_is_killed_at_any_point_is_finished_by_doing_it_again() {
+    let database = Database::postgres().await;
+    let trap = Trap::set().await;
+    let folder = template();
+    let through = database.url.replace(&format!(":{}/", postgres::shared().port()), &format!(":{}/", trap.port));
+    assert_ne!(through, database.url);
+    let mut seen = Vec::new();
+    for messages in 0.. {
+        let subdomain = format!("acme-{messages}");
+        let onboard = |url: &str| -> Vec<String> {
+            let words = ["tenant", "onboard", &subdomain, "--name", "Acme", "--plan", "starter", "--database-url", url];
+            let more = ["--request-id", &subdomain, "--tenant-template", folder.path().to_str().unwrap()];
+            words.iter().chain(&more).map(ToString::to_string).collect()
+        };
+        let ended = trap.run(&onboard(&through), messages).await;
+        if !ended.success() {
+            let status = format!("SELECT (SELECT status FROM tenants WHERE subdomain = '{subdomain}') AS text");
+            seen.push(text(&database, &status).await);
+            let again = onboard(&database.url);
+            let again = process::run(&again.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(again.status.success(), "{messages}: {}", String::from_utf8_lossy(&again.stderr));
+        }
+        let state = format!(
+            "SELECT t.status || (SELECT count(*) FROM tenant_subscriptions s WHERE s.tenant_id = t.id)
+                || (SELECT string_agg(action, ',' ORDER BY id) FROM entitlement_audit a WHERE a.tenant_id = t.id)
+                || (SELECT count(*) FROM \"tenant_{subdomain}\".one)
+                || (SELECT count(*) FROM \"tenant_{subdomain}\".entitlement_template_files) AS text
+             FROM tenants t WHERE subdomain = '{subdomain}'"
+        );
+        assert_eq!(text(&database, &state).await, "active3OnboardTenant,ProvisionTenant12", "{messages}");
+        if ended.success() {
+            break;
+        }
+    }
+    // It was killed before, between and after the two steps.
+    for status in ["", "pending_setup", "active"] {
+        assert!(seen.iter().any(|seen| seen == status), "{status:?}: {seen:?}");
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 3, "there is no state but these");
+}
