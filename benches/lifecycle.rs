@@ -3,7 +3,13 @@
 //!
 //! BENCH_CHANGES, BENCH_TENANTS and BENCH_ROUNDS change how much is run.
 
-#![expect(clippy::unwrap_used, clippy::pedantic, reason = "a benchmark that fails ends")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::pedantic,
+    reason = "a benchmark that fails ends"
+)]
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
