@@ -15,7 +15,7 @@ use thiserror::Error;
 
 pub use self::{
     admin::AdminArgs,
-    catalogue::{CatalogueArgs, CatalogueCommand, ListArgs},
+    catalogue::{Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{
@@ -51,9 +51,9 @@ pub enum Command {
     /// Tenants: look at them and change them, in the database itself. Exit code 0: done, 1: refused, 2: trouble.
     Tenant(Box<TenantAdminArgs>),
     /// The modules that are sold.
-    Module(CatalogueArgs),
+    Module(ModuleArgs),
     /// The plans that are sold.
-    Plan(CatalogueArgs),
+    Plan(PlanArgs),
     /// Tokens of administrators.
     Token(TokenArgs),
 }

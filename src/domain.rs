@@ -21,6 +21,7 @@ pub mod subdomain;
 pub mod subscription;
 pub mod template;
 pub mod tenant;
+pub mod upsert;
 
 pub use actor::{ActorName, Role};
 pub use author::{Actor, Author, RequestId, Why};
@@ -39,3 +40,4 @@ pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{Subscription, SubscriptionStatus};
 pub use template::{Template, TemplateFile};
 pub use tenant::{Tenant, TenantName, TenantStatus};
+pub use upsert::{ModuleUpsert, PlanUpsert};

@@ -15,6 +15,7 @@ mod instant;
 mod list;
 mod loan;
 mod mutate;
+mod offer_json;
 mod offers;
 mod onboard;
 mod provision;
@@ -26,6 +27,7 @@ mod subdomain;
 mod tenant;
 mod tenants;
 mod transaction;
+mod upsert;
 mod words;
 
 use std::future::Future;
@@ -43,6 +45,7 @@ pub use self::{
     error::StoreError,
     list::{ListOfTenants, ListedTenant, TenantFilter},
     mutate::{Mutated, MutationError},
+    offer_json::{module_to_json, plan_to_json},
     onboard::Newcomer,
     provision::{Differences, Provisioned},
     record::{AuditEvent, AuditQuery, summary_to_json},

@@ -9,6 +9,7 @@ mod m20261123_000001_tables;
 mod m20261123_000002_catalogue;
 mod m20261123_000003_changes;
 mod m20261124_000004_record;
+mod m20261124_000005_aliases;
 mod required;
 mod state;
 mod tables;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_catalogue::Migration),
             Box::new(m20261123_000003_changes::Migration),
             Box::new(m20261124_000004_record::Migration),
+            Box::new(m20261124_000005_aliases::Migration),
         ]
     }
 

@@ -6,33 +6,119 @@ use std::{
 };
 
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     GOOD,
     shown::shown,
+    tenant,
     wiring::{self, Opening},
 };
 use crate::{
-    config::{CatalogueArgs, CatalogueCommand, ListArgs, UnusableSetting},
-    domain::{ModuleCode, ModuleOffer, Money, PlanOffer},
-    store::{ChangeLog, Store},
+    config::{
+        ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs, UnusableSetting,
+    },
+    domain::{ModuleCode, ModuleOffer, ModuleUpsert, Money, PlanOffer, PlanUpsert},
+    store::{ChangeLog, Store, module_to_json, plan_to_json},
 };
 
-pub(super) async fn modules(CatalogueArgs { command: CatalogueCommand::List(args) }: CatalogueArgs) -> Outcome {
+pub(super) async fn modules(args: ModuleArgs) -> Outcome {
+    match args.command {
+        ModuleCommand::List(args) => list_modules(args).await,
+        ModuleCommand::Upsert(args) => upsert_module(*args).await,
+    }
+}
+
+pub(super) async fn plans(args: PlanArgs) -> Outcome {
+    match args.command {
+        PlanCommand::List(args) => list_plans(args).await,
+        PlanCommand::Upsert(args) => upsert_plan(*args).await,
+    }
+}
+
+async fn upsert_module(args: ModuleUpsertArgs) -> Outcome {
+    let ModuleUpsertArgs {
+        code,
+        new_code,
+        name,
+        description,
+        category,
+        display_order,
+        base,
+        on_sale,
+        dependencies,
+        price_monthly,
+        price_yearly,
+        mutation: args,
+    } = args;
+    let upsert = ModuleUpsert {
+        code,
+        new_code: new_code.as_deref().map(ModuleCode::new),
+        name,
+        description,
+        category,
+        display_order,
+        is_base_module: base,
+        on_sale,
+        dependencies: dependencies.map(|codes| codes.0),
+        price_monthly,
+        price_yearly,
+        ..ModuleUpsert::default()
+    };
+    let store = tenant::open_to_write(&args).await?;
+    let done = store.upsert_module(&upsert, &tenant::author(&args)).await;
+    store.close().await;
+    match done {
+        Ok(offer) => print(args.json, module_table(std::slice::from_ref(&offer)), module_to_json(&offer)),
+        Err(error) => tenant::refusal(error),
+    }
+}
+
+async fn upsert_plan(args: PlanUpsertArgs) -> Outcome {
+    let PlanUpsertArgs {
+        slug,
+        name,
+        on_sale,
+        price,
+        billing_cycle,
+        modules,
+        max_users,
+        max_transactions_monthly,
+        mutation: args,
+    } = args;
+    let upsert = PlanUpsert {
+        slug,
+        name,
+        on_sale,
+        price,
+        billing_cycle,
+        modules: modules.map(|codes| codes.0),
+        max_users,
+        max_transactions_monthly,
+    };
+    let store = tenant::open_to_write(&args).await?;
+    let done = store.upsert_plan(&upsert, &tenant::author(&args)).await;
+    store.close().await;
+    match done {
+        Ok(offer) => print(args.json, plan_table(std::slice::from_ref(&offer)), plan_to_json(&offer)),
+        Err(error) => tenant::refusal(error),
+    }
+}
+
+async fn list_modules(args: ListArgs) -> Outcome {
     let store = open(&args).await?;
     let read = store.module_offers(args.on_sale_only).await;
     store.close().await;
     let modules = read?;
-    print(&args, module_table(&modules), modules.iter().map(module_json).collect())
+    print(args.json, module_table(&modules), modules.iter().map(module_to_json).collect())
 }
 
-pub(super) async fn plans(CatalogueArgs { command: CatalogueCommand::List(args) }: CatalogueArgs) -> Outcome {
+async fn list_plans(args: ListArgs) -> Outcome {
     let store = open(&args).await?;
     let read = store.plan_offers(args.on_sale_only).await;
     store.close().await;
     let plans = read?;
-    print(&args, plan_table(&plans), plans.iter().map(plan_json).collect())
+    print(args.json, plan_table(&plans), plans.iter().map(plan_to_json).collect())
 }
 
 /// The exit code, or what went wrong.
@@ -44,8 +130,8 @@ async fn open(args: &ListArgs) -> Result<Store, UnusableSetting> {
     wiring::open_store(&args.database, &opening).await
 }
 
-fn print(args: &ListArgs, table: Table, json: Vec<Value>) -> Outcome {
-    let text = if args.json { format!("{:#}", Value::from(json)) } else { table.trim_fmt() };
+fn print(as_json: bool, table: Table, json: Value) -> Outcome {
+    let text = if as_json { format!("{json:#}") } else { table.trim_fmt() };
     writeln!(io::stdout(), "{text}")?;
     Ok(GOOD)
 }
@@ -99,39 +185,6 @@ fn plan_table(plans: &[PlanOffer]) -> Table {
 
 pub(super) fn price(amount: Option<Money>) -> Cell {
     Cell::new(amount.map_or("-".to_owned(), |amount| amount.to_string())).set_alignment(CellAlignment::Right)
-}
-
-/// JSON in the names of the proto; what is absent is null. Amounts are text, so that no reader makes floats of them.
-fn module_json(offer: &ModuleOffer) -> Value {
-    let ModuleOffer { module, description, dependencies, price_monthly, price_yearly } = offer;
-    json!({
-        "code": module.code.to_string(),
-        "name": module.name,
-        "description": description,
-        "category": module.category,
-        "display_order": module.display_order,
-        "is_base_module": module.is_base_module,
-        "on_sale": module.is_active,
-        "dependencies": codes(dependencies),
-        "price_monthly": price_monthly.map(|amount| amount.to_string()),
-        "price_yearly": price_yearly.map(|amount| amount.to_string()),
-        "sections": module.sections,
-        "frontend_routes": module.frontend_routes,
-    })
-}
-
-fn plan_json(offer: &PlanOffer) -> Value {
-    let PlanOffer { plan, name, price, billing_cycle, max_users, max_transactions_monthly } = offer;
-    json!({
-        "slug": plan.slug,
-        "name": name,
-        "on_sale": plan.is_active,
-        "price": price.map(|amount| amount.to_string()),
-        "billing_cycle": billing_cycle,
-        "module_codes": plan.codes(),
-        "max_users": max_users,
-        "max_transactions_monthly": max_transactions_monthly,
-    })
 }
 
 fn codes(codes: &[ModuleCode]) -> Vec<String> {

@@ -28,6 +28,8 @@ use crate::{
     store::{ChangeLog, SchemaState, Store, TenantKey},
 };
 
+pub(super) use self::mutate::{author, refusal};
+
 /// The exit code, or what went wrong.
 type Outcome = Result<u8, Box<dyn Error>>;
 
@@ -60,7 +62,7 @@ async fn open(database: &DatabaseArgs) -> Result<Store, UnusableSetting> {
 }
 
 /// Opens a database to write to: it must be as this program knows it.
-async fn open_to_write(args: &MutationArgs) -> Result<Store, Box<dyn Error>> {
+pub(super) async fn open_to_write(args: &MutationArgs) -> Result<Store, Box<dyn Error>> {
     open_for_many(args, wiring::PATIENT.max_connections).await
 }
 

@@ -4,7 +4,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::ModuleCode;
+use super::Codes;
+use crate::domain::{ModuleCode, Money, limits::MAX_OFFER_NAME_CHARS};
 
 /// A span of time, written like `30s`, `5m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +55,28 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
 /// A module's code.
 pub(super) fn module_code(text: &str) -> Result<String, String> {
     ModuleCode::validate(text).map(str::to_owned).map_err(|error| format!("a module's code {error}"))
+}
+
+/// Modules' codes, with commas between them; empty: none.
+pub(super) fn module_codes(text: &str) -> Result<Codes, String> {
+    let codes = text.split(',').filter(|code| !code.is_empty());
+    codes.map(|code| module_code(code).map(|code| ModuleCode::new(&code))).collect::<Result<_, _>>().map(Codes)
+}
+
+/// The name of a module or plan.
+pub(super) fn offer_name(text: &str) -> Result<String, String> {
+    let is_good =
+        !text.trim().is_empty() && text.chars().count() <= MAX_OFFER_NAME_CHARS && !text.contains(char::is_control);
+    if is_good {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected 1 to {MAX_OFFER_NAME_CHARS} characters, not all of them blanks, and no control characters"))
+}
+
+/// A price.
+pub(super) fn price(text: &str) -> Result<Money, String> {
+    let price = Money::parse(text).filter(|price| price.is_price());
+    price.ok_or_else(|| "expected an amount such as 9999.00, not negative, with at most two decimals".to_owned())
 }
 
 /// An instant in RFC 3339, or a date (its first instant in UTC).

@@ -55,6 +55,8 @@ pub struct Catalogue {
     /// Grows with each committed change of a module or plan; 0 while the database does not count.
     pub revision: u64,
     modules: HashMap<ModuleCode, Module>,
+    /// The codes that modules had before, each with that of now.
+    aliases: HashMap<ModuleCode, ModuleCode>,
     plans: Vec<Plan>,
 }
 
@@ -62,16 +64,28 @@ impl Catalogue {
     /// Puts a catalogue together. `plans` come cheapest first.
     pub fn new(modules: Vec<Module>, plans: Vec<Plan>, revision: u64, as_of: DateTime<Utc>) -> Self {
         let modules = modules.into_iter().map(|module| (module.code.clone(), module)).collect();
-        Self { as_of, revision, modules, plans }
+        Self { as_of, revision, modules, aliases: HashMap::new(), plans }
     }
 
-    /// The module with this code.
+    /// Honours codes that modules had before, each with that of now. A code that a module has is no alias.
+    #[must_use]
+    pub fn with_aliases(self, aliases: impl IntoIterator<Item = (ModuleCode, ModuleCode)>) -> Self {
+        Self { aliases: aliases.into_iter().collect(), ..self }
+    }
+
+    /// The module that has this code, or had it before it was renamed.
     pub fn module(&self, code: &str) -> Option<&Module> {
-        self.modules.get(code)
+        self.modules.get(code).or_else(|| self.modules.get(self.aliases.get(code)?))
+    }
+
+    /// The code of now: the same, unless a module had it before it was renamed.
+    pub fn code_of_now<'a>(&'a self, code: &'a str) -> &'a str {
+        self.module(code).map_or(code, |module| module.code.as_str())
     }
 
     /// The plans on sale that contain a module, cheapest first.
-    pub fn plans_with(&self, code: &str) -> impl Iterator<Item = &Plan> {
+    pub fn plans_with<'a>(&'a self, code: &'a str) -> impl Iterator<Item = &'a Plan> {
+        let code = self.code_of_now(code);
         self.plans.iter().filter(move |plan| plan.is_active && plan.modules.contains(code))
     }
 }

@@ -85,9 +85,14 @@ impl Decision {
 /// Decides by the table in the design: the first line that applies.
 ///
 /// `facts` is `None` where there is no such tenant. The facts carry their module codes by join, so a module that a
-/// subscription names exists even if the catalogue at hand is older.
+/// subscription names exists even if the catalogue at hand is older. A code that a module had before it was renamed is
+/// that module's.
 pub fn check(facts: Option<&Facts>, catalogue: &Catalogue, module: &str, at: DateTime<Utc>) -> Decision {
-    check_facts(facts, module, at).unwrap_or_else(|| match catalogue.module(module) {
+    let by_facts = check_facts(facts, module, at).or_else(|| match catalogue.code_of_now(module) {
+        same if same == module => None,
+        code => check_facts(facts, code, at),
+    });
+    by_facts.unwrap_or_else(|| match catalogue.module(module) {
         None => Decision::timeless(Reason::ModuleNotFound, 3),
         Some(_) => Decision::timeless(Reason::NotSubscribed, 4),
     })

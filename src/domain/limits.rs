@@ -39,6 +39,18 @@ pub const MAX_ACTOR_NAME_BYTES: usize = 64;
 /// Longest name of a new tenant, in characters: `tenants.name` is a `varchar(255)`.
 pub const MAX_TENANT_NAME_CHARS: usize = 255;
 
+/// Longest name of a module or plan, in characters: a `varchar(100)`.
+pub const MAX_OFFER_NAME_CHARS: usize = 100;
+
+/// Longest category of a module, and longest slug of a plan, in characters: a `varchar(50)`.
+pub const MAX_WORD_CHARS: usize = 50;
+
+/// Longest description of a module, in characters.
+pub const MAX_DESCRIPTION_CHARS: usize = 1000;
+
+/// Longest route of a module, in characters.
+pub const MAX_ROUTE_CHARS: usize = 200;
+
 /// Longest trial of a new tenant, in days.
 pub const MAX_TRIAL_DAYS: u32 = 366;
 

@@ -29,6 +29,11 @@ impl Money {
     pub fn hundredths(self) -> i64 {
         self.hundredths
     }
+
+    /// Is it one that a price can have: not negative, and with at most ten digits, as a `numeric(10,2)` holds?
+    pub fn is_price(self) -> bool {
+        (0..10_000_000_000).contains(&self.hundredths)
+    }
 }
 
 impl Sum for Money {

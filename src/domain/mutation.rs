@@ -227,6 +227,33 @@ pub enum Violation {
     /// The tenant is to be deleted, and owes money.
     #[error("It has {0} unpaid invoices.")]
     UnpaidInvoices(u64),
+    /// A module with this code is there, or was called so before.
+    #[error("The code '{0}' is another module's, or was.")]
+    CodeTaken(ModuleCode),
+    /// What is new needs a name.
+    #[error("'{0}' is new, and has no name.")]
+    NoName(String),
+    /// Modules that depend on each other cannot be enabled.
+    #[error("The module '{0}' would depend on itself: {1}.")]
+    Circle(ModuleCode, String),
+    /// A module that depends on it is on sale.
+    #[error("The module '{module}' is required by '{dependent}', which is on sale.")]
+    RequiredOnSale {
+        /// The module that is to be retired.
+        module: ModuleCode,
+        /// What depends on it.
+        dependent: ModuleCode,
+    },
+    /// A plan on sale would hold a module without what it depends on, or one that is no longer sold.
+    #[error("The plan '{plan}' is on sale with '{module}': {problem}.")]
+    BrokenPlan {
+        /// The plan.
+        plan: String,
+        /// The module.
+        module: ModuleCode,
+        /// What would be wrong.
+        problem: String,
+    },
     /// An end that lies behind.
     #[error("{0} must lie in the future.")]
     Past(&'static str),
@@ -241,7 +268,7 @@ impl Violation {
             Self::UnknownPlan(_) => "UNKNOWN_PLAN",
             Self::RetiredPlan(_) => "RETIRED_PLAN",
             Self::MissingDependency { .. } => "MISSING_DEPENDENCY",
-            Self::HasDependent { .. } => "HAS_DEPENDENT",
+            Self::HasDependent { .. } | Self::RequiredOnSale { .. } => "HAS_DEPENDENT",
             Self::BaseModule(_) => "BASE_MODULE",
             Self::TenantStatus(_) | Self::NoSetup(_) => "TENANT_STATUS",
             Self::Transition { .. } => "TRANSITION",
@@ -249,6 +276,10 @@ impl Violation {
             Self::NotCancelled(_) => "NOT_CANCELLED",
             Self::OtherName => "OTHER_NAME",
             Self::UnpaidInvoices(_) => "UNPAID_INVOICES",
+            Self::CodeTaken(_) => "CODE_TAKEN",
+            Self::NoName(_) => "NO_NAME",
+            Self::Circle(..) => "CIRCLE",
+            Self::BrokenPlan { .. } => "BROKEN_PLAN",
             Self::Past(_) => "PAST",
         }
     }
@@ -256,9 +287,17 @@ impl Violation {
     /// What it is about: a module's code, a plan's slug, a status or a field.
     pub fn subject(&self) -> &str {
         match self {
-            Self::UnknownModule(code) | Self::RetiredModule(code) | Self::BaseModule(code) => code.as_str(),
-            Self::MissingDependency { module, .. } | Self::HasDependent { module, .. } => module.as_str(),
-            Self::UnknownPlan(word)
+            Self::UnknownModule(code)
+            | Self::RetiredModule(code)
+            | Self::BaseModule(code)
+            | Self::CodeTaken(code)
+            | Self::Circle(code, _) => code.as_str(),
+            Self::MissingDependency { module, .. }
+            | Self::HasDependent { module, .. }
+            | Self::RequiredOnSale { module, .. } => module.as_str(),
+            Self::NoName(word)
+            | Self::BrokenPlan { plan: word, .. }
+            | Self::UnknownPlan(word)
             | Self::RetiredPlan(word)
             | Self::TenantStatus(word)
             | Self::NoSetup(word)

@@ -9,6 +9,7 @@ mod onboard;
 mod record;
 mod subdomain;
 mod tenant;
+mod upsert;
 
 pub(super) use self::{
     list::TenantsPage,
@@ -17,6 +18,7 @@ pub(super) use self::{
     record::AuditPage,
     subdomain::SubdomainVerdict,
     tenant::TenantRecord,
+    upsert::UpsertQuery,
 };
 use tonic::{Request, async_trait};
 
@@ -35,6 +37,7 @@ use crate::{
         ListModulesRequest, ListModulesResponse, ListPlansRequest, ListPlansResponse, ListTenantsRequest,
         ListTenantsResponse, OnboardTenantRequest, OnboardTenantResponse, PreviewChangeRequest, PreviewChangeResponse,
         RetryProvisioningRequest, RetryProvisioningResponse, SetTenantStatusRequest, SetTenantStatusResponse,
+        UpsertModuleRequest, UpsertModuleResponse, UpsertPlanRequest, UpsertPlanResponse,
         tenant_admin_service_server::TenantAdminService,
     },
 };
@@ -60,6 +63,18 @@ impl TenantAdminService for AdminApi {
     async fn list_plans(&self, request: Request<ListPlansRequest>) -> Answer<ListPlansResponse> {
         self.admit(&request, Role::Viewer)?;
         answer(convert::plans_response(self.plans(convert::plans_query(request.into_inner())).await?))
+    }
+
+    async fn upsert_module(&self, request: Request<UpsertModuleRequest>) -> Answer<UpsertModuleResponse> {
+        let actor = self.admit(&request, Role::Owner)?;
+        let query = convert::module_upsert_query(request.into_inner())?;
+        answer(convert::module_upsert_response(self.upsert_module(actor, query).await?))
+    }
+
+    async fn upsert_plan(&self, request: Request<UpsertPlanRequest>) -> Answer<UpsertPlanResponse> {
+        let actor = self.admit(&request, Role::Owner)?;
+        let query = convert::plan_upsert_query(request.into_inner())?;
+        answer(convert::plan_upsert_response(self.upsert_plan(actor, query).await?))
     }
 
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Answer<GetTenantResponse> {

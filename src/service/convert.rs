@@ -7,6 +7,7 @@ mod onboard;
 mod record;
 mod requests;
 mod responses;
+mod upsert;
 
 pub(super) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query, subdomain_response, tenant_key,
@@ -27,3 +28,4 @@ pub(super) use responses::{
     authorize_response, batch_response, check_response, explain_response, list_response, resolve_response,
     tenants_response, watch_response,
 };
+pub(super) use upsert::{module_upsert_query, module_upsert_response, plan_upsert_query, plan_upsert_response};

@@ -44,7 +44,8 @@ impl Api {
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
-        let deciding = facts.and_then(|facts| deciding_subscription(facts, query.module, decision, at));
+        let deciding =
+            facts.and_then(|facts| deciding_subscription(facts, catalogue.code_of_now(query.module), decision, at));
         let known = facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
         let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;

@@ -41,6 +41,8 @@ impl Api {
             let read = self.cache.past(read).await.map_err(status::store)?;
             return Ok(page_of(size, as_of, read, |(id, _)| *id, |(_, status)| is_served(*status)));
         };
+        let catalogue = self.cache.catalogue_for(module, as_of).await.map_err(status::store)?;
+        let module = catalogue.code_of_now(module);
         let code = module.to_owned();
         let read = async move { store.tenants_with(&code, page, as_of).await };
         let read = self.cache.past(read).await.map_err(status::store)?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, Statement,
+    DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, Statement,
     sea_query::{ExprTrait, NullOrdering},
 };
 
@@ -17,9 +17,9 @@ use super::{
     row::Row,
     words::Words,
 };
-use crate::domain::{Catalogue, Module, Plan};
+use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
-/// Reads the catalogue in two statements, and its revision before them: what is read may be newer than it says, and
+/// Reads the catalogue in three statements, and its revision before them: what is read may be newer than it says, and
 /// never older.
 pub(super) async fn read(
     database: &Database,
@@ -31,7 +31,22 @@ pub(super) async fn read(
         ChangeLog::Wanted => read_revision(database).await?,
         ChangeLog::LeftOut => 0,
     };
-    Ok(Catalogue::new(read_modules(database, words).await?, read_plans(database, words).await?, revision, now))
+    let catalogue =
+        Catalogue::new(read_modules(database, words).await?, read_plans(database, words).await?, revision, now);
+    Ok(catalogue.with_aliases(read_aliases(database, words).await?))
+}
+
+/// The codes that modules had before they were renamed, each with that of now.
+async fn read_aliases(database: &Database, words: &Words) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
+    let sql = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
+               FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
+    let rows = match database.query(Statement::from_string(database.backend(), sql)).await {
+        // `check` works on a database that was never migrated.
+        Err(error) if error.is_missing_table() => Vec::new(),
+        rows => rows?,
+    };
+    let code = |row: &QueryResult, column: &str| row.try_get::<String>("", column).map(|code| words.code(&code));
+    Ok(rows.iter().map(|row| Ok((code(row, "alias")?, code(row, "code")?))).collect::<Result<_, DbErr>>()?)
 }
 
 async fn read_revision(database: &Database) -> Result<u64, StoreError> {

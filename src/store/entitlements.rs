@@ -202,7 +202,7 @@ async fn insert(txn: &Transaction, tenant: TenantId, terms: &Terms, at: DateTime
     Ok(())
 }
 
-fn decimal(money: Money) -> Decimal {
+pub(super) fn decimal(money: Money) -> Decimal {
     Decimal::new(money.hundredths(), 2)
 }
 

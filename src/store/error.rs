@@ -58,6 +58,16 @@ impl StoreError {
         }
     }
 
+    /// Is a table not there that was asked for?
+    pub(super) fn is_missing_table(&self) -> bool {
+        const UNDEFINED_TABLE: &str = "42P01";
+        let Self::Unavailable(error) = self else { return false };
+        let DbErr::Query(RuntimeErr::SqlxError(cause)) = error.as_ref() else { return false };
+        cause.as_database_error().is_some_and(|error| {
+            error.code().as_deref() == Some(UNDEFINED_TABLE) || error.message().starts_with("no such table")
+        })
+    }
+
     /// Was it the connection that failed, rather than the statement? A read may then be sent again on another one.
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Unavailable(error) = self else { return false };

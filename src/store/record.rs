@@ -1,17 +1,15 @@
 //! The record of what administrators did.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     prelude::Json,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{StoreError, TenantKey, entity::entitlement_audit as audit, transaction::Transaction};
+use super::{StoreError, TenantKey, entity::entitlement_audit as audit, offer_json, transaction::Transaction};
 use crate::domain::{
     Author, BillingCycle, Disabling, Enabling, Ends, Holding, ModuleCode, Money, Mutation, Onboarding, PlanChange,
     RequestId, Summary, TenantId, limits::REQUEST_ID_HOURS,
@@ -85,11 +83,22 @@ pub(super) struct Entry<'a> {
 }
 
 pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), StoreError> {
-    let Entry { author, action, tenant, subject, request, before, after, applied_files } = entry;
-    let mut after = after.map(summary_to_json);
-    if let (Some(after), false) = (&mut after, applied_files.is_empty()) {
-        after[APPLIED_FILES] = applied_files.into();
+    let before = entry.before.map(summary_to_json);
+    let mut after = entry.after.map(summary_to_json);
+    if let (Some(after), false) = (&mut after, entry.applied_files.is_empty()) {
+        after[APPLIED_FILES] = entry.applied_files.into();
     }
+    add_raw(txn, entry, before, after).await
+}
+
+/// Adds a row with these images, whatever they are of.
+pub(super) async fn add_raw(
+    txn: &Transaction,
+    entry: Entry<'_>,
+    before: Option<Json>,
+    after: Option<Json>,
+) -> Result<(), StoreError> {
+    let Entry { author, action, tenant, subject, request, .. } = entry;
     let row = audit::ActiveModel {
         id: NotSet,
         made_at: Set(author.at),
@@ -100,7 +109,7 @@ pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), Store
         subject: Set(subject.into()),
         reason: Set(author.why.as_ref().map(ToString::to_string)),
         request: Set(request),
-        before: Set(before.map(summary_to_json)),
+        before: Set(before),
         after: Set(after),
         request_id: Set(author.request_id.as_ref().map(ToString::to_string)),
     };
@@ -269,11 +278,7 @@ impl AuditEvent {
     }
 
     fn summary(&self, json: &Json) -> Result<Summary, StoreError> {
-        let unreadable = |cause: String| StoreError::Unreadable {
-            column: "entitlement_audit",
-            key: self.id.to_string(),
-            cause: Arc::new(DbErr::Json(cause)),
-        };
+        let unreadable = |cause: String| offer_json::unreadable(self, cause);
         let read = SummaryJson::deserialize(json).map_err(|error| unreadable(error.to_string()))?;
         let money = |text: &str| Money::parse(text).ok_or_else(|| unreadable(format!("{text:?} is no amount")));
         let modules = read.modules.into_iter().map(|HoldingJson { module_code, starts_at, ends_at, is_trial }| {

@@ -10,6 +10,7 @@ mod onboard;
 mod record;
 mod subdomain;
 mod tenant;
+mod upsert;
 
 use std::{fs, path::PathBuf};
 

@@ -80,13 +80,13 @@ async fn run(tenant: &str, mutation: Mutation, args: PreviewArgs) -> Outcome {
 }
 
 /// Who is at the keyboard, and why.
-pub(super) fn author(args: &MutationArgs) -> Author {
+pub(in crate::app) fn author(args: &MutationArgs) -> Author {
     let actor = Actor::OsUser(whoami::username().unwrap_or_else(|_| "unknown".into()));
     Author { actor, at: Clock::System.now(), why: args.reason.clone(), request_id: args.request_id.clone() }
 }
 
 /// A refusal is an answer, with a line for everything that stands in the way. Anything else is trouble.
-pub(super) fn refusal(error: MutationError) -> Outcome {
+pub(in crate::app) fn refusal(error: MutationError) -> Outcome {
     match error {
         MutationError::Refused(violations) => {
             for violation in violations {

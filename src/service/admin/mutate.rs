@@ -36,7 +36,7 @@ impl AdminApi {
 
     /// Runs it where readings past the cache run: few at a time, and in time. What is not done by then is not done at
     /// all, unless it is being committed.
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         writing: impl Future<Output = Result<T, MutationError>> + Send + 'static,
     ) -> Result<T, Status> {

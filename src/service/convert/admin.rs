@@ -51,7 +51,7 @@ pub(in crate::service) fn modules_response(modules: Vec<ModuleOffer>) -> ListMod
     ListModulesResponse { modules: modules.into_iter().map(module).collect() }
 }
 
-fn module(offer: ModuleOffer) -> CatalogueModule {
+pub(super) fn module(offer: ModuleOffer) -> CatalogueModule {
     let ModuleOffer { module, description, dependencies, price_monthly, price_yearly } = offer;
     CatalogueModule {
         code: module.code.to_string(),
@@ -79,7 +79,7 @@ pub(in crate::service) fn plans_response(plans: Vec<PlanOffer>) -> ListPlansResp
     ListPlansResponse { plans: plans.into_iter().map(plan).collect() }
 }
 
-fn plan(offer: PlanOffer) -> CataloguePlan {
+pub(super) fn plan(offer: PlanOffer) -> CataloguePlan {
     let PlanOffer { plan, name, price, billing_cycle, max_users, max_transactions_monthly } = offer;
     CataloguePlan {
         module_codes: plan.codes(),

@@ -87,7 +87,7 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
         outcome: outcome(rule.outcome).into(),
     };
     let rows = |evidence: &Evidence| {
-        let rows = evidence.facts.rows_of(module).iter();
+        let rows = evidence.facts.rows_of(catalogue.code_of_now(module)).iter();
         rows.map(|row| subscription_facts(evidence, row, at, deciding)).collect()
     };
     pb::ExplainModuleResponse {

@@ -352,6 +352,94 @@ class CatalogueModule(_message.Message):
     frontend_routes: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., category: _Optional[str] = ..., display_order: _Optional[int] = ..., is_base_module: bool = ..., on_sale: bool = ..., dependencies: _Optional[_Iterable[str]] = ..., price_monthly: _Optional[str] = ..., price_yearly: _Optional[str] = ..., sections: _Optional[_Iterable[int]] = ..., frontend_routes: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class UpsertModuleRequest(_message.Message):
+    __slots__ = ("code", "new_code", "name", "description", "category", "display_order", "is_base_module", "on_sale", "dependencies", "price_monthly", "price_yearly", "sections", "frontend_routes", "reason", "request_id")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    NEW_CODE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_ORDER_FIELD_NUMBER: _ClassVar[int]
+    IS_BASE_MODULE_FIELD_NUMBER: _ClassVar[int]
+    ON_SALE_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MONTHLY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_YEARLY_FIELD_NUMBER: _ClassVar[int]
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    FRONTEND_ROUTES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    new_code: str
+    name: str
+    description: str
+    category: str
+    display_order: int
+    is_base_module: bool
+    on_sale: bool
+    dependencies: CodeList
+    price_monthly: str
+    price_yearly: str
+    sections: SectionList
+    frontend_routes: RouteList
+    reason: str
+    request_id: str
+    def __init__(self, code: _Optional[str] = ..., new_code: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., category: _Optional[str] = ..., display_order: _Optional[int] = ..., is_base_module: bool = ..., on_sale: bool = ..., dependencies: _Optional[_Union[CodeList, _Mapping]] = ..., price_monthly: _Optional[str] = ..., price_yearly: _Optional[str] = ..., sections: _Optional[_Union[SectionList, _Mapping]] = ..., frontend_routes: _Optional[_Union[RouteList, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CodeList(_message.Message):
+    __slots__ = ("codes",)
+    CODES_FIELD_NUMBER: _ClassVar[int]
+    codes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, codes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SectionList(_message.Message):
+    __slots__ = ("sections",)
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    sections: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, sections: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class RouteList(_message.Message):
+    __slots__ = ("routes",)
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
+    routes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, routes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UpsertModuleResponse(_message.Message):
+    __slots__ = ("module",)
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    module: CatalogueModule
+    def __init__(self, module: _Optional[_Union[CatalogueModule, _Mapping]] = ...) -> None: ...
+
+class UpsertPlanRequest(_message.Message):
+    __slots__ = ("slug", "name", "on_sale", "price", "billing_cycle", "modules", "max_users", "max_transactions_monthly", "reason", "request_id")
+    SLUG_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ON_SALE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    BILLING_CYCLE_FIELD_NUMBER: _ClassVar[int]
+    MODULES_FIELD_NUMBER: _ClassVar[int]
+    MAX_USERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TRANSACTIONS_MONTHLY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    slug: str
+    name: str
+    on_sale: bool
+    price: str
+    billing_cycle: BillingCycle
+    modules: CodeList
+    max_users: int
+    max_transactions_monthly: int
+    reason: str
+    request_id: str
+    def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., on_sale: bool = ..., price: _Optional[str] = ..., billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., modules: _Optional[_Union[CodeList, _Mapping]] = ..., max_users: _Optional[int] = ..., max_transactions_monthly: _Optional[int] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class UpsertPlanResponse(_message.Message):
+    __slots__ = ("plan",)
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    plan: CataloguePlan
+    def __init__(self, plan: _Optional[_Union[CataloguePlan, _Mapping]] = ...) -> None: ...
+
 class ListPlansRequest(_message.Message):
     __slots__ = ("on_sale_only",)
     ON_SALE_ONLY_FIELD_NUMBER: _ClassVar[int]

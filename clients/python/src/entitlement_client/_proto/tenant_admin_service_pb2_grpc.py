@@ -65,6 +65,16 @@ class TenantAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.FromString,
                 _registered_method=True)
+        self.UpsertModule = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/UpsertModule',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertModuleRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertModuleResponse.FromString,
+                _registered_method=True)
+        self.UpsertPlan = channel.unary_unary(
+                '/entitlement.v1.TenantAdminService/UpsertPlan',
+                request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertPlanRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertPlanResponse.FromString,
+                _registered_method=True)
         self.GetTenant = channel.unary_unary(
                 '/entitlement.v1.TenantAdminService/GetTenant',
                 request_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.SerializeToString,
@@ -166,6 +176,33 @@ class TenantAdminServiceServicer(object):
         shown. They are read from the database, past what is held.
 
         Role: viewer. INTERNAL (STORE_UNREADABLE): a price is no amount.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertModule(self, request, context):
+        """Adds a module to the catalogue, or changes one. What the request leaves out
+        stays as it is. A module that is renamed keeps its old code as an alias:
+        checks honour it, and dependencies and plans name the new one.
+
+        `on_sale = false` retires it: nobody gets it any more, and who has it keeps it.
+
+        Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
+        (CHANGE_REFUSED): NO_NAME, CODE_TAKEN, UNKNOWN_MODULE, RETIRED_MODULE, CIRCLE,
+        HAS_DEPENDENT, BROKEN_PLAN; ALREADY_EXISTS (REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertPlan(self, request, context):
+        """Adds a plan to the catalogue, or changes one. What the request leaves out
+        stays as it is; tenants on the plan keep the modules that they have.
+
+        Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
+        (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN; ALREADY_EXISTS
+        (REQUEST_ID_REUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,6 +376,16 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.SerializeToString,
             ),
+            'UpsertModule': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertModule,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertModuleRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertModuleResponse.SerializeToString,
+            ),
+            'UpsertPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertPlan,
+                    request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertPlanRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertPlanResponse.SerializeToString,
+            ),
             'GetTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTenant,
                     request_deserializer=entitlement_dot_v1_dot_tenant__admin__service__pb2.GetTenantRequest.FromString,
@@ -475,6 +522,60 @@ class TenantAdminService(object):
             '/entitlement.v1.TenantAdminService/ListPlans',
             entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansRequest.SerializeToString,
             entitlement_dot_v1_dot_tenant__admin__service__pb2.ListPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertModule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/UpsertModule',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertModuleRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertModuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.TenantAdminService/UpsertPlan',
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertPlanRequest.SerializeToString,
+            entitlement_dot_v1_dot_tenant__admin__service__pb2.UpsertPlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

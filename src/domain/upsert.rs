@@ -1,0 +1,245 @@
+//! Changes of the catalogue, as pure functions: from the offers as they are, to those that will be.
+
+use super::{BillingCycle, Module, ModuleCode, ModuleOffer, Money, Offers, Plan, PlanOffer, Violation};
+
+/// A module that is to be there, and to be so. What is `None` stays as it is; what is new begins empty, and on sale.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ModuleUpsert {
+    /// Its code, or the one that it has now.
+    pub code: String,
+    /// The code that it is to have.
+    pub new_code: Option<ModuleCode>,
+    /// Its name, to be shown.
+    pub name: Option<String>,
+    /// What it is for, to be shown.
+    pub description: Option<String>,
+    /// What it belongs to.
+    pub category: Option<String>,
+    /// Its place in a menu.
+    pub display_order: Option<i32>,
+    /// Part of every account?
+    pub is_base_module: Option<bool>,
+    /// On sale?
+    pub on_sale: Option<bool>,
+    /// The modules that it cannot be without.
+    pub dependencies: Option<Vec<ModuleCode>>,
+    /// What it costs for a month.
+    pub price_monthly: Option<Money>,
+    /// What it costs for a year.
+    pub price_yearly: Option<Money>,
+    /// The numbers of its menu sections.
+    pub sections: Option<Vec<i32>>,
+    /// Its routes in the front end.
+    pub frontend_routes: Option<Vec<String>>,
+}
+
+/// A plan that is to be there, and to be so. What is `None` stays as it is; what is new begins empty, and on sale.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PlanUpsert {
+    /// Its slug.
+    pub slug: String,
+    /// Its name, to be shown.
+    pub name: Option<String>,
+    /// On sale?
+    pub on_sale: Option<bool>,
+    /// What it costs for a billing cycle.
+    pub price: Option<Money>,
+    /// How long that is.
+    pub billing_cycle: Option<BillingCycle>,
+    /// The codes of its modules.
+    pub modules: Option<Vec<ModuleCode>>,
+    /// Users that it includes; 0: any number.
+    pub max_users: Option<i32>,
+    /// Transactions a month that it includes; 0: any number.
+    pub max_transactions_monthly: Option<i32>,
+}
+
+impl ModuleUpsert {
+    /// The module as it was, if it was there, and as it will be. `aliases` are the codes that modules had before.
+    pub fn apply(
+        &self,
+        offers: &Offers,
+        aliases: &[ModuleCode],
+    ) -> Result<(Option<ModuleOffer>, ModuleOffer), Vec<Violation>> {
+        let before = offers.module(&self.code).cloned();
+        let mut violations = Vec::new();
+        if before.is_none() && self.name.is_none() {
+            violations.push(Violation::NoName(self.code.clone()));
+        }
+        let mut after = before.clone().unwrap_or_else(|| new_module(&self.code));
+        self.set(&mut after);
+        let is_other_code = before.as_ref().is_none_or(|before| before.module.code != after.module.code);
+        let code = after.module.code.clone();
+        if is_other_code && (offers.module(code.as_str()).is_some() || aliases.contains(&code)) {
+            violations.push(Violation::CodeTaken(code));
+        }
+        violations.extend(offers.with_module(&self.code, after.clone()).violations_about(&after.module.code));
+        if violations.is_empty() { Ok((before, after)) } else { Err(violations) }
+    }
+
+    fn set(&self, offer: &mut ModuleOffer) {
+        let ModuleOffer { module, description, dependencies, price_monthly, price_yearly } = offer;
+        set(&mut module.code, self.new_code.as_ref());
+        set(&mut module.name, self.name.as_ref());
+        set(&mut module.category, self.category.as_ref());
+        set(&mut module.display_order, self.display_order.as_ref());
+        set(&mut module.is_base_module, self.is_base_module.as_ref());
+        set(&mut module.is_active, self.on_sale.as_ref());
+        set(&mut module.sections, self.sections.as_ref());
+        set(&mut module.frontend_routes, self.frontend_routes.as_ref());
+        set(description, self.description.as_ref());
+        set(dependencies, self.dependencies.as_ref());
+        *price_monthly = self.price_monthly.or(*price_monthly);
+        *price_yearly = self.price_yearly.or(*price_yearly);
+    }
+}
+
+fn set<T: Clone>(value: &mut T, wanted: Option<&T>) {
+    if let Some(wanted) = wanted {
+        value.clone_from(wanted);
+    }
+}
+
+fn set_limit(limit: &mut Option<i32>, wanted: Option<i32>) {
+    if let Some(wanted) = wanted {
+        *limit = (wanted > 0).then_some(wanted);
+    }
+}
+
+fn new_module(code: &str) -> ModuleOffer {
+    ModuleOffer {
+        module: Module {
+            code: ModuleCode::new(code),
+            name: String::new(),
+            category: String::new(),
+            display_order: 0,
+            is_base_module: false,
+            is_active: true,
+            sections: Vec::new(),
+            frontend_routes: Vec::new(),
+        },
+        description: String::new(),
+        dependencies: Vec::new(),
+        price_monthly: None,
+        price_yearly: None,
+    }
+}
+
+impl PlanUpsert {
+    /// The plan as it was, if it was there, and as it will be.
+    pub fn apply(&self, offers: &Offers) -> Result<(Option<PlanOffer>, PlanOffer), Vec<Violation>> {
+        let before = offers.plan(&self.slug).cloned();
+        let mut violations = Vec::new();
+        if before.is_none() && self.name.is_none() {
+            violations.push(Violation::NoName(self.slug.clone()));
+        }
+        let mut after = before.clone().unwrap_or_else(|| PlanOffer {
+            plan: Plan { slug: self.slug.clone(), is_active: true, modules: [].into() },
+            name: String::new(),
+            price: None,
+            billing_cycle: BillingCycle::Monthly.word().to_owned(),
+            max_users: None,
+            max_transactions_monthly: None,
+        });
+        set(&mut after.name, self.name.as_ref());
+        set(&mut after.plan.is_active, self.on_sale.as_ref());
+        let modules = self.modules.as_ref().map(|modules| modules.iter().cloned().collect());
+        set(&mut after.plan.modules, modules.as_ref());
+        let cycle = self.billing_cycle.map(|cycle| cycle.word().to_owned());
+        set(&mut after.billing_cycle, cycle.as_ref());
+        set_limit(&mut after.max_users, self.max_users);
+        set_limit(&mut after.max_transactions_monthly, self.max_transactions_monthly);
+        after.price = self.price.or(after.price);
+        let mut codes: Vec<&ModuleCode> = after.plan.modules.iter().collect();
+        codes.sort_unstable();
+        let unknown = codes.iter().filter(|code| offers.module(code.as_str()).is_none());
+        violations.extend(unknown.map(|code| Violation::UnknownModule((*code).clone())));
+        for code in codes {
+            violations.extend(offers.broken_plan(&after, code));
+        }
+        if violations.is_empty() { Ok((before, after)) } else { Err(violations) }
+    }
+}
+
+impl Offers {
+    /// The same offers with this module in the place of the one that had the code, or beside all others. Whatever named
+    /// that code names the new one.
+    fn with_module(&self, code: &str, after: ModuleOffer) -> Self {
+        let mut offers = self.clone();
+        let (old, new) = (ModuleCode::new(code), after.module.code.clone());
+        offers.modules.retain(|offer| offer.module.code != old);
+        offers.modules.push(after);
+        for offer in &mut offers.modules {
+            offer.dependencies.iter_mut().filter(|dependency| **dependency == old).for_each(|one| *one = new.clone());
+        }
+        for plan in &mut offers.plans {
+            if plan.plan.modules.remove(&old) {
+                plan.plan.modules.insert(new.clone());
+            }
+        }
+        offers
+    }
+
+    /// What is wrong with a module, and with what names it.
+    fn violations_about(&self, code: &ModuleCode) -> Vec<Violation> {
+        let Some(offer) = self.module(code.as_str()) else { return Vec::new() };
+        let mut violations = Vec::new();
+        for dependency in &offer.dependencies {
+            match self.module(dependency.as_str()) {
+                None => violations.push(Violation::UnknownModule(dependency.clone())),
+                Some(needed) if offer.module.is_active && !needed.module.is_active => {
+                    violations.push(Violation::RetiredModule(dependency.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        violations.extend(self.circle(code).map(|way| Violation::Circle(code.clone(), way)));
+        if !offer.module.is_active {
+            let needs_it = |other: &&ModuleOffer| other.module.is_active && other.dependencies.contains(code);
+            violations.extend(
+                self.modules.iter().filter(needs_it).map(|other| Violation::RequiredOnSale {
+                    module: code.clone(),
+                    dependent: other.module.code.clone(),
+                }),
+            );
+        }
+        let with_it = self.plans.iter().filter(|plan| plan.plan.modules.contains(code));
+        violations.extend(with_it.flat_map(|plan| self.broken_plan(plan, code)));
+        violations
+    }
+
+    /// What keeps a plan on sale from being sold because of one of its modules.
+    fn broken_plan(&self, plan: &PlanOffer, code: &ModuleCode) -> Vec<Violation> {
+        let Some(offer) = self.module(code.as_str()).filter(|_| plan.plan.is_active) else { return Vec::new() };
+        let broken =
+            |problem: String| Violation::BrokenPlan { plan: plan.plan.slug.clone(), module: code.clone(), problem };
+        let mut violations = Vec::new();
+        if !offer.module.is_active {
+            violations.push(broken("it is no longer sold".into()));
+        }
+        let missing = offer.dependencies.iter().filter(|dependency| !plan.plan.modules.contains(*dependency));
+        violations
+            .extend(missing.map(|dependency| broken(format!("it requires '{dependency}', which the plan lacks"))));
+        violations
+    }
+
+    /// The way from a module over its dependencies back to itself, if there is one.
+    fn circle(&self, code: &ModuleCode) -> Option<String> {
+        let mut ways = vec![vec![code]];
+        let mut seen = Vec::new();
+        while let Some(way) = ways.pop() {
+            let last = way.last()?;
+            for dependency in self.module(last.as_str()).map_or(&[][..], |offer| &offer.dependencies) {
+                let further = [&way[..], &[dependency]].concat();
+                if dependency == code {
+                    return Some(further.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> "));
+                }
+                if !seen.contains(&dependency) {
+                    seen.push(dependency);
+                    ways.push(further);
+                }
+            }
+        }
+        None
+    }
+}

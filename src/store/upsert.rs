@@ -1,0 +1,258 @@
+//! Changes of the catalogue: one transaction each, recorded in it.
+
+use std::collections::HashSet;
+
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
+    prelude::{Json, Uuid},
+};
+use serde_json::json;
+
+use entitlementd_migration::locks;
+
+use super::{
+    MutationError, Store, StoreError,
+    entitlements::decimal,
+    entity::{feature_flags, modules, plans},
+    mutate::{done_already, lock_alone},
+    offer_json::{module_of, module_to_json, plan_of, plan_to_json},
+    offers,
+    record::{self, Entry},
+    transaction::{Ask, Transaction},
+};
+use crate::domain::{Author, BillingCycle, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert};
+
+const UPSERT_MODULE: &str = "UpsertModule";
+const UPSERT_PLAN: &str = "UpsertPlan";
+
+impl Store {
+    /// Adds a module to the catalogue, or changes one, and says how it is then. A request that was done already, by its
+    /// id, is answered as it was then.
+    pub async fn upsert_module(&self, upsert: &ModuleUpsert, author: &Author) -> Result<ModuleOffer, MutationError> {
+        let request = module_request(upsert, author);
+        let txn = self.primary.begin_writing().await?;
+        if let Some(event) = done_already(&txn, author, UPSERT_MODULE, &request).await? {
+            txn.commit().await?;
+            return Ok(module_of(&event)?);
+        }
+        lock_alone(&txn, locks::CATALOGUE).await?;
+        let offers = offers::read_all(&txn, &self.words).await?;
+        let aliases = aliases(&txn).await?;
+        let (before, after) = upsert.apply(&offers, &aliases).map_err(MutationError::Refused)?;
+        write_module(&txn, before.as_ref(), &after, author).await?;
+        if let Some(before) = before.as_ref().filter(|before| before.module.code != after.module.code) {
+            rename(&txn, before, &after, author).await?;
+        }
+        let (before, recorded) = (before.as_ref().map(module_to_json), module_to_json(&after));
+        let subject = after.module.code.as_str();
+        record::add_raw(&txn, entry(author, UPSERT_MODULE, subject, request), before, Some(recorded)).await?;
+        txn.commit().await?;
+        Ok(after)
+    }
+
+    /// The same for a plan.
+    pub async fn upsert_plan(&self, upsert: &PlanUpsert, author: &Author) -> Result<PlanOffer, MutationError> {
+        let request = plan_request(upsert, author);
+        let txn = self.primary.begin_writing().await?;
+        if let Some(event) = done_already(&txn, author, UPSERT_PLAN, &request).await? {
+            txn.commit().await?;
+            return Ok(plan_of(&event)?);
+        }
+        lock_alone(&txn, locks::CATALOGUE).await?;
+        let offers = offers::read_all(&txn, &self.words).await?;
+        let (before, after) = upsert.apply(&offers).map_err(MutationError::Refused)?;
+        write_plan(&txn, before.as_ref(), &after, author).await?;
+        let (before, recorded) = (before.as_ref().map(plan_to_json), plan_to_json(&after));
+        record::add_raw(&txn, entry(author, UPSERT_PLAN, &after.plan.slug, request), before, Some(recorded)).await?;
+        txn.commit().await?;
+        Ok(after)
+    }
+}
+
+fn entry<'a>(author: &'a Author, action: &'static str, subject: &'a str, request: Json) -> Entry<'a> {
+    Entry { author, action, tenant: None, subject, request, before: None, after: None, applied_files: &[] }
+}
+
+/// The codes that modules had before they were renamed.
+async fn aliases(txn: &Transaction) -> Result<Vec<ModuleCode>, StoreError> {
+    let rows = txn.ask(Statement::from_string(txn.backend(), "SELECT alias FROM entitlement_module_aliases")).await?;
+    let codes = rows.iter().map(|row| row.try_get::<String>("", "alias").map(|code| ModuleCode::new(&code)));
+    Ok(codes.collect::<Result<_, _>>()?)
+}
+
+async fn write_module(
+    txn: &Transaction,
+    before: Option<&ModuleOffer>,
+    after: &ModuleOffer,
+    author: &Author,
+) -> Result<(), StoreError> {
+    macro_rules! differing {
+        ($($field:ident).+, $value:expr) => {
+            if before.is_some_and(|before| before.$($field).+ == after.$($field).+) { NotSet } else { Set($value) }
+        };
+    }
+    let module = &after.module;
+    let row = modules::ActiveModel {
+        code: differing!(module.code, module.code.to_string()),
+        name: differing!(module.name, module.name.clone()),
+        description: differing!(description, Some(after.description.clone())),
+        category: differing!(module.category, Some(module.category.clone())),
+        display_order: differing!(module.display_order, Some(module.display_order)),
+        price_monthly: differing!(price_monthly, after.price_monthly.map(decimal)),
+        price_yearly: differing!(price_yearly, after.price_yearly.map(decimal)),
+        is_base_module: differing!(module.is_base_module, Some(module.is_base_module)),
+        dependencies: differing!(dependencies, Some(codes(&after.dependencies))),
+        sections: differing!(module.sections, Some(json!(module.sections))),
+        frontend_routes: differing!(module.frontend_routes, Some(json!(module.frontend_routes))),
+        is_active: differing!(module.is_active, Some(module.is_active)),
+        updated_at: Set(author.at),
+        ..Default::default()
+    };
+    let Some(before) = before else {
+        let empty = || Set(Some(json!([])));
+        let row = modules::ActiveModel {
+            id: Set(Uuid::new_v4()),
+            database_tables: empty(),
+            api_endpoints: empty(),
+            features: empty(),
+            created_at: Set(author.at),
+            ..row
+        };
+        modules::Entity::insert(row).exec_without_returning(&txn.inner).await?;
+        return Ok(());
+    };
+    let update = modules::Entity::update_many().set(row);
+    update.filter(modules::Column::Code.eq(before.module.code.as_str())).exec(&txn.inner).await?;
+    Ok(())
+}
+
+/// Keeps the old code as an alias, and writes the new one wherever the old one is written.
+async fn rename(
+    txn: &Transaction,
+    before: &ModuleOffer,
+    after: &ModuleOffer,
+    author: &Author,
+) -> Result<(), StoreError> {
+    let (old, new) = (before.module.code.as_str(), after.module.code.as_str());
+    let sql = "INSERT INTO entitlement_module_aliases (alias, module_id) SELECT $1, id FROM modules WHERE code = $2";
+    let values = [old.into(), new.into()];
+    txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
+
+    let select = modules::Entity::find().select_only().column(modules::Column::Id);
+    let rows = txn.ask(select.column(modules::Column::Dependencies).build(txn.backend())).await?;
+    for (id, list) in lists_with(&rows, "dependencies", old, new)? {
+        let row =
+            modules::ActiveModel { dependencies: Set(Some(list)), updated_at: Set(author.at), ..Default::default() };
+        modules::Entity::update_many().set(row).filter(modules::Column::Id.eq(id)).exec(&txn.inner).await?;
+    }
+    let select = plans::Entity::find().select_only().column(plans::Column::Id);
+    let rows = txn.ask(select.column(plans::Column::IncludedModules).build(txn.backend())).await?;
+    for (id, list) in lists_with(&rows, "included_modules", old, new)? {
+        let row =
+            plans::ActiveModel { included_modules: Set(Some(list)), updated_at: Set(author.at), ..Default::default() };
+        plans::Entity::update_many().set(row).filter(plans::Column::Id.eq(id)).exec(&txn.inner).await?;
+    }
+    let row = feature_flags::ActiveModel { module_code: Set(new.to_owned()), ..Default::default() };
+    let flags = feature_flags::Entity::update_many().set(row).filter(feature_flags::Column::ModuleCode.eq(old));
+    flags.exec(&txn.inner).await?;
+    Ok(())
+}
+
+/// The rows whose list holds the old code, each with the list as it is to be. What else is in it stays.
+fn lists_with(
+    rows: &[sea_orm::QueryResult],
+    column: &str,
+    old: &str,
+    new: &str,
+) -> Result<Vec<(Uuid, Json)>, StoreError> {
+    let mut lists = Vec::new();
+    for row in rows {
+        // One that cannot be read names no code.
+        let Ok(Some(Json::Array(mut items))) = row.try_get::<Option<Json>>("", column) else { continue };
+        if items.iter().any(|item| item == old) {
+            items.iter_mut().filter(|item| **item == old).for_each(|item| *item = new.into());
+            lists.push((row.try_get("", "id")?, items.into()));
+        }
+    }
+    Ok(lists)
+}
+
+async fn write_plan(
+    txn: &Transaction,
+    before: Option<&PlanOffer>,
+    after: &PlanOffer,
+    author: &Author,
+) -> Result<(), StoreError> {
+    macro_rules! differing {
+        ($($field:ident).+, $value:expr) => {
+            if before.is_some_and(|before| before.$($field).+ == after.$($field).+) { NotSet } else { Set($value) }
+        };
+    }
+    let row = plans::ActiveModel {
+        name: differing!(name, after.name.clone()),
+        billing_cycle: differing!(billing_cycle, Some(after.billing_cycle.clone())),
+        price_inr: differing!(price, after.price.map(decimal)),
+        included_modules: differing!(plan.modules, Some(json!(after.plan.codes()))),
+        max_users: differing!(max_users, after.max_users),
+        max_transactions_monthly: differing!(max_transactions_monthly, after.max_transactions_monthly),
+        is_active: differing!(plan.is_active, Some(after.plan.is_active)),
+        updated_at: Set(author.at),
+        ..Default::default()
+    };
+    if before.is_some() {
+        let update = plans::Entity::update_many().set(row).filter(plans::Column::Slug.eq(after.plan.slug.as_str()));
+        update.exec(&txn.inner).await?;
+        return Ok(());
+    }
+    let row = plans::ActiveModel {
+        id: Set(Uuid::new_v4()),
+        slug: Set(after.plan.slug.clone()),
+        r#type: Set("bundle".into()),
+        discount_percent: Set(Some(0)),
+        features: Set(Some(json!([]))),
+        is_popular: Set(Some(false)),
+        created_at: Set(author.at),
+        ..row
+    };
+    plans::Entity::insert(row).exec_without_returning(&txn.inner).await?;
+    Ok(())
+}
+
+fn codes(codes: &[ModuleCode]) -> Json {
+    let mut seen = HashSet::new();
+    codes.iter().filter(|code| seen.insert(*code)).map(|code| Json::from(code.as_str())).collect()
+}
+
+fn module_request(upsert: &ModuleUpsert, author: &Author) -> Json {
+    json!({
+        "code": upsert.code,
+        "new_code": upsert.new_code.as_ref().map(ToString::to_string),
+        "name": upsert.name,
+        "description": upsert.description,
+        "category": upsert.category,
+        "display_order": upsert.display_order,
+        "is_base_module": upsert.is_base_module,
+        "on_sale": upsert.on_sale,
+        "dependencies": upsert.dependencies.as_deref().map(codes),
+        "price_monthly": upsert.price_monthly.map(|price| price.to_string()),
+        "price_yearly": upsert.price_yearly.map(|price| price.to_string()),
+        "sections": upsert.sections,
+        "frontend_routes": upsert.frontend_routes,
+        "reason": author.why.as_ref().map(ToString::to_string),
+    })
+}
+
+fn plan_request(upsert: &PlanUpsert, author: &Author) -> Json {
+    json!({
+        "slug": upsert.slug,
+        "name": upsert.name,
+        "on_sale": upsert.on_sale,
+        "price": upsert.price.map(|price| price.to_string()),
+        "billing_cycle": upsert.billing_cycle.map(BillingCycle::word),
+        "module_codes": upsert.modules.as_deref().map(codes),
+        "max_users": upsert.max_users,
+        "max_transactions_monthly": upsert.max_transactions_monthly,
+        "reason": author.why.as_ref().map(ToString::to_string),
+    })
+}
