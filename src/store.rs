@@ -126,6 +126,8 @@ pub struct Store {
     /// The same, for those who must be heard although loads have taken all connections: the feed, and who asks after
     /// the replicas.
     watched: Database,
+    /// The same, for what administrators change: a transaction that waits must not take a connection from loads.
+    writing: Database,
     doubt: Doubt,
     replicas: Replicas,
     /// How to open a connection to listen on; `None` where there is none to be had.
@@ -143,16 +145,19 @@ impl Store {
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let doubt = Doubt::default();
         let primary = connect::open(options, &doubt).await?;
-        let watched = match primary.backend() {
+        let [watched, writing] = match primary.backend() {
             // Files are never crowded, and one in memory is there only once.
-            DbBackend::Sqlite => primary.clone(),
-            _ => connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
+            DbBackend::Sqlite => [primary.clone(), primary.clone()],
+            _ => [
+                connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
+                connect::open(options, &doubt).await?,
+            ],
         };
         let tenants = TenantStatements::new(primary.backend(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
         let words = Words::default();
-        Ok(Self { primary, watched, doubt, replicas, listen_options, log, tenants, words, template: None })
+        Ok(Self { primary, watched, writing, doubt, replicas, listen_options, log, tenants, words, template: None })
     }
 
     /// Adds replicas, from which loads are read where that is as good as from the primary.
@@ -174,6 +179,7 @@ impl Store {
     pub async fn close(&self) {
         self.primary.close().await;
         self.watched.close().await;
+        self.writing.close().await;
         self.replicas.close().await;
     }
 

@@ -37,7 +37,7 @@ use crate::{
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
         Api,
-        admin::{AdminApi, AdminFront, Setup},
+        admin::{AdminApi, AdminFront, Writers},
         front::{Front, FrontSettings},
     },
 };
@@ -130,8 +130,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let admin_address = admin.as_ref().map(|admin| admin.address.clone());
     let admin = admin.map(|admin| {
         let others = with_reflection(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
-        let setup = Setup::on(Handle::current());
-        let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), setup };
+        let writers = Writers::on(Handle::current());
+        let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), writers };
         Ok::<_, ServeError>((AdminFront::new(service, others, front_settings.request_timeout), admin))
     });
     let admin = admin.transpose()?;

@@ -10,6 +10,7 @@ mod record;
 mod subdomain;
 mod tenant;
 mod upsert;
+mod writers;
 
 pub(super) use self::{
     list::TenantsPage,
@@ -25,7 +26,7 @@ use tonic::{Request, async_trait};
 pub use self::{
     front::{AdminFront, Peer},
     gate::Gate,
-    onboard::Setup,
+    writers::Writers,
 };
 use super::{Answer, Api, answer, convert};
 use crate::{
@@ -49,8 +50,8 @@ pub struct AdminApi {
     pub api: Api,
     /// Who may ask.
     pub gate: Gate,
-    /// Where tenants' schemas are made.
-    pub setup: Setup,
+    /// Where changes are made.
+    pub writers: Writers,
 }
 
 #[async_trait]

@@ -24,6 +24,9 @@ const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
 /// When to try again after too many failures: they are counted by the minute.
 const RETRY_FAILURES: Duration = Duration::from_mins(1);
 
+/// What their words may take of that, as they are written there.
+const MOST_VIOLATION_BYTES: usize = 3 * 1024;
+
 /// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
 const MOST_VIOLATIONS: usize = 20;
 
@@ -94,6 +97,11 @@ pub(super) fn mutation(error: MutationError) -> Status {
     }
 }
 
+/// A status's message is percent-encoded: a byte that is not printable ASCII takes three.
+fn bytes_in_a_header(text: &str) -> usize {
+    text.bytes().map(|byte| if byte.is_ascii_graphic() || byte == b' ' { 1 } else { 3 }).sum()
+}
+
 pub(super) fn subdomain_refused(refusal: SubdomainRefusal) -> Status {
     match refusal {
         SubdomainRefusal::Invalid(_) | SubdomainRefusal::Reserved => {
@@ -106,8 +114,14 @@ pub(super) fn subdomain_refused(refusal: SubdomainRefusal) -> Status {
 }
 
 fn refused(violations: &[Violation]) -> Status {
-    let violations = &violations[..violations.len().min(MOST_VIOLATIONS)];
-    let words: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    // Each travels twice, once in words and once in the details.
+    let mut room = MOST_VIOLATION_BYTES;
+    let words = violations.iter().take(MOST_VIOLATIONS).map(Violation::to_string);
+    let fits = |words: &String| {
+        room = room.saturating_sub(bytes_in_a_header(words));
+        room > 0
+    };
+    let words: Vec<String> = words.take_while(fits).collect();
     let named = violations.iter().zip(&words);
     let named =
         named.map(|(violation, words)| PreconditionViolation::new(violation.kind(), violation.subject(), words));

@@ -41,7 +41,7 @@ impl Store {
             "force": force,
             "reason": author.why.as_ref().map(ToString::to_string),
         });
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         if let Some(event) = done_already(&txn, author, DELETE, &request).await? {
             txn.commit().await?;
             return self.answer_again(&event).await;

@@ -79,7 +79,7 @@ impl Store {
         let action = record::action_of(mutation);
         let mut request = record::request_of(mutation, author);
         request["tenant"] = record::key_to_json(key);
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         if let Some(event) = done_already(&txn, author, action, &request).await? {
             txn.commit().await?;
             return self.answer_again(&event).await;
@@ -108,7 +108,7 @@ impl Store {
         mutation: &Mutation,
         at: DateTime<Utc>,
     ) -> Result<Mutated, MutationError> {
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         let (done, locked) = self.apply(&txn, key, mutation, at).await?;
         self.apply_template_to(&txn, &locked, &done.after).await?;
         txn.roll_back().await?;

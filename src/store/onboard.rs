@@ -63,7 +63,7 @@ impl Store {
     /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done already, by its id, is
     /// answered as it was then.
     pub async fn onboard(&self, newcomer: &Newcomer, author: &Author) -> Result<Mutated, MutationError> {
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         let request = request_of(newcomer, author);
         if let Some(event) = done_already(&txn, author, record::ONBOARD, &request).await? {
             txn.commit().await?;

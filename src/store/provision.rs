@@ -80,7 +80,7 @@ impl Store {
     async fn try_provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
         let mut request = record::request_of(&Mutation::FinishSetup, author);
         request["tenant"] = record::key_to_json(key);
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         if let Some(event) = done_already(&txn, author, record::PROVISION, &request).await? {
             txn.commit().await?;
             let mutated = self.answer_again(&event).await?;
@@ -122,7 +122,7 @@ impl Store {
     }
 
     async fn fail_setup(&self, key: &TenantKey, author: &Author, failed: &MutationError) -> Result<(), MutationError> {
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         let (Done { tenant, subdomain, before, after }, _) =
             self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
         if before == after && before.status != "failed" {

@@ -12,6 +12,9 @@ use super::{
     database::{Database, MOST_ATTEMPTS},
 };
 
+/// Whoever holds what is to be changed is not waited for any longer, whatever else a session allows.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
+
 /// A transaction. Dropped, it leaves everything as it was.
 pub(super) struct Transaction {
     pub(super) inner: DatabaseTransaction,
@@ -74,7 +77,8 @@ impl Database {
         let mut attempts = 1..MOST_ATTEMPTS;
         loop {
             let options = TransactionOptions { sqlite_transaction_mode: immediate, ..TransactionOptions::default() };
-            match self.begin(self.settings(), options).await {
+            let settings = format!("{}; {LOCK_TIMEOUT}", self.settings());
+            match self.begin(&settings, options).await {
                 Err(error) if error.lost_connection() && attempts.next().is_some() => {
                     tracing::debug!(%error, "a connection was lost: beginning again on another one");
                 }

@@ -31,7 +31,7 @@ impl Store {
     /// id, is answered as it was then.
     pub async fn upsert_module(&self, upsert: &ModuleUpsert, author: &Author) -> Result<ModuleOffer, MutationError> {
         let request = module_request(upsert, author);
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         if let Some(event) = done_already(&txn, author, UPSERT_MODULE, &request).await? {
             txn.commit().await?;
             return Ok(module_of(&event)?);
@@ -54,7 +54,7 @@ impl Store {
     /// The same for a plan.
     pub async fn upsert_plan(&self, upsert: &PlanUpsert, author: &Author) -> Result<PlanOffer, MutationError> {
         let request = plan_request(upsert, author);
-        let txn = self.primary.begin_writing().await?;
+        let txn = self.writing.begin_writing().await?;
         if let Some(event) = done_already(&txn, author, UPSERT_PLAN, &request).await? {
             txn.commit().await?;
             return Ok(plan_of(&event)?);

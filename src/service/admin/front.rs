@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tonic::{Status, body::Body, service::Routes};
 use tower_service::Service;
 
-use super::{AdminApi, onboard::PROVISIONING_TIMEOUT};
+use super::{AdminApi, writers::SETUP_TIMEOUT};
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
@@ -45,7 +45,7 @@ impl AdminFront {
         let is_ours = request.uri().path().strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
         let (mut routes, mut request_timeout) = (self.routes.clone(), self.request_timeout);
         if TAKE_LONG.contains(&request.uri().path()) {
-            request_timeout = request_timeout.max(PROVISIONING_TIMEOUT);
+            request_timeout = request_timeout.max(SETUP_TIMEOUT);
         }
         Box::pin(async move {
             match tokio::time::timeout(request_timeout, routes.call(request)).await {

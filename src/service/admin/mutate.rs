@@ -7,8 +7,7 @@ use tonic::Status;
 use super::AdminApi;
 use crate::{
     domain::{Actor, ActorName, Author, Mutation, RequestId, Why},
-    service::status,
-    store::{Mutated, MutationError, StoreError, TenantKey},
+    store::{Mutated, TenantKey},
 };
 
 /// What is asked for.
@@ -25,26 +24,12 @@ impl AdminApi {
         let MutationQuery { key, mutation, why, request_id } = query;
         let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
         let store = Arc::clone(&self.api.store);
-        self.write(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
+        self.writers.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
     }
 
     pub(super) async fn preview(&self, query: MutationQuery) -> Result<Mutated, Status> {
         let MutationQuery { key, mutation, .. } = query;
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
-        self.write(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
-    }
-
-    /// Runs it where readings past the cache run: few at a time, and in time. What is not done by then is not done at
-    /// all, unless it is being committed.
-    pub(super) async fn write<T: Send + 'static>(
-        &self,
-        writing: impl Future<Output = Result<T, MutationError>> + Send + 'static,
-    ) -> Result<T, Status> {
-        let written = self.api.cache.past(async move { Ok::<_, StoreError>(writing.await) }).await;
-        match written {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(status::mutation(error)),
-            Err(error) => Err(status::mutation(error.into())),
-        }
+        self.writers.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
     }
 }

@@ -24,7 +24,7 @@ impl AdminApi {
         let UpsertQuery { upsert, why, request_id } = query;
         let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
         let store = Arc::clone(&self.api.store);
-        self.write(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
+        self.writers.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
     }
 
     pub(super) async fn upsert_plan(
@@ -35,6 +35,6 @@ impl AdminApi {
         let UpsertQuery { upsert, why, request_id } = query;
         let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
         let store = Arc::clone(&self.api.store);
-        self.write(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
+        self.writers.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
     }
 }

@@ -9,6 +9,7 @@ use entitlementd::{
     },
 };
 use prost_types::Timestamp;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -339,4 +340,30 @@ async fn a_module_enabled_by_many_at_once_has_one_row() {
         assert_eq!(count, "1");
         assert!(admin.preview(Change::Enable(enabling(&["finance"]))).await.unwrap().added_module_codes.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_many_modules_fits_into_a_header() {
+    let mut admin = admin_of(Database::sqlite().await).await;
+    let codes: Vec<String> = (0..100).map(|number| format!("{number:02}{}", "🛒".repeat(48))).collect();
+    let request = EnableModulesRequest { module_codes: codes, ..enabling(&[]) };
+    let refused = admin.enable(request).await.unwrap_err();
+    let found = violations(&refused);
+    assert!((3..20).contains(&found.len()) && found[0].0 == "UNKNOWN_MODULE", "{}", found.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_waits_for_somebody_else_gives_up_and_disturbs_no_check() {
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    database.mk_subscribed(2, "finance", Row::default()).await;
+    let lock = database.connection.begin().await.unwrap();
+    lock.execute_unprepared("SELECT 1 FROM tenants WHERE subdomain = 'tenant-1' FOR UPDATE").await.unwrap();
+    let mut admin = Admin::of(database.again().await, &["--changes", "auto"]).await;
+    let error = admin.disable(disabling(&["finance"])).await.unwrap_err();
+    assert_eq!((error.code(), reason_of(&error).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    // A tenant that is not held is loaded as if nothing had been.
+    assert!(admin.server.check(2, "finance").await.allowed);
+    lock.rollback().await.unwrap();
+    admin.disable(disabling(&["finance"])).await.unwrap();
 }
