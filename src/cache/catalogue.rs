@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -18,12 +18,19 @@ use crate::{
 /// The catalogue that was read last.
 #[derive(Debug, Default)]
 pub(super) struct HeldCatalogue {
-    held: ArcSwapOption<Catalogue>,
-    /// It has changed since it was read.
-    outdated: AtomicBool,
-    /// When it was last asked for, with or without success.
+    held: ArcSwapOption<Read>,
+    /// How often it has changed.
+    changes: AtomicU64,
+    /// When it was last asked for in vain, or is being asked for although nothing is known to have changed.
     asked_at: Mutex<Option<DateTime<Utc>>>,
     load: Arc<Flights<(), Result<Arc<Catalogue>, StoreError>>>,
+}
+
+/// A catalogue, and the changes that it is sure to know of.
+#[derive(Debug)]
+struct Read {
+    catalogue: Arc<Catalogue>,
+    changes: u64,
 }
 
 impl HeldCatalogue {
@@ -32,18 +39,55 @@ impl HeldCatalogue {
         asked_at.is_some_and(|at| is_within(age, at, now))
     }
 
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
     /// It has changed. What is held stays, for the case that the database cannot be asked; a load that is under way
     /// may have missed the change.
     pub(super) fn outdate(&self) {
-        self.outdated.store(true, Ordering::SeqCst);
+        self.changes.fetch_add(1, Ordering::SeqCst);
         *self.asked_at.lock() = None;
         self.load.forget(|()| true);
     }
 
+    /// What is held, whatever has become of it.
+    fn held(&self) -> Option<Arc<Catalogue>> {
+        self.held.load().as_deref().map(|read| Arc::clone(&read.catalogue))
+    }
+
     /// What is held, unless it has changed since, or is older than that.
     fn current(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
-        let held = self.held.load_full().filter(|held| is_within(age, held.as_of, now));
-        held.filter(|_| !self.outdated.load(Ordering::SeqCst))
+        let held = self.held.load();
+        let current = held.as_deref().filter(|read| read.changes == self.changes());
+        current.map(|read| Arc::clone(&read.catalogue)).filter(|held| is_within(age, held.as_of, now))
+    }
+
+    /// Keeps what was read after so many changes, unless a later load was quicker.
+    fn place(&self, catalogue: &Arc<Catalogue>, changes: u64) {
+        let read = Arc::new(Read { catalogue: Arc::clone(catalogue), changes });
+        self.held.rcu(|held| match held {
+            Some(later) if later.changes > changes => Some(Arc::clone(later)),
+            _ => Some(Arc::clone(&read)),
+        });
+    }
+
+    /// A load begins. Where nothing has changed, what is held will do for everybody else meanwhile; where something has,
+    /// they wait for it: they may have facts that only the new one explains.
+    fn begin(&self, now: DateTime<Utc>) -> u64 {
+        let changes = self.changes();
+        if self.held.load().as_deref().is_some_and(|read| read.changes == changes) {
+            *self.asked_at.lock() = Some(now);
+        }
+        changes
+    }
+
+    /// A load that began after so many changes has failed.
+    fn fail(&self, changes: u64, now: DateTime<Utc>) {
+        let mut asked_at = self.asked_at.lock();
+        if self.changes() == changes {
+            *asked_at = Some(now);
+        }
     }
 }
 
@@ -67,7 +111,7 @@ impl<L: LoadTenant> Cache<L> {
         if let Some(current) = self.0.catalogue.current(age, now) {
             return Ok(current);
         }
-        match self.0.catalogue.held.load_full() {
+        match self.0.catalogue.held() {
             // It was asked for just now, in vain: not everyone has to wait for the next attempt.
             Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => Ok(held),
             Some(held) => Ok(self.load_catalogue(age, now).await.unwrap_or(held)),
@@ -79,15 +123,10 @@ impl<L: LoadTenant> Cache<L> {
         let held = || self.0.catalogue.current(age, now);
         let inner = Arc::clone(&self.0);
         let load = async move {
-            *inner.catalogue.asked_at.lock() = Some(now);
-            // Cleared first: a change that comes while it is read outdates it again.
-            let was_outdated = inner.catalogue.outdated.swap(false, Ordering::SeqCst);
+            let changes = inner.catalogue.begin(now);
             let loaded = inner.in_time(inner.loader.load_catalogue(now)).await;
-            if loaded.is_err() && was_outdated {
-                inner.catalogue.outdated.store(true, Ordering::SeqCst);
-            }
-            let catalogue = Arc::new(loaded?);
-            inner.catalogue.held.store(Some(Arc::clone(&catalogue)));
+            let catalogue = Arc::new(loaded.inspect_err(|_| inner.catalogue.fail(changes, now))?);
+            inner.catalogue.place(&catalogue, changes);
             Ok(catalogue)
         };
         self.0.catalogue.load.join(&self.0.runtime, (), held, load).await

@@ -281,3 +281,49 @@ async fn an_audit_finds_what_was_changed_without_a_word() {
     assert_eq!(cache.tally().divergences.get(), 2, "one was announced");
     assert_eq!(cache.get(tenant(1), NOW).await.unwrap().revision, 2, "it is mended");
 }
+
+#[tokio::test]
+async fn a_catalogue_that_has_changed_is_not_served_while_the_new_one_is_read() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    assert_eq!(cache.catalogue(NOW).await.unwrap().revision, 0);
+    fake.catalogue_gate.forget_permits(usize::MAX >> 4);
+    announce(&cache, Change::Tenants);
+    yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 2).await;
+    // Facts that are read from here on may name what only the new one knows.
+    let asked = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.catalogue_for("renamed", NOW).await })
+    };
+    tokio::task::yield_now().await;
+    assert!(!asked.is_finished());
+    fake.catalogue_gate.add_permits(1);
+    assert_eq!(asked.await.unwrap().unwrap().revision, 1);
+    // Where nothing has changed, nobody waits for a look whether it has.
+    let late = NOW + TimeDelta::seconds(1_000);
+    let looking = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.catalogue(late).await })
+    };
+    yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 3).await;
+    assert_eq!(cache.catalogue(late).await.unwrap().revision, 1);
+    fake.catalogue_gate.add_permits(1);
+    assert_eq!(looking.await.unwrap().unwrap().revision, 2);
+}
+
+#[tokio::test]
+async fn a_catalogue_that_was_read_before_a_change_is_not_kept_for_it() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    fake.catalogue_gate.forget_permits(usize::MAX >> 4);
+    let early = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.catalogue(NOW).await })
+    };
+    yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 1).await;
+    announce(&cache, Change::Catalogue);
+    yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 2).await;
+    fake.catalogue_gate.add_permits(2);
+    early.await.unwrap().unwrap();
+    assert_eq!(cache.catalogue(NOW).await.unwrap().revision, 1);
+}

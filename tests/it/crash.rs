@@ -1,6 +1,7 @@
 //! The program is killed at every point of onboarding at which it speaks to the database. Doing it again finishes it.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::Ipv4Addr,
     process::{ExitStatus, Stdio},
@@ -64,8 +65,12 @@ async fn pass_on(client: TcpStream, left: Arc<AtomicU32>, mut victim: watch::Rec
     while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
             let id = victim.wait_for(Option::is_some).await.unwrap().unwrap();
-            let killed = std::process::Command::new("kill").args(["-9", &id.to_string()]).status().unwrap();
-            assert!(killed.success());
+            // Another of its connections may have been quicker.
+            _ = std::process::Command::new("kill")
+                .args(["-9", &id.to_string()])
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
             break;
         }
         if to_server.write_all(&buffer[..length]).await.is_err() {
@@ -127,10 +132,7 @@ async fn onboarding_that_is_killed_at_any_point_is_finished_by_doing_it_again() 
             break;
         }
     }
-    // It was killed before, between and after the two steps.
-    for status in ["", "pending_setup", "active"] {
-        assert!(seen.iter().any(|seen| seen == status), "{status:?}: {seen:?}");
-    }
-    seen.dedup();
-    assert_eq!(seen.len(), 3, "there is no state but these");
+    // It was killed before, between and after the two steps, and there is no state but these.
+    let states: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
+    assert_eq!(states, BTreeSet::from(["", "pending_setup", "active"]));
 }

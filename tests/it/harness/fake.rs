@@ -26,6 +26,8 @@ pub struct Fake {
     pub failing: Mutex<bool>,
     /// A load takes a permit before it answers.
     pub gate: Semaphore,
+    /// The same for the catalogue, which is never waited for at first.
+    pub catalogue_gate: Semaphore,
     /// Every tenant's, as a load finds it when it begins.
     pub revision: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Fake {
             catalogues: 0.into(),
             failing: Mutex::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
+            catalogue_gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
             revision: 1.into(),
         })
     }
@@ -92,11 +95,12 @@ impl LoadTenant for Fake {
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        self.catalogues.fetch_add(1, Ordering::SeqCst);
+        let number = self.catalogues.fetch_add(1, Ordering::SeqCst);
+        self.catalogue_gate.acquire().await.unwrap().forget();
         if *self.failing.lock().unwrap() {
             return Err(StoreError::TimedOut);
         }
-        Ok(Catalogue::new(vec![], vec![], 0, now))
+        Ok(Catalogue::new(vec![], vec![], number as u64, now))
     }
 }
 
