@@ -8,6 +8,7 @@ mod connect;
 mod database;
 mod delete;
 mod demo;
+mod differences;
 mod entitlements;
 mod entity;
 mod error;
@@ -21,6 +22,7 @@ mod onboard;
 mod provision;
 mod record;
 mod replica;
+mod request_json;
 mod row;
 mod schema;
 mod subdomain;
@@ -47,7 +49,7 @@ pub use self::{
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
     onboard::Newcomer,
-    provision::{Differences, Provisioned},
+    provision::Provisioned,
     record::{AuditEvent, AuditQuery, summary_to_json},
     schema::{SchemaReport, SchemaState},
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},

@@ -3,10 +3,11 @@
 mod disable;
 mod enable;
 mod onboard;
+mod violation;
 
 use chrono::{DateTime, Utc};
-use thiserror::Error;
 
+pub use self::violation::Violation;
 use super::{Entitlements, ModuleCode, Offers, TenantStatus, Terms};
 
 /// A change of one tenant's entitlements.
@@ -163,150 +164,6 @@ impl SettableStatus {
             TenantStatus::Cancelled => self == Self::Active,
             // Only its setup can make it active.
             TenantStatus::PendingSetup | TenantStatus::Failed => self == Self::Cancelled,
-        }
-    }
-}
-
-/// Why a mutation is refused. A refusal names all that apply.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum Violation {
-    /// The catalogue has no such module.
-    #[error("There is no module '{0}'.")]
-    UnknownModule(ModuleCode),
-    /// The module is no longer sold, and the tenant does not have it.
-    #[error("The module '{0}' is no longer sold.")]
-    RetiredModule(ModuleCode),
-    /// The catalogue has no such plan.
-    #[error("There is no plan '{0}'.")]
-    UnknownPlan(String),
-    /// The plan is no longer sold, and the tenant does not have it.
-    #[error("The plan '{0}' is no longer sold.")]
-    RetiredPlan(String),
-    /// A module that it depends on is not enabled.
-    #[error("The module '{module}' requires '{dependency}', which is not enabled.")]
-    MissingDependency {
-        /// The module that is asked for.
-        module: ModuleCode,
-        /// What it depends on.
-        dependency: ModuleCode,
-    },
-    /// A module that depends on it stays enabled.
-    #[error("The module '{module}' is required by '{dependent}', which is enabled.")]
-    HasDependent {
-        /// The module that is to go.
-        module: ModuleCode,
-        /// What depends on it.
-        dependent: ModuleCode,
-    },
-    /// The module is part of every account.
-    #[error("The module '{0}' is part of every account and cannot be disabled.")]
-    BaseModule(ModuleCode),
-    /// The tenant's status does not allow it to be sold anything.
-    #[error("Modules are enabled for tenants that are active, and this one is {0:?}.")]
-    TenantStatus(String),
-    /// The tenant's status cannot become that one.
-    #[error("A tenant that is {from:?} cannot become {to:?}.")]
-    Transition {
-        /// What it is.
-        from: String,
-        /// What it was to become.
-        to: &'static str,
-    },
-    /// The tenant's status is none in which a schema is made.
-    #[error("A schema is made for tenants that are not cancelled, and this one is {0:?}.")]
-    NoSetup(String),
-    /// Another tenant's data would lie in the same schema.
-    #[error("The schema {0:?} cannot be this tenant's: it is another one's, or the database's own.")]
-    ForeignSchema(String),
-    /// The tenant is to be deleted, and is not cancelled.
-    #[error("Only a cancelled tenant is deleted, and this one is {0:?}.")]
-    NotCancelled(String),
-    /// The tenant is to be deleted, and is called otherwise.
-    #[error("The tenant is not called that: repeat its name, letter by letter.")]
-    OtherName,
-    /// The tenant is to be deleted, and owes money.
-    #[error("It has {0} unpaid invoices.")]
-    UnpaidInvoices(u64),
-    /// A module with this code is there, or was called so before.
-    #[error("The code '{0}' is another module's, or was.")]
-    CodeTaken(ModuleCode),
-    /// What is new needs a name.
-    #[error("'{0}' is new, and has no name.")]
-    NoName(String),
-    /// Modules that depend on each other cannot be enabled.
-    #[error("The module '{0}' would depend on itself: {1}.")]
-    Circle(ModuleCode, String),
-    /// A module that depends on it is on sale.
-    #[error("The module '{module}' is required by '{dependent}', which is on sale.")]
-    RequiredOnSale {
-        /// The module that is to be retired.
-        module: ModuleCode,
-        /// What depends on it.
-        dependent: ModuleCode,
-    },
-    /// A plan on sale would hold a module without what it depends on, or one that is no longer sold.
-    #[error("The plan '{plan}' is on sale with '{module}': {problem}.")]
-    BrokenPlan {
-        /// The plan.
-        plan: String,
-        /// The module.
-        module: ModuleCode,
-        /// What would be wrong.
-        problem: String,
-    },
-    /// An end that lies behind.
-    #[error("{0} must lie in the future.")]
-    Past(&'static str),
-}
-
-impl Violation {
-    /// The word by which programs know it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::UnknownModule(_) => "UNKNOWN_MODULE",
-            Self::RetiredModule(_) => "RETIRED_MODULE",
-            Self::UnknownPlan(_) => "UNKNOWN_PLAN",
-            Self::RetiredPlan(_) => "RETIRED_PLAN",
-            Self::MissingDependency { .. } => "MISSING_DEPENDENCY",
-            Self::HasDependent { .. } | Self::RequiredOnSale { .. } => "HAS_DEPENDENT",
-            Self::BaseModule(_) => "BASE_MODULE",
-            Self::TenantStatus(_) | Self::NoSetup(_) => "TENANT_STATUS",
-            Self::Transition { .. } => "TRANSITION",
-            Self::ForeignSchema(_) => "FOREIGN_SCHEMA",
-            Self::NotCancelled(_) => "NOT_CANCELLED",
-            Self::OtherName => "OTHER_NAME",
-            Self::UnpaidInvoices(_) => "UNPAID_INVOICES",
-            Self::CodeTaken(_) => "CODE_TAKEN",
-            Self::NoName(_) => "NO_NAME",
-            Self::Circle(..) => "CIRCLE",
-            Self::BrokenPlan { .. } => "BROKEN_PLAN",
-            Self::Past(_) => "PAST",
-        }
-    }
-
-    /// What it is about: a module's code, a plan's slug, a status or a field.
-    pub fn subject(&self) -> &str {
-        match self {
-            Self::UnknownModule(code)
-            | Self::RetiredModule(code)
-            | Self::BaseModule(code)
-            | Self::CodeTaken(code)
-            | Self::Circle(code, _) => code.as_str(),
-            Self::MissingDependency { module, .. }
-            | Self::HasDependent { module, .. }
-            | Self::RequiredOnSale { module, .. } => module.as_str(),
-            Self::NoName(word)
-            | Self::BrokenPlan { plan: word, .. }
-            | Self::UnknownPlan(word)
-            | Self::RetiredPlan(word)
-            | Self::TenantStatus(word)
-            | Self::NoSetup(word)
-            | Self::NotCancelled(word)
-            | Self::ForeignSchema(word) => word,
-            Self::Transition { to, .. } => to,
-            Self::OtherName => "name",
-            Self::UnpaidInvoices(_) => "billing_history",
-            Self::Past(field) => field,
         }
     }
 }

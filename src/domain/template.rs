@@ -30,4 +30,50 @@ impl Template {
         let of_modules = modules.into_iter().filter_map(|code| self.modules.get(code)).flatten();
         self.base.iter().chain(of_modules).collect()
     }
+
+    /// Compares it with what was applied to a tenant that has these modules.
+    pub fn compare<'a>(
+        &'a self,
+        applied: &[AppliedFile],
+        modules: impl IntoIterator<Item = &'a ModuleCode>,
+    ) -> Differences {
+        let file = |name: &str| self.base.iter().chain(self.modules.values().flatten()).find(|file| file.name == name);
+        let was_applied = |file: &TemplateFile| applied.iter().any(|one| one.name == file.name);
+        let those = |such: &dyn Fn(&AppliedFile) -> bool| -> Vec<String> {
+            applied.iter().filter(|one| such(one)).map(|one| one.name.clone()).collect()
+        };
+        let wanted = self.files_for(modules);
+        Differences {
+            missing: wanted.iter().filter(|file| !was_applied(file)).map(|file| file.name.clone()).collect(),
+            changed: those(&|one| file(&one.name).is_some_and(|file| file.sha256 != one.sha256)),
+            unknown: those(&|one| file(&one.name).is_none()),
+        }
+    }
+}
+
+/// A file as it was applied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AppliedFile {
+    /// Its name under the template's folder.
+    pub name: String,
+    /// The SHA-256 of what it said then, in hexadecimal.
+    pub sha256: String,
+}
+
+/// How a tenant's schema differs from the template.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Differences {
+    /// Files that the tenant lacks.
+    pub missing: Vec<String>,
+    /// Files that say something else than when they were applied.
+    pub changed: Vec<String>,
+    /// Files that were applied, and that the template no longer has.
+    pub unknown: Vec<String>,
+}
+
+impl Differences {
+    /// Is there none?
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
-    entitlements::Locked,
+    entitlements::Found,
     entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
     mutate::done_already,
     offers,
     provision::{STATEMENT_TIMEOUT, quoted, schema_is_its_own},
     record::{self, Entry},
+    request_json,
     transaction::{Ask, Transaction},
 };
 use crate::domain::{Author, Summary, TenantId, TenantStatus, Violation};
@@ -36,7 +37,7 @@ impl Store {
     pub async fn delete_tenant(&self, deletion: &Deletion, author: &Author) -> Result<Mutated, MutationError> {
         let Deletion { key, name, force } = deletion;
         let request = json!({
-            "tenant": record::key_to_json(key),
+            "tenant": request_json::key_to_json(key),
             "name": name,
             "force": force,
             "reason": author.why.as_ref().map(ToString::to_string),
@@ -98,7 +99,7 @@ async fn unpaid_invoices(txn: &Transaction, tenant: TenantId) -> Result<u64, Sto
 }
 
 /// Where the keys cascade this is done for us; in the field they need not.
-async fn delete(txn: &Transaction, locked: &Locked) -> Result<(), StoreError> {
+async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
     let id = locked.id.uuid();
     let db = &txn.inner;
     if txn.backend() == DbBackend::Postgres {

@@ -20,15 +20,15 @@ use super::{
 };
 use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms, limits::MAX_IDENTIFIER_BYTES};
 
-/// A tenant that nobody else changes until the transaction ends.
-pub(super) struct Locked {
+/// A tenant's names.
+pub(super) struct Found {
     pub(super) id: TenantId,
     pub(super) name: String,
     pub(super) subdomain: String,
     database_schema: String,
 }
 
-impl Locked {
+impl Found {
     /// Its schema's name as PostgreSQL keeps it: the first 63 bytes.
     pub(super) fn schema(&self) -> String {
         kept(&self.database_schema)
@@ -40,22 +40,34 @@ pub(super) fn kept(name: &str) -> String {
     name[..name.floor_char_boundary(MAX_IDENTIFIER_BYTES)].to_owned()
 }
 
-/// Locks a tenant's row; `None`: there is no such tenant.
+/// Locks a tenant's row, so that nobody else changes it until the transaction ends; `None`: there is no such tenant.
 ///
 /// FOR UPDATE, because a subscription that somebody inserts by hand then waits too: its foreign key locks the row.
-pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Locked>, StoreError> {
+pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Found>, StoreError> {
+    found(txn, by_key(key).lock_exclusive()).await
+}
+
+/// Finds a tenant's row; `None`: there is no such tenant.
+pub(super) async fn find(txn: &Transaction, key: &TenantKey) -> Result<Option<Found>, StoreError> {
+    found(txn, by_key(key)).await
+}
+
+fn by_key(key: &TenantKey) -> Select<tenants::Entity> {
     use tenants::Column as T;
     let select = tenants::Entity::find().select_only().columns([T::Id, T::Name, T::Subdomain, T::DatabaseSchema]);
-    let select = match key {
-        TenantKey::Id(id) => select.filter(tenants::Column::Id.eq(id.uuid())),
-        TenantKey::Subdomain(label) => select.filter(tenants::Column::Subdomain.eq(label.as_str())),
-    };
-    let rows = txn.ask(select.lock_exclusive().build(txn.backend())).await?;
+    match key {
+        TenantKey::Id(id) => select.filter(T::Id.eq(id.uuid())),
+        TenantKey::Subdomain(label) => select.filter(T::Subdomain.eq(label.as_str())),
+    }
+}
+
+async fn found(txn: &Transaction, select: Select<tenants::Entity>) -> Result<Option<Found>, StoreError> {
+    let rows = txn.ask(select.build(txn.backend())).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let id: Uuid = row.try_get("", "id")?;
     let text = |column: &str| row.try_get::<Option<String>>("", column).map(Option::unwrap_or_default);
     let [name, subdomain, database_schema] = [text("name")?, text("subdomain")?, text("database_schema")?];
-    Ok(Some(Locked { id: id.into(), name, subdomain, database_schema }))
+    Ok(Some(Found { id: id.into(), name, subdomain, database_schema }))
 }
 
 /// Reads what a tenant is entitled to.

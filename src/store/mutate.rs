@@ -7,12 +7,13 @@ use thiserror::Error;
 
 use super::{
     Store, StoreError, TenantKey,
-    entitlements::{self, Locked},
+    entitlements::{self, Found},
     offers,
     record::{self, AuditEvent, AuditQuery, Entry},
+    request_json,
     transaction::{Ask, Transaction},
 };
-use crate::domain::{Author, Entitlements, Mutation, SubdomainRefusal, Summary, TenantId, Violation};
+use crate::domain::{Author, Entitlements, ModuleCode, Mutation, SubdomainRefusal, Summary, TenantId, Violation};
 
 /// What a mutation did, or would do.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub(super) struct Done {
     pub(super) subdomain: String,
     pub(super) before: Summary,
     pub(super) after: Summary,
+    /// The modules that it has after, each after what it depends on.
+    pub(super) held: Vec<ModuleCode>,
 }
 
 impl Store {
@@ -76,16 +79,16 @@ impl Store {
         mutation: &Mutation,
         author: &Author,
     ) -> Result<Mutated, MutationError> {
-        let action = record::action_of(mutation);
-        let mut request = record::request_of(mutation, author);
-        request["tenant"] = record::key_to_json(key);
+        let action = request_json::action_of(mutation);
+        let mut request = request_json::request_of(mutation, author);
+        request["tenant"] = request_json::key_to_json(key);
         let txn = self.writing.begin_writing().await?;
         if let Some(event) = done_already(&txn, author, action, &request).await? {
             txn.commit().await?;
             return self.answer_again(&event).await;
         }
         let (done, locked) = self.apply(&txn, key, mutation, author.at).await?;
-        let files = self.apply_template_to(&txn, &locked, &done.after).await?;
+        let files = self.apply_template_to(&txn, &locked, &done.held).await?;
         let entry = Entry {
             author,
             action,
@@ -110,7 +113,7 @@ impl Store {
     ) -> Result<Mutated, MutationError> {
         let txn = self.writing.begin_writing().await?;
         let (done, locked) = self.apply(&txn, key, mutation, at).await?;
-        self.apply_template_to(&txn, &locked, &done.after).await?;
+        self.apply_template_to(&txn, &locked, &done.held).await?;
         txn.roll_back().await?;
         self.mutated(done, at).await
     }
@@ -130,17 +133,19 @@ impl Store {
         key: &TenantKey,
         mutation: &Mutation,
         at: DateTime<Utc>,
-    ) -> Result<(Done, Locked), MutationError> {
+    ) -> Result<(Done, Found), MutationError> {
         self.rely_on_catalogue(txn).await?;
         let (locked, before) = self.read_entitlements(txn, key).await?;
         let offers = offers::read_all(txn, &self.words).await?;
         let after = mutation.apply(&before, &offers, at).map_err(MutationError::Refused)?;
         entitlements::write(txn, locked.id, &before, &after, at).await?;
+        let after = after.summary(&offers, at);
         let done = Done {
             tenant: locked.id,
             subdomain: locked.subdomain.clone(),
             before: before.summary(&offers, at),
-            after: after.summary(&offers, at),
+            held: offers.dependencies_first(after.modules.keys()).into_iter().cloned().collect(),
+            after,
         };
         Ok((done, locked))
     }
@@ -149,7 +154,7 @@ impl Store {
         &self,
         txn: &Transaction,
         key: &TenantKey,
-    ) -> Result<(Locked, Entitlements), MutationError> {
+    ) -> Result<(Found, Entitlements), MutationError> {
         let locked = entitlements::lock(txn, key).await?.ok_or(MutationError::TenantNotFound)?;
         let entitlements = entitlements::read(txn, locked.id, &self.words).await?;
         Ok((locked, entitlements))

@@ -15,7 +15,7 @@ use super::{
     offers,
     provision::Provisioned,
     record::{self, Entry},
-    subdomain,
+    request_json, subdomain,
     transaction::Transaction,
 };
 use crate::domain::{
@@ -65,7 +65,7 @@ impl Store {
     pub async fn onboard(&self, newcomer: &Newcomer, author: &Author) -> Result<Mutated, MutationError> {
         let txn = self.writing.begin_writing().await?;
         let request = request_of(newcomer, author);
-        if let Some(event) = done_already(&txn, author, record::ONBOARD, &request).await? {
+        if let Some(event) = done_already(&txn, author, request_json::ONBOARD, &request).await? {
             txn.commit().await?;
             return self.answer_again(&event).await;
         }
@@ -74,7 +74,7 @@ impl Store {
         let done = self.add_tenant(&txn, newcomer, author.at).await?;
         let entry = Entry {
             author,
-            action: record::ONBOARD,
+            action: request_json::ONBOARD,
             tenant: Some(done.tenant),
             subject: newcomer.subdomain.as_str(),
             request,
@@ -106,6 +106,8 @@ impl Store {
             subdomain: newcomer.subdomain.as_str().to_owned(),
             before: Summary::default(),
             after: after.summary(&offers, at),
+            // There is no schema yet.
+            held: Vec::new(),
         })
     }
 }
@@ -136,7 +138,7 @@ async fn insert(txn: &Transaction, id: TenantId, newcomer: &Newcomer, at: DateTi
 
 fn request_of(newcomer: &Newcomer, author: &Author) -> Json {
     let Newcomer { name, subdomain, onboarding, trial_days, settings } = newcomer;
-    let mut request = record::request_of(&Mutation::Onboard(onboarding.clone()), author);
+    let mut request = request_json::request_of(&Mutation::Onboard(onboarding.clone()), author);
     request["name"] = name.to_string().into();
     request["subdomain"] = subdomain.as_str().into();
     request["trial_days"] = (*trial_days).into();

@@ -1,17 +1,19 @@
 //! A tenant's schema: made, and filled from the operator's template. PostgreSQL only.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
-    entitlements::{Locked, kept},
+    entitlements::{Found, kept},
     mutate::{Done, done_already},
-    offers,
     record::{self, Entry},
+    request_json,
     transaction::{Ask, Transaction},
 };
-use crate::domain::{Author, Mutation, Summary, TemplateFile, Violation, limits::MAX_IDENTIFIER_BYTES};
+use crate::domain::{
+    Author, ModuleCode, Mutation, TemplateFile, Violation, limits::MAX_IDENTIFIER_BYTES, template::AppliedFile,
+};
 
 /// Which files of the template a tenant's schema holds; in that schema.
 const APPLIED: &str = "entitlement_template_files";
@@ -37,31 +39,6 @@ impl Provisioned {
     }
 }
 
-/// How a tenant's schema differs from the template.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Differences {
-    /// Files that the tenant lacks.
-    pub missing: Vec<String>,
-    /// Files that say something else than when they were applied.
-    pub changed: Vec<String>,
-    /// Files that were applied, and that the template no longer has.
-    pub unknown: Vec<String>,
-}
-
-impl Differences {
-    /// Is there none?
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A file as it was applied.
-#[derive(FromQueryResult)]
-struct Applied {
-    name: String,
-    sha256: String,
-}
-
 impl Store {
     /// Makes a tenant's schema, applies the files of the template that it lacks, and lets a tenant that waited for it
     /// be served: all of it or nothing. If that fails, a tenant that waited is marked as failed, with the cause in the
@@ -78,10 +55,10 @@ impl Store {
     }
 
     async fn try_provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
-        let mut request = record::request_of(&Mutation::FinishSetup, author);
-        request["tenant"] = record::key_to_json(key);
+        let mut request = request_json::request_of(&Mutation::FinishSetup, author);
+        request["tenant"] = request_json::key_to_json(key);
         let txn = self.writing.begin_writing().await?;
-        if let Some(event) = done_already(&txn, author, record::PROVISION, &request).await? {
+        if let Some(event) = done_already(&txn, author, request_json::PROVISION, &request).await? {
             txn.commit().await?;
             let mutated = self.answer_again(&event).await?;
             let files = event.applied_files().into_iter().map(str::to_owned).collect();
@@ -91,7 +68,7 @@ impl Store {
         let (schema, files) = match txn.backend() {
             DbBackend::Postgres => {
                 let schema = self.make_schema(&txn, &locked).await?;
-                let files = self.apply_template(&txn, &schema, &done.after).await?;
+                let files = self.apply_template(&txn, &schema, &done.held).await?;
                 (Some(schema), files)
             }
             _ => (None, Vec::new()),
@@ -100,7 +77,7 @@ impl Store {
         if !is_idle {
             let entry = Entry {
                 author,
-                action: record::PROVISION,
+                action: request_json::PROVISION,
                 tenant: Some(done.tenant),
                 subject: &done.subdomain,
                 request,
@@ -123,17 +100,17 @@ impl Store {
 
     async fn fail_setup(&self, key: &TenantKey, author: &Author, failed: &MutationError) -> Result<(), MutationError> {
         let txn = self.writing.begin_writing().await?;
-        let (Done { tenant, subdomain, before, after }, _) =
+        let (Done { tenant, subdomain, before, after, .. }, _) =
             self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
         if before == after && before.status != "failed" {
             return Ok(txn.roll_back().await?);
         }
-        let mut request = record::request_of(&Mutation::FailSetup, author);
+        let mut request = request_json::request_of(&Mutation::FailSetup, author);
         request["error"] = failed.to_string().into();
         // The request was not done: its id stays free for the one that is.
         let author = Author { request_id: None, ..author.clone() };
         let (before, after) = (Some(&before), Some(&after));
-        let action = record::action_of(&Mutation::FailSetup);
+        let action = request_json::action_of(&Mutation::FailSetup);
         let tenant = Some(tenant);
         let entry =
             Entry { author: &author, action, tenant, subject: &subdomain, request, before, after, applied_files: &[] };
@@ -146,8 +123,8 @@ impl Store {
     pub(super) async fn apply_template_to(
         &self,
         txn: &Transaction,
-        locked: &Locked,
-        after: &Summary,
+        locked: &Found,
+        modules: &[ModuleCode],
     ) -> Result<Vec<String>, MutationError> {
         if self.template.is_none() || txn.backend() != DbBackend::Postgres {
             return Ok(Vec::new());
@@ -156,50 +133,11 @@ impl Store {
         if !has_record(txn, &schema).await? {
             return Ok(Vec::new());
         }
-        self.apply_template(txn, &schema, after).await
-    }
-
-    /// Compares a tenant's schema with the template. `None`: it was not made from one.
-    pub async fn differences(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
-        let txn = self.primary.visit().await?;
-        if txn.backend() != DbBackend::Postgres {
-            return Ok(None);
-        }
-        let (locked, entitlements) = self.read_entitlements(&txn, key).await?;
-        let schema = locked.schema();
-        if !has_record(&txn, &schema).await? {
-            return Ok(None);
-        }
-        let applied = applied(&txn, &schema).await?;
-        let offers = offers::read_all(&txn, &self.words).await?;
-        txn.commit().await?;
-        let template = self.template.clone().unwrap_or_default();
-        let summary = entitlements.summary(&offers, at);
-        let wanted = template.files_for(offers.dependencies_first(summary.modules.keys()));
-        let known: Vec<&TemplateFile> = template.base.iter().chain(template.modules.values().flatten()).collect();
-        let was_applied = |file: &TemplateFile| applied.iter().any(|one| one.name == file.name);
-        let names = |files: Vec<&str>| files.into_iter().map(str::to_owned).collect();
-        Ok(Some(Differences {
-            missing: names(wanted.iter().filter(|file| !was_applied(file)).map(|file| file.name.as_str()).collect()),
-            changed: names(
-                applied
-                    .iter()
-                    .filter(|one| known.iter().any(|file| file.name == one.name && file.sha256 != one.sha256))
-                    .map(|one| one.name.as_str())
-                    .collect(),
-            ),
-            unknown: names(
-                applied
-                    .iter()
-                    .filter(|one| !known.iter().any(|file| file.name == one.name))
-                    .map(|one| one.name.as_str())
-                    .collect(),
-            ),
-        }))
+        self.apply_template(txn, &schema, modules).await
     }
 
     /// Makes the schema with its record of files, and says how it is called.
-    async fn make_schema(&self, txn: &Transaction, locked: &Locked) -> Result<String, MutationError> {
+    async fn make_schema(&self, txn: &Transaction, locked: &Found) -> Result<String, MutationError> {
         schema_is_its_own(txn, locked).await?.map_err(|violation| MutationError::Refused(vec![violation]))?;
         let schema = locked.schema();
         let name = quoted(&schema);
@@ -222,12 +160,11 @@ impl Store {
         &self,
         txn: &Transaction,
         schema: &str,
-        after: &Summary,
+        modules: &[ModuleCode],
     ) -> Result<Vec<String>, MutationError> {
         let Some(template) = &self.template else { return Ok(Vec::new()) };
-        let offers = offers::read_all(txn, &self.words).await?;
         let applied = applied(txn, schema).await?;
-        let mut files = template.files_for(offers.dependencies_first(after.modules.keys()));
+        let mut files = template.files_for(modules);
         files.retain(|file| !applied.iter().any(|one| one.name == file.name));
         for file in &files {
             apply_file(txn, schema, file).await?;
@@ -240,7 +177,7 @@ impl Store {
 }
 
 /// Is the schema nobody else's, nor the database's own? What is asked of SQLite is asked of nothing.
-pub(super) async fn schema_is_its_own(txn: &Transaction, locked: &Locked) -> Result<Result<(), Violation>, StoreError> {
+pub(super) async fn schema_is_its_own(txn: &Transaction, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
     if txn.backend() != DbBackend::Postgres {
         return Ok(Ok(()));
     }
@@ -279,16 +216,19 @@ async fn transaction_number(txn: &Transaction) -> Result<String, StoreError> {
     Ok(rows.first().map(|row| row.try_get("", "number")).transpose()?.unwrap_or_default())
 }
 
-async fn has_record(txn: &Transaction, schema: &str) -> Result<bool, StoreError> {
+pub(super) async fn has_record(txn: &Transaction, schema: &str) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2";
     let values = [schema.into(), APPLIED.into()];
     Ok(!txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?.is_empty())
 }
 
-async fn applied(txn: &Transaction, schema: &str) -> Result<Vec<Applied>, StoreError> {
+pub(super) async fn applied(txn: &Transaction, schema: &str) -> Result<Vec<AppliedFile>, StoreError> {
     let sql = format!("SELECT name, sha256 FROM {}.{APPLIED} ORDER BY applied_at, name", quoted(schema));
     let rows = txn.ask(Statement::from_string(txn.backend(), sql)).await?;
-    Ok(rows.iter().map(|row| Applied::from_query_result(row, "")).collect::<Result<_, _>>()?)
+    let file = |row: &QueryResult| {
+        Ok::<_, DbErr>(AppliedFile { name: row.try_get("", "name")?, sha256: row.try_get("", "sha256")? })
+    };
+    Ok(rows.iter().map(file).collect::<Result<_, _>>()?)
 }
 
 /// A name as SQL text, whatever is in it.

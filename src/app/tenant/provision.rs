@@ -11,8 +11,8 @@ use crate::{
     app::{DENIED, GOOD, shown::shown, template},
     clock::Clock,
     config::{ProvisionArgs, VerifyArgs},
-    domain::{TenantStatus, limits::MAX_PAGE},
-    store::{Differences, MutationError, PageOfTenants, Provisioned, Store, TenantKey},
+    domain::{TenantStatus, limits::MAX_PAGE, template::Differences},
+    store::{MutationError, PageOfTenants, Provisioned, Store, TenantKey},
 };
 
 /// Connections beside those of the tenants that are under way: revisions are read when they are done.

@@ -35,6 +35,11 @@ pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result
     }
     let settings = settings.unwrap_or_default().fields;
     let settings: Map<String, Json> = settings.into_iter().map(|(name, value)| (name, to_json(value))).collect();
+    let settings = json!(settings);
+    // JSON can say it, and PostgreSQL's jsonb cannot hold it.
+    if settings.to_string().contains("\\u0000") {
+        fields.violated("settings", "must not contain NUL");
+    }
     let billing_cycle = fields.billing_cycle(billing_cycle);
     let why = fields.given("reason", &reason);
     let request_id = fields.given("request_id", &request_id);
@@ -46,7 +51,7 @@ pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result
         modules,
         billing_cycle,
         trial_days,
-        settings: json!(settings),
+        settings,
         why,
         request_id,
     });

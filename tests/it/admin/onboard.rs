@@ -152,6 +152,10 @@ async fn who_cannot_come_is_told_why_and_leaves_nothing_behind() {
         let bad = OnboardTenantRequest { trial_days: 400, subdomain: "admin\n".into(), ..Default::default() };
         let error = admin.onboard(bad).await.unwrap_err();
         assert_eq!(field_violations(&error), ["name", "subdomain", "plan_slug", "trial_days"]);
+        let nul = Value { kind: Some(Kind::StringValue("a\0".into())) };
+        let settings = Some(Struct { fields: [("x".to_owned(), nul)].into() });
+        let bad = OnboardTenantRequest { settings, ..test_company() };
+        assert_eq!(field_violations(&admin.onboard(bad).await.unwrap_err()), ["settings"]);
         let reserved = OnboardTenantRequest { subdomain: "admin".into(), ..test_company() };
         assert_eq!(field_violations(&admin.onboard(reserved).await.unwrap_err()), ["subdomain"]);
         let taken = OnboardTenantRequest { subdomain: "taken".into(), ..test_company() };

@@ -1,0 +1,32 @@
+//! How tenants' schemas differ from the template.
+
+use chrono::{DateTime, Utc};
+use sea_orm::DbBackend;
+
+use super::{
+    MutationError, Store, TenantKey, entitlements, offers,
+    provision::{applied, has_record},
+    transaction::Ask,
+};
+use crate::domain::template::Differences;
+
+impl Store {
+    /// Compares a tenant's schema with the template. `None`: it was not made from one.
+    pub async fn differences(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
+        let txn = self.primary.visit().await?;
+        if txn.backend() != DbBackend::Postgres {
+            return Ok(None);
+        }
+        let found = entitlements::find(&txn, key).await?.ok_or(MutationError::TenantNotFound)?;
+        if !has_record(&txn, &found.schema()).await? {
+            return Ok(None);
+        }
+        let applied = applied(&txn, &found.schema()).await?;
+        let entitlements = entitlements::read(&txn, found.id, &self.words).await?;
+        let offers = offers::read_all(&txn, &self.words).await?;
+        txn.commit().await?;
+        let summary = entitlements.summary(&offers, at);
+        let template = self.template.clone().unwrap_or_default();
+        Ok(Some(template.compare(&applied, offers.dependencies_first(summary.modules.keys()))))
+    }
+}
