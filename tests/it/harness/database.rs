@@ -1,5 +1,7 @@
 //! A fresh database for one test.
 
+use std::time::{Duration, Instant};
+
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, Statement,
     TransactionTrait,
@@ -81,7 +83,9 @@ impl Database {
 pub async fn wait_until_blocked(lock: &impl ConnectionTrait) {
     let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let waiting = Statement::from_string(DbBackend::Postgres, waiting);
+    let started = Instant::now();
     while lock.query_all_raw(waiting.clone()).await.unwrap().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(30), "nobody waits for a lock");
         tokio::task::yield_now().await;
     }
 }
