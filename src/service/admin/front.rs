@@ -18,8 +18,11 @@ use crate::{
 };
 
 /// Methods that make or drop a schema.
-const TAKE_LONG: [&str; 2] =
-    ["/entitlement.v1.TenantAdminService/OnboardTenant", "/entitlement.v1.TenantAdminService/RetryProvisioning"];
+const TAKE_LONG: [&str; 3] = [
+    "/entitlement.v1.TenantAdminService/DeleteTenant",
+    "/entitlement.v1.TenantAdminService/OnboardTenant",
+    "/entitlement.v1.TenantAdminService/RetryProvisioning",
+];
 
 /// The address that a request came from; `None` for a socket in the file system.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use entitlementd::{
         DecisionReason, DeleteTenantRequest, ListAuditEventsRequest, OnboardTenantRequest, TenantChange, TenantStatus,
     },
 };
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -143,4 +144,18 @@ async fn rows_and_schema_go_together_or_not_at_all() {
     assert_eq!(error.code(), Code::Unavailable);
     assert_eq!(rows(&admin).await, 2);
     admin.server.database.execute(r#"SELECT * FROM "tenant_tenant-1".x"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_may_take_longer_than_other_requests() {
+    let database = Database::postgres().await;
+    database.mk_tenant(1, "tenant-1", "cancelled").await;
+    let lock = database.connection.begin().await.unwrap();
+    lock.execute_unprepared("SELECT 1 FROM tenants FOR UPDATE").await.unwrap();
+    let mut admin = Admin::of(database.again().await, &["--request-timeout", "100ms"]).await;
+    // The database's own limit on a statement ends it, and that comes later than other requests' deadline.
+    let error = delete(&mut admin, deletion("Tenant 1")).await.unwrap_err();
+    assert_eq!((error.code(), reason_of(&error).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    lock.rollback().await.unwrap();
+    delete(&mut admin, deletion("Tenant 1")).await.unwrap();
 }
