@@ -8,18 +8,11 @@ use std::{
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use serde_json::Value;
 
-use super::{
-    GOOD,
-    shown::shown,
-    tenant,
-    wiring::{self, Opening},
-};
+use super::{GOOD, shown::shown, tenant, wiring};
 use crate::{
-    config::{
-        ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs, UnusableSetting,
-    },
+    config::{ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     domain::{ModuleCode, ModuleOffer, ModuleUpsert, Money, PlanOffer, PlanUpsert},
-    store::{ChangeLog, Store, module_to_json, plan_to_json},
+    store::{module_to_json, plan_to_json},
 };
 
 pub(super) async fn modules(args: ModuleArgs) -> Outcome {
@@ -106,7 +99,7 @@ async fn upsert_plan(args: PlanUpsertArgs) -> Outcome {
 }
 
 async fn list_modules(args: ListArgs) -> Outcome {
-    let store = open(&args).await?;
+    let store = wiring::open_to_read(&args.database).await?;
     let read = store.module_offers(args.on_sale_only).await;
     store.close().await;
     let modules = read?;
@@ -114,7 +107,7 @@ async fn list_modules(args: ListArgs) -> Outcome {
 }
 
 async fn list_plans(args: ListArgs) -> Outcome {
-    let store = open(&args).await?;
+    let store = wiring::open_to_read(&args.database).await?;
     let read = store.plan_offers(args.on_sale_only).await;
     store.close().await;
     let plans = read?;
@@ -123,12 +116,6 @@ async fn list_plans(args: ListArgs) -> Outcome {
 
 /// The exit code, or what went wrong.
 type Outcome = Result<u8, Box<dyn Error>>;
-
-/// What is not asked for need not be there.
-async fn open(args: &ListArgs) -> Result<Store, UnusableSetting> {
-    let opening = Opening { log: ChangeLog::LeftOut, create: false, ..wiring::PATIENT };
-    wiring::open_store(&args.database, &opening).await
-}
 
 fn print(as_json: bool, table: Table, json: Value) -> Outcome {
     let text = if as_json { format!("{json:#}") } else { table.trim_fmt() };

@@ -23,9 +23,9 @@ use super::{
     wiring::{self, Opening},
 };
 use crate::{
-    config::{DatabaseArgs, MutationArgs, TenantCommand, UnusableSetting},
+    config::{MutationArgs, TenantCommand, UnusableSetting},
     domain::Money,
-    store::{ChangeLog, SchemaState, Store, TenantKey},
+    store::{SchemaState, Store, TenantKey},
 };
 
 pub(super) use self::mutate::{author, refusal};
@@ -53,12 +53,6 @@ pub(super) async fn run(command: TenantCommand) -> Outcome {
 fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     let problem = "is no tenant's name: expected a UUID in 36-character form, or a subdomain";
     TenantKey::parse(tenant).ok_or_else(|| UnusableSetting::new("TENANT", format!("{:?} {problem}", shown(tenant))))
-}
-
-/// Opens a database to look at. What is not asked for need not be there.
-async fn open(database: &DatabaseArgs) -> Result<Store, UnusableSetting> {
-    let opening = Opening { log: ChangeLog::LeftOut, create: false, ..wiring::PATIENT };
-    wiring::open_store(database, &opening).await
 }
 
 /// Opens a database to write to: it must be as this program knows it.

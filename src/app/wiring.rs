@@ -98,6 +98,11 @@ pub(super) async fn open_store(args: &DatabaseArgs, opening: &Opening<'_>) -> Re
     store.with_replicas(&replica_options).await.map_err(unusable_replica)
 }
 
+/// Opens a database to look at. What is not asked for need not be there.
+pub(super) async fn open_to_read(args: &DatabaseArgs) -> Result<Store, UnusableSetting> {
+    open_store(args, &Opening { log: ChangeLog::LeftOut, create: false, ..PATIENT }).await
+}
+
 fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> UnusableSetting {
     let found = match error {
         ConnectError::Url => format!("is {url}: it {error}"),

@@ -30,7 +30,7 @@ pub use self::{
 };
 use super::{Answer, Api, answer, convert};
 use crate::{
-    domain::Role,
+    domain::{Actor, ActorName, Author, RequestId, Role, Why},
     proto::v1::{
         ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse, DeleteTenantRequest,
         DeleteTenantResponse, DisableModulesRequest, DisableModulesResponse, EnableModulesRequest,
@@ -52,6 +52,21 @@ pub struct AdminApi {
     pub gate: Gate,
     /// Where changes are made.
     pub writers: Writers,
+}
+
+/// Why something is to be done, and under which request id.
+#[derive(Debug)]
+pub(super) struct Purpose {
+    pub(super) why: Option<Why>,
+    pub(super) request_id: Option<RequestId>,
+}
+
+impl AdminApi {
+    /// What the record will say of who does something now.
+    fn author(&self, actor: ActorName, purpose: Purpose) -> Author {
+        let Purpose { why, request_id } = purpose;
+        Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id }
+    }
 }
 
 #[async_trait]

@@ -10,10 +10,10 @@ use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
     entitlements::Found,
     entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
-    mutate::done_already,
+    mutate::Begun,
     offers,
     provision::{STATEMENT_TIMEOUT, quoted, schema_is_its_own},
-    record::{self, Entry},
+    record::{self, Entry, summary_to_json},
     request_json,
     transaction::{Ask, Transaction},
 };
@@ -42,11 +42,10 @@ impl Store {
             "force": force,
             "reason": author.why.as_ref().map(ToString::to_string),
         });
-        let txn = self.writing.begin_writing().await?;
-        if let Some(event) = done_already(&txn, author, DELETE, &request).await? {
-            txn.commit().await?;
-            return self.answer_again(&event).await;
-        }
+        let txn = match self.begin(author, DELETE, &request).await? {
+            Begun::Anew(txn) => txn,
+            Begun::Before(event) => return self.answer_again(&event).await,
+        };
         self.rely_on_catalogue(&txn).await?;
         let (locked, entitlements) = self.read_entitlements(&txn, key).await?;
         let mut violations = Vec::new();
@@ -73,9 +72,8 @@ impl Store {
             tenant: Some(locked.id),
             subject: &locked.subdomain,
             request,
-            before: Some(&before),
+            before: Some(summary_to_json(&before)),
             after: None,
-            applied_files: &[],
         };
         record::add(&txn, entry).await?;
         txn.commit().await?;

@@ -9,7 +9,7 @@ use super::{
     Store, StoreError, TenantKey,
     entitlements::{self, Found},
     offers,
-    record::{self, AuditEvent, AuditQuery, Entry},
+    record::{self, AuditEvent, AuditQuery, Entry, summary_to_json},
     request_json,
     transaction::{Ask, Transaction},
 };
@@ -71,6 +71,35 @@ pub(super) struct Done {
     pub(super) held: Vec<ModuleCode>,
 }
 
+impl Done {
+    /// What is recorded of it.
+    pub(super) fn entry<'a>(
+        &'a self,
+        author: &'a Author,
+        action: &'static str,
+        request: Json,
+        applied_files: &[String],
+    ) -> Entry<'a> {
+        Entry {
+            author,
+            action,
+            tenant: Some(self.tenant),
+            subject: &self.subdomain,
+            request,
+            before: Some(summary_to_json(&self.before)),
+            after: Some(record::after_json(&self.after, applied_files)),
+        }
+    }
+}
+
+/// A request, as the record knows it.
+pub(super) enum Begun {
+    /// It is new: this is the transaction to do it in.
+    Anew(Transaction),
+    /// It was done before.
+    Before(Box<AuditEvent>),
+}
+
 impl Store {
     /// Does it, and records it. A request that was done already, by its id, is answered as it was then.
     pub async fn mutate(
@@ -82,24 +111,13 @@ impl Store {
         let action = request_json::action_of(mutation);
         let mut request = request_json::request_of(mutation, author);
         request["tenant"] = request_json::key_to_json(key);
-        let txn = self.writing.begin_writing().await?;
-        if let Some(event) = done_already(&txn, author, action, &request).await? {
-            txn.commit().await?;
-            return self.answer_again(&event).await;
-        }
+        let txn = match self.begin(author, action, &request).await? {
+            Begun::Anew(txn) => txn,
+            Begun::Before(event) => return self.answer_again(&event).await,
+        };
         let (done, locked) = self.apply(&txn, key, mutation, author.at).await?;
         let files = self.apply_template_to(&txn, &locked, &done.held).await?;
-        let entry = Entry {
-            author,
-            action,
-            tenant: Some(done.tenant),
-            subject: &done.subdomain,
-            request,
-            before: Some(&done.before),
-            after: Some(&done.after),
-            applied_files: &files,
-        };
-        record::add(&txn, entry).await?;
+        record::add(&txn, done.entry(author, action, request, &files)).await?;
         txn.commit().await?;
         self.mutated(done, author.at).await
     }
@@ -124,6 +142,23 @@ impl Store {
         let events = record::list(&visit.inner, query).await?;
         visit.commit().await?;
         Ok(events)
+    }
+
+    /// Begins a request, unless it was done under the author's request id; then it must have been the same. Another
+    /// request with that id waits until this one has ended.
+    pub(super) async fn begin(&self, author: &Author, action: &str, request: &Json) -> Result<Begun, MutationError> {
+        let txn = self.writing.begin_writing().await?;
+        let Some(id) = &author.request_id else { return Ok(Begun::Anew(txn)) };
+        let values = [locks::REQUEST.into(), id.to_string().into()];
+        lock(&txn, "SELECT pg_advisory_xact_lock($1, hashtext($2))", values).await?;
+        match record::find(&txn, id, author.at).await? {
+            None => Ok(Begun::Anew(txn)),
+            Some(event) if (event.action.as_str(), &event.request) == (action, request) => {
+                txn.commit().await?;
+                Ok(Begun::Before(Box::new(event)))
+            }
+            Some(_) => Err(MutationError::RequestIdReused),
+        }
     }
 
     /// Does it to a tenant that nobody else changes meanwhile.
@@ -179,25 +214,6 @@ impl Store {
     /// A tenant's revision as it is now.
     pub(super) async fn revision(&self, tenant: TenantId, now: DateTime<Utc>) -> Result<u64, StoreError> {
         Ok(self.read(&TenantKey::Id(tenant), now).await?.revision)
-    }
-}
-
-/// What was done under the author's request id, which must have been the same. Another request with that id waits until
-/// this one has ended.
-pub(super) async fn done_already(
-    txn: &Transaction,
-    author: &Author,
-    action: &str,
-    request: &Json,
-) -> Result<Option<AuditEvent>, MutationError> {
-    let Some(id) = &author.request_id else { return Ok(None) };
-    let values = [locks::REQUEST.into(), id.to_string().into()];
-    lock(txn, "SELECT pg_advisory_xact_lock($1, hashtext($2))", values).await?;
-    match record::find(txn, id, author.at).await? {
-        Some(event) if (event.action.as_str(), &event.request) != (action, request) => {
-            Err(MutationError::RequestIdReused)
-        }
-        found => Ok(found),
     }
 }
 

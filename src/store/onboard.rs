@@ -1,6 +1,6 @@
 //! New tenants: the row with its subscriptions, and then the schema.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd_migration::locks;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -11,7 +11,7 @@ use sea_orm::{
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey, entitlements,
     entity::tenants,
-    mutate::{Done, done_already, lock_alone},
+    mutate::{Begun, Done, lock_alone},
     offers,
     provision::Provisioned,
     record::{self, Entry},
@@ -19,8 +19,8 @@ use super::{
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, Entitlements, Mutation, Onboarding, Subdomain, SubdomainRefusal, Summary, TenantId, TenantName,
-    TenantStatus,
+    Author, BillingCycle, Entitlements, ModuleCode, Mutation, Onboarding, Subdomain, SubdomainRefusal, Summary,
+    TenantId, TenantName, TenantStatus,
 };
 
 /// What a tenant is once its schema is there.
@@ -33,12 +33,25 @@ pub struct Newcomer {
     pub name: TenantName,
     /// Its label under a base domain; its schema is named after it.
     pub subdomain: Subdomain,
-    /// What it begins with.
-    pub onboarding: Onboarding,
-    /// How many days of trial were asked for, for the record.
+    /// A plan, by its slug, with its modules.
+    pub plan: Option<String>,
+    /// Modules without a plan.
+    pub modules: Vec<ModuleCode>,
+    /// What the prices are for; `None`: monthly.
+    pub billing_cycle: Option<BillingCycle>,
+    /// All modules are a trial for so many days; 0: they are none.
     pub trial_days: u32,
     /// `tenants.settings`: an object.
     pub settings: Json,
+}
+
+impl Newcomer {
+    /// What it begins with, if that is now.
+    fn onboarding(&self, at: DateTime<Utc>) -> Onboarding {
+        let Self { plan, modules, billing_cycle, trial_days, .. } = self;
+        let trial_ends_at = (*trial_days > 0).then(|| at + TimeDelta::days(i64::from(*trial_days)));
+        Onboarding { plan: plan.clone(), modules: modules.clone(), billing_cycle: *billing_cycle, trial_ends_at }
+    }
 }
 
 impl Store {
@@ -63,25 +76,15 @@ impl Store {
     /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done already, by its id, is
     /// answered as it was then.
     pub async fn onboard(&self, newcomer: &Newcomer, author: &Author) -> Result<Mutated, MutationError> {
-        let txn = self.writing.begin_writing().await?;
         let request = request_of(newcomer, author);
-        if let Some(event) = done_already(&txn, author, request_json::ONBOARD, &request).await? {
-            txn.commit().await?;
-            return self.answer_again(&event).await;
-        }
+        let txn = match self.begin(author, request_json::ONBOARD, &request).await? {
+            Begun::Anew(txn) => txn,
+            Begun::Before(event) => return self.answer_again(&event).await,
+        };
         lock_alone(&txn, locks::DIRECTORY).await?;
         subdomain::check(&txn, &newcomer.subdomain).await?.map_err(MutationError::Subdomain)?;
         let done = self.add_tenant(&txn, newcomer, author.at).await?;
-        let entry = Entry {
-            author,
-            action: request_json::ONBOARD,
-            tenant: Some(done.tenant),
-            subject: newcomer.subdomain.as_str(),
-            request,
-            before: None,
-            after: Some(&done.after),
-            applied_files: &[],
-        };
+        let entry = Entry { before: None, ..done.entry(author, request_json::ONBOARD, request, &[]) };
         record::add(&txn, entry).await?;
         txn.commit().await?;
         self.mutated(done, author.at).await
@@ -96,10 +99,11 @@ impl Store {
         self.rely_on_catalogue(txn).await?;
         let offers = offers::read_all(txn, &self.words).await?;
         let nothing = Entitlements { status: "pending_setup".into(), plan: None, subscriptions: Vec::new() };
-        let mutation = Mutation::Onboard(newcomer.onboarding.clone());
-        let after = mutation.apply(&nothing, &offers, at).map_err(MutationError::Refused)?;
+        let onboarding = newcomer.onboarding(at);
+        let trial_ends_at = onboarding.trial_ends_at;
+        let after = Mutation::Onboard(onboarding).apply(&nothing, &offers, at).map_err(MutationError::Refused)?;
         let tenant = TenantId::from(Uuid::new_v4());
-        insert(txn, tenant, newcomer, at).await?;
+        insert(txn, tenant, newcomer, trial_ends_at, at).await?;
         entitlements::write(txn, tenant, &nothing, &after, at).await?;
         Ok(Done {
             tenant,
@@ -112,7 +116,13 @@ impl Store {
     }
 }
 
-async fn insert(txn: &Transaction, id: TenantId, newcomer: &Newcomer, at: DateTime<Utc>) -> Result<(), MutationError> {
+async fn insert(
+    txn: &Transaction,
+    id: TenantId,
+    newcomer: &Newcomer,
+    trial_ends_at: Option<DateTime<Utc>>,
+    at: DateTime<Utc>,
+) -> Result<(), MutationError> {
     let row = tenants::ActiveModel {
         id: Set(id.uuid()),
         name: Set(newcomer.name.to_string()),
@@ -120,7 +130,7 @@ async fn insert(txn: &Transaction, id: TenantId, newcomer: &Newcomer, at: DateTi
         database_schema: Set(newcomer.subdomain.database_schema()),
         status: Set("pending_setup".into()),
         plan_id: NotSet,
-        trial_ends_at: Set(newcomer.onboarding.trial_ends_at),
+        trial_ends_at: Set(trial_ends_at),
         onboarded_at: Set(at),
         settings: Set(newcomer.settings.clone()),
         created_at: Set(at),
@@ -137,8 +147,8 @@ async fn insert(txn: &Transaction, id: TenantId, newcomer: &Newcomer, at: DateTi
 }
 
 fn request_of(newcomer: &Newcomer, author: &Author) -> Json {
-    let Newcomer { name, subdomain, onboarding, trial_days, settings } = newcomer;
-    let mut request = request_json::request_of(&Mutation::Onboard(onboarding.clone()), author);
+    let Newcomer { name, subdomain, trial_days, settings, .. } = newcomer;
+    let mut request = request_json::request_of(&Mutation::Onboard(newcomer.onboarding(author.at)), author);
     request["name"] = name.to_string().into();
     request["subdomain"] = subdomain.as_str().into();
     request["trial_days"] = (*trial_days).into();

@@ -6,9 +6,8 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
     entitlements::{Found, kept},
-    mutate::{Done, done_already},
-    record::{self, Entry},
-    request_json,
+    mutate::Begun,
+    record, request_json,
     transaction::{Ask, Transaction},
 };
 use crate::domain::{
@@ -57,13 +56,14 @@ impl Store {
     async fn try_provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
         let mut request = request_json::request_of(&Mutation::FinishSetup, author);
         request["tenant"] = request_json::key_to_json(key);
-        let txn = self.writing.begin_writing().await?;
-        if let Some(event) = done_already(&txn, author, request_json::PROVISION, &request).await? {
-            txn.commit().await?;
-            let mutated = self.answer_again(&event).await?;
-            let files = event.applied_files().into_iter().map(str::to_owned).collect();
-            return Ok(Provisioned { mutated, schema: self.schema_of(key, author.at).await?, files });
-        }
+        let txn = match self.begin(author, request_json::PROVISION, &request).await? {
+            Begun::Anew(txn) => txn,
+            Begun::Before(event) => {
+                let mutated = self.answer_again(&event).await?;
+                let files = event.applied_files().into_iter().map(str::to_owned).collect();
+                return Ok(Provisioned { mutated, schema: self.schema_of(key, author.at).await?, files });
+            }
+        };
         let (done, locked) = self.apply(&txn, key, &Mutation::FinishSetup, author.at).await?;
         let (schema, files) = match txn.backend() {
             DbBackend::Postgres => {
@@ -75,17 +75,7 @@ impl Store {
         };
         let is_idle = done.before == done.after && files.is_empty();
         if !is_idle {
-            let entry = Entry {
-                author,
-                action: request_json::PROVISION,
-                tenant: Some(done.tenant),
-                subject: &done.subdomain,
-                request,
-                before: Some(&done.before),
-                after: Some(&done.after),
-                applied_files: &files,
-            };
-            record::add(&txn, entry).await?;
+            record::add(&txn, done.entry(author, request_json::PROVISION, request, &files)).await?;
         }
         txn.commit().await?;
         Ok(Provisioned { mutated: self.mutated(done, author.at).await?, schema, files })
@@ -100,21 +90,16 @@ impl Store {
 
     async fn fail_setup(&self, key: &TenantKey, author: &Author, failed: &MutationError) -> Result<(), MutationError> {
         let txn = self.writing.begin_writing().await?;
-        let (Done { tenant, subdomain, before, after, .. }, _) =
-            self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
-        if before == after && before.status != "failed" {
+        let (done, _) = self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
+        if done.before == done.after && done.before.status != "failed" {
             return Ok(txn.roll_back().await?);
         }
         let mut request = request_json::request_of(&Mutation::FailSetup, author);
         request["error"] = failed.to_string().into();
         // The request was not done: its id stays free for the one that is.
         let author = Author { request_id: None, ..author.clone() };
-        let (before, after) = (Some(&before), Some(&after));
         let action = request_json::action_of(&Mutation::FailSetup);
-        let tenant = Some(tenant);
-        let entry =
-            Entry { author: &author, action, tenant, subject: &subdomain, request, before, after, applied_files: &[] };
-        record::add(&txn, entry).await?;
+        record::add(&txn, done.entry(&author, action, request, &[])).await?;
         Ok(txn.commit().await?)
     }
 

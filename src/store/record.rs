@@ -68,29 +68,21 @@ pub(super) struct Entry<'a> {
     pub(super) tenant: Option<TenantId>,
     pub(super) subject: &'a str,
     pub(super) request: Json,
-    pub(super) before: Option<&'a Summary>,
-    pub(super) after: Option<&'a Summary>,
-    /// The files of the template that were applied with it.
-    pub(super) applied_files: &'a [String],
+    pub(super) before: Option<Json>,
+    pub(super) after: Option<Json>,
+}
+
+/// What is known of a tenant after something was done, with the files of the template that were applied with it.
+pub(super) fn after_json(summary: &Summary, applied_files: &[String]) -> Json {
+    let mut after = summary_to_json(summary);
+    if !applied_files.is_empty() {
+        after[APPLIED_FILES] = applied_files.into();
+    }
+    after
 }
 
 pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), StoreError> {
-    let before = entry.before.map(summary_to_json);
-    let mut after = entry.after.map(summary_to_json);
-    if let (Some(after), false) = (&mut after, entry.applied_files.is_empty()) {
-        after[APPLIED_FILES] = entry.applied_files.into();
-    }
-    add_raw(txn, entry, before, after).await
-}
-
-/// Adds a row with these images, whatever they are of.
-pub(super) async fn add_raw(
-    txn: &Transaction,
-    entry: Entry<'_>,
-    before: Option<Json>,
-    after: Option<Json>,
-) -> Result<(), StoreError> {
-    let Entry { author, action, tenant, subject, request, .. } = entry;
+    let Entry { author, action, tenant, subject, request, before, after } = entry;
     let row = audit::ActiveModel {
         id: NotSet,
         made_at: Set(author.at),

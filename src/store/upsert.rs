@@ -15,7 +15,7 @@ use super::{
     MutationError, Store, StoreError,
     entitlements::decimal,
     entity::{feature_flags, modules, plans},
-    mutate::{done_already, lock_alone},
+    mutate::{Begun, lock_alone},
     offer_json::{module_of, module_to_json, plan_of, plan_to_json},
     offers,
     record::{self, Entry},
@@ -31,11 +31,10 @@ impl Store {
     /// id, is answered as it was then.
     pub async fn upsert_module(&self, upsert: &ModuleUpsert, author: &Author) -> Result<ModuleOffer, MutationError> {
         let request = module_request(upsert, author);
-        let txn = self.writing.begin_writing().await?;
-        if let Some(event) = done_already(&txn, author, UPSERT_MODULE, &request).await? {
-            txn.commit().await?;
-            return Ok(module_of(&event)?);
-        }
+        let txn = match self.begin(author, UPSERT_MODULE, &request).await? {
+            Begun::Anew(txn) => txn,
+            Begun::Before(event) => return Ok(module_of(&event)?),
+        };
         lock_alone(&txn, locks::CATALOGUE).await?;
         let offers = offers::read_all(&txn, &self.words).await?;
         let aliases = aliases(&txn).await?;
@@ -44,9 +43,16 @@ impl Store {
         if let Some(before) = before.as_ref().filter(|before| before.module.code != after.module.code) {
             rename(&txn, before, &after, author).await?;
         }
-        let (before, recorded) = (before.as_ref().map(module_to_json), module_to_json(&after));
-        let subject = after.module.code.as_str();
-        record::add_raw(&txn, entry(author, UPSERT_MODULE, subject, request), before, Some(recorded)).await?;
+        let entry = Entry {
+            author,
+            action: UPSERT_MODULE,
+            tenant: None,
+            subject: after.module.code.as_str(),
+            request,
+            before: before.as_ref().map(module_to_json),
+            after: Some(module_to_json(&after)),
+        };
+        record::add(&txn, entry).await?;
         txn.commit().await?;
         Ok(after)
     }
@@ -54,24 +60,27 @@ impl Store {
     /// The same for a plan.
     pub async fn upsert_plan(&self, upsert: &PlanUpsert, author: &Author) -> Result<PlanOffer, MutationError> {
         let request = plan_request(upsert, author);
-        let txn = self.writing.begin_writing().await?;
-        if let Some(event) = done_already(&txn, author, UPSERT_PLAN, &request).await? {
-            txn.commit().await?;
-            return Ok(plan_of(&event)?);
-        }
+        let txn = match self.begin(author, UPSERT_PLAN, &request).await? {
+            Begun::Anew(txn) => txn,
+            Begun::Before(event) => return Ok(plan_of(&event)?),
+        };
         lock_alone(&txn, locks::CATALOGUE).await?;
         let offers = offers::read_all(&txn, &self.words).await?;
         let (before, after) = upsert.apply(&offers).map_err(MutationError::Refused)?;
         write_plan(&txn, before.as_ref(), &after, author).await?;
-        let (before, recorded) = (before.as_ref().map(plan_to_json), plan_to_json(&after));
-        record::add_raw(&txn, entry(author, UPSERT_PLAN, &after.plan.slug, request), before, Some(recorded)).await?;
+        let entry = Entry {
+            author,
+            action: UPSERT_PLAN,
+            tenant: None,
+            subject: &after.plan.slug,
+            request,
+            before: before.as_ref().map(plan_to_json),
+            after: Some(plan_to_json(&after)),
+        };
+        record::add(&txn, entry).await?;
         txn.commit().await?;
         Ok(after)
     }
-}
-
-fn entry<'a>(author: &'a Author, action: &'static str, subject: &'a str, request: Json) -> Entry<'a> {
-    Entry { author, action, tenant: None, subject, request, before: None, after: None, applied_files: &[] }
 }
 
 /// The codes that modules had before they were renamed.
@@ -81,31 +90,33 @@ async fn aliases(txn: &Transaction) -> Result<Vec<ModuleCode>, StoreError> {
     Ok(codes.collect::<Result<_, _>>()?)
 }
 
+/// A column that is written where it differs from what was there.
+macro_rules! differing {
+    ($before:ident, $after:ident, $($field:ident).+, $value:expr) => {
+        if $before.is_some_and(|before| before.$($field).+ == $after.$($field).+) { NotSet } else { Set($value) }
+    };
+}
+
 async fn write_module(
     txn: &Transaction,
     before: Option<&ModuleOffer>,
     after: &ModuleOffer,
     author: &Author,
 ) -> Result<(), StoreError> {
-    macro_rules! differing {
-        ($($field:ident).+, $value:expr) => {
-            if before.is_some_and(|before| before.$($field).+ == after.$($field).+) { NotSet } else { Set($value) }
-        };
-    }
     let module = &after.module;
     let row = modules::ActiveModel {
-        code: differing!(module.code, module.code.to_string()),
-        name: differing!(module.name, module.name.clone()),
-        description: differing!(description, Some(after.description.clone())),
-        category: differing!(module.category, Some(module.category.clone())),
-        display_order: differing!(module.display_order, Some(module.display_order)),
-        price_monthly: differing!(price_monthly, after.price_monthly.map(decimal)),
-        price_yearly: differing!(price_yearly, after.price_yearly.map(decimal)),
-        is_base_module: differing!(module.is_base_module, Some(module.is_base_module)),
-        dependencies: differing!(dependencies, Some(codes(&after.dependencies))),
-        sections: differing!(module.sections, Some(json!(module.sections))),
-        frontend_routes: differing!(module.frontend_routes, Some(json!(module.frontend_routes))),
-        is_active: differing!(module.is_active, Some(module.is_active)),
+        code: differing!(before, after, module.code, module.code.to_string()),
+        name: differing!(before, after, module.name, module.name.clone()),
+        description: differing!(before, after, description, Some(after.description.clone())),
+        category: differing!(before, after, module.category, Some(module.category.clone())),
+        display_order: differing!(before, after, module.display_order, Some(module.display_order)),
+        price_monthly: differing!(before, after, price_monthly, after.price_monthly.map(decimal)),
+        price_yearly: differing!(before, after, price_yearly, after.price_yearly.map(decimal)),
+        is_base_module: differing!(before, after, module.is_base_module, Some(module.is_base_module)),
+        dependencies: differing!(before, after, dependencies, Some(codes(&after.dependencies))),
+        sections: differing!(before, after, module.sections, Some(json!(module.sections))),
+        frontend_routes: differing!(before, after, module.frontend_routes, Some(json!(module.frontend_routes))),
+        is_active: differing!(before, after, module.is_active, Some(module.is_active)),
         updated_at: Set(author.at),
         ..Default::default()
     };
@@ -184,19 +195,14 @@ async fn write_plan(
     after: &PlanOffer,
     author: &Author,
 ) -> Result<(), StoreError> {
-    macro_rules! differing {
-        ($($field:ident).+, $value:expr) => {
-            if before.is_some_and(|before| before.$($field).+ == after.$($field).+) { NotSet } else { Set($value) }
-        };
-    }
     let row = plans::ActiveModel {
-        name: differing!(name, after.name.clone()),
-        billing_cycle: differing!(billing_cycle, Some(after.billing_cycle.clone())),
-        price_inr: differing!(price, after.price.map(decimal)),
-        included_modules: differing!(plan.modules, Some(json!(after.plan.codes()))),
-        max_users: differing!(max_users, after.max_users),
-        max_transactions_monthly: differing!(max_transactions_monthly, after.max_transactions_monthly),
-        is_active: differing!(plan.is_active, Some(after.plan.is_active)),
+        name: differing!(before, after, name, after.name.clone()),
+        billing_cycle: differing!(before, after, billing_cycle, Some(after.billing_cycle.clone())),
+        price_inr: differing!(before, after, price, after.price.map(decimal)),
+        included_modules: differing!(before, after, plan.modules, Some(json!(after.plan.codes()))),
+        max_users: differing!(before, after, max_users, after.max_users),
+        max_transactions_monthly: differing!(before, after, max_transactions_monthly, after.max_transactions_monthly),
+        is_active: differing!(before, after, plan.is_active, Some(after.plan.is_active)),
         updated_at: Set(author.at),
         ..Default::default()
     };

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, instant, key, mutate::differences, open, print, print_json};
+use super::{Outcome, instant, key, mutate::differences, print, print_json};
 use crate::{
-    app::shown::shown,
+    app::{shown::shown, wiring},
     clock::Clock,
     config::{HistoryArgs, ReadArgs},
     domain::TenantId,
@@ -14,7 +14,7 @@ use crate::{
 pub(super) async fn run(args: HistoryArgs) -> Outcome {
     let HistoryArgs { read: ReadArgs { tenant, database, json }, limit } = args;
     let key = key(&tenant)?;
-    let store = open(&database).await?;
+    let store = wiring::open_to_read(&database).await?;
     let read = read(&store, &key, limit).await;
     store.close().await;
     let Some(mut events) = read? else { return Err(format!("there is no tenant {:?}", shown(&tenant)).into()) };

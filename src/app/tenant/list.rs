@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, open, print, print_json, table};
+use super::{Outcome, print, print_json, table};
 use crate::{
-    app::shown::shown,
+    app::{shown::shown, wiring},
     clock::Clock,
     config::{ListTenantsArgs, UnusableSetting},
     domain::TenantId,
@@ -16,7 +16,7 @@ pub(super) async fn run(args: ListTenantsArgs) -> Outcome {
     let after = after.as_deref().map(TenantId::parse).transpose();
     let after = after.map_err(|error| UnusableSetting::new("--after", error))?;
     let filter = TenantFilter { statuses: status, plan, module, text, after, size: limit };
-    let store = open(&database).await?;
+    let store = wiring::open_to_read(&database).await?;
     let read = store.list_tenants(&filter, Clock::System.now()).await;
     store.close().await;
     let list = read?;

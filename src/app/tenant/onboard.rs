@@ -1,6 +1,5 @@
 //! `tenant onboard`.
 
-use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{
@@ -10,7 +9,7 @@ use super::{
 };
 use crate::{
     config::{OnboardArgs, UnusableSetting},
-    domain::{ModuleCode, Onboarding, Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
+    domain::{ModuleCode, Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
     store::{MutationError, Newcomer, Provisioned},
 };
 
@@ -39,10 +38,9 @@ pub(super) async fn run(args: OnboardArgs) -> Outcome {
         .filter(Value::is_object)
         .ok_or_else(|| UnusableSetting::new("--settings", "is no JSON object"))?;
     let author = author(&args);
-    let trial_ends_at = (trial_days > 0).then(|| author.at + TimeDelta::days(i64::from(trial_days)));
     let modules = module.iter().map(|code| ModuleCode::new(code)).collect();
-    let onboarding = Onboarding { plan, modules, billing_cycle: Some(billing_cycle), trial_ends_at };
-    let newcomer = Newcomer { name, subdomain, onboarding, trial_days, settings };
+    let billing_cycle = Some(billing_cycle);
+    let newcomer = Newcomer { name, subdomain, plan, modules, billing_cycle, trial_days, settings };
 
     let store = open_to_write(&args).await?;
     let done = store.bring_in(&newcomer, &author).await;

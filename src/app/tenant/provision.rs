@@ -6,9 +6,9 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{Outcome, key, mutate::author, onboard::NO_SCHEMA, open, open_for_many, print, print_json};
+use super::{Outcome, key, mutate::author, onboard::NO_SCHEMA, open_for_many, print, print_json};
 use crate::{
-    app::{DENIED, GOOD, shown::shown, template},
+    app::{DENIED, GOOD, shown::shown, template, wiring},
     clock::Clock,
     config::{ProvisionArgs, VerifyArgs},
     domain::{TenantStatus, limits::MAX_PAGE, template::Differences},
@@ -110,7 +110,7 @@ pub(super) async fn verify(args: VerifyArgs) -> Outcome {
     let VerifyArgs { tenant, tenant_template, database, json } = args;
     let one = tenant.as_deref().map(key).transpose()?;
     let template = template::load(Some(&tenant_template))?;
-    let store = open(&database).await?.with_template(template);
+    let store = wiring::open_to_read(&database).await?.with_template(template);
     let at = Clock::System.now();
     let found = match keys(&store, one).await {
         Ok(keys) => Ok(each(keys, 1, |key| {

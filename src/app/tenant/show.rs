@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Outcome, instant_or, key, open, print, print_json, table};
+use super::{Outcome, instant_or, key, print, print_json, table};
 use crate::{
-    app::shown::shown,
+    app::{shown::shown, wiring},
     clock::Clock,
     config::ReadArgs,
     domain::{Decision, Facts, check_facts},
@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn run(args: ReadArgs) -> Outcome {
     let ReadArgs { tenant, database, json } = args;
     let (key, at) = (key(&tenant)?, Clock::System.now());
-    let store = open(&database).await?;
+    let store = wiring::open_to_read(&database).await?;
     let read = store.read(&key, at).await;
     store.close().await;
     let evidence = read?.evidence.ok_or_else(|| format!("there is no tenant {:?}", shown(&tenant)))?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-use super::AdminApi;
+use super::{AdminApi, Purpose};
 use crate::{
-    domain::{Actor, ActorName, Author, Mutation, RequestId, Why},
+    domain::{ActorName, Mutation},
     store::{Mutated, TenantKey},
 };
 
@@ -15,15 +15,13 @@ use crate::{
 pub(in crate::service) struct MutationQuery {
     pub(in crate::service) key: TenantKey,
     pub(in crate::service) mutation: Mutation,
-    pub(in crate::service) why: Option<Why>,
-    pub(in crate::service) request_id: Option<RequestId>,
+    pub(in crate::service) purpose: Purpose,
 }
 
 impl AdminApi {
     pub(super) async fn mutate(&self, actor: ActorName, query: MutationQuery) -> Result<Mutated, Status> {
-        let MutationQuery { key, mutation, why, request_id } = query;
-        let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
-        let store = Arc::clone(&self.api.store);
+        let MutationQuery { key, mutation, purpose } = query;
+        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
         self.writers.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
     }
 

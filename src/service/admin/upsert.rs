@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-use super::AdminApi;
-use crate::domain::{Actor, ActorName, Author, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert, RequestId, Why};
+use super::{AdminApi, Purpose};
+use crate::domain::{ActorName, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert};
 
 /// What is to be in the catalogue.
 #[derive(Debug)]
 pub(in crate::service) struct UpsertQuery<T> {
     pub(in crate::service) upsert: T,
-    pub(in crate::service) why: Option<Why>,
-    pub(in crate::service) request_id: Option<RequestId>,
+    pub(in crate::service) purpose: Purpose,
 }
 
 impl AdminApi {
@@ -21,9 +20,8 @@ impl AdminApi {
         actor: ActorName,
         query: UpsertQuery<ModuleUpsert>,
     ) -> Result<ModuleOffer, Status> {
-        let UpsertQuery { upsert, why, request_id } = query;
-        let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
-        let store = Arc::clone(&self.api.store);
+        let UpsertQuery { upsert, purpose } = query;
+        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
         self.writers.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
     }
 
@@ -32,9 +30,8 @@ impl AdminApi {
         actor: ActorName,
         query: UpsertQuery<PlanUpsert>,
     ) -> Result<PlanOffer, Status> {
-        let UpsertQuery { upsert, why, request_id } = query;
-        let author = Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id };
-        let store = Arc::clone(&self.api.store);
+        let UpsertQuery { upsert, purpose } = query;
+        let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
         self.writers.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
     }
 }

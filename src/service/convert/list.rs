@@ -84,9 +84,9 @@ pub(in crate::service) fn delete_query(request: &DeleteTenantRequest) -> Result<
     if name.is_empty() {
         fields.violated("name", "must be the tenant's name, repeated");
     }
-    let (why, request_id) = (fields.given("reason", reason), fields.given("request_id", request_id));
-    let query =
-        key.map(|key| DeleteQuery { deletion: Deletion { key, name: name.clone(), force: *force }, why, request_id });
+    let purpose = fields.purpose(reason, request_id);
+    let deletion = |key| Deletion { key, name: name.clone(), force: *force };
+    let query = key.map(|key| DeleteQuery { deletion: deletion(key), purpose });
     fields.all_good(query)
 }
 

@@ -16,7 +16,7 @@ use crate::{
         SetTenantStatusRequest, SetTenantStatusResponse, TenantChange, TenantEntitlements,
         preview_change_request::Change,
     },
-    service::admin::MutationQuery,
+    service::admin::{MutationQuery, Purpose},
     store::Mutated,
 };
 
@@ -122,14 +122,18 @@ impl Fields {
         request_id: &str,
     ) -> Result<MutationQuery, Status> {
         let key = self.tenant_key("tenant", tenant);
-        let why = self.given("reason", reason);
-        let request_id = self.given("request_id", request_id);
-        let query = key.zip(mutation).map(|(key, mutation)| MutationQuery { key, mutation, why, request_id });
+        let purpose = self.purpose(reason, request_id);
+        let query = key.zip(mutation).map(|(key, mutation)| MutationQuery { key, mutation, purpose });
         self.all_good(query)
     }
 
+    /// Why it is asked for, and under which request id.
+    pub(super) fn purpose(&mut self, reason: &str, request_id: &str) -> Purpose {
+        Purpose { why: self.given("reason", reason), request_id: self.given("request_id", request_id) }
+    }
+
     /// A text that may be left out.
-    pub(super) fn given<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+    fn given<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         if text.is_empty() { None } else { self.parsed(field, text) }
     }
 

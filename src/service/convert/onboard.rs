@@ -8,7 +8,7 @@ use crate::{
     domain::{Subdomain, limits::MAX_TRIAL_DAYS},
     proto::v1::{OnboardTenantRequest, OnboardTenantResponse, RetryProvisioningRequest, RetryProvisioningResponse},
     service::admin::{OnboardQuery, ProvisionQuery},
-    store::Provisioned,
+    store::{Newcomer, Provisioned},
 };
 
 pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result<OnboardQuery, Status> {
@@ -41,19 +41,12 @@ pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result
         fields.violated("settings", "must not contain NUL");
     }
     let billing_cycle = fields.billing_cycle(billing_cycle);
-    let why = fields.given("reason", &reason);
-    let request_id = fields.given("request_id", &request_id);
+    let purpose = fields.purpose(&reason, &request_id);
+    let plan = (!plan_slug.is_empty()).then_some(plan_slug);
     let named = name.zip(subdomain.ok());
     let query = named.map(|(name, subdomain)| OnboardQuery {
-        name,
-        subdomain,
-        plan: (!plan_slug.is_empty()).then_some(plan_slug),
-        modules,
-        billing_cycle,
-        trial_days,
-        settings,
-        why,
-        request_id,
+        newcomer: Newcomer { name, subdomain, plan, modules, billing_cycle, trial_days, settings },
+        purpose,
     });
     fields.all_good(query)
 }
@@ -62,8 +55,8 @@ pub(in crate::service) fn provision_query(request: &RetryProvisioningRequest) ->
     let RetryProvisioningRequest { tenant, reason, request_id } = request;
     let mut fields = Fields::default();
     let key = fields.tenant_key("tenant", tenant);
-    let (why, request_id) = (fields.given("reason", reason), fields.given("request_id", request_id));
-    fields.all_good(key.map(|key| ProvisionQuery { key, why, request_id }))
+    let purpose = fields.purpose(reason, request_id);
+    fields.all_good(key.map(|key| ProvisionQuery { key, purpose }))
 }
 
 pub(in crate::service) fn onboard_response(provisioned: Provisioned) -> OnboardTenantResponse {

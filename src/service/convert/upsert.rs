@@ -48,8 +48,8 @@ pub(in crate::service) fn module_upsert_query(
         sections,
         frontend_routes: routes,
     };
-    let (why, request_id) = (fields.given("reason", &request.reason), fields.given("request_id", &request.request_id));
-    fields.all_good(Some(UpsertQuery { upsert, why, request_id }))
+    let purpose = fields.purpose(&request.reason, &request.request_id);
+    fields.all_good(Some(UpsertQuery { upsert, purpose }))
 }
 
 pub(in crate::service) fn plan_upsert_query(request: UpsertPlanRequest) -> Result<UpsertQuery<PlanUpsert>, Status> {
@@ -66,8 +66,8 @@ pub(in crate::service) fn plan_upsert_query(request: UpsertPlanRequest) -> Resul
         max_users: fields.limit("max_users", request.max_users),
         max_transactions_monthly: fields.limit("max_transactions_monthly", request.max_transactions_monthly),
     };
-    let (why, request_id) = (fields.given("reason", &request.reason), fields.given("request_id", &request.request_id));
-    fields.all_good(Some(UpsertQuery { upsert, why, request_id }))
+    let purpose = fields.purpose(&request.reason, &request.request_id);
+    fields.all_good(Some(UpsertQuery { upsert, purpose }))
 }
 
 impl Fields {

@@ -8,9 +8,11 @@ use entitlementd::{
 };
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
-use super::{Admin, mutate::status};
+use super::{
+    Admin,
+    mutate::{status, violations},
+};
 use crate::harness::{
     Database, Row, id,
     server::{field_violations, reason_of},
@@ -26,8 +28,7 @@ async fn delete(admin: &mut Admin, request: DeleteTenantRequest) -> Result<Tenan
 }
 
 fn kinds(status: &Status) -> Vec<String> {
-    let details = status.get_error_details();
-    details.precondition_failure().unwrap().violations.iter().map(|violation| violation.r#type.clone()).collect()
+    violations(status).into_iter().map(|(kind, _)| kind).collect()
 }
 
 async fn rows(admin: &Admin) -> i64 {

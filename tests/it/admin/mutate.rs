@@ -82,14 +82,14 @@ fn codes(entitlements: Option<&TenantEntitlements>) -> Vec<&str> {
 }
 
 /// The types of what stands in the way, each with its subject.
-fn violations(status: &Status) -> Vec<(String, String)> {
+pub fn violations(status: &Status) -> Vec<(String, String)> {
     assert_eq!((status.code(), reason_of(status).as_str()), (Code::FailedPrecondition, "CHANGE_REFUSED"));
     let details = status.get_error_details();
     let failure = details.precondition_failure().unwrap();
     failure.violations.iter().map(|violation| (violation.r#type.clone(), violation.subject.clone())).collect()
 }
 
-fn violation(kind: &str, subject: &str) -> (String, String) {
+pub fn violation(kind: &str, subject: &str) -> (String, String) {
     (kind.to_owned(), subject.to_owned())
 }
 

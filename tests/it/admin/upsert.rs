@@ -9,13 +9,12 @@ use entitlementd::{
     },
 };
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
-use super::{Admin, mutate::enabling};
-use crate::harness::{
-    Database, Row, id,
-    server::{field_violations, reason_of},
+use super::{
+    Admin,
+    mutate::{enabling, violation, violations},
 };
+use crate::harness::{Database, Row, id, server::field_violations};
 
 impl Admin {
     async fn upsert_module(&mut self, request: UpsertModuleRequest) -> Result<CatalogueModule, Status> {
@@ -46,17 +45,6 @@ fn plan(slug: &str) -> UpsertPlanRequest {
 
 fn list(codes: &[&str]) -> Option<CodeList> {
     Some(CodeList { codes: codes.iter().map(ToString::to_string).collect() })
-}
-
-fn violations(status: &Status) -> Vec<(String, String)> {
-    assert_eq!((status.code(), reason_of(status).as_str()), (Code::FailedPrecondition, "CHANGE_REFUSED"));
-    let details = status.get_error_details();
-    let failure = details.precondition_failure().unwrap();
-    failure.violations.iter().map(|violation| (violation.r#type.clone(), violation.subject.clone())).collect()
-}
-
-fn violation(kind: &str, subject: &str) -> (String, String) {
-    (kind.to_owned(), subject.to_owned())
 }
 
 async fn both() -> [Admin; 2] {
