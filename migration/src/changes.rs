@@ -123,6 +123,25 @@ pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Resu
     Ok(())
 }
 
+/// Brings what watches a table up to the columns that are read now. Where there is no log, nothing watches.
+pub(crate) async fn watch_columns_anew(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+    if !manager.has_table("entitlement_changes").await? {
+        return Ok(());
+    }
+    let connection = manager.get_connection();
+    for watched in watched().iter().filter(|watched| watched.table == table) {
+        if connection.get_database_backend() != DbBackend::Sqlite {
+            connection.execute_unprepared(&postgres::changed(watched)).await?;
+            continue;
+        }
+        for trigger in sqlite::triggers(watched) {
+            connection.execute_unprepared(&format!("DROP TRIGGER IF EXISTS {}", trigger.name)).await?;
+            connection.execute_unprepared(&trigger.create).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A trigger that should be there. A change of its table would go unnoticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MissingTrigger {

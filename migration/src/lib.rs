@@ -10,6 +10,7 @@ mod m20261123_000002_catalogue;
 mod m20261123_000003_changes;
 mod m20261124_000004_record;
 mod m20261124_000005_aliases;
+mod m20261124_000006_endpoints;
 mod required;
 mod state;
 mod tables;
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_changes::Migration),
             Box::new(m20261124_000004_record::Migration),
             Box::new(m20261124_000005_aliases::Migration),
+            Box::new(m20261124_000006_endpoints::Migration),
         ]
     }
 

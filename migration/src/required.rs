@@ -19,6 +19,7 @@ const REQUIRED: [(&str, &[&str]); 4] = [
             "is_active",
             "sections",
             "frontend_routes",
+            "api_endpoints",
         ],
     ),
     ("plans", &["id", "slug", "is_active", "included_modules", "price_inr"]),

@@ -25,6 +25,8 @@ pub struct Module {
     pub sections: Vec<i32>,
     /// Its routes in the front end.
     pub frontend_routes: Vec<String>,
+    /// What it answers to over HTTP, perhaps after methods: `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
+    pub api_endpoints: Vec<String>,
 }
 
 /// A bundle of modules with a price and limits.
@@ -71,6 +73,13 @@ impl Catalogue {
     #[must_use]
     pub fn with_aliases(self, aliases: impl IntoIterator<Item = (ModuleCode, ModuleCode)>) -> Self {
         Self { aliases: aliases.into_iter().collect(), ..self }
+    }
+
+    /// All modules, in the order of their codes.
+    pub fn modules(&self) -> Vec<&Module> {
+        let mut modules: Vec<&Module> = self.modules.values().collect();
+        modules.sort_unstable_by(|one, other| one.code.cmp(&other.code));
+        modules
     }
 
     /// The module that has this code, or had it before it was renamed.

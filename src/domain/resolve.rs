@@ -21,7 +21,10 @@ pub enum Unresolved {
     /// Token, id and host do not name the same tenant.
     #[error("the token, the tenant id and the host do not name the same tenant")]
     Conflict,
-    /// Nothing names a tenant, or the named one does not exist.
+    /// Nothing names a tenant.
+    #[error("no tenant is named, or the named one does not exist")]
+    NotNamed,
+    /// The named one does not exist.
     #[error("no tenant is named, or the named one does not exist")]
     NotFound,
     /// The tenant exists, but is not served; the reason is one of line 2 of the decision table.
@@ -70,7 +73,8 @@ pub fn resolve(
             (found, source)
         }
         (Some(by_id), None) => by_id,
-        (None, by_host) => (by_host.flatten(), TenantSource::Host),
+        (None, Some(by_host)) => (by_host, TenantSource::Host),
+        (None, None) => return Err(Unresolved::NotNamed),
     };
     let facts = facts.ok_or(Unresolved::NotFound)?;
     match facts.status().denial() {

@@ -117,6 +117,7 @@ fn new_module(code: &str) -> ModuleOffer {
             is_active: true,
             sections: Vec::new(),
             frontend_routes: Vec::new(),
+            api_endpoints: Vec::new(),
         },
         description: String::new(),
         dependencies: Vec::new(),

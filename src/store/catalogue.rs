@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, Statement,
+    prelude::Json,
     sea_query::{ExprTrait, NullOrdering},
 };
 
@@ -74,6 +75,7 @@ pub(super) fn select_modules() -> Select<modules::Entity> {
         .column_as(M::IsActive, "modules.is_active")
         .column_as(M::Sections, "modules.sections")
         .column_as(M::FrontendRoutes, "modules.frontend_routes")
+        .column_as(M::ApiEndpoints, "modules.api_endpoints")
 }
 
 pub(super) fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
@@ -86,7 +88,23 @@ pub(super) fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError>
         is_active: row.flag("modules.is_active")?,
         sections: row.list("modules.sections", words, |item| item.as_i64()?.try_into().ok()),
         frontend_routes: row.list("modules.frontend_routes", words, |item| item.as_str().map(str::to_owned)),
+        api_endpoints: row.list("modules.api_endpoints", words, endpoint),
     })
+}
+
+/// An endpoint is a text, or an object with `path` and perhaps `method` or `methods`.
+fn endpoint(item: &Json) -> Option<String> {
+    let Json::Object(fields) = item else { return item.as_str().map(str::to_owned) };
+    let path = fields.get("path")?.as_str()?;
+    match fields.get("methods").or_else(|| fields.get("method")) {
+        None | Some(Json::Null) => Some(path.to_owned()),
+        Some(Json::String(method)) => Some(format!("{method} {path}")),
+        Some(Json::Array(methods)) => {
+            let methods: Vec<&str> = methods.iter().map(Json::as_str).collect::<Option<_>>()?;
+            Some(format!("{} {path}", methods.join("|")))
+        }
+        Some(_) => None,
+    }
 }
 
 /// Rows by their key. One without a key cannot be asked for: it is left out, rather than keeping the others from it.

@@ -24,6 +24,9 @@ struct ModuleJson {
     price_yearly: Option<String>,
     sections: Vec<i32>,
     frontend_routes: Vec<String>,
+    /// Requests that were recorded before it was read have none.
+    #[serde(default)]
+    api_endpoints: Vec<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -54,6 +57,7 @@ pub fn module_to_json(offer: &ModuleOffer) -> Json {
         price_yearly: price_yearly.map(|amount| amount.to_string()),
         sections: module.sections.clone(),
         frontend_routes: module.frontend_routes.clone(),
+        api_endpoints: module.api_endpoints.clone(),
     })
 }
 
@@ -86,6 +90,7 @@ pub(super) fn module_of(event: &AuditEvent) -> Result<ModuleOffer, StoreError> {
             is_active: json.on_sale,
             sections: json.sections,
             frontend_routes: json.frontend_routes,
+            api_endpoints: json.api_endpoints,
         },
         description: json.description,
         dependencies: json.dependencies.iter().map(|code| ModuleCode::new(code)).collect(),

@@ -71,6 +71,7 @@ fn mk_catalogue() -> Catalogue {
         is_active: true,
         sections: vec![],
         frontend_routes: vec![],
+        api_endpoints: Vec::new(),
     };
     Catalogue::new(CODES.map(module).to_vec(), vec![], 0, NOW)
 }

@@ -36,7 +36,7 @@ async fn four_processes_may_migrate_at_once() {
         }
         let status = process::run(&["migrate", "--status", "--database-url", &url]);
         let told = String::from_utf8(status.stdout).unwrap();
-        assert_eq!(told.lines().filter(|line| line.starts_with("applied")).count(), 5, "{told}");
+        assert_eq!(told.lines().filter(|line| line.starts_with("applied")).count(), 6, "{told}");
     }
 }
 
@@ -48,6 +48,32 @@ async fn migrating_again_changes_nothing() {
         process::migrate(&database.url);
         assert_eq!(count(&database, "SELECT count(*) FROM plans").await, 3);
         assert_eq!(count(&database, "SELECT count(*) FROM modules WHERE name = 'Ours'").await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_did_not_watch_endpoints_does_once_it_is_migrated() {
+    let change = "UPDATE modules SET api_endpoints = '[\"/a\"]' WHERE code = 'finance'";
+    let changes = "SELECT count(*) FROM entitlement_changes WHERE topic = 'catalogue'";
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        // As the step before left it: whatever it watched, it was not the endpoints.
+        database.execute("DELETE FROM entitlementd_migrations WHERE version LIKE '%_000006_%'").await;
+        database
+            .execute(if database.is_sqlite() {
+                "DROP TRIGGER entitlement_modules_update;
+                 CREATE TRIGGER entitlement_modules_update AFTER UPDATE ON modules WHEN OLD.code IS NOT NEW.code
+                 BEGIN INSERT INTO entitlement_changes (topic, tenant_id) VALUES ('catalogue', zeroblob(16)); END"
+            } else {
+                "CREATE OR REPLACE FUNCTION entitlement_modules_changed() RETURNS trigger LANGUAGE plpgsql
+                 AS 'BEGIN RETURN NULL; END'"
+            })
+            .await;
+        let before = count(&database, changes).await;
+        database.execute(change).await;
+        assert_eq!(count(&database, changes).await, before);
+        process::migrate(&database.url);
+        database.execute("UPDATE modules SET api_endpoints = '[]' WHERE code = 'finance'").await;
+        assert_eq!(count(&database, changes).await, before + 1);
     }
 }
 
@@ -67,7 +93,7 @@ async fn status_lists_pending_steps_and_writes_nothing() {
         let output = process::run(&["migrate", "--status", "--database-url", &url]);
         assert!(output.status.success());
         let told = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(told.lines().filter(|line| line.starts_with("pending")).count(), 5, "{told}");
+        assert_eq!(told.lines().filter(|line| line.starts_with("pending")).count(), 6, "{told}");
         let again = process::run(&["migrate", "--status", "--database-url", &url]);
         assert_eq!(String::from_utf8(again.stdout).unwrap(), told);
     }

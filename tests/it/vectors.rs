@@ -89,6 +89,7 @@ fn catalogue(codes: &[String]) -> Catalogue {
         is_active: true,
         sections: vec![],
         frontend_routes: vec![],
+        api_endpoints: Vec::new(),
     };
     Catalogue::new(codes.iter().enumerate().map(module).collect(), vec![], 0, DateTime::UNIX_EPOCH)
 }

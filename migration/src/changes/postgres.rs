@@ -66,7 +66,7 @@ fn tables() -> String {
 ///
 /// Every expression is made ready again in each transaction, which is most of what a short one pays: so there are few.
 /// In an insertion OLD is all NULL, in a deletion NEW.
-fn changed(watched: &Watched) -> String {
+pub(super) fn changed(watched: &Watched) -> String {
     let Watched { table, tenant, columns, keys } = watched;
     let body = match tenant {
         Some(key) => {
@@ -85,7 +85,7 @@ fn changed(watched: &Watched) -> String {
     });
     let append_keyed = keys.map_or_else(String::new, |(_, topic)| format!("IF keyed THEN {} END IF;", append(topic)));
     format!(
-        "CREATE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
+        "CREATE OR REPLACE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
          DECLARE
             keyed boolean := true;
             touched text;

@@ -26,6 +26,7 @@ fn offer(name: &str, dependencies: &[&str]) -> ModuleOffer {
             is_active: name != "retired",
             sections: Vec::new(),
             frontend_routes: Vec::new(),
+            api_endpoints: Vec::new(),
         },
         description: String::new(),
         dependencies: codes(dependencies),
