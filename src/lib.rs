@@ -16,6 +16,7 @@ pub mod count;
 pub mod domain;
 pub mod metrics;
 pub mod proto;
+pub mod routes;
 pub mod service;
 pub mod store;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 15] = [
+const FLOORS: [(&str, &[&str]); 16] = [
     ("main", &["app"]),
     (
         "app",
@@ -19,15 +19,17 @@ const FLOORS: [(&str, &[&str]); 15] = [
             "domain",
             "metrics",
             "proto",
+            "routes",
             "service",
             "store",
             "telemetry",
             "token",
         ],
     ),
-    ("service", &["admin_tokens", "cache", "clock", "domain", "metrics", "proto", "store", "token"]),
+    ("service", &["admin_tokens", "cache", "clock", "domain", "metrics", "proto", "routes", "store", "token"]),
     ("cache", &["count", "domain", "store"]),
     ("store", &["domain"]),
+    ("routes", &["domain"]),
     ("token", &["domain"]),
     ("admin_tokens", &["domain"]),
     ("config", &["domain", "telemetry"]),

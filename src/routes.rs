@@ -1,0 +1,123 @@
+//! The route map: what a request needs, by its method and path.
+//!
+//! Rules come from three places. One that is said on the command line comes before one of a file, and that before one of the
+//! catalogue, where they are about the same paths and methods; everywhere else the most specific decides, whatever the order.
+
+mod catalogue;
+mod check;
+mod file;
+mod map;
+mod path;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub use self::{
+    catalogue::{UnreadableEndpoint, rules_of},
+    check::{Finding, check},
+    file::{UnreadableRoutes, read},
+    map::{Conflict, RouteMap},
+    path::{MAX_PATH_BYTES, PathReading, RefusedPath},
+    template::{InvalidTemplate, Template},
+};
+use crate::domain::{Catalogue, ModuleCode};
+
+/// What a request needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// Nothing: it passes, and no tenant is looked for.
+    Public,
+    /// A tenant that is served.
+    Tenant,
+    /// A tenant that may use one of these modules. Never empty.
+    AnyOf(Vec<ModuleCode>),
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("public"),
+            Self::Tenant => f.write_str("tenant"),
+            Self::AnyOf(modules) => {
+                let words: Vec<&str> = modules.iter().map(ModuleCode::as_str).collect();
+                f.write_str(&words.join(" or "))
+            }
+        }
+    }
+}
+
+/// Who made a rule. The later one comes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Origin {
+    /// `modules.api_endpoints`.
+    Catalogue,
+    /// A file, at this line (of TOML: where the rule begins).
+    File(usize),
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalogue => f.write_str("catalogue"),
+            Self::File(line) => write!(f, "line {line}"),
+            Self::Flag => f.write_str("command line"),
+        }
+    }
+}
+
+impl Origin {
+    /// The order among rules about the same paths: lines of a file come equal.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Catalogue => 0,
+            Self::File(_) => 1,
+            Self::Flag => 2,
+        }
+    }
+}
+
+/// What requests for some paths need.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The paths.
+    pub path: Template,
+    /// The methods, in capitals; empty: all.
+    pub methods: Vec<String>,
+    /// What they need.
+    pub access: Access,
+    /// The tenant has to be vouched for: by a verified token, or by the caller's certificate.
+    pub verified: bool,
+    /// False: a request that would be refused passes, and says so.
+    pub enforce: bool,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Rule {
+    /// A rule about all methods that is enforced.
+    pub fn new(path: Template, access: Access, origin: Origin) -> Self {
+        Self { path, methods: Vec::new(), access, verified: false, enforce: true, origin }
+    }
+
+    /// The modules that a catalogue lacks.
+    pub fn unknown_modules(&self, catalogue: &Catalogue) -> Vec<&ModuleCode> {
+        let Access::AnyOf(modules) = &self.access else { return Vec::new() };
+        modules.iter().filter(|module| catalogue.module(module.as_str()).is_none()).collect()
+    }
+
+    /// Do they ask for the same?
+    fn demands_as(&self, other: &Self) -> bool {
+        self.access == other.access && self.verified == other.verified && self.enforce == other.enforce
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods = if self.methods.is_empty() { "*".to_owned() } else { self.methods.join("|") };
+        write!(f, "{methods} {} ({}; {})", self.path, self.access, self.origin)
+    }
+}

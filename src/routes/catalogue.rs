@@ -1,0 +1,49 @@
+//! Rules of the catalogue: `modules.api_endpoints`.
+
+use std::fmt;
+
+use super::{Access, Origin, Rule, Template, file::methods_of};
+use crate::domain::{Catalogue, ModuleCode};
+
+/// An entry of `modules.api_endpoints` that cannot be read, and so gates nothing.
+#[derive(Clone, Debug)]
+pub struct UnreadableEndpoint {
+    /// The module whose entry it is.
+    pub module: ModuleCode,
+    /// The entry.
+    pub entry: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for UnreadableEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "module {}: the entry {:?} of api_endpoints {}", self.module, self.entry, self.problem)
+    }
+}
+
+/// What the modules' own lists of endpoints ask for. An entry is a path, and everything below it, perhaps after methods:
+/// `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
+pub fn rules_of(catalogue: &Catalogue) -> (Vec<Rule>, Vec<UnreadableEndpoint>) {
+    let (mut rules, mut unreadable) = (Vec::new(), Vec::new());
+    for module in catalogue.modules() {
+        for entry in &module.api_endpoints {
+            match rule_of(&module.code, entry) {
+                Ok(rule) => rules.push(rule),
+                Err(problem) => {
+                    unreadable.push(UnreadableEndpoint { module: module.code.clone(), entry: entry.clone(), problem });
+                }
+            }
+        }
+    }
+    (rules, unreadable)
+}
+
+fn rule_of(module: &ModuleCode, entry: &str) -> Result<Rule, String> {
+    let (methods, path) = entry.trim().rsplit_once(char::is_whitespace).unwrap_or(("", entry.trim()));
+    // `/orders/*` was meant as what is below it.
+    let path = path.strip_suffix("/*").unwrap_or(path);
+    let path = Template::parse(if path.is_empty() { "/" } else { path }).map_err(|problem| problem.to_string())?;
+    let methods = methods_of(methods)?;
+    Ok(Rule { methods, ..Rule::new(path.with_subtree(), Access::AnyOf(vec![module.clone()]), Origin::Catalogue) })
+}

@@ -1,0 +1,180 @@
+//! Rules of a file, in TOML or CSV.
+
+use std::{fs, io::Read, path::Path};
+
+use serde::Deserialize;
+use thiserror::Error;
+use toml::Spanned;
+
+use super::{Access, Origin, Rule, Template};
+use crate::domain::ModuleCode;
+
+/// The largest file that is read, in bytes.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// The most rules of one file.
+const MOST_RULES: usize = 50_000;
+/// Methods of one rule: there are nine, and some of WebDAV.
+const MOST_METHODS: usize = 40;
+
+/// A file of rules that cannot be used. The first thing that is wrong, with its line.
+#[derive(Debug, Error)]
+pub enum UnreadableRoutes {
+    /// It cannot be read at all.
+    #[error("cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// Neither ends in `.toml` nor in `.csv`.
+    #[error("is neither .toml nor .csv")]
+    UnknownKind,
+    /// Larger than any map should be.
+    #[error("is larger than {} MiB or has more than {MOST_RULES} rules", MOST_BYTES >> 20)]
+    TooLarge,
+    /// Not TOML, or not as described.
+    #[error("is not readable as routes: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// Not CSV, or not as described.
+    #[error("is not readable as routes: {0}")]
+    Csv(#[from] csv::Error),
+    /// A rule that makes no sense.
+    #[error("line {line}: {problem}")]
+    Rule {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Reads the rules of a file: TOML where its name ends in `.toml`, CSV where it ends in `.csv`.
+pub fn read(path: &Path) -> Result<Vec<Rule>, UnreadableRoutes> {
+    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let parse = match kind.to_ascii_lowercase().as_str() {
+        "toml" => parse_toml,
+        "csv" => parse_csv,
+        _ => return Err(UnreadableRoutes::UnknownKind),
+    };
+    let mut text = String::new();
+    let size = fs::File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    let rules = if size as u64 > MOST_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(&text) }?;
+    if rules.len() > MOST_RULES { Err(UnreadableRoutes::TooLarge) } else { Ok(rules) }
+}
+
+/// A rule as files write it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    path: String,
+    methods: Vec<String>,
+    module: Option<String>,
+    any_of: Vec<String>,
+    access: Option<String>,
+    verified: bool,
+    enforce: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlFile {
+    #[serde(default)]
+    route: Vec<Spanned<Written>>,
+}
+
+fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
+    let file: TomlFile = toml::from_str(text)?;
+    // Files are short, and lines are counted once.
+    let line_of = |byte: usize| text[..byte].matches('\n').count() + 1;
+    let rules = file.route.into_iter().map(|written| {
+        let line = line_of(written.span().start);
+        rule(written.into_inner(), false, line)
+    });
+    rules.collect()
+}
+
+/// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods and modules are
+/// separated by `|`. Columns that are not known are somebody's notes.
+#[derive(Debug, Deserialize)]
+struct Row {
+    path: Option<String>,
+    path_prefix: Option<String>,
+    methods: Option<String>,
+    module_code: Option<String>,
+    access: Option<String>,
+    verified: Option<bool>,
+    enforce: Option<bool>,
+}
+
+fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+    let headers = reader.headers()?.clone();
+    let mut rules = Vec::new();
+    for record in reader.records() {
+        let record = record?;
+        let line = record.position().map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX));
+        let row: Row = record.deserialize(Some(&headers))?;
+        let (path, is_prefix) = match (row.path, row.path_prefix) {
+            (Some(path), None) => (path, false),
+            (None, Some(prefix)) => (prefix, true),
+            _ => return Err(problem(line, "needs either path or path_prefix")),
+        };
+        let modules = row.module_code.unwrap_or_default();
+        let written = Written {
+            path,
+            methods: vec![row.methods.unwrap_or_default()],
+            module: None,
+            any_of: modules.split('|').filter(|module| !module.is_empty()).map(str::to_owned).collect(),
+            access: row.access.filter(|access| !access.is_empty()),
+            verified: row.verified.unwrap_or_default(),
+            enforce: row.enforce,
+        };
+        rules.push(rule(written, is_prefix, line)?);
+    }
+    Ok(rules)
+}
+
+fn problem(line: usize, problem: impl ToString) -> UnreadableRoutes {
+    UnreadableRoutes::Rule { line, problem: problem.to_string() }
+}
+
+fn rule(written: Written, is_prefix: bool, line: usize) -> Result<Rule, UnreadableRoutes> {
+    let path = Template::parse(&written.path);
+    let path = path.map_err(|reason| problem(line, format!("the path {:?}: {reason}", written.path)))?;
+    let path = if is_prefix { path.with_subtree() } else { path };
+    let methods = methods_of(&written.methods.join("|")).map_err(|reason| problem(line, reason))?;
+    let codes = written.module.iter().chain(&written.any_of);
+    let modules =
+        codes.map(|code| ModuleCode::validate(code).map(ModuleCode::new)).collect::<Result<Vec<ModuleCode>, _>>();
+    let modules = modules.map_err(|error| problem(line, format!("a module's code {error}")))?;
+    let access = match (written.access.as_deref(), modules) {
+        (None | Some("tenant"), modules) if modules.is_empty() => Access::Tenant,
+        (None | Some("module"), modules) if !modules.is_empty() => Access::AnyOf(modules),
+        (Some("public"), modules) if modules.is_empty() => Access::Public,
+        (Some(word @ ("public" | "tenant")), _) => {
+            return Err(problem(line, format!("the access {word:?} goes with no module")));
+        }
+        (Some("module"), _) => return Err(problem(line, "the access \"module\" needs a module")),
+        (word, _) => {
+            let word = word.unwrap_or_default();
+            return Err(problem(line, format!("the access {word:?} is neither public, tenant nor module")));
+        }
+    };
+    if access == Access::Public && written.verified {
+        return Err(problem(line, "what is public needs no tenant, so none can be verified"));
+    }
+    let (verified, enforce) = (written.verified, written.enforce.unwrap_or(true));
+    Ok(Rule { methods, verified, enforce, ..Rule::new(path, access, Origin::File(line)) })
+}
+
+/// Reads methods, separated by `|`. None, or `*`: all.
+pub(super) fn methods_of(text: &str) -> Result<Vec<String>, String> {
+    let mut methods: Vec<String> = Vec::new();
+    for method in text.split('|').map(str::trim).filter(|method| !method.is_empty() && *method != "*") {
+        // RFC 9110, section 9.1: a token, and case matters. All that are registered are in capitals.
+        if method.len() > 32 || !method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
+            return Err(format!("the method {method:?} is none"));
+        }
+        let method = method.to_ascii_uppercase();
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    if methods.len() > MOST_METHODS { Err(format!("more than {MOST_METHODS} methods")) } else { Ok(methods) }
+}

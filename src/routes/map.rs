@@ -1,0 +1,222 @@
+//! All rules, ready to be asked.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use wayfind::{Router, RouterBuilder};
+
+use super::{
+    Access, Origin, Rule,
+    path::{PathReading, RefusedPath, check, readings, without_query},
+};
+
+/// All rules. For each method there is a trie of its own, so that of the rules for other methods none is in the way.
+///
+/// A trie prefers, segment by segment from the left, a word to a parameter, and a parameter to a subtree: wherever there
+/// are two rules for a path, the one that is the first to be more specific decides.
+pub struct RouteMap {
+    rules: Vec<Arc<Rule>>,
+    methods: HashMap<String, Router<usize>>,
+    /// For methods that no rule names.
+    others: Router<usize>,
+    reading: PathReading,
+}
+
+impl fmt::Debug for RouteMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteMap").field("rules", &self.rules.len()).finish_non_exhaustive()
+    }
+}
+
+/// Two rules of one file that are about the same paths and methods, and ask for different things. The first one holds.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// The one that holds.
+    pub first: Rule,
+    /// The one that does not.
+    pub second: Rule,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} and {} are about the same requests and ask for different things", self.first, self.second)
+    }
+}
+
+/// What a reading of a path leads to.
+#[derive(Clone, Debug)]
+pub struct Read<'a> {
+    /// The path, as it reads.
+    pub path: String,
+    /// The rule that decides; `None`: there is none.
+    pub rule: Option<&'a Arc<Rule>>,
+}
+
+impl RouteMap {
+    /// Puts rules together, and tells of those that contradict each other.
+    pub fn new(rules: Vec<Rule>, reading: PathReading) -> (Self, Vec<Conflict>) {
+        let rules = rules.into_iter().map(Arc::new).collect();
+        let mut builder = Builder { rules, conflicts: Vec::new() };
+        let mut named: BTreeSet<String> = builder.rules.iter().flat_map(|rule| rule.methods.clone()).collect();
+        // Servers answer HEAD as they answer GET.
+        if named.contains("GET") {
+            named.insert("HEAD".to_owned());
+        }
+        let methods = named.into_iter().map(|method| (builder.router(&method), method));
+        let methods = methods.map(|(router, method)| (method, router)).collect();
+        let others = builder.router("");
+        let Builder { rules, mut conflicts } = builder;
+        // The same two meet in the trie of each method.
+        conflicts.sort_by_key(|conflict: &Conflict| (conflict.first.to_string(), conflict.second.to_string()));
+        conflicts.dedup_by_key(|conflict| (conflict.first.to_string(), conflict.second.to_string()));
+        (Self { rules, methods, others, reading }, conflicts)
+    }
+
+    /// The rules, as many as there are.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// The rule that decides about a request; `None`: there is none. `target` is a path, with or without its query.
+    pub fn find(&self, method: &str, target: &str) -> Result<Option<&Arc<Rule>>, RefusedPath> {
+        let path = without_query(target);
+        check(path)?;
+        let mut found = None;
+        for read in readings(path, self.reading)? {
+            let rule = self.find_one(method, &read)?;
+            match found {
+                None => found = Some(rule),
+                Some(before) if before == rule => {}
+                Some(_) => return Err(RefusedPath::Ambiguous),
+            }
+        }
+        Ok(found.flatten().map(|rule| &self.rules[rule]))
+    }
+
+    /// What each reading of a path leads to.
+    pub fn explain(&self, method: &str, target: &str) -> Result<Vec<Read<'_>>, RefusedPath> {
+        let path = without_query(target);
+        check(path)?;
+        let router = self.router_of(method);
+        let ways = readings(path, self.reading)?.into_iter().flat_map(|read| ends(read, self.reading));
+        let rule_of = |path: &str| router.search(path).map(|found| &self.rules[*found.data()]);
+        Ok(ways.map(|path| Read { rule: rule_of(&path), path: path.into_owned() }).collect())
+    }
+
+    /// The rule for one reading, with and without a slash at its end. Where only one of them is known, that one is meant: a
+    /// router that tells them apart answers the other with a redirect, or with 404.
+    fn find_one(&self, method: &str, path: &str) -> Result<Option<usize>, RefusedPath> {
+        let router = self.router_of(method);
+        let mut found = None;
+        for path in ends(Cow::Borrowed(path), self.reading) {
+            let rule = router.search(&path).map(|found| *found.data());
+            if found.is_some() && rule.is_some() && rule != found {
+                return Err(RefusedPath::Ambiguous);
+            }
+            found = found.or(rule);
+        }
+        Ok(found)
+    }
+
+    fn router_of(&self, method: &str) -> &Router<usize> {
+        self.methods.get(method).unwrap_or(&self.others)
+    }
+}
+
+/// A path as it is, and without a slash at its end.
+fn ends(path: Cow<'_, str>, reading: PathReading) -> impl Iterator<Item = Cow<'_, str>> {
+    let bare = match &path {
+        Cow::Borrowed(path) => path.strip_suffix('/').map(Cow::Borrowed),
+        Cow::Owned(path) => path.strip_suffix('/').map(|bare| Cow::Owned(bare.to_owned())),
+    };
+    let bare = bare.filter(|bare| !bare.is_empty());
+    let path = Some(path).filter(|_| bare.is_none() || reading != PathReading::Normalized);
+    let bare = bare.filter(|_| reading != PathReading::Literal);
+    path.into_iter().chain(bare)
+}
+
+struct Builder {
+    rules: Vec<Arc<Rule>>,
+    conflicts: Vec<Conflict>,
+}
+
+/// How far a rule goes before others at one place of a trie.
+type Rank = (u8, bool, u8);
+
+impl Builder {
+    /// The trie of one method; of all that no rule names, where it is empty.
+    fn router(&mut self, method: &str) -> Router<usize> {
+        let mut places: BTreeMap<String, (Rank, usize)> = BTreeMap::new();
+        for rule in 0..self.rules.len() {
+            let Some(by_method) = rank_of_method(&self.rules[rule].methods, method) else { continue };
+            let (template, origin) = (&self.rules[rule].path, self.rules[rule].origin.rank());
+            let place = template.to_trie();
+            let root = if place.is_empty() { "/" } else { &place };
+            let own = (root.to_owned(), (origin, !template.has_subtree(), by_method));
+            let below = [format!("{place}/"), format!("{place}/<*rest>")];
+            let below = below.into_iter().filter(|_| template.has_subtree());
+            let below: Vec<_> = below.map(|place| (place, (origin, false, by_method))).collect();
+            for (place, rank) in std::iter::once(own).chain(below) {
+                self.put(&mut places, place, rank, rule);
+            }
+        }
+        let mut builder = RouterBuilder::new();
+        for (place, (_, rule)) in places {
+            if let Err(error) = builder.insert(&place, rule) {
+                tracing::error!(%error, place, "the rule {} cannot be kept: {error}", self.rules[rule]);
+            }
+        }
+        builder.build()
+    }
+
+    fn put(&mut self, places: &mut BTreeMap<String, (Rank, usize)>, place: String, rank: Rank, rule: usize) {
+        let winner = match places.get(&place) {
+            Some((before, _)) if *before > rank => return,
+            Some((before, first)) if *before == rank && !self.rules[*first].demands_as(&self.rules[rule]) => {
+                self.settle(*first, rule)
+            }
+            Some((before, first)) if *before == rank => *first,
+            _ => rule,
+        };
+        places.insert(place, (rank, winner));
+    }
+
+    /// Two rules of the same rank that ask for different things. Two modules that claim the same paths open them both;
+    /// anything else is a mistake.
+    fn settle(&mut self, first: usize, second: usize) -> usize {
+        let (one, other) = (&self.rules[first], &self.rules[second]);
+        match (one.origin, &one.access, &other.access) {
+            (Origin::Catalogue, Access::AnyOf(one_of), Access::AnyOf(more)) => {
+                let mut modules = one_of.clone();
+                modules.extend(more.iter().filter(|module| !one_of.contains(module)).cloned());
+                let both = Rule { access: Access::AnyOf(modules), ..Rule::clone(one) };
+                let known = self.rules.iter().rposition(|rule| {
+                    rule.demands_as(&both) && rule.path.is_same_as(&both.path) && rule.methods == both.methods
+                });
+                known.unwrap_or_else(|| {
+                    self.rules.push(Arc::new(both));
+                    self.rules.len() - 1
+                })
+            }
+            _ => {
+                self.conflicts.push(Conflict { first: Rule::clone(one), second: Rule::clone(other) });
+                first
+            }
+        }
+    }
+}
+
+/// How well a rule's methods fit one; `None`: not at all.
+fn rank_of_method(methods: &[String], method: &str) -> Option<u8> {
+    let names = |method: &str| methods.iter().any(|named| named == method);
+    match method {
+        _ if methods.is_empty() => Some(0),
+        method if names(method) => Some(2),
+        "HEAD" if names("GET") => Some(1),
+        _ => None,
+    }
+}

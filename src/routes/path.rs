@@ -1,0 +1,239 @@
+//! How a request's path may be read.
+//!
+//! Routers differ: some decode a path before they match it, some merge doubled slashes, some cut off `;parameters`, some
+//! tell `/a/` from `/a`. Whoever knows of a spelling that we read in one way and the upstream in another gets past a gate. So
+//! what no honest client sends is refused, and by default everything else must come to the same rule in each reading.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+use thiserror::Error;
+
+/// The longest path that is answered, in bytes, without its query.
+pub const MAX_PATH_BYTES: usize = 8 * 1024;
+
+/// How the upstream reads paths.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PathReading {
+    /// Nobody knows: all readings must lead to the same rule.
+    #[default]
+    Any,
+    /// Decoded, `;parameters` cut off, doubled slashes merged, a slash at the end dropped.
+    Normalized,
+    /// As sent.
+    Literal,
+}
+
+/// Why a path is answered with 400.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum RefusedPath {
+    /// It does not begin with a slash.
+    #[error("the path does not begin with a slash")]
+    NoSlash,
+    /// It is longer than [`MAX_PATH_BYTES`].
+    #[error("the path is longer than {MAX_PATH_BYTES} bytes")]
+    TooLong,
+    /// `\`, or an encoded slash or backslash.
+    #[error("the path has a backslash, or a slash or backslash that is percent-encoded")]
+    Slash,
+    /// NUL or another control character, as it is or encoded; a blank or `#` as it is.
+    #[error("the path has a control character, a blank or a fragment")]
+    Control,
+    /// `.` or `..`, in whatever spelling.
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// `%2541`
+    #[error("the path is percent-encoded twice")]
+    DoubleEncoding,
+    /// `%` without two digits, or what is encoded is not UTF-8.
+    #[error("the path has a percent-encoding that cannot be read")]
+    Malformed,
+    /// The readings lead to different rules.
+    #[error("the path is spelled in a way that services may read differently")]
+    Ambiguous,
+}
+
+/// The part of a request's target before its query.
+pub(super) fn without_query(target: &str) -> &str {
+    target.split_once('?').map_or(target, |(path, _)| path)
+}
+
+/// Finds what no honest client sends.
+pub(super) fn check(path: &str) -> Result<(), RefusedPath> {
+    if path.len() > MAX_PATH_BYTES {
+        return Err(RefusedPath::TooLong);
+    }
+    if !path.starts_with('/') {
+        return Err(RefusedPath::NoSlash);
+    }
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = match first {
+            b'\\' => return Err(RefusedPath::Slash),
+            b'#' | b'\0'..=b' ' | 0x7f => return Err(RefusedPath::Control),
+            b'%' => check_encoded(after)?,
+            _ => after,
+        };
+    }
+    if may_have_dots(path) && path.split('/').any(is_dot_segment) { Err(RefusedPath::DotSegment) } else { Ok(()) }
+}
+
+/// Looks at what follows a `%`, and gives what follows its digits.
+fn check_encoded(after: &[u8]) -> Result<&[u8], RefusedPath> {
+    let (digits, after) = after.split_at_checked(2).ok_or(RefusedPath::Malformed)?;
+    match byte_of(digits).ok_or(RefusedPath::Malformed)? {
+        b'/' | b'\\' => Err(RefusedPath::Slash),
+        0..b' ' | 0x7f => Err(RefusedPath::Control),
+        b'%' if after.get(..2).is_some_and(|next| byte_of(next).is_some()) => Err(RefusedPath::DoubleEncoding),
+        _ => Ok(after),
+    }
+}
+
+fn byte_of(digits: &[u8]) -> Option<u8> {
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn may_have_dots(path: &str) -> bool {
+    path.contains("/.") || path.contains("%2e") || path.contains("%2E")
+}
+
+/// `..;x` is one as well: some routers cut parameters off first.
+fn is_dot_segment(segment: &str) -> bool {
+    let decoded = percent_decode(segment.as_bytes()).collect::<Vec<u8>>();
+    let word = decoded.split(|byte| *byte == b';').next().unwrap_or_default();
+    matches!(word, b"." | b"..")
+}
+
+/// One way to read a path. A slash at the end is left to who looks it up.
+#[derive(Clone, Copy)]
+struct Way {
+    decode: bool,
+    cut: bool,
+    merge: bool,
+}
+
+/// All ways in which a path may be read, without repetition. There is one for all but odd paths.
+pub(super) fn readings(path: &str, reading: PathReading) -> Result<Vec<Cow<'_, str>>, RefusedPath> {
+    let choices = |is_odd: bool| match reading {
+        _ if !is_odd => &[false][..],
+        PathReading::Any => &[false, true],
+        PathReading::Normalized => &[true],
+        PathReading::Literal => &[false],
+    };
+    let mut readings = Vec::with_capacity(1);
+    for &decode in choices(path.contains('%')) {
+        for &cut in choices(path.contains(';')) {
+            for &merge in choices(path.contains("//") || path.contains("/;")) {
+                let read = Way { decode, cut, merge }.read(path)?;
+                if !readings.contains(&read) {
+                    readings.push(read);
+                }
+            }
+        }
+    }
+    Ok(readings)
+}
+
+impl Way {
+    fn read(self, path: &str) -> Result<Cow<'_, str>, RefusedPath> {
+        let mut read = Cow::Borrowed(path);
+        // In this order, as the routers do that cut: an encoded semicolon is none.
+        if self.cut {
+            let cut = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
+            read = read.split('/').map(cut).collect::<Vec<_>>().join("/").into();
+        }
+        if path.contains('%') {
+            let octets = if self.decode { read.into_owned() } else { keep_needless(&read) };
+            let decoded = percent_decode(octets.as_bytes()).decode_utf8().map_err(|_| RefusedPath::Malformed)?;
+            read = decoded.into_owned().into();
+        }
+        if self.merge {
+            let segments = read.split('/').filter(|segment| !segment.is_empty());
+            let merged = segments.fold(String::new(), |merged, segment| merged + "/" + segment);
+            let end = if read.ends_with('/') { "/" } else { "" };
+            read = (merged + end).into();
+        }
+        Ok(read)
+    }
+}
+
+/// Encodes the encoding of characters that needed none, so that they stay as they were sent. What has to be encoded (é)
+/// means the same to all (RFC 3986, section 2.3).
+fn keep_needless(path: &str) -> String {
+    let mut kept = String::with_capacity(path.len());
+    for (place, character) in path.char_indices() {
+        kept.push(character);
+        let encoded = path.as_bytes().get(place + 1..place + 3).and_then(byte_of);
+        if character == '%' && encoded.is_some_and(needs_no_encoding) {
+            kept.push_str("25");
+        }
+    }
+    kept
+}
+
+/// `pchar` of RFC 3986, and the percent sign, which stays what it is.
+fn needs_no_encoding(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_honest_client_sends_is_refused() {
+        let long = format!("/{}", "a".repeat(MAX_PATH_BYTES));
+        for (path, reason) in [
+            ("", RefusedPath::NoSlash),
+            ("*", RefusedPath::NoSlash),
+            ("http://host/a", RefusedPath::NoSlash),
+            (long.as_str(), RefusedPath::TooLong),
+            ("/a\\b", RefusedPath::Slash),
+            ("/a%5cb", RefusedPath::Slash),
+            ("/a%2Fb", RefusedPath::Slash),
+            ("/a%00", RefusedPath::Control),
+            ("/a\tb", RefusedPath::Control),
+            ("/a%0d%0ab", RefusedPath::Control),
+            ("/a#b", RefusedPath::Control),
+            ("/a/./b", RefusedPath::DotSegment),
+            ("/a/..", RefusedPath::DotSegment),
+            ("/a/%2e%2E/b", RefusedPath::DotSegment),
+            ("/a/.%2e/b", RefusedPath::DotSegment),
+            ("/a/..;x=1/b", RefusedPath::DotSegment),
+            ("/a/..%3b/b", RefusedPath::DotSegment),
+            ("/%2561", RefusedPath::DoubleEncoding),
+            ("/%252e%252e/b", RefusedPath::DoubleEncoding),
+            ("/%zz", RefusedPath::Malformed),
+            ("/a%", RefusedPath::Malformed),
+            ("/a%4", RefusedPath::Malformed),
+            ("/a%+1", RefusedPath::Malformed),
+        ] {
+            assert_eq!(check(path), Err(reason), "{path:?}");
+        }
+        for path in ["/", "/a/b", "/a.b/c..d", "/...", "/100%25", "/caf%C3%A9", "/a//b/", "/a;v=1"] {
+            assert_eq!(check(path), Ok(()), "{path:?}");
+        }
+        assert_eq!(readings("/%c0%af", PathReading::Any).unwrap_err(), RefusedPath::Malformed);
+    }
+
+    #[test]
+    fn a_path_without_oddities_is_read_in_one_way() {
+        for path in ["/", "/a/b", "/a/b/", "/caf%C3%A9", "/a%20b"] {
+            assert_eq!(readings(path, PathReading::Any).unwrap().len(), 1, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_oddity_is_a_reading_more() {
+        assert_eq!(readings("/%61", PathReading::Any).unwrap(), ["/%61", "/a"]);
+        assert_eq!(readings("/a//b", PathReading::Any).unwrap(), ["/a//b", "/a/b"]);
+        assert_eq!(readings("/a;v=1/b", PathReading::Any).unwrap(), ["/a;v=1/b", "/a/b"]);
+        assert_eq!(readings("/a//%62;c", PathReading::Any).unwrap().len(), 8);
+        assert_eq!(readings("/a//%62;c/", PathReading::Normalized).unwrap(), ["/a/b/"]);
+        assert_eq!(readings("/a//%62;c/", PathReading::Literal).unwrap(), ["/a//%62;c/"]);
+        assert_eq!(readings("/;a/b", PathReading::Normalized).unwrap(), ["/b"]);
+    }
+}

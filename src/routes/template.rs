@@ -1,0 +1,198 @@
+//! Path templates: `/api/v1/orders/{id}/lines`, `/api/v1/wms/**`.
+
+use std::{fmt, sync::Arc};
+
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+
+/// The most that a template may take, in bytes.
+const MOST_BYTES: usize = 1024;
+
+/// Which paths a rule is about.
+///
+/// A template consists of segments: words that stand for themselves, `{name}` or `*` for exactly one segment of any
+/// kind, and at the end `**`, for any number of segments, none among them. Two templates that differ in names only are
+/// the same.
+#[derive(Clone, Debug)]
+pub struct Template {
+    text: Arc<str>,
+    segments: Vec<Segment>,
+    subtree: bool,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Segment {
+    /// As it reads once it is decoded.
+    Word(String),
+    /// Any that is not empty.
+    Any,
+}
+
+/// A template that cannot be read.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum InvalidTemplate {
+    /// Relative, or empty.
+    #[error("a path begins with a slash")]
+    NoSlash,
+    /// Longer than any path that is answered.
+    #[error("is longer than {MOST_BYTES} bytes")]
+    TooLong,
+    /// `//` in the middle.
+    #[error("has an empty segment")]
+    EmptySegment,
+    /// `**` before the end.
+    #[error("has ** before its end")]
+    EarlySubtree,
+    /// `{id}.pdf`, `a*`.
+    #[error("a parameter is a whole segment: {{name}}, * or, at the end, **")]
+    PartlyParameter,
+    /// A character that no path has in the end, or that would not be answered.
+    #[error("has a character that is not for paths")]
+    BadCharacter,
+    /// `.` or `..`
+    #[error("has a dot segment")]
+    DotSegment,
+}
+
+impl Template {
+    /// Reads a template. A slash at its end says nothing.
+    pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        if text.len() > MOST_BYTES {
+            return Err(InvalidTemplate::TooLong);
+        }
+        let path = text.strip_prefix('/').ok_or(InvalidTemplate::NoSlash)?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let words: Vec<&str> = if path.is_empty() { Vec::new() } else { path.split('/').collect() };
+        let (words, subtree) = match words.split_last() {
+            Some((last, words)) if is_subtree(last) => (words, true),
+            _ => (words.as_slice(), false),
+        };
+        let segments = words.iter().map(|word| Segment::parse(word)).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.into(), segments, subtree })
+    }
+
+    /// The same, and everything below: what a prefix is about.
+    #[must_use]
+    pub fn with_subtree(mut self) -> Self {
+        if !self.subtree {
+            let text = self.text.trim_end_matches('/');
+            self.text = format!("{text}/**").into();
+            self.subtree = true;
+        }
+        self
+    }
+
+    /// Are these the same paths?
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.subtree == other.subtree && self.segments == other.segments
+    }
+
+    /// How many segments it has before the end.
+    pub(super) fn depth(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Does it go on below?
+    pub(super) fn has_subtree(&self) -> bool {
+        self.subtree
+    }
+
+    /// As the trie writes the part before `**`: parameters by their places, so that names do not matter.
+    pub(super) fn to_trie(&self) -> String {
+        self.write(|place| format!("<{place}>"))
+    }
+
+    /// A path that it is about, in which each parameter is `word`.
+    pub(super) fn example(&self, word: &str) -> String {
+        self.write(|_| word.to_owned())
+    }
+
+    fn write(&self, parameter: impl Fn(usize) -> String) -> String {
+        let mut written = String::new();
+        for (place, segment) in self.segments.iter().enumerate() {
+            written.push('/');
+            match segment {
+                Segment::Word(word) => written.push_str(word),
+                Segment::Any => written.push_str(&parameter(place)),
+            }
+        }
+        written
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `**`, or as FastAPI and axum write it.
+fn is_subtree(segment: &str) -> bool {
+    let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    segment == "**" || inner.is_some_and(|inner| inner.starts_with('*') || inner.ends_with(":path"))
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        if is_subtree(text) {
+            return Err(InvalidTemplate::EarlySubtree);
+        }
+        let is_named = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        if text == "*" || is_named.is_some_and(|name| !name.is_empty() && !name.contains(['{', '}'])) {
+            return Ok(Self::Any);
+        }
+        if text.contains(['{', '}', '*']) {
+            return Err(InvalidTemplate::PartlyParameter);
+        }
+        let word = percent_decode_str(text).decode_utf8().map_err(|_| InvalidTemplate::BadCharacter)?;
+        let is_bad = |character: char| character.is_control() || r"/\<>?#%;".contains(character);
+        match &*word {
+            "" => Err(InvalidTemplate::EmptySegment),
+            "." | ".." => Err(InvalidTemplate::DotSegment),
+            word if word.contains(is_bad) => Err(InvalidTemplate::BadCharacter),
+            word => Ok(Self::Word(word.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_template_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", InvalidTemplate::NoSlash),
+            ("orders", InvalidTemplate::NoSlash),
+            ("/a//b", InvalidTemplate::EmptySegment),
+            ("/a/**/b", InvalidTemplate::EarlySubtree),
+            ("/a/{id}.pdf", InvalidTemplate::PartlyParameter),
+            ("/a/b*", InvalidTemplate::PartlyParameter),
+            ("/a/{}", InvalidTemplate::PartlyParameter),
+            ("/a/../b", InvalidTemplate::DotSegment),
+            ("/a/%2e%2e/b", InvalidTemplate::DotSegment),
+            ("/a%2Fb", InvalidTemplate::BadCharacter),
+            ("/a%00", InvalidTemplate::BadCharacter),
+            ("/a?b=c", InvalidTemplate::BadCharacter),
+            ("/a%25", InvalidTemplate::BadCharacter),
+        ] {
+            assert_eq!(Template::parse(text).unwrap_err(), reason, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_parameters_and_a_slash_at_the_end_say_nothing() {
+        for (one, other) in [
+            ("/a/{id}", "/a/*"),
+            ("/a/{id}/", "/a/{other}"),
+            ("/a/**", "/a/{rest:path}"),
+            ("/a/**", "/a/{*rest}"),
+            ("/", "/"),
+            ("/caf%C3%A9", "/café"),
+        ] {
+            assert!(Template::parse(one).unwrap().is_same_as(&Template::parse(other).unwrap()), "{one} and {other}");
+        }
+        assert!(!Template::parse("/a").unwrap().is_same_as(&Template::parse("/a/**").unwrap()));
+        assert_eq!(Template::parse("/a/").unwrap().with_subtree().to_string(), "/a/**");
+    }
+}

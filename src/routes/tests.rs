@@ -1,0 +1,272 @@
+//! The map against a model that walks all rules, and against routers that read paths in all the ways there are.
+
+use proptest::prelude::*;
+
+use super::{Access, Finding, Origin, PathReading, RefusedPath, RouteMap, Rule, Template, check};
+use crate::domain::ModuleCode;
+
+fn rule(methods: &str, path: &str, module: &str) -> Rule {
+    let methods = methods.split('|').filter(|method| !method.is_empty()).map(str::to_owned).collect();
+    let access = match module {
+        "public" => Access::Public,
+        "" => Access::Tenant,
+        module => Access::AnyOf(vec![ModuleCode::new(module)]),
+    };
+    Rule { methods, ..Rule::new(Template::parse(path).unwrap(), access, Origin::File(1)) }
+}
+
+fn map(rules: &[(&str, &str, &str)]) -> RouteMap {
+    let rules = rules.iter().map(|(methods, path, module)| rule(methods, path, module)).collect();
+    let (map, conflicts) = RouteMap::new(rules, PathReading::Any);
+    assert!(conflicts.is_empty(), "{conflicts:?}");
+    map
+}
+
+/// The access that a request needs, as a word; `-`: no rule.
+fn found(map: &RouteMap, method: &str, path: &str) -> String {
+    match map.find(method, path) {
+        Ok(Some(rule)) => rule.access.to_string(),
+        Ok(None) => "-".to_owned(),
+        Err(refusal) => format!("400 {refusal:?}"),
+    }
+}
+
+#[test]
+fn the_most_specific_rule_decides_whatever_the_order() {
+    let mut rules = [
+        ("", "/**", "everything"),
+        ("", "/api/v1/orders/**", "orders"),
+        ("", "/api/v1/orders/{id}", "one"),
+        ("", "/api/v1/orders/{id}/lines", "lines"),
+        ("", "/api/v1/orders/export", "export"),
+        ("", "/api/v1/{any}/export", "exports"),
+        ("", "/api/v1/orders", "list"),
+    ];
+    for _ in 0..rules.len() {
+        rules.rotate_left(1);
+        let map = map(&rules);
+        for (path, module) in [
+            ("/", "everything"),
+            ("/api/v1/order", "everything"),
+            ("/api/v1/ordersx", "everything"),
+            ("/api/v1/orders", "list"),
+            ("/api/v1/orders?id=/api/v1/other", "list"),
+            ("/api/v1/orders/5", "one"),
+            ("/api/v1/orders/export", "export"),
+            ("/api/v1/invoices/export", "exports"),
+            ("/api/v1/orders/5/lines", "lines"),
+            ("/api/v1/orders/5/lines/7", "orders"),
+            ("/api/v1/orders/export/lines", "lines"),
+            ("/api/v1/orders/export/now", "orders"),
+        ] {
+            assert_eq!(found(&map, "GET", path), module, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_for_another_method_is_not_in_the_way() {
+    let map =
+        map(&[("GET", "/a/{id}", "reads"), ("POST", "/a/**", "writes"), ("", "/**", "rest"), ("", "/a/b/c", "all")]);
+    assert_eq!(found(&map, "GET", "/a/1"), "reads");
+    assert_eq!(found(&map, "HEAD", "/a/1"), "reads");
+    assert_eq!(found(&map, "POST", "/a/1"), "writes");
+    assert_eq!(found(&map, "DELETE", "/a/1"), "rest");
+    assert_eq!(found(&map, "get", "/a/1"), "rest");
+    assert_eq!(found(&map, "POST", "/a/b/c"), "all");
+}
+
+#[test]
+fn a_subtree_is_itself_and_everything_below_it_by_segments() {
+    let map = map(&[("", "/a/b/**", "sub")]);
+    for path in ["/a/b", "/a/b/", "/a/b/c", "/a/b/c/", "/a/b/c/d/e"] {
+        assert_eq!(found(&map, "GET", path), "sub", "{path}");
+    }
+    for path in ["/a", "/a/bc", "/a/c", "/"] {
+        assert_eq!(found(&map, "GET", path), "-", "{path}");
+    }
+}
+
+#[test]
+fn a_spelling_that_services_may_read_differently_is_refused() {
+    let map = map(&[("", "/public/**", "public"), ("", "/api/{id}", "one"), ("", "/api/finance/**", "finance")]);
+    for path in
+        ["/api/%66inance", "/public//../api", "/api//finance", "/api/finance;x=1", "//api/finance", "/%61pi/x/y"]
+    {
+        let found = found(&map, "GET", path);
+        assert!(found.starts_with("400") || found == "-", "{path}: {found}");
+    }
+    assert_eq!(found(&map, "GET", "/api/caf%C3%A9"), "one");
+    assert_eq!(found(&map, "GET", "/api/%40me"), "one");
+    assert_eq!(found(&map, "GET", "/api/5/"), "one");
+    assert_eq!(found(&map, "GET", "/api/finance//x"), "finance");
+}
+
+#[test]
+fn a_slash_at_the_end_that_leads_elsewhere_is_refused() {
+    let map = map(&[("", "/a", "public"), ("", "/a/**", "finance")]);
+    assert_eq!(found(&map, "GET", "/a"), "public");
+    assert_eq!(map.find("GET", "/a/").unwrap_err(), RefusedPath::Ambiguous);
+}
+
+#[test]
+fn rules_that_contradict_each_other_are_told_and_the_first_holds() {
+    let rules =
+        vec![rule("GET|POST", "/a/{x}", "finance"), rule("POST", "/a/{y}", "hrms"), rule("POST", "/a/*", "finance")];
+    let (map, conflicts) = RouteMap::new(rules, PathReading::Any);
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+    assert_eq!(found(&map, "POST", "/a/1"), "finance");
+}
+
+#[test]
+fn of_rules_about_the_same_paths_that_of_the_command_line_holds_then_that_of_the_file() {
+    let by = |origin, module| Rule { origin, ..rule("", "/a/**", module) };
+    let (catalogue, file, flag) =
+        (by(Origin::Catalogue, "finance"), by(Origin::File(3), "hrms"), by(Origin::Flag, "public"));
+    let access = |rules: Vec<Rule>| {
+        let (map, conflicts) = RouteMap::new(rules, PathReading::Any);
+        assert!(conflicts.is_empty());
+        found(&map, "GET", "/a/b")
+    };
+    assert_eq!(access(vec![catalogue.clone(), file.clone()]), "hrms");
+    assert_eq!(access(vec![flag.clone(), catalogue.clone(), file]), "public");
+    assert_eq!(access(vec![catalogue.clone(), by(Origin::Catalogue, "scm")]), "finance or scm");
+    assert_eq!(
+        access(vec![catalogue.clone(), by(Origin::Catalogue, "scm"), by(Origin::Catalogue, "oms")]),
+        "finance or scm or oms"
+    );
+}
+
+#[test]
+fn what_is_never_met_is_found() {
+    let kinds = |rules: &[(&str, &str, &str)]| {
+        let map = map(rules);
+        let findings = check(&map, Vec::new(), None);
+        findings.iter().map(|finding| (finding.kind(), finding.to_string())).collect::<Vec<_>>()
+    };
+    assert!(kinds(&[("", "/a/**", "x"), ("", "/a/{b}", "y"), ("", "/a/b", "z"), ("GET", "/a/b", "w")]).is_empty());
+    let covered = kinds(&[("", "/a/**", "x"), ("", "/a/{b}/**", "y"), ("", "/a", "z")]);
+    assert!(matches!(&covered[..], [("unreachable", text)] if text.starts_with("* /a/** ")), "{covered:?}");
+
+    let flag = Rule { origin: Origin::Flag, ..rule("GET", "/a/{b}", "public") };
+    let (map, _) = RouteMap::new(vec![flag, rule("GET|POST", "/a/{b}", "x")], PathReading::Any);
+    let findings = check(&map, Vec::new(), None);
+    assert!(matches!(&findings[..], [Finding::Shadowed { methods, .. }] if methods == &["GET"]), "{findings:?}");
+}
+
+/// What a template is to the model: its segments, `*` for a parameter, and whether it goes on.
+fn matches(template: &[&str], path: &[&str]) -> bool {
+    match (template.split_first(), path.split_first()) {
+        (None, None) | (Some((&"**", _)), _) => true,
+        (Some((word, template)), Some((segment, path))) => {
+            (*word == *segment || *word == "*" && !segment.is_empty()) && matches(template, path)
+        }
+        _ => false,
+    }
+}
+
+/// The order of the model: from the left, a word before a parameter before the end of a prefix.
+fn specificity(template: &str) -> Vec<u8> {
+    let rank = |segment: &str| match segment {
+        "**" => 1,
+        "*" => 2,
+        _ => 3,
+    };
+    // What ends before it goes on is as specific as can be.
+    template.split('/').skip(1).map(rank).chain([4]).collect()
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    let path = path.trim_start_matches('/');
+    if path.is_empty() { Vec::new() } else { path.split('/').collect() }
+}
+
+fn model<'a>(templates: &'a [String], path: &str) -> Option<&'a String> {
+    let fits = templates.iter().filter(|template| matches(&segments(template), &segments(path)));
+    fits.max_by_key(|template| specificity(template))
+}
+
+fn templates() -> impl Strategy<Value = Vec<String>> {
+    let segment = prop::sample::select(vec!["a", "b", "ab", "*"]);
+    let template = (prop::collection::vec(segment, 1..5), any::<bool>());
+    let written = template.prop_map(|(mut segments, subtree)| {
+        if subtree {
+            *segments.last_mut().unwrap() = "**";
+        }
+        format!("/{}", segments.join("/"))
+    });
+    prop::collection::vec(written, 1..12).prop_map(|mut templates| {
+        templates.sort_unstable();
+        templates.dedup();
+        templates
+    })
+}
+
+fn map_of(templates: &[String], reading: PathReading) -> RouteMap {
+    let rules = templates.iter().map(|template| rule("", template, template)).collect();
+    let (map, conflicts) = RouteMap::new(rules, reading);
+    assert!(conflicts.is_empty());
+    map
+}
+
+/// A spelling of a path: letters encoded, slashes doubled, parameters added, a slash at the end.
+fn spelling() -> impl Strategy<Value = String> {
+    let segment = prop::sample::select(vec!["a", "b", "ab", "c", "%61", "%62", "a;x", ";x", "", "caf%C3%A9"]);
+    (prop::collection::vec(segment, 1..6), any::<bool>())
+        .prop_map(|(segments, slash)| format!("/{}{}", segments.join("/"), if slash { "/" } else { "" }))
+}
+
+/// What routers make of a path that was sent: decoded or not, merged or not, cut or not.
+fn as_routers_read(sent: &str) -> Vec<String> {
+    let mut readings = Vec::new();
+    for way in 0..8 {
+        let mut read = sent.to_owned();
+        if way & 1 > 0 {
+            read = read.split('/').map(|segment| segment.split(';').next().unwrap()).collect::<Vec<_>>().join("/");
+        }
+        if way & 2 > 0 {
+            read = percent_encoding::percent_decode_str(&read).decode_utf8().unwrap().into_owned();
+        }
+        if way & 4 > 0 {
+            while read.contains("//") {
+                read = read.replace("//", "/");
+            }
+        }
+        readings.push(read);
+    }
+    readings
+}
+
+proptest! {
+    #[test]
+    fn the_map_decides_as_a_walk_over_all_rules_would(templates in templates(), path in "(/(a|b|ab|c)){1,6}") {
+        let map = map_of(&templates, PathReading::Any);
+        let by_map = map.find("GET", &path).unwrap().map(|rule| rule.path.to_string());
+        prop_assert_eq!(by_map.as_ref(), model(&templates, &path));
+    }
+
+    #[test]
+    fn whatever_a_router_makes_of_a_spelling_the_same_rule_decides_or_it_is_refused(
+        templates in templates(),
+        sent in spelling(),
+    ) {
+        let map = map_of(&templates, PathReading::Any);
+        let Ok(found) = map.find("GET", &sent) else { return Ok(()) };
+        let found = found.map(|rule| rule.path.to_string());
+        for read in as_routers_read(&sent) {
+            // A router that drops the last slash, and one that does not know the path with it.
+            let bare = read.strip_suffix('/').filter(|bare| !bare.is_empty()).unwrap_or(&read);
+            let by_router = model(&templates, bare).or_else(|| model(&templates, &read));
+            prop_assert_eq!(found.as_ref(), by_router, "{} read as {}", &sent, &read);
+        }
+    }
+
+    #[test]
+    fn no_text_panics(method in ".{0,10}", path in ".{0,60}", template in "/.{0,30}") {
+        let templates: Vec<Template> = Template::parse(&template).into_iter().collect();
+        let rules = templates.into_iter().map(|path| Rule::new(path, Access::Tenant, Origin::Flag)).collect();
+        let (map, _) = RouteMap::new(rules, PathReading::Any);
+        _ = map.find(&method, &path);
+        _ = map.find(&method, &format!("/{path}"));
+    }
+}
