@@ -15,9 +15,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "entitlement/v1/entitlement_service.proto",
         "entitlement/v1/error_reason.proto",
         "entitlement/v1/tenant_admin_service.proto",
+        "envoy/service/auth/v3/external_auth.proto",
     ])?;
 
     fs::write(out.join("entitlement_descriptor.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    let mut config = tonic_prost_build::configure().build_transport(false);
+    config = config.extern_path(".google.rpc.Status", "::tonic_types::Status");
+    config.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -11,6 +11,7 @@ mod migrate;
 mod probes;
 mod readiness;
 mod readings;
+mod routes;
 mod serve;
 mod shown;
 mod template;
@@ -62,6 +63,7 @@ fn run(command: Command) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Tenant(args) => runtime.block_on(tenant::run(args.command)),
         Command::Module(args) => runtime.block_on(catalogue::modules(args)),
         Command::Plan(args) => runtime.block_on(catalogue::plans(args)),
+        Command::Routes(args) => runtime.block_on(routes::run(args)),
         Command::Token(args) => token::run(args),
     }
 }

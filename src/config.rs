@@ -4,6 +4,7 @@
 mod admin;
 mod catalogue;
 mod database;
+mod routes;
 mod serve;
 mod tenant;
 mod token;
@@ -17,6 +18,10 @@ pub use self::{
     admin::AdminArgs,
     catalogue::{Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
+    routes::{
+        Enforce, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand, RoutesCommandArgs,
+        RoutesExplainArgs, UnmatchedKind,
+    },
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{
         ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs,
@@ -54,6 +59,8 @@ pub enum Command {
     Module(ModuleArgs),
     /// The plans that are sold.
     Plan(PlanArgs),
+    /// What HTTP requests need, for proxies that ask.
+    Routes(RoutesCommandArgs),
     /// Tokens of administrators.
     Token(TokenArgs),
 }

@@ -29,13 +29,17 @@ pub struct Metrics {
     /// Answers, and how long they took.
     pub rpcs: Rpcs,
     /// Decisions that were given.
-    pub decisions: Decisions,
+    pub decisions: Words,
+    /// What became of HTTP requests that proxies asked about.
+    pub rulings: Words,
 }
 
 impl Metrics {
-    /// With nothing counted: `methods` by their paths, and the reasons of decisions in the order of their numbers.
-    pub fn new(methods: Vec<String>, reasons: Vec<&'static str>) -> Self {
-        Self { rpcs: Rpcs::new(methods), decisions: Decisions::new(reasons) }
+    /// With nothing counted: `methods` by their paths, and the reasons of decisions and the verdicts on HTTP requests in
+    /// the order of their numbers.
+    pub fn new(methods: Vec<String>, reasons: Vec<&'static str>, verdicts: Vec<&'static str>) -> Self {
+        let (decisions, rulings) = (Words::new("reason", reasons), Words::new("verdict", verdicts));
+        Self { rpcs: Rpcs::new(methods), decisions, rulings }
     }
 }
 
@@ -44,36 +48,40 @@ impl Collector for Metrics {
         let help = "How long answers took, by method and gRPC code; a stream's until it began";
         let durations = encoder.encode_descriptor("rpc_duration_seconds", help, None, MetricType::Histogram)?;
         self.rpcs.encode(durations)?;
-        let help = "Decisions of CheckModule, BatchCheckModules and Authorize, by reason";
+        let help = "Decisions of CheckModule, BatchCheckModules, Authorize and about HTTP requests, by reason";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
-        self.decisions.encode(decisions)
+        self.decisions.encode(decisions)?;
+        let help = "HTTP requests that proxies asked about, by what became of them";
+        let rulings = encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
+        self.rulings.encode(rulings)
     }
 }
 
-/// Decisions by reason.
+/// Things counted by the words of one label.
 #[derive(Debug)]
-pub struct Decisions {
-    reasons: Vec<&'static str>,
+pub struct Words {
+    label: &'static str,
+    names: Vec<&'static str>,
     counts: Sharded<Box<[Count]>>,
 }
 
-impl Decisions {
-    fn new(reasons: Vec<&'static str>) -> Self {
-        let count = reasons.len();
-        Self { reasons, counts: Sharded::new(move || (0..count).map(|_| Count::default()).collect()) }
+impl Words {
+    fn new(label: &'static str, words: Vec<&'static str>) -> Self {
+        let count = words.len();
+        Self { label, names: words, counts: Sharded::new(move || (0..count).map(|_| Count::default()).collect()) }
     }
 
-    /// One more was given, for the reason of this number.
-    pub fn add(&self, reason: usize) {
-        if let Some(count) = self.counts.mine().get(reason) {
+    /// One more, of the word with this number.
+    pub fn add(&self, word: usize) {
+        if let Some(count) = self.counts.mine().get(word) {
             count.add();
         }
     }
 
     fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
-        for (number, reason) in self.reasons.iter().enumerate() {
+        for (number, word) in self.names.iter().enumerate() {
             let count: u64 = self.counts.each().map(|counts| counts[number].get()).sum();
-            encoder.encode_family(&[("reason", *reason)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            encoder.encode_family(&[(self.label, *word)])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

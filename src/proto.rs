@@ -12,5 +12,39 @@ pub mod v1 {
     tonic::include_proto!("entitlement.v1");
 }
 
+/// Envoy's API of external authorization, as far as it is answered: `proto/envoy`.
+#[expect(missing_docs, reason = "the modules are named as the packages are")]
+pub mod envoy {
+    /// `envoy.config`.
+    pub mod config {
+        pub mod core {
+            pub mod v3 {
+                tonic::include_proto!("envoy.config.core.v3");
+            }
+        }
+    }
+    /// `envoy.service`.
+    #[expect(
+        unused_qualifications,
+        clippy::pedantic,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )]
+    pub mod service {
+        pub mod auth {
+            pub mod v3 {
+                tonic::include_proto!("envoy.service.auth.v3");
+            }
+        }
+    }
+    /// `envoy.type`.
+    pub mod r#type {
+        pub mod v3 {
+            tonic::include_proto!("envoy.r#type.v3");
+        }
+    }
+}
+
 /// The descriptors of `entitlement.v1` and all that it imports, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/entitlement_descriptor.bin"));

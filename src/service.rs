@@ -9,7 +9,9 @@ mod check;
 mod convert;
 mod counted;
 mod explain;
+mod ext_authz;
 pub mod front;
+pub mod gateway;
 mod resolve;
 mod status;
 mod tenants;
@@ -26,7 +28,7 @@ pub use self::{
     counted::metrics,
     watch::{Ending, WatcherPlaces},
 };
-use self::{front::ending_of, watch::Watcher};
+use self::{front::ending_of, gateway::Gateway, watch::Watcher};
 use crate::{
     cache::Cache,
     clock::Clock,
@@ -60,6 +62,8 @@ pub struct Api {
     pub watchers: WatcherPlaces,
     /// The time.
     pub clock: Clock,
+    /// What HTTP requests need that proxies ask about.
+    pub gateway: Arc<Gateway>,
     /// What requests count.
     pub metrics: Arc<Metrics>,
 }
@@ -67,7 +71,9 @@ pub struct Api {
 #[async_trait]
 impl EntitlementService for Api {
     async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Answer<ResolveTenantResponse> {
-        answer(convert::resolve_response(self.resolve(convert::resolve_query(request.get_ref())?).await?))
+        answer(convert::resolve_response(
+            self.resolve(convert::resolve_query(request.get_ref())?).await.map_err(status::unidentified)?,
+        ))
     }
 
     async fn check_module(&self, request: Request<CheckModuleRequest>) -> Answer<CheckModuleResponse> {

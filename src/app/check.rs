@@ -70,6 +70,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         watchers: WatcherPlaces::new(0),
         ages: Ages { grant: zero, denial: zero },
         clock: Clock::System,
+        gateway: Arc::default(),
         metrics: Arc::new(service::metrics()),
     }
 }

@@ -133,6 +133,7 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
+        gateway: Arc::new(super::routes::gateway(&args.gateway)?),
         metrics: Arc::new(service::metrics()),
     })
 }

@@ -16,6 +16,7 @@ use crate::{
         Catalogue, Decision, Facts, Reason, TenantId, TenantStatus, check, check_facts,
         enabled::{EnabledModule, enabled_modules, next_change},
     },
+    store::StoreError,
 };
 
 /// A question about one tenant.
@@ -112,7 +113,7 @@ impl Api {
 
     async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, Status> {
         let known = self.ask(query.tenant, asked).await?;
-        self.judge(&known, query.module, asked).await
+        self.judge(&known, query.module, asked).await.map_err(status::store)
     }
 
     pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, Status> {
@@ -120,7 +121,7 @@ impl Api {
         let known = self.ask(query.tenant, asked).await?;
         let mut judgements = Vec::with_capacity(query.modules.len());
         for module in query.modules {
-            judgements.push(self.judge(&known, module, asked).await?);
+            judgements.push(self.judge(&known, module, asked).await.map_err(status::store)?);
         }
         Ok(judgements.into_iter().map(|judgement| self.given(judgement)).collect())
     }
@@ -161,11 +162,11 @@ impl Api {
         known: &Known,
         module: &'a str,
         asked: Asked,
-    ) -> Result<Judgement<'a>, Status> {
+    ) -> Result<Judgement<'a>, StoreError> {
         match check_facts(known.facts.as_ref(), module, asked.instant()) {
             Some(decision) => Ok(self.judgement(self.basis_of(known), module, decision, None, asked).told()),
             None => {
-                let catalogue = self.cache.catalogue_for(module, asked.now).await.map_err(status::store)?;
+                let catalogue = self.cache.catalogue_for(module, asked.now).await?;
                 let decision = check(known.facts.as_ref(), &catalogue, module, asked.instant());
                 Ok(self.judgement(self.basis_of(known), module, decision, Some(&catalogue), asked).told())
             }

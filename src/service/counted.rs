@@ -3,28 +3,30 @@
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-use super::{Api, check::Judgement, convert};
+use super::{Api, check::Judgement, convert, gateway::Ruling};
 use crate::{
     domain::Reason,
     metrics::Metrics,
-    proto::{FILE_DESCRIPTOR_SET, v1::entitlement_service_server::SERVICE_NAME},
+    proto::{FILE_DESCRIPTOR_SET, envoy::service::auth::v3::authorization_server, v1::entitlement_service_server},
 };
 
 /// A place for everything that requests count: all methods of the service, and all reasons.
 pub fn metrics() -> Metrics {
-    Metrics::new(methods(), Reason::ALL.map(convert::reason_word).to_vec())
+    Metrics::new(methods(), Reason::ALL.map(convert::reason_word).to_vec(), Ruling::VERDICTS.to_vec())
 }
 
-/// The paths of the service's methods.
+/// The paths of the methods that are answered on the data side.
 fn methods() -> Vec<String> {
+    const SERVICES: [&str; 2] = [entitlement_service_server::SERVICE_NAME, authorization_server::SERVICE_NAME];
     // They are made along with the code: unreadable ones would not have let it compile.
     let descriptors = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
-    let service = descriptors.file.into_iter().flat_map(|file| {
+    let services = descriptors.file.into_iter().flat_map(|file| {
         let package = file.package.unwrap_or_default();
         file.service.into_iter().map(move |service| (format!("{package}.{}", service.name()), service.method))
     });
-    let ours = service.filter(|(name, _)| name == SERVICE_NAME).flat_map(|(_, methods)| methods);
-    ours.map(|method| format!("/{SERVICE_NAME}/{}", method.name())).collect()
+    let ours = services.filter(|(name, _)| SERVICES.contains(&name.as_str()));
+    ours.flat_map(|(name, methods)| methods.into_iter().map(move |method| format!("/{name}/{}", method.name())))
+        .collect()
 }
 
 impl Api {

@@ -77,6 +77,6 @@ impl Api {
             (TenantKey::Subdomain(_), None) => return Ok(None),
         };
         let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
-        self.judge(&known, query.module, asked).await.map(Some)
+        self.judge(&known, query.module, asked).await.map(Some).map_err(status::store)
     }
 }

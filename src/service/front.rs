@@ -23,9 +23,12 @@ use tower_service::Service;
 
 use super::{Api, status, watch::Ending};
 use crate::{
-    domain::limits::{MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
+    domain::limits::{MAX_INQUIRY_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
     metrics::{Metrics, Stopwatch},
-    proto::v1::entitlement_service_server::{EntitlementServiceServer, SERVICE_NAME},
+    proto::{
+        envoy::service::auth::v3::authorization_server::{self, AuthorizationServer},
+        v1::entitlement_service_server::{EntitlementServiceServer, SERVICE_NAME},
+    },
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,6 +52,7 @@ pub struct Front {
     in_flight: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     entitlement: EntitlementServiceServer<Api>,
+    authorization: AuthorizationServer<Api>,
     others: Routes,
 }
 
@@ -56,8 +60,9 @@ impl Front {
     /// The API, and beside it the services that are never shed: health and reflection.
     pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
         let metrics = Arc::clone(&api.metrics);
+        let authorization = AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES);
         let entitlement = EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { settings, in_flight: Arc::default(), metrics, entitlement, others }
+        Self { settings, in_flight: Arc::default(), metrics, entitlement, authorization, others }
     }
 
     /// Answers a request. `ending` turns true when its connection is to end.
@@ -67,7 +72,8 @@ impl Front {
         let started = Instant::now();
         let stopwatch = self.metrics.rpcs.time(request.uri().path(), started);
         let (answering, timeout, in_flight) = match kind(request.uri().path()) {
-            Kind::Unary => self.entitlement(request),
+            Kind::Unary => self.shed(request, |request| self.entitlement.clone().call(request)),
+            Kind::Inquiry => self.shed(request, |request| self.authorization.clone().call(request)),
             Kind::Watch => {
                 request.extensions_mut().insert(ending.clone());
                 (self.entitlement.clone().call(request), None, None)
@@ -78,12 +84,16 @@ impl Front {
         Answer { answering, deadline, sleep: None, request_id, method, started, stopwatch, _in_flight: in_flight }
     }
 
-    fn entitlement(&self, request: Request<Incoming>) -> (Answering, Option<Duration>, Option<InFlight>) {
+    fn shed(
+        &self,
+        request: Request<Incoming>,
+        call: impl Fn(Request<Incoming>) -> Answering,
+    ) -> (Answering, Option<Duration>, Option<InFlight>) {
         let timeout = grpc_timeout(request.headers())
             .map_or(self.settings.request_timeout, |asked| asked.min(self.settings.request_timeout));
         match InFlight::enter(&self.in_flight, self.settings.max_in_flight) {
             // The generated server is called as it is: axum's router would cost more than the decision.
-            Some(in_flight) => (self.entitlement.clone().call(request), Some(timeout), Some(in_flight)),
+            Some(in_flight) => (call(request), Some(timeout), Some(in_flight)),
             None => (Box::pin(async { Ok(status::overloaded().into_http()) }), None, None),
         }
     }
@@ -98,6 +108,8 @@ impl Front {
 enum Kind {
     /// Ours: shed when there are too many, and given up when it takes too long.
     Unary,
+    /// Of a proxy, and the same.
+    Inquiry,
     /// Ours, and under way for as long as its caller likes. It has a limit of its own.
     Watch,
     /// Health and reflection.
@@ -108,8 +120,14 @@ fn kind(path: &str) -> Kind {
     match path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)) {
         Some("/WatchChanges") => Kind::Watch,
         Some(rest) if rest.starts_with('/') => Kind::Unary,
+        _ if is_inquiry(path) => Kind::Inquiry,
         _ => Kind::Other,
     }
+}
+
+fn is_inquiry(path: &str) -> bool {
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(authorization_server::SERVICE_NAME));
+    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What tells when the connection of a request is to end; `None` where the request came over none.

@@ -13,9 +13,40 @@ use crate::{
     cache::Known,
     domain::{
         Facts, TenantId,
-        resolve::{NamedIds, TenantSource, resolve},
+        resolve::{NamedIds, TenantSource, Unresolved, resolve},
     },
+    store::StoreError,
+    token::{InvalidToken, Vouched},
 };
+
+/// Why a request belongs to no tenant that may be served.
+#[derive(Debug)]
+pub(super) enum Unidentified {
+    /// Its token cannot be vouched for.
+    Token(InvalidToken),
+    /// What it carries does not come to one tenant that is served.
+    Unresolved(Unresolved),
+    /// Nobody knows at the moment.
+    Store(StoreError),
+}
+
+impl From<InvalidToken> for Unidentified {
+    fn from(error: InvalidToken) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<Unresolved> for Unidentified {
+    fn from(error: Unresolved) -> Self {
+        Self::Unresolved(error)
+    }
+}
+
+impl From<StoreError> for Unidentified {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 /// What a request carries that may name a tenant.
 #[derive(Clone, Copy)]
@@ -59,24 +90,36 @@ pub(super) struct Authorized<'a> {
 
 impl Api {
     /// Reads what names a tenant, looks it up, and settles on one.
-    pub(super) async fn resolve(&self, carried: Carried<'_>) -> Result<Resolved, Status> {
+    pub(super) async fn resolve(&self, carried: Carried<'_>) -> Result<Resolved, Unidentified> {
         let asked = self.asked(None);
+        let vouched = self.vouched(carried, asked.now)?;
+        self.resolve_vouched(carried, vouched, asked).await
+    }
+
+    /// What the token comes to, if there is one.
+    pub(super) fn vouched(&self, carried: Carried<'_>, now: DateTime<Utc>) -> Result<Option<Vouched>, InvalidToken> {
+        carried.bearer_token.map(|token| self.tokens.verify(token, now)).transpose()
+    }
+
+    /// The same as [`Self::resolve`], once the token has been looked at.
+    pub(super) async fn resolve_vouched(
+        &self,
+        carried: Carried<'_>,
+        vouched: Option<Vouched>,
+        asked: Asked,
+    ) -> Result<Resolved, Unidentified> {
         let now = asked.now;
-        let vouched = match carried.bearer_token {
-            Some(token) => Some(self.tokens.verify(token, now).map_err(|error| status::token_invalid(&error))?),
-            None => None,
-        };
         let by_token = vouched.and_then(|vouched| vouched.tenant);
-        let named = NamedIds { by_token, by_id: carried.tenant_id }.agreed().map_err(status::unresolved)?;
+        let named = NamedIds { by_token, by_id: carried.tenant_id }.agreed()?;
         let by_id = match named {
-            Some((id, source)) => Some((self.cache.get(id, now).await.map_err(status::store)?, source)),
+            Some((id, source)) => Some((self.cache.get(id, now).await?, source)),
             None => None,
         };
         let by_host = self.known_by_host(carried.host, now).await?;
         let stale =
             by_id.as_ref().is_some_and(|(known, _)| known.stale) || by_host.as_ref().is_some_and(|known| known.stale);
         let by_id = by_id.map(|(known, source)| (known.facts, source));
-        let (facts, source) = resolve(by_id, by_host.map(|known| known.facts)).map_err(status::unresolved)?;
+        let (facts, source) = resolve(by_id, by_host.map(|known| known.facts))?;
 
         // A token that has expired is refused, whether or not it is what names the tenant.
         let valid_until = vouched.map(|vouched| vouched.expires_at);
@@ -86,27 +129,38 @@ impl Api {
     }
 
     pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
-        let resolved = self.resolve(query.carried).await?;
-        let known = resolved.known.clone();
+        let resolved = self.resolve(query.carried).await.map_err(status::unidentified)?;
+        let modules = query.any_of.iter().map(String::as_str);
+        let judged = self.judge_any(&resolved, modules).await.map_err(status::store)?;
+        let (judgement, advice) = judged.ok_or_else(status::no_modules)?;
+        Ok(Authorized { resolved, judgement, advice })
+    }
+
+    /// The first of these modules that the tenant may use, or the first denial where it may use none, and the advice for
+    /// the answer as a whole; `None` where no module is named.
+    pub(super) async fn judge_any<'a>(
+        &self,
+        resolved: &Resolved,
+        any_of: impl Iterator<Item = &'a str>,
+    ) -> Result<Option<(Judgement<'a>, Advice)>, StoreError> {
         let mut first_denial = None;
         // Where all are denied, the answer changes as soon as one of them does.
         let mut advice = resolved.advice;
-        for module in query.any_of {
-            let judgement = self.judge(&known, module, resolved.asked).await?;
+        for module in any_of {
+            let judgement = self.judge(&resolved.known, module, resolved.asked).await?;
             if judgement.decision.allowed() {
                 let advice = resolved.advice.and(judgement.advice);
-                return Ok(Authorized { advice, resolved, judgement: self.given(judgement) });
+                return Ok(Some((self.given(judgement), advice)));
             }
             advice = advice.and(judgement.advice);
             first_denial.get_or_insert(judgement);
         }
-        let judgement = first_denial.ok_or_else(status::no_modules)?;
-        Ok(Authorized { resolved, judgement: self.given(judgement), advice })
+        Ok(first_denial.map(|judgement| (self.given(judgement), advice)))
     }
 
     /// `None` where the host names no tenant, known or unknown.
-    async fn known_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Known>, Status> {
+    async fn known_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Known>, StoreError> {
         let Some(label) = host.and_then(|host| self.hosts.label_of(host)) else { return Ok(None) };
-        self.cache.get_by_label(&label, now).await.map(Some).map_err(status::store)
+        self.cache.get_by_label(&label, now).await.map(Some)
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
+use super::resolve::Unidentified;
 use crate::{
     domain::{Reason, Role, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     proto::v1::ErrorReason,
@@ -42,6 +43,11 @@ pub(super) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
 
 pub(super) fn no_modules() -> Status {
     invalid_fields(vec![FieldViolation::new("any_of_module_codes", "must not be empty")])
+}
+
+/// A proxy asks about something that is not HTTP.
+pub(super) fn no_http_request() -> Status {
+    invalid_fields(vec![FieldViolation::new("attributes.request.http", "must be given")])
 }
 
 /// What tonic could not read as the request's message.
@@ -130,14 +136,22 @@ fn refused(violations: &[Violation]) -> Status {
     Status::with_error_details(Code::FailedPrecondition, words.join(" "), details)
 }
 
-pub(super) fn token_invalid(error: &InvalidToken) -> Status {
+fn token_invalid(error: &InvalidToken) -> Status {
     tracing::info!(%error, "a bearer token was refused: {error}");
     status(Code::Unauthenticated, "the bearer token is not valid", ErrorReason::TokenInvalid)
 }
 
-pub(super) fn unresolved(error: Unresolved) -> Status {
+pub(super) fn unidentified(error: Unidentified) -> Status {
     match error {
-        Unresolved::NotFound => tenant_not_found(),
+        Unidentified::Token(error) => token_invalid(&error),
+        Unidentified::Unresolved(error) => unresolved(error),
+        Unidentified::Store(error) => store(error),
+    }
+}
+
+fn unresolved(error: Unresolved) -> Status {
+    match error {
+        Unresolved::NotNamed | Unresolved::NotFound => tenant_not_found(),
         Unresolved::Conflict => status(Code::PermissionDenied, error.to_string(), ErrorReason::TenantConflict),
         Unresolved::NotServed(reason) => {
             let word = match reason {
@@ -205,7 +219,11 @@ fn status(code: Code, message: impl Into<String>, reason: ErrorReason) -> Status
 }
 
 fn details(reason: ErrorReason) -> ErrorDetails {
+    ErrorDetails::with_error_info(word(reason), DOMAIN, HashMap::<String, String>::new())
+}
+
+/// A reason as callers read it.
+pub(super) fn word(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
-    let word = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
-    ErrorDetails::with_error_info(word, DOMAIN, HashMap::<String, String>::new())
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }

@@ -31,6 +31,7 @@ mod freshness;
 mod hostile;
 mod limits;
 mod list;
+mod mesh;
 mod metrics;
 mod migration;
 mod outage;

@@ -46,9 +46,31 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Runs a program, which this signal will end.
+    /// Runs a program that must not be root's, which this signal will end.
     pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(folder: PathBuf, signal: &str, name: &str, arguments: I) -> Self {
-        let mut shell = command(Path::new("/bin/sh"), &folder);
+        let shell = command(Path::new("/bin/sh"), &folder);
+        Self::run(shell, folder, signal, name, arguments)
+    }
+
+    /// Runs a program as whoever runs the tests, which this signal will end.
+    pub fn start_as_us<I: IntoIterator<Item: AsRef<OsStr>>>(
+        folder: PathBuf,
+        signal: &str,
+        name: &str,
+        arguments: I,
+    ) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.current_dir(&folder);
+        Self::run(shell, folder, signal, name, arguments)
+    }
+
+    fn run<I: IntoIterator<Item: AsRef<OsStr>>>(
+        mut shell: Command,
+        folder: PathBuf,
+        signal: &str,
+        name: &str,
+        arguments: I,
+    ) -> Self {
         shell.args(["-c", SCRIPT, "keeper", signal]).arg(program(name)).args(arguments);
         // A terminal's Ctrl-C must end the tests only, or nobody would be left to clean up.
         shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -116,7 +138,7 @@ pub fn program(name: &str) -> PathBuf {
     folders.extend(installed.map(|version| version.path().join("bin")));
     let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists());
     found.unwrap_or_else(|| {
-        panic!("no {name}: install the package postgresql or pgbouncer, or set PG_BIN to the folder of its programs")
+        panic!("no {name}: tests/run says where it comes from; PG_BIN is the folder of PostgreSQL's programs")
     })
 }
 

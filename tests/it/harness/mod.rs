@@ -7,6 +7,7 @@ mod faults;
 pub mod history;
 pub mod http;
 mod keeper;
+pub mod mesh;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
@@ -18,6 +19,7 @@ pub mod token;
 
 pub use data::{Row, id, instant};
 pub use database::Database;
+pub use keeper::{program, until};
 pub use server::{NOW, Server, field_violations, reason_of};
 
 /// Writes a test twice: on SQLite and on PostgreSQL. The server's clock stands at [`NOW`].

@@ -1,0 +1,150 @@
+//! The route map from the settings, and `entitlementd routes`.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
+use super::{DENIED, GOOD, wiring};
+use crate::{
+    clock::Clock,
+    config::{
+        DatabaseArgs, Enforce, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand,
+        RoutesCommandArgs, RoutesExplainArgs, UnmatchedKind, UnusableSetting,
+    },
+    domain::Catalogue,
+    routes::{
+        Access, Conflict, Origin, PathReading, RouteMap, Rule, Template, UnreadableEndpoint, check, read, rules_of,
+    },
+    service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
+    store::LoadTenant,
+};
+
+type Outcome = Result<u8, Box<dyn Error>>;
+
+/// Everything that answers proxies. Rules that contradict each other keep the server from starting.
+pub(super) fn gateway(args: &GatewayArgs) -> Result<Gateway, UnusableSetting> {
+    let rules = rules(&args.routes)?;
+    let reading = reading(&args.routes);
+    let (_, conflicts) = RouteMap::new(rules.clone(), reading);
+    if let Some(conflict) = conflicts.first() {
+        return Err(UnusableSetting::new("--routes", format!("names a file in which {conflict}")));
+    }
+    let unmatched = match args.unmatched {
+        UnmatchedKind::Deny => Unmatched::Deny,
+        UnmatchedKind::Tenant => Unmatched::Tenant,
+        UnmatchedKind::Allow => Unmatched::Allow,
+    };
+    let settings = GatewaySettings {
+        unmatched,
+        require_verified: args.require_verified_tenant,
+        enforce: args.enforce == Enforce::On,
+        tenant_header: args.tenant_header.clone(),
+    };
+    Ok(Gateway { routes: LiveRoutes::new(rules, reading), settings })
+}
+
+fn reading(args: &RoutesArgs) -> PathReading {
+    match args.path_reading {
+        PathReadingKind::Any => PathReading::Any,
+        PathReadingKind::Normalized => PathReading::Normalized,
+        PathReadingKind::Literal => PathReading::Literal,
+    }
+}
+
+/// The rules of the settings.
+fn rules(args: &RoutesArgs) -> Result<Vec<Rule>, UnusableSetting> {
+    let mut rules = match &args.routes {
+        None => Vec::new(),
+        Some(path) => read(path)
+            .map_err(|error| UnusableSetting::new("--routes", format!("names {}, which {error}", path.display())))?,
+    };
+    for path in &args.public {
+        let template = Template::parse(path)
+            .map_err(|error| UnusableSetting::new("--public", format!("is {path:?}, which is no path: {error}")))?;
+        rules.push(Rule::new(template.with_subtree(), Access::Public, Origin::Flag));
+    }
+    Ok(rules)
+}
+
+pub(super) async fn run(args: RoutesCommandArgs) -> Outcome {
+    match args.command {
+        RoutesCommand::Check(args) => check_routes(args).await,
+        RoutesCommand::Explain(args) => explain(args).await,
+    }
+}
+
+/// The map as a server would have it now.
+struct Assembled {
+    map: RouteMap,
+    conflicts: Vec<Conflict>,
+    unreadable: Vec<UnreadableEndpoint>,
+    catalogue: Option<Catalogue>,
+}
+
+async fn assemble(routes: &RoutesArgs, database: &DatabaseArgs) -> Result<Assembled, Box<dyn Error>> {
+    let mut rules = rules(routes)?;
+    let catalogue = catalogue(database).await?;
+    let (more, unreadable) = catalogue.as_ref().map(rules_of).unwrap_or_default();
+    rules.extend(more);
+    let (map, conflicts) = RouteMap::new(rules, reading(routes));
+    Ok(Assembled { map, conflicts, unreadable, catalogue })
+}
+
+/// The catalogue, where a database is named.
+async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Error>> {
+    if args.database_url.is_none() && args.database_url_file.is_none() {
+        return Ok(None);
+    }
+    let store = wiring::open_to_read(args).await?;
+    let catalogue = store.load_catalogue(Clock::System.now()).await;
+    store.close().await;
+    Ok(Some(catalogue?))
+}
+
+async fn check_routes(args: RoutesCheckArgs) -> Outcome {
+    let Assembled { map, conflicts, unreadable, catalogue } = assemble(&args.routes, &args.database).await?;
+    let findings = check(&map, conflicts, catalogue.as_ref());
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        writeln!(out, "{:<15} {finding}", finding.kind())?;
+    }
+    for endpoint in &unreadable {
+        writeln!(out, "{:<15} {endpoint}", "unreadable")?;
+    }
+    let count = |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
+    let modules = count(|access| matches!(access, Access::AnyOf(_)));
+    let (tenant, public) = (count(|access| *access == Access::Tenant), count(|access| *access == Access::Public));
+    let odd = findings.len() + unreadable.len();
+    writeln!(
+        out,
+        "{} rules: {modules} need a module, {tenant} a tenant, {public} nothing; {odd} findings",
+        map.rules().len()
+    )?;
+    Ok(if odd == 0 { GOOD } else { DENIED })
+}
+
+async fn explain(args: RoutesExplainArgs) -> Outcome {
+    let Assembled { map, .. } = assemble(&args.routes, &args.database).await?;
+    let (method, path) = (args.method.to_ascii_uppercase(), &args.path);
+    let mut out = io::stdout().lock();
+    let verdict = match map.find(&method, path) {
+        Ok(Some(rule)) => rule.to_string(),
+        Ok(None) => "no rule: --unmatched decides".to_owned(),
+        Err(refused) => format!("400, {refused}"),
+    };
+    writeln!(out, "{:<10} {method} {path}", "request")?;
+    writeln!(out, "{:<10} {verdict}", "decides")?;
+    if let Ok(Some(rule)) = map.find(&method, path) {
+        writeln!(out, "{:<10} {}{}", "needs", rule.access, if rule.verified { ", verified" } else { "" })?;
+        if !rule.enforce {
+            writeln!(out, "{:<10} not enforced: what would be refused passes", "")?;
+        }
+    }
+    let readings = map.explain(&method, path).unwrap_or_default();
+    for read in readings.iter().filter(|_| readings.len() > 1) {
+        let rule = read.rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
+        writeln!(out, "{:<10} {} -> {rule}", "may read", read.path)?;
+    }
+    Ok(GOOD)
+}

@@ -1,0 +1,127 @@
+//! What HTTP requests need, and how proxies are answered.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, builder::BoolishValueParser};
+
+use super::DatabaseArgs;
+
+/// The route map.
+#[derive(Args, Clone, Debug)]
+pub struct RoutesArgs {
+    /// Rules for HTTP requests, beside those of modules.api_endpoints: a file that ends in .toml or .csv
+    #[arg(long, env = "ENTITLEMENTD_ROUTES", value_name = "FILE")]
+    pub routes: Option<PathBuf>,
+    /// A path that is public, with everything below it. Comes before a rule of the file about the same paths. Repeatable;
+    /// commas in the environment.
+    #[arg(long, env = "ENTITLEMENTD_PUBLIC", value_name = "PATH", value_delimiter = ',')]
+    pub public: Vec<String>,
+    /// How the upstream reads paths.
+    #[arg(long, env = "ENTITLEMENTD_PATH_READING", value_enum, default_value_t)]
+    pub path_reading: PathReadingKind,
+}
+
+/// How the upstream reads paths.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum PathReadingKind {
+    /// Nobody knows: a path that a router could read in two ways is answered with 400, if the rules differ.
+    #[default]
+    Any,
+    /// Decoded, ;parameters cut off, doubled slashes merged, a slash at the end dropped.
+    Normalized,
+    /// As sent.
+    Literal,
+}
+
+/// How proxies are answered that ask about HTTP requests.
+#[derive(Args, Clone, Debug)]
+pub struct GatewayArgs {
+    /// The route map.
+    #[command(flatten)]
+    pub routes: RoutesArgs,
+    /// What becomes of a request that no rule is about.
+    #[arg(long, env = "ENTITLEMENTD_UNMATCHED", value_enum, default_value_t)]
+    pub unmatched: UnmatchedKind,
+    /// Only a verified token names a tenant, whatever a rule says.
+    #[arg(long, env = "ENTITLEMENTD_REQUIRE_VERIFIED_TENANT", value_parser = BoolishValueParser::new())]
+    pub require_verified_tenant: bool,
+    /// `off`: what would be refused passes, is logged and counted, and its upstream is told.
+    #[arg(long, env = "ENTITLEMENTD_ENFORCE", value_enum, default_value_t)]
+    pub enforce: Enforce,
+    /// The header by which a client names its tenant. The upstream is told in x-tenant-id, whatever it is.
+    #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
+    pub tenant_header: String,
+}
+
+/// What becomes of a request that no rule is about.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum UnmatchedKind {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It needs a tenant that is served.
+    Tenant,
+    /// It passes.
+    Allow,
+}
+
+/// Are refusals enforced?
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum Enforce {
+    /// Yes.
+    #[default]
+    On,
+    /// No.
+    Off,
+}
+
+fn header(text: &str) -> Result<String, String> {
+    let name =
+        text.parse::<http::HeaderName>().map_err(|_| "expected a header's name, such as x-tenant-id".to_owned())?;
+    Ok(name.as_str().to_owned())
+}
+
+/// What `routes` takes.
+#[derive(Args, Debug)]
+pub struct RoutesCommandArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RoutesCommand,
+}
+
+/// What to do with the route map.
+#[derive(Debug, Subcommand)]
+pub enum RoutesCommand {
+    /// Find what contradicts itself, what is never met, and modules that do not exist. Exit code 0: nothing, 1: something, 2: trouble.
+    Check(RoutesCheckArgs),
+    /// Show which rule decides about a request.
+    Explain(RoutesExplainArgs),
+}
+
+/// What `routes check` takes.
+#[derive(Args, Debug)]
+pub struct RoutesCheckArgs {
+    /// The route map.
+    #[command(flatten)]
+    pub routes: RoutesArgs,
+    /// A database whose catalogue adds rules, and knows which modules there are.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// What `routes explain` takes.
+#[derive(Args, Debug)]
+pub struct RoutesExplainArgs {
+    /// The route map.
+    #[command(flatten)]
+    pub routes: RoutesArgs,
+    /// A database whose catalogue adds rules.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// GET, POST and so on.
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The path, perhaps with a query.
+    #[arg(value_name = "PATH")]
+    pub path: String,
+}

@@ -1,0 +1,257 @@
+//! Requests that a proxy asks about: Envoy's external authorization, and forward auth over HTTP.
+//!
+//! Both come to an [`Inquiry`], and both answer with a [`Ruling`]: what a request may do does not depend on who asks.
+
+mod live;
+mod refusal;
+
+use std::sync::Arc;
+
+use super::{
+    Api,
+    resolve::{Carried, Resolved},
+};
+use crate::{
+    domain::{ModuleCode, TenantId},
+    routes::{Access, Rule},
+};
+pub use live::LiveRoutes;
+pub(super) use refusal::Refusal;
+
+/// Headers that the upstream believes. What a client sends under these names never reaches it.
+const TRUSTED: [&str; 7] = [
+    "x-tenant-id",
+    "x-tenant-subdomain",
+    "x-tenant-schema",
+    "x-tenant-plan",
+    "x-tenant-verified",
+    "x-entitlement-revision",
+    WOULD_DENY,
+];
+
+/// Why a request that passes would be refused.
+const WOULD_DENY: &str = "x-entitlement-would-deny";
+
+/// What becomes of a request that no rule is about.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Unmatched {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It needs a tenant that is served.
+    Tenant,
+    /// It passes.
+    Allow,
+}
+
+/// How proxies are answered.
+#[derive(Clone, Debug, Default)]
+pub struct GatewaySettings {
+    /// What becomes of a request that no rule is about.
+    pub unmatched: Unmatched,
+    /// Only what is vouched for names a tenant, whatever a rule says.
+    pub require_verified: bool,
+    /// False: what would be refused passes, and says so.
+    pub enforce: bool,
+    /// The header by which a client names its tenant, in small letters.
+    pub tenant_header: String,
+}
+
+/// What requests need, and how proxies are answered. By default nothing passes.
+#[derive(Debug, Default)]
+pub struct Gateway {
+    /// The route map.
+    pub routes: LiveRoutes,
+    /// The rest.
+    pub settings: GatewaySettings,
+}
+
+/// A request that a proxy asks about, with the headers that matter. A header that is empty is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Inquiry<'a> {
+    pub(super) method: &'a str,
+    /// Path and query, as sent.
+    pub(super) target: &'a str,
+    pub(super) host: Option<&'a str>,
+    pub(super) tenant_id: Option<&'a str>,
+    pub(super) authorization: Option<&'a str>,
+    /// A browser asks whether it may send a request: it has `origin` and `access-control-request-method`.
+    pub(super) is_preflight: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It passes: nothing is asked of it.
+    Public,
+    /// It passes.
+    Granted,
+    /// It passes, although it would be refused: nothing is enforced yet.
+    WouldDeny(Refusal),
+    /// It does not pass.
+    Refused(Refusal),
+}
+
+/// What becomes of a request, and why.
+#[derive(Debug)]
+pub(super) struct Ruling {
+    pub(super) verdict: Verdict,
+    /// The rule that is about it, if there is one.
+    pub(super) rule: Option<Arc<Rule>>,
+    /// The tenant that it belongs to, where that is known.
+    pub(super) tenant: Option<Resolved>,
+    /// The module that gave the word, if one did.
+    pub(super) module: Option<ModuleCode>,
+}
+
+/// What is known of a request while it is judged.
+#[derive(Default)]
+struct Judged {
+    rule: Option<Arc<Rule>>,
+    tenant: Option<Resolved>,
+    module: Option<ModuleCode>,
+}
+
+impl Api {
+    /// Rules on a request.
+    pub(super) async fn rule_on(&self, inquiry: Inquiry<'_>) -> Ruling {
+        let mut judged = Judged::default();
+        let verdict = self.judge_inquiry(inquiry, &mut judged).await;
+        let Judged { rule, tenant, module } = judged;
+        let enforce = self.gateway.settings.enforce && rule.as_ref().is_none_or(|rule| rule.enforce);
+        let refuse = if enforce { Verdict::Refused } else { Verdict::WouldDeny };
+        let verdict = verdict.unwrap_or_else(refuse);
+        let ruling = Ruling { verdict, rule, tenant, module };
+        self.metrics.rulings.add(ruling.number());
+        ruling.log(inquiry);
+        ruling
+    }
+
+    async fn judge_inquiry(&self, inquiry: Inquiry<'_>, judged: &mut Judged) -> Result<Verdict, Refusal> {
+        let asked = self.asked(None);
+        // Without the catalogue, what needs a module could pass for public.
+        let catalogue = self.cache.catalogue(asked.now).await.map_err(Refusal::store)?;
+        let routes = self.gateway.routes.current(&catalogue);
+        let rule = routes.find(inquiry.method, inquiry.target).map_err(Refusal::path)?;
+        judged.rule = rule.cloned();
+        if inquiry.is_preflight_of(rule) {
+            return Ok(Verdict::Public);
+        }
+        let access = match (rule, self.gateway.settings.unmatched) {
+            (Some(rule), _) => &rule.access,
+            (None, Unmatched::Deny) => return Err(Refusal::not_mapped()),
+            (None, Unmatched::Tenant) => &Access::Tenant,
+            (None, Unmatched::Allow) => &Access::Public,
+        };
+        if *access == Access::Public {
+            return Ok(Verdict::Public);
+        }
+
+        let carried = inquiry.carried(&self.gateway.settings.tenant_header)?;
+        let vouched = self.vouched(carried, asked.now).map_err(|error| Refusal::unidentified(error.into()))?;
+        let must_be_verified = self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
+        if must_be_verified && vouched.and_then(|vouched| vouched.tenant).is_none() {
+            return Err(Refusal::not_verified());
+        }
+        let resolved = self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
+        let resolved = judged.tenant.insert(resolved);
+        let Access::AnyOf(modules) = access else { return Ok(Verdict::Granted) };
+        let modules = modules.iter().map(ModuleCode::as_str);
+        let (judgement, _) = self.judge_any(resolved, modules).await.map_err(Refusal::store)?.unzip();
+        let Some(judgement) = judgement else { return Err(Refusal::not_mapped()) };
+        judged.module = Some(ModuleCode::new(judgement.module));
+        if judgement.decision.allowed() { Ok(Verdict::Granted) } else { Err(Refusal::denied(judgement)) }
+    }
+}
+
+impl<'a> Inquiry<'a> {
+    /// Browsers send no credentials with it, and whoever answers it tells nothing. A rule that names OPTIONS is about more.
+    fn is_preflight_of(&self, rule: Option<&Arc<Rule>>) -> bool {
+        let is_meant = rule.is_some_and(|rule| rule.methods.iter().any(|method| method == "OPTIONS"));
+        self.is_preflight && self.method == "OPTIONS" && !is_meant
+    }
+
+    fn carried(&self, tenant_header: &str) -> Result<Carried<'a>, Refusal> {
+        let id = self.tenant_id.map(TenantId::parse).transpose();
+        let tenant_id = id.map_err(|error| Refusal::unreadable(tenant_header, error.to_string()))?;
+        Ok(Carried { tenant_id, host: self.host, bearer_token: self.authorization.and_then(bearer) })
+    }
+}
+
+/// What stands after `Bearer`. Other schemes are the upstream's business (RFC 9110, section 11.1: case does not matter).
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim_start().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+impl Ruling {
+    /// The words for verdicts, in the order of their numbers.
+    pub(super) const VERDICTS: [&'static str; 4] = ["public", "granted", "would_deny", "refused"];
+
+    fn number(&self) -> usize {
+        match self.verdict {
+            Verdict::Public => 0,
+            Verdict::Granted => 1,
+            Verdict::WouldDeny(_) => 2,
+            Verdict::Refused(_) => 3,
+        }
+    }
+
+    /// What became of it, in one word.
+    pub(super) fn word(&self) -> &'static str {
+        Self::VERDICTS[self.number()]
+    }
+
+    /// Why it is or would be refused.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match &self.verdict {
+            Verdict::Public | Verdict::Granted => None,
+            Verdict::WouldDeny(refusal) | Verdict::Refused(refusal) => Some(refusal),
+        }
+    }
+
+    /// The rule, as it is written.
+    pub(super) fn route(&self) -> Option<String> {
+        self.rule.as_ref().map(|rule| rule.path.to_string())
+    }
+
+    /// What the upstream is told. All other trusted headers are taken away: see [`Self::untold`].
+    pub(super) fn told(&self) -> Vec<(&'static str, String)> {
+        let mut told = Vec::with_capacity(TRUSTED.len());
+        if let Some(resolved) = &self.tenant {
+            let tenant = &resolved.facts.tenant;
+            told.push(("x-tenant-id", tenant.id.to_string()));
+            told.push(("x-tenant-subdomain", tenant.subdomain.to_string()));
+            told.push(("x-tenant-schema", tenant.database_schema.to_string()));
+            told.extend(tenant.plan_slug.as_deref().map(|plan| ("x-tenant-plan", plan.to_owned())));
+            told.push(("x-tenant-verified", resolved.verified().to_string()));
+            told.push(("x-entitlement-revision", resolved.facts.revision.to_string()));
+        }
+        if let Verdict::WouldDeny(refusal) = &self.verdict {
+            told.push((WOULD_DENY, refusal.reason.to_owned()));
+        }
+        // What is no header cannot be told: the upstream then knows no schema, rather than another one.
+        told.retain(|(_, value)| {
+            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        });
+        told
+    }
+
+    /// Trusted headers that the upstream is not told, and a client may have sent.
+    pub(super) fn untold(told: &[(&'static str, String)]) -> impl Iterator<Item = &'static str> {
+        TRUSTED.into_iter().filter(|name| told.iter().all(|(told, _)| told != name))
+    }
+
+    fn log(&self, inquiry: Inquiry<'_>) {
+        let Some(refusal) = self.refusal() else { return };
+        let (method, reason, route) = (inquiry.method, refusal.reason, self.route().unwrap_or_default());
+        let tenant = self.tenant.as_ref().map(|resolved| resolved.facts.tenant.id.to_string()).unwrap_or_default();
+        let module = self.module.as_ref().map_or("", ModuleCode::as_str);
+        match &self.verdict {
+            Verdict::WouldDeny(_) => {
+                tracing::info!(method, route, tenant, module, reason, "would deny {method} {route}: {reason}");
+            }
+            _ => tracing::debug!(method, route, tenant, module, reason, "refused {method} {route}: {reason}"),
+        }
+    }
+}

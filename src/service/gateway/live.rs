@@ -1,0 +1,83 @@
+//! The route map of now: the rules of the settings, and those of the catalogue as it is.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use crate::{
+    domain::Catalogue,
+    routes::{PathReading, RouteMap, Rule, rules_of},
+};
+
+/// The route map of now. It is made anew when the catalogue's endpoints have changed, by the first request after that.
+#[derive(Debug, Default)]
+pub struct LiveRoutes {
+    rules: Vec<Rule>,
+    reading: PathReading,
+    built: ArcSwapOption<Built>,
+    building: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Built {
+    of: Arc<Catalogue>,
+    map: Arc<RouteMap>,
+}
+
+impl LiveRoutes {
+    /// With the rules of the settings.
+    pub fn new(rules: Vec<Rule>, reading: PathReading) -> Self {
+        Self { rules, reading, built: ArcSwapOption::empty(), building: Mutex::new(()) }
+    }
+
+    /// The map for a catalogue.
+    pub(super) fn current(&self, catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
+        self.built_of(catalogue).unwrap_or_else(|| {
+            // Others wait for the one who builds: it takes a millisecond for a thousand rules.
+            let _building = self.building.lock();
+            self.built_of(catalogue).unwrap_or_else(|| self.build(catalogue))
+        })
+    }
+
+    fn built_of(&self, catalogue: &Arc<Catalogue>) -> Option<Arc<RouteMap>> {
+        let built = self.built.load();
+        built.as_ref().filter(|built| Arc::ptr_eq(&built.of, catalogue)).map(|built| Arc::clone(&built.map))
+    }
+
+    fn build(&self, catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
+        let before = self.built.load();
+        let map = match before.as_ref().filter(|built| has_the_same_endpoints(&built.of, catalogue)) {
+            Some(built) => Arc::clone(&built.map),
+            None => Arc::new(self.build_anew(catalogue)),
+        };
+        // A request that began earlier may come with an older catalogue: it has its map, and the newer one stays.
+        if before.as_ref().is_none_or(|built| built.of.as_of <= catalogue.as_of) {
+            self.built.store(Some(Arc::new(Built { of: Arc::clone(catalogue), map: Arc::clone(&map) })));
+        }
+        map
+    }
+
+    fn build_anew(&self, catalogue: &Catalogue) -> RouteMap {
+        let (more, unreadable) = rules_of(catalogue);
+        for endpoint in unreadable {
+            tracing::warn!("{endpoint}: it is left out");
+        }
+        let (map, _) = RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);
+        for rule in map.rules() {
+            for module in rule.unknown_modules(catalogue) {
+                tracing::warn!(%module, "the rule {rule} names the module {module}, which the catalogue lacks");
+            }
+        }
+        tracing::info!(rules = map.rules().len(), "the route map has {} rules", map.rules().len());
+        map
+    }
+}
+
+fn has_the_same_endpoints(one: &Catalogue, other: &Catalogue) -> bool {
+    let endpoints = |catalogue: &Catalogue| {
+        let modules = catalogue.modules().into_iter();
+        modules.map(|module| (module.code.clone(), module.api_endpoints.clone())).collect::<Vec<_>>()
+    };
+    endpoints(one) == endpoints(other)
+}

@@ -1,0 +1,140 @@
+//! Why a request does not pass, and what its client gets.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::{
+    domain::{Reason, resolve::Unresolved},
+    proto::v1::ErrorReason,
+    routes::RefusedPath,
+    service::{check::Judgement, convert::reason_word, resolve::Unidentified, status},
+    store::StoreError,
+};
+
+/// When to try again once the database could not be asked.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a request does not pass, in words for its client.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Refusal {
+    pub(in crate::service) status: StatusCode,
+    /// One word for programs.
+    pub(in crate::service) reason: &'static str,
+    /// A sentence for people.
+    detail: String,
+    plan_slugs: Vec<String>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, reason: ErrorReason, detail: impl Into<String>) -> Self {
+        Self { status, reason: status::word(reason), detail: detail.into(), plan_slugs: Vec::new() }
+    }
+
+    pub(super) fn path(refused: RefusedPath) -> Self {
+        let mut detail = refused.to_string();
+        detail[..1].make_ascii_uppercase();
+        Self::new(StatusCode::BAD_REQUEST, ErrorReason::PathRefused, detail + ".")
+    }
+
+    pub(super) fn unreadable(header: &str, problem: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorReason::InvalidField, format!("The header {header} {problem}."))
+    }
+
+    pub(super) fn not_mapped() -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorReason::RouteNotMapped, "This path is open to nobody.")
+    }
+
+    pub(super) fn not_verified() -> Self {
+        let detail = "Only a token that names the tenant is accepted here. Please login.";
+        Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TenantNotVerified, detail)
+    }
+
+    pub(super) fn unidentified(error: Unidentified) -> Self {
+        match error {
+            Unidentified::Token(error) => {
+                tracing::info!(%error, "a bearer token was refused: {error}");
+                let detail = "The bearer token is not valid. Please login.";
+                Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TokenInvalid, detail)
+            }
+            Unidentified::Store(error) => Self::store(error),
+            Unidentified::Unresolved(error) => Self::unresolved(error),
+        }
+    }
+
+    fn unresolved(error: Unresolved) -> Self {
+        match error {
+            // The sentence that the ERP's callers already show.
+            Unresolved::NotNamed => {
+                let detail = "Tenant context not found. Please login.";
+                Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TenantNotFound, detail)
+            }
+            Unresolved::NotFound => {
+                Self::new(StatusCode::NOT_FOUND, ErrorReason::TenantNotFound, Reason::TenantNotFound.message(""))
+            }
+            Unresolved::Conflict => {
+                let detail = "Token, header and host do not name the same account.";
+                Self::new(StatusCode::FORBIDDEN, ErrorReason::TenantConflict, detail)
+            }
+            Unresolved::NotServed(reason) => Self {
+                reason: reason_word(reason),
+                ..Self::new(StatusCode::FORBIDDEN, ErrorReason::TenantNotServed, reason.message(""))
+            },
+        }
+    }
+
+    pub(super) fn store(error: StoreError) -> Self {
+        let detail = "The request cannot be judged at the moment. Please try again later.";
+        match error {
+            StoreError::Unreadable { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorReason::StoreUnreadable, detail)
+            }
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::StoreUnavailable, detail),
+        }
+    }
+
+    pub(super) fn denied(judgement: Judgement<'_>) -> Self {
+        let reason = judgement.decision.reason;
+        Self {
+            status: StatusCode::FORBIDDEN,
+            reason: reason_word(reason),
+            detail: reason.message(judgement.module),
+            plan_slugs: judgement.plan_slugs,
+        }
+    }
+
+    /// What the client's response says beside its body.
+    pub(in crate::service) fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("content-type", "application/problem+json".to_owned()),
+            ("cache-control", "no-store".to_owned()),
+            ("x-entitlement-reason", self.reason.to_owned()),
+        ];
+        match self.status {
+            // RFC 6750, section 3.
+            StatusCode::UNAUTHORIZED if self.reason == status::word(ErrorReason::TokenInvalid) => {
+                headers.push(("www-authenticate", r#"Bearer error="invalid_token""#.to_owned()));
+            }
+            StatusCode::UNAUTHORIZED => headers.push(("www-authenticate", "Bearer".to_owned())),
+            StatusCode::SERVICE_UNAVAILABLE => headers.push(("retry-after", RETRY.as_secs().to_string())),
+            _ => {}
+        }
+        headers
+    }
+
+    /// `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), as the callers' libraries write it.
+    pub(in crate::service) fn body(&self) -> String {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "reason": self.reason,
+        });
+        if !self.plan_slugs.is_empty() {
+            body["plan_slugs"] = json!(self.plan_slugs);
+        }
+        body.to_string()
+    }
+}

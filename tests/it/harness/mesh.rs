@@ -1,0 +1,145 @@
+//! A real Envoy in front of a service that shows what reaches it.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use axum::{Router, extract::Request};
+use entitlementd::config::ListenAddress;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::AbortHandle};
+
+use super::{
+    http::{Reply, send},
+    keeper::{Keeper, new_folder},
+    postgres::free_port,
+};
+
+/// What operators run.
+const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy/envoy.yaml");
+
+/// A service that answers every request with what it got of it. Ends when it is dropped.
+pub struct Upstream {
+    pub port: u16,
+    task: AbortHandle,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Upstream {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(async { axum::serve(listener, Router::new().fallback(show)).await.unwrap() });
+        Self { port, task: task.abort_handle() }
+    }
+}
+
+/// The request's headers, under `headers`, and its target.
+async fn show(request: Request) -> String {
+    let mut headers = serde_json::Map::new();
+    for name in request.headers().keys() {
+        let values: Vec<_> = request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+        headers.insert(name.to_string(), json!(values.join(",")));
+    }
+    json!({ "target": request.uri().to_string(), "headers": headers }).to_string()
+}
+
+/// The service that the README starts.
+pub struct Echo {
+    pub port: u16,
+    _keeper: Keeper,
+}
+
+impl Echo {
+    pub fn start() -> Self {
+        let port = free_port();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy/echo.py");
+        let keeper = Keeper::start_as_us(new_folder(), "KILL", "python3", [script, &port.to_string()]);
+        keeper.wait_for("listening", 0);
+        Self { port, _keeper: keeper }
+    }
+}
+
+/// An Envoy with the configuration that is shipped, but for its ports.
+pub struct Envoy {
+    pub address: SocketAddr,
+    keeper: Keeper,
+}
+
+impl Envoy {
+    /// Starts one between clients and a service, which asks whatever listens on `authorizer`.
+    pub fn start(upstream: u16, authorizer: u16) -> Self {
+        Self::start_changed(upstream, authorizer, &[])
+    }
+
+    /// The same with some words of the configuration replaced.
+    pub fn start_changed(upstream: u16, authorizer: u16, changes: &[(&str, &str)]) -> Self {
+        let folder = new_folder();
+        let port = free_port();
+        let mut text = fs::read_to_string(Path::new(CONFIGURATION)).unwrap();
+        let ports = [(10000, port), (8000, upstream), (50051, authorizer)];
+        let ports = ports.map(|(from, to)| (format!("port_value: {from} "), format!("port_value: {to} ")));
+        let changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+        for (from, to) in ports.into_iter().chain(changes) {
+            assert!(text.contains(&from), "the configuration has no {from:?}");
+            text = text.replace(&from, &to);
+        }
+        fs::write(folder.join("envoy.yaml"), text).unwrap();
+        let flags = ["-c", "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"];
+        let keeper = Keeper::start_as_us(folder, "KILL", "envoy", flags);
+        let envoy = Self { address: SocketAddr::from(([127, 0, 0, 1], port)), keeper };
+        super::keeper::until("Envoy listens", || std::net::TcpStream::connect(envoy.address).is_ok());
+        envoy
+    }
+
+    /// What it logged, its access log among it.
+    pub fn log(&self) -> String {
+        self.keeper.log()
+    }
+
+    /// Sends a request with these headers, and reads the answer.
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+        send_to(self.address, method, target, headers).await
+    }
+}
+
+/// Sends a request over a connection of its own. Without a host among the headers there is one that names no tenant.
+pub async fn send_to(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut request = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request.push_str("host: service.internal\r\n");
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    send(address, &(request + "\r\n")).await
+}
+
+impl Reply {
+    /// The body as JSON: what the service saw, or why the request did not reach it.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// A header that the service got; empty: it got none.
+    pub fn seen(&self, header: &str) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()["headers"][header].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Why the request was refused.
+    pub fn reason(&self) -> String {
+        self.json()["reason"].as_str().unwrap_or_else(|| panic!("no reason: {self:?}")).to_owned()
+    }
+}
+
+/// The port of a server that listens on TCP.
+pub fn port_of(address: &ListenAddress) -> u16 {
+    match address {
+        ListenAddress::Tcp(address) => address.port(),
+        ListenAddress::Unix(path) => panic!("listens on {}", path.display()),
+    }
+}

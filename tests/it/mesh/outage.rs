@@ -1,0 +1,82 @@
+//! What Envoy makes of an authorizer that is away.
+
+use crate::harness::{
+    Database, Row, Server, id,
+    mesh::{Envoy, Upstream, port_of, send_to},
+    proxy::Proxy,
+};
+
+const FLAGS: [&str; 6] = ["--tenant-header", "x-claimed-tenant-id", "--changes", "off", "--unmatched", "tenant"];
+
+struct World {
+    server: Server,
+    network: Proxy,
+    upstream: Upstream,
+}
+
+impl World {
+    async fn start() -> Self {
+        let database = Database::sqlite().await;
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        let server = Server::start_with(database, &FLAGS).await;
+        let network = Proxy::to(port_of(&server.running.address)).await;
+        Self { server, network, upstream: Upstream::start().await }
+    }
+
+    fn envoy(&self, changes: &[(&str, &str)]) -> Envoy {
+        Envoy::start_changed(self.upstream.port, self.network.port(), changes)
+    }
+}
+
+async fn status(envoy: &Envoy) -> u16 {
+    send_to(envoy.address, "GET", "/any", &[("x-tenant-id", &id(1))]).await.status
+}
+
+/// Asks until the answer is as wanted.
+async fn until(envoy: &Envoy, wanted: u16) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let status = status(envoy).await;
+        if status == wanted {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{status} instead of {wanted}: {}", envoy.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_nobody_can_judge_nobody_passes_and_afterwards_everybody_does() {
+    let world = World::start().await;
+    let envoy = world.envoy(&[]);
+    until(&envoy, 200).await;
+
+    // Hung: neither side learns of anything.
+    world.network.black_hole();
+    assert_eq!(status(&envoy).await, 503);
+    world.network.let_through();
+    world.network.cut().await;
+    until(&envoy, 200).await;
+
+    // Gone, and back at another port.
+    let World { server, network, upstream: _upstream } = world;
+    let database = server.database;
+    server.running.stop().await.unwrap();
+    until(&envoy, 503).await;
+    let server = Server::start_with(database, &FLAGS).await;
+    network.point_at(port_of(&server.running.address));
+    until(&envoy, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_lets_requests_pass_brings_none_of_a_clients_own_headers() {
+    let world = World::start().await;
+    let envoy = world.envoy(&[("failure_mode_allow: false", "failure_mode_allow: true")]);
+    until(&envoy, 200).await;
+    world.network.black_hole();
+    let own = id(1);
+    let spoofed = [("x-tenant-id", own.as_str()), ("x-tenant-schema", "tenant_other"), ("x-tenant-verified", "true")];
+    let reply = envoy.send("GET", "/any", &spoofed).await;
+    for (header, _) in spoofed {
+        assert_eq!(reply.seen(header), "", "{header}");
+    }
+}

@@ -1,0 +1,93 @@
+//! `entitlementd routes`.
+
+use std::{fs, process::Output};
+
+use tempfile::TempDir;
+
+use crate::harness::{Database, process::program};
+
+fn written(name: &str, text: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    (folder, path.to_str().unwrap().to_owned())
+}
+
+fn routes(arguments: &[&str]) -> Output {
+    program().arg("routes").args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn the_erps_own_routes_are_sound() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/erp-routes.csv");
+    let output = routes(&["check", "--routes", file]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("413 rules"), "{}", text(&output));
+}
+
+#[test]
+fn conflicts_and_rules_that_are_never_met_are_told_with_their_lines() {
+    let (_folder, file) = written(
+        "routes.toml",
+        "[[route]]\npath = '/a/{x}'\nmodule = 'finance'\n\n[[route]]\npath = '/a/{y}'\nmodule = 'hrms'\n",
+    );
+    let output = routes(&["check", "--routes", &file, "--public", "/b"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output);
+    assert!(told.contains("conflict") && told.contains("line 1") && told.contains("line 5"), "{told}");
+
+    let refused = program().args(["serve", "--demo", "--routes", &file]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+    assert!(text(&refused).contains("ask for different things"), "{}", text(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn modules_that_the_catalogue_lacks_and_endpoints_that_cannot_be_read_are_told() {
+    let database = Database::sqlite().await;
+    database
+        .execute("UPDATE modules SET api_endpoints = '[\"orders\", \"/api/v1/orders\"]' WHERE code = 'finance'")
+        .await;
+    let (_folder, file) = written("routes.csv", "path,methods,module_code\n/a,GET,finanse\n");
+    let url = database.url.clone();
+    let output = tokio::task::spawn_blocking(move || routes(&["check", "--routes", &file, "--database-url", &url]));
+    let told = text(&output.await.unwrap());
+    assert!(told.contains("the catalogue has no module finanse"), "{told}");
+    assert!(told.contains("\"orders\""), "{told}");
+    assert!(told.contains("2 rules: 2 need a module"), "{told}");
+}
+
+#[test]
+fn explain_shows_which_rule_decides_and_where_readings_differ() {
+    let (_folder, file) = written(
+        "routes.csv",
+        "path,methods,module_code,access\n/a/{id},GET,finance,\n/a/**,,,tenant\n/p/**,,,public\n",
+    );
+    let explain = |path: &str| text(&routes(&["explain", "get", path, "--routes", &file]));
+    assert!(explain("/a/5").contains("decides    GET /a/{id} (finance; line 2)"), "{}", explain("/a/5"));
+    assert!(explain("/a/5/6").contains("needs      tenant"));
+    assert!(explain("/q").contains("no rule"));
+    assert!(explain("/p/%2e%2e/a").contains("400, the path has a dot segment"));
+    let odd = explain("/a/%35;x/6");
+    assert!(odd.contains("/a/5/6"), "{odd}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_with_its_line() {
+    for (name, content, problem) in [
+        ("r.toml", "[[route]]\npath = '/a/{b}.pdf'\n", "a parameter is a whole segment"),
+        ("r.toml", "[[route]]\npath = '/a'\nmodul = 'x'\n", "unknown field"),
+        ("r.csv", "path,access\n/a,private\n", "neither public, tenant nor module"),
+        ("r.csv", "path,methods\n/a,G T\n", "is none"),
+        ("r.csv", "path,module_code,access\n/a,finance,public\n", "goes with no module"),
+        ("r.json", "[]", "neither .toml nor .csv"),
+    ] {
+        let (_folder, file) = written(name, content);
+        let output = routes(&["check", "--routes", &file]);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        assert!(text(&output).contains(problem), "{problem:?} in {}", text(&output));
+    }
+}
