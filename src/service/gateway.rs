@@ -1,6 +1,6 @@
 //! Requests that a proxy asks about: Envoy's external authorization, and forward auth over HTTP.
 //!
-//! Both come to an [`Inquiry`], and both answer with a [`Ruling`]: what a request may do does not depend on who asks.
+//! Both come to an inquiry, and both answer with a ruling: what a request may do does not depend on who asks.
 
 mod live;
 mod refusal;
