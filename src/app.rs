@@ -5,6 +5,7 @@ mod catalogue;
 mod check;
 mod demo;
 mod feed;
+mod forward_auth;
 mod jitter;
 mod listener;
 mod migrate;

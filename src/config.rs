@@ -19,8 +19,8 @@ pub use self::{
     catalogue::{Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     routes::{
-        Enforce, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand, RoutesCommandArgs,
-        RoutesExplainArgs, UnmatchedKind,
+        Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand,
+        RoutesCommandArgs, RoutesExplainArgs, UnmatchedKind,
     },
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{

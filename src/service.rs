@@ -10,6 +10,7 @@ mod convert;
 mod counted;
 mod explain;
 mod ext_authz;
+pub mod forward_auth;
 pub mod front;
 pub mod gateway;
 mod resolve;

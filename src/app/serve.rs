@@ -22,13 +22,14 @@ use super::{
     admin::{self, Admin},
     demo,
     feed::{Feed, Report},
+    forward_auth::Forward,
     listener::{Inbox, Listener},
     probes::Probes,
     readiness::{self, Readiness},
     readings::Readings,
     template, upkeep,
     wiring::{self, Opening},
-    worker::{self, Answers, ConnectionSettings},
+    worker::{self, Answers, ConnectionSettings, Protocol},
 };
 use crate::{
     clock::Clock,
@@ -67,6 +68,8 @@ pub enum ServeError {
 pub struct Running {
     /// Where it listens, with the port that it was given.
     pub address: ListenAddress,
+    /// Where it answers proxies over HTTP, if it does.
+    pub forward_auth_address: Option<ListenAddress>,
     /// Where it answers administrators, if it does.
     pub admin_address: Option<ListenAddress>,
     /// Where it shows its metrics and answers probes, if it does.
@@ -126,6 +129,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     );
 
     let (address, listener) = Listener::bind("--listen", &args.listen).await?;
+    let forward = Forward::bind(&args.gateway, &api, front_settings.request_timeout).await?;
+    let forward_auth_address = forward.as_ref().map(|forward| forward.address.clone());
     let admin = Admin::bind(&args.admin).await?;
     let admin_address = admin.as_ref().map(|admin| admin.address.clone());
     let admin = admin.map(|admin| {
@@ -145,8 +150,9 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let (stop, stopped) = oneshot::channel();
     let migrate = args.migrate || url.is_sqlite();
     let server = Server { args, api, health, migrate, report, readiness };
-    let task = tokio::spawn(server.supervise(listener, probes, admin, front, stopped.map(|_| ())));
-    Ok(Running { address, admin_address, metrics_address, stop, task })
+    let listeners = Listeners { data: (listener, front), forward, admin, probes };
+    let task = tokio::spawn(server.supervise(listeners, stopped.map(|_| ())));
+    Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })
 }
 
 /// Adds reflection, so that grpcurl needs no proto files; older versions of it ask for v1alpha.
@@ -165,6 +171,14 @@ fn with_reflection(routes: Routes, service: &str) -> Result<Routes, ServeError> 
     Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }
 
+/// Where somebody may come in, and what answers there.
+struct Listeners {
+    data: (Listener, Front),
+    forward: Option<Forward>,
+    admin: Option<(AdminFront, Admin)>,
+    probes: Option<Probes>,
+}
+
 struct Server {
     args: ServeArgs,
     api: Api,
@@ -176,26 +190,29 @@ struct Server {
 
 impl Server {
     /// Runs every part, ends when one ends or when it is told to, and then drains.
-    async fn supervise(
-        mut self,
-        listener: Listener,
-        probes: Option<Probes>,
-        admin: Option<(AdminFront, Admin)>,
-        front: Front,
-        stopped: impl Future<Output = ()>,
-    ) -> Result<(), ServeError> {
+    async fn supervise(mut self, listeners: Listeners, stopped: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);
-        let (inboxes, mut ends) = self.start_workers(&front, &draining)?;
+        let (listener, front) = listeners.data;
+        let settings = self.connection_settings(Protocol::Http2);
+        let (inboxes, mut ends) = self.start_workers("worker", &front, settings, &draining)?;
         let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections)));
+        let mut forwarding = None;
+        if let Some(Forward { listener, service, .. }) = listeners.forward {
+            let settings = self.connection_settings(Protocol::Http1);
+            let (inboxes, more) = self.start_workers("forward-auth", &service, settings, &draining)?;
+            ends.extend(more);
+            let max_connections = self.args.limit.max_connections;
+            forwarding = Some(AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, max_connections))));
+        }
         let (mut administering, mut following) = (None, None);
-        if let Some((front, Admin { listener, gate, file, .. })) = admin {
-            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..self.connection_settings() };
+        if let Some((front, Admin { listener, gate, file, .. })) = listeners.admin {
+            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..settings };
             let (inbox, end) = start_worker("admin", front, settings, &draining)?;
             ends.push(end);
             administering = Some(AbortOnDrop(tokio::spawn(listener.accept_into(vec![inbox], admin::MOST_CONNECTIONS))));
             following = Some(Box::pin(file.follow(gate)));
         }
-        let mut probing = probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
+        let mut probing = listeners.probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
 
         let outcome = tokio::select! {
             () = stopped => Ok(()),
@@ -203,6 +220,9 @@ impl Server {
             _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
             _ = &mut accepting.0 => Err(ServeError::Ended("the listener")),
             Some(never) = OptionFuture::from(following.as_mut()) => match never {},
+            Some(_) = OptionFuture::from(forwarding.as_mut().map(|forwarding| &mut forwarding.0)) => {
+                Err(ServeError::Ended("the listener of proxies"))
+            }
             Some(_) = OptionFuture::from(administering.as_mut().map(|administering| &mut administering.0)) => {
                 Err(ServeError::Ended("the listener of administrators"))
             }
@@ -213,7 +233,7 @@ impl Server {
 
         self.readiness.stop(&self.health).await;
         tokio::time::sleep(self.args.limit.pre_drain.std()).await;
-        drop((accepting, administering));
+        drop((accepting, forwarding, administering));
         readiness::end_watches(&mut self.health).await;
         // Nobody listens only where every worker has ended.
         _ = drain.send(true);
@@ -242,18 +262,20 @@ impl Server {
 
     fn start_workers(
         &self,
-        front: &Front,
+        name: &str,
+        front: &(impl Answers + Clone),
+        settings: ConnectionSettings,
         draining: &watch::Receiver<bool>,
     ) -> Result<(Vec<Inbox>, Vec<oneshot::Receiver<()>>), ServeError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
-        let start =
-            |index| start_worker(&format!("worker-{index}"), front.clone(), self.connection_settings(), draining);
+        let start = |index| start_worker(&format!("{name}-{index}"), front.clone(), settings, draining);
         (0..count).map(start).collect()
     }
 
-    fn connection_settings(&self) -> ConnectionSettings {
+    fn connection_settings(&self, protocol: Protocol) -> ConnectionSettings {
         ConnectionSettings {
+            protocol,
             max_streams: self.args.limit.max_streams,
             max_age: self.args.limit.max_connection_age.std(),
         }

@@ -4,10 +4,14 @@
 //! tonic's server knows no bound for draining, kills at the end of a connection's age instead of draining it, and turns
 //! two of hyper's limits off.
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, thread, time::Duration};
+use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, thread, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -39,6 +43,12 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_PENDING_RESETS: usize = 20;
 /// Streams that we reset because of a peer's errors (CVE-2025-8671, "made you reset"), before it is shut out.
 const MAX_LOCAL_RESETS: usize = 1024;
+/// An HTTP/1.1 head takes at most so many bytes: a proxy sends the client's along, of which nginx takes 32 KiB.
+const MAX_HEAD: usize = 64 * 1024;
+/// And so many headers.
+const MAX_HEADERS: usize = 200;
+/// How long a peer may take to send the head, or keep silent between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a peer may take until it sends its first bytes.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// Connections that wait for their worker.
@@ -47,8 +57,18 @@ const INBOX: usize = 1024;
 /// How connections are served.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionSettings {
+    pub(super) protocol: Protocol,
     pub(super) max_streams: u32,
     pub(super) max_age: Duration,
+}
+
+/// What connections speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Protocol {
+    /// HTTP/1.1, and 1.0.
+    Http1,
+    /// HTTP/2 from the first byte, as gRPC does.
+    Http2,
 }
 
 /// What answers the requests of a worker's connections.
@@ -135,13 +155,13 @@ async fn serve(
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => {
                 let peer = Peer(stream.peer_addr().ok().map(|address| address.ip()));
-                serve_http2(stream, peer, front, settings, draining).await
+                serve_stream(stream, peer, front, settings, draining).await
             }
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
         Stream::Unix(stream) => match UnixStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
-            Ok(stream) => serve_http2(stream, Peer(None), front, settings, draining).await,
+            Ok(stream) => serve_stream(stream, Peer(None), front, settings, draining).await,
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
     };
@@ -158,34 +178,61 @@ async fn has_begun(readable: impl Future<Output = io::Result<()>>, mut draining:
     }
 }
 
-async fn serve_http2(
+async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     front: Arc<impl Answers>,
     settings: ConnectionSettings,
-    mut draining: watch::Receiver<bool>,
+    draining: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let (end, ending) = watch::channel(false);
     let answer = service_fn(|request| front.answer(request, peer, &ending));
-    let mut connection = std::pin::pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(settings.max_streams)
-            .max_header_list_size(MAX_HEADER_LIST)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .max_local_error_reset_streams(MAX_LOCAL_RESETS)
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), answer)
-    );
-    tokio::select! {
-        served = connection.as_mut() => return served,
-        _ = draining.wait_for(|draining| *draining) => {}
-        // Callers who came together do not leave together.
-        () = tokio::time::sleep_until(Instant::now() + jitter::around(settings.max_age)) => {}
+    let stream = TokioIo::new(stream);
+    match settings.protocol {
+        Protocol::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(settings.max_streams)
+                .max_header_list_size(MAX_HEADER_LIST)
+                .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+                .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+                .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .serve_connection(stream, answer);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                served = connection.as_mut() => return served,
+                () = must_end(draining, settings.max_age) => {}
+            }
+            // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
+            _ = end.send(true);
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(MAX_HEAD)
+                .max_headers(MAX_HEADERS)
+                .serve_connection(stream, answer);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                served = connection.as_mut() => return served,
+                () = must_end(draining, settings.max_age) => {}
+            }
+            // Answers the request that is under way, and closes.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     }
-    // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
-    _ = end.send(true);
-    connection.as_mut().graceful_shutdown();
-    connection.await
+}
+
+/// Waits until a connection has to end: the server stops, or it has lasted long enough. Callers who came together do not
+/// leave together.
+async fn must_end(mut draining: watch::Receiver<bool>, max_age: Duration) {
+    tokio::select! {
+        _ = draining.wait_for(|draining| *draining) => {}
+        () = tokio::time::sleep_until(Instant::now() + jitter::around(max_age)) => {}
+    }
 }

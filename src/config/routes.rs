@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, builder::BoolishValueParser};
 
-use super::DatabaseArgs;
+use super::{DatabaseArgs, ListenAddress};
 
 /// The route map.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +51,22 @@ pub struct GatewayArgs {
     /// The header by which a client names its tenant. The upstream is told in x-tenant-id, whatever it is.
     #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
     pub tenant_header: String,
+    /// Where proxies are answered that ask over HTTP (nginx, Traefik, Caddy): ADDRESS:PORT or unix:/PATH [default: nowhere]
+    #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_LISTEN", value_name = "ADDRESS")]
+    pub forward_auth_listen: Option<ListenAddress>,
+    /// Which answers they understand.
+    #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_CODES", value_enum, default_value_t)]
+    pub forward_auth_codes: ForwardAuthCodesKind,
+}
+
+/// Which answers a proxy understands that asks over HTTP, and which headers it sets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum ForwardAuthCodesKind {
+    /// All: Traefik, Caddy. They set X-Forwarded-Method, X-Forwarded-Uri and X-Forwarded-Host.
+    #[default]
+    Full,
+    /// 2xx, 401 and 403, without a body: nginx, set up to send X-Original-Method, X-Original-URI and X-Original-Host.
+    Nginx,
 }
 
 /// What becomes of a request that no rule is about.

@@ -173,7 +173,7 @@ impl<'a> Inquiry<'a> {
 
     fn carried(&self, tenant_header: &str) -> Result<Carried<'a>, Refusal> {
         let id = self.tenant_id.map(TenantId::parse).transpose();
-        let tenant_id = id.map_err(|error| Refusal::unreadable(tenant_header, error.to_string()))?;
+        let tenant_id = id.map_err(|error| Refusal::unreadable(tenant_header, &error.to_string()))?;
         Ok(Carried { tenant_id, host: self.host, bearer_token: self.authorization.and_then(bearer) })
     }
 }

@@ -1,5 +1,158 @@
-//! A real Envoy with the shipped configuration, in front of a real service, with the real server to ask.
+//! Real proxies with the shipped configurations, in front of a real service, with the real server to ask.
 
-mod envoy;
+mod forward_auth;
+mod judgement;
 mod outage;
 mod routes_command;
+
+use std::io::Write;
+
+use tempfile::NamedTempFile;
+
+use crate::harness::{
+    Database, Row, Server,
+    http::Reply,
+    mesh::{Envoy, Nginx, Upstream, port_of, send_to},
+};
+
+/// Writes a test twice: for Envoy and for nginx.
+#[macro_export]
+macro_rules! on_both_proxies {
+    (async fn $name:ident($kind:ident: Kind) $body:block) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn envoy() {
+                holds(Kind::Envoy).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn nginx() {
+                holds(Kind::Nginx).await;
+            }
+
+            async fn holds($kind: Kind) $body
+        }
+    };
+}
+
+/// A service behind a proxy, and what judges its requests.
+struct Mesh {
+    server: Server,
+    proxy: Proxy,
+    _upstream: Upstream,
+    _routes: Option<NamedTempFile>,
+}
+
+enum Proxy {
+    Envoy(Envoy),
+    Nginx(Nginx),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Envoy,
+    Nginx,
+}
+
+impl Kind {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Envoy => &["--tenant-header", "x-claimed-tenant-id"],
+            Self::Nginx => &["--forward-auth-listen", "127.0.0.1:0", "--forward-auth-codes", "nginx"],
+        }
+    }
+}
+
+impl Mesh {
+    async fn start(kind: Kind, database: Database, flags: &[&str]) -> Self {
+        let all = [kind.flags(), &["--poll-interval", "20ms"], flags].concat();
+        let server = Server::start_with(database, &all).await;
+        let upstream = Upstream::start().await;
+        let proxy = match kind {
+            Kind::Envoy => Proxy::Envoy(Envoy::start(upstream.port, port_of(&server.running.address))),
+            Kind::Nginx => {
+                let address = server.running.forward_auth_address.as_ref().unwrap();
+                Proxy::Nginx(Nginx::start(upstream.port, port_of(address)))
+            }
+        };
+        Self { server, proxy, _upstream: upstream, _routes: None }
+    }
+
+    /// With rules in TOML.
+    async fn with_routes(kind: Kind, database: Database, routes: &str, flags: &[&str]) -> Self {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        file.write_all(routes.as_bytes()).unwrap();
+        let all = [&["--routes", file.path().to_str().unwrap()], flags].concat();
+        let mesh = Self::start(kind, database, &all).await;
+        Self { _routes: Some(file), ..mesh }
+    }
+
+    async fn get(&self, target: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send("GET", target, headers).await
+    }
+
+    async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+        let address = match &self.proxy {
+            Proxy::Envoy(envoy) => envoy.address,
+            Proxy::Nginx(nginx) => nginx.address,
+        };
+        send_to(address, method, target, headers).await
+    }
+
+    fn log(&self) -> String {
+        match &self.proxy {
+            Proxy::Envoy(envoy) => envoy.log(),
+            Proxy::Nginx(nginx) => nginx.log(),
+        }
+    }
+}
+
+/// Rules for most tests.
+const ROUTES: &str = r#"
+    [[route]]
+    path = "/api/v1/orders/**"
+    module = "oms_fulfillment"
+
+    [[route]]
+    path = "/api/v1/orders/{id}/invoice"
+    module = "finance"
+
+    [[route]]
+    path = "/api/v1/dashboard"
+    any_of = ["finance", "oms_fulfillment"]
+
+    [[route]]
+    path = "/api/v1/me"
+
+    [[route]]
+    path = "/api/v1/payouts/**"
+    module = "oms_fulfillment"
+    verified = true
+
+    [[route]]
+    path = "/api/v1/new/**"
+    module = "finance"
+    enforce = false
+
+    [[route]]
+    path = "/health"
+    access = "public"
+"#;
+
+/// A tenant that has oms_fulfillment and not finance.
+async fn seeded() -> Database {
+    let database = Database::postgres().await;
+    for module in ["oms_fulfillment", "finance"] {
+        mk_module(&database, module).await;
+    }
+    database.mk_subscribed(1, "oms_fulfillment", Row::default()).await;
+    database
+}
+
+async fn mk_module(database: &Database, code: &str) {
+    database
+        .execute(&format!("INSERT INTO modules (code, name) VALUES ('{code}', '{code}') ON CONFLICT (code) DO NOTHING"))
+        .await;
+}

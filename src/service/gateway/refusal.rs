@@ -16,6 +16,8 @@ use crate::{
 /// When to try again once the database could not be asked.
 const RETRY: Duration = Duration::from_secs(1);
 
+const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
+
 /// Why a request does not pass, in words for its client.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Refusal {
@@ -38,8 +40,13 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, ErrorReason::PathRefused, detail + ".")
     }
 
-    pub(super) fn unreadable(header: &str, problem: String) -> Self {
+    pub(in crate::service) fn unreadable(header: &str, problem: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorReason::InvalidField, format!("The header {header} {problem}."))
+    }
+
+    /// It took longer than it may.
+    pub(in crate::service) fn too_late() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::DeadlineExceeded, LATER)
     }
 
     pub(super) fn not_mapped() -> Self {
@@ -85,12 +92,11 @@ impl Refusal {
     }
 
     pub(super) fn store(error: StoreError) -> Self {
-        let detail = "The request cannot be judged at the moment. Please try again later.";
         match error {
             StoreError::Unreadable { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorReason::StoreUnreadable, detail)
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorReason::StoreUnreadable, LATER)
             }
-            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::StoreUnavailable, detail),
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::StoreUnavailable, LATER),
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What operators run.
-const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy/envoy.yaml");
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 
 /// A service that answers every request with what it got of it. Ends when it is dropped.
 pub struct Upstream {
@@ -79,14 +79,11 @@ impl Envoy {
     pub fn start_changed(upstream: u16, authorizer: u16, changes: &[(&str, &str)]) -> Self {
         let folder = new_folder();
         let port = free_port();
-        let mut text = fs::read_to_string(Path::new(CONFIGURATION)).unwrap();
-        let ports = [(10000, port), (8000, upstream), (50051, authorizer)];
-        let ports = ports.map(|(from, to)| (format!("port_value: {from} "), format!("port_value: {to} ")));
+        let port_of = |port: u16| format!("port_value: {port} ");
+        let ports =
+            [(10000, port), (8000, upstream), (50051, authorizer)].map(|(from, to)| (port_of(from), port_of(to)));
         let changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
-        for (from, to) in ports.into_iter().chain(changes) {
-            assert!(text.contains(&from), "the configuration has no {from:?}");
-            text = text.replace(&from, &to);
-        }
+        let text = changed("envoy/envoy.yaml", ports.into_iter().chain(changes));
         fs::write(folder.join("envoy.yaml"), text).unwrap();
         let flags = ["-c", "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"];
         let keeper = Keeper::start_as_us(folder, "KILL", "envoy", flags);
@@ -104,6 +101,44 @@ impl Envoy {
     pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
         send_to(self.address, method, target, headers).await
     }
+}
+
+/// An nginx with the configuration that is shipped, but for its ports.
+pub struct Nginx {
+    pub address: SocketAddr,
+    keeper: Keeper,
+}
+
+impl Nginx {
+    /// Starts one between clients and a service, which asks whatever listens on `authorizer`.
+    pub fn start(upstream: u16, authorizer: u16) -> Self {
+        let folder = new_folder();
+        let port = free_port();
+        let ports = [
+            ("listen 10080;".to_owned(), format!("listen 127.0.0.1:{port};")),
+            ("127.0.0.1:8000".to_owned(), format!("127.0.0.1:{upstream}")),
+            ("127.0.0.1:9191".to_owned(), format!("127.0.0.1:{authorizer}")),
+        ];
+        fs::write(folder.join("nginx.conf"), changed("nginx/nginx.conf", ports)).unwrap();
+        let here = format!("{}/", folder.display());
+        let keeper = Keeper::start(folder, "TERM", "nginx", ["-p", &here, "-e", "stderr", "-c", "nginx.conf"]);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        super::keeper::until("nginx listens", || std::net::TcpStream::connect(address).is_ok());
+        Self { address, keeper }
+    }
+
+    pub fn log(&self) -> String {
+        self.keeper.log()
+    }
+}
+
+/// A shipped file, with words of it replaced.
+fn changed(file: &str, changes: impl IntoIterator<Item = (String, String)>) -> String {
+    let text = fs::read_to_string(Path::new(DEPLOY).join(file)).unwrap();
+    changes.into_iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(&from), "{file} has no {from:?}");
+        text.replace(&from, &to)
+    })
 }
 
 /// Sends a request over a connection of its own. Without a host among the headers there is one that names no tenant.

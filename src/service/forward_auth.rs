@@ -1,0 +1,159 @@
+//! Forward auth over HTTP: nginx's `auth_request`, Traefik's ForwardAuth, Caddy's `forward_auth`.
+//!
+//! A proxy sends the client's headers along, and says in headers of its own what was asked for. A client could send those
+//! as well, so only the names that the one configured kind of proxy always sets are read, and each must come once.
+
+use std::{fmt::Write, time::Duration};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, ORIGIN},
+};
+use tonic::body::Body;
+
+use super::{
+    Api,
+    front::Answering,
+    gateway::{Inquiry, Refusal, Ruling, Verdict},
+};
+
+/// Which answers a proxy understands, and which headers it sets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ForwardAuthCodes {
+    /// Every status and body reaches the client: Traefik, Caddy. `X-Forwarded-Method`, `-Uri` and `-Host`.
+    Full,
+    /// 2xx, 401 and 403 only, and no body: nginx. `X-Original-Method`, `-URI` and `-Host`.
+    Nginx,
+}
+
+/// The status that it would have been, where nginx cannot pass it on.
+const STATUS: HeaderName = HeaderName::from_static("x-entitlement-status");
+/// The body that it would have had.
+const PROBLEM: HeaderName = HeaderName::from_static("x-entitlement-problem");
+
+impl ForwardAuthCodes {
+    /// The headers that say method, target and host.
+    fn headers(self) -> [HeaderName; 3] {
+        let names = match self {
+            Self::Full => ["x-forwarded-method", "x-forwarded-uri", "x-forwarded-host"],
+            Self::Nginx => ["x-original-method", "x-original-uri", "x-original-host"],
+        };
+        names.map(HeaderName::from_static)
+    }
+}
+
+/// Answers proxies that ask over HTTP.
+#[derive(Clone, Debug)]
+pub struct ForwardAuth {
+    api: Api,
+    codes: ForwardAuthCodes,
+    request_timeout: Duration,
+}
+
+impl ForwardAuth {
+    /// Answers that take longer than the timeout are given up.
+    pub fn new(api: Api, codes: ForwardAuthCodes, request_timeout: Duration) -> Self {
+        Self { api, codes, request_timeout }
+    }
+
+    /// Answers a request, whatever its own method, path and body.
+    pub fn answer<B: Send + 'static>(&self, request: Request<B>) -> Answering {
+        let this = self.clone();
+        Box::pin(async move {
+            let headers = request.headers();
+            let judged = match this.inquiry(headers) {
+                Ok(inquiry) => tokio::time::timeout(this.request_timeout, this.api.rule_on(inquiry)).await,
+                Err(refusal) => return Ok(this.refuse(&refusal)),
+            };
+            Ok(match judged {
+                Ok(ruling) => this.respond(&ruling),
+                Err(_) => this.refuse(&Refusal::too_late()),
+            })
+        })
+    }
+
+    fn inquiry<'a>(&self, headers: &'a HeaderMap) -> Result<Inquiry<'a>, Refusal> {
+        let [method, target, host] = self.codes.headers();
+        let needed = |name: &HeaderName| {
+            only(headers, name)?.ok_or_else(|| Refusal::unreadable(name.as_str(), "is not set by the proxy"))
+        };
+        let (method, target) = (needed(&method)?, needed(&target)?);
+        // A proxy that names no host keeps the client's.
+        let host = only(headers, &host)?.map_or_else(|| only(headers, &HOST), |host| Ok(Some(host)))?;
+        let given = |name: &HeaderName| only(headers, name);
+        let tenant_header = HeaderName::try_from(self.api.gateway.settings.tenant_header.as_str());
+        Ok(Inquiry {
+            method,
+            target,
+            host,
+            tenant_id: tenant_header.map_or(Ok(None), |name| given(&name))?,
+            authorization: given(&AUTHORIZATION)?,
+            is_preflight: headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+        })
+    }
+
+    fn respond(&self, ruling: &Ruling) -> Response<Body> {
+        match &ruling.verdict {
+            Verdict::Refused(refusal) => self.refuse(refusal),
+            Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
+                with_headers(Response::new(Body::empty()), ruling.told())
+            }
+        }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        let full = |body: Body| {
+            let mut response = with_headers(Response::new(body), refusal.headers());
+            *response.status_mut() = refusal.status;
+            response
+        };
+        match self.codes {
+            ForwardAuthCodes::Full => full(Body::new(refusal.body())),
+            ForwardAuthCodes::Nginx => {
+                let mut response = full(Body::empty());
+                response.headers_mut().insert(STATUS, HeaderValue::from(refusal.status.as_u16()));
+                if let Ok(problem) = HeaderValue::try_from(in_ascii(&refusal.body())) {
+                    response.headers_mut().insert(PROBLEM, problem);
+                }
+                if refusal.status != StatusCode::UNAUTHORIZED {
+                    *response.status_mut() = StatusCode::FORBIDDEN;
+                }
+                response
+            }
+        }
+    }
+}
+
+/// A header's value, if it has one that is not empty. Several are a proxy that adds to what a client has sent.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let (value, more) = (values.next(), values.next());
+    if more.is_some() {
+        return Err(Refusal::unreadable(name.as_str(), "came more than once"));
+    }
+    let text = value.map(HeaderValue::to_str).transpose();
+    let text = text.map_err(|_| Refusal::unreadable(name.as_str(), "is not readable as text"))?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
+/// JSON in characters that a header may have.
+fn in_ascii(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => ascii.push(char::from(byte)),
+            _ => _ = write!(ascii, "\\u{unit:04x}"),
+        }
+    }
+    ascii
+}
+
+fn with_headers(mut response: Response<Body>, headers: Vec<(&'static str, String)>) -> Response<Body> {
+    for (name, value) in headers {
+        // Whoever names it has made sure that it is one.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
