@@ -14,6 +14,7 @@ mod readiness;
 mod readings;
 mod routes;
 mod serve;
+mod shadow_report;
 mod shown;
 mod template;
 mod tenant;

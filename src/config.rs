@@ -4,6 +4,7 @@
 mod admin;
 mod catalogue;
 mod database;
+mod decision_log;
 mod routes;
 mod serve;
 mod tenant;
@@ -18,9 +19,10 @@ pub use self::{
     admin::AdminArgs,
     catalogue::{Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
+    decision_log::DecisionLogArgs,
     routes::{
         Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand,
-        RoutesCommandArgs, RoutesExplainArgs, UnmatchedKind,
+        RoutesCommandArgs, RoutesExplainArgs, RoutesShadowReportArgs, UnmatchedKind,
     },
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod count;
+pub mod decision_log;
 pub mod domain;
 pub mod metrics;
 pub mod proto;

@@ -13,6 +13,7 @@ mod ext_authz;
 pub mod forward_auth;
 pub mod front;
 pub mod gateway;
+mod noted;
 mod resolve;
 mod status;
 mod tenants;
@@ -33,6 +34,7 @@ use self::{front::ending_of, gateway::Gateway, watch::Watcher};
 use crate::{
     cache::Cache,
     clock::Clock,
+    decision_log::DecisionLog,
     domain::BaseDomains,
     metrics::Metrics,
     proto::v1::{
@@ -65,6 +67,8 @@ pub struct Api {
     pub clock: Clock,
     /// What HTTP requests need that proxies ask about.
     pub gateway: Arc<Gateway>,
+    /// Where decisions are logged, if they are.
+    pub decision_log: Option<DecisionLog>,
     /// What requests count.
     pub metrics: Arc<Metrics>,
 }

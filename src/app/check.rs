@@ -71,6 +71,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         ages: Ages { grant: zero, denial: zero },
         clock: Clock::System,
         gateway: Arc::default(),
+        decision_log: None,
         metrics: Arc::new(service::metrics()),
     }
 }

@@ -24,8 +24,9 @@ const UNREACHABLE: Duration = Duration::from_secs(1);
 /// How often it is looked how well the cache can answer.
 const FOLLOW: Duration = Duration::from_millis(10);
 
-/// The names under which health is asked: the whole server, and its one service.
-const NAMES: [&str; 2] = ["", SERVICE_NAME];
+/// The names under which health is asked: its one service, and the whole server. In this order, so that whoever hears that
+/// the server serves finds that its service does.
+const NAMES: [&str; 2] = [SERVICE_NAME, ""];
 
 /// How the server is.
 #[derive(Clone, Debug, Eq, PartialEq)]

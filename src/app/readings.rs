@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::ServeArgs,
+    decision_log::DecisionLog,
     metrics::{Read, Reading, Value},
     service::Api,
 };
@@ -28,7 +29,7 @@ pub(super) struct Readings {
 
 impl Read for Readings {
     fn readings(&self) -> Vec<Reading> {
-        [self.of_process(), self.of_cache(), self.of_changes(), self.of_database()].concat()
+        [self.of_process(), self.of_cache(), self.of_changes(), self.of_database(), self.of_decision_log()].concat()
     }
 }
 
@@ -80,6 +81,14 @@ impl Readings {
                 "Held tenants that were not what the database says, although no change was heard of; must stay 0",
                 tally.divergences.get(),
             ),
+        ]
+    }
+
+    fn of_decision_log(&self) -> Vec<Reading> {
+        let [written, dropped] = self.api.decision_log.as_ref().map(DecisionLog::counts).unwrap_or_default();
+        vec![
+            counter("decision_log_written", "Decisions that were logged", written),
+            counter("decision_log_dropped", "Decisions that were not logged, since the log could not keep up", dropped),
         ]
     }
 

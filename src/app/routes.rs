@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::{DENIED, GOOD, wiring};
+use super::{DENIED, GOOD, shadow_report, wiring};
 use crate::{
     clock::Clock,
     config::{
@@ -71,6 +71,7 @@ pub(super) async fn run(args: RoutesCommandArgs) -> Outcome {
     match args.command {
         RoutesCommand::Check(args) => check_routes(args).await,
         RoutesCommand::Explain(args) => explain(args).await,
+        RoutesCommand::ShadowReport(args) => shadow_report::run(&args),
     }
 }
 

@@ -238,6 +238,10 @@ impl Server {
         // Nobody listens only where every worker has ended.
         _ = drain.send(true);
         wait_for_all(ends, self.args.limit.drain_timeout.std()).await;
+        if let Some(log) = self.api.decision_log.clone() {
+            // It says itself what it could not write.
+            _ = tokio::task::spawn_blocking(move || log.end(CLOSE_TIMEOUT)).await;
+        }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.api.store.close()).await.is_err() {
             tracing::warn!("the database did not let go of its connections in time");
         }

@@ -7,7 +7,11 @@ use tokio::runtime::Handle;
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
-    config::{ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, TenantArgs, UnusableSetting},
+    config::{
+        ChangesMode, DatabaseArgs, DatabaseUrl, DecisionLogArgs, PoolArgs, PoolerKind, ServeArgs, TenantArgs,
+        UnusableSetting,
+    },
+    decision_log::{DecisionLog, Target},
     domain::BaseDomains,
     service::{self, Ages, Api, WatcherPlaces},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
@@ -134,7 +138,18 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
         gateway: Arc::new(super::routes::gateway(&args.gateway)?),
+        decision_log: decision_log(&args.decision_log)?,
         metrics: Arc::new(service::metrics()),
+    })
+}
+
+fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {
+    let Some(path) = args.decision_log.clone() else { return Ok(None) };
+    let max_bytes = (args.decision_log_max_mib as usize) << 20;
+    let file = Target::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
+    let target = if path.as_os_str() == "-" { Target::Stdout } else { file };
+    DecisionLog::open(&target, args.decision_log_one_grant_in).map(Some).map_err(|error| {
+        UnusableSetting::new("--decision-log", format!("names {}, which cannot be written: {error}", path.display()))
     })
 }
 

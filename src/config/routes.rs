@@ -112,6 +112,19 @@ pub enum RoutesCommand {
     Check(RoutesCheckArgs),
     /// Show which rule decides about a request.
     Explain(RoutesExplainArgs),
+    /// Sum up what a decision log says would be refused. Exit code 0: nothing, 1: something, 2: trouble.
+    ShadowReport(RoutesShadowReportArgs),
+}
+
+/// What `routes shadow-report` takes.
+#[derive(Args, Debug)]
+pub struct RoutesShadowReportArgs {
+    /// The file that `serve --decision-log` wrote, or - for standard input.
+    #[arg(long, env = "ENTITLEMENTD_DECISION_LOG", value_name = "FILE")]
+    pub decision_log: PathBuf,
+    /// Print JSON.
+    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
 }
 
 /// What `routes check` takes.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    AdminArgs, ChangesArgs, DatabaseArgs, GatewayArgs, ListenAddress, PoolArgs, Span,
+    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, Span,
     value::{positive, socket_address},
 };
 
@@ -39,6 +39,9 @@ pub struct ServeArgs {
     /// How proxies are answered that ask about HTTP requests.
     #[command(flatten)]
     pub gateway: GatewayArgs,
+    /// Where decisions are logged.
+    #[command(flatten)]
+    pub decision_log: DecisionLogArgs,
     /// Threads that answer, each with connections of its own [default: one per core]
     #[arg(long, env = "ENTITLEMENTD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,

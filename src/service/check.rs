@@ -96,10 +96,14 @@ impl Api {
         if query.tenant.min_revision == 0
             && let Some(judgement) = self.glance(query, asked)
         {
-            return Ok(self.given(judgement.told()));
+            let judgement = self.given(judgement.told());
+            self.note("CheckModule", query.tenant.tenant, &judgement);
+            return Ok(judgement);
         }
         // Boxed, so that the future of an answer that is held stays small: it is moved several times.
-        Box::pin(self.check_at_length(query, asked)).await.map(|judgement| self.given(judgement))
+        let judgement = self.given(Box::pin(self.check_at_length(query, asked)).await?);
+        self.note("CheckModule", query.tenant.tenant, &judgement);
+        Ok(judgement)
     }
 
     /// The answer, where the facts are held and have the word: most answers are given here.
@@ -122,6 +126,9 @@ impl Api {
         let mut judgements = Vec::with_capacity(query.modules.len());
         for module in query.modules {
             judgements.push(self.judge(&known, module, asked).await.map_err(status::store)?);
+        }
+        for judgement in &judgements {
+            self.note("BatchCheckModules", query.tenant.tenant, judgement);
         }
         Ok(judgements.into_iter().map(|judgement| self.given(judgement)).collect())
     }

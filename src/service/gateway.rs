@@ -124,6 +124,7 @@ impl Api {
         let ruling = Ruling { verdict, rule, tenant, module };
         self.metrics.rulings.add(ruling.number());
         ruling.log(inquiry);
+        self.note_ruling(inquiry, &ruling);
         ruling
     }
 

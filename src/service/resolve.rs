@@ -133,6 +133,7 @@ impl Api {
         let modules = query.any_of.iter().map(String::as_str);
         let judged = self.judge_any(&resolved, modules).await.map_err(status::store)?;
         let (judgement, advice) = judged.ok_or_else(status::no_modules)?;
+        self.note("Authorize", resolved.facts.tenant.id, &judgement);
         Ok(Authorized { resolved, judgement, advice })
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 16] = [
+const FLOORS: [(&str, &[&str]); 17] = [
     ("main", &["app"]),
     (
         "app",
@@ -16,6 +16,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "cache",
             "clock",
             "config",
+            "decision_log",
             "domain",
             "metrics",
             "proto",
@@ -26,7 +27,10 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "token",
         ],
     ),
-    ("service", &["admin_tokens", "cache", "clock", "domain", "metrics", "proto", "routes", "store", "token"]),
+    (
+        "service",
+        &["admin_tokens", "cache", "clock", "decision_log", "domain", "metrics", "proto", "routes", "store", "token"],
+    ),
     ("cache", &["count", "domain", "store"]),
     ("store", &["domain"]),
     ("routes", &["domain"]),
@@ -37,6 +41,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
     ("metrics", &["count"]),
     ("clock", &[]),
     ("count", &[]),
+    ("decision_log", &[]),
     ("proto", &[]),
     ("domain", &[]),
     ("lib", &[]),

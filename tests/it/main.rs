@@ -23,6 +23,7 @@ mod consistency;
 mod crash;
 mod dashboard;
 mod decision;
+mod decision_log;
 mod explain;
 mod faults;
 mod faults_harness;

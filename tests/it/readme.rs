@@ -210,12 +210,22 @@ async fn a_newcomer_finds_orders_open_and_finance_closed_in_the_mesh() {
     let envoy = mesh::Envoy::start(echo.port, authorizer);
 
     let shown = blocks_of(section, "console");
+    let shown: Vec<_> = shown.iter().filter(|block| block.starts_with("$ curl")).collect();
     assert_eq!(shown.len(), 4);
     for block in shown {
         let (command, output) = block.strip_prefix("$ ").unwrap().split_once('\n').unwrap();
         let printed = shell(&command.replace("127.0.0.1:10000", &envoy.address.to_string()));
         assert_eq!(printed.trim_end(), output.trim_end(), "{command}");
     }
+}
+
+#[test]
+fn what_would_be_refused_is_summed_up_as_shown() {
+    let shown = commands("entitlementd routes shadow-report");
+    assert_eq!(shown.len(), 1);
+    let (command, output) = &shown[0];
+    let printed = process::run(&command.split(' ').skip(1).collect::<Vec<_>>());
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), *output);
 }
 
 #[test]

@@ -8,11 +8,12 @@ use crate::harness::{
     http::Reply,
     id,
     mesh::{port_of, send_to},
+    process,
 };
 
 struct Asked {
     address: SocketAddr,
-    _server: Server,
+    server: Server,
     _routes: tempfile::NamedTempFile,
 }
 
@@ -23,7 +24,7 @@ impl Asked {
         let own = ["--routes", routes.path().to_str().unwrap(), "--forward-auth-listen", "127.0.0.1:0"];
         let server = Server::start_with(seeded().await, &[&own, flags].concat()).await;
         let port = port_of(server.running.forward_auth_address.as_ref().unwrap());
-        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), _server: server, _routes: routes }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), server, _routes: routes }
     }
 
     /// As a proxy asks that was sent a request with these headers.
@@ -68,4 +69,35 @@ async fn a_proxy_that_does_not_say_what_is_asked_for_lets_nobody_pass() {
     // A proxy that adds to what a client has sent, instead of replacing it.
     let twice = asked.about("GET", "/health", &[("x-forwarded-uri", "/api/v1/payouts")]).await;
     assert_eq!(twice.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_refused_is_logged_and_summed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("decisions.jsonl").to_str().unwrap().to_owned();
+    let asked = Asked::start(&["--enforce", "off", "--decision-log", &path, "--decision-log-one-grant-in", "1"]).await;
+    let (own, other) = (id(1), id(9));
+    for tenant in [&own, &own, &other] {
+        let reply = asked.about("GET", "/api/v1/orders/5/invoice", &[("x-tenant-id", tenant)]).await;
+        assert_eq!(reply.status, 200);
+    }
+    asked.about("GET", "/api/v1/orders/5", &[("x-tenant-id", &own)]).await;
+    asked.about("GET", "/health", &[]).await;
+    asked.server.running.stop().await.unwrap();
+
+    let report = process::run(&["routes", "shadow-report", "--decision-log", &path, "--json"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report.as_array().unwrap().len(), 2, "{report}");
+    assert_eq!(
+        report[0],
+        serde_json::json!({
+            "method": "GET", "route": "/api/v1/orders/{id}/invoice", "module": "finance", "reason": "NOT_SUBSCRIBED",
+            "requests": 2, "tenants": 1, "last": "2026-11-23T12:00:00.000Z",
+        })
+    );
+    assert_eq!((&report[1]["reason"], &report[1]["tenants"]), (&"TENANT_NOT_FOUND".into(), &0.into()));
+    let log = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(log.matches("\"decision\":\"granted\"").count(), 1, "{log}");
+    assert_eq!(log.lines().count(), 4, "{log}");
 }
