@@ -9,18 +9,17 @@
 //! Only hashes are kept, so that who reads the file, or a backup of it, can do nothing with it. A plain SHA-256 will do,
 //! where passwords would need a slow hash: a token is 256 random bits, which nobody guesses.
 
-use std::{collections::HashSet, fmt::Write as _, str::FromStr};
+use std::{collections::HashSet, str::FromStr};
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    digest::{SHA256, SHA256_OUTPUT_LEN, digest},
-    rand,
-};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 use thiserror::Error;
 
-use crate::domain::{
-    ActorName, Role,
-    actor::{InvalidActorName, UnknownRole},
+use crate::{
+    domain::{
+        ActorName, Role,
+        actor::{InvalidActorName, UnknownRole},
+    },
+    sha256::{self, Hash, hash, hexadecimal},
 };
 
 /// What each token starts with, so that scanners for secrets know one where they meet it.
@@ -70,7 +69,7 @@ pub struct Entry {
     pub name: ActorName,
     /// What they may do.
     pub role: Role,
-    hash: [u8; SHA256_OUTPUT_LEN],
+    hash: Hash,
 }
 
 impl Entry {
@@ -91,7 +90,7 @@ impl FromStr for Entry {
     fn from_str(line: &str) -> Result<Self, LineProblem> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let [name, role, hash] = words[..] else { return Err(LineProblem::Words) };
-        Ok(Self { name: name.parse()?, role: role.parse()?, hash: bytes(hash).ok_or(LineProblem::Hash)? })
+        Ok(Self { name: name.parse()?, role: role.parse()?, hash: sha256::parse(hash).ok_or(LineProblem::Hash)? })
     }
 }
 
@@ -162,37 +161,6 @@ impl AdminToken {
     }
 }
 
-/// The SHA-256 of a text, in hexadecimal.
-pub fn sha256_hexadecimal(text: &str) -> String {
-    hexadecimal(&hash(text))
-}
-
-fn hash(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
-    let mut hash = [0; SHA256_OUTPUT_LEN];
-    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    hash
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string never fails.
-        _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn bytes(hexadecimal: &str) -> Option<[u8; SHA256_OUTPUT_LEN]> {
-    // `from_str_radix` would take a sign.
-    if hexadecimal.len() != SHA256_OUTPUT_LEN * 2 || !hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; SHA256_OUTPUT_LEN];
-    for (byte, digits) in bytes.iter_mut().zip(hexadecimal.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,13 +173,6 @@ mod tests {
         let tokens: AdminTokens = format!("bob viewer {}\n{}", "0".repeat(64), entry.line()).parse().unwrap();
         assert_eq!(tokens.holder_of(token.expose()), Some(&entry));
         assert_eq!(tokens.holder_of(&token.expose()[1..]), None);
-    }
-
-    #[test]
-    fn the_hash_is_that_of_sha_256() {
-        // FIPS 180-2, appendix B.1.
-        let wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(hexadecimal(&hash("abc")), wanted);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod catalogue;
 mod database;
 mod decision_log;
 mod routes;
+mod security;
 mod serve;
 mod tenant;
 mod token;
@@ -24,6 +25,7 @@ pub use self::{
         Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand,
         RoutesCommandArgs, RoutesExplainArgs, RoutesShadowReportArgs, UnmatchedKind,
     },
+    security::{ClientCertificatesKind, Insecure, SecurityArgs},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{
         ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs,

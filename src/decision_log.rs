@@ -32,6 +32,9 @@ pub struct Entry {
     pub time: String,
     /// What was asked: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway` for an HTTP request.
     pub asked: String,
+    /// Who asked, by its name in the file of callers.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub caller: String,
     /// What became of it: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`, `refused`.
     pub decision: String,
     /// The tenant's id, where one is known.

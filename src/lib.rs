@@ -10,6 +10,7 @@
 pub mod admin_tokens;
 pub mod app;
 pub mod cache;
+pub mod callers;
 pub mod clock;
 pub mod config;
 pub mod count;
@@ -19,6 +20,8 @@ pub mod metrics;
 pub mod proto;
 pub mod routes;
 pub mod service;
+pub mod sha256;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod token;

@@ -32,14 +32,25 @@ pub struct Metrics {
     pub decisions: Words,
     /// What became of HTTP requests that proxies asked about.
     pub rulings: Words,
+    /// Questions of callers that were refused, since they may not ask.
+    pub caller_refusals: Words,
 }
 
 impl Metrics {
-    /// With nothing counted: `methods` by their paths, and the reasons of decisions and the verdicts on HTTP requests in
-    /// the order of their numbers.
-    pub fn new(methods: Vec<String>, reasons: Vec<&'static str>, verdicts: Vec<&'static str>) -> Self {
-        let (decisions, rulings) = (Words::new("reason", reasons), Words::new("verdict", verdicts));
-        Self { rpcs: Rpcs::new(methods), decisions, rulings }
+    /// With nothing counted: `methods` by their paths, and the reasons of decisions, the verdicts on HTTP requests and the
+    /// reasons to refuse a caller in the order of their numbers.
+    pub fn new(
+        methods: Vec<String>,
+        reasons: Vec<&'static str>,
+        verdicts: Vec<&'static str>,
+        refusals: Vec<&'static str>,
+    ) -> Self {
+        Self {
+            rpcs: Rpcs::new(methods),
+            decisions: Words::new("reason", reasons),
+            rulings: Words::new("verdict", verdicts),
+            caller_refusals: Words::new("reason", refusals),
+        }
     }
 }
 
@@ -53,7 +64,10 @@ impl Collector for Metrics {
         self.decisions.encode(decisions)?;
         let help = "HTTP requests that proxies asked about, by what became of them";
         let rulings = encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
-        self.rulings.encode(rulings)
+        self.rulings.encode(rulings)?;
+        let help = "Requests refused since their caller may not ask: unknown, too often, or beyond what it may";
+        let refusals = encoder.encode_descriptor("caller_refusals", help, None, MetricType::Counter)?;
+        self.caller_refusals.encode(refusals)
     }
 }
 

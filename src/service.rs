@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod advice;
+mod asker;
 mod check;
 mod convert;
 mod counted;
@@ -14,6 +15,7 @@ pub mod forward_auth;
 pub mod front;
 pub mod gateway;
 mod noted;
+mod peer;
 mod resolve;
 mod status;
 mod tenants;
@@ -26,8 +28,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 pub use self::{
     advice::Ages,
+    asker::CallerGate,
     convert::reason_word,
     counted::metrics,
+    peer::Peer,
     watch::{Ending, WatcherPlaces},
 };
 use self::{front::ending_of, gateway::Gateway, watch::Watcher};
@@ -61,6 +65,8 @@ pub struct Api {
     pub hosts: Arc<BaseDomains>,
     /// How long callers may keep answers.
     pub ages: Ages,
+    /// Who may ask.
+    pub callers: CallerGate,
     /// The places of those who watch changes.
     pub watchers: WatcherPlaces,
     /// The time.
@@ -77,45 +83,45 @@ pub struct Api {
 impl EntitlementService for Api {
     async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Answer<ResolveTenantResponse> {
         answer(convert::resolve_response(
-            self.resolve(convert::resolve_query(request.get_ref())?).await.map_err(status::unidentified)?,
+            self.resolve(convert::resolve_query(&request)?).await.map_err(status::unidentified)?,
         ))
     }
 
     async fn check_module(&self, request: Request<CheckModuleRequest>) -> Answer<CheckModuleResponse> {
-        answer(convert::check_response(self.check(convert::check_query(request.get_ref())?).await?))
+        answer(convert::check_response(self.check(convert::check_query(&request)?).await?))
     }
 
     async fn batch_check_modules(
         &self,
         request: Request<BatchCheckModulesRequest>,
     ) -> Answer<BatchCheckModulesResponse> {
-        answer(convert::batch_response(self.batch_check(convert::batch_query(request.get_ref())?).await?))
+        answer(convert::batch_response(self.batch_check(convert::batch_query(&request)?).await?))
     }
 
     async fn list_enabled_modules(
         &self,
         request: Request<ListEnabledModulesRequest>,
     ) -> Answer<ListEnabledModulesResponse> {
-        answer(convert::list_response(&self.list_enabled(convert::list_query(request.get_ref())?).await?))
+        answer(convert::list_response(&self.list_enabled(convert::list_query(&request)?).await?))
     }
 
     async fn authorize(&self, request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
-        answer(convert::authorize_response(self.authorize(convert::authorize_query(request.get_ref())?).await?))
+        answer(convert::authorize_response(self.authorize(convert::authorize_query(&request)?).await?))
     }
 
     async fn explain_module(&self, request: Request<ExplainModuleRequest>) -> Answer<ExplainModuleResponse> {
-        answer(convert::explain_response(self.explain(convert::explain_query(request.get_ref())?).await?))
+        answer(convert::explain_response(self.explain(convert::explain_query(&request)?).await?))
     }
 
     async fn list_tenant_ids(&self, request: Request<ListTenantIdsRequest>) -> Answer<ListTenantIdsResponse> {
-        answer(convert::tenants_response(&self.list_tenants(convert::tenants_query(request.get_ref())?).await?))
+        answer(convert::tenants_response(&self.list_tenants(convert::tenants_query(&request)?).await?))
     }
 
     type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
 
     async fn watch_changes(&self, request: Request<WatchChangesRequest>) -> Answer<Self::WatchChangesStream> {
         let ending = ending_of(request.extensions());
-        answer(Box::pin(stream_of(self.watch(convert::watch_query(request.get_ref())?, ending)?)))
+        answer(Box::pin(stream_of(self.watch(convert::watch_query(&request)?, ending)?)))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
         entitlement_service_server::EntitlementService,
     },
-    service::{self, Ages, Api, WatcherPlaces},
+    service::{self, Ages, Api, CallerGate, WatcherPlaces},
     store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
@@ -67,6 +67,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         store,
         tokens: Arc::new(Tokens::new(TokenRules { issuer: None, audience: None, tenant_claim: String::new() })),
         hosts: Arc::new(BaseDomains::default()),
+        callers: CallerGate::default(),
         watchers: WatcherPlaces::new(0),
         ages: Ages { grant: zero, denial: zero },
         clock: Clock::System,

@@ -3,12 +3,15 @@
 use http::Request;
 use hyper::body::Incoming;
 
-use super::{listener::Listener, worker::Answers};
+use super::{
+    listener::Listener,
+    security::{Security, TlsOffer},
+    worker::Answers,
+};
 use crate::{
-    config::{ForwardAuthCodesKind, GatewayArgs, ListenAddress, UnusableSetting},
+    config::{ForwardAuthCodesKind, GatewayArgs, Insecure, ListenAddress, UnusableSetting},
     service::{
-        Api, Ending,
-        admin::Peer,
+        Api, Ending, Peer,
         forward_auth::{ForwardAuth, ForwardAuthCodes},
         front::Answering,
     },
@@ -17,8 +20,8 @@ use crate::{
 impl Answers for ForwardAuth {
     type Answer = Answering;
 
-    fn answer(&self, request: Request<Incoming>, _peer: Peer, _ending: &Ending) -> Answering {
-        self.answer(request)
+    fn answer(&self, request: Request<Incoming>, peer: &Peer, _ending: &Ending) -> Answering {
+        self.answer(request, peer)
     }
 }
 
@@ -27,6 +30,7 @@ pub(super) struct Forward {
     pub(super) listener: Listener,
     pub(super) address: ListenAddress,
     pub(super) service: ForwardAuth,
+    pub(super) tls: Option<TlsOffer>,
 }
 
 impl Forward {
@@ -35,14 +39,18 @@ impl Forward {
         args: &GatewayArgs,
         api: &Api,
         request_timeout: std::time::Duration,
+        security: &Security<'_>,
     ) -> Result<Option<Self>, UnusableSetting> {
         let Some(wanted) = &args.forward_auth_listen else { return Ok(None) };
-        let (address, listener) = Listener::bind("--forward-auth-listen", wanted).await?;
+        let flag = "--forward-auth-listen";
+        let tls = security.of(Insecure::ForwardAuth, flag, wanted)?;
+        security.needs_callers(flag, wanted)?;
+        let (address, listener) = Listener::bind(flag, wanted).await?;
         let codes = match args.forward_auth_codes {
             ForwardAuthCodesKind::Full => ForwardAuthCodes::Full,
             ForwardAuthCodesKind::Nginx => ForwardAuthCodes::Nginx,
         };
         tracing::info!(%address, "proxies are answered over HTTP on {address}");
-        Ok(Some(Self { listener, address, service: ForwardAuth::new(api.clone(), codes, request_timeout) }))
+        Ok(Some(Self { listener, address, service: ForwardAuth::new(api.clone(), codes, request_timeout), tls }))
     }
 }

@@ -12,6 +12,7 @@ use http::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::{AbortHandle, JoinSet},
 };
@@ -20,10 +21,12 @@ use super::{
     listener::AFTER_FAILED_ACCEPT,
     readiness::{Condition, Readiness},
     readings::Readings,
+    security::{Security, TlsOffer},
 };
 use crate::{
-    config::UnusableSetting,
+    config::{Insecure, ListenAddress, UnusableSetting},
     metrics::{Format, Page},
+    tls::Tls,
 };
 
 /// Connections at the same time.
@@ -42,27 +45,37 @@ pub(super) struct Probes {
     listener: TcpListener,
     address: SocketAddr,
     pages: Arc<Pages>,
+    tls: Option<TlsOffer>,
 }
 
 /// What is to be seen.
 struct Pages {
     metrics: Page,
     readiness: Arc<Readiness>,
+    /// The metrics are for those with a certificate. Probes are not asked for one: a kubelet has none.
+    are_closed: bool,
 }
 
 impl Probes {
     /// Binds the address, if there is one.
-    pub(super) async fn bind(wanted: Option<SocketAddr>, readings: Readings) -> Result<Option<Self>, UnusableSetting> {
+    pub(super) async fn bind(
+        wanted: Option<SocketAddr>,
+        readings: Readings,
+        security: &Security<'_>,
+    ) -> Result<Option<Self>, UnusableSetting> {
         let Some(wanted) = wanted else { return Ok(None) };
+        let tls = security.of(Insecure::Metrics, "--metrics-listen", &ListenAddress::Tcp(wanted))?;
         let listener = TcpListener::bind(wanted).await;
         let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = bound.map_err(|error| {
             UnusableSetting::new("--metrics-listen", format!("is {wanted}, which cannot be used: {error}"))
         })?;
-        tracing::info!(%address, "metrics and probes are at http://{address}");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tracing::info!(%address, "metrics and probes are at {scheme}://{address}");
+        let are_closed = tls.is_some() && security.insists_on_certificates();
         let readiness = Arc::clone(&readings.readiness);
         let metrics = Page::new(Arc::clone(&readings.api.metrics), readings);
-        Ok(Some(Self { listener, address, pages: Arc::new(Pages { metrics, readiness }) }))
+        Ok(Some(Self { listener, address, pages: Arc::new(Pages { metrics, readiness, are_closed }), tls }))
     }
 
     /// Where it listens, with the port that it was given.
@@ -78,7 +91,7 @@ impl Probes {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => latest.push_back(connections.spawn(serve(stream, Arc::clone(&self.pages)))),
+                    Ok((stream, _)) => latest.push_back(connections.spawn(serve(stream, Arc::clone(&self.pages), self.tls.clone()))),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted: {error}");
                         tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
@@ -95,10 +108,23 @@ impl Probes {
     }
 }
 
-async fn serve(stream: TcpStream, pages: Arc<Pages>) {
+async fn serve(stream: TcpStream, pages: Arc<Pages>, tls: Option<TlsOffer>) {
+    let serving = async {
+        let Some(tls) = tls else { return serve_stream(stream, pages, false).await };
+        match tls.accept(stream, |tls: &Tls| Arc::clone(&tls.probes)).await {
+            Ok((stream, chain)) => serve_stream(stream, pages, !chain.is_empty()).await,
+            Err(error) => tracing::debug!(%error, "a client and this server did not agree on TLS: {error}"),
+        }
+    };
+    if tokio::time::timeout(MAX_AGE, serving).await.is_err() {
+        tracing::debug!("a probe's connection took longer than {MAX_AGE:?}");
+    }
+}
+
+async fn serve_stream(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>, has_certificate: bool) {
     let answer = service_fn(move |request| {
         let pages = Arc::clone(&pages);
-        async move { Ok::<_, Infallible>(pages.answer(&request)) }
+        async move { Ok::<_, Infallible>(pages.answer(&request, has_certificate)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -107,15 +133,13 @@ async fn serve(stream: TcpStream, pages: Arc<Pages>) {
         .max_headers(MAX_HEADERS)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
-    match tokio::time::timeout(MAX_AGE, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a probe's connection ended badly: {error}"),
-        Err(_) => tracing::debug!("a probe's connection took longer than {MAX_AGE:?}"),
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a probe's connection ended badly: {error}");
     }
 }
 
 impl Pages {
-    fn answer(&self, request: &Request<Incoming>) -> Response<String> {
+    fn answer(&self, request: &Request<Incoming>, has_certificate: bool) -> Response<String> {
         let path = request.uri().path();
         if !["/metrics", "/livez", "/readyz"].contains(&path) {
             return text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz");
@@ -126,6 +150,9 @@ impl Pages {
             return refusal;
         }
         match path {
+            "/metrics" if self.are_closed && !has_certificate => {
+                text(StatusCode::FORBIDDEN, "the metrics are for clients with a certificate")
+            }
             "/metrics" => self.metrics(request),
             "/readyz" => self.readiness(),
             // Whoever reads this knows that the process can answer.

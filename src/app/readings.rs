@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::{
     feed::{Hearing, Report},
     readiness::{Condition, Readiness},
+    security::TlsOffer,
 };
 use crate::{
     config::ServeArgs,
@@ -25,18 +26,33 @@ pub(super) struct Readings {
     /// Connections to the database at the same time.
     max_connections: u32,
     started_at: DateTime<Utc>,
+    tls: Option<TlsOffer>,
 }
 
 impl Read for Readings {
     fn readings(&self) -> Vec<Reading> {
-        [self.of_process(), self.of_cache(), self.of_changes(), self.of_database(), self.of_decision_log()].concat()
+        [
+            self.of_process(),
+            self.of_cache(),
+            self.of_changes(),
+            self.of_database(),
+            self.of_decision_log(),
+            self.of_tls(),
+        ]
+        .concat()
     }
 }
 
 impl Readings {
-    pub(super) fn new(args: &ServeArgs, api: Api, report: Arc<Mutex<Report>>, readiness: Arc<Readiness>) -> Self {
+    pub(super) fn new(
+        args: &ServeArgs,
+        api: Api,
+        report: Arc<Mutex<Report>>,
+        readiness: Arc<Readiness>,
+        tls: Option<TlsOffer>,
+    ) -> Self {
         let started_at = api.clock.now();
-        Self { api, report, readiness, max_connections: args.pool.database_max_connections, started_at }
+        Self { api, report, readiness, max_connections: args.pool.database_max_connections, started_at, tls }
     }
 
     fn of_process(&self) -> Vec<Reading> {
@@ -89,6 +105,18 @@ impl Readings {
         vec![
             counter("decision_log_written", "Decisions that were logged", written),
             counter("decision_log_dropped", "Decisions that were not logged, since the log could not keep up", dropped),
+        ]
+    }
+
+    fn of_tls(&self) -> Vec<Reading> {
+        let Some(tls) = &self.tls else { return Vec::new() };
+        vec![
+            counter("tls_handshake_failures", "Connections whose client did not agree on TLS", tls.failures()),
+            gauge(
+                "tls_certificate_not_after_seconds",
+                "Until when the server's certificate is good, in seconds since 1970",
+                seconds(tls.not_after()),
+            ),
         ]
     }
 

@@ -2,7 +2,11 @@
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::future::{FutureExt, OptionFuture, select_all};
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, FutureExt, OptionFuture, select_all},
+    stream::FuturesUnordered,
+};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
@@ -27,13 +31,14 @@ use super::{
     probes::Probes,
     readiness::{self, Readiness},
     readings::Readings,
+    security::{self, Security, TlsOffer},
     template, upkeep,
     wiring::{self, Opening},
     worker::{self, Answers, ConnectionSettings, Protocol},
 };
 use crate::{
     clock::Clock,
-    config::{ListenAddress, ServeArgs, UnusableSetting},
+    config::{Insecure, ListenAddress, ServeArgs, UnusableSetting},
     proto::FILE_DESCRIPTOR_SET,
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
@@ -114,7 +119,12 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let url = args.database.url()?;
     let template = template::load(args.admin.tenant_template.as_deref())?;
     let store = wiring::open_store(&args.database, &Opening::of(&args)).await?.with_template(template);
-    let api = wiring::api(&args, store, clock, Handle::current())?;
+    let (security, tls_files) = Security::open(&args.security, &clock)?;
+    let (callers, callers_file) = security::callers(&args.security)?;
+    let api = wiring::api(&args, store, clock, Handle::current(), callers.clone())?;
+    let mut followed = FollowedFiles::new();
+    followed.extend(tls_files.map(|files| files.follow().boxed()));
+    followed.extend(callers_file.map(|file| security::follow_callers(file, callers).boxed()));
 
     let (health, health_service) = health_reporter();
     readiness::report(&health, ServingStatus::NotServing).await;
@@ -128,30 +138,35 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         front_settings,
     );
 
+    let tls = security.of(Insecure::Data, "--listen", &args.listen)?;
+    security.needs_callers("--listen", &args.listen)?;
     let (address, listener) = Listener::bind("--listen", &args.listen).await?;
-    let forward = Forward::bind(&args.gateway, &api, front_settings.request_timeout).await?;
+    let forward = Forward::bind(&args.gateway, &api, front_settings.request_timeout, &security).await?;
     let forward_auth_address = forward.as_ref().map(|forward| forward.address.clone());
-    let admin = Admin::bind(&args.admin).await?;
+    let admin = Admin::bind(&args.admin, &security).await?;
     let admin_address = admin.as_ref().map(|admin| admin.address.clone());
     let admin = admin.map(|admin| {
+        let tokens = admin.tokens;
+        followed.push(admin::follow(tokens, admin.gate.clone()).boxed());
         let others = with_reflection(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
         let writers = Writers::on(Handle::current());
         let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), writers };
-        Ok::<_, ServeError>((AdminFront::new(service, others, front_settings.request_timeout), admin))
+        let front = AdminFront::new(service, others, front_settings.request_timeout);
+        Ok::<_, ServeError>((admin.listener, front, admin.tls))
     });
     let admin = admin.transpose()?;
     let report = Arc::default();
     let readiness = Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
-    let readings = Readings::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness));
-    let probes = Probes::bind(args.metrics_listen, readings).await?;
+    let readings = Readings::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness), security.offer());
+    let probes = Probes::bind(args.metrics_listen, readings, &security).await?;
     let metrics_address = probes.as_ref().map(Probes::address);
     tracing::info!(%address, database = %url, settings = ?args, "listening on {address}");
 
     let (stop, stopped) = oneshot::channel();
     let migrate = args.migrate || url.is_sqlite();
     let server = Server { args, api, health, migrate, report, readiness };
-    let listeners = Listeners { data: (listener, front), forward, admin, probes };
-    let task = tokio::spawn(server.supervise(listeners, stopped.map(|_| ())));
+    let listeners = Listeners { data: (listener, front, tls), forward, admin, probes };
+    let task = tokio::spawn(server.supervise(listeners, followed, stopped.map(|_| ())));
     Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })
 }
 
@@ -171,11 +186,14 @@ fn with_reflection(routes: Routes, service: &str) -> Result<Routes, ServeError> 
     Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }
 
+/// Files that are read again when they change.
+type FollowedFiles = FuturesUnordered<BoxFuture<'static, Infallible>>;
+
 /// Where somebody may come in, and what answers there.
 struct Listeners {
-    data: (Listener, Front),
+    data: (Listener, Front, Option<TlsOffer>),
     forward: Option<Forward>,
-    admin: Option<(AdminFront, Admin)>,
+    admin: Option<(Listener, AdminFront, Option<TlsOffer>)>,
     probes: Option<Probes>,
 }
 
@@ -190,27 +208,32 @@ struct Server {
 
 impl Server {
     /// Runs every part, ends when one ends or when it is told to, and then drains.
-    async fn supervise(mut self, listeners: Listeners, stopped: impl Future<Output = ()>) -> Result<(), ServeError> {
+    async fn supervise(
+        mut self,
+        listeners: Listeners,
+        mut followed: FollowedFiles,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);
-        let (listener, front) = listeners.data;
-        let settings = self.connection_settings(Protocol::Http2);
+        let (listener, front, tls) = listeners.data;
+        let settings = self.connection_settings(Protocol::Http2, tls);
         let (inboxes, mut ends) = self.start_workers("worker", &front, settings, &draining)?;
         let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections)));
         let mut forwarding = None;
-        if let Some(Forward { listener, service, .. }) = listeners.forward {
-            let settings = self.connection_settings(Protocol::Http1);
+        if let Some(Forward { listener, service, tls, .. }) = listeners.forward {
+            let settings = self.connection_settings(Protocol::Http1, tls);
             let (inboxes, more) = self.start_workers("forward-auth", &service, settings, &draining)?;
             ends.extend(more);
             let max_connections = self.args.limit.max_connections;
             forwarding = Some(AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, max_connections))));
         }
-        let (mut administering, mut following) = (None, None);
-        if let Some((front, Admin { listener, gate, file, .. })) = listeners.admin {
+        let mut administering = None;
+        if let Some((listener, front, tls)) = listeners.admin {
+            let settings = self.connection_settings(Protocol::Http2, tls);
             let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..settings };
             let (inbox, end) = start_worker("admin", front, settings, &draining)?;
             ends.push(end);
             administering = Some(AbortOnDrop(tokio::spawn(listener.accept_into(vec![inbox], admin::MOST_CONNECTIONS))));
-            following = Some(Box::pin(file.follow(gate)));
         }
         let mut probing = listeners.probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
 
@@ -219,7 +242,7 @@ impl Server {
             never = self.attend() => match never {},
             _ = select_all(&mut ends) => Err(ServeError::Ended("a worker")),
             _ = &mut accepting.0 => Err(ServeError::Ended("the listener")),
-            Some(never) = OptionFuture::from(following.as_mut()) => match never {},
+            Some(never) = followed.next() => match never {},
             Some(_) = OptionFuture::from(forwarding.as_mut().map(|forwarding| &mut forwarding.0)) => {
                 Err(ServeError::Ended("the listener of proxies"))
             }
@@ -273,15 +296,16 @@ impl Server {
     ) -> Result<(Vec<Inbox>, Vec<oneshot::Receiver<()>>), ServeError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let count = self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
-        let start = |index| start_worker(&format!("{name}-{index}"), front.clone(), settings, draining);
+        let start = |index| start_worker(&format!("{name}-{index}"), front.clone(), settings.clone(), draining);
         (0..count).map(start).collect()
     }
 
-    fn connection_settings(&self, protocol: Protocol) -> ConnectionSettings {
+    fn connection_settings(&self, protocol: Protocol, tls: Option<TlsOffer>) -> ConnectionSettings {
         ConnectionSettings {
             protocol,
             max_streams: self.args.limit.max_streams,
             max_age: self.args.limit.max_connection_age.std(),
+            tls,
         }
     }
 }

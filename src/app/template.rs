@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    admin_tokens::sha256_hexadecimal,
     config::UnusableSetting,
     domain::{ModuleCode, Template, TemplateFile},
+    sha256,
 };
 
 /// The folder of what every tenant has.
@@ -54,7 +54,7 @@ fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, Unreadab
     for path in entries(folder)?.into_iter().filter(|path| has_sql(path)) {
         let name = format!("{folder_name}/{}", name_of(&path)?);
         let sql = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        files.push(TemplateFile { name, sha256: sha256_hexadecimal(&sql), sql });
+        files.push(TemplateFile { name, sha256: sha256::hexadecimal(&sha256::hash(&sql)), sql });
     }
     Ok(files)
 }

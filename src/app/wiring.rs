@@ -13,7 +13,7 @@ use crate::{
     },
     decision_log::{DecisionLog, Target},
     domain::BaseDomains,
-    service::{self, Ages, Api, WatcherPlaces},
+    service::{self, Ages, Api, CallerGate, WatcherPlaces},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
 };
@@ -117,7 +117,13 @@ fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> Un
 }
 
 /// Puts together everything that an answer is made from. `runtime` is where loads run.
-pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle) -> Result<Api, UnusableSetting> {
+pub(super) fn api(
+    args: &ServeArgs,
+    store: Store,
+    clock: Clock,
+    runtime: Handle,
+    callers: CallerGate,
+) -> Result<Api, UnusableSetting> {
     let store = Arc::new(store);
     let settings = CacheSettings {
         ttl: args.cache.cache_ttl.delta(),
@@ -134,6 +140,7 @@ pub(super) fn api(args: &ServeArgs, store: Store, clock: Clock, runtime: Handle)
         store,
         tokens: Arc::new(tokens(&args.tenant)?),
         hosts: Arc::new(hosts),
+        callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,

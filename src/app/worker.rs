@@ -4,7 +4,16 @@
 //! tonic's server knows no bound for draining, kills at the end of a connection's age instead of draining it, and turns
 //! two of hyper's limits off.
 
-use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, thread, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    io,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{
@@ -26,11 +35,15 @@ use tonic::body::Body;
 use super::{
     jitter,
     listener::{Accepted, Stream},
+    security::TlsOffer,
 };
-use crate::service::{
-    Ending,
-    admin::{AdminFront, Peer},
-    front::{self, Answering, Front},
+use crate::{
+    service::{
+        Ending, Peer,
+        admin::AdminFront,
+        front::{self, Answering, Front},
+    },
+    tls::{Tls, names_of},
 };
 
 /// A connection's header list, in bytes as HPACK counts them. A bearer token of 8 KiB fits.
@@ -55,11 +68,13 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 const INBOX: usize = 1024;
 
 /// How connections are served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ConnectionSettings {
     pub(super) protocol: Protocol,
     pub(super) max_streams: u32,
     pub(super) max_age: Duration,
+    /// `None`: in the clear.
+    pub(super) tls: Option<TlsOffer>,
 }
 
 /// What connections speak.
@@ -71,27 +86,30 @@ pub(super) enum Protocol {
     Http2,
 }
 
+/// Resolves when the peer of a connection is no longer trusted.
+type Distrusted = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What answers the requests of a worker's connections.
 pub(super) trait Answers: Send + Sync + 'static {
     /// An answer on its way.
     type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static;
 
     /// Answers a request. `ending` turns true when its connection is to end.
-    fn answer(&self, request: Request<Incoming>, peer: Peer, ending: &Ending) -> Self::Answer;
+    fn answer(&self, request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Self::Answer;
 }
 
 impl Answers for Front {
     type Answer = front::Answer;
 
-    fn answer(&self, request: Request<Incoming>, _peer: Peer, ending: &Ending) -> front::Answer {
-        self.answer(request, ending)
+    fn answer(&self, request: Request<Incoming>, peer: &Peer, ending: &Ending) -> front::Answer {
+        self.answer(request, peer, ending)
     }
 }
 
 impl Answers for AdminFront {
     type Answer = Answering;
 
-    fn answer(&self, request: Request<Incoming>, peer: Peer, _ending: &Ending) -> Answering {
+    fn answer(&self, request: Request<Incoming>, peer: &Peer, _ending: &Ending) -> Answering {
         self.answer(request, peer)
     }
 }
@@ -134,7 +152,7 @@ async fn work(
             // A sender that is gone means that the server was dropped.
             _ = told.wait_for(|draining| *draining) => break,
             accepted = inbox.recv() => match accepted {
-                Some(accepted) => _ = connections.spawn(serve(accepted, Arc::clone(&front), settings, draining.clone())),
+                Some(accepted) => _ = connections.spawn(serve(accepted, Arc::clone(&front), settings.clone(), draining.clone())),
                 None => break,
             },
             Some(_) = connections.join_next() => {}
@@ -154,20 +172,48 @@ async fn serve(
         Stream::Tcp(stream) => match TcpStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => {
-                let peer = Peer(stream.peer_addr().ok().map(|address| address.ip()));
-                serve_stream(stream, peer, front, settings, draining).await
+                let address = stream.peer_addr().ok().map(|address| address.ip());
+                serve_over(stream, address, front, settings, draining).await
             }
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
         Stream::Unix(stream) => match UnixStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
-            Ok(stream) => serve_stream(stream, Peer(None), front, settings, draining).await,
+            Ok(stream) => serve_stream(stream, Peer::default(), front, settings, draining, Box::pin(pending())).await,
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
     };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended badly: {error}");
     }
+}
+
+/// Serves a connection over TLS, where that is offered.
+async fn serve_over(
+    stream: TcpStream,
+    address: Option<IpAddr>,
+    front: Arc<impl Answers>,
+    settings: ConnectionSettings,
+    draining: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    let Some(tls) = settings.tls.clone() else {
+        let peer = Peer { address, ..Peer::default() };
+        return serve_stream(stream, peer, front, settings, draining, Box::pin(pending())).await;
+    };
+    let offered = |tls: &Tls| match settings.protocol {
+        Protocol::Http1 => Arc::clone(&tls.http1),
+        Protocol::Http2 => Arc::clone(&tls.http2),
+    };
+    let (stream, chain) = match tls.accept(stream, offered).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::debug!(%error, ?address, "a client and this server did not agree on TLS: {error}");
+            return Ok(());
+        }
+    };
+    let names = chain.first().map(names_of).unwrap_or_default();
+    let distrusted = Box::pin(async move { tls.distrusts(&chain).await });
+    serve_stream(stream, Peer { address, names: names.into() }, front, settings, draining, distrusted).await
 }
 
 /// Waits for a peer's first bytes. One that never sends any would keep its place, and hold up a drain.
@@ -184,9 +230,10 @@ async fn serve_stream(
     front: Arc<impl Answers>,
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
+    distrusted: Distrusted,
 ) -> hyper::Result<()> {
     let (end, ending) = watch::channel(false);
-    let answer = service_fn(|request| front.answer(request, peer, &ending));
+    let answer = service_fn(|request| front.answer(request, &peer, &ending));
     let stream = TokioIo::new(stream);
     match settings.protocol {
         Protocol::Http2 => {
@@ -202,7 +249,7 @@ async fn serve_stream(
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
-                () = must_end(draining, settings.max_age) => {}
+                () = must_end(draining, settings.max_age, distrusted) => {}
             }
             // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
             _ = end.send(true);
@@ -219,7 +266,7 @@ async fn serve_stream(
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
-                () = must_end(draining, settings.max_age) => {}
+                () = must_end(draining, settings.max_age, distrusted) => {}
             }
             // Answers the request that is under way, and closes.
             connection.as_mut().graceful_shutdown();
@@ -228,10 +275,11 @@ async fn serve_stream(
     }
 }
 
-/// Waits until a connection has to end: the server stops, or it has lasted long enough. Callers who came together do not
-/// leave together.
-async fn must_end(mut draining: watch::Receiver<bool>, max_age: Duration) {
+/// Waits until a connection has to end: the server stops, its peer is no longer trusted, or it has lasted long enough.
+/// Callers who came together do not leave together.
+async fn must_end(mut draining: watch::Receiver<bool>, max_age: Duration, distrusted: Distrusted) {
     tokio::select! {
+        () = distrusted => {}
         _ = draining.wait_for(|draining| *draining) => {}
         () = tokio::time::sleep_until(Instant::now() + jitter::around(max_age)) => {}
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, builder::BoolishValueParser};
+use clap::Args;
 
 use super::ListenAddress;
 
@@ -15,9 +15,6 @@ pub struct AdminArgs {
     /// Administrators, a line for each: NAME ROLE SHA256. `entitlementd token new` adds one. Read again when it changes.
     #[arg(long, env = "ENTITLEMENTD_ADMIN_TOKENS_FILE", value_name = "FILE")]
     pub admin_tokens_file: Option<PathBuf>,
-    /// Answer administrators on an address that other machines can reach. Tokens then travel in the clear.
-    #[arg(long, env = "ENTITLEMENTD_INSECURE_ADMIN", value_parser = BoolishValueParser::new())]
-    pub insecure_admin: bool,
     /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/MODULE/*.sql for those that have the module.
     #[arg(long, env = "ENTITLEMENTD_TENANT_TEMPLATE", value_name = "DIR")]
     pub tenant_template: Option<PathBuf>,

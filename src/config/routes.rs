@@ -42,7 +42,7 @@ pub struct GatewayArgs {
     /// What becomes of a request that no rule is about.
     #[arg(long, env = "ENTITLEMENTD_UNMATCHED", value_enum, default_value_t)]
     pub unmatched: UnmatchedKind,
-    /// Only a verified token names a tenant, whatever a rule says.
+    /// Only a verified token names a tenant, or a certificate of --callers-file, whatever a rule says.
     #[arg(long, env = "ENTITLEMENTD_REQUIRE_VERIFIED_TENANT", value_parser = BoolishValueParser::new())]
     pub require_verified_tenant: bool,
     /// `off`: what would be refused passes, is logged and counted, and its upstream is told.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, Span,
+    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, SecurityArgs, Span,
     value::{positive, socket_address},
 };
 
@@ -33,6 +33,9 @@ pub struct ServeArgs {
     /// Where /metrics, /livez and /readyz are answered, over HTTP: ADDRESS:PORT (port 0 takes a free one) [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
+    /// How connections are protected, and who may ask.
+    #[command(flatten)]
+    pub security: SecurityArgs,
     /// How administrators are answered.
     #[command(flatten)]
     pub admin: AdminArgs,

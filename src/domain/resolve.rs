@@ -9,6 +9,8 @@ use super::{Facts, Reason, TenantId};
 pub enum TenantSource {
     /// A verified bearer token.
     BearerToken,
+    /// A client's certificate.
+    Certificate,
     /// The id that was passed on.
     TenantId,
     /// The host that was passed on.
@@ -37,21 +39,25 @@ pub enum Unresolved {
 pub struct NamedIds {
     /// By a verified token.
     pub by_token: Option<TenantId>,
+    /// By a certificate.
+    pub by_certificate: Option<TenantId>,
     /// By an id that was passed on.
     pub by_id: Option<TenantId>,
 }
 
 impl NamedIds {
-    /// The one tenant that token and id name, and the stronger of the two.
+    /// The one tenant that token, certificate and id name, and the strongest of them.
     ///
-    /// A token's word is never overridden: an id that differs from it is a conflict.
+    /// None of them is ever overridden: those that differ are a conflict.
     pub fn agreed(self) -> Result<Option<(TenantId, TenantSource)>, Unresolved> {
-        match (self.by_token, self.by_id) {
-            (Some(token), Some(id)) if token != id => Err(Unresolved::Conflict),
-            (Some(token), _) => Ok(Some((token, TenantSource::BearerToken))),
-            (None, Some(id)) => Ok(Some((id, TenantSource::TenantId))),
-            (None, None) => Ok(None),
-        }
+        let sources = [
+            (self.by_token, TenantSource::BearerToken),
+            (self.by_certificate, TenantSource::Certificate),
+            (self.by_id, TenantSource::TenantId),
+        ];
+        let mut named = sources.into_iter().filter_map(|(id, source)| Some((id?, source)));
+        let Some(strongest) = named.next() else { return Ok(None) };
+        if named.any(|(id, _)| id != strongest.0) { Err(Unresolved::Conflict) } else { Ok(Some(strongest)) }
     }
 }
 

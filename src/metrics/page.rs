@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn both_formats_say_the_same() {
-        let metrics = Arc::new(Metrics::new(vec![], vec![], vec![]));
+        let metrics = Arc::new(Metrics::new(vec![], vec![], vec![], vec![]));
         let page = Page::new(metrics, Fixed);
         let text = page.write(Format::Text).unwrap();
         let tail = "# HELP entitlementd_things_total Things done\n# TYPE entitlementd_things_total counter\n\

@@ -23,11 +23,7 @@ pub(super) use self::{
 };
 use tonic::{Request, async_trait};
 
-pub use self::{
-    front::{AdminFront, Peer},
-    gate::Gate,
-    writers::Writers,
-};
+pub use self::{front::AdminFront, gate::Gate, writers::Writers};
 use super::{Answer, Api, answer, convert};
 use crate::{
     domain::{Actor, ActorName, Author, RequestId, Role, Why},

@@ -8,6 +8,7 @@ use tonic::Status;
 use super::{
     Api,
     advice::{Advice, Asked, Basis},
+    asker::Asker,
     status,
 };
 use crate::{
@@ -21,7 +22,8 @@ use crate::{
 
 /// A question about one tenant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TenantQuery {
+pub(super) struct TenantQuery<'a> {
+    pub(super) asker: Asker<'a>,
     pub(super) tenant: TenantId,
     /// 0: any will do.
     pub(super) min_revision: u64,
@@ -32,21 +34,21 @@ pub(super) struct TenantQuery {
 /// A question about one module of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckQuery<'a> {
-    pub(super) tenant: TenantQuery,
+    pub(super) tenant: TenantQuery<'a>,
     pub(super) module: &'a str,
 }
 
 /// A question about several.
 #[derive(Debug)]
 pub(super) struct BatchQuery<'a> {
-    pub(super) tenant: TenantQuery,
+    pub(super) tenant: TenantQuery<'a>,
     pub(super) modules: &'a [String],
 }
 
 /// A question about all of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ListQuery {
-    pub(super) tenant: TenantQuery,
+pub(super) struct ListQuery<'a> {
+    pub(super) tenant: TenantQuery<'a>,
     pub(super) include_upcoming: bool,
 }
 
@@ -72,7 +74,8 @@ impl Judgement<'_> {
 
 /// The answer for all of them: what is needed to list them.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct List<'a> {
+    asker: Asker<'a>,
     facts: Facts,
     catalogue: Arc<Catalogue>,
     at: DateTime<Utc>,
@@ -80,29 +83,32 @@ pub(super) struct List {
     pub(super) advice: Advice,
 }
 
-impl List {
+impl List<'_> {
     pub(super) fn tenant_status(&self) -> TenantStatus {
         self.facts.status()
     }
 
     pub(super) fn modules(&self) -> Vec<EnabledModule<'_>> {
-        enabled_modules(&self.facts, &self.catalogue, self.at, self.include_upcoming)
+        let mut modules = enabled_modules(&self.facts, &self.catalogue, self.at, self.include_upcoming);
+        modules.retain(|enabled| self.asker.may_ask_of(enabled.row.module.as_str()));
+        modules
     }
 }
 
 impl Api {
     pub(super) async fn check<'a>(&self, query: CheckQuery<'a>) -> Result<Judgement<'a>, Status> {
+        self.permit(query.tenant, [query.module].into_iter())?;
         let asked = self.asked(query.tenant.at);
         if query.tenant.min_revision == 0
             && let Some(judgement) = self.glance(query, asked)
         {
             let judgement = self.given(judgement.told());
-            self.note("CheckModule", query.tenant.tenant, &judgement);
+            self.note("CheckModule", query.tenant.asker, query.tenant.tenant, &judgement);
             return Ok(judgement);
         }
         // Boxed, so that the future of an answer that is held stays small: it is moved several times.
         let judgement = self.given(Box::pin(self.check_at_length(query, asked)).await?);
-        self.note("CheckModule", query.tenant.tenant, &judgement);
+        self.note("CheckModule", query.tenant.asker, query.tenant.tenant, &judgement);
         Ok(judgement)
     }
 
@@ -121,6 +127,7 @@ impl Api {
     }
 
     pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, Status> {
+        self.permit(query.tenant, query.modules.iter().map(String::as_str))?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
         let mut judgements = Vec::with_capacity(query.modules.len());
@@ -128,12 +135,13 @@ impl Api {
             judgements.push(self.judge(&known, module, asked).await.map_err(status::store)?);
         }
         for judgement in &judgements {
-            self.note("BatchCheckModules", query.tenant.tenant, judgement);
+            self.note("BatchCheckModules", query.tenant.asker, query.tenant.tenant, judgement);
         }
         Ok(judgements.into_iter().map(|judgement| self.given(judgement)).collect())
     }
 
-    pub(super) async fn list_enabled(&self, query: ListQuery) -> Result<List, Status> {
+    pub(super) async fn list_enabled<'a>(&self, query: ListQuery<'a>) -> Result<List<'a>, Status> {
+        self.permit(query.tenant, std::iter::empty())?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
         let Some(facts) = &known.facts else { return Err(status::tenant_not_found()) };
@@ -146,7 +154,20 @@ impl Api {
         let limit = if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
         let advice = self.basis_of(&known).advise(limit, next_change(facts, at), asked);
-        Ok(List { facts: facts.clone(), catalogue, at, include_upcoming: query.include_upcoming, advice })
+        Ok(List {
+            asker: query.tenant.asker,
+            facts: facts.clone(),
+            catalogue,
+            at,
+            include_upcoming: query.include_upcoming,
+            advice,
+        })
+    }
+
+    /// Refuses what the caller may not ask about, before anything is looked up.
+    fn permit<'m>(&self, query: TenantQuery<'_>, modules: impl Iterator<Item = &'m str>) -> Result<(), Status> {
+        let permitted = self.permit_tenant(query.asker, Some(query.tenant));
+        permitted.and_then(|()| self.permit_modules(query.asker, modules)).map_err(status::not_admitted)
     }
 
     /// The present, and the instant to judge.
@@ -155,7 +176,7 @@ impl Api {
     }
 
     /// Finds out what is known of the tenant that a query names.
-    async fn ask(&self, query: TenantQuery, asked: Asked) -> Result<Known, Status> {
+    async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, Status> {
         let known = match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
             revision => self.cache.get_at_least(query.tenant, revision, asked.now).await,

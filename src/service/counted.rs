@@ -3,7 +3,7 @@
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-use super::{Api, check::Judgement, convert, gateway::Ruling};
+use super::{Api, asker::NotAdmitted, check::Judgement, convert, gateway::Ruling};
 use crate::{
     domain::Reason,
     metrics::Metrics,
@@ -12,7 +12,8 @@ use crate::{
 
 /// A place for everything that requests count: all methods of the service, and all reasons.
 pub fn metrics() -> Metrics {
-    Metrics::new(methods(), Reason::ALL.map(convert::reason_word).to_vec(), Ruling::VERDICTS.to_vec())
+    let reasons = Reason::ALL.map(convert::reason_word).to_vec();
+    Metrics::new(methods(), reasons, Ruling::VERDICTS.to_vec(), NotAdmitted::WORDS.to_vec())
 }
 
 /// The paths of the methods that are answered on the data side.

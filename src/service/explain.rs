@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{Api, advice::Asked, check::Judgement, status};
+use super::{Api, advice::Asked, asker::Asker, check::Judgement, status};
 use crate::{
     cache::Known,
     domain::{Catalogue, check, decision::deciding_subscription},
@@ -16,6 +16,7 @@ use crate::{
 /// A question about one module of one tenant, by a person.
 #[derive(Debug)]
 pub(super) struct ExplainQuery<'a> {
+    pub(super) asker: Asker<'a>,
     pub(super) tenant: TenantKey,
     pub(super) module: &'a str,
     /// `None`: now.
@@ -38,10 +39,12 @@ pub(super) struct Explanation<'a> {
 
 impl Api {
     pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, Status> {
+        self.permit_modules(query.asker, [query.module].into_iter()).map_err(status::not_admitted)?;
         let asked = self.asked(query.at);
         let (reading, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
         let Reading { revision, evidence } = reading;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
+        self.permit_tenant(query.asker, facts.map(|facts| facts.tenant.id)).map_err(status::not_admitted)?;
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
         let deciding =

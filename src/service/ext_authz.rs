@@ -9,7 +9,8 @@ use crate::proto::envoy::service::auth::v3::{CheckRequest, CheckResponse, author
 impl Authorization for Api {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let headers = convert::asked_headers(request.get_ref(), &self.gateway.settings.tenant_header);
-        let inquiry = convert::inquiry(request.get_ref(), &headers)?;
+        let by_certificate = self.callers.vouched_for(convert::principal(request.get_ref()));
+        let inquiry = convert::inquiry(&request, &headers, by_certificate)?;
         Ok(Response::new(convert::check_ruling(&self.rule_on(inquiry).await)))
     }
 }

@@ -12,10 +12,13 @@ use http::{
 use tonic::body::Body;
 
 use super::{
-    Api,
+    Api, Peer,
+    asker::Asker,
     front::Answering,
     gateway::{Inquiry, Refusal, Ruling, Verdict},
 };
+
+use crate::callers::CallerService;
 
 /// Which answers a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,11 +60,18 @@ impl ForwardAuth {
     }
 
     /// Answers a request, whatever its own method, path and body.
-    pub fn answer<B: Send + 'static>(&self, request: Request<B>) -> Answering {
+    pub fn answer<B: Send + 'static>(&self, request: Request<B>, peer: &Peer) -> Answering {
         let this = self.clone();
+        let caller = match this.api.callers.admit(CallerService::ForwardAuth, peer, request.headers()) {
+            Ok(caller) => caller,
+            Err(refused) => {
+                let refusal = Refusal::not_admitted(this.api.counted(refused));
+                return Box::pin(async move { Ok(this.refuse(&refusal)) });
+            }
+        };
         Box::pin(async move {
             let headers = request.headers();
-            let judged = match this.inquiry(headers) {
+            let judged = match this.inquiry(headers, Asker::new(caller.as_deref())) {
                 Ok(inquiry) => tokio::time::timeout(this.request_timeout, this.api.rule_on(inquiry)).await,
                 Err(refusal) => return Ok(this.refuse(&refusal)),
             };
@@ -72,7 +82,7 @@ impl ForwardAuth {
         })
     }
 
-    fn inquiry<'a>(&self, headers: &'a HeaderMap) -> Result<Inquiry<'a>, Refusal> {
+    fn inquiry<'a>(&self, headers: &'a HeaderMap, asker: Asker<'a>) -> Result<Inquiry<'a>, Refusal> {
         let [method, target, host] = self.codes.headers();
         let needed = |name: &HeaderName| {
             only(headers, name)?.ok_or_else(|| Refusal::unreadable(name.as_str(), "is not set by the proxy"))
@@ -83,6 +93,8 @@ impl ForwardAuth {
         let given = |name: &HeaderName| only(headers, name);
         let tenant_header = HeaderName::try_from(self.api.gateway.settings.tenant_header.as_str());
         Ok(Inquiry {
+            asker,
+            by_certificate: None,
             method,
             target,
             host,

@@ -21,8 +21,9 @@ use tokio::time::Sleep;
 use tonic::{Code, Extensions, Status, body::Body, service::Routes};
 use tower_service::Service;
 
-use super::{Api, status, watch::Ending};
+use super::{Api, Peer, asker::CallerGate, status, watch::Ending};
 use crate::{
+    callers::CallerService,
     domain::limits::{MAX_INQUIRY_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
     metrics::{Metrics, Stopwatch},
     proto::{
@@ -51,6 +52,7 @@ pub struct Front {
     settings: FrontSettings,
     in_flight: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
+    callers: CallerGate,
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
     others: Routes,
@@ -59,19 +61,21 @@ pub struct Front {
 impl Front {
     /// The API, and beside it the services that are never shed: health and reflection.
     pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
-        let metrics = Arc::clone(&api.metrics);
+        let (metrics, callers) = (Arc::clone(&api.metrics), api.callers.clone());
         let authorization = AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES);
         let entitlement = EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { settings, in_flight: Arc::default(), metrics, entitlement, authorization, others }
+        Self { settings, in_flight: Arc::default(), metrics, callers, entitlement, authorization, others }
     }
 
     /// Answers a request. `ending` turns true when its connection is to end.
-    pub fn answer(&self, mut request: Request<Incoming>, ending: &Ending) -> Answer {
+    pub fn answer(&self, mut request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Answer {
         let request_id = request_id(request.headers());
         let method = request.uri().path_and_query().cloned();
         let started = Instant::now();
         let stopwatch = self.metrics.rpcs.time(request.uri().path(), started);
-        let (answering, timeout, in_flight) = match kind(request.uri().path()) {
+        let kind = kind(request.uri().path());
+        let (answering, timeout, in_flight) = match kind {
+            _ if let Some(refusal) = self.refuse(kind, peer, &mut request) => (refusal, None, None),
             Kind::Unary => self.shed(request, |request| self.entitlement.clone().call(request)),
             Kind::Inquiry => self.shed(request, |request| self.authorization.clone().call(request)),
             Kind::Watch => {
@@ -82,6 +86,31 @@ impl Front {
         };
         let deadline = timeout.map(|timeout| started + timeout);
         Answer { answering, deadline, sleep: None, request_id, method, started, stopwatch, _in_flight: in_flight }
+    }
+
+    /// Lets in who may ask, and remembers who it is.
+    fn refuse(&self, kind: Kind, peer: &Peer, request: &mut Request<Incoming>) -> Option<Answering> {
+        let service = match kind {
+            Kind::Unary | Kind::Watch => CallerService::Entitlement,
+            Kind::Inquiry => CallerService::ExtAuthz,
+            Kind::Other => return None,
+        };
+        if self.callers.is_open() {
+            return None;
+        }
+        match self.callers.admit(service, peer, request.headers()) {
+            Ok(caller) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                None
+            }
+            Err(refused) => {
+                self.metrics.caller_refusals.add(refused.number());
+                let refusal = status::not_admitted(refused).into_http();
+                Some(Box::pin(async { Ok(refusal) }))
+            }
+        }
     }
 
     fn shed(
@@ -105,6 +134,7 @@ impl Front {
 }
 
 /// What limits hold for a request.
+#[derive(Clone, Copy)]
 enum Kind {
     /// Ours: shed when there are too many, and given up when it takes too long.
     Unary,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{
     Api,
+    asker::Asker,
     resolve::{Carried, Resolved},
 };
 use crate::{
@@ -69,6 +70,10 @@ pub struct Gateway {
 /// A request that a proxy asks about, with the headers that matter. A header that is empty is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Inquiry<'a> {
+    /// The proxy.
+    pub(super) asker: Asker<'a>,
+    /// The tenant that the client's certificate names.
+    pub(super) by_certificate: Option<TenantId>,
     pub(super) method: &'a str,
     /// Path and query, as sent.
     pub(super) target: &'a str,
@@ -151,8 +156,13 @@ impl Api {
         let carried = inquiry.carried(&self.gateway.settings.tenant_header)?;
         let vouched = self.vouched(carried, asked.now).map_err(|error| Refusal::unidentified(error.into()))?;
         let must_be_verified = self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
-        if must_be_verified && vouched.and_then(|vouched| vouched.tenant).is_none() {
+        let by_token = vouched.and_then(|vouched| vouched.tenant);
+        if must_be_verified && by_token.or(carried.by_certificate).is_none() {
             return Err(Refusal::not_verified());
+        }
+        if let Access::AnyOf(modules) = access {
+            let permitted = self.permit_modules(inquiry.asker, modules.iter().map(ModuleCode::as_str));
+            permitted.map_err(Refusal::not_admitted)?;
         }
         let resolved = self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
         let resolved = judged.tenant.insert(resolved);
@@ -175,7 +185,13 @@ impl<'a> Inquiry<'a> {
     fn carried(&self, tenant_header: &str) -> Result<Carried<'a>, Refusal> {
         let id = self.tenant_id.map(TenantId::parse).transpose();
         let tenant_id = id.map_err(|error| Refusal::unreadable(tenant_header, &error.to_string()))?;
-        Ok(Carried { tenant_id, host: self.host, bearer_token: self.authorization.and_then(bearer) })
+        Ok(Carried {
+            asker: self.asker,
+            by_certificate: self.by_certificate,
+            tenant_id,
+            host: self.host,
+            bearer_token: self.authorization.and_then(bearer),
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::SecondsFormat;
 
 use super::{
     Api,
+    asker::Asker,
     check::Judgement,
     convert::reason_word,
     gateway::{Inquiry, Ruling, Verdict},
@@ -15,12 +16,13 @@ use crate::{
 
 impl Api {
     /// Tells the decision log of a decision.
-    pub(super) fn note(&self, asked: &'static str, tenant: TenantId, judgement: &Judgement<'_>) {
+    pub(super) fn note(&self, asked: &'static str, asker: Asker<'_>, tenant: TenantId, judgement: &Judgement<'_>) {
         let granted = judgement.decision.allowed();
         let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(granted)) else { return };
         log.add(Entry {
             time: self.time(),
             asked: asked.to_owned(),
+            caller: asker.name().to_owned(),
             decision: if granted { "granted" } else { "denied" }.to_owned(),
             tenant_id: tenant.to_string(),
             module: judgement.module.to_owned(),
@@ -40,6 +42,7 @@ impl Api {
         log.add(Entry {
             time: self.time(),
             asked: "gateway".to_owned(),
+            caller: inquiry.asker.name().to_owned(),
             decision: ruling.word().to_owned(),
             tenant_id: facts.map(|facts| facts.tenant.id.to_string()).unwrap_or_default(),
             module: ruling.module.as_ref().map(ModuleCode::to_string).unwrap_or_default(),

@@ -6,6 +6,7 @@ use tonic::Status;
 use super::{
     Api,
     advice::{Advice, Asked},
+    asker::{Asker, NotAdmitted},
     check::Judgement,
     status,
 };
@@ -28,11 +29,19 @@ pub(super) enum Unidentified {
     Unresolved(Unresolved),
     /// Nobody knows at the moment.
     Store(StoreError),
+    /// The caller may not ask about it.
+    NotAdmitted(NotAdmitted),
 }
 
 impl From<InvalidToken> for Unidentified {
     fn from(error: InvalidToken) -> Self {
         Self::Token(error)
+    }
+}
+
+impl From<NotAdmitted> for Unidentified {
+    fn from(refused: NotAdmitted) -> Self {
+        Self::NotAdmitted(refused)
     }
 }
 
@@ -51,6 +60,9 @@ impl From<StoreError> for Unidentified {
 /// What a request carries that may name a tenant.
 #[derive(Clone, Copy)]
 pub(super) struct Carried<'a> {
+    pub(super) asker: Asker<'a>,
+    /// The tenant that a client's certificate names, which a proxy has verified.
+    pub(super) by_certificate: Option<TenantId>,
     pub(super) tenant_id: Option<TenantId>,
     pub(super) host: Option<&'a str>,
     pub(super) bearer_token: Option<&'a str>,
@@ -73,9 +85,9 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// Does a verified token name this tenant?
+    /// Does a verified token name this tenant, or a certificate?
     pub(super) fn verified(&self) -> bool {
-        self.source == TenantSource::BearerToken
+        matches!(self.source, TenantSource::BearerToken | TenantSource::Certificate)
     }
 }
 
@@ -110,12 +122,18 @@ impl Api {
     ) -> Result<Resolved, Unidentified> {
         let now = asked.now;
         let by_token = vouched.and_then(|vouched| vouched.tenant);
-        let named = NamedIds { by_token, by_id: carried.tenant_id }.agreed()?;
+        let named = NamedIds { by_token, by_certificate: carried.by_certificate, by_id: carried.tenant_id }.agreed()?;
+        if let Some((id, _)) = named {
+            self.permit_tenant(carried.asker, Some(id))?;
+        }
         let by_id = match named {
             Some((id, source)) => Some((self.cache.get(id, now).await?, source)),
             None => None,
         };
         let by_host = self.known_by_host(carried.host, now).await?;
+        if let Some(known) = &by_host {
+            self.permit_tenant(carried.asker, known.facts.as_ref().map(|facts| facts.tenant.id))?;
+        }
         let stale =
             by_id.as_ref().is_some_and(|(known, _)| known.stale) || by_host.as_ref().is_some_and(|known| known.stale);
         let by_id = by_id.map(|(known, source)| (known.facts, source));
@@ -129,11 +147,13 @@ impl Api {
     }
 
     pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
+        let asker = query.carried.asker;
+        self.permit_modules(asker, query.any_of.iter().map(String::as_str)).map_err(status::not_admitted)?;
         let resolved = self.resolve(query.carried).await.map_err(status::unidentified)?;
         let modules = query.any_of.iter().map(String::as_str);
         let judged = self.judge_any(&resolved, modules).await.map_err(status::store)?;
         let (judgement, advice) = judged.ok_or_else(status::no_modules)?;
-        self.note("Authorize", resolved.facts.tenant.id, &judgement);
+        self.note("Authorize", asker, resolved.facts.tenant.id, &judgement);
         Ok(Authorized { resolved, judgement, advice })
     }
 

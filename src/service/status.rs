@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
-use super::resolve::Unidentified;
+use super::{
+    asker::{NotAdmitted, Scope},
+    resolve::Unidentified,
+};
 use crate::{
     domain::{Reason, Role, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     proto::v1::ErrorReason,
@@ -146,6 +149,7 @@ pub(super) fn unidentified(error: Unidentified) -> Status {
         Unidentified::Token(error) => token_invalid(&error),
         Unidentified::Unresolved(error) => unresolved(error),
         Unidentified::Store(error) => store(error),
+        Unidentified::NotAdmitted(refused) => not_admitted(refused),
     }
 }
 
@@ -196,6 +200,28 @@ pub(super) fn caller_unauthenticated() -> Status {
 
 pub(super) fn caller_not_allowed(needed: Role) -> Status {
     status(Code::PermissionDenied, format!("this needs a token of the role {needed}"), ErrorReason::CallerNotAllowed)
+}
+
+/// Why a caller may not ask.
+pub(super) fn not_admitted(refused: NotAdmitted) -> Status {
+    let beyond = |scope| match scope {
+        Scope::Service => "this caller may not use this service",
+        Scope::Tenant => "this caller may not ask about this tenant",
+        Scope::Module => "this caller may not ask about this module",
+        Scope::Enumeration => "this caller may not ask about all tenants",
+    };
+    match refused {
+        NotAdmitted::Unknown => {
+            let message = "neither certificate nor bearer token is that of a known caller";
+            status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
+        }
+        NotAdmitted::NotAllowed(scope) => status(Code::PermissionDenied, beyond(scope), ErrorReason::CallerNotAllowed),
+        NotAdmitted::TooMany(wait) => {
+            let mut details = details(ErrorReason::CallerTooFast);
+            details.set_retry_info(Some(wait));
+            Status::with_error_details(Code::ResourceExhausted, "this caller asks too often", details)
+        }
+    }
 }
 
 pub(super) fn too_many_failures() -> Status {

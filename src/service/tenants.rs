@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tonic::Status;
 
-use super::{Api, status};
+use super::{Api, asker::Asker, status};
 use crate::{
     domain::{Decision, Facts, TenantId, TenantStatus, check_facts},
     store::PageOfTenants,
@@ -14,6 +14,7 @@ use crate::{
 /// Which tenants, and from where on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TenantsQuery<'a> {
+    pub(super) asker: Asker<'a>,
     /// `None`: those that are served.
     pub(super) module: Option<&'a str>,
     /// The last one of the page before.
@@ -33,7 +34,9 @@ pub(super) struct TenantsPage {
 
 impl Api {
     pub(super) async fn list_tenants(&self, query: TenantsQuery<'_>) -> Result<TenantsPage, Status> {
-        let TenantsQuery { module, after, size } = query;
+        let TenantsQuery { asker, module, after, size } = query;
+        self.permit_enumeration(asker).map_err(status::not_admitted)?;
+        self.permit_modules(asker, module.into_iter()).map_err(status::not_admitted)?;
         let page = PageOfTenants { after: after.map(TenantId::uuid), size };
         let (store, as_of) = (Arc::clone(&self.store), self.clock.now());
         let Some(module) = module else {

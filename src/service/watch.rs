@@ -19,7 +19,11 @@ use tokio::{
 };
 use tonic::Status;
 
-use super::{Api, status};
+use super::{
+    Api,
+    asker::{Asker, NotAdmitted},
+    status,
+};
 use crate::{
     cache::{Event, Feed},
     domain::{
@@ -38,7 +42,8 @@ pub type Ending = watch::Receiver<bool>;
 
 /// Whose changes to tell.
 #[derive(Debug)]
-pub(super) struct WatchQuery {
+pub(super) struct WatchQuery<'a> {
+    pub(super) asker: Asker<'a>,
     /// Empty: all.
     pub(super) tenants: HashSet<TenantId>,
 }
@@ -102,7 +107,8 @@ pub(super) struct Watcher {
 }
 
 impl Api {
-    pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, Status> {
+    pub(super) fn watch(&self, query: WatchQuery<'_>, ending: Option<Ending>) -> Result<Watcher, Status> {
+        self.permit_watch(&query).map_err(status::not_admitted)?;
         let place = self.watchers.take().ok_or_else(status::too_many_watchers)?;
         // Watched first, so that what is told comes after what is known.
         let events = self.cache.watch();
@@ -126,6 +132,15 @@ impl Api {
             judged: now,
             _place: place,
         })
+    }
+}
+
+impl Api {
+    fn permit_watch(&self, query: &WatchQuery<'_>) -> Result<(), NotAdmitted> {
+        if query.tenants.is_empty() {
+            return self.permit_enumeration(query.asker);
+        }
+        query.tenants.iter().try_for_each(|tenant| self.permit_tenant(query.asker, Some(*tenant)))
     }
 }
 

@@ -7,13 +7,14 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 17] = [
+const FLOORS: [(&str, &[&str]); 20] = [
     ("main", &["app"]),
     (
         "app",
         &[
             "admin_tokens",
             "cache",
+            "callers",
             "clock",
             "config",
             "decision_log",
@@ -22,20 +23,37 @@ const FLOORS: [(&str, &[&str]); 17] = [
             "proto",
             "routes",
             "service",
+            "sha256",
             "store",
             "telemetry",
+            "tls",
             "token",
         ],
     ),
     (
         "service",
-        &["admin_tokens", "cache", "clock", "decision_log", "domain", "metrics", "proto", "routes", "store", "token"],
+        &[
+            "admin_tokens",
+            "cache",
+            "callers",
+            "clock",
+            "decision_log",
+            "domain",
+            "metrics",
+            "proto",
+            "routes",
+            "store",
+            "token",
+        ],
     ),
     ("cache", &["count", "domain", "store"]),
     ("store", &["domain"]),
     ("routes", &["domain"]),
     ("token", &["domain"]),
-    ("admin_tokens", &["domain"]),
+    ("admin_tokens", &["domain", "sha256"]),
+    ("callers", &["domain", "sha256"]),
+    ("sha256", &[]),
+    ("tls", &[]),
     ("config", &["domain", "telemetry"]),
     ("telemetry", &[]),
     ("metrics", &["count"]),

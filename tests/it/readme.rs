@@ -74,13 +74,61 @@ fn the_demo_answers_as_shown() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
     let address = server.address();
     server.wait_for("\"ready\"");
-    let shown: Vec<_> =
-        commands("grpcurl").into_iter().filter(|(command, _)| !is_for_administrators(command)).collect();
+    let shown: Vec<_> = commands("grpcurl")
+        .into_iter()
+        .filter(|(command, _)| !is_for_administrators(command) && !is_over_tls(command))
+        .collect();
     assert_eq!(shown.len(), 3);
     for (command, output) in shown {
         let command = command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50051", &address);
         assert_eq!(json(&shell(&command)), json(&output), "{command}");
     }
+}
+
+fn is_over_tls(command: &str) -> bool {
+    command.contains("-cacert")
+}
+
+#[test]
+fn a_caller_is_known_and_kept_within_its_bounds_as_shown() {
+    let block = blocks("sh").into_iter().find(|block| block.contains("openssl req")).unwrap();
+    let (make, serve) = block.trim_end().rsplit_once('\n').unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().to_str().unwrap();
+    let token = shell(&format!("cd {here} && {make}\nprintf %s $CALLER_TOKEN"));
+    let token = token.lines().last().unwrap();
+    let (_, flags) = serve.split_once("serve ").unwrap();
+    let flags = [".pem", ".toml"].iter().fold(flags.to_owned(), |flags, end| {
+        let names = ["cert", "key", "callers"].map(|name| format!("{name}{end}"));
+        names.iter().fold(flags, |flags, name| flags.replace(&format!(" {name}"), &format!(" {here}/{name}")))
+    });
+    let mut server = Process::serve(&flags.split(' ').chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
+    let address = server.address();
+    let port = address.rsplit(':').next().unwrap();
+    server.wait_for("\"ready\"");
+    let shown: Vec<_> = commands("grpcurl").into_iter().filter(|(command, _)| is_over_tls(command)).collect();
+    assert_eq!(shown.len(), 1);
+    let (command, output) = &shown[0];
+    let command = command.replacen("grpcurl", &grpcurl(), 1).replace("$CALLER_TOKEN", token);
+    let ask = |command: String| {
+        let command = command
+            .replace("localhost:50051", &format!("localhost:{port}"))
+            .replace("cert.pem", &format!("{here}/cert.pem"));
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let [_, told] = ask(command.clone());
+    assert!(told.starts_with(output.as_str()), "{told}");
+    let [told, _] = ask(command.replace("hrms", "finance"));
+    assert!(told.contains("\"reason\""), "{told}");
+}
+
+#[test]
+fn the_callers_shown_are_ones_that_can_be_read() {
+    let shown: Vec<_> = blocks("toml").into_iter().filter(|block| block.contains("[[caller]]")).collect();
+    assert_eq!(shown.len(), 1);
+    let callers = entitlementd::callers::Callers::parse(&shown[0], None).unwrap();
+    assert_eq!(callers.by_name("spiffe://erp/ns/prod/sa/orders").unwrap().name.as_str(), "orders");
 }
 
 fn is_for_administrators(command: &str) -> bool {

@@ -191,6 +191,8 @@ pub enum TenantSource {
     TenantId,
     /// The host that was passed on. Nothing vouches for it.
     Host,
+    /// A client's certificate that a proxy has verified.
+    Certificate,
 }
 
 /// The tenant that a request belongs to. Served, and cheap to clone.

@@ -34,10 +34,11 @@ pub struct Config {
 }
 
 /// How the server is known to be the right one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Tls {
     pub(crate) ca_pem: Vec<u8>,
     pub(crate) domain: Option<String>,
+    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Config {
@@ -109,6 +110,12 @@ impl Config {
     /// The name in the server's certificate, where it is not that of the endpoint.
     pub fn tls_domain(mut self, domain: impl Into<String>) -> Self {
         self.tls.get_or_insert_default().domain = Some(domain.into());
+        self
+    }
+
+    /// The caller's own certificate and its key, in PEM, for a server that asks for one (mutual TLS).
+    pub fn tls_identity(mut self, certificate_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>) -> Self {
+        self.tls.get_or_insert_default().identity = Some((certificate_pem.into(), key_pem.into()));
         self
     }
 

@@ -167,6 +167,7 @@ fn source(word: i32) -> TenantSource {
         Ok(SourceWord::BearerToken) => TenantSource::BearerToken,
         Ok(SourceWord::TenantId) => TenantSource::TenantId,
         Ok(SourceWord::Host) => TenantSource::Host,
+        Ok(SourceWord::Certificate) => TenantSource::Certificate,
         Err(_) | Ok(SourceWord::Unspecified) => TenantSource::Unspecified,
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tonic::{
     metadata::{Ascii, MetadataValue},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use crate::config::{Config, ConfigError, Tls};
@@ -69,12 +69,15 @@ fn channel(address: &str, config: &Config) -> Result<Channel, ConfigError> {
         .connect_lazy())
 }
 
-fn tls(Tls { ca_pem, domain }: Tls) -> ClientTlsConfig {
+fn tls(Tls { ca_pem, domain, identity }: Tls) -> ClientTlsConfig {
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem));
     if let Some(domain) = domain {
         tls = tls.domain_name(domain);
     }
-    tls
+    match identity {
+        Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
+        None => tls,
+    }
 }
 
 fn is_loopback(host: Option<&str>) -> bool {

@@ -1,6 +1,6 @@
 //! The front of the admin listener: every request passes here, before and after the service that answers it.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -12,6 +12,7 @@ use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
     service::{
+        Peer,
         front::{Answering, is_tonics_refusal},
         status,
     },
@@ -23,10 +24,6 @@ const TAKE_LONG: [&str; 3] = [
     "/entitlement.v1.TenantAdminService/OnboardTenant",
     "/entitlement.v1.TenantAdminService/RetryProvisioning",
 ];
-
-/// The address that a request came from; `None` for a socket in the file system.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub Option<IpAddr>);
 
 /// Routes a request to the service that answers it.
 #[derive(Clone)]
@@ -43,8 +40,8 @@ impl AdminFront {
     }
 
     /// Answers a request.
-    pub fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Answering {
-        request.extensions_mut().insert(peer);
+    pub fn answer(&self, mut request: Request<Incoming>, peer: &Peer) -> Answering {
+        request.extensions_mut().insert(peer.clone());
         let is_ours = request.uri().path().strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
         let (mut routes, mut request_timeout) = (self.routes.clone(), self.request_timeout);
         if TAKE_LONG.contains(&request.uri().path()) {

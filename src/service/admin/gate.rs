@@ -8,11 +8,11 @@ use http::header::AUTHORIZATION;
 use moka::{ops::compute::Op, sync::Cache};
 use tonic::{Request, Status};
 
-use super::{AdminApi, front::Peer};
+use super::AdminApi;
 use crate::{
     admin_tokens::AdminTokens,
     domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
-    service::status,
+    service::{Peer, status},
 };
 
 /// Addresses whose failures are counted. With more at once the oldest are forgotten.
@@ -75,7 +75,7 @@ impl AdminApi {
     }
 
     fn refuse<T>(&self, request: &Request<T>) -> Status {
-        let peer = request.extensions().get().and_then(|Peer(address)| *address);
+        let peer = request.extensions().get().and_then(|peer: &Peer| peer.address);
         if self.gate.fail(peer, self.api.clock.now()) {
             return status::too_many_failures();
         }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use prost_types::{Struct, Value, value::Kind};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use crate::{
-    domain::ModuleCode,
+    domain::{ModuleCode, TenantId},
     proto::envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption},
         service::auth::v3::{
@@ -16,6 +16,7 @@ use crate::{
         r#type::v3::HttpStatus,
     },
     service::{
+        asker::Asker,
         gateway::{Inquiry, Ruling, Verdict},
         status,
     },
@@ -59,13 +60,22 @@ fn header(http: &HttpRequest, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
+/// Who the client is, by the certificate that the proxy has verified; empty: it has shown none.
+pub(in crate::service) fn principal(request: &CheckRequest) -> &str {
+    let source = request.attributes.as_ref().and_then(|attributes| attributes.source.as_ref());
+    source.map_or("", |source| &source.principal)
+}
+
 /// What is asked.
 pub(in crate::service) fn inquiry<'a>(
-    request: &'a CheckRequest,
+    request: &'a Request<CheckRequest>,
     headers: &'a AskedHeaders,
+    by_certificate: Option<TenantId>,
 ) -> Result<Inquiry<'a>, Status> {
-    let http = http_of(request).ok_or_else(status::no_http_request)?;
+    let http = http_of(request.get_ref()).ok_or_else(status::no_http_request)?;
     Ok(Inquiry {
+        asker: Asker::of(request.extensions()),
+        by_certificate,
         method: &http.method,
         target: &http.path,
         host: Some(http.host.as_str()).filter(|host| !host.is_empty()),

@@ -274,6 +274,7 @@ fn tenant_source(source: TenantSource) -> pb::TenantSource {
         TenantSource::BearerToken => pb::TenantSource::BearerToken,
         TenantSource::TenantId => pb::TenantSource::TenantId,
         TenantSource::Host => pb::TenantSource::Host,
+        TenantSource::Certificate => pb::TenantSource::Certificate,
     }
 }
 

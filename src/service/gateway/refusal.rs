@@ -9,7 +9,7 @@ use crate::{
     domain::{Reason, resolve::Unresolved},
     proto::v1::ErrorReason,
     routes::RefusedPath,
-    service::{check::Judgement, convert::reason_word, resolve::Unidentified, status},
+    service::{asker::NotAdmitted, check::Judgement, convert::reason_word, resolve::Unidentified, status},
     store::StoreError,
 };
 
@@ -17,6 +17,8 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 
 const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
+
+const NOT_FOR_YOU: &str = "The gateway may not ask about this request.";
 
 /// Why a request does not pass, in words for its client.
 #[derive(Clone, Debug)]
@@ -67,6 +69,16 @@ impl Refusal {
             }
             Unidentified::Store(error) => Self::store(error),
             Unidentified::Unresolved(error) => Self::unresolved(error),
+            Unidentified::NotAdmitted(refused) => Self::not_admitted(refused),
+        }
+    }
+
+    /// The proxy may not ask.
+    pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Self {
+        match refused {
+            NotAdmitted::Unknown => Self::new(StatusCode::FORBIDDEN, ErrorReason::CallerUnauthenticated, NOT_FOR_YOU),
+            NotAdmitted::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, ErrorReason::CallerNotAllowed, NOT_FOR_YOU),
+            NotAdmitted::TooMany(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::CallerTooFast, LATER),
         }
     }
 

@@ -132,7 +132,7 @@ fn it_does_not_start_where_anybody_would_be_admitted_or_overheard() {
         (vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &missing], "which cannot be read"),
         (vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &empty], "which holds no token"),
         (vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &broken], "line 1: expected NAME ROLE SHA256"),
-        (vec!["--admin-listen", "0.0.0.0:0", "--admin-tokens-file", &good], "or say --insecure-admin"),
+        (vec!["--admin-listen", "0.0.0.0:0", "--admin-tokens-file", &good], "accept with --insecure=admin"),
     ] {
         let output = run(&[&["serve", "--demo", "--listen", "127.0.0.1:0"], &flags[..]].concat());
         let error = String::from_utf8(output.stderr).unwrap();

@@ -119,6 +119,15 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The same where finding out takes an await.
+pub async fn until_so(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{PATIENCE:?} were not enough until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// A new folder of the user who runs such programs. Its path is short: sockets are made in it.
 pub fn new_folder() -> PathBuf {
     let folder = tempfile::Builder::new().prefix("entitlementd-pg").tempdir_in("/tmp").unwrap().keep();

@@ -8,6 +8,7 @@ pub mod history;
 pub mod http;
 mod keeper;
 pub mod mesh;
+pub mod pki;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
@@ -19,7 +20,7 @@ pub mod token;
 
 pub use data::{Row, id, instant};
 pub use database::Database;
-pub use keeper::{program, until};
+pub use keeper::{program, until, until_so};
 pub use server::{NOW, Server, field_violations, reason_of};
 
 /// Writes a test twice: on SQLite and on PostgreSQL. The server's clock stands at [`NOW`].

@@ -129,8 +129,13 @@ pub async fn connect(address: &ListenAddress) -> Channel {
 
 /// How a client reaches a server.
 pub fn endpoint(address: &ListenAddress) -> Endpoint {
+    endpoint_over("http", address)
+}
+
+/// The same by `http` or `https`.
+pub fn endpoint_over(scheme: &str, address: &ListenAddress) -> Endpoint {
     let uri = match address {
-        ListenAddress::Tcp(address) => format!("http://{address}"),
+        ListenAddress::Tcp(address) => format!("{scheme}://{address}"),
         ListenAddress::Unix(path) => format!("unix://{}", path.display()),
     };
     Endpoint::try_from(uri).unwrap()

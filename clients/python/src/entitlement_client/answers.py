@@ -62,7 +62,7 @@ class Resolved:
 
     tenant: Tenant
     source: str
-    """The strongest source that named it: "BEARER_TOKEN", "TENANT_ID" or "HOST"."""
+    """The strongest source that named it: "BEARER_TOKEN", "CERTIFICATE", "TENANT_ID" or "HOST"."""
     verified: bool
     """True when a verified token names this tenant. Otherwise it is only what the request claims."""
     valid_until: datetime | None = None

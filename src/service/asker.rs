@@ -1,0 +1,213 @@
+//! Who asks: whether they may at all, and about whom.
+
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
+use moka::sync::Cache;
+use tonic::Extensions;
+
+use super::{Api, Peer};
+use crate::{
+    callers::{Caller, CallerService, Callers, Rate},
+    domain::TenantId,
+};
+
+/// Addresses whose requests are counted. With more at once the oldest are forgotten.
+const MOST_ADDRESSES: u64 = 10_000;
+
+/// In forward auth, `authorization` is the client's own.
+pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-entitlement-caller");
+
+/// Who may ask, as it is at the moment. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct CallerGate {
+    callers: Option<Arc<ArcSwap<Callers>>>,
+    addresses: Option<Addresses>,
+}
+
+/// Those who are known by nothing but their address.
+#[derive(Clone, Debug)]
+struct Addresses {
+    rate: NonZeroU32,
+    seen: Cache<IpAddr, Arc<Rate>>,
+}
+
+/// Why somebody may not ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NotAdmitted {
+    /// Neither certificate nor token is a known caller's.
+    Unknown,
+    /// It is not for this caller: the service, the tenant, the module, or all tenants.
+    NotAllowed(Scope),
+    /// Too many requests: how long to wait.
+    TooMany(Duration),
+}
+
+/// What a caller has gone beyond.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scope {
+    Service,
+    Tenant,
+    Module,
+    Enumeration,
+}
+
+impl NotAdmitted {
+    /// The words for them, in the order of their numbers.
+    pub(super) const WORDS: [&'static str; 6] = ["unknown", "rate", "service", "tenant", "module", "enumeration"];
+
+    pub(super) fn number(self) -> usize {
+        match self {
+            Self::Unknown => 0,
+            Self::TooMany(_) => 1,
+            Self::NotAllowed(Scope::Service) => 2,
+            Self::NotAllowed(Scope::Tenant) => 3,
+            Self::NotAllowed(Scope::Module) => 4,
+            Self::NotAllowed(Scope::Enumeration) => 5,
+        }
+    }
+}
+
+impl CallerGate {
+    /// Admits these callers (`None`: everybody), and of those who are known by their address alone so many requests a second.
+    pub fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
+        let addresses = rate.filter(|_| callers.is_none());
+        let addresses = addresses.map(|rate| Addresses { rate, seen: Cache::new(MOST_ADDRESSES) });
+        Self { callers: callers.map(|callers| Arc::new(ArcSwap::from_pointee(callers))), addresses }
+    }
+
+    /// From now on, these callers and no others.
+    pub fn replace(&self, callers: Callers) {
+        if let Some(current) = &self.callers {
+            current.store(Arc::new(callers));
+        }
+    }
+
+    /// Is there anything to be asked of those who come?
+    pub(super) fn is_open(&self) -> bool {
+        self.callers.is_none() && self.addresses.is_none()
+    }
+
+    /// Who asks; `None`: somebody of whom nothing is asked.
+    pub(super) fn admit(
+        &self,
+        service: CallerService,
+        peer: &Peer,
+        headers: &HeaderMap,
+    ) -> Result<Option<Arc<Caller>>, NotAdmitted> {
+        let Some(callers) = &self.callers else {
+            return self.addresses.as_ref().map_or(Ok(()), |addresses| addresses.take_turn(peer)).map(|()| None);
+        };
+        let callers = callers.load();
+        let header = if service == CallerService::ForwardAuth { &CALLER_TOKEN } else { &AUTHORIZATION };
+        // A token says more than a certificate, which a whole machine may share. One that nobody knows is a mistake.
+        let caller = match token_in(headers, header)? {
+            Some(token) => callers.by_token(token),
+            None => callers.by_names(&peer.names),
+        };
+        let caller = caller.ok_or(NotAdmitted::Unknown)?;
+        if !caller.may_use(service) {
+            return Err(NotAdmitted::NotAllowed(Scope::Service));
+        }
+        caller.take_turn().map_err(NotAdmitted::TooMany)?;
+        Ok(Some(Arc::clone(caller)))
+    }
+
+    /// The tenant that a certificate names which a proxy has verified.
+    pub(super) fn vouched_for(&self, principal: &str) -> Option<TenantId> {
+        self.callers.as_ref()?.load().by_name(principal)?.vouches_for
+    }
+}
+
+impl Addresses {
+    fn take_turn(&self, peer: &Peer) -> Result<(), NotAdmitted> {
+        let Some(address) = peer.address.map(network) else { return Ok(()) };
+        let rate = self.seen.get_with(address, || Arc::new(Rate::new(self.rate)));
+        rate.take_turn().map_err(NotAdmitted::TooMany)
+    }
+}
+
+/// Of IPv6, one customer has at least a /64 to choose addresses from (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// The bearer token in a header. Of two headers neither counts: which one is meant?
+fn token_in<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, NotAdmitted> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(NotAdmitted::Unknown);
+    }
+    let value = value.to_str().map_err(|_| NotAdmitted::Unknown)?;
+    let (scheme, token) = value.split_once(' ').ok_or(NotAdmitted::Unknown)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token)) } else { Err(NotAdmitted::Unknown) }
+}
+
+/// Who asks, and so what they may ask about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asker<'a>(Option<&'a Caller>);
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(caller: Option<&'a Caller>) -> Self {
+        Self(caller)
+    }
+
+    /// Who has asked for what these belong to. The front has put them there.
+    pub(super) fn of(extensions: &'a Extensions) -> Self {
+        Self(extensions.get().map(|caller: &Arc<Caller>| &**caller))
+    }
+
+    /// May it ask about this module? What it may not ask about is left out of lists.
+    pub(super) fn may_ask_of(self, module: &str) -> bool {
+        self.0.is_none_or(|caller| caller.may_ask_of(module))
+    }
+
+    /// The caller's name; empty where callers have none.
+    pub(super) fn name(self) -> &'a str {
+        self.0.map_or("", |caller| caller.name.as_str())
+    }
+}
+
+impl Api {
+    /// Refuses a question about a tenant that the caller may not ask about. `None`: it is not known which, or there is none.
+    pub(super) fn permit_tenant(&self, asker: Asker<'_>, tenant: Option<TenantId>) -> Result<(), NotAdmitted> {
+        let may = |caller: &Caller| tenant.map_or(caller.may_ask_about_all(), |tenant| caller.may_ask_about(tenant));
+        self.permit_if(asker, may, Scope::Tenant)
+    }
+
+    /// Refuses a question about all tenants of a caller who may not ask about all.
+    pub(super) fn permit_enumeration(&self, asker: Asker<'_>) -> Result<(), NotAdmitted> {
+        self.permit_if(asker, Caller::may_ask_about_all, Scope::Enumeration)
+    }
+
+    /// Refuses a question about modules that the caller may not ask about.
+    pub(super) fn permit_modules<'m>(
+        &self,
+        asker: Asker<'_>,
+        mut modules: impl Iterator<Item = &'m str>,
+    ) -> Result<(), NotAdmitted> {
+        self.permit_if(asker, |caller| modules.all(|module| caller.may_ask_of(module)), Scope::Module)
+    }
+
+    fn permit_if(
+        &self,
+        Asker(caller): Asker<'_>,
+        may: impl FnOnce(&Caller) -> bool,
+        scope: Scope,
+    ) -> Result<(), NotAdmitted> {
+        let Some(caller) = caller.filter(|caller| !may(caller)) else { return Ok(()) };
+        tracing::info!(caller = %caller.name, ?scope, "{} asked for what it may not: {scope:?}", caller.name);
+        Err(self.counted(NotAdmitted::NotAllowed(scope)))
+    }
+
+    /// Counts a refusal.
+    pub(super) fn counted(&self, refused: NotAdmitted) -> NotAdmitted {
+        self.metrics.caller_refusals.add(refused.number());
+        refused
+    }
+}

@@ -1,0 +1,332 @@
+//! Callers: who may ask, and about whom.
+
+use entitlementd::proto::{
+    envoy::service::auth::v3::{
+        AttributeContext, CheckRequest,
+        attribute_context::{self, HttpRequest, Peer},
+        authorization_client::AuthorizationClient,
+        check_response::HttpResponse,
+    },
+    v1::{
+        AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest, ListEnabledModulesRequest,
+        ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
+        entitlement_service_client::EntitlementServiceClient,
+    },
+};
+use tonic::{
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::interceptor::InterceptedService,
+    transport::Channel,
+};
+use tonic_types::StatusExt;
+
+use crate::harness::{
+    Database, Row, Server,
+    http::Metrics,
+    id,
+    mesh::{port_of, send_to},
+    pki::{ALWAYS, Authority, Files, connect_tls},
+    process, reason_of,
+    server::{check_request, connect},
+    until_so,
+};
+
+type Client = EntitlementServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// Sends a bearer token along.
+#[derive(Clone)]
+struct Bearer(MetadataValue<Ascii>);
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A file with a caller for each of these: its token, and what else is said of it.
+fn callers(all: &[(&str, &str)]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    write_callers(&file, all);
+    file
+}
+
+fn write_callers(file: &tempfile::NamedTempFile, all: &[(&str, &str)]) {
+    let caller = |(token, rest): &(&str, &str)| {
+        let hash = entitlementd::sha256::hexadecimal(&entitlementd::sha256::hash(token));
+        format!("[[caller]]\nname = \"{token}\"\ntokens_sha256 = [\"{hash}\"]\n{rest}\n")
+    };
+    std::fs::write(file.path(), all.iter().map(caller).collect::<String>()).unwrap();
+}
+
+const ALL: &str = "services = [\"entitlement\", \"ext-authz\", \"forward-auth\"]";
+
+async fn start(callers: &tempfile::NamedTempFile, more: &[&str]) -> Server {
+    let database = Database::sqlite().await;
+    for tenant in [1, 2] {
+        database.mk_subscribed(tenant, "finance", Row::default()).await;
+        database.mk_subscription(tenant, "hrms", Row::default()).await;
+    }
+    let flags = ["--callers-file", callers.path().to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
+    Server::start_with(database, &[&flags, more].concat()).await
+}
+
+async fn client(server: &Server, token: &str) -> Client {
+    let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
+    EntitlementServiceClient::with_interceptor(connect(&server.running.address).await, bearer)
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String, String) {
+    let status = answer.unwrap_err();
+    (status.code(), reason_of(&status), status.message().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_known_callers_are_answered_and_health_answers_everybody() {
+    let file = callers(&[("orders", ALL), ("envoy", "services = [\"ext-authz\"]")]);
+    let mut server = start(&file, &[]).await;
+    let unknown = (Code::Unauthenticated, "CALLER_UNAUTHENTICATED".to_owned());
+    let known = client(&server, "orders").await.check_module(check_request(1, "finance")).await;
+    assert!(known.unwrap().into_inner().allowed);
+    for answer in [
+        server.client.check_module(check_request(1, "finance")).await,
+        client(&server, "stranger").await.check_module(check_request(1, "finance")).await,
+    ] {
+        let (code, reason, _) = refused(answer);
+        assert_eq!((code, reason), unknown);
+    }
+    let (code, reason, _) = refused(client(&server, "envoy").await.check_module(check_request(1, "finance")).await);
+    assert_eq!((code, reason.as_str()), (Code::PermissionDenied, "CALLER_NOT_ALLOWED"));
+    let metrics = Metrics::read(server.running.metrics_address.unwrap()).await;
+    assert_eq!(metrics.of("caller_refusals_total{reason=\"unknown\"}"), 2.0);
+    assert_eq!(metrics.of("caller_refusals_total{reason=\"service\"}"), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exist() {
+    let scope = format!("{ALL}\ntenants = [\"{}\"]", id(1));
+    let file = callers(&[("one", &scope)]);
+    let server = start(&file, &[]).await;
+    let mut one = client(&server, "one").await;
+    let watched = |tenant_ids| WatchChangesRequest { tenant_ids };
+    assert!(one.check_module(check_request(1, "finance")).await.unwrap().into_inner().allowed);
+    let by_host = |host: &str| ResolveTenantRequest { host: host.to_owned(), ..Default::default() };
+    assert_eq!(
+        one.resolve_tenant(by_host("tenant-1.erp.example")).await.unwrap().into_inner().tenant.unwrap().id,
+        id(1)
+    );
+
+    // Tenant 2 exists, tenant 9 does not: nobody can tell by the answers.
+    let mut told = Vec::new();
+    for other in [2, 9] {
+        let tenant_id = id(other);
+        let host = format!("tenant-{other}.erp.example");
+        told.push(refused(one.check_module(check_request(other, "finance")).await));
+        let request = BatchCheckModulesRequest {
+            tenant_id: tenant_id.clone(),
+            module_codes: vec!["hrms".into()],
+            ..Default::default()
+        };
+        told.push(refused(one.batch_check_modules(request).await));
+        let request = ListEnabledModulesRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+        told.push(refused(one.list_enabled_modules(request).await));
+        let request = ResolveTenantRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+        told.push(refused(one.resolve_tenant(request).await));
+        told.push(refused(one.resolve_tenant(by_host(&host)).await));
+        let any_of_module_codes = vec!["hrms".to_owned()];
+        let request = AuthorizeRequest { host: host.clone(), any_of_module_codes, ..Default::default() };
+        told.push(refused(one.authorize(request).await));
+        for tenant in [tenant_id.clone(), format!("tenant-{other}")] {
+            let request = ExplainModuleRequest { tenant, module_code: "hrms".into(), ..Default::default() };
+            told.push(refused(one.explain_module(request).await));
+        }
+        told.push(refused(one.watch_changes(watched(vec![id(1), tenant_id])).await));
+    }
+    let only =
+        (Code::PermissionDenied, "CALLER_NOT_ALLOWED".into(), "this caller may not ask about this tenant".into());
+    assert_eq!(told, vec![only; 18]);
+
+    for answer in [
+        refused(one.list_tenant_ids(ListTenantIdsRequest::default()).await),
+        refused(one.watch_changes(watched(vec![])).await),
+    ] {
+        assert_eq!(answer.2, "this caller may not ask about all tenants");
+    }
+    let metrics = Metrics::read(server.running.metrics_address.unwrap()).await;
+    assert_eq!(metrics.of("caller_refusals_total{reason=\"tenant\"}"), 18.0);
+    assert_eq!(metrics.of("caller_refusals_total{reason=\"enumeration\"}"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_of_one_module_is_told_of_no_other() {
+    let scope = format!("{ALL}\nmodules = [\"finance\"]");
+    let file = callers(&[("finance", &scope)]);
+    let server = start(&file, &[]).await;
+    let mut finance = client(&server, "finance").await;
+    assert!(finance.check_module(check_request(1, "finance")).await.unwrap().into_inner().allowed);
+    let (code, reason, _) = refused(finance.check_module(check_request(1, "hrms")).await);
+    assert_eq!((code, reason.as_str()), (Code::PermissionDenied, "CALLER_NOT_ALLOWED"));
+    let any_of_module_codes = vec!["finance".to_owned(), "hrms".to_owned()];
+    let request = AuthorizeRequest { tenant_id: id(1), any_of_module_codes, ..Default::default() };
+    assert_eq!(refused(finance.authorize(request).await).0, Code::PermissionDenied);
+    let request = ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() };
+    let list = finance.list_enabled_modules(request).await.unwrap().into_inner();
+    let codes: Vec<_> = list.modules.iter().map(|module| module.code.as_str()).collect();
+    assert_eq!(codes, ["finance"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_is_known_by_its_certificate_and_a_token_says_more() {
+    let ours = Authority::new("ours");
+    let files = Files::new(&ours.server());
+    let ca = files.put("ca.pem", &ours.pem);
+    let known = format!("[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\"]\n{ALL}\n");
+    let path = files.put("callers.toml", &known);
+    let database = Database::sqlite().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    let mut flags = files.flags();
+    flags.extend(["--client-ca", &ca, "--callers-file", &path].map(str::to_owned));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let args = crate::harness::server::serve_args(&database.url, &flags);
+    let clock = entitlementd::clock::ManualClock::at(crate::harness::NOW);
+    let running = entitlementd::app::start(args, entitlementd::clock::Clock::Manual(clock)).await.unwrap();
+    let channel = async |name: &str| {
+        let client = ours.client(name, 2, ALWAYS);
+        connect_tls(&running.address, &[&ours], Some(&client)).await.unwrap()
+    };
+    let ask = async |channel| EntitlementServiceClient::new(channel).check_module(check_request(1, "finance")).await;
+    let orders = channel("spiffe://erp/orders").await;
+    until_so("the server answers", async || ask(orders.clone()).await.is_ok()).await;
+    // The authority is ours, the name is not.
+    let (code, reason, _) = refused(ask(channel("spiffe://erp/stranger").await).await);
+    assert_eq!((code, reason.as_str()), (Code::Unauthenticated, "CALLER_UNAUTHENTICATED"));
+    let bearer = Bearer("Bearer stranger".parse().unwrap());
+    let mut with_token = EntitlementServiceClient::with_interceptor(orders, bearer);
+    assert_eq!(refused(with_token.check_module(check_request(1, "finance")).await).0, Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_holds_as_soon_as_it_changes_and_a_broken_one_changes_nothing() {
+    let file = callers(&[("orders", ALL)]);
+    let server = start(&file, &[]).await;
+    let mut orders = client(&server, "orders").await;
+    std::fs::write(file.path(), "[[caller]]\nname = 1").unwrap();
+    let mut wms = client(&server, "wms").await;
+    assert!(orders.check_module(check_request(1, "finance")).await.is_ok());
+    write_callers(&file, &[("wms", ALL)]);
+    until_so("the new caller is known", async || wms.clone().check_module(check_request(1, "finance")).await.is_ok())
+        .await;
+    assert_eq!(refused(orders.check_module(check_request(1, "finance")).await).0, Code::Unauthenticated);
+    assert!(wms.check_module(check_request(1, "finance")).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_too_often_is_told_when_to_come_again_and_others_are_answered() {
+    let slow = format!("{ALL}\nrate = 2");
+    let file = callers(&[("slow", &slow), ("orders", ALL)]);
+    let server = start(&file, &[]).await;
+    let mut slow = client(&server, "slow").await;
+    let mut too_fast = None;
+    for _ in 0..200 {
+        if let Err(status) = slow.check_module(check_request(1, "finance")).await {
+            too_fast = Some(status);
+            break;
+        }
+    }
+    let status = too_fast.expect("200 requests within a hundred seconds are too many");
+    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::ResourceExhausted, "CALLER_TOO_FAST"));
+    let wait = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait <= std::time::Duration::from_secs(1), "{wait:?}");
+    let mut orders = client(&server, "orders").await;
+    for _ in 0..20 {
+        assert!(orders.check_module(check_request(1, "finance")).await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_file_of_callers_it_is_addresses_whose_requests_are_counted() {
+    let database = Database::sqlite().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    let mut server = Server::start_with(database, &["--caller-rate", "3"]).await;
+    let mut refused = 0;
+    for _ in 0..200 {
+        refused += usize::from(server.check_request(check_request(1, "finance")).await.is_err());
+    }
+    assert!(refused > 0);
+    assert_eq!(server.health("").await, tonic_health::pb::health_check_response::ServingStatus::Serving);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_for() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let hash = entitlementd::sha256::hexadecimal(&entitlementd::sha256::hash("envoy"));
+    let text = format!(
+        "[[caller]]\nname = \"envoy\"\ntokens_sha256 = [\"{hash}\"]\n{ALL}\n\
+         [[caller]]\nname = \"customer\"\ncertificates = [\"spiffe://customer/one\"]\nservices = []\nvouches_for = \"{}\"\n",
+        id(1)
+    );
+    std::fs::write(file.path(), text).unwrap();
+    let server = start(&file, &["--unmatched", "tenant", "--require-verified-tenant"]).await;
+    let bearer = Bearer("Bearer envoy".parse().unwrap());
+    let mut envoy = AuthorizationClient::with_interceptor(connect(&server.running.address).await, bearer);
+    let mut ask = async |principal: &str, header: Option<String>| {
+        let headers = header.map(|id| ("x-tenant-id".to_owned(), id)).into_iter().collect();
+        let http = HttpRequest { method: "GET".into(), path: "/orders".into(), headers, ..Default::default() };
+        let source = Some(Peer { principal: principal.to_owned() });
+        let attributes = AttributeContext { source, request: Some(attribute_context::Request { http: Some(http) }) };
+        let answer = envoy.check(CheckRequest { attributes: Some(attributes) }).await.unwrap().into_inner();
+        match answer.http_response.unwrap() {
+            HttpResponse::OkResponse(ok) => {
+                let headers = ok.headers.into_iter().filter_map(|option| option.header);
+                Ok(headers.map(|header| (header.key, header.value)).collect::<std::collections::BTreeMap<_, _>>())
+            }
+            HttpResponse::DeniedResponse(denied) => Err(denied.status.unwrap().code),
+        }
+    };
+    let passed = ask("spiffe://customer/one", None).await.unwrap();
+    assert_eq!((passed["x-tenant-id"].as_str(), passed["x-tenant-verified"].as_str()), (id(1).as_str(), "true"));
+    assert_eq!(ask("spiffe://customer/two", None).await, Err(401));
+    assert_eq!(ask("", Some(id(1))).await, Err(401));
+    // A header says something else than the certificate.
+    assert_eq!(ask("spiffe://customer/one", Some(id(2))).await, Err(403));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_over_http_is_known_by_a_header_of_its_own() {
+    let file = callers(&[("nginx", ALL)]);
+    let server = start(&file, &["--unmatched", "tenant", "--forward-auth-listen", "127.0.0.1:0"]).await;
+    let port = port_of(server.running.forward_auth_address.as_ref().unwrap());
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let own = id(1);
+    let ask = async |caller: &str| {
+        let headers = [("x-forwarded-method", "GET"), ("x-forwarded-uri", "/orders"), ("x-tenant-id", own.as_str())];
+        let proof = [("x-entitlement-caller", caller)];
+        let reply = send_to(address, "GET", "/", &[&headers[..], &proof].concat()).await;
+        (reply.status, reply.body.contains("CALLER_UNAUTHENTICATED"))
+    };
+    assert_eq!(ask("Bearer nginx").await, (200, false));
+    assert_eq!(ask("Bearer stranger").await, (403, true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_decision_log_says_who_asked() {
+    let file = callers(&[("orders", ALL)]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("decisions.jsonl");
+    let server = start(&file, &["--decision-log", path.to_str().unwrap()]).await;
+    client(&server, "orders").await.check_module(check_request(1, "wms")).await.unwrap();
+    server.running.stop().await.unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\"caller\":\"orders\""), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_before_anything_is_answered() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[[caller]]\nname = \"orders\"\nservices = [\"everything\"]\n").unwrap();
+    let output = process::run(&["serve", "--demo", "--callers-file", file.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--callers-file names") && told.contains("everything"), "{told}");
+}
