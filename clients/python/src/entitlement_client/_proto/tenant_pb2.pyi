@@ -22,6 +22,7 @@ class TenantSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TENANT_SOURCE_BEARER_TOKEN: _ClassVar[TenantSource]
     TENANT_SOURCE_TENANT_ID: _ClassVar[TenantSource]
     TENANT_SOURCE_HOST: _ClassVar[TenantSource]
+    TENANT_SOURCE_CERTIFICATE: _ClassVar[TenantSource]
 TENANT_STATUS_UNSPECIFIED: TenantStatus
 TENANT_STATUS_ACTIVE: TenantStatus
 TENANT_STATUS_PENDING: TenantStatus
@@ -34,6 +35,7 @@ TENANT_SOURCE_UNSPECIFIED: TenantSource
 TENANT_SOURCE_BEARER_TOKEN: TenantSource
 TENANT_SOURCE_TENANT_ID: TenantSource
 TENANT_SOURCE_HOST: TenantSource
+TENANT_SOURCE_CERTIFICATE: TenantSource
 
 class Tenant(_message.Message):
     __slots__ = ("id", "name", "subdomain", "database_schema", "status", "plan_slug")
