@@ -8,6 +8,7 @@ mod feed;
 mod followed;
 mod forward_auth;
 mod jitter;
+mod jwks;
 mod listener;
 mod migrate;
 mod probes;

@@ -32,7 +32,7 @@ pub use self::{
         PreviewArgs, ProvisionArgs, ReadArgs, SetStatusArgs, TenantAdminArgs, TenantCommand, VerifyArgs,
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
-    value::{ListenAddress, Span},
+    value::{JwksUrl, ListenAddress, Span},
 };
 use crate::telemetry::LogFormat;
 

@@ -3,23 +3,22 @@
 //! Each key is bound to one algorithm when it is read. What a token says of its own algorithm only selects among the
 //! keys, so neither `none` nor an asymmetric key used as a shared secret gets anywhere.
 
-use std::fmt;
+mod keys;
+mod remote;
+
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, decode, decode_header,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
-};
+use futures_util::future::join_all;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use self::keys::KeySet;
+pub use self::{keys::InvalidKeys, remote::RemoteKeys};
 use crate::domain::{TenantId, limits::MAX_TOKEN_BYTES};
 
 /// How far two clocks may differ, by RFC 7519, section 4.1.4: "no more than a few minutes".
 const LEEWAY: TimeDelta = TimeDelta::seconds(60);
-
-/// A JWKS with more keys is a mistake; each one could cost a verification.
-const MOST_KEYS: usize = 100;
 
 /// What a token must say beside being signed.
 #[derive(Clone, Debug)]
@@ -53,6 +52,9 @@ pub enum InvalidToken {
     /// No key has its algorithm and key id.
     #[error("no key for its algorithm and key id")]
     UnknownKey,
+    /// The keys of an issuer have never been fetched: the token may be good.
+    #[error("the keys of an issuer have not been fetched yet")]
+    NoKeysYet,
     /// Malformed, or the signature does not match.
     #[error("{0}")]
     Refused(#[from] jsonwebtoken::errors::Error),
@@ -67,129 +69,100 @@ pub enum InvalidToken {
     NotYetValid,
 }
 
-/// A file of keys that cannot be used.
-#[derive(Debug, Error)]
-pub enum InvalidKeys {
-    /// Nothing in it.
-    #[error("is empty: expected a shared secret")]
-    EmptySecret,
-    /// Not JSON, or not a JWK set.
-    #[error("is not a JWK set (RFC 7517): {0}")]
-    NotJwks(serde_json::Error),
-    /// Too many.
-    #[error("holds more than {MOST_KEYS} keys")]
-    TooMany,
-    /// A symmetric key does not belong among public ones.
-    #[error("holds a symmetric key ({0}): give a shared secret with --jwt-secret-file")]
-    Symmetric(String),
-    /// A key whose parameters are wrong.
-    #[error("holds a key ({0}) that cannot be read")]
-    Unreadable(String),
-    /// Not one key that can be used.
-    #[error("holds no key for RS256, ES256 or EdDSA")]
-    NoKey,
-}
-
-#[derive(serde::Deserialize)]
-struct Jwks {
-    keys: Vec<Value>,
-}
-
-struct Key {
-    id: Option<String>,
-    verifier: DecodingKey,
-    validation: Validation,
-}
-
 /// The keys that vouch for tokens, and what tokens must say.
 pub struct Tokens {
-    keys: Vec<Key>,
+    /// From files: they are there from the start.
+    held: Vec<KeySet>,
+    /// By URL.
+    remote: Vec<Arc<RemoteKeys>>,
     rules: TokenRules,
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("keys", &self.keys.len()).field("rules", &self.rules).finish()
+        let keys: usize = self.held.iter().map(KeySet::len).sum();
+        let mut debug = f.debug_struct("Tokens");
+        debug.field("keys", &keys).field("remote", &self.remote.len()).field("rules", &self.rules).finish()
     }
 }
 
 impl Tokens {
     /// No keys: every token is refused until some are added.
     pub fn new(rules: TokenRules) -> Self {
-        Self { keys: Vec::new(), rules }
+        Self { held: Vec::new(), remote: Vec::new(), rules }
     }
 
     /// Adds a shared secret, for HS256. A line break at its end is not part of it.
     pub fn add_secret(&mut self, secret: &[u8]) -> Result<(), InvalidKeys> {
-        let secret = secret.trim_ascii_end();
-        if secret.is_empty() {
-            return Err(InvalidKeys::EmptySecret);
-        }
-        self.add(None, DecodingKey::from_secret(secret), Algorithm::HS256);
+        self.held.push(KeySet::of_secret(secret)?);
         Ok(())
     }
 
     /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA. Keys for other purposes are passed over.
     pub fn add_jwks(&mut self, json: &[u8]) -> Result<(), InvalidKeys> {
-        let set: Jwks = serde_json::from_slice(json).map_err(InvalidKeys::NotJwks)?;
-        if set.keys.len() > MOST_KEYS {
-            return Err(InvalidKeys::TooMany);
-        }
-        let before = self.keys.len();
-        // A kind of key that is not known is passed over (RFC 7517, section 5).
-        for jwk in set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
-            let id = jwk.common.key_id.clone();
-            let name = || id.clone().unwrap_or_else(|| "without a key id".to_owned());
-            if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
-                return Err(InvalidKeys::Symmetric(name()));
+        self.held.push(KeySet::of_jwks(json)?);
+        Ok(())
+    }
+
+    /// Adds keys that will be fetched. They are good for tokens of this issuer only; `None`: as the rules say.
+    pub fn add_remote(&mut self, issuer: Option<String>) -> Arc<RemoteKeys> {
+        let keys = Arc::new(RemoteKeys::new(issuer));
+        self.remote.push(Arc::clone(&keys));
+        keys
+    }
+
+    /// The keys that are fetched.
+    pub fn remote(&self) -> &[Arc<RemoteKeys>] {
+        &self.remote
+    }
+
+    /// Verifies a token, with or without `Bearer ` before it. Where its key is not known, the keys are fetched again.
+    pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
+        match self.verify_held(token, now) {
+            // Boxed, so that the future of a token whose key is held stays small.
+            Err(InvalidToken::UnknownKey | InvalidToken::NoKeysYet) if Box::pin(self.refresh(now)).await => {
+                self.verify_held(token, now)
             }
-            let Some(algorithm) = algorithm_of(&jwk) else { continue };
-            let key = DecodingKey::from_jwk(&jwk).map_err(|_| InvalidKeys::Unreadable(name()))?;
-            self.add(id, key, algorithm);
+            outcome => outcome,
         }
-        if self.keys.len() == before { Err(InvalidKeys::NoKey) } else { Ok(()) }
     }
 
-    fn add(&mut self, id: Option<String>, key: DecodingKey, algorithm: Algorithm) {
-        let mut validation = Validation::new(algorithm);
-        // Only the signature is left to the library: it would judge times by a clock of its own.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        self.keys.push(Key { id, verifier: key, validation });
+    async fn refresh(&self, now: DateTime<Utc>) -> bool {
+        join_all(self.remote.iter().map(|keys| keys.refresh(now))).await.contains(&true)
     }
 
-    /// Verifies a token, with or without `Bearer ` before it.
-    pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
+    fn verify_held(&self, token: &str, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
         let token = strip_scheme(token);
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken::TooLong);
         }
-        if self.keys.is_empty() {
+        if self.held.is_empty() && self.remote.is_empty() {
             return Err(InvalidToken::NoKey);
         }
-        let claims = self.verify_signature(token)?;
-        self.judge(&claims, now)
-    }
-
-    fn verify_signature(&self, token: &str) -> Result<Map<String, Value>, InvalidToken> {
-        let header = decode_header(token)?;
-        let fits = |key: &&Key| {
-            let named = header.kid.is_none() || key.id.is_none() || header.kid == key.id;
-            key.validation.algorithms.contains(&header.alg) && named
-        };
         let mut outcome = Err(InvalidToken::UnknownKey);
-        for key in self.keys.iter().filter(fits) {
-            match decode(token, &key.verifier, &key.validation) {
-                Ok(data) => return Ok(data.claims),
-                Err(error) => outcome = Err(error.into()),
+        let rule = self.rules.issuer.as_deref();
+        for keys in &self.held {
+            match keys.verify_signature(token) {
+                Ok(claims) => return self.judge(&claims, rule, now),
+                Err(error) => outcome = outcome.map_err(|before| the_one_that_says_more(before, error)),
+            }
+        }
+        for remote in &self.remote {
+            let verified = remote.current().map_or(Err(InvalidToken::NoKeysYet), |keys| keys.verify_signature(token));
+            match verified {
+                Ok(claims) => return self.judge(&claims, remote.issuer().or(rule), now),
+                Err(error) => outcome = outcome.map_err(|before| the_one_that_says_more(before, error)),
             }
         }
         outcome
     }
 
-    fn judge(&self, claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
+    fn judge(
+        &self,
+        claims: &Map<String, Value>,
+        issuer: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Vouched, InvalidToken> {
         let bad = |claim: &str| InvalidToken::Claim(claim.to_owned());
         let expires_at = claims.get("exp").and_then(numeric_date).ok_or_else(|| bad("exp"))?;
         if expires_at <= now - LEEWAY {
@@ -200,7 +173,7 @@ impl Tokens {
         {
             return Err(InvalidToken::NotYetValid);
         }
-        if !self.rules.issuer.as_ref().is_none_or(|wanted| claims.get("iss").is_some_and(|iss| iss == wanted)) {
+        if !issuer.is_none_or(|wanted| claims.get("iss").is_some_and(|iss| iss == wanted)) {
             return Err(bad("iss"));
         }
         if !self.rules.audience.as_ref().is_none_or(|wanted| names_audience(claims.get("aud"), wanted)) {
@@ -216,19 +189,9 @@ impl Tokens {
     }
 }
 
-/// The one algorithm that a public key is for; `None` where it is for something else.
-fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
-    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
-        return None;
-    }
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-        _ => return None,
-    };
-    let declared = jwk.common.key_algorithm.map(|declared| declared.to_string());
-    declared.is_none_or(|declared| declared == format!("{algorithm:?}")).then_some(algorithm)
+/// Of two reasons: a key that was there and did not fit, or one that may come yet, before one that is not there.
+fn the_one_that_says_more(before: InvalidToken, error: InvalidToken) -> InvalidToken {
+    if matches!(error, InvalidToken::UnknownKey) { before } else { error }
 }
 
 /// Seconds since 1970, fractions allowed (RFC 7519, section 2, `NumericDate`), up to the year 9999. A fraction of a

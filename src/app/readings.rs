@@ -38,6 +38,7 @@ impl Read for Readings {
             self.of_database(),
             self.of_decision_log(),
             self.of_tls(),
+            self.of_keys(),
         ]
         .concat()
     }
@@ -116,6 +117,29 @@ impl Readings {
                 "tls_certificate_not_after_seconds",
                 "Until when the server's certificate is good, in seconds since 1970",
                 seconds(tls.not_after()),
+            ),
+        ]
+    }
+
+    fn of_keys(&self) -> Vec<Reading> {
+        let remote = self.api.tokens.remote();
+        if remote.is_empty() {
+            return Vec::new();
+        }
+        let reports: Vec<_> = remote.iter().map(|keys| keys.report()).collect();
+        // The oldest counts; a set that was never fetched is as old as the process.
+        let oldest = reports.iter().map(|(fetched_at, _)| fetched_at.unwrap_or(self.started_at)).min();
+        let age = oldest.map(|oldest| (self.api.clock.now() - oldest).as_seconds_f64().max(0.0));
+        vec![
+            counter(
+                "jwks_fetch_failures",
+                "Times at which the keys of an issuer could not be fetched, or not be used",
+                reports.iter().map(|(_, failures)| failures).sum(),
+            ),
+            gauge(
+                "jwks_age_seconds",
+                "How long ago keys were fetched, of the issuer where it is longest",
+                age.unwrap_or_default(),
             ),
         ]
     }

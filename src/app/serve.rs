@@ -27,6 +27,7 @@ use super::{
     demo,
     feed::{Feed, Report},
     forward_auth::Forward,
+    jwks,
     listener::{Inbox, Listener},
     probes::Probes,
     readiness::{self, Readiness},
@@ -121,8 +122,11 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let store = wiring::open_store(&args.database, &Opening::of(&args)).await?.with_template(template);
     let (security, tls_files) = Security::open(&args.security, &clock)?;
     let (callers, callers_file) = security::callers(&args.security)?;
-    let api = wiring::api(&args, store, clock, Handle::current(), callers.clone())?;
-    let mut followed = FollowedFiles::new();
+    let mut tokens = wiring::tokens(&args.tenant)?;
+    let fetchers = jwks::fetchers(&args.tenant, &mut tokens, &clock)?;
+    let api = wiring::api(&args, store, clock, Handle::current(), callers.clone(), tokens)?;
+    let mut followed = FollowedSources::new();
+    followed.extend(fetchers.into_iter().map(|fetcher| fetcher.run().boxed()));
     followed.extend(tls_files.map(|files| files.follow().boxed()));
     followed.extend(callers_file.map(|file| security::follow_callers(file, callers).boxed()));
 
@@ -186,8 +190,8 @@ fn with_reflection(routes: Routes, service: &str) -> Result<Routes, ServeError> 
     Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }
 
-/// Files that are read again when they change.
-type FollowedFiles = FuturesUnordered<BoxFuture<'static, Infallible>>;
+/// Files and URLs that are read again.
+type FollowedSources = FuturesUnordered<BoxFuture<'static, Infallible>>;
 
 /// Where somebody may come in, and what answers there.
 struct Listeners {
@@ -211,7 +215,7 @@ impl Server {
     async fn supervise(
         mut self,
         listeners: Listeners,
-        mut followed: FollowedFiles,
+        mut followed: FollowedSources,
         stopped: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);

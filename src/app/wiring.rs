@@ -123,6 +123,7 @@ pub(super) fn api(
     clock: Clock,
     runtime: Handle,
     callers: CallerGate,
+    tokens: Tokens,
 ) -> Result<Api, UnusableSetting> {
     let store = Arc::new(store);
     let settings = CacheSettings {
@@ -138,7 +139,7 @@ pub(super) fn api(
     Ok(Api {
         cache: Cache::new(Arc::clone(&store), settings, runtime),
         store,
-        tokens: Arc::new(tokens(&args.tenant)?),
+        tokens: Arc::new(tokens),
         hosts: Arc::new(hosts),
         callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
@@ -160,7 +161,8 @@ fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableS
     })
 }
 
-fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
+/// The keys of the settings that are in files.
+pub(super) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
     let mut tokens = Tokens::new(TokenRules {
         issuer: args.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
         audience: args.jwt_audience.clone().filter(|audience| !audience.is_empty()),

@@ -6,7 +6,7 @@ use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, SecurityArgs, Span,
-    value::{positive, socket_address},
+    value::{JwksUrl, positive, socket_address},
 };
 
 /// What `serve` takes.
@@ -74,6 +74,16 @@ pub struct TenantArgs {
     /// A JWK set with the public keys of RS256, ES256 and EdDSA tokens.
     #[arg(long, env = "ENTITLEMENTD_JWKS_FILE", value_name = "FILE")]
     pub jwks_file: Option<PathBuf>,
+    /// Where an issuer publishes its public keys, as a JWK set: URL, or ISSUER=URL for tokens with this `iss` only. By https,
+    /// or http on this machine. Repeatable; commas in the environment.
+    #[arg(long, env = "ENTITLEMENTD_JWKS_URL", value_name = "[ISSUER=]URL", value_delimiter = ',')]
+    pub jwks_url: Vec<JwksUrl>,
+    /// Certificates, in PEM, that those servers' own must descend from [default: those of the system]
+    #[arg(long, env = "ENTITLEMENTD_JWKS_CA_FILE", value_name = "FILE", requires = "jwks_url")]
+    pub jwks_ca_file: Option<PathBuf>,
+    /// The sets of keys are fetched again after this long, and when a token names a key that is not known.
+    #[arg(long, env = "ENTITLEMENTD_JWKS_REFRESH", value_name = "SPAN", default_value = "5m", value_parser = positive)]
+    pub jwks_refresh: Span,
     /// The `iss` that tokens must have. Empty: any.
     #[arg(long, env = "ENTITLEMENTD_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,

@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use url::{Host, Url};
+
 use super::Codes;
 use crate::domain::{ModuleCode, Money, limits::MAX_OFFER_NAME_CHARS};
 
@@ -120,5 +122,36 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+/// Where an issuer publishes its keys.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JwksUrl {
+    /// The `iss` of its tokens; `None`: any that tokens may have.
+    pub issuer: Option<String>,
+    /// Where.
+    pub url: Url,
+}
+
+impl FromStr for JwksUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected an https URL, or ISSUER=URL; http is for loopback addresses only".to_owned();
+        // An issuer is often a URL itself, and may hold a `=`.
+        let split = ["=https://", "=http://"].iter().filter_map(|start| text.rfind(start)).max();
+        let (issuer, url) = match split {
+            Some(at) => (Some(text[..at].to_owned()), &text[at + 1..]),
+            None => (None, text),
+        };
+        let url: Url = url.parse().map_err(|_| expected())?;
+        let is_near = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(domain)) => domain == "localhost",
+            None => false,
+        };
+        let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_near;
+        if is_safe && issuer.as_deref() != Some("") { Ok(Self { issuer, url }) } else { Err(expected()) }
     }
 }

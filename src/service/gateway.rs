@@ -154,7 +154,7 @@ impl Api {
         }
 
         let carried = inquiry.carried(&self.gateway.settings.tenant_header)?;
-        let vouched = self.vouched(carried, asked.now).map_err(|error| Refusal::unidentified(error.into()))?;
+        let vouched = self.vouched(carried, asked.now).await.map_err(|error| Refusal::unidentified(error.into()))?;
         let must_be_verified = self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
         let by_token = vouched.and_then(|vouched| vouched.tenant);
         if must_be_verified && by_token.or(carried.by_certificate).is_none() {

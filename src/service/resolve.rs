@@ -104,13 +104,18 @@ impl Api {
     /// Reads what names a tenant, looks it up, and settles on one.
     pub(super) async fn resolve(&self, carried: Carried<'_>) -> Result<Resolved, Unidentified> {
         let asked = self.asked(None);
-        let vouched = self.vouched(carried, asked.now)?;
+        let vouched = self.vouched(carried, asked.now).await?;
         self.resolve_vouched(carried, vouched, asked).await
     }
 
     /// What the token comes to, if there is one.
-    pub(super) fn vouched(&self, carried: Carried<'_>, now: DateTime<Utc>) -> Result<Option<Vouched>, InvalidToken> {
-        carried.bearer_token.map(|token| self.tokens.verify(token, now)).transpose()
+    pub(super) async fn vouched(
+        &self,
+        carried: Carried<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Vouched>, InvalidToken> {
+        let Some(token) = carried.bearer_token else { return Ok(None) };
+        self.tokens.verify(token, now).await.map(Some)
     }
 
     /// The same as [`Self::resolve`], once the token has been looked at.

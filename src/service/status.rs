@@ -146,6 +146,12 @@ fn token_invalid(error: &InvalidToken) -> Status {
 
 pub(super) fn unidentified(error: Unidentified) -> Status {
     match error {
+        Unidentified::Token(InvalidToken::NoKeysYet) => {
+            let mut details = details(ErrorReason::TokenKeysUnavailable);
+            details.set_retry_info(Some(RETRY_STORE));
+            let message = "the keys that verify bearer tokens could not be fetched yet";
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
         Unidentified::Token(error) => token_invalid(&error),
         Unidentified::Unresolved(error) => unresolved(error),
         Unidentified::Store(error) => store(error),

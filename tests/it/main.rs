@@ -31,6 +31,7 @@ mod faults_harness;
 mod floors;
 mod freshness;
 mod hostile;
+mod jwks;
 mod limits;
 mod list;
 mod mesh;

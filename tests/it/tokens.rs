@@ -19,17 +19,21 @@ use crate::{
 };
 
 /// A key pair: what signs, and the public half as a JWK.
-struct Pair {
-    algorithm: Algorithm,
-    private: EncodingKey,
-    public: Value,
+pub struct Pair {
+    pub algorithm: Algorithm,
+    pub private: EncodingKey,
+    pub public: Value,
 }
 
 impl Pair {
-    fn sign(&self, key_id: Option<&str>) -> String {
+    pub fn sign(&self, key_id: Option<&str>) -> String {
+        self.sign_claims(key_id, &token::claims(&id(1)))
+    }
+
+    pub fn sign_claims(&self, key_id: Option<&str>, claims: &Value) -> String {
         let mut header = Header::new(self.algorithm);
         header.kid = key_id.map(str::to_owned);
-        encode(&header, &token::claims(&id(1)), &self.private).unwrap()
+        encode(&header, claims, &self.private).unwrap()
     }
 }
 
@@ -51,7 +55,7 @@ fn mk_rsa(key_id: &str) -> Pair {
     }
 }
 
-fn mk_ec(key_id: &str) -> Pair {
+pub fn mk_ec(key_id: &str) -> Pair {
     let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref()).unwrap();
     let point = pair.public_key().as_ref();

@@ -11,6 +11,7 @@ use crate::{
     routes::RefusedPath,
     service::{asker::NotAdmitted, check::Judgement, convert::reason_word, resolve::Unidentified, status},
     store::StoreError,
+    token::InvalidToken,
 };
 
 /// When to try again once the database could not be asked.
@@ -62,6 +63,9 @@ impl Refusal {
 
     pub(super) fn unidentified(error: Unidentified) -> Self {
         match error {
+            Unidentified::Token(InvalidToken::NoKeysYet) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::TokenKeysUnavailable, LATER)
+            }
             Unidentified::Token(error) => {
                 tracing::info!(%error, "a bearer token was refused: {error}");
                 let detail = "The bearer token is not valid. Please login.";
