@@ -30,11 +30,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
 use tokio::runtime::{Builder, Runtime};
+use url::Url;
 
 pub use self::serve::{Running, ServeError, start};
 use crate::{
     config::{Cli, Command, UnusableSetting},
-    telemetry,
+    telemetry::{self, Telemetry, TelemetryError},
 };
 
 /// The program ended well, or the answer of `check` is yes.
@@ -50,17 +51,36 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    if let Err(error) = telemetry::start(cli.log.log_format, &cli.log.log_level) {
-        return trouble(&UnusableSetting::new("--log-level", format!("is {:?}: {error}", cli.log.log_level)));
-    }
-    match run(cli.command) {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return trouble(&error),
+    };
+    let telemetry = match start_telemetry(&cli, &runtime) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return trouble(&error),
+    };
+    let ended = run(cli.command, &runtime);
+    telemetry.end();
+    match ended {
         Ok(code) => code.into(),
         Err(error) => trouble(&error),
     }
 }
 
-fn run(command: Command) -> Result<u8, Box<dyn std::error::Error>> {
-    let runtime = runtime()?;
+fn start_telemetry(cli: &Cli, runtime: &Runtime) -> Result<Telemetry, UnusableSetting> {
+    let collector = match &cli.command {
+        Command::Serve(args) => args.trace.otlp_endpoint.as_ref(),
+        _ => None,
+    };
+    let _within = runtime.enter();
+    let log = &cli.log;
+    telemetry::start(log.log_format, &log.log_level, collector.map(Url::as_str)).map_err(|error| match error {
+        TelemetryError::Level(error) => UnusableSetting::new("--log-level", format!("is {:?}: {error}", log.log_level)),
+        TelemetryError::Collector(error) => UnusableSetting::new("--otlp-endpoint", format!("cannot be used: {error}")),
+    })
+}
+
+fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn std::error::Error>> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(*args)),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)),

@@ -10,6 +10,7 @@ mod security;
 mod serve;
 mod tenant;
 mod token;
+mod trace;
 mod value;
 
 use chrono::{DateTime, Utc};
@@ -32,6 +33,7 @@ pub use self::{
         PreviewArgs, ProvisionArgs, ReadArgs, SetStatusArgs, TenantAdminArgs, TenantCommand, VerifyArgs,
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
+    trace::TraceArgs,
     value::{JwksUrl, ListenAddress, Span},
 };
 use crate::telemetry::LogFormat;

@@ -19,6 +19,7 @@ mod peer;
 mod resolve;
 mod status;
 mod tenants;
+mod trace;
 mod watch;
 
 use std::{pin::Pin, sync::Arc};
@@ -32,6 +33,7 @@ pub use self::{
     convert::reason_word,
     counted::metrics,
     peer::Peer,
+    trace::Tracer,
     watch::{Ending, WatcherPlaces},
 };
 use self::{front::ending_of, gateway::Gateway, watch::Watcher};
@@ -75,6 +77,8 @@ pub struct Api {
     pub gateway: Arc<Gateway>,
     /// Where decisions are logged, if they are.
     pub decision_log: Option<DecisionLog>,
+    /// Which requests are traced.
+    pub tracer: Tracer,
     /// What requests count.
     pub metrics: Arc<Metrics>,
 }

@@ -1,8 +1,30 @@
-//! Logs.
+//! Logs and traces.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use opentelemetry::{KeyValue, trace::TracerProvider};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use thiserror::Error;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{ParseError, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// The target of all spans: what is traced, and only that, is exported.
+pub const TRACED: &str = "traced";
+
+/// A collector that does not answer is given up after this long.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// At the end, what was traced last is waited for this long.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -14,24 +36,65 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. Standard output belongs to answers.
+/// What keeps logs and traces from being started.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The level is none.
+    #[error("{0}")]
+    Level(#[from] ParseError),
+    /// The collector's address cannot be used.
+    #[error("{0}")]
+    Collector(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// What is traced is on its way while this lives.
+#[derive(Debug)]
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Telemetry {
+    /// Sends what was traced last. Not to be called where the runtime works: it waits for it.
+    pub fn end(self) {
+        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown_with_timeout(FLUSH_TIMEOUT)) {
+            tracing::warn!(%error, "what was traced last did not reach the collector: {error}");
+        }
+    }
+}
+
+/// Starts logging to standard error, and tracing to a collector if there is one. Standard output belongs to answers.
+/// Must be called within the runtime that is to send the traces.
 ///
 /// Does nothing where logging has been started already, as in tests.
-pub fn start(format: LogFormat, level: &str) -> Result<(), ParseError> {
+pub fn start(format: LogFormat, level: &str, collector: Option<&str>) -> Result<Telemetry, TelemetryError> {
     // A span of SeaORM's own connector holds the database's URL. It is not used, and this keeps it so.
     // And sqlx tells parameters of a URL that it does not know, values included.
     let filter = EnvFilter::builder()
         .parse(level)?
         .add_directive("sea_orm::driver=warn".parse()?)
         .add_directive("sqlx_postgres::options=off".parse()?);
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let started = match format {
-        LogFormat::Pretty => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Pretty => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    if started.is_err() {
+    let provider = collector.map(provider).transpose()?;
+    let traces = provider.as_ref().map(|provider| {
+        let tracer = provider.tracer("entitlementd");
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
+        // What the exporter itself logs must not be traced, or it would never end.
+        layer.with_filter(Targets::new().with_target(TRACED, tracing::Level::INFO))
+    });
+    if tracing_subscriber::registry().with(lines).with(traces).try_init().is_err() {
         tracing::debug!("logging had been started before");
     }
-    Ok(())
+    Ok(Telemetry(provider))
+}
+
+fn provider(collector: &str) -> Result<SdkTracerProvider, TelemetryError> {
+    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(collector).with_timeout(EXPORT_TIMEOUT);
+    if collector.starts_with("https:") {
+        exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
+    }
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource = Resource::builder().with_service_name("entitlementd").with_attribute(version).build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter.build()?).with_resource(resource).build())
 }

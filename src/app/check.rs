@@ -22,7 +22,7 @@ use crate::{
         ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
         entitlement_service_server::EntitlementService,
     },
-    service::{self, Ages, Api, CallerGate, WatcherPlaces},
+    service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
     store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
@@ -73,6 +73,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         clock: Clock::System,
         gateway: Arc::default(),
         decision_log: None,
+        tracer: Tracer::default(),
         metrics: Arc::new(service::metrics()),
     }
 }

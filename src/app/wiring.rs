@@ -9,11 +9,11 @@ use crate::{
     clock::Clock,
     config::{
         ChangesMode, DatabaseArgs, DatabaseUrl, DecisionLogArgs, PoolArgs, PoolerKind, ServeArgs, TenantArgs,
-        UnusableSetting,
+        TraceArgs, UnusableSetting,
     },
     decision_log::{DecisionLog, Target},
     domain::BaseDomains,
-    service::{self, Ages, Api, CallerGate, WatcherPlaces},
+    service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
 };
@@ -146,9 +146,15 @@ pub(super) fn api(
         ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
         gateway: Arc::new(super::routes::gateway(&args.gateway)?),
+        tracer: tracer(&args.trace),
         decision_log: decision_log(&args.decision_log)?,
         metrics: Arc::new(service::metrics()),
     })
+}
+
+/// Where nothing is exported, a trace of our own would be of no use.
+fn tracer(args: &TraceArgs) -> Tracer {
+    Tracer { one_in: if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 } }
 }
 
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tracing::{Instrument, Span};
 
 use super::{Absent, Cache, Feed, Inner, Known, Look, is_just_after, news::Beginning};
 use crate::{
@@ -28,14 +29,17 @@ impl<L: LoadTenant> Cache<L> {
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let inner = Arc::clone(&self.0);
-        let reading = self.0.runtime.spawn(async move {
-            let turn = async {
-                // The semaphore is never closed.
-                let _turn = inner.past.acquire().await.map_err(|_| StoreError::Abandoned)?;
-                reading.await
-            };
-            inner.in_time(turn).await
-        });
+        let reading = self.0.runtime.spawn(
+            async move {
+                let turn = async {
+                    // The semaphore is never closed.
+                    let _turn = inner.past.acquire().await.map_err(|_| StoreError::Abandoned)?;
+                    reading.await
+                };
+                inner.in_time(turn).await
+            }
+            .instrument(span()),
+        );
         reading.await.unwrap_or(Err(StoreError::Abandoned))
     }
 
@@ -59,13 +63,18 @@ impl<L: LoadTenant> Cache<L> {
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Known, StoreError>> + Send + use<L> {
         let (inner, loaded) = (Arc::clone(&self.0), key.clone());
-        let load = async move { inner.in_time(inner.load_in_turn(&loaded, now)).await };
+        let load = async move { inner.in_time(inner.load_in_turn(&loaded, now)).await }.instrument(span());
         let held = || match self.0.look_by_key(&key, now) {
             Look::Good(known) => Some(known),
             Look::Due(_) | Look::Doubtful(_) | Look::Missing => None,
         };
         self.0.loads.join(&self.0.runtime, key.clone(), held, load)
     }
+}
+
+/// A load belongs to the trace of the request that began it, if that is traced.
+fn span() -> Span {
+    if Span::current().is_none() { Span::none() } else { tracing::info_span!(target: "traced", "load") }
 }
 
 impl<L: LoadTenant> Inner<L> {

@@ -6,6 +6,7 @@ use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, SecurityArgs, Span,
+    TraceArgs,
     value::{JwksUrl, positive, socket_address},
 };
 
@@ -42,6 +43,9 @@ pub struct ServeArgs {
     /// How proxies are answered that ask about HTTP requests.
     #[command(flatten)]
     pub gateway: GatewayArgs,
+    /// Where traces go.
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// Where decisions are logged.
     #[command(flatten)]
     pub decision_log: DecisionLogArgs,

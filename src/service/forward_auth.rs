@@ -10,6 +10,7 @@ use http::{
     header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, ORIGIN},
 };
 use tonic::body::Body;
+use tracing::{Instrument, Span};
 
 use super::{
     Api, Peer,
@@ -69,7 +70,8 @@ impl ForwardAuth {
                 return Box::pin(async move { Ok(this.refuse(&refusal)) });
             }
         };
-        Box::pin(async move {
+        let span = this.api.tracer.span(request.headers(), "forward-auth").unwrap_or_else(Span::none);
+        let answering = async move {
             let headers = request.headers();
             let judged = match this.inquiry(headers, Asker::new(caller.as_deref())) {
                 Ok(inquiry) => tokio::time::timeout(this.request_timeout, this.api.rule_on(inquiry)).await,
@@ -79,7 +81,8 @@ impl ForwardAuth {
                 Ok(ruling) => this.respond(&ruling),
                 Err(_) => this.refuse(&Refusal::too_late()),
             })
-        })
+        };
+        Box::pin(answering.instrument(span))
     }
 
     fn inquiry<'a>(&self, headers: &'a HeaderMap, asker: Asker<'a>) -> Result<Inquiry<'a>, Refusal> {

@@ -20,8 +20,15 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 use tonic::{Code, Extensions, Status, body::Body, service::Routes};
 use tower_service::Service;
+use tracing::{Instrument, Span};
 
-use super::{Api, Peer, asker::CallerGate, status, watch::Ending};
+use super::{
+    Api, Peer,
+    asker::CallerGate,
+    status,
+    trace::{self, Tracer},
+    watch::Ending,
+};
 use crate::{
     callers::CallerService,
     domain::limits::{MAX_INQUIRY_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
@@ -53,6 +60,7 @@ pub struct Front {
     in_flight: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     callers: CallerGate,
+    tracer: Tracer,
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
     others: Routes,
@@ -61,10 +69,10 @@ pub struct Front {
 impl Front {
     /// The API, and beside it the services that are never shed: health and reflection.
     pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
-        let (metrics, callers) = (Arc::clone(&api.metrics), api.callers.clone());
+        let (metrics, callers, tracer) = (Arc::clone(&api.metrics), api.callers.clone(), api.tracer);
         let authorization = AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES);
         let entitlement = EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { settings, in_flight: Arc::default(), metrics, callers, entitlement, authorization, others }
+        Self { settings, in_flight: Arc::default(), metrics, callers, tracer, entitlement, authorization, others }
     }
 
     /// Answers a request. `ending` turns true when its connection is to end.
@@ -74,6 +82,8 @@ impl Front {
         let started = Instant::now();
         let stopwatch = self.metrics.rpcs.time(request.uri().path(), started);
         let kind = kind(request.uri().path());
+        let traceparent = request.headers().get(trace::TRACEPARENT).cloned();
+        let span = self.tracer.span(request.headers(), request.uri().path()).filter(|_| !matches!(kind, Kind::Other));
         let (answering, timeout, in_flight) = match kind {
             _ if let Some(refusal) = self.refuse(kind, peer, &mut request) => (refusal, None, None),
             Kind::Unary => self.shed(request, |request| self.entitlement.clone().call(request)),
@@ -85,7 +95,22 @@ impl Front {
             Kind::Other => (self.others(request), None, None),
         };
         let deadline = timeout.map(|timeout| started + timeout);
-        Answer { answering, deadline, sleep: None, request_id, method, started, stopwatch, _in_flight: in_flight }
+        let answering = match &span {
+            Some(span) => Box::pin(answering.instrument(span.clone())),
+            None => answering,
+        };
+        Answer {
+            answering,
+            deadline,
+            sleep: None,
+            request_id,
+            traceparent,
+            span,
+            method,
+            started,
+            stopwatch,
+            _in_flight: in_flight,
+        }
     }
 
     /// Lets in who may ask, and remembers who it is.
@@ -192,6 +217,8 @@ pub struct Answer {
     /// Made when the answer is not there at once, which for what is held never happens.
     sleep: Option<Pin<Box<Sleep>>>,
     request_id: HeaderValue,
+    traceparent: Option<HeaderValue>,
+    span: Option<Span>,
     method: Option<PathAndQuery>,
     started: Instant,
     stopwatch: Stopwatch,
@@ -227,6 +254,9 @@ impl Answer {
             code = code_of(&response);
         }
         self.stopwatch.stop(code);
+        if let Some(span) = self.span.take() {
+            span.record("rpc.grpc.status_code", code as i32);
+        }
         response.headers_mut().insert(REQUEST_ID, self.request_id.clone());
         response
     }
@@ -248,13 +278,24 @@ impl Answer {
 
     fn log(&self, failure: &Status) {
         let (method, code, elapsed) = (self.method(), failure.code(), self.started.elapsed());
+        let trace_id = self.traceparent.as_ref().and_then(trace::trace_id);
         let request_id = self.request_id.to_str().unwrap_or_default();
         // What is wrong with us is for the operator, what is wrong with a request is for its caller.
         match code {
             Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DeadlineExceeded => {
-                tracing::warn!(method, ?code, request_id, ?elapsed, "{method} failed: {}", failure.message());
+                tracing::warn!(method, ?code, request_id, trace_id, ?elapsed, "{method} failed: {}", failure.message());
             }
-            _ => tracing::info!(method, ?code, request_id, ?elapsed, "{method} refused: {}", failure.message()),
+            _ => {
+                tracing::info!(
+                    method,
+                    ?code,
+                    request_id,
+                    trace_id,
+                    ?elapsed,
+                    "{method} refused: {}",
+                    failure.message()
+                );
+            }
         }
     }
 }

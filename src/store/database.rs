@@ -4,6 +4,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, SqlxP
 use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
+use tracing::{Instrument, Span};
+
 use super::{
     StoreError,
     loan::{Doubt, Loan},
@@ -77,13 +79,29 @@ impl Database {
     pub(super) async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         let mut attempts = 1..MOST_ATTEMPTS;
         loop {
-            match self.query_once(statement.clone()).await {
+            let span = self.span(&statement);
+            match self.query_once(statement.clone()).instrument(span).await {
                 Err(error) if error.lost_connection() && attempts.next().is_some() => {
                     tracing::debug!(%error, "a connection was lost: asking again on another one");
                 }
                 answer => return answer,
             }
         }
+    }
+
+    /// A statement belongs to the trace that asks for it, if there is one. Its text holds no values.
+    fn span(&self, statement: &Statement) -> Span {
+        if Span::current().is_none() {
+            return Span::none();
+        }
+        let system = if self.backend() == DbBackend::Sqlite { "sqlite" } else { "postgresql" };
+        tracing::info_span!(
+            target: "traced",
+            "query",
+            otel.kind = "client",
+            db.system.name = system,
+            db.query.text = statement.sql,
+        )
     }
 
     /// A connection for sea-orm-migration, which prepares its statements, and what its transaction must begin and end

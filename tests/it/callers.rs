@@ -1,5 +1,6 @@
 //! Callers: who may ask, and about whom.
 
+use entitlement_client::{Config, Entitlements, OnOutage, Reason};
 use entitlementd::proto::{
     envoy::service::auth::v3::{
         AttributeContext, CheckRequest,
@@ -204,6 +205,36 @@ async fn a_caller_is_known_by_its_certificate_and_a_token_says_more() {
     let bearer = Bearer("Bearer stranger".parse().unwrap());
     let mut with_token = EntitlementServiceClient::with_interceptor(orders, bearer);
     assert_eq!(refused(with_token.check_module(check_request(1, "finance")).await).0, Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_callers_library_shows_its_certificate_and_its_trace() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let ours = Authority::new("ours");
+    let files = Files::new(&ours.server());
+    let ca = files.put("ca.pem", &ours.pem);
+    let known = format!("[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\"]\n{ALL}\n");
+    let path = files.put("callers.toml", &known);
+    let mut flags = files.flags();
+    let more = ["--demo", "--listen", "127.0.0.1:0", "--log-level", "info,entitlementd=debug"];
+    flags.extend(["--client-ca", &ca, "--callers-file", &path].into_iter().chain(more).map(str::to_owned));
+    let mut server = process::Process::serve(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let address = server.address();
+    server.wait_for("\"ready\"");
+    let client = async |name: &str| {
+        let issued = ours.client(name, 2, ALWAYS);
+        let config = Config::new(format!("https://{address}"), OnOutage::Deny).without_watch();
+        let config =
+            config.tls_ca(ours.pem.as_str()).tls_domain("localhost").tls_identity(issued.certificate, issued.key);
+        let config = config.traceparent(|| Some(format!("00-{TRACE}-b7ad6b7169203331-01")));
+        let client = Entitlements::connect(config).unwrap();
+        client.check(id(1).parse().unwrap(), "no-such-module").await
+    };
+    let answer = client("spiffe://erp/orders").await.unwrap();
+    assert!(!answer.allowed() && answer.reason() == Reason::ModuleNotFound, "{answer:?}");
+    let answer = client("spiffe://erp/stranger").await;
+    assert!(!answer.is_ok_and(|answer| answer.reason() == Reason::ModuleNotFound));
+    server.wait_for(TRACE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

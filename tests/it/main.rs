@@ -48,5 +48,6 @@ mod tenant_command;
 mod tenants;
 mod tls;
 mod tokens;
+mod tracing;
 mod vectors;
 mod watch;

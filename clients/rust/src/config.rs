@@ -1,6 +1,6 @@
 //! How a client is set up.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::clock::{Clock, ManualClock};
 
@@ -29,8 +29,19 @@ pub struct Config {
     pub(crate) capacity: usize,
     pub(crate) bearer_token: Option<String>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) traceparent: Option<Traceparent>,
     pub(crate) watch: bool,
     pub(crate) clock: Clock,
+}
+
+/// Where the trace of a question is found.
+#[derive(Clone)]
+pub(crate) struct Traceparent(pub(crate) Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for Traceparent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Traceparent")
+    }
 }
 
 /// How the server is known to be the right one.
@@ -54,6 +65,7 @@ impl Config {
             capacity: 100_000,
             bearer_token: None,
             tls: None,
+            traceparent: None,
             watch: true,
             clock: Clock::System,
         }
@@ -116,6 +128,13 @@ impl Config {
     /// The caller's own certificate and its key, in PEM, for a server that asks for one (mutual TLS).
     pub fn tls_identity(mut self, certificate_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>) -> Self {
         self.tls.get_or_insert_default().identity = Some((certificate_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// The `traceparent` of whatever is being done ([W3C trace context](https://www.w3.org/TR/trace-context/)), so that the
+    /// server's spans belong to the caller's trace. With `tracing-opentelemetry`, inject `Span::current().context()`.
+    pub fn traceparent(mut self, current: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.traceparent = Some(Traceparent(Arc::new(current)));
         self
     }
 

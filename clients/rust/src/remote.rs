@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     Resolved,
     ask::{Ask, Event, Judged, OwnedCredentials},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Traceparent},
     convert,
     endpoints::{Endpoints, authorization},
     list::{List, Modules, Told},
@@ -43,6 +43,7 @@ struct Inner {
     authorization: Option<MetadataValue<Ascii>>,
     deadline: Duration,
     tries: u32,
+    traceparent: Option<Traceparent>,
     modules: Modules,
 }
 
@@ -53,6 +54,7 @@ impl Remote {
             authorization: authorization(config)?,
             deadline: config.deadline,
             tries: config.tries,
+            traceparent: config.traceparent.clone(),
             modules: Modules::default(),
         })))
     }
@@ -61,6 +63,10 @@ impl Remote {
         let mut request = Request::new(message);
         if let Some(authorization) = &self.0.authorization {
             request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        let traceparent = self.0.traceparent.as_ref().and_then(|Traceparent(current)| current());
+        if let Some(traceparent) = traceparent.and_then(|traceparent| traceparent.parse().ok()) {
+            request.metadata_mut().insert("traceparent", traceparent);
         }
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);

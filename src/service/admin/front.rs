@@ -6,13 +6,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::{Status, body::Body, service::Routes};
 use tower_service::Service;
+use tracing::{Instrument, Span};
 
 use super::{AdminApi, writers::SETUP_TIMEOUT};
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
     service::{
-        Peer,
+        Peer, Tracer,
         front::{Answering, is_tonics_refusal},
         status,
     },
@@ -30,13 +31,15 @@ const TAKE_LONG: [&str; 3] = [
 pub struct AdminFront {
     routes: Routes,
     request_timeout: Duration,
+    tracer: Tracer,
 }
 
 impl AdminFront {
     /// The API, and beside it the services that need no token: health and reflection.
     pub fn new(api: AdminApi, others: Routes, request_timeout: Duration) -> Self {
+        let tracer = api.api.tracer;
         let admin = TenantAdminServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { routes: others.add_service(admin), request_timeout }
+        Self { routes: others.add_service(admin), request_timeout, tracer }
     }
 
     /// Answers a request.
@@ -47,13 +50,15 @@ impl AdminFront {
         if TAKE_LONG.contains(&request.uri().path()) {
             request_timeout = request_timeout.max(SETUP_TIMEOUT);
         }
-        Box::pin(async move {
+        let span = self.tracer.span(request.headers(), request.uri().path()).filter(|_| is_ours);
+        let answering = async move {
             match tokio::time::timeout(request_timeout, routes.call(request)).await {
                 Ok(Ok(response)) => Ok(if is_ours { in_our_words(response) } else { response }),
                 Ok(Err(never)) => match never {},
                 Err(_) => Ok(status::deadline_exceeded().into_http()),
             }
-        })
+        };
+        Box::pin(answering.instrument(span.unwrap_or_else(Span::none)))
     }
 }
 

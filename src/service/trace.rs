@@ -1,0 +1,134 @@
+//! Which requests are traced, and under whose trace: [W3C trace context](https://www.w3.org/TR/trace-context/).
+//!
+//! A request costs a span only where it is traced. Of a caller's trace the caller decides; of others one in so many is.
+
+use std::cell::Cell;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::{
+    propagation::{Extractor, TextMapPropagator},
+    trace::TraceContextExt,
+};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::{Span, field::Empty};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Where the trace's id and the flags stand in `00-<32 digits>-<16 digits>-<2 digits>`, and its length.
+const ID: std::ops::Range<usize> = 3..35;
+const FLAGS: std::ops::Range<usize> = 53..55;
+
+thread_local! {
+    /// Requests without a trace of their caller's since the last one that was traced.
+    static UNTRACED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Which requests are traced.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tracer {
+    /// Of requests without a trace of their caller's; 0: none.
+    pub one_in: u32,
+}
+
+impl Tracer {
+    /// A span for a request, where it is traced. `method` is the path of a gRPC method.
+    pub(super) fn span(self, headers: &HeaderMap, method: &str) -> Option<Span> {
+        let is_traced = match headers.get(TRACEPARENT) {
+            Some(parent) => is_sampled(parent.as_bytes()),
+            None => self.is_turn(),
+        };
+        is_traced.then(|| span(headers, method.trim_start_matches('/')))
+    }
+
+    fn is_turn(self) -> bool {
+        let is_turn = |untraced: &Cell<u32>| {
+            let next = untraced.get().saturating_add(1);
+            let is_turn = next >= self.one_in;
+            untraced.set(if is_turn { 0 } else { next });
+            is_turn
+        };
+        self.one_in > 0 && UNTRACED.with(is_turn)
+    }
+}
+
+fn span(headers: &HeaderMap, method: &str) -> Span {
+    let span = tracing::info_span!(
+        target: "traced",
+        "rpc",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.method = method.rsplit('/').next(),
+        rpc.grpc.status_code = Empty,
+        trace_id = Empty,
+    );
+    let parent = TraceContextPropagator::new().extract(&Headers(headers));
+    let given = parent.span().span_context().trace_id();
+    // Where nothing is exported there is no trace to be part of; the log has its id all the same.
+    _ = span.set_parent(parent);
+    let own = span.context().span().span_context().trace_id();
+    let id = if own == opentelemetry::trace::TraceId::INVALID { given } else { own };
+    span.record("trace_id", tracing::field::display(id));
+    span
+}
+
+fn is_sampled(parent: &[u8]) -> bool {
+    let flags = parent.get(FLAGS).and_then(|flags| str::from_utf8(flags).ok());
+    flags.and_then(|flags| u8::from_str_radix(flags, 16).ok()).is_some_and(|flags| flags & 1 == 1)
+}
+
+/// The id of the trace that a request belongs to, traced or not: for the log.
+pub(super) fn trace_id(traceparent: &HeaderValue) -> Option<&str> {
+    let id = str::from_utf8(traceparent.as_bytes().get(ID)?).ok()?;
+    id.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(id)
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(parent: &[u8]) -> HeaderMap {
+        HeaderValue::from_bytes(parent).map(|value| HeaderMap::from_iter([(TRACEPARENT, value)])).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_caller_decides_about_its_own_trace() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
+        let [sampled, unsampled] = ["1", "0"].map(|flag| headers(format!("{parent}{flag}").as_bytes()));
+        let tracer = Tracer { one_in: 1 };
+        assert!(tracer.span(&sampled, "/x/Check").is_some() && tracer.span(&unsampled, "/x/Check").is_none());
+        assert!(tracer.span(&HeaderMap::new(), "/x/Check").is_some());
+        assert!(Tracer::default().span(&HeaderMap::new(), "/x/Check").is_none());
+        assert_eq!(trace_id(&unsampled[TRACEPARENT]), Some("0af7651916cd43dd8448eb211c80319c"));
+    }
+
+    #[test]
+    fn of_others_one_in_so_many_is_traced() {
+        let tracer = Tracer { one_in: 4 };
+        assert_eq!((0..40).filter(|_| tracer.is_turn()).count(), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn no_parent_is_too_strange(parent in proptest::collection::vec(any::<u8>(), 0..70)) {
+            let headers = headers(&parent);
+            Tracer { one_in: 1 }.span(&headers, "/x/Check");
+            headers.get(TRACEPARENT).and_then(trace_id);
+        }
+    }
+}

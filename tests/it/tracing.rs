@@ -1,0 +1,128 @@
+//! Traces, as a collector gets them.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use entitlementd::proto::v1::{
+    CheckModuleRequest, ResolveTenantRequest, entitlement_service_client::EntitlementServiceClient,
+};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    trace::v1::Span,
+};
+use tonic::{Request, Response, Status, transport::Server};
+
+use crate::harness::{id, process::Process, server::connect};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+/// A collector, and what it has got.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<Span>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+impl Collector {
+    async fn start(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let incoming = futures_util::stream::unfold(listener, async |listener| {
+            let accepted = listener.accept().await.map(|(stream, _)| stream);
+            Some((accepted, listener))
+        });
+        let service = TraceServiceServer::new(self.clone());
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        url
+    }
+
+    fn named(&self, name: &str) -> Vec<Span> {
+        self.0.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    entitlementd::sha256::hexadecimal(bytes)
+}
+
+fn traced<T>(message: T, flags: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-{flags}").parse().unwrap());
+    request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_trace_goes_on_through_the_rpc_the_load_and_its_statement_and_into_the_log() {
+    let collector = Collector::default();
+    let url = collector.start().await;
+    let flags = ["--demo", "--listen", "127.0.0.1:0", "--otlp-endpoint", &url, "--trace-one-in", "0"];
+    let mut server = Process::serve(&flags);
+    let address = server.address();
+    server.wait_for("\"ready\"");
+    let mut client = EntitlementServiceClient::new(connect(&address.parse().unwrap()).await);
+    let check =
+        |module: &str| CheckModuleRequest { tenant_id: id(1), module_code: module.into(), ..Default::default() };
+    client.check_module(traced(check("finance"), "01")).await.unwrap();
+    // Not sampled by its caller, and not by this server.
+    client.check_module(traced(check("hrms"), "00")).await.unwrap();
+    client.check_module(check("hrms")).await.unwrap();
+    let bad = ResolveTenantRequest { bearer_token: "nonsense".into(), ..Default::default() };
+    client.resolve_tenant(traced(bad.clone(), "01")).await.unwrap_err();
+    client.resolve_tenant(traced(bad, "00")).await.unwrap_err();
+    drop(client);
+    server.signal("TERM");
+    assert_eq!(server.wait(Duration::from_secs(30)), 0);
+
+    let checks = collector.named("entitlement.v1.EntitlementService/CheckModule");
+    assert_eq!(checks.len(), 1, "{checks:?}");
+    assert_eq!((hex(&checks[0].trace_id).as_str(), hex(&checks[0].parent_span_id).as_str()), (TRACE, PARENT));
+    let loads = collector.named("load");
+    assert_eq!(loads.len(), 1, "{loads:?}");
+    assert_eq!((hex(&loads[0].trace_id).as_str(), &loads[0].parent_span_id), (TRACE, &checks[0].span_id));
+    let statements = collector.named("query");
+    assert!(!statements.is_empty());
+    for statement in statements {
+        assert_eq!((hex(&statement.trace_id).as_str(), &statement.parent_span_id), (TRACE, &loads[0].span_id));
+        assert!(statement.attributes.iter().any(|attribute| attribute.key == "db.query.text"));
+    }
+    // Both refusals are in the log under the trace's id.
+    let lines = server.logged.lines().filter(|line| line.contains("ResolveTenant refused") && line.contains(TRACE));
+    assert_eq!(lines.count(), 2, "{}", server.logged);
+    assert!(server.logged.lines().any(|line| line.contains("a bearer token was refused") && line.contains(TRACE)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_without_a_trace_begin_one_and_a_collector_that_is_gone_holds_nothing_up() {
+    let collector = Collector::default();
+    let url = collector.start().await;
+    for (endpoint, wanted) in [(url.as_str(), 1), ("http://127.0.0.1:9", 1)] {
+        let flags = ["--demo", "--listen", "127.0.0.1:0", "--otlp-endpoint", endpoint, "--trace-one-in", "1"];
+        let mut server = Process::serve(&flags);
+        let address = server.address();
+        server.wait_for("\"ready\"");
+        let mut client = EntitlementServiceClient::new(connect(&address.parse().unwrap()).await);
+        let check = CheckModuleRequest { tenant_id: id(1), module_code: "finance".into(), ..Default::default() };
+        client.check_module(check).await.unwrap();
+        drop(client);
+        server.signal("TERM");
+        assert_eq!(server.wait(Duration::from_secs(30)), 0, "{}", server.logged);
+        let checks = collector.named("entitlement.v1.EntitlementService/CheckModule");
+        assert_eq!(checks.len(), wanted);
+        assert!(checks[0].parent_span_id.is_empty());
+    }
+}
