@@ -16,6 +16,7 @@ pub mod config;
 pub mod count;
 pub mod decision_log;
 pub mod domain;
+pub mod fuzz;
 pub mod metrics;
 pub mod proto;
 pub mod routes;

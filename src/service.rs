@@ -30,7 +30,7 @@ use tonic::{Request, Response, Status, async_trait};
 pub use self::{
     advice::Ages,
     asker::CallerGate,
-    convert::reason_word,
+    convert::{fuzz_requests, reason_word},
     counted::metrics,
     peer::Peer,
     trace::Tracer,

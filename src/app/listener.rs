@@ -4,7 +4,9 @@
 //! SO_REUSEPORT goes by a hash, and can put most of them on one core.
 
 use std::{
+    collections::HashMap,
     io,
+    net::IpAddr,
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     sync::{
@@ -14,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -51,11 +54,58 @@ pub(super) struct Accepted {
 pub(super) struct Places {
     _connection: OwnedSemaphorePermit,
     worker: Arc<AtomicUsize>,
+    _address: Option<FromAddress>,
 }
 
 impl Drop for Places {
     fn drop(&mut self) {
         self.worker.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many connections there may be at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MostConnections {
+    pub(super) in_all: u32,
+    /// From one address; `None`: all of them.
+    pub(super) per_address: Option<u32>,
+}
+
+/// Addresses, and how many connections each has. Only those are held that have some.
+#[derive(Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, u32>>>);
+
+/// An address has as many connections as it may.
+struct OneTooMany;
+
+/// A connection from an address, counted for as long as this lives.
+struct FromAddress(Addresses, IpAddr);
+
+impl Addresses {
+    /// Counts a connection, where that is of use.
+    fn enter(&self, stream: &Stream, most: Option<u32>) -> Result<Option<FromAddress>, OneTooMany> {
+        let (Stream::Tcp(stream), Some(most)) = (stream, most) else { return Ok(None) };
+        // A peer that has gone already has no address, and holds no place for long.
+        let Ok(peer) = stream.peer_addr() else { return Ok(None) };
+        let mut addresses = self.0.lock();
+        let count = addresses.entry(peer.ip()).or_default();
+        if *count >= most {
+            return Err(OneTooMany);
+        }
+        *count += 1;
+        Ok(Some(FromAddress(self.clone(), peer.ip())))
+    }
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        let mut addresses = self.0.0.lock();
+        if let Some(count) = addresses.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -99,8 +149,10 @@ impl Listener {
     }
 
     /// Accepts for ever. Ends when it is dropped, or when every worker has gone.
-    pub(super) async fn accept_into(self, inboxes: Vec<Inbox>, max_connections: u32) {
+    pub(super) async fn accept_into(self, inboxes: Vec<Inbox>, most: MostConnections) {
+        let MostConnections { in_all: max_connections, per_address } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
+        let addresses = Addresses::default();
         loop {
             let stream = match self.accept().await {
                 Ok(stream) => stream,
@@ -114,11 +166,15 @@ impl Listener {
                 tracing::warn!(max_connections, "a connection was closed: {max_connections} are open");
                 continue;
             };
+            let Ok(address) = addresses.enter(&stream, per_address) else {
+                tracing::info!(per_address, "a connection was closed: its address has as many as it may");
+                continue;
+            };
             let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {
                 return;
             };
             inbox.connections.fetch_add(1, Ordering::Relaxed);
-            let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections) };
+            let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
             if inbox.sender.send(Accepted { stream, places }).await.is_err() {
                 return;
             }

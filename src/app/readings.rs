@@ -110,26 +110,23 @@ impl Readings {
     }
 
     fn of_tls(&self) -> Vec<Reading> {
-        let Some(tls) = &self.tls else { return Vec::new() };
+        let (failures, not_after) =
+            self.tls.as_ref().map_or((0, 0.0), |tls| (tls.failures(), seconds(tls.not_after())));
         vec![
-            counter("tls_handshake_failures", "Connections whose client did not agree on TLS", tls.failures()),
+            counter("tls_handshake_failures", "Connections whose client did not agree on TLS", failures),
             gauge(
                 "tls_certificate_not_after_seconds",
-                "Until when the server's certificate is good, in seconds since 1970",
-                seconds(tls.not_after()),
+                "Until when the server's certificate is good, in seconds since 1970; 0 without one",
+                not_after,
             ),
         ]
     }
 
     fn of_keys(&self) -> Vec<Reading> {
-        let remote = self.api.tokens.remote();
-        if remote.is_empty() {
-            return Vec::new();
-        }
-        let reports: Vec<_> = remote.iter().map(|keys| keys.report()).collect();
+        let reports: Vec<_> = self.api.tokens.remote().iter().map(|keys| keys.report()).collect();
         // The oldest counts; a set that was never fetched is as old as the process.
         let oldest = reports.iter().map(|(fetched_at, _)| fetched_at.unwrap_or(self.started_at)).min();
-        let age = oldest.map(|oldest| (self.api.clock.now() - oldest).as_seconds_f64().max(0.0));
+        let age = oldest.map_or(0.0, |oldest| (self.api.clock.now() - oldest).as_seconds_f64().max(0.0));
         vec![
             counter(
                 "jwks_fetch_failures",
@@ -138,8 +135,8 @@ impl Readings {
             ),
             gauge(
                 "jwks_age_seconds",
-                "How long ago keys were fetched, of the issuer where it is longest",
-                age.unwrap_or_default(),
+                "How long ago keys were fetched, of the issuer where it is longest; 0 without one",
+                age,
             ),
         ]
     }

@@ -28,7 +28,7 @@ use super::{
     feed::{Feed, Report},
     forward_auth::Forward,
     jwks,
-    listener::{Inbox, Listener},
+    listener::{Inbox, Listener, MostConnections},
     probes::Probes,
     readiness::{self, Readiness},
     readings::Readings,
@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Insecure, ListenAddress, ServeArgs, UnusableSetting},
+    config::{Insecure, LimitArgs, ListenAddress, ServeArgs, UnusableSetting},
     proto::FILE_DESCRIPTOR_SET,
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
@@ -222,14 +222,13 @@ impl Server {
         let (listener, front, tls) = listeners.data;
         let settings = self.connection_settings(Protocol::Http2, tls);
         let (inboxes, mut ends) = self.start_workers("worker", &front, settings, &draining)?;
-        let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.args.limit.max_connections)));
+        let mut accepting = AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.most_connections())));
         let mut forwarding = None;
         if let Some(Forward { listener, service, tls, .. }) = listeners.forward {
             let settings = self.connection_settings(Protocol::Http1, tls);
             let (inboxes, more) = self.start_workers("forward-auth", &service, settings, &draining)?;
             ends.extend(more);
-            let max_connections = self.args.limit.max_connections;
-            forwarding = Some(AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, max_connections))));
+            forwarding = Some(AbortOnDrop(tokio::spawn(listener.accept_into(inboxes, self.most_connections()))));
         }
         let mut administering = None;
         if let Some((listener, front, tls)) = listeners.admin {
@@ -237,7 +236,8 @@ impl Server {
             let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..settings };
             let (inbox, end) = start_worker("admin", front, settings, &draining)?;
             ends.push(end);
-            administering = Some(AbortOnDrop(tokio::spawn(listener.accept_into(vec![inbox], admin::MOST_CONNECTIONS))));
+            let most = MostConnections { in_all: admin::MOST_CONNECTIONS, per_address: None };
+            administering = Some(AbortOnDrop(tokio::spawn(listener.accept_into(vec![inbox], most))));
         }
         let mut probing = listeners.probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
 
@@ -302,6 +302,11 @@ impl Server {
         let count = self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
         let start = |index| start_worker(&format!("{name}-{index}"), front.clone(), settings.clone(), draining);
         (0..count).map(start).collect()
+    }
+
+    fn most_connections(&self) -> MostConnections {
+        let LimitArgs { max_connections, max_connections_per_address: per_address, .. } = self.args.limit;
+        MostConnections { in_all: max_connections, per_address }
     }
 
     fn connection_settings(&self, protocol: Protocol, tls: Option<TlsOffer>) -> ConnectionSettings {

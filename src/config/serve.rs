@@ -130,6 +130,10 @@ pub struct LimitArgs {
     #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
+    /// Connections from one address at the same time; more are closed at once [default: as many as there may be]
+    #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections_per_address: Option<u32>,
     /// Requests that one connection may have under way.
     #[arg(long, env = "ENTITLEMENTD_MAX_STREAMS", value_name = "COUNT", default_value = "256",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]

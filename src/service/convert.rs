@@ -22,6 +22,7 @@ pub(super) use mutations::{
 };
 pub(super) use onboard::{onboard_query, onboard_response, provision_query, provision_response};
 pub(super) use record::{audit_query, audit_response};
+pub use requests::fuzz_requests;
 pub(super) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 20] = [
+const FLOORS: [(&str, &[&str]); 21] = [
     ("main", &["app"]),
     (
         "app",
@@ -63,6 +63,7 @@ const FLOORS: [(&str, &[&str]); 20] = [
     ("proto", &[]),
     ("domain", &[]),
     ("lib", &[]),
+    ("fuzz", &["callers", "domain", "routes", "service", "sha256", "token"]),
 ];
 
 /// What the domain may use from outside.

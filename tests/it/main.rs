@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod abuse;
 mod admin;
 mod admin_tokens;
 mod adoption;
@@ -30,6 +31,7 @@ mod faults;
 mod faults_harness;
 mod floors;
 mod freshness;
+mod fuzz;
 mod hostile;
 mod jwks;
 mod limits;

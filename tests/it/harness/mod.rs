@@ -17,6 +17,7 @@ pub mod raw;
 pub mod server;
 mod standby;
 pub mod token;
+pub mod wire;
 
 pub use data::{Row, id, instant};
 pub use database::Database;

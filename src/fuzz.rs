@@ -1,0 +1,107 @@
+//! What fuzzing calls: every parser that meets what strangers send. Each takes any bytes, and panics where a promise is broken.
+//!
+//! `fuzz/` drives them with libFuzzer, and the tests replay its corpus and mutate it.
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    callers::Callers,
+    domain::{BaseDomains, ModuleCode, TenantId},
+    routes::{Access, Origin, PathReading, RouteMap, Rule, Template},
+    service, sha256,
+    token::{TokenRules, Tokens},
+};
+
+/// A target: its name, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 7] = [
+    ("host", host),
+    ("token", token),
+    ("path", path),
+    ("template", template),
+    ("ids", ids),
+    ("callers", callers),
+    ("requests", service::fuzz_requests),
+];
+
+/// Runs the target of this name.
+pub fn run(name: &str, bytes: &[u8]) {
+    TARGETS.iter().filter(|(target, _)| *target == name).for_each(|(_, run)| run(bytes));
+}
+
+/// Text of any kind: what is no UTF-8 is mended, so that no input is wasted.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A label that is found stands in the host, and right before the base domain.
+fn host(bytes: &[u8]) {
+    static HOSTS: LazyLock<BaseDomains> =
+        LazyLock::new(|| BaseDomains::new(&["erp.example".to_owned()], &[]).unwrap_or_default());
+    let host = text(bytes);
+    if let Some(label) = HOSTS.label_of(&host) {
+        let lower = host.to_ascii_lowercase();
+        assert!(lower.starts_with(&format!("{}.erp.example", label.as_str())), "{host:?} names {label:?}");
+    }
+}
+
+/// Nobody has signed it.
+fn token(bytes: &[u8]) {
+    static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
+        let mut tokens = Tokens::new(TokenRules { issuer: None, audience: None, tenant_claim: "tenant_id".to_owned() });
+        // A key that nobody knows: a signature that fits it cannot be found.
+        _ = tokens.add_secret(sha256::hexadecimal(&sha256::hash("fuzzing")).as_bytes());
+        tokens
+    });
+    assert!(TOKENS.verify_held(&text(bytes), DateTime::<Utc>::UNIX_EPOCH).is_err());
+}
+
+/// What is under a module's path is never found public, however it is spelled.
+fn path(bytes: &[u8]) {
+    static MAPS: LazyLock<Vec<RouteMap>> = LazyLock::new(|| {
+        let rules = [("/api/**", Access::Tenant), ("/public/**", Access::Public), ("/api/{id}/lines", Access::Tenant)];
+        let rules = rules.into_iter().enumerate().filter_map(|(number, (path, access))| {
+            Some(Rule::new(Template::parse(path).ok()?, access, Origin::File(number)))
+        });
+        let rules: Vec<_> = rules.collect();
+        let readings = [PathReading::Any, PathReading::Normalized, PathReading::Literal];
+        readings.map(|reading| RouteMap::new(rules.clone(), reading).0).into()
+    });
+    let path = text(bytes);
+    for map in &*MAPS {
+        for target in [path.clone(), format!("/api/{path}")] {
+            if let Ok(Some(rule)) = map.find("GET", &target) {
+                let is_public = rule.access == Access::Public;
+                assert!(!is_public || !target.starts_with("/api/"), "{target:?} is public");
+            }
+        }
+    }
+}
+
+/// A template that is read is written as one that reads the same.
+fn template(bytes: &[u8]) {
+    if let Ok(template) = Template::parse(&text(bytes)) {
+        let again = Template::parse(&template.to_string());
+        assert!(again.is_ok_and(|again| again.to_string() == template.to_string()), "{template}");
+    }
+}
+
+/// An id that is read is written as it was, but for the case of its letters.
+fn ids(bytes: &[u8]) {
+    let text = text(bytes);
+    if let Ok(id) = TenantId::parse(&text) {
+        assert_eq!(id.to_string(), text.to_ascii_lowercase());
+    }
+    if ModuleCode::validate(&text).is_ok() {
+        assert!((1..=50).contains(&text.chars().count()) && !text.chars().any(char::is_control), "{text:?}");
+    }
+}
+
+/// A file of callers is read, or said to be wrong, and never tells what it holds of a token.
+fn callers(bytes: &[u8]) {
+    _ = Callers::parse(&text(bytes), None);
+}
