@@ -26,6 +26,7 @@ mod crash;
 mod dashboard;
 mod decision;
 mod decision_log;
+mod deploy;
 mod explain;
 mod faults;
 mod faults_harness;
