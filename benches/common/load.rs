@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -47,13 +48,26 @@ pub async fn drive(
     path: &str,
     bodies: &[Vec<u8>],
     answer: &[u8],
+    load: [usize; 2],
+    duration: Duration,
+) -> Outcome {
+    drive_over(None, port, path, bodies, answer, load, duration).await
+}
+
+/// The same over TLS, to a server that is named localhost.
+pub async fn drive_over(
+    tls: Option<&TlsConnector>,
+    port: u16,
+    path: &str,
+    bodies: &[Vec<u8>],
+    answer: &[u8],
     [connections, streams]: [usize; 2],
     duration: Duration,
 ) -> Outcome {
     let started = Instant::now();
     let until = started + duration;
     let one = |seed: usize| async move {
-        let mut connection = Connection::open(port, path, seed as u64 + 1).await;
+        let mut connection = Connection::open(tls, port, path, seed as u64 + 1).await;
         connection.run(bodies, answer, streams, until).await
     };
     let all = futures_util::future::join_all((0..connections).map(one)).await;
@@ -62,8 +76,12 @@ pub async fn drive(
     Outcome { answers: latencies.len() as u64, elapsed: started.elapsed(), latencies }
 }
 
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     headers: Vec<u8>,
     out: Vec<u8>,
     next_stream: u32,
@@ -72,13 +90,21 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(port: u16, path: &str, random: u64) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    async fn open(tls: Option<&TlsConnector>, port: u16, path: &str, random: u64) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let mut stream: Box<dyn Stream> = match tls {
+            Some(tls) => {
+                let name = ServerName::try_from("localhost").unwrap();
+                Box::new(tls.connect(name, stream).await.unwrap())
+            }
+            None => Box::new(stream),
+        };
         let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         frame(&mut out, SETTINGS, 0, 0, &[0, 4, 0x3f, 0xff, 0xff, 0xff]);
         frame(&mut out, WINDOW_UPDATE, 0, 0, &0x3fff_0000u32.to_be_bytes());
         stream.write_all(&out).await.unwrap();
+        stream.flush().await.unwrap();
         let first = first_headers(path);
         Self { stream, headers: first, out: Vec::new(), next_stream: 1, random, received: 0 }
     }
@@ -93,6 +119,7 @@ impl Connection {
         let mut buffer = Vec::with_capacity(1 << 16);
         while open > 0 {
             self.stream.write_all(&self.out).await.unwrap();
+            self.stream.flush().await.unwrap();
             self.out.clear();
             assert_ne!(self.stream.read_buf(&mut buffer).await.unwrap(), 0, "the server closed the connection");
             let now = Instant::now();
