@@ -1,8 +1,10 @@
 //! Connect, bind, wire, supervise, stop: the only floor that knows everything.
 
 mod admin;
+mod at_once;
 mod catalogue;
 mod check;
+mod coarse_timer;
 mod demo;
 mod feed;
 mod followed;

@@ -21,7 +21,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -33,6 +33,8 @@ use tokio::{
 use tonic::body::Body;
 
 use super::{
+    at_once::AtOnce,
+    coarse_timer::CoarseTimer,
     jitter,
     listener::{Accepted, Stream},
     security::TlsOffer,
@@ -237,24 +239,27 @@ async fn serve_stream(
     let stream = TokioIo::new(stream);
     match settings.protocol {
         Protocol::Http2 => {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
+            let requests = AtOnce::default();
+            let connection = http2::Builder::new(requests.clone())
+                .timer(CoarseTimer::new())
                 .max_concurrent_streams(settings.max_streams)
                 .max_header_list_size(MAX_HEADER_LIST)
                 .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
                 .max_local_error_reset_streams(MAX_LOCAL_RESETS)
                 .keep_alive_interval(KEEP_ALIVE_INTERVAL)
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                // Nobody who speaks gRPC reads it.
+                .auto_date_header(false)
                 .serve_connection(stream, answer);
             let mut connection = pin!(connection);
             tokio::select! {
-                served = connection.as_mut() => return served,
+                served = requests.serve(connection.as_mut()) => return served,
                 () = must_end(draining, settings.max_age, distrusted) => {}
             }
             // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
             _ = end.send(true);
             connection.as_mut().graceful_shutdown();
-            connection.await
+            requests.serve(connection).await
         }
         Protocol::Http1 => {
             let connection = http1::Builder::new()

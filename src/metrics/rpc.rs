@@ -33,21 +33,29 @@ const CODES: [&str; 17] = [
 const OTHER: &str = "other";
 
 /// Each method's durations, by code.
-type Table = Box<[[Histogram; CODES.len()]]>;
+#[derive(Debug)]
+struct Table {
+    methods: Arc<[String]>,
+    durations: Box<[[Histogram; CODES.len()]]>,
+}
 
 /// Answers by method and code.
 #[derive(Debug)]
 pub struct Rpcs {
     /// Paths. The methods' numbers are their places here; one more stands for all others.
-    methods: Vec<String>,
+    methods: Arc<[String]>,
     tables: Sharded<Arc<Table>>,
 }
 
 impl Rpcs {
     pub(super) fn new(methods: Vec<String>) -> Self {
-        let count = methods.len() + 1;
-        let tables = Sharded::new(move || Arc::new((0..count).map(|_| Default::default()).collect()));
-        Self { methods, tables }
+        let methods: Arc<[String]> = methods.into();
+        let known = Arc::clone(&methods);
+        let table = move || {
+            let durations = (0..=known.len()).map(|_| Default::default()).collect();
+            Arc::new(Table { methods: Arc::clone(&known), durations })
+        };
+        Self { methods, tables: Sharded::new(table) }
     }
 
     /// Times the answer to a request for this path, which came at `started`.
@@ -62,7 +70,7 @@ impl Rpcs {
         for (method, name) in names.enumerate() {
             for (code, word) in CODES.iter().enumerate() {
                 let mut sum = Sum::default();
-                self.tables.each().for_each(|table| sum.add(&table[method][code]));
+                self.tables.each().for_each(|table| sum.add(&table.durations[method][code]));
                 if sum.count() > 0 || code == Code::Ok as usize {
                     sum.encode(encoder.encode_family(&[("method", name), ("code", *word)])?)?;
                 }
@@ -82,10 +90,20 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
+    /// The path of the method that answers, as long as it has not; `None`: it is none of ours.
+    pub fn method(&self) -> Option<&str> {
+        self.table.as_ref()?.methods.get(self.method).map(String::as_str)
+    }
+
+    /// When the request came.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The answer is there, with this code.
     pub fn stop(&mut self, code: Code) {
         if let Some(table) = self.table.take() {
-            table[self.method][code as usize].observe(self.started.elapsed());
+            table.durations[self.method][code as usize].observe(self.started.elapsed());
         }
     }
 }

@@ -63,8 +63,8 @@ impl Advice {
 pub(super) struct Basis {
     revision: u64,
     as_of: DateTime<Utc>,
-    /// Until when it is believed without asking again.
-    fresh_until: DateTime<Utc>,
+    /// For how long after that it is believed without asking again.
+    ttl: TimeDelta,
     /// The database cannot be asked whether it is still so.
     stale: bool,
 }
@@ -72,8 +72,7 @@ pub(super) struct Basis {
 impl Api {
     /// What an answer from facts rests on.
     pub(super) fn basis(&self, facts: &Facts) -> Basis {
-        let ttl = self.cache.settings().ttl;
-        Basis { revision: facts.revision, as_of: facts.as_of, fresh_until: facts.as_of + ttl, stale: false }
+        Basis { revision: facts.revision, as_of: facts.as_of, ttl: self.cache.settings().ttl, stale: false }
     }
 
     /// What an answer rests on, be it that there is no such tenant.
@@ -81,7 +80,7 @@ impl Api {
         let Known { facts, as_of, revision, stale } = known;
         let settings = self.cache.settings();
         let ttl = if facts.is_some() { settings.ttl } else { settings.negative_ttl };
-        Basis { revision: *revision, as_of: *as_of, fresh_until: *as_of + ttl, stale: *stale }
+        Basis { revision: *revision, as_of: *as_of, ttl, stale: *stale }
     }
 
     /// The advice for one decision about a tenant.
@@ -94,13 +93,13 @@ impl Api {
 impl Basis {
     /// The advice for an answer that may be kept for `limit`, if nothing else ends it before.
     pub(super) fn advise(self, limit: TimeDelta, valid_until: Option<DateTime<Utc>>, asked: Asked) -> Advice {
-        let Self { revision, as_of, fresh_until, stale } = self;
+        let Self { revision, as_of, ttl, stale } = self;
         let max_age = match asked.at {
             Some(_) => TimeDelta::zero(),
             None => {
                 let valid = valid_until.map_or(limit, |end| end - asked.now);
                 // What is stale has outlived its time to live, perhaps: it is asked for again soon, whatever its age.
-                let fresh = if stale { STALE_MAX_AGE } else { fresh_until - asked.now };
+                let fresh = if stale { STALE_MAX_AGE } else { ttl - (asked.now - as_of) };
                 limit.min(fresh).min(valid).max(TimeDelta::zero())
             }
         };

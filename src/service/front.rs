@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    mem,
     pin::Pin,
     sync::{
         Arc,
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 use tonic::{Code, Extensions, Status, body::Body, service::Routes};
@@ -40,6 +41,7 @@ use crate::{
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// A future of an answer, as tonic's generated code makes it.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -78,12 +80,10 @@ impl Front {
     /// Answers a request. `ending` turns true when its connection is to end.
     pub fn answer(&self, mut request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Answer {
         let request_id = request_id(request.headers());
-        let method = request.uri().path_and_query().cloned();
-        let started = Instant::now();
-        let stopwatch = self.metrics.rpcs.time(request.uri().path(), started);
+        let stopwatch = self.metrics.rpcs.time(request.uri().path(), Instant::now());
+        let unknown = stopwatch.method().is_none().then(|| Box::from(request.uri().path()));
         let kind = kind(request.uri().path());
-        let traceparent = request.headers().get(trace::TRACEPARENT).cloned();
-        let span = self.tracer.span(request.headers(), request.uri().path()).filter(|_| !matches!(kind, Kind::Other));
+        let traced = self.traced(kind, &request);
         let (answering, timeout, in_flight) = match kind {
             _ if let Some(refusal) = self.refuse(kind, peer, &mut request) => (refusal, None, None),
             Kind::Unary => self.shed(request, |request| self.entitlement.clone().call(request)),
@@ -94,23 +94,21 @@ impl Front {
             }
             Kind::Other => (self.others(request), None, None),
         };
-        let deadline = timeout.map(|timeout| started + timeout);
-        let answering = match &span {
-            Some(span) => Box::pin(answering.instrument(span.clone())),
+        let answering = match traced.as_ref().and_then(|traced| traced.span.clone()) {
+            Some(span) => Box::pin(answering.instrument(span)),
             None => answering,
         };
-        Answer {
-            answering,
-            deadline,
-            sleep: None,
-            request_id,
-            traceparent,
-            span,
-            method,
-            started,
-            stopwatch,
-            _in_flight: in_flight,
-        }
+        Answer { answering, timeout, sleep: None, request_id, traced, unknown, stopwatch, _in_flight: in_flight }
+    }
+
+    /// What a request has to do with a trace, which most have not.
+    fn traced(&self, kind: Kind, request: &Request<Incoming>) -> Option<Box<Traced>> {
+        let parent = request.headers().get(trace::TRACEPARENT);
+        let span = match kind {
+            Kind::Other => None,
+            _ => self.tracer.span_under(parent, request.headers(), request.uri().path()),
+        };
+        (parent.is_some() || span.is_some()).then(|| Box::new(Traced { parent: parent.cloned(), span }))
     }
 
     /// Lets in who may ask, and remembers who it is.
@@ -210,18 +208,25 @@ impl Drop for InFlight {
     }
 }
 
-/// An answer on its way.
+/// What a request has to do with a trace.
+struct Traced {
+    /// Its caller's trace context.
+    parent: Option<HeaderValue>,
+    span: Option<Span>,
+}
+
+/// An answer on its way. It is moved several times before it is polled, so it is kept small.
 pub struct Answer {
     answering: Answering,
-    deadline: Option<Instant>,
+    /// How long it may take; `None`: as long as it likes.
+    timeout: Option<Duration>,
     /// Made when the answer is not there at once, which for what is held never happens.
     sleep: Option<Pin<Box<Sleep>>>,
     request_id: HeaderValue,
-    traceparent: Option<HeaderValue>,
-    span: Option<Span>,
-    method: Option<PathAndQuery>,
-    started: Instant,
+    traced: Option<Box<Traced>>,
     stopwatch: Stopwatch,
+    /// The path, where it is no method's of ours.
+    unknown: Option<Box<str>>,
     _in_flight: Option<InFlight>,
 }
 
@@ -242,7 +247,8 @@ impl Future for Answer {
 
 impl Answer {
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let Some(timeout) = self.timeout else { return Poll::Pending };
+        let deadline = self.stopwatch.started() + timeout;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         sleep.as_mut().poll(context)
     }
@@ -254,10 +260,12 @@ impl Answer {
             code = code_of(&response);
         }
         self.stopwatch.stop(code);
-        if let Some(span) = self.span.take() {
+        if let Some(Traced { span: Some(span), .. }) = self.traced.take().as_deref() {
             span.record("rpc.grpc.status_code", code as i32);
         }
-        response.headers_mut().insert(REQUEST_ID, self.request_id.clone());
+        // Taken: a copy would be counted, and for that allocated.
+        let request_id = mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        response.headers_mut().insert(REQUEST_ID, request_id);
         response
     }
 
@@ -273,12 +281,12 @@ impl Answer {
     }
 
     fn method(&self) -> &str {
-        self.method.as_ref().map_or("", PathAndQuery::path)
+        self.stopwatch.method().or(self.unknown.as_deref()).unwrap_or_default()
     }
 
     fn log(&self, failure: &Status) {
-        let (method, code, elapsed) = (self.method(), failure.code(), self.started.elapsed());
-        let trace_id = self.traceparent.as_ref().and_then(trace::trace_id);
+        let (method, code, elapsed) = (self.method(), failure.code(), self.stopwatch.started().elapsed());
+        let trace_id = self.traced.as_ref().and_then(|traced| traced.parent.as_ref()).and_then(trace::trace_id);
         let request_id = self.request_id.to_str().unwrap_or_default();
         // What is wrong with us is for the operator, what is wrong with a request is for its caller.
         match code {
@@ -321,9 +329,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         .get(REQUEST_ID)
         .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
     let mut id = given.cloned().unwrap_or_else(|| {
-        // Half a UUID tells a day's requests apart, and costs half as much to compress.
+        // Half a UUID tells a day's requests apart, and costs half as much to compress. It is no secret, so any
+        // randomness will do.
         let mut buffer = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::new_v4().simple().encode_lower(&mut buffer);
+        let text = uuid::Uuid::from_u64_pair(fastrand::u64(..), 0).simple().encode_lower(&mut buffer);
         // Hexadecimal digits are visible ASCII; the fallback is never taken.
         HeaderValue::from_str(&text[..16]).unwrap_or(HeaderValue::from_static("unknown"))
     });
@@ -335,7 +344,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// The caller's deadline: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). What is malformed is ignored,
 /// as other servers do.
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("grpc-timeout")?.to_str().ok()?;
+    let value = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (amount, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     if amount.is_empty() || amount.len() > 8 || !amount.bytes().all(|b| b.is_ascii_digit()) {
         return None;

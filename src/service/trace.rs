@@ -34,7 +34,12 @@ pub struct Tracer {
 impl Tracer {
     /// A span for a request, where it is traced. `method` is the path of a gRPC method.
     pub(super) fn span(self, headers: &HeaderMap, method: &str) -> Option<Span> {
-        let is_traced = match headers.get(TRACEPARENT) {
+        self.span_under(headers.get(TRACEPARENT), headers, method)
+    }
+
+    /// The same where the caller's trace context has been looked up already.
+    pub(super) fn span_under(self, parent: Option<&HeaderValue>, headers: &HeaderMap, method: &str) -> Option<Span> {
+        let is_traced = match parent {
             Some(parent) => is_sampled(parent.as_bytes()),
             None => self.is_turn(),
         };
