@@ -21,6 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("entitlement_descriptor.bin"), compiler.encode_file_descriptor_set())?;
     let mut config = tonic_prost_build::configure().build_transport(false);
     config = config.extern_path(".google.rpc.Status", "::tonic_types::Status");
+    // Every request of a proxy's clients comes in one of these: see `src/proto.rs`.
+    for message in ["CheckRequest", "CheckResponse"] {
+        config =
+            config.extern_path(format!(".envoy.service.auth.v3.{message}"), format!("crate::proto::envoy::{message}"));
+    }
     config.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -27,9 +27,12 @@ use std::{
 use common::{Process, quartiles};
 use entitlementd::{
     proto::{
-        envoy::service::auth::v3::{
-            AttributeContext, CheckRequest,
-            attribute_context::{HttpRequest, Request},
+        envoy::{
+            CheckRequest,
+            service::auth::v3::{
+                AttributeContext,
+                attribute_context::{HttpRequest, Request},
+            },
         },
         v1::CheckModuleRequest,
     },
@@ -104,7 +107,7 @@ fn ext_authz(tenant: u32) -> Vec<u8> {
         header_map: None,
     };
     let attributes = AttributeContext { source: None, request: Some(Request { http: Some(http) }) };
-    framed(&CheckRequest { attributes: Some(attributes) })
+    framed(&CheckRequest { attributes: attributes.encode_to_vec().into() })
 }
 
 async fn measure() {

@@ -15,6 +15,33 @@ pub mod v1 {
 /// Envoy's API of external authorization, as far as it is answered: `proto/envoy`.
 #[expect(missing_docs, reason = "the modules are named as the packages are")]
 pub mod envoy {
+    use prost::bytes::Bytes;
+
+    /// `envoy.service.auth.v3.CheckRequest`, not taken apart: of a hundred fields a few are looked at, and in place.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct CheckRequest {
+        /// An encoded `AttributeContext`.
+        #[prost(bytes = "bytes", tag = "1")]
+        pub attributes: Bytes,
+    }
+
+    /// `envoy.service.auth.v3.CheckResponse`, whose parts are encoded already.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct CheckResponse {
+        /// OK: the request goes on.
+        #[prost(message, optional, tag = "1")]
+        pub status: Option<tonic_types::Status>,
+        /// An encoded `DeniedHttpResponse`.
+        #[prost(bytes = "vec", optional, tag = "2")]
+        pub denied_response: Option<Vec<u8>>,
+        /// An encoded `OkHttpResponse`.
+        #[prost(bytes = "vec", optional, tag = "3")]
+        pub ok_response: Option<Vec<u8>>,
+        /// An encoded `google.protobuf.Struct`.
+        #[prost(bytes = "vec", optional, tag = "4")]
+        pub dynamic_metadata: Option<Vec<u8>>,
+    }
+
     /// `envoy.config`.
     pub mod config {
         pub mod core {

@@ -1,7 +1,7 @@
 //! What the benchmarks share: a database of many tenants, processes on a core of their own, and quartiles.
 
 #[path = "../../tests/it/harness/keeper.rs"]
-mod keeper;
+pub mod keeper;
 #[path = "../../tests/it/harness/postgres.rs"]
 pub mod postgres;
 #[path = "../../tests/it/harness/process.rs"]

@@ -82,6 +82,11 @@ impl Template {
         self
     }
 
+    /// The template as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Are these the same paths?
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.subtree == other.subtree && self.segments == other.segments

@@ -14,7 +14,7 @@ pub(super) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query, subdomain_response, tenant_key,
     tenant_response,
 };
-pub(super) use ext_authz::{asked_headers, check_ruling, inquiry, principal};
+pub(super) use ext_authz::{check_ruling, told};
 pub(super) use list::{delete_query, delete_response, list_tenants_query, list_tenants_response};
 pub(super) use mutations::{
     disable_query, disable_response, enable_query, enable_response, plan_change_query, plan_change_response,

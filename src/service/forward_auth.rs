@@ -163,10 +163,13 @@ fn in_ascii(json: &str) -> String {
     ascii
 }
 
-fn with_headers(mut response: Response<Body>, headers: Vec<(&'static str, String)>) -> Response<Body> {
+fn with_headers(
+    mut response: Response<Body>,
+    headers: impl IntoIterator<Item = (&'static str, impl AsRef<str>)>,
+) -> Response<Body> {
     for (name, value) in headers {
         // Whoever names it has made sure that it is one.
-        if let Ok(value) = HeaderValue::try_from(value) {
+        if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }

@@ -5,7 +5,7 @@
 mod live;
 mod refusal;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     Api,
@@ -167,10 +167,10 @@ impl Api {
         let resolved = self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
         let resolved = judged.tenant.insert(resolved);
         let Access::AnyOf(modules) = access else { return Ok(Verdict::Granted) };
-        let modules = modules.iter().map(ModuleCode::as_str);
-        let (judgement, _) = self.judge_any(resolved, modules).await.map_err(Refusal::store)?.unzip();
+        let codes = modules.iter().map(ModuleCode::as_str);
+        let (judgement, _) = self.judge_any(resolved, codes).await.map_err(Refusal::store)?.unzip();
         let Some(judgement) = judgement else { return Err(Refusal::not_mapped()) };
-        judged.module = Some(ModuleCode::new(judgement.module));
+        judged.module = modules.iter().find(|module| module.as_str() == judgement.module).cloned();
         if judgement.decision.allowed() { Ok(Verdict::Granted) } else { Err(Refusal::denied(judgement)) }
     }
 }
@@ -228,34 +228,36 @@ impl Ruling {
     }
 
     /// The rule, as it is written.
-    pub(super) fn route(&self) -> Option<String> {
-        self.rule.as_ref().map(|rule| rule.path.to_string())
+    pub(super) fn route(&self) -> Option<&str> {
+        self.rule.as_ref().map(|rule| rule.path.as_str())
     }
 
     /// What the upstream is told. All other trusted headers are taken away: see [`Self::untold`].
-    pub(super) fn told(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn told<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
         let mut told = Vec::with_capacity(TRUSTED.len());
+        // What is no header cannot be told: the upstream then knows no schema, rather than another one.
+        let mut tell = |name, value: Cow<'a, str>| {
+            if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+                told.push((name, value));
+            }
+        };
         if let Some(resolved) = &self.tenant {
             let tenant = &resolved.facts.tenant;
-            told.push(("x-tenant-id", tenant.id.to_string()));
-            told.push(("x-tenant-subdomain", tenant.subdomain.to_string()));
-            told.push(("x-tenant-schema", tenant.database_schema.to_string()));
-            told.extend(tenant.plan_slug.as_deref().map(|plan| ("x-tenant-plan", plan.to_owned())));
-            told.push(("x-tenant-verified", resolved.verified().to_string()));
-            told.push(("x-entitlement-revision", resolved.facts.revision.to_string()));
+            tell("x-tenant-id", tenant.id.to_string().into());
+            tell("x-tenant-subdomain", (&*tenant.subdomain).into());
+            tell("x-tenant-schema", (&*tenant.database_schema).into());
+            tell("x-tenant-plan", tenant.plan_slug.as_deref().unwrap_or_default().into());
+            tell("x-tenant-verified", if resolved.verified() { "true" } else { "false" }.into());
+            tell("x-entitlement-revision", resolved.facts.revision.to_string().into());
         }
         if let Verdict::WouldDeny(refusal) = &self.verdict {
-            told.push((WOULD_DENY, refusal.reason.to_owned()));
+            tell(WOULD_DENY, refusal.reason.into());
         }
-        // What is no header cannot be told: the upstream then knows no schema, rather than another one.
-        told.retain(|(_, value)| {
-            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
-        });
         told
     }
 
     /// Trusted headers that the upstream is not told, and a client may have sent.
-    pub(super) fn untold(told: &[(&'static str, String)]) -> impl Iterator<Item = &'static str> {
+    pub(super) fn untold(told: &[(&'static str, Cow<'_, str>)]) -> impl Iterator<Item = &'static str> {
         TRUSTED.into_iter().filter(|name| told.iter().all(|(told, _)| told != name))
     }
 

@@ -50,7 +50,7 @@ impl Api {
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
             // A client's own word, and any length is possible.
             method: inquiry.method.chars().take(32).collect(),
-            route: ruling.route().unwrap_or_default(),
+            route: ruling.route().unwrap_or_default().to_owned(),
         });
     }
 

@@ -2,11 +2,13 @@
 
 use entitlement_client::{Config, Entitlements, OnOutage, Reason};
 use entitlementd::proto::{
-    envoy::service::auth::v3::{
-        AttributeContext, CheckRequest,
-        attribute_context::{self, HttpRequest, Peer},
-        authorization_client::AuthorizationClient,
-        check_response::HttpResponse,
+    envoy::{
+        CheckRequest,
+        service::auth::v3::{
+            AttributeContext, DeniedHttpResponse, OkHttpResponse,
+            attribute_context::{self, HttpRequest, Peer},
+            authorization_client::AuthorizationClient,
+        },
     },
     v1::{
         AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest, ListEnabledModulesRequest,
@@ -14,6 +16,7 @@ use entitlementd::proto::{
         entitlement_service_client::EntitlementServiceClient,
     },
 };
+use prost::Message;
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -306,14 +309,14 @@ async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_f
         let http = HttpRequest { method: "GET".into(), path: "/orders".into(), headers, ..Default::default() };
         let source = Some(Peer { principal: principal.to_owned() });
         let attributes = AttributeContext { source, request: Some(attribute_context::Request { http: Some(http) }) };
-        let answer = envoy.check(CheckRequest { attributes: Some(attributes) }).await.unwrap().into_inner();
-        match answer.http_response.unwrap() {
-            HttpResponse::OkResponse(ok) => {
-                let headers = ok.headers.into_iter().filter_map(|option| option.header);
-                Ok(headers.map(|header| (header.key, header.value)).collect::<std::collections::BTreeMap<_, _>>())
-            }
-            HttpResponse::DeniedResponse(denied) => Err(denied.status.unwrap().code),
+        let request = CheckRequest { attributes: attributes.encode_to_vec().into() };
+        let answer = envoy.check(request).await.unwrap().into_inner();
+        if let Some(denied) = answer.denied_response {
+            return Err(DeniedHttpResponse::decode(&*denied).unwrap().status.unwrap().code);
         }
+        let ok = OkHttpResponse::decode(&*answer.ok_response.unwrap()).unwrap();
+        let headers = ok.headers.into_iter().filter_map(|option| option.header);
+        Ok(headers.map(|header| (header.key, header.value)).collect::<std::collections::BTreeMap<_, _>>())
     };
     let passed = ask("spiffe://customer/one", None).await.unwrap();
     assert_eq!((passed["x-tenant-id"].as_str(), passed["x-tenant-verified"].as_str()), (id(1).as_str(), "true"));

@@ -1,135 +1,100 @@
 //! Envoy's external authorization, to and from the wire.
 
-use std::collections::BTreeMap;
+mod read;
+mod write;
 
-use prost_types::{Struct, Value, value::Kind};
-use tonic::{Code, Request, Status};
+use prost::Message;
+use tonic::{Code, Status};
 
+use self::read::Attributes;
 use crate::{
     domain::{ModuleCode, TenantId},
     proto::envoy::{
+        CheckRequest, CheckResponse,
         config::core::v3::{HeaderValue, HeaderValueOption},
-        service::auth::v3::{
-            CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse, attribute_context::HttpRequest,
-            check_response::HttpResponse,
-        },
+        service::auth::v3::DeniedHttpResponse,
         r#type::v3::HttpStatus,
     },
     service::{
         asker::Asker,
-        gateway::{Inquiry, Ruling, Verdict},
+        gateway::{Inquiry, Refusal, Ruling, Verdict},
         status,
     },
 };
 
-/// The headers of a request that matter.
-#[derive(Default)]
-pub(in crate::service) struct AskedHeaders {
-    tenant_id: Option<String>,
-    authorization: Option<String>,
-    is_preflight: bool,
+/// What a proxy tells of an HTTP request.
+pub(in crate::service) struct Told<'a>(Attributes<'a>);
+
+/// Reads what is told.
+pub(in crate::service) fn told<'a>(request: &'a CheckRequest, tenant_header: &str) -> Result<Told<'a>, Status> {
+    let read = Attributes::read(&request.attributes, tenant_header);
+    let attributes = read.map_err(|_| status::malformed_request())?;
+    if attributes.is_http { Ok(Told(attributes)) } else { Err(status::no_http_request()) }
 }
 
-fn http_of(request: &CheckRequest) -> Option<&HttpRequest> {
-    request.attributes.as_ref()?.request.as_ref()?.http.as_ref()
-}
-
-/// Finds the headers that matter, in either form in which Envoy sends them.
-pub(in crate::service) fn asked_headers(request: &CheckRequest, tenant_header: &str) -> AskedHeaders {
-    let Some(http) = http_of(request) else { return AskedHeaders::default() };
-    let header = |name: &str| header(http, name).filter(|value| !value.is_empty());
-    AskedHeaders {
-        tenant_id: header(tenant_header),
-        authorization: header("authorization"),
-        is_preflight: header("origin").is_some() && header("access-control-request-method").is_some(),
+impl Told<'_> {
+    /// Who the client is, by the certificate that the proxy has verified; empty: it has shown none.
+    pub(in crate::service) fn principal(&self) -> &str {
+        self.0.principal
     }
-}
 
-/// A header's value. Several of one name are one list (RFC 9110, section 5.3).
-fn header(http: &HttpRequest, name: &str) -> Option<String> {
-    if let Some(value) = http.headers.get(name) {
-        return Some(value.clone());
+    /// What is asked.
+    pub(in crate::service) fn inquiry<'a>(&'a self, asker: Asker<'a>, by_certificate: Option<TenantId>) -> Inquiry<'a> {
+        let Attributes { method, path, host, tenant_id, authorization, .. } = &self.0;
+        let is_preflight = [&self.0.origin, &self.0.access_control_request_method];
+        Inquiry {
+            asker,
+            by_certificate,
+            method,
+            target: path,
+            host: Some(*host).filter(|host| !host.is_empty()),
+            tenant_id: tenant_id.value(),
+            authorization: authorization.value(),
+            is_preflight: is_preflight.into_iter().all(|header| header.value().is_some()),
+        }
     }
-    let raw = http.header_map.iter().flat_map(|map| &map.headers).filter(|header| header.key == name);
-    let values: Vec<_> = raw
-        .map(|header| match &*header.raw_value {
-            [] => header.value.clone(),
-            raw => String::from_utf8_lossy(raw).into_owned(),
-        })
-        .collect();
-    (!values.is_empty()).then(|| values.join(","))
-}
-
-/// Who the client is, by the certificate that the proxy has verified; empty: it has shown none.
-pub(in crate::service) fn principal(request: &CheckRequest) -> &str {
-    let source = request.attributes.as_ref().and_then(|attributes| attributes.source.as_ref());
-    source.map_or("", |source| &source.principal)
-}
-
-/// What is asked.
-pub(in crate::service) fn inquiry<'a>(
-    request: &'a Request<CheckRequest>,
-    headers: &'a AskedHeaders,
-    by_certificate: Option<TenantId>,
-) -> Result<Inquiry<'a>, Status> {
-    let http = http_of(request.get_ref()).ok_or_else(status::no_http_request)?;
-    Ok(Inquiry {
-        asker: Asker::of(request.extensions()),
-        by_certificate,
-        method: &http.method,
-        target: &http.path,
-        host: Some(http.host.as_str()).filter(|host| !host.is_empty()),
-        tenant_id: headers.tenant_id.as_deref(),
-        authorization: headers.authorization.as_deref(),
-        is_preflight: headers.is_preflight,
-    })
 }
 
 /// The answer to Envoy: that it is refused is an answer too.
 pub(in crate::service) fn check_ruling(ruling: &Ruling) -> CheckResponse {
-    let (code, response) = match &ruling.verdict {
-        Verdict::Refused(refusal) => {
-            let denied = DeniedHttpResponse {
-                status: Some(HttpStatus { code: refusal.status.as_u16().into() }),
-                headers: set(refusal.headers()),
-                body: refusal.body(),
-            };
-            (Code::PermissionDenied, HttpResponse::DeniedResponse(denied))
-        }
+    let dynamic_metadata = Some(metadata(ruling));
+    let (code, ok_response, denied_response) = match &ruling.verdict {
+        Verdict::Refused(refusal) => (Code::PermissionDenied, None, Some(denied(refusal).encode_to_vec())),
         Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
             let told = ruling.told();
-            let headers_to_remove = Ruling::untold(&told).map(str::to_owned).collect();
-            (Code::Ok, HttpResponse::OkResponse(OkHttpResponse { headers_to_remove, headers: set(told) }))
+            let set = told.iter().map(|(name, value)| (*name, &**value));
+            (Code::Ok, Some(write::ok_response(set, Ruling::untold(&told))), None)
         }
     };
-    CheckResponse {
-        status: Some(tonic_types::Status { code: code.into(), ..Default::default() }),
-        http_response: Some(response),
-        dynamic_metadata: Some(metadata(ruling)),
-    }
+    let status = Some(tonic_types::Status { code: code.into(), ..Default::default() });
+    CheckResponse { status, denied_response, ok_response, dynamic_metadata }
 }
 
-fn set(headers: Vec<(&'static str, String)>) -> Vec<HeaderValueOption> {
+fn denied(refusal: &Refusal) -> DeniedHttpResponse {
     let set = |(key, value): (&'static str, String)| HeaderValueOption {
         header: Some(HeaderValue { key: key.to_owned(), value, raw_value: Vec::new() }),
         append: Some(false),
     };
-    headers.into_iter().map(set).collect()
+    DeniedHttpResponse {
+        status: Some(HttpStatus { code: refusal.status.as_u16().into() }),
+        headers: refusal.headers().into_iter().map(set).collect(),
+        body: refusal.body(),
+    }
 }
 
 /// For access logs. What is not known is left out.
-fn metadata(ruling: &Ruling) -> Struct {
-    let text = |text: String| Value { kind: Some(Kind::StringValue(text)) };
-    let tenant = ruling.tenant.as_ref().map(|resolved| &resolved.facts);
+fn metadata(ruling: &Ruling) -> Vec<u8> {
+    let facts = ruling.tenant.as_ref().map(|resolved| &resolved.facts);
+    let tenant = facts.map(|facts| facts.tenant.id.to_string());
+    // As text: a number of JSON holds no 64 bits.
+    let revision = facts.map(|facts| facts.revision.to_string());
     let fields = [
-        ("decision", Some(text(ruling.word().to_owned()))),
-        ("reason", ruling.refusal().map(|refusal| text(refusal.reason.to_owned()))),
-        ("route", ruling.route().map(text)),
-        ("module", ruling.module.as_ref().map(ModuleCode::to_string).map(text)),
-        ("tenant_id", tenant.map(|facts| text(facts.tenant.id.to_string()))),
-        // As text: a number of JSON holds no 64 bits.
-        ("revision", tenant.map(|facts| text(facts.revision.to_string()))),
+        ("decision", Some(ruling.word())),
+        ("reason", ruling.refusal().map(|refusal| refusal.reason)),
+        ("route", ruling.route()),
+        ("module", ruling.module.as_ref().map(ModuleCode::as_str)),
+        ("tenant_id", tenant.as_deref()),
+        ("revision", revision.as_deref()),
     ];
-    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Struct { fields: fields.collect::<BTreeMap<_, _>>() }
+    write::texts(fields.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }

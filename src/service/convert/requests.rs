@@ -8,13 +8,13 @@ use prost_types::Timestamp;
 use tonic::{Request, Status};
 use tonic_types::FieldViolation;
 
-use super::ext_authz::{asked_headers, inquiry};
+use super::ext_authz::told;
 use crate::{
     domain::{
         ModuleCode, TenantId,
         limits::{MAX_BATCH, MAX_PAGE, MAX_WATCHED},
     },
-    proto::envoy::service::auth::v3::CheckRequest,
+    proto::envoy::CheckRequest,
     proto::v1::{
         AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
         ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
@@ -256,8 +256,9 @@ pub fn fuzz_requests(bytes: &[u8]) {
     {
         assert!(query.size <= MAX_PAGE, "{query:?}");
     }
-    if let Some(request) = read::<CheckRequest>(bytes) {
-        let headers = asked_headers(request.get_ref(), "x-tenant-id");
-        _ = inquiry(&request, &headers, None);
+    if let Some(request) = read::<CheckRequest>(bytes)
+        && let Ok(told) = told(request.get_ref(), "x-tenant-id")
+    {
+        _ = told.inquiry(Asker::default(), None);
     }
 }
