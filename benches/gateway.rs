@@ -138,23 +138,28 @@ async fn measure() {
     println!("requests of {} and {} bytes; {rounds} rounds of {millis} ms each", checks[0].len(), inquiries[0].len());
     let duration = Duration::from_millis(millis);
     drive(port, CHECK_MODULE, &checks, &ALLOWED, LOAD, duration).await;
-    let (mut plain, mut mesh, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut figures: [[Vec<f64>; 2]; 2] = Default::default();
     for number in 0..rounds {
-        let mut per_second = [0.0; 2];
         for which in [number % 2, 1 - number % 2] {
+            let before = process.cpu_nanos();
             let outcome = match which {
                 0 => drive(port, CHECK_MODULE, &checks, &ALLOWED, LOAD, duration).await,
                 _ => drive(port, EXT_AUTHZ, &inquiries, &OK, LOAD, duration).await,
             };
-            per_second[which as usize] = outcome.per_second();
+            let cpu = (process.cpu_nanos() - before) as f64 / 1000.0 / outcome.answers as f64;
+            let [per_second, cpu_micros] = &mut figures[which as usize];
+            per_second.push(outcome.per_second());
+            cpu_micros.push(cpu);
         }
-        plain.push(per_second[0]);
-        mesh.push(per_second[1]);
-        ratios.push(per_second[1] / per_second[0]);
     }
-    let [low, median, high] = quartiles(&ratios);
-    println!("CheckModule {:.0}/s, ext_authz {:.0}/s with {RULES} rules", quartiles(&plain)[1], quartiles(&mesh)[1]);
-    println!("ratio {median:.3} ({low:.3} to {high:.3})");
+    println!("{:<14}{:>14}{:>14}   ratio (quartiles), {RULES} rules", "", "CheckModule", "ext_authz");
+    let [plain, mesh] = figures;
+    for (name, plain, mesh) in [("requests/s", &plain[0], &mesh[0]), ("CPU µs", &plain[1], &mesh[1])] {
+        let ratios: Vec<f64> = mesh.iter().zip(plain).map(|(mesh, plain)| mesh / plain).collect();
+        let [low, median, high] = quartiles(&ratios);
+        let [plain, mesh] = [plain, mesh].map(|values| quartiles(values)[1]);
+        println!("{name:<14}{plain:>14.1}{mesh:>14.1}   {median:.3} ({low:.3} to {high:.3})");
+    }
 }
 
 /// How long it takes to find the rule of a path.

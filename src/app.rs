@@ -9,6 +9,7 @@ mod demo;
 mod feed;
 mod followed;
 mod forward_auth;
+mod gathered;
 mod jitter;
 mod jwks;
 mod listener;

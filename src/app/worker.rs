@@ -35,6 +35,7 @@ use tonic::body::Body;
 use super::{
     at_once::AtOnce,
     coarse_timer::CoarseTimer,
+    gathered::Gathered,
     jitter,
     listener::{Accepted, Stream},
     security::TlsOffer,
@@ -236,7 +237,6 @@ async fn serve_stream(
 ) -> hyper::Result<()> {
     let (end, ending) = watch::channel(false);
     let answer = service_fn(|request| front.answer(request, &peer, &ending));
-    let stream = TokioIo::new(stream);
     match settings.protocol {
         Protocol::Http2 => {
             let requests = AtOnce::default();
@@ -250,7 +250,7 @@ async fn serve_stream(
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 // Nobody who speaks gRPC reads it.
                 .auto_date_header(false)
-                .serve_connection(stream, answer);
+                .serve_connection(TokioIo::new(Gathered(stream)), answer);
             let mut connection = pin!(connection);
             tokio::select! {
                 served = requests.serve(connection.as_mut()) => return served,
@@ -267,7 +267,7 @@ async fn serve_stream(
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(MAX_HEAD)
                 .max_headers(MAX_HEADERS)
-                .serve_connection(stream, answer);
+                .serve_connection(TokioIo::new(stream), answer);
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
