@@ -66,16 +66,18 @@ pub(super) fn check(path: &str) -> Result<(), RefusedPath> {
     if !path.starts_with('/') {
         return Err(RefusedPath::NoSlash);
     }
-    let mut rest = path.as_bytes();
+    let (mut rest, mut before, mut may_have_dots) = (path.as_bytes(), b'/', false);
     while let [first, after @ ..] = rest {
+        may_have_dots |= *first == b'%' || (*first == b'.' && before == b'/');
         rest = match first {
             b'\\' => return Err(RefusedPath::Slash),
             b'#' | b'\0'..=b' ' | 0x7f => return Err(RefusedPath::Control),
             b'%' => check_encoded(after)?,
             _ => after,
         };
+        before = *first;
     }
-    if may_have_dots(path) && path.split('/').any(is_dot_segment) { Err(RefusedPath::DotSegment) } else { Ok(()) }
+    if may_have_dots && path.split('/').any(is_dot_segment) { Err(RefusedPath::DotSegment) } else { Ok(()) }
 }
 
 /// Looks at what follows a `%`, and gives what follows its digits.
@@ -96,10 +98,6 @@ fn byte_of(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-fn may_have_dots(path: &str) -> bool {
-    path.contains("/.") || path.contains("%2e") || path.contains("%2E")
-}
-
 /// `..;x` is one as well: some routers cut parameters off first.
 fn is_dot_segment(segment: &str) -> bool {
     let decoded = percent_decode(segment.as_bytes()).collect::<Vec<u8>>();
@@ -113,6 +111,16 @@ struct Way {
     decode: bool,
     cut: bool,
     merge: bool,
+}
+
+/// Is there one way to read it, which is as it stands? So it is with nearly all paths.
+pub(super) fn is_plain(path: &str) -> bool {
+    let mut before = b' ';
+    path.bytes().all(|byte| {
+        let is_odd = matches!(byte, b'%' | b';') || (byte == b'/' && before == b'/');
+        before = byte;
+        !is_odd
+    })
 }
 
 /// All ways in which a path may be read, without repetition. There is one for all but odd paths.

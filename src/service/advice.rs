@@ -91,6 +91,11 @@ impl Api {
 }
 
 impl Basis {
+    /// The same, stale where that is so.
+    pub(super) fn or_stale(self, stale: bool) -> Self {
+        Self { stale, ..self }
+    }
+
     /// The advice for an answer that may be kept for `limit`, if nothing else ends it before.
     pub(super) fn advise(self, limit: TimeDelta, valid_until: Option<DateTime<Utc>>, asked: Asked) -> Advice {
         let Self { revision, as_of, ttl, stale } = self;

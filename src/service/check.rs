@@ -123,16 +123,17 @@ impl Api {
 
     async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, Status> {
         let known = self.ask(query.tenant, asked).await?;
-        self.judge(&known, query.module, asked).await.map_err(status::store)
+        self.judge(known.facts.as_ref(), self.basis_of(&known), query.module, asked).await.map_err(status::store)
     }
 
     pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, Status> {
         self.permit(query.tenant, query.modules.iter().map(String::as_str))?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
+        let (facts, basis) = (known.facts.as_ref(), self.basis_of(&known));
         let mut judgements = Vec::with_capacity(query.modules.len());
         for module in query.modules {
-            judgements.push(self.judge(&known, module, asked).await.map_err(status::store)?);
+            judgements.push(self.judge(facts, basis, module, asked).await.map_err(status::store)?);
         }
         for judgement in &judgements {
             self.note("BatchCheckModules", query.tenant.asker, query.tenant.tenant, judgement);
@@ -187,16 +188,17 @@ impl Api {
     /// Decides about one module, and gathers what is said about the decision.
     pub(super) async fn judge<'a>(
         &self,
-        known: &Known,
+        facts: Option<&Facts>,
+        basis: Basis,
         module: &'a str,
         asked: Asked,
     ) -> Result<Judgement<'a>, StoreError> {
-        match check_facts(known.facts.as_ref(), module, asked.instant()) {
-            Some(decision) => Ok(self.judgement(self.basis_of(known), module, decision, None, asked).told()),
+        match check_facts(facts, module, asked.instant()) {
+            Some(decision) => Ok(self.judgement(basis, module, decision, None, asked).told()),
             None => {
                 let catalogue = self.cache.catalogue_for(module, asked.now).await?;
-                let decision = check(known.facts.as_ref(), &catalogue, module, asked.instant());
-                Ok(self.judgement(self.basis_of(known), module, decision, Some(&catalogue), asked).told())
+                let decision = check(facts, &catalogue, module, asked.instant());
+                Ok(self.judgement(basis, module, decision, Some(&catalogue), asked).told())
             }
         }
     }

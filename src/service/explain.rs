@@ -80,6 +80,7 @@ impl Api {
             (TenantKey::Subdomain(_), None) => return Ok(None),
         };
         let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
-        self.judge(&known, query.module, asked).await.map(Some).map_err(status::store)
+        let (facts, basis) = (known.facts.as_ref(), self.basis_of(&known));
+        self.judge(facts, basis, query.module, asked).await.map(Some).map_err(status::store)
     }
 }

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::{
     Api,
-    advice::{Advice, Asked},
+    advice::{Advice, Asked, Basis},
     asker::{Asker, NotAdmitted},
     check::Judgement,
     status,
@@ -80,7 +80,7 @@ pub(super) struct Resolved {
     pub(super) facts: Facts,
     pub(super) source: TenantSource,
     pub(super) advice: Advice,
-    known: Known,
+    basis: Basis,
     asked: Asked,
 }
 
@@ -146,9 +146,9 @@ impl Api {
 
         // A token that has expired is refused, whether or not it is what names the tenant.
         let valid_until = vouched.map(|vouched| vouched.expires_at);
-        let known = Known { stale, ..Known::found(facts.clone()) };
-        let advice = self.basis_of(&known).advise(self.ages.grant, valid_until, asked);
-        Ok(Resolved { facts, source, advice, known, asked })
+        let basis = self.basis(&facts).or_stale(stale);
+        let advice = basis.advise(self.ages.grant, valid_until, asked);
+        Ok(Resolved { facts, source, advice, basis, asked })
     }
 
     pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
@@ -173,7 +173,7 @@ impl Api {
         // Where all are denied, the answer changes as soon as one of them does.
         let mut advice = resolved.advice;
         for module in any_of {
-            let judgement = self.judge(&resolved.known, module, resolved.asked).await?;
+            let judgement = self.judge(Some(&resolved.facts), resolved.basis, module, resolved.asked).await?;
             if judgement.decision.allowed() {
                 let advice = resolved.advice.and(judgement.advice);
                 return Ok(Some((self.given(judgement), advice)));

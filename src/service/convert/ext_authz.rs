@@ -3,6 +3,8 @@
 mod read;
 mod write;
 
+use std::borrow::Cow;
+
 use prost::Message;
 use tonic::{Code, Status};
 
@@ -57,11 +59,11 @@ impl Told<'_> {
 
 /// The answer to Envoy: that it is refused is an answer too.
 pub(in crate::service) fn check_ruling(ruling: &Ruling) -> CheckResponse {
-    let dynamic_metadata = Some(metadata(ruling));
+    let told = ruling.told();
+    let dynamic_metadata = Some(metadata(ruling, &told));
     let (code, ok_response, denied_response) = match &ruling.verdict {
         Verdict::Refused(refusal) => (Code::PermissionDenied, None, Some(denied(refusal).encode_to_vec())),
         Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
-            let told = ruling.told();
             let set = told.iter().map(|(name, value)| (*name, &**value));
             (Code::Ok, Some(write::ok_response(set, Ruling::untold(&told))), None)
         }
@@ -82,19 +84,16 @@ fn denied(refusal: &Refusal) -> DeniedHttpResponse {
     }
 }
 
-/// For access logs. What is not known is left out.
-fn metadata(ruling: &Ruling) -> Vec<u8> {
-    let facts = ruling.tenant.as_ref().map(|resolved| &resolved.facts);
-    let tenant = facts.map(|facts| facts.tenant.id.to_string());
-    // As text: a number of JSON holds no 64 bits.
-    let revision = facts.map(|facts| facts.revision.to_string());
+/// For access logs. What is not known is left out. Numbers are texts: one of JSON holds no 64 bits.
+fn metadata(ruling: &Ruling, told: &[(&'static str, Cow<'_, str>)]) -> Vec<u8> {
+    let told = |name: &str| told.iter().find(|(told, _)| *told == name).map(|(_, value)| &**value);
     let fields = [
         ("decision", Some(ruling.word())),
         ("reason", ruling.refusal().map(|refusal| refusal.reason)),
         ("route", ruling.route()),
         ("module", ruling.module.as_ref().map(ModuleCode::as_str)),
-        ("tenant_id", tenant.as_deref()),
-        ("revision", revision.as_deref()),
+        ("tenant_id", told("x-tenant-id")),
+        ("revision", told("x-entitlement-revision")),
     ];
     write::texts(fields.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }

@@ -84,8 +84,10 @@ impl<'a> Attributes<'a> {
                 (5, host) => self.host = text(host)?,
                 (3, entry) => {
                     let [key, value, _] = strings(entry)?;
-                    let (key, value) = (text(key)?, text(value)?);
-                    self.headers(key, tenant_header, |header| header.joined = Some(value));
+                    self.headers(key, tenant_header, |header| {
+                        header.joined = Some(text(value)?);
+                        Ok(())
+                    })?;
                 }
                 (13, map) => self.header_map(map, tenant_header)?,
                 _ => {}
@@ -98,28 +100,33 @@ impl<'a> Attributes<'a> {
         for field in Fields(message) {
             let (1, header) = field? else { continue };
             let [key, value, raw] = strings(header)?;
-            let (key, value) = (text(key)?, text(value)?);
-            let value = if raw.is_empty() { Cow::Borrowed(value) } else { String::from_utf8_lossy(raw) };
             self.headers(key, tenant_header, |header| {
+                let value = if raw.is_empty() { text(value)?.into() } else { String::from_utf8_lossy(raw) };
                 header.listed = Some(match header.listed.take() {
                     Some(before) => format!("{before},{value}").into(),
-                    None => value.clone(),
+                    None => value,
                 });
-            });
+                Ok(())
+            })?;
         }
         Ok(())
     }
 
-    /// Tells those headers that go by this name.
-    fn headers(&mut self, name: &str, tenant_header: &str, mut tell: impl FnMut(&mut Header<'a>)) {
-        if name == tenant_header {
-            tell(&mut self.tenant_id);
+    /// Tells those headers that go by this name. Most go by none that matters, and are looked at no further.
+    fn headers(
+        &mut self,
+        name: &[u8],
+        tenant_header: &str,
+        mut tell: impl FnMut(&mut Header<'a>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        if name == tenant_header.as_bytes() {
+            tell(&mut self.tenant_id)?;
         }
         match name {
-            "authorization" => tell(&mut self.authorization),
-            "origin" => tell(&mut self.origin),
-            "access-control-request-method" => tell(&mut self.access_control_request_method),
-            _ => {}
+            b"authorization" => tell(&mut self.authorization),
+            b"origin" => tell(&mut self.origin),
+            b"access-control-request-method" => tell(&mut self.access_control_request_method),
+            _ => Ok(()),
         }
     }
 }

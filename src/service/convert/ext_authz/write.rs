@@ -3,7 +3,7 @@
 //! An answer that lets a request pass holds some thirty texts in messages four deep. Made of messages, each of them is
 //! allocated, and measured once for every message around it: that took longer than the judgement.
 
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encode_varint, encoded_len_varint};
 
 /// Enough for most parts.
 const ROOM: usize = 512;
@@ -47,12 +47,15 @@ fn length(held: usize) -> usize {
 }
 
 /// A field that will hold so many bytes.
-fn begin(part: &mut Vec<u8>, tag: u32, held: usize) {
-    encode_key(tag, WireType::LengthDelimited, part);
-    encode_varint(held as u64, part);
+fn begin(part: &mut Vec<u8>, tag: u8, held: usize) {
+    part.push(tag << 3 | WireType::LengthDelimited as u8);
+    match u8::try_from(held) {
+        Ok(held @ ..0x80) => part.push(held),
+        _ => encode_varint(held as u64, part),
+    }
 }
 
-fn text(part: &mut Vec<u8>, tag: u32, text: &str) {
+fn text(part: &mut Vec<u8>, tag: u8, text: &str) {
     begin(part, tag, text.len());
     part.extend_from_slice(text.as_bytes());
 }
