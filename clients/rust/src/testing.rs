@@ -45,7 +45,7 @@ use crate::{
     clock::{ALWAYS, Clock, Micros, NEVER, micros},
     convert::absent,
     core::Core,
-    list::{List, Right, Told, tag},
+    list::{List, Right, Rights, Told, tag},
     watch::{Watching, hear, lose},
 };
 
@@ -219,7 +219,7 @@ impl Facts {
             Grant::Until(end) if now < *end && self.denial().is_none() => Some(listed(code, *end)),
             Grant::Until(_) | Grant::Never(_) => None,
         };
-        let rights: Arc<[Right]> = self.modules.iter().filter_map(of).collect();
+        let rights: Rights = self.modules.iter().filter_map(of).collect();
         let next_change = rights.iter().map(|right| right.valid_until).min().unwrap_or(NEVER);
         List { rights: Some(rights), status: self.tenant.status, told: self.told(MAX_AGE, next_change, now) }
     }
