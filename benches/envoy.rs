@@ -46,6 +46,7 @@ use entitlementd::proto::{
 };
 use mesh::{Envoy, Upstream};
 use prost::Message;
+use sqlx::{Connection, PgConnection, types::Uuid};
 use tonic::{Request, Response, Status, transport::Channel};
 
 #[global_allocator]
@@ -54,6 +55,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const TENANTS: u32 = 1_000;
 const MODULE: &str = "finance";
 const PATH: &str = "/api/v1/finance/things/17/lines?page=2";
+/// Envoy passes nothing before it has found its authorizer to be healthy.
+const FOUND_HEALTHY: Duration = Duration::from_secs(3);
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy/envoy.yaml");
 const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
 
@@ -151,9 +154,16 @@ impl Client {
 
     /// Nanoseconds until the answer is there, which must be the upstream's.
     fn ask(&mut self) -> f64 {
+        let began = Instant::now();
+        let status = self.status();
+        let nanos = began.elapsed().as_nanos() as f64;
+        assert_eq!(status, 200);
+        nanos
+    }
+
+    fn status(&mut self) -> u16 {
         let request =
             format!("GET {PATH} HTTP/1.1\r\nhost: service.internal\r\nx-tenant-id: {}\r\n\r\n", common::id(1));
-        let began = Instant::now();
         self.0.write_all(request.as_bytes()).unwrap();
         let (mut answer, mut buffer) = (Vec::new(), [0; 8192]);
         loop {
@@ -162,10 +172,9 @@ impl Client {
             answer.extend_from_slice(&buffer[..read]);
             let text = String::from_utf8_lossy(&answer);
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            assert!(head.starts_with("HTTP/1.1 200"), "{text}");
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             if body.len() >= length.parse().unwrap() {
-                return began.elapsed().as_nanos() as f64;
+                return head.split(' ').nth(1).unwrap().parse().unwrap();
             }
         }
     }
@@ -174,6 +183,37 @@ impl Client {
         let nanos: Vec<f64> = (0..requests).map(|_| self.ask()).collect();
         quartiles(&nanos)[1] / 1000.0
     }
+}
+
+/// Milliseconds from a commit by SQL until the paths of a module are open, or closed, through Envoy.
+fn flips(runtime: &tokio::runtime::Runtime, upstream: u16, routes: &str, changes: u32) {
+    let cluster = postgres::Cluster::start(&["log_statement=none"]);
+    let url = cluster.url(&runtime.block_on(cluster.migrated_database()));
+    runtime.block_on(common::fill_postgres(&url, TENANTS));
+    let (_ours, ours) = start_ours(&url, routes);
+    let envoy = Envoy::start(upstream, ours);
+    thread::sleep(FOUND_HEALTHY);
+    let mut client = Client::new(&envoy);
+    let mut writer = runtime.block_on(PgConnection::connect(&url)).unwrap();
+    let module = common::MODULES.iter().position(|module| *module == MODULE).unwrap();
+    let row: Uuid = common::subscription(1, module as u32).parse().unwrap();
+    let mut millis: Vec<f64> = Vec::new();
+    for number in 0..changes {
+        let (word, status) = if number % 2 == 0 { ("suspended", 403) } else { ("active", 200) };
+        let sql = "UPDATE tenant_subscriptions SET status = $1 WHERE id = $2";
+        runtime.block_on(sqlx::query(sql).bind(word).bind(row).execute(&mut writer)).unwrap();
+        let committed = Instant::now();
+        while client.status() != status {
+            assert!(committed.elapsed() < Duration::from_secs(10), "{status} does not come");
+        }
+        millis.push(committed.elapsed().as_secs_f64() * 1000.0);
+    }
+    millis.sort_by(f64::total_cmp);
+    let percentile = |percent: usize| millis[(millis.len() - 1) * percent / 100];
+    let (p50, p99, longest) = (percentile(50), percentile(99), percentile(100));
+    println!(
+        "{changes} subscriptions changed by SQL, ms until Envoy says so: p50 {p50:.1}, p99 {p99:.1}, longest {longest:.1}"
+    );
 }
 
 fn measure(runtime: &tokio::runtime::Runtime) {
@@ -204,8 +244,7 @@ fn measure(runtime: &tokio::runtime::Runtime) {
         Envoy::start(upstream, stub),
         Envoy::start(upstream, ours),
     ];
-    // Envoy passes nothing before it has found its authorizer to be healthy.
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(FOUND_HEALTHY);
     let mut clients = envoys.each_ref().map(Client::new);
     clients.iter_mut().for_each(|client| _ = client.p50_micros(requests));
 
@@ -232,4 +271,5 @@ fn measure(runtime: &tokio::runtime::Runtime) {
     }
     let [low, median, high] = quartiles(&ratios);
     println!("ratio of what is added: {median:.3} ({low:.3} to {high:.3})");
+    flips(runtime, upstream, routes.to_str().unwrap(), setting("BENCH_CHANGES", 400) as u32);
 }

@@ -16,6 +16,10 @@ mod common;
 
 use std::{
     env, fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -31,6 +35,9 @@ use tonic::{Request, transport::Channel};
 const TENANTS: u32 = 1_000;
 const MODULE: &str = "hrms";
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tenant-template");
+/// How long a message takes to the database and back from it: on this machine, in another building, in another city. What is
+/// added is waiting, where all else is the work of two cores.
+const DISTANCES: [Duration; 3] = [Duration::ZERO, Duration::from_micros(500), Duration::from_micros(2_500)];
 /// Between two questions to the instance: it shares the cores with what is measured.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -40,7 +47,50 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     println!("machine: {}; everything on these", common::machine());
     flips(&cluster, &runtime, setting("BENCH_CHANGES", 400));
-    schemas(&cluster, &runtime, setting("BENCH_TENANTS", 500), setting("BENCH_ROUNDS", 3));
+    let (tenants, rounds) = (setting("BENCH_TENANTS", 500), setting("BENCH_ROUNDS", 3));
+    for distance in DISTANCES {
+        schemas(&cluster, &runtime, distance, tenants, rounds);
+    }
+}
+
+/// Passes bytes on to a server, each way after so long. It ends with the process.
+fn distant(port: u16, distance: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for near in listener.incoming() {
+            let near = near.unwrap();
+            let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            for stream in [&near, &far] {
+                stream.set_nodelay(true).unwrap();
+            }
+            pass(near.try_clone().unwrap(), far.try_clone().unwrap(), distance);
+            pass(far, near, distance);
+        }
+    });
+    address.port()
+}
+
+/// Bytes that have come later do not wait for those that came earlier to arrive: only for their own time.
+fn pass(mut from: TcpStream, mut to: TcpStream, distance: Duration) {
+    let (send, sent) = mpsc::channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        let mut buffer = [0; 1 << 16];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if send.send((Instant::now() + distance, buffer[..read].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    thread::spawn(move || {
+        for (arrives, bytes) in sent {
+            thread::sleep(arrives.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        _ = to.shutdown(Shutdown::Write);
+    });
 }
 
 /// Milliseconds from the call until another instance, which is asked all the time, says the new state.
@@ -88,7 +138,7 @@ fn flips(cluster: &postgres::Cluster, runtime: &Runtime, changes: u32) {
         });
         let answered = Instant::now();
         while runtime.block_on(asker.check_module(question.clone())).unwrap().into_inner().allowed != enable {
-            std::thread::sleep(PAUSE);
+            thread::sleep(PAUSE);
         }
         from_call.push(began.elapsed().as_secs_f64() * 1000.0);
         from_answer.push(answered.elapsed().as_secs_f64() * 1000.0);
@@ -102,15 +152,17 @@ fn flips(cluster: &postgres::Cluster, runtime: &Runtime, changes: u32) {
     }
 }
 
-/// Seconds for `tenant provision --all`, on a fresh database each time.
-fn schemas(cluster: &postgres::Cluster, runtime: &Runtime, tenants: u32, rounds: u32) {
+/// Seconds for `tenant provision --all`, on a fresh database each time, to which each message takes `distance`.
+fn schemas(cluster: &postgres::Cluster, runtime: &Runtime, distance: Duration, tenants: u32, rounds: u32) {
     assert!(fs::exists(TEMPLATE).unwrap());
-    println!("\nschemas of {tenants} tenants with the example template, seconds");
+    println!("\nschemas of {tenants} tenants with the example template, a database {distance:?} away; seconds");
     println!("{:<8}{:>16}{:>18}{:>8}", "round", "1 at a time", "8 at a time", "ratio");
     for round in 1..=rounds {
         let [one, eight] = ["1", "8"].map(|concurrency| {
             let url = cluster.url(&runtime.block_on(cluster.migrated_database()));
             runtime.block_on(waiting(&url, tenants));
+            let port = if distance.is_zero() { cluster.port() } else { distant(cluster.port(), distance) };
+            let url = url.replace(&format!(":{}/", cluster.port()), &format!(":{port}/"));
             let began = Instant::now();
             let flags = ["--all", "--tenant-template", TEMPLATE, "--concurrency", concurrency, "--database-url", &url];
             let output = process::run(&[&["tenant", "provision"], &flags[..]].concat());

@@ -37,6 +37,23 @@ const INSTANCES: usize = 3;
 /// As the ERP's own cluster would be; the harness says otherwise, and the last word counts.
 const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "log_statement=none"];
 
+/// What a writer does again and again.
+#[derive(Clone, Copy, PartialEq)]
+enum Work {
+    /// One statement in a transaction of its own: nothing else is paid for.
+    Statement(&'static str),
+    /// A subscription cancelled, or given back, as the ERP's own route does it: the tenant, whether it may manage modules,
+    /// the rows that are meant, and the update, in one transaction with a round trip each.
+    Transaction,
+}
+
+const TENANT: &str = "SELECT id, name, subdomain, database_schema, status FROM tenants WHERE id = $1";
+const GATE: &str = "SELECT s.id FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id
+     WHERE s.tenant_id = $1 AND m.code = 'system_admin' AND s.status = 'active' AND (s.expires_at IS NULL OR s.expires_at > now())";
+const ROWS: &str = "SELECT s.id, s.status, s.expires_at, s.auto_renew, m.code, m.is_base_module
+     FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id WHERE s.tenant_id = $1";
+const CANCEL: &str = "UPDATE tenant_subscriptions SET status = $1, expires_at = $2, auto_renew = false, updated_at = now() WHERE id = $3";
+
 /// Each in a transaction of its own.
 const MATTERS: &str = "UPDATE tenant_subscriptions SET status = $1, expires_at = $2, updated_at = now() WHERE id = $3";
 const MATTERS_NOT: &str = "UPDATE tenant_subscriptions
@@ -47,16 +64,16 @@ struct Part {
     name: &'static str,
     /// What is taken from the whole; `None`: the database never had a log.
     without: Option<&'static str>,
-    sql: &'static str,
+    work: Work,
 }
 
-/// The first of those with the same statement is what the others are compared with.
-const PARTS: [Part; 7] = [
-    Part { name: "no log", without: None, sql: MATTERS },
+/// The first of those with the same work is what the others are compared with.
+const PARTS: [Part; 9] = [
+    Part { name: "no log", without: None, work: Work::Statement(MATTERS) },
     Part {
         name: "triggers disabled",
         without: Some("ALTER TABLE tenant_subscriptions DISABLE TRIGGER USER"),
-        sql: MATTERS,
+        work: Work::Statement(MATTERS),
     },
     Part {
         name: "a trigger that does nothing",
@@ -64,16 +81,18 @@ const PARTS: [Part; 7] = [
             "CREATE OR REPLACE FUNCTION entitlement_tenant_subscriptions_changed() RETURNS trigger LANGUAGE plpgsql
              AS 'BEGIN RETURN NULL; END'",
         ),
-        sql: MATTERS,
+        work: Work::Statement(MATTERS),
     },
     Part {
         name: "appending only",
         without: Some("DROP TRIGGER entitlement_announce ON entitlement_changes"),
-        sql: MATTERS,
+        work: Work::Statement(MATTERS),
     },
-    Part { name: "everything", without: Some(""), sql: MATTERS },
-    Part { name: "no change that matters, no log", without: None, sql: MATTERS_NOT },
-    Part { name: "no change that matters, everything", without: Some(""), sql: MATTERS_NOT },
+    Part { name: "everything", without: Some(""), work: Work::Statement(MATTERS) },
+    Part { name: "the ERP's transaction, no log", without: None, work: Work::Transaction },
+    Part { name: "the ERP's transaction, everything", without: Some(""), work: Work::Transaction },
+    Part { name: "no change that matters, no log", without: None, work: Work::Statement(MATTERS_NOT) },
+    Part { name: "no change that matters, everything", without: Some(""), work: Work::Statement(MATTERS_NOT) },
 ];
 
 /// What one round came to.
@@ -116,7 +135,7 @@ async fn main() {
 
 /// A filled database, those who write to it, and those who hear of it.
 struct Database {
-    sql: &'static str,
+    work: Work,
     /// They stay from round to round: what a new one does first takes longer where there are triggers.
     writers: Vec<PgConnection>,
     _instances: Vec<process::Process>,
@@ -138,7 +157,7 @@ impl Database {
         for _ in 0..most {
             writers.push(PgConnection::connect(&url).await.unwrap());
         }
-        let mut database = Self { sql: part.sql, writers, _instances: instances };
+        let mut database = Self { work: part.work, writers, _instances: instances };
         database.round(most, WARM_UP).await;
         database
     }
@@ -147,8 +166,8 @@ impl Database {
     async fn round(&mut self, writers: u32, duration: Duration) -> Figures {
         let started = Instant::now();
         let until = started + duration;
-        let (own, sql) = (TENANTS / writers, self.sql);
-        let write = |(connection, writer)| write(connection, sql, writer * own..(writer + 1) * own, until);
+        let (own, work) = (TENANTS / writers, self.work);
+        let write = |(connection, writer)| write(connection, work, writer * own..(writer + 1) * own, until);
         let micros: Vec<f64> = join_all(self.writers.iter_mut().zip(0..writers).map(write)).await.concat();
         let per_second = micros.len() as f64 / started.elapsed().as_secs_f64();
         Figures { per_second, latency_micros: quartiles(&micros)[1] }
@@ -163,18 +182,13 @@ fn start_instance(url: &str) -> process::Process {
 }
 
 /// Gives the time that each transaction took.
-async fn write(
-    connection: &mut PgConnection,
-    sql: &'static str,
-    own: std::ops::Range<u32>,
-    until: Instant,
-) -> Vec<f64> {
-    let rows: Vec<Uuid> = own
-        .flat_map(|tenant| (0..10).map(move |module| common::subscription(tenant, module).parse().unwrap()))
-        .collect();
+async fn write(connection: &mut PgConnection, work: Work, own: std::ops::Range<u32>, until: Instant) -> Vec<f64> {
+    let rows_of = |tenant| (0..10).map(move |module| (common::id(tenant), common::subscription(tenant, module)));
+    let parsed = |(tenant, row): (String, String)| (tenant.parse().unwrap(), row.parse().unwrap());
+    let rows: Vec<(Uuid, Uuid)> = own.flat_map(rows_of).map(parsed).collect();
     let mut micros = Vec::new();
     // The seventh after the seventh: neighbours in the index are not written one after the other.
-    for (number, row) in rows.iter().cycle().step_by(7).enumerate() {
+    for (number, (tenant, row)) in rows.iter().cycle().step_by(7).enumerate() {
         let began = Instant::now();
         if began >= until {
             break;
@@ -182,7 +196,19 @@ async fn write(
         let status = if (number / rows.len()).is_multiple_of(2) { "suspended" } else { "active" };
         let expires: DateTime<Utc> = DateTime::from_timestamp(1_900_000_000, 0).unwrap();
         let expires = expires + TimeDelta::milliseconds(number as i64);
-        sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
+        match work {
+            Work::Statement(sql) => {
+                _ = sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
+            }
+            Work::Transaction => {
+                let mut txn = connection.begin().await.unwrap();
+                for sql in [TENANT, GATE, ROWS] {
+                    sqlx::query(sql).bind(tenant).fetch_all(&mut *txn).await.unwrap();
+                }
+                sqlx::query(CANCEL).bind(status).bind(expires).bind(row).execute(&mut *txn).await.unwrap();
+                txn.commit().await.unwrap();
+            }
+        }
         micros.push(began.elapsed().as_nanos() as f64 / 1000.0);
     }
     micros
@@ -205,7 +231,7 @@ fn flush_micros() -> f64 {
 fn print(figures: &[Vec<Figures>]) {
     println!("{:<36}{:>16}{:>12}   time per transaction (quartiles)", "", "transactions/s", "median ms");
     for (place, part) in PARTS.iter().enumerate() {
-        let first = PARTS.iter().position(|first| first.sql == part.sql).unwrap();
+        let first = PARTS.iter().position(|first| first.work == part.work).unwrap();
         let of = |of: fn(&Figures) -> f64| quartiles(&figures[place].iter().map(of).collect::<Vec<_>>())[1];
         let pairs = figures[first].iter().zip(&figures[place]);
         let ratios: Vec<f64> = pairs.map(|(first, this)| first.per_second / this.per_second).collect();

@@ -246,8 +246,11 @@ impl<L: LoadTenant> Cache<L> {
                 self.refresh(key(), now);
                 Ok(known)
             }
-            Look::Doubtful(known) => self.load(key(), now).await.or_else(|error| self.0.make_do(known, error, now)),
-            Look::Missing => self.load(key(), now).await,
+            // Boxed, so that the future of an answer that is held stays small: it is moved several times.
+            Look::Doubtful(known) => {
+                Box::pin(self.load(key(), now)).await.or_else(|error| self.0.make_do(known, error, now))
+            }
+            Look::Missing => Box::pin(self.load(key(), now)).await,
         }
     }
 

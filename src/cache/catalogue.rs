@@ -111,11 +111,13 @@ impl<L: LoadTenant> Cache<L> {
         if let Some(current) = self.0.catalogue.current(age, now) {
             return Ok(current);
         }
+        // Boxed, as all loads are, so that the futures of answers that need none stay small.
+        let load = || Box::pin(self.load_catalogue(age, now));
         match self.0.catalogue.held() {
             // It was asked for just now, in vain: not everyone has to wait for the next attempt.
             Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => Ok(held),
-            Some(held) => Ok(self.load_catalogue(age, now).await.unwrap_or(held)),
-            None => self.load_catalogue(age, now).await,
+            Some(held) => Ok(load().await.unwrap_or(held)),
+            None => load().await,
         }
     }
 

@@ -196,7 +196,8 @@ impl Api {
         match check_facts(facts, module, asked.instant()) {
             Some(decision) => Ok(self.judgement(basis, module, decision, None, asked).told()),
             None => {
-                let catalogue = self.cache.catalogue_for(module, asked.now).await?;
+                // Boxed, as above: seldom has the catalogue the word.
+                let catalogue = Box::pin(self.cache.catalogue_for(module, asked.now)).await?;
                 let decision = check(facts, &catalogue, module, asked.instant());
                 Ok(self.judgement(basis, module, decision, Some(&catalogue), asked).told())
             }

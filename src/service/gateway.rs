@@ -235,23 +235,20 @@ impl Ruling {
     /// What the upstream is told. All other trusted headers are taken away: see [`Self::untold`].
     pub(super) fn told<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
         let mut told = Vec::with_capacity(TRUSTED.len());
-        // What is no header cannot be told: the upstream then knows no schema, rather than another one.
-        let mut tell = |name, value: Cow<'a, str>| {
-            if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-                told.push((name, value));
-            }
-        };
         if let Some(resolved) = &self.tenant {
             let tenant = &resolved.facts.tenant;
-            tell("x-tenant-id", tenant.id.to_string().into());
-            tell("x-tenant-subdomain", (&*tenant.subdomain).into());
-            tell("x-tenant-schema", (&*tenant.database_schema).into());
-            tell("x-tenant-plan", tenant.plan_slug.as_deref().unwrap_or_default().into());
-            tell("x-tenant-verified", if resolved.verified() { "true" } else { "false" }.into());
-            tell("x-entitlement-revision", resolved.facts.revision.to_string().into());
+            told.push(("x-tenant-id", tenant.id.to_string().into()));
+            told.push(("x-tenant-verified", if resolved.verified() { "true" } else { "false" }.into()));
+            told.push(("x-entitlement-revision", resolved.facts.revision.to_string().into()));
+            // What is no header cannot be told: the upstream then knows no schema, rather than another one.
+            let is_header = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            let given = |text: &'a str| Some(text).filter(|text| !text.is_empty()).filter(is_header).map(Cow::Borrowed);
+            told.extend(given(&tenant.subdomain).map(|subdomain| ("x-tenant-subdomain", subdomain)));
+            told.extend(given(&tenant.database_schema).map(|schema| ("x-tenant-schema", schema)));
+            told.extend(tenant.plan_slug.as_deref().and_then(given).map(|plan| ("x-tenant-plan", plan)));
         }
         if let Verdict::WouldDeny(refusal) = &self.verdict {
-            tell(WOULD_DENY, refusal.reason.into());
+            told.push((WOULD_DENY, refusal.reason.into()));
         }
         told
     }
