@@ -250,7 +250,7 @@ async fn serve_stream(
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 // Nobody who speaks gRPC reads it.
                 .auto_date_header(false)
-                .serve_connection(TokioIo::new(Gathered(stream)), answer);
+                .serve_connection(TokioIo::new(Gathered::new(stream)), answer);
             let mut connection = pin!(connection);
             tokio::select! {
                 served = requests.serve(connection.as_mut()) => return served,
