@@ -14,6 +14,10 @@ use parking_lot::Mutex;
 
 type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Requests that a connection has answered before it is the turn of the thread's other connections. One with a token to
+/// verify takes a hundred times as long as most.
+const MOST_IN_A_TURN: usize = 64;
+
 /// Takes the requests that hyper reads from one connection, which it would give a task each.
 ///
 /// What is held is answered without waiting for anything, and for that a task costs more than the decision: it is made,
@@ -38,17 +42,25 @@ impl AtOnce {
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(ended);
         }
-        let requests = mem::take(&mut *self.0.lock());
+        let requests = self.turn();
         if requests.is_empty() {
             return Poll::Pending;
         }
         requests.into_iter().for_each(answer);
-        // Now it writes all answers at once. What it reads meanwhile has its turn after the thread's other connections.
+        // Now it writes all answers at once. What is left, or is read meanwhile, has its turn after the others.
         let written = connection.poll(context);
         if written.is_pending() && !self.0.lock().is_empty() {
             context.waker().wake_by_ref();
         }
         written
+    }
+
+    fn turn(&self) -> Vec<Request> {
+        let mut read = self.0.lock();
+        if read.len() <= MOST_IN_A_TURN {
+            return mem::take(&mut *read);
+        }
+        read.drain(..MOST_IN_A_TURN).collect()
     }
 }
 
@@ -140,5 +152,13 @@ mod tests {
         let (requests, answered) = (AtOnce::default(), Arc::default());
         let woken = poll_once(&requests, |requests| requests.execute(count(&answered)));
         assert_eq!((woken, answered.load(Ordering::Relaxed)), (1, 1), "one turn, and another one asked for");
+    }
+
+    #[test]
+    fn a_connection_that_has_read_many_at_once_yields_too() {
+        let (requests, answered) = (AtOnce::default(), Arc::default());
+        (0..MOST_IN_A_TURN * 2 + 1).for_each(|_| requests.execute(count(&answered)));
+        let turns = [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
+        assert_eq!(turns, [(1, MOST_IN_A_TURN), (1, MOST_IN_A_TURN * 2), (0, MOST_IN_A_TURN * 2 + 1)]);
     }
 }
