@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_connection_that_has_read_many_at_once_yields_too() {
         let (requests, answered) = (AtOnce::default(), Arc::default());
-        (0..MOST_IN_A_TURN * 2 + 1).for_each(|_| requests.execute(count(&answered)));
+        (0..=MOST_IN_A_TURN * 2).for_each(|_| requests.execute(count(&answered)));
         let turns = [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
         assert_eq!(turns, [(1, MOST_IN_A_TURN), (1, MOST_IN_A_TURN * 2), (0, MOST_IN_A_TURN * 2 + 1)]);
     }
