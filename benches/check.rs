@@ -145,17 +145,12 @@ struct Server {
     port: u16,
 }
 
-fn port(line: &str) -> u16 {
-    let digits: String = line.split("127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
-}
-
 fn start_ours(url: &str) -> Server {
     let mut command = on_core(SERVER_CORE, env!("CARGO_BIN_EXE_entitlementd"));
     command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]);
     command.args(["--metrics-listen", "127.0.0.1:0"]);
     let mut process = Process::start(command);
-    let port = port(&process.wait_for("listening on"));
+    let port = process.port();
     process.wait_for(": ready");
     Server { process, port }
 }
@@ -164,7 +159,7 @@ fn start_bare(answer: &[u8]) -> Server {
     let mut command = on_core(SERVER_CORE, env::current_exe().unwrap().to_str().unwrap());
     command.env("BENCH_ROLE", "bare").env("BENCH_ANSWER", format!("{answer:?}"));
     let mut process = Process::start(command);
-    let port = port(&process.wait_for("listening on"));
+    let port = process.port();
     Server { process, port }
 }
 

@@ -98,16 +98,11 @@ async fn serve_stub() {
     server.serve_with_incoming(incoming).await.unwrap();
 }
 
-fn port(line: &str) -> u16 {
-    let digits: String = line.split("127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
-}
-
 fn start_stub(answer: &CheckResponse) -> (Process, u16) {
     let mut command = Command::new(env::current_exe().unwrap());
     command.env("BENCH_ROLE", "stub").env("BENCH_ANSWER", format!("{:?}", answer.encode_to_vec()));
     let mut process = Process::start(command);
-    let port = port(&process.wait_for("listening on"));
+    let port = process.port();
     (process, port)
 }
 
@@ -116,7 +111,7 @@ fn start_ours(url: &str, routes: &str) -> (Process, u16) {
     command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]);
     command.args(["--routes", routes, "--tenant-header", "x-claimed-tenant-id"]);
     let mut process = Process::start(command);
-    let port = port(&process.wait_for("listening on"));
+    let port = process.port();
     process.wait_for(": ready");
     (process, port)
 }

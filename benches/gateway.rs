@@ -127,9 +127,7 @@ async fn measure() {
     command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", &url]);
     command.args(["--routes", routes.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"]);
     let mut process = Process::start(command);
-    let line = process.wait_for("listening on");
-    let digits: String = line.split("127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
-    let port: u16 = digits.parse().unwrap();
+    let port = process.port();
     process.wait_for(": ready");
 
     let checks: Vec<Vec<u8>> = (0..TENANTS).map(check_module).collect();

@@ -68,10 +68,9 @@ fn start(url: &str, flags: &[&str]) -> (Process, u16) {
     let mut command = on_core("0", env!("CARGO_BIN_EXE_entitlementd"));
     command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]).args(flags);
     let mut process = Process::start(command);
-    let line = process.wait_for("listening on");
-    let digits: String = line.split("127.0.0.1:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let port = process.port();
     process.wait_for(": ready");
-    (process, digits.parse().unwrap())
+    (process, port)
 }
 
 /// Writes a certificate and its key, and says how to believe it.

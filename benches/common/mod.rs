@@ -121,6 +121,14 @@ impl Process {
         line.unwrap_or_else(|| panic!("the process ended before it said {words:?}"))
     }
 
+    /// The port that it says it listens on.
+    pub fn port(&mut self) -> u16 {
+        let line = self.wait_for("listening on");
+        let (_, rest) = line.split_once("127.0.0.1:").unwrap();
+        let digits = rest.split(|character: char| !character.is_ascii_digit()).next();
+        digits.unwrap().parse().unwrap()
+    }
+
     /// Nanoseconds of CPU that its threads have taken.
     pub fn cpu_nanos(&self) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();

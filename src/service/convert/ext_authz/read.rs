@@ -164,17 +164,8 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `None`: it is of another kind.
+    /// `None`: it is of another kind. After an error there is nothing to go on with: whoever reads gives up.
     fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, Unreadable> {
-        let field = self.try_field();
-        if field.is_err() {
-            // Nothing after it is to be read.
-            self.0 = &[];
-        }
-        field
-    }
-
-    fn try_field(&mut self) -> Result<Option<(u32, &'a [u8])>, Unreadable> {
         let (tag, kind) = decode_key(&mut self.0).map_err(|_| Unreadable)?;
         if kind != WireType::LengthDelimited {
             skip_field(kind, tag, &mut self.0, DecodeContext::default()).map_err(|_| Unreadable)?;
