@@ -13,11 +13,12 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
+#[expect(dead_code, reason = "this benchmark needs a part")]
+#[path = "../tests/it/harness/proxy.rs"]
+mod proxy;
 
 use std::{
     env, fs,
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -28,6 +29,7 @@ use entitlementd::proto::v1::{
     CheckModuleRequest, DisableModulesRequest, EnableModulesRequest,
     tenant_admin_service_client::TenantAdminServiceClient,
 };
+use proxy::Proxy;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
 use tonic::{Request, transport::Channel};
@@ -35,9 +37,9 @@ use tonic::{Request, transport::Channel};
 const TENANTS: u32 = 1_000;
 const MODULE: &str = "hrms";
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tenant-template");
-/// How long a message takes to the database and back from it: on this machine, in another building, in another city. What is
-/// added is waiting, where all else is the work of two cores.
-const DISTANCES: [Duration; 3] = [Duration::ZERO, Duration::from_micros(500), Duration::from_micros(2_500)];
+/// How much longer an answer of the database takes, at least: on this machine, and on another. What is added is waiting, where
+/// all else is the work of two cores.
+const DISTANCES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(1)];
 /// Between two questions to the instance: it shares the cores with what is measured.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -53,44 +55,18 @@ fn main() {
     }
 }
 
-/// Passes bytes on to a server, each way after so long. It ends with the process.
+/// A port on which the database answers so much later. It ends with the process.
 fn distant(port: u16, distance: Duration) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let (told, answers) = mpsc::channel();
     thread::spawn(move || {
-        for near in listener.incoming() {
-            let near = near.unwrap();
-            let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            for stream in [&near, &far] {
-                stream.set_nodelay(true).unwrap();
-            }
-            pass(near.try_clone().unwrap(), far.try_clone().unwrap(), distance);
-            pass(far, near, distance);
-        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let proxy = Proxy::slow_to(port, distance).await;
+            told.send(proxy.port()).unwrap();
+            std::future::pending::<()>().await;
+        });
     });
-    address.port()
-}
-
-/// Bytes that have come later do not wait for those that came earlier to arrive: only for their own time.
-fn pass(mut from: TcpStream, mut to: TcpStream, distance: Duration) {
-    let (send, sent) = mpsc::channel::<(Instant, Vec<u8>)>();
-    thread::spawn(move || {
-        let mut buffer = [0; 1 << 16];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if send.send((Instant::now() + distance, buffer[..read].to_vec())).is_err() {
-                break;
-            }
-        }
-    });
-    thread::spawn(move || {
-        for (arrives, bytes) in sent {
-            thread::sleep(arrives.saturating_duration_since(Instant::now()));
-            if to.write_all(&bytes).is_err() {
-                break;
-            }
-        }
-        _ = to.shutdown(Shutdown::Write);
-    });
+    answers.recv().unwrap()
 }
 
 /// Milliseconds from the call until another instance, which is asked all the time, says the new state.
@@ -152,7 +128,7 @@ fn flips(cluster: &postgres::Cluster, runtime: &Runtime, changes: u32) {
     }
 }
 
-/// Seconds for `tenant provision --all`, on a fresh database each time, to which each message takes `distance`.
+/// Seconds for `tenant provision --all`, on a fresh database each time, whose answers take `distance` longer.
 fn schemas(cluster: &postgres::Cluster, runtime: &Runtime, distance: Duration, tenants: u32, rounds: u32) {
     assert!(fs::exists(TEMPLATE).unwrap());
     println!("\nschemas of {tenants} tenants with the example template, a database {distance:?} away; seconds");
