@@ -20,6 +20,7 @@ mod resolve;
 mod status;
 mod tenants;
 mod trace;
+mod unknown;
 mod watch;
 
 use std::{pin::Pin, sync::Arc};

@@ -20,6 +20,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 use tonic::{Code, Extensions, Status, body::Body, service::Routes};
+use tonic_health::pb::health_server;
+use tonic_reflection::pb::{v1, v1alpha};
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
@@ -28,6 +30,7 @@ use super::{
     asker::CallerGate,
     status,
     trace::{self, Tracer},
+    unknown,
     watch::Ending,
 };
 use crate::{
@@ -93,6 +96,8 @@ impl Front {
                 (self.entitlement.clone().call(request), None, None)
             }
             Kind::Other => (self.others(request), None, None),
+            // Who is not admitted must not take up the places of those who are.
+            Kind::Unknown => (unknown::refuse(request), Some(self.settings.request_timeout), None),
         };
         let answering = match traced.as_ref().and_then(|traced| traced.span.clone()) {
             Some(span) => Box::pin(answering.instrument(span)),
@@ -105,7 +110,7 @@ impl Front {
     fn traced(&self, kind: Kind, request: &Request<Incoming>) -> Option<Box<Traced>> {
         let parent = request.headers().get(trace::TRACEPARENT);
         let span = match kind {
-            Kind::Other => None,
+            Kind::Other | Kind::Unknown => None,
             _ => self.tracer.span_under(parent, request.headers(), request.uri().path()),
         };
         (parent.is_some() || span.is_some()).then(|| Box::new(Traced { parent: parent.cloned(), span }))
@@ -116,7 +121,7 @@ impl Front {
         let service = match kind {
             Kind::Unary | Kind::Watch => CallerService::Entitlement,
             Kind::Inquiry => CallerService::ExtAuthz,
-            Kind::Other => return None,
+            Kind::Other | Kind::Unknown => return None,
         };
         if self.callers.is_open() {
             return None;
@@ -167,20 +172,30 @@ enum Kind {
     Watch,
     /// Health and reflection.
     Other,
+    /// Nobody's. Given up as ours are.
+    Unknown,
 }
 
+/// Health and reflection.
+const OTHERS: [&str; 3] = [
+    health_server::SERVICE_NAME,
+    v1::server_reflection_server::SERVICE_NAME,
+    v1alpha::server_reflection_server::SERVICE_NAME,
+];
+
 fn kind(path: &str) -> Kind {
-    match path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)) {
-        Some("/WatchChanges") => Kind::Watch,
-        Some(rest) if rest.starts_with('/') => Kind::Unary,
-        _ if is_inquiry(path) => Kind::Inquiry,
-        _ => Kind::Other,
+    match method_of(path, SERVICE_NAME) {
+        Some("WatchChanges") => Kind::Watch,
+        Some(_) => Kind::Unary,
+        None if method_of(path, authorization_server::SERVICE_NAME).is_some() => Kind::Inquiry,
+        None if OTHERS.iter().any(|service| method_of(path, service).is_some()) => Kind::Other,
+        None => Kind::Unknown,
     }
 }
 
-fn is_inquiry(path: &str) -> bool {
-    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(authorization_server::SERVICE_NAME));
-    rest.is_some_and(|rest| rest.starts_with('/'))
+/// The method that a path names, if it is one of this service.
+fn method_of<'a>(path: &'a str, service: &str) -> Option<&'a str> {
+    path.strip_prefix('/')?.strip_prefix(service)?.strip_prefix('/')
 }
 
 /// What tells when the connection of a request is to end; `None` where the request came over none.
@@ -189,7 +204,7 @@ pub(super) fn ending_of(extensions: &Extensions) -> Option<Ending> {
 }
 
 fn is_ours(path: &str) -> bool {
-    !matches!(kind(path), Kind::Other)
+    !matches!(kind(path), Kind::Other | Kind::Unknown)
 }
 
 /// One of the requests in flight, for as long as it lives.

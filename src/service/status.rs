@@ -59,6 +59,11 @@ pub(super) fn malformed_request() -> Status {
     status(Code::InvalidArgument, message, ErrorReason::MalformedRequest)
 }
 
+/// Of no service here. What is not ours has no reason of ours.
+pub(super) fn unknown_method() -> Status {
+    Status::unimplemented("no service on this listener has such a method")
+}
+
 pub(super) fn store(error: StoreError) -> Status {
     match error {
         // The cause is in the log since the load failed.
