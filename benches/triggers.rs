@@ -40,8 +40,10 @@ const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writ
 /// What a writer does again and again.
 #[derive(Clone, Copy, PartialEq)]
 enum Work {
-    /// One statement in a transaction of its own: nothing else is paid for.
+    /// One statement that commits by itself: nothing else is paid for.
     Statement(&'static str),
+    /// BEGIN, the statement, COMMIT: the least that a session of SQLAlchemy sends, and so the ERP.
+    Committed(&'static str),
     /// A subscription cancelled, or given back, as the ERP's own route does it: the tenant, whether it may manage modules,
     /// the rows that are meant, and the update, in one transaction with a round trip each.
     Transaction,
@@ -68,7 +70,7 @@ struct Part {
 }
 
 /// The first of those with the same work is what the others are compared with.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     Part { name: "no log", without: None, work: Work::Statement(MATTERS) },
     Part {
         name: "triggers disabled",
@@ -89,6 +91,8 @@ const PARTS: [Part; 9] = [
         work: Work::Statement(MATTERS),
     },
     Part { name: "everything", without: Some(""), work: Work::Statement(MATTERS) },
+    Part { name: "begin, update, commit, no log", without: None, work: Work::Committed(MATTERS) },
+    Part { name: "begin, update, commit, everything", without: Some(""), work: Work::Committed(MATTERS) },
     Part { name: "the ERP's transaction, no log", without: None, work: Work::Transaction },
     Part { name: "the ERP's transaction, everything", without: Some(""), work: Work::Transaction },
     Part { name: "no change that matters, no log", without: None, work: Work::Statement(MATTERS_NOT) },
@@ -199,6 +203,11 @@ async fn write(connection: &mut PgConnection, work: Work, own: std::ops::Range<u
         match work {
             Work::Statement(sql) => {
                 _ = sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
+            }
+            Work::Committed(sql) => {
+                let mut txn = connection.begin().await.unwrap();
+                sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *txn).await.unwrap();
+                txn.commit().await.unwrap();
             }
             Work::Transaction => {
                 let mut txn = connection.begin().await.unwrap();

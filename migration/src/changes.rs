@@ -142,6 +142,16 @@ pub(crate) async fn watch_columns_anew(manager: &SchemaManager<'_>, table: &str)
     Ok(())
 }
 
+/// Replaces the functions that writers run by those of this program. Where there is no log, nobody runs any; SQLite's
+/// triggers have none.
+pub(crate) async fn replace_functions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    if manager.get_database_backend() == DbBackend::Sqlite || !manager.has_table("entitlement_changes").await? {
+        return Ok(());
+    }
+    manager.get_connection().execute_unprepared(&postgres::functions()).await?;
+    Ok(())
+}
+
 /// A trigger that should be there. A change of its table would go unnoticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MissingTrigger {

@@ -11,6 +11,7 @@ mod m20261123_000003_changes;
 mod m20261124_000004_record;
 mod m20261124_000005_aliases;
 mod m20261124_000006_endpoints;
+mod m20261126_000007_functions;
 mod required;
 mod state;
 mod tables;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000004_record::Migration),
             Box::new(m20261124_000005_aliases::Migration),
             Box::new(m20261124_000006_endpoints::Migration),
+            Box::new(m20261126_000007_functions::Migration),
         ]
     }
 

@@ -21,9 +21,14 @@ const EVERYONE: &str = "'00000000-0000-0000-0000-000000000000'";
 const DEFINER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
 pub(super) fn schema() -> String {
-    let functions: Vec<String> = watched().iter().map(changed).collect();
-    [tables(), functions.join("\n"), truncated(), announce(), fold(), super::view(DbBackend::Postgres), rights()]
-        .join("\n")
+    [tables(), functions(), truncated(), fold(), super::view(DbBackend::Postgres), rights()].join("\n")
+}
+
+/// What the ERP's writers run.
+pub(super) fn functions() -> String {
+    let mut functions: Vec<String> = watched().iter().map(changed).collect();
+    functions.push(announce());
+    functions.join("\n")
 }
 
 fn tables() -> String {
@@ -64,7 +69,8 @@ fn tables() -> String {
 /// session knew, is a change to be safe, and must not fail the ERP's write. Images are
 /// compared, for types that know no equality, and because it is cheaper than an operator for each column.
 ///
-/// Every expression is made ready again in each transaction, which is most of what a short one pays: so there are few.
+/// Every expression is made ready again in each transaction, which is most of what a short one pays: so there are few,
+/// and none for a value that nobody looks at, such as what is returned.
 /// In an insertion OLD is all NULL, in a deletion NEW.
 pub(super) fn changed(watched: &Watched) -> String {
     let Watched { table, tenant, columns, keys } = watched;
@@ -78,21 +84,23 @@ pub(super) fn changed(watched: &Watched) -> String {
         }
         None => append(watched.topic()),
     };
-    let keyed = keys.map_or_else(String::new, |(keys, topic)| {
+    let [declare_keyed, keyed, append_keyed] = keys.map_or_else(Default::default, |(keys, topic)| {
         // The directory is who there is; for the others, a row that comes or goes is nobody's yet, or no longer.
         let always = if topic == topic::DIRECTORY { "TG_OP <> 'UPDATE' OR" } else { "TG_OP = 'UPDATE' AND" };
-        format!("keyed := {always} NOT {};", same(keys))
+        [
+            "keyed boolean := true;".to_owned(),
+            format!("keyed := {always} NOT {};", same(keys)),
+            format!("IF keyed THEN {} END IF;", append(topic)),
+        ]
     });
-    let append_keyed = keys.map_or_else(String::new, |(_, topic)| format!("IF keyed THEN {} END IF;", append(topic)));
+    let declare_touched = if tenant.is_some() { "touched text;" } else { "" };
     format!(
         "CREATE OR REPLACE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
-         DECLARE
-            keyed boolean := true;
-            touched text;
+         DECLARE {declare_keyed} {declare_touched}
          BEGIN
             BEGIN
-                IF TG_OP = 'UPDATE' AND {} THEN
-                    RETURN NULL;
+                IF {} THEN
+                    RETURN NEW;
                 END IF;
                 {keyed}
             EXCEPTION WHEN undefined_column OR datatype_mismatch THEN
@@ -100,14 +108,14 @@ pub(super) fn changed(watched: &Watched) -> String {
             END;
             {body}
             {append_keyed}
-            RETURN NULL;
+            RETURN NEW;
          END
          $function$;",
         same(columns)
     )
 }
 
-/// Is an updated row the same in these columns?
+/// Is an updated row the same in these columns? One that was not there before, or is no longer, is not.
 fn same(columns: &[&str]) -> String {
     let [old, new] =
         ["OLD", "NEW"].map(|row| columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", "));
@@ -153,29 +161,31 @@ fn truncated() -> String {
 /// It has the writer's own rights and search path, and so names everything in full: setting a path for each call was a
 /// fifth of what it cost.
 fn announce() -> String {
+    let tell = |parts: &str| format!("told := pg_catalog.pg_notify('{CHANNEL}', pg_catalog.concat_ws(' ', {parts}));");
     format!(
-        "CREATE FUNCTION entitlement_announce() RETURNS trigger LANGUAGE plpgsql AS $function$
+        "CREATE OR REPLACE FUNCTION entitlement_announce() RETURNS trigger LANGUAGE plpgsql AS $function$
          DECLARE
-            notice text;
             told text;
          BEGIN
             IF NOT pg_catalog.pg_try_advisory_xact_lock({TELLING}) THEN
-                RETURN NULL;
+                RETURN NEW;
             END IF;
-            IF NEW.topic OPERATOR(pg_catalog.<>) '{tenant}' THEN
-                notice := pg_catalog.concat_ws(' ', NEW.topic, NEW.xid);
+            IF NEW.topic OPERATOR(pg_catalog.<>) '{}' THEN
+                {}
             ELSIF pg_catalog.length(pg_catalog.current_setting('{TOUCHED}', true))
                   OPERATOR(pg_catalog.>) {MOST_ANNOUNCED} THEN
                 -- Equal notices of one transaction are sent once.
-                notice := pg_catalog.concat_ws(' ', 'many', NEW.xid);
+                {}
             ELSE
-                notice := pg_catalog.concat_ws(' ', NEW.topic, NEW.xid, NEW.tenant_id);
+                {}
             END IF;
-            told := pg_catalog.pg_notify('{CHANNEL}', notice);
-            RETURN NULL;
+            RETURN NEW;
          END
          $function$;",
-        tenant = topic::TENANT,
+        topic::TENANT,
+        tell("NEW.topic, NEW.xid"),
+        tell("'many', NEW.xid"),
+        tell("NEW.topic, NEW.xid, NEW.tenant_id"),
     )
 }
 

@@ -1,0 +1,19 @@
+//! Step 7: the functions of the log's triggers cost the ERP's writers less.
+
+use sea_orm_migration::prelude::*;
+
+use crate::changes;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        changes::replace_functions(manager).await
+    }
+
+    async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
+        crate::never_down()
+    }
+}
