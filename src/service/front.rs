@@ -72,7 +72,8 @@ pub struct Front {
 }
 
 impl Front {
-    /// The API, and beside it the services that are never shed: health and reflection.
+    /// The API, and beside it the services that are never shed: health and reflection. One more among them must be named
+    /// in `OTHERS`, or its methods are unknown.
     pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
         let (metrics, callers, tracer) = (Arc::clone(&api.metrics), api.callers.clone(), api.tracer);
         let authorization = AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES);
