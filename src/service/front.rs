@@ -20,8 +20,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 use tonic::{Code, Extensions, Status, body::Body, service::Routes};
-use tonic_health::pb::health_server;
-use tonic_reflection::pb::{v1, v1alpha};
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
@@ -30,7 +28,7 @@ use super::{
     asker::CallerGate,
     status,
     trace::{self, Tracer},
-    unknown,
+    unknown::refuse_unknown,
     watch::Ending,
 };
 use crate::{
@@ -72,12 +70,12 @@ pub struct Front {
 }
 
 impl Front {
-    /// The API, and beside it the services that are never shed: health and reflection. One more among them must be named
-    /// in `OTHERS`, or its methods are unknown.
+    /// The API, and beside it the services that are never shed: health and reflection.
     pub fn new(api: Api, others: Routes, settings: FrontSettings) -> Self {
         let (metrics, callers, tracer) = (Arc::clone(&api.metrics), api.callers.clone(), api.tracer);
         let authorization = AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES);
         let entitlement = EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
+        let others = refuse_unknown(others, settings.request_timeout);
         Self { settings, in_flight: Arc::default(), metrics, callers, tracer, entitlement, authorization, others }
     }
 
@@ -97,8 +95,6 @@ impl Front {
                 (self.entitlement.clone().call(request), None, None)
             }
             Kind::Other => (self.others(request), None, None),
-            // Who is not admitted must not take up the places of those who are.
-            Kind::Unknown => (unknown::refuse(request), Some(self.settings.request_timeout), None),
         };
         let answering = match traced.as_ref().and_then(|traced| traced.span.clone()) {
             Some(span) => Box::pin(answering.instrument(span)),
@@ -111,7 +107,7 @@ impl Front {
     fn traced(&self, kind: Kind, request: &Request<Incoming>) -> Option<Box<Traced>> {
         let parent = request.headers().get(trace::TRACEPARENT);
         let span = match kind {
-            Kind::Other | Kind::Unknown => None,
+            Kind::Other => None,
             _ => self.tracer.span_under(parent, request.headers(), request.uri().path()),
         };
         (parent.is_some() || span.is_some()).then(|| Box::new(Traced { parent: parent.cloned(), span }))
@@ -122,7 +118,7 @@ impl Front {
         let service = match kind {
             Kind::Unary | Kind::Watch => CallerService::Entitlement,
             Kind::Inquiry => CallerService::ExtAuthz,
-            Kind::Other | Kind::Unknown => return None,
+            Kind::Other => return None,
         };
         if self.callers.is_open() {
             return None;
@@ -171,32 +167,22 @@ enum Kind {
     Inquiry,
     /// Ours, and under way for as long as its caller likes. It has a limit of its own.
     Watch,
-    /// Health and reflection.
+    /// Health, reflection, and what nobody here answers.
     Other,
-    /// Nobody's. Given up as ours are.
-    Unknown,
 }
 
-/// Health and reflection.
-const OTHERS: [&str; 3] = [
-    health_server::SERVICE_NAME,
-    v1::server_reflection_server::SERVICE_NAME,
-    v1alpha::server_reflection_server::SERVICE_NAME,
-];
-
 fn kind(path: &str) -> Kind {
-    match method_of(path, SERVICE_NAME) {
-        Some("WatchChanges") => Kind::Watch,
-        Some(_) => Kind::Unary,
-        None if method_of(path, authorization_server::SERVICE_NAME).is_some() => Kind::Inquiry,
-        None if OTHERS.iter().any(|service| method_of(path, service).is_some()) => Kind::Other,
-        None => Kind::Unknown,
+    match path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)) {
+        Some("/WatchChanges") => Kind::Watch,
+        Some(rest) if rest.starts_with('/') => Kind::Unary,
+        _ if is_inquiry(path) => Kind::Inquiry,
+        _ => Kind::Other,
     }
 }
 
-/// The method that a path names, if it is one of this service.
-fn method_of<'a>(path: &'a str, service: &str) -> Option<&'a str> {
-    path.strip_prefix('/')?.strip_prefix(service)?.strip_prefix('/')
+fn is_inquiry(path: &str) -> bool {
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(authorization_server::SERVICE_NAME));
+    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// What tells when the connection of a request is to end; `None` where the request came over none.
@@ -205,7 +191,7 @@ pub(super) fn ending_of(extensions: &Extensions) -> Option<Ending> {
 }
 
 fn is_ours(path: &str) -> bool {
-    !matches!(kind(path), Kind::Other | Kind::Unknown)
+    !matches!(kind(path), Kind::Other)
 }
 
 /// One of the requests in flight, for as long as it lives.

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use entitlementd::config::ListenAddress;
 
-use crate::harness::{
-    Database, Row, Server,
-    process::Process,
-    wire::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Wire, call, frame,
+use crate::{
+    admin::{self, Admin},
+    harness::{
+        Database, Row, Server,
+        process::Process,
+        wire::{
+            CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Wire, call, frame,
+        },
     },
 };
 
@@ -160,29 +163,41 @@ fn the_listener_speaks_http_2_as_h2spec_wants_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_for_an_unknown_method_is_heard_out_and_what_is_wrong_with_its_end_is_told() {
-    let server = start(&["--workers", "1"]).await;
-    let mut wire = Wire::connect(&server.running.address, &[]).await;
-    assert!(wire.send(&frame(HEADERS, END_HEADERS, 1, &call("/nowhere/Nothing"))).await);
-    // An answer that did not wait would have come by the second of these.
-    for _ in 0..2 {
-        assert!(wire.send(&frame(PING, 0, 0, &[7; 8])).await);
-        while let Some(frame) = wire.next().await {
-            assert_ne!(frame.kind, HEADERS, "it is answered before its end");
-            if frame.kind == PING {
-                break;
+    let admin = Admin::of(Database::sqlite().await, &["--workers", "1"]).await;
+    for address in [admin::address(&admin.server), admin.server.running.address.clone()] {
+        let mut wire = Wire::connect(&address, &[]).await;
+        assert!(wire.send(&frame(HEADERS, END_HEADERS, 1, &call("/nowhere/Nothing"))).await);
+        // An answer that did not wait would have come by the second of these.
+        for _ in 0..2 {
+            assert!(wire.send(&frame(PING, 0, 0, &[7; 8])).await);
+            while let Some(frame) = wire.next().await {
+                assert_ne!(frame.kind, HEADERS, "it is answered before its end");
+                if frame.kind == PING {
+                    break;
+                }
             }
         }
+        // Trailers with a pseudo-header after a field (RFC 9113, section 8.3).
+        let trailers = [0x00, 0x01, b'x', 0x01, b'y', 0x83];
+        assert!(wire.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers)).await);
+        let told = loop {
+            let frame = wire.next().await.expect("the connection goes on");
+            if matches!(frame.kind, HEADERS | RST_STREAM) {
+                break frame.kind;
+            }
+        };
+        assert_eq!(told, RST_STREAM);
     }
-    // Trailers with a pseudo-header after a field (RFC 9113, section 8.3).
-    let trailers = [0x00, 0x01, b'x', 0x01, b'y', 0x83];
-    assert!(wire.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers)).await);
-    let told = loop {
-        let frame = wire.next().await.expect("the connection goes on");
-        if matches!(frame.kind, HEADERS | RST_STREAM) {
-            break frame.kind;
-        }
-    };
-    assert_eq!(told, RST_STREAM);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_for_an_unknown_method_that_never_ends_is_refused() {
+    let admin = Admin::of(Database::sqlite().await, &["--request-timeout", "100ms"]).await;
+    for address in [admin::address(&admin.server), admin.server.running.address.clone()] {
+        let mut wire = Wire::connect(&address, &[]).await;
+        assert!(wire.send(&frame(HEADERS, END_HEADERS, 1, &call("/nowhere/Nothing"))).await);
+        assert!(wire.next_of(HEADERS).await.is_some());
+    }
 }
 
 /// What an idle connection may take, in bytes: 6.1 GiB for 100 000.

@@ -16,6 +16,7 @@ use crate::{
         Peer, Tracer,
         front::{Answering, is_tonics_refusal},
         status,
+        unknown::refuse_unknown,
     },
 };
 
@@ -39,7 +40,8 @@ impl AdminFront {
     pub fn new(api: AdminApi, others: Routes, request_timeout: Duration) -> Self {
         let tracer = api.api.tracer;
         let admin = TenantAdminServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { routes: others.add_service(admin), request_timeout, tracer }
+        let routes = refuse_unknown(others.add_service(admin), request_timeout);
+        Self { routes, request_timeout, tracer }
     }
 
     /// Answers a request.
