@@ -42,12 +42,15 @@ const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writ
 enum Work {
     /// One statement that commits by itself: nothing else is paid for.
     Statement(&'static str),
-    /// BEGIN, the statement, COMMIT: the least that a session of SQLAlchemy sends, and so the ERP.
-    Committed(&'static str),
-    /// A subscription cancelled, or given back, as the ERP's own route does it: the tenant, whether it may manage modules,
-    /// the rows that are meant, and the update, in one transaction with a round trip each.
-    Transaction,
+    /// One transaction, a round trip for each part: begin, what is read of the tenant, the update, commit.
+    Transaction(&'static [&'static str], &'static str),
 }
+
+/// The least that a session of SQLAlchemy sends, and so the ERP.
+const LEAST: Work = Work::Transaction(&[], MATTERS);
+/// A subscription cancelled, or given back, as the ERP's own route does it: the tenant, whether it may manage modules, the
+/// rows that are meant, and the update.
+const ROUTE: Work = Work::Transaction(&[TENANT, GATE, ROWS], CANCEL);
 
 const TENANT: &str = "SELECT id, name, subdomain, database_schema, status FROM tenants WHERE id = $1";
 const GATE: &str = "SELECT s.id FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id
@@ -91,10 +94,10 @@ const PARTS: [Part; 11] = [
         work: Work::Statement(MATTERS),
     },
     Part { name: "everything", without: Some(""), work: Work::Statement(MATTERS) },
-    Part { name: "begin, update, commit, no log", without: None, work: Work::Committed(MATTERS) },
-    Part { name: "begin, update, commit, everything", without: Some(""), work: Work::Committed(MATTERS) },
-    Part { name: "the ERP's transaction, no log", without: None, work: Work::Transaction },
-    Part { name: "the ERP's transaction, everything", without: Some(""), work: Work::Transaction },
+    Part { name: "begin, update, commit, no log", without: None, work: LEAST },
+    Part { name: "begin, update, commit, everything", without: Some(""), work: LEAST },
+    Part { name: "the ERP's transaction, no log", without: None, work: ROUTE },
+    Part { name: "the ERP's transaction, everything", without: Some(""), work: ROUTE },
     Part { name: "no change that matters, no log", without: None, work: Work::Statement(MATTERS_NOT) },
     Part { name: "no change that matters, everything", without: Some(""), work: Work::Statement(MATTERS_NOT) },
 ];
@@ -204,17 +207,12 @@ async fn write(connection: &mut PgConnection, work: Work, own: std::ops::Range<u
             Work::Statement(sql) => {
                 _ = sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
             }
-            Work::Committed(sql) => {
+            Work::Transaction(reads, update) => {
                 let mut txn = connection.begin().await.unwrap();
-                sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *txn).await.unwrap();
-                txn.commit().await.unwrap();
-            }
-            Work::Transaction => {
-                let mut txn = connection.begin().await.unwrap();
-                for sql in [TENANT, GATE, ROWS] {
-                    sqlx::query(sql).bind(tenant).fetch_all(&mut *txn).await.unwrap();
+                for sql in reads {
+                    sqlx::query(*sql).bind(tenant).fetch_all(&mut *txn).await.unwrap();
                 }
-                sqlx::query(CANCEL).bind(status).bind(expires).bind(row).execute(&mut *txn).await.unwrap();
+                sqlx::query(update).bind(status).bind(expires).bind(row).execute(&mut *txn).await.unwrap();
                 txn.commit().await.unwrap();
             }
         }
