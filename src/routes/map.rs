@@ -11,7 +11,7 @@ use wayfind::{Router, RouterBuilder};
 
 use super::{
     Access, Origin, Rule,
-    path::{PathReading, RefusedPath, check, is_plain, readings, without_query},
+    path::{PathReading, RefusedPath, check, readings, without_query},
 };
 
 /// All rules. For each method there is a trie of its own, so that of the rules for other methods none is in the way.
@@ -85,9 +85,6 @@ impl RouteMap {
     pub fn find(&self, method: &str, target: &str) -> Result<Option<&Arc<Rule>>, RefusedPath> {
         let path = without_query(target);
         check(path)?;
-        if is_plain(path) {
-            return Ok(self.find_one(method, path)?.map(|rule| &self.rules[rule]));
-        }
         let mut found = None;
         for read in readings(path, self.reading)? {
             let rule = self.find_one(method, &read)?;

@@ -113,16 +113,6 @@ struct Way {
     merge: bool,
 }
 
-/// Is there one way to read it, which is as it stands? So it is with nearly all paths.
-pub(super) fn is_plain(path: &str) -> bool {
-    let mut before = b' ';
-    path.bytes().all(|byte| {
-        let is_odd = matches!(byte, b'%' | b';') || (byte == b'/' && before == b'/');
-        before = byte;
-        !is_odd
-    })
-}
-
 /// All ways in which a path may be read, without repetition. There is one for all but odd paths.
 pub(super) fn readings(path: &str, reading: PathReading) -> Result<Vec<Cow<'_, str>>, RefusedPath> {
     let choices = |is_odd: bool| match reading {
