@@ -62,6 +62,7 @@ async fn cold_checks() {
         max_stale: TimeDelta::hours(1),
         capacity: 100_000,
         max_loads: 8,
+        max_past: 4,
         load_timeout: Duration::from_secs(5),
     };
     let cache = Cache::new(store.into(), settings, tokio::runtime::Handle::current());

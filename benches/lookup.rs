@@ -68,6 +68,15 @@ impl LoadTenant for Invented {
         Ok(Loaded { revision: 0, facts: Some(Facts::new(tenant, self.0.iter().map(row).collect(), 0, now)) })
     }
 
+    async fn load_tenants(
+        &self,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        Ok(futures_util::future::join_all(keys.iter().map(|key| self.load_tenant(key, source.clone(), now))).await)
+    }
+
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
         Ok(vec![])
     }
@@ -142,6 +151,7 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
         max_stale: TimeDelta::hours(1),
         capacity: TENANTS,
         max_loads: 8,
+        max_past: 4,
         load_timeout: Duration::from_secs(5),
     };
     let codes = MODULES.map(ModuleCode::new).to_vec();

@@ -1,20 +1,27 @@
 //! Facts by tenant: held, loaded once however many wait, forgotten when they change, and served stale in an outage.
 //!
 //! Three kinds of things are held, each with a bound of its own, so that a flood of one cannot push out another:
-//! - the facts of tenants that exist, by id, which every request asks for: see `held`;
-//! - which tenant a subdomain belongs to, and the tenants that do not exist, few and short: in moka, which keeps its
-//!   bounds and lets go of what has expired by itself;
+//! - the facts of tenants that exist, by id and by subdomain, which every request asks for: see `held`;
+//! - the tenants that do not exist, few and short: in moka, which keeps its bounds and lets go of what has expired by itself;
 //! - the catalogue, once.
+//!
+//! What callers wait for comes first: see `queue`. What nobody waits for is read again at a pace of its own: see
+//! `revalidate`.
 
-mod audit;
+mod breaker;
+mod busy;
 mod catalogue;
 mod change;
+mod complaints;
 mod flight;
-mod gate;
 mod held;
 mod load;
 mod look;
 mod news;
+mod pace;
+mod queue;
+mod revalidate;
+mod ring;
 mod roster;
 mod tally;
 mod trust;
@@ -29,17 +36,22 @@ use tokio::{
 };
 
 use self::{
+    breaker::Breaker,
     catalogue::HeldCatalogue,
-    flight::Flights,
-    gate::Gate,
+    complaints::Complaints,
     held::HeldFacts,
     look::{Look, is_within},
     news::News,
+    queue::LoadQueue,
+    revalidate::Differences,
     roster::Roster,
     trust::Trust,
 };
 pub use self::{
     change::{Event, Standing},
+    pace::{Budget, Pace},
+    queue::MAX_BATCH,
+    revalidate::Step,
     tally::Tally,
     trust::Feed,
 };
@@ -51,13 +63,14 @@ use crate::{
 /// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
 const MOST_UNKNOWN: u64 = 10_000;
 
-/// Readings past the cache at the same time: fewer than the pool has connections.
-const MOST_PAST: usize = 4;
+/// Readings past the cache that wait for their turn at most.
+const MAX_WAITING_PAST: usize = 1_000;
 
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSettings {
-    /// Facts are read again after this long. While changes are announced, callers do not wait for that.
+    /// While changes are not heard of, facts are believed for this long. While they are, facts hold until news of them
+    /// comes, and are compared with the database once in this time.
     pub ttl: TimeDelta,
     /// That a tenant or module does not exist is believed for this long.
     pub negative_ttl: TimeDelta,
@@ -65,10 +78,12 @@ pub struct CacheSettings {
     pub max_stale: TimeDelta,
     /// Tenants held.
     pub capacity: usize,
-    /// A load that takes longer is given up.
+    /// A load for which the database takes longer is given up. What it waits for its turn is not counted.
     pub load_timeout: Duration,
     /// Loads at the same time.
     pub max_loads: usize,
+    /// Readings past the cache at the same time.
+    pub max_past: usize,
 }
 
 /// What is known of a tenant.
@@ -136,15 +151,17 @@ struct Inner<L> {
     runtime: Handle,
     settings: CacheSettings,
     facts: HeldFacts,
-    labels: moka::sync::Cache<Label, TenantId>,
     unknown: moka::sync::Cache<TenantKey, Absent>,
     roster: Roster,
     catalogue: HeldCatalogue,
-    loads: Arc<Flights<TenantKey, Result<Known, StoreError>>>,
-    /// Where loads wait for their turn.
-    gate: Gate,
-    /// Turns of those who read past the cache.
+    breaker: Arc<Breaker>,
+    queue: Arc<LoadQueue>,
+    /// Turns of those who read past the cache, and places of those who wait for one.
     past: Semaphore,
+    waiting_past: Semaphore,
+    /// What was not what it should have been when it was read again.
+    differences: Differences,
+    complaints: Complaints,
     /// Held while what was loaded is put in place and while news is taken in, so that of a load and the news that came
     /// during it the news wins, and of two loads the one that began later.
     placing: Mutex<()>,
@@ -162,18 +179,21 @@ impl<L: LoadTenant> Cache<L> {
             .max_capacity(MOST_UNKNOWN)
             .time_to_live(settings.negative_ttl.to_std().unwrap_or_default())
             .build();
+        let breaker = Arc::<Breaker>::default();
         Self(Arc::new(Inner {
             loader,
             runtime,
             settings,
             facts: HeldFacts::new(settings.capacity),
-            labels: moka::sync::Cache::new(settings.capacity as u64),
             unknown,
             roster: Roster::default(),
             catalogue: HeldCatalogue::default(),
-            loads: Arc::default(),
-            gate: Gate::new(settings.max_loads),
-            past: Semaphore::new(MOST_PAST),
+            queue: Arc::new(LoadQueue::new(settings.max_loads, Arc::clone(&breaker))),
+            breaker,
+            past: Semaphore::new(settings.max_past),
+            waiting_past: Semaphore::new(MAX_WAITING_PAST),
+            differences: Differences::default(),
+            complaints: Complaints::default(),
             placing: Mutex::new(()),
             trust: Trust::new(),
             news: News::new(),
@@ -185,6 +205,12 @@ impl<L: LoadTenant> Cache<L> {
     /// How the cache was set up.
     pub fn settings(&self) -> &CacheSettings {
         &self.0.settings
+    }
+
+    /// For how long after they were read facts are believed without asking again. `None`: every change is heard, so their
+    /// age says nothing.
+    pub fn time_to_live(&self) -> Option<TimeDelta> {
+        (!self.0.trust.trusted().is_fed).then_some(self.0.settings.ttl)
     }
 
     /// What it has done.
@@ -204,7 +230,7 @@ impl<L: LoadTenant> Cache<L> {
 
     /// Loads that wait for their turn.
     pub fn waiting_loads(&self) -> usize {
-        self.0.gate.waiting()
+        self.0.queue.waiting()
     }
 
     /// Looks, in place, at the facts that are held of a tenant and beyond doubt. `look` gives `None` where they do not
@@ -218,7 +244,7 @@ impl<L: LoadTenant> Cache<L> {
     /// What is held of a tenant, were it asked for now; `None` where it would be loaded first.
     pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
         match self.0.look(id, now) {
-            Look::Good(known) | Look::Due(known) => Some(known),
+            Look::Good(known) => Some(known),
             Look::Doubtful(_) | Look::Missing => None,
         }
     }
@@ -242,10 +268,6 @@ impl<L: LoadTenant> Cache<L> {
     ) -> Result<Known, StoreError> {
         match self.0.counted(look) {
             Look::Good(known) => Ok(known),
-            Look::Due(known) => {
-                self.refresh(key(), now);
-                Ok(known)
-            }
             // Boxed, so that the future of an answer that is held stays small: it is moved several times.
             Look::Doubtful(known) => {
                 Box::pin(self.load(key(), now)).await.or_else(|error| self.0.make_do(known, error, now))

@@ -2,6 +2,7 @@
 //!
 //! No row leaves the store, absence is `Ok(None)`, and a row that cannot be read names its table, column and key.
 
+mod batch;
 mod catalogue;
 mod changes;
 mod connect;
@@ -35,11 +36,19 @@ mod words;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, Statement};
+use sea_orm::{DbBackend, QueryResult, Statement};
 use sqlx::postgres::PgConnectOptions;
 
 pub use entitlementd_migration::ChangeLog;
 
+use self::{
+    batch::BatchStatements,
+    database::Database,
+    loan::Doubt,
+    replica::{Replica, Replicas, in_time},
+    tenant::TenantStatements,
+    words::Words,
+};
 pub use self::{
     changes::{Announcement, Change, Listener, News, Poll, Position},
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
@@ -54,13 +63,6 @@ pub use self::{
     schema::{SchemaReport, SchemaState},
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
     tenants::PageOfTenants,
-};
-use self::{
-    database::Database,
-    loan::Doubt,
-    replica::{Replicas, in_time},
-    tenant::TenantStatements,
-    words::Words,
 };
 use crate::domain::{
     Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, Template, TenantId, TenantStatus,
@@ -95,6 +97,15 @@ pub struct Loaded {
     pub facts: Option<Facts>,
 }
 
+impl Loaded {
+    /// What was read of the tenant of this key. Of a subdomain that no tenant has there is no revision.
+    fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
+        let facts = evidence.map(|evidence| evidence.facts);
+        let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
+        Self { revision: if is_nobody { 0 } else { revision }, facts }
+    }
+}
+
 /// Which database will do.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -113,6 +124,15 @@ pub trait LoadTenant: Send + Sync + 'static {
         source: Source,
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
+
+    /// Reads the facts of several tenants in one statement, and gives what was found in the order of the keys, of which no
+    /// two are the same. A row that cannot be read concerns its own tenant only.
+    fn load_tenants(
+        &self,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Vec<Result<Loaded, StoreError>>, StoreError>> + Send;
 
     /// Reads the keys of all tenants, by id and by subdomain, in one statement.
     fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
@@ -136,6 +156,7 @@ pub struct Store {
     listen_options: Option<PgConnectOptions>,
     log: ChangeLog,
     tenants: TenantStatements,
+    batches: BatchStatements,
     words: Words,
     /// What tenants' schemas hold; `None`: the operator has no template.
     template: Option<Template>,
@@ -156,10 +177,23 @@ impl Store {
             ],
         };
         let tenants = TenantStatements::new(primary.backend(), log);
+        let batches = BatchStatements::new(primary.backend(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
         let words = Words::default();
-        Ok(Self { primary, watched, writing, doubt, replicas, listen_options, log, tenants, words, template: None })
+        Ok(Self {
+            primary,
+            watched,
+            writing,
+            doubt,
+            replicas,
+            listen_options,
+            log,
+            tenants,
+            batches,
+            words,
+            template: None,
+        })
     }
 
     /// Adds replicas, from which loads are read where that is as good as from the primary.
@@ -262,26 +296,23 @@ impl Store {
         subdomain::check(&self.primary, subdomain).await
     }
 
-    /// Reads a tenant from a replica that holds these changes; `None` where there is none, or it was not up to it.
-    async fn read_from_replica(
-        &self,
-        id: TenantId,
-        changes: u64,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Reading>, StoreError> {
-        let Some((replica, held)) = self.replicas.one_that_holds(changes) else { return Ok(None) };
-        match in_time(self.tenants.read_from_replica(&replica.database, id, &held.lsn)).await {
-            Ok(rows) if tenant::holds(&rows) => tenant::reading(&rows, &self.words, now).map(Some),
-            Ok(_) => {
-                replica.distrust();
-                Ok(None)
+    /// Reads tenants from a replica that holds these changes; `None` where there is none, or it was not up to it.
+    async fn read_from_replica(&self, keys: &[TenantKey], changes: u64) -> Option<Vec<QueryResult>> {
+        let (replica, held) = self.replicas.one_that_holds(changes)?;
+        let Replica { database, .. } = replica;
+        let read = async {
+            match keys {
+                [TenantKey::Id(id)] => self.tenants.read_from_replica(database, *id, &held.lsn).await,
+                _ => self.batches.read_from_replica(database, keys, &held.lsn).await,
             }
-            Err(error) => {
-                tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}");
-                replica.distrust();
-                Ok(None)
-            }
+        };
+        match in_time(read).await {
+            Ok(rows) if tenant::holds(&rows) => return Some(rows),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}"),
         }
+        replica.distrust();
+        None
     }
 
     /// Folds rows of the log that are old into a number per tenant, so that the log stays short. Several processes may:
@@ -294,14 +325,33 @@ impl Store {
 impl LoadTenant for Store {
     async fn load_tenant(&self, key: &TenantKey, source: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
         let from_replica = match (key, source) {
-            (TenantKey::Id(id), Source::AnyThatHolds(changes)) => self.read_from_replica(*id, changes, now).await?,
+            (TenantKey::Id(_), Source::AnyThatHolds(changes)) => {
+                self.read_from_replica(std::slice::from_ref(key), changes).await
+            }
             _ => None,
         };
-        let Reading { revision, evidence } = match from_replica {
-            Some(reading) => reading,
-            None => self.read(key, now).await?,
+        let rows = match from_replica {
+            Some(rows) => rows,
+            None => self.tenants.read(&self.primary, key).await?,
         };
-        Ok(Loaded { revision, facts: evidence.map(|evidence| evidence.facts) })
+        tenant::reading(&rows, &self.words, now).map(|reading| Loaded::of(reading, key))
+    }
+
+    async fn load_tenants(
+        &self,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        let from_replica = match source {
+            Source::AnyThatHolds(changes) => self.read_from_replica(keys, changes).await,
+            Source::Primary => None,
+        };
+        let rows = match from_replica {
+            Some(rows) => rows,
+            None => self.batches.read(&self.primary, keys).await?,
+        };
+        batch::loaded(rows, keys, &self.words, now)
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {

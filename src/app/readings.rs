@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use super::{
@@ -79,6 +79,7 @@ impl Readings {
 
     fn of_cache(&self) -> Vec<Reading> {
         let (cache, tally) = (&self.api.cache, self.api.cache.tally());
+        let oldest = cache.oldest_proof(self.api.clock.now());
         vec![
             counter("cache_hits", "Look-ups of a tenant that were answered from memory", tally.hits.get()),
             counter("cache_misses", "Look-ups of a tenant for which the database was asked", tally.misses.get()),
@@ -88,11 +89,31 @@ impl Readings {
                 tally.stale.get(),
             ),
             counter("cache_loads", "Tenants read from the database", tally.loads.get()),
+            counter(
+                "cache_load_statements",
+                "Statements that read tenants from the database; one reads up to 100",
+                tally.statements.get(),
+            ),
             counter("cache_load_errors", "Readings of the database that failed", tally.load_errors.get()),
+            counter(
+                "cache_overloads",
+                "Questions that were refused because too many waited for a turn to ask the database, or for too long",
+                tally.overloads.get(),
+            ),
             gauge("cache_waiting_loads", "Loads that wait for their turn to ask the database", cache.waiting_loads()),
             gauge("cache_entries", "Tenants held", cache.len()),
             gauge("cache_capacity", "Tenants held at most", cache.settings().capacity),
             counter("audited", "Held tenants that were compared with the database", tally.audited.get()),
+            gauge(
+                "revalidation_oldest_seconds",
+                "How long ago the held tenant was read, or compared with the database, of which it is longest",
+                oldest.as_seconds_f64(),
+            ),
+            gauge(
+                "revalidation_behind_seconds",
+                "How much longer ago that is than it should be: 0 while the background keeps up",
+                (oldest - cache.settings().ttl).max(TimeDelta::zero()).as_seconds_f64(),
+            ),
             counter(
                 "divergences",
                 "Held tenants that were not what the database says, although no change was heard of; must stay 0",

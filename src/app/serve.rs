@@ -286,7 +286,7 @@ impl Server {
         );
         tokio::select! {
             never = feed.run() => never,
-            never = upkeep::run(&self.api, self.args.changes.audit_rate) => never,
+            never = upkeep::run(&self.api, &self.args.changes) => never,
             never = self.readiness.follow(&self.health) => never,
         }
     }

@@ -1,23 +1,36 @@
-//! What is done now and then: finding out which replicas are up to date, folding the log of changes, auditing.
+//! What is done in the background: finding out which replicas are up to date, folding the log of changes, reading again
+//! what is held.
 
 use std::{convert::Infallible, time::Duration};
 
-use tokio::time::interval;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::{Instant, interval, sleep};
 
 use super::jitter;
 use crate::{
+    cache::{Budget, Cache, Feed, Pace, Step},
+    config::ChangesArgs,
     service::Api,
-    store::{ChangeLog, Store},
+    store::{ChangeLog, Store, StoreError},
 };
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
 const FOLD: Duration = Duration::from_mins(10);
-/// How long a change may take from its commit until it is heard of, before an audit takes it for unheard.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a change may take from its commit until it is heard of, before it is taken for unheard.
+const GRACE: TimeDelta = TimeDelta::seconds(2);
+/// Statements that read again at the same time, where there is no budget: as many as there are connections for them.
+const MAX_AT_ONCE: usize = 2;
+/// Between two looks at what is due: a timer's own grain, and how soon it is seen that more is held.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps things up, and never returns.
-pub(super) async fn run(api: &Api, audit_rate: u32) -> Infallible {
-    let (never, ..) = tokio::join!(check_replicas(api), fold(&api.store), audit(api, audit_rate));
+pub(super) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
+    let budget =
+        changes.revalidate_max().map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
+    let (never, ..) =
+        tokio::join!(check_replicas(api), fold(&api.store), revalidate(api, budget), refresh_catalogue(api));
     never
 }
 
@@ -40,20 +53,55 @@ async fn fold(store: &Store) -> Infallible {
         {
             tracing::warn!(%error, "the log of changes was not folded: {error}");
         }
-        tokio::time::sleep(jitter::around(FOLD)).await;
+        sleep(jitter::around(FOLD)).await;
     }
 }
 
-async fn audit(api: &Api, per_minute: u32) -> Infallible {
-    if per_minute == 0 {
-        return std::future::pending().await;
-    }
-    // A handful at a time, so that a high rate needs no fast timer.
-    let (few, every) = if per_minute > 60 { (per_minute / 60, 1) } else { (1, 60 / per_minute) };
+/// Reads again what is held.
+async fn revalidate(api: &Api, budget: Option<Budget>) -> Infallible {
+    let Some(budget) = budget else { return std::future::pending().await };
+    let cache = &api.cache;
+    let (mut pace, mut reading, mut passed) = (Pace::default(), FuturesUnordered::new(), Instant::now());
     loop {
-        tokio::time::sleep(jitter::around(Duration::from_secs(every.into()))).await;
-        if let Err(error) = api.cache.audit(few as usize, api.clock.now(), GRACE).await {
-            tracing::debug!(%error, "nothing was audited: {error}");
+        cache.judge_differences(GRACE, api.clock.now());
+        // While changes are heard of, nothing is lost by being slow. Without them, what is not read again in time is read
+        // all the same, by callers who wait for it: then the budget would save nothing.
+        let (budget, most) = if cache.feed() == Feed::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
+        let (places, round) = (cache.places(), cache.round());
+        let due = if reading.len() < most { pace.due(places) } else { 0 };
+        if due > 0 {
+            reading.push(read_again(cache, due, api.clock.now()));
         }
+        let pause = if reading.len() < most { pace.pause(places, round) } else { LONGEST_PAUSE };
+        let ended = tokio::select! {
+            () = sleep(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)) => None,
+            ended = reading.next(), if !reading.is_empty() => ended,
+        };
+        pace.pass(passed.elapsed(), places, round);
+        passed = Instant::now();
+        match ended {
+            Some((took, Ok(Step::Read { busy }))) => pace.read(took, busy, budget),
+            Some((_, Err(error))) => {
+                tracing::debug!(%error, "nothing was read again: {error}");
+                pace.failed();
+            }
+            Some((_, Ok(Step::Paused))) | None => {}
+        }
+    }
+}
+
+async fn read_again(cache: &Cache<Store>, places: usize, now: DateTime<Utc>) -> (Duration, Result<Step, StoreError>) {
+    let began = Instant::now();
+    // Boxed: several may be under way.
+    let step = Box::pin(cache.revalidate(places, now)).await;
+    (began.elapsed(), step)
+}
+
+/// Reads the catalogue again before it is too old, so that nobody waits for that.
+async fn refresh_catalogue(api: &Api) -> Infallible {
+    let age = api.cache.settings().ttl * 4 / 5;
+    loop {
+        sleep(jitter::around(LONGEST_PAUSE)).await;
+        api.cache.refresh_catalogue(age, api.clock.now()).await;
     }
 }

@@ -21,8 +21,11 @@ use crate::{
 /// A load is given up after this long, so that a caller hears of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Of the pool's connections, those that loads leave to readings past the cache.
-const SPARED: usize = 2;
+/// Of the pool's connections, those that are left to what is read again in the background.
+const FOR_BACKGROUND: usize = 2;
+
+/// Readings past the cache at the same time, at most.
+const MAX_PAST: usize = 4;
 
 /// How the database is opened where a person waits: migrations wait for each other.
 pub(super) const PATIENT: Opening<'static> = Opening {
@@ -126,13 +129,17 @@ pub(super) fn api(
     tokens: Tokens,
 ) -> Result<Api, UnusableSetting> {
     let store = Arc::new(store);
+    let connections = args.pool.database_max_connections as usize;
+    // A third, so that loads have most of them. There are four at least.
+    let max_past = (connections / 3).min(MAX_PAST);
     let settings = CacheSettings {
         ttl: args.cache.cache_ttl.delta(),
         negative_ttl: args.cache.negative_ttl.delta(),
         max_stale: args.cache.max_stale.delta(),
         capacity: args.cache.cache_capacity as usize,
         load_timeout: LOAD_TIMEOUT,
-        max_loads: args.pool.database_max_connections as usize - SPARED,
+        max_loads: connections - FOR_BACKGROUND - max_past,
+        max_past,
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;

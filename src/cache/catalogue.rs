@@ -92,9 +92,19 @@ impl HeldCatalogue {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// The catalogue, no older than the time to live. With the database away, the one that is held.
+    /// The catalogue. While changes are heard of the one that is held, however old; otherwise no older than the time to
+    /// live. With the database away, the one that is held.
     pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
-        self.catalogue_within(self.0.settings.ttl, now).await
+        self.catalogue_within(self.time_to_live().unwrap_or(TimeDelta::MAX), now).await
+    }
+
+    /// Reads the catalogue again where it is this old, so that nobody has to wait for that later. One that nobody has asked
+    /// for is not read.
+    pub async fn refresh_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) {
+        if self.0.catalogue.held().is_some() && !self.0.breaker.is_open() {
+            // A failure has been logged, and what is held stays.
+            drop(self.catalogue_within(age, now).await);
+        }
     }
 
     /// The catalogue for a question about one module. A code that is unknown reads it again, at most once per
@@ -127,6 +137,7 @@ impl<L: LoadTenant> Cache<L> {
         let load = async move {
             let changes = inner.catalogue.begin(now);
             let loaded = inner.in_time(inner.loader.load_catalogue(now)).await;
+            inner.queue.note_other(&loaded);
             let catalogue = Arc::new(loaded.inspect_err(|_| inner.catalogue.fail(changes, now))?);
             inner.catalogue.place(&catalogue, changes);
             Ok(catalogue)

@@ -75,7 +75,7 @@ impl<L: LoadTenant> Cache<L> {
     /// The feed has caught up with the log, and hears of every change from here on.
     pub fn trust(&self, now: DateTime<Utc>) {
         self.0.trust.set(Feed::Live, Some(now));
-        self.0.gate.note(&Ok(()));
+        self.0.breaker.close();
     }
 
     /// Changes may go unheard from here on: what is held is in doubt, until the feed has caught up.
@@ -88,6 +88,9 @@ impl<L: LoadTenant> Cache<L> {
     pub fn unfed(&self, proof: Option<DateTime<Utc>>) {
         let was_heard = self.feed() != Feed::Off;
         self.0.trust.set(Feed::Off, proof);
+        if proof.is_some() {
+            self.0.breaker.close();
+        }
         if was_heard {
             self.tell(Event::Deaf);
         }
@@ -116,7 +119,7 @@ impl<L: LoadTenant> Cache<L> {
             self.0.roster.forget();
             self.0.catalogue.outdate();
         }
-        self.0.loads.forget(|_| true);
+        self.0.queue.forget(|_| true);
         self.0.tally.resets.add();
         self.tell(Event::Reset);
         // Read again at once: it has a part in most denials, and may be wanted in an outage.
@@ -134,7 +137,7 @@ impl<L: LoadTenant> Cache<L> {
         self.0.events.receiver_count()
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         // Nobody may be watching.
         _ = self.0.events.send(event);
     }
@@ -171,7 +174,7 @@ impl<L: LoadTenant> Inner<L> {
             self.facts.outdate(id);
             self.unknown.invalidate(&key);
         }
-        self.loads.forget(|flying| *flying == key || matches!(flying, TenantKey::Subdomain(_)));
+        self.queue.forget(|flying| *flying == key || matches!(flying, TenantKey::Subdomain(_)));
     }
 
     fn directory_changed(&self) {
@@ -182,6 +185,6 @@ impl<L: LoadTenant> Inner<L> {
             // Which subdomains they are is not told, and there are few.
             self.unknown.invalidate_all();
         }
-        self.loads.forget(|flying| matches!(flying, TenantKey::Subdomain(_)));
+        self.queue.forget(|flying| matches!(flying, TenantKey::Subdomain(_)));
     }
 }

@@ -5,31 +5,31 @@
 //! moka and quick_cache do, and over many tenants a look into them takes longer (`cargo bench --bench lookup`).
 
 use std::{
-    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-use dashmap::{DashMap, Entry};
+use chrono::{DateTime, Utc};
+use dashmap::DashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
+use super::ring::Ring;
 use crate::domain::{Facts, TenantId};
-
-/// An eviction passes over this many tenants that were asked for, and then takes the next all the same.
-const MOST_PASSED_OVER: usize = 64;
 
 /// The epoch of facts that are known to have changed.
 const OUTDATED: u32 = 0;
 
-/// Facts by tenant. Room is made by the second-chance rule: the tenant that came first goes, unless it was asked for
-/// since it came or was last passed over.
+/// Facts by tenant. Room is made by the second-chance rule: see [`Ring`].
 #[derive(Debug)]
 pub(super) struct HeldFacts {
-    capacity: usize,
     by_id: DashMap<TenantId, Held, FxBuildHasher>,
-    /// Ids in the order in which they came, at most `capacity` of them. One that is held no longer is dropped when its
-    /// turn comes.
-    order: Mutex<VecDeque<TenantId>>,
+    /// Which tenant a subdomain belongs to, by its hash. Two with one hash cost a load each time, and no more: whoever looks
+    /// compares the subdomain itself.
+    by_subdomain: DashMap<u64, TenantId, FxBuildHasher>,
+    hasher: RandomState,
+    /// Whoever adds or removes holds it.
+    ring: Mutex<Ring>,
 }
 
 #[derive(Debug)]
@@ -37,19 +37,20 @@ struct Held {
     facts: Facts,
     /// The epoch of [`Trust`](super::trust::Trust) in which they were read, or [`OUTDATED`].
     epoch: AtomicU32,
+    /// Its place in the ring.
+    place: u32,
     /// Written only when it changes: a write would cost more than the whole look.
     asked_for: AtomicBool,
 }
 
-impl Held {
-    fn new(facts: Facts, epoch: u32) -> Self {
-        Self { facts, epoch: epoch.into(), asked_for: AtomicBool::new(false) }
-    }
-}
-
 impl HeldFacts {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, by_id: DashMap::default(), order: Mutex::default() }
+        Self {
+            by_id: DashMap::default(),
+            by_subdomain: DashMap::default(),
+            hasher: RandomState::new(),
+            ring: Mutex::new(Ring::new(capacity)),
+        }
     }
 
     /// How many tenants are held.
@@ -67,30 +68,48 @@ impl HeldFacts {
         Some(look(&held.facts, held.epoch.load(Ordering::Relaxed)))
     }
 
+    /// The tenant that a subdomain may belong to.
+    pub(super) fn by_subdomain(&self, subdomain: &str) -> Option<TenantId> {
+        self.by_subdomain.get(&self.hasher.hash_one(subdomain)).map(|id| *id)
+    }
+
     /// Puts facts in place, unless newer ones are there.
     pub(super) fn insert(&self, facts: Facts, epoch: u32) {
+        let mut ring = self.ring.lock();
         let id = facts.tenant.id;
-        match self.by_id.entry(id) {
-            Entry::Occupied(mut held) => {
-                let held = held.get_mut();
-                if !super::is_just_after(held.facts.as_of, facts.as_of) {
-                    held.facts = facts;
-                    held.epoch.store(epoch, Ordering::Relaxed);
-                }
-                return;
-            }
-            Entry::Vacant(vacant) => _ = vacant.insert(Held::new(facts, epoch)),
+        let Some(mut held) = self.by_id.get_mut(&id) else { return self.add(&mut ring, facts, epoch) };
+        if super::is_just_after(held.facts.as_of, facts.as_of) {
+            return;
         }
-        self.make_room_after(id);
+        if held.facts.tenant.subdomain != facts.tenant.subdomain {
+            self.forget_subdomain(&held.facts);
+            self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
+        }
+        held.facts = facts;
+        held.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// Puts facts in place that are known to have changed, unless others are there.
     pub(super) fn insert_outdated(&self, facts: Facts) {
-        let id = facts.tenant.id;
-        if let Entry::Vacant(vacant) = self.by_id.entry(id) {
-            drop(vacant.insert(Held::new(facts, OUTDATED)));
-            self.make_room_after(id);
+        let mut ring = self.ring.lock();
+        if !self.by_id.contains_key(&facts.tenant.id) {
+            self.add(&mut ring, facts, OUTDATED);
         }
+    }
+
+    /// Notes that facts were read again and are what they were. `false`: they are not, or are believed no longer.
+    pub(super) fn prove(&self, found: &Facts, epoch: u32) -> bool {
+        let Some(mut held) = self.by_id.get_mut(&found.tenant.id) else { return false };
+        let is_proven = held.epoch.load(Ordering::Relaxed) == epoch && held.facts.says_the_same_as(found);
+        if is_proven {
+            held.facts.as_of = held.facts.as_of.max(found.as_of);
+        }
+        is_proven
+    }
+
+    /// Does a tenant's facts belong to this epoch?
+    pub(super) fn is_of(&self, id: TenantId, epoch: u32) -> bool {
+        self.by_id.get(&id).is_some_and(|held| held.epoch.load(Ordering::Relaxed) == epoch)
     }
 
     /// Marks a tenant's facts as known to have changed. They stay, for the case that the database cannot be asked.
@@ -102,30 +121,50 @@ impl HeldFacts {
 
     /// Lets go of a tenant, if its facts are such.
     pub(super) fn remove_if(&self, id: TenantId, such: impl FnOnce(&Facts) -> bool) {
-        self.by_id.remove_if(&id, |_, held| such(&held.facts));
-    }
-
-    /// Some tenants that are held, a different few each time: those that came first, which go to the end of the line.
-    pub(super) fn next_few(&self, count: usize) -> Vec<TenantId> {
-        let mut order = self.order.lock();
-        let count = count.min(order.len());
-        let few: Vec<TenantId> = order.drain(..count).collect();
-        order.extend(&few);
-        few
-    }
-
-    fn make_room_after(&self, id: TenantId) {
-        let mut order = self.order.lock();
-        order.push_back(id);
-        let mut passed_over = 0;
-        while order.len() > self.capacity {
-            let Some(first) = order.pop_front() else { return };
-            let spared = |held: &Held| passed_over < MOST_PASSED_OVER && held.asked_for.swap(false, Ordering::Relaxed);
-            let removed = self.by_id.remove_if(&first, |_, held| !spared(held)).is_some();
-            if !removed && self.by_id.contains_key(&first) {
-                order.push_back(first);
-                passed_over += 1;
-            }
+        let mut ring = self.ring.lock();
+        if let Some((_, held)) = self.by_id.remove_if(&id, |_, held| such(&held.facts)) {
+            self.forget_subdomain(&held.facts);
+            ring.vacate(held.place);
         }
+    }
+
+    /// No tenant has this subdomain any more.
+    pub(super) fn no_longer_has(&self, subdomain: &str) {
+        self.by_subdomain.remove(&self.hasher.hash_one(subdomain));
+    }
+
+    /// How many places there are to go through, be they empty.
+    pub(super) fn places(&self) -> usize {
+        self.ring.lock().len()
+    }
+
+    /// The tenants in the next so many places, round and round.
+    pub(super) fn next(&self, places: usize) -> Vec<TenantId> {
+        self.ring.lock().next(places)
+    }
+
+    /// When the facts were read that wait longest to be read again, as far as the next few places tell.
+    pub(super) fn oldest(&self, places: usize) -> Option<DateTime<Utc>> {
+        let next = self.ring.lock().peek(places);
+        next.iter().filter_map(|id| self.by_id.get(id).map(|held| held.facts.as_of)).min()
+    }
+
+    fn add(&self, ring: &mut Ring, facts: Facts, epoch: u32) {
+        let id = facts.tenant.id;
+        let spare =
+            |id: &TenantId| self.by_id.get(id).is_some_and(|held| held.asked_for.swap(false, Ordering::Relaxed));
+        let (place, evicted) = ring.take_place(id, spare);
+        if let Some((_, held)) = evicted.and_then(|evicted| self.by_id.remove(&evicted)) {
+            self.forget_subdomain(&held.facts);
+        }
+        self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
+        let held = Held { facts, epoch: epoch.into(), place, asked_for: AtomicBool::new(false) };
+        self.by_id.insert(id, held);
+    }
+
+    /// Another tenant may have the subdomain by now.
+    fn forget_subdomain(&self, facts: &Facts) {
+        let hash = self.hasher.hash_one(&*facts.tenant.subdomain);
+        self.by_subdomain.remove_if(&hash, |_, id| *id == facts.tenant.id);
     }
 }

@@ -1,15 +1,31 @@
 //! Loading, and putting what was loaded in place.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use tokio::{sync::SemaphorePermit, time::timeout};
 use tracing::{Instrument, Span};
 
-use super::{Absent, Cache, Feed, Inner, Known, Look, is_just_after, news::Beginning};
+use super::{
+    Absent, Cache, Feed, Inner, Known, Look, is_just_after,
+    news::Beginning,
+    queue::{Batch, Begun},
+};
 use crate::{
     domain::{Facts, Label, TenantId},
-    store::{LoadTenant, Source, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
+
+/// A reading past the cache that has waited this long for its turn is refused.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// What goes with a load from its beginning: what was known when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) beginning: Beginning,
+    pub(super) epoch: u32,
+    pub(super) now: DateTime<Utc>,
+}
 
 impl<L: LoadTenant> Cache<L> {
     /// What the database says now, whatever is held.
@@ -17,8 +33,11 @@ impl<L: LoadTenant> Cache<L> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
         self.past(async move {
-            let beginning = inner.news.begin();
-            inner.load_since(beginning, &TenantKey::Id(id), Source::Primary, now).await
+            let (key, sent) = (TenantKey::Id(id), inner.send(now));
+            inner.tally.loads.add();
+            inner.tally.statements.add();
+            let loaded = inner.loader.load_tenant(&key, Source::Primary, now).await?;
+            Ok(inner.put_in_place(&key, loaded, sent))
         })
         .await
     }
@@ -29,46 +48,33 @@ impl<L: LoadTenant> Cache<L> {
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let inner = Arc::clone(&self.0);
-        let reading = self.0.runtime.spawn(
-            async move {
-                let turn = async {
-                    // The semaphore is never closed.
-                    let _turn = inner.past.acquire().await.map_err(|_| StoreError::Abandoned)?;
-                    reading.await
-                };
-                inner.in_time(turn).await
-            }
-            .instrument(span()),
-        );
-        reading.await.unwrap_or(Err(StoreError::Abandoned))
+        let reading = async move {
+            let _turn = inner.turn_past().await.inspect_err(|_| inner.tally.overloads.add())?;
+            let read = inner.in_time(reading).await;
+            inner.queue.note_other(&read);
+            read
+        };
+        self.0.runtime.spawn(reading.instrument(span())).await.unwrap_or(Err(StoreError::Abandoned))
     }
 
     /// Loads a tenant, or joins the load that is under way.
     pub(super) async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        if let Some(as_of) = self.0.off_the_roster(&key, now).await? {
+        if let Some(as_of) = self.0.off_the_roster(&key, now).await {
             return Ok(self.0.absent(0, as_of));
         }
-        self.fly(key, now).await
-    }
-
-    /// Loads a tenant in the background, if that is not being done.
-    pub(super) fn refresh(&self, key: TenantKey, now: DateTime<Utc>) {
-        // The load runs by itself; a failure is in the log, and what is held stays.
-        drop(self.fly(key, now));
-    }
-
-    fn fly(
-        &self,
-        key: TenantKey,
-        now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Known, StoreError>> + Send + use<L> {
-        let (inner, loaded) = (Arc::clone(&self.0), key.clone());
-        let load = async move { inner.in_time(inner.load_in_turn(&loaded, now)).await }.instrument(span());
         let held = || match self.0.look_by_key(&key, now) {
             Look::Good(known) => Some(known),
-            Look::Due(_) | Look::Doubtful(_) | Look::Missing => None,
+            Look::Doubtful(_) | Look::Missing => None,
         };
-        self.0.loads.join(&self.0.runtime, key.clone(), held, load)
+        let (outcome, starts_a_turn) = self.0.queue.join(&key, held, now, span());
+        if starts_a_turn {
+            self.0.start_turn();
+        }
+        let outcome = outcome.await;
+        if matches!(outcome, Err(StoreError::Overloaded)) {
+            self.0.tally.overloads.add();
+        }
+        outcome
     }
 }
 
@@ -77,60 +83,119 @@ fn span() -> Span {
     if Span::current().is_none() { Span::none() } else { tracing::info_span!(target: "traced", "load") }
 }
 
+/// A turn to load what waits. Where more waits when it is over, another follows it, however it ended.
+struct Turn<L: LoadTenant>(Arc<Inner<L>>);
+
+impl<L: LoadTenant> Drop for Turn<L> {
+    fn drop(&mut self) {
+        if self.0.queue.end_turn() {
+            self.0.start_turn();
+        }
+    }
+}
+
 impl<L: LoadTenant> Inner<L> {
-    async fn load_in_turn(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        let _turn = self.gate.pass().await?;
-        let (beginning, source) = {
-            // News that is being taken in would be missing from one of the two.
-            let _placing = self.placing.lock();
-            (self.news.begin(), self.source_for(key))
-        };
-        self.load_since(beginning, key, source, now).await
+    fn start_turn(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let Turn(inner) = &Turn(inner);
+            if let Some(batch) = inner.queue.begin() {
+                let span = batch.span.clone();
+                inner.load_together(batch).instrument(span).await;
+            }
+        });
     }
 
-    fn source_for(&self, key: &TenantKey) -> Source {
+    async fn load_together(&self, Batch { loads, now, .. }: Batch) {
+        let keys: Vec<TenantKey> = loads.iter().map(|load| load.key.clone()).collect();
+        let (sent, source) = {
+            // News that is being taken in would be missing from one of the two.
+            let _placing = self.placing.lock();
+            (self.send(now), self.source_for(&keys))
+        };
+        let loaded = self.in_time(self.read(&keys, source, now)).await;
+        self.queue.note(keys.len(), &loaded);
+        match loaded {
+            Ok(loaded) => loads.into_iter().zip(loaded).for_each(|(load, loaded)| self.end(load, loaded, sent)),
+            Err(error) => loads.into_iter().for_each(|load| load.end(Err(error.clone()))),
+        }
+    }
+
+    fn end(&self, load: Begun, loaded: Result<Loaded, StoreError>, sent: Sent) {
+        match loaded {
+            Ok(loaded) => {
+                let known = self.put_in_place(&load.key, loaded, sent);
+                load.end(Ok(known));
+            }
+            Err(error) => {
+                self.failed(&error);
+                load.end(Err(error));
+            }
+        }
+    }
+
+    /// Reads tenants in one statement; one that is alone, in the statement for one.
+    pub(super) async fn read(
+        &self,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        self.tally.loads.add_many(keys.len() as u64);
+        self.tally.statements.add();
+        match keys {
+            [key] => self.loader.load_tenant(key, source, now).await.map(|loaded| vec![Ok(loaded)]),
+            _ => self.loader.load_tenants(keys, source, now).await,
+        }
+    }
+
+    /// Begins a load.
+    pub(super) fn send(&self, now: DateTime<Utc>) -> Sent {
+        Sent { beginning: self.news.begin(), epoch: self.trust.epoch(), now }
+    }
+
+    fn source_for(&self, keys: &[TenantKey]) -> Source {
         match self.trust.feed() {
             // Who hears of no change cannot tell whether a replica is up to date.
             Feed::Off => Source::Primary,
-            Feed::Live | Feed::Suspect => self.news.source_for(key),
+            Feed::Live | Feed::Suspect => self.news.source_for(keys),
         }
     }
 
-    /// Reads a tenant and puts what was found in place. Whoever calls this bounds its time.
-    async fn load_since(
-        &self,
-        beginning: Beginning,
-        key: &TenantKey,
-        source: Source,
-        now: DateTime<Utc>,
-    ) -> Result<Known, StoreError> {
-        let epoch = self.trust.epoch();
-        self.tally.loads.add();
-        let loaded = self.loader.load_tenant(key, source, now).await?;
-        let known = Known::of(loaded, now);
+    /// Waits for a turn to read past the cache.
+    async fn turn_past(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), StoreError> {
+        let place = self.waiting_past.try_acquire().map_err(|_| StoreError::Overloaded)?;
+        let turn = timeout(MAX_WAIT, self.past.acquire()).await.map_err(|_| StoreError::Overloaded)?;
+        // The semaphore is never closed.
+        Ok((place, turn.map_err(|_| StoreError::Abandoned)?))
+    }
+
+    /// Bounds the time that the database may take. Waiting for a turn is no part of it.
+    pub(super) async fn in_time<T>(&self, load: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let loaded = timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
+        loaded.inspect_err(|error| self.failed(error))
+    }
+
+    /// Counts a reading that failed, and says so: here, once for each load and not for each of the callers that wait for
+    /// it, and no more than once a second.
+    pub(super) fn failed(&self, error: &StoreError) {
+        self.tally.load_errors.add();
+        if let Some(others) = self.complaints.admit() {
+            tracing::warn!(%error, others, "a load failed: {error}");
+        } else {
+            tracing::debug!(%error, "a load failed: {error}");
+        }
+    }
+
+    /// Puts in place what was read, and gives it.
+    pub(super) fn put_in_place(&self, key: &TenantKey, loaded: Loaded, sent: Sent) -> Known {
+        let known = Known::of(loaded, sent.now);
         let _placing = self.placing.lock();
         match &known.facts {
-            Some(facts) => self.place(facts, beginning, epoch),
-            None => self.place_nothing(key, &known, beginning),
+            Some(facts) => self.place(facts, sent.beginning, sent.epoch),
+            None => self.place_nothing(key, &known, sent.beginning),
         }
-        Ok(known)
-    }
-
-    /// Bounds the time of something that asks the database, and notes how that went.
-    pub(super) async fn in_time<T>(&self, load: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let loaded = tokio::time::timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
-        let was_failing = self.gate.is_failing();
-        self.gate.note(&loaded);
-        if let Err(error) = &loaded {
-            self.tally.load_errors.add();
-            // Told here, once a load, and not by each of the callers that wait for it; and while it goes on, not each time.
-            if was_failing {
-                tracing::debug!(%error, "a load failed: {error}");
-            } else {
-                tracing::warn!(%error, "a load failed: {error}");
-            }
-        }
-        loaded
+        known
     }
 
     fn place(&self, facts: &Facts, beginning: Beginning, epoch: u32) {
@@ -147,7 +212,6 @@ impl<L: LoadTenant> Inner<L> {
         self.facts.insert(facts.clone(), epoch);
         self.unknown.invalidate(&TenantKey::Id(id));
         if let Some(label) = Label::parse(&facts.tenant.subdomain) {
-            self.labels.insert(label.clone(), id);
             self.unknown.invalidate(&TenantKey::Subdomain(label));
         }
     }
@@ -158,7 +222,7 @@ impl<L: LoadTenant> Inner<L> {
             TenantKey::Id(id) if self.news.since(beginning, *id) => return,
             TenantKey::Id(id) => self.facts.remove_if(*id, |held| held.as_of <= now),
             TenantKey::Subdomain(_) if self.news.of_directory_since(beginning) => return,
-            TenantKey::Subdomain(label) => self.labels.invalidate(label),
+            TenantKey::Subdomain(label) => self.facts.no_longer_has(label.as_str()),
         }
         self.unknown.insert(key.clone(), Absent { as_of: now, revision: known.revision });
         self.roster.count_unknown(now, self.settings.negative_ttl);

@@ -12,8 +12,6 @@ use crate::{
 pub(super) enum Look {
     /// The answer.
     Good(Known),
-    /// The answer, but it is time to read it again.
-    Due(Known),
     /// Facts that must be read again first. They will do if the database cannot be asked.
     Doubtful(Known),
     /// Nothing of use.
@@ -32,14 +30,20 @@ impl<L: LoadTenant> Inner<L> {
         now: DateTime<Utc>,
         look: impl FnOnce(&Facts) -> Option<R>,
     ) -> Option<R> {
-        let is_good = |facts: &Facts, epoch| self.trust.is_in(epoch) && is_within(self.settings.ttl, facts.as_of, now);
+        let trusted = self.trust.trusted();
+        let is_good = |facts: &Facts, epoch| epoch == trusted.epoch && (trusted.is_fed || self.is_young(facts, now));
         self.facts.glance(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
+    }
+
+    /// Are facts believed although changes are not heard of?
+    fn is_young(&self, facts: &Facts, now: DateTime<Utc>) -> bool {
+        is_within(self.settings.ttl, facts.as_of, now)
     }
 
     /// Counts what a look came to.
     pub(super) fn counted(&self, look: Look) -> Look {
         match &look {
-            Look::Good(known) | Look::Due(known) => {
+            Look::Good(known) => {
                 self.tally.hits.add();
                 if known.stale {
                     self.tally.stale.add();
@@ -58,7 +62,7 @@ impl<L: LoadTenant> Inner<L> {
     pub(super) fn look_by_label(&self, label: &Label, now: DateTime<Utc>) -> Look {
         let belongs = |facts: &Facts| &*facts.tenant.subdomain == label.as_str();
         let look = |facts: &Facts, epoch| belongs(facts).then(|| self.judge(facts, epoch, now));
-        let found = self.labels.get(label).and_then(|id| self.facts.glance(id, look)?);
+        let found = self.facts.by_subdomain(label.as_str()).and_then(|id| self.facts.glance(id, look)?);
         found.unwrap_or_else(|| self.look_for_absent(&TenantKey::Subdomain(label.clone()), now))
     }
 
@@ -71,14 +75,11 @@ impl<L: LoadTenant> Inner<L> {
 
     /// How good are facts that are held?
     fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Look {
-        let is_young = is_within(self.settings.ttl, facts.as_of, now);
-        if self.trust.is_in(epoch) {
-            return match self.trust.feed() {
-                _ if is_young => Look::Good(Known::found(facts.clone())),
-                Feed::Off => Look::Doubtful(Known::stale(facts.clone())),
-                // No change was announced, so they hold. They are read again all the same, in the background.
-                Feed::Live | Feed::Suspect => Look::Due(Known::found(facts.clone())),
-            };
+        let trusted = self.trust.trusted();
+        if epoch == trusted.epoch {
+            let is_good = trusted.is_fed || self.is_young(facts, now);
+            let known = Known::found(facts.clone());
+            return if is_good { Look::Good(known) } else { Look::Doubtful(Known { stale: true, ..known }) };
         }
         if self.trust.feed() == Feed::Suspect && self.trust.was_in(epoch) {
             // The database does not answer the feed. It would not answer a load either, and callers would wait for it.

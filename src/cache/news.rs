@@ -57,13 +57,14 @@ impl News {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Where a tenant may be loaded from: whatever holds the last change of it.
-    pub(super) fn source_for(&self, key: &TenantKey) -> Source {
-        let everything = self.everything.load(Ordering::SeqCst);
-        Source::AnyThatHolds(match key {
-            TenantKey::Id(id) => self.share(*id).load(Ordering::SeqCst).max(everything),
+    /// Where tenants may be loaded from: whatever holds the last change of each of them.
+    pub(super) fn source_for(&self, keys: &[TenantKey]) -> Source {
+        let last = |key: &TenantKey| match key {
+            TenantKey::Id(id) => self.share(*id).load(Ordering::SeqCst),
             TenantKey::Subdomain(_) => self.count(),
-        })
+        };
+        let everything = self.everything.load(Ordering::SeqCst);
+        Source::AnyThatHolds(keys.iter().map(last).max().unwrap_or_default().max(everything))
     }
 
     /// Has anything been said of this tenant since?

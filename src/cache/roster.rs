@@ -50,13 +50,16 @@ impl Roster {
         count.unknown = count.unknown.saturating_add(1);
     }
 
+    /// It could not be read. Until it is tried again, as many unknown tenants are looked up as at first.
+    fn give_up(&self, now: DateTime<Utc>) {
+        *self.unknown.lock() = Count { since: now, unknown: 0 };
+    }
+
     fn is_needed(&self, now: DateTime<Utc>, window: TimeDelta) -> bool {
         let count = self.unknown.lock();
         count.unknown >= MOST_LOOKED_UP && is_within(window, count.since, now)
     }
-}
 
-impl Roster {
     /// Which tenants there are has changed.
     pub(super) fn forget(&self) {
         *self.keys.lock() = None;
@@ -66,11 +69,10 @@ impl Roster {
 
 impl<L: LoadTenant> Inner<L> {
     /// Since when it is known, without asking for it, that the tenant does not exist.
-    pub(super) async fn off_the_roster(
-        self: &Arc<Self>,
-        key: &TenantKey,
-        now: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+    ///
+    /// A roster that cannot be read (it may be too long to be read in time) is no failure of anything: tenants are then
+    /// looked up one by one.
+    pub(super) async fn off_the_roster(self: &Arc<Self>, key: &TenantKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let window = self.settings.negative_ttl;
         let held = || self.roster.keys.lock().clone().filter(|keys| is_within(window, keys.as_of, now));
         let keys = match held() {
@@ -78,17 +80,17 @@ impl<L: LoadTenant> Inner<L> {
             None if self.roster.is_needed(now, window) => {
                 let inner = Arc::clone(self);
                 let load = async move { inner.load_roster(now).await };
-                self.roster.load.join(&self.runtime, (), held, load).await?
+                self.roster.load.join(&self.runtime, (), held, load).await.ok()?
             }
-            None => return Ok(None),
+            None => return None,
         };
         let exists = keys.hashes.contains(&keys.hasher.hash_one(key));
-        Ok((!exists).then_some(keys.as_of))
+        (!exists).then_some(keys.as_of)
     }
 
     async fn load_roster(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
         let beginning = self.news.begin();
-        let keys = self.in_time(self.loader.load_keys()).await?;
+        let keys = self.in_time(self.loader.load_keys()).await.inspect_err(|_| self.roster.give_up(now))?;
         let hasher = RandomState::new();
         let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });

@@ -11,8 +11,12 @@ pub struct Tally {
     pub misses: Count,
     /// Look-ups that were answered although what is held may be otherwise by now, and the database could not be asked.
     pub stale: Count,
-    /// Tenants read from the database.
+    /// Tenants read from the database, those that were read again in the background included.
     pub loads: Count,
+    /// Statements that read them.
+    pub statements: Count,
+    /// Questions that were refused because too many waited for a turn to ask the database, or for too long.
+    pub overloads: Count,
     /// Readings of the database that failed: tenants, catalogue, and those past the cache.
     pub load_errors: Count,
     /// Changes that were announced.

@@ -1,6 +1,6 @@
 //! How far what is held can be trusted: what the feed of changes knows of itself.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
@@ -24,9 +24,34 @@ pub enum Feed {
 /// The feed's word on what is held.
 #[derive(Debug)]
 pub(super) struct Trust {
-    /// The epoch whose facts are believed; [`NONE`] while the feed is suspect. Read on every look-up.
-    trusted: AtomicU32,
+    /// A [`Trusted`], packed. Read on every look-up.
+    trusted: AtomicU64,
     state: Mutex<State>,
+}
+
+/// What is believed of all that is held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Trusted {
+    /// The epoch whose facts are believed; [`NONE`] while the feed is suspect.
+    pub(super) epoch: u32,
+    /// Every change is heard, so that age says nothing.
+    pub(super) is_fed: bool,
+}
+
+impl Trusted {
+    fn of(state: State) -> Self {
+        let epoch = if state.feed == Feed::Suspect { NONE } else { state.epoch };
+        Self { epoch, is_fed: state.feed == Feed::Live }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.epoch) << 1 | u64::from(self.is_fed)
+    }
+
+    fn unpack(packed: u64) -> Self {
+        // The upper half of what was packed is empty.
+        Self { epoch: u32::try_from(packed >> 1).unwrap_or(NONE), is_fed: packed & 1 == 1 }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +69,12 @@ impl Trust {
     /// Without a feed.
     pub(super) fn new() -> Self {
         let state = State { feed: Feed::Off, epoch: FIRST, last_proof: None, is_answered: true };
-        Self { trusted: FIRST.into(), state: Mutex::new(state) }
+        Self { trusted: Trusted::of(state).pack().into(), state: Mutex::new(state) }
     }
 
-    /// Is this the epoch of facts that are believed?
-    pub(super) fn is_in(&self, epoch: u32) -> bool {
-        epoch == self.trusted.load(Ordering::Acquire)
+    /// What is believed now.
+    pub(super) fn trusted(&self) -> Trusted {
+        Trusted::unpack(self.trusted.load(Ordering::Acquire))
     }
 
     /// Would facts of this epoch be believed, were the feed not suspect?
@@ -92,8 +117,7 @@ impl Trust {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        let trusted = if state.feed == Feed::Suspect { NONE } else { state.epoch };
-        self.trusted.store(trusted, Ordering::Release);
+        self.trusted.store(Trusted::of(*state).pack(), Ordering::Release);
     }
 
     fn state(&self) -> State {

@@ -90,10 +90,26 @@ pub struct ChangesArgs {
     /// PostgreSQL itself, past a pooler, to listen on [default: --database-url]
     #[arg(long, env = "ENTITLEMENTD_LISTEN_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub listen_database_url: Option<DatabaseUrl>,
-    /// Held tenants that are compared with the database each minute, to prove that no change went unheard.
-    #[arg(long, env = "ENTITLEMENTD_AUDIT_RATE", value_name = "COUNT", default_value = "60",
-          value_parser = clap::value_parser!(u32).range(0..=60_000))]
-    pub audit_rate: u32,
+    /// What is held is read again in the background, up to 100 tenants at once: at most so many statements a second, 0 for
+    /// none at all. Without changes, more where --cache-ttl needs them.
+    #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_RATE", value_name = "COUNT", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub revalidate_max_rate: u32,
+    /// And at most so many percent of the time of one core. Without changes, more where --cache-ttl needs it.
+    #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_CPU", value_name = "PERCENT", default_value = "5",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub revalidate_max_cpu: u32,
+    /// No longer of any effect, but for 0, which is the same as --revalidate-max-rate 0.
+    #[arg(long, env = "ENTITLEMENTD_AUDIT_RATE", value_name = "COUNT", hide = true)]
+    pub audit_rate: Option<u32>,
+}
+
+impl ChangesArgs {
+    /// What reading again may cost; `None`: nothing is read again.
+    pub fn revalidate_max(&self) -> Option<(u32, u32)> {
+        let is_wanted = self.revalidate_max_rate > 0 && self.audit_rate != Some(0);
+        is_wanted.then_some((self.revalidate_max_rate, self.revalidate_max_cpu))
+    }
 }
 
 impl DatabaseArgs {

@@ -63,8 +63,8 @@ impl Advice {
 pub(super) struct Basis {
     revision: u64,
     as_of: DateTime<Utc>,
-    /// For how long after that it is believed without asking again.
-    ttl: TimeDelta,
+    /// For how long after that it is believed without asking again. `None`: until something changes.
+    ttl: Option<TimeDelta>,
     /// The database cannot be asked whether it is still so.
     stale: bool,
 }
@@ -72,14 +72,13 @@ pub(super) struct Basis {
 impl Api {
     /// What an answer from facts rests on.
     pub(super) fn basis(&self, facts: &Facts) -> Basis {
-        Basis { revision: facts.revision, as_of: facts.as_of, ttl: self.cache.settings().ttl, stale: false }
+        Basis { revision: facts.revision, as_of: facts.as_of, ttl: self.cache.time_to_live(), stale: false }
     }
 
     /// What an answer rests on, be it that there is no such tenant.
     pub(super) fn basis_of(&self, known: &Known) -> Basis {
         let Known { facts, as_of, revision, stale } = known;
-        let settings = self.cache.settings();
-        let ttl = if facts.is_some() { settings.ttl } else { settings.negative_ttl };
+        let ttl = if facts.is_some() { self.cache.time_to_live() } else { Some(self.cache.settings().negative_ttl) };
         Basis { revision: *revision, as_of: *as_of, ttl, stale: *stale }
     }
 
@@ -104,8 +103,8 @@ impl Basis {
             None => {
                 let valid = valid_until.map_or(limit, |end| end - asked.now);
                 // What is stale has outlived its time to live, perhaps: it is asked for again soon, whatever its age.
-                let fresh = if stale { STALE_MAX_AGE } else { ttl - (asked.now - as_of) };
-                limit.min(fresh).min(valid).max(TimeDelta::zero())
+                let fresh = if stale { Some(STALE_MAX_AGE) } else { ttl.map(|ttl| ttl - (asked.now - as_of)) };
+                limit.min(fresh.unwrap_or(limit)).min(valid).max(TimeDelta::zero())
             }
         };
         Advice { revision, as_of, valid_until, max_age, stale }

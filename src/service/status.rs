@@ -73,12 +73,11 @@ pub(super) fn store(error: StoreError) -> Status {
             let message = "the database does not hold the wanted revision: was it read before the write was committed?";
             Status::with_error_details(Code::Unavailable, message, details)
         }
-        StoreError::Unavailable(_)
-        | StoreError::TimedOut
-        | StoreError::Failing
-        | StoreError::Overloaded
-        | StoreError::Abandoned => {
+        StoreError::Unavailable(_) | StoreError::TimedOut | StoreError::Failing | StoreError::Abandoned => {
             store_unavailable("the database cannot be asked at the moment, and the answer is not held")
+        }
+        StoreError::Overloaded => {
+            exhausted("too many wait to ask the database, and the answer is not held", RETRY_OVERLOAD)
         }
         StoreError::Unreadable { .. } => {
             let message = "the database holds a row that cannot be read; the log says which";
@@ -184,15 +183,17 @@ pub(super) fn tenant_not_found() -> Status {
 }
 
 pub(super) fn overloaded() -> Status {
-    let mut details = details(ErrorReason::Overloaded);
-    details.set_retry_info(Some(RETRY_OVERLOAD));
-    Status::with_error_details(Code::ResourceExhausted, "too many requests are in flight", details)
+    exhausted("too many requests are in flight", RETRY_OVERLOAD)
 }
 
 pub(super) fn too_many_watchers() -> Status {
+    exhausted("too many watch changes", RETRY_STORE)
+}
+
+fn exhausted(message: &str, retry: Duration) -> Status {
     let mut details = details(ErrorReason::Overloaded);
-    details.set_retry_info(Some(RETRY_STORE));
-    Status::with_error_details(Code::ResourceExhausted, "too many watch changes", details)
+    details.set_retry_info(Some(retry));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 pub(super) fn changes_off() -> Status {

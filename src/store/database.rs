@@ -8,7 +8,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     StoreError,
-    loan::{Doubt, Loan},
+    loan::{Doubt, Lent, Loan},
 };
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
@@ -24,17 +24,19 @@ pub(super) struct Database {
     set_local: Option<String>,
     /// Of the pool's connections, if it is PostgreSQL's.
     doubt: Doubt,
+    lent: Lent,
 }
 
 impl Database {
     /// SQLite.
     pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
-        Self { connection, set_local: None, doubt: Doubt::default() }
+        Self { connection, set_local: None, doubt: Doubt::default(), lent: Lent::default() }
     }
 
     /// A PostgreSQL whose sessions are ours.
     pub(super) fn direct(pool: PgPool, doubt: Doubt) -> Self {
-        Self { connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool), set_local: None, doubt }
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        Self { connection, set_local: None, doubt, lent: Lent::default() }
     }
 
     /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the
@@ -118,7 +120,7 @@ impl Database {
 
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
-        let mut loan = Loan::from(pool, &self.doubt).await.map_err(StoreError::of_driver)?;
+        let mut loan = Loan::from(pool, &self.doubt, &self.lent).await?;
         let asking = self.doubt.while_asking();
         let rows = match &self.set_local {
             Some(set_local) => {

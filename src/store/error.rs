@@ -17,8 +17,9 @@ pub enum StoreError {
     /// The database has failed just now, and others are finding out whether it still does.
     #[error("the database has failed just now")]
     Failing,
-    /// Too many loads wait for the database.
-    #[error("too many loads wait for the database")]
+    /// Too many questions of our own wait for a turn to ask the database, or this one has waited for too long. It says
+    /// nothing about the database.
+    #[error("too much waits for a turn to ask the database")]
     Overloaded,
     /// The database was asked, and does not hold the revision that the caller wants.
     #[error("the database does not hold the wanted revision")]

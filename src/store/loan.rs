@@ -6,13 +6,18 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::{runtime::Handle, time::timeout};
+
+use super::StoreError;
 
 /// A connection that comes back has this long to give a sign of life.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,20 +81,38 @@ impl Drop for Asking {
     }
 }
 
+/// How many connections of a pool are on loan. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lent(Arc<AtomicUsize>);
+
+impl Lent {
+    /// Are all connections that the pool may have on loan? Whoever finds none then waits for us, and not for the database.
+    fn are_all_of(&self, pool: &PgPool) -> bool {
+        self.0.load(Ordering::Relaxed) >= pool.options().get_max_connections() as usize
+    }
+}
+
 /// A connection that goes back to its pool when it is dropped.
 pub(super) struct Loan {
     connection: PoolConnection<Postgres>,
     doubt: Doubt,
+    lent: Lent,
 }
 
 impl Loan {
-    pub(super) async fn from(pool: &PgPool, doubt: &Doubt) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: pool.acquire().await?, doubt: doubt.clone() })
+    pub(super) async fn from(pool: &PgPool, doubt: &Doubt, lent: &Lent) -> Result<Self, StoreError> {
+        let connection = pool.acquire().await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut if lent.are_all_of(pool) => StoreError::Overloaded,
+            error => StoreError::of_driver(error),
+        })?;
+        lent.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { connection, doubt: doubt.clone(), lent: lent.clone() })
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
+        self.lent.0.fetch_sub(1, Ordering::Relaxed);
         let Ok(runtime) = Handle::try_current() else { return };
         let (doubt, coming_back) = (self.doubt.clone(), self.connection.return_to_pool());
         runtime.spawn(async move {

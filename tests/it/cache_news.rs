@@ -216,23 +216,6 @@ async fn while_the_database_fails_two_ask_it_and_the_others_fail_at_once() {
 }
 
 #[tokio::test]
-async fn past_the_time_to_live_one_load_refreshes_while_all_are_answered() {
-    let fake = Fake::gated(1);
-    let cache = mk_fed(&fake);
-    fake.gate.add_permits(1);
-    cache.get(tenant(0), NOW).await.unwrap();
-    let later = NOW + TimeDelta::seconds(300);
-    for _ in 0..100 {
-        let known = cache.get(tenant(0), later).await.unwrap();
-        assert_eq!((known.as_of, known.stale), (NOW, false));
-    }
-    yield_until(|| fake.loads() == 2).await;
-    fake.gate.add_permits(1);
-    yield_until(|| cache.held(tenant(0), later).is_some_and(|known| known.as_of == later)).await;
-    assert_eq!(fake.loads(), 2);
-}
-
-#[tokio::test]
 async fn after_a_reset_everything_is_read_again_before_it_is_served() {
     let fake = Fake::with(20);
     let cache = mk_fed(&fake);
@@ -266,23 +249,6 @@ async fn watchers_are_told_after_the_cache_has_forgotten() {
 }
 
 #[tokio::test]
-async fn an_audit_finds_what_was_changed_without_a_word() {
-    let fake = Fake::with(3);
-    let cache = mk_fed(&fake);
-    for number in 0..3 {
-        cache.get(tenant(number), NOW).await.unwrap();
-    }
-    let grace = std::time::Duration::ZERO;
-    cache.audit(3, NOW, grace).await.unwrap();
-    assert_eq!((cache.tally().audited.get(), cache.tally().divergences.get()), (3, 0));
-    fake.revision.store(2, Ordering::SeqCst);
-    announce(&cache, Change::Tenant(tenant(0)));
-    cache.audit(3, NOW, grace).await.unwrap();
-    assert_eq!(cache.tally().divergences.get(), 2, "one was announced");
-    assert_eq!(cache.get(tenant(1), NOW).await.unwrap().revision, 2, "it is mended");
-}
-
-#[tokio::test]
 async fn a_catalogue_that_has_changed_is_not_served_while_the_new_one_is_read() {
     let fake = Fake::with(1);
     let cache = mk_fed(&fake);
@@ -299,16 +265,18 @@ async fn a_catalogue_that_has_changed_is_not_served_while_the_new_one_is_read() 
     assert!(!asked.is_finished());
     fake.catalogue_gate.add_permits(1);
     assert_eq!(asked.await.unwrap().unwrap().revision, 1);
-    // Where nothing has changed, nobody waits for a look whether it has.
+    // Where nothing has changed, nobody looks whether it has, and who does so in the background keeps nobody waiting.
     let late = NOW + TimeDelta::seconds(1_000);
+    assert_eq!(cache.catalogue(late).await.unwrap().revision, 1);
     let looking = {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.catalogue(late).await })
+        tokio::spawn(async move { cache.refresh_catalogue(TimeDelta::seconds(240), late).await })
     };
     yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 3).await;
     assert_eq!(cache.catalogue(late).await.unwrap().revision, 1);
     fake.catalogue_gate.add_permits(1);
-    assert_eq!(looking.await.unwrap().unwrap().revision, 2);
+    looking.await.unwrap();
+    assert_eq!(cache.catalogue(late).await.unwrap().revision, 2);
 }
 
 #[tokio::test]

@@ -115,6 +115,7 @@ async fn a_wide_pool_is_not_needed_for_many_cold_tenants() {
     for asked in asking {
         assert!(asked.await.unwrap().unwrap().into_inner().allowed);
     }
-    assert_eq!(postgres::shared().statements(&server.database.name).await - before, 50, "one load a tenant");
+    let statements = postgres::shared().statements(&server.database.name).await - before;
+    assert!(statements <= 50, "{statements}: one load a tenant, and those that wait together");
     server.check(1, "finance").await;
 }

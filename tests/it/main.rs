@@ -16,6 +16,8 @@ mod admin_tokens;
 mod adoption;
 mod cache;
 mod cache_news;
+mod cache_queue;
+mod cache_revalidate;
 mod callers;
 mod change_log;
 mod check;

@@ -98,7 +98,8 @@ async fn read_past(mut client: EntitlementServiceClient<Channel>, until: Instant
     while Instant::now() < until {
         let request = CheckModuleRequest { min_revision: Some(1_000), ..check_request(0, "finance") };
         let status = client.check_module(request).await.unwrap_err();
-        assert_eq!(status.code(), Code::Unavailable);
+        // The database does not answer, or so few of these are asked at a time that the turn does not come.
+        assert!(matches!(status.code(), Code::Unavailable | Code::ResourceExhausted), "{status:?}");
     }
 }
 

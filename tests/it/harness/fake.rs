@@ -14,6 +14,7 @@ use entitlementd::{
     domain::{Catalogue, Facts, Tenant, TenantId, TenantStatus},
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
+use sea_orm::DbErr;
 use tokio::{runtime::Handle, sync::Semaphore};
 use uuid::Uuid;
 
@@ -30,6 +31,12 @@ pub struct Fake {
     pub catalogue_gate: Semaphore,
     /// Every tenant's, as a load finds it when it begins.
     pub revision: AtomicU64,
+    /// How many tenants each statement has read, in the order in which they began.
+    pub statements: Mutex<Vec<usize>>,
+    /// The tenant whose row cannot be read.
+    pub unreadable: Mutex<Option<TenantId>>,
+    /// A load of this tenant panics.
+    pub panicking: Mutex<Option<TenantId>>,
 }
 
 impl Fake {
@@ -43,6 +50,9 @@ impl Fake {
             gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
             catalogue_gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
             revision: 1.into(),
+            statements: Mutex::default(),
+            unreadable: Mutex::default(),
+            panicking: Mutex::default(),
         })
     }
 
@@ -57,27 +67,34 @@ impl Fake {
         self.loads.load(Ordering::SeqCst)
     }
 
+    pub fn statements(&self) -> Vec<usize> {
+        self.statements.lock().unwrap().clone()
+    }
+
     fn exists(&self, id: Uuid) -> bool {
         id.as_u128() < self.tenants.load(Ordering::SeqCst) as u128
     }
-}
 
-pub fn tenant(number: usize) -> TenantId {
-    Uuid::from_u128(number as u128).into()
-}
-
-impl LoadTenant for Fake {
-    async fn load_tenant(&self, key: &TenantKey, _: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
+    /// A statement that reads tenants: it takes a permit, however many they are.
+    async fn ask(&self, keys: &[TenantKey]) -> Result<u64, StoreError> {
         let revision = self.revision.load(Ordering::SeqCst);
-        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.statements.lock().unwrap().push(keys.len());
+        self.loads.fetch_add(keys.len(), Ordering::SeqCst);
         self.gate.acquire().await.unwrap().forget();
-        if *self.failing.lock().unwrap() {
-            return Err(StoreError::TimedOut);
-        }
+        if *self.failing.lock().unwrap() { Err(StoreError::TimedOut) } else { Ok(revision) }
+    }
+
+    fn find(&self, key: &TenantKey, revision: u64, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
         let id = match key {
             TenantKey::Id(id) => id.uuid(),
             TenantKey::Subdomain(label) => Uuid::from_u128(label.as_str().trim_start_matches('t').parse().unwrap()),
         };
+        if *self.unreadable.lock().unwrap() == Some(id.into()) {
+            let cause = Arc::new(DbErr::Custom("a word".into()));
+            return Err(StoreError::Unreadable { column: "tenants.status", key: id.to_string(), cause });
+        }
+        let panicking = *self.panicking.lock().unwrap();
+        assert_ne!(panicking, Some(id.into()), "as it was told");
         let tenant = Tenant {
             id: id.into(),
             name: "name".into(),
@@ -87,6 +104,27 @@ impl LoadTenant for Fake {
             plan_slug: None,
         };
         Ok(Loaded { revision, facts: self.exists(id).then(|| Facts::new(tenant, vec![], revision, now)) })
+    }
+}
+
+pub fn tenant(number: usize) -> TenantId {
+    Uuid::from_u128(number as u128).into()
+}
+
+impl LoadTenant for Fake {
+    async fn load_tenant(&self, key: &TenantKey, _: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
+        let revision = self.ask(std::slice::from_ref(key)).await?;
+        self.find(key, revision, now)
+    }
+
+    async fn load_tenants(
+        &self,
+        keys: &[TenantKey],
+        _: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        let revision = self.ask(keys).await?;
+        Ok(keys.iter().map(|key| self.find(key, revision, now)).collect())
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
@@ -105,12 +143,18 @@ impl LoadTenant for Fake {
 }
 
 pub fn mk_cache(fake: &Arc<Fake>, capacity: usize) -> Cache<Fake> {
+    mk_cache_with(fake, capacity, 1_000)
+}
+
+/// One that sends so many statements at the same time.
+pub fn mk_cache_with(fake: &Arc<Fake>, capacity: usize, max_loads: usize) -> Cache<Fake> {
     let settings = CacheSettings {
         ttl: TimeDelta::seconds(300),
         negative_ttl: TimeDelta::seconds(10),
         max_stale: TimeDelta::hours(1),
         capacity,
-        max_loads: 1_000,
+        max_loads,
+        max_past: 4,
         load_timeout: Duration::from_secs(60),
     };
     Cache::new(Arc::clone(fake), settings, Handle::current())

@@ -1,0 +1,47 @@
+//! Lines in the log of what may go wrong thousands of times a second.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// At most one line in this time.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Lets one line in a second through, and counts the others.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    last: Option<Instant>,
+    others: u64,
+}
+
+impl Complaints {
+    /// May this be said? How many others were not, since the last that was.
+    pub(super) fn admit(&self) -> Option<u64> {
+        let mut state = self.0.lock();
+        if state.last.is_some_and(|last| last.elapsed() < EVERY) {
+            state.others += 1;
+            return None;
+        }
+        state.last = Some(Instant::now());
+        Some(std::mem::take(&mut state.others))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_a_second_says_how_many_were_left_out() {
+        let complaints = Complaints::default();
+        let said: Vec<_> = (0..100).map(|_| complaints.admit()).collect();
+        assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&0]);
+        tokio::time::advance(EVERY).await;
+        assert_eq!(complaints.admit(), Some(99));
+        assert_eq!(complaints.admit(), None);
+    }
+}

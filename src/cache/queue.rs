@@ -1,0 +1,266 @@
+//! Loads of tenants that wait for their turn: one for each tenant however many ask, joined into one statement when many
+//! wait.
+//!
+//! So many turns are taken at the same time. While one is free a load begins at once, by itself; while none is, loads wait,
+//! and the next turn takes along all that wait, up to a hundred. How long they wait here is our own affair: it is bounded,
+//! it has an error of its own, and it is never counted as the database's.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, atomic::AtomicUsize, atomic::Ordering},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, ready},
+};
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, time::Instant};
+use tracing::Span;
+
+use super::{Known, breaker::Breaker};
+use crate::store::{StoreError, TenantKey};
+
+/// Tenants that one statement reads at most.
+pub const MAX_BATCH: usize = 100;
+
+/// Loads that wait for their turn at most. It is well below the requests in flight, so that a flood of tenants that are
+/// not held leaves room for those that are.
+const MAX_WAITING: usize = 5_000;
+
+/// A load that has waited longer when its turn comes is refused: its callers have better things to do.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// While the database fails, this many loads at a time find out whether it still does. The others fail at once, instead
+/// of each waiting for as long as a dead database takes.
+const PROBES: usize = 2;
+
+/// What a load comes to, shared by all who wait for it.
+pub(super) type Outcome = Shared<BoxFuture<'static, Result<Known, StoreError>>>;
+
+/// The loads of tenants.
+pub(super) struct LoadQueue {
+    turns: usize,
+    breaker: Arc<Breaker>,
+    /// How many tenants a statement may read: fewer after one of many has failed.
+    batch: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    loads: HashMap<TenantKey, Load>,
+    waiting: VecDeque<Waiting>,
+    turns_taken: usize,
+    last_number: u64,
+}
+
+struct Load {
+    number: u64,
+    outcome: Outcome,
+    has_begun: bool,
+}
+
+struct Waiting {
+    key: TenantKey,
+    number: u64,
+    answer: oneshot::Sender<Result<Known, StoreError>>,
+    /// When it was asked for: by the caller's clock, and by the one that runs evenly.
+    now: DateTime<Utc>,
+    since: Instant,
+    span: Span,
+}
+
+/// Loads that begin together. One that is dropped without an outcome was given up.
+pub(super) struct Batch {
+    pub(super) loads: Vec<Begun>,
+    /// The latest instant at which one of them was asked for: the statement is sent after it.
+    pub(super) now: DateTime<Utc>,
+    /// Of the first that is traced.
+    pub(super) span: Span,
+}
+
+/// A load that has begun.
+pub(super) struct Begun {
+    pub(super) key: TenantKey,
+    number: u64,
+    answer: Option<oneshot::Sender<Result<Known, StoreError>>>,
+    queue: Arc<LoadQueue>,
+}
+
+impl fmt::Debug for LoadQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadQueue").field("turns", &self.turns).finish_non_exhaustive()
+    }
+}
+
+impl LoadQueue {
+    /// For so many statements at the same time.
+    pub(super) fn new(turns: usize, breaker: Arc<Breaker>) -> Self {
+        Self { turns, breaker, batch: MAX_BATCH.into(), state: Mutex::default() }
+    }
+
+    /// Joins the load of `key`, or takes what is `held` by now, or adds a load. Also says whether a turn must be started.
+    ///
+    /// A caller finds nothing held before it comes here, and the load that it missed may have ended in between: what is held
+    /// is looked at once more while no load can end.
+    pub(super) fn join(
+        &self,
+        key: &TenantKey,
+        held: impl FnOnce() -> Option<Known>,
+        now: DateTime<Utc>,
+        span: Span,
+    ) -> (Outcome, bool) {
+        let mut state = self.state.lock();
+        if let Some(load) = state.loads.get(key) {
+            return (load.outcome.clone(), false);
+        }
+        if let Some(held) = held() {
+            return (of(Ok(held)), false);
+        }
+        if self.breaker.is_open() && state.turns_taken >= PROBES {
+            return (of(Err(StoreError::Failing)), false);
+        }
+        if state.waiting.len() >= MAX_WAITING {
+            return (of(Err(StoreError::Overloaded)), false);
+        }
+        let outcome = state.add(key.clone(), now, span);
+        let starts = state.turns_taken < self.turns;
+        state.turns_taken += usize::from(starts);
+        (outcome, starts)
+    }
+
+    /// Strikes off the loads that have begun and whose keys are such. Those who wait for one get its outcome, which was true
+    /// when they asked; whoever comes now starts another. One that has yet to begin will do.
+    pub(super) fn forget(&self, such: impl Fn(&TenantKey) -> bool) {
+        self.state.lock().loads.retain(|key, load| !load.has_begun || !such(key));
+    }
+
+    /// How many loads wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// What the next turn is to load; `None`: nothing waits.
+    pub(super) fn begin(self: &Arc<Self>) -> Option<Batch> {
+        let most = if self.breaker.is_open() { 1 } else { self.batch.load(Ordering::Relaxed) };
+        let mut too_late = Vec::new();
+        let batch = {
+            let mut state = self.state.lock();
+            let late = |waiting: &Waiting| waiting.since.elapsed() > MAX_WAIT;
+            while state.waiting.front().is_some_and(late) {
+                too_late.extend(state.waiting.pop_front());
+            }
+            for waiting in &too_late {
+                state.strike_off(&waiting.key, waiting.number);
+            }
+            state.begin(self, most)
+        };
+        refuse(too_late, &StoreError::Overloaded);
+        batch
+    }
+
+    /// A turn is over. Is another to follow it?
+    pub(super) fn end_turn(&self) -> bool {
+        let mut state = self.state.lock();
+        let goes_on = !state.waiting.is_empty();
+        state.turns_taken -= usize::from(!goes_on);
+        goes_on
+    }
+
+    /// Notes how reading so many tenants went. Once the database has begun to fail, nobody waits for their turn to find
+    /// that out.
+    pub(super) fn note<T>(&self, count: usize, outcome: &Result<T, StoreError>) {
+        let batch = match outcome {
+            Ok(_) => (self.batch.load(Ordering::Relaxed) * 2).min(MAX_BATCH),
+            // It may have been too much at once.
+            Err(_) => (count / 2).max(1),
+        };
+        self.batch.store(batch, Ordering::Relaxed);
+        self.note_other(outcome);
+    }
+
+    /// Notes how asking the database for something else went.
+    pub(super) fn note_other<T>(&self, outcome: &Result<T, StoreError>) {
+        if self.breaker.note(outcome) {
+            self.fail_waiting();
+        }
+    }
+
+    fn fail_waiting(&self) {
+        let waiting = {
+            let mut state = self.state.lock();
+            let waiting = std::mem::take(&mut state.waiting);
+            for waiting in &waiting {
+                state.strike_off(&waiting.key, waiting.number);
+            }
+            waiting
+        };
+        refuse(waiting, &StoreError::Failing);
+    }
+}
+
+impl State {
+    fn add(&mut self, key: TenantKey, now: DateTime<Utc>, span: Span) -> Outcome {
+        let (answer, outcome) = oneshot::channel();
+        // A load that panics, or a process that stops, drops the other end.
+        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
+        self.last_number += 1;
+        let number = self.last_number;
+        self.loads.insert(key.clone(), Load { number, outcome: outcome.clone(), has_begun: false });
+        self.waiting.push_back(Waiting { key, number, answer, now, since: Instant::now(), span });
+        outcome
+    }
+
+    fn begin(&mut self, queue: &Arc<LoadQueue>, most: usize) -> Option<Batch> {
+        let count = most.min(self.waiting.len());
+        let taken: Vec<Waiting> = self.waiting.drain(..count).collect();
+        let now = taken.iter().map(|waiting| waiting.now).max()?;
+        let span =
+            taken.iter().find(|waiting| !waiting.span.is_none()).map_or(Span::none(), |first| first.span.clone());
+        let begun = |Waiting { key, number, answer, .. }| {
+            if let Some(load) = self.loads.get_mut(&key) {
+                load.has_begun = true;
+            }
+            Begun { key, number, answer: Some(answer), queue: Arc::clone(queue) }
+        };
+        Some(Batch { loads: taken.into_iter().map(begun).collect(), now, span })
+    }
+
+    /// It may have been forgotten, and another load be there.
+    fn strike_off(&mut self, key: &TenantKey, number: u64) {
+        if self.loads.get(key).is_some_and(|load| load.number == number) {
+            self.loads.remove(key);
+        }
+    }
+}
+
+impl Begun {
+    /// Answers those who wait for it. What was loaded is in place.
+    pub(super) fn end(mut self, outcome: Result<Known, StoreError>) {
+        let answer = self.answer.take();
+        // Struck off first: whoever comes from now on finds what is held.
+        drop(self);
+        // Nobody waits for it any more where this fails.
+        _ = answer.map(|answer| answer.send(outcome));
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.queue.state.lock().strike_off(&self.key, self.number);
+    }
+}
+
+fn refuse(waiting: impl IntoIterator<Item = Waiting>, error: &StoreError) {
+    for waiting in waiting {
+        _ = waiting.answer.send(Err(error.clone()));
+    }
+}
+
+fn of(outcome: Result<Known, StoreError>) -> Outcome {
+    ready(outcome).boxed().shared()
+}

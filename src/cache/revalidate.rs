@@ -1,0 +1,140 @@
+//! Reading again what is held, in the background: to prove it, and to find out whether a change ever went unheard.
+
+use std::{collections::VecDeque, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+
+use super::{Cache, Event, Feed, MAX_BATCH, busy::busy, load::Sent, news::Beginning};
+use crate::{
+    domain::TenantId,
+    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
+};
+
+/// Differences that wait to be judged at most. What is held has been put right by then, whatever they come to.
+const MAX_DIFFERENCES: usize = 1_000;
+
+/// Of the time to live, what a round may take while changes are not heard of: nothing that is held outlives it, and nothing
+/// is read much more often than it must be.
+const ROUND: f64 = 0.92;
+
+/// What a step has come to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// It was not the time: loads wait, or the database does not answer.
+    Paused,
+    /// Tenants were read again, if there were any.
+    Read {
+        /// For how long that kept a core busy.
+        busy: Duration,
+    },
+}
+
+/// Tenants that were not what they should have been.
+#[derive(Debug, Default)]
+pub(super) struct Differences(Mutex<VecDeque<Difference>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Difference {
+    id: TenantId,
+    /// When they were read again.
+    beginning: Beginning,
+    found_at: DateTime<Utc>,
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// How long a round is to take, in which everything that is held is read again once.
+    pub fn round(&self) -> Duration {
+        let ttl = self.settings().ttl.to_std().unwrap_or_default();
+        if self.feed() == Feed::Off { ttl.mul_f64(ROUND) } else { ttl }
+    }
+
+    /// The places that a round goes through.
+    pub fn places(&self) -> usize {
+        self.0.facts.places()
+    }
+
+    /// How long ago the facts were read, or compared with the database, that wait longest to be so again.
+    pub fn oldest_proof(&self, now: DateTime<Utc>) -> TimeDelta {
+        self.0.facts.oldest(MAX_BATCH).map_or(TimeDelta::zero(), |oldest| (now - oldest).max(TimeDelta::zero()))
+    }
+
+    /// Reads the tenants in the next places again, in one statement. Those that are what they were are as fresh as if they
+    /// had just been loaded; the others are put right. It waits for nobody, and nobody for it.
+    pub async fn revalidate(&self, places: usize, now: DateTime<Utc>) -> Result<Step, StoreError> {
+        let inner = &self.0;
+        if inner.breaker.is_open() || inner.queue.waiting() > 0 || self.feed() == Feed::Suspect {
+            return Ok(Step::Paused);
+        }
+        let keys: Vec<TenantKey> = inner.facts.next(places).into_iter().map(TenantKey::Id).collect();
+        if keys.is_empty() {
+            return Ok(Step::Read { busy: Duration::ZERO });
+        }
+        let (read, busy) = busy(self.read_again(keys, now)).await;
+        read.map(|()| Step::Read { busy })
+    }
+
+    async fn read_again(&self, keys: Vec<TenantKey>, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let sent = {
+            let _placing = inner.placing.lock();
+            inner.send(now)
+        };
+        let read = inner.in_time(inner.read(&keys, Source::Primary, now)).await?;
+        for (key, loaded) in keys.iter().zip(read) {
+            match loaded {
+                Ok(loaded) => self.compare(key, loaded, sent),
+                Err(error) => inner.failed(&error),
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self, key: &TenantKey, loaded: Loaded, sent: Sent) {
+        let inner = &self.0;
+        let TenantKey::Id(id) = *key else { return };
+        if inner.news.since(sent.beginning, id) {
+            // It is known that what was read may be old already.
+            return;
+        }
+        inner.tally.audited.add();
+        if loaded.facts.as_ref().is_some_and(|found| inner.facts.prove(found, sent.epoch)) {
+            return;
+        }
+        if self.feed() == Feed::Live && inner.facts.is_of(id, sent.epoch) {
+            inner.differences.add(Difference { id, beginning: sent.beginning, found_at: sent.now });
+        }
+        inner.put_in_place(key, loaded, sent);
+    }
+
+    /// Judges what differed `grace` ago or longer. A change that was committed while the database was asked is no
+    /// divergence: news of it has come meanwhile. One of which no news has come is counted, and its watchers are told.
+    pub fn judge_differences(&self, grace: TimeDelta, now: DateTime<Utc>) {
+        for Difference { id, beginning, .. } in self.0.differences.found_before(now - grace) {
+            if self.0.news.since(beginning, id) {
+                continue;
+            }
+            self.0.tally.divergences.add();
+            if let Some(others) = self.0.complaints.admit() {
+                tracing::error!(tenant = %id, others, "what was held of the tenant {id} was not what the database says, and no change was announced");
+            }
+            let revision = self.0.facts.glance(id, |facts, _| facts.revision).unwrap_or_default();
+            self.tell(Event::Tenant(id, revision));
+        }
+    }
+}
+
+impl Differences {
+    fn add(&self, difference: Difference) {
+        let mut differences = self.0.lock();
+        if differences.len() < MAX_DIFFERENCES {
+            differences.push_back(difference);
+        }
+    }
+
+    fn found_before(&self, instant: DateTime<Utc>) -> Vec<Difference> {
+        let mut differences = self.0.lock();
+        let count = differences.iter().take_while(|difference| difference.found_at <= instant).count();
+        differences.drain(..count).collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! The places of the tenants that are held, in a ring: two hands go round it, each at its own pace.
+//!
+//! One makes room, by the second-chance rule (CLOCK): the tenant under the hand goes, unless it was asked for since the
+//! hand last came by. The other reads again: whatever is held comes under it once in each round.
+
+use crate::domain::TenantId;
+
+/// To make room, the hand passes over this many tenants that were asked for, and then takes the next all the same.
+const MAX_PASSED_OVER: usize = 64;
+
+/// At most so many places. A place that was vacated is the next to be taken.
+#[derive(Debug)]
+pub(super) struct Ring {
+    capacity: usize,
+    places: Vec<Option<TenantId>>,
+    vacant: Vec<u32>,
+    making_room: usize,
+    reading: usize,
+}
+
+impl Ring {
+    pub(super) fn new(capacity: usize) -> Self {
+        // A place is numbered by 32 bits.
+        let capacity = capacity.clamp(1, u32::MAX as usize);
+        Self { capacity, places: Vec::new(), vacant: Vec::new(), making_room: 0, reading: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Takes a place for a tenant. Gives it, and who had to make room. `spare`: was this one asked for since it was last
+    /// looked at?
+    pub(super) fn take_place(&mut self, id: TenantId, spare: impl Fn(&TenantId) -> bool) -> (u32, Option<TenantId>) {
+        if let Some(place) = self.vacant.pop() {
+            self.places[place as usize] = Some(id);
+            return (place, None);
+        }
+        if self.places.len() < self.capacity {
+            self.places.push(Some(id));
+            return (number(self.places.len() - 1), None);
+        }
+        for _ in 0..MAX_PASSED_OVER {
+            if !self.places[self.making_room].as_ref().is_some_and(&spare) {
+                break;
+            }
+            self.making_room = self.after(self.making_room);
+        }
+        let place = self.making_room;
+        self.making_room = self.after(place);
+        (number(place), self.places[place].replace(id))
+    }
+
+    /// Leaves a place empty.
+    pub(super) fn vacate(&mut self, place: u32) {
+        self.places[place as usize] = None;
+        self.vacant.push(place);
+    }
+
+    /// The tenants in the next places, each place once at most; they have had their turn.
+    pub(super) fn next(&mut self, places: usize) -> Vec<TenantId> {
+        let next = self.peek(places);
+        if let Some(round) = std::num::NonZero::new(self.places.len()) {
+            self.reading = (self.reading + places.min(round.get())) % round;
+        }
+        next
+    }
+
+    /// The tenants in the next places, each place once at most.
+    pub(super) fn peek(&self, places: usize) -> Vec<TenantId> {
+        let (before, from_here) = self.places.split_at(self.reading);
+        from_here.iter().chain(before).take(places).copied().flatten().collect()
+    }
+
+    fn after(&self, place: usize) -> usize {
+        (place + 1) % self.places.len()
+    }
+}
+
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn tenant(number: u128) -> TenantId {
+        Uuid::from_u128(number).into()
+    }
+
+    fn full(count: u32) -> Ring {
+        let mut ring = Ring::new(count as usize);
+        for number in 0..count {
+            assert_eq!(ring.take_place(tenant(number.into()), |_| false), (number, None));
+        }
+        ring
+    }
+
+    #[test]
+    fn what_came_first_and_was_not_asked_for_makes_room() {
+        let mut ring = full(3);
+        let asked_for = |id: &TenantId| *id == tenant(0);
+        assert_eq!(ring.take_place(tenant(3), asked_for), (1, Some(tenant(1))));
+        assert_eq!(ring.take_place(tenant(4), |_| false), (2, Some(tenant(2))));
+        assert_eq!(ring.take_place(tenant(5), |_| false), (0, Some(tenant(0))));
+    }
+
+    #[test]
+    fn somebody_makes_room_although_all_were_asked_for() {
+        let mut ring = full(200);
+        let (place, evicted) = ring.take_place(tenant(200), |_| true);
+        assert_eq!((place as usize, evicted), (MAX_PASSED_OVER, Some(tenant(MAX_PASSED_OVER as u128))));
+    }
+
+    #[test]
+    fn a_vacated_place_is_taken_before_anybody_has_to_go() {
+        let mut ring = full(3);
+        ring.vacate(1);
+        assert_eq!(ring.take_place(tenant(3), |_| false), (1, None));
+        assert_eq!(ring.len(), 3);
+    }
+
+    #[test]
+    fn every_tenant_comes_up_once_a_round_whatever_comes_and_goes() {
+        let mut ring = full(10);
+        ring.vacate(4);
+        let mut seen: Vec<_> = (0..5).flat_map(|_| ring.next(2)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 5, 6, 7, 8, 9].map(tenant));
+        assert_eq!(ring.next(100).len(), 9, "none of them twice at once");
+        assert!(Ring::new(5).next(3).is_empty());
+    }
+}
