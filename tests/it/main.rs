@@ -14,6 +14,7 @@ mod abuse;
 mod admin;
 mod admin_tokens;
 mod adoption;
+mod batch;
 mod cache;
 mod cache_news;
 mod cache_queue;

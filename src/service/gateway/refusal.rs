@@ -112,6 +112,7 @@ impl Refusal {
             StoreError::Unreadable { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorReason::StoreUnreadable, LATER)
             }
+            StoreError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Overloaded, LATER),
             _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::StoreUnavailable, LATER),
         }
     }
