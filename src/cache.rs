@@ -42,7 +42,7 @@ use self::{
     held::HeldFacts,
     look::{Look, is_within},
     news::News,
-    queue::LoadQueue,
+    queue::{LoadQueue, Priority},
     revalidate::Differences,
     roster::Roster,
     trust::Trust,
@@ -269,10 +269,10 @@ impl<L: LoadTenant> Cache<L> {
         match self.0.counted(look) {
             Look::Good(known) => Ok(known),
             // Boxed, so that the future of an answer that is held stays small: it is moved several times.
-            Look::Doubtful(known) => {
-                Box::pin(self.load(key(), now)).await.or_else(|error| self.0.make_do(known, error, now))
-            }
-            Look::Missing => Box::pin(self.load(key(), now)).await,
+            Look::Doubtful(known) => Box::pin(self.load(key(), Priority::Caller, now))
+                .await
+                .or_else(|error| self.0.make_do(known, error, now)),
+            Look::Missing => Box::pin(self.load(key(), Priority::Caller, now)).await,
         }
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
-use super::{Cache, Feed, Inner, is_within};
+use super::{Cache, Feed, Inner, is_within, queue::Priority};
 use crate::{
     domain::TenantId,
     store::{Announcement, Change, LoadTenant, TenantKey},
@@ -144,14 +144,14 @@ impl<L: LoadTenant> Cache<L> {
 
     fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
         self.0.outdate(id);
-        if self.watchers() == 0 {
+        // Read again at once: whoever asks next need not wait as long, and watchers want the revision.
+        if self.watchers() == 0 && !self.0.facts.holds(id) {
             return;
         }
         let cache = self.clone();
         self.0.runtime.spawn(async move {
-            // Read again at once: watchers want the revision, and will ask for the rest.
-            let revision = cache.get(id, now).await.map_or(0, |known| if known.stale { 0 } else { known.revision });
-            cache.tell(Event::Tenant(id, revision));
+            let loaded = cache.load(TenantKey::Id(id), Priority::Background, now).await;
+            cache.tell(Event::Tenant(id, loaded.map_or(0, |known| known.revision)));
         });
     }
 

@@ -107,7 +107,12 @@ impl HeldFacts {
         is_proven
     }
 
-    /// Does a tenant's facts belong to this epoch?
+    /// Is a tenant held, whatever has become of it?
+    pub(super) fn holds(&self, id: TenantId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// Do a tenant's facts belong to this epoch?
     pub(super) fn is_of(&self, id: TenantId, epoch: u32) -> bool {
         self.by_id.get(&id).is_some_and(|held| held.epoch.load(Ordering::Relaxed) == epoch)
     }

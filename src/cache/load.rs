@@ -9,7 +9,7 @@ use tracing::{Instrument, Span};
 use super::{
     Absent, Cache, Feed, Inner, Known, Look, is_just_after,
     news::Beginning,
-    queue::{Batch, Begun},
+    queue::{Asked, Batch, Begun, Priority},
 };
 use crate::{
     domain::{Facts, Label, TenantId},
@@ -58,7 +58,12 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     /// Loads a tenant, or joins the load that is under way.
-    pub(super) async fn load(&self, key: TenantKey, now: DateTime<Utc>) -> Result<Known, StoreError> {
+    pub(super) async fn load(
+        &self,
+        key: TenantKey,
+        priority: Priority,
+        now: DateTime<Utc>,
+    ) -> Result<Known, StoreError> {
         if let Some(as_of) = self.0.off_the_roster(&key, now).await {
             return Ok(self.0.absent(0, as_of));
         }
@@ -66,7 +71,7 @@ impl<L: LoadTenant> Cache<L> {
             Look::Good(known) => Some(known),
             Look::Doubtful(_) | Look::Missing => None,
         };
-        let (outcome, starts_a_turn) = self.0.queue.join(&key, held, now, span());
+        let (outcome, starts_a_turn) = self.0.queue.join(&key, held, Asked { now, priority, span: span() });
         if starts_a_turn {
             self.0.start_turn();
         }

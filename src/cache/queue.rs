@@ -2,8 +2,8 @@
 //! wait.
 //!
 //! So many turns are taken at the same time. While one is free a load begins at once, by itself; while none is, loads wait,
-//! and the next turn takes along all that wait, up to a hundred. How long they wait here is our own affair: it is bounded,
-//! it has an error of its own, and it is never counted as the database's.
+//! and the next turn takes along all that wait, up to a hundred; those that callers wait for first. How long they wait here
+//! is our own affair: it is bounded, it has an error of its own, and it is never counted as the database's.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,9 +27,12 @@ use crate::store::{StoreError, TenantKey};
 /// Tenants that one statement reads at most.
 pub const MAX_BATCH: usize = 100;
 
-/// Loads that wait for their turn at most. It is well below the requests in flight, so that a flood of tenants that are
-/// not held leaves room for those that are.
+/// Loads that callers wait for and that wait for their turn, at most. It is well below the requests in flight, so that a
+/// flood of tenants that are not held leaves room for those that are.
 const MAX_WAITING: usize = 5_000;
+
+/// The same for loads that no caller waits for.
+const MAX_WAITING_IN_BACKGROUND: usize = 1_000;
 
 /// A load that has waited longer when its turn comes is refused: its callers have better things to do.
 const MAX_WAIT: Duration = Duration::from_secs(1);
@@ -50,28 +53,49 @@ pub(super) struct LoadQueue {
     state: Mutex<State>,
 }
 
+/// Who waits for a load.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Priority {
+    /// A caller.
+    Caller,
+    /// No caller, as yet.
+    Background,
+}
+
+/// What a load is asked for with.
+pub(super) struct Asked {
+    pub(super) now: DateTime<Utc>,
+    pub(super) priority: Priority,
+    pub(super) span: Span,
+}
+
 #[derive(Default)]
 struct State {
     loads: HashMap<TenantKey, Load>,
-    waiting: VecDeque<Waiting>,
+    /// In the order in which they were asked for. What has begun, or was struck off, is passed over.
+    waiting: VecDeque<Place>,
+    in_background: VecDeque<Place>,
     turns_taken: usize,
     last_number: u64,
+}
+
+/// A load's place in a line. It may have been struck off, and another one be there for its tenant.
+struct Place {
+    key: TenantKey,
+    number: u64,
 }
 
 struct Load {
     number: u64,
     outcome: Outcome,
-    has_begun: bool,
+    /// `None`: it has begun.
+    waiting: Option<Waiting>,
 }
 
 struct Waiting {
-    key: TenantKey,
-    number: u64,
-    answer: oneshot::Sender<Result<Known, StoreError>>,
-    /// When it was asked for: by the caller's clock, and by the one that runs evenly.
-    now: DateTime<Utc>,
+    asked: Asked,
     since: Instant,
-    span: Span,
+    answer: oneshot::Sender<Result<Known, StoreError>>,
 }
 
 /// Loads that begin together. One that is dropped without an outcome was given up.
@@ -107,16 +131,10 @@ impl LoadQueue {
     ///
     /// A caller finds nothing held before it comes here, and the load that it missed may have ended in between: what is held
     /// is looked at once more while no load can end.
-    pub(super) fn join(
-        &self,
-        key: &TenantKey,
-        held: impl FnOnce() -> Option<Known>,
-        now: DateTime<Utc>,
-        span: Span,
-    ) -> (Outcome, bool) {
+    pub(super) fn join(&self, key: &TenantKey, held: impl FnOnce() -> Option<Known>, asked: Asked) -> (Outcome, bool) {
         let mut state = self.state.lock();
-        if let Some(load) = state.loads.get(key) {
-            return (load.outcome.clone(), false);
+        if let Some(outcome) = state.join(key, asked.priority) {
+            return (outcome, false);
         }
         if let Some(held) = held() {
             return (of(Ok(held)), false);
@@ -124,10 +142,10 @@ impl LoadQueue {
         if self.breaker.is_open() && state.turns_taken >= PROBES {
             return (of(Err(StoreError::Failing)), false);
         }
-        if state.waiting.len() >= MAX_WAITING {
+        if state.is_full(asked.priority) {
             return (of(Err(StoreError::Overloaded)), false);
         }
-        let outcome = state.add(key.clone(), now, span);
+        let outcome = state.add(key.clone(), asked);
         let starts = state.turns_taken < self.turns;
         state.turns_taken += usize::from(starts);
         (outcome, starts)
@@ -136,10 +154,10 @@ impl LoadQueue {
     /// Strikes off the loads that have begun and whose keys are such. Those who wait for one get its outcome, which was true
     /// when they asked; whoever comes now starts another. One that has yet to begin will do.
     pub(super) fn forget(&self, such: impl Fn(&TenantKey) -> bool) {
-        self.state.lock().loads.retain(|key, load| !load.has_begun || !such(key));
+        self.state.lock().loads.retain(|key, load| load.waiting.is_some() || !such(key));
     }
 
-    /// How many loads wait.
+    /// How many loads wait that callers wait for.
     pub(super) fn waiting(&self) -> usize {
         self.state.lock().waiting.len()
     }
@@ -147,26 +165,30 @@ impl LoadQueue {
     /// What the next turn is to load; `None`: nothing waits.
     pub(super) fn begin(self: &Arc<Self>) -> Option<Batch> {
         let most = if self.breaker.is_open() { 1 } else { self.batch.load(Ordering::Relaxed) };
-        let mut too_late = Vec::new();
-        let batch = {
-            let mut state = self.state.lock();
-            let late = |waiting: &Waiting| waiting.since.elapsed() > MAX_WAIT;
-            while state.waiting.front().is_some_and(late) {
-                too_late.extend(state.waiting.pop_front());
+        let (mut loads, mut too_late) = (Vec::new(), Vec::new());
+        let mut asked: Vec<Asked> = Vec::new();
+        let mut state = self.state.lock();
+        while loads.len() < most {
+            let Some((Place { key, number }, waiting)) = state.next() else { break };
+            if waiting.since.elapsed() > MAX_WAIT && waiting.asked.priority == Priority::Caller {
+                state.strike_off(&key, number);
+                too_late.push(waiting.answer);
+                continue;
             }
-            for waiting in &too_late {
-                state.strike_off(&waiting.key, waiting.number);
-            }
-            state.begin(self, most)
-        };
+            asked.push(waiting.asked);
+            loads.push(Begun { key, number, answer: Some(waiting.answer), queue: Arc::clone(self) });
+        }
+        drop(state);
         refuse(too_late, &StoreError::Overloaded);
-        batch
+        let now = asked.iter().map(|asked| asked.now).max()?;
+        let span = asked.into_iter().map(|asked| asked.span).find(|span| !span.is_none());
+        Some(Batch { loads, now, span: span.unwrap_or(Span::none()) })
     }
 
     /// A turn is over. Is another to follow it?
     pub(super) fn end_turn(&self) -> bool {
         let mut state = self.state.lock();
-        let goes_on = !state.waiting.is_empty();
+        let goes_on = !state.waiting.is_empty() || !state.in_background.is_empty();
         state.turns_taken -= usize::from(!goes_on);
         goes_on
     }
@@ -191,43 +213,63 @@ impl LoadQueue {
     }
 
     fn fail_waiting(&self) {
-        let waiting = {
-            let mut state = self.state.lock();
-            let waiting = std::mem::take(&mut state.waiting);
-            for waiting in &waiting {
-                state.strike_off(&waiting.key, waiting.number);
-            }
-            waiting
-        };
-        refuse(waiting, &StoreError::Failing);
+        let mut failed = Vec::new();
+        let mut state = self.state.lock();
+        while let Some((Place { key, number }, waiting)) = state.next() {
+            state.strike_off(&key, number);
+            failed.push(waiting.answer);
+        }
+        drop(state);
+        refuse(failed, &StoreError::Failing);
     }
 }
 
 impl State {
-    fn add(&mut self, key: TenantKey, now: DateTime<Utc>, span: Span) -> Outcome {
+    /// Joins the load of this tenant, if there is one. It comes forward where a caller joins one that no caller waited for.
+    fn join(&mut self, key: &TenantKey, priority: Priority) -> Option<Outcome> {
+        let load = self.loads.get_mut(key)?;
+        if let Some(waiting) = &mut load.waiting
+            && waiting.asked.priority == Priority::Background
+            && priority == Priority::Caller
+        {
+            waiting.asked.priority = Priority::Caller;
+            waiting.since = Instant::now();
+            self.waiting.push_back(Place { key: key.clone(), number: load.number });
+        }
+        Some(load.outcome.clone())
+    }
+
+    fn is_full(&self, priority: Priority) -> bool {
+        match priority {
+            Priority::Caller => self.waiting.len() >= MAX_WAITING,
+            Priority::Background => self.in_background.len() >= MAX_WAITING_IN_BACKGROUND,
+        }
+    }
+
+    fn add(&mut self, key: TenantKey, asked: Asked) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         // A load that panics, or a process that stops, drops the other end.
         let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
         self.last_number += 1;
-        let number = self.last_number;
-        self.loads.insert(key.clone(), Load { number, outcome: outcome.clone(), has_begun: false });
-        self.waiting.push_back(Waiting { key, number, answer, now, since: Instant::now(), span });
+        let place = Place { key: key.clone(), number: self.last_number };
+        match asked.priority {
+            Priority::Caller => self.waiting.push_back(place),
+            Priority::Background => self.in_background.push_back(place),
+        }
+        let waiting = Some(Waiting { asked, since: Instant::now(), answer });
+        self.loads.insert(key, Load { number: self.last_number, outcome: outcome.clone(), waiting });
         outcome
     }
 
-    fn begin(&mut self, queue: &Arc<LoadQueue>, most: usize) -> Option<Batch> {
-        let count = most.min(self.waiting.len());
-        let taken: Vec<Waiting> = self.waiting.drain(..count).collect();
-        let now = taken.iter().map(|waiting| waiting.now).max()?;
-        let span =
-            taken.iter().find(|waiting| !waiting.span.is_none()).map_or(Span::none(), |first| first.span.clone());
-        let begun = |Waiting { key, number, answer, .. }| {
-            if let Some(load) = self.loads.get_mut(&key) {
-                load.has_begun = true;
+    /// The load whose turn it is. It waits no longer.
+    fn next(&mut self) -> Option<(Place, Waiting)> {
+        loop {
+            let place = self.waiting.pop_front().or_else(|| self.in_background.pop_front())?;
+            let load = self.loads.get_mut(&place.key).filter(|load| load.number == place.number);
+            if let Some(waiting) = load.and_then(|load| load.waiting.take()) {
+                return Some((place, waiting));
             }
-            Begun { key, number, answer: Some(answer), queue: Arc::clone(queue) }
-        };
-        Some(Batch { loads: taken.into_iter().map(begun).collect(), now, span })
+        }
     }
 
     /// It may have been forgotten, and another load be there.
@@ -255,9 +297,10 @@ impl Drop for Begun {
     }
 }
 
-fn refuse(waiting: impl IntoIterator<Item = Waiting>, error: &StoreError) {
-    for waiting in waiting {
-        _ = waiting.answer.send(Err(error.clone()));
+fn refuse(answers: Vec<oneshot::Sender<Result<Known, StoreError>>>, error: &StoreError) {
+    for answer in answers {
+        // Nobody waits for it any more where this fails.
+        _ = answer.send(Err(error.clone()));
     }
 }
 

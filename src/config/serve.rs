@@ -102,7 +102,7 @@ pub struct TenantArgs {
 /// What is held, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct CacheArgs {
-    /// A tenant's facts are read again after this long. While changes are heard of, nobody waits for that.
+    /// Each held tenant is compared with the database once in this time. Without changes, facts are believed for this long.
     #[arg(long, env = "ENTITLEMENTD_CACHE_TTL", value_name = "SPAN", default_value = "300s", value_parser = positive)]
     pub cache_ttl: Span,
     /// Tenants held; about 1 KiB each.
