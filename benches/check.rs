@@ -14,12 +14,13 @@
 
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
+#[expect(dead_code, reason = "this benchmark needs a part")]
 #[path = "common/load.rs"]
 mod load;
 
-use std::{collections::BTreeMap, env, process::Command, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
-use common::{Process, quartiles};
+use common::{Process, on_core, program_on_core, quartiles};
 use entitlementd::proto::v1::{
     AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
     CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
@@ -27,7 +28,7 @@ use entitlementd::proto::v1::{
     ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
     entitlement_service_server::{EntitlementService, EntitlementServiceServer},
 };
-use load::{Outcome, drive};
+use load::{Outcome, body, drive};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
@@ -53,21 +54,8 @@ fn main() {
     match role.as_str() {
         "bare" => runtime.block_on(serve_bare()),
         "load" => runtime.block_on(measure()),
-        // The load runs in a process of its own, so that it is on its core from the first thread on.
-        _ => {
-            let status = on_core(LOAD_CORE, env::current_exe().unwrap().to_str().unwrap())
-                .args(env::args_os().skip(1))
-                .env("BENCH_ROLE", "load")
-                .status();
-            assert!(status.expect("taskset, of util-linux").success());
-        }
+        _ => common::run_as("load", LOAD_CORE),
     }
-}
-
-fn on_core(core: &str, program: &str) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", core, program]);
-    command
 }
 
 /// Returns a constant answer of the size of ours.
@@ -146,9 +134,8 @@ struct Server {
 }
 
 fn start_ours(url: &str) -> Server {
-    let mut command = on_core(SERVER_CORE, env!("CARGO_BIN_EXE_entitlementd"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]);
-    command.args(["--metrics-listen", "127.0.0.1:0"]);
+    let mut command = program_on_core(SERVER_CORE);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--metrics-listen", "127.0.0.1:0"]);
     let mut process = Process::start(command);
     let port = process.port();
     process.wait_for(": ready");
@@ -156,7 +143,7 @@ fn start_ours(url: &str) -> Server {
 }
 
 fn start_bare(answer: &[u8]) -> Server {
-    let mut command = on_core(SERVER_CORE, env::current_exe().unwrap().to_str().unwrap());
+    let mut command = on_core(SERVER_CORE, env::current_exe().unwrap());
     command.env("BENCH_ROLE", "bare").env("BENCH_ANSWER", format!("{answer:?}"));
     let mut process = Process::start(command);
     let port = process.port();
@@ -166,15 +153,6 @@ fn start_bare(answer: &[u8]) -> Server {
 fn request(tenant: u32) -> CheckModuleRequest {
     let module = common::MODULES[tenant as usize % common::MODULES.len()];
     CheckModuleRequest { tenant_id: common::id(tenant), module_code: module.into(), ..Default::default() }
-}
-
-/// A gRPC message: uncompressed, its length, itself.
-fn body(tenant: u32) -> Vec<u8> {
-    let message = request(tenant).encode_to_vec();
-    let mut body = vec![0];
-    body.extend((message.len() as u32).to_be_bytes());
-    body.extend(message);
-    body
 }
 
 /// What one server did in one round.
@@ -206,10 +184,10 @@ async fn measure() {
 
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-    common::migrate(&url);
+    common::process::migrate(&url);
     common::fill(&url, TENANTS).await;
     let ours = start_ours(&url);
-    let all: Vec<Vec<u8>> = (0..TENANTS).map(body).collect();
+    let all: Vec<Vec<u8>> = (0..TENANTS).map(|tenant| body(&request(tenant))).collect();
     warm(&ours, &all).await;
     let _watches = watch(&ours).await;
     let answer = one_answer(&ours).await;

@@ -12,9 +12,9 @@
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
 
-use std::{alloc::System, hint::black_box, process::Command, thread, time::Instant};
+use std::{alloc::System, hint::black_box, thread, time::Instant};
 
-use common::{MODULES, Process, quartiles};
+use common::{MODULES, Process, process, quartiles};
 use entitlement_client::{Config, Entitlements, OnOutage};
 use entitlementd::proto::v1::CheckModuleRequest;
 use futures_util::{StreamExt, stream};
@@ -96,9 +96,9 @@ fn main() {
 }
 
 async fn serve(url: &str) -> (Process, String) {
-    common::migrate(url);
+    process::migrate(url);
     common::fill(url, TENANTS).await;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_entitlementd"));
+    let mut command = process::program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
     let mut process = Process::start(command);
     let line = process.wait_for("\"address\"");

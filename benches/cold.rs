@@ -57,7 +57,7 @@ async fn cold_checks() {
     };
     let store = Store::open(&options, ChangeLog::Wanted).await.unwrap();
     let settings = CacheSettings {
-        ttl: TimeDelta::days(1),
+        ttl: TimeDelta::seconds(300),
         negative_ttl: TimeDelta::seconds(10),
         max_stale: TimeDelta::hours(1),
         capacity: 100_000,
@@ -105,7 +105,7 @@ async fn statement_of(cluster: &postgres::Cluster, cache: &Cache<Store>) -> Stri
 fn starts() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-    common::migrate(&url);
+    process::migrate(&url);
     let mut millis = Vec::new();
     for _ in 0..STARTS {
         let started = Instant::now();

@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Process, keeper, postgres, quartiles};
+use common::{Process, keeper, postgres, process, quartiles};
 use entitlementd::proto::{
     envoy::{
         CheckRequest, CheckResponse,
@@ -107,8 +107,8 @@ fn start_stub(answer: &CheckResponse) -> (Process, u16) {
 }
 
 fn start_ours(url: &str, routes: &str) -> (Process, u16) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_entitlementd"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]);
+    let mut command = process::program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url]);
     command.args(["--routes", routes, "--tenant-header", "x-claimed-tenant-id"]);
     let mut process = Process::start(command);
     let port = process.port();
@@ -216,7 +216,7 @@ fn measure(runtime: &tokio::runtime::Runtime) {
     let (rounds, requests) = (setting("BENCH_ROUNDS", 17), setting("BENCH_REQUESTS", 2_000));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-    common::migrate(&url);
+    process::migrate(&url);
     runtime.block_on(common::fill(&url, TENANTS));
     let routes = folder.path().join("routes.csv");
     std::fs::write(&routes, format!("path,methods,module_code\n/api/v1/{MODULE}/things/{{id}}/**,GET,{MODULE}\n"))

@@ -24,7 +24,7 @@ use common::{postgres, process};
 use entitlementd::proto::v1::{
     CheckModuleRequest, DecisionReason, entitlement_service_client::EntitlementServiceClient,
 };
-use sqlx::{Connection, PgConnection, types::Uuid};
+use sqlx::{Connection, PgConnection};
 use tokio::{runtime::Runtime, time::interval};
 use tonic::transport::Channel;
 
@@ -87,7 +87,7 @@ struct Servers {
 
 impl Servers {
     fn start(url: &str, flags: &[&str]) -> Self {
-        let fixed = ["--listen", "127.0.0.1:0", "--audit-rate", "0", "--database-url", url];
+        let fixed = ["--listen", "127.0.0.1:0", "--database-url", url];
         let mut processes = Vec::new();
         let mut addresses = Vec::new();
         for _ in 0..INSTANCES {
@@ -114,21 +114,13 @@ fn measure(runtime: &Runtime, url: &str, servers: &Servers, plan: Plan) -> Vec<V
     for _ in 0..plan.changes {
         thread::sleep(plan.wait.mul_f64(dice.fraction()));
         let tenant = (dice.fraction() * f64::from(TENANTS)) as u32;
-        let is_active = runtime.block_on(flip(&mut writer, tenant));
+        let is_active = runtime.block_on(common::flip(&mut writer, tenant, MODULE));
         let change = Change { tenant, is_active, committed: Instant::now() };
         askers.iter().for_each(|asker| asker.changes.send(change).unwrap());
         millis.push(askers.iter().map(|asker| asker.answer().as_secs_f64() * 1000.0).collect());
     }
     drop(load);
     millis
-}
-
-/// Commits a change of status, and says what it is now.
-async fn flip(writer: &mut PgConnection, tenant: u32) -> bool {
-    let sql = "UPDATE tenant_subscriptions SET status = CASE status WHEN 'active' THEN 'suspended' ELSE 'active' END
-               WHERE id = $1 RETURNING status = 'active'";
-    let id: Uuid = common::subscription(tenant, MODULE as u32).parse().unwrap();
-    sqlx::query_scalar(sql).bind(id).fetch_one(writer).await.unwrap()
 }
 
 #[derive(Clone, Copy)]

@@ -20,11 +20,10 @@ mod load;
 use std::{
     env,
     hint::black_box,
-    process::Command,
     time::{Duration, Instant},
 };
 
-use common::{Process, quartiles};
+use common::{Process, program_on_core, quartiles};
 use entitlementd::{
     proto::{
         envoy::{
@@ -38,7 +37,7 @@ use entitlementd::{
     },
     routes::{Access, Origin, PathReading, RouteMap, Rule, Template},
 };
-use load::drive;
+use load::{body, drive};
 use prost::Message;
 
 #[global_allocator]
@@ -61,32 +60,16 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         return runtime.block_on(measure());
     }
-    let status = on_core("1", env::current_exe().unwrap().to_str().unwrap()).env("BENCH_ROLE", "load").status();
-    assert!(status.expect("taskset, of util-linux").success());
-}
-
-fn on_core(core: &str, program: &str) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", core, program]);
-    command
+    common::run_as("load", "1");
 }
 
 fn module(tenant: u32) -> &'static str {
     common::MODULES[tenant as usize % common::MODULES.len()]
 }
 
-/// A gRPC message: uncompressed, its length, itself.
-fn framed(message: &impl Message) -> Vec<u8> {
-    let message = message.encode_to_vec();
-    let mut body = vec![0];
-    body.extend((message.len() as u32).to_be_bytes());
-    body.extend(message);
-    body
-}
-
 fn check_module(tenant: u32) -> Vec<u8> {
     let (tenant_id, module_code) = (common::id(tenant), module(tenant).to_owned());
-    framed(&CheckModuleRequest { tenant_id, module_code, ..Default::default() })
+    body(&CheckModuleRequest { tenant_id, module_code, ..Default::default() })
 }
 
 /// What the shipped Envoy sends about the same question.
@@ -107,7 +90,7 @@ fn ext_authz(tenant: u32) -> Vec<u8> {
         header_map: None,
     };
     let attributes = AttributeContext { source: None, request: Some(Request { http: Some(http) }) };
-    framed(&CheckRequest { attributes: attributes.encode_to_vec().into() })
+    body(&CheckRequest { attributes: attributes.encode_to_vec().into() })
 }
 
 async fn measure() {
@@ -115,7 +98,7 @@ async fn measure() {
     let (rounds, millis) = (setting("BENCH_ROUNDS", 15), setting("BENCH_MILLIS", 1000));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-    common::migrate(&url);
+    common::process::migrate(&url);
     common::fill(&url, TENANTS).await;
     let routes = folder.path().join("routes.csv");
     let rows = (0..RULES).map(|number| match common::MODULES.get(number) {
@@ -123,8 +106,8 @@ async fn measure() {
         None => format!("/api/v1/service-{}/{{id}}/part-{number},GET,finance\n", number % 50),
     });
     std::fs::write(&routes, "path,methods,module_code\n".to_owned() + &rows.collect::<String>()).unwrap();
-    let mut command = on_core("0", env!("CARGO_BIN_EXE_entitlementd"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", &url]);
+    let mut command = program_on_core("0");
+    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &url]);
     command.args(["--routes", routes.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"]);
     let mut process = Process::start(command);
     let port = process.port();

@@ -146,7 +146,7 @@ fn main() {
 
 async fn fill(ids: &[TenantId]) -> Cache<Invented> {
     let settings = CacheSettings {
-        ttl: TimeDelta::days(1),
+        ttl: TimeDelta::seconds(300),
         negative_ttl: TimeDelta::seconds(10),
         max_stale: TimeDelta::hours(1),
         capacity: TENANTS,

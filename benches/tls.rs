@@ -17,12 +17,11 @@ mod common;
 #[path = "common/load.rs"]
 mod load;
 
-use std::{env, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{env, path::Path, sync::Arc, time::Duration};
 
-use common::{Process, quartiles};
+use common::{Process, program_on_core, quartiles};
 use entitlementd::proto::v1::CheckModuleRequest;
-use load::drive_over;
-use prost::Message;
+use load::{body, drive_over};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio_rustls::{
     TlsConnector,
@@ -44,29 +43,17 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         return runtime.block_on(measure());
     }
-    let status = on_core("1", env::current_exe().unwrap().to_str().unwrap()).env("BENCH_ROLE", "load").status();
-    assert!(status.expect("taskset, of util-linux").success());
+    common::run_as("load", "1");
 }
 
-fn on_core(core: &str, program: &str) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", core, program]);
-    command
-}
-
-fn body(tenant: u32) -> Vec<u8> {
+fn question(tenant: u32) -> Vec<u8> {
     let module_code = common::MODULES[tenant as usize % common::MODULES.len()].to_owned();
-    let message =
-        CheckModuleRequest { tenant_id: common::id(tenant), module_code, ..Default::default() }.encode_to_vec();
-    let mut body = vec![0];
-    body.extend((message.len() as u32).to_be_bytes());
-    body.extend(message);
-    body
+    body(&CheckModuleRequest { tenant_id: common::id(tenant), module_code, ..Default::default() })
 }
 
 fn start(url: &str, flags: &[&str]) -> (Process, u16) {
-    let mut command = on_core("0", env!("CARGO_BIN_EXE_entitlementd"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--cache-ttl", "1d", "--database-url", url]).args(flags);
+    let mut command = program_on_core("0");
+    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url]).args(flags);
     let mut process = Process::start(command);
     let port = process.port();
     process.wait_for(": ready");
@@ -92,14 +79,14 @@ async fn measure() {
     let (rounds, millis) = (setting("BENCH_ROUNDS", 15), setting("BENCH_MILLIS", 1000));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-    common::migrate(&url);
+    common::process::migrate(&url);
     common::fill(&url, TENANTS).await;
     let connector = certify(folder.path());
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let (_clear, clear) = start(&url, &[]);
     let (_secured, secured) = start(&url, &["--tls-cert", &cert, "--tls-key", &key]);
 
-    let bodies: Vec<Vec<u8>> = (0..TENANTS).map(body).collect();
+    let bodies: Vec<Vec<u8>> = (0..TENANTS).map(question).collect();
     println!("machine: {}", common::machine());
     println!("{rounds} rounds of {millis} ms each");
     let duration = Duration::from_millis(millis);

@@ -182,7 +182,7 @@ impl Database {
 }
 
 fn start_instance(url: &str) -> process::Process {
-    let flags = ["--listen", "127.0.0.1:0", "--audit-rate", "0", "--database-url", url];
+    let flags = ["--listen", "127.0.0.1:0", "--database-url", url];
     let mut instance = process::Process::serve(&flags);
     instance.wait_for("\"ready\"");
     instance

@@ -2,24 +2,37 @@
 //!
 //! A real client takes about as much CPU per call as the server, and so measures itself.
 
-use std::time::{Duration, Instant};
+#[path = "h2.rs"]
+pub mod h2;
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
 };
-use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
+pub use h2::body;
+use h2::{Connection, DATA, END_STREAM, Frame, GOAWAY, HEADERS, RST_STREAM};
+use tokio_rustls::TlsConnector;
+
+/// Who is asked, what, and over how many connections with how many streams each.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub tls: Option<&'a TlsConnector>,
+    pub port: u16,
+    pub path: &'a str,
+    /// Each body is a question.
+    pub bodies: &'a [Vec<u8>],
+    /// Every answer must begin with these bytes: a server that denies is fast, and no use.
+    pub answer: &'a [u8],
+    pub load: [usize; 2],
+}
+
+/// Takes in what becomes of each question.
+pub trait Sink {
+    fn answered(&self, after: Duration);
+    /// A status came in place of an answer.
+    fn failed(&self);
+}
 
 /// What a load came to.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +53,18 @@ impl Outcome {
     }
 }
 
-/// Calls a server for a while, over some connections with some streams each. The bodies are chosen at random.
-///
-/// Every answer must begin with these bytes: a server that refuses is fast, and no use.
+/// Nanoseconds of each answer, for a load of seconds.
+impl Sink for RefCell<Vec<u64>> {
+    fn answered(&self, after: Duration) {
+        self.borrow_mut().push(after.as_nanos() as u64);
+    }
+
+    fn failed(&self) {
+        panic!("a status in place of an answer");
+    }
+}
+
+/// Calls a server for a while. The bodies are chosen at random.
 pub async fn drive(
     port: u16,
     path: &str,
@@ -61,141 +83,129 @@ pub async fn drive_over(
     path: &str,
     bodies: &[Vec<u8>],
     answer: &[u8],
-    [connections, streams]: [usize; 2],
+    load: [usize; 2],
     duration: Duration,
 ) -> Outcome {
     let started = Instant::now();
-    let until = started + duration;
-    let one = |seed: usize| async move {
-        let mut connection = Connection::open(tls, port, path, seed as u64 + 1).await;
-        connection.run(bodies, answer, streams, until).await
-    };
-    let all = futures_util::future::join_all((0..connections).map(one)).await;
-    let mut latencies: Vec<u64> = all.into_iter().flatten().collect();
+    let latencies = RefCell::default();
+    drive_into(&latencies, Target { tls, port, path, bodies, answer, load }, started + duration).await;
+    let mut latencies = latencies.into_inner();
     latencies.sort_unstable();
     Outcome { answers: latencies.len() as u64, elapsed: started.elapsed(), latencies }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
-
-struct Connection {
-    stream: Box<dyn Stream>,
-    headers: Vec<u8>,
-    out: Vec<u8>,
-    next_stream: u32,
-    random: u64,
-    received: u32,
-}
-
-impl Connection {
-    async fn open(tls: Option<&TlsConnector>, port: u16, path: &str, random: u64) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut stream: Box<dyn Stream> = match tls {
-            Some(tls) => {
-                let name = ServerName::try_from("localhost").unwrap();
-                Box::new(tls.connect(name, stream).await.unwrap())
-            }
-            None => Box::new(stream),
-        };
-        let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        frame(&mut out, SETTINGS, 0, 0, &[0, 4, 0x3f, 0xff, 0xff, 0xff]);
-        frame(&mut out, WINDOW_UPDATE, 0, 0, &0x3fff_0000u32.to_be_bytes());
-        stream.write_all(&out).await.unwrap();
-        stream.flush().await.unwrap();
-        let first = first_headers(path);
-        Self { stream, headers: first, out: Vec::new(), next_stream: 1, random, received: 0 }
-    }
-
-    async fn run(&mut self, bodies: &[Vec<u8>], answer: &[u8], streams: usize, until: Instant) -> Vec<u64> {
-        let mut latencies = Vec::new();
-        let mut begun: Vec<Instant> = Vec::new();
-        let mut open = streams;
-        for _ in 0..streams {
-            self.request(bodies, &mut begun);
-        }
-        let mut buffer = Vec::with_capacity(1 << 16);
-        while open > 0 {
-            self.stream.write_all(&self.out).await.unwrap();
-            self.stream.flush().await.unwrap();
-            self.out.clear();
-            assert_ne!(self.stream.read_buf(&mut buffer).await.unwrap(), 0, "the server closed the connection");
-            let now = Instant::now();
-            let mut at = 0;
-            while let Some((kind, flags, stream, payload)) = parse(&buffer[at..]) {
-                at += 9 + payload.len();
-                match kind {
-                    DATA => {
-                        assert!(payload[5..].starts_with(answer), "not the answer: {payload:?}");
-                        self.received += payload.len() as u32;
-                    }
-                    HEADERS if flags & END_STREAM != 0 => {
-                        latencies.push((now - begun[stream as usize / 2]).as_nanos() as u64);
-                        if now < until { self.request(bodies, &mut begun) } else { open -= 1 }
-                    }
-                    SETTINGS if flags & ACK == 0 => frame(&mut self.out, SETTINGS, ACK, 0, &[]),
-                    PING if flags & ACK == 0 => frame(&mut self.out, PING, ACK, 0, payload),
-                    RST_STREAM | GOAWAY => panic!("refused: frame {kind} {payload:?}"),
-                    _ => {}
-                }
-            }
-            buffer.drain(..at);
-            if self.received > 1 << 28 {
-                frame(&mut self.out, WINDOW_UPDATE, 0, 0, &self.received.to_be_bytes());
-                self.received = 0;
-            }
-        }
-        latencies
-    }
-
-    fn request(&mut self, bodies: &[Vec<u8>], begun: &mut Vec<Instant>) {
+/// The same for as long as one likes: what becomes of each question is kept nowhere else.
+pub async fn drive_into(sink: &impl Sink, target: Target<'_>, until: Instant) {
+    let one = |seed: usize| async move {
         // xorshift: which body comes next must not cost what is measured.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let body = &bodies[(self.random % bodies.len() as u64) as usize];
-        frame(&mut self.out, HEADERS, END_HEADERS, self.next_stream, &self.headers);
-        frame(&mut self.out, DATA, END_STREAM, self.next_stream, body);
-        self.next_stream += 2;
-        if begun.is_empty() {
-            self.headers = later_headers();
+        let mut random = seed as u64 + 1;
+        let next = |now: Instant| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (now < until).then(|| &target.bodies[(random % target.bodies.len() as u64) as usize][..])
+        };
+        ask(sink, target, next).await;
+    };
+    futures_util::future::join_all((0..target.load[0]).map(one)).await;
+}
+
+/// Asks each question once.
+pub async fn ask_each(sink: &impl Sink, target: Target<'_>) {
+    let rest = RefCell::new(target.bodies.iter());
+    let one = |_| ask(sink, target, |_| rest.borrow_mut().next().map(Vec::as_slice));
+    futures_util::future::join_all((0..target.load[0]).map(one)).await;
+}
+
+/// Asks as long as there are questions, over another connection where the server has asked for the end of one.
+async fn ask<'a>(sink: &impl Sink, target: Target<'_>, mut next: impl FnMut(Instant) -> Option<&'a [u8]>) {
+    loop {
+        let mut connection = Connection::open(target.tls, target.port, target.path).await;
+        let mut caller = Caller { sink, answer: target.answer, next: &mut next, open: Vec::new(), leaving: false };
+        for _ in 0..target.load[1] {
+            caller.ask_next(&mut connection, Instant::now());
         }
-        begun.push(Instant::now());
+        while !caller.open.is_empty() {
+            let mut now = None;
+            let exchanged = connection.exchange(|connection, frame| {
+                let now = *now.get_or_insert_with(Instant::now);
+                caller.take(connection, &frame, now);
+            });
+            if !exchanged.await {
+                assert!(caller.leaving, "the server closed the connection");
+                caller.open.drain(..).for_each(|_| sink.failed());
+            }
+        }
+        if !caller.leaving {
+            return;
+        }
     }
 }
 
-fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
+/// Who asks over one connection.
+struct Caller<'c, S, N> {
+    sink: &'c S,
+    answer: &'c [u8],
+    next: &'c mut N,
+    /// Few enough to be looked through.
+    open: Vec<Asked>,
+    /// The server has asked for the connection's end.
+    leaving: bool,
 }
 
-fn parse(bytes: &[u8]) -> Option<(u8, u8, u32, &[u8])> {
-    let (head, rest) = bytes.split_first_chunk::<9>()?;
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-    Some((head[3], head[4], stream, rest.get(..length)?))
+/// A question that is under way.
+struct Asked {
+    stream: u32,
+    at: Instant,
+    is_answered: bool,
 }
 
-/// HPACK (RFC 7541): the first request puts five headers into the server's table, later ones point there.
-fn first_headers(path: &str) -> Vec<u8> {
-    let mut block = vec![0x83, 0x86];
-    let mut literal = |prefix: &[u8], value: &str| {
-        block.extend_from_slice(prefix);
-        block.push(value.len() as u8);
-        block.extend_from_slice(value.as_bytes());
-    };
-    literal(&[0x44], path);
-    literal(&[0x41], "127.0.0.1");
-    literal(&[0x5f], "application/grpc");
-    literal(b"\x40\x02te", "trailers");
-    literal(&[0x7a], "bench");
-    block
-}
+impl<'a, S: Sink, N: FnMut(Instant) -> Option<&'a [u8]>> Caller<'_, S, N> {
+    fn ask_next(&mut self, connection: &mut Connection, now: Instant) {
+        if !self.leaving
+            && let Some(body) = (self.next)(now)
+        {
+            let stream = connection.request(body);
+            self.open.push(Asked { stream, at: Instant::now(), is_answered: false });
+        }
+    }
 
-fn later_headers() -> Vec<u8> {
-    vec![0x83, 0x86, 0x80 | 66, 0x80 | 65, 0x80 | 64, 0x80 | 63, 0x80 | 62]
+    fn take(&mut self, connection: &mut Connection, frame: &Frame<'_>, now: Instant) {
+        match frame.kind {
+            DATA => {
+                assert!(frame.payload[5..].starts_with(self.answer), "not the answer: {:?}", frame.payload);
+                let place = self.place(frame.stream);
+                self.open[place].is_answered = true;
+            }
+            HEADERS if frame.flags & END_STREAM != 0 => self.end(connection, frame.stream, now),
+            RST_STREAM => {
+                let place = self.place(frame.stream);
+                self.open[place].is_answered = false;
+                self.end(connection, frame.stream, now);
+            }
+            GOAWAY => {
+                assert_eq!(frame.payload[4..8], [0; 4], "the connection is refused: {:?}", frame.payload);
+                self.leaving = true;
+                // What the server has not begun with may be asked elsewhere, and is not missed here.
+                let last = u32::from_be_bytes(frame.payload[..4].try_into().unwrap());
+                self.open.retain(|asked| asked.stream <= last);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, connection: &mut Connection, stream: u32, now: Instant) {
+        let place = self.place(stream);
+        let asked = self.open.swap_remove(place);
+        if asked.is_answered {
+            self.sink.answered(now - asked.at)
+        } else {
+            self.sink.failed()
+        }
+        self.ask_next(connection, now);
+    }
+
+    fn place(&self, stream: u32) -> usize {
+        self.open.iter().position(|asked| asked.stream == stream).expect("a stream that is open")
+    }
 }

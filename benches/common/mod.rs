@@ -6,15 +6,18 @@ pub mod keeper;
 pub mod postgres;
 #[path = "../../tests/it/harness/process.rs"]
 pub mod process;
+pub mod statements;
 
 use std::{
+    env,
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
 
 use entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection, types::Uuid};
 use tonic::transport::Channel;
 
 /// Modules that each tenant has.
@@ -80,20 +83,40 @@ pub async fn fill_postgres(url: &str, tenants: u32) {
     sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
 }
 
+/// Commits a change of a subscription's status, and says whether it is active now.
+pub async fn flip(writer: &mut PgConnection, tenant: u32, module: usize) -> bool {
+    let sql = "UPDATE tenant_subscriptions SET status = CASE status WHEN 'active' THEN 'suspended' ELSE 'active' END
+               WHERE id = $1 RETURNING status = 'active'";
+    let id: Uuid = subscription(tenant, module as u32).parse().unwrap();
+    sqlx::query_scalar(sql).bind(id).fetch_one(writer).await.unwrap()
+}
+
 /// A client of a server, on a connection of its own.
 pub async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
     let uri = format!("http://{address}");
     EntitlementServiceClient::new(Channel::from_shared(uri).unwrap().connect().await.unwrap())
 }
 
-/// Runs `entitlementd migrate`.
-pub fn migrate(url: &str) {
-    let status = Command::new(env!("CARGO_BIN_EXE_entitlementd"))
-        .args(["migrate", "--database-url", url])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    assert!(status.unwrap().success());
+/// A command that runs on one core.
+pub fn on_core(core: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", core]).arg(program);
+    command
+}
+
+/// The program on one core, without the environment's own settings.
+pub fn program_on_core(core: &str) -> Command {
+    let program = process::program();
+    let mut command = on_core(core, program.get_program());
+    program.get_envs().for_each(|(name, _)| _ = command.env_remove(name));
+    command
+}
+
+/// Runs this benchmark again on one core, as `role`: in a process of its own it is there from the first thread on.
+pub fn run_as(role: &str, core: &str) {
+    let status =
+        on_core(core, env::current_exe().unwrap()).args(env::args_os().skip(1)).env("BENCH_ROLE", role).status();
+    assert!(status.expect("taskset, of util-linux").success());
 }
 
 /// A process, ended when dropped.
@@ -131,13 +154,18 @@ impl Process {
 
     /// Nanoseconds of CPU that its threads have taken.
     pub fn cpu_nanos(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let of = |task: std::io::Result<fs::DirEntry>| {
-            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        };
-        tasks.filter_map(of).sum()
+        cpu_nanos(self.child.id())
     }
+}
+
+/// Nanoseconds of CPU that a process's threads have taken.
+pub fn cpu_nanos(process: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of = |task: std::io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    tasks.filter_map(of).sum()
 }
 
 impl Drop for Process {

@@ -46,7 +46,8 @@ pub async fn get(address: SocketAddr, path: &str) -> Reply {
 /// The metrics page.
 pub struct Metrics {
     pub page: String,
-    samples: BTreeMap<String, f64>,
+    /// By series, with their prefix and labels.
+    pub samples: BTreeMap<String, f64>,
 }
 
 impl Metrics {

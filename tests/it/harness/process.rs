@@ -10,9 +10,10 @@ use std::{
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program, without the environment's own settings.
+/// The program, without the environment's own settings. BENCH_SERVER names another build of it, to be compared.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_entitlementd"));
+    let path = std::env::var_os("BENCH_SERVER").unwrap_or_else(|| env!("CARGO_BIN_EXE_entitlementd").into());
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ENTITLEMENTD_") {
             command.env_remove(name);

@@ -16,9 +16,16 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
+    time::{Instant, sleep_until},
 };
+
+/// Pieces that are on their way at once, where the way is long. Where it is not, who sends is held up as by a socket.
+const ON_THE_WAY: usize = 1024;
+
+/// Bytes, an end or an error, and when they arrive.
+type Arrival = (Instant, io::Result<Vec<u8>>);
 
 /// Passes bytes on between those who connect and a port. Everything ends when it is dropped.
 pub struct Proxy {
@@ -120,21 +127,42 @@ async fn serve(
 
 /// One direction. An end or an error is held back like bytes are.
 async fn pass_on(
-    mut from: OwnedReadHalf,
+    from: OwnedReadHalf,
     to: OwnedWriteHalf,
     delay: Duration,
-    mut open: watch::Receiver<bool>,
+    open: watch::Receiver<bool>,
 ) -> io::Result<()> {
+    let (sender, arrivals) = mpsc::channel(if delay.is_zero() { 1 } else { ON_THE_WAY });
+    tokio::try_join!(send(from, delay, sender), receive(arrivals, to, open))?;
+    Ok(())
+}
+
+/// What is sent is on its way beside what was sent before: a long way makes nothing narrower.
+async fn send(mut from: OwnedReadHalf, delay: Duration, arrivals: mpsc::Sender<Arrival>) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        let read = from.read(&mut buffer).await;
-        tokio::time::sleep(delay).await;
-        until_open(&mut open).await?;
-        match read? {
-            0 => return Ok(()), // Dropping `to` tells the other side.
-            length => write(&to, &buffer[..length], &mut open).await?,
+        let read = from.read(&mut buffer).await.map(|length| buffer[..length].to_vec());
+        let is_last = read.as_ref().map_or(true, Vec::is_empty);
+        if arrivals.send((Instant::now() + delay, read)).await.is_err() || is_last {
+            return Ok(());
         }
     }
+}
+
+async fn receive(
+    mut arrivals: mpsc::Receiver<Arrival>,
+    to: OwnedWriteHalf,
+    mut open: watch::Receiver<bool>,
+) -> io::Result<()> {
+    while let Some((at, read)) = arrivals.recv().await {
+        // A timer's grain of a millisecond is too much where there is nothing to wait for.
+        if at > Instant::now() {
+            sleep_until(at).await;
+        }
+        until_open(&mut open).await?;
+        write(&to, &read?, &mut open).await?;
+    }
+    Ok(()) // Dropping `to` tells the other side.
 }
 
 async fn write(to: &OwnedWriteHalf, mut bytes: &[u8], open: &mut watch::Receiver<bool>) -> io::Result<()> {
