@@ -1,7 +1,8 @@
 //! A herd: 10 000 tenants that are not held, asked for by 500 callers at once, five for each tenant. Then the same when
-//! all of them must be read again.
+//! all of them must be read again. Then many more, each asked for once, until all are held.
 //!
-//! What it costs PostgreSQL is counted in its own log; nobody may see an error or an answer from before the reset.
+//! What it costs is counted by PostgreSQL itself; nobody may see an error or an answer from before the reset. BENCH_HELD
+//! (200000) changes how many are held at the end, and BENCH_SERVER names another build of the program.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,128 +15,162 @@
 #[expect(dead_code, reason = "this benchmark needs a part")]
 mod common;
 
+#[expect(dead_code, reason = "this benchmark needs a part")]
+#[path = "common/load.rs"]
+mod load;
+
 use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    env,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use common::{postgres, process};
-use entitlementd::proto::v1::{CheckModuleRequest, entitlement_service_client::EntitlementServiceClient};
-use futures_util::future::join_all;
+use common::{
+    postgres, process,
+    statements::{self, Statements},
+};
+use entitlementd::proto::v1::{CheckModuleRequest, CheckModuleResponse};
+use load::{Sink, Target, ask_each, body};
+use prost::Message;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::task::JoinHandle;
-use tonic::transport::Channel;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CHECK_MODULE: &str = "/entitlement.v1.EntitlementService/CheckModule";
+/// `allowed: true`, the first field of the answer.
+const ALLOWED: [u8; 2] = [0x08, 0x01];
 const TENANTS: u32 = 10_000;
-const CALLERS: usize = 500;
+/// Connections of the callers, and callers on each.
+const CALLERS: [usize; 2] = [10, 50];
 /// Callers that ask for the same tenant at the same time.
 const EACH: u32 = 5;
-/// Connections of the callers.
-const CHANNELS: usize = 10;
 /// `--database-max-connections` as it is by default, and the two beside it that watch for changes however busy loads are.
 const POOL: i64 = 10 + 2;
-
-type Client = EntitlementServiceClient<Channel>;
+/// Of statements, in the background: what is held is compared with the database now and then.
+const BESIDE: f64 = 1.01;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let cluster = postgres::Cluster::start(&[]);
-    let name = cluster.migrated_database().await;
-    let url = cluster.url(&name);
-    common::fill_postgres(&url, TENANTS).await;
-    // The audit would load too.
-    let flags = ["--listen", "127.0.0.1:0", "--audit-rate", "0", "--cache-ttl", "1d", "--database-url", &url];
-    let mut server = process::Process::serve(&flags);
-    let address = server.address();
-    server.wait_for("\"ready\"");
-    let clients = join_all((0..CHANNELS).map(|_| common::connect(&address))).await;
-    let herd = Herd { cluster, name, clients };
-
+    let many = env::var("BENCH_HELD").map_or(200_000, |text| text.parse().unwrap());
+    let cluster = Arc::new(postgres::Cluster::start(&statements::SETTINGS));
+    let mut statements = Statements::start(&cluster).await;
     println!("machine: {}; everything on these", common::machine());
-    println!("{TENANTS} tenants, {CALLERS} callers on {CHANNELS} connections, {EACH} for each tenant\n");
-    println!("{:<22}{:>8}{:>18}{:>22}{:>14}", "", "seconds", "load statements", "connections at most", "p99 ms");
-    let cold = herd.ask_for_all("not held", 0).await;
-    let mut writer = PgConnection::connect(&url).await.unwrap();
+    println!("{} callers on {} connections\n", CALLERS[0] * CALLERS[1], CALLERS[0]);
+    println!("{:<34}{:>8}{:>18}{:>22}{:>14}", "", "seconds", "load statements", "connections at most", "p99 ms");
+    let mut herd = Herd::start(&cluster, &mut statements, TENANTS, &[]).await;
+    let name = format!("{TENANTS} not held, {EACH} callers each");
+    let cold = herd.ask_for_all(&name, EACH).await;
+    let mut writer = PgConnection::connect(&herd.url).await.unwrap();
     // Nobody's flags are what they were, as far as is known: everything that is held must be read again.
     sqlx::raw_sql("TRUNCATE feature_flags").execute(&mut writer).await.unwrap();
     herd.until_heard(cold + 1).await;
-    let again = herd.ask_for_all("to be read again", TENANTS as usize).await;
+    let again = herd.ask_for_all("the same, to be read again", EACH).await;
     assert_eq!(again, cold + 1, "answers from before the reset");
+    drop(herd);
+    if many > 0 {
+        // The default is half as many.
+        let capacity = many.to_string();
+        let mut herd = Herd::start(&cluster, &mut statements, many, &["--cache-capacity", &capacity]).await;
+        herd.ask_for_all(&format!("{many} not held, one caller each"), 1).await;
+    }
 }
 
-struct Herd {
-    cluster: postgres::Cluster,
+/// A server, and tenants that are asked for.
+struct Herd<'a> {
+    cluster: Arc<postgres::Cluster>,
+    statements: &'a mut Statements,
     name: String,
-    clients: Vec<Client>,
+    url: String,
+    tenants: u32,
+    address: String,
+    _server: process::Process,
 }
 
-impl Herd {
-    /// Every tenant is asked for by some callers at once. Gives the revision that all of them are at. `loaded`: how
-    /// often the database was asked before.
-    async fn ask_for_all(&self, what: &str, loaded: usize) -> u64 {
-        let next = AtomicU32::new(0);
-        let sampler = Sampler::start(&self.cluster, &self.name).await;
-        let started = Instant::now();
-        let asked = join_all((0..CALLERS).map(|caller| self.call(caller, &next))).await;
-        let seconds = started.elapsed().as_secs_f64();
-        let connections = sampler.most().await;
-        let (mut revisions, mut millis): (Vec<_>, Vec<_>) = asked.into_iter().flatten().unzip();
-        revisions.sort_unstable();
-        revisions.dedup();
-        millis.sort_by(f64::total_cmp);
-        let loads = self.loads() - loaded;
-        let p99 = millis[(millis.len() - 1) * 99 / 100];
-        println!("{what:<22}{seconds:>8.2}{loads:>18}{connections:>22}{p99:>14.1}");
-        assert_eq!(loads, TENANTS as usize, "one statement for each tenant");
-        assert!(connections <= POOL, "the pool's bound");
-        assert_eq!(revisions.len(), 1, "every tenant has seen the same changes: {revisions:?}");
-        revisions[0]
+impl<'a> Herd<'a> {
+    async fn start(
+        cluster: &Arc<postgres::Cluster>,
+        statements: &'a mut Statements,
+        tenants: u32,
+        flags: &[&str],
+    ) -> Self {
+        let name = cluster.migrated_database().await;
+        let url = cluster.url(&name);
+        common::fill_postgres(&url, tenants).await;
+        let url_for_server = statements::url(cluster, &name);
+        let fixed = ["--listen", "127.0.0.1:0", "--database-url", &url_for_server];
+        let mut server = process::Process::serve(&[&fixed, flags].concat());
+        let address = server.address();
+        server.wait_for("\"ready\"");
+        Self { cluster: Arc::clone(cluster), statements, name, url, tenants, address, _server: server }
     }
 
-    /// Asks for one tenant after the other, as long as there are any. Gives what it was told.
-    async fn call(&self, caller: usize, next: &AtomicU32) -> Vec<(u64, f64)> {
-        let mut client = self.clients[caller % CHANNELS].clone();
-        let mut answers = Vec::new();
-        loop {
-            let tenant = next.fetch_add(1, Ordering::Relaxed) / EACH;
-            if tenant >= TENANTS {
-                return answers;
-            }
-            answers.push(ask(&mut client, tenant).await);
-        }
+    /// Every tenant is asked for by some callers at once. Gives the revision that all of them are at.
+    async fn ask_for_all(&mut self, what: &str, each: u32) -> u64 {
+        let port = self.address.rsplit(':').next().unwrap().parse().unwrap();
+        let bodies: Vec<Vec<u8>> = (0..self.tenants * each).map(|number| body(&question(number / each))).collect();
+        let target = Target { tls: None, port, path: CHECK_MODULE, bodies: &bodies, answer: &ALLOWED, load: CALLERS };
+        let (answers, before) = (Answers::default(), self.statements.count().await.reads);
+        let sampler = Sampler::start(&self.cluster, &self.name).await;
+        let started = Instant::now();
+        ask_each(&answers, target).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let connections = sampler.most().await;
+        let loads = self.statements.count().await.reads - before;
+        let (mut millis, revisions) = (answers.millis.into_inner(), answers.revisions.into_inner());
+        millis.sort_by(f64::total_cmp);
+        let p99 = millis[(millis.len() - 1) * 99 / 100];
+        println!("{what:<34}{seconds:>8.2}{loads:>18}{connections:>22}{p99:>14.1}");
+        assert_eq!(millis.len(), bodies.len(), "everyone was answered");
+        assert!(loads as f64 <= f64::from(self.tenants) * BESIDE, "one statement for each tenant at most");
+        assert!(connections <= POOL, "the pool's bound");
+        assert_eq!(revisions.len(), 1, "every tenant has seen the same changes: {revisions:?}");
+        revisions.into_iter().next().unwrap()
     }
 
     /// Waits until a change has been heard of, which shows in a tenant's revision. That tenant is then held again.
     async fn until_heard(&self, revision: u64) {
-        let mut client = self.clients[0].clone();
+        let mut client = common::connect(&self.address).await;
         let started = Instant::now();
-        while ask(&mut client, 0).await.0 != revision {
+        while client.check_module(question(0)).await.unwrap().into_inner().freshness.unwrap().revision != revision {
             assert!(started.elapsed() < Duration::from_secs(10), "the reset was not heard of");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-
-    /// Statements that load a tenant, as PostgreSQL has logged them.
-    fn loads(&self) -> usize {
-        let begins = format!("{} LOG:  execute", self.name);
-        let is_load = |line: &&str| line.starts_with(&begins) && line.contains("SELECT r.*, t.*");
-        self.cluster.log().lines().filter(is_load).count()
-    }
 }
 
-/// Asks for a tenant, which must be allowed. Gives its revision, and the milliseconds that took.
-async fn ask(client: &mut Client, tenant: u32) -> (u64, f64) {
+fn question(tenant: u32) -> CheckModuleRequest {
     let module_code = common::MODULES[0].to_owned();
-    let request = CheckModuleRequest { tenant_id: common::id(tenant), module_code, ..Default::default() };
-    let started = Instant::now();
-    let answer = client.check_module(request).await.unwrap().into_inner();
-    let millis = started.elapsed().as_secs_f64() * 1000.0;
-    let freshness = answer.freshness.unwrap();
-    assert!(answer.allowed && !freshness.stale);
-    (freshness.revision, millis)
+    CheckModuleRequest { tenant_id: common::id(tenant), module_code, ..Default::default() }
+}
+
+/// What callers were told.
+#[derive(Default)]
+struct Answers {
+    millis: RefCell<Vec<f64>>,
+    revisions: RefCell<BTreeSet<u64>>,
+}
+
+impl Sink for Answers {
+    fn told(&self, message: &[u8]) {
+        let freshness = CheckModuleResponse::decode(message).unwrap().freshness.unwrap();
+        assert!(!freshness.stale, "an answer from memory although the database answers");
+        self.revisions.borrow_mut().insert(freshness.revision);
+    }
+
+    fn answered(&self, after: Duration) {
+        self.millis.borrow_mut().push(after.as_secs_f64() * 1000.0);
+    }
+
+    fn failed(&self) {
+        panic!("a status in place of an answer");
+    }
 }
 
 /// Counts a pool's connections now and then. The one that listens goes by another name.

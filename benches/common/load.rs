@@ -29,6 +29,8 @@ pub struct Target<'a> {
 
 /// Takes in what becomes of each question.
 pub trait Sink {
+    /// The message of an answer, which is about to be whole.
+    fn told(&self, _message: &[u8]) {}
     fn answered(&self, after: Duration);
     /// A status came in place of an answer.
     fn failed(&self);
@@ -174,6 +176,7 @@ impl<'a, S: Sink, N: FnMut(Instant) -> Option<&'a [u8]>> Caller<'_, S, N> {
         match frame.kind {
             DATA => {
                 assert!(frame.payload[5..].starts_with(self.answer), "not the answer: {:?}", frame.payload);
+                self.sink.told(&frame.payload[5..]);
                 let place = self.place(frame.stream);
                 self.open[place].is_answered = true;
             }
