@@ -14,6 +14,12 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, channel},
+    },
+    thread,
 };
 
 use entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient;
@@ -33,6 +39,11 @@ pub const MODULES: [&str; 10] = [
     "marketing",
     "system_admin",
 ];
+
+/// Lines of a log that somebody may wait for. More are counted only.
+const WAITED_FOR: u64 = 1_000;
+/// Warnings that are kept.
+const SHOWN: usize = 3;
 
 /// A tenant's id, by number.
 pub fn id(number: u32) -> String {
@@ -122,7 +133,31 @@ pub fn run_as(role: &str, core: &str) {
 /// A process, ended when dropped.
 pub struct Process {
     pub child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    /// Read at once, since a full pipe would stop it.
+    lines: Receiver<String>,
+    pub log: Arc<Log>,
+}
+
+/// What a process has logged.
+#[derive(Default)]
+pub struct Log {
+    pub lines: AtomicU64,
+    pub warnings: AtomicU64,
+    /// The first warnings.
+    pub shown: Mutex<Vec<String>>,
+}
+
+impl Log {
+    fn take(&self, line: &str) {
+        self.lines.fetch_add(1, Ordering::Relaxed);
+        if line.contains("WARN") || line.contains("ERROR") {
+            self.warnings.fetch_add(1, Ordering::Relaxed);
+            let mut shown = self.shown.lock().unwrap();
+            if shown.len() < SHOWN {
+                shown.push(line.to_owned());
+            }
+        }
+    }
 }
 
 impl Process {
@@ -134,19 +169,34 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .expect("taskset, of util-linux");
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, lines }
+        let (sender, lines) = channel();
+        let log = Arc::new(Log::default());
+        let (taken, stderr) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()));
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                taken.take(&line);
+                if taken.lines.load(Ordering::Relaxed) <= WAITED_FOR {
+                    _ = sender.send(line);
+                }
+            }
+        });
+        Self { child, lines, log }
     }
 
     /// Reads the log up to a line that holds these words.
     pub fn wait_for(&mut self, words: &str) -> String {
-        let line = self.lines.by_ref().map(Result::unwrap).find(|line| line.contains(words));
+        let line = self.lines.iter().find(|line| line.contains(words));
         line.unwrap_or_else(|| panic!("the process ended before it said {words:?}"))
     }
 
     /// The port that it says it listens on.
     pub fn port(&mut self) -> u16 {
-        let line = self.wait_for("listening on");
+        self.port_in("listening on")
+    }
+
+    /// The port that stands in a line that holds these words.
+    pub fn port_in(&mut self, words: &str) -> u16 {
+        let line = self.wait_for(words);
         let (_, rest) = line.split_once("127.0.0.1:").unwrap();
         let digits = rest.split(|character: char| !character.is_ascii_digit()).next();
         digits.unwrap().parse().unwrap()
@@ -154,18 +204,13 @@ impl Process {
 
     /// Nanoseconds of CPU that its threads have taken.
     pub fn cpu_nanos(&self) -> u64 {
-        cpu_nanos(self.child.id())
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let of = |task: std::io::Result<fs::DirEntry>| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        };
+        tasks.filter_map(of).sum()
     }
-}
-
-/// Nanoseconds of CPU that a process's threads have taken.
-pub fn cpu_nanos(process: u32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let of = |task: std::io::Result<fs::DirEntry>| {
-        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    };
-    tasks.filter_map(of).sum()
 }
 
 impl Drop for Process {
@@ -191,6 +236,6 @@ pub fn bytes_held(stats: stats_alloc::Stats) -> f64 {
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown");
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let cores = thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!("{model}, {cores} cores seen")
 }

@@ -42,7 +42,7 @@ pub fn run(world: &World) {
         for slice in 0..slices {
             // Who goes first alternates.
             let changes = (slice / 2 + slice) % 2 == 1;
-            let cpu = server.cpu_nanos();
+            let cpu = server.process.cpu_nanos();
             recorder.take();
             for _ in 0..SECONDS {
                 let next = Instant::now() + Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub fn run(world: &World) {
                 thread::sleep(next - Instant::now());
             }
             let answers = recorder.take().latencies.len();
-            costs[usize::from(changes)].push((server.cpu_nanos() - cpu) as f64 / 1000.0 / answers as f64);
+            costs[usize::from(changes)].push((server.process.cpu_nanos() - cpu) as f64 / 1000.0 / answers as f64);
         }
     });
     print(flips, &costs);

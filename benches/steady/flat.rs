@@ -53,7 +53,7 @@ pub fn run(world: &mut World, name: &str, mode: &Mode, changes: u32) {
     let allowed = batches * 1.1 + f64::from(changes + world.settings.cold);
     table::print(&spans, &idle, allowed, plan.is_first_whole);
     table::print_most_frequent(world, spans.iter().map(|span| span.seconds).sum());
-    server.log.shown.lock().unwrap().iter().for_each(|warning| println!("  {warning}"));
+    server.print_warnings();
 }
 
 /// When the times to live end that are looked at.

@@ -41,7 +41,7 @@ pub fn run(world: &mut World) {
     let left = (midnight - Clock::System.now()).to_std().unwrap_or_default();
     let seconds = drive(world, &server, Instant::now() + left);
     print(&seconds, &watchers.reports());
-    server.log.shown.lock().unwrap().iter().for_each(|warning| println!("  {warning}"));
+    server.print_warnings();
 }
 
 /// Has a right of each of so many tenants end then.

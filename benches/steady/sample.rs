@@ -36,9 +36,9 @@ impl Sample {
             statements: statements.count().await,
             at: Instant::now(),
             rss_mib: server.rss_mib(),
-            cpu_nanos: server.cpu_nanos(),
-            lines: server.log.lines.load(Ordering::Relaxed),
-            warnings: server.log.warnings.load(Ordering::Relaxed),
+            cpu_nanos: server.process.cpu_nanos(),
+            lines: server.process.log.lines.load(Ordering::Relaxed),
+            warnings: server.process.log.warnings.load(Ordering::Relaxed),
         }
     }
 
