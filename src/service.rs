@@ -35,7 +35,7 @@ pub use self::{
     counted::metrics,
     peer::Peer,
     trace::Tracer,
-    watch::{Ending, WatcherPlaces},
+    watch::{Ending, Stage, WatcherPlaces},
 };
 use self::{front::ending_of, gateway::Gateway, watch::Watcher};
 use crate::{

@@ -314,6 +314,7 @@ impl Server {
             protocol,
             max_streams: self.args.limit.max_streams,
             max_age: self.args.limit.max_connection_age.std(),
+            drain_timeout: self.args.limit.drain_timeout.std(),
             tls,
         }
     }

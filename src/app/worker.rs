@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     service::{
-        Ending, Peer,
+        Ending, Peer, Stage,
         admin::AdminFront,
         front::{self, Answering, Front},
     },
@@ -67,6 +67,8 @@ const MAX_HEADERS: usize = 200;
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a peer may take until it sends its first bytes.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// Those who watch changes get this long to move to another connection, where the drain allows it.
+const GRACE: Duration = Duration::from_secs(5);
 /// Connections that wait for their worker.
 const INBOX: usize = 1024;
 
@@ -76,6 +78,8 @@ pub(super) struct ConnectionSettings {
     pub(super) protocol: Protocol,
     pub(super) max_streams: u32,
     pub(super) max_age: Duration,
+    /// How long a drain may take.
+    pub(super) drain_timeout: Duration,
     /// `None`: in the clear.
     pub(super) tls: Option<TlsOffer>,
 }
@@ -97,7 +101,7 @@ pub(super) trait Answers: Send + Sync + 'static {
     /// An answer on its way.
     type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static;
 
-    /// Answers a request. `ending` turns true when its connection is to end.
+    /// Answers a request. `ending` says when its connection is to end.
     fn answer(&self, request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Self::Answer;
 }
 
@@ -233,9 +237,9 @@ async fn serve_stream(
     front: Arc<impl Answers>,
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
-    distrusted: Distrusted,
+    mut distrusted: Distrusted,
 ) -> hyper::Result<()> {
-    let (end, ending) = watch::channel(false);
+    let (stage, ending) = watch::channel(Stage::Open);
     let answer = service_fn(|request| front.answer(request, &peer, &ending));
     match settings.protocol {
         Protocol::Http2 => {
@@ -252,13 +256,22 @@ async fn serve_stream(
                 .auto_date_header(false)
                 .serve_connection(TokioIo::new(Gathered::new(stream)), answer);
             let mut connection = pin!(connection);
-            tokio::select! {
+            let reached = tokio::select! {
                 served = requests.serve(connection.as_mut()) => return served,
-                () = must_end(draining, settings.max_age, distrusted) => {}
-            }
+                reached = must_end(draining, settings.max_age, &mut distrusted) => reached,
+            };
             // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
-            _ = end.send(true);
+            _ = stage.send(reached);
             connection.as_mut().graceful_shutdown();
+            if reached == Stage::Ending {
+                tokio::select! {
+                    served = requests.serve(connection.as_mut()) => return served,
+                    // Half of a drain is left to what else is under way.
+                    () = tokio::time::sleep(GRACE.min(settings.drain_timeout / 2)) => {}
+                    () = &mut distrusted => {}
+                }
+                _ = stage.send(Stage::Ended);
+            }
             requests.serve(connection).await
         }
         Protocol::Http1 => {
@@ -271,7 +284,7 @@ async fn serve_stream(
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
-                () = must_end(draining, settings.max_age, distrusted) => {}
+                _ = must_end(draining, settings.max_age, &mut distrusted) => {}
             }
             // Answers the request that is under way, and closes.
             connection.as_mut().graceful_shutdown();
@@ -281,11 +294,11 @@ async fn serve_stream(
 }
 
 /// Waits until a connection has to end: the server stops, its peer is no longer trusted, or it has lasted long enough.
-/// Callers who came together do not leave together.
-async fn must_end(mut draining: watch::Receiver<bool>, max_age: Duration, distrusted: Distrusted) {
+/// Callers who came together do not leave together. Gives how soon it ends.
+async fn must_end(mut draining: watch::Receiver<bool>, max_age: Duration, distrusted: &mut Distrusted) -> Stage {
     tokio::select! {
-        () = distrusted => {}
-        _ = draining.wait_for(|draining| *draining) => {}
-        () = tokio::time::sleep_until(Instant::now() + jitter::around(max_age)) => {}
+        () = distrusted => Stage::Ended,
+        _ = draining.wait_for(|draining| *draining) => Stage::Ending,
+        () = tokio::time::sleep_until(Instant::now() + jitter::around(max_age)) => Stage::Ending,
     }
 }

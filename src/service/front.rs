@@ -79,7 +79,7 @@ impl Front {
         Self { settings, in_flight: Arc::default(), metrics, callers, tracer, entitlement, authorization, others }
     }
 
-    /// Answers a request. `ending` turns true when its connection is to end.
+    /// Answers a request. `ending` says when its connection is to end.
     pub fn answer(&self, mut request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Answer {
         let request_id = request_id(request.headers());
         let stopwatch = self.metrics.rpcs.time(request.uri().path(), Instant::now());

@@ -12,7 +12,10 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{
     sync::{
-        broadcast::{self, error::RecvError},
+        broadcast::{
+            self,
+            error::{RecvError, TryRecvError},
+        },
         watch,
     },
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
@@ -34,11 +37,25 @@ use crate::{
 
 /// How often a watcher is told that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// And how often while its connection is about to end: it waits to be told that nothing was missed.
+const LAST_HEARTBEATS: Duration = Duration::from_secs(1);
 /// The next transition is looked for again after this long at the latest: clocks are set.
 const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
 
-/// Turns true when the connection that it belongs to is to end.
-pub type Ending = watch::Receiver<bool>;
+/// What becomes of a connection, in this order.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Stage {
+    /// It goes on.
+    #[default]
+    Open,
+    /// It ends in a moment: whoever can move to another one does so.
+    Ending,
+    /// It ends as soon as nothing is under way.
+    Ended,
+}
+
+/// The stage of the connection that it belongs to.
+pub type Ending = watch::Receiver<Stage>;
 
 /// Whose changes to tell.
 #[derive(Debug)]
@@ -46,6 +63,8 @@ pub(super) struct WatchQuery<'a> {
     pub(super) asker: Asker<'a>,
     /// Empty: all.
     pub(super) tenants: HashSet<TenantId>,
+    /// It wants to be told before its connection ends.
+    pub(super) announce_end: bool,
 }
 
 /// What a watcher is told.
@@ -57,6 +76,7 @@ pub(super) enum Told {
     Transition { id: TenantId, module: ModuleCode, at: DateTime<Utc> },
     Reset,
     Heartbeat { lag: TimeDelta },
+    Ending,
 }
 
 /// The places of those who watch. Clones share them.
@@ -94,6 +114,9 @@ pub(super) struct Watcher {
     wanted: HashSet<TenantId>,
     events: broadcast::Receiver<Event>,
     ending: Option<Ending>,
+    announce_end: bool,
+    /// The stage at which there is something to do: to announce the end, or to end.
+    awaited: Stage,
     beat: Interval,
     /// What is told before anything else happens.
     told: VecDeque<Told>,
@@ -118,15 +141,15 @@ impl Api {
             return Err(status::changes_off());
         }
         let now = self.clock.now();
-        let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Watcher {
             api: self.clone(),
             unread: query.tenants.clone(),
             wanted: query.tenants,
             events,
             ending,
-            beat,
+            announce_end: query.announce_end,
+            awaited: Stage::Ending,
+            beat: every(HEARTBEAT),
             told: VecDeque::from([Told::Opened { as_of }]),
             facts: HashMap::new(),
             judged: now,
@@ -146,7 +169,7 @@ impl Api {
 
 /// What has happened.
 enum Happened {
-    Ending,
+    Stage(Stage),
     Event(Result<Event, RecvError>),
     Beat,
     /// It is time to look for transitions.
@@ -160,49 +183,77 @@ impl Watcher {
             if let Some(told) = self.told.pop_front() {
                 return Some(Ok(told));
             }
-            self.read_named().await;
-            let happened = self.happened().await;
-            match happened {
-                Happened::Ending | Happened::Event(Err(RecvError::Closed)) => return None,
-                Happened::Event(Ok(Event::Deaf)) => return Some(Err(status::changes_off())),
-                // It was too slow, and something was left out.
-                Happened::Event(Err(RecvError::Lagged(_))) => self.take_in(Event::Reset),
-                Happened::Event(Ok(event)) => self.take_in(event),
-                Happened::Beat => {
-                    let lag = self.api.cache.lag(self.api.clock.now());
-                    self.told.push_back(Told::Heartbeat { lag });
-                }
-                Happened::Time => self.tell_transitions(),
+            match self.goes_on().await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(status) => return Some(Err(status)),
             }
         }
+    }
+
+    /// Waits until something has happened. Does the stream go on?
+    async fn goes_on(&mut self) -> Result<bool, Status> {
+        self.read_named().await;
+        match self.happened().await {
+            Happened::Stage(Stage::Ending) if self.announce_end => self.tell_of_the_end(),
+            Happened::Stage(_) | Happened::Event(Err(RecvError::Closed)) => return Ok(false),
+            // It was too slow, and something was left out.
+            Happened::Event(Err(RecvError::Lagged(_))) => self.take_in(Event::Reset)?,
+            Happened::Event(Ok(event)) => self.take_in(event)?,
+            Happened::Beat => self.tell_lag()?,
+            Happened::Time => self.tell_transitions(),
+        }
+        Ok(true)
     }
 
     async fn happened(&mut self) -> Happened {
         let pause = self.until_next_transition();
         tokio::select! {
-            () = end_of(&mut self.ending) => Happened::Ending,
+            stage = reached(&mut self.ending, self.awaited) => Happened::Stage(stage),
             event = self.events.recv() => Happened::Event(event),
             _ = self.beat.tick() => Happened::Beat,
             () = sleep(pause) => Happened::Time,
         }
     }
 
-    fn take_in(&mut self, event: Event) {
+    fn take_in(&mut self, event: Event) -> Result<(), Status> {
         match event {
             Event::Tenant(id, revision) => {
                 if self.wanted.contains(&id) {
                     self.unread.insert(id);
                 } else if !self.wanted.is_empty() {
-                    return;
+                    return Ok(());
                 }
                 self.told.push_back(Told::Tenant { id, revision });
             }
             Event::Catalogue(revision) => self.told.push_back(Told::Catalogue { revision }),
-            Event::Reset | Event::Deaf => {
+            Event::Reset => {
                 self.unread = self.wanted.clone();
                 self.told.push_back(Told::Reset);
             }
+            Event::Deaf => return Err(status::changes_off()),
         }
+        Ok(())
+    }
+
+    fn tell_lag(&mut self) -> Result<(), Status> {
+        let lag = self.api.cache.lag(self.api.clock.now());
+        // What was heard by then goes first: who moves to another stream is done with this one once it has been told.
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => self.take_in(event)?,
+                Err(TryRecvError::Lagged(_)) => self.take_in(Event::Reset)?,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        self.told.push_back(Told::Heartbeat { lag });
+        Ok(())
+    }
+
+    fn tell_of_the_end(&mut self) {
+        self.awaited = Stage::Ended;
+        self.beat = every(LAST_HEARTBEATS);
+        self.told.push_back(Told::Ending);
     }
 
     /// Reads the facts of named tenants that are new or have changed. One that cannot be read is tried again later.
@@ -239,11 +290,17 @@ impl Watcher {
     }
 }
 
-/// Waits for the end of a connection. A request that came over none has no end.
-async fn end_of(ending: &mut Option<Ending>) {
+/// Waits until a connection has reached a stage. A request that came over none stays.
+async fn reached(ending: &mut Option<Ending>, awaited: Stage) -> Stage {
     match ending {
         // An error: the connection is gone already.
-        Some(ending) => drop(ending.wait_for(|ending| *ending).await),
+        Some(ending) => ending.wait_for(|stage| *stage >= awaited).await.map_or(Stage::Ended, |stage| *stage),
         None => std::future::pending().await,
     }
+}
+
+fn every(pause: Duration) -> Interval {
+    let mut beat = interval_at(Instant::now() + pause, pause);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat
 }

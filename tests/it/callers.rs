@@ -113,7 +113,7 @@ async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exis
     let file = callers(&[("one", &scope)]);
     let server = start(&file, &[]).await;
     let mut one = client(&server, "one").await;
-    let watched = |tenant_ids| WatchChangesRequest { tenant_ids };
+    let watched = |tenant_ids| WatchChangesRequest { tenant_ids, ..Default::default() };
     assert!(one.check_module(check_request(1, "finance")).await.unwrap().into_inner().allowed);
     let by_host = |host: &str| ResolveTenantRequest { host: host.to_owned(), ..Default::default() };
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Watching changes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use entitlementd::{
@@ -8,7 +8,7 @@ use entitlementd::{
     proto::v1::{
         WatchChangesRequest, WatchChangesResponse,
         entitlement_service_client::EntitlementServiceClient,
-        watch_changes_response::{Event, Opened, Reset, TenantChanged, Transition},
+        watch_changes_response::{Ending, Event, Opened, Reset, TenantChanged, Transition},
     },
 };
 use sea_orm::ConnectionTrait;
@@ -33,7 +33,11 @@ type Watch = Streaming<WatchChangesResponse>;
 
 async fn try_watch(client: &EntitlementServiceClient<Channel>, tenants: &[u32]) -> Result<Watch, Status> {
     let tenant_ids = tenants.iter().map(|tenant| id(*tenant)).collect();
-    client.clone().watch_changes(WatchChangesRequest { tenant_ids }).await.map(tonic::Response::into_inner)
+    client
+        .clone()
+        .watch_changes(WatchChangesRequest { tenant_ids, ..Default::default() })
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 /// A stream that has said `opened`.
@@ -228,6 +232,44 @@ async fn streams_end_well_when_their_connection_has_reached_its_age() {
     watch(&EntitlementServiceClient::new(connect(&server.running.address).await), &[]).await;
 }
 
+/// A stream that has said `opened`, and will say when its connection is to end.
+async fn watch_to_the_end(client: &EntitlementServiceClient<Channel>) -> Watch {
+    let request = WatchChangesRequest { announce_end: true, ..WatchChangesRequest::default() };
+    let mut watch = client.clone().watch_changes(request).await.unwrap().into_inner();
+    assert!(matches!(next(&mut watch).await, Event::Opened(_)));
+    watch
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_to_know_is_told_of_the_end_and_of_changes_until_then() {
+    let server = Server::start_with(Database::sqlite().await, &["--max-connection-age", "1s"]).await;
+    let mut all = watch_to_the_end(&server.client).await;
+    while next_change(&mut all).await != Event::Ending(Ending {}) {}
+    // On a connection of its own: that the old one takes no more requests may be found out only when it is used.
+    let mut another = watch(&EntitlementServiceClient::new(connect(&server.running.address).await), &[]).await;
+    let announced = Instant::now();
+    server.database.mk_tenant(1, "one", "active").await;
+    let wanted = committed(&server.database, 1).await;
+    until_told(&mut all, 1, wanted).await;
+    until_told(&mut another, 1, wanted).await;
+    assert!(matches!(next(&mut all).await, Event::Heartbeat(_)), "it comes every second now");
+    assert!(announced.elapsed() < Duration::from_secs(5), "{:?}", announced.elapsed());
+    end(&mut all).await.unwrap();
+    assert!(announced.elapsed() > Duration::from_secs(4), "{:?}", announced.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_of_the_end_holds_up_a_stopping_server_for_half_of_the_drain() {
+    let server = Server::start_with(Database::sqlite().await, &["--drain-timeout", "2s"]).await;
+    let mut all = watch_to_the_end(&server.client).await;
+    let stopping = tokio::spawn(server.running.stop());
+    while next_change(&mut all).await != Event::Ending(Ending {}) {}
+    let announced = Instant::now();
+    end(&mut all).await.unwrap();
+    assert!(announced.elapsed() < Duration::from_secs(2), "{:?}", announced.elapsed());
+    timeout(PATIENCE, stopping).await.expect("streams hold it open").unwrap().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_watcher_too_many_is_refused_and_a_place_is_given_back() {
     let server = Server::start_with(Database::sqlite().await, &["--max-watchers", "2"]).await;
@@ -264,7 +306,13 @@ async fn bad_ids_and_too_many_of_them_are_refused() {
     let server = Server::start_fed(Database::sqlite().await).await;
     let ask = |tenant_ids: Vec<String>| {
         let mut client = server.client.clone();
-        async move { client.watch_changes(WatchChangesRequest { tenant_ids }).await.map(|_| ()).unwrap_err() }
+        async move {
+            client
+                .watch_changes(WatchChangesRequest { tenant_ids, ..Default::default() })
+                .await
+                .map(|_| ())
+                .unwrap_err()
+        }
     };
     let status = ask(vec![id(1), "x".into(), String::new()]).await;
     assert_eq!(field_violations(&status), ["tenant_ids[1]", "tenant_ids[2]"]);

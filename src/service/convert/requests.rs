@@ -98,7 +98,7 @@ pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>)
 }
 
 pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) -> Result<WatchQuery<'_>, Status> {
-    let WatchChangesRequest { tenant_ids } = request.get_ref();
+    let WatchChangesRequest { tenant_ids, announce_end } = request.get_ref();
     let mut fields = Fields::default();
     if tenant_ids.len() > MAX_WATCHED {
         fields.violated("tenant_ids", format!("must hold at most {MAX_WATCHED} ids, not {}", tenant_ids.len()));
@@ -111,7 +111,7 @@ pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) ->
             Err(error) => fields.violated(format!("tenant_ids[{index}]"), error.to_string()),
         }
     }
-    fields.all_good(Some(WatchQuery { asker: asker(request), tenants }))
+    fields.all_good(Some(WatchQuery { asker: asker(request), tenants, announce_end: *announce_end }))
 }
 
 /// Gathers what is wrong with a request. Costs nothing while nothing is.

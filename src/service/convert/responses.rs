@@ -117,6 +117,7 @@ pub(in crate::service) fn watch_response(told: Told) -> pb::WatchChangesResponse
         }),
         Told::Reset => event::Event::Reset(event::Reset {}),
         Told::Heartbeat { lag } => event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) }),
+        Told::Ending => event::Event::Ending(event::Ending {}),
     };
     pb::WatchChangesResponse { event: Some(event) }
 }

@@ -208,13 +208,15 @@ class ListTenantIdsResponse(_message.Message):
     def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WatchChangesRequest(_message.Message):
-    __slots__ = ("tenant_ids",)
+    __slots__ = ("tenant_ids", "announce_end")
     TENANT_IDS_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCE_END_FIELD_NUMBER: _ClassVar[int]
     tenant_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    announce_end: bool
+    def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ..., announce_end: bool = ...) -> None: ...
 
 class WatchChangesResponse(_message.Message):
-    __slots__ = ("opened", "tenant_changed", "catalogue_changed", "transition", "reset", "heartbeat")
+    __slots__ = ("opened", "tenant_changed", "catalogue_changed", "transition", "reset", "heartbeat", "ending")
     class Opened(_message.Message):
         __slots__ = ("as_of",)
         AS_OF_FIELD_NUMBER: _ClassVar[int]
@@ -249,16 +251,21 @@ class WatchChangesResponse(_message.Message):
         LAG_FIELD_NUMBER: _ClassVar[int]
         lag: _duration_pb2.Duration
         def __init__(self, lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    class Ending(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     OPENED_FIELD_NUMBER: _ClassVar[int]
     TENANT_CHANGED_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     TRANSITION_FIELD_NUMBER: _ClassVar[int]
     RESET_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    ENDING_FIELD_NUMBER: _ClassVar[int]
     opened: WatchChangesResponse.Opened
     tenant_changed: WatchChangesResponse.TenantChanged
     catalogue_changed: WatchChangesResponse.CatalogueChanged
     transition: WatchChangesResponse.Transition
     reset: WatchChangesResponse.Reset
     heartbeat: WatchChangesResponse.Heartbeat
-    def __init__(self, opened: _Optional[_Union[WatchChangesResponse.Opened, _Mapping]] = ..., tenant_changed: _Optional[_Union[WatchChangesResponse.TenantChanged, _Mapping]] = ..., catalogue_changed: _Optional[_Union[WatchChangesResponse.CatalogueChanged, _Mapping]] = ..., transition: _Optional[_Union[WatchChangesResponse.Transition, _Mapping]] = ..., reset: _Optional[_Union[WatchChangesResponse.Reset, _Mapping]] = ..., heartbeat: _Optional[_Union[WatchChangesResponse.Heartbeat, _Mapping]] = ...) -> None: ...
+    ending: WatchChangesResponse.Ending
+    def __init__(self, opened: _Optional[_Union[WatchChangesResponse.Opened, _Mapping]] = ..., tenant_changed: _Optional[_Union[WatchChangesResponse.TenantChanged, _Mapping]] = ..., catalogue_changed: _Optional[_Union[WatchChangesResponse.CatalogueChanged, _Mapping]] = ..., transition: _Optional[_Union[WatchChangesResponse.Transition, _Mapping]] = ..., reset: _Optional[_Union[WatchChangesResponse.Reset, _Mapping]] = ..., heartbeat: _Optional[_Union[WatchChangesResponse.Heartbeat, _Mapping]] = ..., ending: _Optional[_Union[WatchChangesResponse.Ending, _Mapping]] = ...) -> None: ...

@@ -206,6 +206,17 @@ class EntitlementServiceServicer(object):
         reached its age: open another one, and keep answers for their `max_age` only
         until it says `opened`. The same after any error.
 
+        With `announce_end` nothing need be dropped at such an end. `ending` comes some
+        seconds before it, and until then the stream goes on: changes are told, and a
+        heartbeat comes every second. Open another stream at once, which goes over a new
+        connection, and perhaps to another server; listen to both, and believe the
+        heartbeats of the old one. What the new one does not tell is what its server had
+        heard before `opened`: the old one tells it, as soon as its own server has heard
+        as much. So once the old one has told a heartbeat that came longer after the new
+        one's `opened` than its `lag`, and 2 s more for what is on its way, nothing has
+        been missed: cancel the old one, and keep everything. Where it ends before that,
+        or the new one cannot be opened, it is an end as above.
+
         Errors: INVALID_ARGUMENT: an id is unreadable, or there are too many;
         RESOURCE_EXHAUSTED: too many watch, try elsewhere or later; UNAVAILABLE: this
         server has just started and not heard from its database yet, try again;
