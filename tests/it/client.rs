@@ -3,6 +3,7 @@
 mod answers;
 mod gates;
 mod outage;
+mod renewal;
 mod resolve;
 mod tenant_db;
 

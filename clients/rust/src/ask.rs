@@ -60,6 +60,8 @@ pub(crate) enum Event {
     Heartbeat {
         lag: Micros,
     },
+    /// The stream will end in a moment.
+    Ending,
     /// Time alone has changed something, which is seen by the clock.
     Nothing,
 }

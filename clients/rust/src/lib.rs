@@ -15,6 +15,7 @@ mod endpoints;
 mod error;
 mod flight;
 mod gate;
+mod handover;
 mod held;
 mod keyed;
 #[cfg(feature = "tower")]

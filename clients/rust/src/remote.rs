@@ -1,6 +1,6 @@
 //! The server, over gRPC: each question with a deadline, and asked again where it answers UNAVAILABLE.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -87,12 +87,13 @@ impl Remote {
     {
         let span = debug_span!("entitlementd", rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = method);
         let Inner { endpoints, deadline, tries, .. } = &*self.0;
+        let request = || self.request(message.clone(), Some(*deadline));
+        let ask = async |channel| asked_over(channel, |client| ask(client, request())).await;
         let tried = async {
             let mut pause = PAUSE;
             for _ in 1..*tries {
                 let (place, channel) = endpoints.current();
-                let request = self.request(message.clone(), Some(*deadline));
-                match ask(EntitlementServiceClient::new(channel), request).await {
+                match ask(channel).await {
                     Err(status) if status.code() == Code::Unavailable => endpoints.move_on_from(place),
                     done => return done,
                 }
@@ -100,8 +101,7 @@ impl Remote {
                 pause *= 2;
             }
             let (place, channel) = endpoints.current();
-            let request = self.request(message.clone(), Some(*deadline));
-            ask(EntitlementServiceClient::new(channel), request).await.inspect_err(|_| endpoints.move_on_from(place))
+            ask(channel).await.inspect_err(|_| endpoints.move_on_from(place))
         };
         match timeout(*deadline, tried.instrument(span)).await {
             Ok(answer) => answer.map(Response::into_inner),
@@ -111,6 +111,30 @@ impl Remote {
             }
         }
     }
+}
+
+/// Asks over a connection, and once more where that was closed meanwhile: that a server takes no more requests on one is
+/// found out only when it is used, and the next request goes over another.
+async fn asked_over<R, F>(
+    channel: Channel,
+    ask: impl Fn(EntitlementServiceClient<Channel>) -> F,
+) -> Result<Response<R>, Status>
+where
+    F: Future<Output = Result<Response<R>, Status>>,
+{
+    let client = EntitlementServiceClient::new(channel);
+    match ask(client.clone()).await {
+        Err(status) if is_of_transport(&status) => ask(client).await.map_err(|status| {
+            // It has many words for a connection that broke, INTERNAL among them: none is the server's.
+            if is_of_transport(&status) { Status::unavailable(status.message()) } else { status }
+        }),
+        done => done,
+    }
+}
+
+/// Is it the connection that says so? UNAVAILABLE is no connection at all, for which there are tries.
+fn is_of_transport(status: &Status) -> bool {
+    status.code() != Code::Unavailable && status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)
 }
 
 impl Ask for Remote {
@@ -174,9 +198,11 @@ impl Ask for Remote {
         let this = self.clone();
         async move {
             let (place, channel) = this.0.endpoints.current();
-            let request = this.request(WatchChangesRequest::default(), None);
-            let mut client = EntitlementServiceClient::new(channel);
-            let opened = timeout(this.0.deadline, client.watch_changes(request)).await;
+            let open = |mut client: EntitlementServiceClient<Channel>| {
+                let request = this.request(WatchChangesRequest { tenant_ids: Vec::new(), announce_end: true }, None);
+                async move { client.watch_changes(request).await }
+            };
+            let opened = timeout(this.0.deadline, asked_over(channel, open)).await;
             let stream = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("the stream did not open in time")));
             match stream {
                 Ok(stream) => Ok(stream.into_inner().map(|event| event.map(convert::event)).boxed()),

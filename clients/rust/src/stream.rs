@@ -12,7 +12,7 @@ use crate::clock::{ALWAYS, Micros, is_within};
 /// A stream that has said nothing for so long is not trusted: the server says something every 10 s.
 const SILENCE: Micros = 30_000_000;
 /// A server that has not heard from its own database for so long is not trusted to tell of changes.
-pub(crate) const LAG: Micros = 10_000_000;
+const LAG: Micros = 10_000_000;
 /// Eras of which it is remembered how long the server vouched for what was held then.
 const MOST_ERAS: usize = 64;
 
@@ -54,7 +54,12 @@ impl Stream {
 
     /// The server is there, and has heard from its database so long ago.
     pub(crate) fn beat(&self, lag: Micros, now: Micros) {
-        self.heard.store(if lag < LAG { now } else { ALWAYS }, Ordering::Release);
+        self.heard.store(heard_at(lag, now), Ordering::Release);
+    }
+
+    /// Another stream is listened to from now on, and nothing was missed. Its server was last heard then.
+    pub(crate) fn taken_over(&self, heard: Micros) {
+        self.heard.store(heard, Ordering::Release);
     }
 
     /// Anything may have changed.
@@ -93,6 +98,11 @@ impl Stream {
         let past = self.past.lock();
         past.iter().find(|(ended, _)| *ended == era).map_or(ALWAYS, |(_, heard)| *heard)
     }
+}
+
+/// When a server was heard whose heartbeat says so: one that lags might as well be silent.
+pub(crate) fn heard_at(lag: Micros, now: Micros) -> Micros {
+    if lag < LAG { now } else { ALWAYS }
 }
 
 #[cfg(test)]

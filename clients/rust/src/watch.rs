@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tonic::{Code, Status};
 
-use crate::{ask::Event, core::Core};
+use crate::{ask::Event, core::Core, handover::hand_over};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -80,17 +80,24 @@ async fn follow(
     mut stream: BoxStream<'static, Result<Event, Status>>,
     say: &watch::Sender<bool>,
 ) -> Result<(), Status> {
-    loop {
-        let Ok(event) = timeout(SILENCE, stream.next()).await else {
-            return Err(Status::deadline_exceeded("it has said nothing for too long"));
-        };
-        let Some(event) = event.transpose()? else { return Ok(()) };
+    while let Some(event) = next(&mut stream).await? {
+        if let Event::Ending = event {
+            stream = hand_over(core, stream).await?;
+            continue;
+        }
         let is_open = matches!(event, Event::Opened);
         hear(core, event);
         if is_open {
             say.send_replace(true);
         }
     }
+    Ok(())
+}
+
+/// What a stream tells next; `None`: it has ended.
+pub(crate) async fn next(stream: &mut BoxStream<'static, Result<Event, Status>>) -> Result<Option<Event>, Status> {
+    let told = timeout(SILENCE, stream.next()).await;
+    told.map_err(|_| Status::deadline_exceeded("it has said nothing for too long"))?.transpose()
 }
 
 /// The stream has ended.
@@ -117,6 +124,6 @@ pub(crate) fn hear(core: &Core, event: Event) {
             core.counters.resets.increment(1);
         }
         Event::Heartbeat { lag } => core.held.stream.beat(lag, now),
-        Event::Nothing => {}
+        Event::Ending | Event::Nothing => {}
     }
 }

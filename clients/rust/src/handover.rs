@@ -1,0 +1,102 @@
+//! From one stream of changes to the next without missing a change, so that nothing that is held need be forgotten.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::{StreamExt, TryFutureExt, stream::BoxStream};
+use tokio::time::{Instant, sleep};
+use tonic::Status;
+
+use crate::{
+    ask::Event,
+    clock::Micros,
+    core::Core,
+    stream::heard_at,
+    watch::{hear, next},
+};
+
+/// What a server knows takes no longer to be told: the tenant is read again, and the network is not always quick.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+/// A stream that has announced its end is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Another stream is tried to be opened so often. A server that stops waits for it, and may be the only one.
+const TRIES: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(100);
+
+type Events = BoxStream<'static, Result<Event, Status>>;
+
+/// When another stream opened, and when its server was last known to hear of changes.
+struct Opened {
+    at: Instant,
+    heard: Micros,
+}
+
+impl Opened {
+    /// Has the old stream told everything that the new one does not?
+    ///
+    /// The new one may come from another server, and does not tell what that had heard before: all of it was committed
+    /// before it opened. The old server may hear of it later, and tells it then. It has heard of all that was committed up
+    /// to `lag` ago, and told it but for what is on its way.
+    fn has_missed_nothing(&self, lag: Duration) -> bool {
+        self.at.elapsed() > lag + ON_ITS_WAY
+    }
+}
+
+/// The stream will end in a moment: opens another one, and gives that when it has taken over. What is held stays good if
+/// nothing can have been missed in between; else it is as if the old one had ended, and the new one begun, without a word.
+pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, Status> {
+    let mut new = open(core, Duration::ZERO);
+    let mut opened = None::<Opened>;
+    let mut tries = 1;
+    let mut too_long = pin!(sleep(PATIENCE));
+    loop {
+        tokio::select! {
+            told = next(&mut old) => match told {
+                Ok(Some(event)) => {
+                    if let (Event::Heartbeat { lag }, Some(opened)) = (&event, &opened)
+                        && opened.has_missed_nothing(Duration::from_micros(lag.unsigned_abs()))
+                    {
+                        core.held.stream.taken_over(opened.heard);
+                        return Ok(new);
+                    }
+                    hear(core, event);
+                }
+                ended => return instead_of(core, ended.err(), opened.map(|_| new)),
+            },
+            told = next(&mut new) => match told {
+                Ok(Some(Event::Opened)) => opened = Some(Opened { at: Instant::now(), heard: core.clock.now() }),
+                Ok(Some(Event::Heartbeat { lag })) => {
+                    if let Some(opened) = &mut opened {
+                        opened.heard = heard_at(lag, core.clock.now());
+                    }
+                }
+                // Its own connection ends, or it cannot be had.
+                Ok(Some(Event::Ending) | None) | Err(_) if tries < TRIES => {
+                    (new, opened, tries) = (open(core, PAUSE.mul_f64(0.5 + fastrand::f64())), None, tries + 1);
+                }
+                Ok(Some(Event::Ending) | None) => return Err(Status::unavailable("no other stream can be had")),
+                Ok(Some(event)) => hear(core, event),
+                Err(status) => return Err(status),
+            },
+            () = &mut too_long => return instead_of(core, None, opened.map(|_| new)),
+        }
+    }
+}
+
+/// The old stream ended before it was known that nothing was missed.
+fn instead_of(core: &Core, error: Option<Status>, new: Option<Events>) -> Result<Events, Status> {
+    let Some(new) = new else {
+        return Err(error.unwrap_or_else(|| Status::unavailable("it ended before another one was open")));
+    };
+    hear(core, Event::Opened);
+    Ok(new)
+}
+
+fn open(core: &Core, pause: Duration) -> Events {
+    let opening = core.server().watch();
+    async move {
+        sleep(pause).await;
+        opening.await
+    }
+    .try_flatten_stream()
+    .boxed()
+}
