@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from entitlement_client import _wire as wire
+from entitlement_client._core.held import Era, Stream
 
 VECTORS = Path(__file__).resolve().parents[3] / "tests" / "vectors"
 
@@ -25,7 +26,7 @@ def held(case: dict[str, Any]) -> Any:
         for name in ("starts_at", "expires_at", "trial_ends_at", "valid_until"):
             if listed[name] is not None:
                 getattr(entry, name).FromJsonString(listed[name])
-    return wire.to_list(response, asked=0, answered=0)
+    return wire.to_list(response, asked=0, answered=0, stream=Stream(Era()))
 
 
 @pytest.mark.parametrize("file", ["named", "generated"])

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ._core.core import Core
-from ._core.held import ALWAYS, NEVER, NO_STREAM, Denial, Grant, HeldResolved, Stream, TenantList
+from ._core.held import ALWAYS, NEVER, Denial, Era, Grant, HeldResolved, Stream, TenantList
 from ._proto import decision_pb2, entitlement_service_pb2, tenant_pb2
 from .answers import UNSPECIFIED, Answer, EnabledModule, Resolved, Tenant
 from .clock import NS, instant
@@ -44,10 +44,8 @@ def _instant(message: Any, field: str) -> datetime | None:
     return instant(ns(getattr(message, field))) if message.HasField(field) else None
 
 
-def to_list(
-    response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream = NO_STREAM
-) -> TenantList:
-    """A list to hold. `asked` and `answered`: monotonic, ns; `stream`: the one that was open when it was asked for."""
+def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream) -> TenantList:
+    """A list to hold. `asked` and `answered`: monotonic, ns; `stream`: the one that there was when it was asked for."""
     freshness = response.freshness
     return TenantList(
         grants={entry.code: _grant(entry, freshness) for entry in response.modules},
@@ -58,7 +56,7 @@ def to_list(
         stale=freshness.stale,
         kept_until=asked + ns(freshness.max_age),
         answered=answered,
-        stream=NO_STREAM if freshness.stale else stream,
+        stream=Stream(stream.era) if freshness.stale else stream,
     )
 
 
@@ -114,11 +112,11 @@ def _answer(said: Any, timed: Any, freshness: decision_pb2.Freshness) -> Answer:
     )
 
 
-def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int) -> Denial:
-    return Denial(answer, asked + ns(response.freshness.max_age), _until(response.freshness))
+def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, era: Era) -> Denial:
+    return Denial(answer, asked + ns(response.freshness.max_age), _until(response.freshness), era)
 
 
-def to_resolved(response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int) -> HeldResolved:
+def to_resolved(response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int, era: Era) -> HeldResolved:
     freshness = response.freshness
     resolved = Resolved(
         tenant=_tenant(response.tenant),
@@ -129,7 +127,7 @@ def to_resolved(response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked
         as_of=_instant(freshness, "as_of"),
         stale=freshness.stale,
     )
-    return HeldResolved(resolved, asked + ns(freshness.max_age), _until(freshness))
+    return HeldResolved(resolved, asked + ns(freshness.max_age), _until(freshness), era)
 
 
 def _tenant(tenant: tenant_pb2.Tenant) -> Tenant:

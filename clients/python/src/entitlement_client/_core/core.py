@@ -12,7 +12,17 @@ from ..clock import NS, Clock
 from ..errors import Failure
 from ..outage import OnOutage
 from .gate import Gate, Pass
-from .held import NO_STREAM, Denial, Flight, HeldResolved, Record, Stream, TenantList, by_outage_rule
+from .held import (
+    HEARTBEAT_WINDOW,
+    Denial,
+    Era,
+    Flight,
+    HeldResolved,
+    Record,
+    Stream,
+    TenantList,
+    by_outage_rule,
+)
 from .resolved import ResolvedCache
 from .settings import Settings
 
@@ -25,11 +35,15 @@ _BY_RULE_ALLOWED = Answer(True, UNSPECIFIED, stale=True, by_outage_rule=True)
 GOOD_LAG = 10 * NS
 """A heartbeat with a lag below this is a good one."""
 
+MOST_SPARED = 16
+"""Tenants that are looked at to make room for one: where all were asked for lately, the oldest goes all the same."""
+
 
 class Core:
     """What is held, what of it is good, and what news does to it.
 
-    Looks take no lock: whatever they look at does not change, but is replaced. All else is done under one.
+    Looks take no lock: whatever they look at does not change, but is replaced. All else is done under one, and takes no
+    longer where more is held.
     """
 
     def __init__(self, settings: Settings, rule: OnOutage, clock: Clock, new_future: Callable[[], Any]) -> None:
@@ -42,8 +56,11 @@ class Core:
         self._new_future = new_future
         self._lock = threading.Lock()
         self._tenants: OrderedDict[str, Record] = OrderedDict()
-        self._floors: OrderedDict[str, int] = OrderedDict()
-        self._stream = NO_STREAM
+        self._floors: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        """The revision that was announced last of a tenant, and in which history of the database."""
+        self._history = 0
+        self._stream = Stream(Era())
+        self._is_open = False
         self._gate = Gate()
         self._flights: dict[object, Flight] = {}
 
@@ -58,7 +75,7 @@ class Core:
         if (
             held is not None
             and wall < held.valid_until
-            and (mono < held.kept_until or mono < held.stream.sure_until)
+            and (mono < held.stream.sure_until or (mono < held.kept_until and not held.stream.era.is_outdated))
             and min_revision <= held.revision
         ):
             grant = held.grants.get(module)
@@ -103,7 +120,7 @@ class Core:
         if self.rule.kind != "serve_stale":
             return None
         with self._lock:
-            record = self._tenants.get(tenant)
+            record = self._record(tenant)
             held = (record.list or record.outdated) if record else None
             if held is None or held.revision < self._wanted(tenant, min_revision):
                 return None
@@ -117,12 +134,12 @@ class Core:
         Gives what is held of the tenant, the flight, whether to lead it, and the `min_revision` to ask with.
         """
         with self._lock:
-            record = self._tenants.get(tenant)
+            record = self._record(tenant)
             if record is None:
-                record = self._tenants[tenant] = Record()
+                record = self._tenants[tenant] = Record(self.era)
                 self._evict()
             wanted = self._wanted(tenant, min_revision)
-            record.floor = self._floors.get(tenant, 0)
+            record.floor = self._floor(tenant)
             flight, leads = self._board(record.flights, (question, wanted))
             return record, flight, leads, wanted
 
@@ -152,24 +169,37 @@ class Core:
         flight = flights[key] = Flight(key, self._new_future())
         return flight, True
 
+    def _record(self, tenant: str) -> Record | None:
+        record = self._tenants.get(tenant)
+        return record.in_era(self.era) if record is not None else None
+
     def _wanted(self, tenant: str, min_revision: int) -> int:
-        return max(min_revision, self._floors.get(tenant, 0))
+        return max(min_revision, self._floor(tenant))
+
+    def _floor(self, tenant: str) -> int:
+        history, revision = self._floors.get(tenant, (0, 0))
+        return revision if history == self._history else 0
 
     # Keeping.
 
     @property
     def stream(self) -> Stream:
-        """The stream that is open now: a question takes it along when it is asked."""
+        """The stream that is open now, or the lack of one: a question takes it along when it is asked."""
         return self._stream
+
+    @property
+    def era(self) -> Era:
+        """The present one."""
+        return self._stream.era
 
     def keep_list(self, tenant: str, record: Record, flight: Flight, answer: TenantList) -> None:
         with self._lock:
-            if flight.is_news_free and self._tenants.get(tenant) is record:
+            if self._record(tenant) is record and flight.is_news_free:
                 record.list, record.outdated, record.denials = answer, None, {}
 
     def keep_denial(self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial) -> None:
         with self._lock:
-            if flight.is_news_free and self._tenants.get(tenant) is record:
+            if self._record(tenant) is record and flight.is_news_free:
                 while len(record.denials) >= self.settings.max_denials:
                     del record.denials[next(iter(record.denials))]
                 record.denials[module] = denial
@@ -182,19 +212,23 @@ class Core:
     def _evict(self) -> None:
         """Of the tenants that were not asked for lately, the oldest goes."""
         while len(self._tenants) > self.settings.max_tenants:
-            tenant, record = self._tenants.popitem(last=False)
-            if record.used:
+            for _ in range(MOST_SPARED):
+                tenant, record = self._tenants.popitem(last=False)
+                if not record.used:
+                    break
                 record.used = False
                 self._tenants[tenant] = record
             else:
-                self.counts["evicted"] += 1
+                self._tenants.popitem(last=False)
+            self.counts["evicted"] += 1
 
     # Outages.
 
     def enter(self, record: Record | None, mono: int) -> Pass:
         """May the server be asked now?"""
         with self._lock:
-            own = record.gate.enter(mono, self.settings.deadline_ns) if record and record.gate else Pass.FREE
+            gate = record.in_era(self.era).gate if record else None
+            own = gate.enter(mono, self.settings.deadline_ns) if gate else Pass.FREE
             if own is Pass.NO:
                 return own
             general = self._gate.enter(mono, self.settings.deadline_ns)
@@ -223,18 +257,28 @@ class Core:
     def opened(self) -> None:
         """A stream is open: what is asked for from now on is good until news of it comes."""
         with self._lock:
-            self._stream = Stream()
+            self._stream.ended()
+            self._stream, self._is_open = Stream(self.era), True
             # It vouches for all that was committed before, perhaps in another history of the database.
-            self._floors.clear()
+            self._history += 1
             self._gate.answered()
+            self.counts["streams"] += 1
+
+    def taken_over(self, beat: int) -> None:
+        """Another stream goes on in the place of the one that was open, and nothing was missed. `beat`: its own,
+        0 where its server does not hear."""
+        with self._lock:
+            self._stream.beat = beat
+            self._stream.sure_until = beat and beat + HEARTBEAT_WINDOW
             self.counts["streams"] += 1
 
     def heartbeat(self, lag_ns: int) -> None:
         """A server that has not heard from its database for long is not trusted to tell of changes."""
-        if lag_ns < GOOD_LAG:
-            self._stream.beaten(self.clock.mono())
-        else:
-            self._stream.sure_until = 0
+        with self._lock:
+            if lag_ns < GOOD_LAG:
+                self._stream.beaten(self.clock.mono())
+            else:
+                self._stream.sure_until = 0
 
     def tenant_changed(self, tenant: str, revision: int) -> None:
         """Outdated is what is held of this tenant. `revision`: 0 where it could not be read."""
@@ -244,33 +288,36 @@ class Core:
             self.resolved.forget(tenant)
             for flight in self._flights.values():
                 flight.changed.add(tenant)
-            record = self._tenants.get(tenant)
+            record = self._record(tenant)
             if record is not None:
-                record.make_outdated()
+                record.make_outdated(revision)
 
     def all_changed(self, *, is_reset: bool) -> None:
         """Outdated is everything. After a reset, revisions may have been given twice."""
         with self._lock:
+            before, self._stream = self._stream, Stream(Era())
+            self._stream.beat, self._stream.sure_until = before.beat, before.sure_until
+            before.era.is_outdated = True
+            before.ended()
             self.counts["news"] += 1
             if is_reset:
-                self._floors.clear()
-            self.resolved.clear()
+                self._history += 1
             for flight in self._flights.values():
                 flight.is_news_free = False
             self._flights = {}
-            for record in self._tenants.values():
-                record.make_outdated()
 
     def stream_ended(self) -> None:
         """What was asked for under the stream is good for its `max_age` only, from now on."""
         with self._lock:
             self._stream.ended()
-            self._stream = NO_STREAM
+            self._stream, self._is_open = Stream(self.era), False
 
     def _raise_floor(self, tenant: str, revision: int) -> None:
         """Kept for tenants of whom nothing is held, too: a server that has not heard yet may be asked next."""
         if revision > 0:
-            self._floors[tenant] = max(revision, self._floors.pop(tenant, 0))
+            floor = max(revision, self._floor(tenant))
+            self._floors.pop(tenant, None)
+            self._floors[tenant] = (self._history, floor)
             while len(self._floors) > self.settings.max_tenants:
                 self._floors.popitem(last=False)
 
@@ -289,7 +336,7 @@ class Core:
                 "resolved_held": len(self.resolved),
                 "outage": int(not self._gate.is_open),
                 "watching": int(self.clock.mono() < self._stream.sure_until),
-                "stream_open": int(self._stream is not NO_STREAM),
+                "stream_open": int(self._is_open),
             }
 
     def abandon(self) -> None:
@@ -297,4 +344,4 @@ class Core:
         self._lock = threading.Lock()
         self._tenants, self._floors, self._flights = OrderedDict(), OrderedDict(), {}
         self.resolved = ResolvedCache(self.settings.max_resolved)
-        self._stream, self._gate = NO_STREAM, Gate()
+        self._stream, self._is_open, self._gate = Stream(Era()), False, Gate()

@@ -19,12 +19,22 @@ HEARTBEAT_WINDOW = 30 * NS
 """A stream without a good heartbeat for this long is not relied on."""
 
 
-class Stream:
-    """One WatchChanges stream, from `opened` on. Lists point at the one under which they were asked for."""
+class Era:
+    """The time between two resets. What was asked for in one is outdated with it, however much it is, at once."""
 
-    __slots__ = ("beat", "sure_until")
+    __slots__ = ("is_outdated",)
 
     def __init__(self) -> None:
+        self.is_outdated = False
+
+
+class Stream:
+    """One WatchChanges stream in one era, or the lack of one. Lists point at the one under which they were asked for."""
+
+    __slots__ = ("beat", "era", "sure_until")
+
+    def __init__(self, era: Era) -> None:
+        self.era = era
         self.sure_until = 0
         """Until then (monotonic, ns) what was asked for under this stream is good. 0: it is not open, or not sure."""
         self.beat = 0
@@ -37,9 +47,6 @@ class Stream:
 
     def ended(self) -> None:
         self.sure_until = 0
-
-
-NO_STREAM = Stream()
 
 
 class Grant:
@@ -69,12 +76,15 @@ class TenantList:
     """Monotonic, ns: good until then without any stream."""
     answered: int
     """Monotonic, ns: when the answer came."""
-    stream: Stream = NO_STREAM
+    stream: Stream
     vouched_until: int | None = None
     """Monotonic, ns: where news has made it outdated, when the server last vouched for it."""
 
     def is_good(self, wall: int, mono: int) -> bool:
-        return wall < self.valid_until and (mono < self.kept_until or mono < self.stream.sure_until)
+        stream = self.stream
+        return wall < self.valid_until and (
+            mono < stream.sure_until or (mono < self.kept_until and not stream.era.is_outdated)
+        )
 
     def granted(self, module: str, wall: int) -> Answer | None:
         """The grant at this instant, if the list has one. Whether the list is still good is another question."""
@@ -107,29 +117,31 @@ def by_outage_rule(answer: Answer) -> Answer:
 class Denial:
     """A held denial of one module."""
 
-    __slots__ = ("answer", "kept_until", "valid_until")
+    __slots__ = ("answer", "era", "kept_until", "valid_until")
 
-    def __init__(self, answer: Answer, kept_until: int, valid_until: int) -> None:
+    def __init__(self, answer: Answer, kept_until: int, valid_until: int, era: Era) -> None:
         self.answer = answer
         self.kept_until = kept_until
         self.valid_until = valid_until
+        self.era = era
 
     def is_good(self, wall: int, mono: int) -> bool:
-        return mono < self.kept_until and wall < self.valid_until
+        return mono < self.kept_until and wall < self.valid_until and not self.era.is_outdated
 
 
 class HeldResolved:
     """A held answer of ResolveTenant."""
 
-    __slots__ = ("kept_until", "resolved", "valid_until")
+    __slots__ = ("era", "kept_until", "resolved", "valid_until")
 
-    def __init__(self, resolved: Resolved, kept_until: int, valid_until: int) -> None:
+    def __init__(self, resolved: Resolved, kept_until: int, valid_until: int, era: Era) -> None:
         self.resolved = resolved
         self.kept_until = kept_until
         self.valid_until = valid_until
+        self.era = era
 
     def is_good(self, wall: int, mono: int) -> bool:
-        return mono < self.kept_until and wall < self.valid_until
+        return mono < self.kept_until and wall < self.valid_until and not self.era.is_outdated
 
 
 class Flight:
@@ -151,6 +163,8 @@ class Flight:
 class Record:
     """All that is held of one tenant. Changed under the core's lock, read without it."""
 
+    era: Era
+    """The one in which it was last looked after: what a reset made outdated is cleared away when it is next needed."""
     floor: int = 0
     """The revision that was announced last."""
     used: bool = True
@@ -168,13 +182,25 @@ class Record:
     def is_empty(self) -> bool:
         return self.list is None and self.outdated is None and not self.denials and not self.flights and not self.gate
 
-    def make_outdated(self) -> None:
-        """News came: nothing held is good any more, and no answer to a question under way will be kept."""
-        if self.list is not None:
+    def in_era(self, era: Era) -> Record:
+        """Itself, as a reset has left it if there was one."""
+        if self.era is not era:
+            self.era = era
+            self.make_outdated()
+        return self
+
+    def make_outdated(self, revision: int = 0) -> None:
+        """News came: no answer to a question under way will be kept, and what is held is not good any more.
+
+        Unless it has this revision already (0: nobody knows): an answer can be faster than news, and news can come twice.
+        """
+        if self.list is not None and not 0 < revision <= self.list.revision:
             self.list.vouched_until = self.list.vouched()
             self.outdated, self.list = self.list, None
+        self.denials = {
+            module: denial for module, denial in self.denials.items() if 0 < revision <= denial.answer.revision
+        }
         for flight in self.flights.values():
             flight.is_news_free = False
         self.flights = {}
-        self.denials = {}
         self.gate = None

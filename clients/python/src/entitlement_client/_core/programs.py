@@ -146,14 +146,14 @@ def _fetch_decision(
     held = core.held(tenant, module, core.clock.wall(), core.clock.mono(), wanted)
     if held is not None:
         return held
-    asked = core.clock.mono()
+    asked, era = core.clock.mono(), core.era
     request = pb.CheckModuleRequest(tenant_id=tenant, module_code=module, min_revision=wanted or None)
     reply = yield from ask(core, "CheckModule", request, record, wanted)
     if isinstance(reply, Failure):
         return reply
     answer = wire.to_answer(reply)
     if not answer.allowed:
-        core.keep_denial(tenant, record, flight, module, wire.to_denial(reply, answer, asked))
+        core.keep_denial(tenant, record, flight, module, wire.to_denial(reply, answer, asked, era))
     return answer
 
 
@@ -175,11 +175,11 @@ def resolve(core: Core, tenant_id: str, host: str, bearer_token: str) -> Program
 def _fetch_resolved(
     core: Core, key: bytes, flight: Flight, request: pb.ResolveTenantRequest
 ) -> Program[Resolved | Failure]:
-    asked = core.clock.mono()
+    asked, era = core.clock.mono(), core.era
     reply = yield from ask(core, "ResolveTenant", request)
     if isinstance(reply, Failure):
         return reply
-    return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked))
+    return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, era))
 
 
 def _keep_resolved(core: Core, flight: Flight, key: bytes, answer: HeldResolved) -> Resolved:
@@ -207,11 +207,11 @@ def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules:
 def _fetch_authorized(
     core: Core, key: bytes, flight: Flight, request: pb.AuthorizeRequest
 ) -> Program[Authorized | Failure]:
-    asked = core.clock.mono()
+    asked, era = core.clock.mono(), core.era
     reply = yield from ask(core, "Authorize", request)
     if isinstance(reply, Failure):
         return reply
-    resolved = _keep_resolved(core, flight, key, wire.to_resolved(reply, asked))
+    resolved = _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, era))
     return Authorized(resolved, reply.decision.module_code, wire.decision_answer(reply.decision, reply.freshness))
 
 

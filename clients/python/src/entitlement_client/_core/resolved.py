@@ -48,10 +48,6 @@ class ResolvedCache:
         for key in self._of_tenant.pop(tenant, ()):
             self._answers.pop(key, None)
 
-    def clear(self) -> None:
-        self._answers.clear()
-        self._of_tenant.clear()
-
     def _drop(self, key: bytes) -> None:
         held = self._answers.pop(key, None)
         if held is None:
