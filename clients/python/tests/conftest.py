@@ -70,8 +70,9 @@ class Postgres:
 class Server:
     """A process, its database, and its place."""
 
-    def __init__(self, database: Sqlite | Postgres) -> None:
+    def __init__(self, database: Sqlite | Postgres, *flags: str) -> None:
         self._database = database
+        self._flags = flags
         self._process: subprocess.Popen[str] | None = None
         self.address = "127.0.0.1:0"
         self.start()
@@ -86,7 +87,10 @@ class Server:
         arguments = ["--listen", self.address, "--database-url", self._database.url]
         settings = ["--log-format", "json", "--poll-interval", "20ms", "--base-domain", "erp.example"]
         self._process = subprocess.Popen(
-            [BINARY, "serve", *arguments, *settings], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            [BINARY, "serve", *arguments, *settings, *self._flags],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
         )
         assert self._process.stderr is not None
         for line in self._process.stderr:

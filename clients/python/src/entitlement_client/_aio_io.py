@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -15,6 +17,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
+from ._streams import PAUSES, Streams, Then
 from ._target import Rotation, Target
 from .errors import Failure
 
@@ -27,6 +30,7 @@ class Transport:
         self._rotation = Rotation(len(target.endpoints))
         self._channels: list[grpc.aio.Channel] = []
         self._stubs: list[Any] = []
+        self._watched = 0
 
     def open(self) -> None:
         for endpoint in self._target.endpoints:
@@ -53,10 +57,10 @@ class Transport:
             self._rotation.leave(index)
         return failure
 
-    async def watch(self) -> AsyncIterator[Any]:
+    async def watch(self) -> AsyncGenerator[Any, None]:
         """A stream's events, until it ends or has been silent for too long."""
-        index = self._rotation.now
-        request = wire.pb.WatchChangesRequest()
+        index = self._watched = self._rotation.now
+        request = wire.pb.WatchChangesRequest(announce_end=True)
         call = self._stubs[index].WatchChanges(request, metadata=self._target.metadata or None)
         try:
             while True:
@@ -67,6 +71,11 @@ class Transport:
         finally:
             call.cancel()
 
+    def watch_failed(self, failure: Failure) -> None:
+        """The stream ended with this: the next one goes elsewhere, if there is an elsewhere."""
+        if failure.is_outage and not failure.is_of_server:
+            self._rotation.leave(self._watched)
+
     async def pause(self, seconds: float) -> None:
         """Between two tries of a call."""
         await asyncio.sleep(seconds)
@@ -76,30 +85,63 @@ class Transport:
             await channel.close(None)
 
 
-async def watch(core: Core, transport: Any) -> None:
-    """Keeps a stream of changes open, until it is cancelled."""
-    loop = asyncio.get_running_loop()
-    pause = FIRST_WATCH_PAUSE
-    while True:
-        began = loop.time()
+class Watcher:
+    """Keeps a stream of changes open, on the running loop. `tasks`: whoever ends the client cancels what is in there."""
+
+    def __init__(self, core: Core, transport: Any, tasks: set[asyncio.Task[None]]) -> None:
+        self._transport = transport
+        self._streams = Streams(core)
+        self._tasks = tasks
+        self._failure: Failure | None = None
+        self._successors: deque[asyncio.Task[None]] = deque()
+        """They open the streams that take over from others, and read them."""
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        pause = FIRST_WATCH_PAUSE
+        while True:
+            began = loop.time()
+            self._failure, stream = None, object()
+            self._streams.begin(stream)
+            await self._listen(stream)
+            while self._successors:
+                await asyncio.wait({self._successors.popleft()})
+            if loop.time() - began > LONGEST_WATCH_PAUSE:
+                pause = FIRST_WATCH_PAUSE
+            log.info("the stream of changes ended, and is opened again: %s", self._failure or "the server closed it")
+            await asyncio.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311
+            pause = min(pause * 2, LONGEST_WATCH_PAUSE)
+
+    async def _listen(self, stream: object) -> None:
+        """Until the stream ends, or is of no more use."""
         try:
-            failure = await _listen(core, transport)
+            async with aclosing(self._transport.watch()) as events:
+                await self._read(stream, events)
+        except grpc.aio.AioRpcError as error:
+            self._failure = to_failure(error)
+            self._transport.watch_failed(self._failure)
+        except asyncio.TimeoutError:
+            self._failure = Failure("DEADLINE_EXCEEDED", f"nothing was heard for {SILENCE:.0f} s")
         finally:
-            core.stream_ended()
-        if loop.time() - began > LONGEST_WATCH_PAUSE:
-            pause = FIRST_WATCH_PAUSE
-        log.info("the stream of changes ended, and is opened again: %s", failure or "the server closed it")
-        await asyncio.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311
-        pause = min(pause * 2, LONGEST_WATCH_PAUSE)
+            self._streams.ended(stream)
 
+    async def _read(self, stream: object, events: AsyncIterator[Any]) -> None:
+        async for event in events:
+            then = self._streams.tell(stream, event)
+            if then is Then.LET_GO:
+                return
+            if then is Then.OPEN_ANOTHER:
+                successor = asyncio.get_running_loop().create_task(self._succeed(), name="entitlement-watch")
+                self._successors.append(successor)
+                self._tasks.add(successor)
+                successor.add_done_callback(self._tasks.discard)
 
-async def _listen(core: Core, transport: Any) -> Failure | None:
-    """Until the stream ends."""
-    try:
-        async for event in transport.watch():
-            wire.tell(core, event)
-    except grpc.aio.AioRpcError as error:
-        return to_failure(error)
-    except asyncio.TimeoutError:
-        return Failure("DEADLINE_EXCEEDED", f"nothing was heard for {SILENCE:.0f} s")
-    return None
+    async def _succeed(self) -> None:
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            stream = object()
+            if not self._streams.begin_next(stream):
+                return
+            await self._listen(stream)
+        self._streams.give_up()

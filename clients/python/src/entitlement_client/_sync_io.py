@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
+from ._streams import PAUSES, Streams, Then
 from ._target import Rotation, Target
 from .clock import NS
 from .errors import Failure
@@ -28,6 +29,7 @@ class Transport:
         self._rotation = Rotation(len(target.endpoints))
         self._channels: list[grpc.Channel] = []
         self._stubs: list[Any] = []
+        self._watched = 0
 
     def open(self) -> None:
         for endpoint in self._target.endpoints:
@@ -54,8 +56,14 @@ class Transport:
 
     def watch(self) -> Any:
         """A call that can be iterated over, and cancelled."""
-        index = self._rotation.now
-        return self._stubs[index].WatchChanges(wire.pb.WatchChangesRequest(), metadata=self._target.metadata)
+        index = self._watched = self._rotation.now
+        request = wire.pb.WatchChangesRequest(announce_end=True)
+        return self._stubs[index].WatchChanges(request, metadata=self._target.metadata)
+
+    def watch_failed(self, failure: Failure) -> None:
+        """The call ended with this: the next one goes elsewhere, if there is an elsewhere."""
+        if failure.is_outage and not failure.is_of_server:
+            self._rotation.leave(self._watched)
 
     def pause(self, seconds: float) -> None:
         """Between two tries of a call."""
@@ -72,18 +80,21 @@ class Watcher:
     def __init__(self, core: Core, transport: Any) -> None:
         self._core = core
         self._transport = transport
+        self._streams = Streams(core)
         self._stopping = threading.Event()
-        self._call: Any = None
-        self._heard = 0
+        self._calls: dict[object, Any] = {}
+        self._heard: dict[object, int] = {}
+        self._failure: Failure | None = None
         self._thread = threading.Thread(target=self._run, name="entitlement-watch", daemon=True)
+        self._successors: deque[threading.Thread] = deque()
+        """They open the streams that take over from others, and read them."""
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
-        call = self._call
-        if call is not None:
+        for call in list(self._calls.values()):
             call.cancel()
         self._transport.close()
         if self._thread is not threading.current_thread():
@@ -91,42 +102,61 @@ class Watcher:
 
     def look_for_silence(self) -> None:
         """Gives up a stream that has said nothing for too long. Nobody needs it while nothing is asked."""
-        call = self._call
-        if call is not None and self._core.clock.mono() - self._heard > SILENCE * NS:
-            call.cancel()
+        for stream, call in list(self._calls.items()):
+            if self._core.clock.mono() - self._heard.get(stream, 0) > SILENCE * NS:
+                call.cancel()
 
     def _run(self) -> None:
         pause = FIRST_WATCH_PAUSE
         while not self._stopping.is_set():
             began = time.monotonic()
-            failure = self._listen()
-            self._core.stream_ended()
+            self._failure, stream = None, object()
+            self._streams.begin(stream)
+            self._listen(stream)
+            while self._successors:
+                self._successors.popleft().join()
             if self._stopping.is_set():
                 return
             if time.monotonic() - began > LONGEST_WATCH_PAUSE:
                 pause = FIRST_WATCH_PAUSE
-            log.info("the stream of changes ended, and is opened again: %s", failure or "the server closed it")
+            log.info("the stream of changes ended, and is opened again: %s", self._failure or "the server closed it")
             self._stopping.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311
             pause = min(pause * 2, LONGEST_WATCH_PAUSE)
 
-    def _listen(self) -> Failure | None:
-        """Until the stream ends."""
+    def _listen(self, stream: object) -> None:
+        """Until the stream ends, or is of no more use."""
         try:
-            self._heard = self._core.clock.mono()
-            self._call = self._transport.watch()
+            self._heard[stream] = self._core.clock.mono()
+            call = self._calls[stream] = self._transport.watch()
             if self._stopping.is_set():
-                self._call.cancel()
-            for event in self._events():
-                wire.tell(self._core, event)
+                call.cancel()
+            self._read(stream, call)
         except grpc.RpcError as error:
-            return to_failure(error)
+            self._failure = to_failure(error)
+            self._transport.watch_failed(self._failure)
         except ValueError as error:
-            return Failure("CANCELLED", str(error))
+            self._failure = Failure("CANCELLED", str(error))
         finally:
-            self._call = None
-        return None
+            self._calls.pop(stream, None)
+            self._heard.pop(stream, None)
+            self._streams.ended(stream)
 
-    def _events(self) -> Iterator[Any]:
-        for event in self._call:
-            self._heard = self._core.clock.mono()
-            yield event
+    def _read(self, stream: object, call: Any) -> None:
+        for event in call:
+            self._heard[stream] = self._core.clock.mono()
+            then = self._streams.tell(stream, event)
+            if then is Then.LET_GO:
+                call.cancel()
+                return
+            if then is Then.OPEN_ANOTHER:
+                successor = threading.Thread(target=self._succeed, name="entitlement-watch", daemon=True)
+                successor.start()
+                self._successors.append(successor)
+
+    def _succeed(self) -> None:
+        for pause in PAUSES:
+            stream = object()
+            if self._stopping.wait(pause) or not self._streams.begin_next(stream):
+                return
+            self._listen(stream)
+        self._streams.give_up()

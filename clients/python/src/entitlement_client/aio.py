@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._aio_io import Transport, watch
+from ._aio_io import Transport, Watcher
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
 from ._core.effects import Call, Effect, Join, Pause, Program
@@ -45,8 +45,9 @@ class EntitlementClient(BaseClient):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._leading: set[asyncio.Task[None]] = set()
+        self._watcher: Watcher | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those that ask for others, and that listen."""
 
     async def check(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
         """May the tenant use the module? A denial is an answer. Raises RequestRefusedError for what is no tenant's id or
@@ -99,7 +100,7 @@ class EntitlementClient(BaseClient):
         if self._state == "open":
             self._start()
             self._state = "closed"
-            tasks = [task for task in (self._watching, *self._leading) if task is not None]
+            tasks = list(self._tasks)
             unfinished = set(tasks)
             while unfinished:
                 # Before Python 3.12, `asyncio.wait_for` loses a cancellation that meets what it waits for.
@@ -135,7 +136,8 @@ class EntitlementClient(BaseClient):
             self._begin()
             self._loop = loop
             self._transport.open()
-            self._watching = loop.create_task(watch(self._core, self._transport), name="entitlement-watch")
+            self._watcher = Watcher(self._core, self._transport, self._tasks)
+            self._tasks.add(loop.create_task(self._watcher.run(), name="entitlement-watch"))
         elif self._loop is not loop:
             raise ClientMisuseError(
                 "this EntitlementClient belongs to another event loop: make one for each, or a SyncEntitlementClient"
@@ -160,8 +162,8 @@ class EntitlementClient(BaseClient):
         if effect.leads:
             # A task of its own: the caller may be cancelled, and the others still wait.
             task = asyncio.get_running_loop().create_task(self._lead(effect))
-            self._leading.add(task)
-            task.add_done_callback(self._leading.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         done, _ = await asyncio.wait({effect.flight.future}, timeout=effect.patience)
         if not done:
             return Failure("DEADLINE_EXCEEDED", "the same question, asked by another task, was not answered in time")
