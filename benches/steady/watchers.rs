@@ -109,7 +109,9 @@ impl Watching {
         let here = WATCHERS / CONNECTIONS;
         for watcher in number * here..(number + 1) * here {
             let tenants = (watcher * EACH..(watcher + 1) * EACH).map(|tenant| common::id(tenant as u32));
-            watching.connection.request(&load::body(&WatchChangesRequest { tenant_ids: tenants.collect() }));
+            watching
+                .connection
+                .request(&load::body(&WatchChangesRequest { tenant_ids: tenants.collect(), announce_end: false }));
             watching.watchers.push(Watcher::default());
             // One after the other: what the server reads of questions is bounded.
             while !watching.watchers.last().unwrap().is_open {

@@ -1,7 +1,9 @@
 //! WatchChanges: what has changed, as it changes.
 
+mod named;
+
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +24,7 @@ use tokio::{
 };
 use tonic::Status;
 
+use self::named::Named;
 use super::{
     Api,
     asker::{Asker, NotAdmitted},
@@ -29,10 +32,7 @@ use super::{
 };
 use crate::{
     cache::{Event, Feed},
-    domain::{
-        Facts, ModuleCode, TenantId,
-        enabled::{next_change, transitions},
-    },
+    domain::{ModuleCode, TenantId, enabled::Transition},
 };
 
 /// How often a watcher is told that nothing happened.
@@ -40,7 +40,11 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// And how often while its connection is about to end: it waits to be told that nothing was missed.
 const LAST_HEARTBEATS: Duration = Duration::from_secs(1);
 /// The next transition is looked for again after this long at the latest: clocks are set.
-const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// Many rights end at the same instant, midnight for one. Those who watch them are told within this time after it, and not
+/// all at once, so that others are answered meanwhile. Everybody knows the instant from `valid_until`.
+const MAX_DELAY: Duration = Duration::from_millis(150);
 
 /// What becomes of a connection, in this order.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -120,12 +124,12 @@ pub(super) struct Watcher {
     beat: Interval,
     /// What is told before anything else happens.
     told: VecDeque<Told>,
-    /// The facts of the tenants that are named, as far as they have been read.
-    facts: HashMap<TenantId, Facts>,
+    /// The tenants that are named, as far as they have been read.
+    named: Named,
     /// Named tenants whose facts are to be read again.
     unread: HashSet<TenantId>,
-    /// Up to here, transitions have been told.
-    judged: DateTime<Utc>,
+    /// How long after their instant transitions are told.
+    delay: Duration,
     _place: Place,
 }
 
@@ -151,8 +155,9 @@ impl Api {
             awaited: Stage::Ending,
             beat: every(HEARTBEAT),
             told: VecDeque::from([Told::Opened { as_of }]),
-            facts: HashMap::new(),
-            judged: now,
+            named: Named::new(now),
+            // A timer counts in milliseconds, and must not end before the instant.
+            delay: Duration::from_millis(1) + MAX_DELAY.mul_f64(fastrand::f64()),
             _place: place,
         })
     }
@@ -261,31 +266,24 @@ impl Watcher {
         let now = self.api.clock.now();
         for id in std::mem::take(&mut self.unread) {
             match self.api.cache.get(id, now).await {
-                Ok(known) => match known.facts {
-                    Some(facts) => drop(self.facts.insert(id, facts)),
-                    None => drop(self.facts.remove(&id)),
-                },
+                Ok(known) => self.named.take_in(id, known.facts),
                 Err(_) => drop(self.unread.insert(id)),
             }
         }
     }
 
     fn until_next_transition(&self) -> Duration {
-        let next = self.facts.values().filter_map(|facts| next_change(facts, self.judged)).min();
         let now = self.api.clock.now();
-        let pause = next.map_or(LONGEST_SLEEP, |next| (next - now).clamp(TimeDelta::zero(), LONGEST_SLEEP));
-        // A timer counts in milliseconds, and must not end before the instant.
-        pause.to_std().unwrap_or_default() + Duration::from_millis(u64::from(!pause.is_zero()))
+        // A negative span is no `Duration`: what is due already is told at once.
+        let until = |next: DateTime<Utc>| (next - now).to_std().map_or(Duration::ZERO, |pause| pause + self.delay);
+        self.named.next().map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP)
     }
 
+    /// Tells of one tenant at a time: at midnight there may be a thousand, with ten rights each.
     fn tell_transitions(&mut self) {
-        let now = self.api.clock.now();
-        let judged = self.judged;
-        self.judged = now.max(judged);
-        for (id, facts) in &self.facts {
-            for transition in transitions(facts, judged, now) {
-                self.told.push_back(Told::Transition { id: *id, module: transition.module, at: transition.at });
-            }
+        if let Some((id, changed)) = self.named.changed_by(self.api.clock.now()) {
+            let told = changed.into_iter().map(|Transition { module, at }| Told::Transition { id, module, at });
+            self.told.extend(told);
         }
     }
 }
@@ -299,8 +297,9 @@ async fn reached(ending: &mut Option<Ending>, awaited: Stage) -> Stage {
     }
 }
 
+/// Beats in this rhythm. Those who came together, after a restart for one, do not beat together.
 fn every(pause: Duration) -> Interval {
-    let mut beat = interval_at(Instant::now() + pause, pause);
+    let mut beat = interval_at(Instant::now() + pause.mul_f64(0.5 + 0.5 * fastrand::f64()), pause);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beat
 }
