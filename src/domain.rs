@@ -37,7 +37,7 @@ pub use mutation::{
 };
 pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use subdomain::{Subdomain, SubdomainRefusal};
-pub use subscription::{Subscription, SubscriptionStatus};
+pub use subscription::{HeldSubscription, Subscription, SubscriptionStatus};
 pub use template::{Template, TemplateFile};
 pub use tenant::{Tenant, TenantName, TenantStatus};
 pub use upsert::{ModuleUpsert, PlanUpsert};

@@ -1,9 +1,8 @@
 //! The decision: the answer for one module at one instant.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::{Catalogue, Facts, Subscription, subscription::Window};
+use super::{Catalogue, Facts, HeldSubscription, subscription::Window};
 
 /// Why a module may be used, or why not, in the order of the decision table.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -110,25 +109,26 @@ pub fn check_facts(facts: Option<&Facts>, module: &str, at: DateTime<Utc>) -> Op
 }
 
 /// Lines 5 to 9 over all rows of one module; `None` where there are none.
-pub(super) fn decide(rows: &[Subscription], at: DateTime<Utc>) -> Option<Decision> {
-    let (reason, line) = deciding_row(rows, at)?.reason_and_line(at);
+pub(super) fn decide(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Decision> {
+    let (_, row) = deciding_row(rows, at)?;
+    let (reason, line) = row.reason_and_line(at);
     Some(Decision { reason, line, valid_until: next_change(rows, at) })
 }
 
-/// The subscription that gave a decision its reason; `None` where something else did.
-pub fn deciding_subscription(facts: &Facts, module: &str, decision: Decision, at: DateTime<Utc>) -> Option<Uuid> {
-    let row = deciding_row(facts.rows_of(module), at).filter(|_| decision.by_subscription())?;
-    Some(row.id)
+/// Which of the module's rows gave a decision its reason, by its place among them; `None` where something else did.
+pub fn deciding_subscription(facts: &Facts, module: &str, decision: Decision, at: DateTime<Utc>) -> Option<usize> {
+    let deciding = deciding_row(facts.rows_of(module), at).filter(|_| decision.by_subscription());
+    deciding.map(|(place, _)| place)
 }
 
 /// The row that gives the answer its reason: the one that got furthest down the table (a grant is its end), then the
-/// one with the latest start, then the one with the highest id.
-fn deciding_row(rows: &[Subscription], at: DateTime<Utc>) -> Option<&Subscription> {
+/// one with the latest start, then the one with the highest id. Its place comes with it.
+fn deciding_row(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<(usize, &HeldSubscription)> {
     // Rows lie in order of start and id, and of several equal maxima `max_by_key` takes the last.
-    rows.iter().max_by_key(|row| row.reason_and_line(at).1)
+    rows.iter().enumerate().max_by_key(|(_, row)| row.reason_and_line(at).1)
 }
 
-impl Subscription {
+impl HeldSubscription {
     fn reason_and_line(&self, at: DateTime<Utc>) -> (Reason, u8) {
         let reason = self.reason(at);
         let line = match reason {
@@ -145,17 +145,17 @@ impl Subscription {
 
 /// The next instant at which time alone changes whether any of the rows grants: the end of the uninterrupted right
 /// where one does, else the first start ahead.
-fn next_change(rows: &[Subscription], at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn next_change(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match right_at(rows, at) {
         Some(right) => (right.end < DateTime::<Utc>::MAX_UTC).then_some(right.end),
-        None => rows.iter().filter_map(Subscription::window).map(|window| window.start).find(|start| at < *start),
+        None => rows.iter().filter_map(HeldSubscription::window).map(|window| window.start).find(|start| at < *start),
     }
 }
 
 /// The uninterrupted right that contains `at`, as far as it reaches forward. Windows that touch are one right.
-fn right_at(rows: &[Subscription], at: DateTime<Utc>) -> Option<Window> {
+fn right_at(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Window> {
     // Rows lie in the order in which their windows open, so one pass is enough.
-    rows.iter().filter_map(Subscription::window).fold(None, |right, window| match right {
+    rows.iter().filter_map(HeldSubscription::window).fold(None, |right, window| match right {
         None => window.contains(at).then_some(window),
         Some(right) if window.start <= right.end => Some(Window { end: right.end.max(window.end), ..right }),
         Some(right) => Some(right),

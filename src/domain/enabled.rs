@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Catalogue, Decision, Facts, Module, ModuleCode, Subscription, decision::decide};
+use super::{Catalogue, Decision, Facts, HeldSubscription, Module, ModuleCode, decision::decide};
 
 /// A module that the tenant may use, or will.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +10,7 @@ pub struct EnabledModule<'a> {
     /// What the catalogue says of it; `None` where the catalogue at hand is older than the subscription.
     pub module: Option<&'a Module>,
     /// Of the rows that give the right, the one that gives it longest.
-    pub row: &'a Subscription,
+    pub row: &'a HeldSubscription,
     /// The end of the uninterrupted right over all rows; `None`: it has no end.
     pub valid_until: Option<DateTime<Utc>>,
 }
@@ -73,11 +73,15 @@ pub fn transitions(facts: &Facts, after: DateTime<Utc>, until: DateTime<Utc>) ->
 }
 
 /// The rows of each module in turn; none where the tenant is not served.
-fn served(facts: &Facts) -> impl Iterator<Item = &[Subscription]> {
+fn served(facts: &Facts) -> impl Iterator<Item = &[HeldSubscription]> {
     facts.by_module().filter(|_| facts.status().denial().is_none())
 }
 
-fn enabled_at<'a>(rows: &'a [Subscription], catalogue: &'a Catalogue, at: DateTime<Utc>) -> Option<EnabledModule<'a>> {
+fn enabled_at<'a>(
+    rows: &'a [HeldSubscription],
+    catalogue: &'a Catalogue,
+    at: DateTime<Utc>,
+) -> Option<EnabledModule<'a>> {
     let row = rows
         .iter()
         .filter_map(|row| row.window().map(|window| (row, window)))

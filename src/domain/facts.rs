@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Subscription, Tenant, TenantStatus};
+use super::{HeldSubscription, Subscription, Tenant, TenantStatus};
 
 /// Rows whose tags are held; a tenant with more has its rows searched.
 const MOST_TAGS: usize = 16;
@@ -19,7 +19,7 @@ const MOST_TAGS: usize = 16;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Facts {
-    subscriptions: Arc<[Subscription]>,
+    subscriptions: Arc<[HeldSubscription]>,
     /// A hash of each row's module, in the order of the rows; zeros after the last.
     tags: [u8; MOST_TAGS],
     /// When they were read, at the latest: the instant before the statement was sent.
@@ -35,14 +35,14 @@ pub struct Facts {
 impl Facts {
     /// Puts the facts of one tenant together.
     pub fn new(tenant: Tenant, mut subscriptions: Vec<Subscription>, revision: u64, as_of: DateTime<Utc>) -> Self {
-        // The rows of a module lie together, in the order in which their windows open.
-        subscriptions.sort_by(|a, b| a.module.cmp(&b.module).then(a.starts_at.cmp(&b.starts_at)).then(a.id.cmp(&b.id)));
+        subscriptions.sort_by(Subscription::order);
         let mut tags = [0; MOST_TAGS];
         for (held, row) in tags.iter_mut().zip(&subscriptions) {
             *held = tag(row.module.as_str());
         }
         let status = tenant.status;
-        Self { subscriptions: subscriptions.into(), tags, as_of, status, revision, tenant: tenant.into() }
+        let subscriptions = subscriptions.into_iter().map(HeldSubscription::from).collect();
+        Self { subscriptions, tags, as_of, status, revision, tenant: tenant.into() }
     }
 
     /// The tenant's status.
@@ -55,10 +55,15 @@ impl Facts {
         *self == Self { as_of: self.as_of, ..other.clone() }
     }
 
+    /// All rows, in the order of [`Subscription::order`].
+    pub fn rows(&self) -> &[HeldSubscription] {
+        &self.subscriptions
+    }
+
     /// The rows of one module, in the order in which their windows open.
-    pub fn rows_of(&self, module: &str) -> &[Subscription] {
-        let rows = &*self.subscriptions;
-        let is_of = |row: &Subscription| row.module.as_str() == module;
+    pub fn rows_of(&self, module: &str) -> &[HeldSubscription] {
+        let rows = self.rows();
+        let is_of = |row: &HeldSubscription| row.module.as_str() == module;
         if rows.len() > MOST_TAGS {
             let from = rows.partition_point(|row| row.module.as_str() < module);
             let count = rows[from..].iter().take_while(|row| is_of(row)).count();
@@ -72,7 +77,7 @@ impl Facts {
     }
 
     /// The rows of each module in turn, by code.
-    pub fn by_module(&self) -> impl Iterator<Item = &[Subscription]> {
+    pub fn by_module(&self) -> impl Iterator<Item = &[HeldSubscription]> {
         self.subscriptions.chunk_by(|a, b| a.module == b.module)
     }
 }
@@ -91,34 +96,56 @@ mod tests {
     use super::*;
     use crate::domain::{ModuleCode, SubscriptionStatus};
 
+    fn row(number: u128, module: &str, starts_at: i64) -> Subscription {
+        Subscription {
+            id: Uuid::from_u128(number),
+            module: ModuleCode::new(module),
+            status: SubscriptionStatus::Active,
+            starts_at: DateTime::from_timestamp(starts_at, 0),
+            expires_at: None,
+            is_trial: false,
+            trial_ends_at: None,
+        }
+    }
+
+    fn facts(rows: Vec<Subscription>) -> Facts {
+        let tenant = Tenant {
+            id: Uuid::nil().into(),
+            name: "".into(),
+            subdomain: "".into(),
+            database_schema: "".into(),
+            status: TenantStatus::Active,
+            plan_slug: None,
+        };
+        Facts::new(tenant, rows, 0, DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn facts_take_one_cache_line_and_a_row_less() {
+        assert_eq!((size_of::<Facts>(), size_of::<HeldSubscription>()), (64, 48));
+    }
+
     #[test]
     fn rows_are_found_however_many_there_are() {
         for count in [0, 1, 2, 15, 16, 17, 40, 600] {
-            let row = |number: u128| Subscription {
-                id: Uuid::from_u128(number),
-                module: ModuleCode::new(&format!("module-{}", number / 2)),
-                status: SubscriptionStatus::Active,
-                starts_at: None,
-                expires_at: None,
-                is_trial: false,
-                trial_ends_at: None,
-            };
-            let tenant = Tenant {
-                id: Uuid::nil().into(),
-                name: "".into(),
-                subdomain: "".into(),
-                database_schema: "".into(),
-                status: TenantStatus::Active,
-                plan_slug: None,
-            };
-            let facts = Facts::new(tenant, (0..count).map(row).collect(), 0, DateTime::UNIX_EPOCH);
+            let module = |number: i64| format!("module-{}", number / 2);
+            let facts = facts((0..count).map(|number| row(0, &module(number), number)).collect());
             for number in 0..count {
-                let found = facts.rows_of(&format!("module-{}", number / 2));
-                assert!(found.iter().any(|row| row.id.as_u128() == number), "{number} of {count}");
+                let found = facts.rows_of(&module(number));
+                assert!(found.iter().any(|row| row.starts_at.unwrap().timestamp() == number), "{number} of {count}");
                 assert!(found.len() <= 2);
             }
             assert!(facts.rows_of("module").is_empty());
             assert!(facts.rows_of("z").is_empty());
         }
+    }
+
+    #[test]
+    fn of_rows_that_start_at_once_the_highest_id_is_the_last_and_ids_tell_nothing_apart() {
+        let trial = |number, is_trial| Subscription { is_trial, ..row(number, "finance", 0) };
+        let facts_of = |one, two| facts(vec![trial(one, true), trial(two, false)]);
+        let last_is_trial = |facts: Facts| facts.rows_of("finance").last().unwrap().is_trial;
+        assert!(last_is_trial(facts_of(2, 1)) && !last_is_trial(facts_of(1, 2)));
+        assert!(facts_of(1, 2).says_the_same_as(&facts_of(5, 7)) && !facts_of(1, 2).says_the_same_as(&facts_of(7, 5)));
     }
 }

@@ -48,9 +48,10 @@ impl fmt::Display for TenantId {
 
 /// A module's code, `finance` for example. Codes compare byte for byte.
 ///
-/// Shared, because the facts of a hundred thousand tenants name the same dozen modules.
+/// Shared, because the facts of a hundred thousand tenants name the same dozen modules; and behind a pointer of eight
+/// bytes, not sixteen, because they name them a million times.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ModuleCode(Arc<str>);
+pub struct ModuleCode(Arc<Box<str>>);
 
 /// How a text fails to be a module code.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -69,7 +70,7 @@ pub enum InvalidModuleCode {
 impl ModuleCode {
     /// Takes a code from the database as it is. What a caller sends goes through [`ModuleCode::validate`].
     pub fn new(code: &str) -> Self {
-        Self(code.into())
+        Self(Arc::new(code.into()))
     }
 
     /// Says whether a text could be a module's code, without making one: the hot path keeps the caller's own text.

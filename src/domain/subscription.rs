@@ -1,17 +1,48 @@
 //! A subscription: one tenant's right to one module, with a status and a window in time.
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{ModuleCode, Reason};
 
 /// One row of `tenant_subscriptions`. A tenant may have several for one module.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Subscription {
+    /// The row's UUID; it breaks ties.
+    pub id: Uuid,
+    /// The module, by join.
+    pub module: ModuleCode,
+    /// The status word, understood.
+    pub status: SubscriptionStatus,
+    /// The right holds from here. `None`: it has always run.
+    pub starts_at: Option<DateTime<Utc>>,
+    /// The right no longer holds at this instant. `None`: never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Does `trial_ends_at` count?
+    pub is_trial: bool,
+    /// The trial's end, exclusive like `expires_at`. `None`: the trial has no end of its own.
+    pub trial_ends_at: Option<DateTime<Utc>>,
+}
+
+impl Subscription {
+    /// The order in which facts keep rows: those of a module together, in the order in which their windows open, and
+    /// by id where they open at the same instant.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let by_module = self.module.cmp(&other.module);
+        by_module.then(self.starts_at.cmp(&other.starts_at)).then(self.id.cmp(&other.id))
+    }
+}
+
+/// What [`Facts`](super::Facts) hold of a subscription: all but its id, for which its place among the others stands.
 ///
-/// What a decision reads comes first in memory: see [`Facts`](super::Facts).
+/// The facts of a hundred thousand tenants hold a million of these, and every decision reads some. What it reads comes
+/// first in memory, and nothing is wasted between the fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[repr(C)]
-pub struct Subscription {
-    /// The module, by join.
+pub struct HeldSubscription {
+    /// The module.
     pub module: ModuleCode,
     /// The status word, understood.
     pub status: SubscriptionStatus,
@@ -23,8 +54,13 @@ pub struct Subscription {
     pub expires_at: Option<DateTime<Utc>>,
     /// The trial's end, exclusive like `expires_at`. `None`: the trial has no end of its own.
     pub trial_ends_at: Option<DateTime<Utc>>,
-    /// The row's UUID; it breaks ties.
-    pub id: Uuid,
+}
+
+impl From<Subscription> for HeldSubscription {
+    fn from(row: Subscription) -> Self {
+        let Subscription { id: _, module, status, starts_at, expires_at, is_trial, trial_ends_at } = row;
+        Self { module, status, is_trial, starts_at, expires_at, trial_ends_at }
+    }
 }
 
 /// A subscription's status word, understood.
@@ -79,7 +115,7 @@ impl Window {
     }
 }
 
-impl Subscription {
+impl HeldSubscription {
     /// Lines 5 to 9 of the decision table, for this row alone.
     pub fn reason(&self, at: DateTime<Utc>) -> Reason {
         if let Some(reason) = self.status.denial() {

@@ -1,6 +1,6 @@
 //! A tenant: a customer organisation.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
@@ -19,8 +19,8 @@ pub struct Tenant {
     pub subdomain: Box<str>,
     /// The schema that holds its data. Not unique in the field.
     pub database_schema: Box<str>,
-    /// The slug of its plan, if it has one.
-    pub plan_slug: Option<Box<str>>,
+    /// The slug of its plan, if it has one. Shared: there are few plans.
+    pub plan_slug: Option<Arc<str>>,
 }
 
 /// A name that a new tenant could be given, to be shown: 1 to 255 characters, not all of them blanks.

@@ -30,8 +30,8 @@ pub(super) struct Explanation<'a> {
     /// The tenant's rows; `None`: there are none.
     pub(super) evidence: Option<Evidence>,
     pub(super) catalogue: Catalogue,
-    /// The subscription that gave the decision its reason.
-    pub(super) deciding: Option<Uuid>,
+    /// The subscription that gave the decision its reason, by its place among those to the module.
+    pub(super) deciding: Option<usize>,
     pub(super) judgement: Judgement<'a>,
     /// What a check would have been told from memory; `None`: the tenant is not held.
     pub(super) cached: Option<Judgement<'a>>,

@@ -19,7 +19,7 @@ use super::{
     row::Row,
     words::Words,
 };
-use crate::domain::{Facts, Label, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus};
+use crate::domain::{Facts, HeldSubscription, Label, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus};
 
 /// A tenant as the database holds it, word for word, and what that comes to.
 #[derive(Clone, Debug)]
@@ -28,8 +28,16 @@ pub struct Evidence {
     pub facts: Facts,
     /// The tenant's words.
     pub tenant: TenantEvidence,
-    /// The words of each subscription, in no order.
+    /// The words of each subscription, in the order of the facts' rows.
     pub subscriptions: Vec<SubscriptionEvidence>,
+}
+
+impl Evidence {
+    /// The rows of one module, in the order in which their windows open, each with its words.
+    pub fn rows_of(&self, module: &str) -> impl Iterator<Item = (&HeldSubscription, &SubscriptionEvidence)> {
+        let rows = self.facts.rows().iter().zip(&self.subscriptions);
+        rows.filter(move |(row, _)| row.module.as_str() == module)
+    }
 }
 
 /// What one statement has found of a tenant.
@@ -167,13 +175,12 @@ pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -
     };
     let (tenant, tenant_evidence) = tenant(&first, words)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
-    let mut subscription_evidence = Vec::with_capacity(rows.len());
     for row in rows {
         first.must_agree::<Uuid>(row, "tenants.id")?;
-        let Some((subscription, evidence)) = subscription(row, words)? else { continue };
-        subscriptions.push(subscription);
-        subscription_evidence.push(evidence);
+        subscriptions.extend(subscription(row, words)?);
     }
+    subscriptions.sort_by(|(a, _), (b, _)| a.order(b));
+    let (subscriptions, subscription_evidence) = subscriptions.into_iter().unzip();
     let facts = Facts::new(tenant, subscriptions, revision, now);
     let evidence = Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence };
     Ok(Reading { revision, evidence: Some(evidence) })
@@ -191,7 +198,7 @@ fn tenant(row: &Row<'_>, words: &Words) -> Result<(Tenant, TenantEvidence), Stor
         subdomain: row.text("tenants.subdomain")?.into(),
         database_schema: row.text("tenants.database_schema")?.into(),
         status,
-        plan_slug: row.get::<Option<String>>("plans.slug")?.map(Into::into),
+        plan_slug: row.get::<Option<String>>("plans.slug")?.map(|slug| words.slug(&slug)),
     };
     Ok((tenant, TenantEvidence { status: word }))
 }

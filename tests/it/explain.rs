@@ -3,7 +3,7 @@
 use entitlementd::proto::v1::{DecisionReason, ExplainModuleRequest, RuleOutcome};
 
 use crate::{
-    harness::{Database, Row, Server, id},
+    harness::{Database, Row, Server, id, instant},
     on_both,
 };
 
@@ -56,4 +56,32 @@ on_both! {
         assert_eq!(answer.decision.unwrap().reason(), DecisionReason::ModuleNotFound);
         assert!(answer.module.is_none());
     }
+}
+
+#[tokio::test]
+async fn each_of_several_rows_is_shown_with_its_own_words_and_one_decides() {
+    let mut server = Server::start(Database::postgres().await).await;
+    // The ERP's own table has no such key.
+    server.database.execute("ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module").await;
+    server.database.mk_tenant(1, "acme", "active").await;
+    for (module, status, starts) in [
+        ("finance", " Cancelled", -50),
+        ("hrms", "expired", -90),
+        ("finance", "active", -70),
+        ("crm_service", "suspended", -80),
+    ] {
+        let row = Row { status, starts, expires: Some(-10), ..Row::default() };
+        server.database.mk_subscription(1, module, row).await;
+    }
+    let answer = server.client.explain_module(request("acme", "finance")).await.unwrap().into_inner();
+    let words = answer.subscriptions.iter().map(|row| (row.status.as_deref().unwrap(), row.reason(), row.decides));
+    assert_eq!(
+        words.collect::<Vec<_>>(),
+        [
+            ("active", DecisionReason::SubscriptionExpired, true),
+            (" Cancelled", DecisionReason::SubscriptionCancelled, false),
+        ]
+    );
+    let starts = answer.subscriptions.iter().map(|row| row.starts_at.unwrap().seconds);
+    assert_eq!(starts.collect::<Vec<_>>(), [-70, -50].map(|starts| instant(starts).timestamp()));
 }

@@ -69,7 +69,7 @@ fn as_json(evidence: &Evidence, at: DateTime<Utc>) -> Value {
         "subdomain": tenant.subdomain,
         "database_schema": tenant.database_schema,
         "status": evidence.tenant.status,
-        "plan_slug": tenant.plan_slug,
+        "plan_slug": tenant.plan_slug.as_deref(),
         "modules": modules.collect::<Vec<_>>(),
     })
 }

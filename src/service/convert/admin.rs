@@ -4,11 +4,11 @@ use tonic::Status;
 
 use super::{
     requests::Fields,
-    responses::{reason, subscription_facts, tenant_facts, timestamp},
+    responses::{reason, subscriptions_facts, tenant_facts, timestamp},
 };
 use crate::{
     domain::{
-        ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal, Subscription, check_facts,
+        HeldSubscription, ModuleCode, ModuleOffer, Money, PlanOffer, SubdomainRefusal, check_facts,
         decision::deciding_subscription,
     },
     proto::v1::{
@@ -115,7 +115,7 @@ pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResp
 }
 
 /// `None` for no rows, which no module has.
-fn tenant_module(record: &TenantRecord, rows: &[Subscription]) -> Option<TenantModule> {
+fn tenant_module(record: &TenantRecord, rows: &[HeldSubscription]) -> Option<TenantModule> {
     let TenantRecord { at, evidence, .. } = record;
     let code = rows.first()?.module.as_str();
     let decision = check_facts(Some(&evidence.facts), code, *at)?;
@@ -125,6 +125,6 @@ fn tenant_module(record: &TenantRecord, rows: &[Subscription]) -> Option<TenantM
         allowed: decision.allowed(),
         reason: reason(decision.reason).into(),
         valid_until: decision.valid_until.map(timestamp),
-        subscriptions: rows.iter().map(|row| subscription_facts(evidence, row, *at, deciding)).collect(),
+        subscriptions: subscriptions_facts(evidence, code, *at, deciding),
     })
 }

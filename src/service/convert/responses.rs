@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{Duration, Timestamp};
-use uuid::Uuid;
 
 use crate::{
     domain::{
-        Facts, Module, Reason, Subscription, TenantStatus,
+        Facts, Module, Reason, TenantStatus,
         enabled::EnabledModule,
         explain::{Outcome, rules},
         resolve::TenantSource,
@@ -86,10 +85,7 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
         condition: rule.condition.to_owned(),
         outcome: outcome(rule.outcome).into(),
     };
-    let rows = |evidence: &Evidence| {
-        let rows = evidence.facts.rows_of(catalogue.code_of_now(module)).iter();
-        rows.map(|row| subscription_facts(evidence, row, at, deciding)).collect()
-    };
+    let rows = |evidence: &Evidence| subscriptions_facts(evidence, catalogue.code_of_now(module), at, deciding);
     pb::ExplainModuleResponse {
         at: Some(timestamp(at)),
         rules: rules(judgement.decision).map(rule).collect(),
@@ -122,22 +118,25 @@ pub(in crate::service) fn watch_response(told: Told) -> pb::WatchChangesResponse
     pb::WatchChangesResponse { event: Some(event) }
 }
 
-pub(super) fn subscription_facts(
+/// The rows of one module, of which the one at the place `deciding` decides.
+pub(super) fn subscriptions_facts(
     evidence: &Evidence,
-    row: &Subscription,
+    module: &str,
     at: DateTime<Utc>,
-    deciding: Option<Uuid>,
-) -> pb::SubscriptionFacts {
-    pb::SubscriptionFacts {
-        id: row.id.to_string(),
-        status: evidence.subscriptions.iter().find(|raw| raw.id == row.id).and_then(|raw| raw.status.clone()),
+    deciding: Option<usize>,
+) -> Vec<pb::SubscriptionFacts> {
+    let rows = evidence.rows_of(module).enumerate();
+    rows.map(|(place, (row, words))| pb::SubscriptionFacts {
+        id: words.id.to_string(),
+        status: words.status.clone(),
         starts_at: row.starts_at.map(timestamp),
         expires_at: row.expires_at.map(timestamp),
         is_trial: row.is_trial,
         trial_ends_at: row.trial_ends_at.map(timestamp),
         reason: reason(row.reason(at)).into(),
-        decides: deciding == Some(row.id),
-    }
+        decides: deciding == Some(place),
+    })
+    .collect()
 }
 
 pub(super) fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {
