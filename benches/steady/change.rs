@@ -14,7 +14,7 @@ use crate::{
     load::drive_into,
     recorder::Recorder,
     server::Server,
-    world::{World, changing, on_its_own, question_about},
+    world::{World, changing, on_its_own, question, question_about},
 };
 
 pub const NAME: &str = "a change a second";
@@ -32,7 +32,7 @@ pub fn run(world: &World) {
     let recorder = Recorder::default();
     let slices = 2 * world.settings.pairs;
     let until = Instant::now() + Duration::from_secs(u64::from(SECONDS * slices) + 1);
-    let mut flips = Vec::new();
+    let (mut flips, mut checks) = (Vec::new(), Vec::new());
     let mut costs = [vec![], vec![]];
     thread::scope(|scope| {
         let target = server.target(&world.bodies, world.settings.load);
@@ -47,6 +47,7 @@ pub fn run(world: &World) {
             for _ in 0..SECONDS {
                 let next = Instant::now() + Duration::from_secs(1);
                 if changes {
+                    checks.push(writer.check().as_secs_f64() * 1000.0);
                     flips.push(writer.flip().as_secs_f64() * 1000.0);
                 }
                 thread::sleep(next - Instant::now());
@@ -55,14 +56,18 @@ pub fn run(world: &World) {
             costs[usize::from(changes)].push((server.process.cpu_nanos() - cpu) as f64 / 1000.0 / answers as f64);
         }
     });
-    print(flips, &costs);
+    print_millis("commit to flipped answer", flips);
+    print_millis("one check by the same client, right before", checks);
+    print_costs(&costs);
 }
 
-fn print(mut flips: Vec<f64>, [without, with]: &[Vec<f64>; 2]) {
-    flips.sort_by(f64::total_cmp);
-    let percentile = |percent: usize| flips[(flips.len() - 1) * percent / 100];
-    let [p50, p99, max] = [50, 99, 100].map(percentile);
-    println!("commit to flipped answer, {} changes: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms", flips.len());
+fn print_millis(name: &str, mut millis: Vec<f64>) {
+    millis.sort_by(f64::total_cmp);
+    let [p50, p99, max] = [50, 99, 100].map(|percent| millis[(millis.len() - 1) * percent / 100]);
+    println!("{name}, {} times: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms", millis.len());
+}
+
+fn print_costs([without, with]: &[Vec<f64>; 2]) {
     let ratios: Vec<f64> = with.iter().zip(without).map(|(with, without)| with / without).collect();
     let [low, median, high] = quartiles(&ratios);
     let [without, with] = [without, with].map(|costs| quartiles(costs)[1]);
@@ -82,6 +87,14 @@ impl<'a> Writer<'a> {
         let connection = world.runtime.block_on(PgConnection::connect(&world.url)).unwrap();
         let client = world.runtime.block_on(common::connect(&format!("127.0.0.1:{}", server.port)));
         Self { world, connection, client, dice: fastrand::Rng::with_seed(11) }
+    }
+
+    /// How long an answer takes that nothing has changed: what a flipped one takes at least.
+    fn check(&mut self) -> Duration {
+        let tenant = self.dice.u32(..self.world.settings.tenants);
+        let began = Instant::now();
+        assert!(self.world.runtime.block_on(self.client.check_module(question(tenant))).unwrap().into_inner().allowed);
+        began.elapsed()
     }
 
     /// Gives the time from the commit's return to the flipped answer.
