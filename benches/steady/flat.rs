@@ -16,7 +16,7 @@ use crate::{
     recorder::{Recorder, Second, ask_cold},
     sample::{Span, Watch},
     server::Server,
-    settings::{IDLE, Settings, TTLS},
+    settings::{FIRST, IDLE, Settings, TTLS},
     table,
     world::{World, changing, on_its_own},
 };
@@ -35,8 +35,6 @@ pub const RATES: [u32; 2] = [0, 100];
 const SHORTEST: Duration = Duration::from_secs(5);
 /// The load runs for so long before it is counted.
 const WARM: Duration = Duration::from_millis(500);
-/// Asked for first, so that connections to the database are open.
-const FIRST: u32 = 20;
 
 pub fn run(world: &mut World, name: &str, mode: &Mode, changes: u32) {
     let ttl = humantime::format_duration(world.settings.ttl).to_string().replace(' ', "");
@@ -109,7 +107,9 @@ impl Cold {
     fn ask_idle(&mut self) -> Second {
         self.ask(Duration::from_secs(1), FIRST);
         self.sink.take();
-        self.ask(IDLE, self.per_second);
+        if self.per_second > 0 {
+            self.ask(IDLE, self.per_second);
+        }
         self.sink.take()
     }
 }
@@ -123,7 +123,9 @@ fn drive(world: &mut World, server: &Server, plan: &Plan, changes: u32, mut cold
         let target = server.target(bodies, settings.load);
         let sink = &recorder;
         scope.spawn(move || on_its_own(drive_into(sink, target, until)));
-        scope.spawn(move || cold.ask(until - Instant::now(), cold.per_second));
+        if cold.per_second > 0 {
+            scope.spawn(move || cold.ask(until - Instant::now(), cold.per_second));
+        }
         if changes > 0 {
             scope.spawn(|| on_its_own(change(url, settings.tenants, changes, until)));
         }

@@ -6,6 +6,8 @@ pub const SERVER_CORE: &str = "0";
 pub const LOAD_CORE: &str = "1";
 /// For how long tenants that are not held are asked for while nothing else goes on.
 pub const IDLE: Duration = Duration::from_secs(10);
+/// Asked for before those, so that connections to the database are open.
+pub const FIRST: u32 = 20;
 /// Through so many times to live, unless told otherwise.
 pub const TTLS: u32 = 3;
 
@@ -46,7 +48,7 @@ impl Settings {
     /// Tenants that are asked for once and never held before, in one run.
     pub fn cold_tenants(&self) -> u32 {
         let load_for = self.load_for.unwrap_or(self.ttl * (TTLS + 1));
-        self.cold * (IDLE + load_for + Duration::from_secs(10)).as_secs() as u32
+        FIRST + self.cold * (IDLE + load_for + Duration::from_secs(10)).as_secs() as u32
     }
 }
 
