@@ -57,14 +57,30 @@ struct HeldDenial {
     began: Began,
 }
 
+/// What news announced: an answer must be at least that fresh.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    revision: u64,
+    /// After a reset there may be no such revision.
+    era: u64,
+}
+
+impl Wanted {
+    /// Of two streams the one that lags may tell of a revision after the other has told of a later one.
+    fn raise(&mut self, told: Self) -> Self {
+        let least = if self.era == told.era { self.revision } else { 0 };
+        *self = Self { revision: told.revision.max(least), ..told };
+        *self
+    }
+}
+
 /// What is held of one tenant.
 #[derive(Clone, Debug)]
 struct Slot {
     /// The number of the last news of it or, where the slot was made since, of anything: so a slot that was let go of and
     /// came back is never mistaken for one that has heard no news.
     news: u64,
-    /// The revision that news announced, and the era in which it did: after a reset there may be no such revision.
-    wanted: (u64, u64),
+    wanted: Wanted,
     list: Option<HeldList>,
     denials: Vec<HeldDenial>,
 }
@@ -82,6 +98,8 @@ struct HeldResolved {
 pub(crate) struct Held {
     pub(crate) stream: Stream,
     tenants: Bounded<Id, Slot>,
+    /// News of tenants, whether or not anything is held of them: who is told of many must not lose what it holds of others.
+    announced: Bounded<Id, Wanted>,
     resolved: Bounded<u128, HeldResolved>,
     news: AtomicU64,
 }
@@ -99,6 +117,7 @@ impl Held {
         Self {
             stream: Stream::default(),
             tenants: Bounded::new(capacity),
+            announced: Bounded::new(capacity),
             resolved: Bounded::new(capacity),
             news: 1.into(),
         }
@@ -164,19 +183,21 @@ impl Held {
     pub(crate) fn begin(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Began {
         // The era first: what is told after that is told to the answer.
         let era = self.stream.era();
-        let (news, (wanted, announced)) = self.see_or_make(tenant, |slot| (slot.news, slot.wanted));
-        let wanted = if self.stream.has_outdated(announced) { 0 } else { wanted };
+        let (news, wanted) = self.see_or_make(tenant, |slot| (slot.news, slot.wanted));
+        let wanted = if self.stream.has_outdated(wanted.era) { 0 } else { wanted.revision };
         Began { at: now, era, news, min_revision: min_revision.max(wanted) }
     }
 
     /// What is seen in the tenant's slot. From now on news of it is noted there.
     fn see_or_make<R>(&self, tenant: Uuid, see: impl Fn(&Slot) -> R) -> R {
-        let seen = self.tenants.look(&Id(tenant), &see);
-        seen.unwrap_or_else(|| self.tenants.with(Id(tenant), || self.slot(), |slot| see(slot)))
+        let id = Id(tenant);
+        let seen = self.tenants.look(&id, &see);
+        seen.unwrap_or_else(|| self.tenants.with(id, || self.slot(id), |slot| see(slot)))
     }
 
-    fn slot(&self) -> Slot {
-        Slot { news: self.last_news(), wanted: (0, 0), list: None, denials: Vec::new() }
+    fn slot(&self, id: Id) -> Slot {
+        let wanted = self.announced.look(&id, |wanted| *wanted).unwrap_or_default();
+        Slot { news: self.last_news(), wanted, list: None, denials: Vec::new() }
     }
 
     /// The number of the last news of anything.
@@ -209,22 +230,25 @@ impl Held {
 
     /// A tenant has changed, and an answer with this revision is fresh; 0: nobody knows.
     pub(crate) fn tenant_changed(&self, tenant: Uuid, revision: u64, now: Micros) {
-        let news = self.news.fetch_add(1, Ordering::AcqRel) + 1;
-        let era = self.stream.era();
+        let told = Wanted { revision, era: self.stream.era() };
+        // First: whoever makes the slot afterwards finds it, and a slot that was made before is found below.
+        let wanted = self.announced.with(Id(tenant), || told, |place| place.raise(told));
         // What is held may have it already: an answer can be faster than the news, and news can come twice.
         let has_it = |held: u64| revision > 0 && held >= revision;
-        self.tenants.with(
-            Id(tenant),
-            || self.slot(),
-            |slot| {
-                slot.news = news;
-                slot.wanted = (revision, era);
-                slot.denials.retain(|denial| has_it(denial.answer.revision));
-                if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
-                    held.outdated.get_or_insert(now);
-                }
-            },
-        );
+        self.tenants.change(Id(tenant), |slot| {
+            slot.wanted = wanted;
+            slot.news = self.next_news();
+            slot.denials.retain(|denial| has_it(denial.answer.revision));
+            if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
+                held.outdated.get_or_insert(now);
+            }
+        });
+        // For what is asked without knowing about whom: there may be no slot that says so.
+        self.next_news();
+    }
+
+    fn next_news(&self) -> u64 {
+        self.news.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// The list did not know what the server knows: it is asked for again.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use entitlement_client::{Entitlements, Error, OnOutage, Reason, TenantStatus};
+use entitlement_client::{Entitlements, Error, OnOutage, Reason, TenantStatus, testing::Double};
 use futures_util::future::join_all;
 
 use super::{FLAGS, World, config, tenant};
@@ -149,6 +149,22 @@ async fn a_thousand_callers_of_one_cold_tenant_cost_one_call() {
     assert_eq!(world.questions("ListEnabledModules").await - before, 1.0);
     let answers = join_all((0..1_000).map(|_| cold.check(tenant(1), "hrms"))).await;
     assert!(answers.into_iter().all(|answer| answer.unwrap().reason() == Reason::NotSubscribed));
+}
+
+#[tokio::test]
+async fn news_of_others_however_many_leaves_what_is_held() {
+    let double = Double::new();
+    let client = double.client(OnOutage::Deny);
+    double.allow(tenant(1), "finance");
+    assert!(client.check(tenant(1), "finance").await.unwrap().allowed());
+    // More than the double's clients hold.
+    for number in 2..20_000 {
+        double.allow(tenant(number), "finance");
+    }
+    assert!(client.check_held(tenant(1), "finance").unwrap().allowed());
+    assert_eq!(client.held_tenants(), 1);
+    double.deny(tenant(1), "finance", Reason::SubscriptionExpired);
+    assert!(client.check_held(tenant(1), "finance").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
