@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -47,8 +48,10 @@ def _instant(message: Any, field: str) -> datetime | None:
 def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream) -> TenantList:
     """A list to hold. `asked` and `answered`: monotonic, ns; `stream`: the one that there was when it was asked for."""
     freshness = response.freshness
+    answers: dict[int, Answer] = {}
     return TenantList(
-        grants={entry.code: _grant(entry, freshness) for entry in response.modules},
+        grants={intern(entry.code): _grant(entry, freshness, answers) for entry in response.modules},
+        show=_module,
         tenant_status=word(tenant_pb2.TenantStatus, response.tenant_status, "TENANT_STATUS_"),
         revision=freshness.revision,
         as_of=_instant(freshness, "as_of"),
@@ -60,21 +63,25 @@ def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: in
     )
 
 
-def _grant(entry: pb.EnabledModule, freshness: decision_pb2.Freshness) -> Grant:
-    module = _module(entry)
-    answer = Answer(
-        allowed=True,
-        reason="ENABLED",
-        valid_until=module.valid_until,
-        revision=freshness.revision,
-        as_of=_instant(freshness, "as_of"),
-        stale=freshness.stale,
-    )
+def _grant(entry: pb.EnabledModule, freshness: decision_pb2.Freshness, answers: dict[int, Answer]) -> Grant:
+    """`answers`: those of the list, by their ends. Most modules of a tenant end together."""
+    until = _until(entry)
+    answer = answers.get(until)
+    if answer is None:
+        answer = answers[until] = Answer(
+            allowed=True,
+            reason="ENABLED",
+            valid_until=_instant(entry, "valid_until"),
+            revision=freshness.revision,
+            as_of=_instant(freshness, "as_of"),
+            stale=freshness.stale,
+        )
     starts = ns(entry.starts_at) if entry.HasField("starts_at") else ALWAYS
-    return Grant(starts, _until(entry), answer, module)
+    return Grant(starts, until, answer, entry.SerializeToString())
 
 
-def _module(entry: pb.EnabledModule) -> EnabledModule:
+def _module(entry_as_it_came: bytes) -> EnabledModule:
+    entry = pb.EnabledModule.FromString(entry_as_it_came)
     return EnabledModule(
         code=entry.code,
         name=entry.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,13 +52,15 @@ class Stream:
 class Grant:
     """One module of a list. Granted at an instant when `starts <= instant < until`."""
 
-    __slots__ = ("answer", "module", "starts", "until")
+    __slots__ = ("answer", "entry", "starts", "until")
 
-    def __init__(self, starts: int, until: int, answer: Answer, module: EnabledModule) -> None:
+    def __init__(self, starts: int, until: int, answer: Answer, entry: bytes) -> None:
         self.starts = starts
         self.until = until
         self.answer = answer
-        self.module = module
+        self.entry = entry
+        """The rest of what the server says, as it came. It is seldom wanted, and Python's garbage collector, which stops
+        everything while it goes through all that is held, need not look into bytes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +68,8 @@ class TenantList:
     """An answer of ListEnabledModules. Nothing in it changes once it is held, but `vouched_until`."""
 
     grants: Mapping[str, Grant]
+    show: Callable[[bytes], EnabledModule]
+    """Makes a module of a grant's entry."""
     tenant_status: str
     revision: int
     as_of: Any
@@ -99,7 +103,7 @@ class TenantList:
         """What the tenant may use at this instant."""
         running = [grant for grant in self.grants.values() if grant.starts <= wall < grant.until]
         return EnabledModules(
-            modules=tuple(grant.module for grant in running),
+            modules=tuple(self.show(grant.entry) for grant in running),
             tenant_status=self.tenant_status,
             revision=self.revision,
             as_of=self.as_of,
