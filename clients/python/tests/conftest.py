@@ -112,6 +112,8 @@ class Server:
         """It is there, and does nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # A moment later, and until then it answers.
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def go_on(self) -> None:
         assert self._process is not None

@@ -173,7 +173,7 @@ def test_a_server_that_hangs_costs_the_deadline_once_and_then_nothing(server: Se
         server.hang()
         assert client.check(ONE, "finance").reason == "ENABLED", "what is held needs no server"
         answers = [client.check(tenant_id(number), "finance") for number in range(2, 200)]
-        assert all(answer.allowed and answer.by_outage_rule for answer in answers)
+        assert [answer for answer in answers if not (answer.allowed and answer.by_outage_rule)] == []
         # Each that was asked cost its deadline; all of them would have cost a minute.
         assert client.stats()["failed_calls"] < 20
         server.go_on()
