@@ -81,12 +81,17 @@ impl HeldFacts {
         if super::is_just_after(held.facts.as_of, facts.as_of) {
             return;
         }
+        held.epoch.store(epoch, Ordering::Relaxed);
+        if held.facts.says_the_same_as(&facts) {
+            // What is held stays where it is in memory: others may hold it too.
+            held.facts.as_of = facts.as_of;
+            return;
+        }
         if held.facts.tenant.subdomain != facts.tenant.subdomain {
             self.forget_subdomain(&held.facts);
             self.by_subdomain.insert(self.hasher.hash_one(&*facts.tenant.subdomain), id);
         }
         held.facts = facts;
-        held.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// Puts facts in place that are known to have changed, unless others are there.

@@ -84,7 +84,7 @@ fn seed() -> u64 {
 async fn start_servers(database: &Database, url: &str, flags: &[&str]) -> Vec<Server> {
     let mut servers = Vec::new();
     for own in SERVERS {
-        let flags = [flags, own, &["--audit-rate", "0"]].concat();
+        let flags = [flags, own, &["--revalidate-max-rate", "0"]].concat();
         servers.push(Server::start_with(database.by_way_of(url.to_owned()).await, &flags).await);
     }
     servers

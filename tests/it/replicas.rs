@@ -40,7 +40,7 @@ impl Pair {
         let replica = Cluster::standby_of(&primary, &[]);
         replica.catch_up(&primary).await;
         let url = replica.url(&database.name);
-        let flags = ["--replica-database-url", &url, "--audit-rate", "0", "--changes", "listen"];
+        let flags = ["--replica-database-url", &url, "--revalidate-max-rate", "0", "--changes", "listen"];
         let server = Server::start_with(database, &flags).await;
         let mut pair = Self { primary, replica, server };
         pair.until_the_replica_is_used(tenants).await;

@@ -59,7 +59,7 @@ async fn while_listening_cannot_begin_changes_are_polled_without_a_gap() {
     let [network, silence] = [Proxy::to(cluster.port()).await, Proxy::to(cluster.port()).await];
     silence.black_hole();
     let url = |proxy: &Proxy| format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name);
-    let flags = ["--listen-database-url", &url(&silence), "--poll-interval", "20ms", "--audit-rate", "0"];
+    let flags = ["--listen-database-url", &url(&silence), "--poll-interval", "20ms", "--revalidate-max-rate", "0"];
     let server = Server::start_with(database.by_way_of(url(&network)).await, &flags).await;
     let mut world = World::of(database, vec![server]).await;
     network.black_hole();

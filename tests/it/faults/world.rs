@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub const KNOWN: [u32; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 /// Audits would read tenants again, and hide a change that went unheard.
-pub const LISTENS: &[&str] = &["--changes", "listen", "--audit-rate", "0"];
-pub const POLLS: &[&str] = &["--changes", "poll", "--poll-interval", "200ms", "--audit-rate", "0"];
+pub const LISTENS: &[&str] = &["--changes", "listen", "--revalidate-max-rate", "0"];
+pub const POLLS: &[&str] = &["--changes", "poll", "--poll-interval", "200ms", "--revalidate-max-rate", "0"];
 
 /// Servers, and what they should say.
 pub struct World {
