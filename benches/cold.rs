@@ -63,6 +63,7 @@ async fn cold_checks() {
         capacity: 100_000,
         max_loads: 8,
         max_past: 4,
+        reload_changed: true,
         load_timeout: Duration::from_secs(5),
     };
     let cache = Cache::new(store.into(), settings, tokio::runtime::Handle::current());

@@ -166,6 +166,7 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
         capacity: TENANTS,
         max_loads: 8,
         max_past: 4,
+        reload_changed: true,
         load_timeout: Duration::from_secs(5),
     };
     let invented = Invented { codes: MODULES.map(ModuleCode::new).to_vec(), slug: "enterprise".into() };

@@ -84,6 +84,8 @@ pub struct CacheSettings {
     pub max_loads: usize,
     /// Readings past the cache at the same time.
     pub max_past: usize,
+    /// Read what is held and has changed again at once, although nobody asks for it yet.
+    pub reload_changed: bool,
 }
 
 /// What is known of a tenant.

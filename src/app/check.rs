@@ -61,6 +61,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
         max_loads: 1,
         // A person waits longer than a service does, and the pool's own error says more.
         max_past: 1,
+        reload_changed: false,
         load_timeout: std::time::Duration::from_secs(10),
     };
     Api {

@@ -140,6 +140,8 @@ pub(super) fn api(
         load_timeout: LOAD_TIMEOUT,
         max_loads: connections - FOR_BACKGROUND - max_past,
         max_past,
+        // No replica has replayed what has changed just now: it is the primary that would be asked, and is to be spared.
+        reload_changed: args.pool.replica_database_url.is_empty(),
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;

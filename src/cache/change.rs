@@ -145,7 +145,8 @@ impl<L: LoadTenant> Cache<L> {
     fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
         self.0.outdate(id);
         // Read again at once: whoever asks next need not wait as long, and watchers want the revision.
-        if self.watchers() == 0 && !self.0.facts.holds(id) {
+        let is_worth_it = self.0.settings.reload_changed && self.0.facts.holds(id);
+        if self.watchers() == 0 && !is_worth_it {
             return;
         }
         let cache = self.clone();

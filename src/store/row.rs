@@ -7,9 +7,16 @@ use sea_orm::{DbErr, QueryResult, TryGetable, prelude::Json};
 use super::{StoreError, words::Words};
 
 /// One row of a result. Columns are named `table.column`, in the result too.
+#[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     result: &'a QueryResult,
-    key: String,
+    key_column: &'static str,
+    /// Reads the key as it is shown in errors: only there, since rows are read by the thousand.
+    show: fn(&QueryResult, &'static str) -> String,
+}
+
+fn show<K: TryGetable + ToString>(result: &QueryResult, column: &'static str) -> String {
+    result.try_get::<K>("", column).map_or_else(|_| "with an unreadable key".to_owned(), |key| key.to_string())
 }
 
 impl<'a> Row<'a> {
@@ -18,9 +25,12 @@ impl<'a> Row<'a> {
         result: &'a QueryResult,
         key_column: &'static str,
     ) -> Result<Option<Self>, StoreError> {
-        let unkeyed = Self { result, key: "with an unreadable key".into() };
-        let key = unkeyed.get::<Option<K>>(key_column)?;
-        Ok(key.map(|key| Self { key: key.to_string(), ..unkeyed }))
+        let row = Self { result, key_column, show: show::<K> };
+        Ok(row.get::<Option<K>>(key_column)?.map(|_| row))
+    }
+
+    fn key(&self) -> String {
+        (self.show)(self.result, self.key_column)
     }
 
     /// Makes sure that another row has the same value in a column: two tenants with one subdomain must not be one.
@@ -29,7 +39,7 @@ impl<'a> Row<'a> {
         other: &QueryResult,
         column: &'static str,
     ) -> Result<(), StoreError> {
-        let other: K = Row { result: other, key: self.key.clone() }.get(column)?;
+        let other: K = Row { result: other, ..*self }.get(column)?;
         if self.get::<K>(column)? == other {
             return Ok(());
         }
@@ -38,14 +48,14 @@ impl<'a> Row<'a> {
 
     /// A value that was read, and is not what its column promises.
     pub(super) fn unreadable(&self, column: &'static str, problem: &str) -> StoreError {
-        StoreError::Unreadable { column, key: self.key.clone(), cause: Arc::new(DbErr::Custom(problem.to_owned())) }
+        StoreError::Unreadable { column, key: self.key(), cause: Arc::new(DbErr::Custom(problem.to_owned())) }
     }
 
     /// A column's value.
     pub(super) fn get<T: TryGetable>(&self, column: &'static str) -> Result<T, StoreError> {
         self.result.try_get("", column).map_err(|cause| StoreError::Unreadable {
             column,
-            key: self.key.clone(),
+            key: self.key(),
             cause: Arc::new(cause),
         })
     }

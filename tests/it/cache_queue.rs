@@ -223,3 +223,61 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
         assert!(answer.await.unwrap().is_ok());
     }
 }
+
+#[tokio::test]
+async fn what_no_caller_waits_for_comes_last_and_comes_forward_when_one_does() {
+    let fake = Fake::gated(1_000);
+    fake.gate.add_permits(50);
+    let cache = mk_cache_with(&fake, 10_000, 1);
+    cache.trust(NOW);
+    for number in 1..=50 {
+        ask(&cache, number).await.unwrap().unwrap();
+    }
+    let first = ask(&cache, 0);
+    yield_until(|| fake.loads() == 51).await;
+    let changes: Vec<_> =
+        (1..=50).map(|number| Announcement { change: Change::Tenant(tenant(number)), transaction: 1 }).collect();
+    cache.announce(&changes, NOW);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(cache.waiting_loads(), 0, "they are held, so they are read again; nobody waits for them");
+    let wanted = ask(&cache, 50);
+    let cold: Vec<_> = (100..199).map(|number| ask(&cache, number)).collect();
+    until_waiting(&cache, 100).await;
+    fake.gate.add_permits(2);
+    first.await.unwrap().unwrap();
+    for answer in cold.into_iter().chain([wanted]) {
+        answer.await.unwrap().unwrap();
+    }
+    assert!(cache.held(tenant(1), NOW).is_none(), "it has yet to be read");
+    fake.gate.add_permits(1);
+    yield_until(|| (1..=50).all(|number| cache.held(tenant(number), NOW).is_some())).await;
+    assert_eq!(fake.statements()[50..], [1, 100, 49]);
+}
+
+#[tokio::test]
+async fn a_storm_of_changes_leaves_room_for_callers() {
+    let fake = Fake::gated(10_000);
+    fake.gate.add_permits(4_000);
+    let cache = mk_cache_with(&fake, 10_000, 1);
+    cache.trust(NOW);
+    for number in 1..=4_000 {
+        ask(&cache, number).await.unwrap().unwrap();
+    }
+    fake.gate.forget_permits(usize::MAX >> 4);
+    let first = ask(&cache, 0);
+    yield_until(|| fake.loads() == 4_001).await;
+    for number in 1..=4_000 {
+        cache.announce(&[Announcement { change: Change::Tenant(tenant(number)), transaction: 1 }], NOW);
+    }
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    let cold = ask(&cache, 9_000);
+    until_waiting(&cache, 1).await;
+    fake.gate.add_permits(2);
+    first.await.unwrap().unwrap();
+    assert!(cold.await.unwrap().is_ok(), "it is in the next statement");
+    assert_eq!(fake.statements()[4_001], 100);
+}

@@ -155,6 +155,7 @@ pub fn mk_cache_with(fake: &Arc<Fake>, capacity: usize, max_loads: usize) -> Cac
         capacity,
         max_loads,
         max_past: 4,
+        reload_changed: true,
         load_timeout: Duration::from_secs(60),
     };
     Cache::new(Arc::clone(fake), settings, Handle::current())
