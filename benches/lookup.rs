@@ -44,7 +44,7 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
 /// A tenant's facts may take up so many bytes.
 const MOST_FACTS: f64 = 730.0;
 /// And so many with all that is held of it: its place in the map and in the line, and its label.
-const MOST_HELD: f64 = 1_100.0;
+const MOST_HELD: f64 = 870.0;
 
 /// Makes every tenant up, with ten subscriptions, and words that are shared as the store shares them.
 struct Invented {

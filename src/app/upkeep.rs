@@ -17,7 +17,8 @@ use crate::{
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
 const FOLD: Duration = Duration::from_mins(10);
-/// How long a change may take from its commit until it is heard of, before it is taken for unheard.
+/// How much longer than until the next poll a change may take from its commit until it is heard of, before it is taken for
+/// unheard.
 const GRACE: TimeDelta = TimeDelta::seconds(2);
 /// Statements that read again at the same time, where there is no budget: as many as there are connections for them.
 const MAX_AT_ONCE: usize = 2;
@@ -29,8 +30,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
     let budget =
         changes.revalidate_max().map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
+    let grace = GRACE + changes.poll_interval.delta();
     let (never, ..) =
-        tokio::join!(check_replicas(api), fold(&api.store), revalidate(api, budget), refresh_catalogue(api));
+        tokio::join!(check_replicas(api), fold(&api.store), revalidate(api, budget, grace), refresh_catalogue(api));
     never
 }
 
@@ -58,12 +60,12 @@ async fn fold(store: &Store) -> Infallible {
 }
 
 /// Reads again what is held.
-async fn revalidate(api: &Api, budget: Option<Budget>) -> Infallible {
+async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infallible {
     let Some(budget) = budget else { return std::future::pending().await };
     let cache = &api.cache;
     let (mut pace, mut reading, mut passed) = (Pace::default(), FuturesUnordered::new(), Instant::now());
     loop {
-        cache.judge_differences(GRACE, api.clock.now());
+        cache.judge_differences(grace, api.clock.now());
         // While changes are heard of, nothing is lost by being slow. Without them, what is not read again in time is read
         // all the same, by callers who wait for it: then the budget would save nothing.
         let (budget, most) = if cache.feed() == Feed::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };

@@ -76,7 +76,7 @@ impl<L: LoadTenant> Cache<L> {
             self.0.start_turn();
         }
         let outcome = outcome.await;
-        if matches!(outcome, Err(StoreError::Overloaded)) {
+        if priority == Priority::Caller && matches!(outcome, Err(StoreError::Overloaded)) {
             self.0.tally.overloads.add();
         }
         outcome
