@@ -46,6 +46,9 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 /// all at once, so that others are answered meanwhile. Everybody knows the instant from `valid_until`.
 const MAX_DELAY: Duration = Duration::from_millis(150);
 
+/// Once so many transitions are to be told, other things have their turn before more are looked for.
+const MAX_TRANSITIONS: usize = 100;
+
 /// What becomes of a connection, in this order.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Stage {
@@ -279,9 +282,12 @@ impl Watcher {
         self.named.next().map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP)
     }
 
-    /// Tells of one tenant at a time: at midnight there may be a thousand, with ten rights each.
+    /// Tells of some tenants at a time: at midnight there may be a thousand, with ten rights each.
     fn tell_transitions(&mut self) {
-        if let Some((id, changed)) = self.named.changed_by(self.api.clock.now()) {
+        let now = self.api.clock.now();
+        while self.told.len() < MAX_TRANSITIONS
+            && let Some((id, changed)) = self.named.changed_by(now)
+        {
             let told = changed.into_iter().map(|Transition { module, at }| Told::Transition { id, module, at });
             self.told.extend(told);
         }
