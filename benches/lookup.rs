@@ -43,7 +43,7 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
 
 /// A tenant's facts may take up so many bytes.
 const MOST_FACTS: f64 = 730.0;
-/// And so many with all that is held of it: its place in the map and in the line, and its label.
+/// And so many with all that is held of it: its places in the map, in the ring and in the index of subdomains.
 const MOST_HELD: f64 = 870.0;
 
 /// Makes every tenant up, with ten subscriptions, and words that are shared as the store shares them.
@@ -77,18 +77,17 @@ impl Invented {
 }
 
 impl LoadTenant for Invented {
-    async fn load_tenant(&self, key: &TenantKey, _: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
-        let TenantKey::Id(id) = key else { return Ok(Loaded { revision: 0, facts: None }) };
-        Ok(Loaded { revision: 0, facts: Some(self.facts(*id, now)) })
-    }
-
     async fn load_tenants(
         &self,
         keys: &[TenantKey],
-        source: Source,
+        _: Source,
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
-        Ok(futures_util::future::join_all(keys.iter().map(|key| self.load_tenant(key, source.clone(), now))).await)
+        let load = |key: &TenantKey| match key {
+            TenantKey::Id(id) => Ok(Loaded { revision: 0, facts: Some(self.facts(*id, now)) }),
+            TenantKey::Subdomain(_) => Ok(Loaded { revision: 0, facts: None }),
+        };
+        Ok(keys.iter().map(load).collect())
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {

@@ -117,16 +117,8 @@ pub enum Source {
 
 /// Where the cache loads from; the one seam for a fake database in tests.
 pub trait LoadTenant: Send + Sync + 'static {
-    /// Reads the facts of one tenant in one statement. `now` is the instant before it is sent.
-    fn load_tenant(
-        &self,
-        key: &TenantKey,
-        source: Source,
-        now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
-
-    /// Reads the facts of several tenants in one statement, and gives what was found in the order of the keys, of which no
-    /// two are the same. A row that cannot be read concerns its own tenant only.
+    /// Reads the facts of tenants in one statement, and gives what was found in the order of the keys, of which no two are
+    /// the same. `now` is the instant before it is sent. A row that cannot be read concerns its own tenant only.
     fn load_tenants(
         &self,
         keys: &[TenantKey],
@@ -323,35 +315,24 @@ impl Store {
 }
 
 impl LoadTenant for Store {
-    async fn load_tenant(&self, key: &TenantKey, source: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
-        let from_replica = match (key, source) {
-            (TenantKey::Id(_), Source::AnyThatHolds(changes)) => {
-                self.read_from_replica(std::slice::from_ref(key), changes).await
-            }
-            _ => None,
-        };
-        let rows = match from_replica {
-            Some(rows) => rows,
-            None => self.tenants.read(&self.primary, key).await?,
-        };
-        tenant::reading(&rows, &self.words, now).map(|reading| Loaded::of(reading, key))
-    }
-
     async fn load_tenants(
         &self,
         keys: &[TenantKey],
         source: Source,
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
-        let from_replica = match source {
-            Source::AnyThatHolds(changes) => self.read_from_replica(keys, changes).await,
-            Source::Primary => None,
+        let from_replica = match (keys, source) {
+            // The statement for one subdomain is the primary's.
+            ([TenantKey::Subdomain(_)], _) | (_, Source::Primary) => None,
+            (_, Source::AnyThatHolds(changes)) => self.read_from_replica(keys, changes).await,
         };
-        let rows = match from_replica {
-            Some(rows) => rows,
-            None => self.batches.read(&self.primary, keys).await?,
+        let rows = match (from_replica, keys) {
+            (Some(rows), _) => rows,
+            (None, [key]) => self.tenants.read(&self.primary, key).await?,
+            (None, _) => self.batches.read(&self.primary, keys).await?,
         };
-        batch::loaded(rows, keys, &self.words, now)
+        let [key] = keys else { return batch::loaded(rows, keys, &self.words, now) };
+        Ok(vec![tenant::reading(&rows, &self.words, now).map(|reading| Loaded::of(reading, key))])
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {

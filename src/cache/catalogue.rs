@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Cache, flight::Flights, is_within};
+use super::{Cache, flight::Flight, is_within};
 use crate::{
     domain::Catalogue,
     store::{LoadTenant, StoreError},
@@ -23,7 +23,7 @@ pub(super) struct HeldCatalogue {
     changes: AtomicU64,
     /// When it was last asked for in vain, or is being asked for although nothing is known to have changed.
     asked_at: Mutex<Option<DateTime<Utc>>>,
-    load: Arc<Flights<(), Result<Arc<Catalogue>, StoreError>>>,
+    load: Arc<Flight<Arc<Catalogue>>>,
 }
 
 /// A catalogue, and the changes that it is sure to know of.
@@ -48,7 +48,7 @@ impl HeldCatalogue {
     pub(super) fn outdate(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         *self.asked_at.lock() = None;
-        self.load.forget(|()| true);
+        self.load.forget();
     }
 
     /// What is held, whatever has become of it.
@@ -142,6 +142,6 @@ impl<L: LoadTenant> Cache<L> {
             inner.catalogue.place(&catalogue, changes);
             Ok(catalogue)
         };
-        self.0.catalogue.load.join(&self.0.runtime, (), held, load).await
+        self.0.catalogue.load.join(&self.0.runtime, held, load).await
     }
 }

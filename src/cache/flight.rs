@@ -1,10 +1,8 @@
-//! One load however many wait for it.
+//! One load however many wait for it, of what there is only once. Loads of tenants have a queue: see `queue`.
 
 use std::{
-    collections::HashMap,
     fmt,
     future::Future,
-    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,97 +18,88 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::store::StoreError;
 
-/// The loads that are under way, by key.
+/// The load that is under way, if there is one.
 ///
 /// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands over to the next, and in
 /// `quick_cache`'s a failure does: with the database away, each waiter would time out after the one before it. Here the
 /// load is a task of its own, and everyone who waits shares its outcome, be it an error.
-pub(super) struct Flights<K, V>(Mutex<HashMap<K, Entry<V>>>);
+pub(super) struct Flight<T>(Mutex<Option<UnderWay<T>>>);
 
-/// A flight, and its number, by which it knows its own place.
-struct Entry<V> {
+/// A load, and its number, by which it knows its own place.
+struct UnderWay<T> {
     number: u64,
-    flight: Flight<V>,
+    outcome: Outcome<T>,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// A load's outcome, to be shared by all who wait for it.
-type Flight<V> = Shared<BoxFuture<'static, V>>;
+type Outcome<T> = Shared<BoxFuture<'static, Result<T, StoreError>>>;
 
-impl<K, V> Default for Flights<K, V> {
+impl<T> Default for Flight<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K, V> fmt::Debug for Flights<K, V> {
+impl<T> fmt::Debug for Flight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").finish_non_exhaustive()
+        f.debug_struct("Flight").finish_non_exhaustive()
     }
 }
 
-impl<K, T> Flights<K, Result<T, StoreError>>
-where
-    K: Clone + Eq + Hash + Send + 'static,
-    T: Clone + Send + Sync + 'static,
-{
-    /// Joins the load of `key` that is under way, or takes what is `held` by now, or starts `load`.
+impl<T: Clone + Send + Sync + 'static> Flight<T> {
+    /// Joins the load that is under way, or takes what is `held` by now, or starts `load`.
     ///
     /// A caller finds nothing held before it comes here, and the load that it missed may have landed in between: what
     /// is held is looked at once more while no flight can land. A load that panics is an error for all who wait.
     pub(super) fn join(
         self: &Arc<Self>,
         runtime: &Handle,
-        key: K,
         held: impl FnOnce() -> Option<T>,
         load: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Flight<Result<T, StoreError>> {
+    ) -> Outcome<T> {
         let mut under_way = self.0.lock();
-        if let Some(Entry { flight, .. }) = under_way.get(&key) {
-            return flight.clone();
+        if let Some(UnderWay { outcome, .. }) = &*under_way {
+            return outcome.clone();
         }
         if let Some(held) = held() {
             return ready(Ok(held)).boxed().shared();
         }
         let (landed, outcome) = oneshot::channel();
-        let flight = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
+        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        under_way.insert(key.clone(), Entry { number, flight: flight.clone() });
+        *under_way = Some(UnderWay { number, outcome: outcome.clone() });
         // A runtime that is stopping drops the task at once, and with it the landing, which takes the lock.
         drop(under_way);
-        let landing = Landing { flights: Arc::clone(self), key, number };
+        let landing = Landing { flight: Arc::clone(self), number };
         runtime.spawn(async move {
             let outcome = load.await;
             drop(landing);
             // Nobody waits for it any more where this fails.
             _ = landed.send(outcome);
         });
-        flight
+        outcome
     }
 }
 
-impl<K, V> Flights<K, V> {
-    /// Strikes off the flights whose keys are such. Those who wait for one get its outcome, which was true when they
-    /// asked; whoever comes now starts another.
-    pub(super) fn forget(&self, such: impl Fn(&K) -> bool) {
-        self.0.lock().retain(|key, _| !such(key));
+impl<T> Flight<T> {
+    /// Strikes the load off. Those who wait for it get its outcome, which was true when they asked; whoever comes now starts
+    /// another.
+    pub(super) fn forget(&self) {
+        *self.0.lock() = None;
     }
 }
 
-/// Strikes a flight off when its task ends, however it ends.
-struct Landing<K: Eq + Hash, V> {
-    flights: Arc<Flights<K, V>>,
-    key: K,
+/// Strikes a load off when its task ends, however it ends.
+struct Landing<T> {
+    flight: Arc<Flight<T>>,
     number: u64,
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+impl<T> Drop for Landing<T> {
     fn drop(&mut self) {
-        let mut under_way = self.flights.0.lock();
         // It may have been forgotten, and another one be under way.
-        if under_way.get(&self.key).is_some_and(|entry| entry.number == self.number) {
-            under_way.remove(&self.key);
-        }
+        self.flight.0.lock().take_if(|under_way| under_way.number == self.number);
     }
 }

@@ -1,6 +1,6 @@
 //! Loading, and putting what was loaded in place.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::SemaphorePermit, time::timeout};
@@ -9,15 +9,12 @@ use tracing::{Instrument, Span};
 use super::{
     Absent, Cache, Feed, Inner, Known, Look, is_just_after,
     news::Beginning,
-    queue::{Asked, Batch, Begun, Priority},
+    queue::{Asked, Batch, Begun, MAX_WAIT, Priority},
 };
 use crate::{
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
-
-/// A reading past the cache that has waited this long for its turn is refused.
-const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// What goes with a load from its beginning: what was known when it was sent.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +31,9 @@ impl<L: LoadTenant> Cache<L> {
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
         self.past(async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
-            inner.tally.loads.add();
-            inner.tally.statements.add();
-            let loaded = inner.loader.load_tenant(&key, Source::Primary, now).await?;
+            let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
+            // One was asked for.
+            let loaded = read.into_iter().next().unwrap_or(Err(StoreError::Abandoned))?;
             Ok(inner.put_in_place(&key, loaded, sent))
         })
         .await
@@ -139,7 +136,7 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    /// Reads tenants in one statement; one that is alone, in the statement for one.
+    /// Reads tenants in one statement.
     pub(super) async fn read(
         &self,
         keys: &[TenantKey],
@@ -148,10 +145,7 @@ impl<L: LoadTenant> Inner<L> {
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
         self.tally.loads.add_many(keys.len() as u64);
         self.tally.statements.add();
-        match keys {
-            [key] => self.loader.load_tenant(key, source, now).await.map(|loaded| vec![Ok(loaded)]),
-            _ => self.loader.load_tenants(keys, source, now).await,
-        }
+        self.loader.load_tenants(keys, source, now).await
     }
 
     /// Begins a load.

@@ -34,8 +34,8 @@ const MAX_WAITING: usize = 5_000;
 /// The same for loads that no caller waits for.
 const MAX_WAITING_IN_BACKGROUND: usize = 1_000;
 
-/// A load that has waited longer when its turn comes is refused: its callers have better things to do.
-const MAX_WAIT: Duration = Duration::from_secs(1);
+/// A load, or a reading past the cache, that has waited longer for its turn is refused: its callers have better things to do.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// While the database fails, this many loads at a time find out whether it still does. The others fail at once, instead
 /// of each waiting for as long as a dead database takes.

@@ -77,6 +77,7 @@ impl<L: LoadTenant> Cache<L> {
     async fn read_again(&self, keys: Vec<TenantKey>, now: DateTime<Utc>) -> Result<(), StoreError> {
         let inner = &self.0;
         let sent = {
+            // What is being outdated meanwhile would look like a change without news.
             let _placing = inner.placing.lock();
             inner.send(now)
         };

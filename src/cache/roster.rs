@@ -13,7 +13,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Inner, flight::Flights, is_within};
+use super::{Inner, flight::Flight, is_within};
 use crate::store::{LoadTenant, StoreError, TenantKey};
 
 /// This many unknown tenants within `negative_ttl` are looked up one by one.
@@ -23,7 +23,7 @@ const MOST_LOOKED_UP: u32 = 100;
 pub(super) struct Roster {
     unknown: Mutex<Count>,
     keys: Mutex<Option<Arc<Keys>>>,
-    load: Arc<Flights<(), Result<Arc<Keys>, StoreError>>>,
+    load: Arc<Flight<Arc<Keys>>>,
 }
 
 /// Unknown tenants that were looked up since an instant.
@@ -63,7 +63,7 @@ impl Roster {
     /// Which tenants there are has changed.
     pub(super) fn forget(&self) {
         *self.keys.lock() = None;
-        self.load.forget(|()| true);
+        self.load.forget();
     }
 }
 
@@ -80,7 +80,7 @@ impl<L: LoadTenant> Inner<L> {
             None if self.roster.is_needed(now, window) => {
                 let inner = Arc::clone(self);
                 let load = async move { inner.load_roster(now).await };
-                self.roster.load.join(&self.runtime, (), held, load).await.ok()?
+                self.roster.load.join(&self.runtime, held, load).await.ok()?
             }
             None => return None,
         };

@@ -112,11 +112,6 @@ pub fn tenant(number: usize) -> TenantId {
 }
 
 impl LoadTenant for Fake {
-    async fn load_tenant(&self, key: &TenantKey, _: Source, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
-        let revision = self.ask(std::slice::from_ref(key)).await?;
-        self.find(key, revision, now)
-    }
-
     async fn load_tenants(
         &self,
         keys: &[TenantKey],
