@@ -82,12 +82,14 @@ fn statement(backend: DbBackend, revision: &str, more: &str) -> String {
         ],
     };
     let all = select(backend).build(backend).sql;
+    // PostgreSQL takes the key into the joins; SQLite would put all tenants together first.
+    let wanted = if backend == DbBackend::Sqlite { " WHERE tenants.id IN (SELECT id FROM k)" } else { "" };
     format!(
         "WITH k AS MATERIALIZED (SELECT i.id, CAST(NULL AS text) AS subdomain FROM {ids} \
           UNION ALL SELECT n.id, s.subdomain FROM {subdomains} LEFT JOIN tenants n ON n.subdomain = s.subdomain), \
          r AS MATERIALIZED (SELECT k.id AS key_id, k.subdomain AS key_subdomain, \
           CAST({revision} AS bigint) AS revision{more} FROM k) \
-         SELECT r.*, t.* FROM r LEFT JOIN ({all}) t ON t.\"tenants.id\" = r.key_id"
+         SELECT r.*, t.* FROM r LEFT JOIN ({all}{wanted}) t ON t.\"tenants.id\" = r.key_id"
     )
 }
 
@@ -132,4 +134,31 @@ fn key(row: &QueryResult) -> Result<Option<TenantKey>, StoreError> {
     }
     let id: Uuid = row.try_get("", "key_id")?;
     Ok(Some(TenantKey::Id(TenantId::from(id))))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, Database as Connection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_looks_up_what_is_named_and_goes_through_no_table() {
+        let database = Connection::connect("sqlite::memory:").await.unwrap();
+        entitlementd_migration::migrate(&database, ChangeLog::Wanted, ["", ""]).await.unwrap();
+        let BatchStatements { from_primary, .. } = BatchStatements::new(DbBackend::Sqlite, ChangeLog::Wanted);
+        let explain = format!("EXPLAIN QUERY PLAN {from_primary}");
+        let values = lists(DbBackend::Sqlite, &[]).map(Value::from);
+        let explain = Statement::from_sql_and_values(DbBackend::Sqlite, explain, values);
+        let rows = database.query_all_raw(explain).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+        for table in ["tenants", "tenant_subscriptions", "n", "entitlement_changes", "c", "f"] {
+            let scan = format!("SCAN {table}");
+            assert!(
+                !plan.iter().any(|step| *step == scan || step.starts_with(&format!("{scan} "))),
+                "{scan}: {plan:#?}"
+            );
+        }
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH tenants ")), "{plan:#?}");
+    }
 }
