@@ -94,8 +94,7 @@ async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infa
 
 async fn read_again(cache: &Cache<Store>, places: usize, now: DateTime<Utc>) -> (Duration, Result<Step, StoreError>) {
     let began = Instant::now();
-    // Boxed: several may be under way.
-    let step = Box::pin(cache.revalidate(places, now)).await;
+    let step = cache.revalidate(places, now).await;
     (began.elapsed(), step)
 }
 

@@ -145,7 +145,8 @@ impl<L: LoadTenant> Inner<L> {
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
         self.tally.loads.add_many(keys.len() as u64);
         self.tally.statements.add();
-        self.loader.load_tenants(keys, source, now).await
+        // Boxed: what a statement takes is large, and everything that may load would hold it in itself.
+        Box::pin(self.loader.load_tenants(keys, source, now)).await
     }
 
     /// Begins a load.
