@@ -5,6 +5,8 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend, Statement},
 };
 
+use crate::catalog;
+
 /// The columns by which statements look rows up.
 const LOOKED_UP: [(&str, &str); 5] = [
     ("tenants", "id"),
@@ -19,7 +21,7 @@ const HAS_INDEX: &str = "SELECT EXISTS (
     SELECT FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = $1 AND a.attname = $2
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND a.attname = $2
       AND i.indisvalid AND i.indpred IS NULL) AS has_index";
 
 /// The statements that make the missing indexes, for people to run. Empty where nothing is missing, and on SQLite,
@@ -31,7 +33,7 @@ pub async fn index_advice(manager: &SchemaManager<'_>) -> Result<Vec<String>, Db
         return Ok(advice);
     }
     for (table, column) in LOOKED_UP {
-        if !manager.has_table(table).await? {
+        if !catalog::has_table(manager, table).await? {
             continue;
         }
         let question = Statement::from_sql_and_values(DbBackend::Postgres, HAS_INDEX, [table.into(), column.into()]);

@@ -13,11 +13,15 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend, Statement},
 };
 
+pub(crate) use self::postgres::DEFINERS;
 pub use self::sqlite::fold as fold_sqlite;
-use crate::required::columns_of;
+use crate::{catalog, required::columns_of};
 
 /// The channel on which PostgreSQL tells listeners of a change.
 pub const CHANNEL: &str = "entitlement_changes";
+
+/// A number of changes that nobody reaches, and of which two can be added.
+const MOST_FOLDED: i64 = 1 << 61;
 
 /// A transaction that touches more tenants than this is announced once, as "many".
 pub const MOST_ANNOUNCED: u32 = 100;
@@ -125,7 +129,7 @@ pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Resu
 
 /// Brings what watches a table up to the columns that are read now. Where there is no log, nothing watches.
 pub(crate) async fn watch_columns_anew(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
-    if !manager.has_table("entitlement_changes").await? {
+    if !catalog::has_table(manager, "entitlement_changes").await? {
         return Ok(());
     }
     let connection = manager.get_connection();
@@ -142,14 +146,34 @@ pub(crate) async fn watch_columns_anew(manager: &SchemaManager<'_>, table: &str)
     Ok(())
 }
 
-/// Replaces the functions that writers run by those of this program. Where there is no log, nobody runs any; SQLite's
-/// triggers have none.
+/// The triggers of the log on PostgreSQL, each with its table.
+pub(crate) fn log_triggers() -> Vec<(&'static str, String)> {
+    postgres::triggers().into_iter().map(|trigger| (trigger.table, trigger.name)).collect()
+}
+
+/// Replaces the functions of the log by those of this program. Where there is no log, nobody runs any; SQLite's triggers
+/// have none.
 pub(crate) async fn replace_functions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    if manager.get_database_backend() == DbBackend::Sqlite || !manager.has_table("entitlement_changes").await? {
+    if manager.get_database_backend() == DbBackend::Sqlite
+        || !catalog::has_table(manager, "entitlement_changes").await?
+    {
         return Ok(());
     }
     manager.get_connection().execute_unprepared(&postgres::functions()).await?;
     Ok(())
+}
+
+/// Replaces the view of revisions by this program's, where there is a log.
+pub(crate) async fn replace_view(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    if !catalog::has_table(manager, "entitlement_changes").await? {
+        return Ok(());
+    }
+    let backend = manager.get_database_backend();
+    let sql = match backend {
+        DbBackend::Sqlite => format!("DROP VIEW entitlement_revisions; CREATE {}", view(backend)),
+        _ => format!("CREATE OR REPLACE {}", view(backend)),
+    };
+    manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
 
 /// A trigger that should be there. A change of its table would go unnoticed.
@@ -200,18 +224,23 @@ fn everyone(backend: DbBackend) -> &'static str {
 /// An expression for a tenant's revision: the number of changes that were folded away and of those in the log, its own
 /// and those of everyone. `tenant` is an expression too.
 pub fn revision_of(backend: DbBackend, tenant: &str) -> String {
-    let [own, everyone] = [count(topic::TENANT, tenant), count(topic::TENANTS, everyone(backend))];
+    let [own, everyone] = [count(backend, topic::TENANT, tenant), count(backend, topic::TENANTS, everyone(backend))];
     format!("({own} + {everyone})")
 }
 
 /// The same for the catalogue.
 pub fn catalogue_revision(backend: DbBackend) -> String {
-    count(topic::CATALOGUE, everyone(backend))
+    count(backend, topic::CATALOGUE, everyone(backend))
 }
 
-fn count(topic: &str, tenant: &str) -> String {
+/// Whatever number stands among those that were folded, the sum is one that can be counted on.
+fn count(backend: DbBackend, topic: &str, tenant: &str) -> String {
+    let [least, greatest] = match backend {
+        DbBackend::Sqlite => ["min", "max"],
+        _ => ["LEAST", "GREATEST"],
+    };
     format!(
-        "(COALESCE((SELECT f.changes FROM entitlement_folded_changes f \
+        "(COALESCE((SELECT {greatest}(0, {least}({MOST_FOLDED}, f.changes)) FROM entitlement_folded_changes f \
           WHERE f.tenant_id = {tenant} AND f.topic = '{topic}'), 0) \
           + (SELECT count(*) FROM entitlement_changes c WHERE c.tenant_id = {tenant} AND c.topic = '{topic}'))"
     )
@@ -223,10 +252,13 @@ fn count(topic: &str, tenant: &str) -> String {
 fn view(backend: DbBackend) -> String {
     let revision = revision_of(backend, "s.tenant_id");
     format!(
-        "CREATE VIEW entitlement_revisions AS
+        "VIEW entitlement_revisions AS
          SELECT s.tenant_id, {revision} AS revision
          FROM (SELECT tenant_id FROM entitlement_changes WHERE topic = 'tenant'
-               UNION SELECT tenant_id FROM entitlement_folded_changes WHERE topic = 'tenant') s;
-         INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;"
+               UNION SELECT tenant_id FROM entitlement_folded_changes WHERE topic = 'tenant') s;"
     )
 }
+
+/// The tenants that are there as the log begins have a revision too.
+const FIRST: &str =
+    "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;";

@@ -4,7 +4,9 @@
 //! Only what is missing is made, and nothing is ever dropped.
 
 mod advice;
+mod catalog;
 mod changes;
+mod denied;
 mod m20261123_000001_tables;
 mod m20261123_000002_catalogue;
 mod m20261123_000003_changes;
@@ -12,7 +14,9 @@ mod m20261124_000004_record;
 mod m20261124_000005_aliases;
 mod m20261124_000006_endpoints;
 mod m20261126_000007_functions;
+mod m20261128_000008_rights;
 mod required;
+mod rights;
 mod state;
 mod tables;
 
@@ -29,7 +33,9 @@ pub use changes::{
     CHANNEL, MOST_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite, missing_triggers,
     revision_of, topic,
 };
+pub use denied::{Denied, denied, may_read_steps, may_read_tables};
 pub use required::{MissingColumn, missing_columns};
+pub use rights::{OpenDoor, open_doors, roles};
 pub use sea_orm_migration::prelude::SchemaManager;
 pub use state::{Step, steps};
 
@@ -57,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_aliases::Migration),
             Box::new(m20261124_000006_endpoints::Migration),
             Box::new(m20261126_000007_functions::Migration),
+            Box::new(m20261128_000008_rights::Migration),
         ]
     }
 
@@ -112,6 +119,8 @@ pub async fn migrate(db: &DatabaseConnection, log: ChangeLog, [first, last]: [&s
             changes::create_missing_triggers(&manager).await?;
         }
     }
+    // Each time: rights may have been given since, and functions been made again.
+    rights::secure(&manager).await?;
     txn.execute_unprepared(last).await?;
     txn.commit().await
 }

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::{required, tables};
+use crate::{catalog, required, tables};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -16,7 +16,7 @@ impl MigrationTrait for Migration {
             return Err(DbErr::Custom(format!("this database cannot be adopted: {}", missing.join("; "))));
         }
         for table in tables::all(manager.get_database_backend()) {
-            if !manager.has_table(table.name).await? {
+            if !catalog::has_table(manager, table.name).await? {
                 manager.create_table(table.create).await?;
                 for index in table.indexes {
                     manager.create_index(index).await?;

@@ -69,6 +69,10 @@ const INDEXES: &str = "
     CREATE INDEX entitlement_audit_request ON entitlement_audit (request_id, id) WHERE request_id IS NOT NULL;
 ";
 
+/// The triggers of the record on PostgreSQL, each with its table.
+pub(crate) const TRIGGERS: [(&str, &str); 2] =
+    [("entitlement_audit", "entitlement_audit_keeps_rows"), ("entitlement_audit", "entitlement_audit_keeps_all")];
+
 /// ALWAYS: setting `session_replication_role` does not get around them.
 const POSTGRES_TRIGGERS: &str = "
     CREATE FUNCTION entitlement_audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$

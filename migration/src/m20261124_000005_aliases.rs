@@ -27,7 +27,5 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Whoever may check may read them, as for the log of changes.
-const COMMENT: &str = "GRANT SELECT ON entitlement_module_aliases TO PUBLIC;
-    COMMENT ON TABLE entitlement_module_aliases IS
+const COMMENT: &str = "COMMENT ON TABLE entitlement_module_aliases IS
     'Codes that modules had before they were renamed. Checks still honour them.';";

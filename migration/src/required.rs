@@ -4,8 +4,10 @@ use std::fmt;
 
 use sea_orm_migration::prelude::*;
 
+use crate::catalog;
+
 /// Table by table, the columns that are read.
-const REQUIRED: [(&str, &[&str]); 4] = [
+pub(crate) const REQUIRED: [(&str, &[&str]); 4] = [
     ("tenants", &["id", "name", "subdomain", "database_schema", "status", "plan_id"]),
     (
         "modules",
@@ -62,7 +64,7 @@ pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<Vec<MissingC
 pub(crate) async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> Result<Vec<MissingColumn>, DbErr> {
     let mut missing = Vec::new();
     for (table, columns) in REQUIRED {
-        if manager.has_table(table).await? {
+        if catalog::has_table(manager, table).await? {
             missing.extend(missing_columns_of(manager, table, columns).await?);
         }
     }
@@ -72,13 +74,8 @@ pub(crate) async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> R
 async fn missing_columns_of(
     manager: &SchemaManager<'_>,
     table: &'static str,
-    columns: &[&'static str],
+    columns: &'static [&'static str],
 ) -> Result<Vec<MissingColumn>, DbErr> {
-    let mut missing = Vec::new();
-    for &column in columns {
-        if !manager.has_column(table, column).await? {
-            missing.push(MissingColumn { table, column });
-        }
-    }
-    Ok(missing)
+    let missing = catalog::without(manager, table, columns).await?;
+    Ok(missing.into_iter().map(|column| MissingColumn { table, column }).collect())
 }

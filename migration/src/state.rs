@@ -7,7 +7,7 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend},
 };
 
-use crate::{ChangeLog, Migrator, RECORD, makes_the_change_log};
+use crate::{ChangeLog, Migrator, RECORD, catalog, makes_the_change_log};
 
 /// One step, and where it stands. Displays as a line for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,7 +83,7 @@ pub(crate) async fn record(manager: &SchemaManager<'_>, name: &str) -> Result<()
 }
 
 async fn applied(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
-    if !manager.has_table(RECORD).await? {
+    if !catalog::has_table(manager, RECORD).await? {
         return Ok(Vec::new());
     }
     let select = Query::select().column("version").from(RECORD).order_by("version", Order::Asc).to_owned();

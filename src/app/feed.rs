@@ -51,6 +51,8 @@ pub(super) struct Report {
     pub(super) unheard: u64,
     /// How full PostgreSQL's queue of notices is, from 0 to 1.
     pub(super) queue_usage: f64,
+    /// The database's role may not read the ERP's tables, or not all of their rows.
+    pub(super) is_denied: bool,
 }
 
 /// The feed of changes.
@@ -186,6 +188,7 @@ impl Feed {
         self.tell(hearing, |report| {
             report.unheard += if hearing == Hearing::Listening { unheard } else { 0 };
             report.queue_usage = poll.queue_usage;
+            report.is_denied = poll.denied;
         });
         unheard > 0
     }

@@ -30,6 +30,12 @@ fn print(report: &SchemaReport) {
     for trigger in &report.unarmed {
         println!("missing  {trigger}");
     }
+    for denied in &report.denied {
+        println!("denied   {denied}");
+    }
+    for door in &report.open_doors {
+        println!("open     {door}");
+    }
     if !report.index_advice.is_empty() {
         println!(
             "\nThis database would profit from the following. Run it when it suits you; entitlementd never will.\n"

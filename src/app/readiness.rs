@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long until a database that could not be reached is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(1);
 
+const IS_BEHIND: &str = "the database's schema is behind; run: entitlementd migrate";
+const IS_DENIED: &str = "the database's role lacks rights; run: entitlementd migrate --status";
+
 /// How often it is looked how well the cache can answer.
 const FOLLOW: Duration = Duration::from_millis(10);
 
@@ -88,12 +91,17 @@ impl Readiness {
     }
 
     fn condition_of_answers(&self) -> Condition {
-        let hearing = self.report.lock().hearing;
+        let report = *self.report.lock();
         match self.api.cache.standing(self.api.clock.now()) {
-            Standing::Good => match hearing {
+            Standing::Good => match report.hearing {
                 Hearing::Unarmed => Condition::Degraded(
                     "triggers of the change log are missing, so answers may be as old as the time to live; \
                      run: entitlementd migrate"
+                        .to_owned(),
+                ),
+                Hearing::Listening | Hearing::Polling if report.is_denied => Condition::Degraded(
+                    "the database's role may no longer read the ERP's tables, so what is not held cannot be answered; \
+                     run: entitlementd migrate --status"
                         .to_owned(),
                 ),
                 Hearing::Polling if self.is_to_listen => {
@@ -115,9 +123,9 @@ impl Readiness {
     pub(super) async fn wait_for_database(&self, migrate: bool) {
         loop {
             let pause = match look(&self.api, migrate).await {
-                Ok(true) => break,
-                Ok(false) => {
-                    *self.stage() = Stage::Starting("the database's schema is behind; run: entitlementd migrate");
+                Ok(None) => break,
+                Ok(Some(reason)) => {
+                    *self.stage() = Stage::Starting(reason);
                     BEHIND
                 }
                 Err(error) => {
@@ -191,22 +199,32 @@ pub(super) async fn end_watches(health: &mut HealthReporter) {
     }
 }
 
-async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
+/// Looks at the schema, and migrates it first where it is behind and that is wanted. Why can nothing be answered? `None`: it can.
+async fn look(api: &Api, migrate: bool) -> Result<Option<&'static str>, StoreError> {
     let mut report = tokio::time::timeout(LOOK, api.store.schema()).await.unwrap_or(Err(StoreError::TimedOut))?;
     if migrate && report.state() == SchemaState::Behind {
         if let Err(error) = api.store.migrate().await {
             tracing::error!(%error, "the migration failed: {error}");
-            return Ok(false);
+            return Ok(Some(IS_BEHIND));
         }
         report = api.store.schema().await?;
     }
     for advice in &report.index_advice {
         tracing::warn!("the database lacks an index; run: {advice}");
     }
+    for door in &report.open_doors {
+        tracing::warn!("in the database: {door}");
+    }
     match report.state() {
+        SchemaState::Denied => {
+            for denied in &report.denied {
+                tracing::error!("not ready: {denied}");
+            }
+            return Ok(Some(IS_DENIED));
+        }
         SchemaState::Behind => {
             tell_what_is_behind(&report);
-            return Ok(false);
+            return Ok(Some(IS_BEHIND));
         }
         SchemaState::Ahead => tracing::warn!(
             "the database was migrated by a newer entitlementd; serving, since all that is needed is there"
@@ -214,7 +232,7 @@ async fn look(api: &Api, migrate: bool) -> Result<bool, StoreError> {
         SchemaState::Current => {}
     }
     api.store.ping().await?;
-    Ok(true)
+    Ok(None)
 }
 
 fn tell_what_is_behind(report: &SchemaReport) {

@@ -64,17 +64,19 @@ async fn open_for_many(args: &MutationArgs, max_connections: u32) -> Result<Stor
     let template = template::load(args.tenant_template.as_deref())?;
     let opening = Opening { max_connections, log: wiring::log(args.changes), create: false, ..wiring::PATIENT };
     let store = wiring::open_store(&args.database, &opening).await?.with_template(template);
-    match store.schema().await.map(|report| report.state()) {
-        Ok(SchemaState::Current | SchemaState::Ahead) => Ok(store),
-        Ok(SchemaState::Behind) => {
-            store.close().await;
-            Err("the database's schema is behind: run entitlementd migrate first".into())
-        }
-        Err(error) => {
-            store.close().await;
-            Err(error.into())
-        }
-    }
+    let problem: Box<dyn Error> = match store.schema().await {
+        Err(error) => error.into(),
+        Ok(report) => match report.state() {
+            SchemaState::Current | SchemaState::Ahead => return Ok(store),
+            SchemaState::Behind => "the database's schema is behind: run entitlementd migrate first".into(),
+            SchemaState::Denied => {
+                let denied: Vec<String> = report.denied.iter().map(ToString::to_string).collect();
+                denied.join("\n").into()
+            }
+        },
+    };
+    store.close().await;
+    Err(problem)
 }
 
 fn print(text: &str) -> Outcome {

@@ -73,7 +73,11 @@ pub(super) fn store(error: StoreError) -> Status {
             let message = "the database does not hold the wanted revision: was it read before the write was committed?";
             Status::with_error_details(Code::Unavailable, message, details)
         }
-        StoreError::Unavailable(_) | StoreError::TimedOut | StoreError::Failing | StoreError::Abandoned => {
+        StoreError::Unavailable(_)
+        | StoreError::Forbidden(_)
+        | StoreError::TimedOut
+        | StoreError::Failing
+        | StoreError::Abandoned => {
             store_unavailable("the database cannot be asked at the moment, and the answer is not held")
         }
         StoreError::Overloaded => {

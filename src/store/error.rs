@@ -1,6 +1,6 @@
 //! What can go wrong when the database is asked.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use sea_orm::{DbErr, RuntimeErr};
 use thiserror::Error;
@@ -11,6 +11,12 @@ pub enum StoreError {
     /// The database cannot be reached, refuses, or failed the statement.
     #[error("the database cannot be asked: {0}")]
     Unavailable(Arc<DbErr>),
+    /// The role that serves may not do this, or a policy of the database's would hide rows from it.
+    #[error(
+        "the database refuses this role: {0}; `entitlementd migrate --status` says what it lacks, and the README what each \
+         role needs, under \"Rights in the database\""
+    )]
+    Forbidden(Arc<DbErr>),
     /// The database took longer than a load may take.
     #[error("the database did not answer in time")]
     TimedOut,
@@ -41,8 +47,18 @@ pub enum StoreError {
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        Self::Unavailable(Arc::new(error))
+        const INSUFFICIENT_PRIVILEGE: &str = "42501";
+        let is_forbidden = code_of(&error).is_some_and(|code| code == INSUFFICIENT_PRIVILEGE);
+        let error = Arc::new(error);
+        if is_forbidden { Self::Forbidden(error) } else { Self::Unavailable(error) }
     }
+}
+
+/// PostgreSQL's code of an error, or SQLite's.
+fn code_of(error: &DbErr) -> Option<Cow<'_, str>> {
+    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else { return None };
+    let RuntimeErr::SqlxError(cause) = cause else { return None };
+    cause.as_database_error()?.code()
 }
 
 impl StoreError {
@@ -54,7 +70,12 @@ impl StoreError {
     /// Is it the database that cannot be asked, rather than what it says that cannot be read?
     pub fn is_the_databases(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::TimedOut | Self::Failing | Self::Overloaded | Self::Abandoned => true,
+            Self::Unavailable(_)
+            | Self::Forbidden(_)
+            | Self::TimedOut
+            | Self::Failing
+            | Self::Overloaded
+            | Self::Abandoned => true,
             Self::NotFreshEnough | Self::Unreadable { .. } => false,
         }
     }

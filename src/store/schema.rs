@@ -1,6 +1,8 @@
 //! Is the database's schema the one that the statements were written for?
 
-use entitlementd_migration::{self as migration, ChangeLog, MissingColumn, MissingTrigger, SchemaManager, Step};
+use entitlementd_migration::{
+    self as migration, ChangeLog, Denied, MissingColumn, MissingTrigger, OpenDoor, SchemaManager, Step,
+};
 use sea_orm::DbErr;
 
 use super::{Store, StoreError};
@@ -14,6 +16,10 @@ pub struct SchemaReport {
     pub missing: Vec<MissingColumn>,
     /// Triggers of the change log that are not there, or not armed.
     pub unarmed: Vec<MissingTrigger>,
+    /// What this connection's role may not do that serving takes.
+    pub denied: Vec<Denied>,
+    /// What lets others do more with the objects of ours than is needed.
+    pub open_doors: Vec<OpenDoor>,
     /// Statements that would make missing indexes.
     pub index_advice: Vec<String>,
 }
@@ -21,6 +27,8 @@ pub struct SchemaReport {
 /// What a report comes to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SchemaState {
+    /// The role may not do what serving takes: nothing can be answered.
+    Denied,
     /// As this program expects it.
     Current,
     /// Steps are pending, or needed columns or triggers are missing: nothing can be answered.
@@ -34,7 +42,9 @@ impl SchemaReport {
     pub fn state(&self) -> SchemaState {
         let pending = |step: &Step| matches!(step, Step::Pending(_));
         let unknown = |step: &Step| matches!(step, Step::Unknown(_));
-        if self.steps.iter().any(pending) || !self.missing.is_empty() || !self.unarmed.is_empty() {
+        if !self.denied.is_empty() {
+            SchemaState::Denied
+        } else if self.steps.iter().any(pending) || !self.missing.is_empty() || !self.unarmed.is_empty() {
             SchemaState::Behind
         } else if self.steps.iter().any(unknown) {
             SchemaState::Ahead
@@ -49,11 +59,14 @@ impl Store {
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
         let visit = self.primary.visit().await?;
         let manager = SchemaManager::new(&visit.inner);
-        let steps = migration::steps(&manager, self.log).await?;
+        let may_read_steps = migration::may_read_steps(&manager).await?;
+        let steps = if may_read_steps { migration::steps(&manager, self.log).await? } else { Vec::new() };
         let is_counted = self.log == ChangeLog::Wanted && !steps.iter().any(|step| matches!(step, Step::Pending(_)));
         let report = SchemaReport {
             missing: migration::missing_columns(&manager).await?,
             unarmed: if is_counted { migration::missing_triggers(&manager).await? } else { Vec::new() },
+            denied: migration::denied(&manager, self.log).await?,
+            open_doors: migration::open_doors(&manager).await?,
             index_advice: migration::index_advice(&manager).await?,
             steps,
         };

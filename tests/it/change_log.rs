@@ -189,7 +189,7 @@ async fn a_writer_needs_no_right_on_the_log_and_cannot_be_led_astray_by_its_own_
     let role = format!("erp_{}", database.name);
     database
         .execute(&format!(
-            "CREATE ROLE {role} LOGIN; GRANT SELECT, UPDATE ON tenants TO {role};
+            "CREATE ROLE {role} LOGIN; GRANT SELECT, UPDATE ON tenants TO {role}; GRANT entitlementd_writer TO {role};
              CREATE SCHEMA AUTHORIZATION {role}; SET ROLE {role};
              CREATE TABLE {role}.entitlement_changes (tenant_id uuid, topic text);
              SET search_path = {role}, public; UPDATE tenants SET status = 'suspended'; RESET ROLE; RESET search_path"

@@ -229,8 +229,10 @@ async fn a_new_tenant_is_found_by_its_subdomain_at_once() {
 async fn a_role_that_may_only_read_is_enough_to_serve() {
     let database = Database::postgres().await;
     let role = format!("reader_{}", database.name);
-    let tables = "tenants, modules, plans, tenant_subscriptions, entitlementd_migrations";
-    database.execute(&format!("CREATE ROLE {role} LOGIN; GRANT SELECT ON {tables} TO {role}")).await;
+    let tables = "tenants, modules, plans, tenant_subscriptions";
+    let sql =
+        format!("CREATE ROLE {role} LOGIN; GRANT entitlementd_server TO {role}; GRANT SELECT ON {tables} TO {role}");
+    database.execute(&sql).await;
     let url = database.url.replace("postgres@", &format!("{role}@"));
     let mut server = Server::start_with(database.by_way_of(url).await, &["--changes", "listen"]).await;
     server.database.mk_subscribed(1, "finance", Row::default()).await;

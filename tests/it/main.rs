@@ -50,6 +50,7 @@ mod process;
 mod readme;
 mod replicas;
 mod resolve;
+mod rights;
 mod tenant_command;
 mod tenants;
 mod tls;

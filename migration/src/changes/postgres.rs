@@ -5,8 +5,7 @@ use sea_orm_migration::sea_orm::DbBackend;
 use super::{CHANNEL, MOST_ANNOUNCED, Trigger, Watched, topic, watched};
 use crate::LOCK;
 
-/// Held by the one that folds, and by the one that tells listeners.
-const FOLDING: i64 = LOCK + 1;
+/// Held by the one that tells listeners.
 const TELLING: i64 = LOCK + 2;
 
 /// A setting of the writer's transaction, in which it counts the tenants that it has touched: a mark for each, up to one
@@ -21,15 +20,27 @@ const EVERYONE: &str = "'00000000-0000-0000-0000-000000000000'";
 const DEFINER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
 pub(super) fn schema() -> String {
-    [tables(), functions(), truncated(), fold(), super::view(DbBackend::Postgres), rights()].join("\n")
+    let view = format!("CREATE {}", super::view(DbBackend::Postgres));
+    [tables(), functions(), view, super::FIRST.to_owned()].join("\n")
 }
 
-/// What the ERP's writers run.
+/// Everything that is run beside the log's tables.
 pub(super) fn functions() -> String {
     let mut functions: Vec<String> = watched().iter().map(changed).collect();
-    functions.push(announce());
+    functions.extend([announce(), truncated(), fold()]);
     functions.join("\n")
 }
+
+/// The functions that the ERP's writers run with the rights of the owner.
+pub(crate) const DEFINERS: [&str; 7] = [
+    "entitlement_tenants_changed",
+    "entitlement_tenant_subscriptions_changed",
+    "entitlement_feature_flags_changed",
+    "entitlement_modules_changed",
+    "entitlement_plans_changed",
+    "entitlement_tenants_truncated",
+    "entitlement_catalogue_truncated",
+];
 
 fn tables() -> String {
     format!(
@@ -69,6 +80,10 @@ fn tables() -> String {
 /// session knew, is a change to be safe, and must not fail the ERP's write. Images are
 /// compared, for types that know no equality, and because it is cheaper than an operator for each column.
 ///
+/// No function of a writer's may ever run here, with the owner's rights: whoever owns a table may give its column a type of
+/// his own, with casts and an equality of his own. Comparing images runs none, and a tenant's id is only looked at if it is
+/// a `uuid`; if it is not, every tenant may have changed.
+///
 /// Every expression is made ready again in each transaction, which is most of what a short one pays: so there are few,
 /// and none for a value that nobody looks at, such as what is returned.
 /// In an insertion OLD is all NULL, in a deletion NEW.
@@ -78,8 +93,13 @@ pub(super) fn changed(watched: &Watched) -> String {
         Some(key) => {
             let [new, old] = ["NEW", "OLD"].map(|row| append_tenant(&format!("{row}.{key}")));
             format!(
-                "IF NEW.{key} IS NOT NULL THEN {new} END IF;
-                 IF OLD.{key} IS NOT NULL AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN {old} END IF;"
+                "IF NOT is_id THEN
+                    {}
+                 ELSE
+                    IF NEW.{key} IS NOT NULL THEN {new} END IF;
+                    IF OLD.{key} IS NOT NULL AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN {old} END IF;
+                 END IF;",
+                append(topic::TENANTS)
             )
         }
         None => append(watched.topic()),
@@ -93,12 +113,16 @@ pub(super) fn changed(watched: &Watched) -> String {
             format!("IF keyed THEN {} END IF;", append(topic)),
         ]
     });
-    let declare_touched = if tenant.is_some() { "touched text;" } else { "" };
+    let [declare_touched, is_id] = tenant.map_or_else(Default::default, |key| {
+        let is_id = format!("is_id := pg_typeof(NEW.{key}) = 'uuid'::regtype;");
+        ["touched text; is_id boolean := false;".to_owned(), is_id]
+    });
     format!(
         "CREATE OR REPLACE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
          DECLARE {declare_keyed} {declare_touched}
          BEGIN
             BEGIN
+                {is_id}
                 IF {} THEN
                     RETURN NEW;
                 END IF;
@@ -141,7 +165,7 @@ fn append_tenant(tenant: &str) -> String {
 fn truncated() -> String {
     let function = |name: &str, body: String| {
         format!(
-            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
+            "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
              BEGIN {body} RETURN NULL; END $function$;"
         )
     };
@@ -190,21 +214,24 @@ fn announce() -> String {
 }
 
 /// Folds old rows into a number per tenant: one process at a time, a bounded number of rows, in one statement, so that
-/// no reader ever sees a row and its number together, or neither.
+/// no reader ever sees a row and its number together, or neither. The lock is one that nobody can take who has no right to
+/// the table: anybody could hold an advisory one for ever.
 ///
 /// Old are rows below a horizon that was passed an hour ago: `changed_at` says when a row was written, and a long
 /// transaction may have committed it only now. Rows of transactions that are yet to come were written by another
 /// cluster, and restored here: they could hide a change of the transaction that will have their number.
 fn fold() -> String {
     format!(
-        "CREATE FUNCTION entitlement_fold() RETURNS bigint LANGUAGE plpgsql {DEFINER} AS $function$
+        "CREATE OR REPLACE FUNCTION entitlement_fold() RETURNS bigint LANGUAGE plpgsql {DEFINER} AS $function$
          DECLARE
             settled xid8;
             folded bigint;
          BEGIN
-            IF NOT pg_try_advisory_xact_lock({FOLDING}) THEN
+            BEGIN
+                LOCK TABLE public.entitlement_horizons IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+            EXCEPTION WHEN lock_not_available THEN
                 RETURN 0;
-            END IF;
+            END;
             INSERT INTO public.entitlement_horizons DEFAULT VALUES ON CONFLICT DO NOTHING;
             DELETE FROM public.entitlement_horizons WHERE xid > pg_snapshot_xmax(pg_current_snapshot());
             SELECT xid INTO settled FROM public.entitlement_horizons
@@ -227,12 +254,6 @@ fn fold() -> String {
          END
          $function$;"
     )
-}
-
-/// Everyone may read revisions, and fold: the role that serves need not be the one that migrates.
-fn rights() -> String {
-    let tables = "entitlement_changes, entitlement_folded_changes, entitlement_horizons, entitlement_revisions";
-    format!("REVOKE ALL ON {tables} FROM PUBLIC; GRANT SELECT ON {tables} TO PUBLIC;")
 }
 
 pub(super) fn triggers() -> Vec<Trigger> {

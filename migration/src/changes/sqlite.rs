@@ -28,7 +28,10 @@ pub(super) fn schema() -> String {
     ";
     let now = sea_orm_migration::prelude::Query::select().expr(now(DbBackend::Sqlite)).to_owned();
     let now = now.to_string(sea_orm_migration::prelude::SqliteQueryBuilder);
-    tables.replace("NOW", now.trim_start_matches("SELECT ")) + &super::view(DbBackend::Sqlite)
+    tables.replace("NOW", now.trim_start_matches("SELECT "))
+        + "CREATE "
+        + &super::view(DbBackend::Sqlite)
+        + super::FIRST
 }
 
 pub(super) fn triggers(watched: &Watched) -> Vec<Trigger> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use entitlementd_migration::all_triggers_armed;
+use entitlementd_migration::{all_triggers_armed, may_read_tables};
 use sea_orm::{DbBackend, QueryResult, Statement, prelude::Uuid};
 
 use super::Announcement;
@@ -33,6 +33,8 @@ pub struct Poll {
     pub news: News,
     /// Is every trigger in place? If not, changes may have gone unnoticed.
     pub armed: bool,
+    /// May the ERP's tables not be read, or not all of their rows?
+    pub denied: bool,
     /// How full PostgreSQL's queue of notices is, from 0 to 1. Once it is full, writers fail.
     pub queue_usage: f64,
 }
@@ -76,6 +78,7 @@ impl Poll {
             position: Position { history, seen, taken },
             news,
             armed: first.try_get("", "armed")?,
+            denied: first.try_get("", "denied")?,
             queue_usage: first.try_get("", "queue_usage")?,
         })
     }
@@ -99,7 +102,7 @@ fn announced(rows: &[QueryResult]) -> Result<News, StoreError> {
 ///
 /// Rows with numbers that are yet to be given were restored from another cluster.
 pub(super) fn statement(since: Option<&Position>) -> String {
-    let armed = all_triggers_armed();
+    let (armed, readable) = (all_triggers_armed(), may_read_tables());
     let new = match since {
         Some(Position { seen, .. }) => format!(
             "log.xid >= pg_snapshot_xmin('{seen}') AND log.xid < pg_snapshot_xmax(state.snapshot)
@@ -108,13 +111,13 @@ pub(super) fn statement(since: Option<&Position>) -> String {
         None => "false".to_owned(),
     };
     format!(
-        "SELECT state.history, state.snapshot::text AS seen, state.armed, state.queue_usage,
+        "SELECT state.history, state.snapshot::text AS seen, state.armed, state.denied, state.queue_usage,
                 log.topic, log.tenant_id, log.xid::text AS number
          FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
                                 (SELECT oid FROM pg_database WHERE datname = current_database()),
                                 to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
                                 pg_stat_get_bgwriter_stat_reset_time()) AS history,
-                      pg_current_snapshot() AS snapshot, {armed} AS armed,
+                      pg_current_snapshot() AS snapshot, {armed} AS armed, NOT {readable} AS denied,
                       pg_notification_queue_usage() AS queue_usage OFFSET 0) state
          LEFT JOIN entitlement_changes log ON {new}
          LIMIT {}",
@@ -126,7 +129,7 @@ async fn poll_sqlite(database: &Database, since: Option<&Position>) -> Result<Ve
     let since = since.map_or("NULL", |since| since.seen.as_str());
     // The sequence's value stays when rows are folded away.
     let sql = format!(
-        "SELECT '' AS history, CAST(state.last AS text) AS seen, true AS armed, 0.0 AS queue_usage,
+        "SELECT '' AS history, CAST(state.last AS text) AS seen, true AS armed, false AS denied, 0.0 AS queue_usage,
                 log.topic, log.tenant_id, CAST(log.id AS text) AS number
          FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'entitlement_changes'), 0) AS last) state
          LEFT JOIN entitlement_changes log ON log.id > {since}

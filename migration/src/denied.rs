@@ -1,0 +1,98 @@
+//! What the role that serves may not do, although it has to. PostgreSQL only.
+
+use std::fmt;
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{ConnectionTrait, DbBackend, Statement},
+};
+
+use crate::{
+    ChangeLog, RECORD,
+    required::REQUIRED,
+    rights::{quoted, roles},
+};
+
+/// Tables of ours that the server reads.
+const OURS: [&str; 3] = ["entitlement_changes", "entitlement_folded_changes", "entitlement_module_aliases"];
+
+/// Something that the role may not do. Displays as what it is, and what to run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Denied(String);
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the role of this connection may not do that serving takes.
+pub async fn denied(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<Denied>, DbErr> {
+    let connection = manager.get_connection();
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(Vec::new());
+    }
+    let rows = connection.query_all_raw(Statement::from_string(DbBackend::Postgres, query(log))).await?;
+    rows.iter().map(|row| row.try_get("", "denied").map(Denied)).collect()
+}
+
+/// May the role of this connection read which steps were applied?
+pub async fn may_read_steps(manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
+    let connection = manager.get_connection();
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(true);
+    }
+    let sql = format!(
+        "SELECT COALESCE(has_schema_privilege('public', 'USAGE')
+                         AND has_table_privilege(to_regclass('public.{RECORD}'), 'SELECT'), true) AS may"
+    );
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    row.map_or(Ok(true), |row| row.try_get("", "may"))
+}
+
+/// A PostgreSQL expression: may the role of this connection read all rows of the ERP's tables? Cheap enough to be asked along
+/// with the log.
+pub fn may_read_tables() -> String {
+    let each = REQUIRED.iter().map(|(table, _)| {
+        let table = format!("to_regclass('{table}')");
+        format!("COALESCE(has_any_column_privilege({table}, 'SELECT') AND NOT row_security_active({table}), true)")
+    });
+    format!("({})", each.collect::<Vec<_>>().join(" AND "))
+}
+
+fn query(log: ChangeLog) -> String {
+    let required = REQUIRED.iter().map(|(table, columns)| format!("('{table}', ARRAY[{}])", quoted(columns)));
+    let required = required.collect::<Vec<_>>().join(", ");
+    let mut ours = vec![RECORD];
+    match log {
+        ChangeLog::Wanted => ours.extend(OURS),
+        ChangeLog::LeftOut => ours.push("entitlement_module_aliases"),
+    }
+    let all: Vec<&str> = REQUIRED.iter().map(|(table, _)| *table).chain(ours.iter().copied()).collect();
+    let server = roles::SERVER;
+    format!(
+        "SELECT format('the role %I may not use the schema public; run: GRANT USAGE ON SCHEMA public TO %I',
+                       current_user, current_user) AS denied
+         WHERE NOT has_schema_privilege('public', 'USAGE')
+         UNION ALL
+         SELECT format('the role %I may not read %s of the table %s; run: GRANT SELECT ON %s TO %I',
+                       current_user, string_agg(a.attname, ', ' ORDER BY a.attnum), c.relname, c.relname, current_user)
+         FROM (VALUES {required}) required (name, columns)
+         JOIN pg_class c ON c.relnamespace = 'public'::regnamespace AND c.relname = required.name
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (required.columns)
+         WHERE NOT has_column_privilege(c.oid, a.attnum, 'SELECT') GROUP BY c.relname
+         UNION ALL
+         SELECT format('the role %I may not read the table %s; run: GRANT {server} TO %I',
+                       current_user, c.relname, current_user)
+         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({})
+           AND NOT has_table_privilege(c.oid, 'SELECT')
+         UNION ALL
+         SELECT format('row-level security would hide rows of the table %s from the role %I; run: ALTER ROLE %I BYPASSRLS',
+                       c.relname, current_user, current_user)
+         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({})
+           AND row_security_active(c.oid)
+         ORDER BY denied",
+        quoted(&ours),
+        quoted(&all),
+    )
+}

@@ -1,0 +1,301 @@
+//! Who may do what with the objects of ours, on PostgreSQL.
+//!
+//! The schema is the ERP's, and shared: what a new table or function is granted to there, by default or by PostgreSQL's
+//! own rules, is not for us to rely on. So each migration takes every right from everybody but the owner, and gives
+//! those that are needed to roles of ours, which a database's owner gives to the roles that log in.
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{ConnectionTrait, DbBackend, Statement},
+};
+
+use crate::{
+    changes::{DEFINERS, log_triggers},
+    m20261124_000004_record,
+};
+
+/// Roles that nobody logs in as. They are the cluster's, and mean the same in each of its databases.
+pub mod roles {
+    /// May read what the server reads of ours, and fold the log.
+    pub const SERVER: &str = "entitlementd_server";
+    /// May also do what administrators do with the tables of ours.
+    pub const ADMIN: &str = "entitlementd_admin";
+    /// May read the revisions, for whoever writes and then wants to read what it wrote.
+    pub const WRITER: &str = "entitlementd_writer";
+    /// Owns the functions of the log's triggers, and may only add to the log.
+    pub const LOG: &str = "entitlementd_log";
+
+    pub(super) const ALL: [&str; 4] = [SERVER, ADMIN, WRITER, LOG];
+}
+
+/// What a right is a right on.
+#[derive(Clone, Copy)]
+enum On {
+    /// Or a view.
+    Table(&'static str),
+    /// One without parameters.
+    Function(&'static str),
+}
+
+impl On {
+    /// As `GRANT` names it.
+    fn object(self) -> String {
+        match self {
+            Self::Table(name) => format!("TABLE public.{name}"),
+            Self::Function(name) => format!("FUNCTION public.{name}()"),
+        }
+    }
+
+    /// An expression: is it there?
+    fn is_there(self) -> String {
+        match self {
+            Self::Table(name) => format!("to_regclass('public.{name}') IS NOT NULL"),
+            Self::Function(name) => format!("to_regprocedure('public.{name}()') IS NOT NULL"),
+        }
+    }
+}
+
+/// Every right that somebody else than the owner has on an object of ours.
+const RIGHTS: [(&str, &str, On); 14] = [
+    (roles::LOG, "INSERT", On::Table("entitlement_changes")),
+    (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_folded_changes")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_module_aliases")),
+    (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
+    (roles::SERVER, "EXECUTE", On::Function("entitlement_fold")),
+    (roles::ADMIN, "SELECT", On::Table("entitlement_changes")),
+    (roles::ADMIN, "SELECT", On::Table("entitlement_folded_changes")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_module_aliases")),
+    (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
+    (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
+    (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
+    (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold")),
+];
+
+/// Tables and views of ours. Their sequences are found by them.
+const RELATIONS: [&str; 7] = [
+    "entitlement_changes",
+    "entitlement_folded_changes",
+    "entitlement_horizons",
+    "entitlement_revisions",
+    "entitlement_audit",
+    "entitlement_module_aliases",
+    "entitlementd_migrations",
+];
+
+/// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
+const OTHER_FUNCTIONS: [&str; 3] = ["entitlement_announce", "entitlement_fold", "entitlement_audit_keeps"];
+
+/// Something in the database that lets somebody do more with the objects of ours than is needed. Displays as what it is,
+/// and what to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenDoor(String);
+
+impl std::fmt::Display for OpenDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Takes every right on the objects of ours from everybody but their owner, and gives those that are needed to the roles of
+/// ours, which are made where the one who migrates may. What he may not do stays as it is: see [`open_doors`].
+pub(crate) async fn secure(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    // Nobody else's functions and operators are found, however well they fit.
+    connection.execute_unprepared("SET LOCAL search_path = pg_catalog").await?;
+    for statement in [make_roles(), revoke_surplus(), grant_all(), hand_over()] {
+        connection.execute_unprepared(&statement).await?;
+    }
+    connection.execute_unprepared("SET LOCAL search_path = public").await.map(|_| ())
+}
+
+/// What is still open. Empty on SQLite, where whoever can open the file can do everything.
+pub async fn open_doors(manager: &SchemaManager<'_>) -> Result<Vec<OpenDoor>, DbErr> {
+    let connection = manager.get_connection();
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(Vec::new());
+    }
+    let rows = connection.query_all_raw(Statement::from_string(DbBackend::Postgres, doors())).await?;
+    rows.iter().map(|row| row.try_get("", "door").map(OpenDoor)).collect()
+}
+
+/// Runs a statement for each row of a query, as far as the one who migrates may. `statement` is an expression over `item`.
+fn for_each(query: &str, statement: &str) -> String {
+    format!(
+        "DO $do$
+         DECLARE item record;
+         BEGIN
+            FOR item IN {query} LOOP
+                BEGIN
+                    EXECUTE {statement};
+                -- Roles are the cluster's: another database may be migrated at the same time.
+                EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
+                    NULL;
+                END;
+            END LOOP;
+         END
+         $do$"
+    )
+}
+
+fn make_roles() -> String {
+    let missing = format!(
+        "SELECT wanted.name FROM unnest(ARRAY[{}]) wanted (name)
+         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)",
+        quoted(&roles::ALL)
+    );
+    for_each(&missing, "format('CREATE ROLE %I NOLOGIN', item.name)")
+}
+
+fn revoke_surplus() -> String {
+    let surplus = format!("SELECT DISTINCT object, grantee FROM ({}) surplus", surplus());
+    for_each(&surplus, "format('REVOKE ALL ON %s FROM %s CASCADE', item.object, item.grantee)")
+}
+
+fn grant_all() -> String {
+    let rights = RIGHTS
+        .iter()
+        .map(|(role, privileges, on)| format!("('{role}', '{privileges}', '{}', {})", on.object(), on.is_there()));
+    let wanted = format!(
+        "SELECT wanted.* FROM (VALUES {}) wanted (role, privileges, object, is_there)
+         JOIN pg_roles ON rolname = wanted.role WHERE wanted.is_there",
+        rights.collect::<Vec<_>>().join(", ")
+    );
+    let grant = for_each(&wanted, "format('GRANT %s ON %s TO %I', item.privileges, item.object, item.role)");
+    // Whoever closes the schema to everybody would stop the ERP's writers: their triggers run as this role.
+    let enter = for_each(
+        &format!("SELECT rolname FROM pg_roles WHERE rolname IN ({})", quoted(&roles::ALL)),
+        "format('GRANT USAGE ON SCHEMA public TO %I', item.rolname)",
+    );
+    format!("{grant}; {enter}")
+}
+
+/// Gives the functions that writers run with their owner's rights to the role that may do nothing but add to the log.
+///
+/// A row-level security that somebody turns on for the log must not stop the ERP's writers, hence the policy.
+fn hand_over() -> String {
+    let (log, changes) = (roles::LOG, "public.entitlement_changes");
+    let policy = format!(
+        "SELECT FROM pg_roles WHERE rolname = '{log}' AND to_regclass('{changes}') IS NOT NULL AND NOT EXISTS
+            (SELECT FROM pg_policy WHERE polrelid = to_regclass('{changes}') AND polname = '{log}')"
+    );
+    let policy =
+        for_each(&policy, &format!("'CREATE POLICY {log} ON {changes} FOR INSERT TO {log} WITH CHECK (true)'"));
+    let is_super = "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
+    let join = for_each(
+        &format!("SELECT FROM pg_roles WHERE rolname = '{log}' AND NOT {is_super} AND NOT pg_has_role(oid, 'MEMBER')"),
+        &format!("'GRANT {log} TO CURRENT_USER'"),
+    );
+    // A new owner must be able to make functions there, but for a moment, unless a superuser hands over.
+    let owned = format!(
+        "SELECT p.proname, NOT {is_super} AND NOT has_schema_privilege(log.oid, 'public', 'CREATE') AS lends
+         FROM pg_proc p JOIN pg_roles log ON log.rolname = '{log}'
+         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({}) AND p.proowner <> log.oid
+           AND has_table_privilege(log.oid, to_regclass('{changes}'), 'INSERT')
+           AND has_schema_privilege(log.oid, 'public', 'USAGE')",
+        quoted(&DEFINERS)
+    );
+    let hand_over = for_each(
+        &owned,
+        &format!(
+            "concat(CASE WHEN item.lends THEN 'GRANT CREATE ON SCHEMA public TO {log}; ' END,
+                    format('ALTER FUNCTION public.%I() OWNER TO {log}', item.proname),
+                    CASE WHEN item.lends THEN '; REVOKE CREATE ON SCHEMA public FROM {log}' END)"
+        ),
+    );
+    format!("{policy}; {join}; {hand_over}")
+}
+
+/// A query of the rights on objects of ours that somebody else than the owner has and that are not among those that we
+/// give, also on single columns.
+fn surplus() -> String {
+    let given: Vec<String> = RIGHTS
+        .iter()
+        .flat_map(|(role, privileges, on)| {
+            let right = move |privilege| format!("('{role}', '{privilege}', '{}')", on.object());
+            privileges.split(", ").map(right)
+        })
+        .collect();
+    format!(
+        "SELECT held.object, held.privilege, held.grantee FROM (
+            SELECT o.object, a.privilege_type AS privilege,
+                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee
+            FROM ({}) o, aclexplode(o.acl) a WHERE a.grantee <> o.owner) held
+         WHERE (held.grantee, held.privilege, held.object) NOT IN (VALUES {})",
+        objects(),
+        given.join(", ")
+    )
+}
+
+/// A query of the objects of ours, with their owners and the rights on them.
+fn objects() -> String {
+    let ours = format!("c.relnamespace = 'public'::regnamespace AND c.relname IN ({})", quoted(&RELATIONS));
+    let functions = [&DEFINERS[..], &OTHER_FUNCTIONS].concat();
+    format!(
+        "SELECT format('TABLE public.%I', c.relname) AS object, c.relowner AS owner,
+                COALESCE(c.relacl, acldefault('r', c.relowner)) AS acl
+         FROM pg_class c WHERE {ours}
+         UNION ALL
+         SELECT format('TABLE public.%I', c.relname), c.relowner, a.attacl
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE {ours} AND a.attacl IS NOT NULL
+         UNION ALL
+         SELECT format('SEQUENCE public.%I', s.relname), s.relowner, COALESCE(s.relacl, acldefault('s', s.relowner))
+         FROM pg_class c JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+         JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S' WHERE {ours}
+         UNION ALL
+         SELECT format('FUNCTION public.%I()', p.proname), p.proowner, COALESCE(p.proacl, acldefault('f', p.proowner))
+         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.pronargs = 0 AND p.proname IN ({})",
+        quoted(&functions)
+    )
+}
+
+/// A query of sentences, each of something that is open.
+fn doors() -> String {
+    let (log, all) = (roles::LOG, quoted(&roles::ALL));
+    let functions = [&DEFINERS[..], &OTHER_FUNCTIONS].concat();
+    let (functions, relations) = (quoted(&functions), quoted(&RELATIONS));
+    let log_triggers = log_triggers();
+    let of_log = log_triggers.iter().map(|(table, name)| (*table, name.as_str()));
+    let triggers =
+        of_log.chain(m20261124_000004_record::TRIGGERS).map(|(table, name)| format!("('{table}', '{name}')"));
+    format!(
+        "SELECT format('%s may %s on %s', grantee, string_agg(privilege, ', ' ORDER BY privilege), object) AS door
+         FROM ({}) surplus GROUP BY grantee, object
+         UNION ALL
+         SELECT format('the role %s does not exist; run: CREATE ROLE %s NOLOGIN; then migrate again', name, name)
+         FROM unnest(ARRAY[{all}]) wanted (name) WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
+         UNION ALL
+         SELECT format('the role %s is a superuser; run: ALTER ROLE %s NOSUPERUSER', rolname, rolname)
+         FROM pg_roles WHERE rolname IN ({all}) AND rolsuper
+         UNION ALL
+         SELECT format('the function %s runs with the rights of %s, who may do more than add to the log; let a role '
+                       'migrate that may make it the function of {log}', p.proname, pg_get_userbyid(p.proowner))
+         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({})
+           AND pg_get_userbyid(p.proowner) <> '{log}'
+         UNION ALL
+         SELECT format('the trigger %s of the table %s is not ours, and runs our function or watches our table; drop it',
+                       quote_ident(t.tgname), t.tgrelid::regclass)
+         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
+         WHERE NOT t.tgisinternal
+           AND ((p.pronamespace = 'public'::regnamespace AND p.proname IN ({functions}))
+                OR (c.relnamespace = 'public'::regnamespace AND c.relname IN ({relations})))
+           AND NOT (c.relnamespace = 'public'::regnamespace AND (c.relname, t.tgname) IN (VALUES {}))
+         UNION ALL
+         SELECT 'everybody may make objects in the schema public, which statements may then find; run: '
+                'REVOKE CREATE ON SCHEMA public FROM PUBLIC'
+         FROM pg_namespace n, aclexplode(COALESCE(n.nspacl, acldefault('n', n.nspowner))) a
+         WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
+         ORDER BY door",
+        surplus(),
+        quoted(&DEFINERS),
+        triggers.collect::<Vec<_>>().join(", "),
+    )
+}
+
+pub(crate) fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+}
