@@ -20,6 +20,7 @@ mod mutate;
 mod offer_json;
 mod offers;
 mod onboard;
+mod ownership;
 mod provision;
 mod record;
 mod replica;

@@ -271,6 +271,9 @@ pub struct DeleteArgs {
     /// Although it has unpaid invoices, which go with it.
     #[arg(long, env = "ENTITLEMENTD_FORCE", value_parser = BoolishValueParser::new())]
     pub force: bool,
+    /// All but its schema, which stays. Without this, one that cannot be told to be the tenant's refuses the deletion.
+    #[arg(long, env = "ENTITLEMENTD_KEEP_SCHEMA", value_parser = BoolishValueParser::new())]
+    pub keep_schema: bool,
     /// As for every change.
     #[command(flatten)]
     pub mutation: MutationArgs,

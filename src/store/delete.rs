@@ -11,8 +11,8 @@ use super::{
     entitlements::Found,
     entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
     mutate::Begun,
-    offers,
-    provision::{STATEMENT_TIMEOUT, quoted, schema_is_its_own},
+    offers, ownership,
+    provision::{STATEMENT_TIMEOUT, quoted},
     record::{self, Entry, summary_to_json},
     request_json,
     transaction::{Ask, Transaction},
@@ -30,18 +30,24 @@ pub struct Deletion {
     pub name: String,
     /// Although it owes money.
     pub force: bool,
+    /// All but its schema, which stays.
+    pub keep_schema: bool,
 }
 
 impl Store {
     /// Deletes a cancelled tenant. A request that was done already, by its id, is answered as it was then.
     pub async fn delete_tenant(&self, deletion: &Deletion, author: &Author) -> Result<Mutated, MutationError> {
-        let Deletion { key, name, force } = deletion;
-        let request = json!({
+        let Deletion { key, name, force, keep_schema } = deletion;
+        let mut request = json!({
             "tenant": request_json::key_to_json(key),
             "name": name,
             "force": force,
             "reason": author.why.as_ref().map(ToString::to_string),
         });
+        // Left out otherwise: a request from before there was a choice is the same request.
+        if *keep_schema {
+            request["keep_schema"] = true.into();
+        }
         let txn = match self.begin(author, DELETE, &request).await? {
             Begun::Anew(txn) => txn,
             Begun::Before(event) => return self.answer_again(&event).await,
@@ -59,12 +65,17 @@ impl Store {
         if unpaid > 0 && !force {
             violations.push(Violation::UnpaidInvoices(unpaid));
         }
-        violations.extend(schema_is_its_own(&txn, &locked).await?.err());
+        if !keep_schema {
+            violations.extend(ownership::may_be_dropped(&txn, &locked).await?.err());
+        }
         if !violations.is_empty() {
             return Err(MutationError::Refused(violations));
         }
         let offers = offers::read_all(&txn, &self.words).await?;
         let (before, after) = (entitlements.summary(&offers, author.at), Summary::default());
+        if !keep_schema {
+            drop_schema(&txn, &locked).await?;
+        }
         delete(&txn, &locked).await?;
         let entry = Entry {
             author,
@@ -96,16 +107,20 @@ async fn unpaid_invoices(txn: &Transaction, tenant: TenantId) -> Result<u64, Sto
     Ok(unpaid.count(&txn.inner).await?)
 }
 
+async fn drop_schema(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
+    if txn.backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let schema = quoted(&locked.schema());
+    let drop = format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; DROP SCHEMA IF EXISTS {schema} CASCADE");
+    txn.inner.execute_unprepared(&drop).await?;
+    Ok(())
+}
+
 /// Where the keys cascade this is done for us; in the field they need not.
 async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
     let id = locked.id.uuid();
     let db = &txn.inner;
-    if txn.backend() == DbBackend::Postgres {
-        let schema = quoted(&locked.schema());
-        let drop =
-            format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; DROP SCHEMA IF EXISTS {schema} CASCADE");
-        db.execute_unprepared(&drop).await?;
-    }
     usage_metrics::Entity::delete_many().filter(usage_metrics::Column::TenantId.eq(id)).exec(db).await?;
     billing_history::Entity::delete_many().filter(billing_history::Column::TenantId.eq(id)).exec(db).await?;
     feature_flags::Entity::delete_many().filter(feature_flags::Column::TenantId.eq(id)).exec(db).await?;

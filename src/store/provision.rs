@@ -7,15 +7,11 @@ use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
     entitlements::{Found, kept},
     mutate::Begun,
+    ownership::{self, RECORD as APPLIED},
     record, request_json,
     transaction::{Ask, Transaction},
 };
-use crate::domain::{
-    Author, ModuleCode, Mutation, TemplateFile, Violation, limits::MAX_IDENTIFIER_BYTES, template::AppliedFile,
-};
-
-/// Which files of the template a tenant's schema holds; in that schema.
-const APPLIED: &str = "entitlement_template_files";
+use crate::domain::{Author, ModuleCode, Mutation, TemplateFile, template::AppliedFile};
 
 /// A statement of a template is given up after this long, however long it is for others.
 pub(super) const STATEMENT_TIMEOUT: &str = "60s";
@@ -123,7 +119,7 @@ impl Store {
 
     /// Makes the schema with its record of files, and says how it is called.
     async fn make_schema(&self, txn: &Transaction, locked: &Found) -> Result<String, MutationError> {
-        schema_is_its_own(txn, locked).await?.map_err(|violation| MutationError::Refused(vec![violation]))?;
+        ownership::may_be_filled(txn, locked).await?.map_err(|violation| MutationError::Refused(vec![violation]))?;
         let schema = locked.schema();
         let name = quoted(&schema);
         let sql = format!(
@@ -133,8 +129,8 @@ impl Store {
                 sha256 text NOT NULL,
                 applied_at timestamptz NOT NULL DEFAULT now()
              );
-             COMMENT ON TABLE {name}.{APPLIED} IS
-                'The files of the tenant template that entitlementd has applied to this schema.'"
+             COMMENT ON TABLE {name}.{APPLIED} IS '{}'",
+            ownership::comment(locked)
         );
         txn.inner.execute_unprepared(&sql).await.map_err(StoreError::from)?;
         Ok(schema)
@@ -159,22 +155,6 @@ impl Store {
         }
         Ok(files.into_iter().map(|file| file.name.clone()).collect())
     }
-}
-
-/// Is the schema nobody else's, nor the database's own? What is asked of SQLite is asked of nothing.
-pub(super) async fn schema_is_its_own(txn: &Transaction, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
-    if txn.backend() != DbBackend::Postgres {
-        return Ok(Ok(()));
-    }
-    let schema = locked.schema();
-    let is_the_databases =
-        schema.is_empty() || schema.starts_with("pg_") || ["public", "information_schema"].contains(&schema.as_str());
-    let sql = "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
-    let length = i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX);
-    let values = [locked.id.uuid().into(), length.into(), schema.as_str().into()];
-    let others = txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
-    let is_its_own = !is_the_databases && others.is_empty();
-    Ok(if is_its_own { Ok(()) } else { Err(Violation::ForeignSchema(schema)) })
 }
 
 async fn apply_file(txn: &Transaction, schema: &str, file: &TemplateFile) -> Result<(), MutationError> {

@@ -42,10 +42,10 @@ pub(super) async fn change_plan(args: ChangePlanArgs) -> Outcome {
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> Outcome {
-    let DeleteArgs { tenant, name, force, mutation: args } = args;
+    let DeleteArgs { tenant, name, force, keep_schema, mutation: args } = args;
     let (key, author) = (key(&tenant)?, author(&args));
     let store = open_to_write(&args).await?;
-    let done = store.delete_tenant(&Deletion { key, name, force }, &author).await;
+    let done = store.delete_tenant(&Deletion { key, name, force, keep_schema }, &author).await;
     store.close().await;
     match done {
         Ok(mutated) if args.json => print_json(&as_json(&mutated, false)),

@@ -52,8 +52,12 @@ pub enum Violation {
     /// The tenant's status is none in which a schema is made.
     #[error("A schema is made for tenants that are not cancelled, and this one is {0:?}.")]
     NoSetup(String),
-    /// Another tenant's data would lie in the same schema.
-    #[error("The schema {0:?} cannot be this tenant's: it is another one's, or the database's own.")]
+    /// The schema is another tenant's, the database's own, or was made neither by entitlementd for this tenant nor by the ERP's
+    /// rule for names.
+    #[error(
+        "The schema {0:?} cannot be told to be this tenant's: it is another one's, the database's own, or was made by \
+         somebody else. A tenant can be deleted without it (keep_schema)."
+    )]
     ForeignSchema(String),
     /// The tenant is to be deleted, and is not cancelled.
     #[error("Only a cancelled tenant is deleted, and this one is {0:?}.")]

@@ -78,14 +78,14 @@ fn listed(tenant: ListedTenant) -> pb::ListedTenant {
 }
 
 pub(in crate::service) fn delete_query(request: &DeleteTenantRequest) -> Result<DeleteQuery, Status> {
-    let DeleteTenantRequest { tenant, name, force, reason, request_id } = request;
+    let DeleteTenantRequest { tenant, name, force, reason, request_id, keep_schema } = request;
     let mut fields = Fields::default();
     let key = fields.tenant_key("tenant", tenant);
     if name.is_empty() {
         fields.violated("name", "must be the tenant's name, repeated");
     }
     let purpose = fields.purpose(reason, request_id);
-    let deletion = |key| Deletion { key, name: name.clone(), force: *force };
+    let deletion = |key| Deletion { key, name: name.clone(), force: *force, keep_schema: *keep_schema };
     let query = key.map(|key| DeleteQuery { deletion: deletion(key), purpose });
     fields.all_good(query)
 }

@@ -14,7 +14,7 @@ use super::{
     mutate::{status, violations},
 };
 use crate::harness::{
-    Database, Row, id,
+    Database, Row, id, process,
     server::{field_violations, reason_of},
 };
 
@@ -29,6 +29,15 @@ async fn delete(admin: &mut Admin, request: DeleteTenantRequest) -> Result<Tenan
 
 fn kinds(status: &Status) -> Vec<String> {
     violations(status).into_iter().map(|(kind, _)| kind).collect()
+}
+
+/// What `tenant provision` comes to, and its words.
+fn provision(admin: &Admin, template: &tempfile::TempDir) -> (Option<i32>, String) {
+    let folder = template.path().to_str().unwrap();
+    let url = &admin.server.database.url;
+    let fixed = ["tenant", "provision", "tenant-1", "--tenant-template", folder, "--database-url", url];
+    let output = process::run(&fixed);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 async fn rows(admin: &Admin) -> i64 {
@@ -125,6 +134,55 @@ async fn an_owner_alone_deletes_and_never_a_schema_that_another_tenant_uses() {
     assert_eq!(rows(&admin).await, 2);
     let error = delete(&mut admin, DeleteTenantRequest::default()).await.unwrap_err();
     assert_eq!(field_violations(&error), ["tenant", "name"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_is_not_known_to_be_the_tenants_is_neither_dropped_nor_filled() {
+    let database = Database::postgres().await;
+    let template = tempfile::tempdir().unwrap();
+    std::fs::create_dir(template.path().join("_base")).unwrap();
+    std::fs::write(template.path().join("_base/1.sql"), "CREATE TABLE IF NOT EXISTS users (id int)").unwrap();
+    database.mk_tenant(1, "tenant-1", "cancelled").await;
+    let mut admin = Admin::of(database, &[]).await;
+    let execute = async |admin: &Admin, sql: &str| admin.server.database.execute(sql).await;
+    for schema in ["auth", "tenants", "tenant_", "Tenant_1", "tenant_a.b", "tenant_é;"] {
+        let rename = format!("CREATE SCHEMA \"{schema}\"; UPDATE tenants SET database_schema = '{schema}'");
+        execute(&admin, &rename).await;
+        assert_eq!(kinds(&delete(&mut admin, deletion("Tenant 1")).await.unwrap_err()), ["FOREIGN_SCHEMA"], "{schema}");
+        execute(&admin, "UPDATE tenants SET status = 'pending'").await;
+        let (code, error) = provision(&admin, &template);
+        assert!(code == Some(1) && error.contains("cannot be told to be this tenant's"), "{schema}: {error}");
+        execute(&admin, "UPDATE tenants SET status = 'cancelled'").await;
+        execute(&admin, &format!("CREATE TABLE \"{schema}\".kept (id int)")).await;
+    }
+    let kept = DeleteTenantRequest { keep_schema: true, ..deletion("Tenant 1") };
+    delete(&mut admin, kept).await.unwrap();
+    execute(&admin, "SELECT * FROM auth.kept").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_any_name_goes_with_the_tenant_that_it_was_made_for_and_with_no_other() {
+    let database = Database::postgres().await;
+    let template = tempfile::tempdir().unwrap();
+    std::fs::create_dir(template.path().join("_base")).unwrap();
+    std::fs::write(template.path().join("_base/1.sql"), "CREATE TABLE users (id int)").unwrap();
+    database.mk_tenant(1, "tenant-1", "pending").await;
+    database.mk_tenant(2, "tenant-2", "cancelled").await;
+    database.execute("UPDATE tenants SET database_schema = 'ours' WHERE subdomain = 'tenant-1'").await;
+    let mut admin = Admin::of(database, &[]).await;
+    assert_eq!(provision(&admin, &template).0, Some(0));
+    // The first is gone from the table, by hand, and another one's row comes to name its schema.
+    let taken = "UPDATE tenants SET database_schema = 'elsewhere', status = 'cancelled' WHERE subdomain = 'tenant-1';
+                 UPDATE tenants SET database_schema = 'ours' WHERE subdomain = 'tenant-2'";
+    admin.server.database.execute(taken).await;
+    let other = DeleteTenantRequest { tenant: "tenant-2".into(), ..deletion("Tenant 2") };
+    assert_eq!(kinds(&delete(&mut admin, other).await.unwrap_err()), ["FOREIGN_SCHEMA"]);
+    let back = "UPDATE tenants SET database_schema = 'elsewhere_2' WHERE subdomain = 'tenant-2';
+                UPDATE tenants SET database_schema = 'ours' WHERE subdomain = 'tenant-1'";
+    admin.server.database.execute(back).await;
+    delete(&mut admin, deletion("Tenant 1")).await.unwrap();
+    let left = admin.server.database.one("SELECT count(*) AS count FROM pg_namespace WHERE nspname = 'ours'").await;
+    assert_eq!(left.try_get::<i64>("", "count").unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
