@@ -1,6 +1,7 @@
 //! Connect, bind, wire, supervise, stop: the only floor that knows everything.
 
 mod admin;
+mod allowance;
 mod at_once;
 mod catalogue;
 mod check;

@@ -51,7 +51,7 @@ use self::{
     words::Words,
 };
 pub use self::{
-    changes::{Announcement, Change, Listener, News, Poll, Position},
+    changes::{Change, Listener, News, Poll, Position},
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
     delete::Deletion,
     error::StoreError,

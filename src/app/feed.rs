@@ -1,15 +1,15 @@
 //! The feed: hears of changes and tells the cache, and says when it does not hear.
 
-use std::{collections::HashSet, convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::jitter;
+use super::{allowance::Allowance, jitter};
 use crate::{
     config::ChangesMode,
     service::Api,
-    store::{Announcement, ChangeLog, Listener, News, Poll, Position, Store, StoreError},
+    store::{ChangeLog, Listener, News, Poll, Position, Store, StoreError},
 };
 
 /// While it listens, the log is polled this often all the same: a sign of life, and a net for what was not heard.
@@ -23,8 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// Before the log is polled instead, listening gets this long to begin.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// More announcements than this between two polls are not remembered, and then taken in twice.
-const MOST_HEARD: usize = 10_000;
+/// Anybody who can log in may send notices. So the log is read for this many of them at once, and then for one in each
+/// interval; what comes in between is one with the next.
+const HINTS_AT_ONCE: u32 = 20;
+const BETWEEN_HINTS: Duration = Duration::from_millis(10);
+/// Changes that were found so often in a row, and for so long, without a notice: somebody keeps writers from telling.
+const UNTOLD: u32 = 5;
+const UNTOLD_FOR: Duration = Duration::from_secs(10);
 
 /// How changes are heard of at the moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -46,8 +51,8 @@ pub(super) enum Hearing {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Report {
     pub(super) hearing: Hearing,
-    /// Changes that the log held and that had not been heard while it listened: their writers left the telling to
-    /// another, or a poll was faster.
+    /// Changes that were found without a notice while it listened: their writers left the telling to another, or a poll was
+    /// faster.
     pub(super) unheard: u64,
     /// How full PostgreSQL's queue of notices is, from 0 to 1.
     pub(super) queue_usage: f64,
@@ -61,14 +66,12 @@ pub(super) struct Feed {
     mode: ChangesMode,
     poll_interval: Duration,
     position: Option<Position>,
-    /// What was heard since the log was last read.
-    heard: HashSet<Announcement>,
     report: Arc<Mutex<Report>>,
 }
 
 impl Feed {
     pub(super) fn new(api: Api, mode: ChangesMode, poll_interval: Duration, report: Arc<Mutex<Report>>) -> Self {
-        Self { api, mode, poll_interval, position: None, heard: HashSet::new(), report }
+        Self { api, mode, poll_interval, position: None, report }
     }
 
     /// Feeds the cache, and never returns.
@@ -93,35 +96,33 @@ impl Feed {
         }
     }
 
-    /// Listens until that fails.
+    /// Listens until that fails. A notice is a hint that the log is worth reading, and never news by itself: anybody may have
+    /// sent it.
     async fn listen(&mut self, mut listener: Listener) -> StoreError {
         let mut pause = HEARTBEAT;
+        let mut hints = Hints::new(Instant::now());
         loop {
             let poll = timeout(PATIENCE, listener.poll(self.position.as_ref())).await;
-            let was_news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
+            let news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => self.take_in(poll, Hearing::Listening),
                 Err(error) => return error,
             };
-            pause = if was_news { SOON } else { HEARTBEAT.min(pause * 2) };
-            let mut next_poll = Instant::now() + pause;
-            // Looked at each time: news that never ends would keep the timer from being asked.
-            while Instant::now() < next_poll {
-                match timeout_at(next_poll, listener.next()).await {
-                    Ok(Ok(announcement)) => self.hear(announcement),
-                    Ok(Err(error)) => return error,
-                    Err(_) => break,
-                }
-                pause = SOON;
-                next_poll = next_poll.min(Instant::now() + pause);
+            self.note_unheard(hints.untold(news, Instant::now()));
+            pause = if news > 0 { SOON } else { HEARTBEAT.min(pause * 2) };
+            if let Err(error) = hints.wait(&mut listener, pause).await {
+                return error;
             }
         }
     }
 
-    fn hear(&mut self, announcement: Announcement) {
-        if self.heard.len() < MOST_HEARD {
-            self.heard.insert(announcement);
+    fn note_unheard(&self, untold: Untold) {
+        self.report.lock().unheard += untold.changes;
+        if untold.for_long {
+            tracing::warn!(
+                "changes are found in the log, but nobody tells of them: is another session holding the advisory lock that \
+                 writers take for it? See pg_locks where locktype = 'advisory'"
+            );
         }
-        self.api.cache.announce(&[announcement], self.api.clock.now());
     }
 
     /// Polls the log until there is something to listen to, which is begun after a pause. Where nothing is to be
@@ -162,17 +163,16 @@ impl Feed {
         }
     }
 
-    /// Tells the cache what a poll has brought. Was there news that had not been heard?
-    fn take_in(&mut self, poll: Poll, hearing: Hearing) -> bool {
+    /// Tells the cache what a poll has brought, and gives how many changes those were.
+    fn take_in(&mut self, poll: Poll, hearing: Hearing) -> u64 {
         let now = self.api.clock.now();
-        let mut unheard = 0;
+        let mut changes = 0;
         let hearing = if poll.armed {
             match &poll.news {
                 News::Anything => self.api.cache.reset(now),
-                News::Announced(announced) => {
-                    let new: Vec<_> = announced.iter().filter(|one| !self.heard.contains(one)).copied().collect();
-                    unheard = new.len() as u64;
-                    self.api.cache.announce(&new, now);
+                News::Changes(news) => {
+                    changes = news.len() as u64;
+                    self.api.cache.announce(news, now);
                 }
             }
             self.position = Some(poll.position);
@@ -184,13 +184,11 @@ impl Feed {
             self.api.cache.unfed(Some(now));
             Hearing::Unarmed
         };
-        self.heard.clear();
         self.tell(hearing, |report| {
-            report.unheard += if hearing == Hearing::Listening { unheard } else { 0 };
             report.queue_usage = poll.queue_usage;
             report.is_denied = poll.denied;
         });
-        unheard > 0
+        changes
     }
 
     /// Changes are not heard of any more. Gives how they were until now.
@@ -228,6 +226,63 @@ impl Feed {
             self.tell(if proof.is_some() { Hearing::Off } else { Hearing::Nothing }, |_| {});
             tokio::time::sleep(jitter::around(PATIENCE)).await;
         }
+    }
+}
+
+/// The notices of a listener.
+struct Hints {
+    allowance: Allowance,
+    last: Instant,
+    /// Was the last poll made because of one?
+    is_told: bool,
+    /// How often in a row changes were found without one.
+    untold: u32,
+    /// That it has been so for long.
+    is_said: bool,
+}
+
+/// What a poll has found without a notice.
+struct Untold {
+    changes: u64,
+    /// It has been so for long, which is said once.
+    for_long: bool,
+}
+
+impl Hints {
+    fn new(now: Instant) -> Self {
+        let allowance = Allowance::new(BETWEEN_HINTS, HINTS_AT_ONCE, now);
+        Self { allowance, last: now, is_told: false, untold: 0, is_said: false }
+    }
+
+    /// Waits until the log is to be read: after a notice, or a pause.
+    async fn wait(&mut self, listener: &mut Listener, pause: Duration) -> Result<(), StoreError> {
+        let hint = timeout(pause, listener.hint()).await;
+        self.is_told = hint.is_ok();
+        let Ok(hint) = hint else { return Ok(()) };
+        hint?;
+        self.last = Instant::now();
+        let from = self.allowance.take(self.last);
+        // Looked at each time: notices that never end would keep the timer from being asked.
+        while Instant::now() < from {
+            if let Ok(hint) = timeout_at(from, listener.hint()).await {
+                hint?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of so many changes was found without a notice.
+    fn untold(&mut self, changes: u64, now: Instant) -> Untold {
+        if self.is_told || changes == 0 {
+            if self.is_told {
+                (self.untold, self.is_said) = (0, false);
+            }
+            return Untold { changes: 0, for_long: false };
+        }
+        self.untold = self.untold.saturating_add(1);
+        let for_long = self.untold >= UNTOLD && !self.is_said && now - self.last > UNTOLD_FOR;
+        self.is_said |= for_long;
+        Untold { changes, for_long }
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 use super::{Cache, Feed, Inner, is_within, queue::Priority};
 use crate::{
     domain::TenantId,
-    store::{Announcement, Change, LoadTenant, TenantKey},
+    store::{Change, LoadTenant, TenantKey},
 };
 
 /// Events that a watcher may fall behind by, before it must check everything again.
@@ -97,11 +97,11 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     /// Takes in news. What is held of it is no longer believed, and loads of it that are under way are not kept.
-    pub fn announce(&self, announced: &[Announcement], now: DateTime<Utc>) {
-        for announcement in announced {
+    pub fn announce(&self, changes: &[Change], now: DateTime<Utc>) {
+        for change in changes {
             self.0.tally.changes.add();
-            match announcement.change {
-                Change::Tenant(id) => self.tenant_changed(id, now),
+            match change {
+                Change::Tenant(id) => self.tenant_changed(*id, now),
                 Change::Directory => self.0.directory_changed(),
                 Change::Catalogue => self.catalogue_changed(now),
                 Change::Tenants => self.reset(now),

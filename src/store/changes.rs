@@ -42,24 +42,14 @@ pub enum Change {
     Catalogue,
 }
 
-/// A change, and the transaction that made it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Announcement {
-    /// What has changed.
-    pub change: Change,
-    /// PostgreSQL's number of the transaction, or SQLite's of the row in the log.
-    pub transaction: u64,
-}
-
-impl Announcement {
+impl Change {
     /// A word that is not known comes from a newer trigger: it may mean anything, so it means everything.
-    fn of(topic: &str, tenant: Option<Uuid>, transaction: u64) -> Self {
-        let change = match (topic, tenant) {
-            (topic::TENANT, Some(id)) => Change::Tenant(id.into()),
-            (topic::DIRECTORY, _) => Change::Directory,
-            (topic::CATALOGUE, _) => Change::Catalogue,
-            _ => Change::Tenants,
-        };
-        Self { change, transaction }
+    fn of(topic: &str, tenant: Option<Uuid>) -> Self {
+        match (topic, tenant) {
+            (topic::TENANT, Some(id)) => Self::Tenant(id.into()),
+            (topic::DIRECTORY, _) => Self::Directory,
+            (topic::CATALOGUE, _) => Self::Catalogue,
+            _ => Self::Tenants,
+        }
     }
 }

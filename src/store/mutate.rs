@@ -224,8 +224,15 @@ pub(super) async fn lock_alone(txn: &Transaction, key: i64) -> Result<(), StoreE
 
 /// Takes a lock that lasts as long as the transaction. On SQLite the transaction is alone.
 async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) -> Result<(), StoreError> {
-    if txn.backend() == DbBackend::Postgres {
-        txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
+    if txn.backend() != DbBackend::Postgres {
+        return Ok(());
     }
-    Ok(())
+    let taken = txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)).await;
+    // Anybody who can log in may hold it.
+    taken.map(|_| ()).map_err(StoreError::from).inspect_err(|error| {
+        tracing::warn!(
+            %error,
+            "a change waits for an advisory lock that another session holds: see pg_locks where locktype = 'advisory': {error}"
+        );
+    })
 }

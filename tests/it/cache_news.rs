@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use entitlementd::{
     cache::{Cache, Event, Feed, Known, Standing},
     domain::Label,
-    store::{Announcement, Change, StoreError},
+    store::{Change, StoreError},
 };
 use tokio::task::JoinHandle;
 
@@ -22,7 +22,7 @@ fn change(fake: &Fake, cache: &Cache<Fake>) {
 }
 
 fn announce(cache: &Cache<Fake>, change: Change) {
-    cache.announce(&[Announcement { change, transaction: 1 }], NOW);
+    cache.announce(&[change], NOW);
 }
 
 /// Asks for tenant 0, in a task of its own.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use entitlementd::{
     cache::{Cache, Known},
     domain::Label,
-    store::{Announcement, Change, StoreError},
+    store::{Change, StoreError},
 };
 use tokio::task::JoinHandle;
 
@@ -84,7 +84,7 @@ async fn news_of_a_tenant_that_waits_costs_no_second_load() {
     let before = ask(&cache, 1);
     until_waiting(&cache, 1).await;
     fake.revision.store(2, std::sync::atomic::Ordering::SeqCst);
-    cache.announce(&[Announcement { change: Change::Tenant(tenant(1)), transaction: 1 }], NOW);
+    cache.announce(&[Change::Tenant(tenant(1))], NOW);
     let after = ask(&cache, 1);
     tokio::task::yield_now().await;
     fake.gate.add_permits(2);
@@ -235,8 +235,7 @@ async fn what_no_caller_waits_for_comes_last_and_comes_forward_when_one_does() {
     }
     let first = ask(&cache, 0);
     yield_until(|| fake.loads() == 51).await;
-    let changes: Vec<_> =
-        (1..=50).map(|number| Announcement { change: Change::Tenant(tenant(number)), transaction: 1 }).collect();
+    let changes: Vec<_> = (1..=50).map(|number| Change::Tenant(tenant(number))).collect();
     cache.announce(&changes, NOW);
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -269,7 +268,7 @@ async fn a_storm_of_changes_leaves_room_for_callers() {
     let first = ask(&cache, 0);
     yield_until(|| fake.loads() == 4_001).await;
     for number in 1..=4_000 {
-        cache.announce(&[Announcement { change: Change::Tenant(tenant(number)), transaction: 1 }], NOW);
+        cache.announce(&[Change::Tenant(tenant(number))], NOW);
     }
     for _ in 0..10_000 {
         tokio::task::yield_now().await;

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
     cache::{Budget, Cache, Event, Feed, Pace, Step},
-    store::{Announcement, Change},
+    store::Change,
 };
 
 use crate::harness::{
@@ -134,7 +134,7 @@ async fn fed(fake: &Arc<Fake>, count: usize) -> Cache<Fake> {
 }
 
 fn announce(cache: &Cache<Fake>, number: usize) {
-    cache.announce(&[Announcement { change: Change::Tenant(tenant(number)), transaction: 1 }], NOW);
+    cache.announce(&[Change::Tenant(tenant(number))], NOW);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use entitlementd::proto::v1::{CheckModuleRequest, DecisionReason};
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 use tonic::Code;
 
 use crate::{
@@ -121,6 +121,54 @@ async fn a_change_that_another_writer_kept_from_being_told_is_found_in_the_log()
     for server in &mut servers {
         assert_eq!(server.check(1, "finance").await.reason(), DecisionReason::NotSubscribed);
     }
+}
+
+/// The key of the lock that those who tell of changes hold.
+const TELLING: i64 = 0x656e_7469_746c_6564 + 2;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_hides_a_change_by_telling_of_it_before_it_is_there() {
+    let mut server = Server::start_with(Database::postgres().await, &["--changes", "listen"]).await;
+    let database = server.database.again().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    server.until(1, "finance", DecisionReason::Enabled).await;
+    let writer = database.connection.begin().await.unwrap();
+    writer.execute_unprepared("UPDATE tenants SET status = 'suspended'").await.unwrap();
+    let number = "SELECT pg_current_xact_id()::text AS number";
+    let number = Statement::from_string(DbBackend::Postgres, number);
+    let number: String = writer.query_one_raw(number).await.unwrap().unwrap().try_get("", "number").unwrap();
+    // Anybody who can log in may do this. It is held until the end of the test.
+    let mallory = database.again().await.connection;
+    let mallory = mallory.begin().await.unwrap();
+    mallory.execute_unprepared(&format!("SELECT pg_advisory_lock({TELLING})")).await.unwrap();
+    let notice = format!("NOTIFY entitlement_changes, 'tenant {number} {}'", id(1));
+    database.execute(&notice).await;
+    server.database.execute("UPDATE modules SET display_order = 1").await;
+    writer.commit().await.unwrap();
+    server.until(1, "finance", DecisionReason::TenantSuspended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_that_the_log_does_not_bear_out_make_nobody_forget_anything() {
+    let flags = ["--changes", "listen", "--metrics-listen", "127.0.0.1:0"];
+    let mut server = Server::start_with(Database::postgres().await, &flags).await;
+    server.database.mk_subscribed(1, "finance", Row::default()).await;
+    server.until(1, "finance", DecisionReason::Enabled).await;
+    let shown = async |server: &Server| {
+        let page = server.metrics().await;
+        ["cache_loads_total", "changes_total"].map(|name| page.of(name))
+    };
+    let before = shown(&server).await;
+    let flood = "DO $$ BEGIN FOR i IN 1..2000 LOOP
+                 PERFORM pg_notify('entitlement_changes', concat((ARRAY['tenants', 'many', 'x', 'tenant'])[1 + i % 4], ' ', i)); COMMIT;
+                 END LOOP; END $$";
+    server.database.execute(flood).await;
+    assert_eq!(server.check(1, "finance").await.reason(), DecisionReason::Enabled);
+    // What is true comes through all the same, after them.
+    server.database.set_status(1, "suspended").await;
+    server.until(1, "finance", DecisionReason::TenantSuspended).await;
+    let after = shown(&server).await;
+    assert!(after[0] <= before[0] + 2.0 && after[1] <= before[1] + 1.0, "{before:?}, {after:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

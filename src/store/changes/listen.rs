@@ -10,20 +10,15 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{
-    Announcement,
-    poll::{Poll, Position, statement},
-};
+use super::poll::{Poll, Position, statement};
 use crate::store::{Store, StoreError, loan::Doubt};
 
 /// How long PostgreSQL may take to open the connection, and to send us our own greeting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A connection on which PostgreSQL tells of changes.
+/// A connection on which PostgreSQL tells that there are changes.
 pub struct Listener {
     connection: PgListener,
-    /// An announcement that came in between.
-    early: Vec<Announcement>,
     /// About the pools' connections: where this one falls silent, they may be dead too.
     doubt: Doubt,
 }
@@ -46,30 +41,21 @@ impl Store {
         let greeting = format!("hello {}", Uuid::new_v4());
         let greet = AssertSqlSafe(format!("NOTIFY {CHANNEL}, '{greeting}'"));
         listener.execute(sqlx::raw_sql(greet)).await.map_err(StoreError::of_driver)?;
-        let mut early = Vec::new();
-        loop {
-            match next_payload(&mut listener).await? {
-                payload if payload == greeting => {
-                    return Ok(Listener { connection: listener, early, doubt: self.doubt.clone() });
-                }
-                payload => early.extend(read(&payload)),
-            }
-        }
+        // What else comes in between is in the log, which is read next.
+        while next_payload(&mut listener).await? != greeting {}
+        Ok(Listener { connection: listener, doubt: self.doubt.clone() })
     }
 }
 
 impl Listener {
-    /// Waits for the next announcement. May be dropped while it waits: nothing is lost.
+    /// Waits for a notice, and takes those that came with it. May be dropped while it waits: nothing is lost.
     ///
-    /// An error is the end of this listener: what was announced meanwhile is only in the log.
-    pub async fn next(&mut self) -> Result<Announcement, StoreError> {
-        loop {
-            if let Some(early) = self.early.pop() {
-                return Ok(early);
-            }
-            let payload = next_payload(&mut self.connection).await?;
-            self.early.extend(read(&payload));
-        }
+    /// What it says is not looked at: anybody who can log in may send one. An error is the end of this listener: what was
+    /// told meanwhile is only in the log.
+    pub async fn hint(&mut self) -> Result<(), StoreError> {
+        next_payload(&mut self.connection).await?;
+        while self.connection.next_buffered().is_some() {}
+        Ok(())
     }
 
     /// Reads the log on the same connection: proof that it is alive, and that nothing was missed.
@@ -88,12 +74,4 @@ impl Listener {
 async fn next_payload(listener: &mut PgListener) -> Result<String, StoreError> {
     let notice = listener.try_recv().await.map_err(StoreError::of_driver)?;
     notice.map(|notice| notice.payload().to_owned()).ok_or(StoreError::Abandoned)
-}
-
-/// `TOPIC TRANSACTION [TENANT]`. Another instance's greeting is none.
-fn read(payload: &str) -> Option<Announcement> {
-    let mut words = payload.split(' ');
-    let (topic, transaction, tenant) = (words.next()?, words.next()?, words.next());
-    let transaction = transaction.parse().ok()?;
-    Some(Announcement::of(topic, tenant.and_then(|id| Uuid::try_parse(id).ok()), transaction))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use entitlementd_migration::{all_triggers_armed, may_read_tables};
 use sea_orm::{DbBackend, QueryResult, Statement, prelude::Uuid};
 
-use super::Announcement;
+use super::Change;
 use crate::store::{Store, StoreError, database::Database};
 
 /// More news than this at once is told as "anything": forgetting so many tenants one by one is no better.
@@ -43,7 +43,7 @@ pub struct Poll {
 #[derive(Clone, Debug)]
 pub enum News {
     /// Exactly this, since the last position.
-    Announced(Vec<Announcement>),
+    Changes(Vec<Change>),
     /// Anything may have: there is no last position, or no way from it to this one.
     Anything,
 }
@@ -65,15 +65,12 @@ impl Store {
     }
 }
 
-/// A number of the transaction, or none: the log is joined from the outside, so that a quiet time is a row too.
-type Entry = (Option<String>, Option<Uuid>, Option<String>);
-
 impl Poll {
     pub(super) fn of(rows: &[QueryResult], since: Option<&Position>, taken: Instant) -> Result<Self, StoreError> {
         let first = rows.first().ok_or(StoreError::Abandoned)?;
         let (history, seen): (String, String) = (first.try_get("", "history")?, first.try_get("", "seen")?);
         let continues = since.is_some_and(|since| since.history == history && taken - since.taken < LONGEST_AWAY);
-        let news = if continues && rows.len() <= MOST_NEWS { announced(rows)? } else { News::Anything };
+        let news = if continues && rows.len() <= MOST_NEWS { changes(rows)? } else { News::Anything };
         Ok(Self {
             position: Position { history, seen, taken },
             news,
@@ -84,14 +81,14 @@ impl Poll {
     }
 }
 
-fn announced(rows: &[QueryResult]) -> Result<News, StoreError> {
-    let mut announced = Vec::new();
+fn changes(rows: &[QueryResult]) -> Result<News, StoreError> {
+    let mut changes = Vec::new();
     for row in rows {
-        let entry: Entry = (row.try_get("", "topic")?, row.try_get("", "tenant_id")?, row.try_get("", "number")?);
-        let (Some(topic), tenant, Some(number)) = entry else { continue };
-        announced.push(Announcement::of(&topic, tenant, number.parse().unwrap_or_default()));
+        // The log is joined from the outside, so that a quiet time is a row too.
+        let Some(topic) = row.try_get::<Option<String>>("", "topic")? else { continue };
+        changes.push(Change::of(&topic, row.try_get::<Option<Uuid>>("", "tenant_id")?));
     }
-    Ok(News::Announced(announced))
+    Ok(News::Changes(changes))
 }
 
 /// PostgreSQL's statement.
@@ -112,7 +109,7 @@ pub(super) fn statement(since: Option<&Position>) -> String {
     };
     format!(
         "SELECT state.history, state.snapshot::text AS seen, state.armed, state.denied, state.queue_usage,
-                log.topic, log.tenant_id, log.xid::text AS number
+                log.topic, log.tenant_id
          FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
                                 (SELECT oid FROM pg_database WHERE datname = current_database()),
                                 to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
@@ -130,7 +127,7 @@ async fn poll_sqlite(database: &Database, since: Option<&Position>) -> Result<Ve
     // The sequence's value stays when rows are folded away.
     let sql = format!(
         "SELECT '' AS history, CAST(state.last AS text) AS seen, true AS armed, false AS denied, 0.0 AS queue_usage,
-                log.topic, log.tenant_id, CAST(log.id AS text) AS number
+                log.topic, log.tenant_id
          FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'entitlement_changes'), 0) AS last) state
          LEFT JOIN entitlement_changes log ON log.id > {since}
          LIMIT {}",
