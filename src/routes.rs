@@ -7,6 +7,7 @@ mod catalogue;
 mod check;
 mod file;
 mod map;
+mod method;
 mod path;
 mod template;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use self::{
     file::{UnreadableRoutes, read},
     map::{Conflict, RouteMap},
     path::{MAX_PATH_BYTES, PathReading, RefusedPath},
+    method::{RefusedMethod, check_method},
     template::{InvalidTemplate, Template},
 };
 use crate::domain::{Catalogue, ModuleCode};

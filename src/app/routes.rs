@@ -14,7 +14,8 @@ use crate::{
     },
     domain::Catalogue,
     routes::{
-        Access, Conflict, Origin, PathReading, RouteMap, Rule, Template, UnreadableEndpoint, check, read, rules_of,
+        Access, Conflict, Origin, PathReading, RouteMap, Rule, Template, UnreadableEndpoint, check, check_method, read,
+        rules_of,
     },
     service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
     store::LoadTenant,
@@ -127,22 +128,26 @@ async fn check_routes(args: RoutesCheckArgs) -> Outcome {
 
 async fn explain(args: RoutesExplainArgs) -> Outcome {
     let Assembled { map, .. } = assemble(&args.routes, &args.database).await?;
-    let (method, path) = (args.method.to_ascii_uppercase(), &args.path);
+    let (method, path) = (&args.method, &args.path);
     let mut out = io::stdout().lock();
-    let verdict = match map.find(&method, path) {
+    writeln!(out, "{:<10} {method} {path}", "request")?;
+    if let Err(refused) = check_method(method) {
+        writeln!(out, "{:<10} 400, {refused}", "decides")?;
+        return Ok(GOOD);
+    }
+    let verdict = match map.find(method, path) {
         Ok(Some(rule)) => rule.to_string(),
         Ok(None) => "no rule: --unmatched decides".to_owned(),
         Err(refused) => format!("400, {refused}"),
     };
-    writeln!(out, "{:<10} {method} {path}", "request")?;
     writeln!(out, "{:<10} {verdict}", "decides")?;
-    if let Ok(Some(rule)) = map.find(&method, path) {
+    if let Ok(Some(rule)) = map.find(method, path) {
         writeln!(out, "{:<10} {}{}", "needs", rule.access, if rule.verified { ", verified" } else { "" })?;
         if !rule.enforce {
             writeln!(out, "{:<10} not enforced: what would be refused passes", "")?;
         }
     }
-    let readings = map.explain(&method, path).unwrap_or_default();
+    let readings = map.explain(method, path).unwrap_or_default();
     for read in readings.iter().filter(|_| readings.len() > 1) {
         let rule = read.rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
         writeln!(out, "{:<10} {} -> {rule}", "may read", read.path)?;

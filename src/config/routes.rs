@@ -147,7 +147,7 @@ pub struct RoutesExplainArgs {
     /// A database whose catalogue adds rules.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// GET, POST and so on.
+    /// GET, POST and so on, in capital letters: case matters.
     #[arg(value_name = "METHOD")]
     pub method: String,
     /// The path, perhaps with a query.

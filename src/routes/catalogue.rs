@@ -44,6 +44,19 @@ fn rule_of(module: &ModuleCode, entry: &str) -> Result<Rule, String> {
     // `/orders/*` was meant as what is below it.
     let path = path.strip_suffix("/*").unwrap_or(path);
     let path = Template::parse(if path.is_empty() { "/" } else { path }).map_err(|problem| problem.to_string())?;
-    let methods = methods_of(methods)?;
+    // The ERP writes them as it likes, and an entry that is left out would gate nothing.
+    let methods = methods_of(&methods.to_ascii_uppercase())?;
     Ok(Rule { methods, ..Rule::new(path.with_subtree(), Access::AnyOf(vec![module.clone()]), Origin::Catalogue) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_of_the_catalogue_may_be_in_small_letters_so_that_no_entry_is_lost() {
+        let rule = rule_of(&ModuleCode::new("finance"), "get|Delete /a/{id}").unwrap();
+        assert_eq!(rule.methods, ["GET", "DELETE"]);
+        assert!(rule_of(&ModuleCode::new("finance"), "G_T /a/{id}").is_err());
+    }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Access, Origin, Rule, Template};
+use super::{Access, Origin, Rule, Template, check_method};
 use crate::domain::ModuleCode;
 
 /// The largest file that is read, in bytes.
@@ -163,17 +163,13 @@ fn rule(written: Written, is_prefix: bool, line: usize) -> Result<Rule, Unreadab
     Ok(Rule { methods, verified, enforce, ..Rule::new(path, access, Origin::File(line)) })
 }
 
-/// Reads methods, separated by `|`. None, or `*`: all.
+/// Reads methods, separated by `|`, of the form in which requests have them. None, or `*`: all.
 pub(super) fn methods_of(text: &str) -> Result<Vec<String>, String> {
     let mut methods: Vec<String> = Vec::new();
     for method in text.split('|').map(str::trim).filter(|method| !method.is_empty() && *method != "*") {
-        // RFC 9110, section 9.1: a token, and case matters. All that are registered are in capitals.
-        if method.len() > 32 || !method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
-            return Err(format!("the method {method:?} is none"));
-        }
-        let method = method.to_ascii_uppercase();
-        if !methods.contains(&method) {
-            methods.push(method);
+        check_method(method).map_err(|refused| format!("the method {method:?}: {refused}"))?;
+        if !methods.iter().any(|known| known == method) {
+            methods.push(method.to_owned());
         }
     }
     if methods.len() > MOST_METHODS { Err(format!("more than {MOST_METHODS} methods")) } else { Ok(methods) }

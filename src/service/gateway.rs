@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{ModuleCode, TenantId},
-    routes::{Access, Rule},
+    routes::{Access, Rule, check_method},
 };
 pub use live::LiveRoutes;
 pub(super) use refusal::Refusal;
@@ -134,6 +134,10 @@ impl Api {
     }
 
     async fn judge_inquiry(&self, inquiry: Inquiry<'_>, judged: &mut Judged) -> Result<Verdict, Refusal> {
+        // Even where nothing is enforced: which rule it would be about is anybody's guess.
+        if let Err(refused) = check_method(inquiry.method) {
+            return Ok(Verdict::Refused(Refusal::method(refused)));
+        }
         let asked = self.asked(None);
         // Without the catalogue, what needs a module could pass for public.
         let catalogue = self.cache.catalogue(asked.now).await.map_err(Refusal::store)?;

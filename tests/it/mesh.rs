@@ -2,6 +2,7 @@
 
 mod forward_auth;
 mod judgement;
+mod methods;
 mod outage;
 mod routes_command;
 

@@ -1,6 +1,6 @@
 //! Why a request does not pass, and what its client gets.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use http::StatusCode;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     domain::{Reason, resolve::Unresolved},
     proto::v1::ErrorReason,
-    routes::RefusedPath,
+    routes::{RefusedMethod, RefusedPath},
     service::{asker::NotAdmitted, check::Judgement, convert::reason_word, resolve::Unidentified, status},
     store::StoreError,
     token::InvalidToken,
@@ -37,10 +37,12 @@ impl Refusal {
         Self { status, reason: status::word(reason), detail: detail.into(), plan_slugs: Vec::new() }
     }
 
+    pub(super) fn method(refused: RefusedMethod) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorReason::InvalidField, sentence(refused))
+    }
+
     pub(super) fn path(refused: RefusedPath) -> Self {
-        let mut detail = refused.to_string();
-        detail[..1].make_ascii_uppercase();
-        Self::new(StatusCode::BAD_REQUEST, ErrorReason::PathRefused, detail + ".")
+        Self::new(StatusCode::BAD_REQUEST, ErrorReason::PathRefused, sentence(refused))
     }
 
     pub(in crate::service) fn unreadable(header: &str, problem: &str) -> Self {
@@ -160,4 +162,11 @@ impl Refusal {
         }
         body.to_string()
     }
+}
+
+/// An error's words as a sentence. They begin with a letter of ASCII.
+fn sentence(error: impl Error) -> String {
+    let mut sentence = error.to_string();
+    sentence[..1].make_ascii_uppercase();
+    sentence + "."
 }

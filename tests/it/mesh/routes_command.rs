@@ -66,13 +66,15 @@ fn explain_shows_which_rule_decides_and_where_readings_differ() {
         "routes.csv",
         "path,methods,module_code,access\n/a/{id},GET,finance,\n/a/**,,,tenant\n/p/**,,,public\n",
     );
-    let explain = |path: &str| text(&routes(&["explain", "get", path, "--routes", &file]));
+    let explain = |path: &str| text(&routes(&["explain", "GET", path, "--routes", &file]));
     assert!(explain("/a/5").contains("decides    GET /a/{id} (finance; line 2)"), "{}", explain("/a/5"));
     assert!(explain("/a/5/6").contains("needs      tenant"));
     assert!(explain("/q").contains("no rule"));
     assert!(explain("/p/%2e%2e/a").contains("400, the path has a dot segment"));
     let odd = explain("/a/%35;x/6");
     assert!(odd.contains("/a/5/6"), "{odd}");
+    let small = text(&routes(&["explain", "get", "/p/a", "--routes", &file]));
+    assert!(small.contains("400, the method is not a word in capital letters"), "{small}");
 }
 
 #[test]
@@ -81,7 +83,9 @@ fn a_file_that_cannot_be_used_is_told_with_its_line() {
         ("r.toml", "[[route]]\npath = '/a/{b}.pdf'\n", "a parameter is a whole segment"),
         ("r.toml", "[[route]]\npath = '/a'\nmodul = 'x'\n", "unknown field"),
         ("r.csv", "path,access\n/a,private\n", "neither public, tenant nor module"),
-        ("r.csv", "path,methods\n/a,G T\n", "is none"),
+        ("r.csv", "path,methods\n/a,G T\n", "line 2: the method \"G T\": the method is not a word in capital letters"),
+        ("r.csv", "path,methods\n/a,GET|delete\n", "line 2: the method \"delete\""),
+        ("r.toml", "[[route]]\npath = '/a'\nmethods = ['GET', 'Delete']\n", "line 1: the method \"Delete\""),
         ("r.csv", "path,module_code,access\n/a,finance,public\n", "goes with no module"),
         ("r.json", "[]", "neither .toml nor .csv"),
     ] {
