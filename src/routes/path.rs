@@ -42,7 +42,7 @@ pub enum RefusedPath {
     /// `.` or `..`, in whatever spelling.
     #[error("the path has a dot segment")]
     DotSegment,
-    /// `%2541`
+    /// `%2541`, and `%25%34%31`: what is decoded once is still encoded.
     #[error("the path is percent-encoded twice")]
     DoubleEncoding,
     /// `%` without two digits, or what is encoded is not UTF-8.
@@ -86,12 +86,17 @@ fn check_encoded(after: &[u8]) -> Result<&[u8], RefusedPath> {
     match byte_of(digits).ok_or(RefusedPath::Malformed)? {
         b'/' | b'\\' => Err(RefusedPath::Slash),
         0..b' ' | 0x7f => Err(RefusedPath::Control),
-        b'%' if after.get(..2).is_some_and(|next| byte_of(next).is_some()) => Err(RefusedPath::DoubleEncoding),
+        b'%' if begins_with_digits(after) => Err(RefusedPath::DoubleEncoding),
         _ => Ok(after),
     }
 }
 
 fn byte_of(digits: &[u8]) -> Option<u8> {
+/// Would it be the digits of an encoding once it is decoded? They may be encoded themselves.
+fn begins_with_digits(after: &[u8]) -> bool {
+    percent_decode(after).take(2).filter(u8::is_ascii_hexdigit).count() == 2
+}
+
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
@@ -232,6 +237,16 @@ mod tests {
         assert_eq!(readings("/a//%62;c", PathReading::Any).unwrap().len(), 8);
         assert_eq!(readings("/a//%62;c/", PathReading::Normalized).unwrap(), ["/a/b/"]);
         assert_eq!(readings("/a//%62;c/", PathReading::Literal).unwrap(), ["/a//%62;c/"]);
+            ("/%25%32%65%25%32%65/b", RefusedPath::DoubleEncoding),
+            ("/..%25%32%66b", RefusedPath::DoubleEncoding),
+            ("/%252%65/b", RefusedPath::DoubleEncoding),
+            ("/%25%32e/b", RefusedPath::DoubleEncoding),
+            ("/%25%33%42", RefusedPath::DoubleEncoding),
+            ("/%25%34%66", RefusedPath::DoubleEncoding),
+            ("/%2525%32%65", RefusedPath::DoubleEncoding),
+            ("/%25%32%35%32%65", RefusedPath::DoubleEncoding),
+            ("/%25%2", RefusedPath::Malformed),
+            ("/%u002e/b", RefusedPath::Malformed),
         assert_eq!(readings("/;a/b", PathReading::Normalized).unwrap(), ["/b"]);
     }
 }
