@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     callers::Callers,
     domain::{BaseDomains, ModuleCode, TenantId},
-    routes::{Access, Origin, PathReading, RouteMap, Rule, Template},
+    routes::{Access, Origin, PathReading, RouteMap, Rule, Template, routers::ROUTERS},
     service, sha256,
     token::{TokenRules, Tokens},
 };
@@ -60,26 +60,41 @@ fn token(bytes: &[u8]) {
     assert!(TOKENS.verify_held(&text(bytes), DateTime::<Utc>::UNIX_EPOCH).is_err());
 }
 
-/// What is under a module's path is never found public, however it is spelled.
+/// What is guarded is never found public, however it is spelled.
 fn path(bytes: &[u8]) {
-    static MAPS: LazyLock<Vec<RouteMap>> = LazyLock::new(|| {
-        let rules = [("/api/**", Access::Tenant), ("/public/**", Access::Public), ("/api/{id}/lines", Access::Tenant)];
+    static MAPS: LazyLock<Vec<(PathReading, RouteMap)>> = LazyLock::new(|| {
+        let rules = [
+            ("/api/**", Access::Tenant),
+            ("/public/**", Access::Public),
+            ("/public/admin/**", Access::Tenant),
+            ("/api/{id}/lines", Access::Tenant),
+        ];
         let rules = rules.into_iter().enumerate().filter_map(|(number, (path, access))| {
             Some(Rule::new(Template::parse(path).ok()?, access, Origin::File(number)))
         });
         let rules: Vec<_> = rules.collect();
         let readings = [PathReading::Any, PathReading::Normalized, PathReading::Literal];
-        readings.map(|reading| RouteMap::new(rules.clone(), reading).0).into()
+        readings.map(|reading| (reading, RouteMap::new(rules.clone(), reading).0)).into()
     });
     let path = text(bytes);
-    for map in &*MAPS {
+    for (reading, map) in &*MAPS {
         for target in [path.clone(), format!("/api/{path}")] {
             if let Ok(Some(rule)) = map.find("GET", &target) {
                 let is_public = rule.access == Access::Public;
                 assert!(!is_public || !target.starts_with("/api/"), "{target:?} is public");
+                if is_public && *reading == PathReading::Any {
+                    assert_eq!(arrives_guarded(&target), None, "{target:?} is public");
+                }
             }
         }
     }
+}
+
+/// A router that brings it to what is guarded.
+fn arrives_guarded(target: &str) -> Option<&'static str> {
+    let path = target.split('?').next().unwrap_or_default();
+    let brings = |read: String| ["/api/", "/public/admin/"].iter().any(|guarded| read.starts_with(guarded));
+    ROUTERS.iter().find(|router| brings(router.read(path) + "/")).map(|router| router.name)
 }
 
 /// A template that is read is written as one that reads the same.

@@ -9,6 +9,7 @@ mod file;
 mod map;
 mod method;
 mod path;
+pub(crate) mod routers;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,8 @@ pub use self::{
     check::{Finding, check},
     file::{UnreadableRoutes, read},
     map::{Conflict, RouteMap},
-    path::{MAX_PATH_BYTES, PathReading, RefusedPath},
     method::{RefusedMethod, check_method},
+    path::{MAX_PATH_BYTES, PathReading, RefusedPath},
     template::{InvalidTemplate, Template},
 };
 use crate::domain::{Catalogue, ModuleCode};

@@ -24,12 +24,12 @@ pub struct RoutesArgs {
 /// How the upstream reads paths.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum PathReadingKind {
-    /// Nobody knows: a path that a router could read in two ways is answered with 400, if the rules differ.
+    /// Nobody knows: a path that a router could read in two ways, case among them, is answered with 400, if the rules differ.
     #[default]
     Any,
-    /// Decoded, ;parameters cut off, doubled slashes merged, a slash at the end dropped.
+    /// Decoded, ;parameters cut off (before or after that), doubled slashes merged, a slash at the end dropped; with case.
     Normalized,
-    /// As sent.
+    /// As sent, with case.
     Literal,
 }
 

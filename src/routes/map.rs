@@ -20,10 +20,24 @@ use super::{
 /// are two rules for a path, the one that is the first to be more specific decides.
 pub struct RouteMap {
     rules: Vec<Arc<Rule>>,
-    methods: HashMap<String, Router<usize>>,
-    /// For methods that no rule names.
-    others: Router<usize>,
+    tries: Tries<usize>,
+    /// By paths in small letters: more than one rule where they differ in nothing but case.
+    caseless: Tries<Vec<usize>>,
+    /// Is there a rule with a capital letter?
+    has_capitals: bool,
     reading: PathReading,
+}
+
+/// A trie for each method that rules name, and one for all others.
+struct Tries<T> {
+    methods: HashMap<String, Router<T>>,
+    others: Router<T>,
+}
+
+impl<T> Tries<T> {
+    fn of(&self, method: &str) -> &Router<T> {
+        self.methods.get(method).unwrap_or(&self.others)
+    }
 }
 
 impl fmt::Debug for RouteMap {
@@ -66,14 +80,22 @@ impl RouteMap {
         if named.contains("GET") {
             named.insert("HEAD".to_owned());
         }
-        let methods = named.into_iter().map(|method| (builder.router(&method), method));
-        let methods = methods.map(|(router, method)| (method, router)).collect();
-        let others = builder.router("");
+        let places: Vec<_> = named.into_iter().map(|method| (builder.places(&method), method)).collect();
+        let others = builder.places("");
+        let tries = Tries {
+            methods: places.iter().map(|(places, method)| (method.clone(), builder.router(places))).collect(),
+            others: builder.router(&others),
+        };
+        let caseless = Tries {
+            methods: places.iter().map(|(places, method)| (method.clone(), caseless_router(places))).collect(),
+            others: caseless_router(&others),
+        };
         let Builder { rules, mut conflicts } = builder;
+        let has_capitals = rules.iter().map(|rule| rule.path.to_trie()).any(|place| has_case(&place));
         // The same two meet in the trie of each method.
         conflicts.sort_by_key(|conflict: &Conflict| (conflict.first.to_string(), conflict.second.to_string()));
         conflicts.dedup_by_key(|conflict| (conflict.first.to_string(), conflict.second.to_string()));
-        (Self { rules, methods, others, reading }, conflicts)
+        (Self { rules, tries, caseless, has_capitals, reading }, conflicts)
     }
 
     /// The rules, as many as there are.
@@ -89,6 +111,7 @@ impl RouteMap {
         for read in readings(path, self.reading)? {
             let rule = self.find_one(method, &read)?;
             match found {
+                _ if !self.holds_without_case(method, &read, rule) => return Err(RefusedPath::Ambiguous),
                 None => found = Some(rule),
                 Some(before) if before == rule => {}
                 Some(_) => return Err(RefusedPath::Ambiguous),
@@ -101,16 +124,43 @@ impl RouteMap {
     pub fn explain(&self, method: &str, target: &str) -> Result<Vec<Read<'_>>, RefusedPath> {
         let path = without_query(target);
         check(path)?;
-        let router = self.router_of(method);
-        let ways = readings(path, self.reading)?.into_iter().flat_map(|read| ends(read, self.reading));
+        let router = self.tries.of(method);
         let rule_of = |path: &str| router.search(path).map(|found| &self.rules[*found.data()]);
-        Ok(ways.map(|path| Read { rule: rule_of(&path), path: path.into_owned() }).collect())
+        let mut explained = Vec::new();
+        for read in readings(path, self.reading)? {
+            explained.extend(self.without_case(method, &read));
+            let ways = ends(read, self.reading);
+            explained.extend(ways.map(|path| Read { rule: rule_of(&path), path: path.into_owned() }));
+        }
+        Ok(explained)
+    }
+
+    /// What routers that take no heed of case make of a reading, where case could make a difference.
+    fn without_case(&self, method: &str, read: &str) -> Vec<Read<'_>> {
+        if self.reading != PathReading::Any || !(self.has_capitals || has_case(read)) {
+            return Vec::new();
+        }
+        let router = self.caseless.of(method);
+        let rules_of = |path: &str| router.search(path).map(|found| found.data().as_slice()).unwrap_or_default();
+        let in_small_letters = Cow::Owned(in_small_letters(read));
+        let reads = ends(in_small_letters, self.reading).flat_map(|path| {
+            let rules = rules_of(&path).iter();
+            rules.map(move |rule| Read { rule: Some(&self.rules[*rule]), path: path.clone().into_owned() })
+        });
+        reads.collect()
+    }
+
+    /// Does every router that takes no heed of case come to a rule that asks for the same?
+    fn holds_without_case(&self, method: &str, read: &str, found: Option<usize>) -> bool {
+        let found = found.map(|rule| &self.rules[rule]);
+        let is_the_same = |read: Read<'_>| found.zip(read.rule).is_some_and(|(found, other)| found.demands_as(other));
+        self.without_case(method, read).into_iter().all(is_the_same)
     }
 
     /// The rule for one reading, with and without a slash at its end. Where only one of them is known, that one is meant: a
     /// router that tells them apart answers the other with a redirect, or with 404.
     fn find_one(&self, method: &str, path: &str) -> Result<Option<usize>, RefusedPath> {
-        let router = self.router_of(method);
+        let router = self.tries.of(method);
         let mut found = None;
         for path in ends(Cow::Borrowed(path), self.reading) {
             let rule = router.search(&path).map(|found| *found.data());
@@ -121,10 +171,17 @@ impl RouteMap {
         }
         Ok(found)
     }
+}
 
-    fn router_of(&self, method: &str) -> &Router<usize> {
-        self.methods.get(method).unwrap_or(&self.others)
-    }
+/// Could it be spelled in another case? What is not ASCII is taken for it.
+fn has_case(path: &str) -> bool {
+    path.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
+}
+
+/// Equal for all texts that differ in nothing but case.
+fn in_small_letters(path: &str) -> String {
+    // Some small letters share a capital one: σ and ς.
+    if path.is_ascii() { path.to_ascii_lowercase() } else { path.to_uppercase().to_lowercase() }
 }
 
 /// A path as it is, and without a slash at its end.
@@ -147,10 +204,13 @@ struct Builder {
 /// How far a rule goes before others at one place of a trie.
 type Rank = (u8, bool, u8);
 
+/// The places of a trie, and the rule that holds at each.
+type Places = BTreeMap<String, (Rank, usize)>;
+
 impl Builder {
-    /// The trie of one method; of all that no rule names, where it is empty.
-    fn router(&mut self, method: &str) -> Router<usize> {
-        let mut places: BTreeMap<String, (Rank, usize)> = BTreeMap::new();
+    /// What the trie of one method holds; of all that no rule names, where it is empty.
+    fn places(&mut self, method: &str) -> Places {
+        let mut places = Places::new();
         for rule in 0..self.rules.len() {
             let Some(by_method) = rank_of_method(&self.rules[rule].methods, method) else { continue };
             let (template, origin) = (&self.rules[rule].path, self.rules[rule].origin.rank());
@@ -164,16 +224,20 @@ impl Builder {
                 self.put(&mut places, place, rank, rule);
             }
         }
+        places
+    }
+
+    fn router(&self, places: &Places) -> Router<usize> {
         let mut builder = RouterBuilder::new();
         for (place, (_, rule)) in places {
-            if let Err(error) = builder.insert(&place, rule) {
-                tracing::error!(%error, place, "the rule {} cannot be kept: {error}", self.rules[rule]);
+            if let Err(error) = builder.insert(place, *rule) {
+                tracing::error!(%error, place, "the rule {} cannot be kept: {error}", self.rules[*rule]);
             }
         }
         builder.build()
     }
 
-    fn put(&mut self, places: &mut BTreeMap<String, (Rank, usize)>, place: String, rank: Rank, rule: usize) {
+    fn put(&mut self, places: &mut Places, place: String, rank: Rank, rule: usize) {
         let winner = match places.get(&place) {
             Some((before, _)) if *before > rank => return,
             Some((before, first)) if *before == rank && !self.rules[*first].demands_as(&self.rules[rule]) => {
@@ -208,6 +272,21 @@ impl Builder {
             }
         }
     }
+}
+
+/// The trie of one method by paths in small letters.
+fn caseless_router(places: &Places) -> Router<Vec<usize>> {
+    let mut caseless: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, (_, rule)) in places {
+        caseless.entry(in_small_letters(place)).or_default().push(*rule);
+    }
+    let mut builder = RouterBuilder::new();
+    for (place, rules) in caseless {
+        if let Err(error) = builder.insert(&place, rules) {
+            tracing::error!(%error, place, "a path in small letters cannot be kept: {error}");
+        }
+    }
+    builder.build()
 }
 
 /// How well a rule's methods fit one; `None`: not at all.

@@ -1,7 +1,7 @@
 //! How a request's path may be read.
 //!
-//! Routers differ: some decode a path before they match it, some merge doubled slashes, some cut off `;parameters`, some
-//! tell `/a/` from `/a`. Whoever knows of a spelling that we read in one way and the upstream in another gets past a gate. So
+//! Routers differ: some decode a path before they match it, some merge doubled slashes, some cut off `;parameters` before
+//! or after they decode, some tell `/a/` from `/a`, some take no heed of case. Whoever knows of a spelling that we read in one way and the upstream in another gets past a gate. So
 //! what no honest client sends is refused, and by default everything else must come to the same rule in each reading.
 
 use std::borrow::Cow;
@@ -18,9 +18,10 @@ pub enum PathReading {
     /// Nobody knows: all readings must lead to the same rule.
     #[default]
     Any,
-    /// Decoded, `;parameters` cut off, doubled slashes merged, a slash at the end dropped.
+    /// Decoded, `;parameters` cut off (before or after that), doubled slashes merged, a slash at the end dropped. Case
+    /// matters.
     Normalized,
-    /// As sent.
+    /// As sent. Case matters.
     Literal,
 }
 
@@ -91,12 +92,12 @@ fn check_encoded(after: &[u8]) -> Result<&[u8], RefusedPath> {
     }
 }
 
-fn byte_of(digits: &[u8]) -> Option<u8> {
 /// Would it be the digits of an encoding once it is decoded? They may be encoded themselves.
 fn begins_with_digits(after: &[u8]) -> bool {
     percent_decode(after).take(2).filter(u8::is_ascii_hexdigit).count() == 2
 }
 
+fn byte_of(digits: &[u8]) -> Option<u8> {
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
@@ -114,8 +115,26 @@ fn is_dot_segment(segment: &str) -> bool {
 #[derive(Clone, Copy)]
 struct Way {
     decode: bool,
-    cut: bool,
+    cut: Cut,
     merge: bool,
+}
+
+/// When `;parameters` are cut off. To who decodes first, `%3B` begins some as well.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Cut {
+    Never,
+    AsSent,
+    Decoded,
+}
+
+impl Cut {
+    fn choices(reading: PathReading) -> &'static [Self] {
+        match reading {
+            PathReading::Any => &[Self::Never, Self::AsSent, Self::Decoded],
+            PathReading::Normalized => &[Self::AsSent, Self::Decoded],
+            PathReading::Literal => &[Self::Never],
+        }
+    }
 }
 
 /// All ways in which a path may be read, without repetition. There is one for all but odd paths.
@@ -126,10 +145,13 @@ pub(super) fn readings(path: &str, reading: PathReading) -> Result<Vec<Cow<'_, s
         PathReading::Normalized => &[true],
         PathReading::Literal => &[false],
     };
+    let is_encoded = path.contains('%');
+    let has_parameters = path.contains(';') || is_encoded && (path.contains("%3B") || path.contains("%3b"));
     let mut readings = Vec::with_capacity(1);
-    for &decode in choices(path.contains('%')) {
-        for &cut in choices(path.contains(';')) {
-            for &merge in choices(path.contains("//") || path.contains("/;")) {
+    for &decode in choices(is_encoded) {
+        for &cut in if has_parameters { Cut::choices(reading) } else { &[Cut::Never] } {
+            // Without its parameters a segment may be empty.
+            for &merge in choices(has_parameters || path.contains("//")) {
                 let read = Way { decode, cut, merge }.read(path)?;
                 if !readings.contains(&read) {
                     readings.push(read);
@@ -143,15 +165,16 @@ pub(super) fn readings(path: &str, reading: PathReading) -> Result<Vec<Cow<'_, s
 impl Way {
     fn read(self, path: &str) -> Result<Cow<'_, str>, RefusedPath> {
         let mut read = Cow::Borrowed(path);
-        // In this order, as the routers do that cut: an encoded semicolon is none.
-        if self.cut {
-            let cut = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
-            read = read.split('/').map(cut).collect::<Vec<_>>().join("/").into();
+        if self.cut == Cut::AsSent {
+            read = cut_off(&read).into();
         }
         if path.contains('%') {
             let octets = if self.decode { read.into_owned() } else { keep_needless(&read) };
             let decoded = percent_decode(octets.as_bytes()).decode_utf8().map_err(|_| RefusedPath::Malformed)?;
             read = decoded.into_owned().into();
+        }
+        if self.cut == Cut::Decoded {
+            read = cut_off(&read).into();
         }
         if self.merge {
             let segments = read.split('/').filter(|segment| !segment.is_empty());
@@ -161,6 +184,11 @@ impl Way {
         }
         Ok(read)
     }
+}
+
+fn cut_off(path: &str) -> String {
+    let cut = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default());
+    cut.collect::<Vec<_>>().join("/")
 }
 
 /// Encodes the encoding of characters that needed none, so that they stay as they were sent. What has to be encoded (é)
@@ -209,6 +237,16 @@ mod tests {
             ("/a/..%3b/b", RefusedPath::DotSegment),
             ("/%2561", RefusedPath::DoubleEncoding),
             ("/%252e%252e/b", RefusedPath::DoubleEncoding),
+            ("/%25%32%65%25%32%65/b", RefusedPath::DoubleEncoding),
+            ("/..%25%32%66b", RefusedPath::DoubleEncoding),
+            ("/%252%65/b", RefusedPath::DoubleEncoding),
+            ("/%25%32e/b", RefusedPath::DoubleEncoding),
+            ("/%25%33%42", RefusedPath::DoubleEncoding),
+            ("/%25%34%66", RefusedPath::DoubleEncoding),
+            ("/%2525%32%65", RefusedPath::DoubleEncoding),
+            ("/%25%32%35%32%65", RefusedPath::DoubleEncoding),
+            ("/%25%2", RefusedPath::Malformed),
+            ("/%u002e/b", RefusedPath::Malformed),
             ("/%zz", RefusedPath::Malformed),
             ("/a%", RefusedPath::Malformed),
             ("/a%4", RefusedPath::Malformed),
@@ -216,7 +254,19 @@ mod tests {
         ] {
             assert_eq!(check(path), Err(reason), "{path:?}");
         }
-        for path in ["/", "/a/b", "/a.b/c..d", "/...", "/100%25", "/caf%C3%A9", "/a//b/", "/a;v=1"] {
+        for path in [
+            "/",
+            "/a/b",
+            "/a.b/c..d",
+            "/...",
+            "/100%25",
+            "/100%25/%41",
+            "/5%25%20x",
+            "/5%252x",
+            "/caf%C3%A9",
+            "/a//b/",
+            "/a;v=1",
+        ] {
             assert_eq!(check(path), Ok(()), "{path:?}");
         }
         assert_eq!(readings("/%c0%af", PathReading::Any).unwrap_err(), RefusedPath::Malformed);
@@ -237,16 +287,18 @@ mod tests {
         assert_eq!(readings("/a//%62;c", PathReading::Any).unwrap().len(), 8);
         assert_eq!(readings("/a//%62;c/", PathReading::Normalized).unwrap(), ["/a/b/"]);
         assert_eq!(readings("/a//%62;c/", PathReading::Literal).unwrap(), ["/a//%62;c/"]);
-            ("/%25%32%65%25%32%65/b", RefusedPath::DoubleEncoding),
-            ("/..%25%32%66b", RefusedPath::DoubleEncoding),
-            ("/%252%65/b", RefusedPath::DoubleEncoding),
-            ("/%25%32e/b", RefusedPath::DoubleEncoding),
-            ("/%25%33%42", RefusedPath::DoubleEncoding),
-            ("/%25%34%66", RefusedPath::DoubleEncoding),
-            ("/%2525%32%65", RefusedPath::DoubleEncoding),
-            ("/%25%32%35%32%65", RefusedPath::DoubleEncoding),
-            ("/%25%2", RefusedPath::Malformed),
-            ("/%u002e/b", RefusedPath::Malformed),
         assert_eq!(readings("/;a/b", PathReading::Normalized).unwrap(), ["/b"]);
+    }
+
+    #[test]
+    fn an_encoded_semicolon_begins_parameters_for_who_decodes_first() {
+        assert_eq!(readings("/a%3Bx/b", PathReading::Any).unwrap(), ["/a%3Bx/b", "/a;x/b", "/a/b"]);
+        assert_eq!(readings("/a%3bx/b", PathReading::Normalized).unwrap(), ["/a;x/b", "/a/b"]);
+        assert_eq!(readings("/a%3bx/b", PathReading::Literal).unwrap(), ["/a%3bx/b"]);
+        let readings = readings("/%3Bx/a;y%3Bz/b", PathReading::Any).unwrap();
+        assert!(
+            readings.iter().any(|read| read == "/a/b") && readings.iter().any(|read| read == "//a/b"),
+            "{readings:?}"
+        );
     }
 }
