@@ -16,7 +16,7 @@ use super::{
     Api, Peer,
     asker::Asker,
     front::Answering,
-    gateway::{Inquiry, Refusal, Ruling, Verdict},
+    gateway::{Inquiry, Refusal, Ruling, TRUSTED, Verdict},
 };
 
 use crate::callers::CallerService;
@@ -111,14 +111,14 @@ impl ForwardAuth {
         match &ruling.verdict {
             Verdict::Refused(refusal) => self.refuse(refusal),
             Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
-                with_headers(Response::new(Body::empty()), ruling.told())
+                with_headers(unknown_so_far(Body::empty()), ruling.told())
             }
         }
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
         let full = |body: Body| {
-            let mut response = with_headers(Response::new(body), refusal.headers());
+            let mut response = with_headers(unknown_so_far(body), refusal.headers());
             *response.status_mut() = refusal.status;
             response
         };
@@ -161,6 +161,12 @@ fn in_ascii(json: &str) -> String {
         }
     }
     ascii
+}
+
+/// An answer with all headers that the upstream believes, each of them empty: a proxy that copies what an answer has then
+/// overwrites what a client has sent. It does so even where it lets refused requests pass.
+fn unknown_so_far(body: Body) -> Response<Body> {
+    with_headers(Response::new(body), TRUSTED.map(|name| (name, "")))
 }
 
 fn with_headers(

@@ -20,7 +20,7 @@ pub use live::LiveRoutes;
 pub(super) use refusal::Refusal;
 
 /// Headers that the upstream believes. What a client sends under these names never reaches it.
-const TRUSTED: [&str; 7] = [
+pub(super) const TRUSTED: [&str; 7] = [
     "x-tenant-id",
     "x-tenant-subdomain",
     "x-tenant-schema",

@@ -5,6 +5,7 @@ mod judgement;
 mod methods;
 mod outage;
 mod routes_command;
+mod trusted;
 
 use std::io::Write;
 

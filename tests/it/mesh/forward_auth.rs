@@ -11,14 +11,14 @@ use crate::harness::{
     process,
 };
 
-struct Asked {
+pub(super) struct Asked {
     address: SocketAddr,
     server: Server,
     _routes: tempfile::NamedTempFile,
 }
 
 impl Asked {
-    async fn start(flags: &[&str]) -> Self {
+    pub(super) async fn start(flags: &[&str]) -> Self {
         let routes = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         std::fs::write(routes.path(), ROUTES).unwrap();
         let own = ["--routes", routes.path().to_str().unwrap(), "--forward-auth-listen", "127.0.0.1:0"];
@@ -28,10 +28,15 @@ impl Asked {
     }
 
     /// As a proxy asks that was sent a request with these headers.
-    async fn about(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+    pub(super) async fn about(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
         let own =
             [("x-forwarded-method", method), ("x-forwarded-uri", target), ("x-forwarded-host", "service.internal")];
-        send_to(self.address, "GET", "/whatever", &[&own, headers].concat()).await
+        self.send(&[&own, headers].concat()).await
+    }
+
+    /// As a proxy asks that sends these headers and no others.
+    pub(super) async fn send(&self, headers: &[(&str, &str)]) -> Reply {
+        send_to(self.address, "GET", "/whatever", headers).await
     }
 }
 
