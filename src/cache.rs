@@ -25,15 +25,13 @@ mod ring;
 mod roster;
 mod tally;
 mod trust;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, broadcast},
-};
+use tokio::{runtime::Handle, sync::broadcast};
 
 use self::{
     breaker::Breaker,
@@ -42,10 +40,11 @@ use self::{
     held::HeldFacts,
     look::{Look, is_within},
     news::News,
-    queue::{LoadQueue, Priority},
+    queue::{LoadQueue, MAX_WAIT, Priority},
     revalidate::Differences,
     roster::Roster,
     trust::Trust,
+    turns::{Limits, Turns},
 };
 pub use self::{
     change::{Event, Standing},
@@ -54,6 +53,7 @@ pub use self::{
     revalidate::Step,
     tally::Tally,
     trust::Feed,
+    turns::Requester,
 };
 use crate::{
     domain::{Facts, Label, TenantId},
@@ -65,6 +65,9 @@ const MOST_UNKNOWN: u64 = 10_000;
 
 /// Readings past the cache that wait for their turn at most.
 const MAX_WAITING_PAST: usize = 1_000;
+
+/// Of those, that one caller has asked for.
+const MAX_WAITING_PAST_EACH: usize = 100;
 
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -158,9 +161,8 @@ struct Inner<L> {
     catalogue: HeldCatalogue,
     breaker: Arc<Breaker>,
     queue: Arc<LoadQueue>,
-    /// Turns of those who read past the cache, and places of those who wait for one.
-    past: Semaphore,
-    waiting_past: Semaphore,
+    /// Turns of those who read past the cache.
+    past: Turns,
     /// What was not what it should have been when it was read again.
     differences: Differences,
     complaints: Complaints,
@@ -192,8 +194,12 @@ impl<L: LoadTenant> Cache<L> {
             catalogue: HeldCatalogue::default(),
             queue: Arc::new(LoadQueue::new(settings.max_loads, Arc::clone(&breaker))),
             breaker,
-            past: Semaphore::new(settings.max_past),
-            waiting_past: Semaphore::new(MAX_WAITING_PAST),
+            past: Turns::new(Limits {
+                turns: settings.max_past,
+                waiting: MAX_WAITING_PAST,
+                waiting_each: MAX_WAITING_PAST_EACH,
+                patience: MAX_WAIT,
+            }),
             differences: Differences::default(),
             complaints: Complaints::default(),
             placing: Mutex::new(()),
@@ -279,19 +285,25 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     /// What is known of a tenant, at least as fresh as a revision, which must be above 0.
-    pub async fn get_at_least(&self, id: TenantId, revision: u64, now: DateTime<Utc>) -> Result<Known, StoreError> {
+    pub async fn get_at_least(
+        &self,
+        id: TenantId,
+        revision: u64,
+        requester: Requester,
+        now: DateTime<Utc>,
+    ) -> Result<Known, StoreError> {
         let tally = self.tally();
         if self.feed() == Feed::Off {
             // Nobody counts: the database itself is as fresh as it gets.
             tally.misses.add();
-            return self.get_past(id, now).await;
+            return self.get_past(id, requester, now).await;
         }
         if let Some(known) = self.held(id, now).filter(|known| !known.stale && known.revision >= revision) {
             tally.hits.add();
             return Ok(known);
         }
         tally.misses.add();
-        let known = self.get_past(id, now).await?;
+        let known = self.get_past(id, requester, now).await?;
         if known.revision >= revision { Ok(known) } else { Err(StoreError::NotFreshEnough) }
     }
 }

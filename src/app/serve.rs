@@ -44,7 +44,7 @@ use crate::{
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
         Api,
-        admin::{AdminApi, AdminFront, Writers},
+        admin::{AdminApi, AdminFront, AdminTurns},
         front::{Front, FrontSettings},
     },
 };
@@ -153,8 +153,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         let tokens = admin.tokens;
         followed.push(admin::follow(tokens, admin.gate.clone()).boxed());
         let others = with_reflection(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
-        let writers = Writers::on(Handle::current());
-        let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), writers };
+        let turns = AdminTurns::on(Handle::current());
+        let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), turns };
         let front = AdminFront::new(service, others, front_settings.request_timeout);
         Ok::<_, ServeError>((admin.listener, front, admin.tls))
     });

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
 use super::{
     Absent, Cache, Feed, Inner, Known, Look, is_just_after,
     news::Beginning,
-    queue::{Asked, Batch, Begun, MAX_WAIT, Priority},
+    queue::{Asked, Batch, Begun, Priority},
+    turns::Requester,
 };
 use crate::{
     domain::{Facts, Label, TenantId},
@@ -26,10 +27,10 @@ pub(super) struct Sent {
 
 impl<L: LoadTenant> Cache<L> {
     /// What the database says now, whatever is held.
-    pub async fn get_past(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
+    pub async fn get_past(&self, id: TenantId, requester: Requester, now: DateTime<Utc>) -> Result<Known, StoreError> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        self.past(async move {
+        self.past(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
             // One was asked for.
@@ -42,13 +43,17 @@ impl<L: LoadTenant> Cache<L> {
     /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
     pub async fn past<T: Send + 'static>(
         &self,
+        requester: Requester,
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let inner = Arc::clone(&self.0);
         let reading = async move {
-            let _turn = inner.turn_past().await.inspect_err(|_| inner.tally.overloads.add())?;
+            let _turn = inner.past.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
             let read = inner.in_time(reading).await;
-            inner.queue.note_other(&read);
+            // One that fails may have been too much by itself: what loads find is what counts.
+            if read.is_ok() {
+                inner.breaker.close();
+            }
             read
         };
         self.0.runtime.spawn(reading.instrument(span())).await.unwrap_or(Err(StoreError::Abandoned))
@@ -160,14 +165,6 @@ impl<L: LoadTenant> Inner<L> {
             Feed::Off => Source::Primary,
             Feed::Live | Feed::Suspect => self.news.source_for(keys),
         }
-    }
-
-    /// Waits for a turn to read past the cache.
-    async fn turn_past(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), StoreError> {
-        let place = self.waiting_past.try_acquire().map_err(|_| StoreError::Overloaded)?;
-        let turn = timeout(MAX_WAIT, self.past.acquire()).await.map_err(|_| StoreError::Overloaded)?;
-        // The semaphore is never closed.
-        Ok((place, turn.map_err(|_| StoreError::Abandoned)?))
     }
 
     /// Bounds the time that the database may take. Waiting for a turn is no part of it.

@@ -9,8 +9,8 @@ mod onboard;
 mod record;
 mod subdomain;
 mod tenant;
+mod turns;
 mod upsert;
-mod writers;
 
 pub(super) use self::{
     list::TenantsPage,
@@ -23,7 +23,7 @@ pub(super) use self::{
 };
 use tonic::{Request, async_trait};
 
-pub use self::{front::AdminFront, gate::Gate, writers::Writers};
+pub use self::{front::AdminFront, gate::Gate, turns::AdminTurns};
 use super::{Answer, Api, answer, convert};
 use crate::{
     domain::{Actor, ActorName, Author, RequestId, Role, Why},
@@ -46,8 +46,8 @@ pub struct AdminApi {
     pub api: Api,
     /// Who may ask.
     pub gate: Gate,
-    /// Where changes are made.
-    pub writers: Writers,
+    /// Where the database is read and changed for them.
+    pub turns: AdminTurns,
 }
 
 /// Why something is to be done, and under which request id.

@@ -9,6 +9,7 @@ use tonic::Extensions;
 
 use super::{Api, Peer};
 use crate::{
+    cache::Requester,
     callers::{Caller, CallerService, Callers, Rate},
     domain::TenantId,
 };
@@ -165,6 +166,11 @@ impl<'a> Asker<'a> {
     /// May it ask about this module? What it may not ask about is left out of lists.
     pub(super) fn may_ask_of(self, module: &str) -> bool {
         self.0.is_none_or(|caller| caller.may_ask_of(module))
+    }
+
+    /// Whose turn a reading past the cache is. Those who have no names are one.
+    pub(super) fn requester(self) -> Requester {
+        Requester::called(self.name())
     }
 
     /// The caller's name; empty where callers have none.

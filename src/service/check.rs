@@ -180,7 +180,7 @@ impl Api {
     async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, Status> {
         let known = match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
-            revision => self.cache.get_at_least(query.tenant, revision, asked.now).await,
+            revision => self.cache.get_at_least(query.tenant, revision, query.asker.requester(), asked.now).await,
         };
         known.map_err(status::store)
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Api, advice::Asked, asker::Asker, check::Judgement, status};
 use crate::{
-    cache::Known,
+    cache::{Known, Requester},
     domain::{Catalogue, check, decision::deciding_subscription},
     store::{Evidence, LoadTenant, Reading, StoreError, TenantKey},
 };
@@ -41,7 +41,8 @@ impl Api {
     pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, Status> {
         self.permit_modules(query.asker, [query.module].into_iter()).map_err(status::not_admitted)?;
         let asked = self.asked(query.at);
-        let (reading, catalogue) = self.read_past_the_cache(&query.tenant, asked.now).await.map_err(status::store)?;
+        let (reading, catalogue) =
+            self.read_past_the_cache(&query.tenant, query.asker.requester(), asked.now).await.map_err(status::store)?;
         let Reading { revision, evidence } = reading;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         self.permit_tenant(query.asker, facts.map(|facts| facts.tenant.id)).map_err(status::not_admitted)?;
@@ -58,6 +59,7 @@ impl Api {
     async fn read_past_the_cache(
         &self,
         tenant: &TenantKey,
+        requester: Requester,
         now: DateTime<Utc>,
     ) -> Result<(Reading, Catalogue), StoreError> {
         let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
@@ -65,7 +67,7 @@ impl Api {
             let reading = store.read(&tenant, now).await?;
             Ok((reading, store.load_catalogue(now).await?))
         };
-        self.cache.past(reading).await
+        self.cache.past(requester, reading).await
     }
 
     async fn cached_answer<'a>(

@@ -75,6 +75,7 @@ pub(super) fn store(error: StoreError) -> Status {
         }
         StoreError::Unavailable(_)
         | StoreError::Forbidden(_)
+        | StoreError::Rejected(_)
         | StoreError::TimedOut
         | StoreError::Failing
         | StoreError::Abandoned => {

@@ -41,14 +41,14 @@ impl Api {
         let (store, as_of) = (Arc::clone(&self.store), self.clock.now());
         let Some(module) = module else {
             let read = async move { store.tenants(page).await };
-            let read = self.cache.past(read).await.map_err(status::store)?;
+            let read = self.cache.past(asker.requester(), read).await.map_err(status::store)?;
             return Ok(page_of(size, as_of, read, |(id, _)| *id, |(_, status)| is_served(*status)));
         };
         let catalogue = self.cache.catalogue_for(module, as_of).await.map_err(status::store)?;
         let module = catalogue.code_of_now(module);
         let code = module.to_owned();
         let read = async move { store.tenants_with(&code, page, as_of).await };
-        let read = self.cache.past(read).await.map_err(status::store)?;
+        let read = self.cache.past(asker.requester(), read).await.map_err(status::store)?;
         let may = |facts: &Facts| check_facts(Some(facts), module, as_of).is_some_and(Decision::allowed);
         Ok(page_of(size, as_of, read, |facts| facts.tenant.id, may))
     }

@@ -17,6 +17,9 @@ pub enum StoreError {
          role needs, under \"Rights in the database\""
     )]
     Forbidden(Arc<DbErr>),
+    /// The database is there, and rejects the statement: a column is missing, say. Others may well be answered.
+    #[error("the database rejects a statement: {0}")]
+    Rejected(Arc<DbErr>),
     /// The database took longer than a load may take.
     #[error("the database did not answer in time")]
     TimedOut,
@@ -48,9 +51,28 @@ pub enum StoreError {
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         const INSUFFICIENT_PRIVILEGE: &str = "42501";
-        let is_forbidden = code_of(&error).is_some_and(|code| code == INSUFFICIENT_PRIVILEGE);
+        let code = code_of(&error).unwrap_or_default().into_owned();
         let error = Arc::new(error);
-        if is_forbidden { Self::Forbidden(error) } else { Self::Unavailable(error) }
+        match code.as_str() {
+            INSUFFICIENT_PRIVILEGE => Self::Forbidden(error),
+            code if is_the_statements(code) => Self::Rejected(error),
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Is an error of this code the statement's own, rather than the database's? By the classes of PostgreSQL's codes
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): features, data, constraints, transactions, syntax and
+/// names, objects in use, and what functions raise. SQLite's codes are short numbers: of no such class, of constraints, of a
+/// type.
+fn is_the_statements(code: &str) -> bool {
+    const CLASSES: [&str; 13] = ["0A", "20", "21", "22", "23", "24", "25", "26", "2B", "40", "42", "44", "P0"];
+    const IN_USE: &str = "55";
+    // An extended code holds its first in its lowest byte: https://www.sqlite.org/rescode.html
+    const SQLITE: [u32; 3] = [1, 19, 20];
+    match code.len() {
+        5 => CLASSES.iter().chain([&IN_USE]).any(|class| code.starts_with(class)),
+        _ => code.parse().is_ok_and(|code: u32| SQLITE.contains(&(code & 0xff))),
     }
 }
 
@@ -72,6 +94,7 @@ impl StoreError {
         match self {
             Self::Unavailable(_)
             | Self::Forbidden(_)
+            | Self::Rejected(_)
             | Self::TimedOut
             | Self::Failing
             | Self::Overloaded
@@ -83,7 +106,7 @@ impl StoreError {
     /// Is a table not there that was asked for?
     pub(super) fn is_missing_table(&self) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";
-        let Self::Unavailable(error) = self else { return false };
+        let Self::Rejected(error) = self else { return false };
         let DbErr::Query(RuntimeErr::SqlxError(cause)) = error.as_ref() else { return false };
         cause.as_database_error().is_some_and(|error| {
             error.code().as_deref() == Some(UNDEFINED_TABLE) || error.message().starts_with("no such table")

@@ -1,5 +1,6 @@
 //! TenantAdminService, on a listener of its own.
 
+mod apart;
 mod catalogue;
 mod delete;
 mod gate;

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use chrono::TimeDelta;
 use entitlementd::{
-    cache::{Cache, Event, Feed, Known, Standing},
+    cache::{Cache, Event, Feed, Known, Requester, Standing},
     domain::Label,
     store::{Change, StoreError},
 };
@@ -86,7 +86,7 @@ async fn a_late_landing_of_the_early_load_does_not_replace_the_later_one() {
     change(&fake, &cache);
     let late = {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.get_at_least(tenant(0), 2, NOW).await })
+        tokio::spawn(async move { cache.get_at_least(tenant(0), 2, Requester::ANYBODY, NOW).await })
     };
     yield_until(|| fake.loads() == 2).await;
     fake.gate.add_permits(1);
@@ -145,14 +145,14 @@ async fn a_revision_that_is_held_costs_no_load_and_one_that_is_not_costs_one() {
     let fake = Fake::with(1);
     let cache = mk_fed(&fake);
     cache.get(tenant(0), NOW).await.unwrap();
-    assert_eq!(cache.get_at_least(tenant(0), 1, NOW).await.unwrap().revision, 1);
+    assert_eq!(cache.get_at_least(tenant(0), 1, Requester::ANYBODY, NOW).await.unwrap().revision, 1);
     assert_eq!(fake.loads(), 1);
     // The write is committed, and not announced yet.
     fake.revision.store(2, Ordering::SeqCst);
-    assert_eq!(cache.get_at_least(tenant(0), 2, NOW).await.unwrap().revision, 2);
+    assert_eq!(cache.get_at_least(tenant(0), 2, Requester::ANYBODY, NOW).await.unwrap().revision, 2);
     assert_eq!(fake.loads(), 2);
     assert_eq!(held_revision(&cache), Some(2), "and everyone has it");
-    assert!(matches!(cache.get_at_least(tenant(0), 3, NOW).await, Err(StoreError::NotFreshEnough)));
+    assert!(matches!(cache.get_at_least(tenant(0), 3, Requester::ANYBODY, NOW).await, Err(StoreError::NotFreshEnough)));
 }
 
 #[tokio::test]
@@ -184,7 +184,10 @@ async fn what_has_changed_and_cannot_be_read_is_served_as_stale_and_not_refused(
     *fake.failing.lock().unwrap() = true;
     let known = cache.get(tenant(0), NOW).await.unwrap();
     assert_eq!((known.stale, known.revision), (true, 1));
-    assert!(cache.get_at_least(tenant(0), 1, NOW).await.is_err(), "it was asked for something fresh");
+    assert!(
+        cache.get_at_least(tenant(0), 1, Requester::ANYBODY, NOW).await.is_err(),
+        "it was asked for something fresh"
+    );
     *fake.failing.lock().unwrap() = false;
     let known = cache.get(tenant(0), NOW).await.unwrap();
     assert_eq!((known.stale, known.revision), (false, 2));

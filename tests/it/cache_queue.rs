@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use entitlementd::{
-    cache::{Cache, Known},
+    cache::{Cache, Known, Requester},
     domain::Label,
     store::{Change, StoreError},
 };
@@ -209,7 +209,7 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
     let cache = mk_cache_with(&fake, 100, 1);
     let past = |number| {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.get_past(tenant(number), NOW).await })
+        tokio::spawn(async move { cache.get_past(tenant(number), Requester::ANYBODY, NOW).await })
     };
     let under_way: Vec<_> = (0..4).map(past).collect();
     yield_until(|| fake.loads() == 4).await;
@@ -222,6 +222,27 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
     for answer in under_way {
         assert!(answer.await.unwrap().is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_past_the_cache_without_end_keeps_no_other_from_it() {
+    let fake = Fake::gated(1_000);
+    let cache = mk_cache_with(&fake, 1_000, 1);
+    let past = |name: &str, number| {
+        let (cache, requester) = (cache.clone(), Requester::called(name));
+        tokio::spawn(async move { cache.get_past(tenant(number), requester, NOW).await })
+    };
+    let greedy: Vec<_> = (0..200).map(|number| past("greedy", number)).collect();
+    yield_until(|| fake.loads() == 3).await;
+    let modest = past("modest", 500);
+    yield_until(|| fake.loads() == 4).await;
+    fake.gate.add_permits(200);
+    assert!(modest.await.unwrap().is_ok());
+    let mut refused = 0;
+    for answer in greedy {
+        refused += usize::from(matches!(answer.await.unwrap(), Err(StoreError::Overloaded)));
+    }
+    assert_eq!(refused, 200 - 3 - 100, "so many of one may wait");
 }
 
 #[tokio::test]

@@ -13,13 +13,13 @@ use crate::{
 impl AdminApi {
     pub(super) async fn modules(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, Status> {
         let store = Arc::clone(&self.api.store);
-        let read = self.api.cache.past(async move { store.module_offers(on_sale_only).await }).await;
+        let read = self.turns.read(async move { store.module_offers(on_sale_only).await }).await;
         read.map_err(status::store)
     }
 
     pub(super) async fn plans(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, Status> {
         let store = Arc::clone(&self.api.store);
-        let read = self.api.cache.past(async move { store.plan_offers(on_sale_only).await }).await;
+        let read = self.turns.read(async move { store.plan_offers(on_sale_only).await }).await;
         read.map_err(status::store)
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Status, body::Body, service::Routes};
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
-use super::{AdminApi, writers::SETUP_TIMEOUT};
+use super::{AdminApi, turns::SETUP_TIMEOUT};
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},

@@ -25,7 +25,7 @@ impl AdminApi {
         let size = filter.size as usize;
         // One more, which says whether there is a next page.
         let filter = TenantFilter { size: filter.size + 1, ..filter };
-        let read = self.api.cache.past(async move { store.list_tenants(&filter, now).await }).await;
+        let read = self.turns.read(async move { store.list_tenants(&filter, now).await }).await;
         let mut list = read.map_err(status::store)?;
         let has_more = list.tenants.len() > size;
         list.tenants.truncate(size);

@@ -22,12 +22,12 @@ impl AdminApi {
     pub(super) async fn mutate(&self, actor: ActorName, query: MutationQuery) -> Result<Mutated, Status> {
         let MutationQuery { key, mutation, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.writers.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
+        self.turns.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
     }
 
     pub(super) async fn preview(&self, query: MutationQuery) -> Result<Mutated, Status> {
         let MutationQuery { key, mutation, .. } = query;
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
-        self.writers.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
+        self.turns.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
     }
 }

@@ -36,7 +36,7 @@ impl AdminApi {
     pub(super) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, Status> {
         let DeleteQuery { deletion, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.writers.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
+        self.turns.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
     }
 
     pub(super) async fn onboard(&self, actor: ActorName, query: OnboardQuery) -> Result<Provisioned, Status> {
@@ -45,12 +45,12 @@ impl AdminApi {
             return Err(status::subdomain_refused(SubdomainRefusal::Reserved));
         }
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.writers.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
+        self.turns.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
     }
 
     pub(super) async fn provision(&self, actor: ActorName, query: ProvisionQuery) -> Result<Provisioned, Status> {
         let ProvisionQuery { key, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.writers.set_up(Box::pin(async move { store.provision(&key, &author).await })).await
+        self.turns.set_up(Box::pin(async move { store.provision(&key, &author).await })).await
     }
 }

@@ -24,7 +24,7 @@ impl AdminApi {
         let size = query.size as usize;
         // One more, which says whether there is a next page.
         let query = AuditQuery { size: query.size + 1, ..query };
-        let read = self.api.cache.past(async move { store.audit_events(&query).await }).await;
+        let read = self.turns.read(async move { store.audit_events(&query).await }).await;
         let mut events = read.map_err(status::store)?;
         let has_more = events.len() > size;
         events.truncate(size);

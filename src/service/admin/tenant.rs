@@ -22,7 +22,7 @@ pub(in crate::service) struct TenantRecord {
 impl AdminApi {
     pub(super) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, Status> {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
-        let read = self.api.cache.past(async move { store.read(&key, at).await }).await;
+        let read = self.turns.read(async move { store.read(&key, at).await }).await;
         let Reading { revision, evidence } = read.map_err(status::store)?;
         let evidence = evidence.ok_or_else(status::tenant_not_found)?;
         Ok(TenantRecord { at, revision, evidence })

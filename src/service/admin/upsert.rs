@@ -22,7 +22,7 @@ impl AdminApi {
     ) -> Result<ModuleOffer, Status> {
         let UpsertQuery { upsert, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.writers.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
+        self.turns.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
     }
 
     pub(super) async fn upsert_plan(
@@ -32,6 +32,6 @@ impl AdminApi {
     ) -> Result<PlanOffer, Status> {
         let UpsertQuery { upsert, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.writers.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
+        self.turns.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
     }
 }

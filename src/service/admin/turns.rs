@@ -1,4 +1,5 @@
-//! Where administrators' changes are made: apart from loads, a few at a time, and in time.
+//! Where the database is read and changed for administrators: apart from loads, a few at a time, and in time. How it goes
+//! says nothing about how checks go.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +12,10 @@ use crate::{
     store::{MutationError, StoreError},
 };
 
+/// Readings at the same time.
+const MOST_READS: usize = 2;
+/// A reading takes this long at most.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Changes that are made at the same time.
 const MOST_CHANGES: usize = 4;
 /// Schemas that are made or dropped at the same time: each takes a connection for as long.
@@ -20,19 +25,36 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same of a schema.
 pub(super) const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// The turns of those who write, and the runtime that has the database's connections.
+/// The turns of administrators, and the runtime that has the database's connections.
 #[derive(Clone, Debug)]
-pub struct Writers {
+pub struct AdminTurns {
+    reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     setups: Arc<Semaphore>,
     runtime: Handle,
 }
 
-impl Writers {
-    /// They write on this runtime.
+impl AdminTurns {
+    /// They work on this runtime.
     pub fn on(runtime: Handle) -> Self {
-        let [changes, setups] = [MOST_CHANGES, MOST_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
-        Self { changes, setups, runtime }
+        let [reads, changes, setups] =
+            [MOST_READS, MOST_CHANGES, MOST_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
+        Self { reads, changes, setups, runtime }
+    }
+
+    /// Reads. Whoever gives up waiting ends it.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = self.reads.acquire().await.map_err(|_| StoreError::Abandoned)?;
+        let mut task = JoinSet::new();
+        task.spawn_on(tokio::time::timeout(READ_TIMEOUT, work), &self.runtime);
+        let read = match task.join_next().await.and_then(Result::ok) {
+            Some(read) => read.unwrap_or(Err(StoreError::TimedOut)),
+            None => Err(StoreError::Abandoned),
+        };
+        read.inspect_err(|error| tracing::warn!(%error, "an administrator's reading failed: {error}"))
     }
 
     /// Makes a change. Whoever gives up waiting ends it.
