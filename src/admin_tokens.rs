@@ -9,7 +9,10 @@
 //! Only hashes are kept, so that who reads the file, or a backup of it, can do nothing with it. A plain SHA-256 will do,
 //! where passwords would need a slow hash: a token is 256 random bits, which nobody guesses.
 
-use std::{collections::HashSet, str::FromStr};
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr,
+};
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 use thiserror::Error;
@@ -56,6 +59,9 @@ pub enum LineProblem {
     /// There are two lines with this name: whose is it?
     #[error("the name stands on an earlier line too")]
     Twice,
+    /// There are two lines with this hash: whose token is it?
+    #[error("the hash is that of line {0}")]
+    SameHash(usize),
 }
 
 /// The tokens of a file, read.
@@ -99,7 +105,7 @@ impl FromStr for AdminTokens {
 
     /// Reads a file. Empty lines, and those that start with `#`, say nothing.
     fn from_str(text: &str) -> Result<Self, InvalidTokens> {
-        let mut names = HashSet::new();
+        let (mut names, mut hashes) = (HashSet::new(), HashMap::new());
         let mut entries = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             if line.trim().is_empty() || line.trim_start().starts_with('#') {
@@ -109,6 +115,9 @@ impl FromStr for AdminTokens {
             let entry: Entry = line.parse().map_err(wrong)?;
             if !names.insert(entry.name.clone()) {
                 return Err(wrong(LineProblem::Twice));
+            }
+            if let Some(earlier) = hashes.insert(entry.hash, number) {
+                return Err(wrong(LineProblem::SameHash(earlier)));
             }
             entries.push(entry);
         }
@@ -177,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_line_and_never_with_its_text() {
-        let hash = "0".repeat(64);
+        let (hash, other) = ("0".repeat(64), "A".repeat(64));
         for (text, line, problem) in [
             ("alice owner".to_owned(), 1, LineProblem::Words),
             (format!("\n# people\nalice owner {hash} more"), 3, LineProblem::Words),
@@ -185,11 +194,18 @@ mod tests {
             (format!("alice root {hash}"), 1, LineProblem::Role(UnknownRole)),
             ("alice owner entadm_00".to_owned(), 1, LineProblem::Hash),
             (format!("alice owner +{}", &hash[1..]), 1, LineProblem::Hash),
-            (format!("alice owner {hash}\nbob viewer {hash}\r\nalice viewer {hash}\n"), 3, LineProblem::Twice),
+            (format!("alice owner {hash}\nbob viewer {other}\r\nalice viewer {hash}\n"), 3, LineProblem::Twice),
+            // One hash, in letters of either size: only one of the two could ever be known by it.
+            (
+                format!("# people\nalice owner {other}\n\nbob viewer {}\n", other.to_lowercase()),
+                4,
+                LineProblem::SameHash(2),
+            ),
         ] {
             let error = text.parse::<AdminTokens>().unwrap_err();
             assert_eq!(error, InvalidTokens { line, problem }, "{text}");
-            assert!(!error.to_string().contains("entadm_"), "{error}");
+            let told = error.to_string().to_lowercase();
+            assert!(!told.contains("entadm_") && !told.contains("aaaa") && !told.contains("0000"), "{told}");
         }
     }
 }

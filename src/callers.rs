@@ -183,16 +183,26 @@ impl Callers {
         for certificate in certificates {
             // Names of the DNS have no case; a URI has.
             let key = if certificate.contains("://") { certificate } else { certificate.to_ascii_lowercase() };
-            if self.by_certificate.contains_key(&key) {
-                return Err(format!("the certificate {key:?} is another caller's too"));
+            match self.by_certificate.get(&key) {
+                None => {}
+                Some(other) if Arc::ptr_eq(other, &caller) => {
+                    return Err(format!("the certificate {key:?} stands there twice"));
+                }
+                Some(other) => {
+                    return Err(format!("the certificate {key:?} is also of the caller {:?}", other.name.as_str()));
+                }
             }
             self.by_certificate.insert(key, Arc::clone(&caller));
         }
         for hash in tokens_sha256 {
             // Its text is left out: it may be the token itself.
             let hash = sha256::parse(&hash).ok_or("tokens_sha256: expected 64 hexadecimal digits")?;
-            if self.by_token.insert(hash, Arc::clone(&caller)).is_some() {
-                return Err("a token of it is another caller's too".to_owned());
+            match self.by_token.insert(hash, Arc::clone(&caller)) {
+                None => {}
+                Some(other) if Arc::ptr_eq(&other, &caller) => {
+                    return Err("a token of it stands there twice".to_owned());
+                }
+                Some(other) => return Err(format!("a token of it is also of the caller {:?}", other.name.as_str())),
             }
         }
         Ok(())
@@ -246,17 +256,29 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_the_callers_name_and_never_with_a_token() {
         let caller = |rest: &str| format!("[[caller]]\nname = \"orders\"\nservices = []\n{rest}\n");
+        let second = |rest: &str| caller(rest).replace("orders", "second");
+        let token = |byte: &str| format!("tokens_sha256 = [\"{}\"]", byte.repeat(32));
         for (text, wanted) in [
             (caller(""), "how else is it known"),
             (caller("tokens_sha256 = [\"entadm_secret\"]"), "expected 64 hexadecimal digits"),
-            (caller("certificates = [\"a\", \"a\"]"), "another caller's too"),
+            (caller("certificates = [\"a\", \"A\"]"), "certificate \"a\" stands there twice"),
+            (caller("certificates = [\"a\"]") + &second("certificates = [\"a\"]"), "also of the caller \"orders\""),
+            (
+                caller(&token("e3")) + &second(&token("E3")),
+                "\"second\": a token of it is also of the caller \"orders\"",
+            ),
+            (
+                caller(&format!("tokens_sha256 = [\"{0}\", \"{0}\"]", "e3".repeat(32))),
+                "a token of it stands there twice",
+            ),
             (caller("certificates = [\"a\"]\ntenants = [\"x\"]"), "\"x\""),
             (caller("certificates = [\"a\"]\nmodules = [\"\"]"), "\"\""),
             (caller("certificates = [\"a\"]\nmodule = [\"x\"]"), "unknown field"),
             (caller("certificates = [\"a\"]").repeat(2), "twice"),
         ] {
             let error = Callers::parse(&text, None).unwrap_err().to_string();
-            assert!(error.contains(wanted) && !error.contains("entadm_"), "{error}");
+            assert!(error.contains(wanted), "{error}");
+            assert!(!error.contains("entadm_") && !error.to_lowercase().contains("e3e3"), "{error}");
         }
     }
 
