@@ -3,6 +3,7 @@
 //! Each key is bound to one algorithm when it is read. What a token says of its own algorithm only selects among the
 //! keys, so neither `none` nor an asymmetric key used as a shared secret gets anywhere.
 
+mod jwk;
 mod keys;
 mod remote;
 
@@ -10,18 +11,22 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
+use jsonwebtoken::decode_header;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use self::keys::KeySet;
-pub use self::{keys::InvalidKeys, remote::RemoteKeys};
+pub use self::{
+    keys::{InvalidKeys, Taken},
+    remote::RemoteKeys,
+};
 use crate::domain::{TenantId, limits::MAX_TOKEN_BYTES};
 
 /// How far two clocks may differ, by RFC 7519, section 4.1.4: "no more than a few minutes".
 const LEEWAY: TimeDelta = TimeDelta::seconds(60);
 
 /// What a token must say beside being signed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TokenRules {
     /// The wanted `iss`; `None`: any.
     pub issuer: Option<String>,
@@ -55,6 +60,9 @@ pub enum InvalidToken {
     /// The keys of an issuer have never been fetched: the token may be good.
     #[error("the keys of an issuer have not been fetched yet")]
     NoKeysYet,
+    /// Its header has extensions that must be understood (RFC 7515, section 4.1.11). We understand none.
+    #[error("its header has `crit`, and no extension is understood here")]
+    Critical,
     /// Malformed, or the signature does not match.
     #[error("{0}")]
     Refused(#[from] jsonwebtoken::errors::Error),
@@ -98,10 +106,16 @@ impl Tokens {
         Ok(())
     }
 
-    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA. Keys for other purposes are passed over.
-    pub fn add_jwks(&mut self, json: &[u8]) -> Result<(), InvalidKeys> {
-        self.held.push(KeySet::of_jwks(json)?);
-        Ok(())
+    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one. Those that are for something else, or
+    /// that nothing can be verified with, are passed over.
+    pub fn add_jwks(&mut self, json: &[u8]) -> Result<Taken, InvalidKeys> {
+        let keys = KeySet::of_jwks(json)?;
+        let taken = keys.taken();
+        if taken.keys == 0 {
+            return Err(InvalidKeys::NoKey);
+        }
+        self.held.push(keys);
+        Ok(taken)
     }
 
     /// Adds keys that will be fetched. They are good for tokens of this issuer only; `None`: as the rules say.
@@ -140,17 +154,21 @@ impl Tokens {
         if self.held.is_empty() && self.remote.is_empty() {
             return Err(InvalidToken::NoKey);
         }
+        let header = decode_header(token)?;
+        if header.crit.is_some() {
+            return Err(InvalidToken::Critical);
+        }
         let mut outcome = Err(InvalidToken::UnknownKey);
         let rule = self.rules.issuer.as_deref();
         for keys in &self.held {
-            match keys.verify_signature(token) {
+            match keys.verify_signature(token, &header) {
                 Ok(claims) => return self.judge(&claims, rule, now),
                 Err(error) => outcome = outcome.map_err(|before| the_one_that_says_more(before, error)),
             }
         }
         for remote in &self.remote {
-            let verified = remote.current().map_or(Err(InvalidToken::NoKeysYet), |keys| keys.verify_signature(token));
-            match verified {
+            let keys = remote.current();
+            match keys.map_or(Err(InvalidToken::NoKeysYet), |keys| keys.verify_signature(token, &header)) {
                 Ok(claims) => return self.judge(&claims, remote.issuer().or(rule), now),
                 Err(error) => outcome = outcome.map_err(|before| the_one_that_says_more(before, error)),
             }

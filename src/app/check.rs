@@ -67,7 +67,7 @@ fn api_without_memory(store: Arc<Store>) -> Api {
     Api {
         cache: Cache::new(Arc::clone(&store), settings, Handle::current()),
         store,
-        tokens: Arc::new(Tokens::new(TokenRules { issuer: None, audience: None, tenant_claim: String::new() })),
+        tokens: Arc::new(Tokens::new(TokenRules::default())),
         hosts: Arc::new(BaseDomains::default()),
         callers: CallerGate::default(),
         watchers: WatcherPlaces::new(0),

@@ -1,6 +1,6 @@
 //! Key sets by URL: fetched at the start, from time to time, and when a token names a key that is not known.
 
-use std::{convert::Infallible, error::Error, fs, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, fmt::Display, fs, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Client, redirect::Policy};
 
@@ -8,7 +8,7 @@ use super::jitter;
 use crate::{
     clock::Clock,
     config::{JwksUrl, TenantArgs, UnusableSetting},
-    token::{RemoteKeys, Tokens},
+    token::{RemoteKeys, Taken, Tokens},
 };
 
 /// An answer takes no longer than this, from the connection to its last byte.
@@ -65,7 +65,7 @@ fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
 impl Fetcher {
     /// Fetches the keys again and again.
     pub(super) async fn run(self) -> Infallible {
-        let mut retry = FIRST_RETRY;
+        let (mut retry, mut before) = (FIRST_RETRY, None);
         loop {
             let url = &self.from.url;
             let fetched = match self.fetch().await {
@@ -73,8 +73,10 @@ impl Fetcher {
                 Err(error) => Err(error),
             };
             let pause = match fetched {
-                Ok(keys) => {
-                    tracing::debug!(%url, keys, "fetched {keys} keys from {url}");
+                Ok(taken) => {
+                    if before.replace(taken) != Some(taken) {
+                        tell(&url, taken);
+                    }
                     retry = FIRST_RETRY;
                     self.refresh
                 }
@@ -105,6 +107,18 @@ impl Fetcher {
             }
         }
         Ok(json)
+    }
+}
+
+/// Tells what became of a set of keys.
+pub(super) fn tell(from: &dyn Display, taken: Taken) {
+    let Taken { keys, passed_over } = taken;
+    if keys == 0 {
+        tracing::warn!(%from, passed_over, "{from} holds no key for RS256, ES256 or EdDSA: tokens of its issuer are refused");
+    } else if passed_over > 0 {
+        tracing::info!(%from, keys, passed_over, "{from} holds {keys} keys; {passed_over} are not for us, and passed over");
+    } else {
+        tracing::debug!(%from, keys, "{from} holds {keys} keys");
     }
 }
 

@@ -4,6 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
+use super::jwks;
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
@@ -191,7 +192,9 @@ pub(super) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
     if let Some(path) = &args.jwks_file {
         let setting = "--jwks-file";
         let added = tokens.add_jwks(&read(setting, path)?);
-        added.map_err(|error| UnusableSetting::new(setting, format!("names {}, which {error}", path.display())))?;
+        let taken =
+            added.map_err(|error| UnusableSetting::new(setting, format!("names {}, which {error}", path.display())))?;
+        jwks::tell(&path.display(), taken);
     }
     Ok(tokens)
 }

@@ -124,6 +124,7 @@ impl fmt::Display for ListenAddress {
         }
     }
 }
+
 /// Where an issuer publishes its keys.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct JwksUrl {

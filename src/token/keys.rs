@@ -1,15 +1,12 @@
 //! Keys that verify tokens, each bound to one algorithm.
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, decode, decode_header,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
-};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::InvalidToken;
+use super::{InvalidToken, jwk};
 
-/// A JWKS with more keys is a mistake; each one could cost a verification.
+/// A set with more keys for us is a mistake; each one could cost a verification.
 const MOST_KEYS: usize = 100;
 
 /// A file of keys that cannot be used.
@@ -22,14 +19,11 @@ pub enum InvalidKeys {
     #[error("is not a JWK set (RFC 7517): {0}")]
     NotJwks(serde_json::Error),
     /// Too many.
-    #[error("holds more than {MOST_KEYS} keys")]
+    #[error("holds more than {MOST_KEYS} keys for RS256, ES256 and EdDSA")]
     TooMany,
-    /// A symmetric key does not belong among public ones.
-    #[error("holds a symmetric key ({0}): give a shared secret with --jwt-secret-file")]
-    Symmetric(String),
-    /// A key whose parameters are wrong.
-    #[error("holds a key ({0}) that cannot be read")]
-    Unreadable(String),
+    /// Nothing in it is a key, of whatever kind.
+    #[error("holds no key")]
+    Empty,
     /// Not one key that can be used.
     #[error("holds no key for RS256, ES256 or EdDSA")]
     NoKey,
@@ -46,13 +40,29 @@ struct Key {
     validation: Validation,
 }
 
+/// What became of a set of keys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Taken {
+    /// Keys that verify tokens.
+    pub keys: usize,
+    /// Members that are for something else, or that nothing can be verified with.
+    pub passed_over: usize,
+}
+
 /// Keys that come from one place.
-#[derive(Default)]
-pub(super) struct KeySet(Vec<Key>);
+pub(super) struct KeySet {
+    keys: Vec<Key>,
+    passed_over: usize,
+}
 
 impl KeySet {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
+    }
+
+    /// What became of the set that it was made of.
+    pub(super) fn taken(&self) -> Taken {
+        Taken { keys: self.keys.len(), passed_over: self.passed_over }
     }
 
     /// A shared secret, for HS256. A line break at its end is not part of it.
@@ -61,39 +71,37 @@ impl KeySet {
         if secret.is_empty() {
             return Err(InvalidKeys::EmptySecret);
         }
-        Ok(Self(vec![key(None, DecodingKey::from_secret(secret), Algorithm::HS256)]))
+        let key = Key::new(None, DecodingKey::from_secret(secret), Algorithm::HS256);
+        Ok(Self { keys: vec![key], passed_over: 0 })
     }
 
-    /// The public keys of a JWK set, for RS256, ES256 and EdDSA. Keys for other purposes are passed over.
+    /// The public keys of a JWK set, for RS256, ES256 and EdDSA. Those that are for something else, or that nothing can be
+    /// verified with, are passed over.
+    ///
+    /// There may be none left. Such a set is the issuer's word all the same: it has keys, and no longer those of before. But
+    /// a set without any key is what a broken issuer answers, and says nothing.
     pub(super) fn of_jwks(json: &[u8]) -> Result<Self, InvalidKeys> {
-        let set: Jwks = serde_json::from_slice(json).map_err(InvalidKeys::NotJwks)?;
-        if set.keys.len() > MOST_KEYS {
+        let members = serde_json::from_slice::<Jwks>(json).map_err(InvalidKeys::NotJwks)?.keys;
+        if !members.iter().any(jwk::is_key) {
+            return Err(InvalidKeys::Empty);
+        }
+        let all = members.len();
+        let usable = members.into_iter().filter_map(jwk::read);
+        let keys: Vec<Key> = usable.map(|key| Key::new(key.id, key.verifier, key.algorithm)).collect();
+        if keys.len() > MOST_KEYS {
             return Err(InvalidKeys::TooMany);
         }
-        let mut keys = Vec::with_capacity(set.keys.len());
-        // A kind of key that is not known is passed over (RFC 7517, section 5).
-        for jwk in set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
-            let id = jwk.common.key_id.clone();
-            let name = || id.clone().unwrap_or_else(|| "without a key id".to_owned());
-            if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
-                return Err(InvalidKeys::Symmetric(name()));
-            }
-            let Some(algorithm) = algorithm_of(&jwk) else { continue };
-            let verifier = DecodingKey::from_jwk(&jwk).map_err(|_| InvalidKeys::Unreadable(name()))?;
-            keys.push(key(id, verifier, algorithm));
-        }
-        if keys.is_empty() { Err(InvalidKeys::NoKey) } else { Ok(Self(keys)) }
+        Ok(Self { passed_over: all - keys.len(), keys })
     }
 
-    /// The claims of a token that one of the keys has signed.
-    pub(super) fn verify_signature(&self, token: &str) -> Result<Map<String, Value>, InvalidToken> {
-        let header = decode_header(token)?;
+    /// The claims of a token with this header that one of the keys has signed.
+    pub(super) fn verify_signature(&self, token: &str, header: &Header) -> Result<Map<String, Value>, InvalidToken> {
         let fits = |key: &&Key| {
             let named = header.kid.is_none() || key.id.is_none() || header.kid == key.id;
             key.validation.algorithms.contains(&header.alg) && named
         };
         let mut outcome = Err(InvalidToken::UnknownKey);
-        for key in self.0.iter().filter(fits) {
+        for key in self.keys.iter().filter(fits) {
             match decode(token, &key.verifier, &key.validation) {
                 Ok(data) => return Ok(data.claims),
                 Err(error) => outcome = Err(error.into()),
@@ -103,27 +111,14 @@ impl KeySet {
     }
 }
 
-fn key(id: Option<String>, verifier: DecodingKey, algorithm: Algorithm) -> Key {
-    let mut validation = Validation::new(algorithm);
-    // Only the signature is left to the library: it would judge times by a clock of its own.
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    Key { id, verifier, validation }
-}
-
-/// The one algorithm that a public key is for; `None` where it is for something else.
-fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
-    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
-        return None;
+impl Key {
+    fn new(id: Option<String>, verifier: DecodingKey, algorithm: Algorithm) -> Self {
+        let mut validation = Validation::new(algorithm);
+        // Only the signature is left to the library: it would judge times by a clock of its own.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        Self { id, verifier, validation }
     }
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-        _ => return None,
-    };
-    let declared = jwk.common.key_algorithm.map(|declared| declared.to_string());
-    declared.is_none_or(|declared| declared == format!("{algorithm:?}")).then_some(algorithm)
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::keys::{InvalidKeys, KeySet};
+use super::keys::{InvalidKeys, KeySet, Taken};
 
 /// A token whose key is not known has the set fetched again, but no sooner than this after the last time: anybody can
 /// write a token with a key id of their own.
@@ -47,14 +47,15 @@ impl RemoteKeys {
         self.keys.load_full()
     }
 
-    /// Takes a set that was fetched `now`. One that cannot be used changes nothing.
-    pub fn replace(&self, json: &[u8], now: DateTime<Utc>) -> Result<usize, InvalidKeys> {
+    /// Takes a set that was fetched `now`: keys that it lacks no longer hold. What is no set, or one without any key,
+    /// changes nothing.
+    pub fn replace(&self, json: &[u8], now: DateTime<Utc>) -> Result<Taken, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
-        let count = keys.len();
+        let taken = keys.taken();
         self.keys.store(Some(Arc::new(keys)));
         self.state.lock().fetched_at = Some(now);
         self.tell(now);
-        Ok(count)
+        Ok(taken)
     }
 
     /// The set could not be fetched, or not be used: what was there before goes on holding.

@@ -24,7 +24,7 @@ use crate::{
         pki::{Authority, Files},
         process, reason_of, token, until_so,
     },
-    tokens::{Pair, mk_ec},
+    tokens::{Pair, mk_ec, not_for_us},
 };
 
 /// What an issuer answers with.
@@ -182,7 +182,6 @@ async fn tokens_with_keys_that_nobody_knows_do_not_make_it_ask_again_and_again()
 async fn whatever_an_issuer_answers_the_keys_of_before_go_on_holding() {
     let (key, lie) = (mk_ec("key"), mk_ec("lie"));
     let elsewhere = Issuer::of(&[&lie]).publish().await;
-    let symmetric = json!({ "kty": "oct", "kid": "lie", "k": "c2VjcmV0" });
     let issuer = Issuer::of(&[&key]);
     let server = start(&[&issuer.publish().await], &[]).await;
     let good = key.sign(Some("key"));
@@ -193,7 +192,7 @@ async fn whatever_an_issuer_answers_the_keys_of_before_go_on_holding() {
         Says::Bytes(500, String::new()),
         Says::Bytes(200, "<html>garbage</html>".to_owned()),
         Says::Bytes(200, "{\"keys\": []}".to_owned()),
-        Says::Keys(vec![lie.public.clone(), symmetric]),
+        Says::Keys(vec![json!({}), json!(1), json!({ "kid": "lie" })]),
         Says::Elsewhere(elsewhere),
         Says::TooMuch,
         // The last: what hangs keeps who fetches busy.
@@ -210,6 +209,29 @@ async fn whatever_an_issuer_answers_the_keys_of_before_go_on_holding() {
             assert_eq!(failures().await, number as f64 + 1.0);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_for_something_else_keep_no_withdrawn_key_and_no_new_one_out() {
+    let [first, second, third] = ["first", "second", "third"].map(mk_ec);
+    let issuer = Issuer::of(&[&first]);
+    let server = start(&[&issuer.publish().await], &[]).await;
+    let token = |pair: &Pair, key: &str| pair.sign(Some(key));
+    fetched(&server, &token(&first, "first")).await;
+    issuer.says(Says::Keys([vec![second.public.clone()], not_for_us()].concat()));
+    server.advance(11);
+    assert_eq!(verdict(&server, &token(&second, "second")).await, Ok(true));
+    assert_eq!(verdict(&server, &token(&first, "first")).await, invalid());
+    // It has keys, of which none is for us: those of before are not among them.
+    issuer.says(Says::Keys(not_for_us()));
+    server.advance(11);
+    assert_eq!(verdict(&server, &token(&third, "third")).await, invalid());
+    assert_eq!(verdict(&server, &token(&second, "second")).await, invalid());
+    issuer.says(keys(&[&third]));
+    server.advance(11);
+    assert_eq!(verdict(&server, &token(&third, "third")).await, Ok(true));
+    let failures = Metrics::read(server.running.metrics_address.unwrap()).await.of("jwks_fetch_failures_total");
+    assert_eq!(failures, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -193,7 +193,7 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
         (vec!["--jwt-secret-file", "/no/such/file"], vec!["--jwt-secret-file", "/no/such/file"]),
         (vec!["--jwt-secret-file", &empty], vec!["--jwt-secret-file", "empty", "shared secret"]),
         (vec!["--jwks-file", &not_json], vec!["--jwks-file", "JWK set"]),
-        (vec!["--jwks-file", &symmetric], vec!["--jwks-file", "symmetric"]),
+        (vec!["--jwks-file", &symmetric], vec!["--jwks-file", "no key for RS256"]),
         (vec!["--jwks-file", &no_keys], vec!["--jwks-file", "no key"]),
         (vec!["--log-level", "loud=very"], vec!["--log-level", "loud"]),
         (vec!["--database-url", "mysql://u:s3cret@h/d"], vec!["--database-url", "postgres://", "sqlite:"]),

@@ -10,6 +10,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use entitlementd::token::{Taken, TokenRules, Tokens};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -76,6 +77,44 @@ fn mk_ed(key_id: &str) -> Pair {
     }
 }
 
+/// Members of a key set that verify no token here: for something else, or nothing can be verified with them.
+pub fn not_for_us() -> Vec<Value> {
+    let ec = |changes: Value| changed(mk_ec("first").public, changes);
+    let rsa = |changes: Value| changed(mk_rsa("first").public, changes);
+    let modulus = |bytes: &[u8]| json!({ "n": base64url(bytes) });
+    vec![
+        json!({ "kty": "oct", "kid": "first", "k": "c2VjcmV0" }),
+        json!({ "kty": "PQ", "kid": "new", "crv": "secp256k1" }),
+        ec(json!({ "use": "enc" })),
+        ec(json!({ "key_ops": ["sign"] })),
+        ec(json!({ "alg": "ES384" })),
+        ec(json!({ "alg": "unheard of" })),
+        ec(json!({ "crv": "P-384" })),
+        ec(json!({ "crv": "P-0" })),
+        ec(json!({ "kid": 7 })),
+        ec(json!({ "y": base64url(&[1; 32]) })),
+        ec(json!({ "x": "?" })),
+        changed(mk_ed("first").public, json!({ "x": base64url(&[1; 31]) })),
+        rsa(json!({ "alg": "PS256" })),
+        rsa(json!({ "n": "not base64!" })),
+        rsa(json!({ "n": null })),
+        rsa(modulus(&[])),
+        rsa(modulus(&[0xff; 128])),
+        rsa(modulus(&[0xfe; 256])),
+        rsa(modulus(&[0xff; 2048])),
+        rsa(json!({ "e": base64url(&[2]) })),
+        rsa(json!({ "e": base64url(&[1]) })),
+        json!("no key"),
+    ]
+}
+
+fn changed(mut key: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        key[name] = value.clone();
+    }
+    key
+}
+
 async fn serve_with_keys(database: Database, keys: &[Value]) -> Server {
     database.mk_tenant(1, "acme", "active").await;
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -83,13 +122,20 @@ async fn serve_with_keys(database: Database, keys: &[Value]) -> Server {
     Server::start_with(database, &["--jwks-file", file.path().to_str().unwrap()]).await
 }
 
+#[test]
+fn what_verifies_no_token_here_is_passed_over_one_by_one() {
+    let good = mk_ec("good").public;
+    for member in not_for_us() {
+        let set = json!({ "keys": [member, good] }).to_string();
+        let taken = Tokens::new(TokenRules::default()).add_jwks(set.as_bytes()).unwrap();
+        assert_eq!(taken, Taken { keys: 1, passed_over: 1 }, "{member}");
+    }
+}
+
 on_both! {
     async fn each_kind_of_key_vouches_for_its_own_tokens(server: Server) {
         let pairs = [mk_rsa("rsa"), mk_ec("ec"), mk_ed("ed")];
-        let encryption = json!({ "kty": "RSA", "use": "enc", "kid": "enc", "n": "AQAB", "e": "AQAB" });
-        let unheard_of = json!({ "kty": "PQ", "kid": "new", "crv": "secp256k1" });
-        let keys: Vec<Value> =
-            pairs.iter().map(|pair| pair.public.clone()).chain([encryption, unheard_of]).collect();
+        let keys = not_for_us().into_iter().chain(pairs.iter().map(|pair| pair.public.clone())).collect::<Vec<_>>();
         let mut server = serve_with_keys(server.database, &keys).await;
         for (pair, key_id) in pairs.iter().zip(["rsa", "ec", "ed"]) {
             for key_id in [Some(key_id), None] {
@@ -120,5 +166,34 @@ on_both! {
             assert_eq!(reason_of(&status), "TOKEN_INVALID", "{token}");
         }
         assert!(server.resolve("", "", &known.sign(Some("known"))).await.is_ok());
+    }
+
+    async fn keys_of_one_name_or_none_are_all_tried(server: Server) {
+        let pairs = [mk_ec("same"), mk_ec("same"), mk_ec("nameless"), mk_ec("nameless")];
+        let public = |pair: &Pair| pair.public.clone();
+        let mut keys: Vec<Value> = pairs.iter().map(public).collect();
+        keys[2..].iter_mut().for_each(|key| _ = key.as_object_mut().unwrap().remove("kid"));
+        // What verifies no token does not count towards how many there may be.
+        keys.extend(vec![json!({ "kty": "oct", "k": "c2VjcmV0" }); 200]);
+        let mut server = serve_with_keys(server.database, &keys).await;
+        for (number, pair) in pairs.iter().enumerate() {
+            assert!(server.resolve("", "", &pair.sign(Some("same"))).await.unwrap().verified, "{number}");
+        }
+    }
+
+    async fn a_header_that_must_be_understood_is_refused(server: Server) {
+        let pair = mk_ec("ec");
+        let mut server = serve_with_keys(server.database, std::slice::from_ref(&pair.public)).await;
+        let sign = |crit: Option<&[&str]>| {
+            let mut header = Header::new(pair.algorithm);
+            header.crit = crit.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            header.extras.insert("b64", true);
+            encode(&header, &token::claims(&id(1)), &pair.private).unwrap()
+        };
+        assert!(server.resolve("", "", &sign(None)).await.unwrap().verified);
+        for crit in [&["b64"][..], &["exp", "alg"], &[]] {
+            let status = server.resolve("", "", &sign(Some(crit))).await.unwrap_err();
+            assert_eq!(reason_of(&status), "TOKEN_INVALID", "{crit:?}");
+        }
     }
 }
