@@ -34,7 +34,7 @@ pub use self::{
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     trace::TraceArgs,
-    value::{JwksUrl, ListenAddress, Span},
+    value::{IssuerTenant, JwksUrl, ListenAddress, Span},
 };
 use crate::telemetry::LogFormat;
 

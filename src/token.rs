@@ -7,7 +7,11 @@ mod jwk;
 mod keys;
 mod remote;
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -34,6 +38,16 @@ pub struct TokenRules {
     pub audience: Option<String>,
     /// The claim that names the tenant.
     pub tenant_claim: String,
+    /// The tenants that an issuer may name; any, where it is not here.
+    pub issuer_tenants: HashMap<String, HashSet<TenantId>>,
+}
+
+impl TokenRules {
+    /// May a token with this `iss` name this tenant?
+    fn may_name(&self, issuer: Option<&Value>, tenant: TenantId) -> bool {
+        let bound = issuer.and_then(Value::as_str).and_then(|issuer| self.issuer_tenants.get(issuer));
+        bound.is_none_or(|tenants| tenants.contains(&tenant))
+    }
 }
 
 /// What a good token comes to.
@@ -69,6 +83,9 @@ pub enum InvalidToken {
     /// A claim is missing or not as wanted.
     #[error("its claim {0:?} is missing or not as wanted")]
     Claim(String),
+    /// Its issuer is bound to tenants of which this is none.
+    #[error("its issuer may not name the tenant {0}")]
+    ForeignTenant(TenantId),
     /// `exp` has passed.
     #[error("it has expired")]
     Expired,
@@ -204,6 +221,11 @@ impl Tokens {
             Some(Value::String(id)) => Some(TenantId::parse(id).map_err(|_| bad(claim))?),
             Some(_) => return Err(bad(claim)),
         };
+        if let Some(tenant) = tenant
+            && !self.rules.may_name(claims.get("iss"), tenant)
+        {
+            return Err(InvalidToken::ForeignTenant(tenant));
+        }
         Ok(Vouched { tenant, expires_at })
     }
 }

@@ -1,6 +1,12 @@
 //! From settings to parts.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::runtime::Handle;
 
@@ -9,11 +15,11 @@ use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
     config::{
-        ChangesMode, DatabaseArgs, DatabaseUrl, DecisionLogArgs, PoolArgs, PoolerKind, ServeArgs, TenantArgs,
-        TraceArgs, UnusableSetting,
+        ChangesMode, DatabaseArgs, DatabaseUrl, DecisionLogArgs, IssuerTenant, PoolArgs, PoolerKind, ServeArgs,
+        TenantArgs, TraceArgs, UnusableSetting,
     },
     decision_log::{DecisionLog, Target},
-    domain::BaseDomains,
+    domain::{BaseDomains, TenantId},
     service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
     token::{TokenRules, Tokens},
@@ -183,6 +189,7 @@ pub(super) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
         issuer: args.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
         audience: args.jwt_audience.clone().filter(|audience| !audience.is_empty()),
         tenant_claim: args.jwt_tenant_claim.clone(),
+        issuer_tenants: issuer_tenants(args)?,
     });
     if let Some(path) = &args.jwt_secret_file {
         let setting = "--jwt-secret-file";
@@ -197,6 +204,21 @@ pub(super) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
         jwks::tell(&path.display(), taken);
     }
     Ok(tokens)
+}
+
+/// The tenants that issuers are bound to. One that no token must name could be evaded by naming another.
+fn issuer_tenants(args: &TenantArgs) -> Result<HashMap<String, HashSet<TenantId>>, UnusableSetting> {
+    let issuers: HashSet<&str> =
+        args.jwks_url.iter().filter_map(|from| from.issuer.as_deref()).chain(args.jwt_issuer.as_deref()).collect();
+    let mut bound: HashMap<String, HashSet<TenantId>> = HashMap::new();
+    for IssuerTenant { issuer, tenant } in args.jwt_issuer_tenant.iter().cloned() {
+        if !issuers.contains(issuer.as_str()) {
+            let problem = format!("names the issuer {issuer:?}, which neither --jwt-issuer nor --jwks-url names");
+            return Err(UnusableSetting::new("--jwt-issuer-tenant", problem));
+        }
+        bound.entry(issuer).or_default().insert(tenant);
+    }
+    Ok(bound)
 }
 
 fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, UnusableSetting> {

@@ -7,7 +7,7 @@ use clap::{Args, builder::BoolishValueParser};
 use super::{
     AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, SecurityArgs, Span,
     TraceArgs,
-    value::{JwksUrl, positive, socket_address},
+    value::{IssuerTenant, JwksUrl, positive, socket_address},
 };
 
 /// What `serve` takes.
@@ -91,6 +91,10 @@ pub struct TenantArgs {
     /// The `iss` that tokens must have. Empty: any.
     #[arg(long, env = "ENTITLEMENTD_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,
+    /// A tenant that tokens with this `iss` may name; they may then name no other. ISSUER is that of --jwt-issuer or
+    /// --jwks-url. Repeatable; commas in the environment.
+    #[arg(long, env = "ENTITLEMENTD_JWT_ISSUER_TENANT", value_name = "ISSUER=ID", value_delimiter = ',')]
+    pub jwt_issuer_tenant: Vec<IssuerTenant>,
     /// The `aud` that tokens must have. Empty: any.
     #[arg(long, env = "ENTITLEMENTD_JWT_AUDIENCE", value_name = "AUDIENCE")]
     pub jwt_audience: Option<String>,

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use url::{Host, Url};
 
 use super::Codes;
-use crate::domain::{ModuleCode, Money, limits::MAX_OFFER_NAME_CHARS};
+use crate::domain::{ModuleCode, Money, TenantId, limits::MAX_OFFER_NAME_CHARS};
 
 /// A span of time, written like `30s`, `5m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -154,5 +154,26 @@ impl FromStr for JwksUrl {
         };
         let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_near;
         if is_safe && issuer.as_deref() != Some("") { Ok(Self { issuer, url }) } else { Err(expected()) }
+    }
+}
+
+/// A tenant that an issuer may name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IssuerTenant {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The tenant.
+    pub tenant: TenantId,
+}
+
+impl FromStr for IssuerTenant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // An issuer is often a URL, and may hold a `=`; an id holds none.
+        let split = text.rsplit_once('=').filter(|(issuer, _)| !issuer.is_empty());
+        let (issuer, id) = split.ok_or("expected ISSUER=ID, with the id of a tenant")?;
+        let tenant = TenantId::parse(id).map_err(|error| format!("the id of a tenant {error}"))?;
+        Ok(Self { issuer: issuer.to_owned(), tenant })
     }
 }

@@ -235,6 +235,33 @@ async fn keys_for_something_else_keep_no_withdrawn_key_and_no_new_one_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_is_bound_to_tenants_names_no_other() {
+    let (one, two) = (mk_ec("one"), mk_ec("two"));
+    let urls = [Issuer::of(&[&one]).publish().await, Issuer::of(&[&two]).publish().await];
+    let urls = ["https://one.example/?a=b", "https://two.example"].iter().zip(urls);
+    let urls: Vec<String> = urls.map(|(issuer, url)| format!("{issuer}={url}")).collect();
+    let bound = format!("https://one.example/?a=b={}", id(1));
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let server = start(&urls, &["--jwt-issuer-tenant", &bound]).await;
+    server.database.mk_tenant(2, "other", "active").await;
+    let token = |pair: &Pair, key: &str, issuer: &str, tenant: Value| {
+        let mut claims = token::claims("");
+        (claims["iss"], claims["tenant_id"]) = (json!(issuer), tenant);
+        pair.sign_claims(Some(key), &claims)
+    };
+    let of_one = |tenant: Value| token(&one, "one", "https://one.example/?a=b", tenant);
+    let of_two = |tenant: Value| token(&two, "two", "https://two.example", tenant);
+    fetched(&server, &of_one(json!(id(1)))).await;
+    fetched(&server, &of_two(json!(id(1)))).await;
+    assert_eq!(verdict(&server, &of_two(json!(id(2)))).await, Ok(true));
+    for foreign in [id(2), id(9)] {
+        assert_eq!(verdict(&server, &of_one(json!(foreign))).await, invalid());
+    }
+    // Who names no tenant, names none that it may not.
+    assert_eq!(verdict(&server, &of_one(Value::Null)).await, Err("TENANT_NOT_FOUND".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuers_keys_are_good_for_its_own_tokens_only() {
     let (one, two) = (mk_ec("one"), mk_ec("two"));
     let urls = [Issuer::of(&[&one]).publish().await, Issuer::of(&[&two]).publish().await];

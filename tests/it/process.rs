@@ -178,6 +178,7 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
     let not_json = file("not_json", "x");
     let symmetric = file("symmetric", r#"{"keys": [{"kty": "oct", "kid": "k", "k": "c2VjcmV0"}]}"#);
     let no_keys = file("no_keys", r#"{"keys": []}"#);
+    let stranger = format!("other={}", id(1));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (flags, words) in [
@@ -195,6 +196,8 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
         (vec!["--jwks-file", &not_json], vec!["--jwks-file", "JWK set"]),
         (vec!["--jwks-file", &symmetric], vec!["--jwks-file", "no key for RS256"]),
         (vec!["--jwks-file", &no_keys], vec!["--jwks-file", "no key"]),
+        (vec!["--jwt-issuer-tenant", "erp=x"], vec!["--jwt-issuer-tenant", "erp=x", "UUID"]),
+        (vec!["--jwt-issuer", "erp", "--jwt-issuer-tenant", &stranger], vec!["--jwt-issuer-tenant", "other"]),
         (vec!["--log-level", "loud=very"], vec!["--log-level", "loud"]),
         (vec!["--database-url", "mysql://u:s3cret@h/d"], vec!["--database-url", "postgres://", "sqlite:"]),
         (vec!["--database-url", "sqlite:/no/such/folder/x.db"], vec!["--database-url", "/no/such/folder"]),
