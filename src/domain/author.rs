@@ -47,7 +47,7 @@ pub struct Author {
     pub at: DateTime<Utc>,
     /// Why.
     pub why: Option<Why>,
-    /// The number under which the same request may come again.
+    /// The number under which the actor's same request may come again.
     pub request_id: Option<RequestId>,
 }
 
@@ -76,7 +76,8 @@ impl fmt::Display for Why {
     }
 }
 
-/// A number that a caller gives its request, so that it can send it again: a UUID, for example.
+/// A number that an actor gives its request, so that it can send it again: a UUID, for example. Another actor's same
+/// number is another number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestId(Box<str>);
 

@@ -149,7 +149,7 @@ impl TenantAdminService for AdminApi {
     }
 
     async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
-        self.admit(&request, Role::Viewer)?;
-        answer(convert::audit_response(self.audit_events(convert::audit_query(request.get_ref())?).await?))
+        let (_, role) = self.admit_as(&request, Role::Viewer)?;
+        answer(convert::audit_response(self.audit_events(convert::audit_query(request.get_ref())?, role).await?))
     }
 }

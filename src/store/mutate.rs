@@ -52,7 +52,7 @@ pub enum MutationError {
         /// What the database says. For the log, the record and the command line.
         cause: String,
     },
-    /// Another request was made under the same id.
+    /// The actor has made another request under the same id.
     #[error("another request was made under this request id")]
     RequestIdReused,
 }
@@ -144,14 +144,15 @@ impl Store {
         Ok(events)
     }
 
-    /// Begins a request, unless it was done under the author's request id; then it must have been the same. Another
-    /// request with that id waits until this one has ended.
+    /// Begins a request, unless its actor has done it under its request id; then it must have been the same. Another
+    /// request of that actor with that id waits until this one has ended.
     pub(super) async fn begin(&self, author: &Author, action: &str, request: &Json) -> Result<Begun, MutationError> {
         let txn = self.writing.begin_writing().await?;
         let Some(id) = &author.request_id else { return Ok(Begun::Anew(txn)) };
-        let values = [locks::REQUEST.into(), id.to_string().into()];
+        let whose = format!("{} {} {id}", author.actor.kind(), author.actor);
+        let values = [locks::REQUEST.into(), whose.into()];
         lock(&txn, "SELECT pg_advisory_xact_lock($1, hashtext($2))", values).await?;
-        match record::find(&txn, id, author.at).await? {
+        match record::find(&txn, &author.actor, id, author.at).await? {
             None => Ok(Begun::Anew(txn)),
             Some(event) if (event.action.as_str(), &event.request) == (action, request) => {
                 txn.commit().await?;

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{StoreError, entity::entitlement_audit as audit, offer_json, transaction::Transaction};
-use crate::domain::{Author, Holding, ModuleCode, Money, RequestId, Summary, TenantId, limits::REQUEST_ID_HOURS};
+use crate::domain::{
+    Actor, Author, Holding, ModuleCode, Money, RequestId, Summary, TenantId, limits::REQUEST_ID_HOURS,
+};
 
 /// Beside what is known of a tenant after something was done: the files of the template that were applied.
 const APPLIED_FILES: &str = "applied_files";
@@ -101,14 +103,17 @@ pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), Store
     Ok(())
 }
 
-/// What was recorded under this request id, if that is not too long ago.
+/// What this actor did under this request id, if that is not too long ago. Another's requests are none of theirs.
 pub(super) async fn find(
     txn: &Transaction,
+    actor: &Actor,
     request_id: &RequestId,
     at: DateTime<Utc>,
 ) -> Result<Option<AuditEvent>, StoreError> {
     let newest = audit::Entity::find()
         .filter(audit::Column::RequestId.eq(request_id.to_string()))
+        .filter(audit::Column::ActorKind.eq(actor.kind()))
+        .filter(audit::Column::Actor.eq(actor.to_string()))
         .order_by_desc(audit::Column::Id)
         .one(&txn.inner)
         .await?;

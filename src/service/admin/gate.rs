@@ -62,10 +62,15 @@ impl Gate {
 impl AdminApi {
     /// Lets a request pass whose token is known, and of such a role. Says whose it is.
     pub(super) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<ActorName, Status> {
+        self.admit_as(request, needed).map(|(name, _)| name)
+    }
+
+    /// The same, and says which role its holder has.
+    pub(super) fn admit_as<T>(&self, request: &Request<T>, needed: Role) -> Result<(ActorName, Role), Status> {
         let tokens = self.gate.tokens.load();
         let holder = token_of(request).and_then(|token| tokens.holder_of(token));
         match holder {
-            Some(holder) if holder.role >= needed => Ok(holder.name.clone()),
+            Some(holder) if holder.role >= needed => Ok((holder.name.clone(), holder.role)),
             Some(holder) => {
                 tracing::info!(name = %holder.name, role = %holder.role, %needed, "{} may not do this", holder.name);
                 Err(status::caller_not_allowed(needed))

@@ -3,8 +3,8 @@
 use entitlementd::{
     domain::Role,
     proto::v1::{
-        AuditEvent, EnableModulesRequest, ListAuditEventsRequest, ListAuditEventsResponse, TenantStatus,
-        preview_change_request::Change,
+        AuditEvent, EnableModulesRequest, ListAuditEventsRequest, ListAuditEventsResponse, SetTenantStatusRequest,
+        TenantStatus, preview_change_request::Change,
     },
 };
 use futures_util::future::join_all;
@@ -22,7 +22,15 @@ use crate::harness::{
 };
 
 async fn events(admin: &mut Admin, request: ListAuditEventsRequest) -> Result<ListAuditEventsResponse, Status> {
-    let request = admin.by(Role::Viewer, request);
+    events_as(admin, Role::Operator, request).await
+}
+
+async fn events_as(
+    admin: &mut Admin,
+    role: Role,
+    request: ListAuditEventsRequest,
+) -> Result<ListAuditEventsResponse, Status> {
+    let request = admin.by(role, request);
     admin.client.list_audit_events(request).await.map(tonic::Response::into_inner)
 }
 
@@ -179,5 +187,54 @@ async fn the_same_request_from_many_clients_at_once_is_done_once() {
         let answers = join_all((0..8).map(ask)).await;
         assert!(answers.iter().all(|(_, after)| *after == answers[0].1));
         assert_eq!(all_events(&mut admin).await.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_id_from_another_administrator_is_another_request() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let mut admin = admin_of(database).await;
+        let request = SetTenantStatusRequest { request_id: "r-1".into(), ..status(TenantStatus::Suspended) };
+        admin.set_status(request.clone()).await.unwrap();
+        admin.set_status(status(TenantStatus::Active)).await.unwrap();
+        let by_owner = admin.by(Role::Owner, request.clone());
+        let answer = admin.client.set_tenant_status(by_owner).await.unwrap().into_inner();
+        assert_eq!(answer.change.unwrap().before.unwrap().status, "active");
+        // Both have done it once, and each is answered of its own.
+        let by_owner = admin.by(Role::Owner, request.clone());
+        admin.client.set_tenant_status(by_owner).await.unwrap();
+        admin.set_status(request).await.unwrap();
+        admin.set_status(status(TenantStatus::Active)).await.unwrap();
+        // To its own other request, the id is taken; to another's it is not.
+        let other = |module: &str| EnableModulesRequest { request_id: "r-2".into(), ..enabling(&[module]) };
+        admin.enable(other("finance")).await.unwrap();
+        let by_owner = admin.by(Role::Owner, other("hrms"));
+        admin.client.enable_modules(by_owner).await.unwrap();
+        assert_eq!(reason_of(&admin.enable(other("hrms")).await.unwrap_err()), "REQUEST_ID_REUSED");
+
+        let found = all_events(&mut admin).await;
+        let who: Vec<_> = found.iter().rev().map(|event| (event.actor.as_str(), event.request_id.as_str())).collect();
+        assert_eq!(
+            who,
+            [
+                ("operator", "r-1"),
+                ("operator", ""),
+                ("owner", "r-1"),
+                ("operator", ""),
+                ("operator", "r-2"),
+                ("owner", "r-2"),
+            ]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_sees_the_record_without_request_ids() {
+    let mut admin = admin_of(Database::sqlite().await).await;
+    admin.enable(EnableModulesRequest { request_id: "r-1".into(), ..enabling(&["finance"]) }).await.unwrap();
+    for (role, id) in [(Role::Viewer, ""), (Role::Operator, "r-1"), (Role::Owner, "r-1")] {
+        let found = events_as(&mut admin, role, ListAuditEventsRequest::default()).await.unwrap();
+        assert!(!format!("{found:?}").contains("r-1") || !id.is_empty(), "{found:?}");
+        assert_eq!(found.events[0].request_id, id, "{role}");
     }
 }
