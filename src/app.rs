@@ -22,7 +22,6 @@ mod routes;
 mod security;
 mod serve;
 mod shadow_report;
-mod shown;
 mod template;
 mod tenant;
 mod token;
@@ -39,6 +38,7 @@ use url::Url;
 pub use self::serve::{Running, ServeError, start};
 use crate::{
     config::{Cli, Command, UnusableSetting},
+    shown::shown_lines,
     telemetry::{self, Telemetry, TelemetryError},
 };
 
@@ -106,7 +106,9 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {}", without_passwords(&error.to_string()));
+    let text = without_passwords(&error.to_string());
+    // Set in, so that no line of it passes for one of ours.
+    eprintln!("error: {}", shown_lines(&text).replace('\n', "\n  "));
     TROUBLE.into()
 }
 
@@ -116,7 +118,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         print!("{}", error.render().ansi());
         return GOOD.into();
     }
-    eprint!("{}", without_passwords(&error.render().to_string()));
+    eprint!("{}", shown_lines(&without_passwords(&error.render().to_string())));
     TROUBLE.into()
 }
 

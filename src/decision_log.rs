@@ -21,6 +21,8 @@ use std::{
 use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
 use serde::{Deserialize, Serialize};
 
+use crate::shown::shown_json;
+
 /// Entries that wait to be written: some megabytes at most.
 const QUEUE: usize = 8192;
 
@@ -194,12 +196,12 @@ fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &Counts
 }
 
 fn write_line(out: &mut BufWriter<Box<dyn Write + Send>>, entry: &Entry) -> io::Result<()> {
-    let mut line = serde_json::to_vec(entry)?;
-    line.push(b'\n');
+    let json = serde_json::to_string(entry)?;
+    let line = format!("{}\n", shown_json(&json));
     if out.capacity() - out.buffer().len() < line.len() {
         out.flush()?;
     }
-    out.write_all(&line)
+    out.write_all(line.as_bytes())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod proto;
 pub mod routes;
 pub mod service;
 pub mod sha256;
+pub mod shown;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -1,5 +1,7 @@
 //! Logs and traces.
 
+mod lines;
+
 use std::{
     io::{self, IsTerminal},
     time::Duration,
@@ -16,6 +18,8 @@ use tracing_subscriber::{
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
+
+use self::lines::{JsonLines, PlainFields};
 
 /// The target of all spans: what is traced, and only that, is exported.
 pub const TRACED: &str = "traced";
@@ -71,10 +75,15 @@ pub fn start(format: LogFormat, level: &str, collector: Option<&str>) -> Result<
         .parse(level)?
         .add_directive("sea_orm::driver=warn".parse()?)
         .add_directive("sqlx_postgres::options=off".parse()?);
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Pretty => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Pretty => {
+            let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+            lines.fmt_fields(PlainFields).with_filter(filter).boxed()
+        }
+        LogFormat::Json => {
+            let lines = fmt::layer().with_writer(|| JsonLines).json().flatten_event(true);
+            lines.with_filter(filter).boxed()
+        }
     };
     let provider = collector.map(provider).transpose()?;
     let traces = provider.as_ref().map(|provider| {

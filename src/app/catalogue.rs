@@ -8,10 +8,11 @@ use std::{
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use serde_json::Value;
 
-use super::{GOOD, shown::shown, tenant, wiring};
+use super::{GOOD, tenant, wiring};
 use crate::{
     config::{ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     domain::{ModuleCode, ModuleOffer, ModuleUpsert, Money, PlanOffer, PlanUpsert},
+    shown::{shown, shown_json},
     store::{module_to_json, plan_to_json},
 };
 
@@ -118,7 +119,7 @@ async fn list_plans(args: ListArgs) -> Outcome {
 type Outcome = Result<u8, Box<dyn Error>>;
 
 fn print(as_json: bool, table: Table, json: Value) -> Outcome {
-    let text = if as_json { format!("{json:#}") } else { table.trim_fmt() };
+    let text = if as_json { shown_json(&format!("{json:#}")).into_owned() } else { table.trim_fmt() };
     writeln!(io::stdout(), "{text}")?;
     Ok(GOOD)
 }

@@ -10,7 +10,6 @@ use tonic::Request;
 
 use super::{
     DENIED, GOOD,
-    shown::shown,
     wiring::{self, Opening},
 };
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         entitlement_service_server::EntitlementService,
     },
     service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
+    shown::{shown, shown_json},
     store::{ChangeLog, Durations, Store},
     token::{TokenRules, Tokens},
 };
@@ -44,7 +44,7 @@ pub(super) async fn run(args: CheckArgs) -> Result<u8, Box<dyn Error>> {
 
     let decision = explained.decision.clone().unwrap_or_default();
     if args.json {
-        println!("{:#}", as_json(&explained, &decision));
+        println!("{}", shown_json(&format!("{:#}", as_json(&explained, &decision))));
     } else {
         print!("{}", as_text(&explained, &decision)?);
     }
@@ -86,7 +86,7 @@ fn as_text(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Resu
     let reason = word(decision.reason().as_str_name(), "DECISION_REASON_");
     writeln!(out, "{:<13}{verdict}  {reason}", "decision")?;
     if !decision.message.is_empty() {
-        writeln!(out, "{:<13}{}", "message", decision.message)?;
+        writeln!(out, "{:<13}{}", "message", shown(&decision.message))?;
     }
     if !decision.plan_slugs.is_empty() {
         writeln!(out, "{:<13}{}", "plans", shown(&decision.plan_slugs.join(", ")))?;

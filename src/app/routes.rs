@@ -18,6 +18,7 @@ use crate::{
         rules_of,
     },
     service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
+    shown::shown,
     store::LoadTenant,
 };
 
@@ -109,10 +110,10 @@ async fn check_routes(args: RoutesCheckArgs) -> Outcome {
     let findings = check(&map, conflicts, catalogue.as_ref());
     let mut out = io::stdout().lock();
     for finding in &findings {
-        writeln!(out, "{:<15} {finding}", finding.kind())?;
+        writeln!(out, "{:<15} {}", finding.kind(), shown(&finding.to_string()))?;
     }
     for endpoint in &unreadable {
-        writeln!(out, "{:<15} {endpoint}", "unreadable")?;
+        writeln!(out, "{:<15} {}", "unreadable", shown(&endpoint.to_string()))?;
     }
     let count = |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
     let modules = count(|access| matches!(access, Access::AnyOf(_)));
@@ -140,17 +141,19 @@ async fn explain(args: RoutesExplainArgs) -> Outcome {
         Ok(None) => "no rule: --unmatched decides".to_owned(),
         Err(refused) => format!("400, {refused}"),
     };
-    writeln!(out, "{:<10} {verdict}", "decides")?;
+    let mut print = |name: &str, text: &str| writeln!(out, "{name:<10} {}", shown(text));
+    print("request", &format!("{method} {path}"))?;
+    print("decides", &verdict)?;
     if let Ok(Some(rule)) = map.find(method, path) {
-        writeln!(out, "{:<10} {}{}", "needs", rule.access, if rule.verified { ", verified" } else { "" })?;
+        print("needs", &format!("{}{}", rule.access, if rule.verified { ", verified" } else { "" }))?;
         if !rule.enforce {
-            writeln!(out, "{:<10} not enforced: what would be refused passes", "")?;
+            print("", "not enforced: what would be refused passes")?;
         }
     }
     let readings = map.explain(method, path).unwrap_or_default();
     for read in readings.iter().filter(|_| readings.len() > 1) {
         let rule = read.rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
-        writeln!(out, "{:<10} {} -> {rule}", "may read", read.path)?;
+        print("may read", &format!("{} -> {rule}", read.path))?;
     }
     Ok(GOOD)
 }

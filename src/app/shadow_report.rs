@@ -13,6 +13,7 @@ use super::{DENIED, GOOD, catalogue};
 use crate::{
     config::{RoutesShadowReportArgs, UnusableSetting},
     decision_log::Entry,
+    shown::{shown, shown_json},
 };
 
 /// Tenants that are told apart for one row; more are only counted as more.
@@ -74,7 +75,8 @@ fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<(
         json!({ "method": method, "route": route, "module": module, "reason": reason,
                 "requests": row.requests, "tenants": row.tenants.len(), "last": row.last })
     };
-    writeln!(out, "{:#}", json!(rows.iter().map(row).collect::<Vec<_>>()))
+    let json = json!(rows.iter().map(row).collect::<Vec<_>>());
+    writeln!(out, "{}", shown_json(&format!("{json:#}")))
 }
 
 fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<()> {
@@ -85,9 +87,7 @@ fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<
     for ([method, route, module, reason], row) in rows {
         let route = if route.is_empty() { "(none)" } else { route };
         let (requests, tenants) = (row.requests.to_string(), row.tenants.len().to_string());
-        table.add_row(
-            [&requests, &tenants, method, route, module, reason, &row.last].map(|cell| super::shown::shown(cell)),
-        );
+        table.add_row([&requests, &tenants, method, route, module, reason, &row.last].map(|cell| shown(cell)));
     }
     writeln!(out, "{}", table.trim_fmt())
 }

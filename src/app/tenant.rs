@@ -17,14 +17,13 @@ use comfy_table::{Cell, Table};
 use serde_json::Value;
 
 use super::{
-    GOOD, catalogue,
-    shown::shown,
-    template,
+    GOOD, catalogue, template,
     wiring::{self, Opening},
 };
 use crate::{
     config::{MutationArgs, TenantCommand, UnusableSetting},
     domain::Money,
+    shown::{shown, shown_json},
     store::{SchemaState, Store, TenantKey},
 };
 
@@ -85,7 +84,7 @@ fn print(text: &str) -> Outcome {
 }
 
 fn print_json(json: &Value) -> Outcome {
-    print(&format!("{json:#}"))
+    print(&shown_json(&format!("{json:#}")))
 }
 
 fn table(header: &[&str]) -> Table {

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 21] = [
+const FLOORS: [(&str, &[&str]); 22] = [
     ("main", &["app"]),
     (
         "app",
@@ -24,6 +24,7 @@ const FLOORS: [(&str, &[&str]); 21] = [
             "routes",
             "service",
             "sha256",
+            "shown",
             "store",
             "telemetry",
             "tls",
@@ -53,13 +54,14 @@ const FLOORS: [(&str, &[&str]); 21] = [
     ("admin_tokens", &["domain", "sha256"]),
     ("callers", &["domain", "sha256"]),
     ("sha256", &[]),
+    ("shown", &[]),
     ("tls", &[]),
     ("config", &["domain", "telemetry"]),
-    ("telemetry", &[]),
+    ("telemetry", &["shown"]),
     ("metrics", &["count"]),
     ("clock", &[]),
     ("count", &[]),
-    ("decision_log", &[]),
+    ("decision_log", &["shown"]),
     ("proto", &[]),
     ("domain", &[]),
     ("lib", &[]),

@@ -40,6 +40,7 @@ mod hostile;
 mod jwks;
 mod limits;
 mod list;
+mod log;
 mod mesh;
 mod metrics;
 mod migration;

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::{Outcome, instant, key, mutate::differences, print, print_json};
 use crate::{
-    app::{shown::shown, wiring},
+    app::wiring,
     clock::Clock,
     config::{HistoryArgs, ReadArgs},
     domain::TenantId,
+    shown::shown,
     store::{AuditEvent, AuditQuery, Store, StoreError, TenantKey},
 };
 

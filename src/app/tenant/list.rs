@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::{Outcome, print, print_json, table};
 use crate::{
-    app::{shown::shown, wiring},
+    app::wiring,
     clock::Clock,
     config::{ListTenantsArgs, UnusableSetting},
     domain::TenantId,
+    shown::shown,
     store::{ListOfTenants, ListedTenant, TenantFilter},
 };
 

@@ -5,12 +5,13 @@ use serde_json::json;
 
 use super::{Outcome, key, open_to_write, price, print, print_json, table};
 use crate::{
-    app::{DENIED, shown::shown},
+    app::DENIED,
     clock::Clock,
     config::{
         ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs, SetStatusArgs, UnusableSetting,
     },
     domain::{Actor, Author, Disabling, Enabling, Ends, ModuleCode, Mutation, PlanChange, Summary},
+    shown::shown,
     store::{Deletion, Mutated, MutationError, summary_to_json},
 };
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::{OnboardArgs, UnusableSetting},
     domain::{ModuleCode, Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
+    shown::shown,
     store::{MutationError, Newcomer, Provisioned},
 };
 
@@ -53,8 +54,8 @@ pub(super) async fn run(args: OnboardArgs) -> Outcome {
             print_json(&json)
         }
         Ok(Provisioned { mutated, schema, files }) => {
-            let mut lines = vec![schema.map_or(NO_SCHEMA.to_owned(), |schema| format!("schema {schema}"))];
-            lines.extend(files.iter().map(|file| format!("applied {file}")));
+            let mut lines = vec![schema.map_or(NO_SCHEMA.to_owned(), |schema| format!("schema {}", shown(&schema)))];
+            lines.extend(files.iter().map(|file| format!("applied {}", shown(file))));
             lines.push(mutate::as_text(&label, &mutated, false));
             print(&lines.join("\n"))
         }

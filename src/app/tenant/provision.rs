@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::{Outcome, key, mutate::author, onboard::NO_SCHEMA, open_for_many, print, print_json};
 use crate::{
-    app::{DENIED, GOOD, shown::shown, template, wiring},
+    app::{DENIED, GOOD, template, wiring},
     clock::Clock,
     config::{ProvisionArgs, VerifyArgs},
     domain::{TenantStatus, limits::MAX_PAGE, template::Differences},
+    shown::shown,
     store::{MutationError, PageOfTenants, Provisioned, Store, TenantKey},
 };
 

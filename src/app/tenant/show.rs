@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use super::{Outcome, instant_or, key, print, print_json, table};
 use crate::{
-    app::{shown::shown, wiring},
+    app::wiring,
     clock::Clock,
     config::ReadArgs,
     domain::{Decision, Facts, check_facts},
     service::reason_word,
+    shown::shown,
     store::Evidence,
 };
 

@@ -47,9 +47,14 @@ pub struct Process {
 impl Process {
     /// Starts `serve` with JSON logs.
     pub fn serve(flags: &[&str]) -> Self {
+        Self::serve_in("json", flags)
+    }
+
+    /// The same with logs of this format.
+    pub fn serve_in(format: &str, flags: &[&str]) -> Self {
         let mut command = program();
         let folder = tempfile::tempdir().unwrap();
-        command.args(["serve", "--log-format", "json"]).args(flags).env("TMPDIR", folder.path());
+        command.args(["serve", "--log-format", format]).args(flags).env("TMPDIR", folder.path());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();

@@ -78,6 +78,29 @@ fn explain_shows_which_rule_decides_and_where_readings_differ() {
 }
 
 #[test]
+fn what_a_path_a_method_or_a_file_holds_does_not_act_on_a_terminal() {
+    let forged = "x\n\u{1b}[2J\u{9b}2J\u{2028}\u{202e}0 rules";
+    let acts = |letter: char| letter != '\n' && letter.is_control() || "\u{2028}\u{202e}".contains(letter);
+    let content = "[[route]]\npath = '/a/{x}'\nmodule = \"MODULE\"\n\n[[route]]\npath = '/a/{y}'\nmodule = 'hrms'\n";
+    let (_folder, sound) = written("sound.csv", "path,access\n/**,tenant\n");
+    let odd = ["\u{2028}\u{202e}0 rules", forged].map(|module| written("r.toml", &content.replace("MODULE", module)));
+    let path = format!("/a/{forged}");
+    for arguments in [
+        &["explain", "get", &path, "--routes", &sound][..],
+        &["explain", forged, "/a", "--routes", &sound],
+        &["explain", forged, "/a", "--routes", forged],
+        &["explain", "get", "/a", forged],
+        &["check", "--routes", &odd[0].1],
+        &["check", "--routes", &odd[1].1],
+        &["check", "--routes", &sound, "--public", forged],
+    ] {
+        let told = text(&routes(arguments));
+        assert!(told.to_lowercase().contains("0 rules") && !told.contains(acts), "{arguments:?}: {told:?}");
+        assert!(!told.lines().any(|line| line.starts_with(r"\u{1b}[2J")), "{arguments:?}: {told:?}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_told_with_its_line() {
     for (name, content, problem) in [
         ("r.toml", "[[route]]\npath = '/a/{b}.pdf'\n", "a parameter is a whole segment"),
