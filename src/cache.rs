@@ -12,7 +12,6 @@ mod breaker;
 mod busy;
 mod catalogue;
 mod change;
-mod complaints;
 mod flight;
 mod held;
 mod load;
@@ -36,7 +35,6 @@ use tokio::{runtime::Handle, sync::broadcast};
 use self::{
     breaker::Breaker,
     catalogue::HeldCatalogue,
-    complaints::Complaints,
     held::HeldFacts,
     look::{Look, is_within},
     news::News,
@@ -56,6 +54,7 @@ pub use self::{
     turns::Requester,
 };
 use crate::{
+    complaints::Complaints,
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, Loaded, StoreError, TenantKey},
 };

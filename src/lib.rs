@@ -12,6 +12,7 @@ pub mod app;
 pub mod cache;
 pub mod callers;
 pub mod clock;
+pub mod complaints;
 pub mod config;
 pub mod count;
 pub mod decision_log;

@@ -22,7 +22,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use crate::config::{ListenAddress, UnusableSetting};
+use crate::{
+    complaints::{Complaints, complain},
+    config::{ListenAddress, UnusableSetting},
+};
 
 /// Out of file descriptors, for example: wait a little instead of spinning.
 pub(super) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -153,6 +156,7 @@ impl Listener {
         let MostConnections { in_all: max_connections, per_address } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
         let addresses = Addresses::default();
+        let (full, full_address) = (Complaints::new(), Complaints::new());
         loop {
             let stream = match self.accept().await {
                 Ok(stream) => stream,
@@ -163,11 +167,16 @@ impl Listener {
                 }
             };
             let Ok(connection) = Arc::clone(&room).try_acquire_owned() else {
-                tracing::warn!(max_connections, "a connection was closed: {max_connections} are open");
+                complain!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
                 continue;
             };
             let Ok(address) = addresses.enter(&stream, per_address) else {
-                tracing::info!(per_address, "a connection was closed: its address has as many as it may");
+                complain!(
+                    full_address,
+                    info,
+                    per_address,
+                    "a connection was closed: its address has as many as it may"
+                );
                 continue;
             };
             let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {

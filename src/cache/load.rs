@@ -13,6 +13,7 @@ use super::{
     turns::Requester,
 };
 use crate::{
+    complaints::complain,
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
@@ -177,11 +178,7 @@ impl<L: LoadTenant> Inner<L> {
     /// it, and no more than once a second.
     pub(super) fn failed(&self, error: &StoreError) {
         self.tally.load_errors.add();
-        if let Some(others) = self.complaints.admit() {
-            tracing::warn!(%error, others, "a load failed: {error}");
-        } else {
-            tracing::debug!(%error, "a load failed: {error}");
-        }
+        complain!(self.complaints, warn, %error, "a load failed: {error}");
     }
 
     /// Puts in place what was read, and gives it.

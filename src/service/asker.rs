@@ -11,6 +11,7 @@ use super::{Api, Peer};
 use crate::{
     cache::Requester,
     callers::{Caller, CallerService, Callers, Rate},
+    complaints::{Complaints, complain},
     domain::TenantId,
 };
 
@@ -179,6 +180,8 @@ impl<'a> Asker<'a> {
     }
 }
 
+static NOT_ALLOWED: Complaints = Complaints::new();
+
 impl Api {
     /// Refuses a question about a tenant that the caller may not ask about. `None`: it is not known which, or there is none.
     pub(super) fn permit_tenant(&self, asker: Asker<'_>, tenant: Option<TenantId>) -> Result<(), NotAdmitted> {
@@ -207,7 +210,8 @@ impl Api {
         scope: Scope,
     ) -> Result<(), NotAdmitted> {
         let Some(caller) = caller.filter(|caller| !may(caller)) else { return Ok(()) };
-        tracing::info!(caller = %caller.name, ?scope, "{} asked for what it may not: {scope:?}", caller.name);
+        let name = &caller.name;
+        complain!(NOT_ALLOWED, info, caller = %name, ?scope, "{name} asked for what it may not: {scope:?}");
         Err(self.counted(NotAdmitted::NotAllowed(scope)))
     }
 

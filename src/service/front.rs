@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     callers::CallerService,
+    complaints::{Complaints, complain},
     domain::limits::{MAX_INQUIRY_BYTES, MAX_REQUEST_BYTES, MAX_REQUEST_ID_BYTES},
     metrics::{Metrics, Stopwatch},
     proto::{
@@ -55,6 +56,11 @@ pub struct FrontSettings {
     /// A request that takes longer is given up, whatever its caller allows.
     pub request_timeout: Duration,
 }
+
+/// Requests that failed, which is our own matter, and those that were refused, which is their callers'. A flood of either
+/// must not fill the disk: the metrics count them all.
+static FAILED: Complaints = Complaints::new();
+static REFUSED: Complaints = Complaints::new();
 
 /// Routes a request to the service that answers it. Clones share the count of requests in flight.
 #[derive(Clone)]
@@ -293,10 +299,22 @@ impl Answer {
         // What is wrong with us is for the operator, what is wrong with a request is for its caller.
         match code {
             Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DeadlineExceeded => {
-                tracing::warn!(method, ?code, request_id, trace_id, ?elapsed, "{method} failed: {}", failure.message());
+                complain!(
+                    FAILED,
+                    warn,
+                    method,
+                    ?code,
+                    request_id,
+                    trace_id,
+                    ?elapsed,
+                    "{method} failed: {}",
+                    failure.message()
+                );
             }
             _ => {
-                tracing::info!(
+                complain!(
+                    REFUSED,
+                    info,
                     method,
                     ?code,
                     request_id,

@@ -13,6 +13,7 @@ use super::{
     resolve::{Carried, Resolved},
 };
 use crate::{
+    complaints::{Complaints, complain},
     domain::{ModuleCode, TenantId},
     routes::{Access, Rule, check_method},
 };
@@ -269,7 +270,17 @@ impl Ruling {
         let module = self.module.as_ref().map_or("", ModuleCode::as_str);
         match &self.verdict {
             Verdict::WouldDeny(_) => {
-                tracing::info!(method, route, tenant, module, reason, "would deny {method} {route}: {reason}");
+                static WOULD_DENY: Complaints = Complaints::new();
+                complain!(
+                    WOULD_DENY,
+                    info,
+                    method,
+                    route,
+                    tenant,
+                    module,
+                    reason,
+                    "would deny {method} {route}: {reason}"
+                );
             }
             _ => tracing::debug!(method, route, tenant, module, reason, "refused {method} {route}: {reason}"),
         }

@@ -10,6 +10,7 @@ use super::{
     resolve::Unidentified,
 };
 use crate::{
+    complaints::{Complaints, complain},
     domain::{Reason, Role, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     proto::v1::ErrorReason,
     store::{MutationError, StoreError},
@@ -148,8 +149,14 @@ fn refused(violations: &[Violation]) -> Status {
     Status::with_error_details(Code::FailedPrecondition, words.join(" "), details)
 }
 
+/// Anybody can send tokens that nobody has signed, as fast as they like.
+pub(super) fn log_refused_token(error: &InvalidToken) {
+    static REFUSED: Complaints = Complaints::new();
+    complain!(REFUSED, info, %error, "a bearer token was refused: {error}");
+}
+
 fn token_invalid(error: &InvalidToken) -> Status {
-    tracing::info!(%error, "a bearer token was refused: {error}");
+    log_refused_token(error);
     status(Code::Unauthenticated, "the bearer token is not valid", ErrorReason::TokenInvalid)
 }
 

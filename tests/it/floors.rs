@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 22] = [
+const FLOORS: [(&str, &[&str]); 23] = [
     ("main", &["app"]),
     (
         "app",
@@ -16,6 +16,7 @@ const FLOORS: [(&str, &[&str]); 22] = [
             "cache",
             "callers",
             "clock",
+            "complaints",
             "config",
             "decision_log",
             "domain",
@@ -38,6 +39,7 @@ const FLOORS: [(&str, &[&str]); 22] = [
             "cache",
             "callers",
             "clock",
+            "complaints",
             "decision_log",
             "domain",
             "metrics",
@@ -47,7 +49,7 @@ const FLOORS: [(&str, &[&str]); 22] = [
             "token",
         ],
     ),
-    ("cache", &["count", "domain", "store"]),
+    ("cache", &["complaints", "count", "domain", "store"]),
     ("store", &["domain"]),
     ("routes", &["domain"]),
     ("token", &["domain"]),
@@ -60,6 +62,7 @@ const FLOORS: [(&str, &[&str]); 22] = [
     ("telemetry", &["shown"]),
     ("metrics", &["count"]),
     ("clock", &[]),
+    ("complaints", &[]),
     ("count", &[]),
     ("decision_log", &["shown"]),
     ("proto", &[]),

@@ -1,6 +1,6 @@
 //! The log: what others write in it, and how often.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use entitlementd::proto::v1::{ResolveTenantRequest, entitlement_service_client::EntitlementServiceClient};
@@ -51,5 +51,30 @@ async fn nothing_that_a_caller_sends_adds_a_line_or_acts_on_a_terminal() {
         assert!(lines.iter().any(|line| line.contains("ERROR forged")), "{format}: the text is there");
         assert!(!lines.iter().any(|line| line.contains(acts)), "{format}: {lines:?}");
         assert!(!lines.iter().any(|line| line.starts_with("2026-01-01T00:00:00Z")), "{format}: {lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_refusals_is_a_line_a_second() {
+    let secret = crate::harness::token::secret_file();
+    let flags = ["--demo", "--listen", "127.0.0.1:0", "--jwt-secret-file", secret.path().to_str().unwrap()];
+    let mut server = Process::serve(&flags);
+    let mut client = connect(&server.address()).await;
+    server.wait_for("\"ready\"");
+    let begin = Instant::now();
+    for _ in 0..300 {
+        client.resolve_tenant(with_token("nonsense")).await.unwrap_err();
+    }
+    let seconds = begin.elapsed().as_secs() as usize;
+    drop(client);
+    server.signal("TERM");
+    assert_eq!(server.wait(Duration::from_secs(30)), 0);
+    for words in ["a bearer token was refused", "ResolveTenant refused"] {
+        let lines = server.logged.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let lines: Vec<serde_json::Value> =
+            lines.filter(|line: &serde_json::Value| line["message"].as_str().unwrap().contains(words)).collect();
+        assert!((1..=seconds + 1).contains(&lines.len()), "{words}: {lines:?} in {seconds} s");
+        let others: u64 = lines.iter().map(|line| line["others"].as_u64().unwrap()).sum();
+        assert!(others < 300, "{words}: {lines:?}");
     }
 }

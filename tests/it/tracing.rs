@@ -70,7 +70,10 @@ fn traced<T>(message: T, flags: &str) -> Request<T> {
 async fn a_callers_trace_goes_on_through_the_rpc_the_load_and_its_statement_and_into_the_log() {
     let collector = Collector::default();
     let url = collector.start().await;
-    let flags = ["--demo", "--listen", "127.0.0.1:0", "--otlp-endpoint", &url, "--trace-one-in", "0"];
+    // Of refusals that come at once, all but the first are logged as `debug`.
+    let level = "info,entitlementd=debug";
+    let flags =
+        ["--demo", "--listen", "127.0.0.1:0", "--otlp-endpoint", &url, "--trace-one-in", "0", "--log-level", level];
     let mut server = Process::serve(&flags);
     let address = server.address();
     server.wait_for("\"ready\"");

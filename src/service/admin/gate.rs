@@ -11,12 +11,16 @@ use tonic::{Request, Status};
 use super::AdminApi;
 use crate::{
     admin_tokens::AdminTokens,
+    complaints::{Complaints, complain},
     domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
     service::{Peer, status},
 };
 
 /// Addresses whose failures are counted. With more at once the oldest are forgotten.
 const MOST_ADDRESSES: u64 = 10_000;
+
+static NOT_ALLOWED: Complaints = Complaints::new();
+static UNKNOWN: Complaints = Complaints::new();
 
 /// The tokens that are known at the moment. Clones share them.
 #[derive(Clone, Debug)]
@@ -72,7 +76,8 @@ impl AdminApi {
         match holder {
             Some(holder) if holder.role >= needed => Ok((holder.name.clone(), holder.role)),
             Some(holder) => {
-                tracing::info!(name = %holder.name, role = %holder.role, %needed, "{} may not do this", holder.name);
+                let name = &holder.name;
+                complain!(NOT_ALLOWED, info, %name, role = %holder.role, %needed, "{name} may not do this");
                 Err(status::caller_not_allowed(needed))
             }
             None => Err(self.refuse(request)),
@@ -85,7 +90,7 @@ impl AdminApi {
             return status::too_many_failures();
         }
         let from = peer.map_or("a local socket".to_owned(), |address| address.to_string());
-        tracing::warn!(%from, "an administrator's token is missing or not known, from {from}");
+        complain!(UNKNOWN, warn, %from, "an administrator's token is missing or not known, from {from}");
         status::caller_unauthenticated()
     }
 }

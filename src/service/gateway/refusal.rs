@@ -69,7 +69,7 @@ impl Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::TokenKeysUnavailable, LATER)
             }
             Unidentified::Token(error) => {
-                tracing::info!(%error, "a bearer token was refused: {error}");
+                status::log_refused_token(&error);
                 let detail = "The bearer token is not valid. Please login.";
                 Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TokenInvalid, detail)
             }

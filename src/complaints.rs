@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Lets one line in a second through, and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<State>);
+pub struct Complaints(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -18,9 +18,25 @@ struct State {
     others: u64,
 }
 
+/// Logs a line in a second at this level, with how many others there were since the last, and those others as `debug`.
+macro_rules! complain {
+    ($complaints:expr, $level:ident, $($line:tt)+) => {
+        match $complaints.admit() {
+            Some(others) => tracing::$level!(others, $($line)+),
+            None => tracing::debug!($($line)+),
+        }
+    };
+}
+pub(crate) use complain;
+
 impl Complaints {
+    /// Nothing has been said yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(State { last: None, others: 0 }))
+    }
+
     /// May this be said? How many others were not, since the last that was.
-    pub(super) fn admit(&self) -> Option<u64> {
+    pub fn admit(&self) -> Option<u64> {
         let mut state = self.0.lock();
         if state.last.is_some_and(|last| last.elapsed() < EVERY) {
             state.others += 1;
