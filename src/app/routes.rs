@@ -131,9 +131,10 @@ async fn explain(args: RoutesExplainArgs) -> Outcome {
     let Assembled { map, .. } = assemble(&args.routes, &args.database).await?;
     let (method, path) = (&args.method, &args.path);
     let mut out = io::stdout().lock();
-    writeln!(out, "{:<10} {method} {path}", "request")?;
+    let mut print = |name: &str, text: &str| writeln!(out, "{name:<10} {}", shown(text));
+    print("request", &format!("{method} {path}"))?;
     if let Err(refused) = check_method(method) {
-        writeln!(out, "{:<10} 400, {refused}", "decides")?;
+        print("decides", &format!("400, {refused}"))?;
         return Ok(GOOD);
     }
     let verdict = match map.find(method, path) {
@@ -141,8 +142,6 @@ async fn explain(args: RoutesExplainArgs) -> Outcome {
         Ok(None) => "no rule: --unmatched decides".to_owned(),
         Err(refused) => format!("400, {refused}"),
     };
-    let mut print = |name: &str, text: &str| writeln!(out, "{name:<10} {}", shown(text));
-    print("request", &format!("{method} {path}"))?;
     print("decides", &verdict)?;
     if let Ok(Some(rule)) = map.find(method, path) {
         print("needs", &format!("{}{}", rule.access, if rule.verified { ", verified" } else { "" }))?;
