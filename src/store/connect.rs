@@ -91,17 +91,31 @@ pub enum ConnectError {
     Open(#[source] sqlx::Error),
 }
 
+/// Statements that a connection keeps prepared.
+const PREPARED: usize = 100;
+
 /// `doubt` is shared by all who are connected to the same server.
 pub(super) async fn open(options: &ConnectOptions<'_>, doubt: &Doubt) -> Result<Database, ConnectError> {
+    open_keeping(options, doubt, PREPARED).await
+}
+
+/// The same for transactions that write. They keep no statement prepared: one that was, before somebody changed a column's
+/// type, would fail the whole transaction.
+pub(super) async fn open_to_write(options: &ConnectOptions<'_>, doubt: &Doubt) -> Result<Database, ConnectError> {
+    open_keeping(options, doubt, 0).await
+}
+
+async fn open_keeping(options: &ConnectOptions<'_>, doubt: &Doubt, prepared: usize) -> Result<Database, ConnectError> {
     match options.url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => open_postgres(options, doubt.clone()),
+        Some(("postgres" | "postgresql", _)) => open_postgres(options, doubt.clone(), prepared),
         Some(("sqlite", _)) => Ok(Database::sqlite(open_sqlite(options).await?)),
         _ => Err(ConnectError::Url),
     }
 }
 
-fn open_postgres(options: &ConnectOptions<'_>, doubt: Doubt) -> Result<Database, ConnectError> {
-    let mut connect = secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options);
+fn open_postgres(options: &ConnectOptions<'_>, doubt: Doubt, prepared: usize) -> Result<Database, ConnectError> {
+    let mut connect = secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options)
+        .statement_cache_capacity(prepared);
     let settings = session_settings(options.durations.statement);
     connect = match options.pooler {
         Pooler::None => connect.options(settings.iter().map(|(name, value)| (*name, value.as_str()))),

@@ -2,7 +2,10 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, SqlxPostgresConnector, Statement, Values};
 use sea_query_sqlx::SqlxValues;
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgPoolOptions, PgRow},
+};
 
 use tracing::{Instrument, Span};
 
@@ -127,12 +130,30 @@ impl Database {
                 let text = AssertSqlSafe(format!("{set_local}{statement}"));
                 sqlx::raw_sql(text).fetch_all(&mut *loan).await
             }
-            None => {
-                let values = SqlxValues(statement.values.unwrap_or(Values(Vec::new())));
-                sqlx::query_with(AssertSqlSafe(statement.sql), values).fetch_all(&mut *loan).await
-            }
+            None => match fetch(&mut loan, statement.clone()).await {
+                Err(error) if is_out_of_date(&error) => {
+                    loan.clear_cached_statements().await.map_err(StoreError::of_driver)?;
+                    fetch(&mut loan, statement).await
+                }
+                rows => rows,
+            },
         };
         asking.end();
         Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
     }
+}
+
+async fn fetch(connection: &mut PgConnection, Statement { sql, values, .. }: Statement) -> sqlx::Result<Vec<PgRow>> {
+    let values = SqlxValues(values.unwrap_or(Values(Vec::new())));
+    sqlx::query_with(AssertSqlSafe(sql), values).fetch_all(connection).await
+}
+
+/// Was the statement prepared before a column that it gives became one of another type? It then fails for as long as it is
+/// kept. PostgreSQL has no code of its own for that.
+fn is_out_of_date(error: &sqlx::Error) -> bool {
+    const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    error.as_database_error().is_some_and(|error| {
+        error.code().as_deref() == Some(FEATURE_NOT_SUPPORTED)
+            && error.message() == "cached plan must not change result type"
+    })
 }

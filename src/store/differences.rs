@@ -13,7 +13,7 @@ use crate::domain::template::Differences;
 impl Store {
     /// Compares a tenant's schema with the template. `None`: it was not made from one.
     pub async fn differences(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
-        let txn = self.primary.visit().await?;
+        let txn = self.writing.visit().await?;
         if txn.backend() != DbBackend::Postgres {
             return Ok(None);
         }

@@ -138,7 +138,7 @@ impl Store {
 
     /// Reads the record, the newest first.
     pub async fn audit_events(&self, query: &AuditQuery) -> Result<Vec<AuditEvent>, StoreError> {
-        let visit = self.primary.visit().await?;
+        let visit = self.writing.visit().await?;
         let events = record::list(&visit.inner, query).await?;
         visit.commit().await?;
         Ok(events)

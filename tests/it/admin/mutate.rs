@@ -4,8 +4,8 @@ use entitlementd::{
     domain::Role,
     proto::v1::{
         BillingCycle, ChangePlanRequest, CheckModuleRequest, DecisionReason, DisableModulesRequest,
-        EnableModulesRequest, PreviewChangeRequest, SetTenantStatusRequest, TenantChange, TenantEntitlements,
-        TenantStatus, preview_change_request::Change,
+        EnableModulesRequest, ListAuditEventsRequest, ListModulesRequest, PreviewChangeRequest, SetTenantStatusRequest,
+        TenantChange, TenantEntitlements, TenantStatus, preview_change_request::Change,
     },
 };
 use prost_types::Timestamp;
@@ -366,4 +366,36 @@ async fn a_change_that_waits_for_somebody_else_gives_up_and_disturbs_no_check() 
     assert!(admin.server.check(2, "finance").await.allowed);
     lock.rollback().await.unwrap();
     admin.disable(disabling(&["finance"])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_becomes_of_another_type_fails_no_change() {
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    database.execute("UPDATE tenants SET subdomain = 'tenant-1'").await;
+    let mut admin = Admin::of(database, &[]).await;
+    let change = async |admin: &mut Admin| {
+        // More often than there are connections.
+        for _ in 0..6 {
+            admin.enable(enabling(&["hrms"])).await.unwrap();
+            admin.disable(disabling(&["hrms"])).await.unwrap();
+            assert!(admin.server.check_past_the_cache(1, "finance").await.allowed);
+        }
+    };
+    change(&mut admin).await;
+    for wider in [
+        "ALTER TABLE tenants ALTER name TYPE varchar(300)",
+        "ALTER TABLE tenants ALTER name TYPE text, ALTER database_schema TYPE text, ALTER subdomain TYPE varchar(200)",
+        "ALTER TABLE tenant_subscriptions ALTER billing_cycle TYPE text, ALTER status TYPE varchar(99)",
+        "ALTER TABLE modules ALTER code TYPE varchar(99), ALTER dependencies TYPE json, ALTER dependencies DROP DEFAULT",
+        "ALTER TABLE plans ALTER slug TYPE text, ALTER included_modules TYPE json",
+        "ALTER TABLE entitlement_audit ALTER request TYPE json",
+    ] {
+        admin.server.database.execute(wider).await;
+        change(&mut admin).await;
+        let request = admin.by(Role::Viewer, ListAuditEventsRequest::default());
+        admin.client.list_audit_events(request).await.unwrap();
+        let request = admin.by(Role::Viewer, ListModulesRequest::default());
+        admin.client.list_modules(request).await.unwrap();
+    }
 }
