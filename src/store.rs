@@ -166,7 +166,7 @@ impl Store {
             DbBackend::Sqlite => [primary.clone(), primary.clone()],
             _ => [
                 connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
-                connect::open(options, &doubt).await?,
+                connect::open_to_write(options, &doubt).await?,
             ],
         };
         let tenants = TenantStatements::new(primary.backend(), log);
@@ -272,14 +272,14 @@ impl Store {
 
     /// Reads all modules with their prices, or those that are on sale, in the order of the menu.
     pub async fn module_offers(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, StoreError> {
-        let mut modules = offers::modules(&self.primary, &self.words).await?;
+        let mut modules = offers::modules(&self.primary, &self.words, offers::shown_price).await?;
         modules.retain(|offer| offer.module.is_active || !on_sale_only);
         Ok(modules)
     }
 
     /// Reads all plans with their prices, or those that are on sale, in the order in which they are shown.
     pub async fn plan_offers(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, StoreError> {
-        let mut plans = offers::plans(&self.primary, &self.words).await?;
+        let mut plans = offers::plans(&self.primary, &self.words, offers::shown_price).await?;
         plans.retain(|offer| offer.plan.is_active || !on_sale_only);
         Ok(plans)
     }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select, Statement,
+    ColumnTrait, DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select,
+    Statement,
     prelude::Json,
-    sea_query::{ExprTrait, NullOrdering},
+    sea_query::{CaseStatement, Expr, ExprTrait, Func, NullOrdering},
 };
 
 use entitlementd_migration::{ChangeLog, catalogue_revision};
@@ -73,9 +74,19 @@ pub(super) fn select_modules() -> Select<modules::Entity> {
         .column_as(M::DisplayOrder, "modules.display_order")
         .column_as(M::IsBaseModule, "modules.is_base_module")
         .column_as(M::IsActive, "modules.is_active")
-        .column_as(M::Sections, "modules.sections")
-        .column_as(M::FrontendRoutes, "modules.frontend_routes")
-        .column_as(M::ApiEndpoints, "modules.api_endpoints")
+        .column_as(list(M::Sections), "modules.sections")
+        .column_as(list(M::FrontendRoutes), "modules.frontend_routes")
+        .column_as(list(M::ApiEndpoints), "modules.api_endpoints")
+}
+
+/// The longest JSON that is read, in characters: a list of ten thousand codes is shorter.
+const MOST_JSON: i32 = 1 << 20;
+
+/// A JSON list, as text, and as far as it is of a length to be read: a longer one never leaves the database.
+pub(super) fn list(column: impl ColumnTrait) -> Expr {
+    let text = || column.into_simple_expr().cast_as("text");
+    let length = Expr::from(Func::cust("length").arg(text()));
+    CaseStatement::new().case(length.gt(MOST_JSON), r#""(longer than 1 MiB)""#).finally(text()).into()
 }
 
 pub(super) fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
@@ -140,7 +151,7 @@ pub(super) fn select_plans() -> Select<plans::Entity> {
         .select_only()
         .column_as(P::Slug.into_simple_expr().cast_as("text"), "plans.slug")
         .column_as(P::IsActive, "plans.is_active")
-        .column_as(P::IncludedModules, "plans.included_modules")
+        .column_as(list(P::IncludedModules), "plans.included_modules")
 }
 
 pub(super) fn plan(row: &Row<'_>, words: &Words) -> Result<Plan, StoreError> {

@@ -127,7 +127,7 @@ fn terms(result: &QueryResult, words: &Words) -> Result<Option<Terms>, StoreErro
         plan: row.get("tenant_subscriptions.plan_id")?,
         status: row.text("tenant_subscriptions.status")?,
         billing_cycle: row.get("tenant_subscriptions.billing_cycle")?,
-        price_paid: offers::price(&row, "tenant_subscriptions.price_paid")?,
+        price_paid: offers::price(&row, "tenant_subscriptions.price_paid", words)?,
         starts_at: instant::beginning(row.get("tenant_subscriptions.starts_at")?),
         expires_at: instant::end(row.get("tenant_subscriptions.expires_at")?),
         is_trial: row.flag("tenant_subscriptions.is_trial")?,

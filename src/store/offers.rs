@@ -7,7 +7,7 @@ use sea_orm::{
 
 use super::{
     StoreError,
-    catalogue::{module, plan, select_modules, select_plans, with_keys},
+    catalogue::{list, module, plan, select_modules, select_plans, with_keys},
     entity::{modules, plans},
     row::Row,
     transaction::Ask,
@@ -15,17 +15,25 @@ use super::{
 };
 use crate::domain::{ModuleOffer, Money, Offers, PlanOffer};
 
-/// All modules and plans, in two statements.
+/// How a price is read.
+type ReadPrice = fn(&Row<'_>, &'static str, &Words) -> Result<Option<Money>, StoreError>;
+
+/// All modules and plans, in two statements, for those who change what a tenant has: of a price that cannot be read, only
+/// who looks at prices is to hear.
 pub(super) async fn read_all(database: &impl Ask, words: &Words) -> Result<Offers, StoreError> {
-    Ok(Offers { modules: modules(database, words).await?, plans: plans(database, words).await? })
+    Ok(Offers { modules: modules(database, words, price).await?, plans: plans(database, words, price).await? })
 }
 
 /// All modules, in the order of the menu.
-pub(super) async fn modules(database: &impl Ask, words: &Words) -> Result<Vec<ModuleOffer>, StoreError> {
+pub(super) async fn modules(
+    database: &impl Ask,
+    words: &Words,
+    price: ReadPrice,
+) -> Result<Vec<ModuleOffer>, StoreError> {
     use modules::Column as M;
     let select = select_modules()
         .column_as(text(M::Description), "modules.description")
-        .column_as(M::Dependencies, "modules.dependencies")
+        .column_as(list(M::Dependencies), "modules.dependencies")
         .column_as(text(M::PriceMonthly), "modules.price_monthly")
         .column_as(text(M::PriceYearly), "modules.price_yearly")
         .order_by_with_nulls(M::DisplayOrder, Order::Asc, NullOrdering::Last)
@@ -35,14 +43,14 @@ pub(super) async fn modules(database: &impl Ask, words: &Words) -> Result<Vec<Mo
             module: module(row, words)?,
             description: row.text("modules.description")?,
             dependencies: row.list("modules.dependencies", words, |item| item.as_str().map(|code| words.code(code))),
-            price_monthly: price(row, "modules.price_monthly")?,
-            price_yearly: price(row, "modules.price_yearly")?,
+            price_monthly: price(row, "modules.price_monthly", words)?,
+            price_yearly: price(row, "modules.price_yearly", words)?,
         })
     })
 }
 
 /// All plans, in the order in which they are shown.
-pub(super) async fn plans(database: &impl Ask, words: &Words) -> Result<Vec<PlanOffer>, StoreError> {
+pub(super) async fn plans(database: &impl Ask, words: &Words, price: ReadPrice) -> Result<Vec<PlanOffer>, StoreError> {
     use plans::Column as P;
     let select = select_plans()
         .column_as(text(P::Name), "plans.name")
@@ -56,7 +64,7 @@ pub(super) async fn plans(database: &impl Ask, words: &Words) -> Result<Vec<Plan
         Ok(PlanOffer {
             plan: plan(row, words)?,
             name: row.text("plans.name")?,
-            price: price(row, "plans.price_inr")?,
+            price: price(row, "plans.price_inr", words)?,
             billing_cycle: row.text("plans.billing_cycle")?,
             max_users: row.get("plans.max_users")?,
             max_transactions_monthly: row.get("plans.max_transactions_monthly")?,
@@ -78,7 +86,18 @@ pub(super) fn text(column: impl ColumnTrait) -> sea_orm::sea_query::Expr {
     column.into_simple_expr().cast_as("text")
 }
 
-pub(super) fn price(row: &Row<'_>, column: &'static str) -> Result<Option<Money>, StoreError> {
+/// A price that is shown: one that is no amount, such as NaN, must not be shown as another.
+pub(super) fn shown_price(row: &Row<'_>, column: &'static str, _words: &Words) -> Result<Option<Money>, StoreError> {
     let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
     Money::parse(&text).map(Some).ok_or_else(|| row.unreadable(column, "is no amount to the hundredth"))
+}
+
+/// A price that is only passed on. One that is no amount is taken for none, and the log says so.
+pub(super) fn price(row: &Row<'_>, column: &'static str, words: &Words) -> Result<Option<Money>, StoreError> {
+    let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
+    let price = Money::parse(&text);
+    if price.is_none() {
+        words.warn(column, &text, "taken for no price");
+    }
+    Ok(price)
 }

@@ -70,15 +70,19 @@ impl<'a> Row<'a> {
         self.get::<Option<bool>>(column).map(Option::unwrap_or_default)
     }
 
-    /// A JSON list that only adorns answers. What is not a list of the wanted kind is left out, and the log says so:
-    /// a menu section in the wrong form must not lock out customers.
+    /// A JSON list, given as text, that only adorns answers. What is not a list of the wanted kind is left out, and the log
+    /// says so: a menu section in the wrong form must not lock out customers.
     pub(super) fn list<T>(&self, column: &'static str, words: &Words, read: impl Fn(&Json) -> Option<T>) -> Vec<T> {
-        let json = match self.get::<Option<Json>>(column) {
-            Ok(json) => json.unwrap_or(Json::Null),
+        let text = match self.text(column) {
+            Ok(text) => text,
             Err(error) => {
                 words.warn(column, &error.to_string(), "taken for an empty list");
                 return Vec::new();
             }
+        };
+        let json = match text.as_str() {
+            "" => Json::Null,
+            text => serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned())),
         };
         let items = match &json {
             Json::Array(items) => items.as_slice(),

@@ -10,6 +10,9 @@ use crate::domain::ModuleCode;
 /// More than this many different words that are not understood are not remembered, and then not told.
 const MOST_UNKNOWN: usize = 100;
 
+/// The longest part of a word that is told, in characters.
+const MOST_TOLD: usize = 100;
+
 /// More than this many different words of one kind are not shared. A catalogue has dozens of modules and a few plans.
 const MOST_SHARED: usize = 10_000;
 
@@ -25,6 +28,8 @@ pub(super) struct Words {
 impl Words {
     /// Warns, once per word, that `column` holds something that is not understood, and what is made of it.
     pub(super) fn warn(&self, column: &'static str, word: &str, consequence: &str) {
+        let end = word.char_indices().nth(MOST_TOLD).map_or(word.len(), |(end, _)| end);
+        let word = &word[..end];
         let mut told = self.unknown.lock();
         if told.len() < MOST_UNKNOWN && told.insert((column, word.to_owned())) {
             warn!(column, word, "{column} holds {word:?}, which is not understood: {consequence}");

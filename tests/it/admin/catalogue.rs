@@ -2,13 +2,20 @@
 
 use entitlementd::{
     domain::Role,
-    proto::v1::{CatalogueModule, ListModulesRequest, ListPlansRequest},
+    proto::v1::{CatalogueModule, ListEnabledModulesRequest, ListModulesRequest, ListPlansRequest, TenantStatus},
 };
 use serde_json::Value;
 use tonic::{Code, Status};
 
-use super::Admin;
-use crate::harness::{Database, process::run, server::reason_of};
+use super::{
+    Admin,
+    mutate::{disabling, enabling, status},
+};
+use crate::harness::{
+    Database, Row, Server, id,
+    process::{self, run},
+    server::reason_of,
+};
 
 async fn modules(admin: &mut Admin, on_sale_only: bool) -> Result<Vec<CatalogueModule>, Status> {
     let request = admin.by(Role::Viewer, ListModulesRequest { on_sale_only });
@@ -75,6 +82,46 @@ async fn a_price_that_is_no_amount_is_never_shown_as_one() {
     admin.server.database.execute("UPDATE modules SET price_yearly = 'NaN' WHERE code = 'finance'").await;
     let error = modules(&mut admin, false).await.unwrap_err();
     assert_eq!((error.code(), reason_of(&error).as_str()), (Code::Internal, "STORE_UNREADABLE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_price_that_is_no_amount_stops_no_change() {
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "hrms", Row::default()).await;
+    let numeric =
+        "ALTER TABLE modules ALTER price_monthly TYPE numeric; ALTER TABLE plans ALTER price_inr TYPE numeric;
+                   UPDATE modules SET price_monthly = 'NaN', price_yearly = 'NaN' WHERE code IN ('finance', 'hrms');
+                   UPDATE plans SET price_inr = 'NaN'; UPDATE tenant_subscriptions SET price_paid = 'NaN'";
+    database.execute(numeric).await;
+    let mut admin = Admin::of(database, &[]).await;
+    admin.enable(enabling(&["finance"])).await.unwrap();
+    admin.disable(disabling(&["finance"])).await.unwrap();
+    admin.set_status(status(TenantStatus::Suspended)).await.unwrap();
+    let kept = admin.server.database.one("SELECT min(price_paid)::text AS paid FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id WHERE m.code = 'hrms'").await;
+    assert_eq!(kept.try_get::<String>("", "paid").unwrap(), "NaN", "what cannot be read is left as it is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_is_too_long_to_be_read_is_taken_for_none_and_not_logged() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let long = if database.is_sqlite() {
+            "'[\"' || hex(zeroblob(4000000)) || '\"]'"
+        } else {
+            "to_jsonb(ARRAY[repeat('x', 30000000)])"
+        };
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.execute(&format!("UPDATE modules SET sections = {long} WHERE code = 'finance'")).await;
+        database.execute("UPDATE modules SET frontend_routes = '[{\"a\": 1}, \"/f\"]' WHERE code = 'finance'").await;
+        let url = database.url.clone();
+        let mut server = Server::start(database).await;
+        assert!(server.check(1, "finance").await.allowed);
+        let listed = server.list(ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() }).await.unwrap();
+        assert_eq!(listed.modules[0].sections, [0; 0]);
+        assert_eq!(listed.modules[0].frontend_routes, ["/f"]);
+        let mut other = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+        other.wait_for("\"ready\"");
+        assert!(other.logged.contains("longer than 1 MiB") && other.logged.len() < 100_000, "{}", other.logged.len());
+    }
 }
 
 /// What a command prints, and its exit code.

@@ -102,10 +102,14 @@ impl<'a> Attributes<'a> {
             let [key, value, raw] = strings(header)?;
             self.headers(key, tenant_header, |header| {
                 let value = if raw.is_empty() { text(value)?.into() } else { String::from_utf8_lossy(raw) };
-                header.listed = Some(match header.listed.take() {
-                    Some(before) => format!("{before},{value}").into(),
-                    None => value,
-                });
+                match &mut header.listed {
+                    Some(list) => {
+                        let list = list.to_mut();
+                        list.push(',');
+                        list.push_str(&value);
+                    }
+                    None => header.listed = Some(value),
+                }
                 Ok(())
             })?;
         }
