@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use chrono::{DateTime, Utc};
 use rustls::{
     RootCertStore, ServerConfig,
-    crypto::{CryptoProvider, ring},
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{
         CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
@@ -79,7 +79,7 @@ impl fmt::Debug for Tls {
 impl Tls {
     /// Reads PEM. A certificate that is not good `now` is refused: no client would believe it.
     pub fn new(pem: Pem<'_>, clients: ClientCertificates, now: DateTime<Utc>) -> Result<Self, InvalidTls> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let chain = certificates("--tls-cert", pem.certificate)?;
         let not_after = good_until(&chain, now)?;
         let (required, optional) = match pem.client_ca {

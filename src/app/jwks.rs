@@ -47,7 +47,7 @@ pub(super) fn fetchers(args: &TenantArgs, tokens: &mut Tokens, clock: &Clock) ->
 
 fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
     // The one that the listeners use. That there is one already is as good.
-    _ = rustls::crypto::ring::default_provider().install_default();
+    _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A redirect could lead from https to http, or to somebody else.
     let mut builder = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
     if let Some(path) = &args.jwks_ca_file {
