@@ -19,6 +19,7 @@ mod probes;
 mod readiness;
 mod readings;
 mod routes;
+mod seats;
 mod security;
 mod serve;
 mod shadow_report;

@@ -33,7 +33,7 @@ pub use self::{
     asker::CallerGate,
     convert::{fuzz_requests, reason_word},
     counted::metrics,
-    peer::Peer,
+    peer::{Peer, Presence, UnderWay},
     trace::Tracer,
     watch::{Ending, Stage, WatcherPlaces},
 };

@@ -13,8 +13,10 @@ use crate::{
     service::admin::Gate,
 };
 
-/// Connections of administrators at the same time; more are closed at once.
+/// Connections of administrators at the same time. A newer one ends one that is not used.
 pub(super) const MOST_CONNECTIONS: u32 = 64;
+/// The same from one address.
+pub(super) const MOST_OF_AN_ADDRESS: u32 = 32;
 /// Requests that one of them may have under way.
 pub(super) const MAX_STREAMS: u32 = 16;
 

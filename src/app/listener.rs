@@ -20,8 +20,10 @@ use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
 };
 
+use super::seats::{Seat, Seats};
 use crate::{
     complaints::{Complaints, complain},
     config::{ListenAddress, UnusableSetting},
@@ -51,6 +53,8 @@ impl Drop for UnixPath {
 pub(super) struct Accepted {
     pub(super) stream: Stream,
     pub(super) places: Places,
+    /// Where it may have to give way to another.
+    pub(super) seat: Option<Arc<Seat>>,
 }
 
 /// What a connection takes up, given back when it ends.
@@ -72,6 +76,8 @@ pub(super) struct MostConnections {
     pub(super) in_all: u32,
     /// From one address; `None`: all of them.
     pub(super) per_address: Option<u32>,
+    /// Where there are as many, a newer one ends one that is not used.
+    pub(super) makes_room: bool,
 }
 
 /// Addresses, and how many connections each has. Only those are held that have some.
@@ -85,18 +91,21 @@ struct OneTooMany;
 struct FromAddress(Addresses, IpAddr);
 
 impl Addresses {
-    /// Counts a connection, where that is of use.
-    fn enter(&self, stream: &Stream, most: Option<u32>) -> Result<Option<FromAddress>, OneTooMany> {
-        let (Stream::Tcp(stream), Some(most)) = (stream, most) else { return Ok(None) };
-        // A peer that has gone already has no address, and holds no place for long.
-        let Ok(peer) = stream.peer_addr() else { return Ok(None) };
+    /// Counts a connection, where that is of use. `make_room` ends another one of its address, if it can.
+    fn enter(
+        &self,
+        address: Option<IpAddr>,
+        most: Option<u32>,
+        make_room: impl FnOnce() -> bool,
+    ) -> Result<Option<FromAddress>, OneTooMany> {
+        let (Some(address), Some(most)) = (address, most) else { return Ok(None) };
         let mut addresses = self.0.lock();
-        let count = addresses.entry(peer.ip()).or_default();
-        if *count >= most {
+        let count = addresses.entry(address).or_default();
+        if *count >= most && !make_room() {
             return Err(OneTooMany);
         }
         *count += 1;
-        Ok(Some(FromAddress(self.clone(), peer.ip())))
+        Ok(Some(FromAddress(self.clone(), address)))
     }
 }
 
@@ -108,6 +117,19 @@ impl Drop for FromAddress {
             if *count == 0 {
                 addresses.remove(&self.1);
             }
+        }
+    }
+}
+
+/// How long a connection may take to leave that has to.
+const UNTIL_LEFT: Duration = Duration::from_secs(1);
+
+impl Stream {
+    /// Where it comes from, if that is an address.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|peer| peer.ip()),
+            Self::Unix(_) => None,
         }
     }
 }
@@ -153,9 +175,9 @@ impl Listener {
 
     /// Accepts for ever. Ends when it is dropped, or when every worker has gone.
     pub(super) async fn accept_into(self, inboxes: Vec<Inbox>, most: MostConnections) {
-        let MostConnections { in_all: max_connections, per_address } = most;
+        let MostConnections { in_all: max_connections, per_address, makes_room } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
-        let addresses = Addresses::default();
+        let (addresses, seats) = (Addresses::default(), Seats::default());
         let (full, full_address) = (Complaints::new(), Complaints::new());
         loop {
             let stream = match self.accept().await {
@@ -166,11 +188,9 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(connection) = Arc::clone(&room).try_acquire_owned() else {
-                complain!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
-                continue;
-            };
-            let Ok(address) = addresses.enter(&stream, per_address) else {
+            // A peer that has gone already has no address, and holds no place for long.
+            let from = stream.address();
+            let Ok(address) = addresses.enter(from, per_address, || makes_room && seats.make_room(from)) else {
                 complain!(
                     full_address,
                     info,
@@ -179,12 +199,21 @@ impl Listener {
                 );
                 continue;
             };
+            let mut place = Arc::clone(&room).try_acquire_owned().ok();
+            if place.is_none() && makes_room && seats.make_room(None) {
+                place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned()).await.ok().and_then(Result::ok);
+            }
+            let Some(connection) = place else {
+                complain!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
+                continue;
+            };
             let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {
                 return;
             };
             inbox.connections.fetch_add(1, Ordering::Relaxed);
             let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
-            if inbox.sender.send(Accepted { stream, places }).await.is_err() {
+            let seat = makes_room.then(|| seats.take(from));
+            if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
                 return;
             }
         }

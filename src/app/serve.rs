@@ -236,7 +236,11 @@ impl Server {
             let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..settings };
             let (inbox, end) = start_worker("admin", front, settings, &draining)?;
             ends.push(end);
-            let most = MostConnections { in_all: admin::MOST_CONNECTIONS, per_address: None };
+            let most = MostConnections {
+                in_all: admin::MOST_CONNECTIONS,
+                per_address: Some(admin::MOST_OF_AN_ADDRESS),
+                makes_room: true,
+            };
             administering = Some(AbortOnDrop(tokio::spawn(listener.accept_into(vec![inbox], most))));
         }
         let mut probing = listeners.probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())));
@@ -306,7 +310,7 @@ impl Server {
 
     fn most_connections(&self) -> MostConnections {
         let LimitArgs { max_connections, max_connections_per_address: per_address, .. } = self.args.limit;
-        MostConnections { in_all: max_connections, per_address }
+        MostConnections { in_all: max_connections, per_address, makes_room: false }
     }
 
     fn connection_settings(&self, protocol: Protocol, tls: Option<TlsOffer>) -> ConnectionSettings {

@@ -8,7 +8,6 @@ use std::{
     convert::Infallible,
     future::{Future, pending},
     io,
-    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     thread,
@@ -42,7 +41,7 @@ use super::{
 };
 use crate::{
     service::{
-        Ending, Peer, Stage,
+        Ending, Peer, Presence, Stage,
         admin::AdminFront,
         front::{self, Answering, Front},
     },
@@ -55,8 +54,12 @@ const MAX_HEADER_LIST: u32 = 16 * 1024;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// And this long it has for it.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams that a peer opened and reset before they were answered (CVE-2023-44487, "rapid reset").
-const MAX_PENDING_RESETS: usize = 20;
+/// Streams that a peer opened and reset before they were looked at (CVE-2023-44487, "rapid reset"): so many in what was read
+/// at once. A proxy's connection carries thousands of users, some of whom hang up while this thread is busy; whoever does
+/// nothing but that sends more of them than any socket's buffer should hold.
+const MAX_PENDING_RESETS: usize = 1_000;
+/// What is to be sent is kept for a stream, in bytes; a longer answer waits for its reader.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// Streams that we reset because of a peer's errors (CVE-2025-8671, "made you reset"), before it is shut out.
 const MAX_LOCAL_RESETS: usize = 1024;
 /// An HTTP/1.1 head takes at most so many bytes: a proxy sends the client's along, of which nginx takes 32 KiB.
@@ -174,19 +177,48 @@ async fn serve(
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
 ) {
-    let Accepted { stream, places: _places } = accepted;
+    let Accepted { stream, places: _places, seat } = accepted;
+    let presence = seat.as_ref().map(|seat| Arc::clone(&seat.presence)).unwrap_or_default();
+    let serving = serve_any(stream, presence, front, settings, draining);
+    match seat {
+        None => serving.await,
+        Some(seat) => tokio::select! {
+            () = serving => {}
+            // Nothing is under way there.
+            () = seat.must_leave() => {}
+        },
+    }
+}
+
+async fn serve_any(
+    stream: Stream,
+    presence: Arc<Presence>,
+    front: Arc<impl Answers>,
+    settings: ConnectionSettings,
+    draining: watch::Receiver<bool>,
+) {
     let served = match stream {
         Stream::Tcp(stream) => match TcpStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => {
                 let address = stream.peer_addr().ok().map(|address| address.ip());
-                serve_over(stream, address, front, settings, draining).await
+                serve_over(stream, Peer { address, presence, ..Peer::default() }, front, settings, draining).await
             }
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
         Stream::Unix(stream) => match UnixStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
-            Ok(stream) => serve_stream(stream, Peer::default(), front, settings, draining, Box::pin(pending())).await,
+            Ok(stream) => {
+                serve_stream(
+                    stream,
+                    Peer { presence, ..Peer::default() },
+                    front,
+                    settings,
+                    draining,
+                    Box::pin(pending()),
+                )
+                .await
+            }
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
     };
@@ -198,13 +230,12 @@ async fn serve(
 /// Serves a connection over TLS, where that is offered.
 async fn serve_over(
     stream: TcpStream,
-    address: Option<IpAddr>,
+    peer: Peer,
     front: Arc<impl Answers>,
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let Some(tls) = settings.tls.clone() else {
-        let peer = Peer { address, ..Peer::default() };
         return serve_stream(stream, peer, front, settings, draining, Box::pin(pending())).await;
     };
     let offered = |tls: &Tls| match settings.protocol {
@@ -214,13 +245,13 @@ async fn serve_over(
     let (stream, chain) = match tls.accept(stream, offered).await {
         Ok(accepted) => accepted,
         Err(error) => {
-            tracing::debug!(%error, ?address, "a client and this server did not agree on TLS: {error}");
+            tracing::debug!(%error, address = ?peer.address, "a client and this server did not agree on TLS: {error}");
             return Ok(());
         }
     };
     let names = chain.first().map(names_of).unwrap_or_default();
     let distrusted = Box::pin(async move { tls.distrusts(&chain).await });
-    serve_stream(stream, Peer { address, names: names.into() }, front, settings, draining, distrusted).await
+    serve_stream(stream, Peer { names: names.into(), ..peer }, front, settings, draining, distrusted).await
 }
 
 /// Waits for a peer's first bytes. One that never sends any would keep its place, and hold up a drain.
@@ -250,6 +281,7 @@ async fn serve_stream(
                 .max_header_list_size(MAX_HEADER_LIST)
                 .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
                 .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+                .max_send_buf_size(MAX_SEND_BUFFER)
                 .keep_alive_interval(KEEP_ALIVE_INTERVAL)
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 // Nobody who speaks gRPC reads it.
@@ -272,7 +304,9 @@ async fn serve_stream(
                 }
                 _ = stage.send(Stage::Ended);
             }
-            requests.serve(connection).await
+            // Whoever does not read its answers would stay for ever.
+            let end = tokio::time::timeout(settings.drain_timeout, requests.serve(connection)).await;
+            end.unwrap_or(Ok(()))
         }
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -288,7 +322,7 @@ async fn serve_stream(
             }
             // Answers the request that is under way, and closes.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(settings.drain_timeout, connection).await.unwrap_or(Ok(()))
         }
     }
 }

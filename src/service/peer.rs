@@ -1,6 +1,12 @@
 //! Who is at the other end of a connection.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 /// Who is at the other end of a connection. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -9,4 +15,46 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// The names in the certificate that it has shown: URIs, then names of the DNS.
     pub names: Arc<[String]>,
+    /// What goes on there.
+    pub presence: Arc<Presence>,
+}
+
+/// What goes on at a connection: whether it would be missed.
+#[derive(Debug, Default)]
+pub struct Presence {
+    under_way: AtomicUsize,
+    was_known: AtomicBool,
+}
+
+/// A request that is under way, for as long as this lives.
+#[derive(Debug)]
+pub struct UnderWay(Arc<Presence>);
+
+impl Presence {
+    /// A request begins.
+    pub fn enter(presence: &Arc<Self>) -> UnderWay {
+        presence.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(presence))
+    }
+
+    /// Somebody has shown there who they are.
+    pub fn known(&self) {
+        self.was_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Is no request under way?
+    pub fn is_idle(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) == 0
+    }
+
+    /// Was anybody known there?
+    pub fn was_known(&self) -> bool {
+        self.was_known.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }

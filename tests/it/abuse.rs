@@ -2,13 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use entitlementd::config::ListenAddress;
+use entitlementd::{
+    config::ListenAddress,
+    domain::Role,
+    proto::v1::{ListModulesRequest, tenant_admin_service_client::TenantAdminServiceClient},
+};
+use futures_util::{FutureExt, future::join_all};
 
 use crate::{
     admin::{self, Admin},
     harness::{
         Database, Row, Server,
         process::Process,
+        server::{check_request, connect},
         wire::{
             CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Wire, call, frame,
         },
@@ -36,6 +42,76 @@ async fn streams_that_are_reset_as_soon_as_they_are_opened_end_their_connection(
     };
     assert_eq!(wire.flood(20_000, opened_and_reset).await, Some(ENHANCE_YOUR_CALM));
     assert!(server.check(1, "finance").await.allowed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_of_a_shared_connection_who_hang_up_fail_nobody_elses_requests() {
+    let server = start(&["--workers", "1"]).await;
+    // More at once than the server has read when the first of them hangs up.
+    let mut wire = Wire::connect(&server.running.address, &[]).await;
+    let mut burst = Vec::new();
+    for number in 0..300 {
+        let stream = number * 2 + 1;
+        burst.extend(frame(HEADERS, END_HEADERS, stream, &call(CHECK)));
+        burst.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    burst.extend(frame(HEADERS, END_HEADERS, 601, &call(CHECK)));
+    burst.extend(frame(DATA, END_STREAM, 601, &[0; 5]));
+    assert!(wire.send(&burst).await);
+    assert!(wire.next_of(HEADERS).await.is_some(), "the connection lives, and the one that waits is answered");
+
+    for _ in 0..10 {
+        let calls = (0..1_000).map(|number| {
+            let mut client = server.client.clone();
+            async move {
+                let call = client.check_module(check_request(1, "finance"));
+                if number % 10 > 0 {
+                    return Some(call.await.unwrap().into_inner().allowed);
+                }
+                // Sent, and not waited for.
+                _ = Box::pin(call).now_or_never();
+                None
+            }
+        });
+        let answers = join_all(calls).await;
+        assert_eq!(answers.iter().filter(|allowed| **allowed == Some(true)).count(), 900);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_its_answers_is_gone_soon_after_its_connection_is_to_end() {
+    let flags = ["--workers", "1", "--max-connection-age", "1s", "--drain-timeout", "1s"];
+    let server = start(&flags).await;
+    // An initial window of nothing: no answer can be sent.
+    let mut wire = Wire::connect(&server.running.address, &[(4, 0)]).await;
+    let headers = frame(HEADERS, END_HEADERS, 1, &call(CHECK));
+    assert!(wire.send(&[headers, frame(DATA, END_STREAM, 1, &[0; 5])].concat()).await);
+    assert!(wire.next_of(GOAWAY).await.is_some());
+    let gone = async { while wire.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_say_nothing_keep_no_administrator_out() {
+    let mut admin = Admin::of(Database::sqlite().await, &[]).await;
+    let address = admin::address(&admin.server);
+    let ask = async |admin: &mut Admin| {
+        let request = admin.by(Role::Viewer, ListModulesRequest::default());
+        admin.client.list_modules(request).await.unwrap().into_inner().modules.len()
+    };
+    assert_eq!(ask(&mut admin).await, 10);
+    let (mut silent, mut mute) = (Vec::new(), Vec::new());
+    for number in 0..200 {
+        // Some do not even greet.
+        silent.push(Wire::connect(&address, &[]).await);
+        if number % 2 == 0 {
+            let ListenAddress::Tcp(address) = &address else { panic!("it listens on TCP") };
+            mute.push(std::net::TcpStream::connect(address).unwrap());
+        }
+    }
+    assert_eq!(ask(&mut admin).await, 10, "whoever was known stays");
+    admin.client = TenantAdminServiceClient::new(connect(&address).await);
+    assert_eq!(ask(&mut admin).await, 10, "and comes in");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
     service::{
-        Peer, Tracer,
+        Peer, Presence, Tracer,
         front::{Answering, is_tonics_refusal},
         status,
         unknown::refuse_unknown,
@@ -53,7 +53,9 @@ impl AdminFront {
             request_timeout = request_timeout.max(SETUP_TIMEOUT);
         }
         let span = self.tracer.span(request.headers(), request.uri().path()).filter(|_| is_ours);
+        let under_way = Presence::enter(&peer.presence);
         let answering = async move {
+            let _under_way = under_way;
             match tokio::time::timeout(request_timeout, routes.call(request)).await {
                 Ok(Ok(response)) => Ok(if is_ours { in_our_words(response) } else { response }),
                 Ok(Err(never)) => match never {},

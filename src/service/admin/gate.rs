@@ -74,7 +74,12 @@ impl AdminApi {
         let tokens = self.gate.tokens.load();
         let holder = token_of(request).and_then(|token| tokens.holder_of(token));
         match holder {
-            Some(holder) if holder.role >= needed => Ok((holder.name.clone(), holder.role)),
+            Some(holder) if holder.role >= needed => {
+                if let Some(peer) = request.extensions().get::<Peer>() {
+                    peer.presence.known();
+                }
+                Ok((holder.name.clone(), holder.role))
+            }
             Some(holder) => {
                 let name = &holder.name;
                 complain!(NOT_ALLOWED, info, %name, role = %holder.role, %needed, "{name} may not do this");
