@@ -145,6 +145,14 @@ pub struct Callers {
     by_token: HashMap<Hash, Arc<Caller>>,
 }
 
+/// What is kept of a token.
+pub type TokenHash = Hash;
+
+/// The hash by which a token is known.
+pub fn hash_of(token: &str) -> TokenHash {
+    sha256::hash(token)
+}
+
 impl Callers {
     /// Reads a file of them. Those that it gives no rate have the general one.
     pub fn parse(text: &str, rate: Option<NonZeroU32>) -> Result<Self, InvalidCallers> {
@@ -210,7 +218,12 @@ impl Callers {
 
     /// Whose token it is.
     pub fn by_token(&self, token: &str) -> Option<&Arc<Caller>> {
-        self.by_token.get(&sha256::hash(token))
+        self.by_hash(&hash_of(token))
+    }
+
+    /// Whose token has this hash.
+    pub fn by_hash(&self, hash: &TokenHash) -> Option<&Arc<Caller>> {
+        self.by_token.get(hash)
     }
 
     /// Who goes by one of the names in a certificate: the first that is known.

@@ -5,12 +5,13 @@ use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use moka::sync::Cache;
+use tokio::sync::watch;
 use tonic::Extensions;
 
 use super::{Api, Peer};
 use crate::{
     cache::Requester,
-    callers::{Caller, CallerService, Callers, Rate},
+    callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
     complaints::{Complaints, complain},
     domain::TenantId,
 };
@@ -26,6 +27,16 @@ pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-entitleme
 pub struct CallerGate {
     callers: Option<Arc<ArcSwap<Callers>>>,
     addresses: Option<Addresses>,
+    changes: Arc<watch::Sender<()>>,
+}
+
+/// By what somebody is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// The hash of a token.
+    token: Option<TokenHash>,
+    /// The names in a certificate.
+    names: Arc<[String]>,
 }
 
 /// Those who are known by nothing but their address.
@@ -71,19 +82,45 @@ impl NotAdmitted {
     }
 }
 
+impl Shown {
+    /// What a request shows, to be looked at again for as long as it lasts.
+    pub(super) fn of(peer: &Peer, headers: &HeaderMap) -> Self {
+        let token = token_in(headers, &AUTHORIZATION).ok().flatten().map(hash_of);
+        Self { token, names: Arc::clone(&peer.names) }
+    }
+}
+
 impl CallerGate {
     /// Admits these callers (`None`: everybody), and of those who are known by their address alone so many requests a second.
     pub fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
         let addresses = rate.filter(|_| callers.is_none());
         let addresses = addresses.map(|rate| Addresses { rate, seen: Cache::new(MOST_ADDRESSES) });
-        Self { callers: callers.map(|callers| Arc::new(ArcSwap::from_pointee(callers))), addresses }
+        let callers = callers.map(|callers| Arc::new(ArcSwap::from_pointee(callers)));
+        Self { callers, addresses, changes: Arc::default() }
     }
 
     /// From now on, these callers and no others.
     pub fn replace(&self, callers: Callers) {
         if let Some(current) = &self.callers {
             current.store(Arc::new(callers));
+            self.changes.send_replace(());
         }
+    }
+
+    /// Tells when who may ask has changed.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Who is known by this now; `None`: somebody of whom nothing is asked.
+    pub(super) fn known_by(&self, shown: &Shown) -> Result<Option<Arc<Caller>>, NotAdmitted> {
+        let Some(callers) = &self.callers else { return Ok(None) };
+        let callers = callers.load();
+        let caller = match &shown.token {
+            Some(hash) => callers.by_hash(hash),
+            None => callers.by_names(&shown.names),
+        };
+        allowed(caller, CallerService::Entitlement).cloned().map(Some)
     }
 
     /// Is there anything to be asked of those who come?
@@ -108,10 +145,7 @@ impl CallerGate {
             Some(token) => callers.by_token(token),
             None => callers.by_names(&peer.names),
         };
-        let caller = caller.ok_or(NotAdmitted::Unknown)?;
-        if !caller.may_use(service) {
-            return Err(NotAdmitted::NotAllowed(Scope::Service));
-        }
+        let caller = allowed(caller, service)?;
         caller.take_turn().map_err(NotAdmitted::TooMany)?;
         Ok(Some(Arc::clone(caller)))
     }
@@ -128,6 +162,11 @@ impl Addresses {
         let rate = self.seen.get_with(address, || Arc::new(Rate::new(self.rate)));
         rate.take_turn().map_err(NotAdmitted::TooMany)
     }
+}
+
+fn allowed(caller: Option<&Arc<Caller>>, service: CallerService) -> Result<&Arc<Caller>, NotAdmitted> {
+    let caller = caller.ok_or(NotAdmitted::Unknown)?;
+    if caller.may_use(service) { Ok(caller) } else { Err(NotAdmitted::NotAllowed(Scope::Service)) }
 }
 
 /// Of IPv6, one customer has at least a /64 to choose addresses from (RFC 6177).

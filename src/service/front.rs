@@ -25,7 +25,7 @@ use tracing::{Instrument, Span};
 
 use super::{
     Api, Peer,
-    asker::CallerGate,
+    asker::{CallerGate, Shown},
     status,
     trace::{self, Tracer},
     unknown::refuse_unknown,
@@ -97,6 +97,8 @@ impl Front {
             Kind::Unary => self.shed(request, |request| self.entitlement.clone().call(request)),
             Kind::Inquiry => self.shed(request, |request| self.authorization.clone().call(request)),
             Kind::Watch => {
+                let shown = Shown::of(peer, request.headers());
+                request.extensions_mut().insert(shown);
                 request.extensions_mut().insert(ending.clone());
                 (self.entitlement.clone().call(request), None, None)
             }

@@ -1,6 +1,7 @@
 //! WatchChanges: what has changed, as it changes.
 
 mod named;
+mod standing;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -24,10 +25,10 @@ use tokio::{
 };
 use tonic::Status;
 
-use self::named::Named;
+use self::{named::Named, standing::Standing};
 use super::{
     Api,
-    asker::{Asker, NotAdmitted},
+    asker::{Asker, NotAdmitted, Shown},
     status,
 };
 use crate::{
@@ -66,8 +67,9 @@ pub type Ending = watch::Receiver<Stage>;
 
 /// Whose changes to tell.
 #[derive(Debug)]
-pub(super) struct WatchQuery<'a> {
-    pub(super) asker: Asker<'a>,
+pub(super) struct WatchQuery {
+    /// What whoever asks has shown.
+    pub(super) shown: Shown,
     /// Empty: all.
     pub(super) tenants: HashSet<TenantId>,
     /// It wants to be told before its connection ends.
@@ -118,6 +120,7 @@ impl Drop for Place {
 /// One who watches.
 pub(super) struct Watcher {
     api: Api,
+    standing: Standing,
     wanted: HashSet<TenantId>,
     events: broadcast::Receiver<Event>,
     ending: Option<Ending>,
@@ -137,8 +140,9 @@ pub(super) struct Watcher {
 }
 
 impl Api {
-    pub(super) fn watch(&self, query: WatchQuery<'_>, ending: Option<Ending>) -> Result<Watcher, Status> {
-        self.permit_watch(&query).map_err(status::not_admitted)?;
+    pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, Status> {
+        let standing = Standing::new(&self.callers, query.shown).map_err(status::not_admitted)?;
+        self.permit_watch(standing.asker(), &query.tenants).map_err(status::not_admitted)?;
         let place = self.watchers.take().ok_or_else(status::too_many_watchers)?;
         // Watched first, so that what is told comes after what is known.
         let events = self.cache.watch();
@@ -150,6 +154,7 @@ impl Api {
         let now = self.clock.now();
         Ok(Watcher {
             api: self.clone(),
+            standing,
             unread: query.tenants.clone(),
             wanted: query.tenants,
             events,
@@ -167,11 +172,11 @@ impl Api {
 }
 
 impl Api {
-    fn permit_watch(&self, query: &WatchQuery<'_>) -> Result<(), NotAdmitted> {
-        if query.tenants.is_empty() {
-            return self.permit_enumeration(query.asker);
+    fn permit_watch(&self, asker: Asker<'_>, tenants: &HashSet<TenantId>) -> Result<(), NotAdmitted> {
+        if tenants.is_empty() {
+            return self.permit_enumeration(asker);
         }
-        query.tenants.iter().try_for_each(|tenant| self.permit_tenant(query.asker, Some(*tenant)))
+        tenants.iter().try_for_each(|tenant| self.permit_tenant(asker, Some(*tenant)))
     }
 }
 
@@ -182,14 +187,22 @@ enum Happened {
     Beat,
     /// It is time to look for transitions.
     Time,
+    /// Callers may do something else than before.
+    Rights,
 }
 
 impl Watcher {
     /// The next thing to tell; `None`: the stream ends.
     pub(super) async fn next(&mut self) -> Option<Result<Told, Status>> {
         loop {
+            if let Err(refused) = self.standing.look_again(&self.api, &self.wanted) {
+                return Some(Err(status::not_admitted(refused)));
+            }
             if let Some(told) = self.told.pop_front() {
-                return Some(Ok(told));
+                if self.standing.may_hear(&told) {
+                    return Some(Ok(told));
+                }
+                continue;
             }
             match self.goes_on().await {
                 Ok(true) => {}
@@ -210,6 +223,7 @@ impl Watcher {
             Happened::Event(Ok(event)) => self.take_in(event)?,
             Happened::Beat => self.tell_lag()?,
             Happened::Time => self.tell_transitions(),
+            Happened::Rights => {}
         }
         Ok(true)
     }
@@ -221,6 +235,7 @@ impl Watcher {
             event = self.events.recv() => Happened::Event(event),
             _ = self.beat.tick() => Happened::Beat,
             () = sleep(pause) => Happened::Time,
+            () = self.standing.changed() => Happened::Rights,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Callers: who may ask, and about whom.
 
+use std::time::Duration;
+
 use entitlement_client::{Config, Entitlements, OnOutage, Reason};
 use entitlementd::proto::{
     envoy::{
@@ -12,19 +14,21 @@ use entitlementd::proto::{
     },
     v1::{
         AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest, ListEnabledModulesRequest,
-        ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
-        entitlement_service_client::EntitlementServiceClient,
+        ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest, WatchChangesResponse,
+        entitlement_service_client::EntitlementServiceClient, watch_changes_response::Event,
     },
 };
 use prost::Message;
+use tokio::time::timeout;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     service::interceptor::InterceptedService,
     transport::Channel,
 };
 use tonic_types::StatusExt;
 
+use crate::change_log::revision;
 use crate::harness::{
     Database, Row, Server,
     http::Metrics,
@@ -271,7 +275,7 @@ async fn who_asks_too_often_is_told_when_to_come_again_and_others_are_answered()
     let status = too_fast.expect("200 requests within a hundred seconds are too many");
     assert_eq!((status.code(), reason_of(&status).as_str()), (Code::ResourceExhausted, "CALLER_TOO_FAST"));
     let wait = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
-    assert!(wait <= std::time::Duration::from_secs(1), "{wait:?}");
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
     let mut orders = client(&server, "orders").await;
     for _ in 0..20 {
         assert!(orders.check_module(check_request(1, "finance")).await.is_ok());
@@ -363,4 +367,84 @@ fn a_file_that_cannot_be_used_is_told_before_anything_is_answered() {
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("--callers-file names") && told.contains("everything"), "{told}");
+}
+
+/// The next thing that a watcher is told, heartbeats aside.
+async fn told(watch: &mut Streaming<WatchChangesResponse>) -> Result<Event, Status> {
+    loop {
+        let next = timeout(Duration::from_secs(30), watch.message()).await.expect("nothing is told");
+        match next?.expect("the stream has ended").event.unwrap() {
+            Event::Heartbeat(_) | Event::Reset(_) => {}
+            event => return Ok(event),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_hears_what_it_may_ask_about_and_no_longer_than_it_may() {
+    let only_finance = format!("{ALL}\nmodules = [\"finance\"]");
+    let only_one = format!("{ALL}\ntenants = [\"{}\"]", id(1));
+    let file = callers(&[("gone", ALL), ("narrowed", ALL), ("finance", &only_finance), ("other", ALL)]);
+    let server = start(&file, &["--changes", "auto", "--poll-interval", "20ms"]).await;
+    let mut watching = Vec::new();
+    for token in ["gone", "narrowed", "finance", "other"] {
+        let watched = WatchChangesRequest { tenant_ids: vec![id(1), id(2)], ..Default::default() };
+        let mut watch = client(&server, token).await.watch_changes(watched).await.unwrap().into_inner();
+        assert!(matches!(told(&mut watch).await, Ok(Event::Opened(_))));
+        watching.push(watch);
+    }
+    let [gone, narrowed, finance, other] = &mut watching[..] else { panic!("there are four") };
+
+    // Both modules end, and one of them is not for the one that may ask about finance.
+    let ends = "UPDATE tenant_subscriptions SET expires_at = '2026-11-23T12:01:00Z'";
+    server.database.execute(ends).await;
+    let last = [revision(&server.database, 1).await, revision(&server.database, 2).await].map(i64::cast_unsigned);
+    for watch in [&mut *finance, &mut *other] {
+        let mut left = vec![(id(1), last[0]), (id(2), last[1])];
+        while !left.is_empty() {
+            if let Event::TenantChanged(changed) = told(watch).await.unwrap() {
+                left.retain(|one| *one != (changed.tenant_id.clone(), changed.revision));
+            }
+        }
+    }
+    // Whoever is told of what came afterwards has read what came before.
+    let until_catalogue = async |watch: &mut Streaming<WatchChangesResponse>| {
+        while !matches!(told(watch).await, Ok(Event::CatalogueChanged(_))) {}
+    };
+    server.database.execute("UPDATE plans SET price_inr = 1 WHERE slug = 'growth'").await;
+    until_catalogue(finance).await;
+    until_catalogue(other).await;
+    server.advance(61);
+    let modules = async |watch: &mut Streaming<WatchChangesResponse>, count: usize| {
+        let mut modules = Vec::new();
+        while modules.len() < count {
+            if let Event::Transition(transition) = told(watch).await.unwrap() {
+                modules.push(transition.module_code);
+            }
+        }
+        modules.sort();
+        modules
+    };
+    // The clock is looked at again when something happens.
+    server.database.execute("UPDATE plans SET price_inr = 2 WHERE slug = 'growth'").await;
+    assert_eq!(modules(other, 4).await, ["finance", "finance", "hrms", "hrms"]);
+    assert_eq!(modules(finance, 2).await, ["finance", "finance"]);
+
+    write_callers(&file, &[("narrowed", &only_one), ("finance", &only_finance), ("other", ALL)]);
+    let until_refused = async |watch: &mut Streaming<WatchChangesResponse>| loop {
+        if let Err(status) = told(watch).await {
+            return (status.code(), reason_of(&status));
+        }
+    };
+    assert_eq!(until_refused(gone).await, (Code::Unauthenticated, "CALLER_UNAUTHENTICATED".to_owned()));
+    assert_eq!(until_refused(narrowed).await, (Code::PermissionDenied, "CALLER_NOT_ALLOWED".to_owned()));
+    // Those who may go on.
+    server.database.execute("UPDATE tenants SET status = 'suspended'").await;
+    loop {
+        match told(other).await.unwrap() {
+            Event::TenantChanged(_) => break,
+            Event::Transition(_) | Event::CatalogueChanged(_) => {}
+            event => panic!("{event:?}"),
+        }
+    }
 }

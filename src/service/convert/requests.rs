@@ -20,7 +20,7 @@ use crate::{
         ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
     },
     service::{
-        asker::Asker,
+        asker::{Asker, Shown},
         check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
         explain::ExplainQuery,
         resolve::{AuthorizeQuery, Carried},
@@ -97,7 +97,7 @@ pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>)
     fields.all_good(Some(TenantsQuery { asker: asker(request), module, after, size }))
 }
 
-pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) -> Result<WatchQuery<'_>, Status> {
+pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) -> Result<WatchQuery, Status> {
     let WatchChangesRequest { tenant_ids, announce_end } = request.get_ref();
     let mut fields = Fields::default();
     if tenant_ids.len() > MAX_WATCHED {
@@ -111,7 +111,9 @@ pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) ->
             Err(error) => fields.violated(format!("tenant_ids[{index}]"), error.to_string()),
         }
     }
-    fields.all_good(Some(WatchQuery { asker: asker(request), tenants, announce_end: *announce_end }))
+    // The front has put it there.
+    let shown = request.extensions().get::<Shown>().cloned().unwrap_or_default();
+    fields.all_good(Some(WatchQuery { shown, tenants, announce_end: *announce_end }))
 }
 
 /// Gathers what is wrong with a request. Costs nothing while nothing is.
