@@ -25,12 +25,13 @@ mod roster;
 mod tally;
 mod trust;
 mod turns;
+mod watching;
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::broadcast};
+use tokio::runtime::Handle;
 
 use self::{
     breaker::Breaker,
@@ -43,6 +44,7 @@ use self::{
     roster::Roster,
     trust::Trust,
     turns::{Limits, Turns},
+    watching::Watching,
 };
 pub use self::{
     change::{Event, Standing},
@@ -52,6 +54,7 @@ pub use self::{
     tally::Tally,
     trust::Feed,
     turns::Requester,
+    watching::{Events, Heard},
 };
 use crate::{
     complaints::Complaints,
@@ -170,7 +173,7 @@ struct Inner<L> {
     placing: Mutex<()>,
     trust: Trust,
     news: News,
-    events: broadcast::Sender<Event>,
+    watching: Watching,
     tally: Tally,
 }
 
@@ -204,7 +207,7 @@ impl<L: LoadTenant> Cache<L> {
             placing: Mutex::new(()),
             trust: Trust::new(),
             news: News::new(),
-            events: broadcast::Sender::new(change::MOST_UNREAD),
+            watching: Watching::new(),
             tally: Tally::default(),
         }))
     }

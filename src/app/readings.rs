@@ -193,6 +193,7 @@ impl Readings {
                 tally.resets.get(),
             ),
             gauge("watchers", "Who is told of changes", cache.watchers()),
+            gauge("watched_tenants", "Tenants that they name", self.api.watchers.tenants()),
             gauge(
                 "notification_queue_usage_ratio",
                 "How full PostgreSQL's queue of notices is: at 1, commits fail",

@@ -1,16 +1,14 @@
 //! What the feed of changes tells the cache, and what the cache tells its watchers.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::broadcast;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Cache, Feed, Inner, is_within, queue::Priority};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Cache, Events, Feed, Inner, is_within, queue::Priority};
 use crate::{
     domain::TenantId,
     store::{Change, LoadTenant, TenantKey},
 };
-
-/// Events that a watcher may fall behind by, before it must check everything again.
-pub(super) const MOST_UNREAD: usize = 1024;
 
 /// What watchers are told, after the cache has forgotten.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,26 +125,26 @@ impl<L: LoadTenant> Cache<L> {
         self.0.runtime.spawn(async move { drop(cache.catalogue(now).await) });
     }
 
-    /// Watches what changes from here on. Who falls behind is told so, and must check everything again.
-    pub fn watch(&self) -> broadcast::Receiver<Event> {
-        self.0.events.subscribe()
+    /// Watches what changes from here on, of these tenants and of what concerns all; `tenants` is empty: everything. Who
+    /// falls behind is told so, and must check everything again.
+    pub fn watch(&self, tenants: Arc<HashSet<TenantId>>) -> Events {
+        self.0.watching.watch(tenants)
     }
 
     /// How many watch.
     pub fn watchers(&self) -> usize {
-        self.0.events.receiver_count()
+        self.0.watching.count()
     }
 
     pub(super) fn tell(&self, event: Event) {
-        // Nobody may be watching.
-        _ = self.0.events.send(event);
+        self.0.watching.tell(event);
     }
 
     fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
         self.0.outdate(id);
         // Read again at once: whoever asks next need not wait as long, and watchers want the revision.
         let is_worth_it = self.0.settings.reload_changed && self.0.facts.holds(id);
-        if self.watchers() == 0 && !is_worth_it {
+        if !is_worth_it && !self.0.watching.has_watchers_of(id) {
             return;
         }
         let cache = self.clone();

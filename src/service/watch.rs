@@ -1,38 +1,31 @@
 //! WatchChanges: what has changed, as it changes.
 
 mod named;
+mod places;
 mod standing;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{
-    sync::{
-        broadcast::{
-            self,
-            error::{RecvError, TryRecvError},
-        },
-        watch,
-    },
+    sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
 };
 use tonic::Status;
 
-use self::{named::Named, standing::Standing};
+pub use self::places::WatcherPlaces;
+use self::{named::Named, places::Place, standing::Standing};
 use super::{
     Api,
     asker::{Asker, NotAdmitted, Shown},
     status,
 };
 use crate::{
-    cache::{Event, Feed},
+    cache::{Event, Events, Feed, Heard},
     domain::{ModuleCode, TenantId, enabled::Transition},
 };
 
@@ -88,41 +81,12 @@ pub(super) enum Told {
     Ending,
 }
 
-/// The places of those who watch. Clones share them.
-#[derive(Clone, Debug)]
-pub struct WatcherPlaces {
-    taken: Arc<AtomicUsize>,
-    most: usize,
-}
-
-impl WatcherPlaces {
-    /// So many may watch at the same time.
-    pub fn new(most: usize) -> Self {
-        Self { taken: Arc::default(), most }
-    }
-
-    fn take(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.taken));
-        (self.taken.fetch_add(1, Ordering::Relaxed) < self.most).then_some(place)
-    }
-}
-
-/// A place that is taken for as long as this lives.
-#[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// One who watches.
 pub(super) struct Watcher {
     api: Api,
     standing: Standing,
-    wanted: HashSet<TenantId>,
-    events: broadcast::Receiver<Event>,
+    wanted: Arc<HashSet<TenantId>>,
+    events: Events,
     ending: Option<Ending>,
     announce_end: bool,
     /// The stage at which there is something to do: to announce the end, or to end.
@@ -143,9 +107,11 @@ impl Api {
     pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, Status> {
         let standing = Standing::new(&self.callers, query.shown).map_err(status::not_admitted)?;
         self.permit_watch(standing.asker(), &query.tenants).map_err(status::not_admitted)?;
-        let place = self.watchers.take().ok_or_else(status::too_many_watchers)?;
+        let place = self.watchers.take(standing.asker().name(), query.tenants.len());
+        let place = place.ok_or_else(status::too_many_watchers)?;
         // Watched first, so that what is told comes after what is known.
-        let events = self.cache.watch();
+        let wanted = Arc::new(query.tenants);
+        let events = self.cache.watch(Arc::clone(&wanted));
         // Before the database has answered for the first time, nobody knows whether changes will be heard of.
         let as_of = self.cache.last_proof().ok_or_else(status::not_heard_yet)?;
         if self.cache.feed() == Feed::Off {
@@ -155,8 +121,8 @@ impl Api {
         Ok(Watcher {
             api: self.clone(),
             standing,
-            unread: query.tenants.clone(),
-            wanted: query.tenants,
+            unread: (*wanted).clone(),
+            wanted,
             events,
             ending,
             announce_end: query.announce_end,
@@ -183,7 +149,7 @@ impl Api {
 /// What has happened.
 enum Happened {
     Stage(Stage),
-    Event(Result<Event, RecvError>),
+    Event(Option<Heard>),
     Beat,
     /// It is time to look for transitions.
     Time,
@@ -217,10 +183,8 @@ impl Watcher {
         self.read_named().await;
         match self.happened().await {
             Happened::Stage(Stage::Ending) if self.announce_end => self.tell_of_the_end(),
-            Happened::Stage(_) | Happened::Event(Err(RecvError::Closed)) => return Ok(false),
-            // It was too slow, and something was left out.
-            Happened::Event(Err(RecvError::Lagged(_))) => self.take_in(Event::Reset)?,
-            Happened::Event(Ok(event)) => self.take_in(event)?,
+            Happened::Stage(_) | Happened::Event(None) => return Ok(false),
+            Happened::Event(Some(heard)) => self.hear(heard)?,
             Happened::Beat => self.tell_lag()?,
             Happened::Time => self.tell_transitions(),
             Happened::Rights => {}
@@ -232,26 +196,31 @@ impl Watcher {
         let pause = self.until_next_transition();
         tokio::select! {
             stage = reached(&mut self.ending, self.awaited) => Happened::Stage(stage),
-            event = self.events.recv() => Happened::Event(event),
+            event = self.events.next() => Happened::Event(event),
             _ = self.beat.tick() => Happened::Beat,
             () = sleep(pause) => Happened::Time,
             () = self.standing.changed() => Happened::Rights,
         }
     }
 
+    fn hear(&mut self, heard: Heard) -> Result<(), Status> {
+        match heard {
+            Heard::Event(event) => self.take_in(event),
+            Heard::Lagged => self.take_in(Event::Reset),
+        }
+    }
+
     fn take_in(&mut self, event: Event) -> Result<(), Status> {
         match event {
             Event::Tenant(id, revision) => {
-                if self.wanted.contains(&id) {
+                if !self.wanted.is_empty() {
                     self.unread.insert(id);
-                } else if !self.wanted.is_empty() {
-                    return Ok(());
                 }
                 self.told.push_back(Told::Tenant { id, revision });
             }
             Event::Catalogue(revision) => self.told.push_back(Told::Catalogue { revision }),
             Event::Reset => {
-                self.unread = self.wanted.clone();
+                self.unread = (*self.wanted).clone();
                 self.told.push_back(Told::Reset);
             }
             Event::Deaf => return Err(status::changes_off()),
@@ -262,12 +231,8 @@ impl Watcher {
     fn tell_lag(&mut self) -> Result<(), Status> {
         let lag = self.api.cache.lag(self.api.clock.now());
         // What was heard by then goes first: who moves to another stream is done with this one once it has been told.
-        loop {
-            match self.events.try_recv() {
-                Ok(event) => self.take_in(event)?,
-                Err(TryRecvError::Lagged(_)) => self.take_in(Event::Reset)?,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-            }
+        while let Some(heard) = self.events.next_now() {
+            self.hear(heard)?;
         }
         self.told.push_back(Told::Heartbeat { lag });
         Ok(())

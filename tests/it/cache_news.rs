@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use chrono::TimeDelta;
 use entitlementd::{
-    cache::{Cache, Event, Feed, Known, Requester, Standing},
+    cache::{Cache, Event, Feed, Heard, Known, Requester, Standing},
     domain::Label,
     store::{Change, StoreError},
 };
@@ -239,15 +239,15 @@ async fn watchers_are_told_after_the_cache_has_forgotten() {
     let fake = Fake::with(1);
     let cache = mk_fed(&fake);
     cache.get(tenant(0), NOW).await.unwrap();
-    let mut watch = cache.watch();
+    let mut watch = cache.watch(Arc::default());
     change(&fake, &cache);
-    assert_eq!(watch.recv().await.unwrap(), Event::Tenant(tenant(0), 2));
+    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Tenant(tenant(0), 2)));
     assert_eq!(held_revision(&cache), Some(2));
     announce(&cache, Change::Tenants);
-    assert_eq!(watch.recv().await.unwrap(), Event::Reset);
+    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Reset));
     assert_eq!(held_revision(&cache), None);
     cache.unfed(None);
-    assert_eq!(watch.recv().await.unwrap(), Event::Deaf);
+    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Deaf));
     assert_eq!(cache.feed(), Feed::Off);
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
-    cache::{Budget, Cache, Event, Feed, Pace, Step},
+    cache::{Budget, Cache, Event, Feed, Heard, Pace, Step},
     store::Change,
 };
 
@@ -232,19 +232,19 @@ async fn a_row_that_cannot_be_read_again_keeps_no_other_from_being_proven() {
 async fn what_was_changed_without_a_word_is_put_right_at_once_then_counted_and_told() {
     let fake = Fake::with(3);
     let cache = fed(&fake, 3).await;
-    let mut watch = cache.watch();
+    let mut watch = cache.watch(Arc::default());
     fake.revision.store(2, Ordering::SeqCst);
     cache.revalidate(10, at(1)).await.unwrap();
     assert_eq!(cache.held(tenant(1), at(1)).unwrap().revision, 2, "put right");
     // News of one of them comes after all.
     announce(&cache, 0);
-    assert_eq!(watch.recv().await.unwrap(), Event::Tenant(tenant(0), 2));
+    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Tenant(tenant(0), 2)));
     cache.judge_differences(GRACE, at(2));
     assert_eq!(cache.tally().divergences.get(), 0, "news may still come");
     cache.judge_differences(GRACE, at(3));
     assert_eq!(cache.tally().divergences.get(), 2);
     for number in [1, 2] {
-        assert_eq!(watch.recv().await.unwrap(), Event::Tenant(tenant(number), 2));
+        assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Tenant(tenant(number), 2)));
     }
     cache.judge_differences(GRACE, at(9));
     assert_eq!(cache.tally().divergences.get(), 2, "once each");

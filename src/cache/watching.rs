@@ -1,0 +1,239 @@
+//! Those who watch: everything that changes, or some tenants by name.
+//!
+//! A change of one tenant costs what those who watch that tenant cost, and not what all do: of a thousand who name a
+//! thousand tenants each, it wakes the few that it concerns.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+use tokio::sync::{broadcast, mpsc};
+
+use super::Event;
+use crate::domain::TenantId;
+
+/// Events that a watcher may fall behind by, before it must check everything again.
+pub(super) const MOST_UNREAD: usize = 1024;
+
+/// What a watcher hears of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// This has happened.
+    Event(Event),
+    /// It was too slow, and something was left out.
+    Lagged,
+}
+
+/// The cache's own end.
+#[derive(Clone, Debug)]
+pub(super) struct Watching {
+    all: broadcast::Sender<Event>,
+    named: Arc<RwLock<ByName>>,
+}
+
+#[derive(Debug, Default)]
+struct ByName {
+    next: u64,
+    /// Everybody who has named tenants, by their numbers.
+    boxes: HashMap<u64, Arc<Letterbox>>,
+    tenants: HashMap<TenantId, HashMap<u64, Arc<Letterbox>>>,
+}
+
+/// Where one watcher's events go.
+#[derive(Debug)]
+struct Letterbox {
+    sender: mpsc::Sender<Event>,
+    lagged: Arc<AtomicBool>,
+}
+
+impl Letterbox {
+    fn put(&self, event: Event) {
+        if self.sender.try_send(event).is_err() {
+            self.lagged.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// One watcher's end.
+#[derive(Debug)]
+pub struct Events(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    All(broadcast::Receiver<Event>),
+    Named(Named),
+}
+
+#[derive(Debug)]
+struct Named {
+    number: u64,
+    tenants: Arc<HashSet<TenantId>>,
+    receiver: mpsc::Receiver<Event>,
+    lagged: Arc<AtomicBool>,
+    registry: Arc<RwLock<ByName>>,
+}
+
+impl Watching {
+    pub(super) fn new() -> Self {
+        Self { all: broadcast::Sender::new(MOST_UNREAD), named: Arc::default() }
+    }
+
+    /// Watches these tenants, and what concerns all of them; `tenants` is empty: everything.
+    pub(super) fn watch(&self, tenants: Arc<HashSet<TenantId>>) -> Events {
+        if tenants.is_empty() {
+            return Events(Kind::All(self.all.subscribe()));
+        }
+        let (sender, receiver) = mpsc::channel(MOST_UNREAD);
+        let lagged = Arc::<AtomicBool>::default();
+        let mut named = self.named.write();
+        named.next += 1;
+        let number = named.next;
+        let letterbox = Arc::new(Letterbox { sender, lagged: Arc::clone(&lagged) });
+        for tenant in &*tenants {
+            named.tenants.entry(*tenant).or_default().insert(number, Arc::clone(&letterbox));
+        }
+        named.boxes.insert(number, letterbox);
+        drop(named);
+        Events(Kind::Named(Named { number, tenants, receiver, lagged, registry: Arc::clone(&self.named) }))
+    }
+
+    /// How many watch.
+    pub(super) fn count(&self) -> usize {
+        self.all.receiver_count() + self.named.read().boxes.len()
+    }
+
+    /// Does anybody watch this tenant?
+    pub(super) fn has_watchers_of(&self, tenant: TenantId) -> bool {
+        self.all.receiver_count() > 0 || self.named.read().tenants.contains_key(&tenant)
+    }
+
+    /// Tells whom it concerns.
+    pub(super) fn tell(&self, event: Event) {
+        // Nobody may be watching everything.
+        _ = self.all.send(event);
+        let named = self.named.read();
+        match event {
+            Event::Tenant(tenant, _) => {
+                let concerned = named.tenants.get(&tenant).into_iter().flat_map(HashMap::values);
+                concerned.for_each(|letterbox| letterbox.put(event));
+            }
+            Event::Catalogue(_) | Event::Reset | Event::Deaf => {
+                named.boxes.values().for_each(|letterbox| letterbox.put(event));
+            }
+        }
+    }
+}
+
+impl Events {
+    /// Waits for the next event; `None`: there will be none.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match &mut self.0 {
+            Kind::All(events) => match events.recv().await {
+                Ok(event) => Some(Heard::Event(event)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some(Heard::Lagged),
+                Err(broadcast::error::RecvError::Closed) => None,
+            },
+            Kind::Named(named) => {
+                if named.lagged.swap(false, Ordering::Acquire) {
+                    return Some(Heard::Lagged);
+                }
+                named.receiver.recv().await.map(Heard::Event)
+            }
+        }
+    }
+
+    /// The next event, if there is one already.
+    pub fn next_now(&mut self) -> Option<Heard> {
+        match &mut self.0 {
+            Kind::All(events) => match events.try_recv() {
+                Ok(event) => Some(Heard::Event(event)),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Heard::Lagged),
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+            },
+            Kind::Named(named) => {
+                if named.lagged.swap(false, Ordering::Acquire) {
+                    return Some(Heard::Lagged);
+                }
+                named.receiver.try_recv().ok().map(Heard::Event)
+            }
+        }
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let mut registry = self.registry.write();
+        registry.boxes.remove(&self.number);
+        for tenant in &*self.tenants {
+            if let Some(letterboxes) = registry.tenants.get_mut(tenant) {
+                letterboxes.remove(&self.number);
+                if letterboxes.is_empty() {
+                    registry.tenants.remove(tenant);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(number: u128) -> TenantId {
+        uuid::Uuid::from_u128(number).into()
+    }
+
+    fn named<const N: usize>(tenants: [TenantId; N]) -> Arc<HashSet<TenantId>> {
+        Arc::new(tenants.into())
+    }
+
+    fn heard(events: &mut Events) -> Vec<Heard> {
+        std::iter::from_fn(|| events.next_now()).collect()
+    }
+
+    #[test]
+    fn a_change_of_a_tenant_reaches_those_who_named_it_and_those_who_watch_all() {
+        let watching = Watching::new();
+        let mut one = watching.watch(named([tenant(1), tenant(2)]));
+        let mut other = watching.watch(named([tenant(2)]));
+        let mut all = watching.watch(Arc::default());
+        assert_eq!(watching.count(), 3);
+        for event in [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)] {
+            watching.tell(event);
+        }
+        let [first, third, catalogue] =
+            [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)].map(Heard::Event);
+        assert_eq!(heard(&mut one), [first, catalogue]);
+        assert_eq!(heard(&mut other), [catalogue]);
+        assert_eq!(heard(&mut all), [first, third, catalogue]);
+    }
+
+    #[test]
+    fn one_who_is_too_slow_is_told_so_and_hears_again() {
+        let watching = Watching::new();
+        let mut slow = watching.watch(named([tenant(1)]));
+        for revision in 0..2 * MOST_UNREAD as u64 {
+            watching.tell(Event::Tenant(tenant(1), revision));
+        }
+        let told = heard(&mut slow);
+        assert_eq!((told.first(), told.len()), (Some(&Heard::Lagged), 1 + MOST_UNREAD));
+        watching.tell(Event::Reset);
+        assert_eq!(heard(&mut slow), [Heard::Event(Event::Reset)]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_one_who_is_gone() {
+        let watching = Watching::new();
+        let (one, other) = (watching.watch(named([tenant(1), tenant(2)])), watching.watch(named([tenant(2)])));
+        drop(one);
+        assert!(!watching.has_watchers_of(tenant(1)) && watching.has_watchers_of(tenant(2)));
+        drop(other);
+        let left = watching.named.read();
+        assert!(left.boxes.is_empty() && left.tenants.is_empty());
+    }
+}

@@ -1,0 +1,121 @@
+//! The places of those who watch: so many in all, and half of them for one caller.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+/// Tenants that may be named for each stream that there may be, on average.
+const TENANTS_A_STREAM: usize = 50;
+
+/// The places of those who watch. Clones share them.
+#[derive(Clone, Debug)]
+pub struct WatcherPlaces(Arc<Places>);
+
+#[derive(Debug)]
+struct Places {
+    most: Count,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: Count,
+    /// Of those who have names, by name.
+    by_caller: HashMap<Box<str>, Count>,
+}
+
+/// Streams, and the tenants that they name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    streams: usize,
+    tenants: usize,
+}
+
+/// A place that is taken for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    caller: Box<str>,
+    tenants: usize,
+}
+
+impl Count {
+    fn fits(self, tenants: usize, most: Self) -> bool {
+        self.streams < most.streams && self.tenants + tenants <= most.tenants
+    }
+
+    fn add(&mut self, tenants: usize) {
+        self.streams += 1;
+        self.tenants += tenants;
+    }
+
+    fn remove(&mut self, tenants: usize) {
+        self.streams -= 1;
+        self.tenants -= tenants;
+    }
+}
+
+impl WatcherPlaces {
+    /// So many may watch at the same time.
+    pub fn new(most: usize) -> Self {
+        let most = Count { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
+        Self(Arc::new(Places { most, taken: Mutex::default() }))
+    }
+
+    /// How many tenants are named.
+    pub fn tenants(&self) -> usize {
+        self.0.taken.lock().all.tenants
+    }
+
+    /// A place for a stream of this caller's (empty: nobody has a name) that names so many tenants.
+    pub(super) fn take(&self, caller: &str, tenants: usize) -> Option<Place> {
+        let Places { most, taken } = &*self.0;
+        let mut taken = taken.lock();
+        if !taken.all.fits(tenants, *most) {
+            return None;
+        }
+        if !caller.is_empty() {
+            let half = Count { streams: most.streams.div_ceil(2), tenants: most.tenants.div_ceil(2) };
+            let own = taken.by_caller.get(caller).copied().unwrap_or_default();
+            if !own.fits(tenants, half) {
+                return None;
+            }
+            taken.by_caller.entry(caller.into()).or_default().add(tenants);
+        }
+        taken.all.add(tenants);
+        Some(Place { places: Arc::clone(&self.0), caller: caller.into(), tenants })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        taken.all.remove(self.tenants);
+        let Some(own) = taken.by_caller.get_mut(&self.caller) else { return };
+        own.remove(self.tenants);
+        if own.streams == 0 {
+            taken.by_caller.remove(&self.caller);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_has_half_of_the_places_and_of_the_tenants_and_gives_them_back() {
+        let places = WatcherPlaces::new(4);
+        let taken = [places.take("a", 1).unwrap(), places.take("a", 2).unwrap()];
+        assert!(places.take("a", 1).is_none());
+        let others = [places.take("b", 100).unwrap(), places.take("", 1).unwrap()];
+        assert_eq!(places.tenants(), 104);
+        assert!(places.take("c", 0).is_none(), "all are taken");
+        drop(taken);
+        assert!(places.take("b", 1).is_none(), "it names as many as it may");
+        assert!(places.take("a", 101).is_none() && places.take("", 100).is_none());
+        drop(others);
+        assert!(places.take("", 200).is_some());
+        assert!(places.0.taken.lock().by_caller.is_empty() && places.tenants() == 0);
+    }
+}
