@@ -181,18 +181,20 @@ class ChangePlanResponse(_message.Message):
     def __init__(self, change: _Optional[_Union[TenantChange, _Mapping]] = ...) -> None: ...
 
 class DeleteTenantRequest(_message.Message):
-    __slots__ = ("tenant", "name", "force", "reason", "request_id")
+    __slots__ = ("tenant", "name", "force", "reason", "request_id", "keep_schema")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     name: str
     force: bool
     reason: str
     request_id: str
-    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., force: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    keep_schema: bool
+    def __init__(self, tenant: _Optional[str] = ..., name: _Optional[str] = ..., force: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., keep_schema: bool = ...) -> None: ...
 
 class DeleteTenantResponse(_message.Message):
     __slots__ = ("change",)
