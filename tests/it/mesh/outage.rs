@@ -1,5 +1,14 @@
 //! What Envoy makes of an authorizer that is away.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
 use crate::harness::{
     Database, Row, Server, id,
     mesh::{Envoy, Upstream, port_of, send_to},
@@ -34,7 +43,7 @@ async fn status(envoy: &Envoy) -> u16 {
 
 /// Asks until the answer is as wanted.
 async fn until(envoy: &Envoy, wanted: u16) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         let status = status(envoy).await;
         if status == wanted {
@@ -78,5 +87,28 @@ async fn a_failure_that_lets_requests_pass_brings_none_of_a_clients_own_headers(
     let reply = envoy.send("GET", "/any", &spoofed).await;
     for (header, _) in spoofed {
         assert_eq!(reply.seen(header), "", "{header}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_who_hang_up_fail_nobody_elses_requests() {
+    const HASTY: usize = 100;
+    let world = World::start().await;
+    let envoy = world.envoy(&[]);
+    until(&envoy, 200).await;
+    for _ in 0..5 {
+        // What Envoy asks on their behalf waits on the way, and then comes together with that they are gone.
+        world.network.black_hole();
+        let hasty = (0..HASTY).map(async |_| {
+            let mut user = TcpStream::connect(envoy.address).await.unwrap();
+            let request = format!("GET /any HTTP/1.1\r\nhost: a\r\nx-tenant-id: {}\r\n\r\n", id(1));
+            user.write_all(request.as_bytes()).await.unwrap();
+            // It was read: Envoy has asked before it learns that nobody is there any more.
+            _ = timeout(Duration::from_millis(20), user.read_u8()).await;
+        });
+        join_all(hasty).await;
+        world.network.let_through();
+        let patient = join_all((0..40).map(|_| status(&envoy))).await;
+        assert_eq!(patient, [200; 40], "{}", envoy.log());
     }
 }
