@@ -44,7 +44,7 @@ use crate::{
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
         Api,
-        admin::{AdminApi, AdminFront, AdminTurns},
+        admin::{AdminApi, AdminFront, AdminTurns, SETUP_TIMEOUT},
         front::{Front, FrontSettings},
     },
 };
@@ -233,7 +233,8 @@ impl Server {
         let mut administering = None;
         if let Some((listener, front, tls)) = listeners.admin {
             let settings = self.connection_settings(Protocol::Http2, tls);
-            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, ..settings };
+            let request_timeout = settings.request_timeout.max(SETUP_TIMEOUT);
+            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, request_timeout, ..settings };
             let (inbox, end) = start_worker("admin", front, settings, &draining)?;
             ends.push(end);
             let most = MostConnections {
@@ -319,6 +320,7 @@ impl Server {
             max_streams: self.args.limit.max_streams,
             max_age: self.args.limit.max_connection_age.std(),
             drain_timeout: self.args.limit.drain_timeout.std(),
+            request_timeout: self.args.limit.request_timeout.std(),
             tls,
         }
     }

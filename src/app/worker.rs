@@ -83,8 +83,18 @@ pub(super) struct ConnectionSettings {
     pub(super) max_age: Duration,
     /// How long a drain may take.
     pub(super) drain_timeout: Duration,
+    /// How long a request may take.
+    pub(super) request_timeout: Duration,
     /// `None`: in the clear.
     pub(super) tls: Option<TlsOffer>,
+}
+
+impl ConnectionSettings {
+    /// How long a connection that is to end may last: what is under way is answered, and the answers are read, or not.
+    /// Whoever does not read them would stay for ever.
+    fn last_answers(&self) -> Duration {
+        self.request_timeout + self.drain_timeout
+    }
 }
 
 /// What connections speak.
@@ -304,9 +314,7 @@ async fn serve_stream(
                 }
                 _ = stage.send(Stage::Ended);
             }
-            // Whoever does not read its answers would stay for ever.
-            let end = tokio::time::timeout(settings.drain_timeout, requests.serve(connection)).await;
-            end.unwrap_or(Ok(()))
+            tokio::time::timeout(settings.last_answers(), requests.serve(connection)).await.unwrap_or(Ok(()))
         }
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -322,7 +330,7 @@ async fn serve_stream(
             }
             // Answers the request that is under way, and closes.
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(settings.drain_timeout, connection).await.unwrap_or(Ok(()))
+            tokio::time::timeout(settings.last_answers(), connection).await.unwrap_or(Ok(()))
         }
     }
 }

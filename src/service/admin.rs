@@ -23,7 +23,11 @@ pub(super) use self::{
 };
 use tonic::{Request, async_trait};
 
-pub use self::{front::AdminFront, gate::Gate, turns::AdminTurns};
+pub use self::{
+    front::AdminFront,
+    gate::Gate,
+    turns::{AdminTurns, SETUP_TIMEOUT},
+};
 use super::{Answer, Api, answer, convert};
 use crate::{
     domain::{Actor, ActorName, Author, RequestId, Role, Why},

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use entitlementd::{
     config::ListenAddress,
     domain::Role,
-    proto::v1::{ListModulesRequest, tenant_admin_service_client::TenantAdminServiceClient},
+    proto::v1::{
+        ListModulesRequest, entitlement_service_client::EntitlementServiceClient,
+        tenant_admin_service_client::TenantAdminServiceClient,
+    },
 };
 use futures_util::{FutureExt, future::join_all};
 
@@ -13,6 +16,7 @@ use crate::{
     admin::{self, Admin},
     harness::{
         Database, Row, Server,
+        database::{lock_tenants, wait_until_blocked},
         process::Process,
         server::{check_request, connect},
         wire::{
@@ -80,7 +84,7 @@ async fn users_of_a_shared_connection_who_hang_up_fail_nobody_elses_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_its_answers_is_gone_soon_after_its_connection_is_to_end() {
-    let flags = ["--workers", "1", "--max-connection-age", "1s", "--drain-timeout", "1s"];
+    let flags = ["--workers", "1", "--max-connection-age", "1s", "--request-timeout", "1s", "--drain-timeout", "1s"];
     let server = start(&flags).await;
     // An initial window of nothing: no answer can be sent.
     let mut wire = Wire::connect(&server.running.address, &[(4, 0)]).await;
@@ -89,6 +93,25 @@ async fn who_does_not_read_its_answers_is_gone_soon_after_its_connection_is_to_e
     assert!(wire.next_of(GOAWAY).await.is_some());
     let gone = async { while wire.next().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_under_way_when_its_connection_has_reached_its_age_is_answered() {
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    let flags = ["--changes", "off", "--max-connection-age", "300ms", "--drain-timeout", "0s"];
+    let server = Server::start_with(database, &flags).await;
+    let lock = lock_tenants(&server.database).await;
+    let mut client = EntitlementServiceClient::new(connect(&server.running.address).await);
+    let call = tokio::spawn(async move { client.check_module(check_request(1, "finance")).await });
+    wait_until_blocked(&lock).await;
+    // Two ages, one after the other, are more than one, whatever the jitter.
+    for _ in 0..2 {
+        let mut wire = Wire::connect(&server.running.address, &[]).await;
+        assert!(wire.next_of(GOAWAY).await.is_some());
+    }
+    lock.rollback().await.unwrap();
+    assert!(call.await.unwrap().unwrap().into_inner().allowed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

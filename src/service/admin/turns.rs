@@ -23,7 +23,7 @@ const MOST_SETUPS: usize = 2;
 /// A change is made within this time, or not at all, unless it is being committed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same of a schema.
-pub(super) const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
+pub const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The turns of administrators, and the runtime that has the database's connections.
 #[derive(Clone, Debug)]
