@@ -6,6 +6,7 @@ mod at_once;
 mod catalogue;
 mod check;
 mod coarse_timer;
+mod connection;
 mod demo;
 mod feed;
 mod followed;

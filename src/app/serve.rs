@@ -24,6 +24,7 @@ use tonic_health::{
 use super::{
     GOOD,
     admin::{self, Admin},
+    connection::{ConnectionSettings, Protocol},
     demo,
     feed::{Feed, Report},
     forward_auth::Forward,
@@ -35,7 +36,7 @@ use super::{
     security::{self, Security, TlsOffer},
     template, upkeep,
     wiring::{self, Opening},
-    worker::{self, Answers, ConnectionSettings, Protocol},
+    worker::{self, Answers},
 };
 use crate::{
     clock::Clock,
