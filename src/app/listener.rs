@@ -91,17 +91,12 @@ struct OneTooMany;
 struct FromAddress(Addresses, IpAddr);
 
 impl Addresses {
-    /// Counts a connection, where that is of use. `make_room` ends another one of its address, if it can.
-    fn enter(
-        &self,
-        address: Option<IpAddr>,
-        most: Option<u32>,
-        make_room: impl FnOnce() -> bool,
-    ) -> Result<Option<FromAddress>, OneTooMany> {
+    /// Counts a connection, where that is of use.
+    fn enter(&self, address: Option<IpAddr>, most: Option<u32>) -> Result<Option<FromAddress>, OneTooMany> {
         let (Some(address), Some(most)) = (address, most) else { return Ok(None) };
         let mut addresses = self.0.lock();
         let count = addresses.entry(address).or_default();
-        if *count >= most && !make_room() {
+        if *count >= most {
             return Err(OneTooMany);
         }
         *count += 1;
@@ -177,7 +172,8 @@ impl Listener {
     pub(super) async fn accept_into(self, inboxes: Vec<Inbox>, most: MostConnections) {
         let MostConnections { in_all: max_connections, per_address, makes_room } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
-        let (addresses, seats) = (Addresses::default(), Seats::default());
+        let addresses = Addresses::default();
+        let seats = makes_room.then(|| Seats::new(max_connections as usize, per_address.unwrap_or(u32::MAX) as usize));
         let (full, full_address) = (Complaints::new(), Complaints::new());
         loop {
             let stream = match self.accept().await {
@@ -190,7 +186,12 @@ impl Listener {
             };
             // A peer that has gone already has no address, and holds no place for long.
             let from = stream.address();
-            let Ok(address) = addresses.enter(from, per_address, || makes_room && seats.make_room(from)) else {
+            let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
+                complain!(full, warn, "a connection was closed: there are as many as may be, and all are in use");
+                continue;
+            };
+            let counted = if makes_room { Ok(None) } else { addresses.enter(from, per_address) };
+            let Ok(address) = counted else {
                 complain!(
                     full_address,
                     info,
@@ -200,7 +201,8 @@ impl Listener {
                 continue;
             };
             let mut place = Arc::clone(&room).try_acquire_owned().ok();
-            if place.is_none() && makes_room && seats.make_room(None) {
+            if place.is_none() && seat.is_some() {
+                // Somebody was told to leave.
                 place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned()).await.ok().and_then(Result::ok);
             }
             let Some(connection) = place else {
@@ -212,7 +214,6 @@ impl Listener {
             };
             inbox.connections.fetch_add(1, Ordering::Relaxed);
             let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
-            let seat = makes_room.then(|| seats.take(from));
             if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
                 return;
             }

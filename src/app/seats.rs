@@ -27,36 +27,54 @@ impl Seat {
     }
 }
 
-/// All seats, the oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Seats(Mutex<VecDeque<Weak<Seat>>>);
+/// The seats of those that are not told to leave, the oldest first.
+#[derive(Debug)]
+pub(super) struct Seats {
+    staying: Mutex<VecDeque<Weak<Seat>>>,
+    in_all: usize,
+    per_address: usize,
+}
+
+/// There is no seat, and nobody who could leave one.
+#[derive(Debug)]
+pub(super) struct Full;
 
 impl Seats {
-    /// A seat for a connection from this address.
-    pub(super) fn take(&self, address: Option<IpAddr>) -> Arc<Seat> {
-        let seat = Arc::new(Seat { address, ..Seat::default() });
-        self.0.lock().push_back(Arc::downgrade(&seat));
-        seat
+    /// So many in all, and so many for one address.
+    pub(super) fn new(in_all: usize, per_address: usize) -> Self {
+        Self { staying: Mutex::default(), in_all, per_address }
     }
 
-    /// Ends the connection, of those from this address (`None`: of all), that is missed the least: the oldest on which
-    /// nothing is under way, and one on which nobody was ever known before the others. `false`: there is none.
-    pub(super) fn make_room(&self, address: Option<IpAddr>) -> bool {
-        let mut seats = self.0.lock();
+    /// A seat for a connection from this address. Another one may have to leave for it, and is told to.
+    pub(super) fn take(&self, address: Option<IpAddr>) -> Result<Arc<Seat>, Full> {
+        let mut seats = self.staying.lock();
         seats.retain(|seat| seat.strong_count() > 0);
-        let mut idle: Vec<(usize, Arc<Seat>)> = seats
-            .iter()
-            .enumerate()
-            .filter_map(|(place, seat)| Some((place, seat.upgrade()?)))
-            .filter(|(_, seat)| seat.presence.is_idle() && (address.is_none() || seat.address == address))
-            .collect();
-        // Stable: the oldest stays first.
-        idle.sort_by_key(|(_, seat)| seat.presence.was_known());
-        let Some((place, seat)) = idle.into_iter().next() else { return false };
-        seats.remove(place);
-        seat.leave.notify_one();
-        true
+        let is_neighbour = |seat: &Seat| address.is_some() && seat.address == address;
+        let neighbours = seats.iter().filter_map(Weak::upgrade).filter(|seat| is_neighbour(seat)).count();
+        if neighbours >= self.per_address {
+            make_room(&mut seats, is_neighbour)?;
+        } else if seats.len() >= self.in_all {
+            make_room(&mut seats, |_| true)?;
+        }
+        let seat = Arc::new(Seat { address, ..Seat::default() });
+        seats.push_back(Arc::downgrade(&seat));
+        Ok(seat)
     }
+}
+
+/// Ends the connection, of those that may have to leave, that is missed the least: the oldest on which nothing is under
+/// way, and one on which nobody was ever known before the others.
+fn make_room(seats: &mut VecDeque<Weak<Seat>>, may_have_to: impl Fn(&Seat) -> bool) -> Result<(), Full> {
+    let idle = seats
+        .iter()
+        .enumerate()
+        .filter_map(|(place, seat)| Some((place, seat.upgrade()?)))
+        .filter(|(_, seat)| seat.presence.is_idle() && may_have_to(seat));
+    // The first of equals: the oldest.
+    let (place, seat) = idle.min_by_key(|(_, seat)| seat.presence.was_known()).ok_or(Full)?;
+    seats.remove(place);
+    seat.leave.notify_one();
+    Ok(())
 }
 
 #[cfg(test)]
@@ -71,20 +89,41 @@ mod tests {
 
     #[test]
     fn the_oldest_that_nobody_was_known_on_gives_way_and_none_on_which_something_is_under_way() {
-        let seats = Seats::default();
+        let seats = Seats::new(6, 4);
         let [here, there] = ["127.0.0.1", "127.0.0.2"].map(|address| Some(address.parse().unwrap()));
-        let (known, busy) = (seats.take(here), seats.take(here));
-        let (silent, newer, other) = (seats.take(here), seats.take(here), seats.take(there));
+        let take = |address| seats.take(address).unwrap();
+        let (known, busy, silent) = (take(here), take(here), take(here));
         known.presence.known();
         let under_way = Presence::enter(&busy.presence);
-        drop(seats.take(here));
-        assert!(seats.make_room(here) && has_left(&silent));
-        assert!(seats.make_room(None) && has_left(&newer));
-        assert!(seats.make_room(here) && has_left(&known));
-        assert!(!seats.make_room(here), "of those from here one is left, and it is busy");
+        drop(take(here));
+        let newer = take(here);
+        assert!(!has_left(&silent), "one has gone by itself");
+        let _newest = take(here);
+        assert!(has_left(&silent) && !has_left(&newer), "four from here");
+        let (other, _another) = (take(there), take(there));
+        let _third = take(there);
+        assert!(has_left(&newer) && !has_left(&other), "six in all, of which the oldest that says nothing goes");
         drop(under_way);
-        assert!(seats.make_room(here) && has_left(&busy));
-        assert!(seats.make_room(None) && has_left(&other));
-        assert!(!seats.make_room(None));
+    }
+
+    #[test]
+    fn who_was_known_gives_way_to_nobody_while_others_are_silent_however_slowly_they_leave() {
+        let seats = Seats::new(6, 4);
+        let known = seats.take(None).unwrap();
+        known.presence.known();
+        // None of them goes when it is told to.
+        let _silent: Vec<_> = (0..1_000).map(|_| seats.take(None).unwrap()).collect();
+        assert!(!has_left(&known));
+    }
+
+    #[test]
+    fn where_something_is_under_way_on_all_there_is_no_seat() {
+        let seats = Seats::new(6, 4);
+        let here = Some("127.0.0.1".parse().unwrap());
+        let busy: Vec<_> = (0..4).map(|_| seats.take(here).unwrap()).collect();
+        let under_way: Vec<_> = busy.iter().map(|seat| Presence::enter(&seat.presence)).collect();
+        assert!(seats.take(here).is_err() && seats.take(None).is_ok());
+        drop(under_way);
+        assert!(seats.take(here).is_ok() && has_left(&busy[0]));
     }
 }
