@@ -14,6 +14,7 @@ mod ext_authz;
 pub mod forward_auth;
 pub mod front;
 pub mod gateway;
+mod limited;
 mod noted;
 mod peer;
 mod resolve;
@@ -33,6 +34,7 @@ pub use self::{
     asker::CallerGate,
     convert::{fuzz_requests, reason_word},
     counted::metrics,
+    limited::Limited,
     peer::{Peer, Presence, UnderWay},
     trace::Tracer,
     watch::{Ending, Stage, WatcherPlaces},

@@ -12,7 +12,10 @@ use std::{
 use hyper::rt::Executor;
 use parking_lot::Mutex;
 
-type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
+use super::{
+    traffic::{Traffic, Turn},
+    unread::{Exchange, Stalling, Unread},
+};
 
 /// Requests that a connection has answered before it is the turn of the thread's other connections. One with a token to
 /// verify takes a hundred times as long as most.
@@ -23,40 +26,78 @@ const MOST_IN_A_TURN: usize = 64;
 /// What is held is answered without waiting for anything, and for that a task costs more than the decision: it is made,
 /// listed, queued and woken. So requests are collected while the connection reads, then polled once, and only those that
 /// have to wait get a task. They are not polled as they come, since the connection would write each answer by itself.
-#[derive(Clone, Default)]
-pub(super) struct AtOnce(Arc<Mutex<Vec<Request>>>);
+#[derive(Clone)]
+pub(super) struct AtOnce(Arc<Shared>);
+
+struct Shared {
+    requests: Mutex<Vec<Exchange>>,
+    traffic: Traffic,
+    unread: Arc<Unread>,
+}
+
+/// Why a connection is served no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Served<T> {
+    Ended(T),
+    /// Its peer has just cancelled more requests than it may.
+    Spent,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
     fn execute(&self, request: F) {
-        self.0.lock().push(Box::pin(request));
+        self.0.requests.lock().push(Box::pin(request));
     }
 }
 
 impl AtOnce {
+    /// Of a connection with this traffic and these unread answers.
+    pub(super) fn new(traffic: Traffic, unread: Arc<Unread>) -> Self {
+        Self(Arc::new(Shared { requests: Mutex::default(), traffic, unread }))
+    }
+
     /// Serves a connection that hands its requests over to this.
-    pub(super) async fn serve<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+    pub(super) async fn serve<C: Future>(&self, mut connection: Pin<&mut C>) -> Served<C::Output> {
         poll_fn(|context| self.poll(connection.as_mut(), context)).await
     }
 
-    fn poll<C: Future>(&self, mut connection: Pin<&mut C>, context: &mut Context<'_>) -> Poll<C::Output> {
-        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-            return Poll::Ready(ended);
+    /// The same, whatever its peer cancels: it was asked to leave already.
+    pub(super) async fn serve_to_the_end<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+        loop {
+            if let Served::Ended(ended) = self.serve(connection.as_mut()).await {
+                return ended;
+            }
         }
-        let requests = self.turn();
-        if requests.is_empty() {
-            return Poll::Pending;
-        }
-        requests.into_iter().for_each(answer);
-        // Now it writes all answers at once. What is left, or is read meanwhile, has its turn after the others.
-        let written = connection.poll(context);
-        if written.is_pending() && !self.0.lock().is_empty() {
-            context.waker().wake_by_ref();
-        }
-        written
     }
 
-    fn turn(&self) -> Vec<Request> {
-        let mut read = self.0.lock();
+    fn poll<C: Future>(&self, mut connection: Pin<&mut C>, context: &mut Context<'_>) -> Poll<Served<C::Output>> {
+        let Shared { requests, traffic, unread } = &*self.0;
+        traffic.begin_turn(requests.lock().len());
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(Served::Ended(ended));
+        }
+        let turn = self.turn();
+        if !turn.is_empty() {
+            for request in turn {
+                answer(request, unread);
+            }
+            // Now it writes all answers at once.
+            if let Poll::Ready(ended) = connection.poll(context) {
+                return Poll::Ready(Served::Ended(ended));
+            }
+        }
+        let Turn { is_paused, is_spent } = traffic.end_turn();
+        if is_spent {
+            return Poll::Ready(Served::Spent);
+        }
+        // What is left, or is read meanwhile, or could not be read yet, has its turn after the others.
+        if is_paused || !requests.lock().is_empty() {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn turn(&self) -> Vec<Exchange> {
+        let mut read = self.0.requests.lock();
         if read.len() <= MOST_IN_A_TURN {
             return mem::take(&mut *read);
         }
@@ -64,12 +105,13 @@ impl AtOnce {
     }
 }
 
-fn answer(mut request: Request) {
+fn answer(request: Exchange, unread: &Arc<Unread>) {
     // Nobody is to be woken: a request that waits is polled again by its task.
     let mut context = Context::from_waker(Waker::noop());
     // A panic ends its own request and no other, as it would on a task.
-    if let Ok(Poll::Pending) = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(&mut context))) {
-        tokio::spawn(request);
+    let begun = catch_unwind(AssertUnwindSafe(|| Stalling::begin(request, unread, &mut context)));
+    if let Ok(Some(waits)) = begun {
+        tokio::spawn(waits);
     }
 }
 
@@ -81,7 +123,13 @@ mod tests {
         task::Wake,
     };
 
-    use super::*;
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    use super::{super::traffic::Metered, *};
+
+    fn at_once() -> AtOnce {
+        AtOnce::new(Traffic::new(256), Arc::default())
+    }
 
     /// Counts how often it is woken.
     #[derive(Default)]
@@ -113,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_answered_without_a_runtime_to_make_tasks() {
-        let (requests, answered) = (AtOnce::default(), Arc::default());
+        let (requests, answered) = (at_once(), Arc::default());
         requests.execute(count(&answered));
         requests.execute(ready(()));
         requests.execute(count(&answered));
@@ -123,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waits_holds_nobody_up_and_is_answered_later() {
-        let (requests, answered) = (AtOnce::default(), Arc::default());
+        let (requests, answered) = (at_once(), Arc::default());
         let (tell, told) = tokio::sync::oneshot::channel::<()>();
         let (done, is_done) = tokio::sync::oneshot::channel::<()>();
         requests.execute(async move {
@@ -140,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_own_request_and_no_other() {
-        let (requests, answered) = (AtOnce::default(), Arc::default());
+        let (requests, answered) = (at_once(), Arc::default());
         requests.execute(async { panic!("a request's own") });
         requests.execute(count(&answered));
         poll_once(&requests, |_| {});
@@ -149,16 +197,30 @@ mod tests {
 
     #[test]
     fn a_connection_that_reads_on_and_on_yields_to_the_others() {
-        let (requests, answered) = (AtOnce::default(), Arc::default());
+        let (requests, answered) = (at_once(), Arc::default());
         let woken = poll_once(&requests, |requests| requests.execute(count(&answered)));
         assert_eq!((woken, answered.load(Ordering::Relaxed)), (1, 1), "one turn, and another one asked for");
     }
 
     #[test]
     fn a_connection_that_has_read_many_at_once_yields_too() {
-        let (requests, answered) = (AtOnce::default(), Arc::default());
+        let (requests, answered) = (at_once(), Arc::default());
         (0..=MOST_IN_A_TURN * 2).for_each(|_| requests.execute(count(&answered)));
         let turns = [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
         assert_eq!(turns, [(1, MOST_IN_A_TURN), (1, MOST_IN_A_TURN * 2), (0, MOST_IN_A_TURN * 2 + 1)]);
+    }
+
+    #[test]
+    fn a_connection_whose_reading_pauses_has_another_turn() {
+        let traffic = Traffic::new(256);
+        let requests = AtOnce::new(traffic.clone(), Arc::default());
+        let woken = poll_once(&requests, |_| {
+            traffic.begin_turn(usize::MAX);
+            let mut stream = Metered::new(tokio::io::empty(), traffic.clone());
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0])).is_pending());
+        });
+        assert_eq!(woken, 1, "nobody else would wake it");
+        assert_eq!(poll_once(&requests, |_| {}), 0);
     }
 }

@@ -24,14 +24,18 @@ use tokio::{
 };
 
 use super::{
-    at_once::AtOnce,
+    at_once::{AtOnce, Served},
     coarse_timer::CoarseTimer,
     gathered::Gathered,
     jitter,
     listener::{Accepted, Stream},
     security::TlsOffer,
+    traffic::{Metered, Traffic},
+    unread::{Counting, MAX_STALL, Unread, UnreadPool},
     worker::Answers,
 };
+use tokio_io_timeout::TimeoutStream;
+
 use crate::{
     service::{Peer, Presence, Stage},
     tls::{Tls, names_of},
@@ -39,25 +43,22 @@ use crate::{
 
 /// A connection's header list, in bytes as HPACK counts them. A bearer token of 8 KiB fits.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
-/// A peer that is silent for this long is asked for a sign of life.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// And this long it has for it.
+/// What callers get of [`ConnectionSettings::keep_alive_interval`].
+pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it has for it.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams that a peer opened and reset before they were looked at (CVE-2023-44487, "rapid reset"): so many in what was read
-/// at once. A proxy's connection carries thousands of users, some of whom hang up while this thread is busy; whoever does
-/// nothing but that sends more of them than any socket's buffer should hold.
-const MAX_PENDING_RESETS: usize = 1_000;
 /// What is to be sent is kept for a stream, in bytes; a longer answer waits for its reader.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
-/// Streams that we reset because of a peer's errors (CVE-2025-8671, "made you reset"), before it is shut out.
-const MAX_LOCAL_RESETS: usize = 1024;
+/// Streams that we reset because of a peer's errors, in all the time that its connection lasts. This bounds the memory of
+/// resets that are not read; how many there may be beside answered requests is for [`Traffic`] to say.
+const MAX_LOCAL_RESETS: usize = 16 * 1024;
 /// An HTTP/1.1 head takes at most so many bytes: a proxy sends the client's along, of which nginx takes 32 KiB.
 const MAX_HEAD: usize = 64 * 1024;
 /// And so many headers.
 const MAX_HEADERS: usize = 200;
 /// How long a peer may take to send the head, or keep silent between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a peer may take until it sends its first bytes.
+/// How long a peer may take until it sends its first bytes, and then until it has said hello.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// Those who watch changes get this long to move to another connection, where the drain allows it.
 const GRACE: Duration = Duration::from_secs(5);
@@ -67,11 +68,15 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct ConnectionSettings {
     pub(super) protocol: Protocol,
     pub(super) max_streams: u32,
+    /// A peer that is silent for this long is asked for a sign of life.
+    pub(super) keep_alive_interval: Duration,
     pub(super) max_age: Duration,
     /// How long a drain may take.
     pub(super) drain_timeout: Duration,
     /// How long a request may take.
     pub(super) request_timeout: Duration,
+    /// What all connections share for answers that are not read.
+    pub(super) unread: UnreadPool,
     /// `None`: in the clear.
     pub(super) tls: Option<TlsOffer>,
 }
@@ -188,6 +193,13 @@ async fn has_begun(readable: impl Future<Output = io::Result<()>>, mut draining:
     }
 }
 
+/// Breaks off where the peer takes nothing of what is written.
+fn ending_where_stuck<S: AsyncRead + AsyncWrite>(stream: S) -> Pin<Box<TimeoutStream<S>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(MAX_STALL));
+    Box::pin(stream)
+}
+
 async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
@@ -197,40 +209,50 @@ async fn serve_stream(
     mut distrusted: Distrusted,
 ) -> hyper::Result<()> {
     let (stage, ending) = watch::channel(Stage::Open);
-    let answer = service_fn(|request| front.answer(request, &peer, &ending));
+    let stream = ending_where_stuck(stream);
     match settings.protocol {
         Protocol::Http2 => {
-            let requests = AtOnce::default();
+            let traffic = Traffic::new(settings.max_streams);
+            let unread = Unread::new(settings.unread.clone());
+            let requests = AtOnce::new(traffic.clone(), Arc::clone(&unread));
+            let answers = Counting::new(front, peer, ending, unread);
             let connection = http2::Builder::new(requests.clone())
                 .timer(CoarseTimer::new())
                 .max_concurrent_streams(settings.max_streams)
                 .max_header_list_size(MAX_HEADER_LIST)
-                .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+                .max_pending_accept_reset_streams(traffic.max_pending_resets())
                 .max_local_error_reset_streams(MAX_LOCAL_RESETS)
                 .max_send_buf_size(MAX_SEND_BUFFER)
-                .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_interval(settings.keep_alive_interval)
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 // Nobody who speaks gRPC reads it.
                 .auto_date_header(false)
-                .serve_connection(TokioIo::new(Gathered::new(stream)), answer);
+                .serve_connection(TokioIo::new(Gathered::new(Metered::new(stream, traffic.clone()))), answers);
             let mut connection = pin!(connection);
             let reached = tokio::select! {
-                served = requests.serve(connection.as_mut()) => return served,
-                reached = must_end(draining, settings.max_age, &mut distrusted) => reached,
+                served = requests.serve(connection.as_mut()) => match served {
+                    Served::Ended(ended) => return ended,
+                    Served::Spent => Stage::Ending,
+                },
+                reached = must_end(draining, settings.max_age, &mut distrusted, || traffic.has_begun()) => match reached {
+                    Some(reached) => reached,
+                    None => return Ok(()),
+                },
             };
             // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
             _ = stage.send(reached);
             connection.as_mut().graceful_shutdown();
             if reached == Stage::Ending {
                 tokio::select! {
-                    served = requests.serve(connection.as_mut()) => return served,
+                    ended = requests.serve_to_the_end(connection.as_mut()) => return ended,
                     // Half of a drain is left to what else is under way.
                     () = tokio::time::sleep(GRACE.min(settings.drain_timeout / 2)) => {}
                     () = &mut distrusted => {}
                 }
                 _ = stage.send(Stage::Ended);
             }
-            tokio::time::timeout(settings.last_answers(), requests.serve(connection)).await.unwrap_or(Ok(()))
+            let leaving = requests.serve_to_the_end(connection);
+            tokio::time::timeout(settings.last_answers(), leaving).await.unwrap_or(Ok(()))
         }
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -238,11 +260,11 @@ async fn serve_stream(
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(MAX_HEAD)
                 .max_headers(MAX_HEADERS)
-                .serve_connection(TokioIo::new(stream), answer);
+                .serve_connection(TokioIo::new(stream), service_fn(|request| front.answer(request, &peer, &ending)));
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
-                _ = must_end(draining, settings.max_age, &mut distrusted) => {}
+                _ = must_end(draining, settings.max_age, &mut distrusted, || true) => {}
             }
             // Answers the request that is under way, and closes.
             connection.as_mut().graceful_shutdown();
@@ -252,11 +274,33 @@ async fn serve_stream(
 }
 
 /// Waits until a connection has to end: the server stops, its peer is no longer trusted, or it has lasted long enough.
-/// Callers who came together do not leave together. Gives how soon it ends.
-async fn must_end(mut draining: watch::Receiver<bool>, max_age: Duration, distrusted: &mut Distrusted) -> Stage {
+/// Gives how soon it ends; `None`: at once, since it has not begun.
+async fn must_end(
+    mut draining: watch::Receiver<bool>,
+    max_age: Duration,
+    distrusted: &mut Distrusted,
+    has_begun: impl Fn() -> bool,
+) -> Option<Stage> {
     tokio::select! {
-        () = distrusted => Stage::Ended,
-        _ = draining.wait_for(|draining| *draining) => Stage::Ending,
-        () = tokio::time::sleep_until(Instant::now() + jitter::around(max_age)) => Stage::Ending,
+        () = distrusted => Some(Stage::Ended),
+        _ = draining.wait_for(|draining| *draining) => Some(Stage::Ending),
+        reached = comes_of_age(max_age, has_begun) => reached,
     }
 }
+
+/// Waits until a connection has lasted long enough, or too long without its peer's hello, for which hyper waits for ever.
+/// Callers who came together do not leave together.
+async fn comes_of_age(max_age: Duration, has_begun: impl Fn() -> bool) -> Option<Stage> {
+    let began = Instant::now();
+    let end = began + jitter::around(max_age);
+    tokio::time::sleep_until(end.min(began + FIRST_BYTES)).await;
+    if !has_begun() {
+        tracing::debug!("a connection was closed: its peer had not said hello after {FIRST_BYTES:?}");
+        return None;
+    }
+    tokio::time::sleep_until(end).await;
+    Some(Stage::Ending)
+}
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use tonic_health::{
 use super::{
     GOOD,
     admin::{self, Admin},
-    connection::{ConnectionSettings, Protocol},
+    connection::{ConnectionSettings, KEEP_ALIVE_INTERVAL, Protocol},
     demo,
     feed::{Feed, Report},
     forward_auth::Forward,
@@ -33,15 +33,17 @@ use super::{
     probes::Probes,
     readiness::{self, Readiness},
     readings::Readings,
+    reflection,
     security::{self, Security, TlsOffer},
-    template, upkeep,
+    template,
+    unread::UnreadPool,
+    upkeep,
     wiring::{self, Opening},
     worker::{self, Answers},
 };
 use crate::{
     clock::Clock,
     config::{Insecure, LimitArgs, ListenAddress, ServeArgs, UnusableSetting},
-    proto::FILE_DESCRIPTOR_SET,
     proto::v1::{entitlement_service_server, tenant_admin_service_server},
     service::{
         Api,
@@ -139,7 +141,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     };
     let front = Front::new(
         api.clone(),
-        with_reflection(Routes::new(health_service.clone()), entitlement_service_server::SERVICE_NAME)?,
+        reflection::add(Routes::new(health_service.clone()), entitlement_service_server::SERVICE_NAME)?,
         front_settings,
     );
 
@@ -153,7 +155,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let admin = admin.map(|admin| {
         let tokens = admin.tokens;
         followed.push(admin::follow(tokens, admin.gate.clone()).boxed());
-        let others = with_reflection(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
+        let others = reflection::add(Routes::new(health_service), tenant_admin_service_server::SERVICE_NAME)?;
         let turns = AdminTurns::on(Handle::current());
         let service = AdminApi { api: api.clone(), gate: admin.gate.clone(), turns };
         let front = AdminFront::new(service, others, front_settings.request_timeout);
@@ -169,26 +171,10 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
 
     let (stop, stopped) = oneshot::channel();
     let migrate = args.migrate || url.is_sqlite();
-    let server = Server { args, api, health, migrate, report, readiness };
+    let server = Server { args, api, health, migrate, report, readiness, unread: UnreadPool::default() };
     let listeners = Listeners { data: (listener, front, tls), forward, admin, probes };
     let task = tokio::spawn(server.supervise(listeners, followed, stopped.map(|_| ())));
     Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })
-}
-
-/// Adds reflection, so that grpcurl needs no proto files; older versions of it ask for v1alpha.
-///
-/// It names the service that is answered here, health and itself: there are descriptors of more.
-fn with_reflection(routes: Routes, service: &str) -> Result<Routes, ServeError> {
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that the details of a status print as what they are.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name(service)
-            .with_service_name("grpc.health.v1.Health")
-    };
-    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }
 
 /// Files and URLs that are read again.
@@ -209,6 +195,7 @@ struct Server {
     migrate: bool,
     report: Arc<Mutex<Report>>,
     readiness: Arc<Readiness>,
+    unread: UnreadPool,
 }
 
 impl Server {
@@ -319,9 +306,11 @@ impl Server {
         ConnectionSettings {
             protocol,
             max_streams: self.args.limit.max_streams,
+            keep_alive_interval: KEEP_ALIVE_INTERVAL,
             max_age: self.args.limit.max_connection_age.std(),
             drain_timeout: self.args.limit.drain_timeout.std(),
             request_timeout: self.args.limit.request_timeout.std(),
+            unread: self.unread.clone(),
             tls,
         }
     }

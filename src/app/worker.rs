@@ -29,7 +29,7 @@ const INBOX: usize = 1024;
 /// What answers the requests of a worker's connections.
 pub(super) trait Answers: Send + Sync + 'static {
     /// An answer on its way.
-    type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static;
+    type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + Unpin + 'static;
 
     /// Answers a request. `ending` says when its connection is to end.
     fn answer(&self, request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Self::Answer;

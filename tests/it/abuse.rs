@@ -1,6 +1,9 @@
 //! Those who push: floods, bombs, and peers that say nothing and read nothing. Everybody else goes on being answered.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use entitlementd::{
     config::ListenAddress,
@@ -11,6 +14,7 @@ use entitlementd::{
     },
 };
 use futures_util::{FutureExt, future::join_all};
+use prost::Message;
 
 use crate::{
     admin::{self, Admin},
@@ -20,7 +24,8 @@ use crate::{
         process::Process,
         server::{check_request, connect},
         wire::{
-            CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, Wire, call, frame,
+            CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+            Wire, call, frame,
         },
     },
 };
@@ -48,22 +53,57 @@ async fn streams_that_are_reset_as_soon_as_they_are_opened_end_their_connection(
     assert!(server.check(1, "finance").await.allowed);
 }
 
+/// A request that is answered, with its stream's number.
+fn asked(stream: u32) -> Vec<u8> {
+    let message = check_request(1, "finance").encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let content = [&[0][..], &length, &message].concat();
+    [frame(HEADERS, END_HEADERS, stream, &call(CHECK)), frame(DATA, END_STREAM, stream, &content)].concat()
+}
+
+fn cancelled(stream: u32) -> Vec<u8> {
+    [asked(stream), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+}
+
+/// Sends requests that are cancelled at once and others behind them, and waits until the others are answered.
+async fn round(wire: &mut Wire, streams: &mut impl Iterator<Item = u32>, cancellations: usize, requests: usize) {
+    let mut bytes: Vec<_> = streams.by_ref().take(cancellations).flat_map(cancelled).collect();
+    let mut open: BTreeSet<_> = streams.by_ref().take(requests).collect();
+    bytes.extend(open.iter().copied().flat_map(asked));
+    assert!(wire.send(&bytes).await);
+    while !open.is_empty() {
+        let frame = wire.next().await.expect("the connection goes on");
+        assert_ne!(frame.kind, GOAWAY, "{:?}", frame.payload);
+        if frame.flags & END_STREAM != 0 && matches!(frame.kind, HEADERS | DATA) {
+            open.remove(&frame.stream);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_lives_on_of_whose_100_000_requests_1_000_are_cancelled() {
+    let server = start(&["--workers", "1"]).await;
+    let mut wire = Wire::connect(&server.running.address, &[]).await;
+    assert!(wire.send(&frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes())).await);
+    let mut streams = (0..).map(|number| number * 2 + 1);
+    for number in 0..400 {
+        // Half of them a hundred at a time, and the others one by one or two.
+        let cancellations = if number % 80 == 0 { 100 } else { 1 + usize::from(number % 4 == 0) };
+        round(&mut wire, &mut streams, cancellations, 250).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_requests_that_are_cancelled_at_the_same_time_harm_no_other() {
+    let server = start(&["--workers", "1"]).await;
+    let mut wire = Wire::connect(&server.running.address, &[]).await;
+    let mut streams = (0..).map(|number| number * 2 + 1);
+    round(&mut wire, &mut streams, 1_000, 20).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn users_of_a_shared_connection_who_hang_up_fail_nobody_elses_requests() {
     let server = start(&["--workers", "1"]).await;
-    // More at once than the server has read when the first of them hangs up.
-    let mut wire = Wire::connect(&server.running.address, &[]).await;
-    let mut burst = Vec::new();
-    for number in 0..300 {
-        let stream = number * 2 + 1;
-        burst.extend(frame(HEADERS, END_HEADERS, stream, &call(CHECK)));
-        burst.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-    }
-    burst.extend(frame(HEADERS, END_HEADERS, 601, &call(CHECK)));
-    burst.extend(frame(DATA, END_STREAM, 601, &[0; 5]));
-    assert!(wire.send(&burst).await);
-    assert!(wire.next_of(HEADERS).await.is_some(), "the connection lives, and the one that waits is answered");
-
     for _ in 0..10 {
         let calls = (0..1_000).map(|number| {
             let mut client = server.client.clone();

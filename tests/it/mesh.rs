@@ -1,6 +1,7 @@
 //! Real proxies with the shipped configurations, in front of a real service, with the real server to ask.
 
 mod forward_auth;
+mod hang_ups;
 mod judgement;
 mod methods;
 mod outage;

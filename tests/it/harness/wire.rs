@@ -15,6 +15,7 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
@@ -51,6 +52,8 @@ pub struct Wire(TcpStream);
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
     pub payload: Vec<u8>,
 }
 
@@ -84,7 +87,8 @@ impl Wire {
         timeout(PATIENCE, self.0.read_exact(&mut head)).await.expect("the server says something").ok()?;
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
         self.0.read_exact(&mut payload).await.ok()?;
-        Some(Frame { kind: head[3], payload })
+        let [.., kind, flags, a, b, c, d] = head;
+        Some(Frame { kind, flags, stream: u32::from_be_bytes([a, b, c, d]), payload })
     }
 
     /// The next frame of this kind; `None`: the connection has ended before one came.

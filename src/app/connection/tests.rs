@@ -1,0 +1,243 @@
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    task::JoinHandle,
+};
+use tonic::{Status, body::Body};
+
+use super::*;
+use crate::service::Ending;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Frames (RFC 9113, section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
+/// POST http://a/ in HPACK.
+const REQUEST: [u8; 6] = [0x83, 0x86, 0x84, 0x41, 1, b'a'];
+/// The flags END_STREAM and END_HEADERS.
+const WHOLE: u8 = 5;
+
+/// Answers every request with this content, and counts them.
+#[derive(Default)]
+struct Contents {
+    size: usize,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Answers for Contents {
+    type Answer = Ready<Result<Response<Body>, Infallible>>;
+
+    fn answer(&self, _request: Request<Incoming>, _peer: &Peer, _ending: &Ending) -> Self::Answer {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        let content =
+            Full::new(Bytes::from(vec![7; self.size])).map_err(|never: Infallible| -> Status { match never {} });
+        ready(Ok(Response::new(Body::new(content.with_trailers(ready(Some(Ok(HeaderMap::new()))))))))
+    }
+}
+
+/// Answers every request with content that never comes.
+struct Quiet;
+
+impl Answers for Quiet {
+    type Answer = Ready<Result<Response<Body>, Infallible>>;
+
+    fn answer(&self, _request: Request<Incoming>, _peer: &Peer, _ending: &Ending) -> Self::Answer {
+        let content = http_body_util::StreamBody::new(futures_util::stream::pending::<Result<_, Status>>());
+        ready(Ok(Response::new(Body::new::<http_body_util::StreamBody<_>>(content))))
+    }
+}
+
+/// The client's end of a connection that is served.
+struct Client {
+    stream: DuplexStream,
+    serving: JoinHandle<hyper::Result<()>>,
+    began: Instant,
+    _drain: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    stream: u8,
+    size: usize,
+}
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+fn window_update(stream: u8, more: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes())
+}
+
+impl Client {
+    fn by(front: impl Answers) -> Self {
+        let (client, stream) = duplex(64 * 1024);
+        let (drain, draining) = watch::channel(false);
+        let settings = ConnectionSettings {
+            protocol: Protocol::Http2,
+            max_streams: 256,
+            // hyper's own clock for it cannot be paused.
+            keep_alive_interval: Duration::from_hours(1),
+            max_age: Duration::from_hours(1),
+            drain_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(5),
+            unread: UnreadPool::default(),
+            tls: None,
+        };
+        let serving = serve_stream(stream, Peer::default(), Arc::new(front), settings, draining, Box::pin(pending()));
+        Self { stream: client, serving: tokio::spawn(serving), began: Instant::now(), _drain: drain }
+    }
+
+    /// Says hello, with this initial window for each stream.
+    async fn greeted(front: impl Answers, window: u32) -> Self {
+        let mut client = Self::by(front);
+        let settings = frame(SETTINGS, 0, 0, &[&[0, 4], &window.to_be_bytes()[..]].concat());
+        client.send(&[PREFACE, &settings].concat()).await;
+        client
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends requests on the streams of these numbers.
+    async fn ask(&mut self, streams: impl IntoIterator<Item = u8>) {
+        for stream in streams {
+            self.send(&frame(HEADERS, WHOLE, stream, &REQUEST)).await;
+        }
+    }
+
+    /// The next frame that is about a stream.
+    async fn next(&mut self) -> Frame {
+        loop {
+            let mut head = [0; 9];
+            self.stream.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            self.stream.read_exact(&mut payload).await.unwrap();
+            let [.., kind, _, _, _, _, stream] = head;
+            if stream != 0 {
+                return Frame { kind, stream, size: payload.len() };
+            }
+        }
+    }
+
+    /// The next frame of this kind; gives its stream.
+    async fn next_of(&mut self, kind: u8) -> u8 {
+        loop {
+            let frame = self.next().await;
+            if frame.kind == kind {
+                return frame.stream;
+            }
+        }
+    }
+
+    /// Waits until it has ended; gives after how long.
+    async fn end(self) -> Duration {
+        _ = self.serving.await.unwrap();
+        self.began.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_finish_its_hello_is_not_waited_for() {
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    for hello in [&b"P"[..], PREFACE, &[PREFACE, &settings[..8]].concat()] {
+        let mut client = Client::by(Contents::default());
+        client.send(hello).await;
+        assert!(client.end().await < FIRST_BYTES + Duration::from_secs(1), "{hello:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_said_hello_may_be_idle() {
+    let mut client = Client::greeted(Contents::default(), 0).await;
+    let is_over = tokio::time::timeout(FIRST_BYTES * 20, client.next()).await;
+    assert!(is_over.is_err() && !client.serving.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_peer_takes_nothing_of_the_answer_is_reset_and_no_other() {
+    let mut client = Client::greeted(Contents { size: 1, ..Contents::default() }, 0).await;
+    client.ask([1]).await;
+    assert_eq!(client.next_of(HEADERS).await, 1);
+    assert_eq!(client.next_of(RST_STREAM).await, 1);
+    assert!((MAX_STALL..MAX_STALL * 2).contains(&client.began.elapsed()));
+    client.ask([3]).await;
+    client.send(&window_update(3, 1_000)).await;
+    assert_eq!(client.next_of(DATA).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_peer_has_no_room_for_all_of_the_answer_is_reset() {
+    for window in [1, 100, 20_000] {
+        let mut client = Client::greeted(Contents { size: 50_000, ..Contents::default() }, window).await;
+        client.ask([1]).await;
+        assert_eq!(client.next_of(RST_STREAM).await, 1);
+        assert!((MAX_STALL..MAX_STALL * 2).contains(&client.began.elapsed()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_all_of_its_answer() {
+    const SIZE: usize = 200_000;
+    let mut client = Client::greeted(Contents { size: SIZE, ..Contents::default() }, 0).await;
+    client.ask([1]).await;
+    let mut read = 0;
+    while read < SIZE {
+        tokio::time::sleep(MAX_STALL / 2).await;
+        client.send(&window_update(1, 16 * 1024)).await;
+        client.send(&window_update(0, 16 * 1024)).await;
+        read += loop {
+            match client.next().await {
+                Frame { kind: DATA, size, .. } => break size,
+                Frame { kind: HEADERS, .. } => {}
+                frame => panic!("{frame:?}"),
+            }
+        };
+    }
+    assert!(client.began.elapsed() > MAX_STALL * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_on_which_nothing_happens_stays() {
+    let mut client = Client::greeted(Quiet, 1_000).await;
+    client.ask([1]).await;
+    assert_eq!(client.next_of(HEADERS).await, 1);
+    assert!(tokio::time::timeout(MAX_STALL * 20, client.next()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_peer_reads_nothing_is_ended() {
+    let mut client = Client::greeted(Contents { size: 100_000, ..Contents::default() }, 1 << 30).await;
+    client.send(&window_update(0, 1 << 30)).await;
+    client.ask([1, 3, 5]).await;
+    assert!(client.end().await < MAX_STALL * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_wait_while_a_connection_holds_too_much_that_is_not_read() {
+    let front = Contents { size: 64 * 1024, ..Contents::default() };
+    let answered = Arc::clone(&front.answered);
+    let mut client = Client::greeted(front, 0).await;
+    client.ask((0..100).map(|number| number * 2 + 1)).await;
+    for stream in 0..16 {
+        assert_eq!(client.next_of(HEADERS).await, stream * 2 + 1);
+    }
+    assert!(tokio::time::timeout(MAX_STALL / 2, client.next()).await.is_err());
+    assert_eq!(answered.load(Ordering::Relaxed), 16, "1 MiB");
+    // Those that do not go on make room for others.
+    assert_eq!(client.next_of(RST_STREAM).await, 1);
+    assert_eq!(client.next_of(HEADERS).await, 33);
+}
