@@ -15,6 +15,11 @@ use entitlementd::{
 };
 use futures_util::{FutureExt, future::join_all};
 use prost::Message;
+use tonic::Code;
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
+};
 
 use crate::{
     admin::{self, Admin},
@@ -31,6 +36,7 @@ use crate::{
 };
 
 const CHECK: &str = "/entitlement.v1.EntitlementService/CheckModule";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 /// RFC 9113, section 7.
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
@@ -53,11 +59,16 @@ async fn streams_that_are_reset_as_soon_as_they_are_opened_end_their_connection(
     assert!(server.check(1, "finance").await.allowed);
 }
 
+/// A message as gRPC sends it.
+fn content(message: &impl Message) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0][..], &length, &message].concat()
+}
+
 /// A request that is answered, with its stream's number.
 fn asked(stream: u32) -> Vec<u8> {
-    let message = check_request(1, "finance").encode_to_vec();
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    let content = [&[0][..], &length, &message].concat();
+    let content = content(&check_request(1, "finance"));
     [frame(HEADERS, END_HEADERS, stream, &call(CHECK)), frame(DATA, END_STREAM, stream, &content)].concat()
 }
 
@@ -342,17 +353,56 @@ async fn a_request_for_an_unknown_method_that_never_ends_is_refused() {
 /// What an idle connection may take, in bytes: 6.1 GiB for 100 000.
 const IDLE: u64 = 64 * 1024;
 
+/// What a process holds in memory, in bytes.
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn descriptions_that_nobody_reads_take_little_memory_and_are_there_again_for_others() {
+    const CONNECTIONS: usize = 20;
+    let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
+    let address: std::net::SocketAddr = server.address().parse().unwrap();
+    server.wait_for("\"ready\"");
+    let (id, before) = (server.child.id(), resident(server.child.id()));
+    let wanted = MessageRequest::FileContainingSymbol("entitlement.v1.EntitlementService".to_owned());
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(wanted) };
+    let mut wires = Vec::new();
+    for _ in 0..CONNECTIONS {
+        // An initial window of nothing: no answer can be sent.
+        let mut wire = Wire::connect_to(address, &[(4, 0)]).await;
+        let opened = (0..256).flat_map(|number| {
+            let headers = frame(HEADERS, END_HEADERS, number * 2 + 1, &call(REFLECTION));
+            [headers, frame(DATA, 0, number * 2 + 1, &content(&request).repeat(4))].concat()
+        });
+        assert!(wire.send(&opened.collect::<Vec<_>>()).await);
+        for _ in 0..256 {
+            assert!(wire.next_of(HEADERS).await.is_some(), "each is answered, or refused");
+        }
+        wires.push(wire);
+    }
+    let held = resident(id) - before;
+    assert!(held < 50 << 20, "{held} bytes");
+    let mut client = ServerReflectionClient::new(connect(&ListenAddress::Tcp(address)).await);
+    let ask = async |client: &mut ServerReflectionClient<_>| {
+        client.server_reflection_info(futures_util::stream::iter([request.clone()])).await
+    };
+    assert_eq!(ask(&mut client).await.unwrap_err().code(), Code::ResourceExhausted);
+    drop(wires);
+    while let Err(refused) = ask(&mut client).await {
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_idle_take_little_memory() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0", "--max-connections", "100000"]);
     let address: std::net::SocketAddr = server.address().parse().unwrap();
     server.wait_for("\"ready\"");
     let id = server.child.id();
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-    };
     let connect = async |count: usize| {
         let mut wires = Vec::with_capacity(count);
         for _ in 0..count {
@@ -363,9 +413,9 @@ async fn connections_that_are_idle_take_little_memory() {
         wires
     };
     let _first = connect(50).await;
-    let before = resident();
+    let before = resident(id);
     let more = connect(400).await;
-    let each = (resident() - before) / more.len() as u64;
+    let each = (resident(id) - before) / more.len() as u64;
     println!("an idle connection takes {each} bytes");
     assert!(each < IDLE, "{each} bytes each");
 }
