@@ -217,6 +217,11 @@ impl Store {
         self.primary.connections()
     }
 
+    /// How often a change waited for over a second for an advisory lock.
+    pub fn lock_waits(&self) -> u64 {
+        self.writing.lock_waits.get()
+    }
+
     /// Replicas, and those of them that loads may be read from.
     pub fn replicas(&self) -> [usize; 2] {
         self.replicas.count()

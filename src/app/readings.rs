@@ -213,6 +213,11 @@ impl Readings {
                 value: Value::Gauges("state", connections),
             },
             gauge("pool_max_connections", "Connections to the primary at most", self.max_connections as usize),
+            counter(
+                "advisory_lock_waits",
+                "Changes of administrators that waited for over a second for an advisory lock of another session",
+                self.api.store.lock_waits(),
+            ),
             gauge("replicas", "Replicas that loads may be read from", replicas),
             gauge("replicas_usable", "Those of them that answer and keep up", usable),
         ]

@@ -1,5 +1,7 @@
 //! Running statements, whatever stands between this process and the database.
 
+use std::sync::Arc;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, SqlxPostgresConnector, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{
@@ -13,6 +15,7 @@ use super::{
     StoreError,
     loan::{Doubt, Lent, Loan},
 };
+use crate::count::Count;
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
 /// dead connections, and each one is dropped as it is met.
@@ -28,18 +31,20 @@ pub(super) struct Database {
     /// Of the pool's connections, if it is PostgreSQL's.
     doubt: Doubt,
     lent: Lent,
+    /// How often a transaction waited for a long time for an advisory lock.
+    pub(super) lock_waits: Arc<Count>,
 }
 
 impl Database {
     /// SQLite.
     pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
-        Self { connection, set_local: None, doubt: Doubt::default(), lent: Lent::default() }
+        Self { connection, set_local: None, doubt: Doubt::default(), lent: Lent::default(), lock_waits: Arc::default() }
     }
 
     /// A PostgreSQL whose sessions are ours.
     pub(super) fn direct(pool: PgPool, doubt: Doubt) -> Self {
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        Self { connection, set_local: None, doubt, lent: Lent::default() }
+        Self { connection, set_local: None, doubt, lent: Lent::default(), lock_waits: Arc::default() }
     }
 
     /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the

@@ -1,9 +1,12 @@
 //! Mutations: one transaction each, recorded in it, and done once however often it is asked for.
 
+use std::{pin::pin, time::Duration};
+
 use chrono::{DateTime, Utc};
 use entitlementd_migration::locks;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, prelude::Json};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use super::{
     Store, StoreError, TenantKey,
@@ -223,17 +226,25 @@ pub(super) async fn lock_alone(txn: &Transaction, key: i64) -> Result<(), StoreE
     lock(txn, "SELECT pg_advisory_xact_lock($1)", [key.into()]).await
 }
 
+/// Another administrator's change holds a lock for less than this.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
 /// Takes a lock that lasts as long as the transaction. On SQLite the transaction is alone.
 async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) -> Result<(), StoreError> {
     if txn.backend() != DbBackend::Postgres {
         return Ok(());
     }
-    let taken = txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)).await;
-    // Anybody who can log in may hold it.
-    taken.map(|_| ()).map_err(StoreError::from).inspect_err(|error| {
-        tracing::warn!(
-            %error,
-            "a change waits for an advisory lock that another session holds: see pg_locks where locktype = 'advisory': {error}"
-        );
-    })
+    let mut taking = pin!(txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)));
+    let taken = match timeout(LONG_WAIT, taking.as_mut()).await {
+        Ok(taken) => taken,
+        Err(_) => {
+            // Anybody who can log in may hold it, and whoever asked may give up before the database does.
+            txn.lock_waits.add();
+            tracing::warn!(
+                "a change waits for an advisory lock that another session holds: see pg_locks where locktype = 'advisory'"
+            );
+            taking.await
+        }
+    };
+    Ok(taken.map(|_| ())?)
 }

@@ -1,6 +1,6 @@
 //! Transactions: to look around in, and to write in.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
@@ -11,6 +11,7 @@ use super::{
     StoreError,
     database::{Database, MOST_ATTEMPTS},
 };
+use crate::count::Count;
 
 /// Whoever holds what is to be changed is not waited for any longer, whatever else a session allows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
@@ -20,6 +21,8 @@ pub(super) struct Transaction {
     pub(super) inner: DatabaseTransaction,
     /// What it ends with: behind a pooler, a session must not be left otherwise than it was found.
     last: &'static str,
+    /// How often a lock was waited for a long time.
+    pub(super) lock_waits: Arc<Count>,
 }
 
 /// Whatever reads can be asked of: a database, or a transaction of it.
@@ -94,6 +97,6 @@ impl Database {
         let first = format!("{first}; {settings}");
         let first = if self.backend() == DbBackend::Sqlite { "" } else { &first };
         inner.execute_unprepared(first).await?;
-        Ok(Transaction { inner, last })
+        Ok(Transaction { inner, last, lock_waits: Arc::clone(&self.lock_waits) })
     }
 }
