@@ -1,6 +1,6 @@
 //! What is odd about a map, for `entitlementd routes check`.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use super::{Conflict, Origin, RouteMap, Rule};
 use crate::domain::{Catalogue, ModuleCode};
@@ -29,6 +29,13 @@ pub enum Finding {
         /// One that is met instead.
         by: Box<Rule>,
     },
+    /// Requests for it are refused: a router may as well take them to another rule, which asks for something else.
+    Ambiguous {
+        /// The rule.
+        rule: Box<Rule>,
+        /// The other one.
+        other: Box<Rule>,
+    },
     /// The catalogue has no such module: nobody can ever get in by it.
     UnknownModule {
         /// The rule.
@@ -50,6 +57,7 @@ impl Finding {
             Self::Conflict(_) => "conflict",
             Self::Unreachable { .. } => "unreachable",
             Self::Shadowed { .. } => "shadowed",
+            Self::Ambiguous { .. } => "ambiguous",
             Self::UnknownModule { .. } => "unknown module",
         }
     }
@@ -62,6 +70,9 @@ impl fmt::Display for Finding {
             Self::Unreachable { rule, by } => write!(f, "{rule} is never met: {by} comes before it"),
             Self::Shadowed { rule, methods, by } => {
                 write!(f, "{rule} is never met for {}: {by} comes before it", methods.join("|"))
+            }
+            Self::Ambiguous { rule, other } => {
+                write!(f, "{rule} is refused with 400: a router that ignores case may take it for {other}")
             }
             Self::UnknownModule { rule, module } => write!(f, "{rule}: the catalogue has no module {module}"),
         }
@@ -76,6 +87,7 @@ pub fn check(map: &RouteMap, conflicts: Vec<Conflict>, catalogue: Option<&Catalo
     let deepest = map.rules().iter().map(|rule| rule.path.depth()).max().unwrap_or_default();
     for rule in map.rules() {
         findings.extend(overruled(map, rule, deepest));
+        findings.extend(ambiguous(map, rule, deepest));
         let unknown = catalogue.map(|catalogue| rule.unknown_modules(catalogue)).unwrap_or_default();
         let finding =
             |module: &ModuleCode| Finding::UnknownModule { rule: Box::new(Rule::clone(rule)), module: module.clone() };
@@ -84,14 +96,29 @@ pub fn check(map: &RouteMap, conflicts: Vec<Conflict>, catalogue: Option<&Catalo
     findings
 }
 
+/// Is a path that a rule is about read as one of another rule's?
+fn ambiguous(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
+    let is_other = |other: &&Rule| !other.demands_as(rule);
+    let other = methods(rule).iter().find_map(|method| {
+        examples(rule, deepest).iter().filter(|path| map.find(method, path).is_err()).find_map(|path| {
+            let readings = map.explain(method, path).unwrap_or_default();
+            readings.into_iter().filter_map(|read| read.rule.map(AsRef::as_ref)).find(is_other).cloned()
+        })
+    })?;
+    Some(Finding::Ambiguous { rule: Box::new(rule.clone()), other: Box::new(other) })
+}
+
+/// A rule's methods. One that no rule names stands for all of them.
+fn methods(rule: &Rule) -> Cow<'_, [String]> {
+    if rule.methods.is_empty() { Cow::Owned(vec!["\u{0}".to_owned()]) } else { Cow::Borrowed(&rule.methods) }
+}
+
 /// Is a rule met at all?
 ///
 /// It is enough to try paths whose parameters are words that no template has: more words could only bring in rules that
 /// are more specific.
 fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
-    // A method that no rule names stands for all of them.
-    let all = ["\u{0}".to_owned()];
-    let methods = if rule.methods.is_empty() { &all[..] } else { &rule.methods };
+    let methods = methods(rule);
     let overruled = |method: &String| {
         let mut by = None;
         for path in examples(rule, deepest) {

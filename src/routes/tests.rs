@@ -150,6 +150,13 @@ fn what_is_never_met_is_found() {
     let covered = kinds(&[("", "/a/**", "x"), ("", "/a/{b}/**", "y"), ("", "/a", "z")]);
     assert!(matches!(&covered[..], [("unreachable", text)] if text.starts_with("* /a/** ")), "{covered:?}");
 
+    for pair in [["/a/b/**", "/A/b/**"], ["/a/b", "/a/B"], ["/a/{c}/b", "/a/{c}/B/**"]] {
+        let differ = kinds(&[("GET", pair[0], "x"), ("GET", pair[1], "y")]);
+        assert!(matches!(&differ[..], [("ambiguous", one), ("ambiguous", _)] if one.contains(pair[1])), "{differ:?}");
+        assert!(kinds(&[("GET", pair[0], "x"), ("POST", pair[1], "y")]).is_empty(), "{pair:?}");
+        assert!(kinds(&[("GET", pair[0], "x"), ("GET", pair[1], "x")]).is_empty(), "{pair:?}");
+    }
+
     let flag = Rule { origin: Origin::Flag, ..rule("GET", "/a/{b}", "public") };
     let (map, _) = RouteMap::new(vec![flag, rule("GET|POST", "/a/{b}", "x")], PathReading::Any);
     let findings = check(&map, Vec::new(), None);
