@@ -15,6 +15,8 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
+/// Largest payload of a frame that a server takes, unless it says otherwise.
+const MAX_PAYLOAD: usize = 16 * 1024;
 pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
@@ -66,7 +68,10 @@ impl Connection {
     pub fn request(&mut self, body: &[u8]) -> u32 {
         let stream = self.next_stream;
         write(&mut self.out, HEADERS, END_HEADERS, stream, &self.headers);
-        write(&mut self.out, DATA, END_STREAM, stream, body);
+        let last = body.len().saturating_sub(1) / MAX_PAYLOAD;
+        for (number, part) in body.chunks(MAX_PAYLOAD).enumerate() {
+            write(&mut self.out, DATA, if number == last { END_STREAM } else { 0 }, stream, part);
+        }
         if stream == 1 {
             self.headers = later_headers();
         }

@@ -151,7 +151,7 @@ fn spans(mut watch: Watch<'_>, plan: &Plan) -> Vec<Span> {
 }
 
 /// Commits changes at a steady pace, and says how many it came to.
-async fn change(url: &str, tenants: u32, per_second: u32, until: Instant) {
+pub async fn change(url: &str, tenants: u32, per_second: u32, until: Instant) {
     let mut writer = PgConnection::connect(url).await.unwrap();
     let mut beat = interval(Duration::from_secs(1) / per_second);
     let mut dice = fastrand::Rng::with_seed(7);

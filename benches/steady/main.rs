@@ -1,10 +1,10 @@
 //! Past the first minutes: a server that holds many tenants, under load through several times of `--cache-ttl`, with changes
 //! heard of and without, while tenants change and others are asked for that are not held. Then what a change a second costs,
-//! and midnight, when rights of 50 000 tenants end at the same instant.
+//! what many who watch cost, and midnight, when rights of 50 000 tenants end at the same instant.
 //!
 //! The server has the settings that users get, but for the time to live where that is measured, and a place for every
 //! tenant that is asked for. What is run and how long is changed by
-//! BENCH_ONLY (part of a name: `heard of`, `off, 0/s`, `100/s`, `a change a second`, `midnight`), BENCH_TENANTS (held: 100000),
+//! BENCH_ONLY (part of a name: `heard of`, `off, 0/s`, `100/s`, `a change a second`, `watched`, `midnight`), BENCH_TENANTS (held: 100000),
 //! BENCH_TTL (20s), BENCH_SECONDS (of load; without it, to the end of the third time to live), BENCH_DELAY_MS (how much
 //! later PostgreSQL answers), BENCH_COLD (other tenants asked for each second: 50), BENCH_LOAD (connections x streams: 10x20),
 //! BENCH_PAIRS (of five seconds with and without a change a second: 20), BENCH_PIN (0: processes run wherever there is
@@ -39,6 +39,7 @@ mod sample;
 mod server;
 mod settings;
 mod table;
+mod watched;
 mod watchers;
 mod world;
 
@@ -91,6 +92,9 @@ fn measure(settings: Settings) {
     }
     if world.settings.is_wanted(change::NAME) {
         change::run(&world);
+    }
+    if world.settings.is_wanted(watched::NAME) {
+        watched::run(&world);
     }
     // The last: rights end with it.
     if world.settings.is_wanted(midnight::NAME) {

@@ -15,11 +15,13 @@ use crate::{
     recorder::{Recorder, Second},
     sample::{Span, Watch},
     server::Server,
-    watchers::{EACH, Report, WATCHERS, Watchers},
+    watchers::{Plan, Report, WATCHERS, Watchers},
     world::{World, ending, on_its_own},
 };
 
 pub const NAME: &str = "midnight";
+/// Tenants of each who watches.
+const EACH: usize = 50;
 /// What is shown, before and after.
 const AROUND: Duration = Duration::from_secs(10);
 /// The load runs for so long before it is counted.
@@ -37,7 +39,7 @@ pub fn run(world: &mut World) {
     world.runtime.block_on(end_rights(&world.url, rights, midnight));
     let server = Server::start(world, &[]);
     server.hold(world);
-    let watchers = Watchers::start(server.port, midnight);
+    let watchers = Watchers::start(server.port, Plan { each: EACH, tenants: rights as usize, midnight });
     let left = (midnight - Clock::System.now()).to_std().unwrap_or_default();
     let seconds = drive(world, &server, Instant::now() + left);
     print(&seconds, &watchers.reports());

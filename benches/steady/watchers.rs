@@ -6,7 +6,6 @@ use std::{
     env,
     io::{BufRead, BufReader, Lines},
     process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -27,12 +26,10 @@ use crate::{
 };
 
 pub const WATCHERS: usize = 1_000;
-/// Tenants of each.
-pub const EACH: usize = 50;
 const CONNECTIONS: usize = 10;
 const PATH: &str = "/entitlement.v1.EntitlementService/WatchChanges";
 /// What is told later than this is missed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: TimeDelta = TimeDelta::seconds(10);
 
 /// What a watcher was told.
 #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
@@ -44,6 +41,31 @@ pub struct Report {
     pub twice: usize,
     pub early: usize,
     pub resets: usize,
+    /// Changes that it was told.
+    pub changes: usize,
+}
+
+/// What is watched, and how long.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// Tenants of each watcher.
+    pub each: usize,
+    /// Of so many in all: once each is named, the first are named again.
+    pub tenants: usize,
+    /// When rights end. They watch for some seconds longer.
+    pub midnight: DateTime<Utc>,
+}
+
+impl Plan {
+    /// The same, to watch until an instant.
+    pub fn until(end: DateTime<Utc>, each: usize, tenants: usize) -> Self {
+        Self { each, tenants, midnight: end - PATIENCE }
+    }
+
+    fn read() -> Self {
+        let [each, tenants] = ["BENCH_EACH", "BENCH_AMONG"].map(|name| env::var(name).unwrap().parse().unwrap());
+        Self { each, tenants, midnight: env::var("BENCH_MIDNIGHT").unwrap().parse().unwrap() }
+    }
 }
 
 /// The process of all watchers.
@@ -54,9 +76,10 @@ pub struct Watchers {
 
 impl Watchers {
     /// Starts it, and waits until all of them watch.
-    pub fn start(port: u16, midnight: DateTime<Utc>) -> Self {
+    pub fn start(port: u16, Plan { each, tenants, midnight }: Plan) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command.env("BENCH_ROLE", "watchers").env("BENCH_PORT", port.to_string());
+        command.env("BENCH_EACH", each.to_string()).env("BENCH_AMONG", tenants.to_string());
         command.env("BENCH_MIDNIGHT", midnight.to_rfc3339()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -75,11 +98,12 @@ impl Watchers {
 /// The process itself.
 pub fn run() {
     let port = env::var("BENCH_PORT").unwrap().parse().unwrap();
-    let midnight: DateTime<Utc> = env::var("BENCH_MIDNIGHT").unwrap().parse().unwrap();
+    let plan = Plan::read();
+    let midnight = plan.midnight;
     on_its_own(async {
-        let mut all = join_all((0..CONNECTIONS).map(|number| Watching::open(port, number))).await;
+        let mut all = join_all((0..CONNECTIONS).map(|number| Watching::open(port, number, plan))).await;
         println!("opened");
-        let left = (midnight - Clock::System.now()).to_std().unwrap_or_default() + PATIENCE;
+        let left = (midnight + PATIENCE - Clock::System.now()).to_std().unwrap_or_default();
         _ = tokio::time::timeout(left, join_all(all.iter_mut().map(|watching| watching.listen(midnight)))).await;
         for watcher in all.iter().flat_map(|watching| &watching.watchers) {
             println!("{}", serde_json::to_string(&watcher.report).unwrap());
@@ -103,12 +127,12 @@ struct Watcher {
 }
 
 impl Watching {
-    async fn open(port: u16, number: usize) -> Self {
+    async fn open(port: u16, number: usize, Plan { each, tenants: among, .. }: Plan) -> Self {
         let connection = Connection::open(None, port, PATH).await;
         let mut watching = Self { connection, watchers: Vec::new() };
         let here = WATCHERS / CONNECTIONS;
         for watcher in number * here..(number + 1) * here {
-            let tenants = (watcher * EACH..(watcher + 1) * EACH).map(|tenant| common::id(tenant as u32));
+            let tenants = (watcher * each..(watcher + 1) * each).map(|tenant| common::id((tenant % among) as u32));
             watching
                 .connection
                 .request(&load::body(&WatchChangesRequest { tenant_ids: tenants.collect(), announce_end: false }));
@@ -158,6 +182,7 @@ impl Watcher {
         match event {
             Event::Opened(_) => self.is_open = true,
             Event::Reset(_) => self.report.resets += 1,
+            Event::TenantChanged(_) => self.report.changes += 1,
             Event::Transition(transition) => {
                 let after = Clock::System.now() - midnight;
                 self.report.early += usize::from(after < TimeDelta::zero());
