@@ -219,7 +219,7 @@ impl Store {
 
     /// How often a change waited for over a second for an advisory lock.
     pub fn lock_waits(&self) -> u64 {
-        self.writing.lock_waits.get()
+        self.writing.lock_waits.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Replicas, and those of them that loads may be read from.

@@ -1,6 +1,6 @@
 //! Running statements, whatever stands between this process and the database.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, SqlxPostgresConnector, Statement, Values};
 use sea_query_sqlx::SqlxValues;
@@ -15,7 +15,6 @@ use super::{
     StoreError,
     loan::{Doubt, Lent, Loan},
 };
-use crate::count::Count;
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
 /// dead connections, and each one is dropped as it is met.
@@ -32,7 +31,7 @@ pub(super) struct Database {
     doubt: Doubt,
     lent: Lent,
     /// How often a transaction waited for a long time for an advisory lock.
-    pub(super) lock_waits: Arc<Count>,
+    pub(super) lock_waits: Arc<AtomicU64>,
 }
 
 impl Database {

@@ -1,6 +1,6 @@
 //! Mutations: one transaction each, recorded in it, and done once however often it is asked for.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use chrono::{DateTime, Utc};
 use entitlementd_migration::locks;
@@ -239,7 +239,7 @@ async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) 
         Ok(taken) => taken,
         Err(_) => {
             // Anybody who can log in may hold it, and whoever asked may give up before the database does.
-            txn.lock_waits.add();
+            txn.lock_waits.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 "a change waits for an advisory lock that another session holds: see pg_locks where locktype = 'advisory'"
             );

@@ -1,6 +1,9 @@
 //! Transactions: to look around in, and to write in.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
@@ -11,7 +14,6 @@ use super::{
     StoreError,
     database::{Database, MOST_ATTEMPTS},
 };
-use crate::count::Count;
 
 /// Whoever holds what is to be changed is not waited for any longer, whatever else a session allows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
@@ -22,7 +24,7 @@ pub(super) struct Transaction {
     /// What it ends with: behind a pooler, a session must not be left otherwise than it was found.
     last: &'static str,
     /// How often a lock was waited for a long time.
-    pub(super) lock_waits: Arc<Count>,
+    pub(super) lock_waits: Arc<AtomicU64>,
 }
 
 /// Whatever reads can be asked of: a database, or a transaction of it.
