@@ -38,7 +38,7 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// Many rights end at the same instant, midnight for one. Those who watch them are told within this time after it, and not
 /// all at once, so that others are answered meanwhile. Everybody knows the instant from `valid_until`.
-const MAX_DELAY: Duration = Duration::from_millis(150);
+const MAX_DELAY: Duration = Duration::from_millis(200);
 
 /// Once so many transitions are to be told, other things have their turn before more are looked for.
 const MAX_TRANSITIONS: usize = 100;

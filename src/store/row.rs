@@ -6,11 +6,31 @@ use sea_orm::{DbErr, QueryResult, TryGetable, prelude::Json};
 
 use super::{StoreError, words::Words};
 
+/// A column of a result.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    name: &'static str,
+    place: Option<usize>,
+}
+
+impl Column {
+    /// One whose place is known: to look for a name costs as much as to read a value.
+    pub(super) const fn at(place: usize, name: &'static str) -> Self {
+        Self { name, place: Some(place) }
+    }
+}
+
+impl From<&'static str> for Column {
+    fn from(name: &'static str) -> Self {
+        Self { name, place: None }
+    }
+}
+
 /// One row of a result. Columns are named `table.column`, in the result too.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     result: &'a QueryResult,
-    key_column: &'static str,
+    key_column: Column,
     /// Reads the key as it is shown in errors: only there, since rows are read by the thousand.
     show: fn(&QueryResult, &'static str) -> String,
 }
@@ -23,27 +43,15 @@ impl<'a> Row<'a> {
     /// A row whose key, for errors, is in this column; `None` where that is NULL.
     pub(super) fn keyed_by<K: TryGetable + ToString>(
         result: &'a QueryResult,
-        key_column: &'static str,
+        key_column: impl Into<Column>,
     ) -> Result<Option<Self>, StoreError> {
+        let key_column = key_column.into();
         let row = Self { result, key_column, show: show::<K> };
         Ok(row.get::<Option<K>>(key_column)?.map(|_| row))
     }
 
     fn key(&self) -> String {
-        (self.show)(self.result, self.key_column)
-    }
-
-    /// Makes sure that another row has the same value in a column: two tenants with one subdomain must not be one.
-    pub(super) fn must_agree<K: TryGetable + PartialEq>(
-        &self,
-        other: &QueryResult,
-        column: &'static str,
-    ) -> Result<(), StoreError> {
-        let other: K = Row { result: other, ..*self }.get(column)?;
-        if self.get::<K>(column)? == other {
-            return Ok(());
-        }
-        Err(self.unreadable(column, "another row has the same subdomain"))
+        (self.show)(self.result, self.key_column.name)
     }
 
     /// A value that was read, and is not what its column promises.
@@ -52,21 +60,22 @@ impl<'a> Row<'a> {
     }
 
     /// A column's value.
-    pub(super) fn get<T: TryGetable>(&self, column: &'static str) -> Result<T, StoreError> {
-        self.result.try_get("", column).map_err(|cause| StoreError::Unreadable {
-            column,
-            key: self.key(),
-            cause: Arc::new(cause),
-        })
+    pub(super) fn get<T: TryGetable>(&self, column: impl Into<Column>) -> Result<T, StoreError> {
+        let Column { name: column, place } = column.into();
+        let value = match place {
+            Some(place) => self.result.try_get_by_index(place),
+            None => self.result.try_get("", column),
+        };
+        value.map_err(|cause| StoreError::Unreadable { column, key: self.key(), cause: Arc::new(cause) })
     }
 
     /// A text that decides nothing: NULL is empty.
-    pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
+    pub(super) fn text(&self, column: impl Into<Column>) -> Result<String, StoreError> {
         self.get::<Option<String>>(column).map(Option::unwrap_or_default)
     }
 
     /// A flag: NULL is false.
-    pub(super) fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+    pub(super) fn flag(&self, column: impl Into<Column>) -> Result<bool, StoreError> {
         self.get::<Option<bool>>(column).map(Option::unwrap_or_default)
     }
 

@@ -89,7 +89,7 @@ impl TenantStatements {
         let by_id = rows(by_id);
         let tenant_and = |more: &str| {
             format!(
-                "SELECT r.*, t.* FROM (SELECT CAST({own} AS bigint) AS revision{more}) r LEFT JOIN ({by_id}) t ON true"
+                "SELECT t.*, r.* FROM (SELECT CAST({own} AS bigint) AS revision{more}) r LEFT JOIN ({by_id}) t ON true"
             )
         };
         let joined = revision("t.\"tenants.id\"");
@@ -97,7 +97,7 @@ impl TenantStatements {
             backend,
             by_id: tenant_and(""),
             from_replica: tenant_and(&format!(", {} AS holds", replayed("$2"))),
-            by_subdomain: format!("SELECT CAST({joined} AS bigint) AS revision, t.* FROM ({}) t", rows(by_subdomain)),
+            by_subdomain: format!("SELECT t.*, CAST({joined} AS bigint) AS revision FROM ({}) t", rows(by_subdomain)),
         }
     }
 
@@ -134,49 +134,105 @@ pub(super) async fn keys(database: &Database) -> Result<Vec<TenantKey>, StoreErr
     Ok(keys)
 }
 
+/// The columns of [`select`], at their places in each result that is read here.
+mod column {
+    use super::super::row::Column;
+
+    pub(super) const TENANT_ID: Column = Column::at(0, "tenants.id");
+    pub(super) const NAME: Column = Column::at(1, "tenants.name");
+    pub(super) const SUBDOMAIN: Column = Column::at(2, "tenants.subdomain");
+    pub(super) const DATABASE_SCHEMA: Column = Column::at(3, "tenants.database_schema");
+    pub(super) const TENANT_STATUS: Column = Column::at(4, "tenants.status");
+    pub(super) const PLAN: Column = Column::at(5, "plans.slug");
+    pub(super) const MODULE: Column = Column::at(6, "modules.code");
+    pub(super) const ID: Column = Column::at(7, "tenant_subscriptions.id");
+    pub(super) const STATUS: Column = Column::at(8, "tenant_subscriptions.status");
+    pub(super) const STARTS_AT: Column = Column::at(9, "tenant_subscriptions.starts_at");
+    pub(super) const EXPIRES_AT: Column = Column::at(10, "tenant_subscriptions.expires_at");
+    pub(super) const IS_TRIAL: Column = Column::at(11, "tenant_subscriptions.is_trial");
+    pub(super) const TRIAL_ENDS_AT: Column = Column::at(12, "tenant_subscriptions.trial_ends_at");
+}
+
+/// A tenant's columns, of which there are this many.
+pub(super) const OF_TENANT: usize = 6;
+/// A subscription's columns, which follow them.
+pub(super) const OF_SUBSCRIPTION: usize = 7;
+
+/// Tenants, each with its subscriptions.
 pub(super) fn select(backend: DbBackend) -> Select<tenants::Entity> {
-    use tenant_subscriptions::Column as S;
-    // Cast, so that a text column that is made wider does not break the statements that are prepared already.
-    let text = |column: SimpleExpr| column.cast_as("text");
-    let instant = |column: S| instant::column(backend, column.into_simple_expr());
-    tenants::Entity::find()
+    let select = tenants::Entity::find()
         .select_only()
+        .join(JoinType::LeftJoin, tenants::Relation::Plans.def())
+        .join(JoinType::LeftJoin, tenants::Relation::TenantSubscriptions.def())
+        .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def());
+    subscription_columns(backend, tenant_columns(select))
+}
+
+/// Tenants alone.
+pub(super) fn select_tenants() -> Select<tenants::Entity> {
+    let select = tenants::Entity::find().select_only();
+    tenant_columns(select.join(JoinType::LeftJoin, tenants::Relation::Plans.def()))
+}
+
+/// Subscriptions alone, and after that whose they are.
+pub(super) fn select_subscriptions(backend: DbBackend) -> Select<tenant_subscriptions::Entity> {
+    let select = tenant_subscriptions::Entity::find().select_only();
+    let select = select.join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def());
+    subscription_columns(backend, select).column(tenant_subscriptions::Column::TenantId)
+}
+
+/// Cast, so that a text column that is made wider does not break the statements that are prepared already.
+fn text(column: impl ColumnTrait) -> SimpleExpr {
+    column.into_simple_expr().cast_as("text")
+}
+
+fn tenant_columns(select: Select<tenants::Entity>) -> Select<tenants::Entity> {
+    select
         .column_as(tenants::Column::Id, "tenants.id")
-        .column_as(text(tenants::Column::Name.into_simple_expr()), "tenants.name")
-        .column_as(text(tenants::Column::Subdomain.into_simple_expr()), "tenants.subdomain")
-        .column_as(text(tenants::Column::DatabaseSchema.into_simple_expr()), "tenants.database_schema")
-        .column_as(text(tenants::Column::Status.into_simple_expr()), "tenants.status")
-        .column_as(text(plans::Column::Slug.into_simple_expr()), "plans.slug")
-        .column_as(text(modules::Column::Code.into_simple_expr()), "modules.code")
+        .column_as(text(tenants::Column::Name), "tenants.name")
+        .column_as(text(tenants::Column::Subdomain), "tenants.subdomain")
+        .column_as(text(tenants::Column::DatabaseSchema), "tenants.database_schema")
+        .column_as(text(tenants::Column::Status), "tenants.status")
+        .column_as(text(plans::Column::Slug), "plans.slug")
+}
+
+fn subscription_columns<E: EntityTrait>(backend: DbBackend, select: Select<E>) -> Select<E> {
+    use tenant_subscriptions::Column as S;
+    let instant = |column: S| instant::column(backend, column.into_simple_expr());
+    select
+        .column_as(text(modules::Column::Code), "modules.code")
         .column_as(S::Id, "tenant_subscriptions.id")
-        .column_as(text(S::Status.into_simple_expr()), "tenant_subscriptions.status")
+        .column_as(text(S::Status), "tenant_subscriptions.status")
         .column_as(instant(S::StartsAt), "tenant_subscriptions.starts_at")
         .column_as(instant(S::ExpiresAt), "tenant_subscriptions.expires_at")
         .column_as(S::IsTrial, "tenant_subscriptions.is_trial")
         .column_as(instant(S::TrialEndsAt), "tenant_subscriptions.trial_ends_at")
-        .join(JoinType::LeftJoin, tenants::Relation::Plans.def())
-        .join(JoinType::LeftJoin, tenants::Relation::TenantSubscriptions.def())
-        .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def())
 }
 
 /// Has the replica that these rows are from come as far as it had to?
 pub(super) fn holds(rows: &[QueryResult]) -> bool {
-    rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))
+    // Rows of subscriptions alone do not say.
+    let said = rows.iter().find_map(|row| row.try_get::<Option<bool>>("", "holds").unwrap_or(Some(false)));
+    said.unwrap_or(false)
 }
 
-/// Makes the facts of a tenant's rows, keeping the words they were made of.
+/// Makes the facts of a tenant's rows, keeping the words they were made of. The first has the revision and the tenant's
+/// columns; others may leave them out.
 pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -> Result<Reading, StoreError> {
     let Some(first) = rows.first() else { return Ok(Reading { revision: 0, evidence: None }) };
     let revision: i64 = first.try_get("", "revision")?;
     let revision = revision.cast_unsigned();
     // `tenants.id`, a primary key, is NULL where the revision is all there is.
-    let Some(first) = Row::keyed_by::<Uuid>(first, "tenants.id")? else {
+    let Some(first) = Row::keyed_by::<Uuid>(first, column::TENANT_ID)? else {
         return Ok(Reading { revision, evidence: None });
     };
     let (tenant, tenant_evidence) = tenant(&first, words)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     for row in rows {
-        first.must_agree::<Uuid>(row, "tenants.id")?;
+        let id: Option<Uuid> = row.try_get_by_index(0)?;
+        if id.is_some_and(|id| id != tenant.id.uuid()) {
+            return Err(first.unreadable("tenants.id", "another row has the same subdomain"));
+        }
         subscriptions.extend(subscription(row, words)?);
     }
     subscriptions.sort_by(|(a, _), (b, _)| a.order(b));
@@ -187,18 +243,18 @@ pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -
 }
 
 fn tenant(row: &Row<'_>, words: &Words) -> Result<(Tenant, TenantEvidence), StoreError> {
-    let word: Option<String> = row.get("tenants.status")?;
+    let word: Option<String> = row.get(column::TENANT_STATUS)?;
     let status = TenantStatus::of(word.as_deref().unwrap_or_default());
     if status == TenantStatus::Other {
         words.warn("tenants.status", word.as_deref().unwrap_or("NULL"), "the tenant is not served");
     }
     let tenant = Tenant {
-        id: TenantId::from(row.get::<Uuid>("tenants.id")?),
-        name: row.text("tenants.name")?.into(),
-        subdomain: row.text("tenants.subdomain")?.into(),
-        database_schema: row.text("tenants.database_schema")?.into(),
+        id: TenantId::from(row.get::<Uuid>(column::TENANT_ID)?),
+        name: row.text(column::NAME)?.into(),
+        subdomain: row.text(column::SUBDOMAIN)?.into(),
+        database_schema: row.text(column::DATABASE_SCHEMA)?.into(),
         status,
-        plan_slug: row.get::<Option<String>>("plans.slug")?.map(|slug| words.slug(&slug)),
+        plan_slug: row.get::<Option<String>>(column::PLAN)?.map(|slug| words.slug(&slug)),
     };
     Ok((tenant, TenantEvidence { status: word }))
 }
@@ -208,11 +264,11 @@ fn subscription(
     result: &QueryResult,
     words: &Words,
 ) -> Result<Option<(Subscription, SubscriptionEvidence)>, StoreError> {
-    let Some(row) = Row::keyed_by::<Uuid>(result, "tenant_subscriptions.id")? else { return Ok(None) };
-    let id: Uuid = row.get("tenant_subscriptions.id")?;
-    let Some(code) = row.get::<Option<String>>("modules.code")? else { return Ok(None) };
+    let Some(row) = Row::keyed_by::<Uuid>(result, column::ID)? else { return Ok(None) };
+    let id: Uuid = row.get(column::ID)?;
+    let Some(code) = row.get::<Option<String>>(column::MODULE)? else { return Ok(None) };
 
-    let word: Option<String> = row.get("tenant_subscriptions.status")?;
+    let word: Option<String> = row.get(column::STATUS)?;
     let status = SubscriptionStatus::of(word.as_deref().unwrap_or_default());
     if status == SubscriptionStatus::Other {
         words.warn("tenant_subscriptions.status", word.as_deref().unwrap_or("NULL"), "the subscription grants nothing");
@@ -221,10 +277,10 @@ fn subscription(
         id,
         module: words.code(&code),
         status,
-        starts_at: instant::beginning(row.get("tenant_subscriptions.starts_at")?),
-        expires_at: instant::end(row.get("tenant_subscriptions.expires_at")?),
-        is_trial: row.flag("tenant_subscriptions.is_trial")?,
-        trial_ends_at: instant::end(row.get("tenant_subscriptions.trial_ends_at")?),
+        starts_at: instant::beginning(row.get(column::STARTS_AT)?),
+        expires_at: instant::end(row.get(column::EXPIRES_AT)?),
+        is_trial: row.flag(column::IS_TRIAL)?,
+        trial_ends_at: instant::end(row.get(column::TRIAL_ENDS_AT)?),
     };
     Ok(Some((subscription, SubscriptionEvidence { id, status: word })))
 }
