@@ -98,7 +98,7 @@ async fn cold_checks() {
 async fn statement_of(cluster: &postgres::Cluster, cache: &Cache<Store>) -> String {
     cache.get(TenantId::parse(&common::id(0)).unwrap(), Clock::System.now()).await.unwrap();
     let log = cluster.log();
-    let begin = log.find("SELECT r.*, t.*").expect("the load's statement in the log");
+    let begin = log.find("SELECT t.*, r.*").expect("the load's statement in the log");
     log[begin..].lines().next().unwrap().to_owned()
 }
 

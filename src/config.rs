@@ -1,5 +1,5 @@
-//! The command line: one documented struct per concern. Every flag is also an environment variable,
-//! `ENTITLEMENTD_<FLAG>`. Secrets never print.
+//! The command line: one documented struct per concern. A setting of a deployment is also an environment variable,
+//! `ENTITLEMENTD_<FLAG>`; what one call means is not. Secrets never print.
 
 mod admin;
 mod catalogue;
@@ -14,7 +14,7 @@ mod trace;
 mod value;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+use clap::{Args, Parser, Subcommand};
 use thiserror::Error;
 
 pub use self::{
@@ -89,7 +89,7 @@ pub struct MigrateArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Only list the steps, and the indexes that the database would profit from. Changes nothing.
-    #[arg(long, env = "ENTITLEMENTD_STATUS", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub status: bool,
     /// `off` leaves the log of changes and its triggers out. Any other word wants them.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
@@ -103,16 +103,16 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// The tenant's UUID or subdomain.
-    #[arg(long, env = "ENTITLEMENTD_TENANT")]
+    #[arg(long)]
     pub tenant: String,
     /// The module's code.
-    #[arg(long, env = "ENTITLEMENTD_MODULE")]
+    #[arg(long)]
     pub module: String,
     /// The instant to judge, for example 2026-12-31T23:59:59Z. Empty: now.
-    #[arg(long, env = "ENTITLEMENTD_AT", value_parser = value::instant)]
+    #[arg(long, value_parser = value::instant)]
     pub at: Option<DateTime<Utc>>,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -144,19 +144,96 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What one call means. None of it comes from the environment: a variable that was left over, or meant something else,
+    /// would answer a question of safety, or make a change do nothing.
+    const OF_ONE_CALL: &[&str] = &[
+        "after",
+        "all",
+        "at",
+        "at_period_end",
+        "base",
+        "billing_cycle",
+        "category",
+        "concurrency",
+        "dependencies",
+        "description",
+        "display_order",
+        "expires_at",
+        "force",
+        "include_dependencies",
+        "include_dependents",
+        "json",
+        "keep_schema",
+        "limit",
+        "max_transactions_monthly",
+        "max_users",
+        "module",
+        "modules",
+        "name",
+        "new_code",
+        "on_sale",
+        "on_sale_only",
+        "plan",
+        "preview",
+        "price",
+        "price_monthly",
+        "price_yearly",
+        "reason",
+        "request_id",
+        "role",
+        "settings",
+        "status",
+        "tenant",
+        "trial_days",
+        "trial_ends_at",
+    ];
+
+    /// Settings of a deployment, of commands that do one thing. Those of `serve` are settings all.
+    const OF_A_DEPLOYMENT: &[&str] = &[
+        "admin_tokens_file",
+        "changes",
+        "database_ca_file",
+        "database_pooler",
+        "database_url",
+        "database_url_file",
+        "decision_log",
+        "path_reading",
+        "public",
+        "reserved_label",
+        "routes",
+        "tenant_template",
+    ];
+
     #[test]
-    fn every_flag_is_an_environment_variable_of_the_same_name() {
-        flags_are_variables(&Cli::command());
+    fn settings_of_a_deployment_are_variables_too_and_what_one_call_means_is_not() {
+        let mut seen = std::collections::BTreeSet::new();
+        for command in Cli::command().get_subcommands() {
+            look_at(command, command.get_name() == "serve", &mut seen);
+        }
+        let listed = OF_ONE_CALL.iter().chain(OF_A_DEPLOYMENT).map(|flag| (*flag).to_owned()).collect();
+        assert_eq!(seen, listed, "no list names what is gone");
     }
 
     /// Of a command's own flags those that are global belong to all commands, and are seen there.
-    fn flags_are_variables(command: &clap::Command) {
-        for command in command.get_subcommands() {
-            for flag in command.get_opts().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
-                let wanted = format!("ENTITLEMENTD_{}", flag.get_id().as_str().to_uppercase());
-                assert_eq!(flag.get_env().and_then(|env| env.to_str()), Some(wanted.as_str()));
+    fn look_at(command: &clap::Command, serves: bool, seen: &mut std::collections::BTreeSet<String>) {
+        for flag in command.get_opts().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
+            let id = flag.get_id().as_str();
+            let variable = format!("ENTITLEMENTD_{}", id.to_uppercase());
+            let is_setting = serves || OF_A_DEPLOYMENT.contains(&id);
+            assert_ne!(
+                is_setting,
+                !serves && OF_ONE_CALL.contains(&id),
+                "--{id} of {} is one or the other",
+                command.get_name()
+            );
+            let wanted = is_setting.then_some(variable.as_str());
+            assert_eq!(flag.get_env().and_then(|env| env.to_str()), wanted, "--{id} of {}", command.get_name());
+            if !serves {
+                seen.insert(id.to_owned());
             }
-            flags_are_variables(command);
+        }
+        for command in command.get_subcommands() {
+            look_at(command, serves, seen);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What `module` and `plan` take.
 
-use clap::{Args, Subcommand, builder::BoolishValueParser};
+use clap::{Args, Subcommand};
 
 use super::{DatabaseArgs, MutationArgs, value};
 use crate::domain::{BillingCycle, ModuleCode, Money};
@@ -46,34 +46,34 @@ pub struct ModuleUpsertArgs {
     #[arg(value_parser = value::module_code)]
     pub code: String,
     /// The code that it is to have. Checks go on honouring the old one.
-    #[arg(long, env = "ENTITLEMENTD_NEW_CODE", value_parser = value::module_code)]
+    #[arg(long, value_parser = value::module_code)]
     pub new_code: Option<String>,
     /// Its name, to be shown.
-    #[arg(long, env = "ENTITLEMENTD_NAME", value_parser = value::offer_name)]
+    #[arg(long, value_parser = value::offer_name)]
     pub name: Option<String>,
     /// What it is for, to be shown.
-    #[arg(long, env = "ENTITLEMENTD_DESCRIPTION")]
+    #[arg(long)]
     pub description: Option<String>,
     /// What it belongs to.
-    #[arg(long, env = "ENTITLEMENTD_CATEGORY")]
+    #[arg(long)]
     pub category: Option<String>,
     /// Its place in a menu.
-    #[arg(long, env = "ENTITLEMENTD_DISPLAY_ORDER")]
+    #[arg(long)]
     pub display_order: Option<i32>,
     /// Part of every account? true or false.
-    #[arg(long, env = "ENTITLEMENTD_BASE")]
+    #[arg(long)]
     pub base: Option<bool>,
     /// On sale? false retires it: who has it keeps it.
-    #[arg(long, env = "ENTITLEMENTD_ON_SALE")]
+    #[arg(long)]
     pub on_sale: Option<bool>,
     /// The codes of the modules that it cannot be without, with commas; empty: none.
-    #[arg(long, env = "ENTITLEMENTD_DEPENDENCIES", value_parser = value::module_codes)]
+    #[arg(long, value_parser = value::module_codes)]
     pub dependencies: Option<Codes>,
     /// What it costs for a month: 9999.00
-    #[arg(long, env = "ENTITLEMENTD_PRICE_MONTHLY", value_parser = value::price)]
+    #[arg(long, value_parser = value::price)]
     pub price_monthly: Option<Money>,
     /// What it costs for a year.
-    #[arg(long, env = "ENTITLEMENTD_PRICE_YEARLY", value_parser = value::price)]
+    #[arg(long, value_parser = value::price)]
     pub price_yearly: Option<Money>,
     /// As for every change.
     #[command(flatten)]
@@ -87,25 +87,25 @@ pub struct PlanUpsertArgs {
     #[arg(value_parser = value::module_code)]
     pub slug: String,
     /// Its name, to be shown.
-    #[arg(long, env = "ENTITLEMENTD_NAME", value_parser = value::offer_name)]
+    #[arg(long, value_parser = value::offer_name)]
     pub name: Option<String>,
     /// On sale? false retires it: who is on it stays.
-    #[arg(long, env = "ENTITLEMENTD_ON_SALE")]
+    #[arg(long)]
     pub on_sale: Option<bool>,
     /// What it costs for a billing cycle: 19999.00
-    #[arg(long, env = "ENTITLEMENTD_PRICE", value_parser = value::price)]
+    #[arg(long, value_parser = value::price)]
     pub price: Option<Money>,
     /// How long that is.
-    #[arg(long, env = "ENTITLEMENTD_BILLING_CYCLE", value_enum)]
+    #[arg(long, value_enum)]
     pub billing_cycle: Option<BillingCycle>,
     /// The codes of its modules, with commas.
-    #[arg(long, env = "ENTITLEMENTD_MODULES", value_parser = value::module_codes)]
+    #[arg(long, value_parser = value::module_codes)]
     pub modules: Option<Codes>,
     /// Users that it includes; 0: any number.
-    #[arg(long, env = "ENTITLEMENTD_MAX_USERS", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     pub max_users: Option<i32>,
     /// Transactions a month that it includes; 0: any number.
-    #[arg(long, env = "ENTITLEMENTD_MAX_TRANSACTIONS_MONTHLY", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     pub max_transactions_monthly: Option<i32>,
     /// As for every change.
     #[command(flatten)]
@@ -123,9 +123,9 @@ pub struct ListArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Leave out those that are no longer sold.
-    #[arg(long, env = "ENTITLEMENTD_ON_SALE_ONLY", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub on_sale_only: bool,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }

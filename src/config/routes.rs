@@ -123,7 +123,7 @@ pub struct RoutesShadowReportArgs {
     #[arg(long, env = "ENTITLEMENTD_DECISION_LOG", value_name = "FILE")]
     pub decision_log: PathBuf,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 

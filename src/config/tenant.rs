@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Subcommand, ValueEnum, builder::BoolishValueParser};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ChangesMode, DatabaseArgs, value};
 use crate::domain::{BillingCycle, RequestId, SettableStatus, TenantName, TenantStatus, Why};
@@ -52,7 +52,7 @@ pub struct ReadArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -69,13 +69,13 @@ pub struct MutationArgs {
     #[arg(long, env = "ENTITLEMENTD_TENANT_TEMPLATE", value_name = "DIR")]
     pub tenant_template: Option<PathBuf>,
     /// Why, for the record.
-    #[arg(long, env = "ENTITLEMENTD_REASON")]
+    #[arg(long)]
     pub reason: Option<Why>,
     /// A name for this request: within 24 hours, the same request with the same one is not done again.
-    #[arg(long, env = "ENTITLEMENTD_REQUEST_ID")]
+    #[arg(long)]
     pub request_id: Option<RequestId>,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -85,22 +85,22 @@ pub struct OnboardArgs {
     /// The subdomain: 3 to 63 of a-z, 0-9 and -
     pub subdomain: String,
     /// The name, to be shown.
-    #[arg(long, env = "ENTITLEMENTD_NAME")]
+    #[arg(long)]
     pub name: TenantName,
     /// A plan with its modules, by its slug.
-    #[arg(long, env = "ENTITLEMENTD_PLAN", required_unless_present = "module", conflicts_with = "module")]
+    #[arg(long, required_unless_present = "module", conflicts_with = "module")]
     pub plan: Option<String>,
     /// A module's code; repeatable. Together they must hold all that they depend on.
-    #[arg(long, env = "ENTITLEMENTD_MODULE", value_delimiter = ',', value_parser = value::module_code)]
+    #[arg(long, value_delimiter = ',', value_parser = value::module_code)]
     pub module: Vec<String>,
     /// What the prices are for.
-    #[arg(long, env = "ENTITLEMENTD_BILLING_CYCLE", value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t)]
     pub billing_cycle: BillingCycle,
     /// All modules are a trial for so many days.
-    #[arg(long, env = "ENTITLEMENTD_TRIAL_DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=366))]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=366))]
     pub trial_days: u32,
     /// The tenant's own settings: a JSON object.
-    #[arg(long, env = "ENTITLEMENTD_SETTINGS", default_value = "{}")]
+    #[arg(long, default_value = "{}")]
     pub settings: String,
     /// A label that names no tenant, as for `serve`. Repeatable; commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_RESERVED_LABEL", value_name = "LABEL", value_delimiter = ',')]
@@ -117,10 +117,10 @@ pub struct ProvisionArgs {
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub tenant: Option<String>,
     /// Every tenant that is not cancelled.
-    #[arg(long, env = "ENTITLEMENTD_ALL", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub all: bool,
     /// So many tenants at the same time.
-    #[arg(long, env = "ENTITLEMENTD_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub concurrency: u32,
     /// As for every change.
     #[command(flatten)]
@@ -139,7 +139,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -147,7 +147,7 @@ pub struct VerifyArgs {
 #[derive(Args, Debug)]
 pub struct PreviewArgs {
     /// Only say what would be changed.
-    #[arg(long, env = "ENTITLEMENTD_PREVIEW", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub preview: bool,
     /// As for every change.
     #[command(flatten)]
@@ -176,16 +176,16 @@ pub struct EnableArgs {
     #[arg(required = true, value_parser = value::module_code)]
     pub module: Vec<String>,
     /// Enable what they depend on as well.
-    #[arg(long, env = "ENTITLEMENTD_INCLUDE_DEPENDENCIES", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub include_dependencies: bool,
     /// What the price is for [default: as it is, and monthly for what is new]
-    #[arg(long, env = "ENTITLEMENTD_BILLING_CYCLE", value_enum)]
+    #[arg(long, value_enum)]
     pub billing_cycle: Option<BillingCycle>,
     /// They end then, for example 2026-12-31T23:59:59Z. Empty: never.
-    #[arg(long, env = "ENTITLEMENTD_EXPIRES_AT", value_parser = value::instant)]
+    #[arg(long, value_parser = value::instant)]
     pub expires_at: Option<DateTime<Utc>>,
     /// They are a trial, which ends then. Empty: they are none.
-    #[arg(long, env = "ENTITLEMENTD_TRIAL_ENDS_AT", value_parser = value::instant)]
+    #[arg(long, value_parser = value::instant)]
     pub trial_ends_at: Option<DateTime<Utc>>,
     /// As for every change.
     #[command(flatten)]
@@ -201,10 +201,10 @@ pub struct DisableArgs {
     #[arg(required = true, value_parser = value::module_code)]
     pub module: Vec<String>,
     /// Disable what depends on them as well.
-    #[arg(long, env = "ENTITLEMENTD_INCLUDE_DEPENDENTS", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub include_dependents: bool,
     /// When what is paid for has been used, instead of at once.
-    #[arg(long, env = "ENTITLEMENTD_AT_PERIOD_END", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub at_period_end: bool,
     /// As for every change.
     #[command(flatten)]
@@ -219,13 +219,13 @@ pub struct ChangePlanArgs {
     /// The new plan's slug.
     pub plan: String,
     /// What the price of modules that are new is for [default: monthly]
-    #[arg(long, env = "ENTITLEMENTD_BILLING_CYCLE", value_enum)]
+    #[arg(long, value_enum)]
     pub billing_cycle: Option<BillingCycle>,
     /// Disable what depends on the modules that go as well.
-    #[arg(long, env = "ENTITLEMENTD_INCLUDE_DEPENDENTS", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub include_dependents: bool,
     /// The modules that go end when what is paid for has been used, instead of at once.
-    #[arg(long, env = "ENTITLEMENTD_AT_PERIOD_END", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub at_period_end: bool,
     /// As for every change.
     #[command(flatten)]
@@ -238,25 +238,25 @@ pub struct ListTenantsArgs {
     /// Those whose subdomain or name begins with this, without regard to case.
     pub text: Option<String>,
     /// Those of this status; repeatable.
-    #[arg(long, env = "ENTITLEMENTD_STATUS", value_enum, value_delimiter = ',')]
+    #[arg(long, value_enum, value_delimiter = ',')]
     pub status: Vec<TenantStatus>,
     /// Those on this plan, by its slug.
-    #[arg(long, env = "ENTITLEMENTD_PLAN")]
+    #[arg(long)]
     pub plan: Option<String>,
     /// Those with a subscription to this module that is active and has not ended.
-    #[arg(long, env = "ENTITLEMENTD_MODULE", value_parser = value::module_code)]
+    #[arg(long, value_parser = value::module_code)]
     pub module: Option<String>,
     /// Those after this one, by its UUID: where the page before has ended.
-    #[arg(long, env = "ENTITLEMENTD_AFTER")]
+    #[arg(long)]
     pub after: Option<String>,
     /// So many, up to 1000.
-    #[arg(long, env = "ENTITLEMENTD_LIMIT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
     /// Print JSON.
-    #[arg(long, env = "ENTITLEMENTD_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -266,13 +266,13 @@ pub struct DeleteArgs {
     /// The tenant's UUID or subdomain.
     pub tenant: String,
     /// Its name, repeated letter by letter.
-    #[arg(long, env = "ENTITLEMENTD_NAME")]
+    #[arg(long)]
     pub name: String,
     /// Although it has unpaid invoices, which go with it.
-    #[arg(long, env = "ENTITLEMENTD_FORCE", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub force: bool,
     /// All but its schema, which stays. Without this, one that cannot be told to be the tenant's refuses the deletion.
-    #[arg(long, env = "ENTITLEMENTD_KEEP_SCHEMA", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub keep_schema: bool,
     /// As for every change.
     #[command(flatten)]
@@ -286,7 +286,7 @@ pub struct HistoryArgs {
     #[command(flatten)]
     pub read: ReadArgs,
     /// The newest so many, up to 1000.
-    #[arg(long, env = "ENTITLEMENTD_LIMIT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }
 

@@ -27,7 +27,7 @@ pub struct NewTokenArgs {
     /// Whose token it is, as the record of changes will show it.
     pub name: ActorName,
     /// What its holder may do: viewer, operator or owner.
-    #[arg(long, env = "ENTITLEMENTD_ROLE")]
+    #[arg(long)]
     pub role: Role,
     /// The file, a line for each token: NAME ROLE SHA256. Made if it is missing, for its owner alone to read.
     #[arg(long, env = "ENTITLEMENTD_ADMIN_TOKENS_FILE", value_name = "FILE")]

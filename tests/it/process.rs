@@ -247,12 +247,30 @@ async fn settings_come_from_the_environment_too() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("{}\n", database.url)).unwrap();
     let output = program()
-        .args(["check", "--module", "finance"])
+        .args(["check", "--module", "finance", "--tenant", &id(1)])
         .env("ENTITLEMENTD_DATABASE_URL_FILE", file.path())
-        .env("ENTITLEMENTD_TENANT", id(1))
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_was_left_over_changes_nothing_of_what_a_call_does() {
+    let database = Database::sqlite().await;
+    database.mk_tenant(1, "acme", "active").await;
+    let run = |arguments: &[&str], left_over: &[(&str, &str)]| {
+        let mut command = program();
+        command.args(arguments).args(["--database-url", &database.url]).envs(left_over.iter().copied());
+        command.output().unwrap()
+    };
+    let suspend = ["tenant", "set-status", "acme", "suspended", "--reason", "unpaid"];
+    let output = run(&suspend, &[("ENTITLEMENTD_PREVIEW", "true")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown = run(&["tenant", "show", "acme", "--json"], &[]);
+    assert!(text(&shown.stdout).to_lowercase().contains("suspended"), "{}", text(&shown.stdout));
+    let answers = [("ENTITLEMENTD_NAME", "acme"), ("ENTITLEMENTD_FORCE", "true"), ("ENTITLEMENTD_REASON", "it goes")];
+    let output = run(&["tenant", "delete", "acme"], &answers);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
