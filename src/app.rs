@@ -118,10 +118,12 @@ fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
     TROUBLE.into()
 }
 
-/// Prints what clap has to say: help on standard output, an error on standard error, without a URL's password.
+/// Prints what clap has to say: help on standard output, in colours where that is a terminal which wants them; an error on
+/// standard error, without a URL's password.
 fn usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{}", error.render().ansi());
+        // Whoever closed the pipe has read enough.
+        _ = error.print();
         return GOOD.into();
     }
     eprint!("{}", shown_lines(&without_passwords(&error.render().to_string())));

@@ -122,6 +122,9 @@ fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> Un
         ConnectError::Url => format!("is {url}: it {error}"),
         ConnectError::ListenUrl => return UnusableSetting::new("--listen-database-url", error),
         ConnectError::Open(_) => format!("is {url}, which {error}"),
+        ConnectError::NoFile { .. } => {
+            format!("is {url}, which {error}: name the database that is meant; `entitlementd migrate` makes a new one")
+        }
     };
     UnusableSetting::new(setting, found)
 }

@@ -4,7 +4,7 @@
 //! to a trace span.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
@@ -86,6 +86,12 @@ pub enum ConnectError {
     /// The same of the URL to listen on.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     ListenUrl,
+    /// A SQLite file that is not there, and was not to be made.
+    #[error("does not exist in {}", folder.display())]
+    NoFile {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
     /// A SQLite file that cannot be opened.
     #[error("cannot be opened: {0}")]
     Open(#[source] sqlx::Error),
@@ -190,10 +196,13 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
         .synchronous(SqliteSynchronous::Normal)
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW);
+    let in_memory = options.url.contains(":memory:") || options.url.contains("mode=memory");
     if options.create {
         connect = connect.journal_mode(SqliteJournalMode::Wal);
+    } else if !in_memory && !connect.get_filename().exists() {
+        let file = std::path::absolute(connect.get_filename()).unwrap_or_default();
+        return Err(ConnectError::NoFile { folder: file.parent().unwrap_or(&file).to_owned() });
     }
-    let in_memory = options.url.contains(":memory:") || options.url.contains("mode=memory");
     let pool: SqlitePoolOptions = if in_memory {
         // Each connection would be a database of its own, and gone with the connection.
         pool_options::<Sqlite>(options).max_connections(1).idle_timeout(None).max_lifetime(None)

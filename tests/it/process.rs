@@ -254,6 +254,35 @@ async fn settings_come_from_the_environment_too() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }
 
+#[test]
+fn a_database_that_is_not_there_is_said_to_be_missing_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    for (named, is_in) in [("", ""), ("sqlite:erp.db", ""), ("sqlite://data/erp.db?mode=rw", "data")] {
+        let arguments = ["check", "--tenant", &id(1), "--module", "finance"];
+        let mut command = program();
+        command.args(arguments).current_dir(folder.path());
+        if !named.is_empty() {
+            command.args(["--database-url", named]);
+        }
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        let place = format!("does not exist in {}", folder.path().join(is_in).display());
+        let place = place.trim_end_matches('/');
+        assert!(said.contains(place) && said.contains("entitlementd migrate"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+    }
+}
+
+#[test]
+fn help_and_version_are_plain_where_nobody_sees_colours() {
+    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"], &["tenant", "delete", "-h"]] {
+        let output = run(arguments);
+        assert!(output.status.success() && !output.stdout.is_empty());
+        assert!(!output.stdout.contains(&0x1b), "{arguments:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_variable_that_was_left_over_changes_nothing_of_what_a_call_does() {
     let database = Database::sqlite().await;
