@@ -43,6 +43,17 @@ pub(super) enum Served<T> {
     Spent,
 }
 
+/// Lets go of the requests that nobody will answer when their connection ends. Each of them holds its executor, and would
+/// be held by it for ever.
+pub(super) struct LetGo(AtOnce);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        let left = mem::take(&mut *self.0.0.requests.lock());
+        drop(left);
+    }
+}
+
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
     fn execute(&self, request: F) {
         self.0.requests.lock().push(Box::pin(request));
@@ -53,6 +64,11 @@ impl AtOnce {
     /// Of a connection with this traffic and these unread answers.
     pub(super) fn new(traffic: Traffic, unread: Arc<Unread>) -> Self {
         Self(Arc::new(Shared { requests: Mutex::default(), traffic, unread }))
+    }
+
+    /// Has to live for as long as the connection, and no longer.
+    pub(super) fn let_go(&self) -> LetGo {
+        LetGo(self.clone())
     }
 
     /// Serves a connection that hands its requests over to this.

@@ -215,6 +215,8 @@ async fn serve_stream(
             let traffic = Traffic::new(settings.max_streams);
             let unread = Unread::new(settings.unread.clone());
             let requests = AtOnce::new(traffic.clone(), Arc::clone(&unread));
+            // Before the connection, so that it is dropped after it.
+            let _let_go = requests.let_go();
             let answers = Counting::new(front, peer, ending, unread);
             let connection = http2::Builder::new(requests.clone())
                 .timer(CoarseTimer::new())

@@ -2,7 +2,8 @@
 //! administrator out.
 
 use std::{
-    collections::VecDeque,
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::{Arc, Weak},
 };
@@ -62,17 +63,19 @@ impl Seats {
     }
 }
 
-/// Ends the connection, of those that may have to leave, that is missed the least: the oldest on which nothing is under
-/// way, and one on which nobody was ever known before the others.
+/// Ends the connection, of those that may have to leave, that is missed the least: one on which nothing is under way;
+/// one on which nobody was ever known before the others; of the address that has the most; the oldest.
 fn make_room(seats: &mut VecDeque<Weak<Seat>>, may_have_to: impl Fn(&Seat) -> bool) -> Result<(), Full> {
-    let idle = seats
-        .iter()
-        .enumerate()
-        .filter_map(|(place, seat)| Some((place, seat.upgrade()?)))
-        .filter(|(_, seat)| seat.presence.is_idle() && may_have_to(seat));
+    let staying: Vec<_> = seats.iter().enumerate().filter_map(|(place, seat)| Some((place, seat.upgrade()?))).collect();
+    let mut crowds: HashMap<Option<IpAddr>, usize> = HashMap::new();
+    for (_, seat) in &staying {
+        *crowds.entry(seat.address).or_default() += 1;
+    }
+    let idle = staying.iter().filter(|(_, seat)| seat.presence.is_idle() && may_have_to(seat));
     // The first of equals: the oldest.
-    let (place, seat) = idle.min_by_key(|(_, seat)| seat.presence.was_known()).ok_or(Full)?;
-    seats.remove(place);
+    let missed = |(_, seat): &&(usize, Arc<Seat>)| (seat.presence.was_known(), Reverse(crowds[&seat.address]));
+    let (place, seat) = idle.min_by_key(missed).ok_or(Full)?;
+    seats.remove(*place);
     seat.leave.notify_one();
     Ok(())
 }
@@ -93,7 +96,7 @@ mod tests {
         let [here, there] = ["127.0.0.1", "127.0.0.2"].map(|address| Some(address.parse().unwrap()));
         let take = |address| seats.take(address).unwrap();
         let (known, busy, silent) = (take(here), take(here), take(here));
-        known.presence.known();
+        drop(Presence::enter(&known.presence));
         let under_way = Presence::enter(&busy.presence);
         drop(take(here));
         let newer = take(here);
@@ -110,10 +113,20 @@ mod tests {
     fn who_was_known_gives_way_to_nobody_while_others_are_silent_however_slowly_they_leave() {
         let seats = Seats::new(6, 4);
         let known = seats.take(None).unwrap();
-        known.presence.known();
+        drop(Presence::enter(&known.presence));
         // None of them goes when it is told to.
         let _silent: Vec<_> = (0..1_000).map(|_| seats.take(None).unwrap()).collect();
         assert!(!has_left(&known));
+    }
+
+    #[test]
+    fn two_addresses_that_are_crowded_take_no_place_of_a_third() {
+        let seats = Seats::new(6, 3);
+        let [one, other, third] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|address| Some(address.parse().unwrap()));
+        let _crowd: Vec<_> = (0..3).flat_map(|_| [one, other]).map(|address| seats.take(address).unwrap()).collect();
+        let newcomer = seats.take(third).unwrap();
+        let _more: Vec<_> = (0..100).flat_map(|_| [one, other]).map(|address| seats.take(address).unwrap()).collect();
+        assert!(!has_left(&newcomer), "although it has said nothing yet");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -21,9 +21,9 @@ use super::frames::{DATA, END_STREAM, FrameHead, Frames, HEADERS, RST_STREAM, ca
 
 /// Requests that may wait for their turn, cancelled or not. While there are more, none is read.
 const MAX_WAITING: usize = 256;
-/// Cancelled requests that are forgiven in a second, whatever else happens: where all requests take too long, all of them
-/// are cancelled.
-const FORGIVEN_PER_SECOND: u64 = 128;
+/// Each time this has passed a cancelled request is forgiven (128 in a second), whatever else happens: where all requests
+/// take too long, all of them are cancelled.
+const FORGIVEN_EACH: Duration = Duration::from_nanos(1_000_000_000 / 128);
 /// A peer may cancel at least so many requests more than were answered,
 const MIN_BUDGET: u32 = 1024;
 /// and at most so many.
@@ -84,11 +84,10 @@ impl CancellationBudget {
     /// Gives whether it is the first that is too many.
     fn cancelled(&mut self, now: Instant) -> bool {
         let span = now.saturating_duration_since(self.forgiven);
-        let forgiven = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).saturating_mul(FORGIVEN_PER_SECOND) / 1000;
-        if forgiven > 0 {
-            self.forgiven = now;
-            self.left = self.most.min(self.left.saturating_add_unsigned(forgiven));
-        }
+        // Forgiven up to the last whole one, so that nothing of a span is lost however short it is.
+        let forgiven = u32::try_from(span.as_nanos() / FORGIVEN_EACH.as_nanos()).unwrap_or(u32::MAX);
+        self.forgiven += FORGIVEN_EACH * forgiven;
+        self.left = self.most.min(self.left + i64::from(forgiven));
         self.left -= 1;
         self.left == -1
     }
@@ -259,8 +258,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -297,6 +294,7 @@ mod tests {
     #[test]
     fn who_cancels_everything_because_it_takes_too_long_is_borne_with() {
         assert_eq!(borne(100, 0, 100_000), [None, None]);
+        assert_eq!(borne(127, 0, 100_000), [None, None]);
         let [asked, _] = borne(1_000, 0, 100_000);
         assert!(asked.is_some_and(|asked| asked > 1_100), "{asked:?}");
     }

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -41,7 +41,7 @@ const POOL: usize = 256 * 1024 * 1024;
 /// What an answer is not counted for that holds no more, in bytes: its stream takes as much, and their number is bounded.
 const MIN_COUNTED: usize = 1024;
 /// An answer is handed to h2 in parts of at most this size, in bytes, so that each that is taken shows.
-const MAX_PART: usize = 16 * 1024;
+const MAX_PART: usize = 4 * 1024;
 
 /// What unread answers hold beyond their connections' shares, in bytes. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -119,11 +119,27 @@ impl Unread {
     fn hold(self: &Arc<Self>, bytes: Bytes) -> Part {
         let size = bytes.len();
         if size <= MIN_COUNTED {
-            return Part { bytes, held: Holding::Small };
+            return Part { bytes, held: None };
         }
         let before = self.held.fetch_add(size, Ordering::Relaxed);
         self.pool.changed(before, before + size);
-        Part { bytes, held: Holding::Whole(Held { unread: Arc::clone(self), size }) }
+        Part { bytes, held: Some(Arc::new(Held { unread: Arc::clone(self), size })) }
+    }
+
+    /// Does it hold more than its share?
+    fn is_crowded(&self) -> bool {
+        self.held.load(Ordering::Relaxed) >= SHARE
+    }
+
+    /// Resolves when all of an answer has been sent, or there is no need to wait for that any more.
+    async fn is_sent(self: Arc<Self>, answer: Weak<Held>) {
+        loop {
+            let changed = self.room.notified();
+            if answer.strong_count() == 0 || !self.is_crowded() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn note(&self, waits_for: WaitsFor) {
@@ -159,28 +175,18 @@ impl Drop for Held {
 /// An answer, or a part of it.
 pub(super) struct Part {
     bytes: Bytes,
-    held: Holding,
-}
-
-/// What keeps an answer's memory counted.
-enum Holding {
-    /// Nothing: it is as small as nearly all are.
-    Small,
-    Whole(Held),
-    Split(Arc<Held>),
+    /// What counts the answer's memory; `None`: it is as small as nearly all are.
+    held: Option<Arc<Held>>,
 }
 
 impl Part {
     /// Gives it in parts that h2 is handed one by one: the first, and what is left.
-    fn split(self) -> (Self, Option<Self>) {
-        let Self { mut bytes, held } = self;
-        let held = match held {
-            Holding::Whole(held) if bytes.len() > MAX_PART => Arc::new(held),
-            Holding::Split(held) if bytes.len() > MAX_PART => held,
-            held => return (Self { bytes, held }, None),
-        };
-        let first = Self { bytes: bytes.split_to(MAX_PART), held: Holding::Split(Arc::clone(&held)) };
-        (first, Some(Self { bytes, held: Holding::Split(held) }))
+    fn split(mut self) -> (Self, Option<Self>) {
+        if self.bytes.len() <= MAX_PART {
+            return (self, None);
+        }
+        let first = Self { bytes: self.bytes.split_to(MAX_PART), held: self.held.clone() };
+        (first, Some(self))
     }
 }
 
@@ -270,12 +276,15 @@ pub(super) struct CountedBody {
     /// What comes next, where that is made already.
     made: Option<Polled>,
     room: Room,
+    /// What of it was made last.
+    last: Weak<Held>,
+    sent: Room,
 }
 
 impl CountedBody {
     /// What is there at once is taken here: hyper asks for it only when the peer has room, and until then nobody counted it.
     fn begin(body: Body, unread: Arc<Unread>, context: &mut Context<'_>) -> Self {
-        let mut begun = Self { body, unread, made: None, room: None };
+        let mut begun = Self { body, unread, made: None, room: None, last: Weak::new(), sent: None };
         if let Poll::Ready(polled) = begun.poll_body(context) {
             begun.made = Some(polled);
         }
@@ -284,8 +293,13 @@ impl CountedBody {
 
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Polled> {
         let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let unread = &self.unread;
-        Poll::Ready(polled.map(|frame| frame.map(|frame| frame.map_data(|bytes| unread.hold(bytes)))))
+        let Self { unread, last, .. } = self;
+        let hold = |bytes| {
+            let part = unread.hold(bytes);
+            *last = part.held.as_ref().map(Arc::downgrade).unwrap_or_default();
+            part
+        };
+        Poll::Ready(polled.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Polled> {
@@ -296,6 +310,21 @@ impl CountedBody {
         // More of an answer waits as another one would.
         ready!(unread.poll_room(room, context));
         self.poll_body(context)
+    }
+
+    /// Waits with the end until all has been sent, where the connection holds much. With the end hyper lets go of a stream:
+    /// whatever its window did not let pass would lie in h2 for as long as the connection lasts.
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let begins = self.sent.is_none();
+        if begins && (self.last.strong_count() == 0 || !self.unread.is_crowded()) {
+            return Poll::Ready(());
+        }
+        let (unread, last) = (&self.unread, &self.last);
+        let sent = self.sent.get_or_insert_with(|| Box::pin(Arc::clone(unread).is_sent(last.clone())));
+        let polled = sent.as_mut().poll(context);
+        // That others go on is no news of this one.
+        self.unread.note(if begins { WaitsFor::Peer } else { WaitsFor::Unchanged });
+        polled
     }
 
     /// How much is made of it, in bytes.
@@ -312,11 +341,16 @@ impl hyper::body::Body for CountedBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Polled> {
-        // hyper asks for more once the peer has room for it.
         self.unread.note(WaitsFor::Answer);
         let frame = match ready!(self.poll_next(context)) {
             Some(Ok(frame)) if frame.is_data() => frame,
-            polled => return Poll::Ready(polled),
+            end => {
+                if self.poll_sent(context).is_pending() {
+                    self.made = Some(end);
+                    return Poll::Pending;
+                }
+                return Poll::Ready(end);
+            }
         };
         self.unread.note(WaitsFor::Peer);
         Poll::Ready(frame.into_data().ok().map(|whole| {

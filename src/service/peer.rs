@@ -26,23 +26,19 @@ pub struct Presence {
     was_known: AtomicBool,
 }
 
-/// A request that is under way, for as long as this lives.
+/// A request of somebody who is known, for as long as this lives.
 #[derive(Debug)]
 pub struct UnderWay(Arc<Presence>);
 
 impl Presence {
-    /// A request begins.
+    /// A request of somebody who is known begins.
     pub fn enter(presence: &Arc<Self>) -> UnderWay {
+        presence.was_known.store(true, Ordering::Relaxed);
         presence.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(presence))
     }
 
-    /// Somebody has shown there who they are.
-    pub fn known(&self) {
-        self.was_known.store(true, Ordering::Relaxed);
-    }
-
-    /// Is no request under way?
+    /// Is no request of theirs under way?
     pub fn is_idle(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
     }

@@ -186,6 +186,19 @@ async fn connections_that_say_nothing_keep_no_administrator_out() {
     assert_eq!(ask(&mut admin).await, 10, "whoever was known stays");
     admin.client = TenantAdminServiceClient::new(connect(&address).await);
     assert_eq!(ask(&mut admin).await, 10, "and comes in");
+
+    // And requests that never end, of whose kind some may take minutes, are no better without a token.
+    for number in 0..200 {
+        let mut wire = Wire::connect(&address, &[]).await;
+        let method = ["ListPlans", "OnboardTenant"][number % 2];
+        let headers = call(&format!("/entitlement.v1.TenantAdminService/{method}"));
+        // It may have had to leave already.
+        wire.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await;
+        silent.push(wire);
+    }
+    assert_eq!(ask(&mut admin).await, 10, "whoever was known stays");
+    admin.client = TenantAdminServiceClient::new(connect(&address).await);
+    assert_eq!(ask(&mut admin).await, 10, "and comes in");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

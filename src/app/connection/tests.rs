@@ -69,15 +69,16 @@ struct Client {
 #[derive(Debug)]
 struct Frame {
     kind: u8,
-    stream: u8,
+    stream: u32,
     size: usize,
 }
 
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream], payload].concat()
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags], &stream.to_be_bytes()[..], payload].concat()
 }
 
-fn window_update(stream: u8, more: u32) -> Vec<u8> {
+fn window_update(stream: u32, more: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes())
 }
 
@@ -113,7 +114,7 @@ impl Client {
     }
 
     /// Sends requests on the streams of these numbers.
-    async fn ask(&mut self, streams: impl IntoIterator<Item = u8>) {
+    async fn ask(&mut self, streams: impl IntoIterator<Item = u32>) {
         for stream in streams {
             self.send(&frame(HEADERS, WHOLE, stream, &REQUEST)).await;
         }
@@ -126,7 +127,8 @@ impl Client {
             self.stream.read_exact(&mut head).await.unwrap();
             let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
             self.stream.read_exact(&mut payload).await.unwrap();
-            let [.., kind, _, _, _, _, stream] = head;
+            let [_, _, _, kind, _, stream @ ..] = head;
+            let stream = u32::from_be_bytes(stream);
             if stream != 0 {
                 return Frame { kind, stream, size: payload.len() };
             }
@@ -134,7 +136,7 @@ impl Client {
     }
 
     /// The next frame of this kind; gives its stream.
-    async fn next_of(&mut self, kind: u8) -> u8 {
+    async fn next_of(&mut self, kind: u8) -> u32 {
         loop {
             let frame = self.next().await;
             if frame.kind == kind {
@@ -190,15 +192,45 @@ async fn a_stream_whose_peer_has_no_room_for_all_of_the_answer_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_answers_that_fill_a_connection_those_are_reset_that_do_not_go_on_however_small_their_window_is() {
+    let front = Contents { size: 3_000, ..Contents::default() };
+    let mut client = Client::greeted(front, 1).await;
+    // 300 kB, where 64 KiB are nobody's business.
+    client.ask((0..100).map(|number| number * 2 + 1)).await;
+    for reset in 0..78 {
+        client.next_of(RST_STREAM).await;
+        assert!((MAX_STALL..MAX_STALL * 2).contains(&client.began.elapsed()), "{reset}");
+    }
+    client.send(&window_update(0, 100_000)).await;
+    client.ask([201]).await;
+    client.send(&window_update(201, 10_000)).await;
+    while client.next().await.stream != 201 {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_nobody_will_answer_go_with_their_connection() {
+    let front = Contents::default();
+    let (answered, front) = (Arc::clone(&front.answered), front);
+    let mut client = Client::greeted(front, 1_000).await;
+    // More than are read at once, so that some wait for their turn when what ends the connection is read: DATA on no stream
+    // (RFC 9113, section 6.1).
+    let request = [&REQUEST[..], &[0, 1, b'x', 100], &[b'y'; 100]].concat();
+    let requests = (0..300).flat_map(|number| frame(HEADERS, WHOLE, number * 2 + 1, &request));
+    client.send(&requests.chain(frame(DATA, 0, 0, &[0])).collect::<Vec<_>>()).await;
+    client.end().await;
+    assert_eq!(Arc::strong_count(&answered), 1, "the front is gone, and so are they");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_reader_gets_all_of_its_answer() {
-    const SIZE: usize = 200_000;
+    const SIZE: usize = 50_000;
     let mut client = Client::greeted(Contents { size: SIZE, ..Contents::default() }, 0).await;
     client.ask([1]).await;
     let mut read = 0;
     while read < SIZE {
         tokio::time::sleep(MAX_STALL / 2).await;
-        client.send(&window_update(1, 16 * 1024)).await;
-        client.send(&window_update(0, 16 * 1024)).await;
+        client.send(&window_update(1, 4 * 1024)).await;
+        client.send(&window_update(0, 4 * 1024)).await;
         read += loop {
             match client.next().await {
                 Frame { kind: DATA, size, .. } => break size,

@@ -8,7 +8,7 @@ use tonic::{Status, body::Body, service::Routes};
 use tower_service::Service;
 use tracing::{Instrument, Span};
 
-use super::{AdminApi, turns::SETUP_TIMEOUT};
+use super::{AdminApi, gate::Gate, turns::SETUP_TIMEOUT};
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::v1::tenant_admin_service_server::{SERVICE_NAME, TenantAdminServiceServer},
@@ -31,6 +31,7 @@ const TAKE_LONG: [&str; 3] = [
 #[derive(Clone)]
 pub struct AdminFront {
     routes: Routes,
+    gate: Gate,
     request_timeout: Duration,
     tracer: Tracer,
 }
@@ -38,10 +39,10 @@ pub struct AdminFront {
 impl AdminFront {
     /// The API, and beside it the services that need no token: health and reflection.
     pub fn new(api: AdminApi, others: Routes, request_timeout: Duration) -> Self {
-        let tracer = api.api.tracer;
+        let (tracer, gate) = (api.api.tracer, api.gate.clone());
         let admin = TenantAdminServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES);
         let routes = refuse_unknown(others.add_service(admin), request_timeout);
-        Self { routes, request_timeout, tracer }
+        Self { routes, gate, request_timeout, tracer }
     }
 
     /// Answers a request.
@@ -49,11 +50,13 @@ impl AdminFront {
         request.extensions_mut().insert(peer.clone());
         let is_ours = request.uri().path().strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
         let (mut routes, mut request_timeout) = (self.routes.clone(), self.request_timeout);
-        if TAKE_LONG.contains(&request.uri().path()) {
+        let is_known = self.gate.knows(request.headers());
+        if is_known && TAKE_LONG.contains(&request.uri().path()) {
             request_timeout = request_timeout.max(SETUP_TIMEOUT);
         }
         let span = self.tracer.span(request.headers(), request.uri().path()).filter(|_| is_ours);
-        let under_way = Presence::enter(&peer.presence);
+        // What nobody known asks keeps no place: its connection may have to leave in the middle of it.
+        let under_way = is_known.then(|| Presence::enter(&peer.presence));
         let answering = async move {
             let _under_way = under_way;
             match tokio::time::timeout(request_timeout, routes.call(request)).await {

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::header::AUTHORIZATION;
+use http::{HeaderMap, header::AUTHORIZATION};
 use moka::{ops::compute::Op, sync::Cache};
 use tonic::{Request, Status};
 
@@ -42,6 +42,11 @@ impl Gate {
         Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MOST_ADDRESSES) }
     }
 
+    /// Is the token of a request with these headers one that is known?
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+        token_in(headers).is_some_and(|token| self.tokens.load().holder_of(token).is_some())
+    }
+
     /// From now on, these tokens and no others.
     pub fn replace(&self, tokens: AdminTokens) {
         self.tokens.store(Arc::new(tokens));
@@ -72,14 +77,9 @@ impl AdminApi {
     /// The same, and says which role its holder has.
     pub(super) fn admit_as<T>(&self, request: &Request<T>, needed: Role) -> Result<(ActorName, Role), Status> {
         let tokens = self.gate.tokens.load();
-        let holder = token_of(request).and_then(|token| tokens.holder_of(token));
+        let holder = token_in(request.metadata().as_ref()).and_then(|token| tokens.holder_of(token));
         match holder {
-            Some(holder) if holder.role >= needed => {
-                if let Some(peer) = request.extensions().get::<Peer>() {
-                    peer.presence.known();
-                }
-                Ok((holder.name.clone(), holder.role))
-            }
+            Some(holder) if holder.role >= needed => Ok((holder.name.clone(), holder.role)),
             Some(holder) => {
                 let name = &holder.name;
                 complain!(NOT_ALLOWED, info, %name, role = %holder.role, %needed, "{name} may not do this");
@@ -101,8 +101,8 @@ impl AdminApi {
 }
 
 /// The bearer token of a request. Of two headers neither counts: which one is meant?
-fn token_of<T>(request: &Request<T>) -> Option<&str> {
-    let mut headers = request.metadata().get_all(AUTHORIZATION.as_str()).iter();
+fn token_in(headers: &HeaderMap) -> Option<&str> {
+    let mut headers = headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else { return None };
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
