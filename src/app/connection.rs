@@ -31,7 +31,7 @@ use super::{
     listener::{Accepted, Stream},
     security::TlsOffer,
     traffic::{Metered, Traffic},
-    unread::{Counting, MAX_STALL, Unread, UnreadPool},
+    unread::{Counting, LOOK_EVERY, MAX_STALL, Unread, UnreadPool},
     worker::Answers,
 };
 use tokio_io_timeout::TimeoutStream;
@@ -217,7 +217,7 @@ async fn serve_stream(
             let requests = AtOnce::new(traffic.clone(), Arc::clone(&unread));
             // Before the connection, so that it is dropped after it.
             let _let_go = requests.let_go();
-            let answers = Counting::new(front, peer, ending, unread);
+            let answers = Counting::new(front, peer, ending, Arc::clone(&unread));
             let connection = http2::Builder::new(requests.clone())
                 .timer(CoarseTimer::new())
                 .max_concurrent_streams(settings.max_streams)
@@ -236,7 +236,7 @@ async fn serve_stream(
                     Served::Ended(ended) => return ended,
                     Served::Spent => Stage::Ending,
                 },
-                reached = must_end(draining, settings.max_age, &mut distrusted, || traffic.has_begun()) => match reached {
+                reached = must_end(draining, settings.max_age, &mut distrusted, Some((&traffic, &unread))) => match reached {
                     Some(reached) => reached,
                     None => return Ok(()),
                 },
@@ -266,7 +266,7 @@ async fn serve_stream(
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
-                _ = must_end(draining, settings.max_age, &mut distrusted, || true) => {}
+                _ = must_end(draining, settings.max_age, &mut distrusted, None) => {}
             }
             // Answers the request that is under way, and closes.
             connection.as_mut().graceful_shutdown();
@@ -281,27 +281,42 @@ async fn must_end(
     mut draining: watch::Receiver<bool>,
     max_age: Duration,
     distrusted: &mut Distrusted,
-    has_begun: impl Fn() -> bool,
+    watched: Option<(&Traffic, &Unread)>,
 ) -> Option<Stage> {
     tokio::select! {
         () = distrusted => Some(Stage::Ended),
         _ = draining.wait_for(|draining| *draining) => Some(Stage::Ending),
-        reached = comes_of_age(max_age, has_begun) => reached,
+        reached = comes_of_age(max_age, watched) => reached,
     }
 }
 
-/// Waits until a connection has lasted long enough, or too long without its peer's hello, for which hyper waits for ever.
-/// Callers who came together do not leave together.
-async fn comes_of_age(max_age: Duration, has_begun: impl Fn() -> bool) -> Option<Stage> {
+/// Waits until a connection has lasted long enough; too long without its peer's hello, for which hyper waits for ever; or
+/// as long as none may that keeps answers which its peer does not let pass. Callers who came together do not leave together.
+async fn comes_of_age(max_age: Duration, watched: Option<(&Traffic, &Unread)>) -> Option<Stage> {
     let began = Instant::now();
     let end = began + jitter::around(max_age);
-    tokio::time::sleep_until(end.min(began + FIRST_BYTES)).await;
-    if !has_begun() {
-        tracing::debug!("a connection was closed: its peer had not said hello after {FIRST_BYTES:?}");
-        return None;
+    let Some((traffic, unread)) = watched else {
+        tokio::time::sleep_until(end).await;
+        return Some(Stage::Ending);
+    };
+    let mut look = began + FIRST_BYTES;
+    loop {
+        tokio::time::sleep_until(end.min(look)).await;
+        if !traffic.has_begun() {
+            tracing::debug!("a connection was closed: its peer had not said hello after {FIRST_BYTES:?}");
+            return None;
+        }
+        if unread.is_stuck() {
+            tracing::debug!(
+                "a connection is asked to end: for {MAX_STALL:?} its peer has let an answer pass only in part"
+            );
+            return Some(Stage::Ending);
+        }
+        if look >= end {
+            return Some(Stage::Ending);
+        }
+        look += LOOK_EVERY;
     }
-    tokio::time::sleep_until(end).await;
-    Some(Stage::Ending)
 }
 
 #[cfg(test)]

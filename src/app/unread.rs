@@ -67,7 +67,16 @@ pub(super) struct Unread {
     held: AtomicUsize,
     room: Notify,
     waits_for: AtomicU8,
+    /// Looks so far.
+    looks: AtomicUsize,
+    /// Parts that h2 has not sent yet, by the look after which it was handed them.
+    unsent: [AtomicUsize; REMEMBERED_LOOKS],
 }
+
+/// How often it is looked whether h2 keeps parts that it cannot send.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// A part that is there at so many looks has been kept for 30 to 40 seconds.
+const REMEMBERED_LOOKS: usize = 4;
 
 /// Where a connection holds too much: resolves when it no longer does.
 type Room = Option<BoxFuture<'static, ()>>;
@@ -86,6 +95,13 @@ enum WaitsFor {
 impl Unread {
     pub(super) fn new(pool: UnreadPool) -> Arc<Self> {
         Arc::new(Self { pool, ..Self::default() })
+    }
+
+    /// Looks once more; says whether h2 has kept a part for longer than [`MAX_STALL`]. That happens where a stream's window
+    /// lets some of its answer pass: hyper has let go of the stream by then, and only its connection can be ended.
+    pub(super) fn is_stuck(&self) -> bool {
+        let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
+        self.unsent[look % REMEMBERED_LOOKS].load(Ordering::Relaxed) > 0
     }
 
     fn is_full(&self) -> bool {
@@ -119,11 +135,11 @@ impl Unread {
     fn hold(self: &Arc<Self>, bytes: Bytes) -> Part {
         let size = bytes.len();
         if size <= MIN_COUNTED {
-            return Part { bytes, held: None };
+            return Part { bytes, held: None, unsent: None };
         }
         let before = self.held.fetch_add(size, Ordering::Relaxed);
         self.pool.changed(before, before + size);
-        Part { bytes, held: Some(Arc::new(Held { unread: Arc::clone(self), size })) }
+        Part { bytes, held: Some(Arc::new(Held { unread: Arc::clone(self), size })), unsent: None }
     }
 
     /// Does it hold more than its share?
@@ -172,11 +188,32 @@ impl Drop for Held {
     }
 }
 
+/// A part that h2 has been handed and not sent yet.
+struct Unsent {
+    unread: Arc<Unread>,
+    look: usize,
+}
+
+impl Unsent {
+    fn new(unread: &Arc<Unread>) -> Self {
+        let look = unread.looks.load(Ordering::Relaxed) % REMEMBERED_LOOKS;
+        unread.unsent[look].fetch_add(1, Ordering::Relaxed);
+        Self { unread: Arc::clone(unread), look }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.unread.unsent[self.look].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// An answer, or a part of it.
 pub(super) struct Part {
     bytes: Bytes,
     /// What counts the answer's memory; `None`: it is as small as nearly all are.
     held: Option<Arc<Held>>,
+    unsent: Option<Unsent>,
 }
 
 impl Part {
@@ -185,7 +222,7 @@ impl Part {
         if self.bytes.len() <= MAX_PART {
             return (self, None);
         }
-        let first = Self { bytes: self.bytes.split_to(MAX_PART), held: self.held.clone() };
+        let first = Self { bytes: self.bytes.split_to(MAX_PART), held: self.held.clone(), unsent: None };
         (first, Some(self))
     }
 }
@@ -354,7 +391,8 @@ impl hyper::body::Body for CountedBody {
         };
         self.unread.note(WaitsFor::Peer);
         Poll::Ready(frame.into_data().ok().map(|whole| {
-            let (first, rest) = whole.split();
+            let (mut first, rest) = whole.split();
+            first.unsent = Some(Unsent::new(&self.unread));
             self.made = rest.map(|rest| Some(Ok(Frame::data(rest))));
             Ok(Frame::data(first))
         }))

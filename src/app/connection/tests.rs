@@ -208,6 +208,23 @@ async fn of_answers_that_fill_a_connection_those_are_reset_that_do_not_go_on_how
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_asked_to_end_that_lets_an_answer_pass_only_in_part() {
+    for window in [1, 2_999] {
+        let front = Contents { size: 3_000, ..Contents::default() };
+        let mut client = Client::greeted(front, window).await;
+        client.ask([1]).await;
+        assert_eq!(client.next_of(DATA).await, 1);
+        let asked = client.began.elapsed();
+        client.ask([3]).await;
+        client.send(&window_update(3, 10_000)).await;
+        assert_eq!(client.next_of(DATA).await, 3, "others go on");
+        assert!(asked < MAX_STALL);
+        // The server is told nothing more: no window for the first.
+        assert!(client.end().await < MAX_STALL * 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_nobody_will_answer_go_with_their_connection() {
     let front = Contents::default();
     let (answered, front) = (Arc::clone(&front.answered), front);
