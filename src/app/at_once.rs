@@ -13,8 +13,9 @@ use hyper::rt::Executor;
 use parking_lot::Mutex;
 
 use super::{
+    stalling::{Exchange, Stalling},
     traffic::{Traffic, Turn},
-    unread::{Exchange, Stalling, Unread},
+    unread::Unread,
 };
 
 /// Requests that a connection has answered before it is the turn of the thread's other connections. One with a token to
@@ -49,6 +50,7 @@ pub(super) struct LetGo(AtOnce);
 
 impl Drop for LetGo {
     fn drop(&mut self) {
+        // Taken first: while they are dropped, nothing is locked.
         let left = mem::take(&mut *self.0.0.requests.lock());
         drop(left);
     }

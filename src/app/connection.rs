@@ -22,20 +22,20 @@ use tokio::{
     sync::watch,
     time::Instant,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use super::{
     at_once::{AtOnce, Served},
     coarse_timer::CoarseTimer,
+    counted::Counting,
     gathered::Gathered,
     jitter,
     listener::{Accepted, Stream},
     security::TlsOffer,
     traffic::{Metered, Traffic},
-    unread::{Counting, LOOK_EVERY, MAX_STALL, Unread, UnreadPool},
+    unread::{LOOK_EVERY, MAX_STALL, Unread, UnreadPool},
     worker::Answers,
 };
-use tokio_io_timeout::TimeoutStream;
-
 use crate::{
     service::{Peer, Presence, Stage},
     tls::{Tls, names_of},

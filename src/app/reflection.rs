@@ -11,7 +11,9 @@ use crate::{proto::FILE_DESCRIPTOR_SET, service::Limited};
 /// Streams at the same time, on one listener. Whoever can connect may open one.
 const MAX_STREAMS: usize = 32;
 
-/// Adds it for a service and for health; older versions of grpcurl ask for v1alpha.
+/// Adds it; older versions of grpcurl ask for v1alpha.
+///
+/// It names the service that is answered here, health and itself: there are descriptors of more.
 pub(super) fn add(routes: Routes, service: &str) -> Result<Routes, Error> {
     let builder = || {
         Builder::configure()

@@ -54,6 +54,20 @@ impl<'a> Row<'a> {
         (self.show)(self.result, self.key_column.name)
     }
 
+    /// Makes sure that another row, if it has a value in a column, has the same: two tenants with one subdomain must not be
+    /// one.
+    pub(super) fn must_agree<K: TryGetable + PartialEq>(
+        &self,
+        other: &QueryResult,
+        column: Column,
+    ) -> Result<(), StoreError> {
+        let other: Option<K> = Row { result: other, ..*self }.get(column)?;
+        if other.is_none() || other == self.get(column)? {
+            return Ok(());
+        }
+        Err(self.unreadable(column.name, "another row has the same subdomain"))
+    }
+
     /// A value that was read, and is not what its column promises.
     pub(super) fn unreadable(&self, column: &'static str, problem: &str) -> StoreError {
         StoreError::Unreadable { column, key: self.key(), cause: Arc::new(DbErr::Custom(problem.to_owned())) }

@@ -229,10 +229,7 @@ pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -
     let (tenant, tenant_evidence) = tenant(&first, words)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     for row in rows {
-        let id: Option<Uuid> = row.try_get_by_index(0)?;
-        if id.is_some_and(|id| id != tenant.id.uuid()) {
-            return Err(first.unreadable("tenants.id", "another row has the same subdomain"));
-        }
+        first.must_agree::<Uuid>(row, column::TENANT_ID)?;
         subscriptions.extend(subscription(row, words)?);
     }
     subscriptions.sort_by(|(a, _), (b, _)| a.order(b));

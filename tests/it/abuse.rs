@@ -366,20 +366,13 @@ async fn a_request_for_an_unknown_method_that_never_ends_is_refused() {
 /// What an idle connection may take, in bytes: 6.1 GiB for 100 000.
 const IDLE: u64 = 64 * 1024;
 
-/// What a process holds in memory, in bytes.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn descriptions_that_nobody_reads_take_little_memory_and_are_there_again_for_others() {
     const CONNECTIONS: usize = 20;
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
     let address: std::net::SocketAddr = server.address().parse().unwrap();
     server.wait_for("\"ready\"");
-    let (id, before) = (server.child.id(), resident(server.child.id()));
+    let before = server.resident();
     let wanted = MessageRequest::FileContainingSymbol("entitlement.v1.EntitlementService".to_owned());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(wanted) };
     let mut wires = Vec::new();
@@ -396,7 +389,7 @@ async fn descriptions_that_nobody_reads_take_little_memory_and_are_there_again_f
         }
         wires.push(wire);
     }
-    let held = resident(id) - before;
+    let held = server.resident() - before;
     assert!(held < 50 << 20, "{held} bytes");
     let mut client = ServerReflectionClient::new(connect(&ListenAddress::Tcp(address)).await);
     let ask = async |client: &mut ServerReflectionClient<_>| {
@@ -415,7 +408,6 @@ async fn connections_that_are_idle_take_little_memory() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0", "--max-connections", "100000"]);
     let address: std::net::SocketAddr = server.address().parse().unwrap();
     server.wait_for("\"ready\"");
-    let id = server.child.id();
     let connect = async |count: usize| {
         let mut wires = Vec::with_capacity(count);
         for _ in 0..count {
@@ -426,9 +418,9 @@ async fn connections_that_are_idle_take_little_memory() {
         wires
     };
     let _first = connect(50).await;
-    let before = resident(id);
+    let before = server.resident();
     let more = connect(400).await;
-    let each = (resident(id) - before) / more.len() as u64;
+    let each = (server.resident() - before) / more.len() as u64;
     println!("an idle connection takes {each} bytes");
     assert!(each < IDLE, "{each} bytes each");
 }

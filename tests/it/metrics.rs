@@ -22,7 +22,7 @@ impl Server {
     }
 
     /// Reads the metrics until they are such.
-    async fn until_metrics(&self, such: impl Fn(&Metrics) -> bool) {
+    pub async fn until_metrics(&self, such: impl Fn(&Metrics) -> bool) {
         let started = Instant::now();
         loop {
             let metrics = self.metrics().await;

@@ -1,7 +1,5 @@
 //! What administrators ask, and how checks go meanwhile.
 
-use std::time::Duration;
-
 use entitlementd::{
     domain::Role,
     proto::v1::{ListModulesRequest, ListTenantsRequest, TenantStatus},
@@ -11,7 +9,10 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use tonic::Code;
 
 use super::{Admin, mutate::status};
-use crate::harness::{Database, Row, server::check_request};
+use crate::{
+    harness::{Database, Row, server::check_request},
+    metrics::SHOWN,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_of_an_administrator_that_cannot_work_costs_no_check() {
@@ -47,17 +48,15 @@ const CATALOGUE: i64 = 0x656e_7469_746c_6564 + 3;
 async fn a_lock_that_somebody_holds_stops_no_administrator_unseen() {
     let database = Database::postgres().await;
     database.mk_tenant(1, "tenant-1", "active").await;
-    let admin = Admin::of(database, &["--metrics-listen", "127.0.0.1:0"]).await;
+    let admin = Admin::of(database, &SHOWN).await;
     // Anybody who can log in may take it.
     let mallory = admin.server.database.again().await.connection.begin().await.unwrap();
     mallory.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({CATALOGUE})")).await.unwrap();
     let mut client = admin.client.clone();
     let change = admin.by(Role::Operator, status(TenantStatus::Suspended));
     let change = tokio::spawn(async move { client.set_tenant_status(change).await });
-    while admin.server.metrics().await.of("advisory_lock_waits_total") < 1.0 {
-        assert!(!change.is_finished(), "it waits");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    admin.server.until_metrics(|metrics| metrics.of("advisory_lock_waits_total") == 1.0).await;
+    assert!(!change.is_finished(), "it waits");
     mallory.rollback().await.unwrap();
     change.await.unwrap().unwrap();
 }

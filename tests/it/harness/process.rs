@@ -45,6 +45,13 @@ pub struct Process {
 }
 
 impl Process {
+    /// What it holds in memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Starts `serve` with JSON logs.
     pub fn serve(flags: &[&str]) -> Self {
         Self::serve_in("json", flags)
