@@ -20,10 +20,10 @@ use tokio::{
 
 use crate::harness::{Database, postgres, process};
 
-/// A way to the database on which the program is killed instead of a message being passed on.
+/// A way to the database on which the program is killed instead of an answer being passed on.
 struct Trap {
     port: u16,
-    /// Messages that are passed on before that.
+    /// Answers that are passed on before that.
     left: Arc<AtomicU32>,
     /// The program, once it is there.
     victim: watch::Sender<Option<u32>>,
@@ -43,9 +43,9 @@ impl Trap {
         Self { port, left, victim }
     }
 
-    /// Runs the program, which is killed when it sends the message after so many.
-    async fn run(&self, arguments: &[String], messages: u32) -> ExitStatus {
-        self.left.store(messages, Ordering::SeqCst);
+    /// Runs the program, which is killed when the answer after so many is there: the database has done what it was told.
+    async fn run(&self, arguments: &[String], answers: u32) -> ExitStatus {
+        self.left.store(answers, Ordering::SeqCst);
         self.victim.send_replace(None);
         let mut program = process::program();
         program.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -59,10 +59,10 @@ async fn pass_on(client: TcpStream, left: Arc<AtomicU32>, mut victim: watch::Rec
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, postgres::shared().port())).await else { return };
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
-    let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let there = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
     let mut buffer = vec![0; 64 * 1024];
-    // The program waits for an answer before it goes on, so what is read at once is one message.
-    while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+    // The program waits for each answer. It waits for nothing after the last, so a trap for what it sends might be too late.
+    while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
             let id = victim.wait_for(Option::is_some).await.unwrap().unwrap();
             // Another of its connections may have been quicker.
@@ -73,11 +73,11 @@ async fn pass_on(client: TcpStream, left: Arc<AtomicU32>, mut victim: watch::Rec
                 .unwrap();
             break;
         }
-        if to_server.write_all(&buffer[..length]).await.is_err() {
+        if to_client.write_all(&buffer[..length]).await.is_err() {
             break;
         }
     }
-    back.abort();
+    there.abort();
 }
 
 fn template() -> TempDir {
@@ -105,20 +105,20 @@ async fn onboarding_that_is_killed_at_any_point_is_finished_by_doing_it_again() 
     let through = database.url.replace(&format!(":{}/", postgres::shared().port()), &format!(":{}/", trap.port));
     assert_ne!(through, database.url);
     let mut seen = Vec::new();
-    for messages in 0.. {
-        let subdomain = format!("acme-{messages}");
+    for answers in 0.. {
+        let subdomain = format!("acme-{answers}");
         let onboard = |url: &str| -> Vec<String> {
             let words = ["tenant", "onboard", &subdomain, "--name", "Acme", "--plan", "starter", "--database-url", url];
             let more = ["--request-id", &subdomain, "--tenant-template", folder.path().to_str().unwrap()];
             words.iter().chain(&more).map(ToString::to_string).collect()
         };
-        let ended = trap.run(&onboard(&through), messages).await;
+        let ended = trap.run(&onboard(&through), answers).await;
         if !ended.success() {
             let status = format!("SELECT (SELECT status FROM tenants WHERE subdomain = '{subdomain}') AS text");
             seen.push(text(&database, &status).await);
             let again = onboard(&database.url);
             let again = process::run(&again.iter().map(String::as_str).collect::<Vec<_>>());
-            assert!(again.status.success(), "{messages}: {}", String::from_utf8_lossy(&again.stderr));
+            assert!(again.status.success(), "{answers}: {}", String::from_utf8_lossy(&again.stderr));
         }
         let state = format!(
             "SELECT t.status || (SELECT count(*) FROM tenant_subscriptions s WHERE s.tenant_id = t.id)
@@ -127,7 +127,7 @@ async fn onboarding_that_is_killed_at_any_point_is_finished_by_doing_it_again() 
                 || (SELECT count(*) FROM \"tenant_{subdomain}\".entitlement_template_files) AS text
              FROM tenants t WHERE subdomain = '{subdomain}'"
         );
-        assert_eq!(text(&database, &state).await, "active3OnboardTenant,ProvisionTenant12", "{messages}");
+        assert_eq!(text(&database, &state).await, "active3OnboardTenant,ProvisionTenant12", "{answers}");
         if ended.success() {
             break;
         }
