@@ -57,8 +57,8 @@ pub use self::{
     watching::{Events, Heard},
 };
 use crate::{
-    complaints::Complaints,
     domain::{Facts, Label, TenantId},
+    observability::complaints::Complaints,
     store::{LoadTenant, Loaded, StoreError, TenantKey},
 };
 

@@ -36,7 +36,7 @@ pub use self::{
     trace::TraceArgs,
     value::{IssuerTenant, JwksUrl, ListenAddress, Span},
 };
-use crate::telemetry::LogFormat;
+use crate::observability::telemetry::LogFormat;
 
 /// May this tenant use this module now? Answers over gRPC, from the ERP's own schema, at memory speed.
 #[derive(Debug, Parser)]
@@ -137,7 +137,7 @@ impl UnusableSetting {
 mod tests {
     use clap::CommandFactory;
 
-    use super::*;
+    use crate::config::*;
 
     #[test]
     fn the_command_line_is_sound() {

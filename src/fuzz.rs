@@ -7,11 +7,14 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    callers::Callers,
     domain::{BaseDomains, ModuleCode, TenantId},
     routes::{Access, Origin, PathReading, RouteMap, Rule, Template, routers::ROUTERS},
-    service, sha256,
-    token::{TokenRules, Tokens},
+    security::{
+        callers::Callers,
+        hashes,
+        token::{TokenRules, Tokens},
+    },
+    service,
 };
 
 /// A target: its name, and what it does with bytes.
@@ -54,7 +57,7 @@ fn token(bytes: &[u8]) {
     static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
         let mut tokens = Tokens::new(TokenRules { tenant_claim: "tenant_id".to_owned(), ..TokenRules::default() });
         // A key that nobody knows: a signature that fits it cannot be found.
-        _ = tokens.add_secret(sha256::hexadecimal(&sha256::hash("fuzzing")).as_bytes());
+        _ = tokens.add_secret(hashes::hexadecimal(&hashes::hash("fuzzing")).as_bytes());
         tokens
     });
     assert!(TOKENS.verify_held(&text(bytes), DateTime::<Utc>::UNIX_EPOCH).is_err());

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use entitlementd::app;
+use entitlementd::cli;
 
 // Each request makes and drops dozens of small objects: an allocator that is made for that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    app::main()
+    cli::main()
 }

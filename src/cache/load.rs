@@ -13,8 +13,8 @@ use super::{
     turns::Requester,
 };
 use crate::{
-    complaints::complain,
     domain::{Facts, Label, TenantId},
+    observability::complaints::complain,
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 

@@ -1,6 +1,6 @@
 //! What the cache has done, counted.
 
-use crate::count::{Count, HotCount};
+use crate::observability::counters::{Count, HotCount};
 
 /// What the cache has done.
 #[derive(Debug, Default)]

@@ -11,9 +11,9 @@ use tonic::Extensions;
 use super::{Api, Peer};
 use crate::{
     cache::Requester,
-    callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
-    complaints::{Complaints, complain},
     domain::TenantId,
+    observability::complaints::{Complaints, complain},
+    security::callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
 };
 
 /// Addresses whose requests are counted. With more at once the oldest are forgotten.

@@ -9,7 +9,7 @@ use super::{
     Api,
     advice::{Advice, Asked, Basis},
     asker::Asker,
-    status,
+    grpc::status,
 };
 use crate::{
     cache::Known,

@@ -3,10 +3,10 @@
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-use super::{Api, asker::NotAdmitted, check::Judgement, convert, gateway::Ruling};
+use super::{Api, asker::NotAdmitted, check::Judgement, gateway::Ruling, grpc::convert};
 use crate::{
     domain::Reason,
-    metrics::Metrics,
+    observability::metrics::Metrics,
     proto::{FILE_DESCRIPTOR_SET, envoy::service::auth::v3::authorization_server, v1::entitlement_service_server},
 };
 
@@ -40,7 +40,7 @@ impl Api {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::service::counted::*;
 
     #[test]
     fn each_reason_stands_at_its_number() {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{Api, advice::Asked, asker::Asker, check::Judgement, status};
+use super::{Api, advice::Asked, asker::Asker, check::Judgement, grpc::status};
 use crate::{
     cache::{Known, Requester},
     domain::{Catalogue, check, decision::deciding_subscription},

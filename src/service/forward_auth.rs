@@ -15,11 +15,10 @@ use tracing::{Instrument, Span};
 use super::{
     Api, Peer,
     asker::Asker,
-    front::Answering,
     gateway::{Inquiry, Refusal, Ruling, TRUSTED, Verdict},
+    grpc::front::Answering,
 };
-
-use crate::callers::CallerService;
+use crate::security::callers::CallerService;
 
 /// Which answers a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

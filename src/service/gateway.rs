@@ -13,8 +13,8 @@ use super::{
     resolve::{Carried, Resolved},
 };
 use crate::{
-    complaints::{Complaints, complain},
     domain::{ModuleCode, TenantId},
+    observability::complaints::{Complaints, complain},
     routes::{Access, Rule, check_method},
 };
 pub use live::LiveRoutes;

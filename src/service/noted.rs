@@ -6,12 +6,12 @@ use super::{
     Api,
     asker::Asker,
     check::Judgement,
-    convert::reason_word,
     gateway::{Inquiry, Ruling, Verdict},
+    grpc::convert::reason_word,
 };
 use crate::{
-    decision_log::Entry,
     domain::{ModuleCode, TenantId},
+    observability::decision_log::Entry,
 };
 
 impl Api {

@@ -8,7 +8,7 @@ use super::{
     advice::{Advice, Asked, Basis},
     asker::{Asker, NotAdmitted},
     check::Judgement,
-    status,
+    grpc::status,
 };
 use crate::{
     cache::Known,
@@ -16,8 +16,8 @@ use crate::{
         Facts, TenantId,
         resolve::{NamedIds, TenantSource, Unresolved, resolve},
     },
+    security::token::{InvalidToken, Vouched},
     store::StoreError,
-    token::{InvalidToken, Vouched},
 };
 
 /// Why a request belongs to no tenant that may be served.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tonic::Status;
 
-use super::{Api, asker::Asker, status};
+use super::{Api, asker::Asker, grpc::status};
 use crate::{
     domain::{Decision, Facts, TenantId, TenantStatus, check_facts},
     store::PageOfTenants,

@@ -22,7 +22,7 @@ use self::{named::Named, places::Place, standing::Standing};
 use super::{
     Api,
     asker::{Asker, NotAdmitted, Shown},
-    status,
+    grpc::status,
 };
 use crate::{
     cache::{Event, Events, Feed, Heard},

@@ -136,7 +136,7 @@ pub(super) async fn keys(database: &Database) -> Result<Vec<TenantKey>, StoreErr
 
 /// The columns of [`select`], at their places in each result that is read here.
 mod column {
-    use super::super::row::Column;
+    use crate::store::row::Column;
 
     pub(super) const TENANT_ID: Column = Column::at(0, "tenants.id");
     pub(super) const NAME: Column = Column::at(1, "tenants.name");

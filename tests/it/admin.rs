@@ -16,10 +16,10 @@ mod upsert;
 use std::{fs, path::PathBuf};
 
 use entitlementd::{
-    admin_tokens::{AdminToken, Entry},
     config::ListenAddress,
     domain::Role,
     proto::v1::tenant_admin_service_client::TenantAdminServiceClient,
+    security::admin_tokens::{AdminToken, Entry},
 };
 use tempfile::TempDir;
 use tonic::{Request, transport::Channel};

@@ -7,75 +7,49 @@ use std::{
 };
 
 /// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 23] = [
-    ("main", &["app"]),
+const FLOORS: [(&str, &[&str]); 16] = [
+    ("main", &["cli"]),
     (
-        "app",
+        "cli",
         &[
-            "admin_tokens",
             "cache",
-            "callers",
             "clock",
-            "complaints",
             "config",
-            "decision_log",
             "domain",
-            "metrics",
+            "escape",
+            "observability",
             "proto",
             "routes",
+            "security",
+            "server",
             "service",
-            "sha256",
-            "shown",
             "store",
-            "telemetry",
-            "tls",
-            "token",
         ],
     ),
     (
-        "service",
-        &[
-            "admin_tokens",
-            "cache",
-            "callers",
-            "clock",
-            "complaints",
-            "decision_log",
-            "domain",
-            "metrics",
-            "proto",
-            "routes",
-            "store",
-            "token",
-        ],
+        "server",
+        &["cache", "clock", "config", "domain", "observability", "proto", "routes", "security", "service", "store"],
     ),
-    ("cache", &["complaints", "count", "domain", "store"]),
+    ("service", &["cache", "clock", "domain", "observability", "proto", "routes", "security", "store"]),
+    ("cache", &["domain", "observability", "store"]),
     ("store", &["domain"]),
     ("routes", &["domain"]),
-    ("token", &["domain"]),
-    ("admin_tokens", &["domain", "sha256"]),
-    ("callers", &["domain", "sha256"]),
-    ("sha256", &[]),
-    ("shown", &[]),
-    ("tls", &[]),
-    ("config", &["domain", "telemetry"]),
-    ("telemetry", &["shown"]),
-    ("metrics", &["count"]),
+    ("security", &["domain"]),
+    ("config", &["domain", "observability"]),
+    ("observability", &["escape"]),
+    ("escape", &[]),
     ("clock", &[]),
-    ("complaints", &[]),
-    ("count", &[]),
-    ("decision_log", &["shown"]),
     ("proto", &[]),
     ("domain", &[]),
     ("lib", &[]),
-    ("fuzz", &["callers", "domain", "routes", "service", "sha256", "token"]),
+    ("fuzz", &["domain", "routes", "security", "service"]),
 ];
 
 /// What the domain may use from outside.
 const DOMAIN_CRATES: [&str; 4] = ["std", "chrono", "thiserror", "uuid"];
 
 /// The only places, beside those that are proto's own, that name both proto and domain types.
-const BETWEEN: &str = "service/convert";
+const BETWEEN: &str = "service/grpc";
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

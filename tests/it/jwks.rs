@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, http::Response, routing::get};
-use entitlementd::tls::{ClientCertificates, Pem, Tls};
+use entitlementd::security::tls::{ClientCertificates, Pem, Tls};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -87,12 +87,12 @@ async fn it_listens_on_a_unix_socket_and_replaces_a_dead_one() {
     let database = Database::sqlite().await;
     let mut args = serve_args(&database.url, &[]);
     args.listen = format!("unix:{}", path.display()).parse().unwrap();
-    let running = entitlementd::app::start(args.clone(), entitlementd::clock::Clock::System).await.unwrap();
+    let running = entitlementd::server::start(args.clone(), entitlementd::clock::Clock::System).await.unwrap();
     let channel = connect(&running.address).await;
     let mut client = entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient::new(channel);
     client.check_module(check_request(1, "finance")).await.unwrap();
 
-    let second = entitlementd::app::start(args, entitlementd::clock::Clock::System).await;
+    let second = entitlementd::server::start(args, entitlementd::clock::Clock::System).await;
     assert!(second.unwrap_err().to_string().starts_with("--listen is unix:"), "a living one is not taken over");
     drop(client);
     running.stop().await.unwrap();

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entitlementd::{app, clock::Clock};
+use entitlementd::{clock::Clock, server};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -87,7 +87,7 @@ async fn readiness_goes_from_ready_to_degraded_to_unready_and_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn before_the_database_has_answered_it_is_unready_and_alive() {
     let url = format!("postgres://postgres:s3cret@127.0.0.1:{}/nowhere", postgres::free_port());
-    let running = app::start(serve_args(&url, &SHOWN), Clock::System).await.unwrap();
+    let running = server::start(serve_args(&url, &SHOWN), Clock::System).await.unwrap();
     let probes = running.metrics_address.unwrap();
     let reply = http::get(probes, "/readyz").await;
     assert!(reply.status == 503 && reply.body.starts_with("unready: the database "), "{reply:?}");

@@ -127,7 +127,7 @@ fn a_caller_is_known_and_kept_within_its_bounds_as_shown() {
 fn the_callers_shown_are_ones_that_can_be_read() {
     let shown: Vec<_> = blocks("toml").into_iter().filter(|block| block.contains("[[caller]]")).collect();
     assert_eq!(shown.len(), 1);
-    let callers = entitlementd::callers::Callers::parse(&shown[0], None).unwrap();
+    let callers = entitlementd::security::callers::Callers::parse(&shown[0], None).unwrap();
     assert_eq!(callers.by_name("spiffe://erp/ns/prod/sa/orders").unwrap().name.as_str(), "orders");
 }
 

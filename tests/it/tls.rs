@@ -9,9 +9,10 @@ use std::{
 };
 
 use entitlementd::{
-    app::{self, Running},
     clock::{Clock, ManualClock},
     proto::v1::entitlement_service_client::EntitlementServiceClient,
+    server,
+    server::Running,
 };
 use rcgen::ExtendedKeyUsagePurpose;
 use tonic::{Code, Status, transport::Channel};
@@ -35,7 +36,7 @@ async fn start(flags: &[String], more: &[&str]) -> Secured {
     database.mk_subscribed(1, "finance", Row::default()).await;
     let flags: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
     let args = serve_args(&database.url, &flags);
-    let running = app::start(args, Clock::Manual(ManualClock::at(NOW))).await.unwrap();
+    let running = server::start(args, Clock::Manual(ManualClock::at(NOW))).await.unwrap();
     Secured { running, _database: database }
 }
 

@@ -57,7 +57,7 @@ impl Collector {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    entitlementd::sha256::hexadecimal(bytes)
+    entitlementd::security::hashes::hexadecimal(bytes)
 }
 
 fn traced<T>(message: T, flags: &str) -> Request<T> {

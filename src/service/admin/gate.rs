@@ -10,10 +10,10 @@ use tonic::{Request, Status};
 
 use super::AdminApi;
 use crate::{
-    admin_tokens::AdminTokens,
-    complaints::{Complaints, complain},
     domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
-    service::{Peer, status},
+    observability::complaints::{Complaints, complain},
+    security::admin_tokens::AdminTokens,
+    service::{Peer, grpc::status},
 };
 
 /// Addresses whose failures are counted. With more at once the oldest are forgotten.
@@ -43,7 +43,7 @@ impl Gate {
     }
 
     /// Is the token of a request with these headers one that is known?
-    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+    pub(in crate::service) fn knows(&self, headers: &HeaderMap) -> bool {
         token_in(headers).is_some_and(|token| self.tokens.load().holder_of(token).is_some())
     }
 
@@ -70,12 +70,16 @@ impl Gate {
 
 impl AdminApi {
     /// Lets a request pass whose token is known, and of such a role. Says whose it is.
-    pub(super) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<ActorName, Status> {
+    pub(in crate::service) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<ActorName, Status> {
         self.admit_as(request, needed).map(|(name, _)| name)
     }
 
     /// The same, and says which role its holder has.
-    pub(super) fn admit_as<T>(&self, request: &Request<T>, needed: Role) -> Result<(ActorName, Role), Status> {
+    pub(in crate::service) fn admit_as<T>(
+        &self,
+        request: &Request<T>,
+        needed: Role,
+    ) -> Result<(ActorName, Role), Status> {
         let tokens = self.gate.tokens.load();
         let holder = token_in(request.metadata().as_ref()).and_then(|token| tokens.holder_of(token));
         match holder {

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::AdminApi;
 use crate::{
     domain::TenantId,
-    service::status,
+    service::grpc::status,
     store::{ListOfTenants, TenantFilter},
 };
 
@@ -20,7 +20,7 @@ pub(in crate::service) struct TenantsPage {
 }
 
 impl AdminApi {
-    pub(super) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantsPage, Status> {
+    pub(in crate::service) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantsPage, Status> {
         let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
         let size = filter.size as usize;
         // One more, which says whether there is a next page.

@@ -19,13 +19,13 @@ pub(in crate::service) struct MutationQuery {
 }
 
 impl AdminApi {
-    pub(super) async fn mutate(&self, actor: ActorName, query: MutationQuery) -> Result<Mutated, Status> {
+    pub(in crate::service) async fn mutate(&self, actor: ActorName, query: MutationQuery) -> Result<Mutated, Status> {
         let MutationQuery { key, mutation, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
         self.turns.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
     }
 
-    pub(super) async fn preview(&self, query: MutationQuery) -> Result<Mutated, Status> {
+    pub(in crate::service) async fn preview(&self, query: MutationQuery) -> Result<Mutated, Status> {
         let MutationQuery { key, mutation, .. } = query;
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
         self.turns.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await

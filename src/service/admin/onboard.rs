@@ -7,7 +7,7 @@ use tonic::Status;
 use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, SubdomainRefusal},
-    service::status,
+    service::grpc::status,
     store::{Deletion, Mutated, Newcomer, Provisioned, TenantKey},
 };
 
@@ -33,13 +33,17 @@ pub(in crate::service) struct DeleteQuery {
 }
 
 impl AdminApi {
-    pub(super) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, Status> {
+    pub(in crate::service) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, Status> {
         let DeleteQuery { deletion, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
         self.turns.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
     }
 
-    pub(super) async fn onboard(&self, actor: ActorName, query: OnboardQuery) -> Result<Provisioned, Status> {
+    pub(in crate::service) async fn onboard(
+        &self,
+        actor: ActorName,
+        query: OnboardQuery,
+    ) -> Result<Provisioned, Status> {
         let OnboardQuery { newcomer, purpose } = query;
         if self.is_reserved(newcomer.subdomain.as_str()) {
             return Err(status::subdomain_refused(SubdomainRefusal::Reserved));
@@ -48,7 +52,11 @@ impl AdminApi {
         self.turns.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
     }
 
-    pub(super) async fn provision(&self, actor: ActorName, query: ProvisionQuery) -> Result<Provisioned, Status> {
+    pub(in crate::service) async fn provision(
+        &self,
+        actor: ActorName,
+        query: ProvisionQuery,
+    ) -> Result<Provisioned, Status> {
         let ProvisionQuery { key, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
         self.turns.set_up(Box::pin(async move { store.provision(&key, &author).await })).await

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::AdminApi;
 use crate::{
     domain::Role,
-    service::status,
+    service::grpc::status,
     store::{AuditEvent, AuditQuery},
 };
 
@@ -21,7 +21,7 @@ pub(in crate::service) struct AuditPage {
 
 impl AdminApi {
     /// The record, as somebody of this role may see it.
-    pub(super) async fn audit_events(&self, query: AuditQuery, role: Role) -> Result<AuditPage, Status> {
+    pub(in crate::service) async fn audit_events(&self, query: AuditQuery, role: Role) -> Result<AuditPage, Status> {
         let store = Arc::clone(&self.api.store);
         let size = query.size as usize;
         // One more, which says whether there is a next page.

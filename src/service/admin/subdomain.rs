@@ -7,7 +7,7 @@ use tonic::Status;
 use super::AdminApi;
 use crate::{
     domain::{Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
-    service::status,
+    service::grpc::status,
 };
 
 /// What is to be said of a subdomain.
@@ -20,7 +20,7 @@ pub(in crate::service) struct SubdomainVerdict {
 }
 
 impl AdminApi {
-    pub(super) async fn check_subdomain(&self, text: &str) -> Result<SubdomainVerdict, Status> {
+    pub(in crate::service) async fn check_subdomain(&self, text: &str) -> Result<SubdomainVerdict, Status> {
         let subdomain = match Subdomain::parse(text) {
             Ok(subdomain) => subdomain,
             Err(error) => return Ok(SubdomainVerdict { schema: None, refusal: Some(error.into()) }),
@@ -34,7 +34,7 @@ impl AdminApi {
         Ok(SubdomainVerdict { schema, refusal: checked.map_err(status::store)?.err() })
     }
 
-    pub(super) fn is_reserved(&self, subdomain: &str) -> bool {
+    pub(in crate::service) fn is_reserved(&self, subdomain: &str) -> bool {
         RESERVED_SUBDOMAINS.contains(&subdomain) || self.api.hosts.is_reserved(subdomain)
     }
 }

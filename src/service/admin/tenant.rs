@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::AdminApi;
 use crate::{
-    service::status,
+    service::grpc::status,
     store::{Evidence, Reading, TenantKey},
 };
 
@@ -20,7 +20,7 @@ pub(in crate::service) struct TenantRecord {
 }
 
 impl AdminApi {
-    pub(super) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, Status> {
+    pub(in crate::service) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, Status> {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
         let read = self.turns.read(async move { store.read(&key, at).await }).await;
         let Reading { revision, evidence } = read.map_err(status::store)?;

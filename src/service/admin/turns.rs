@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
 use tonic::Status;
 
 use crate::{
-    service::status,
+    service::grpc::status,
     store::{MutationError, StoreError},
 };
 
@@ -43,7 +43,7 @@ impl AdminTurns {
     }
 
     /// Reads. Whoever gives up waiting ends it.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(in crate::service) async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -58,7 +58,7 @@ impl AdminTurns {
     }
 
     /// Makes a change. Whoever gives up waiting ends it.
-    pub(super) async fn change<T: Send + 'static>(
+    pub(in crate::service) async fn change<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, Status> {
@@ -66,7 +66,7 @@ impl AdminTurns {
     }
 
     /// Makes or drops a schema, which may take long.
-    pub(super) async fn set_up<T: Send + 'static>(
+    pub(in crate::service) async fn set_up<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, Status> {

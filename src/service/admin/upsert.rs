@@ -15,7 +15,7 @@ pub(in crate::service) struct UpsertQuery<T> {
 }
 
 impl AdminApi {
-    pub(super) async fn upsert_module(
+    pub(in crate::service) async fn upsert_module(
         &self,
         actor: ActorName,
         query: UpsertQuery<ModuleUpsert>,
@@ -25,7 +25,7 @@ impl AdminApi {
         self.turns.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
     }
 
-    pub(super) async fn upsert_plan(
+    pub(in crate::service) async fn upsert_plan(
         &self,
         actor: ActorName,
         query: UpsertQuery<PlanUpsert>,

@@ -9,9 +9,14 @@ use crate::{
     domain::{Reason, resolve::Unresolved},
     proto::v1::ErrorReason,
     routes::{RefusedMethod, RefusedPath},
-    service::{asker::NotAdmitted, check::Judgement, convert::reason_word, resolve::Unidentified, status},
+    security::token::InvalidToken,
+    service::{
+        asker::NotAdmitted,
+        check::Judgement,
+        grpc::{convert::reason_word, status},
+        resolve::Unidentified,
+    },
     store::StoreError,
-    token::InvalidToken,
 };
 
 /// When to try again once the database could not be asked.

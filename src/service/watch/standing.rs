@@ -4,13 +4,13 @@ use std::{collections::HashSet, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::Told;
 use crate::{
-    callers::Caller,
     domain::TenantId,
+    security::callers::Caller,
     service::{
         Api,
         asker::{Asker, CallerGate, NotAdmitted, Shown},
-        watch::Told,
     },
 };
 

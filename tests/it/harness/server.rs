@@ -3,13 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
 use entitlementd::{
-    app::{self, Running},
     clock::{Clock, ManualClock},
     config::{Cli, Command, ListenAddress, ServeArgs},
     proto::v1::{
         CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest, ListEnabledModulesResponse,
         ResolveTenantRequest, ResolveTenantResponse, entitlement_service_client::EntitlementServiceClient,
     },
+    server,
+    server::Running,
 };
 use tonic::{
     Request, Status,
@@ -54,7 +55,7 @@ impl Server {
     pub async fn start_unready(database: Database, flags: &[&str]) -> Self {
         let clock = ManualClock::at(NOW);
         let args = serve_args(&database.url, flags);
-        let running = app::start(args, Clock::Manual(clock.clone())).await.unwrap();
+        let running = server::start(args, Clock::Manual(clock.clone())).await.unwrap();
         let client = EntitlementServiceClient::new(connect(&running.address).await);
         Self { client, clock, database, running }
     }

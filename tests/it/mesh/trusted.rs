@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use entitlementd::proto::envoy::{
     CheckRequest,
     service::auth::v3::{
-        AttributeContext, OkHttpResponse, attribute_context, attribute_context::HttpRequest,
+        AttributeContext, OkHttpResponse,
+        attribute_context::{self, HttpRequest},
         authorization_client::AuthorizationClient,
     },
 };

@@ -1,0 +1,52 @@
+//! What commands print.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
+use serde_json::Value;
+
+use super::GOOD;
+use crate::{domain::Money, escape::shown_json};
+
+/// The exit code, or what went wrong.
+pub(crate) type Outcome = Result<u8, Box<dyn Error>>;
+
+/// Prints a text, which ends with one line break whatever it ends with.
+pub(crate) fn print(text: &str) -> Outcome {
+    writeln!(io::stdout(), "{}", text.trim_end())?;
+    Ok(GOOD)
+}
+
+/// Prints JSON over several lines.
+pub(crate) fn print_json(json: &Value) -> Outcome {
+    print(&shown_json(&format!("{json:#}")))
+}
+
+/// A table without lines, in columns under these headings.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header);
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
+    table
+}
+
+/// An amount of money, right-aligned; a dash where there is none.
+pub(crate) fn price(amount: Option<Money>) -> Cell {
+    Cell::new(amount.map_or("-".to_owned(), |amount| amount.to_string())).set_alignment(CellAlignment::Right)
+}
+
+/// An instant to the second, in UTC.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// An instant to the second, or what is printed where there is none.
+pub(crate) fn instant_or(at: Option<DateTime<Utc>>, otherwise: &str) -> String {
+    at.map_or(otherwise.to_owned(), instant)
+}

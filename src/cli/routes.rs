@@ -1,0 +1,108 @@
+//! `entitlementd routes`.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
+use super::{DENIED, GOOD, output::Outcome, shadow_report};
+use crate::{
+    clock::Clock,
+    config::{DatabaseArgs, RoutesArgs, RoutesCheckArgs, RoutesCommand, RoutesCommandArgs, RoutesExplainArgs},
+    domain::Catalogue,
+    escape::shown,
+    routes::{Access, Conflict, RouteMap, UnreadableEndpoint, check, check_method, rules_of},
+    server::{
+        database,
+        gateway::{reading, rules},
+    },
+    store::LoadTenant,
+};
+
+pub(crate) async fn run(args: RoutesCommandArgs) -> Outcome {
+    match args.command {
+        RoutesCommand::Check(args) => check_routes(args).await,
+        RoutesCommand::Explain(args) => explain(args).await,
+        RoutesCommand::ShadowReport(args) => shadow_report::run(&args),
+    }
+}
+
+/// The map as a server would have it now.
+struct Assembled {
+    map: RouteMap,
+    conflicts: Vec<Conflict>,
+    unreadable: Vec<UnreadableEndpoint>,
+    catalogue: Option<Catalogue>,
+}
+
+async fn assemble(routes: &RoutesArgs, database: &DatabaseArgs) -> Result<Assembled, Box<dyn Error>> {
+    let mut rules = rules(routes)?;
+    let catalogue = catalogue(database).await?;
+    let (more, unreadable) = catalogue.as_ref().map(rules_of).unwrap_or_default();
+    rules.extend(more);
+    let (map, conflicts) = RouteMap::new(rules, reading(routes));
+    Ok(Assembled { map, conflicts, unreadable, catalogue })
+}
+
+/// The catalogue, where a database is named.
+async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Error>> {
+    if args.database_url.is_none() && args.database_url_file.is_none() {
+        return Ok(None);
+    }
+    let store = database::open_to_read(args).await?;
+    let catalogue = store.load_catalogue(Clock::System.now()).await;
+    store.close().await;
+    Ok(Some(catalogue?))
+}
+
+async fn check_routes(args: RoutesCheckArgs) -> Outcome {
+    let Assembled { map, conflicts, unreadable, catalogue } = assemble(&args.routes, &args.database).await?;
+    let findings = check(&map, conflicts, catalogue.as_ref());
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        writeln!(out, "{:<15} {}", finding.kind(), shown(&finding.to_string()))?;
+    }
+    for endpoint in &unreadable {
+        writeln!(out, "{:<15} {}", "unreadable", shown(&endpoint.to_string()))?;
+    }
+    let count = |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
+    let modules = count(|access| matches!(access, Access::AnyOf(_)));
+    let (tenant, public) = (count(|access| *access == Access::Tenant), count(|access| *access == Access::Public));
+    let odd = findings.len() + unreadable.len();
+    writeln!(
+        out,
+        "{} rules: {modules} need a module, {tenant} a tenant, {public} nothing; {odd} findings",
+        map.rules().len()
+    )?;
+    Ok(if odd == 0 { GOOD } else { DENIED })
+}
+
+async fn explain(args: RoutesExplainArgs) -> Outcome {
+    let Assembled { map, .. } = assemble(&args.routes, &args.database).await?;
+    let (method, path) = (&args.method, &args.path);
+    let mut out = io::stdout().lock();
+    let mut print = |name: &str, text: &str| writeln!(out, "{name:<10} {}", shown(text));
+    print("request", &format!("{method} {path}"))?;
+    if let Err(refused) = check_method(method) {
+        print("decides", &format!("400, {refused}"))?;
+        return Ok(GOOD);
+    }
+    let verdict = match map.find(method, path) {
+        Ok(Some(rule)) => rule.to_string(),
+        Ok(None) => "no rule: --unmatched decides".to_owned(),
+        Err(refused) => format!("400, {refused}"),
+    };
+    print("decides", &verdict)?;
+    if let Ok(Some(rule)) = map.find(method, path) {
+        print("needs", &format!("{}{}", rule.access, if rule.verified { ", verified" } else { "" }))?;
+        if !rule.enforce {
+            print("", "not enforced: what would be refused passes")?;
+        }
+    }
+    let readings = map.explain(method, path).unwrap_or_default();
+    for read in readings.iter().filter(|_| readings.len() > 1) {
+        let rule = read.rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
+        print("may read", &format!("{} -> {rule}", read.path))?;
+    }
+    Ok(GOOD)
+}

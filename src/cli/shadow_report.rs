@@ -1,0 +1,93 @@
+//! `entitlementd routes shadow-report`: what a decision log says would be refused.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+};
+
+use serde_json::json;
+
+use super::{DENIED, GOOD, output::table};
+use crate::{
+    config::{RoutesShadowReportArgs, UnusableSetting},
+    escape::{shown, shown_json},
+    observability::decision_log::Entry,
+};
+
+/// Tenants that are told apart for one row; more are only counted as more.
+const MOST_TENANTS: usize = 100_000;
+
+/// Requests of one kind.
+#[derive(Default)]
+struct Row {
+    requests: u64,
+    tenants: BTreeSet<String>,
+    last: String,
+}
+
+/// Method, route, module and reason.
+type Key = [String; 4];
+
+/// Sums up what would have been refused, most frequent first. Exit code 0: nothing would, 1: something.
+pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
+    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    let mut unreadable = 0;
+    let lines: Box<dyn BufRead> = if args.decision_log.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        let unusable = |error| {
+            let problem = format!("names {}, which cannot be read: {error}", args.decision_log.display());
+            UnusableSetting::new("--decision-log", problem)
+        };
+        Box::new(BufReader::new(File::open(&args.decision_log).map_err(unusable)?))
+    };
+    for line in lines.lines() {
+        match serde_json::from_str::<Entry>(&line?) {
+            Ok(entry) if entry.decision == "would_deny" => count(&mut rows, entry),
+            Ok(_) => {}
+            Err(_) => unreadable += 1,
+        }
+    }
+    let mut rows: Vec<(Key, Row)> = rows.into_iter().collect();
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.requests));
+    let mut out = io::stdout().lock();
+    let print = if args.json { print_json } else { print_table };
+    print(&mut out, &rows)?;
+    if unreadable > 0 {
+        eprintln!("{unreadable} lines are not of a decision log");
+    }
+    Ok(if rows.is_empty() { GOOD } else { DENIED })
+}
+
+fn count(rows: &mut BTreeMap<Key, Row>, entry: Entry) {
+    let row = rows.entry([entry.method, entry.route, entry.module, entry.reason]).or_default();
+    row.requests += 1;
+    row.last = entry.time.max(std::mem::take(&mut row.last));
+    if row.tenants.len() < MOST_TENANTS && !entry.tenant_id.is_empty() {
+        row.tenants.insert(entry.tenant_id);
+    }
+}
+
+fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<()> {
+    let row = |([method, route, module, reason], row): &(Key, Row)| {
+        json!({ "method": method, "route": route, "module": module, "reason": reason,
+                "requests": row.requests, "tenants": row.tenants.len(), "last": row.last })
+    };
+    let json = json!(rows.iter().map(row).collect::<Vec<_>>());
+    writeln!(out, "{}", shown_json(&format!("{json:#}")))
+}
+
+fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(out, "nothing would be refused");
+    }
+    let mut table = table(&["REQUESTS", "TENANTS", "METHOD", "ROUTE", "MODULE", "REASON", "LAST"]);
+    for ([method, route, module, reason], row) in rows {
+        let route = if route.is_empty() { "(none)" } else { route };
+        let (requests, tenants) = (row.requests.to_string(), row.tenants.len().to_string());
+        table.add_row([&requests, &tenants, method, route, module, reason, &row.last].map(|cell| shown(cell)));
+    }
+    writeln!(out, "{}", table.trim_fmt())
+}

@@ -1,0 +1,69 @@
+//! `entitlementd tenant`: tenants, in the database itself.
+
+mod history;
+mod list;
+mod mutate;
+mod onboard;
+mod provision;
+mod show;
+
+use std::error::Error;
+
+use super::output::Outcome;
+use crate::{
+    config::{MutationArgs, TenantCommand, UnusableSetting},
+    escape::shown,
+    server::{
+        database::{self, Opening},
+        template,
+    },
+    store::{SchemaState, Store, TenantKey},
+};
+
+pub(crate) use self::mutate::{author, refusal};
+
+pub(crate) async fn run(command: TenantCommand) -> Outcome {
+    match command {
+        TenantCommand::Onboard(args) => onboard::run(args).await,
+        TenantCommand::Provision(args) => provision::run(args).await,
+        TenantCommand::Verify(args) => provision::verify(args).await,
+        TenantCommand::List(args) => list::run(args).await,
+        TenantCommand::Delete(args) => mutate::delete(args).await,
+        TenantCommand::Show(args) => show::run(args).await,
+        TenantCommand::SetStatus(args) => mutate::set_status(args).await,
+        TenantCommand::Enable(args) => mutate::enable(args).await,
+        TenantCommand::Disable(args) => mutate::disable(args).await,
+        TenantCommand::ChangePlan(args) => mutate::change_plan(args).await,
+        TenantCommand::History(args) => history::run(args).await,
+    }
+}
+
+/// A tenant as people name it.
+fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
+    let problem = "is no tenant's name: expected a UUID in 36-character form, or a subdomain";
+    TenantKey::parse(tenant).ok_or_else(|| UnusableSetting::new("TENANT", format!("{:?} {problem}", shown(tenant))))
+}
+
+/// Opens a database to write to: it must be as this program knows it.
+pub(crate) async fn open_to_write(args: &MutationArgs) -> Result<Store, Box<dyn Error>> {
+    open_for_many(args, database::PATIENT.max_connections).await
+}
+
+async fn open_for_many(args: &MutationArgs, max_connections: u32) -> Result<Store, Box<dyn Error>> {
+    let template = template::load(args.tenant_template.as_deref())?;
+    let opening = Opening { max_connections, log: database::log(args.changes), create: false, ..database::PATIENT };
+    let store = database::open_store(&args.database, &opening).await?.with_template(template);
+    let problem: Box<dyn Error> = match store.schema().await {
+        Err(error) => error.into(),
+        Ok(report) => match report.state() {
+            SchemaState::Current | SchemaState::Ahead => return Ok(store),
+            SchemaState::Behind => "the database's schema is behind: run entitlementd migrate first".into(),
+            SchemaState::Denied => {
+                let denied: Vec<String> = report.denied.iter().map(ToString::to_string).collect();
+                denied.join("\n").into()
+            }
+        },
+    };
+    store.close().await;
+    Err(problem)
+}

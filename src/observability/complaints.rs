@@ -1,0 +1,63 @@
+//! Lines in the log of what may go wrong thousands of times a second.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// At most one line in this time.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Lets one line in a second through, and counts the others.
+#[derive(Debug, Default)]
+pub struct Complaints(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    last: Option<Instant>,
+    others: u64,
+}
+
+/// Logs a line in a second at this level, with how many others there were since the last, and those others as `debug`.
+macro_rules! complain {
+    ($complaints:expr, $level:ident, $($line:tt)+) => {
+        match $complaints.admit() {
+            Some(others) => tracing::$level!(others, $($line)+),
+            None => tracing::debug!($($line)+),
+        }
+    };
+}
+pub(crate) use complain;
+
+impl Complaints {
+    /// Nothing has been said yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(State { last: None, others: 0 }))
+    }
+
+    /// May this be said? How many others were not, since the last that was.
+    pub fn admit(&self) -> Option<u64> {
+        let mut state = self.0.lock();
+        if state.last.is_some_and(|last| last.elapsed() < EVERY) {
+            state.others += 1;
+            return None;
+        }
+        state.last = Some(Instant::now());
+        Some(std::mem::take(&mut state.others))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observability::complaints::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_line_a_second_says_how_many_were_left_out() {
+        let complaints = Complaints::default();
+        let said: Vec<_> = (0..100).map(|_| complaints.admit()).collect();
+        assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&0]);
+        tokio::time::advance(EVERY).await;
+        assert_eq!(complaints.admit(), Some(99));
+        assert_eq!(complaints.admit(), None);
+    }
+}

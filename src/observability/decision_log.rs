@@ -1,0 +1,291 @@
+//! The decision log: a line of JSON for each denial, and for some of the grants.
+//!
+//! Requests only put an entry in a queue. A thread of its own writes; when it falls behind, entries are dropped and
+//! counted, and no answer waits.
+
+use std::{
+    cell::Cell,
+    fs::OpenOptions,
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
+use serde::{Deserialize, Serialize};
+
+use crate::escape::shown_json;
+
+/// Entries that wait to be written: some megabytes at most.
+const QUEUE: usize = 8192;
+
+/// One decision.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Entry {
+    /// When it was given, in RFC 3339.
+    pub time: String,
+    /// What was asked: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway` for an HTTP request.
+    pub asked: String,
+    /// Who asked, by its name in the file of callers.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub caller: String,
+    /// What became of it: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`, `refused`.
+    pub decision: String,
+    /// The tenant's id, where one is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tenant_id: String,
+    /// The module, if one was asked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub module: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// The revision of the tenant's facts.
+    pub revision: u64,
+    /// The HTTP request's method.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// The rule that is about the HTTP request, as it is written.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub route: String,
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// A file, which is put aside as `FILE.1`, `FILE.2`, ... once it is so large, in bytes; so many are kept.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// When it is put aside, in bytes.
+        max_bytes: usize,
+        /// How many older ones are kept.
+        kept: usize,
+    },
+}
+
+/// The queue to the log. Clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct DecisionLog {
+    queue: SyncSender<Message>,
+    one_grant_in: u32,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    written: AtomicU64,
+    dropped: AtomicU64,
+}
+
+enum Message {
+    Entry(Box<Entry>),
+    /// Everything before it is to be on its way; then this is told.
+    End(SyncSender<()>),
+}
+
+thread_local! {
+    /// Grants since the last one that was logged.
+    static GRANTS: Cell<u32> = const { Cell::new(0) };
+}
+
+impl DecisionLog {
+    /// Opens the log. Of grants, one in so many is logged; 0: none.
+    pub fn open(target: &Target, one_grant_in: u32) -> io::Result<Self> {
+        let out: Box<dyn Write + Send> = match target {
+            Target::Stdout => Box::new(io::stdout()),
+            Target::File { path, max_bytes, kept } => {
+                let mut options = OpenOptions::new();
+                // It tells who uses what: nobody else's business.
+                options.append(true).create(true).mode(0o600);
+                // What rotates it would say nothing of a file that cannot be opened.
+                options.open(path)?;
+                let (kept, limit) = (AppendCount::new(*kept), ContentLimit::BytesSurpassed(*max_bytes));
+                Box::new(FileRotate::new(path, kept, limit, Compression::None, Some(options)))
+            }
+        };
+        Self::write_to(out, one_grant_in)
+    }
+
+    fn write_to(out: Box<dyn Write + Send>, one_grant_in: u32) -> io::Result<Self> {
+        let (queue, entries) = sync_channel(QUEUE);
+        let counts = Arc::new(Counts::default());
+        let counted = Arc::clone(&counts);
+        thread::Builder::new().name("decision-log".to_owned()).spawn(move || write(entries, out, &counted))?;
+        Ok(Self { queue, one_grant_in, counts })
+    }
+
+    /// Is this one to be logged? Denials always are.
+    pub fn wants(&self, granted: bool) -> bool {
+        let is_turn = |grants: &Cell<u32>| {
+            let next = grants.get() + 1;
+            let is_turn = next >= self.one_grant_in;
+            grants.set(if is_turn { 0 } else { next });
+            is_turn
+        };
+        !granted || (self.one_grant_in > 0 && GRANTS.with(is_turn))
+    }
+
+    /// Logs a decision, unless the queue is full.
+    pub fn add(&self, entry: Entry) {
+        if self.queue.try_send(Message::Entry(Box::new(entry))).is_err() {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Entries that were written, and that were dropped.
+    pub fn counts(&self) -> [u64; 2] {
+        [&self.counts.written, &self.counts.dropped].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Waits until everything is written, but not for long.
+    pub fn end(&self, patience: Duration) {
+        let (done, ended) = sync_channel(1);
+        if self.queue.try_send(Message::End(done)).is_ok() {
+            // Nothing is left to be done where it does not end in time.
+            _ = ended.recv_timeout(patience);
+        }
+    }
+}
+
+fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &Counts) {
+    // Larger than any line, so that a line is never torn in two by a rotation.
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    let mut complained = false;
+    while let Ok(message) = entries.recv() {
+        let mut next = Ok(message);
+        let mut outcome = Ok(());
+        let mut ended = None;
+        while let Ok(message) = next {
+            match message {
+                Message::Entry(entry) => {
+                    let written = write_line(&mut out, &entry);
+                    let count = if written.is_ok() { &counts.written } else { &counts.dropped };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    outcome = outcome.and(written);
+                }
+                Message::End(done) => ended = Some(done),
+            }
+            next = entries.try_recv();
+        }
+        outcome = outcome.and(out.flush());
+        match outcome {
+            Ok(()) => complained = false,
+            Err(error) if !complained => {
+                tracing::error!(%error, "the decision log cannot be written: {error}");
+                complained = true;
+            }
+            Err(_) => {}
+        }
+        if let Some(done) = ended {
+            _ = done.try_send(());
+        }
+        if matches!(next, Err(TryRecvError::Disconnected)) {
+            return;
+        }
+    }
+}
+
+fn write_line(out: &mut BufWriter<Box<dyn Write + Send>>, entry: &Entry) -> io::Result<()> {
+    let json = serde_json::to_string(entry)?;
+    let line = format!("{}\n", shown_json(&json));
+    if out.capacity() - out.buffer().len() < line.len() {
+        out.flush()?;
+    }
+    out.write_all(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        sync::{Mutex, mpsc},
+    };
+
+    use crate::observability::decision_log::*;
+
+    fn entry(number: usize) -> Entry {
+        Entry { asked: "CheckModule".to_owned(), module: format!("module-{number}"), ..Entry::default() }
+    }
+
+    fn lines(path: &std::path::Path) -> Vec<Entry> {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Writes nothing until it is let.
+    struct Stuck(Mutex<Receiver<()>>, Arc<AtomicU64>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Whoever let it go has gone: it goes on.
+            _ = self.0.lock().unwrap().recv();
+            let lines = bytes.split(|byte| *byte == b'\n').count() - 1;
+            self.1.fetch_add(lines as u64, Ordering::Relaxed);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_stuck_keeps_nobody_waiting_and_what_is_dropped_is_counted() {
+        let (release, stuck) = mpsc::channel();
+        let arrived = Arc::new(AtomicU64::new(0));
+        let out = Stuck(Mutex::new(stuck), Arc::clone(&arrived));
+        let log = DecisionLog::write_to(Box::new(out), 1).unwrap();
+        (0..3 * QUEUE).for_each(|number| log.add(entry(number)));
+        let sent = 3 * QUEUE as u64;
+        let [_, dropped] = log.counts();
+        assert!(dropped > 0, "{sent} entries fit into a queue of {QUEUE}");
+        drop(release);
+        let ended = log.clone();
+        while ended.counts()[0] + dropped < sent {
+            thread::yield_now();
+        }
+        ended.end(Duration::from_secs(30));
+        assert_eq!(log.counts(), [sent - dropped, dropped]);
+        assert_eq!(arrived.load(Ordering::Relaxed), sent - dropped);
+    }
+
+    #[test]
+    fn a_file_is_put_aside_when_it_is_large_and_no_line_is_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("decisions.jsonl");
+        let target = Target::File { path: path.clone(), max_bytes: 100_000, kept: 2 };
+        for round in 0..4 {
+            // Another process after the other goes on in the same file.
+            let log = DecisionLog::open(&target, 1).unwrap();
+            for number in 0..1000 {
+                log.add(entry(1000 * round + number));
+            }
+            log.end(Duration::from_secs(30));
+            assert_eq!(log.counts(), [1000, 0]);
+        }
+        let [now, before, oldest] =
+            ["", ".1", ".2"].map(|suffix| lines(&folder.path().join(format!("decisions.jsonl{suffix}"))));
+        assert!(!folder.path().join("decisions.jsonl.3").exists());
+        let kept: Vec<Entry> = [oldest, before, now].concat();
+        assert_eq!(*kept, (4000 - kept.len()..4000).map(entry).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn denials_are_always_wanted_and_of_grants_one_in_so_many() {
+        let log = DecisionLog::write_to(Box::new(io::sink()), 4).unwrap();
+        assert!((0..100).all(|_| log.wants(false)));
+        assert_eq!((0..100).filter(|_| log.wants(true)).count(), 25);
+        let log = DecisionLog::write_to(Box::new(io::sink()), 0).unwrap();
+        assert!(!(0..100).any(|_| log.wants(true)));
+    }
+}

@@ -1,0 +1,167 @@
+//! The page that Prometheus reads.
+
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet, text},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::Metrics;
+
+/// What stands before each name.
+const PREFIX: &str = "entitlementd";
+
+/// What is kept elsewhere, and read when somebody asks.
+pub trait Read: fmt::Debug + Send + Sync + 'static {
+    /// How things are now.
+    fn readings(&self) -> Vec<Reading>;
+}
+
+/// One metric, as it is now.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Its name, without what all names share and without `_total`.
+    pub name: &'static str,
+    /// What it means, without a full stop.
+    pub help: &'static str,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a metric is.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Grows, and begins at zero with the process.
+    Counter(u64),
+    /// Goes up and down.
+    Gauge(f64),
+    /// The same for each word of one label.
+    Gauges(&'static str, Vec<(&'static str, f64)>),
+}
+
+/// How the page is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// Prometheus's own text, which everything reads.
+    Text,
+    /// OpenMetrics, which Prometheus asks for.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What an `Accept` header asks for.
+    pub fn accepted(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
+    }
+
+    /// The page's `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The page that Prometheus reads.
+#[derive(Debug)]
+pub struct Page(Registry);
+
+impl Page {
+    /// What requests count, and what is read where it is.
+    pub fn new(metrics: Arc<Metrics>, read: impl Read) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(metrics));
+        registry.register_collector(Box::new(Readings(read)));
+        Self(registry)
+    }
+
+    /// Writes the page as things are now.
+    pub fn write(&self, format: Format) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.0)?;
+        match format {
+            Format::Text => as_text(&page),
+            Format::OpenMetrics => Ok(page),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Readings<R>(R);
+
+impl<R: Read> Collector for Readings<R> {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for Reading { name, help, value } in self.0.readings() {
+            let kind = if matches!(value, Value::Counter(_)) { MetricType::Counter } else { MetricType::Gauge };
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+            match value {
+                Value::Counter(count) => metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?,
+                Value::Gauge(gauge) => metric.encode_gauge(&gauge)?,
+                Value::Gauges(label, gauges) => {
+                    for (word, gauge) in gauges {
+                        metric.encode_family(&[(label, word)])?.encode_gauge(&gauge)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// OpenMetrics names a counter without its `_total` where it describes it, and marks its end. The older text does
+/// neither, and is the same in all else that is used here.
+fn as_text(page: &str) -> Result<String, fmt::Error> {
+    let counters: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(page.len() + counters.len() * 16);
+    for line in page.lines().filter(|line| *line != "# EOF") {
+        let described = line.strip_prefix("# ").and_then(|rest| {
+            let mut words = rest.splitn(3, ' ');
+            Some((words.next()?, words.next()?, words.next()?))
+        });
+        match described {
+            Some((what, name, rest)) if counters.contains(&name) => writeln!(text, "# {what} {name}_total {rest}")?,
+            _ => writeln!(text, "{line}")?,
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observability::metrics::page::*;
+
+    #[derive(Debug)]
+    struct Fixed;
+
+    impl Read for Fixed {
+        fn readings(&self) -> Vec<Reading> {
+            vec![
+                Reading { name: "things", help: "Things done", value: Value::Counter(3) },
+                Reading { name: "state", help: "Which", value: Value::Gauges("state", vec![("a", 1.0), ("b", 0.0)]) },
+            ]
+        }
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let metrics = Arc::new(Metrics::new(vec![], vec![], vec![], vec![]));
+        let page = Page::new(metrics, Fixed);
+        let text = page.write(Format::Text).unwrap();
+        let tail = "# HELP entitlementd_things_total Things done\n# TYPE entitlementd_things_total counter\n\
+                    entitlementd_things_total 3\n# HELP entitlementd_state Which\n# TYPE entitlementd_state gauge\n\
+                    entitlementd_state{state=\"a\"} 1.0\nentitlementd_state{state=\"b\"} 0.0\n";
+        assert!(text.ends_with(tail), "{text}");
+        let open = page.write(Format::OpenMetrics).unwrap();
+        let tail =
+            tail.replace("things_total Things", "things Things").replace("things_total counter", "things counter");
+        assert!(open.ends_with(&(tail + "# EOF\n")), "{open}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Log lines that nobody forges: what others have written in them neither ends a line nor acts on a terminal.
+
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{
+    field::RecordFields,
+    fmt::{FormatFields, format::Writer},
+};
+
+use crate::escape::{shown, shown_json};
+
+/// Writes the fields of a line for people. tracing's own writer lets line breaks through, and in all fields but the
+/// message every other control character.
+pub(super) struct PlainFields;
+
+impl<'w> FormatFields<'w> for PlainFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut line = Line { writer, is_empty: true, outcome: Ok(()) };
+        fields.record(&mut line);
+        line.outcome
+    }
+}
+
+struct Line<'w> {
+    writer: Writer<'w>,
+    is_empty: bool,
+    outcome: fmt::Result,
+}
+
+impl Line<'_> {
+    fn add(&mut self, name: &str, value: &str) -> fmt::Result {
+        let gap = if self.is_empty { "" } else { " " };
+        self.is_empty = false;
+        let value = shown(value);
+        match name {
+            "message" => write!(self.writer, "{gap}{value}"),
+            // Italics, and then dimmed, as tracing's own.
+            _ if self.writer.has_ansi_escapes() => {
+                write!(self.writer, "{gap}\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}")
+            }
+            _ => write!(self.writer, "{gap}{name}={value}"),
+        }
+    }
+}
+
+impl Visit for Line<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.record_debug(field, &format_args!("{value}"));
+        } else {
+            self.record_debug(field, &value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // What comes by the `log` crate says where from in fields, which the line shows elsewhere.
+        if self.outcome.is_ok() && !field.name().starts_with("log.") {
+            let name = field.name();
+            self.outcome = self.add(name.strip_prefix("r#").unwrap_or(name), &format!("{value:?}"));
+        }
+    }
+}
+
+/// Writes lines of JSON to standard error. A line comes whole.
+pub(super) struct JsonLines;
+
+impl Write for JsonLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut out = io::stderr().lock();
+        match str::from_utf8(line) {
+            Ok(text) => out.write_all(shown_json(text).as_bytes()),
+            Err(_) => out.write_all(line),
+        }?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
+
+    use crate::observability::telemetry::lines::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'w> MakeWriter<'w> for Kept {
+        type Writer = Self;
+
+        fn make_writer(&'w self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_line_for_people_is_one_line_whatever_is_in_its_fields_and_its_span() {
+        let kept = Kept::default();
+        let lines = tracing_subscriber::fmt::layer().with_writer(kept.clone()).with_ansi(false).without_time();
+        let registry = tracing_subscriber::registry().with(lines.fmt_fields(PlainFields));
+        let forged = "a\nERROR \u{1b}[2J\u{9b}\u{2028}\u{202e}b";
+        let error: io::Error = io::Error::other(forged);
+        tracing::subscriber::with_default(registry, || {
+            let span = tracing::info_span!("span", %forged);
+            let _inside = span.enter();
+            let cause: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(word = forged, shown = %forged, debug = ?forged, cause, r#type = 1, "said {forged}");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let once = r"a\nERROR \u{1b}[2J\u{9b}\u{2028}\u{202e}b";
+        let target = "entitlementd::telemetry::lines::tests";
+        assert_eq!(
+            text,
+            format!(
+                " WARN span{{forged={once}}}: {target}: said {once} word=\"{once}\" shown={once} debug=\"{once}\" \
+                 cause={once} type=1\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,306 @@
+//! Callers: who may ask, which service, and about whom.
+//!
+//! ```toml
+//! [[caller]]
+//! name = "orders"                                     # in logs and metrics
+//! certificates = ["spiffe://erp/ns/prod/sa/orders"]   # a URI or a name of the DNS in its certificate
+//! tokens_sha256 = ["5e88...42d8"]                     # hashes of its bearer tokens
+//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth
+//! tenants = ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]  # whom it may ask about; absent: all
+//! modules = ["orders", "wms"]                         # what it may ask about; absent: all
+//! vouches_for = "7c9e6679-7425-40de-944b-e07fc1f90ae7" # the tenant that its certificate names, behind a proxy
+//! rate = 500                                          # requests a second; absent: as --caller-rate says
+//! ```
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use governor::{
+    DefaultDirectRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::hashes::{self, Hash};
+use crate::domain::{ActorName, ModuleCode, TenantId};
+
+/// A service that callers may use.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallerService {
+    /// `EntitlementService`.
+    Entitlement,
+    /// Envoy's external authorization.
+    ExtAuthz,
+    /// Forward auth over HTTP.
+    ForwardAuth,
+}
+
+/// How a file of callers is wrong.
+#[derive(Debug, Error)]
+pub enum InvalidCallers {
+    /// It cannot be read as what it should be.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// Something in it makes no sense.
+    #[error("the caller {name:?}: {problem}")]
+    Caller {
+        /// The caller's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    caller: Vec<Written>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    #[serde(default)]
+    certificates: Vec<String>,
+    #[serde(default)]
+    tokens_sha256: Vec<String>,
+    services: Vec<CallerService>,
+    tenants: Option<Vec<String>>,
+    modules: Option<Vec<String>>,
+    vouches_for: Option<String>,
+    rate: Option<NonZeroU32>,
+}
+
+/// One who may ask.
+#[derive(Debug)]
+pub struct Caller {
+    /// In logs, and in the decision log.
+    pub name: ActorName,
+    /// The tenant that its certificate names, where a proxy passes it on.
+    pub vouches_for: Option<TenantId>,
+    services: Vec<CallerService>,
+    tenants: Option<HashSet<TenantId>>,
+    modules: Option<HashSet<ModuleCode>>,
+    rate: Option<Rate>,
+}
+
+impl Caller {
+    /// May it use this service?
+    pub fn may_use(&self, service: CallerService) -> bool {
+        self.services.contains(&service)
+    }
+
+    /// May it ask about any tenant?
+    pub fn may_ask_about_all(&self) -> bool {
+        self.tenants.is_none()
+    }
+
+    /// May it ask about this tenant?
+    pub fn may_ask_about(&self, tenant: TenantId) -> bool {
+        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(&tenant))
+    }
+
+    /// May it ask about this module?
+    pub fn may_ask_of(&self, module: &str) -> bool {
+        self.modules.as_ref().is_none_or(|modules| modules.contains(module))
+    }
+
+    /// Counts a request. One too many: how long to wait.
+    pub fn take_turn(&self) -> Result<(), Duration> {
+        self.rate.as_ref().map_or(Ok(()), Rate::take_turn)
+    }
+}
+
+/// Requests a second. A second's worth may come at once.
+#[derive(Debug)]
+pub struct Rate(DefaultDirectRateLimiter);
+
+impl Rate {
+    /// So many.
+    pub fn new(per_second: NonZeroU32) -> Self {
+        Self(RateLimiter::direct(Quota::per_second(per_second)))
+    }
+
+    /// Counts a request. One too many: how long to wait.
+    pub fn take_turn(&self) -> Result<(), Duration> {
+        self.0.check().map_err(|early| early.wait_time_from(DefaultClock::default().now()))
+    }
+}
+
+/// All who may ask.
+#[derive(Debug, Default)]
+pub struct Callers {
+    by_certificate: HashMap<String, Arc<Caller>>,
+    // An attacker who times look-ups learns of hashes, and nobody finds the token of one.
+    by_token: HashMap<Hash, Arc<Caller>>,
+}
+
+/// What is kept of a token.
+pub type TokenHash = Hash;
+
+/// The hash by which a token is known.
+pub fn hash_of(token: &str) -> TokenHash {
+    hashes::hash(token)
+}
+
+impl Callers {
+    /// Reads a file of them. Those that it gives no rate have the general one.
+    pub fn parse(text: &str, rate: Option<NonZeroU32>) -> Result<Self, InvalidCallers> {
+        let file: File = toml::from_str(text)?;
+        let mut callers = Self::default();
+        let mut names = HashSet::new();
+        for written in file.caller {
+            let name = written.name.clone();
+            let wrong = |problem| InvalidCallers::Caller { name: name.clone(), problem };
+            if !names.insert(name.clone()) {
+                return Err(wrong("stands in the file twice".to_owned()));
+            }
+            callers.add(written, rate).map_err(wrong)?;
+        }
+        Ok(callers)
+    }
+
+    fn add(&mut self, written: Written, rate: Option<NonZeroU32>) -> Result<(), String> {
+        let Written { name, certificates, tokens_sha256, services, tenants, modules, vouches_for, rate: own } = written;
+        if certificates.is_empty() && tokens_sha256.is_empty() {
+            return Err("needs certificates or tokens_sha256: how else is it known?".to_owned());
+        }
+        let tenant = |id: &String| TenantId::parse(id).map_err(|error| format!("{id:?} {error}"));
+        let module = |code: String| match ModuleCode::validate(&code) {
+            Ok(_) => Ok(ModuleCode::new(&code)),
+            Err(error) => Err(format!("{code:?} {error}")),
+        };
+        let caller = Arc::new(Caller {
+            name: name.parse().map_err(|error| format!("its name: {error}"))?,
+            vouches_for: vouches_for.as_ref().map(tenant).transpose()?,
+            services,
+            tenants: tenants.map(|ids| ids.iter().map(tenant).collect()).transpose()?,
+            modules: modules.map(|codes| codes.into_iter().map(module).collect()).transpose()?,
+            rate: own.or(rate).map(Rate::new),
+        });
+        for certificate in certificates {
+            // Names of the DNS have no case; a URI has.
+            let key = if certificate.contains("://") { certificate } else { certificate.to_ascii_lowercase() };
+            match self.by_certificate.get(&key) {
+                None => {}
+                Some(other) if Arc::ptr_eq(other, &caller) => {
+                    return Err(format!("the certificate {key:?} stands there twice"));
+                }
+                Some(other) => {
+                    return Err(format!("the certificate {key:?} is also of the caller {:?}", other.name.as_str()));
+                }
+            }
+            self.by_certificate.insert(key, Arc::clone(&caller));
+        }
+        for hash in tokens_sha256 {
+            // Its text is left out: it may be the token itself.
+            let hash = hashes::parse(&hash).ok_or("tokens_sha256: expected 64 hexadecimal digits")?;
+            match self.by_token.insert(hash, Arc::clone(&caller)) {
+                None => {}
+                Some(other) if Arc::ptr_eq(&other, &caller) => {
+                    return Err("a token of it stands there twice".to_owned());
+                }
+                Some(other) => return Err(format!("a token of it is also of the caller {:?}", other.name.as_str())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose token it is.
+    pub fn by_token(&self, token: &str) -> Option<&Arc<Caller>> {
+        self.by_hash(&hash_of(token))
+    }
+
+    /// Whose token has this hash.
+    pub fn by_hash(&self, hash: &TokenHash) -> Option<&Arc<Caller>> {
+        self.by_token.get(hash)
+    }
+
+    /// Who goes by one of the names in a certificate: the first that is known.
+    pub fn by_names(&self, names: &[String]) -> Option<&Arc<Caller>> {
+        names.iter().find_map(|name| self.by_certificate.get(name))
+    }
+
+    /// Who goes by this name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Caller>> {
+        self.by_certificate.get(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::security::callers::*;
+
+    const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+
+    #[test]
+    fn a_caller_is_known_by_any_of_its_names_and_tokens_and_may_only_what_is_written() {
+        let token = hashes::hexadecimal(&hashes::hash("secret"));
+        let text = format!(
+            "[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\", \"Orders.erp.example\"]\n\
+             tokens_sha256 = [\"{token}\"]\nservices = [\"entitlement\", \"ext-authz\"]\ntenants = [\"{TENANT}\"]\n\
+             modules = [\"orders\"]\n"
+        );
+        let callers = Callers::parse(&text, None).unwrap();
+        let caller = callers.by_token("secret").unwrap();
+        for names in
+            [["x".to_owned(), "spiffe://erp/orders".to_owned()], ["x".to_owned(), "orders.erp.example".to_owned()]]
+        {
+            assert!(Arc::ptr_eq(caller, callers.by_names(&names).unwrap()));
+        }
+        assert!(callers.by_token("Secret").is_none() && callers.by_name("spiffe://erp/Orders").is_none());
+        assert!(caller.may_use(CallerService::Entitlement) && !caller.may_use(CallerService::ForwardAuth));
+        assert!(caller.may_ask_about(TenantId::parse(TENANT).unwrap()) && !caller.may_ask_about_all());
+        assert!(!caller.may_ask_about(TenantId::parse(&TENANT.replace('1', "2")).unwrap()));
+        assert!(caller.may_ask_of("orders") && !caller.may_ask_of("finance"));
+        assert!(caller.take_turn().is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_callers_name_and_never_with_a_token() {
+        let caller = |rest: &str| format!("[[caller]]\nname = \"orders\"\nservices = []\n{rest}\n");
+        let second = |rest: &str| caller(rest).replace("orders", "second");
+        let token = |byte: &str| format!("tokens_sha256 = [\"{}\"]", byte.repeat(32));
+        for (text, wanted) in [
+            (caller(""), "how else is it known"),
+            (caller("tokens_sha256 = [\"entadm_secret\"]"), "expected 64 hexadecimal digits"),
+            (caller("certificates = [\"a\", \"A\"]"), "certificate \"a\" stands there twice"),
+            (caller("certificates = [\"a\"]") + &second("certificates = [\"a\"]"), "also of the caller \"orders\""),
+            (
+                caller(&token("e3")) + &second(&token("E3")),
+                "\"second\": a token of it is also of the caller \"orders\"",
+            ),
+            (
+                caller(&format!("tokens_sha256 = [\"{0}\", \"{0}\"]", "e3".repeat(32))),
+                "a token of it stands there twice",
+            ),
+            (caller("certificates = [\"a\"]\ntenants = [\"x\"]"), "\"x\""),
+            (caller("certificates = [\"a\"]\nmodules = [\"\"]"), "\"\""),
+            (caller("certificates = [\"a\"]\nmodule = [\"x\"]"), "unknown field"),
+            (caller("certificates = [\"a\"]").repeat(2), "twice"),
+        ] {
+            let error = Callers::parse(&text, None).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+            assert!(!error.contains("entadm_") && !error.to_lowercase().contains("e3e3"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_callers_own_rate_goes_before_the_general_one() {
+        let text = "[[caller]]\nname = \"a\"\ncertificates = [\"a\"]\nservices = []\nrate = 3\n\
+                    [[caller]]\nname = \"b\"\ncertificates = [\"b\"]\nservices = []\n";
+        let callers = Callers::parse(text, NonZeroU32::new(1)).unwrap();
+        // What is left of a second grows while this runs, so only what comes at once is counted.
+        let at_once = |name| (0..100).take_while(|_| callers.by_name(name).unwrap().take_turn().is_ok()).count();
+        assert!((3..100).contains(&at_once("a")));
+        assert!((1..100).contains(&at_once("b")));
+    }
+}

@@ -1,0 +1,306 @@
+//! The feed: hears of changes and tells the cache, and says when it does not hear.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::allowance::Allowance;
+use crate::{
+    config::ChangesMode,
+    server::jittered,
+    service::Api,
+    store::{ChangeLog, Listener, News, Poll, Position, Store, StoreError},
+};
+
+/// While it listens, the log is polled this often all the same: a sign of life, and a net for what was not heard.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// After news the log is polled this soon, and then ever less often: of writers that commit at the same time only one
+/// tells, and the others' changes may follow.
+const SOON: Duration = Duration::from_millis(20);
+/// A poll that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// While listening does not work, it is tried again at least this often, and when the database comes back.
+const LISTEN_AGAIN: Duration = Duration::from_secs(30);
+/// Before the log is polled instead, listening gets this long to begin.
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Anybody who can log in may send notices. So the log is read for this many of them at once, and then for one in each
+/// interval; what comes in between is one with the next.
+const HINTS_AT_ONCE: u32 = 20;
+const BETWEEN_HINTS: Duration = Duration::from_millis(10);
+/// Changes that were found so often in a row, and for so long, without a notice: somebody keeps writers from telling.
+const UNTOLD: u32 = 5;
+const UNTOLD_FOR: Duration = Duration::from_secs(10);
+
+/// How changes are heard of at the moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Hearing {
+    /// Not yet, or not at all: the database does not answer.
+    #[default]
+    Nothing,
+    /// As they are committed.
+    Listening,
+    /// By polling the log.
+    Polling,
+    /// Not at all: there is no log.
+    Off,
+    /// Not at all: triggers of the log are missing.
+    Unarmed,
+}
+
+/// What the feed says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) hearing: Hearing,
+    /// Changes that were found without a notice while it listened: their writers left the telling to another, or a poll was
+    /// faster.
+    pub(crate) unheard: u64,
+    /// How full PostgreSQL's queue of notices is, from 0 to 1.
+    pub(crate) queue_usage: f64,
+    /// The database's role may not read the ERP's tables, or not all of their rows.
+    pub(crate) is_denied: bool,
+}
+
+/// The feed of changes.
+pub(crate) struct Feed {
+    api: Api,
+    mode: ChangesMode,
+    poll_interval: Duration,
+    position: Option<Position>,
+    report: Arc<Mutex<Report>>,
+}
+
+impl Feed {
+    pub(crate) fn new(api: Api, mode: ChangesMode, poll_interval: Duration, report: Arc<Mutex<Report>>) -> Self {
+        Self { api, mode, poll_interval, position: None, report }
+    }
+
+    /// Feeds the cache, and never returns.
+    pub(crate) async fn run(mut self) -> Infallible {
+        if self.api.store.log() == ChangeLog::LeftOut {
+            tracing::warn!(
+                "changes are off: an answer may be as old as the time to live, and only a min_revision reads past it"
+            );
+            return self.ping().await;
+        }
+        self.api.cache.suspect();
+        let mut pause = Duration::ZERO;
+        loop {
+            let listener = self.poll_until_it_listens(pause).await;
+            let began = Instant::now();
+            let error = self.listen(listener).await;
+            // One that worked is replaced at once; one that never did would only fail again.
+            pause = match self.lose(&error, "listening to changes ended") {
+                Hearing::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
+                _ => LISTEN_AGAIN,
+            };
+        }
+    }
+
+    /// Listens until that fails. A notice is a hint that the log is worth reading, and never news by itself: anybody may have
+    /// sent it.
+    async fn listen(&mut self, mut listener: Listener) -> StoreError {
+        let mut pause = HEARTBEAT;
+        let mut hints = Hints::new(Instant::now());
+        loop {
+            let poll = timeout(PATIENCE, listener.poll(self.position.as_ref())).await;
+            let news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
+                Ok(poll) => self.take_in(poll, Hearing::Listening),
+                Err(error) => return error,
+            };
+            self.note_unheard(hints.untold(news, Instant::now()));
+            pause = if news > 0 { SOON } else { HEARTBEAT.min(pause * 2) };
+            if let Err(error) = hints.wait(&mut listener, pause).await {
+                return error;
+            }
+        }
+    }
+
+    fn note_unheard(&self, untold: Untold) {
+        self.report.lock().unheard += untold.changes;
+        if untold.for_long {
+            tracing::warn!(
+                "changes are found in the log, but nobody tells of them: is another session holding the advisory lock that \
+                 writers take for it? See pg_locks where locktype = 'advisory'"
+            );
+        }
+    }
+
+    /// Polls the log until there is something to listen to, which is begun after a pause. Where nothing is to be
+    /// listened to, it never returns.
+    async fn poll_until_it_listens(&mut self, pause: Duration) -> Listener {
+        let store = Arc::clone(&self.api.store);
+        let is_wanted = self.mode != ChangesMode::Poll && store.can_listen();
+        let mut listening = pin!(begin_to_listen(&store, is_wanted, pause));
+        let mut was_lost = false;
+        if is_wanted && pause.is_zero() {
+            // Most of the time it works at once, and reads the log itself.
+            if let Ok(listener) = timeout(HEAD_START, &mut listening).await {
+                return listener;
+            }
+        }
+        loop {
+            let poll = timeout(PATIENCE, store.poll(self.position.as_ref())).await;
+            let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {
+                Ok(poll) => {
+                    self.take_in(poll, Hearing::Polling);
+                    if std::mem::take(&mut was_lost) {
+                        listening.set(begin_to_listen(&store, is_wanted, Duration::ZERO));
+                    }
+                    self.poll_interval
+                }
+                Err(error) => {
+                    was_lost = true;
+                    self.lose(&error, "the log of changes cannot be read");
+                    // The interval is how old news may be, not how long an outage lasts.
+                    self.poll_interval.min(HEARTBEAT)
+                }
+            };
+            // Meanwhile it goes on polling: to begin may take as long as nobody answers.
+            tokio::select! {
+                listener = &mut listening => return listener,
+                () = tokio::time::sleep(jittered(pause)) => {}
+            }
+        }
+    }
+
+    /// Tells the cache what a poll has brought, and gives how many changes those were.
+    fn take_in(&mut self, poll: Poll, hearing: Hearing) -> u64 {
+        let now = self.api.clock.now();
+        let mut changes = 0;
+        let hearing = if poll.armed {
+            match &poll.news {
+                News::Anything => self.api.cache.reset(now),
+                News::Changes(news) => {
+                    changes = news.len() as u64;
+                    self.api.cache.announce(news, now);
+                }
+            }
+            self.position = Some(poll.position);
+            self.api.cache.trust(now);
+            hearing
+        } else {
+            // What happens now leaves no trace: once the triggers are back, anything may have changed.
+            self.position = None;
+            self.api.cache.unfed(Some(now));
+            Hearing::Unarmed
+        };
+        self.tell(hearing, |report| {
+            report.queue_usage = poll.queue_usage;
+            report.is_denied = poll.denied;
+        });
+        changes
+    }
+
+    /// Changes are not heard of any more. Gives how they were until now.
+    fn lose(&self, error: &StoreError, what: &str) -> Hearing {
+        self.api.cache.suspect();
+        let before = self.tell(Hearing::Nothing, |_| {});
+        if before != Hearing::Nothing {
+            tracing::warn!(%error, "{what}: what is held is suspect until the log has been read: {error}");
+        }
+        before
+    }
+
+    /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was before.
+    fn tell(&self, hearing: Hearing, note: impl FnOnce(&mut Report)) -> Hearing {
+        let mut report = self.report.lock();
+        let before = std::mem::replace(&mut report.hearing, hearing);
+        note(&mut report);
+        drop(report);
+        match hearing {
+            _ if hearing == before => {}
+            Hearing::Listening => tracing::info!("listening to changes"),
+            Hearing::Polling => tracing::info!("polling the log of changes"),
+            Hearing::Unarmed => tracing::error!("triggers of the change log are missing; run: entitlementd migrate"),
+            Hearing::Nothing | Hearing::Off => {}
+        }
+        before
+    }
+
+    /// Without a feed, finds out whether the database is there.
+    async fn ping(&self) -> Infallible {
+        loop {
+            let answer = timeout(PATIENCE, self.api.store.ping()).await;
+            let proof = matches!(answer, Ok(Ok(()))).then(|| self.api.clock.now());
+            self.api.cache.unfed(proof);
+            self.tell(if proof.is_some() { Hearing::Off } else { Hearing::Nothing }, |_| {});
+            tokio::time::sleep(jittered(PATIENCE)).await;
+        }
+    }
+}
+
+/// The notices of a listener.
+struct Hints {
+    allowance: Allowance,
+    last: Instant,
+    /// Was the last poll made because of one?
+    is_told: bool,
+    /// How often in a row changes were found without one.
+    untold: u32,
+    /// That it has been so for long.
+    is_said: bool,
+}
+
+/// What a poll has found without a notice.
+struct Untold {
+    changes: u64,
+    /// It has been so for long, which is said once.
+    for_long: bool,
+}
+
+impl Hints {
+    fn new(now: Instant) -> Self {
+        let allowance = Allowance::new(BETWEEN_HINTS, HINTS_AT_ONCE, now);
+        Self { allowance, last: now, is_told: false, untold: 0, is_said: false }
+    }
+
+    /// Waits until the log is to be read: after a notice, or a pause.
+    async fn wait(&mut self, listener: &mut Listener, pause: Duration) -> Result<(), StoreError> {
+        let hint = timeout(pause, listener.hint()).await;
+        self.is_told = hint.is_ok();
+        let Ok(hint) = hint else { return Ok(()) };
+        hint?;
+        self.last = Instant::now();
+        let from = self.allowance.take(self.last);
+        // Looked at each time: notices that never end would keep the timer from being asked.
+        while Instant::now() < from {
+            if let Ok(hint) = timeout_at(from, listener.hint()).await {
+                hint?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of so many changes was found without a notice.
+    fn untold(&mut self, changes: u64, now: Instant) -> Untold {
+        if self.is_told || changes == 0 {
+            if self.is_told {
+                (self.untold, self.is_said) = (0, false);
+            }
+            return Untold { changes: 0, for_long: false };
+        }
+        self.untold = self.untold.saturating_add(1);
+        let for_long = self.untold >= UNTOLD && !self.is_said && now - self.last > UNTOLD_FOR;
+        self.is_said |= for_long;
+        Untold { changes, for_long }
+    }
+}
+
+/// Begins to listen, and tries it now and then until it works.
+async fn begin_to_listen(store: &Store, is_wanted: bool, pause: Duration) -> Listener {
+    if !is_wanted {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(pause).await;
+    let mut pause = HEARTBEAT;
+    loop {
+        match store.listen().await {
+            Ok(listener) => return listener,
+            Err(error) => tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}"),
+        }
+        // A database that restarts is back soon; one that cannot be listened to is not worth asking often.
+        tokio::time::sleep(jittered(pause)).await;
+        pause = (pause * 2).min(LISTEN_AGAIN);
+    }
+}

@@ -1,0 +1,134 @@
+//! Key sets by URL: fetched at the start, from time to time, and when a token names a key that is not known.
+
+use std::{convert::Infallible, error::Error, fmt::Display, fs, sync::Arc, time::Duration};
+
+use reqwest::{Certificate, Client, redirect::Policy};
+
+use crate::{
+    clock::Clock,
+    config::{JwksUrl, TenantArgs, UnusableSetting},
+    security::token::{RemoteKeys, Taken, Tokens},
+    server::jittered,
+};
+
+/// An answer takes no longer than this, from the connection to its last byte.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A set is not larger than this, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+
+/// After a failure, it is tried again this soon, and then ever less often.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// Fetches the keys of one issuer.
+pub(crate) struct Fetcher {
+    client: Client,
+    from: JwksUrl,
+    keys: Arc<RemoteKeys>,
+    refresh: Duration,
+    clock: Clock,
+}
+
+/// Adds the keys of the settings to those of the tokens, and says who fetches them.
+pub(crate) fn fetchers(args: &TenantArgs, tokens: &mut Tokens, clock: &Clock) -> Result<Vec<Fetcher>, UnusableSetting> {
+    if args.jwks_url.is_empty() {
+        return Ok(Vec::new());
+    }
+    let client = client(args)?;
+    let fetcher = |from: &JwksUrl| Fetcher {
+        client: client.clone(),
+        from: from.clone(),
+        keys: tokens.add_remote(from.issuer.clone()),
+        refresh: args.jwks_refresh.std(),
+        clock: clock.clone(),
+    };
+    Ok(args.jwks_url.iter().map(fetcher).collect())
+}
+
+fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
+    // The one that the listeners use. That there is one already is as good.
+    _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // A redirect could lead from https to http, or to somebody else.
+    let mut builder = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
+    if let Some(path) = &args.jwks_ca_file {
+        let setting = "--jwks-ca-file";
+        let pem = fs::read(path).map_err(|error| error.to_string());
+        let roots = pem.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+        let roots = roots.map_err(|error| {
+            UnusableSetting::new(setting, format!("names {}, which cannot be used: {error}", path.display()))
+        })?;
+        builder = builder.tls_certs_only(roots);
+    }
+    builder.build().map_err(|error| UnusableSetting::new("--jwks-url", format!("cannot be fetched: {error}")))
+}
+
+impl Fetcher {
+    /// Fetches the keys again and again.
+    pub(crate) async fn run(self) -> Infallible {
+        let (mut retry, mut before) = (FIRST_RETRY, None);
+        loop {
+            let url = &self.from.url;
+            let fetched = match self.fetch().await {
+                Ok(json) => self.keys.replace(&json, self.clock.now()).map_err(|error| format!("the set {error}")),
+                Err(error) => Err(error),
+            };
+            let pause = match fetched {
+                Ok(taken) => {
+                    if before.replace(taken) != Some(taken) {
+                        tell(&url, taken);
+                    }
+                    retry = FIRST_RETRY;
+                    self.refresh
+                }
+                Err(error) => {
+                    tracing::warn!(%url, error, "the keys of {url} cannot be fetched: {error}; those of before go on holding");
+                    self.keys.failed(self.clock.now());
+                    retry = (retry * 2).min(self.refresh);
+                    retry
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(jittered(pause)) => {}
+                () = self.keys.wanted() => {}
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Vec<u8>, String> {
+        let answer = self.client.get(self.from.url.clone()).send().await.map_err(with_causes)?;
+        if answer.status() != reqwest::StatusCode::OK {
+            return Err(format!("the answer is {}", answer.status()));
+        }
+        let (mut answer, mut json) = (answer, Vec::new());
+        while let Some(chunk) = answer.chunk().await.map_err(with_causes)? {
+            json.extend_from_slice(&chunk);
+            if json.len() > MAX_BYTES {
+                return Err(format!("the answer is larger than {MAX_BYTES} bytes"));
+            }
+        }
+        Ok(json)
+    }
+}
+
+/// Tells what became of a set of keys.
+pub(crate) fn tell(from: &dyn Display, taken: Taken) {
+    let Taken { keys, passed_over } = taken;
+    if keys == 0 {
+        tracing::warn!(%from, passed_over, "{from} holds no key for RS256, ES256 or EdDSA: tokens of its issuer are refused");
+    } else if passed_over > 0 {
+        tracing::info!(%from, keys, passed_over, "{from} holds {keys} keys; {passed_over} are not for us, and passed over");
+    } else {
+        tracing::debug!(%from, keys, "{from} holds {keys} keys");
+    }
+}
+
+/// An error's text, and those of what it rests on: the outermost says little.
+fn with_causes(error: reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,249 @@
+//! How the server is: the one judgement behind gRPC health and `/readyz`.
+
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use super::feed::{Hearing, Report};
+use crate::{
+    cache::Standing,
+    config::ChangesMode,
+    proto::v1::entitlement_service_server::SERVICE_NAME,
+    service::Api,
+    store::{SchemaReport, SchemaState, StoreError},
+};
+
+/// How long until a schema that is behind is looked at again.
+const BEHIND: Duration = Duration::from_secs(5);
+/// How long a look at the schema may take.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long until a database that could not be reached is tried again.
+const UNREACHABLE: Duration = Duration::from_secs(1);
+
+const IS_BEHIND: &str = "the database's schema is behind; run: entitlementd migrate";
+const IS_DENIED: &str = "the database's role lacks rights; run: entitlementd migrate --status";
+
+/// How often it is looked how well the cache can answer.
+const FOLLOW: Duration = Duration::from_millis(10);
+
+/// The names under which health is asked: its one service, and the whole server. In this order, so that whoever hears that
+/// the server serves finds that its service does.
+const NAMES: [&str; 2] = [SERVICE_NAME, ""];
+
+/// How the server is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Condition {
+    /// All is as it should be.
+    Ready,
+    /// It answers, and somebody should know why it could do better.
+    Degraded(String),
+    /// It should not be asked.
+    Unready(String),
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Degraded(reason) => write!(f, "degraded: {reason}"),
+            Self::Unready(reason) => write!(f, "unready: {reason}"),
+        }
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// It has yet to hear from the database, or of changes: for this reason.
+    Starting(&'static str),
+    Answering,
+    Stopping,
+}
+
+/// Knows how the server is.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    api: Api,
+    /// Polling is less than was asked for.
+    is_to_listen: bool,
+    report: Arc<Mutex<Report>>,
+    stage: Mutex<Stage>,
+}
+
+impl Readiness {
+    pub(crate) fn new(api: Api, changes: ChangesMode, report: Arc<Mutex<Report>>) -> Self {
+        let is_to_listen = match changes {
+            ChangesMode::Auto => api.store.can_listen(),
+            ChangesMode::Listen => true,
+            ChangesMode::Poll | ChangesMode::Off => false,
+        };
+        Self { api, is_to_listen, report, stage: Stage::Starting("the database has not answered yet").into() }
+    }
+
+    /// How the server is now.
+    pub(crate) fn condition(&self) -> Condition {
+        match *self.stage() {
+            Stage::Starting(reason) => Condition::Unready(reason.to_owned()),
+            Stage::Stopping => Condition::Unready("it is stopping".to_owned()),
+            Stage::Answering => self.condition_of_answers(),
+        }
+    }
+
+    fn condition_of_answers(&self) -> Condition {
+        let report = *self.report.lock();
+        match self.api.cache.standing(self.api.clock.now()) {
+            Standing::Good => match report.hearing {
+                Hearing::Unarmed => Condition::Degraded(
+                    "triggers of the change log are missing, so answers may be as old as the time to live; \
+                     run: entitlementd migrate"
+                        .to_owned(),
+                ),
+                Hearing::Listening | Hearing::Polling if report.is_denied => Condition::Degraded(
+                    "the database's role may no longer read the ERP's tables, so what is not held cannot be answered; \
+                     run: entitlementd migrate --status"
+                        .to_owned(),
+                ),
+                Hearing::Polling if self.is_to_listen => {
+                    Condition::Degraded("changes are polled, although they should be listened to".to_owned())
+                }
+                Hearing::Nothing | Hearing::Listening | Hearing::Polling | Hearing::Off => Condition::Ready,
+            },
+            Standing::Stale { since } => Condition::Degraded(format!(
+                "the database has not answered since {}: answers are stale",
+                since.format("%FT%T%.3fZ")
+            )),
+            Standing::TooStale => {
+                Condition::Unready("the database has not answered for longer than --max-stale".to_owned())
+            }
+        }
+    }
+
+    /// Returns once the database can be asked. Migrates first, if it is to.
+    pub(crate) async fn wait_for_database(&self, migrate: bool) {
+        loop {
+            let pause = match look(&self.api, migrate).await {
+                Ok(None) => break,
+                Ok(Some(reason)) => {
+                    *self.stage() = Stage::Starting(reason);
+                    BEHIND
+                }
+                Err(error) => {
+                    *self.stage() = Stage::Starting("the database cannot be asked");
+                    tracing::warn!(%error, "not ready: {error}");
+                    UNREACHABLE
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+        *self.stage() = Stage::Starting("what has changed has not been read yet");
+    }
+
+    /// Follows how the server is, and says so to those who ask for its health; never returns. SERVING while it can
+    /// answer for what it holds: an outage of the database must not take every instance out of rotation at once.
+    pub(crate) async fn follow(&self, health: &HealthReporter) -> Infallible {
+        let mut said = None;
+        let mut beat = tokio::time::interval(FOLLOW);
+        loop {
+            beat.tick().await;
+            if *self.stage() != Stage::Answering {
+                if !self.can_answer().await {
+                    continue;
+                }
+                *self.stage() = Stage::Answering;
+            }
+            let condition = self.condition();
+            if said.as_ref() == Some(&condition) {
+                continue;
+            }
+            match &condition {
+                Condition::Ready => tracing::info!("ready"),
+                Condition::Degraded(_) => tracing::warn!("serving, but {condition}"),
+                Condition::Unready(_) => tracing::error!("not serving, {condition}"),
+            }
+            let is_unready = matches!(condition, Condition::Unready(_));
+            report(health, if is_unready { ServingStatus::NotServing } else { ServingStatus::Serving }).await;
+            said = Some(condition);
+        }
+    }
+
+    /// Has it heard from the database? The catalogue has a part in most denials: it is there before the first one.
+    async fn can_answer(&self) -> bool {
+        let Api { cache, clock, .. } = &self.api;
+        let has_heard = cache.last_proof().is_some();
+        has_heard && (cache.standing(clock.now()) != Standing::Good || cache.catalogue(clock.now()).await.is_ok())
+    }
+
+    /// It is about to end: nobody should ask it any more.
+    pub(crate) async fn stop(&self, health: &HealthReporter) {
+        *self.stage() = Stage::Stopping;
+        report(health, ServingStatus::NotServing).await;
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock()
+    }
+}
+
+/// Says how the server is, under each of its names.
+pub(crate) async fn report(health: &HealthReporter, status: ServingStatus) {
+    for name in NAMES {
+        health.set_service_status(name, status).await;
+    }
+}
+
+/// Ends the streams of those who watch health: they would hold the server open.
+pub(crate) async fn end_watches(health: &mut HealthReporter) {
+    for name in NAMES {
+        health.clear_service_status(name).await;
+    }
+}
+
+/// Looks at the schema, and migrates it first where it is behind and that is wanted. Why can nothing be answered? `None`: it can.
+async fn look(api: &Api, migrate: bool) -> Result<Option<&'static str>, StoreError> {
+    let mut report = tokio::time::timeout(LOOK, api.store.schema()).await.unwrap_or(Err(StoreError::TimedOut))?;
+    if migrate && report.state() == SchemaState::Behind {
+        if let Err(error) = api.store.migrate().await {
+            tracing::error!(%error, "the migration failed: {error}");
+            return Ok(Some(IS_BEHIND));
+        }
+        report = api.store.schema().await?;
+    }
+    for advice in &report.index_advice {
+        tracing::warn!("the database lacks an index; run: {advice}");
+    }
+    for door in &report.open_doors {
+        tracing::warn!("in the database: {door}");
+    }
+    match report.state() {
+        SchemaState::Denied => {
+            for denied in &report.denied {
+                tracing::error!("not ready: {denied}");
+            }
+            return Ok(Some(IS_DENIED));
+        }
+        SchemaState::Behind => {
+            tell_what_is_behind(&report);
+            return Ok(Some(IS_BEHIND));
+        }
+        SchemaState::Ahead => tracing::warn!(
+            "the database was migrated by a newer entitlementd; serving, since all that is needed is there"
+        ),
+        SchemaState::Current => {}
+    }
+    api.store.ping().await?;
+    Ok(None)
+}
+
+fn tell_what_is_behind(report: &SchemaReport) {
+    for column in &report.missing {
+        tracing::error!("not ready: {column}");
+    }
+    for trigger in &report.unarmed {
+        tracing::error!("not ready: {trigger}");
+    }
+    for step in &report.steps {
+        tracing::info!("migration {step}");
+    }
+    tracing::error!("not ready: the database's schema is behind; run: entitlementd migrate (or serve with --migrate)");
+}

@@ -1,0 +1,91 @@
+//! Files that are read again when they change: tokens, callers, certificates.
+
+use std::{convert::Infallible, fs::File, io::Read, path::PathBuf, time::Duration};
+
+use crate::config::UnusableSetting;
+
+/// How often they are looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A file of settings that is larger is a mistake, such as a device. Lists of revoked certificates are the largest.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What the files come to, or how they are wrong.
+type Parse<T> = dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync;
+
+/// Files that come to something, and what they held when they were last read.
+pub(crate) struct Followed<T> {
+    setting: &'static str,
+    paths: Vec<PathBuf>,
+    parse: Box<Parse<T>>,
+    read: Option<Vec<Vec<u8>>>,
+}
+
+impl<T> Followed<T> {
+    /// Reads the files for the first time.
+    pub(crate) fn open(
+        setting: &'static str,
+        paths: Vec<PathBuf>,
+        parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<(Self, T), UnusableSetting> {
+        let mut followed = Self { setting, paths, parse: Box::new(parse), read: None };
+        let unusable = |problem| UnusableSetting::new(setting, problem);
+        let texts = followed.texts().map_err(unusable)?;
+        let value = followed.parse(&texts).map_err(unusable)?;
+        followed.read = Some(texts);
+        Ok((followed, value))
+    }
+
+    fn texts(&self) -> Result<Vec<Vec<u8>>, String> {
+        let read = |path: &PathBuf| {
+            let mut text = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
+            match read {
+                Ok(read) if read as u64 > MAX_BYTES => {
+                    Err(format!("names {}, which holds more than {MAX_BYTES} bytes", path.display()))
+                }
+                Ok(_) => Ok(text),
+                Err(error) => Err(format!("names {}, which cannot be read: {error}", path.display())),
+            }
+        };
+        self.paths.iter().map(read).collect()
+    }
+
+    fn parse(&self, texts: &[Vec<u8>]) -> Result<T, String> {
+        let names: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        (self.parse)(texts).map_err(|problem| format!("names {}: {problem}", names.join(", ")))
+    }
+
+    /// `None`: they say what they said before.
+    fn read_again(&mut self) -> Result<Option<T>, String> {
+        let texts = self.texts()?;
+        if self.read.as_ref() == Some(&texts) {
+            return Ok(None);
+        }
+        let value = self.parse(&texts)?;
+        self.read = Some(texts);
+        Ok(Some(value))
+    }
+
+    /// Reads them again and again. What cannot be used changes nothing, and is complained of once.
+    pub(crate) async fn follow(mut self, take: impl Fn(T) + Send) -> Infallible {
+        let mut complaint = String::new();
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            match self.read_again() {
+                Ok(Some(value)) => {
+                    take(value);
+                    tracing::info!(setting = self.setting, "{} has changed, and holds from now on", self.setting);
+                }
+                Ok(None) => {}
+                Err(problem) if problem == complaint => continue,
+                Err(problem) => {
+                    tracing::error!("{} {problem}; what held before goes on holding", self.setting);
+                    complaint = problem;
+                    continue;
+                }
+            }
+            complaint.clear();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What is done in the background: finding out which replicas are up to date, folding the log of changes, reading again
+//! what is held.
+
+use std::{convert::Infallible, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::{Instant, interval, sleep};
+
+use crate::{
+    cache::{Budget, Cache, Feed, Pace, Step},
+    config::ChangesArgs,
+    server::jittered,
+    service::Api,
+    store::{ChangeLog, Store, StoreError},
+};
+
+const CHECK_REPLICAS: Duration = Duration::from_millis(500);
+const FOLD: Duration = Duration::from_mins(10);
+/// How much longer than until the next poll a change may take from its commit until it is heard of, before it is taken for
+/// unheard.
+const GRACE: TimeDelta = TimeDelta::seconds(2);
+/// Statements that read again at the same time, where there is no budget: as many as there are connections for them.
+const MAX_AT_ONCE: usize = 2;
+/// Between two looks at what is due: a timer's own grain, and how soon it is seen that more is held.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps things up, and never returns.
+pub(crate) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
+    let budget =
+        changes.revalidate_max().map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
+    let grace = GRACE + changes.poll_interval.delta();
+    let (never, ..) =
+        tokio::join!(check_replicas(api), fold(&api.store), revalidate(api, budget, grace), refresh_catalogue(api));
+    never
+}
+
+async fn check_replicas(api: &Api) -> Infallible {
+    let mut beat = interval(CHECK_REPLICAS);
+    loop {
+        beat.tick().await;
+        // Counted before the primary is asked: what is announced later is not vouched for.
+        let changes = api.cache.changes_so_far();
+        if let Err(error) = api.store.check_replicas(changes).await {
+            tracing::debug!(%error, "the primary does not say how far its replicas should be: {error}");
+        }
+    }
+}
+
+async fn fold(store: &Store) -> Infallible {
+    loop {
+        if store.log() == ChangeLog::Wanted
+            && let Err(error) = store.fold().await
+        {
+            tracing::warn!(%error, "the log of changes was not folded: {error}");
+        }
+        sleep(jittered(FOLD)).await;
+    }
+}
+
+/// Reads again what is held.
+async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infallible {
+    let Some(budget) = budget else { return std::future::pending().await };
+    let cache = &api.cache;
+    let (mut pace, mut reading, mut passed) = (Pace::default(), FuturesUnordered::new(), Instant::now());
+    loop {
+        cache.judge_differences(grace, api.clock.now());
+        // While changes are heard of, nothing is lost by being slow. Without them, what is not read again in time is read
+        // all the same, by callers who wait for it: then the budget would save nothing.
+        let (budget, most) = if cache.feed() == Feed::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
+        let (places, round) = (cache.places(), cache.round());
+        let due = if reading.len() < most { pace.due(places) } else { 0 };
+        if due > 0 {
+            reading.push(read_again(cache, due, api.clock.now()));
+        }
+        let pause = if reading.len() < most { pace.pause(places, round) } else { LONGEST_PAUSE };
+        let ended = tokio::select! {
+            () = sleep(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)) => None,
+            ended = reading.next(), if !reading.is_empty() => ended,
+        };
+        pace.pass(passed.elapsed(), places, round);
+        passed = Instant::now();
+        match ended {
+            Some((took, Ok(Step::Read { busy }))) => pace.read(took, busy, budget),
+            Some((_, Err(error))) => {
+                tracing::debug!(%error, "nothing was read again: {error}");
+                pace.failed();
+            }
+            Some((_, Ok(Step::Paused))) | None => {}
+        }
+    }
+}
+
+async fn read_again(cache: &Cache<Store>, places: usize, now: DateTime<Utc>) -> (Duration, Result<Step, StoreError>) {
+    let began = Instant::now();
+    let step = cache.revalidate(places, now).await;
+    (began.elapsed(), step)
+}
+
+/// Reads the catalogue again before it is too old, so that nobody waits for that.
+async fn refresh_catalogue(api: &Api) -> Infallible {
+    let age = api.cache.settings().ttl * 4 / 5;
+    loop {
+        sleep(jittered(LONGEST_PAUSE)).await;
+        api.cache.refresh_catalogue(age, api.clock.now()).await;
+    }
+}

@@ -1,0 +1,192 @@
+//! `/metrics`, `/livez` and `/readyz`, over HTTP/1.1 at an address of their own.
+//!
+//! Few and simple clients come here, but any may come: one request a connection, a small head, little time, and a newer
+//! connection ends the oldest one. So those who open many and say nothing keep no probe out.
+
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+};
+
+use super::readings::Readings;
+use crate::{
+    config::{Insecure, ListenAddress, UnusableSetting},
+    observability::metrics::{Format, Page},
+    security::tls::Tls,
+    server::{
+        background::readiness::{Condition, Readiness},
+        net::{listener::AFTER_FAILED_ACCEPT, tls::TlsOffer},
+        security::Security,
+    },
+};
+
+/// Connections at the same time.
+const MOST_CONNECTIONS: usize = 64;
+/// A request's head takes at most so many bytes. It is the least that hyper takes.
+const MAX_HEAD: usize = 8 * 1024;
+/// And so many headers.
+const MAX_HEADERS: usize = 64;
+/// How long a client may take to send the head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may last, its answer included.
+const MAX_AGE: Duration = Duration::from_secs(10);
+
+/// Answers probes and shows the metrics.
+pub(crate) struct Probes {
+    listener: TcpListener,
+    address: SocketAddr,
+    pages: Arc<Pages>,
+    tls: Option<TlsOffer>,
+}
+
+/// What is to be seen.
+struct Pages {
+    metrics: Page,
+    readiness: Arc<Readiness>,
+    /// The metrics are for those with a certificate. Probes are not asked for one: a kubelet has none.
+    are_closed: bool,
+}
+
+impl Probes {
+    /// Binds the address, if there is one.
+    pub(crate) async fn bind(
+        wanted: Option<SocketAddr>,
+        readings: Readings,
+        security: &Security<'_>,
+    ) -> Result<Option<Self>, UnusableSetting> {
+        let Some(wanted) = wanted else { return Ok(None) };
+        let tls = security.of(Insecure::Metrics, "--metrics-listen", &ListenAddress::Tcp(wanted))?;
+        let listener = TcpListener::bind(wanted).await;
+        let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = bound.map_err(|error| {
+            UnusableSetting::new("--metrics-listen", format!("is {wanted}, which cannot be used: {error}"))
+        })?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tracing::info!(%address, "metrics and probes are at {scheme}://{address}");
+        let are_closed = tls.is_some() && security.insists_on_certificates();
+        let readiness = Arc::clone(&readings.readiness);
+        let metrics = Page::new(Arc::clone(&readings.api.metrics), readings);
+        Ok(Some(Self { listener, address, pages: Arc::new(Pages { metrics, readiness, are_closed }), tls }))
+    }
+
+    /// Where it listens, with the port that it was given.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers for ever. Ends, and every connection with it, when it is dropped.
+    pub(crate) async fn run(self) {
+        let mut connections = JoinSet::new();
+        // Those that have ended stay in line: ending them once more does nothing.
+        let mut latest: VecDeque<AbortHandle> = VecDeque::with_capacity(MOST_CONNECTIONS + 1);
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => latest.push_back(connections.spawn(serve(stream, Arc::clone(&self.pages), self.tls.clone()))),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted: {error}");
+                        tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+            if latest.len() > MOST_CONNECTIONS
+                && let Some(oldest) = latest.pop_front()
+            {
+                oldest.abort();
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, pages: Arc<Pages>, tls: Option<TlsOffer>) {
+    let serving = async {
+        let Some(tls) = tls else { return serve_stream(stream, pages, false).await };
+        match tls.accept(stream, |tls: &Tls| Arc::clone(&tls.probes)).await {
+            Ok((stream, chain)) => serve_stream(stream, pages, !chain.is_empty()).await,
+            Err(error) => tracing::debug!(%error, "a client and this server did not agree on TLS: {error}"),
+        }
+    };
+    if tokio::time::timeout(MAX_AGE, serving).await.is_err() {
+        tracing::debug!("a probe's connection took longer than {MAX_AGE:?}");
+    }
+}
+
+async fn serve_stream(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>, has_certificate: bool) {
+    let answer = service_fn(move |request| {
+        let pages = Arc::clone(&pages);
+        async move { Ok::<_, Infallible>(pages.answer(&request, has_certificate)) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), answer);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a probe's connection ended badly: {error}");
+    }
+}
+
+impl Pages {
+    fn answer(&self, request: &Request<Incoming>, has_certificate: bool) -> Response<String> {
+        let path = request.uri().path();
+        if !["/metrics", "/livez", "/readyz"].contains(&path) {
+            return text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz");
+        }
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are answered");
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
+        }
+        match path {
+            "/metrics" if self.are_closed && !has_certificate => {
+                text(StatusCode::FORBIDDEN, "the metrics are for clients with a certificate")
+            }
+            "/metrics" => self.metrics(request),
+            "/readyz" => self.readiness(),
+            // Whoever reads this knows that the process can answer.
+            _ => text(StatusCode::OK, "ok"),
+        }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Response<String> {
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let format = Format::accepted(accept);
+        match self.metrics.write(format) {
+            Ok(page) => with_type(StatusCode::OK, format.content_type(), page),
+            Err(error) => {
+                tracing::error!(%error, "the metrics could not be written: {error}");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written")
+            }
+        }
+    }
+
+    fn readiness(&self) -> Response<String> {
+        let condition = self.readiness.condition();
+        let is_unready = matches!(condition, Condition::Unready(_));
+        let status = if is_unready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        text(status, &condition.to_string())
+    }
+}
+
+fn text(status: StatusCode, words: &str) -> Response<String> {
+    with_type(status, "text/plain; charset=utf-8", words.to_owned())
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

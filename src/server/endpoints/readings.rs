@@ -1,0 +1,267 @@
+//! What the metrics read where it is, when somebody asks.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+
+use crate::{
+    config::ServeArgs,
+    observability::{
+        decision_log::DecisionLog,
+        metrics::{Read, Reading, Value},
+    },
+    server::{
+        background::{
+            feed::{Hearing, Report},
+            readiness::{Condition, Readiness},
+        },
+        net::tls::TlsOffer,
+    },
+    service::Api,
+};
+
+/// Everything that is read.
+#[derive(Debug)]
+pub(crate) struct Readings {
+    pub(crate) api: Api,
+    pub(crate) readiness: Arc<Readiness>,
+    report: Arc<Mutex<Report>>,
+    /// Connections to the database at the same time.
+    max_connections: u32,
+    started_at: DateTime<Utc>,
+    tls: Option<TlsOffer>,
+}
+
+impl Read for Readings {
+    fn readings(&self) -> Vec<Reading> {
+        [
+            self.of_process(),
+            self.of_cache(),
+            self.of_changes(),
+            self.of_database(),
+            self.of_decision_log(),
+            self.of_tls(),
+            self.of_keys(),
+        ]
+        .concat()
+    }
+}
+
+impl Readings {
+    pub(crate) fn new(
+        args: &ServeArgs,
+        api: Api,
+        report: Arc<Mutex<Report>>,
+        readiness: Arc<Readiness>,
+        tls: Option<TlsOffer>,
+    ) -> Self {
+        let started_at = api.clock.now();
+        Self { api, report, readiness, max_connections: args.pool.database_max_connections, started_at, tls }
+    }
+
+    fn of_process(&self) -> Vec<Reading> {
+        let condition = match self.readiness.condition() {
+            Condition::Ready => "ready",
+            Condition::Degraded(_) => "degraded",
+            Condition::Unready(_) => "unready",
+        };
+        vec![
+            Reading {
+                name: "build_info",
+                help: "1, with the version of the program",
+                value: Value::Gauges("version", vec![(env!("CARGO_PKG_VERSION"), 1.0)]),
+            },
+            gauge("start_time_seconds", "When the process began, in seconds since 1970", seconds(self.started_at)),
+            Reading {
+                name: "condition",
+                help: "1 for what /readyz says, 0 for what it does not",
+                value: one_of("condition", &["ready", "degraded", "unready"], condition),
+            },
+        ]
+    }
+
+    fn of_cache(&self) -> Vec<Reading> {
+        let (cache, tally) = (&self.api.cache, self.api.cache.tally());
+        let oldest = cache.oldest_proof(self.api.clock.now());
+        vec![
+            counter("cache_hits", "Look-ups of a tenant that were answered from memory", tally.hits.get()),
+            counter("cache_misses", "Look-ups of a tenant for which the database was asked", tally.misses.get()),
+            counter(
+                "cache_stale_answers",
+                "Look-ups answered although it may be otherwise by now, and the database could not be asked",
+                tally.stale.get(),
+            ),
+            counter("cache_loads", "Tenants read from the database", tally.loads.get()),
+            counter(
+                "cache_load_statements",
+                "Statements that read tenants from the database; one reads up to 100",
+                tally.statements.get(),
+            ),
+            counter("cache_load_errors", "Readings of the database that failed", tally.load_errors.get()),
+            counter(
+                "cache_overloads",
+                "Questions that were refused because too many waited for a turn to ask the database, or for too long",
+                tally.overloads.get(),
+            ),
+            gauge("cache_waiting_loads", "Loads that wait for their turn to ask the database", cache.waiting_loads()),
+            gauge("cache_entries", "Tenants held", cache.len()),
+            gauge("cache_capacity", "Tenants held at most", cache.settings().capacity),
+            counter("audited", "Held tenants that were compared with the database", tally.audited.get()),
+            gauge(
+                "revalidation_oldest_seconds",
+                "How long ago the held tenant was read, or compared with the database, of which it is longest",
+                oldest.as_seconds_f64(),
+            ),
+            gauge(
+                "revalidation_behind_seconds",
+                "How much longer ago that is than it should be: 0 while the background keeps up",
+                (oldest - cache.settings().ttl).max(TimeDelta::zero()).as_seconds_f64(),
+            ),
+            counter(
+                "divergences",
+                "Held tenants that were not what the database says, although no change was heard of; must stay 0",
+                tally.divergences.get(),
+            ),
+        ]
+    }
+
+    fn of_decision_log(&self) -> Vec<Reading> {
+        let [written, dropped] = self.api.decision_log.as_ref().map(DecisionLog::counts).unwrap_or_default();
+        vec![
+            counter("decision_log_written", "Decisions that were logged", written),
+            counter("decision_log_dropped", "Decisions that were not logged, since the log could not keep up", dropped),
+        ]
+    }
+
+    fn of_tls(&self) -> Vec<Reading> {
+        let (failures, not_after) =
+            self.tls.as_ref().map_or((0, 0.0), |tls| (tls.failures(), seconds(tls.not_after())));
+        vec![
+            counter("tls_handshake_failures", "Connections whose client did not agree on TLS", failures),
+            gauge(
+                "tls_certificate_not_after_seconds",
+                "Until when the server's certificate is good, in seconds since 1970; 0 without one",
+                not_after,
+            ),
+        ]
+    }
+
+    fn of_keys(&self) -> Vec<Reading> {
+        let reports: Vec<_> = self.api.tokens.remote().iter().map(|keys| keys.report()).collect();
+        // The oldest counts; a set that was never fetched is as old as the process.
+        let oldest = reports.iter().map(|(fetched_at, _)| fetched_at.unwrap_or(self.started_at)).min();
+        let age = oldest.map_or(0.0, |oldest| (self.api.clock.now() - oldest).as_seconds_f64().max(0.0));
+        vec![
+            counter(
+                "jwks_fetch_failures",
+                "Times at which the keys of an issuer could not be fetched, or not be used",
+                reports.iter().map(|(_, failures)| failures).sum(),
+            ),
+            gauge(
+                "jwks_age_seconds",
+                "How long ago keys were fetched, of the issuer where it is longest; 0 without one",
+                age,
+            ),
+        ]
+    }
+
+    fn of_changes(&self) -> Vec<Reading> {
+        let report = *self.report.lock();
+        let (cache, tally) = (&self.api.cache, self.api.cache.tally());
+        let state = match report.hearing {
+            Hearing::Nothing => "unheard",
+            Hearing::Listening => "listening",
+            Hearing::Polling => "polling",
+            Hearing::Off => "off",
+            Hearing::Unarmed => "unarmed",
+        };
+        let lag = cache.lag(self.api.clock.now()).as_seconds_f64();
+        vec![
+            Reading {
+                name: "feed_state",
+                help: "1 for how changes are heard of: unheard while the database does not answer, unarmed where \
+                       triggers are missing",
+                value: one_of("state", &["listening", "polling", "off", "unarmed", "unheard"], state),
+            },
+            gauge("feed_lag_seconds", "How long ago the database last answered the feed; 0 without one", lag),
+            counter("changes", "Changes that were heard of", tally.changes.get()),
+            counter(
+                "changes_unheard",
+                "Changes that were found in the log while it listened: of writers at the same time only one tells",
+                report.unheard,
+            ),
+            counter(
+                "resets",
+                "Times at which anything may have changed, so that all is read again",
+                tally.resets.get(),
+            ),
+            gauge("watchers", "Who is told of changes", cache.watchers()),
+            gauge("watched_tenants", "Tenants that they name", self.api.watchers.tenants()),
+            gauge(
+                "notification_queue_usage_ratio",
+                "How full PostgreSQL's queue of notices is: at 1, commits fail",
+                report.queue_usage,
+            ),
+        ]
+    }
+
+    fn of_database(&self) -> Vec<Reading> {
+        let [open, idle] = self.api.store.connections();
+        let [replicas, usable] = self.api.store.replicas();
+        let connections = vec![("in_use", number(open.saturating_sub(idle))), ("idle", number(idle))];
+        vec![
+            Reading {
+                name: "pool_connections",
+                help: "Connections to the primary",
+                value: Value::Gauges("state", connections),
+            },
+            gauge("pool_max_connections", "Connections to the primary at most", self.max_connections as usize),
+            counter(
+                "advisory_lock_waits",
+                "Changes of administrators that waited for over a second for an advisory lock of another session",
+                self.api.store.lock_waits(),
+            ),
+            gauge("replicas", "Replicas that loads may be read from", replicas),
+            gauge("replicas_usable", "Those of them that answer and keep up", usable),
+        ]
+    }
+}
+
+fn counter(name: &'static str, help: &'static str, count: u64) -> Reading {
+    Reading { name, help, value: Value::Counter(count) }
+}
+
+fn gauge(name: &'static str, help: &'static str, gauge: impl Into<Amount>) -> Reading {
+    Reading { name, help, value: Value::Gauge(gauge.into().0) }
+}
+
+/// 1 for the word that holds, 0 for the others.
+fn one_of(label: &'static str, words: &[&'static str], holds: &str) -> Value {
+    Value::Gauges(label, words.iter().map(|word| (*word, f64::from(u8::from(*word == holds)))).collect())
+}
+
+/// What a gauge shows.
+struct Amount(f64);
+
+impl From<f64> for Amount {
+    fn from(amount: f64) -> Self {
+        Self(amount)
+    }
+}
+
+impl From<usize> for Amount {
+    fn from(count: usize) -> Self {
+        Self(number(count))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nothing that is counted here comes near 2^52")]
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 do not come near 2^52")]
+fn seconds(at: DateTime<Utc>) -> f64 {
+    at.timestamp_millis() as f64 / 1e3
+}

@@ -1,0 +1,31 @@
+//! Reflection, so that grpcurl and its like need no proto files.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tonic_reflection::server::{Builder, Error};
+
+use crate::{proto::FILE_DESCRIPTOR_SET, service::Limited};
+
+/// Streams at the same time, on one listener. Whoever can connect may open one.
+const MAX_STREAMS: usize = 32;
+
+/// Adds it; older versions of grpcurl ask for v1alpha.
+///
+/// It names the service that is answered here, health and itself: there are descriptors of more.
+pub(crate) fn add(routes: Routes, service: &str) -> Result<Routes, Error> {
+    let builder = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that the details of a status print as what they are.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(service)
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let places = Arc::new(Semaphore::new(MAX_STREAMS));
+    Ok(routes
+        .add_service(Limited::new(builder().build_v1()?, &places))
+        .add_service(Limited::new(builder().build_v1alpha()?, &places)))
+}

@@ -1,0 +1,52 @@
+//! The route map and what else answers proxies, from the settings.
+
+use crate::{
+    config::{Enforce, GatewayArgs, PathReadingKind, RoutesArgs, UnmatchedKind, UnusableSetting},
+    routes::{Access, Origin, PathReading, RouteMap, Rule, Template, read},
+    service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
+};
+
+/// Everything that answers proxies. Rules that contradict each other keep the server from starting.
+pub(crate) fn gateway(args: &GatewayArgs) -> Result<Gateway, UnusableSetting> {
+    let rules = rules(&args.routes)?;
+    let reading = reading(&args.routes);
+    let (_, conflicts) = RouteMap::new(rules.clone(), reading);
+    if let Some(conflict) = conflicts.first() {
+        return Err(UnusableSetting::new("--routes", format!("names a file in which {conflict}")));
+    }
+    let unmatched = match args.unmatched {
+        UnmatchedKind::Deny => Unmatched::Deny,
+        UnmatchedKind::Tenant => Unmatched::Tenant,
+        UnmatchedKind::Allow => Unmatched::Allow,
+    };
+    let settings = GatewaySettings {
+        unmatched,
+        require_verified: args.require_verified_tenant,
+        enforce: args.enforce == Enforce::On,
+        tenant_header: args.tenant_header.clone(),
+    };
+    Ok(Gateway { routes: LiveRoutes::new(rules, reading), settings })
+}
+
+pub(crate) fn reading(args: &RoutesArgs) -> PathReading {
+    match args.path_reading {
+        PathReadingKind::Any => PathReading::Any,
+        PathReadingKind::Normalized => PathReading::Normalized,
+        PathReadingKind::Literal => PathReading::Literal,
+    }
+}
+
+/// The rules of the settings.
+pub(crate) fn rules(args: &RoutesArgs) -> Result<Vec<Rule>, UnusableSetting> {
+    let mut rules = match &args.routes {
+        None => Vec::new(),
+        Some(path) => read(path)
+            .map_err(|error| UnusableSetting::new("--routes", format!("names {}, which {error}", path.display())))?,
+    };
+    for path in &args.public {
+        let template = Template::parse(path)
+            .map_err(|error| UnusableSetting::new("--public", format!("is {path:?}, which is no path: {error}")))?;
+        rules.push(Rule::new(template.with_subtree(), Access::Public, Origin::Flag));
+    }
+    Ok(rules)
+}

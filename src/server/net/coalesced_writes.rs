@@ -1,0 +1,66 @@
+//! A stream on which small answers are gathered into one write.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream that says that it can write several buffers at once only after its first read or write.
+///
+/// h2 asks when a connection is made. If so, it copies payloads of up to 256 bytes behind each other, and ends a write at
+/// each larger one: a system call for every answer. If not, it copies up to 1024 (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`),
+/// which is what most answers take, and a copy costs far less than a call. It asks again at each write, and then the truth
+/// saves a call for each payload that is larger still. Whatever it is told, it writes the same bytes.
+pub(crate) struct Gathered<S> {
+    stream: S,
+    has_begun: bool,
+}
+
+impl<S> Gathered<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, has_begun: false }
+    }
+}
+
+impl<S: Unpin> Gathered<S> {
+    fn begun(self: Pin<&mut Self>) -> Pin<&mut S> {
+        let this = self.get_mut();
+        this.has_begun = true;
+        Pin::new(&mut this.stream)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.begun().poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.begun().poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.begun().poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.has_begun && self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,244 @@
+//! Requests are answered on their connection's own task, where that can be done at once.
+
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+
+use super::{
+    stalling::{Exchange, Stalling},
+    traffic::{Traffic, Turn},
+    unread::Unread,
+};
+
+/// Requests that a connection has answered before it is the turn of the thread's other connections. One with a token to
+/// verify takes a hundred times as long as most.
+const MOST_IN_A_TURN: usize = 64;
+
+/// Takes the requests that hyper reads from one connection, which it would give a task each.
+///
+/// What is held is answered without waiting for anything, and for that a task costs more than the decision: it is made,
+/// listed, queued and woken. So requests are collected while the connection reads, then polled once, and only those that
+/// have to wait get a task. They are not polled as they come, since the connection would write each answer by itself.
+#[derive(Clone)]
+pub(crate) struct AtOnce(Arc<Shared>);
+
+struct Shared {
+    requests: Mutex<Vec<Exchange>>,
+    traffic: Traffic,
+    unread: Arc<Unread>,
+}
+
+/// Why a connection is served no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Served<T> {
+    Ended(T),
+    /// Its peer has just cancelled more requests than it may.
+    Spent,
+}
+
+/// Lets go of the requests that nobody will answer when their connection ends. Each of them holds its executor, and would
+/// be held by it for ever.
+pub(crate) struct LetGo(AtOnce);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        // Taken first: while they are dropped, nothing is locked.
+        let left = mem::take(&mut *self.0.0.requests.lock());
+        drop(left);
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
+    fn execute(&self, request: F) {
+        self.0.requests.lock().push(Box::pin(request));
+    }
+}
+
+impl AtOnce {
+    /// Of a connection with this traffic and these unread answers.
+    pub(crate) fn new(traffic: Traffic, unread: Arc<Unread>) -> Self {
+        Self(Arc::new(Shared { requests: Mutex::default(), traffic, unread }))
+    }
+
+    /// Has to live for as long as the connection, and no longer.
+    pub(crate) fn let_go(&self) -> LetGo {
+        LetGo(self.clone())
+    }
+
+    /// Serves a connection that hands its requests over to this.
+    pub(crate) async fn serve<C: Future>(&self, mut connection: Pin<&mut C>) -> Served<C::Output> {
+        poll_fn(|context| self.poll(connection.as_mut(), context)).await
+    }
+
+    /// The same, whatever its peer cancels: it was asked to leave already.
+    pub(crate) async fn serve_to_the_end<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+        loop {
+            if let Served::Ended(ended) = self.serve(connection.as_mut()).await {
+                return ended;
+            }
+        }
+    }
+
+    fn poll<C: Future>(&self, mut connection: Pin<&mut C>, context: &mut Context<'_>) -> Poll<Served<C::Output>> {
+        let Shared { requests, traffic, unread } = &*self.0;
+        traffic.begin_turn(requests.lock().len());
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(Served::Ended(ended));
+        }
+        let turn = self.turn();
+        if !turn.is_empty() {
+            for request in turn {
+                answer(request, unread);
+            }
+            // Now it writes all answers at once.
+            if let Poll::Ready(ended) = connection.poll(context) {
+                return Poll::Ready(Served::Ended(ended));
+            }
+        }
+        let Turn { is_paused, is_spent } = traffic.end_turn();
+        if is_spent {
+            return Poll::Ready(Served::Spent);
+        }
+        // What is left, or is read meanwhile, or could not be read yet, has its turn after the others.
+        if is_paused || !requests.lock().is_empty() {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn turn(&self) -> Vec<Exchange> {
+        let mut read = self.0.requests.lock();
+        if read.len() <= MOST_IN_A_TURN {
+            return mem::take(&mut *read);
+        }
+        read.drain(..MOST_IN_A_TURN).collect()
+    }
+}
+
+fn answer(request: Exchange, unread: &Arc<Unread>) {
+    // Nobody is to be woken: a request that waits is polled again by its task.
+    let mut context = Context::from_waker(Waker::noop());
+    // A panic ends its own request and no other, as it would on a task.
+    let begun = catch_unwind(AssertUnwindSafe(|| Stalling::begin(request, unread, &mut context)));
+    if let Ok(Some(waits)) = begun {
+        tokio::spawn(waits);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, ready},
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    use crate::server::net::{inline_executor::*, traffic::Metered};
+
+    fn at_once() -> AtOnce {
+        AtOnce::new(Traffic::new(256), Arc::default())
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Polls a connection once that hands over these requests, each time that it is polled.
+    fn poll_once(requests: &AtOnce, read: impl Fn(&AtOnce)) -> usize {
+        let connection = poll_fn(|_| {
+            read(requests);
+            Poll::<()>::Pending
+        });
+        let mut connection = std::pin::pin!(connection);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(requests.poll(connection.as_mut(), &mut Context::from_waker(&waker)).is_pending());
+        woken.0.load(Ordering::Relaxed)
+    }
+
+    fn count(answered: &Arc<AtomicUsize>) -> impl Future<Output = ()> + Send + 'static {
+        let answered = Arc::clone(answered);
+        async move { _ = answered.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    #[test]
+    fn what_is_held_is_answered_without_a_runtime_to_make_tasks() {
+        let (requests, answered) = (at_once(), Arc::default());
+        requests.execute(count(&answered));
+        requests.execute(ready(()));
+        requests.execute(count(&answered));
+        assert_eq!(poll_once(&requests, |_| {}), 0);
+        assert_eq!(answered.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_holds_nobody_up_and_is_answered_later() {
+        let (requests, answered) = (at_once(), Arc::default());
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let (done, is_done) = tokio::sync::oneshot::channel::<()>();
+        requests.execute(async move {
+            told.await.unwrap();
+            done.send(()).unwrap();
+        });
+        requests.execute(pending());
+        requests.execute(count(&answered));
+        poll_once(&requests, |_| {});
+        assert_eq!(answered.load(Ordering::Relaxed), 1);
+        tell.send(()).unwrap();
+        is_done.await.unwrap();
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_request_and_no_other() {
+        let (requests, answered) = (at_once(), Arc::default());
+        requests.execute(async { panic!("a request's own") });
+        requests.execute(count(&answered));
+        poll_once(&requests, |_| {});
+        assert_eq!(answered.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_connection_that_reads_on_and_on_yields_to_the_others() {
+        let (requests, answered) = (at_once(), Arc::default());
+        let woken = poll_once(&requests, |requests| requests.execute(count(&answered)));
+        assert_eq!((woken, answered.load(Ordering::Relaxed)), (1, 1), "one turn, and another one asked for");
+    }
+
+    #[test]
+    fn a_connection_that_has_read_many_at_once_yields_too() {
+        let (requests, answered) = (at_once(), Arc::default());
+        (0..=MOST_IN_A_TURN * 2).for_each(|_| requests.execute(count(&answered)));
+        let turns = [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
+        assert_eq!(turns, [(1, MOST_IN_A_TURN), (1, MOST_IN_A_TURN * 2), (0, MOST_IN_A_TURN * 2 + 1)]);
+    }
+
+    #[test]
+    fn a_connection_whose_reading_pauses_has_another_turn() {
+        let traffic = Traffic::new(256);
+        let requests = AtOnce::new(traffic.clone(), Arc::default());
+        let woken = poll_once(&requests, |_| {
+            traffic.begin_turn(usize::MAX);
+            let mut stream = Metered::new(tokio::io::empty(), traffic.clone());
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0])).is_pending());
+        });
+        assert_eq!(woken, 1, "nobody else would wake it");
+        assert_eq!(poll_once(&requests, |_| {}), 0);
+    }
+}

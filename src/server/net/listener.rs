@@ -1,0 +1,242 @@
+//! Accepting connections, and handing each to the worker that has the fewest.
+//!
+//! A connection is the unit of work on a core: callers hold few and long-lived ones. The kernel's own spreading over
+//! SO_REUSEPORT goes by a hash, and can put most of them on one core.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+
+use super::seats::{Seat, Seats};
+use crate::{
+    config::{ListenAddress, UnusableSetting},
+    observability::complaints::{Complaints, complain},
+};
+
+/// Out of file descriptors, for example: wait a little instead of spinning.
+pub(crate) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+
+/// A socket that is bound.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, UnixPath),
+}
+
+/// Removes a socket from the file system once nobody listens on it.
+pub(crate) struct UnixPath(PathBuf);
+
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(%error, path = %self.0.display(), "the socket had been removed already");
+        }
+    }
+}
+
+/// A connection on its way to a worker. It carries its place among all connections, and among those of its worker.
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    pub(crate) places: Places,
+    /// Where it may have to give way to another.
+    pub(crate) seat: Option<Arc<Seat>>,
+}
+
+/// What a connection takes up, given back when it ends.
+pub(crate) struct Places {
+    _connection: OwnedSemaphorePermit,
+    worker: Arc<AtomicUsize>,
+    _address: Option<FromAddress>,
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.worker.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many connections there may be at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MostConnections {
+    pub(crate) in_all: u32,
+    /// From one address; `None`: all of them.
+    pub(crate) per_address: Option<u32>,
+    /// Where there are as many, a newer one ends one that is not used.
+    pub(crate) makes_room: bool,
+}
+
+/// Addresses, and how many connections each has. Only those are held that have some.
+#[derive(Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, u32>>>);
+
+/// An address has as many connections as it may.
+struct OneTooMany;
+
+/// A connection from an address, counted for as long as this lives.
+struct FromAddress(Addresses, IpAddr);
+
+impl Addresses {
+    /// Counts a connection, where that is of use.
+    fn enter(&self, address: Option<IpAddr>, most: Option<u32>) -> Result<Option<FromAddress>, OneTooMany> {
+        let (Some(address), Some(most)) = (address, most) else { return Ok(None) };
+        let mut addresses = self.0.lock();
+        let count = addresses.entry(address).or_default();
+        if *count >= most {
+            return Err(OneTooMany);
+        }
+        *count += 1;
+        Ok(Some(FromAddress(self.clone(), address)))
+    }
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        let mut addresses = self.0.0.lock();
+        if let Some(count) = addresses.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// How long a connection may take to leave that has to.
+const UNTIL_LEFT: Duration = Duration::from_secs(1);
+
+impl Stream {
+    /// Where it comes from, if that is an address.
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|peer| peer.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// A stream that belongs to no runtime yet.
+pub(crate) enum Stream {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// Where a worker takes its connections from.
+pub(crate) struct Inbox {
+    pub(crate) sender: mpsc::Sender<Accepted>,
+    pub(crate) connections: Arc<AtomicUsize>,
+}
+
+impl Listener {
+    /// Binds what a flag names, and says where it listens, with the port that it was given.
+    pub(crate) async fn bind(
+        setting: &'static str,
+        wanted: &ListenAddress,
+    ) -> Result<(ListenAddress, Self), UnusableSetting> {
+        let bound = Self::bind_to(wanted).await.and_then(|listener| Ok((listener.address()?, listener)));
+        bound.map_err(|error| UnusableSetting::new(setting, format!("is {wanted}, which cannot be used: {error}")))
+    }
+
+    async fn bind_to(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            ListenAddress::Unix(path) => {
+                remove_dead_socket(path).await?;
+                Ok(Self::Unix(UnixListener::bind(path)?, UnixPath(path.clone())))
+            }
+        }
+    }
+
+    fn address(&self) -> io::Result<ListenAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
+            Self::Unix(_, path) => Ok(ListenAddress::Unix(path.0.clone())),
+        }
+    }
+
+    /// Accepts for ever. Ends when it is dropped, or when every worker has gone.
+    pub(crate) async fn accept_into(self, inboxes: Vec<Inbox>, most: MostConnections) {
+        let MostConnections { in_all: max_connections, per_address, makes_room } = most;
+        let room = Arc::new(Semaphore::new(max_connections as usize));
+        let addresses = Addresses::default();
+        let seats = makes_room.then(|| Seats::new(max_connections as usize, per_address.unwrap_or(u32::MAX) as usize));
+        let (full, full_address) = (Complaints::new(), Complaints::new());
+        loop {
+            let stream = match self.accept().await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted: {error}");
+                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    continue;
+                }
+            };
+            // A peer that has gone already has no address, and holds no place for long.
+            let from = stream.address();
+            let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
+                complain!(full, warn, "a connection was closed: there are as many as may be, and all are in use");
+                continue;
+            };
+            let counted = if makes_room { Ok(None) } else { addresses.enter(from, per_address) };
+            let Ok(address) = counted else {
+                complain!(
+                    full_address,
+                    info,
+                    per_address,
+                    "a connection was closed: its address has as many as it may"
+                );
+                continue;
+            };
+            let mut place = Arc::clone(&room).try_acquire_owned().ok();
+            if place.is_none() && seat.is_some() {
+                // Somebody was told to leave.
+                place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned()).await.ok().and_then(Result::ok);
+            }
+            let Some(connection) = place else {
+                complain!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
+                continue;
+            };
+            let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {
+                return;
+            };
+            inbox.connections.fetch_add(1, Ordering::Relaxed);
+            let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
+            if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                stream.into_std().map(Stream::Tcp)
+            }
+            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Stream::Unix),
+        }
+    }
+}
+
+/// A server that was killed leaves its socket behind. One that still answers is not taken over.
+async fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && tokio::net::UnixStream::connect(path).await.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}

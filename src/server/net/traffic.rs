@@ -1,0 +1,338 @@
+//! What a connection's peer may do to it: how many requests are read before some are answered, and how many it may cancel.
+//!
+//! A proxy's connection carries thousands of users, and each may hang up: to cancel a request is no offence. h2 only knows
+//! a limit on requests that are cancelled before it has passed them on ("rapid reset", CVE-2023-44487), and where that is
+//! exceeded it ends the connection at once, with all that was under way. So it gets a limit that is never reached, and what
+//! the limit guarded, memory and work, is bounded here: reading pauses while requests wait, and cancelled requests are set
+//! against answered ones.
+
+use std::{
+    io, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frames::{DATA, END_STREAM, FrameHead, Frames, HEADERS, RST_STREAM, calm_down};
+
+/// Requests that may wait for their turn, cancelled or not. While there are more, none is read.
+const MAX_WAITING: usize = 256;
+/// Each time this has passed a cancelled request is forgiven (128 in a second), whatever else happens: where all requests
+/// take too long, all of them are cancelled.
+const FORGIVEN_EACH: Duration = Duration::from_nanos(1_000_000_000 / 128);
+/// A peer may cancel at least so many requests more than were answered,
+const MIN_BUDGET: u32 = 1024;
+/// and at most so many.
+const MAX_BUDGET: u32 = 16 * 1024;
+
+/// What passes over a connection. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Traffic(Arc<Mutex<State>>);
+
+struct State {
+    budget: CancellationBudget,
+    /// Requests that may yet be read in this turn.
+    to_read: usize,
+    is_paused: bool,
+    /// More was cancelled than may be, since that was asked last.
+    is_spent: bool,
+    has_begun: bool,
+    last_stream: u32,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Turn {
+    /// There was more to read than might be. Then there has to be another one: nobody else asks for it.
+    pub(crate) is_paused: bool,
+    /// The peer has just cancelled more than it may.
+    pub(crate) is_spent: bool,
+}
+
+/// May more be read?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reading {
+    GoesOn,
+    /// Until what has been read is answered.
+    Pauses,
+    /// The peer goes on although it was asked to leave.
+    Ends,
+}
+
+/// How many more requests may be cancelled than were answered.
+#[derive(Debug)]
+struct CancellationBudget {
+    /// Below zero the peer is asked to leave.
+    left: i64,
+    most: i64,
+    forgiven: Instant,
+}
+
+impl CancellationBudget {
+    fn new(most: u32, now: Instant) -> Self {
+        Self { left: most.into(), most: most.into(), forgiven: now }
+    }
+
+    fn answered(&mut self) {
+        self.left = self.most.min(self.left + 1);
+    }
+
+    /// Gives whether it is the first that is too many.
+    fn cancelled(&mut self, now: Instant) -> bool {
+        let span = now.saturating_duration_since(self.forgiven);
+        // Forgiven up to the last whole one, so that nothing of a span is lost however short it is.
+        let forgiven = u32::try_from(span.as_nanos() / FORGIVEN_EACH.as_nanos()).unwrap_or(u32::MAX);
+        self.forgiven += FORGIVEN_EACH * forgiven;
+        self.left = self.most.min(self.left + i64::from(forgiven));
+        self.left -= 1;
+        self.left == -1
+    }
+
+    /// As many again, after the peer was asked to leave.
+    fn is_overdrawn(&self) -> bool {
+        self.left < -self.most
+    }
+}
+
+impl Traffic {
+    /// Of a connection that may have this many requests under way.
+    pub(crate) fn new(max_streams: u32) -> Self {
+        let most = max_streams.saturating_mul(4).clamp(MIN_BUDGET, MAX_BUDGET);
+        let budget = CancellationBudget::new(most, Instant::now());
+        let state =
+            State { budget, to_read: MAX_WAITING, is_paused: false, is_spent: false, has_begun: false, last_stream: 0 };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// More cancelled requests than h2 can ever have that it has not passed on: the connection is ended before.
+    pub(crate) fn max_pending_resets(&self) -> usize {
+        usize::try_from(self.0.lock().budget.most).unwrap_or(usize::MAX).saturating_mul(4)
+    }
+
+    /// Begins a turn, while this many requests wait that were read before.
+    pub(crate) fn begin_turn(&self, waiting: usize) {
+        let mut state = self.0.lock();
+        state.to_read = MAX_WAITING.saturating_sub(waiting);
+        state.is_paused = false;
+    }
+
+    /// Ends a turn.
+    pub(crate) fn end_turn(&self) -> Turn {
+        let mut state = self.0.lock();
+        Turn { is_paused: state.is_paused, is_spent: mem::take(&mut state.is_spent) }
+    }
+
+    /// Has the peer sent its preface and the head of its first frame?
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.lock().has_begun
+    }
+
+    fn reading(&self) -> Reading {
+        let mut state = self.0.lock();
+        if state.budget.is_overdrawn() {
+            return Reading::Ends;
+        }
+        state.is_paused = state.to_read == 0;
+        if state.is_paused { Reading::Pauses } else { Reading::GoesOn }
+    }
+
+    fn received(&self, frames: &mut Frames, bytes: &[u8]) {
+        let mut state = self.0.lock();
+        frames.pass(bytes, |FrameHead { kind, stream, .. }| {
+            state.has_begun = true;
+            match kind {
+                HEADERS => {
+                    state.to_read = state.to_read.saturating_sub(1);
+                    state.last_stream = state.last_stream.max(stream);
+                }
+                RST_STREAM => state.cancelled(),
+                _ => {}
+            }
+        });
+    }
+
+    fn sent(&self, frames: &mut Frames, bytes: &[u8]) {
+        let mut state = self.0.lock();
+        frames.pass(bytes, |FrameHead { kind, flags, .. }| match kind {
+            HEADERS | DATA if flags & END_STREAM != 0 => state.budget.answered(),
+            // A peer can make us do it (CVE-2025-8671, "made you reset"), and the work is the same.
+            RST_STREAM => state.cancelled(),
+            _ => {}
+        });
+    }
+}
+
+impl State {
+    fn cancelled(&mut self) {
+        if self.budget.cancelled(Instant::now()) {
+            tracing::debug!("a connection is asked to end: its peer has cancelled more requests than were answered");
+            self.is_spent = true;
+        }
+    }
+}
+
+/// A stream on which a peer's requests are counted, and kept to what they may be.
+pub(crate) struct Metered<S> {
+    stream: S,
+    traffic: Traffic,
+    received: Frames,
+    sent: Frames,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(stream: S, traffic: Traffic) -> Self {
+        Self { stream, traffic, received: Frames::of_client(), sent: Frames::default() }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Metered<S> {
+    /// Tells the peer why, where that can be done at once: neither hyper nor h2 can be asked to.
+    fn end(&mut self, context: &mut Context<'_>) -> io::Error {
+        if self.sent.is_between_two() {
+            let goaway = calm_down(self.traffic.0.lock().last_stream);
+            // The connection ends either way.
+            _ = Pin::new(&mut self.stream).poll_write(context, &goaway);
+            _ = Pin::new(&mut self.stream).poll_flush(context);
+        }
+        io::Error::other("the peer goes on cancelling requests")
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.traffic.reading() {
+            Reading::GoesOn => {}
+            Reading::Pauses => return Poll::Pending,
+            Reading::Ends => return Poll::Ready(Err(this.end(context))),
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        this.traffic.received(&mut this.received, &buffer.filled()[before..]);
+        polled
+    }
+}
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            this.traffic.sent(&mut this.sent, &bytes[..count]);
+        }
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, buffers);
+        if let Poll::Ready(Ok(mut left)) = written {
+            for buffer in buffers {
+                let count = left.min(buffer.len());
+                this.traffic.sent(&mut this.sent, &buffer[..count]);
+                left -= count;
+            }
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use crate::server::net::traffic::*;
+
+    /// How many requests are cancelled until the peer is asked to leave, and until it is made to, if each second lasts as
+    /// many and there are so many answers to each.
+    fn borne(cancelled_a_second: u32, answers: u32, most: u32) -> [Option<u32>; 2] {
+        let began = Instant::now();
+        let mut budget = CancellationBudget::new(1024, began);
+        let mut ends = [None; 2];
+        for number in 1..=most {
+            (0..answers).for_each(|_| budget.answered());
+            let now = began + Duration::from_secs(1) * number / cancelled_a_second;
+            if budget.cancelled(now) {
+                ends[0] = ends[0].or(Some(number));
+            }
+            if budget.is_overdrawn() {
+                ends[1] = ends[1].or(Some(number));
+            }
+        }
+        ends
+    }
+
+    #[test]
+    fn who_only_cancels_is_asked_to_leave_and_then_made_to() {
+        assert_eq!(borne(1_000_000, 0, 10_000), [Some(1_025), Some(2_049)]);
+    }
+
+    #[test]
+    fn who_has_as_many_requests_answered_may_cancel_for_ever() {
+        assert_eq!(borne(1_000_000, 1, 1_000_000), [None, None]);
+    }
+
+    #[test]
+    fn who_cancels_everything_because_it_takes_too_long_is_borne_with() {
+        assert_eq!(borne(100, 0, 100_000), [None, None]);
+        assert_eq!(borne(127, 0, 100_000), [None, None]);
+        let [asked, _] = borne(1_000, 0, 100_000);
+        assert!(asked.is_some_and(|asked| asked > 1_100), "{asked:?}");
+    }
+
+    #[test]
+    fn nobody_saves_up_more_than_there_was_at_first() {
+        let began = Instant::now();
+        let mut budget = CancellationBudget::new(1024, began);
+        (0..1_000_000).for_each(|_| budget.answered());
+        let later = began + Duration::from_hours(24);
+        let asked = (1..10_000).find(|_| budget.cancelled(later));
+        assert_eq!(asked, Some(1_025));
+    }
+
+    fn requests(count: usize) -> Vec<u8> {
+        [vec![b'P'; 24], [0, 0, 0, HEADERS, 5, 0, 0, 0, 1].repeat(count)].concat()
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_while_as_many_wait_as_may() {
+        let traffic = Traffic::new(1);
+        let bytes = requests(MAX_WAITING);
+        let mut stream = Metered::new(tokio::io::join(&bytes[..], tokio::io::sink()), traffic.clone());
+        let mut buffer = [0; 32];
+        let mut read = |length: usize| {
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut buffer[..length]))
+        };
+        assert!(read(24).is_ready());
+        for waiting in [MAX_WAITING, MAX_WAITING + 1] {
+            traffic.begin_turn(waiting);
+            assert!(read(9).is_pending() && traffic.end_turn().is_paused);
+        }
+        traffic.begin_turn(MAX_WAITING - 2);
+        assert!(!traffic.end_turn().is_paused);
+        assert!(read(9).is_ready() && read(9).is_ready() && read(9).is_pending());
+        assert!(traffic.end_turn().is_paused);
+        traffic.begin_turn(0);
+        assert!(stream.read(&mut [0; 9]).await.is_ok_and(|count| count == 9));
+    }
+}

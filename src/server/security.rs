@@ -1,0 +1,138 @@
+//! TLS of the listeners, and who may ask there.
+
+use std::{convert::Infallible, sync::Arc};
+
+use tokio::sync::watch;
+
+use super::{background::reloaded_files::Followed, net::tls::TlsOffer};
+use crate::{
+    clock::Clock,
+    config::{ClientCertificatesKind, Insecure, ListenAddress, SecurityArgs, UnusableSetting},
+    security::{
+        callers::Callers,
+        tls::{ClientCertificates, Pem, Tls},
+    },
+    service::CallerGate,
+};
+
+/// The TLS of the settings, and the files that it comes from.
+pub(crate) struct Security<'a> {
+    args: &'a SecurityArgs,
+    offer: Option<TlsOffer>,
+}
+
+/// The files of TLS, and who is to be told when they change.
+pub(crate) struct TlsFiles {
+    files: Followed<Tls>,
+    tell: watch::Sender<Arc<Tls>>,
+}
+
+impl<'a> Security<'a> {
+    /// Reads the files that the settings name, if there are any.
+    pub(crate) fn open(args: &'a SecurityArgs, clock: &Clock) -> Result<(Self, Option<TlsFiles>), UnusableSetting> {
+        let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else {
+            return Ok((Self { args, offer: None }, None));
+        };
+        if args.insecure.contains(&Insecure::All) {
+            let problem = "says that everything goes unprotected, and --tls-cert that it does not: name what may";
+            return Err(UnusableSetting::new("--insecure", problem));
+        }
+        let (has_ca, has_crl) = (args.client_ca.is_some(), args.client_crl.is_some());
+        let clients = match args.client_certificates {
+            ClientCertificatesKind::Required => ClientCertificates::Required,
+            ClientCertificatesKind::Optional => ClientCertificates::Optional,
+        };
+        let clock = clock.clone();
+        let parse = move |texts: &[Vec<u8>]| {
+            let text = |number: usize| texts.get(number).map(Vec::as_slice).unwrap_or_default();
+            let pem = Pem {
+                certificate: text(0),
+                key: text(1),
+                client_ca: has_ca.then(|| text(2)),
+                client_crl: has_crl.then(|| text(3)),
+            };
+            Tls::new(pem, clients, clock.now()).map_err(|error| error.to_string())
+        };
+        let paths = [Some(cert), Some(key), args.client_ca.as_ref(), args.client_crl.as_ref()];
+        let (files, tls) = Followed::open("--tls-cert", paths.into_iter().flatten().cloned().collect(), parse)?;
+        let (tell, current) = watch::channel(Arc::new(tls));
+        let offer = TlsOffer::new(current);
+        Ok((Self { args, offer: Some(offer) }, Some(TlsFiles { files, tell })))
+    }
+
+    /// How a listener is protected; `None`: it is in the clear. Refused where that is dangerous and nobody has accepted it.
+    pub(crate) fn of(
+        &self,
+        what: Insecure,
+        flag: &'static str,
+        address: &ListenAddress,
+    ) -> Result<Option<TlsOffer>, UnusableSetting> {
+        // Who may open a socket in the file system is told by its directory's permissions.
+        let ListenAddress::Tcp(socket) = address else { return Ok(None) };
+        if self.args.allows(what) {
+            return Ok(None);
+        }
+        if self.offer.is_none() && !socket.ip().is_loopback() {
+            let word = clap::ValueEnum::to_possible_value(&what).map(|value| value.get_name().to_owned());
+            let problem = format!(
+                "is {address}, which other machines can reach: give --tls-cert and --tls-key, take a loopback address, or \
+                 accept with --insecure={} that it is in the clear",
+                word.unwrap_or_default()
+            );
+            return Err(UnusableSetting::new(flag, problem));
+        }
+        Ok(self.offer.clone())
+    }
+
+    /// Refuses a listener that anybody who reaches it may ask, unless that is accepted.
+    pub(crate) fn needs_callers(&self, flag: &'static str, address: &ListenAddress) -> Result<(), UnusableSetting> {
+        let is_known = self.args.callers_file.is_some() || self.insists_on_certificates();
+        let is_near = match address {
+            ListenAddress::Tcp(socket) => socket.ip().is_loopback(),
+            ListenAddress::Unix(_) => true,
+        };
+        if is_known || is_near || self.args.allows(Insecure::Callers) {
+            return Ok(());
+        }
+        let problem = format!(
+            "is {address}, where anybody may ask who reaches it: give --callers-file or --client-ca, or accept it with \
+             --insecure=callers"
+        );
+        Err(UnusableSetting::new(flag, problem))
+    }
+
+    /// Are clients known by their certificates, whatever else they have?
+    pub(crate) fn insists_on_certificates(&self) -> bool {
+        self.args.client_ca.is_some() && self.args.client_certificates == ClientCertificatesKind::Required
+    }
+
+    /// The TLS that is offered, for those who read how it is.
+    pub(crate) fn offer(&self) -> Option<TlsOffer> {
+        self.offer.clone()
+    }
+}
+
+/// Who may ask, by the settings, and the file that says so.
+pub(crate) fn callers(args: &SecurityArgs) -> Result<(CallerGate, Option<Followed<Callers>>), UnusableSetting> {
+    let rate = args.caller_rate;
+    let Some(path) = &args.callers_file else { return Ok((CallerGate::new(None, rate), None)) };
+    let parse = move |texts: &[Vec<u8>]| {
+        let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
+        Callers::parse(text.map_err(|_| "it is no text".to_owned())?, rate).map_err(|error| error.to_string())
+    };
+    let (file, callers) = Followed::open("--callers-file", vec![path.clone()], parse)?;
+    Ok((CallerGate::new(Some(callers), rate), Some(file)))
+}
+
+/// Keeps the gate to what the file of callers says.
+pub(crate) async fn follow_callers(file: Followed<Callers>, gate: CallerGate) -> Infallible {
+    file.follow(|callers| gate.replace(callers)).await
+}
+
+impl TlsFiles {
+    /// Reads the files again and again.
+    pub(crate) async fn follow(self) -> Infallible {
+        let Self { files, tell } = self;
+        files.follow(|tls| _ = tell.send_replace(Arc::new(tls))).await
+    }
+}

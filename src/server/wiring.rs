@@ -1,0 +1,125 @@
+//! From settings to parts.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+
+use super::{background::jwks, gateway::gateway, read_file};
+use crate::{
+    cache::{Cache, CacheSettings},
+    clock::Clock,
+    config::{DecisionLogArgs, IssuerTenant, ServeArgs, TenantArgs, TraceArgs, UnusableSetting},
+    domain::{BaseDomains, TenantId},
+    observability::decision_log::{DecisionLog, Target},
+    security::token::{TokenRules, Tokens},
+    service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
+    store::Store,
+};
+
+/// A load is given up after this long, so that a caller hears of a dead database within two seconds.
+const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Of the pool's connections, those that are left to what is read again in the background.
+const FOR_BACKGROUND: usize = 2;
+
+/// Readings past the cache at the same time, at most.
+const MAX_PAST: usize = 4;
+
+/// Puts together everything that an answer is made from. `runtime` is where loads run.
+pub(crate) fn api(
+    args: &ServeArgs,
+    store: Store,
+    clock: Clock,
+    runtime: Handle,
+    callers: CallerGate,
+    tokens: Tokens,
+) -> Result<Api, UnusableSetting> {
+    let store = Arc::new(store);
+    let connections = args.pool.database_max_connections as usize;
+    // A third, so that loads have most of them. There are four at least.
+    let max_past = (connections / 3).min(MAX_PAST);
+    let settings = CacheSettings {
+        ttl: args.cache.cache_ttl.delta(),
+        negative_ttl: args.cache.negative_ttl.delta(),
+        max_stale: args.cache.max_stale.delta(),
+        capacity: args.cache.cache_capacity as usize,
+        load_timeout: LOAD_TIMEOUT,
+        max_loads: connections - FOR_BACKGROUND - max_past,
+        max_past,
+        // No replica has replayed what has changed just now: it is the primary that would be asked, and is to be spared.
+        reload_changed: args.pool.replica_database_url.is_empty(),
+    };
+    let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
+        .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;
+    Ok(Api {
+        cache: Cache::new(Arc::clone(&store), settings, runtime),
+        store,
+        tokens: Arc::new(tokens),
+        hosts: Arc::new(hosts),
+        callers,
+        watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
+        ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
+        clock,
+        gateway: Arc::new(gateway(&args.gateway)?),
+        tracer: tracer(&args.trace),
+        decision_log: decision_log(&args.decision_log)?,
+        metrics: Arc::new(service::metrics()),
+    })
+}
+
+/// Where nothing is exported, a trace of our own would be of no use.
+fn tracer(args: &TraceArgs) -> Tracer {
+    Tracer { one_in: if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 } }
+}
+
+fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {
+    let Some(path) = args.decision_log.clone() else { return Ok(None) };
+    let max_bytes = (args.decision_log_max_mib as usize) << 20;
+    let file = Target::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
+    let target = if path.as_os_str() == "-" { Target::Stdout } else { file };
+    DecisionLog::open(&target, args.decision_log_one_grant_in).map(Some).map_err(|error| {
+        UnusableSetting::new("--decision-log", format!("names {}, which cannot be written: {error}", path.display()))
+    })
+}
+
+/// The keys of the settings that are in files.
+pub(crate) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
+    let mut tokens = Tokens::new(TokenRules {
+        issuer: args.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
+        audience: args.jwt_audience.clone().filter(|audience| !audience.is_empty()),
+        tenant_claim: args.jwt_tenant_claim.clone(),
+        issuer_tenants: issuer_tenants(args)?,
+    });
+    if let Some(path) = &args.jwt_secret_file {
+        let setting = "--jwt-secret-file";
+        let added = tokens.add_secret(&read_file(setting, path)?);
+        added.map_err(|error| UnusableSetting::new(setting, format!("names {}, which {error}", path.display())))?;
+    }
+    if let Some(path) = &args.jwks_file {
+        let setting = "--jwks-file";
+        let added = tokens.add_jwks(&read_file(setting, path)?);
+        let taken =
+            added.map_err(|error| UnusableSetting::new(setting, format!("names {}, which {error}", path.display())))?;
+        jwks::tell(&path.display(), taken);
+    }
+    Ok(tokens)
+}
+
+/// The tenants that issuers are bound to. One that no token must name could be evaded by naming another.
+fn issuer_tenants(args: &TenantArgs) -> Result<HashMap<String, HashSet<TenantId>>, UnusableSetting> {
+    let issuers: HashSet<&str> =
+        args.jwks_url.iter().filter_map(|from| from.issuer.as_deref()).chain(args.jwt_issuer.as_deref()).collect();
+    let mut bound: HashMap<String, HashSet<TenantId>> = HashMap::new();
+    for IssuerTenant { issuer, tenant } in args.jwt_issuer_tenant.iter().cloned() {
+        if !issuers.contains(issuer.as_str()) {
+            let problem = format!("names the issuer {issuer:?}, which neither --jwt-issuer nor --jwks-url names");
+            return Err(UnusableSetting::new("--jwt-issuer-tenant", problem));
+        }
+        bound.entry(issuer).or_default().insert(tenant);
+    }
+    Ok(bound)
+}

@@ -1,0 +1,25 @@
+//! gRPC: the only place that makes statuses and names the types of the proto files.
+//!
+//! To add an RPC: describe it in `proto/`, add its line to the service's file here, write it in the file of its family in
+//! `service`, and its conversions in `convert`.
+
+pub(super) mod admin;
+pub(crate) mod admin_front;
+pub(super) mod convert;
+mod entitlement;
+mod ext_authz;
+pub(crate) mod front;
+mod limited;
+pub(super) mod status;
+mod unknown;
+
+use tonic::{Response, Status};
+
+pub use self::limited::Limited;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[expect(clippy::unnecessary_wraps, reason = "this is what tonic takes")]
+fn answer<T>(message: T) -> Answer<T> {
+    Ok(Response::new(message))
+}

@@ -1,0 +1,295 @@
+//! What Envoy tells of an HTTP request, read where it lies in the message.
+//!
+//! A proxy asks about every request of its clients and sends all of their headers along. Only a few of its fields matter,
+//! and they matter for no longer than the answer takes: nothing is copied.
+
+use std::borrow::Cow;
+
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+/// The bytes are no `AttributeContext`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Unreadable;
+
+/// An `AttributeContext`, as far as it matters. Of a field that comes twice the last one counts, and of a message that
+/// does so both are one, as protobuf has it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Attributes<'a> {
+    pub(super) principal: &'a str,
+    /// Does it tell of an HTTP request at all?
+    pub(super) is_http: bool,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) host: &'a str,
+    pub(super) tenant_id: Header<'a>,
+    pub(super) authorization: Header<'a>,
+    pub(super) origin: Header<'a>,
+    pub(super) access_control_request_method: Header<'a>,
+}
+
+/// A header, in either form in which Envoy sends them.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Header<'a> {
+    /// Joined by Envoy.
+    joined: Option<&'a str>,
+    /// As it came. Several of one name are one list (RFC 9110, section 5.3).
+    listed: Option<Cow<'a, str>>,
+}
+
+impl Header<'_> {
+    /// Its value; `None`: it is not there, or empty.
+    pub(super) fn value(&self) -> Option<&str> {
+        self.joined.or(self.listed.as_deref()).filter(|value| !value.is_empty())
+    }
+}
+
+impl<'a> Attributes<'a> {
+    /// Reads the fields of an `AttributeContext`. A client names its tenant in `tenant_header`.
+    pub(super) fn read(message: &'a [u8], tenant_header: &str) -> Result<Self, Unreadable> {
+        let mut read = Self::default();
+        for field in Fields(message) {
+            match field? {
+                (1, peer) => read.peer(peer)?,
+                (4, request) => read.request(request, tenant_header)?,
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+
+    fn peer(&mut self, message: &'a [u8]) -> Result<(), Unreadable> {
+        for field in Fields(message) {
+            if let (4, principal) = field? {
+                self.principal = text(principal)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), Unreadable> {
+        for field in Fields(message) {
+            if let (2, http) = field? {
+                self.is_http = true;
+                self.http(http, tenant_header)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn http(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), Unreadable> {
+        for field in Fields(message) {
+            match field? {
+                (2, method) => self.method = text(method)?,
+                (4, path) => self.path = text(path)?,
+                (5, host) => self.host = text(host)?,
+                (3, entry) => {
+                    let [key, value, _] = strings(entry)?;
+                    self.headers(key, tenant_header, |header| {
+                        header.joined = Some(text(value)?);
+                        Ok(())
+                    })?;
+                }
+                (13, map) => self.header_map(map, tenant_header)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn header_map(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), Unreadable> {
+        for field in Fields(message) {
+            let (1, header) = field? else { continue };
+            let [key, value, raw] = strings(header)?;
+            self.headers(key, tenant_header, |header| {
+                let value = if raw.is_empty() { text(value)?.into() } else { String::from_utf8_lossy(raw) };
+                match &mut header.listed {
+                    Some(list) => {
+                        let list = list.to_mut();
+                        list.push(',');
+                        list.push_str(&value);
+                    }
+                    None => header.listed = Some(value),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Tells those headers that go by this name. Most go by none that matters, and are looked at no further.
+    fn headers(
+        &mut self,
+        name: &[u8],
+        tenant_header: &str,
+        mut tell: impl FnMut(&mut Header<'a>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        if name == tenant_header.as_bytes() {
+            tell(&mut self.tenant_id)?;
+        }
+        match name {
+            b"authorization" => tell(&mut self.authorization),
+            b"origin" => tell(&mut self.origin),
+            b"access-control-request-method" => tell(&mut self.access_control_request_method),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first three fields of a message that has texts or bytes there.
+fn strings(message: &[u8]) -> Result<[&[u8]; 3], Unreadable> {
+    let mut strings = [&[][..]; 3];
+    for field in Fields(message) {
+        let (tag, value) = field?;
+        if let Some(string) = strings.get_mut(tag as usize - 1) {
+            *string = value;
+        }
+    }
+    Ok(strings)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(bytes).map_err(|_| Unreadable)
+}
+
+/// The fields of a message that are texts, bytes or messages: their tags, which begin with 1, and what they hold.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, &'a [u8]), Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.0.is_empty() {
+            if let Some(field) = self.field().transpose() {
+                return Some(field);
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// `None`: it is of another kind. After an error there is nothing to go on with: whoever reads gives up.
+    fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, Unreadable> {
+        let (tag, kind) = decode_key(&mut self.0).map_err(|_| Unreadable)?;
+        if kind != WireType::LengthDelimited {
+            skip_field(kind, tag, &mut self.0, DecodeContext::default()).map_err(|_| Unreadable)?;
+            return Ok(None);
+        }
+        let length = decode_varint(&mut self.0).map_err(|_| Unreadable)?;
+        let length = usize::try_from(length).map_err(|_| Unreadable)?;
+        let (value, rest) = self.0.split_at_checked(length).ok_or(Unreadable)?;
+        self.0 = rest;
+        Ok(Some((tag, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use crate::proto::envoy::{
+        config::core::v3::{HeaderMap, HeaderValue},
+        service::auth::v3::{
+            AttributeContext,
+            attribute_context::{HttpRequest, Peer, Request},
+        },
+    };
+    use crate::service::grpc::convert::ext_authz::read::*;
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("x-tenant-id".to_owned()),
+            Just("authorization".to_owned()),
+            Just("origin".to_owned()),
+            Just("access-control-request-method".to_owned()),
+            "[a-z:-]{0,12}",
+        ]
+    }
+
+    fn listed() -> impl Strategy<Value = HeaderValue> {
+        (name(), ".{0,9}", prop::collection::vec(any::<u8>(), 0..9)).prop_map(|(key, value, raw_value)| HeaderValue {
+            key,
+            value,
+            raw_value,
+        })
+    }
+
+    prop_compose! {
+        fn http()(
+            id in ".{0,9}", method in "[A-Z]{0,9}", path in ".{0,200}", host in ".{0,40}",
+            headers in prop::collection::hash_map(name(), ".{0,200}", 0..9),
+            listed in prop::option::of(prop::collection::vec(listed(), 0..9)),
+        ) -> HttpRequest {
+            HttpRequest { id, method, headers, header_map: listed.map(|headers| HeaderMap { headers }), path, host }
+        }
+    }
+
+    prop_compose! {
+        fn context()(
+            source in prop::option::of(".{0,40}"), http in prop::option::of(prop::option::of(http())),
+        ) -> AttributeContext {
+            AttributeContext {
+                source: source.map(|principal| Peer { principal }),
+                request: http.map(|http| Request { http }),
+            }
+        }
+    }
+
+    /// A header by the messages that prost makes.
+    fn header(http: &HttpRequest, name: &str) -> Option<String> {
+        let listed = http.header_map.iter().flat_map(|map| &map.headers).filter(|header| header.key == name);
+        let listed = listed.map(|header| match &*header.raw_value {
+            [] => header.value.clone(),
+            raw => String::from_utf8_lossy(raw).into_owned(),
+        });
+        let listed: Vec<String> = listed.collect();
+        let listed = (!listed.is_empty()).then(|| listed.join(","));
+        http.headers.get(name).cloned().or(listed).filter(|value| !value.is_empty())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_in_place_is_what_prost_reads(context in context()) {
+            let bytes = context.encode_to_vec();
+            let read = Attributes::read(&bytes, "x-tenant-id").unwrap();
+            prop_assert_eq!(read.principal, context.source.map(|peer| peer.principal).unwrap_or_default());
+            let http = context.request.and_then(|request| request.http);
+            prop_assert_eq!(read.is_http, http.is_some());
+            let http = http.unwrap_or_default();
+            prop_assert_eq!((read.method, read.path, read.host), (&*http.method, &*http.path, &*http.host));
+            for (read, name) in [
+                (&read.tenant_id, "x-tenant-id"),
+                (&read.authorization, "authorization"),
+                (&read.origin, "origin"),
+                (&read.access_control_request_method, "access-control-request-method"),
+            ] {
+                prop_assert_eq!(read.value().map(str::to_owned), header(&http, name));
+            }
+        }
+
+        #[test]
+        fn what_prost_refuses_is_refused_and_two_messages_in_a_row_are_one(
+            one in context(), other in context(), cut in any::<prop::sample::Index>(), flip in any::<u8>(),
+        ) {
+            let mut bytes = [one.encode_to_vec(), other.encode_to_vec()].concat();
+            let whole = AttributeContext::decode(&*bytes).unwrap();
+            let http = whole.request.and_then(|request| request.http).unwrap_or_default();
+            let headers: HashMap<_, _> = http.headers;
+            let read = Attributes::read(&bytes, "x-tenant-id").unwrap();
+            prop_assert_eq!((read.method, read.path, read.host), (&*http.method, &*http.path, &*http.host));
+            prop_assert_eq!(read.authorization.joined, headers.get("authorization").map(String::as_str));
+            if !bytes.is_empty() {
+                let place = cut.index(bytes.len());
+                bytes[place] ^= flip;
+                bytes.truncate(bytes.len() - place / 2);
+                // Fields that are not looked at may hold anything here, where prost wants text.
+                if Attributes::read(&bytes, "x-tenant-id").is_err() {
+                    prop_assert!(AttributeContext::decode(&*bytes).is_err());
+                }
+            }
+        }
+    }
+}

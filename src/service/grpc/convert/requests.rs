@@ -1,0 +1,268 @@
+//! From the wire: strings to ids, or INVALID_ARGUMENT with every field that is wrong.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use prost::Message;
+use prost_types::Timestamp;
+use tonic::{Request, Status};
+use tonic_types::FieldViolation;
+
+use super::ext_authz::told;
+use crate::{
+    domain::{
+        ModuleCode, TenantId,
+        limits::{MAX_BATCH, MAX_PAGE, MAX_WATCHED},
+    },
+    proto::{
+        envoy::CheckRequest,
+        v1::{
+            AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
+            ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
+        },
+    },
+    service::{
+        asker::{Asker, Shown},
+        check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
+        explain::ExplainQuery,
+        grpc::status,
+        resolve::{AuthorizeQuery, Carried},
+        tenants::TenantsQuery,
+        watch::WatchQuery,
+    },
+    store::TenantKey,
+};
+
+/// The first and the last second that a proto Timestamp can hold: years 1 to 9999.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+fn asker<T>(request: &Request<T>) -> Asker<'_> {
+    Asker::of(request.extensions())
+}
+
+pub(in crate::service) fn check_query(request: &Request<CheckModuleRequest>) -> Result<CheckQuery<'_>, Status> {
+    let CheckModuleRequest { tenant_id, module_code, min_revision, at } = request.get_ref();
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(asker(request), tenant_id, *min_revision, at.as_ref());
+    fields.module("module_code", module_code);
+    Ok(CheckQuery { tenant: fields.all_good(tenant)?, module: module_code })
+}
+
+pub(in crate::service) fn batch_query(request: &Request<BatchCheckModulesRequest>) -> Result<BatchQuery<'_>, Status> {
+    let BatchCheckModulesRequest { tenant_id, module_codes, min_revision, at } = request.get_ref();
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(asker(request), tenant_id, *min_revision, at.as_ref());
+    fields.modules("module_codes", module_codes);
+    Ok(BatchQuery { tenant: fields.all_good(tenant)?, modules: module_codes })
+}
+
+pub(in crate::service) fn list_query(request: &Request<ListEnabledModulesRequest>) -> Result<ListQuery<'_>, Status> {
+    let ListEnabledModulesRequest { tenant_id, min_revision, at, include_upcoming } = request.get_ref();
+    let mut fields = Fields::default();
+    let tenant = fields.tenant(asker(request), tenant_id, *min_revision, at.as_ref());
+    Ok(ListQuery { tenant: fields.all_good(tenant)?, include_upcoming: *include_upcoming })
+}
+
+pub(in crate::service) fn resolve_query(request: &Request<ResolveTenantRequest>) -> Result<Carried<'_>, Status> {
+    let ResolveTenantRequest { tenant_id, host, bearer_token } = request.get_ref();
+    let mut fields = Fields::default();
+    let carried = fields.carried(asker(request), tenant_id, host, bearer_token);
+    fields.all_good(Some(carried))
+}
+
+pub(in crate::service) fn authorize_query(request: &Request<AuthorizeRequest>) -> Result<AuthorizeQuery<'_>, Status> {
+    let AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes } = request.get_ref();
+    let mut fields = Fields::default();
+    let carried = fields.carried(asker(request), tenant_id, host, bearer_token);
+    fields.modules("any_of_module_codes", any_of_module_codes);
+    fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes }))
+}
+
+pub(in crate::service) fn explain_query(request: &Request<ExplainModuleRequest>) -> Result<ExplainQuery<'_>, Status> {
+    let ExplainModuleRequest { tenant, module_code, at } = request.get_ref();
+    let mut fields = Fields::default();
+    let key = fields.tenant_key("tenant", tenant);
+    fields.module("module_code", module_code);
+    let at = fields.instant("at", at.as_ref());
+    fields.all_good(key.map(|tenant| ExplainQuery { asker: asker(request), tenant, module: module_code, at }))
+}
+
+pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>) -> Result<TenantsQuery<'_>, Status> {
+    let ListTenantIdsRequest { module_code, page_size, page_token } = request.get_ref();
+    let mut fields = Fields::default();
+    let module = (!module_code.is_empty()).then_some(module_code.as_str());
+    if let Some(module) = module {
+        fields.module("module_code", module);
+    }
+    let size = fields.page_size(*page_size, MAX_PAGE);
+    let after = fields.page_token(page_token, |token| TenantId::parse(token).ok());
+    fields.all_good(Some(TenantsQuery { asker: asker(request), module, after, size }))
+}
+
+pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) -> Result<WatchQuery, Status> {
+    let WatchChangesRequest { tenant_ids, announce_end } = request.get_ref();
+    let mut fields = Fields::default();
+    if tenant_ids.len() > MAX_WATCHED {
+        fields.violated("tenant_ids", format!("must hold at most {MAX_WATCHED} ids, not {}", tenant_ids.len()));
+        return fields.all_good(None);
+    }
+    let mut tenants = HashSet::with_capacity(tenant_ids.len());
+    for (index, id) in tenant_ids.iter().enumerate() {
+        match TenantId::parse(id) {
+            Ok(id) => drop(tenants.insert(id)),
+            Err(error) => fields.violated(format!("tenant_ids[{index}]"), error.to_string()),
+        }
+    }
+    // The front has put it there.
+    let shown = request.extensions().get::<Shown>().cloned().unwrap_or_default();
+    fields.all_good(Some(WatchQuery { shown, tenants, announce_end: *announce_end }))
+}
+
+/// Gathers what is wrong with a request. Costs nothing while nothing is.
+#[derive(Default)]
+pub(super) struct Fields(Vec<FieldViolation>);
+
+impl Fields {
+    /// A tenant as people name it.
+    pub(super) fn tenant_key(&mut self, field: &str, text: &str) -> Option<TenantKey> {
+        let key = TenantKey::parse(text);
+        if key.is_none() {
+            self.violated(field, "must be a UUID in 36-character form, or a subdomain");
+        }
+        key
+    }
+
+    pub(super) fn violated(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        self.0.push(FieldViolation::new(field, description));
+    }
+
+    /// The value, unless a field was violated. Whoever passes `None` has named the violation.
+    pub(super) fn all_good<T>(self, value: Option<T>) -> Result<T, Status> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(status::invalid_fields(self.0)),
+        }
+    }
+
+    pub(super) fn tenant_id(&mut self, text: &str) -> Option<TenantId> {
+        TenantId::parse(text).map_err(|error| self.violated("tenant_id", error.to_string())).ok()
+    }
+
+    fn tenant<'a>(
+        &mut self,
+        asker: Asker<'a>,
+        id: &str,
+        min_revision: Option<u64>,
+        at: Option<&Timestamp>,
+    ) -> Option<TenantQuery<'a>> {
+        let tenant = self.tenant_id(id);
+        let at = self.instant("at", at);
+        Some(TenantQuery { asker, tenant: tenant?, min_revision: min_revision.unwrap_or_default(), at })
+    }
+
+    /// How many are wanted at most; `default` where the caller leaves it open.
+    pub(super) fn page_size(&mut self, size: i32, default: u32) -> u32 {
+        match u32::try_from(size) {
+            Ok(0) => default,
+            Ok(size) => size.min(MAX_PAGE),
+            Err(_) => {
+                self.violated("page_size", "must not be negative");
+                default
+            }
+        }
+    }
+
+    /// Where a page goes on; `None`: it is the first.
+    pub(super) fn page_token<T>(&mut self, token: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        if token.is_empty() {
+            return None;
+        }
+        let read = read(token);
+        if read.is_none() {
+            self.violated("page_token", "must be the next_page_token of a page");
+        }
+        read
+    }
+
+    fn carried<'a>(&mut self, asker: Asker<'a>, tenant_id: &str, host: &'a str, bearer_token: &'a str) -> Carried<'a> {
+        if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
+            for field in ["tenant_id", "host", "bearer_token"] {
+                self.violated(field, "one of tenant_id, host and bearer_token must be given");
+            }
+        }
+        let given = |text: &'a str| (!text.is_empty()).then_some(text);
+        let tenant_id = if tenant_id.is_empty() { None } else { self.tenant_id(tenant_id) };
+        Carried { asker, by_certificate: None, tenant_id, host: given(host), bearer_token: given(bearer_token) }
+    }
+
+    fn module(&mut self, field: &str, code: &str) {
+        if let Err(error) = ModuleCode::validate(code) {
+            self.violated(field, error.to_string());
+        }
+    }
+
+    fn modules(&mut self, field: &str, codes: &[String]) {
+        if !(1..=MAX_BATCH).contains(&codes.len()) {
+            self.violated(field, format!("must hold 1 to {MAX_BATCH} codes, not {}", codes.len()));
+            return;
+        }
+        self.codes(field, codes);
+    }
+
+    /// The codes of a list, each under its own number.
+    pub(super) fn codes(&mut self, field: &str, codes: &[String]) {
+        for (index, code) in codes.iter().enumerate() {
+            if let Err(error) = ModuleCode::validate(code) {
+                self.violated(format!("{field}[{index}]"), error.to_string());
+            }
+        }
+    }
+
+    pub(super) fn instant(&mut self, field: &str, at: Option<&Timestamp>) -> Option<DateTime<Utc>> {
+        let Timestamp { seconds, nanos } = at?;
+        let instant = u32::try_from(*nanos)
+            .ok()
+            .filter(|nanos| *nanos < 1_000_000_000 && TIMESTAMP_SECONDS.contains(seconds))
+            .and_then(|nanos| DateTime::from_timestamp(*seconds, nanos));
+        if instant.is_none() {
+            self.violated(field, "must be an instant in the years 1 to 9999");
+        }
+        instant
+    }
+}
+
+/// Reads bytes as each of the requests, and what they ask for: for fuzzing.
+///
+/// # Panics
+///
+/// Where what is read is not within the limits.
+pub fn fuzz_requests(bytes: &[u8]) {
+    fn read<M: Message + Default>(bytes: &[u8]) -> Option<Request<M>> {
+        M::decode(bytes).ok().map(Request::new)
+    }
+    if let Some(request) = read(bytes)
+        && let Ok(query) = check_query(&request)
+    {
+        assert!(ModuleCode::validate(query.module).is_ok(), "{query:?}");
+    }
+    if let Some(request) = read(bytes)
+        && let Ok(query) = batch_query(&request)
+    {
+        assert!((1..=MAX_BATCH).contains(&query.modules.len()), "{query:?}");
+    }
+    _ = read(bytes).map(|request| list_query(&request).is_ok());
+    _ = read(bytes).map(|request| resolve_query(&request).is_ok());
+    _ = read(bytes).map(|request| authorize_query(&request).is_ok());
+    _ = read(bytes).map(|request| explain_query(&request).is_ok());
+    _ = read(bytes).map(|request| watch_query(&request).is_ok());
+    if let Some(request) = read(bytes)
+        && let Ok(query) = tenants_query(&request)
+    {
+        assert!(query.size <= MAX_PAGE, "{query:?}");
+    }
+    if let Some(request) = read::<CheckRequest>(bytes)
+        && let Ok(told) = told(request.get_ref(), "x-tenant-id")
+    {
+        _ = told.inquiry(Asker::default(), None);
+    }
+}

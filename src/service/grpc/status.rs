@@ -1,0 +1,279 @@
+//! Errors to statuses: callers see our words, the log sees the cause.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
+
+use crate::{
+    domain::{Reason, Role, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    observability::complaints::{Complaints, complain},
+    proto::v1::ErrorReason,
+    security::token::InvalidToken,
+    service::{
+        asker::{NotAdmitted, Scope},
+        resolve::Unidentified,
+    },
+    store::{MutationError, StoreError},
+};
+
+/// `google.rpc.ErrorInfo.domain` of every status of ours.
+const DOMAIN: &str = "entitlement.v1";
+
+/// When to try again once the database could not be asked: it is asked anew by then.
+const RETRY_STORE: Duration = Duration::from_secs(1);
+
+/// When to try again once too much was in flight: an answer takes microseconds.
+const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
+
+/// When to try again after too many failures: they are counted by the minute.
+const RETRY_FAILURES: Duration = Duration::from_mins(1);
+
+/// What their words may take of that, as they are written there.
+const MOST_VIOLATION_BYTES: usize = 3 * 1024;
+
+/// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
+const MOST_VIOLATIONS: usize = 20;
+
+pub(in crate::service) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
+    violations.truncate(MOST_VIOLATIONS);
+    let fields: Vec<String> =
+        violations.iter().map(|violation| format!("{} {}", violation.field, violation.description)).collect();
+    let message = format!("invalid request: {}", fields.join("; "));
+    let mut details = details(ErrorReason::InvalidField);
+    details.set_bad_request(violations);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+pub(in crate::service) fn no_modules() -> Status {
+    invalid_fields(vec![FieldViolation::new("any_of_module_codes", "must not be empty")])
+}
+
+/// A proxy asks about something that is not HTTP.
+pub(in crate::service) fn no_http_request() -> Status {
+    invalid_fields(vec![FieldViolation::new("attributes.request.http", "must be given")])
+}
+
+/// What tonic could not read as the request's message.
+pub(in crate::service) fn malformed_request() -> Status {
+    let message = format!("the message is not readable as this request, or larger than {MAX_REQUEST_BYTES} bytes");
+    status(Code::InvalidArgument, message, ErrorReason::MalformedRequest)
+}
+
+/// Of no service here. What is not ours has no reason of ours.
+pub(in crate::service) fn unknown_method() -> Status {
+    Status::unimplemented("no service on this listener has such a method")
+}
+
+pub(in crate::service) fn store(error: StoreError) -> Status {
+    match error {
+        // The cause is in the log since the load failed.
+        StoreError::NotFreshEnough => {
+            let mut details = details(ErrorReason::NotFreshEnough);
+            details.set_retry_info(Some(RETRY_STORE));
+            let message = "the database does not hold the wanted revision: was it read before the write was committed?";
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        StoreError::Unavailable(_)
+        | StoreError::Forbidden(_)
+        | StoreError::Rejected(_)
+        | StoreError::TimedOut
+        | StoreError::Failing
+        | StoreError::Abandoned => {
+            store_unavailable("the database cannot be asked at the moment, and the answer is not held")
+        }
+        StoreError::Overloaded => {
+            exhausted("too many wait to ask the database, and the answer is not held", RETRY_OVERLOAD)
+        }
+        StoreError::Unreadable { .. } => {
+            let message = "the database holds a row that cannot be read; the log says which";
+            status(Code::Internal, message, ErrorReason::StoreUnreadable)
+        }
+    }
+}
+
+pub(in crate::service) fn mutation(error: MutationError) -> Status {
+    match error {
+        MutationError::Store(error) => {
+            tracing::warn!(%error, "a change failed, or it is not known whether it was made: {error}");
+            match error {
+                StoreError::Unreadable { .. } => store(error),
+                _ => store_unavailable("the database failed; send it again with the same request_id"),
+            }
+        }
+        MutationError::TenantNotFound => tenant_not_found(),
+        MutationError::Refused(violations) => refused(&violations),
+        MutationError::Subdomain(refusal) => subdomain_refused(refusal),
+        MutationError::Template { file, cause } => {
+            tracing::error!(file, cause, "the file {file} of the tenant template failed: {cause}");
+            let message = format!("the file {file} of the tenant template failed; the log and the record say why");
+            status(Code::FailedPrecondition, message, ErrorReason::TemplateFailed)
+        }
+        MutationError::RequestIdReused => {
+            let message = "another request was made under this request_id: take a new one";
+            status(Code::AlreadyExists, message, ErrorReason::RequestIdReused)
+        }
+    }
+}
+
+/// A status's message is percent-encoded: a byte that is not printable ASCII takes three.
+fn bytes_in_a_header(text: &str) -> usize {
+    text.bytes().map(|byte| if byte.is_ascii_graphic() || byte == b' ' { 1 } else { 3 }).sum()
+}
+
+pub(in crate::service) fn subdomain_refused(refusal: SubdomainRefusal) -> Status {
+    match refusal {
+        SubdomainRefusal::Invalid(_) | SubdomainRefusal::Reserved => {
+            invalid_fields(vec![FieldViolation::new("subdomain", refusal.to_string())])
+        }
+        SubdomainRefusal::Taken | SubdomainRefusal::SchemaTaken => {
+            status(Code::AlreadyExists, refusal.to_string(), ErrorReason::SubdomainTaken)
+        }
+    }
+}
+
+fn refused(violations: &[Violation]) -> Status {
+    // Each travels twice, once in words and once in the details.
+    let mut room = MOST_VIOLATION_BYTES;
+    let words = violations.iter().take(MOST_VIOLATIONS).map(Violation::to_string);
+    let fits = |words: &String| {
+        room = room.saturating_sub(bytes_in_a_header(words));
+        room > 0
+    };
+    let words: Vec<String> = words.take_while(fits).collect();
+    let named = violations.iter().zip(&words);
+    let named =
+        named.map(|(violation, words)| PreconditionViolation::new(violation.kind(), violation.subject(), words));
+    let mut details = details(ErrorReason::ChangeRefused);
+    details.set_precondition_failure(named.collect::<Vec<_>>());
+    Status::with_error_details(Code::FailedPrecondition, words.join(" "), details)
+}
+
+/// Anybody can send tokens that nobody has signed, as fast as they like.
+pub(in crate::service) fn log_refused_token(error: &InvalidToken) {
+    static REFUSED: Complaints = Complaints::new();
+    complain!(REFUSED, info, %error, "a bearer token was refused: {error}");
+}
+
+fn token_invalid(error: &InvalidToken) -> Status {
+    log_refused_token(error);
+    status(Code::Unauthenticated, "the bearer token is not valid", ErrorReason::TokenInvalid)
+}
+
+pub(in crate::service) fn unidentified(error: Unidentified) -> Status {
+    match error {
+        Unidentified::Token(InvalidToken::NoKeysYet) => {
+            let mut details = details(ErrorReason::TokenKeysUnavailable);
+            details.set_retry_info(Some(RETRY_STORE));
+            let message = "the keys that verify bearer tokens could not be fetched yet";
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        Unidentified::Token(error) => token_invalid(&error),
+        Unidentified::Unresolved(error) => unresolved(error),
+        Unidentified::Store(error) => store(error),
+        Unidentified::NotAdmitted(refused) => not_admitted(refused),
+    }
+}
+
+fn unresolved(error: Unresolved) -> Status {
+    match error {
+        Unresolved::NotNamed | Unresolved::NotFound => tenant_not_found(),
+        Unresolved::Conflict => status(Code::PermissionDenied, error.to_string(), ErrorReason::TenantConflict),
+        Unresolved::NotServed(reason) => {
+            let word = match reason {
+                Reason::TenantSuspended => ErrorReason::TenantSuspended,
+                Reason::TenantCancelled => ErrorReason::TenantCancelled,
+                _ => ErrorReason::TenantNotServed,
+            };
+            status(Code::PermissionDenied, reason.message(""), word)
+        }
+    }
+}
+
+pub(in crate::service) fn tenant_not_found() -> Status {
+    status(Code::NotFound, Unresolved::NotFound.to_string(), ErrorReason::TenantNotFound)
+}
+
+pub(in crate::service) fn overloaded() -> Status {
+    exhausted("too many requests are in flight", RETRY_OVERLOAD)
+}
+
+pub(in crate::service) fn too_many_watchers() -> Status {
+    exhausted("too many watch changes", RETRY_STORE)
+}
+
+fn exhausted(message: &str, retry: Duration) -> Status {
+    let mut details = details(ErrorReason::Overloaded);
+    details.set_retry_info(Some(retry));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+pub(in crate::service) fn changes_off() -> Status {
+    let message = "this server does not hear of changes: keep answers for their max_age";
+    status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
+}
+
+pub(in crate::service) fn not_heard_yet() -> Status {
+    store_unavailable("the database has not answered yet")
+}
+
+pub(in crate::service) fn caller_unauthenticated() -> Status {
+    let message = "an administrator's token is needed, and this is none: authorization: Bearer entadm_...";
+    status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
+}
+
+pub(in crate::service) fn caller_not_allowed(needed: Role) -> Status {
+    status(Code::PermissionDenied, format!("this needs a token of the role {needed}"), ErrorReason::CallerNotAllowed)
+}
+
+/// Why a caller may not ask.
+pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Status {
+    let beyond = |scope| match scope {
+        Scope::Service => "this caller may not use this service",
+        Scope::Tenant => "this caller may not ask about this tenant",
+        Scope::Module => "this caller may not ask about this module",
+        Scope::Enumeration => "this caller may not ask about all tenants",
+    };
+    match refused {
+        NotAdmitted::Unknown => {
+            let message = "neither certificate nor bearer token is that of a known caller";
+            status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
+        }
+        NotAdmitted::NotAllowed(scope) => status(Code::PermissionDenied, beyond(scope), ErrorReason::CallerNotAllowed),
+        NotAdmitted::TooMany(wait) => {
+            let mut details = details(ErrorReason::CallerTooFast);
+            details.set_retry_info(Some(wait));
+            Status::with_error_details(Code::ResourceExhausted, "this caller asks too often", details)
+        }
+    }
+}
+
+pub(in crate::service) fn too_many_failures() -> Status {
+    let mut details = details(ErrorReason::TooManyFailures);
+    details.set_retry_info(Some(RETRY_FAILURES));
+    Status::with_error_details(Code::ResourceExhausted, "too many tokens that nobody knows", details)
+}
+
+fn store_unavailable(message: &str) -> Status {
+    let mut details = details(ErrorReason::StoreUnavailable);
+    details.set_retry_info(Some(RETRY_STORE));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+pub(in crate::service) fn deadline_exceeded() -> Status {
+    status(Code::DeadlineExceeded, "the deadline has passed", ErrorReason::DeadlineExceeded)
+}
+
+fn status(code: Code, message: impl Into<String>, reason: ErrorReason) -> Status {
+    Status::with_error_details(code, message, details(reason))
+}
+
+fn details(reason: ErrorReason) -> ErrorDetails {
+    ErrorDetails::with_error_info(word(reason), DOMAIN, HashMap::<String, String>::new())
+}
+
+/// A reason as callers read it.
+pub(in crate::service) fn word(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
