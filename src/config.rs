@@ -137,7 +137,7 @@ impl UnusableSetting {
 mod tests {
     use clap::CommandFactory;
 
-    use crate::config::*;
+    use super::*;
 
     #[test]
     fn the_command_line_is_sound() {

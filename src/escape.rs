@@ -44,7 +44,7 @@ fn written_out(text: &str, is_odd: impl Fn(char) -> bool, write: impl Fn(&mut St
 
 #[cfg(test)]
 mod tests {
-    use crate::escape::*;
+    use super::*;
 
     #[test]
     fn what_acts_on_a_terminal_is_written_out_and_the_rest_stays() {

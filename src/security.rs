@@ -1,6 +1,7 @@
 //! Who somebody is, and how that is proven: callers, administrators, bearer tokens, certificates.
 
 pub mod admin_tokens;
+pub mod bearer;
 pub mod callers;
 pub mod hashes;
 pub mod tls;

@@ -7,6 +7,7 @@ mod advice;
 mod asker;
 mod check;
 mod counted;
+mod error;
 mod explain;
 pub mod forward_auth;
 pub mod gateway;
@@ -25,10 +26,7 @@ pub use self::{
     advice::Ages,
     asker::CallerGate,
     counted::metrics,
-    grpc::{
-        Limited,
-        convert::{fuzz_requests, reason_word},
-    },
+    grpc::{Limited, convert::fuzz_requests},
     peer::{Peer, Presence, UnderWay},
     trace::Tracer,
     watch::{Ending, Stage, WatcherPlaces},

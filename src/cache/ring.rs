@@ -85,7 +85,7 @@ fn number(place: usize) -> u32 {
 mod tests {
     use uuid::Uuid;
 
-    use crate::cache::ring::*;
+    use super::*;
 
     fn tenant(number: u128) -> TenantId {
         Uuid::from_u128(number).into()

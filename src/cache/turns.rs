@@ -155,7 +155,7 @@ impl Drop for Turn {
 mod tests {
     use futures_util::FutureExt;
 
-    use crate::cache::turns::*;
+    use super::*;
 
     fn turns(turns: usize) -> Turns {
         let patience = Duration::from_secs(1);

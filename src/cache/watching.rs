@@ -182,7 +182,7 @@ impl Drop for Named {
 
 #[cfg(test)]
 mod tests {
-    use crate::cache::watching::*;
+    use super::*;
 
     fn tenant(number: u128) -> TenantId {
         uuid::Uuid::from_u128(number).into()

@@ -1,192 +1,209 @@
 //! `entitlementd check`: why is this customer locked out?
 
-use std::{error::Error, fmt::Write, sync::Arc};
-
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use prost_types::Timestamp;
-use serde_json::{Value, json};
-use tokio::runtime::Handle;
-use tonic::Request;
-
-use super::{DENIED, GOOD};
-use crate::{
-    cache::{Cache, CacheSettings},
-    clock::Clock,
-    config::CheckArgs,
-    domain::BaseDomains,
-    escape::{shown, shown_json},
-    proto::v1::{
-        ExplainModuleRequest, ExplainModuleResponse, ModuleDecision, Rule, SubscriptionFacts,
-        entitlement_service_server::EntitlementService,
-    },
-    security::token::{TokenRules, Tokens},
-    server::database::{self, Opening},
-    service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
-    store::{ChangeLog, Durations, Store},
+use std::{
+    fmt::{self, Write},
+    time::Duration,
 };
 
-const ONE_SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::{
+    DENIED, GOOD,
+    output::{Outcome, print, print_json},
+    tenant::key,
+};
+use crate::{
+    clock::Clock,
+    config::{CheckArgs, UnusableSetting},
+    domain::{
+        Catalogue, Decision, HeldSubscription, ModuleCode, check, decision::deciding_subscription, explain::rules,
+    },
+    escape::shown,
+    server::database::{self, Opening},
+    store::{ChangeLog, Durations, Evidence, LoadTenant, Store, StoreError, SubscriptionEvidence, TenantKey},
+};
+
+/// How long a statement, and the wait for a connection, may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the database holds of a tenant and a module, and what that comes to.
+struct Examined {
+    module: String,
+    at: DateTime<Utc>,
+    evidence: Option<Evidence>,
+    catalogue: Catalogue,
+    decision: Decision,
+}
 
 /// Asks the database what a server would, and prints the answer with all that it rests on.
-pub(crate) async fn run(args: CheckArgs) -> Result<u8, Box<dyn Error>> {
-    let durations = Durations { acquire: ONE_SECOND, statement: Some(ONE_SECOND) };
+pub(crate) async fn run(args: CheckArgs) -> Outcome {
+    let key = key(&args.tenant)?;
+    let module = ModuleCode::validate(&args.module).map_err(|error| UnusableSetting::new("--module", error))?;
+    let durations = Durations { acquire: PATIENCE, statement: Some(PATIENCE) };
     // What is not asked for need not be there: this is the tool for a database in trouble.
     let opening = Opening { durations, log: ChangeLog::LeftOut, create: false, ..database::PATIENT };
-    let store = Arc::new(database::open_store(&args.database, &opening).await?);
-    let api = api_without_memory(Arc::clone(&store));
-    let at = args.at.map(|at| Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().cast_signed() });
-    let request = ExplainModuleRequest { tenant: args.tenant, module_code: args.module, at };
-    let explained = api.explain_module(Request::new(request)).await;
+    let store = database::open_store(&args.database, &opening).await?;
+    let examined = examine(&store, &key, module, args.at).await;
     store.close().await;
-    let explained = explained.map_err(|status| status.message().to_owned())?.into_inner();
-
-    let decision = explained.decision.clone().unwrap_or_default();
+    let examined = examined?;
     if args.json {
-        println!("{}", shown_json(&format!("{:#}", as_json(&explained, &decision))));
+        print_json(&examined.as_json())?
     } else {
-        print!("{}", as_text(&explained, &decision)?);
-    }
-    Ok(if decision.allowed { GOOD } else { DENIED })
-}
-
-fn api_without_memory(store: Arc<Store>) -> Api {
-    let zero = TimeDelta::zero();
-    let settings = CacheSettings {
-        ttl: zero,
-        negative_ttl: zero,
-        max_stale: zero,
-        capacity: 1,
-        max_loads: 1,
-        // A person waits longer than a service does, and the pool's own error says more.
-        max_past: 1,
-        reload_changed: false,
-        load_timeout: std::time::Duration::from_secs(10),
+        print(&examined.as_text()?)?
     };
-    Api {
-        cache: Cache::new(Arc::clone(&store), settings, Handle::current()),
-        store,
-        tokens: Arc::new(Tokens::new(TokenRules::default())),
-        hosts: Arc::new(BaseDomains::default()),
-        callers: CallerGate::default(),
-        watchers: WatcherPlaces::new(0),
-        ages: Ages { grant: zero, denial: zero },
-        clock: Clock::System,
-        gateway: Arc::default(),
-        decision_log: None,
-        tracer: Tracer::default(),
-        metrics: Arc::new(service::metrics()),
-    }
+    Ok(if examined.decision.allowed() { GOOD } else { DENIED })
 }
 
-fn as_text(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Result<String, std::fmt::Error> {
-    let mut out = String::new();
-    let verdict = if decision.allowed { "ALLOWED" } else { "DENIED" };
-    let reason = word(decision.reason().as_str_name(), "DECISION_REASON_");
-    writeln!(out, "{:<13}{verdict}  {reason}", "decision")?;
-    if !decision.message.is_empty() {
-        writeln!(out, "{:<13}{}", "message", shown(&decision.message))?;
-    }
-    if !decision.plan_slugs.is_empty() {
-        writeln!(out, "{:<13}{}", "plans", shown(&decision.plan_slugs.join(", ")))?;
-    }
-    writeln!(out, "{:<13}{}", "at", instant_or(explained.at.as_ref(), "-"))?;
-    writeln!(out, "{:<13}{}", "valid until", instant_or(decision.valid_until.as_ref(), "time alone changes nothing"))?;
+async fn examine(
+    store: &Store,
+    key: &TenantKey,
+    module: &str,
+    at: Option<DateTime<Utc>>,
+) -> Result<Examined, StoreError> {
+    let now = Clock::System.now();
+    let at = at.unwrap_or(now);
+    let evidence = store.read(key, now).await?.evidence;
+    let catalogue = store.load_catalogue(now).await?;
+    let decision = check(evidence.as_ref().map(|evidence| &evidence.facts), &catalogue, module, at);
+    Ok(Examined { module: module.to_owned(), at, evidence, catalogue, decision })
+}
 
-    match &explained.tenant {
-        Some(tenant) => {
-            let status = tenant.status.as_deref().unwrap_or("NULL");
-            let plan = if tenant.plan_slug.is_empty() { "none".into() } else { shown(&tenant.plan_slug) };
-            let [subdomain, name, schema] =
-                [&tenant.subdomain, &tenant.name, &tenant.database_schema].map(|text| shown(text));
-            writeln!(out, "\n{:<13}{subdomain} ({}), {name}", "tenant", tenant.id)?;
-            writeln!(out, "{:<13}status {status:?}, plan {plan}, schema {schema}", "")?;
+impl Examined {
+    fn plan_slugs(&self) -> Vec<String> {
+        self.catalogue.plans_against(self.decision.reason, &self.module)
+    }
+
+    /// The subscriptions to the module, each with whether it is the one that decides.
+    fn subscriptions(&self) -> Vec<(&HeldSubscription, &SubscriptionEvidence, bool)> {
+        let Some(evidence) = &self.evidence else { return Vec::new() };
+        let code = self.catalogue.code_of_now(&self.module);
+        let deciding = deciding_subscription(&evidence.facts, code, self.decision, self.at);
+        let rows = evidence.rows_of(code).enumerate();
+        rows.map(|(place, (row, words))| (row, words, deciding == Some(place))).collect()
+    }
+
+    fn as_text(&self) -> Result<String, fmt::Error> {
+        let Self { module, at, evidence, catalogue, decision } = self;
+        let mut out = String::new();
+        let verdict = if decision.allowed() { "ALLOWED" } else { "DENIED" };
+        writeln!(out, "{:<13}{verdict}  {}", "decision", decision.reason.word())?;
+        let message = decision.reason.message(module);
+        if !message.is_empty() {
+            writeln!(out, "{:<13}{}", "message", shown(&message))?;
         }
-        None => writeln!(out, "\n{:<13}none", "tenant")?,
-    }
-    match &explained.module {
-        Some(module) => {
-            let sold = if module.is_active { "sold" } else { "no longer sold" };
-            writeln!(out, "{:<13}{}, {}, {sold}", "module", shown(&module.code), shown(&module.name))?;
+        let plan_slugs = self.plan_slugs();
+        if !plan_slugs.is_empty() {
+            writeln!(out, "{:<13}{}", "plans", shown(&plan_slugs.join(", ")))?;
         }
-        None => writeln!(out, "{:<13}none", "module")?,
+        writeln!(out, "{:<13}{}", "at", instant(*at))?;
+        writeln!(out, "{:<13}{}", "valid until", instant_or(decision.valid_until, "time alone changes nothing"))?;
+        out.push('\n');
+        match evidence {
+            Some(evidence) => write_tenant(&mut out, evidence)?,
+            None => writeln!(out, "{:<13}none", "tenant")?,
+        }
+        match catalogue.module(module) {
+            Some(module) => {
+                let sold = if module.is_active { "sold" } else { "no longer sold" };
+                writeln!(out, "{:<13}{}, {}, {sold}", "module", shown(module.code.as_str()), shown(&module.name))?;
+            }
+            None => writeln!(out, "{:<13}none", "module")?,
+        }
+        for (row, words, decides) in self.subscriptions() {
+            write_subscription(&mut out, row, words, decides, *at)?;
+        }
+        out.push('\n');
+        for rule in rules(*decision) {
+            writeln!(out, "{:>4}  {:<36}{}", rule.order, rule.condition, rule.outcome.word())?;
+        }
+        Ok(out)
     }
-    for row in &explained.subscriptions {
-        write_subscription(&mut out, row)?;
-    }
-    writeln!(out)?;
-    for rule in &explained.rules {
-        writeln!(out, "{:>4}  {:<36}{}", rule.order, rule.condition, outcome(rule))?;
-    }
-    Ok(out)
-}
 
-fn write_subscription(out: &mut String, row: &SubscriptionFacts) -> std::fmt::Result {
-    let decides = if row.decides { ", decides" } else { "" };
-    let status = row.status.as_deref().unwrap_or("NULL");
-    let reason = word(row.reason().as_str_name(), "DECISION_REASON_");
-    writeln!(out, "{:<13}{}: {reason}{decides}", "subscription", row.id)?;
-    write!(out, "{:<13}status {status:?}", "")?;
-    write!(out, ", starts {}", instant_or(row.starts_at.as_ref(), "always"))?;
-    write!(out, ", expires {}", instant_or(row.expires_at.as_ref(), "never"))?;
-    if row.is_trial {
-        write!(out, ", trial ends {}", instant_or(row.trial_ends_at.as_ref(), "never"))?;
-    }
-    writeln!(out)
-}
-
-/// JSON in the names of the proto. Instants are RFC 3339; what is absent is null.
-fn as_json(explained: &ExplainModuleResponse, decision: &ModuleDecision) -> Value {
-    let instant = |at: Option<&Timestamp>| at.map(|at| instant_or(Some(at), ""));
-    let subscription = |row: &SubscriptionFacts| {
+    /// JSON in the names of the proto. Instants are RFC 3339; what is absent is null.
+    fn as_json(&self) -> Value {
+        let Self { module, at, evidence, catalogue, decision } = self;
+        let subscription = |(row, words, decides): (&HeldSubscription, &SubscriptionEvidence, bool)| {
+            json!({
+                "id": words.id,
+                "status": words.status,
+                "starts_at": row.starts_at.map(instant),
+                "expires_at": row.expires_at.map(instant),
+                "is_trial": row.is_trial,
+                "trial_ends_at": row.trial_ends_at.map(instant),
+                "reason": row.reason(*at).word(),
+                "decides": decides,
+            })
+        };
         json!({
-            "id": row.id,
-            "status": row.status,
-            "starts_at": instant(row.starts_at.as_ref()),
-            "expires_at": instant(row.expires_at.as_ref()),
-            "is_trial": row.is_trial,
-            "trial_ends_at": instant(row.trial_ends_at.as_ref()),
-            "reason": word(row.reason().as_str_name(), "DECISION_REASON_"),
-            "decides": row.decides,
+            "allowed": decision.allowed(),
+            "reason": decision.reason.word(),
+            "message": decision.reason.message(module),
+            "plan_slugs": self.plan_slugs(),
+            "at": instant(*at),
+            "valid_until": decision.valid_until.map(instant),
+            "tenant": evidence.as_ref().map(tenant_as_json),
+            "module": catalogue.module(module).map(|module| json!({
+                "code": module.code.as_str(),
+                "name": module.name,
+                "is_active": module.is_active,
+            })),
+            "subscriptions": self.subscriptions().into_iter().map(subscription).collect::<Vec<_>>(),
+            "rules": rules(*decision).map(|rule| json!({
+                "order": rule.order,
+                "condition": rule.condition,
+                "outcome": rule.outcome.word(),
+            })).collect::<Vec<_>>(),
         })
-    };
+    }
+}
+
+fn tenant_as_json(evidence: &Evidence) -> Value {
+    let tenant = &evidence.facts.tenant;
     json!({
-        "allowed": decision.allowed,
-        "reason": word(decision.reason().as_str_name(), "DECISION_REASON_"),
-        "message": decision.message,
-        "plan_slugs": decision.plan_slugs,
-        "at": instant(explained.at.as_ref()),
-        "valid_until": instant(decision.valid_until.as_ref()),
-        "tenant": explained.tenant.as_ref().map(|tenant| json!({
-            "id": tenant.id,
-            "name": tenant.name,
-            "subdomain": tenant.subdomain,
-            "database_schema": tenant.database_schema,
-            "status": tenant.status,
-            "plan_slug": tenant.plan_slug,
-        })),
-        "module": explained.module.as_ref().map(|module| json!({
-            "code": module.code,
-            "name": module.name,
-            "is_active": module.is_active,
-        })),
-        "subscriptions": explained.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
-        "rules": explained.rules.iter().map(|rule| json!({
-            "order": rule.order,
-            "condition": rule.condition,
-            "outcome": outcome(rule),
-        })).collect::<Vec<_>>(),
+        "id": tenant.id.to_string(),
+        "name": &*tenant.name,
+        "subdomain": &*tenant.subdomain,
+        "database_schema": &*tenant.database_schema,
+        "status": evidence.tenant.status,
+        "plan_slug": tenant.plan_slug.as_deref().unwrap_or_default(),
     })
 }
 
-fn outcome(rule: &Rule) -> &'static str {
-    word(rule.outcome().as_str_name(), "RULE_OUTCOME_")
+fn write_tenant(out: &mut String, evidence: &Evidence) -> fmt::Result {
+    let tenant = &evidence.facts.tenant;
+    let status = evidence.tenant.status.as_deref().unwrap_or("NULL");
+    let plan = shown(tenant.plan_slug.as_deref().filter(|slug| !slug.is_empty()).unwrap_or("none"));
+    let [subdomain, name, schema] = [&tenant.subdomain, &tenant.name, &tenant.database_schema].map(|text| shown(text));
+    writeln!(out, "{:<13}{subdomain} ({}), {name}", "tenant", tenant.id)?;
+    writeln!(out, "{:<13}status {status:?}, plan {plan}, schema {schema}", "")
 }
 
-fn word(name: &'static str, prefix: &str) -> &'static str {
-    name.strip_prefix(prefix).unwrap_or(name)
+fn write_subscription(
+    out: &mut String,
+    row: &HeldSubscription,
+    words: &SubscriptionEvidence,
+    decides: bool,
+    at: DateTime<Utc>,
+) -> fmt::Result {
+    let decides = if decides { ", decides" } else { "" };
+    let status = words.status.as_deref().unwrap_or("NULL");
+    writeln!(out, "{:<13}{}: {}{decides}", "subscription", words.id, row.reason(at).word())?;
+    write!(out, "{:<13}status {status:?}", "")?;
+    write!(out, ", starts {}", instant_or(row.starts_at, "always"))?;
+    write!(out, ", expires {}", instant_or(row.expires_at, "never"))?;
+    if row.is_trial {
+        write!(out, ", trial ends {}", instant_or(row.trial_ends_at, "never"))?;
+    }
+    out.push('\n');
+    Ok(())
 }
 
-fn instant_or(at: Option<&Timestamp>, absent: &str) -> String {
-    let read = |at: &Timestamp| DateTime::<Utc>::from_timestamp(at.seconds, at.nanos.cast_unsigned());
-    at.and_then(read).map_or_else(|| absent.to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+/// An instant as it is stored: a subscription may end within a second.
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn instant_or(at: Option<DateTime<Utc>>, absent: &str) -> String {
+    at.map_or_else(|| absent.to_owned(), instant)
 }

@@ -39,7 +39,7 @@ pub(crate) async fn run(command: TenantCommand) -> Outcome {
 }
 
 /// A tenant as people name it.
-fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
+pub(crate) fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     let problem = "is no tenant's name: expected a UUID in 36-character form, or a subdomain";
     TenantKey::parse(tenant).ok_or_else(|| UnusableSetting::new("TENANT", format!("{:?} {problem}", shown(tenant))))
 }

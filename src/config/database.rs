@@ -188,7 +188,7 @@ impl fmt::Debug for DatabaseUrl {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::database::*;
+    use super::*;
 
     #[test]
     fn a_database_url_prints_without_secrets() {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::ModuleCode;
+use super::{ModuleCode, Reason};
 
 /// A sellable part of the ERP. Data, not code: new ones appear without a release.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -90,6 +90,12 @@ impl Catalogue {
     /// The code of now: the same, unless a module had it before it was renamed.
     pub fn code_of_now<'a>(&'a self, code: &'a str) -> &'a str {
         self.module(code).map_or(code, |module| module.code.as_str())
+    }
+
+    /// The slugs of the plans that would lift a denial, cheapest first; empty where no plan would.
+    pub fn plans_against(&self, denial: Reason, module: &str) -> Vec<String> {
+        let plans = (denial == Reason::NotSubscribed).then(|| self.plans_with(module));
+        plans.into_iter().flatten().map(|plan| plan.slug.clone()).collect()
     }
 
     /// The plans on sale that contain a module, cheapest first.

@@ -128,21 +128,6 @@ fn deciding_row(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<(usize, 
     rows.iter().enumerate().max_by_key(|(_, row)| row.reason_and_line(at).1)
 }
 
-impl HeldSubscription {
-    fn reason_and_line(&self, at: DateTime<Utc>) -> (Reason, u8) {
-        let reason = self.reason(at);
-        let line = match reason {
-            Reason::SubscriptionNotStarted => 6,
-            // Line 5 and line 7 share a reason: a row that is `active` has passed line 5.
-            Reason::SubscriptionExpired if self.status == super::SubscriptionStatus::Active => 7,
-            Reason::TrialEnded => 8,
-            Reason::Enabled => 9,
-            _ => 5,
-        };
-        (reason, line)
-    }
-}
-
 /// The next instant at which time alone changes whether any of the rows grants: the end of the uninterrupted right
 /// where one does, else the first start ahead.
 fn next_change(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -163,6 +148,25 @@ fn right_at(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Window> {
 }
 
 impl Reason {
+    /// Its word in logs, metrics and what commands print: that of `DecisionReason` in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TenantNotFound => "TENANT_NOT_FOUND",
+            Self::TenantSuspended => "TENANT_SUSPENDED",
+            Self::TenantCancelled => "TENANT_CANCELLED",
+            Self::TenantNotServed => "TENANT_NOT_SERVED",
+            Self::ModuleNotFound => "MODULE_NOT_FOUND",
+            Self::NotSubscribed => "NOT_SUBSCRIBED",
+            Self::SubscriptionSuspended => "SUBSCRIPTION_SUSPENDED",
+            Self::SubscriptionCancelled => "SUBSCRIPTION_CANCELLED",
+            Self::SubscriptionExpired => "SUBSCRIPTION_EXPIRED",
+            Self::SubscriptionInactive => "SUBSCRIPTION_INACTIVE",
+            Self::SubscriptionNotStarted => "SUBSCRIPTION_NOT_STARTED",
+            Self::TrialEnded => "TRIAL_ENDED",
+            Self::Enabled => "ENABLED",
+        }
+    }
+
     /// On a denial, a sentence that can be shown to a person. Empty where the module is enabled.
     pub fn message(self, module: &str) -> String {
         match self {

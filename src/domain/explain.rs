@@ -26,6 +26,17 @@ pub enum Outcome {
     NotReached,
 }
 
+impl Outcome {
+    /// Its word in what commands print: that of `RuleOutcome` in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "PASSED",
+            Self::Decides => "DECIDES",
+            Self::NotReached => "NOT_REACHED",
+        }
+    }
+}
+
 /// One line of the decision table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rule {

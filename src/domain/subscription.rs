@@ -116,18 +116,23 @@ impl Window {
 }
 
 impl HeldSubscription {
-    /// Lines 5 to 9 of the decision table, for this row alone.
+    /// What this row alone comes to: lines 5 to 9 of the decision table.
     pub fn reason(&self, at: DateTime<Utc>) -> Reason {
+        self.reason_and_line(at).0
+    }
+
+    /// The same, with the line of the decision table that decides.
+    pub(super) fn reason_and_line(&self, at: DateTime<Utc>) -> (Reason, u8) {
         if let Some(reason) = self.status.denial() {
-            reason
+            (reason, 5)
         } else if self.starts_at.is_some_and(|start| at < start) {
-            Reason::SubscriptionNotStarted
+            (Reason::SubscriptionNotStarted, 6)
         } else if self.expires_at.is_some_and(|end| end <= at) {
-            Reason::SubscriptionExpired
+            (Reason::SubscriptionExpired, 7)
         } else if self.is_trial && self.trial_ends_at.is_some_and(|end| end <= at) {
-            Reason::TrialEnded
+            (Reason::TrialEnded, 8)
         } else {
-            Reason::Enabled
+            (Reason::Enabled, 9)
         }
     }
 

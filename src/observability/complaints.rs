@@ -49,7 +49,7 @@ impl Complaints {
 
 #[cfg(test)]
 mod tests {
-    use crate::observability::complaints::*;
+    use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn one_line_a_second_says_how_many_were_left_out() {

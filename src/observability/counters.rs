@@ -108,7 +108,7 @@ fn thread_number() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::observability::counters::*;
+    use super::*;
 
     #[test]
     fn no_thread_is_left_out_of_the_sum() {

@@ -211,7 +211,7 @@ mod tests {
         sync::{Mutex, mpsc},
     };
 
-    use crate::observability::decision_log::*;
+    use super::*;
 
     fn entry(number: usize) -> Entry {
         Entry { asked: "CheckModule".to_owned(), module: format!("module-{number}"), ..Entry::default() }

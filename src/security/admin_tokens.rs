@@ -170,7 +170,7 @@ impl AdminToken {
 
 #[cfg(test)]
 mod tests {
-    use crate::security::admin_tokens::*;
+    use super::*;
 
     #[test]
     fn a_line_that_was_written_is_read_as_the_same() {

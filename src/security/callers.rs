@@ -237,7 +237,7 @@ impl Callers {
 
 #[cfg(test)]
 mod tests {
-    use crate::security::callers::*;
+    use super::*;
 
     const TENANT: &str = "00000000-0000-4000-8000-000000000001";
 

@@ -38,7 +38,7 @@ pub fn parse(hexadecimal: &str) -> Option<Hash> {
 
 #[cfg(test)]
 mod tests {
-    use crate::security::hashes::*;
+    use super::*;
 
     #[test]
     fn the_hash_is_that_of_sha_256() {

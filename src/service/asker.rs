@@ -3,16 +3,16 @@
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
 use moka::sync::Cache;
 use tokio::sync::watch;
-use tonic::Extensions;
 
 use super::{Api, Peer};
 use crate::{
     cache::Requester,
     domain::TenantId,
     observability::complaints::{Complaints, complain},
+    security::bearer::bearer_in,
     security::callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
 };
 
@@ -48,7 +48,7 @@ struct Addresses {
 
 /// Why somebody may not ask.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum NotAdmitted {
+pub enum NotAdmitted {
     /// Neither certificate nor token is a known caller's.
     Unknown,
     /// It is not for this caller: the service, the tenant, the module, or all tenants.
@@ -59,10 +59,14 @@ pub(super) enum NotAdmitted {
 
 /// What a caller has gone beyond.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Scope {
+pub enum Scope {
+    /// The service.
     Service,
+    /// The tenant.
     Tenant,
+    /// The module.
     Module,
+    /// All tenants.
     Enumeration,
 }
 
@@ -85,7 +89,7 @@ impl NotAdmitted {
 impl Shown {
     /// What a request shows, to be looked at again for as long as it lasts.
     pub(super) fn of(peer: &Peer, headers: &HeaderMap) -> Self {
-        let token = token_in(headers, &AUTHORIZATION).ok().flatten().map(hash_of);
+        let token = bearer_in(headers, &AUTHORIZATION).ok().flatten().map(hash_of);
         Self { token, names: Arc::clone(&peer.names) }
     }
 }
@@ -141,7 +145,7 @@ impl CallerGate {
         let callers = callers.load();
         let header = if service == CallerService::ForwardAuth { &CALLER_TOKEN } else { &AUTHORIZATION };
         // A token says more than a certificate, which a whole machine may share. One that nobody knows is a mistake.
-        let caller = match token_in(headers, header)? {
+        let caller = match bearer_in(headers, header).map_err(|_| NotAdmitted::Unknown)? {
             Some(token) => callers.by_token(token),
             None => callers.by_names(&peer.names),
         };
@@ -175,18 +179,6 @@ fn network(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address @ IpAddr::V4(_) => address,
     }
-}
-
-/// The bearer token in a header. Of two headers neither counts: which one is meant?
-fn token_in<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, NotAdmitted> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(NotAdmitted::Unknown);
-    }
-    let value = value.to_str().map_err(|_| NotAdmitted::Unknown)?;
-    let (scheme, token) = value.split_once(' ').ok_or(NotAdmitted::Unknown)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token)) } else { Err(NotAdmitted::Unknown) }
 }
 
 /// Who asks, and so what they may ask about.

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tonic::Status;
 
 use super::{
     Api,
     advice::{Advice, Asked, Basis},
-    asker::Asker,
-    grpc::status,
+    asker::{Asker, NotAdmitted},
+    error::RequestError,
 };
 use crate::{
     cache::Known,
     domain::{
-        Catalogue, Decision, Facts, Reason, TenantId, TenantStatus, check, check_facts,
+        Catalogue, Decision, Facts, TenantId, TenantStatus, check, check_facts,
         enabled::{EnabledModule, enabled_modules, next_change},
+        resolve::Unresolved,
     },
     store::StoreError,
 };
@@ -96,7 +96,7 @@ impl List<'_> {
 }
 
 impl Api {
-    pub(super) async fn check<'a>(&self, query: CheckQuery<'a>) -> Result<Judgement<'a>, Status> {
+    pub(super) async fn check<'a>(&self, query: CheckQuery<'a>) -> Result<Judgement<'a>, RequestError> {
         self.permit(query.tenant, [query.module].into_iter())?;
         let asked = self.asked(query.tenant.at);
         if query.tenant.min_revision == 0
@@ -121,19 +121,19 @@ impl Api {
         self.cache.glance(query.tenant.tenant, asked.now, judge)
     }
 
-    async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, Status> {
+    async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, RequestError> {
         let known = self.ask(query.tenant, asked).await?;
-        self.judge(known.facts.as_ref(), self.basis_of(&known), query.module, asked).await.map_err(status::store)
+        Ok(self.judge(known.facts.as_ref(), self.basis_of(&known), query.module, asked).await?)
     }
 
-    pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, Status> {
+    pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, RequestError> {
         self.permit(query.tenant, query.modules.iter().map(String::as_str))?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
         let (facts, basis) = (known.facts.as_ref(), self.basis_of(&known));
         let mut judgements = Vec::with_capacity(query.modules.len());
         for module in query.modules {
-            judgements.push(self.judge(facts, basis, module, asked).await.map_err(status::store)?);
+            judgements.push(self.judge(facts, basis, module, asked).await?);
         }
         for judgement in &judgements {
             self.note("BatchCheckModules", query.tenant.asker, query.tenant.tenant, judgement);
@@ -141,15 +141,15 @@ impl Api {
         Ok(judgements.into_iter().map(|judgement| self.given(judgement)).collect())
     }
 
-    pub(super) async fn list_enabled<'a>(&self, query: ListQuery<'a>) -> Result<List<'a>, Status> {
+    pub(super) async fn list_enabled<'a>(&self, query: ListQuery<'a>) -> Result<List<'a>, RequestError> {
         self.permit(query.tenant, std::iter::empty())?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
-        let Some(facts) = &known.facts else { return Err(status::tenant_not_found()) };
-        let mut catalogue = self.cache.catalogue(asked.now).await.map_err(status::store)?;
+        let Some(facts) = &known.facts else { return Err(Unresolved::NotFound.into()) };
+        let mut catalogue = self.cache.catalogue(asked.now).await?;
         let mut modules = facts.by_module().filter_map(|rows| rows.first());
         if let Some(newer) = modules.find(|row| catalogue.module(row.module.as_str()).is_none()) {
-            catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await.map_err(status::store)?;
+            catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await?;
         }
         // Where the tenant is not served, the list as a whole is a denial.
         let limit = if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
@@ -166,9 +166,9 @@ impl Api {
     }
 
     /// Refuses what the caller may not ask about, before anything is looked up.
-    fn permit<'m>(&self, query: TenantQuery<'_>, modules: impl Iterator<Item = &'m str>) -> Result<(), Status> {
-        let permitted = self.permit_tenant(query.asker, Some(query.tenant));
-        permitted.and_then(|()| self.permit_modules(query.asker, modules)).map_err(status::not_admitted)
+    fn permit<'m>(&self, query: TenantQuery<'_>, modules: impl Iterator<Item = &'m str>) -> Result<(), NotAdmitted> {
+        self.permit_tenant(query.asker, Some(query.tenant))?;
+        self.permit_modules(query.asker, modules)
     }
 
     /// The present, and the instant to judge.
@@ -177,12 +177,11 @@ impl Api {
     }
 
     /// Finds out what is known of the tenant that a query names.
-    async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, Status> {
-        let known = match query.min_revision {
+    async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, StoreError> {
+        match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
             revision => self.cache.get_at_least(query.tenant, revision, query.asker.requester(), asked.now).await,
-        };
-        known.map_err(status::store)
+        }
     }
 
     /// Decides about one module, and gathers what is said about the decision.
@@ -213,8 +212,7 @@ impl Api {
         catalogue: Option<&Catalogue>,
         asked: Asked,
     ) -> Judgement<'a> {
-        let plans = catalogue.filter(|_| decision.reason == Reason::NotSubscribed);
-        let plan_slugs = plans.map(|plans| plans.plans_with(module).map(|plan| plan.slug.clone()).collect());
+        let plan_slugs = catalogue.map(|catalogue| catalogue.plans_against(decision.reason, module));
         Judgement {
             module,
             decision,

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tonic::Status;
 use uuid::Uuid;
 
-use super::{Api, advice::Asked, asker::Asker, check::Judgement, grpc::status};
+use super::{Api, advice::Asked, asker::Asker, check::Judgement, error::RequestError};
 use crate::{
     cache::{Known, Requester},
     domain::{Catalogue, check, decision::deciding_subscription},
@@ -38,14 +37,13 @@ pub(super) struct Explanation<'a> {
 }
 
 impl Api {
-    pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, Status> {
-        self.permit_modules(query.asker, [query.module].into_iter()).map_err(status::not_admitted)?;
+    pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, RequestError> {
+        self.permit_modules(query.asker, [query.module].into_iter())?;
         let asked = self.asked(query.at);
-        let (reading, catalogue) =
-            self.read_past_the_cache(&query.tenant, query.asker.requester(), asked.now).await.map_err(status::store)?;
+        let (reading, catalogue) = self.read_past_the_cache(&query.tenant, query.asker.requester(), asked.now).await?;
         let Reading { revision, evidence } = reading;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
-        self.permit_tenant(query.asker, facts.map(|facts| facts.tenant.id)).map_err(status::not_admitted)?;
+        self.permit_tenant(query.asker, facts.map(|facts| facts.tenant.id))?;
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
         let deciding =
@@ -75,7 +73,7 @@ impl Api {
         query: &ExplainQuery<'a>,
         found: Option<Uuid>,
         asked: Asked,
-    ) -> Result<Option<Judgement<'a>>, Status> {
+    ) -> Result<Option<Judgement<'a>>, StoreError> {
         let id = match (&query.tenant, found) {
             (_, Some(id)) => id.into(),
             (TenantKey::Id(id), None) => *id,
@@ -83,6 +81,6 @@ impl Api {
         };
         let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
         let (facts, basis) = (known.facts.as_ref(), self.basis_of(&known));
-        self.judge(facts, basis, query.module, asked).await.map(Some).map_err(status::store)
+        self.judge(facts, basis, query.module, asked).await.map(Some)
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     domain::{ModuleCode, TenantId},
     observability::complaints::{Complaints, complain},
     routes::{Access, Rule, check_method},
+    security::bearer::bearer,
 };
 pub use live::LiveRoutes;
 pub(super) use refusal::Refusal;
@@ -198,12 +199,6 @@ impl<'a> Inquiry<'a> {
             bearer_token: self.authorization.and_then(bearer),
         })
     }
-}
-
-/// What stands after `Bearer`. Other schemes are the upstream's business (RFC 9110, section 11.1: case does not matter).
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.trim_start().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 impl Ruling {

@@ -10,12 +10,14 @@ mod entitlement;
 mod ext_authz;
 pub(crate) mod front;
 mod limited;
+mod methods;
 pub(super) mod status;
 mod unknown;
 
 use tonic::{Response, Status};
 
 pub use self::limited::Limited;
+pub(super) use self::methods::methods;
 
 type Answer<T> = Result<Response<T>, Status>;
 

@@ -7,7 +7,6 @@ use super::{
     asker::Asker,
     check::Judgement,
     gateway::{Inquiry, Ruling, Verdict},
-    grpc::convert::reason_word,
 };
 use crate::{
     domain::{ModuleCode, TenantId},
@@ -26,7 +25,7 @@ impl Api {
             decision: if granted { "granted" } else { "denied" }.to_owned(),
             tenant_id: tenant.to_string(),
             module: judgement.module.to_owned(),
-            reason: reason_word(judgement.decision.reason).to_owned(),
+            reason: judgement.decision.reason.word().to_owned(),
             revision: judgement.advice.revision,
             ..Entry::default()
         });

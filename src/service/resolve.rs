@@ -1,61 +1,23 @@
 //! ResolveTenant and Authorize.
 
 use chrono::{DateTime, Utc};
-use tonic::Status;
 
 use super::{
     Api,
     advice::{Advice, Asked, Basis},
-    asker::{Asker, NotAdmitted},
+    asker::Asker,
     check::Judgement,
-    grpc::status,
+    error::{RequestError, Unidentified},
 };
 use crate::{
     cache::Known,
     domain::{
         Facts, TenantId,
-        resolve::{NamedIds, TenantSource, Unresolved, resolve},
+        resolve::{NamedIds, TenantSource, resolve},
     },
     security::token::{InvalidToken, Vouched},
     store::StoreError,
 };
-
-/// Why a request belongs to no tenant that may be served.
-#[derive(Debug)]
-pub(super) enum Unidentified {
-    /// Its token cannot be vouched for.
-    Token(InvalidToken),
-    /// What it carries does not come to one tenant that is served.
-    Unresolved(Unresolved),
-    /// Nobody knows at the moment.
-    Store(StoreError),
-    /// The caller may not ask about it.
-    NotAdmitted(NotAdmitted),
-}
-
-impl From<InvalidToken> for Unidentified {
-    fn from(error: InvalidToken) -> Self {
-        Self::Token(error)
-    }
-}
-
-impl From<NotAdmitted> for Unidentified {
-    fn from(refused: NotAdmitted) -> Self {
-        Self::NotAdmitted(refused)
-    }
-}
-
-impl From<Unresolved> for Unidentified {
-    fn from(error: Unresolved) -> Self {
-        Self::Unresolved(error)
-    }
-}
-
-impl From<StoreError> for Unidentified {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 /// What a request carries that may name a tenant.
 #[derive(Clone, Copy)]
@@ -151,13 +113,13 @@ impl Api {
         Ok(Resolved { facts, source, advice, basis, asked })
     }
 
-    pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, Status> {
+    pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, RequestError> {
         let asker = query.carried.asker;
-        self.permit_modules(asker, query.any_of.iter().map(String::as_str)).map_err(status::not_admitted)?;
-        let resolved = self.resolve(query.carried).await.map_err(status::unidentified)?;
+        self.permit_modules(asker, query.any_of.iter().map(String::as_str))?;
+        let resolved = self.resolve(query.carried).await?;
         let modules = query.any_of.iter().map(String::as_str);
-        let judged = self.judge_any(&resolved, modules).await.map_err(status::store)?;
-        let (judgement, advice) = judged.ok_or_else(status::no_modules)?;
+        let judged = self.judge_any(&resolved, modules).await?;
+        let (judgement, advice) = judged.ok_or(RequestError::NoModules)?;
         self.note("Authorize", asker, resolved.facts.tenant.id, &judgement);
         Ok(Authorized { resolved, judgement, advice })
     }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tonic::Status;
 
-use super::{Api, asker::Asker, grpc::status};
+use super::{Api, asker::Asker, error::RequestError};
 use crate::{
     domain::{Decision, Facts, TenantId, TenantStatus, check_facts},
     store::PageOfTenants,
@@ -33,22 +32,22 @@ pub(super) struct TenantsPage {
 }
 
 impl Api {
-    pub(super) async fn list_tenants(&self, query: TenantsQuery<'_>) -> Result<TenantsPage, Status> {
+    pub(super) async fn list_tenants(&self, query: TenantsQuery<'_>) -> Result<TenantsPage, RequestError> {
         let TenantsQuery { asker, module, after, size } = query;
-        self.permit_enumeration(asker).map_err(status::not_admitted)?;
-        self.permit_modules(asker, module.into_iter()).map_err(status::not_admitted)?;
+        self.permit_enumeration(asker)?;
+        self.permit_modules(asker, module.into_iter())?;
         let page = PageOfTenants { after: after.map(TenantId::uuid), size };
         let (store, as_of) = (Arc::clone(&self.store), self.clock.now());
         let Some(module) = module else {
             let read = async move { store.tenants(page).await };
-            let read = self.cache.past(asker.requester(), read).await.map_err(status::store)?;
+            let read = self.cache.past(asker.requester(), read).await?;
             return Ok(page_of(size, as_of, read, |(id, _)| *id, |(_, status)| is_served(*status)));
         };
-        let catalogue = self.cache.catalogue_for(module, as_of).await.map_err(status::store)?;
+        let catalogue = self.cache.catalogue_for(module, as_of).await?;
         let module = catalogue.code_of_now(module);
         let code = module.to_owned();
         let read = async move { store.tenants_with(&code, page, as_of).await };
-        let read = self.cache.past(asker.requester(), read).await.map_err(status::store)?;
+        let read = self.cache.past(asker.requester(), read).await?;
         let may = |facts: &Facts| check_facts(Some(facts), module, as_of).is_some_and(Decision::allowed);
         Ok(page_of(size, as_of, read, |facts| facts.tenant.id, may))
     }

@@ -105,7 +105,7 @@ impl Extractor for Headers<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::service::trace::*;
+    use super::*;
 
     fn headers(parent: &[u8]) -> HeaderMap {
         HeaderValue::from_bytes(parent).map(|value| HeaderMap::from_iter([(TRACEPARENT, value)])).unwrap_or_default()

@@ -15,14 +15,13 @@ use tokio::{
     sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
 };
-use tonic::Status;
 
 pub use self::places::WatcherPlaces;
 use self::{named::Named, places::Place, standing::Standing};
 use super::{
     Api,
     asker::{Asker, NotAdmitted, Shown},
-    grpc::status,
+    error::RequestError,
 };
 use crate::{
     cache::{Event, Events, Feed, Heard},
@@ -104,18 +103,18 @@ pub(super) struct Watcher {
 }
 
 impl Api {
-    pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, Status> {
-        let standing = Standing::new(&self.callers, query.shown).map_err(status::not_admitted)?;
-        self.permit_watch(standing.asker(), &query.tenants).map_err(status::not_admitted)?;
+    pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, RequestError> {
+        let standing = Standing::new(&self.callers, query.shown)?;
+        self.permit_watch(standing.asker(), &query.tenants)?;
         let place = self.watchers.take(standing.asker().name(), query.tenants.len());
-        let place = place.ok_or_else(status::too_many_watchers)?;
+        let place = place.ok_or(RequestError::TooManyWatchers)?;
         // Watched first, so that what is told comes after what is known.
         let wanted = Arc::new(query.tenants);
         let events = self.cache.watch(Arc::clone(&wanted));
         // Before the database has answered for the first time, nobody knows whether changes will be heard of.
-        let as_of = self.cache.last_proof().ok_or_else(status::not_heard_yet)?;
+        let as_of = self.cache.last_proof().ok_or(RequestError::NotHeardYet)?;
         if self.cache.feed() == Feed::Off {
-            return Err(status::changes_off());
+            return Err(RequestError::ChangesOff);
         }
         let now = self.clock.now();
         Ok(Watcher {
@@ -159,10 +158,10 @@ enum Happened {
 
 impl Watcher {
     /// The next thing to tell; `None`: the stream ends.
-    pub(super) async fn next(&mut self) -> Option<Result<Told, Status>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Told, RequestError>> {
         loop {
             if let Err(refused) = self.standing.look_again(&self.api, &self.wanted) {
-                return Some(Err(status::not_admitted(refused)));
+                return Some(Err(refused.into()));
             }
             if let Some(told) = self.told.pop_front() {
                 if self.standing.may_hear(&told) {
@@ -179,7 +178,7 @@ impl Watcher {
     }
 
     /// Waits until something has happened. Does the stream go on?
-    async fn goes_on(&mut self) -> Result<bool, Status> {
+    async fn goes_on(&mut self) -> Result<bool, RequestError> {
         self.read_named().await;
         match self.happened().await {
             Happened::Stage(Stage::Ending) if self.announce_end => self.tell_of_the_end(),
@@ -203,14 +202,14 @@ impl Watcher {
         }
     }
 
-    fn hear(&mut self, heard: Heard) -> Result<(), Status> {
+    fn hear(&mut self, heard: Heard) -> Result<(), RequestError> {
         match heard {
             Heard::Event(event) => self.take_in(event),
             Heard::Lagged => self.take_in(Event::Reset),
         }
     }
 
-    fn take_in(&mut self, event: Event) -> Result<(), Status> {
+    fn take_in(&mut self, event: Event) -> Result<(), RequestError> {
         match event {
             Event::Tenant(id, revision) => {
                 if !self.wanted.is_empty() {
@@ -223,12 +222,12 @@ impl Watcher {
                 self.unread = (*self.wanted).clone();
                 self.told.push_back(Told::Reset);
             }
-            Event::Deaf => return Err(status::changes_off()),
+            Event::Deaf => return Err(RequestError::ChangesOff),
         }
         Ok(())
     }
 
-    fn tell_lag(&mut self) -> Result<(), Status> {
+    fn tell_lag(&mut self) -> Result<(), RequestError> {
         let lag = self.api.cache.lag(self.api.clock.now());
         // What was heard by then goes first: who moves to another stream is done with this one once it has been told.
         while let Some(heard) = self.events.next_now() {

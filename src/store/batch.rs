@@ -161,7 +161,7 @@ fn key(row: &QueryResult) -> Result<Option<TenantKey>, StoreError> {
 mod tests {
     use sea_orm::{ConnectionTrait, Database as Connection};
 
-    use crate::store::batch::*;
+    use super::*;
 
     #[tokio::test]
     async fn sqlite_looks_up_what_is_named_and_goes_through_no_table() {

@@ -73,7 +73,7 @@ impl<T: Borrow<str> + Clone + Eq + Hash> Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::words::*;
+    use super::*;
 
     #[test]
     fn a_word_that_is_read_again_is_not_held_twice() {

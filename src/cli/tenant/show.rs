@@ -11,7 +11,6 @@ use crate::{
     domain::{Decision, Facts, check_facts},
     escape::shown,
     server::database,
-    service::reason_word,
     store::Evidence,
 };
 
@@ -48,7 +47,7 @@ fn as_text(evidence: &Evidence, at: DateTime<Utc>) -> String {
         table.add_row([
             shown(code).into_owned(),
             if decision.allowed() { "yes" } else { "no" }.to_owned(),
-            reason_word(decision.reason).to_owned(),
+            decision.reason.word().to_owned(),
             instant_or(decision.valid_until, "-"),
         ]);
     }
@@ -61,7 +60,7 @@ fn as_json(evidence: &Evidence, at: DateTime<Utc>) -> Value {
         json!({
             "module_code": code,
             "allowed": decision.allowed(),
-            "reason": reason_word(decision.reason),
+            "reason": decision.reason.word(),
             "valid_until": decision.valid_until,
         })
     });

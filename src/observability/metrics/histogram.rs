@@ -63,7 +63,7 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
-    use crate::observability::metrics::histogram::*;
+    use super::*;
 
     #[test]
     fn a_duration_lies_in_the_first_bucket_whose_bound_it_does_not_pass() {

@@ -136,7 +136,7 @@ fn as_text(page: &str) -> Result<String, fmt::Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::observability::metrics::page::*;
+    use super::*;
 
     #[derive(Debug)]
     struct Fixed;

@@ -116,7 +116,7 @@ impl Drop for Stopwatch {
 
 #[cfg(test)]
 mod tests {
-    use crate::observability::metrics::rpc::*;
+    use super::*;
 
     #[test]
     fn the_codes_stand_at_their_numbers() {

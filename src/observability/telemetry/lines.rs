@@ -89,7 +89,7 @@ mod tests {
 
     use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
 
-    use crate::observability::telemetry::lines::*;
+    use super::*;
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -127,7 +127,7 @@ mod tests {
         });
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let once = r"a\nERROR \u{1b}[2J\u{9b}\u{2028}\u{202e}b";
-        let target = "entitlementd::telemetry::lines::tests";
+        let target = "entitlementd::observability::telemetry::lines::tests";
         assert_eq!(
             text,
             format!(

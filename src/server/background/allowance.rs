@@ -29,7 +29,7 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
-    use crate::server::background::allowance::*;
+    use super::*;
 
     #[test]
     fn some_may_be_used_at_once_and_the_others_come_at_a_pace() {

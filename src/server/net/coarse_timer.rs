@@ -41,7 +41,7 @@ impl Timer for CoarseTimer {
 
 #[cfg(test)]
 mod tests {
-    use crate::server::net::coarse_timer::*;
+    use super::*;
 
     #[test]
     fn its_present_is_never_far_from_the_present() {

@@ -88,7 +88,7 @@ pub(crate) fn calm_down(last_stream: u32) -> [u8; 17] {
 
 #[cfg(test)]
 mod tests {
-    use crate::server::net::frames::*;
+    use super::*;
 
     fn sent() -> Vec<u8> {
         let frame = |length: u8, kind, flags, stream| {

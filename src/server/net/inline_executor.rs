@@ -143,7 +143,8 @@ mod tests {
 
     use tokio::io::{AsyncRead, ReadBuf};
 
-    use crate::server::net::{inline_executor::*, traffic::Metered};
+    use super::*;
+    use crate::server::net::traffic::Metered;
 
     fn at_once() -> AtOnce {
         AtOnce::new(Traffic::new(256), Arc::default())

@@ -84,7 +84,7 @@ fn make_room(seats: &mut VecDeque<Weak<Seat>>, may_have_to: impl Fn(&Seat) -> bo
 mod tests {
     use futures_util::FutureExt;
 
-    use crate::server::net::seats::*;
+    use super::*;
 
     fn has_left(seat: &Seat) -> bool {
         seat.must_leave().now_or_never().is_some()

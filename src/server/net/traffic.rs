@@ -260,7 +260,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 mod tests {
     use tokio::io::AsyncReadExt;
 
-    use crate::server::net::traffic::*;
+    use super::*;
 
     /// How many requests are cancelled until the peer is asked to leave, and until it is made to, if each second lasts as
     /// many and there are so many answers to each.

@@ -236,7 +236,7 @@ impl Buf for Part {
 
 #[cfg(test)]
 mod tests {
-    use crate::server::net::unread::*;
+    use super::*;
 
     #[test]
     fn where_all_connections_hold_too_much_together_each_still_has_its_share() {

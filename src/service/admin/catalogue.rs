@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::AdminApi;
 use crate::{
     domain::{ModuleOffer, PlanOffer},
-    service::grpc::status,
+    service::error::AdminError,
 };
 
 impl AdminApi {
-    pub(in crate::service) async fn modules(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, Status> {
+    pub(in crate::service) async fn modules(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, AdminError> {
         let store = Arc::clone(&self.api.store);
         let read = self.turns.read(async move { store.module_offers(on_sale_only).await }).await;
-        read.map_err(status::store)
+        Ok(read?)
     }
 
-    pub(in crate::service) async fn plans(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, Status> {
+    pub(in crate::service) async fn plans(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, AdminError> {
         let store = Arc::clone(&self.api.store);
         let read = self.turns.read(async move { store.plan_offers(on_sale_only).await }).await;
-        read.map_err(status::store)
+        Ok(read?)
     }
 }

@@ -4,16 +4,15 @@ use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, header::AUTHORIZATION};
 use moka::{ops::compute::Op, sync::Cache};
-use tonic::{Request, Status};
 
 use super::AdminApi;
 use crate::{
     domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
     observability::complaints::{Complaints, complain},
-    security::admin_tokens::AdminTokens,
-    service::{Peer, grpc::status},
+    security::{admin_tokens::AdminTokens, bearer::bearer_in},
+    service::{Peer, error::AdminError},
 };
 
 /// Addresses whose failures are counted. With more at once the oldest are forgotten.
@@ -69,45 +68,37 @@ impl Gate {
 }
 
 impl AdminApi {
-    /// Lets a request pass whose token is known, and of such a role. Says whose it is.
-    pub(in crate::service) fn admit<T>(&self, request: &Request<T>, needed: Role) -> Result<ActorName, Status> {
-        self.admit_as(request, needed).map(|(name, _)| name)
-    }
-
-    /// The same, and says which role its holder has.
-    pub(in crate::service) fn admit_as<T>(
+    /// Lets a request pass whose token is known, and of such a role. Says whose it is, and which role its holder has.
+    pub(in crate::service) fn admit(
         &self,
-        request: &Request<T>,
+        headers: &HeaderMap,
+        extensions: &Extensions,
         needed: Role,
-    ) -> Result<(ActorName, Role), Status> {
+    ) -> Result<(ActorName, Role), AdminError> {
         let tokens = self.gate.tokens.load();
-        let holder = token_in(request.metadata().as_ref()).and_then(|token| tokens.holder_of(token));
+        let holder = token_in(headers).and_then(|token| tokens.holder_of(token));
         match holder {
             Some(holder) if holder.role >= needed => Ok((holder.name.clone(), holder.role)),
             Some(holder) => {
                 let name = &holder.name;
                 complain!(NOT_ALLOWED, info, %name, role = %holder.role, %needed, "{name} may not do this");
-                Err(status::caller_not_allowed(needed))
+                Err(AdminError::NotAllowed(needed))
             }
-            None => Err(self.refuse(request)),
+            None => Err(self.refuse(extensions.get())),
         }
     }
 
-    fn refuse<T>(&self, request: &Request<T>) -> Status {
-        let peer = request.extensions().get().and_then(|peer: &Peer| peer.address);
-        if self.gate.fail(peer, self.api.clock.now()) {
-            return status::too_many_failures();
+    fn refuse(&self, peer: Option<&Peer>) -> AdminError {
+        let address = peer.and_then(|peer| peer.address);
+        if self.gate.fail(address, self.api.clock.now()) {
+            return AdminError::TooManyFailures;
         }
-        let from = peer.map_or("a local socket".to_owned(), |address| address.to_string());
+        let from = address.map_or("a local socket".to_owned(), |address| address.to_string());
         complain!(UNKNOWN, warn, %from, "an administrator's token is missing or not known, from {from}");
-        status::caller_unauthenticated()
+        AdminError::Unauthenticated
     }
 }
 
-/// The bearer token of a request. Of two headers neither counts: which one is meant?
 fn token_in(headers: &HeaderMap) -> Option<&str> {
-    let mut headers = headers.get_all(AUTHORIZATION).iter();
-    let (Some(header), None) = (headers.next(), headers.next()) else { return None };
-    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    bearer_in(headers, &AUTHORIZATION).ok().flatten()
 }

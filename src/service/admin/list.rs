@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::AdminApi;
 use crate::{
     domain::TenantId,
-    service::grpc::status,
+    service::error::AdminError,
     store::{ListOfTenants, TenantFilter},
 };
 
@@ -20,13 +18,13 @@ pub(in crate::service) struct TenantsPage {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantsPage, Status> {
+    pub(in crate::service) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantsPage, AdminError> {
         let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
         let size = filter.size as usize;
         // One more, which says whether there is a next page.
         let filter = TenantFilter { size: filter.size + 1, ..filter };
         let read = self.turns.read(async move { store.list_tenants(&filter, now).await }).await;
-        let mut list = read.map_err(status::store)?;
+        let mut list = read?;
         let has_more = list.tenants.len() > size;
         list.tenants.truncate(size);
         let next = list.tenants.last().filter(|_| has_more).map(|tenant| tenant.id);

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, Mutation},
+    service::error::AdminError,
     store::{Mutated, TenantKey},
 };
 
@@ -19,15 +18,19 @@ pub(in crate::service) struct MutationQuery {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn mutate(&self, actor: ActorName, query: MutationQuery) -> Result<Mutated, Status> {
+    pub(in crate::service) async fn mutate(
+        &self,
+        actor: ActorName,
+        query: MutationQuery,
+    ) -> Result<Mutated, AdminError> {
         let MutationQuery { key, mutation, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
+        Ok(self.turns.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await?)
     }
 
-    pub(in crate::service) async fn preview(&self, query: MutationQuery) -> Result<Mutated, Status> {
+    pub(in crate::service) async fn preview(&self, query: MutationQuery) -> Result<Mutated, AdminError> {
         let MutationQuery { key, mutation, .. } = query;
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
-        self.turns.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await
+        Ok(self.turns.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await?)
     }
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, SubdomainRefusal},
-    service::grpc::status,
+    service::error::AdminError,
     store::{Deletion, Mutated, Newcomer, Provisioned, TenantKey},
 };
 
@@ -33,32 +31,32 @@ pub(in crate::service) struct DeleteQuery {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, Status> {
+    pub(in crate::service) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, AdminError> {
         let DeleteQuery { deletion, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
+        Ok(self.turns.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await?)
     }
 
     pub(in crate::service) async fn onboard(
         &self,
         actor: ActorName,
         query: OnboardQuery,
-    ) -> Result<Provisioned, Status> {
+    ) -> Result<Provisioned, AdminError> {
         let OnboardQuery { newcomer, purpose } = query;
         if self.is_reserved(newcomer.subdomain.as_str()) {
-            return Err(status::subdomain_refused(SubdomainRefusal::Reserved));
+            return Err(AdminError::Subdomain(SubdomainRefusal::Reserved));
         }
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
+        Ok(self.turns.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await?)
     }
 
     pub(in crate::service) async fn provision(
         &self,
         actor: ActorName,
         query: ProvisionQuery,
-    ) -> Result<Provisioned, Status> {
+    ) -> Result<Provisioned, AdminError> {
         let ProvisionQuery { key, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.set_up(Box::pin(async move { store.provision(&key, &author).await })).await
+        Ok(self.turns.set_up(Box::pin(async move { store.provision(&key, &author).await })).await?)
     }
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::AdminApi;
 use crate::{
     domain::Role,
-    service::grpc::status,
+    service::error::AdminError,
     store::{AuditEvent, AuditQuery},
 };
 
@@ -21,13 +19,17 @@ pub(in crate::service) struct AuditPage {
 
 impl AdminApi {
     /// The record, as somebody of this role may see it.
-    pub(in crate::service) async fn audit_events(&self, query: AuditQuery, role: Role) -> Result<AuditPage, Status> {
+    pub(in crate::service) async fn audit_events(
+        &self,
+        query: AuditQuery,
+        role: Role,
+    ) -> Result<AuditPage, AdminError> {
         let store = Arc::clone(&self.api.store);
         let size = query.size as usize;
         // One more, which says whether there is a next page.
         let query = AuditQuery { size: query.size + 1, ..query };
         let read = self.turns.read(async move { store.audit_events(&query).await }).await;
-        let mut events = read.map_err(status::store)?;
+        let mut events = read?;
         let has_more = events.len() > size;
         events.truncate(size);
         // Only who changes something has to tell one request from another.

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::AdminApi;
 use crate::{
     domain::{Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
-    service::grpc::status,
+    service::error::AdminError,
 };
 
 /// What is to be said of a subdomain.
@@ -20,7 +18,7 @@ pub(in crate::service) struct SubdomainVerdict {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn check_subdomain(&self, text: &str) -> Result<SubdomainVerdict, Status> {
+    pub(in crate::service) async fn check_subdomain(&self, text: &str) -> Result<SubdomainVerdict, AdminError> {
         let subdomain = match Subdomain::parse(text) {
             Ok(subdomain) => subdomain,
             Err(error) => return Ok(SubdomainVerdict { schema: None, refusal: Some(error.into()) }),
@@ -31,7 +29,7 @@ impl AdminApi {
         }
         let store = Arc::clone(&self.api.store);
         let checked = self.turns.read(async move { store.check_subdomain(&subdomain).await }).await;
-        Ok(SubdomainVerdict { schema, refusal: checked.map_err(status::store)?.err() })
+        Ok(SubdomainVerdict { schema, refusal: checked?.err() })
     }
 
     pub(in crate::service) fn is_reserved(&self, subdomain: &str) -> bool {

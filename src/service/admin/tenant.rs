@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tonic::Status;
 
 use super::AdminApi;
 use crate::{
-    service::grpc::status,
+    service::error::AdminError,
     store::{Evidence, Reading, TenantKey},
 };
 
@@ -20,11 +19,11 @@ pub(in crate::service) struct TenantRecord {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, Status> {
+    pub(in crate::service) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, AdminError> {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
         let read = self.turns.read(async move { store.read(&key, at).await }).await;
-        let Reading { revision, evidence } = read.map_err(status::store)?;
-        let evidence = evidence.ok_or_else(status::tenant_not_found)?;
+        let Reading { revision, evidence } = read?;
+        let evidence = evidence.ok_or(AdminError::TenantNotFound)?;
         Ok(TenantRecord { at, revision, evidence })
     }
 }

@@ -5,12 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
-use tonic::Status;
 
-use crate::{
-    service::grpc::status,
-    store::{MutationError, StoreError},
-};
+use crate::store::{MutationError, StoreError};
 
 /// Readings at the same time.
 const MOST_READS: usize = 2;
@@ -61,7 +57,7 @@ impl AdminTurns {
     pub(in crate::service) async fn change<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, Status> {
+    ) -> Result<T, MutationError> {
         self.run(&self.changes, CHANGE_TIMEOUT, work).await
     }
 
@@ -69,7 +65,7 @@ impl AdminTurns {
     pub(in crate::service) async fn set_up<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, Status> {
+    ) -> Result<T, MutationError> {
         self.run(&self.setups, SETUP_TIMEOUT, work).await
     }
 
@@ -78,15 +74,15 @@ impl AdminTurns {
         turns: &Semaphore,
         timeout: Duration,
         work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, Status> {
+    ) -> Result<T, MutationError> {
         // The semaphore is never closed.
-        let _turn = turns.acquire().await.map_err(|_| status::store(StoreError::Abandoned))?;
+        let _turn = turns.acquire().await.map_err(|_| StoreError::Abandoned)?;
         let mut task = JoinSet::new();
         task.spawn_on(tokio::time::timeout(timeout, work), &self.runtime);
         match task.join_next().await.and_then(Result::ok) {
-            Some(Ok(done)) => done.map_err(status::mutation),
-            Some(Err(_)) => Err(status::mutation(StoreError::TimedOut.into())),
-            None => Err(status::mutation(StoreError::Abandoned.into())),
+            Some(Ok(done)) => done,
+            Some(Err(_)) => Err(StoreError::TimedOut.into()),
+            None => Err(StoreError::Abandoned.into()),
         }
     }
 }

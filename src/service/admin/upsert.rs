@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
-
 use super::{AdminApi, Purpose};
-use crate::domain::{ActorName, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert};
+use crate::{
+    domain::{ActorName, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert},
+    service::error::AdminError,
+};
 
 /// What is to be in the catalogue.
 #[derive(Debug)]
@@ -19,19 +20,19 @@ impl AdminApi {
         &self,
         actor: ActorName,
         query: UpsertQuery<ModuleUpsert>,
-    ) -> Result<ModuleOffer, Status> {
+    ) -> Result<ModuleOffer, AdminError> {
         let UpsertQuery { upsert, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
+        Ok(self.turns.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await?)
     }
 
     pub(in crate::service) async fn upsert_plan(
         &self,
         actor: ActorName,
         query: UpsertQuery<PlanUpsert>,
-    ) -> Result<PlanOffer, Status> {
+    ) -> Result<PlanOffer, AdminError> {
         let UpsertQuery { upsert, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
+        Ok(self.turns.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await?)
     }
 }

@@ -10,12 +10,7 @@ use crate::{
     proto::v1::ErrorReason,
     routes::{RefusedMethod, RefusedPath},
     security::token::InvalidToken,
-    service::{
-        asker::NotAdmitted,
-        check::Judgement,
-        grpc::{convert::reason_word, status},
-        resolve::Unidentified,
-    },
+    service::{asker::NotAdmitted, check::Judgement, error::Unidentified, grpc::status},
     store::StoreError,
 };
 
@@ -108,7 +103,7 @@ impl Refusal {
                 Self::new(StatusCode::FORBIDDEN, ErrorReason::TenantConflict, detail)
             }
             Unresolved::NotServed(reason) => Self {
-                reason: reason_word(reason),
+                reason: reason.word(),
                 ..Self::new(StatusCode::FORBIDDEN, ErrorReason::TenantNotServed, reason.message(""))
             },
         }
@@ -128,7 +123,7 @@ impl Refusal {
         let reason = judgement.decision.reason;
         Self {
             status: StatusCode::FORBIDDEN,
-            reason: reason_word(reason),
+            reason: reason.word(),
             detail: reason.message(judgement.module),
             plan_slugs: judgement.plan_slugs,
         }

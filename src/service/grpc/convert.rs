@@ -26,7 +26,6 @@ pub use requests::fuzz_requests;
 pub(in crate::service) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };
-pub use responses::reason_word;
 pub(in crate::service) use responses::{
     authorize_response, batch_response, check_response, explain_response, list_response, resolve_response,
     tenants_response, watch_response,

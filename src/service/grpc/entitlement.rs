@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures_util::{Stream, stream};
 use tonic::{Request, Status, async_trait};
 
-use super::{Answer, answer, convert, front::ending_of, status};
+use super::{Answer, answer, convert, front::ending_of};
 use crate::{
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
@@ -20,9 +20,7 @@ use crate::{
 #[async_trait]
 impl EntitlementService for Api {
     async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Answer<ResolveTenantResponse> {
-        answer(convert::resolve_response(
-            self.resolve(convert::resolve_query(&request)?).await.map_err(status::unidentified)?,
-        ))
+        answer(convert::resolve_response(self.resolve(convert::resolve_query(&request)?).await?))
     }
 
     async fn check_module(&self, request: Request<CheckModuleRequest>) -> Answer<CheckModuleResponse> {
@@ -69,6 +67,6 @@ fn stream_of(watcher: Watcher) -> impl Stream<Item = Result<WatchChangesResponse
         let mut watcher = watcher?;
         let told = watcher.next().await?;
         let goes_on = told.is_ok().then_some(watcher);
-        Some((told.map(convert::watch_response), goes_on))
+        Some((told.map(convert::watch_response).map_err(Status::from), goes_on))
     })
 }

@@ -6,13 +6,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::{
-    domain::{Reason, Role, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
+    domain::{Reason, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     observability::complaints::{Complaints, complain},
     proto::v1::ErrorReason,
     security::token::InvalidToken,
     service::{
         asker::{NotAdmitted, Scope},
-        resolve::Unidentified,
+        error::{AdminError, RequestError, Unidentified},
     },
     store::{MutationError, StoreError},
 };
@@ -43,10 +43,6 @@ pub(in crate::service) fn invalid_fields(mut violations: Vec<FieldViolation>) ->
     let mut details = details(ErrorReason::InvalidField);
     details.set_bad_request(violations);
     Status::with_error_details(Code::InvalidArgument, message, details)
-}
-
-pub(in crate::service) fn no_modules() -> Status {
-    invalid_fields(vec![FieldViolation::new("any_of_module_codes", "must not be empty")])
 }
 
 /// A proxy asks about something that is not HTTP.
@@ -160,18 +156,61 @@ fn token_invalid(error: &InvalidToken) -> Status {
     status(Code::Unauthenticated, "the bearer token is not valid", ErrorReason::TokenInvalid)
 }
 
-pub(in crate::service) fn unidentified(error: Unidentified) -> Status {
-    match error {
-        Unidentified::Token(InvalidToken::NoKeysYet) => {
-            let mut details = details(ErrorReason::TokenKeysUnavailable);
-            details.set_retry_info(Some(RETRY_STORE));
-            let message = "the keys that verify bearer tokens could not be fetched yet";
-            Status::with_error_details(Code::Unavailable, message, details)
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Unidentified(error) => error.into(),
+            RequestError::NoModules => {
+                invalid_fields(vec![FieldViolation::new("any_of_module_codes", "must not be empty")])
+            }
+            RequestError::TooManyWatchers => exhausted("too many watch changes", RETRY_STORE),
+            RequestError::ChangesOff => {
+                let message = "this server does not hear of changes: keep answers for their max_age";
+                status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
+            }
+            RequestError::NotHeardYet => store_unavailable("the database has not answered yet"),
         }
-        Unidentified::Token(error) => token_invalid(&error),
-        Unidentified::Unresolved(error) => unresolved(error),
-        Unidentified::Store(error) => store(error),
-        Unidentified::NotAdmitted(refused) => not_admitted(refused),
+    }
+}
+
+impl From<AdminError> for Status {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Unauthenticated => {
+                let message = "an administrator's token is needed, and this is none: authorization: Bearer entadm_...";
+                status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
+            }
+            AdminError::NotAllowed(needed) => {
+                let message = format!("this needs a token of the role {needed}");
+                status(Code::PermissionDenied, message, ErrorReason::CallerNotAllowed)
+            }
+            AdminError::TooManyFailures => {
+                let mut details = details(ErrorReason::TooManyFailures);
+                details.set_retry_info(Some(RETRY_FAILURES));
+                Status::with_error_details(Code::ResourceExhausted, "too many tokens that nobody knows", details)
+            }
+            AdminError::TenantNotFound => tenant_not_found(),
+            AdminError::Subdomain(refusal) => subdomain_refused(refusal),
+            AdminError::Read(error) => store(error),
+            AdminError::Change(error) => mutation(error),
+        }
+    }
+}
+
+impl From<Unidentified> for Status {
+    fn from(error: Unidentified) -> Self {
+        match error {
+            Unidentified::Token(InvalidToken::NoKeysYet) => {
+                let mut details = details(ErrorReason::TokenKeysUnavailable);
+                details.set_retry_info(Some(RETRY_STORE));
+                let message = "the keys that verify bearer tokens could not be fetched yet";
+                Status::with_error_details(Code::Unavailable, message, details)
+            }
+            Unidentified::Token(error) => token_invalid(&error),
+            Unidentified::Unresolved(error) => unresolved(error),
+            Unidentified::Store(error) => store(error),
+            Unidentified::NotAdmitted(refused) => not_admitted(refused),
+        }
     }
 }
 
@@ -198,32 +237,10 @@ pub(in crate::service) fn overloaded() -> Status {
     exhausted("too many requests are in flight", RETRY_OVERLOAD)
 }
 
-pub(in crate::service) fn too_many_watchers() -> Status {
-    exhausted("too many watch changes", RETRY_STORE)
-}
-
 fn exhausted(message: &str, retry: Duration) -> Status {
     let mut details = details(ErrorReason::Overloaded);
     details.set_retry_info(Some(retry));
     Status::with_error_details(Code::ResourceExhausted, message, details)
-}
-
-pub(in crate::service) fn changes_off() -> Status {
-    let message = "this server does not hear of changes: keep answers for their max_age";
-    status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
-}
-
-pub(in crate::service) fn not_heard_yet() -> Status {
-    store_unavailable("the database has not answered yet")
-}
-
-pub(in crate::service) fn caller_unauthenticated() -> Status {
-    let message = "an administrator's token is needed, and this is none: authorization: Bearer entadm_...";
-    status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
-}
-
-pub(in crate::service) fn caller_not_allowed(needed: Role) -> Status {
-    status(Code::PermissionDenied, format!("this needs a token of the role {needed}"), ErrorReason::CallerNotAllowed)
 }
 
 /// Why a caller may not ask.
@@ -246,12 +263,6 @@ pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Status {
             Status::with_error_details(Code::ResourceExhausted, "this caller asks too often", details)
         }
     }
-}
-
-pub(in crate::service) fn too_many_failures() -> Status {
-    let mut details = details(ErrorReason::TooManyFailures);
-    details.set_retry_info(Some(RETRY_FAILURES));
-    Status::with_error_details(Code::ResourceExhausted, "too many tokens that nobody knows", details)
 }
 
 fn store_unavailable(message: &str) -> Status {

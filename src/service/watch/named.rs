@@ -75,8 +75,8 @@ mod tests {
     use chrono::TimeDelta;
     use uuid::Uuid;
 
+    use super::*;
     use crate::domain::{ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantStatus};
-    use crate::service::watch::named::*;
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 

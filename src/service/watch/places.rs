@@ -101,7 +101,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use crate::service::watch::places::*;
+    use super::*;
 
     #[test]
     fn one_caller_has_half_of_the_places_and_of_the_tenants_and_gives_them_back() {

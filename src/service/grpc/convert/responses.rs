@@ -233,12 +233,6 @@ fn duration(span: TimeDelta) -> Duration {
     Duration { seconds: span.num_seconds(), nanos: span.subsec_nanos() }
 }
 
-/// A reason's word on the wire, without what all of them share.
-pub fn reason_word(wanted: Reason) -> &'static str {
-    let name = reason(wanted).as_str_name();
-    name.strip_prefix("DECISION_REASON_").unwrap_or(name)
-}
-
 pub(super) fn reason(reason: Reason) -> pb::DecisionReason {
     match reason {
         Reason::TenantNotFound => pb::DecisionReason::TenantNotFound,
@@ -283,5 +277,19 @@ fn outcome(outcome: Outcome) -> pb::RuleOutcome {
         Outcome::Passed => pb::RuleOutcome::Passed,
         Outcome::Decides => pb::RuleOutcome::Decides,
         Outcome::NotReached => pb::RuleOutcome::NotReached,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_the_word_of_the_api() {
+        for known in Reason::ALL {
+            assert_eq!(reason(known).as_str_name(), format!("DECISION_REASON_{}", known.word()));
+        }
+        let reasons = (1..).map_while(|number| pb::DecisionReason::try_from(number).ok()).count();
+        assert_eq!(reasons, Reason::ALL.len(), "the API has a reason that the domain has not");
     }
 }

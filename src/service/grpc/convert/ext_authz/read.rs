@@ -190,6 +190,7 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message;
 
+    use super::*;
     use crate::proto::envoy::{
         config::core::v3::{HeaderMap, HeaderValue},
         service::auth::v3::{
@@ -197,7 +198,6 @@ mod tests {
             attribute_context::{HttpRequest, Peer, Request},
         },
     };
-    use crate::service::grpc::convert::ext_authz::read::*;
 
     fn name() -> impl Strategy<Value = String> {
         prop_oneof![

@@ -66,11 +66,11 @@ mod tests {
     use prost::Message;
     use prost_types::{Struct, Value, value::Kind};
 
+    use super::*;
     use crate::proto::envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption},
         service::auth::v3::OkHttpResponse,
     };
-    use crate::service::grpc::convert::ext_authz::write::*;
 
     fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
         prop::collection::vec((".{0,20}", ".{0,300}"), 0..9)

@@ -1,0 +1,97 @@
+//! Why a request has no answer, in the words of the domain. What callers read of it is made in `grpc` and in `gateway`.
+
+use thiserror::Error;
+
+use super::asker::NotAdmitted;
+use crate::{
+    domain::{Role, SubdomainRefusal, resolve::Unresolved},
+    security::token::InvalidToken,
+    store::{MutationError, StoreError},
+};
+
+/// Why a request has no answer.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// It belongs to no tenant that may be served.
+    #[error(transparent)]
+    Unidentified(#[from] Unidentified),
+    /// No module is named.
+    #[error("no module is named")]
+    NoModules,
+    /// As many watch changes as may.
+    #[error("too many watch changes")]
+    TooManyWatchers,
+    /// This server does not receive changes.
+    #[error("this server does not receive changes")]
+    ChangesOff,
+    /// The database has not answered since the server started.
+    #[error("the database has not answered yet")]
+    NotHeardYet,
+}
+
+/// Why a request belongs to no tenant that may be served.
+#[derive(Debug, Error)]
+pub enum Unidentified {
+    /// Its token cannot be vouched for.
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    /// What it carries does not come to one tenant that is served.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// Nobody knows at the moment.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The caller may not ask about it.
+    #[error("the caller may not ask: {0:?}")]
+    NotAdmitted(NotAdmitted),
+}
+
+/// Why an administrator's request has no answer.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// It has no token, or one that nobody knows.
+    #[error("no administrator's token")]
+    Unauthenticated,
+    /// Its token is not of this role.
+    #[error("this needs a token of the role {0}")]
+    NotAllowed(Role),
+    /// Too many tokens that nobody knows, from this address.
+    #[error("too many tokens that nobody knows")]
+    TooManyFailures,
+    /// There is no such tenant.
+    #[error("there is no such tenant")]
+    TenantNotFound,
+    /// The subdomain is not to be had.
+    #[error(transparent)]
+    Subdomain(SubdomainRefusal),
+    /// The database could not be read.
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    /// The change was not made, or it is not known whether it was.
+    #[error(transparent)]
+    Change(#[from] MutationError),
+}
+
+impl From<NotAdmitted> for Unidentified {
+    fn from(refused: NotAdmitted) -> Self {
+        Self::NotAdmitted(refused)
+    }
+}
+
+impl From<NotAdmitted> for RequestError {
+    fn from(refused: NotAdmitted) -> Self {
+        Self::Unidentified(refused.into())
+    }
+}
+
+impl From<Unresolved> for RequestError {
+    fn from(error: Unresolved) -> Self {
+        Self::Unidentified(error.into())
+    }
+}
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        Self::Unidentified(error.into())
+    }
+}
