@@ -73,11 +73,12 @@ pub enum Command {
 
 /// How it logs, to standard error.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Log")]
 pub struct LogArgs {
-    /// How log lines look.
+    /// How log lines look, on standard error.
     #[arg(long, global = true, env = "ENTITLEMENTD_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// error, warn, info, debug or trace; per module too: info,entitlementd=debug
+    /// error, warn, info, debug or trace; per module too: info,entitlementd=debug shows denials
     #[arg(long, global = true, env = "ENTITLEMENTD_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }

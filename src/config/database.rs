@@ -38,7 +38,7 @@ pub enum PoolerKind {
     Transaction,
 }
 
-/// How changes are heard of.
+/// How changes are received.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum ChangesMode {
     /// Listen where that works, and poll where it does not.
@@ -55,8 +55,8 @@ pub enum ChangesMode {
 /// How the database is used.
 #[derive(Args, Clone, Debug)]
 pub struct PoolArgs {
-    /// Connections to the database at the same time, and to each replica. Up to two more watch for changes, and one
-    /// listens.
+    /// Connections to the database at the same time, and to each replica. Up to two more watch for changes, one listens, and
+    /// administrators' changes take up to six.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_max_connections: u32,
@@ -66,8 +66,8 @@ pub struct PoolArgs {
     /// PostgreSQL gives a statement up after this long.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_STATEMENT_TIMEOUT", value_name = "SPAN", default_value = "1500ms", value_parser = positive)]
     pub database_statement_timeout: Span,
-    /// A streaming replica to load from, where it holds what is wanted. Each URL must lead to one server. Repeatable;
-    /// commas in the environment.
+    /// A streaming replica to load from, where it holds what is wanted, unless changes are off. Each URL must lead to one
+    /// server. Repeatable; commas in the environment.
     #[arg(
         long,
         env = "ENTITLEMENTD_REPLICA_DATABASE_URL",
@@ -78,10 +78,10 @@ pub struct PoolArgs {
     pub replica_database_url: Vec<DatabaseUrl>,
 }
 
-/// How changes are heard of.
+/// How changes are received.
 #[derive(Args, Clone, Debug)]
 pub struct ChangesArgs {
-    /// How changes are heard of.
+    /// How changes are received.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
     /// How often the log of changes is polled, where nothing is listened to.
@@ -90,16 +90,17 @@ pub struct ChangesArgs {
     /// PostgreSQL itself, past a pooler, to listen on [default: --database-url]
     #[arg(long, env = "ENTITLEMENTD_LISTEN_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub listen_database_url: Option<DatabaseUrl>,
-    /// What is held is read again in the background, up to 100 tenants at once: at most so many statements a second, 0 for
-    /// none at all. Without changes, more where --cache-ttl needs them.
+    /// What is held is read again in the background, up to 100 tenants in a statement: at most so many statements a second;
+    /// 0: none. With changes off, more where --cache-ttl needs them.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_RATE", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub revalidate_max_rate: u32,
-    /// And at most so many percent of the time of one core. Without changes, more where --cache-ttl needs it.
+    /// Reading again takes at most this share of the time of one core, in percent. With changes off, more where --cache-ttl
+    /// needs it.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_CPU", value_name = "PERCENT", default_value = "5",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub revalidate_max_cpu: u32,
-    /// No longer of any effect, but for 0, which is the same as --revalidate-max-rate 0.
+    /// Has no effect any more, except for 0, which means --revalidate-max-rate 0.
     #[arg(long, env = "ENTITLEMENTD_AUDIT_RATE", value_name = "COUNT", hide = true)]
     pub audit_rate: Option<u32>,
 }

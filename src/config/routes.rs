@@ -12,7 +12,7 @@ pub struct RoutesArgs {
     /// Rules for HTTP requests, beside those of modules.api_endpoints: a file that ends in .toml or .csv
     #[arg(long, env = "ENTITLEMENTD_ROUTES", value_name = "FILE")]
     pub routes: Option<PathBuf>,
-    /// A path that is public, with everything below it. Comes before a rule of the file about the same paths. Repeatable;
+    /// A path that is public, with everything below it. Takes precedence over a rule of the file about these paths. Repeatable;
     /// commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_PUBLIC", value_name = "PATH", value_delimiter = ',')]
     pub public: Vec<String>,
@@ -39,19 +39,19 @@ pub struct GatewayArgs {
     /// The route map.
     #[command(flatten)]
     pub routes: RoutesArgs,
-    /// What becomes of a request that no rule is about.
+    /// What happens to a request that no rule covers.
     #[arg(long, env = "ENTITLEMENTD_UNMATCHED", value_enum, default_value_t)]
     pub unmatched: UnmatchedKind,
     /// Only a verified token names a tenant, or a certificate of --callers-file, whatever a rule says.
     #[arg(long, env = "ENTITLEMENTD_REQUIRE_VERIFIED_TENANT", value_parser = BoolishValueParser::new())]
     pub require_verified_tenant: bool,
-    /// `off`: what would be refused passes, is logged and counted, and its upstream is told.
+    /// Are refusals enforced? `off`: what would be refused passes, is logged and counted, and its upstream gets the reason.
     #[arg(long, env = "ENTITLEMENTD_ENFORCE", value_enum, default_value_t)]
     pub enforce: Enforce,
-    /// The header by which a client names its tenant. The upstream is told in x-tenant-id, whatever it is.
+    /// The header by which a client names its tenant. The upstream always gets the tenant in x-tenant-id.
     #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
     pub tenant_header: String,
-    /// Where proxies are answered that ask over HTTP (nginx, Traefik, Caddy): ADDRESS:PORT or unix:/PATH [default: nowhere]
+    /// Where proxies that ask over HTTP (nginx, Traefik, Caddy) are answered: ADDRESS:PORT or unix:/PATH [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_LISTEN", value_name = "ADDRESS")]
     pub forward_auth_listen: Option<ListenAddress>,
     /// Which answers they understand.
@@ -69,7 +69,7 @@ pub enum ForwardAuthCodesKind {
     Nginx,
 }
 
-/// What becomes of a request that no rule is about.
+/// What happens to a request that no rule covers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum UnmatchedKind {
     /// It is refused.
@@ -108,7 +108,7 @@ pub struct RoutesCommandArgs {
 /// What to do with the route map.
 #[derive(Debug, Subcommand)]
 pub enum RoutesCommand {
-    /// Find what contradicts itself, what is never met, and modules that do not exist. Exit code 0: nothing, 1: something, 2: trouble.
+    /// Find rules that contradict each other or are never reached, and modules that do not exist. Exit code 0: nothing, 1: something, 2: trouble.
     Check(RoutesCheckArgs),
     /// Show which rule decides about a request.
     Explain(RoutesExplainArgs),

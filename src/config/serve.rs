@@ -14,52 +14,52 @@ use super::{
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Show what it does: a temporary SQLite database with two tenants, and commands to paste.
-    #[arg(long, env = "ENTITLEMENTD_DEMO", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file"])]
+    #[arg(long, env = "ENTITLEMENTD_DEMO", help_heading = "Server", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file"])]
     pub demo: bool,
     /// The database.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Database")]
     pub database: DatabaseArgs,
     /// How the database is used.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Database")]
     pub pool: PoolArgs,
-    /// How changes are heard of.
-    #[command(flatten)]
+    /// How changes are received.
+    #[command(flatten, next_help_heading = "Changes")]
     pub changes: ChangesArgs,
     /// Apply pending migrations at start. On SQLite this is done anyway.
-    #[arg(long, env = "ENTITLEMENTD_MIGRATE", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "ENTITLEMENTD_MIGRATE", help_heading = "Database", value_parser = BoolishValueParser::new())]
     pub migrate: bool,
     /// Where to answer: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
-    #[arg(long, env = "ENTITLEMENTD_LISTEN", default_value = "127.0.0.1:50051")]
+    #[arg(long, env = "ENTITLEMENTD_LISTEN", help_heading = "Server", default_value = "127.0.0.1:50051")]
     pub listen: ListenAddress,
     /// Where /metrics, /livez and /readyz are answered, over HTTP: ADDRESS:PORT (port 0 takes a free one) [default: nowhere]
-    #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", help_heading = "Server", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
     /// How connections are protected, and who may ask.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "TLS and callers")]
     pub security: SecurityArgs,
     /// How administrators are answered.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Administrators")]
     pub admin: AdminArgs,
     /// How proxies are answered that ask about HTTP requests.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Proxies and routes")]
     pub gateway: GatewayArgs,
     /// Where traces go.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Traces")]
     pub trace: TraceArgs,
     /// Where decisions are logged.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Decision log")]
     pub decision_log: DecisionLogArgs,
     /// Threads that answer, each with connections of its own [default: one per core]
-    #[arg(long, env = "ENTITLEMENTD_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, env = "ENTITLEMENTD_WORKERS", help_heading = "Server", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
     /// Which tenant it is.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Which tenant")]
     pub tenant: TenantArgs,
     /// What is held.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Memory and freshness")]
     pub cache: CacheArgs,
     /// What is let in.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitArgs,
 }
 
@@ -106,14 +106,14 @@ pub struct TenantArgs {
 /// What is held, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct CacheArgs {
-    /// Each held tenant is compared with the database once in this time. Without changes, facts are believed for this long.
+    /// Each held tenant is compared with the database once in this time. With changes off, facts are trusted for this long.
     #[arg(long, env = "ENTITLEMENTD_CACHE_TTL", value_name = "SPAN", default_value = "300s", value_parser = positive)]
     pub cache_ttl: Span,
     /// Tenants held; about 1 KiB each.
     #[arg(long, env = "ENTITLEMENTD_CACHE_CAPACITY", value_name = "TENANTS", default_value = "100000",
           value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub cache_capacity: u32,
-    /// That a tenant or module does not exist is believed for this long.
+    /// For how long it is trusted that a tenant or module does not exist.
     #[arg(long, env = "ENTITLEMENTD_NEGATIVE_TTL", value_name = "SPAN", default_value = "10s", value_parser = positive)]
     pub negative_ttl: Span,
     /// While the database cannot be asked, what is held is served for this long, marked as stale.
@@ -154,13 +154,14 @@ pub struct LimitArgs {
     /// A request that takes longer ends with DEADLINE_EXCEEDED, whatever its caller allows.
     #[arg(long, env = "ENTITLEMENTD_REQUEST_TIMEOUT", value_name = "SPAN", default_value = "5s", value_parser = positive)]
     pub request_timeout: Span,
-    /// A connection is asked to end after about this long, so that callers spread anew over the replicas.
+    /// A connection is asked to end after about this long, so that callers spread anew over the replicas. Those who watch
+    /// changes on it are notified, and move to another one first.
     #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTION_AGE", value_name = "SPAN", default_value = "30m", value_parser = positive)]
     pub max_connection_age: Span,
     /// At shutdown, keep answering for this long after health says NOT_SERVING.
     #[arg(long, env = "ENTITLEMENTD_PRE_DRAIN", value_name = "SPAN", default_value = "0s")]
     pub pre_drain: Span,
-    /// At shutdown, requests in flight get this long to finish.
+    /// At shutdown, requests in flight get this long to finish; those who watch changes get half of it, 5 s at most, to move.
     #[arg(long, env = "ENTITLEMENTD_DRAIN_TIMEOUT", value_name = "SPAN", default_value = "10s")]
     pub drain_timeout: Span,
 }

@@ -71,7 +71,7 @@ pub struct MutationArgs {
     /// Why, for the record.
     #[arg(long)]
     pub reason: Option<Why>,
-    /// A name for this request: within 24 hours, the same request with the same one is not done again.
+    /// A name for this request: within 24 hours, a request that is repeated with its name is not carried out again.
     #[arg(long)]
     pub request_id: Option<RequestId>,
     /// Print JSON.
@@ -119,7 +119,7 @@ pub struct ProvisionArgs {
     /// Every tenant that is not cancelled.
     #[arg(long)]
     pub all: bool,
-    /// So many tenants at the same time.
+    /// How many tenants at the same time.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub concurrency: u32,
     /// As for every change.
@@ -268,10 +268,10 @@ pub struct DeleteArgs {
     /// Its name, repeated letter by letter.
     #[arg(long)]
     pub name: String,
-    /// Although it has unpaid invoices, which go with it.
+    /// Delete it although it has unpaid invoices, which go with it.
     #[arg(long)]
     pub force: bool,
-    /// All but its schema, which stays. Without this, one that cannot be told to be the tenant's refuses the deletion.
+    /// Delete everything but its schema. Without this, the deletion is refused if the schema is not certain to be the tenant's.
     #[arg(long)]
     pub keep_schema: bool,
     /// As for every change.
