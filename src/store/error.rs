@@ -13,8 +13,8 @@ pub enum StoreError {
     Unavailable(Arc<DbErr>),
     /// The role that serves may not do this, or a policy of the database's would hide rows from it.
     #[error(
-        "the database refuses this role: {0}; `entitlementd migrate --status` says what it lacks, and the README what each \
-         role needs, under \"Rights in the database\""
+        "the database refuses this role: {0}; `entitlementd migrate --status` says what it lacks, and docs/adopting.md \
+         what each role needs, under \"Rights in the database\""
     )]
     Forbidden(Arc<DbErr>),
     /// The database is there, and rejects the statement: a column is missing, say. Others may well be answered.

@@ -1,4 +1,4 @@
-//! The dashboard and the README name the metrics that there are.
+//! The dashboard and the documentation name the metrics that there are.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     harness::{Database, Server, http::Metrics},
     metrics::SHOWN,
+    readme,
 };
 
 fn file(name: &str) -> String {
@@ -106,8 +107,7 @@ async fn the_table_of_metrics_is_complete_and_true() {
     };
     let shown = described("TYPE");
     assert_eq!(shown, described("HELP"));
-    let readme = file("README.md");
-    let (_, section) = readme.split_once("## Metrics and probes").unwrap();
+    let section = readme::section("docs/operations.md", "## Metrics");
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `entitlementd_")?.split('`').next());
     let documented: BTreeSet<String> = rows.map(|name| format!("entitlementd_{name}")).collect();
     assert_eq!(documented, shown);

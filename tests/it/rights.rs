@@ -1,12 +1,13 @@
 //! Who may do what in the database.
 
-use std::{path::Path, process::Output};
+use std::process::Output;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{
     change_log::revision,
     harness::{Database, Row, Server, id, postgres, process, server::check_request},
+    readme,
 };
 use entitlementd::proto::v1::DecisionReason;
 
@@ -213,21 +214,19 @@ async fn a_number_that_was_forged_makes_no_load_fail() {
     }
 }
 
-/// The SQL of the README's section, for the one that migrates and for the others.
-fn readme() -> [String; 2] {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let section = text.split_once("### Rights in the database").unwrap().1.split_once("\n### ").unwrap().0.to_owned();
-    let mut blocks = section.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-    [blocks.next().unwrap(), blocks.next().unwrap()]
+/// The SQL of the documented roles, for the one that migrates and for the others.
+fn documented() -> [String; 2] {
+    let section = readme::section("docs/adopting.md", "## Rights in the database");
+    readme::blocks(&section, "sql").try_into().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_three_roles_of_the_readme_are_enough_and_none_may_do_more() {
+async fn the_three_documented_roles_are_enough_and_none_may_do_more() {
     let cluster = postgres::Cluster::start(&[]);
     cluster.execute("CREATE DATABASE erp").await;
     let database = Database::on(&cluster, "erp".to_owned()).await;
     let by = |role: &str| database.url.replace("postgres@", &format!("{role}@"));
-    let [migrating, others] = readme();
+    let [migrating, others] = documented();
     database.execute(&migrating).await;
     process::migrate(&by("erp_migrator"));
     assert!(!status(&by("erp_migrator")).contains("open "), "{}", status(&by("erp_migrator")));

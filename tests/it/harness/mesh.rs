@@ -47,7 +47,7 @@ async fn show(request: Request) -> String {
     json!({ "target": request.uri().to_string(), "headers": headers }).to_string()
 }
 
-/// The service that the README starts.
+/// The service that `docs/gateway.md` starts.
 pub struct Echo {
     pub port: u16,
     _keeper: Keeper,
