@@ -73,5 +73,10 @@ pub mod envoy {
     }
 }
 
+mod methods {
+    include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+}
+pub use self::methods::Method;
+
 /// The descriptors of `entitlement.v1` and all that it imports, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/entitlement_descriptor.bin"));

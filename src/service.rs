@@ -6,12 +6,12 @@ pub mod admin;
 mod advice;
 mod asker;
 mod check;
-mod counted;
 mod error;
 mod explain;
 pub mod forward_auth;
 pub mod gateway;
 pub(crate) mod grpc;
+mod metrics;
 mod noted;
 mod peer;
 mod resolve;
@@ -25,18 +25,14 @@ use self::gateway::Gateway;
 pub use self::{
     advice::Ages,
     asker::CallerGate,
-    counted::metrics,
     grpc::{Limited, convert::fuzz_requests},
+    metrics::Metrics,
     peer::{Peer, Presence, UnderWay},
     trace::Tracer,
     watch::{Ending, Stage, WatcherPlaces},
 };
 use crate::{
-    cache::Cache,
-    clock::Clock,
-    domain::BaseDomains,
-    observability::{decision_log::DecisionLog, metrics::Metrics},
-    security::token::Tokens,
+    cache::Cache, clock::Clock, domain::BaseDomains, observability::decision_log::DecisionLog, security::token::Tokens,
     store::Store,
 };
 

@@ -10,7 +10,7 @@ pub struct NotOneToken;
 /// scheme.
 pub fn bearer(credentials: &str) -> Option<&str> {
     let (scheme, token) = credentials.trim_start().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
 /// The bearer token in a header; `None`: there is no such header. Of two headers neither counts: which one is meant?
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn one_header_with_one_token_counts() {
         assert_eq!(found(&[]), Ok(None));
-        for value in ["Bearer abc", "bearer abc", "BEARER   abc "] {
+        for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
             assert_eq!(found(&[value]), Ok(Some("abc".to_owned())), "{value:?}");
         }
         for values in [&["Basic abc"][..], &["Bearer"], &["abc"], &[""], &["Bearer abc", "Bearer abc"]] {

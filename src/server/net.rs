@@ -1,5 +1,6 @@
 //! From a socket to a request, and from an answer back to the socket.
 
+pub(crate) mod answers;
 pub(crate) mod coalesced_writes;
 pub(crate) mod coarse_timer;
 pub(crate) mod connection;

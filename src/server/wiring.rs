@@ -16,7 +16,7 @@ use crate::{
     domain::{BaseDomains, TenantId},
     observability::decision_log::{DecisionLog, Target},
     security::token::{TokenRules, Tokens},
-    service::{self, Ages, Api, CallerGate, Tracer, WatcherPlaces},
+    service::{Ages, Api, CallerGate, Tracer, WatcherPlaces},
     store::Store,
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn api(
         gateway: Arc::new(gateway(&args.gateway)?),
         tracer: tracer(&args.trace),
         decision_log: decision_log(&args.decision_log)?,
-        metrics: Arc::new(service::metrics()),
+        metrics: Arc::default(),
     })
 }
 

@@ -11,6 +11,7 @@ mod tenant;
 mod turns;
 mod upsert;
 
+pub(super) use self::gate::Administrator;
 pub use self::{
     gate::Gate,
     turns::{AdminTurns, SETUP_TIMEOUT},

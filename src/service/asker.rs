@@ -12,6 +12,7 @@ use crate::{
     cache::Requester,
     domain::TenantId,
     observability::complaints::{Complaints, complain},
+    observability::metrics::label,
     security::bearer::bearer_in,
     security::callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
 };
@@ -70,18 +71,33 @@ pub enum Scope {
     Enumeration,
 }
 
-impl NotAdmitted {
-    /// The words for them, in the order of their numbers.
-    pub(super) const WORDS: [&'static str; 6] = ["unknown", "rate", "service", "tenant", "module", "enumeration"];
+label! {
+    /// What a refusal is counted as.
+    pub enum NotAdmittedKind {
+        /// No known caller's.
+        Unknown => "unknown",
+        /// Too many requests.
+        Rate => "rate",
+        /// Beyond the caller's services.
+        Service => "service",
+        /// Beyond its tenants.
+        Tenant => "tenant",
+        /// Beyond its modules.
+        Module => "module",
+        /// It may not ask about all tenants.
+        Enumeration => "enumeration",
+    }
+}
 
-    pub(super) fn number(self) -> usize {
+impl NotAdmitted {
+    fn kind(self) -> NotAdmittedKind {
         match self {
-            Self::Unknown => 0,
-            Self::TooMany(_) => 1,
-            Self::NotAllowed(Scope::Service) => 2,
-            Self::NotAllowed(Scope::Tenant) => 3,
-            Self::NotAllowed(Scope::Module) => 4,
-            Self::NotAllowed(Scope::Enumeration) => 5,
+            Self::Unknown => NotAdmittedKind::Unknown,
+            Self::TooMany(_) => NotAdmittedKind::Rate,
+            Self::NotAllowed(Scope::Service) => NotAdmittedKind::Service,
+            Self::NotAllowed(Scope::Tenant) => NotAdmittedKind::Tenant,
+            Self::NotAllowed(Scope::Module) => NotAdmittedKind::Module,
+            Self::NotAllowed(Scope::Enumeration) => NotAdmittedKind::Enumeration,
         }
     }
 }
@@ -248,7 +264,7 @@ impl Api {
 
     /// Counts a refusal.
     pub(super) fn counted(&self, refused: NotAdmitted) -> NotAdmitted {
-        self.metrics.caller_refusals.add(refused.number());
+        self.metrics.caller_refusals.add(refused.kind());
         refused
     }
 }

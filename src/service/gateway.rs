@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{ModuleCode, TenantId},
     observability::complaints::{Complaints, complain},
+    observability::metrics::{Label, label},
     routes::{Access, Rule, check_method},
     security::bearer::bearer,
 };
@@ -99,6 +100,20 @@ pub(super) enum Verdict {
     Refused(Refusal),
 }
 
+label! {
+    /// What a verdict is counted and logged as.
+    pub enum VerdictKind {
+        /// It passes: nothing is asked of it.
+        Public => "public",
+        /// It passes.
+        Granted => "granted",
+        /// It passes, although it would be refused.
+        WouldDeny => "would_deny",
+        /// It does not pass.
+        Refused => "refused",
+    }
+}
+
 /// What becomes of a request, and why.
 #[derive(Debug)]
 pub(super) struct Ruling {
@@ -129,7 +144,7 @@ impl Api {
         let refuse = if enforce { Verdict::Refused } else { Verdict::WouldDeny };
         let verdict = verdict.unwrap_or_else(refuse);
         let ruling = Ruling { verdict, rule, tenant, module };
-        self.metrics.rulings.add(ruling.number());
+        self.metrics.gateway_requests.add(ruling.kind());
         ruling.log(inquiry);
         self.note_ruling(inquiry, &ruling);
         ruling
@@ -202,21 +217,18 @@ impl<'a> Inquiry<'a> {
 }
 
 impl Ruling {
-    /// The words for verdicts, in the order of their numbers.
-    pub(super) const VERDICTS: [&'static str; 4] = ["public", "granted", "would_deny", "refused"];
-
-    fn number(&self) -> usize {
+    fn kind(&self) -> VerdictKind {
         match self.verdict {
-            Verdict::Public => 0,
-            Verdict::Granted => 1,
-            Verdict::WouldDeny(_) => 2,
-            Verdict::Refused(_) => 3,
+            Verdict::Public => VerdictKind::Public,
+            Verdict::Granted => VerdictKind::Granted,
+            Verdict::WouldDeny(_) => VerdictKind::WouldDeny,
+            Verdict::Refused(_) => VerdictKind::Refused,
         }
     }
 
     /// What became of it, in one word.
     pub(super) fn word(&self) -> &'static str {
-        Self::VERDICTS[self.number()]
+        self.kind().word()
     }
 
     /// Why it is or would be refused.

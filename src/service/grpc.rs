@@ -4,20 +4,21 @@
 //! `service`, and its conversions in `convert`.
 
 pub(super) mod admin;
-pub(crate) mod admin_front;
+pub(crate) mod administration;
+mod answer;
 pub(super) mod convert;
+pub(crate) mod data;
 mod entitlement;
 mod ext_authz;
 pub(crate) mod front;
+mod headers;
 mod limited;
-mod methods;
 pub(super) mod status;
 mod unknown;
 
 use tonic::{Response, Status};
 
 pub use self::limited::Limited;
-pub(super) use self::methods::methods;
 
 type Answer<T> = Result<Response<T>, Status>;
 

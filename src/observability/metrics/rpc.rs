@@ -1,11 +1,14 @@
 //! Answers by method and code, and how long they took.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Instant};
 
 use prometheus_client::encoding::MetricEncoder;
 use tonic::Code;
 
-use super::histogram::{Histogram, Sum};
+use super::{
+    Label,
+    histogram::{Histogram, Sum},
+};
 use crate::observability::counters::Sharded;
 
 /// The codes of gRPC, by their numbers.
@@ -32,45 +35,37 @@ const CODES: [&str; 17] = [
 /// Under this name go health, reflection, and methods that do not exist.
 const OTHER: &str = "other";
 
-/// Each method's durations, by code.
-#[derive(Debug)]
-struct Table {
-    methods: Arc<[String]>,
-    durations: Box<[[Histogram; CODES.len()]]>,
-}
+/// Each method's durations, by code. One more stands for all others.
+type Durations = Box<[[Histogram; CODES.len()]]>;
 
 /// Answers by method and code.
 #[derive(Debug)]
-pub struct Rpcs {
-    /// Paths. The methods' numbers are their places here; one more stands for all others.
-    methods: Arc<[String]>,
-    tables: Sharded<Arc<Table>>,
+pub struct Rpcs<M> {
+    durations: Sharded<Arc<Durations>>,
+    method: PhantomData<M>,
 }
 
-impl Rpcs {
-    pub(super) fn new(methods: Vec<String>) -> Self {
-        let methods: Arc<[String]> = methods.into();
-        let known = Arc::clone(&methods);
-        let table = move || {
-            let durations = (0..=known.len()).map(|_| Default::default()).collect();
-            Arc::new(Table { methods: Arc::clone(&known), durations })
-        };
-        Self { methods, tables: Sharded::new(table) }
+impl<M: Label> Default for Rpcs<M> {
+    fn default() -> Self {
+        let durations = Sharded::new(|| Arc::new((0..=M::ALL.len()).map(|_| Default::default()).collect()));
+        Self { durations, method: PhantomData }
     }
+}
 
-    /// Times the answer to a request for this path, which came at `started`.
-    pub fn time(&self, path: &str, started: Instant) -> Stopwatch {
-        let method = self.methods.iter().position(|method| method == path).unwrap_or(self.methods.len());
-        Stopwatch { table: Some(Arc::clone(self.tables.mine())), method, started }
+impl<M: Label> Rpcs<M> {
+    /// Times the answer to a request for this method (`None`: none of ours), which came at `started`.
+    pub fn time(&self, method: Option<M>, started: Instant) -> Stopwatch {
+        let method = method.map_or(M::ALL.len(), M::number);
+        Stopwatch { durations: Some(Arc::clone(self.durations.mine())), method, started }
     }
 
     /// Codes that a method has not answered with are left out, all but OK: most of them it never will.
-    pub(super) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
-        let names = self.methods.iter().map(|path| path.rsplit('/').next().unwrap_or(path)).chain([OTHER]);
+    pub fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+        let names = M::ALL.iter().map(|method| method.word()).chain([OTHER]);
         for (method, name) in names.enumerate() {
             for (code, word) in CODES.iter().enumerate() {
                 let mut sum = Sum::default();
-                self.tables.each().for_each(|table| sum.add(&table.durations[method][code]));
+                self.durations.each().for_each(|durations| sum.add(&durations[method][code]));
                 if sum.count() > 0 || code == Code::Ok as usize {
                     sum.encode(encoder.encode_family(&[("method", name), ("code", *word)])?)?;
                 }
@@ -84,17 +79,12 @@ impl Rpcs {
 #[derive(Debug)]
 pub struct Stopwatch {
     /// `None` once it was stopped.
-    table: Option<Arc<Table>>,
+    durations: Option<Arc<Durations>>,
     method: usize,
     started: Instant,
 }
 
 impl Stopwatch {
-    /// The path of the method that answers, as long as it has not; `None`: it is none of ours.
-    pub fn method(&self) -> Option<&str> {
-        self.table.as_ref()?.methods.get(self.method).map(String::as_str)
-    }
-
     /// When the request came.
     pub fn started(&self) -> Instant {
         self.started
@@ -102,8 +92,8 @@ impl Stopwatch {
 
     /// The answer is there, with this code.
     pub fn stop(&mut self, code: Code) {
-        if let Some(table) = self.table.take() {
-            table.durations[self.method][code as usize].observe(self.started.elapsed());
+        if let Some(durations) = self.durations.take() {
+            durations[self.method][code as usize].observe(self.started.elapsed());
         }
     }
 }

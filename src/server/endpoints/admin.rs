@@ -1,62 +1,77 @@
 //! The admin listener: off unless it is asked for, and not without tokens.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, path::PathBuf, sync::Arc};
 
+use tokio::runtime::Handle;
+use tonic::service::Routes;
+
+use super::reflection;
 use crate::{
-    config::{AdminArgs, Insecure, ListenAddress, UnusableSetting},
+    config::{AdminArgs, Insecure, ServeArgs, UnusableSetting},
+    proto::v1::tenant_admin_service_server::SERVICE_NAME,
     security::admin_tokens::AdminTokens,
     server::{
+        ServeError,
         background::reloaded_files::Followed,
-        net::{listener::Listener, tls::TlsOffer},
+        net::listener::{Endpoint, Listener, MostConnections},
         security::Security,
     },
-    service::admin::Gate,
+    service::{
+        Api,
+        admin::{AdminApi, AdminTurns, Gate},
+        grpc::{
+            administration::AdminServices,
+            front::{Front, FrontSettings},
+        },
+    },
 };
 
 /// Connections of administrators at the same time. A newer one ends one that is not used.
-pub(crate) const MOST_CONNECTIONS: u32 = 64;
-/// The same from one address.
-pub(crate) const MOST_OF_AN_ADDRESS: u32 = 32;
+pub(crate) const MAX_CONNECTIONS: MostConnections =
+    MostConnections { in_all: 64, per_address: Some(32), makes_room: true };
 /// Requests that one of them may have under way.
 pub(crate) const MAX_STREAMS: u32 = 16;
+/// Requests under way on all of them: none is ever shed, since each waits for its turn.
+const MAX_IN_FLIGHT: usize = (MAX_CONNECTIONS.in_all * MAX_STREAMS) as usize;
 
-/// The listener, bound, and who may ask there.
-pub(crate) struct Admin {
-    pub(crate) listener: Listener,
-    pub(crate) address: ListenAddress,
-    pub(crate) tls: Option<TlsOffer>,
-    pub(crate) gate: Gate,
-    pub(crate) tokens: Followed<AdminTokens>,
+/// Binds the address, if there is one. With it comes what keeps the tokens to what their file says.
+pub(crate) async fn bind(
+    args: &ServeArgs,
+    api: &Api,
+    health: Routes,
+    security: &Security<'_>,
+) -> Result<Option<(Endpoint<Front<AdminServices>>, impl Future<Output = Infallible> + use<>)>, ServeError> {
+    let Some(wanted) = &args.admin.admin_listen else { return Ok(None) };
+    let flag = "--admin-listen";
+    let tls = security.of(Insecure::Admin, flag, wanted)?;
+    let (file, tokens) = tokens(&args.admin)?;
+    let gate = Gate::new(tokens);
+    let others = reflection::add(health, SERVICE_NAME)?;
+    let admin = AdminApi { api: api.clone(), gate: gate.clone(), turns: AdminTurns::on(Handle::current()) };
+    let settings = FrontSettings { max_in_flight: MAX_IN_FLIGHT, request_timeout: args.limit.request_timeout.std() };
+    let answers = Front::new(AdminServices::new(admin), others, settings, Arc::clone(&api.metrics), api.tracer);
+    let (address, listener) = Listener::bind(flag, wanted).await?;
+    tracing::info!(%address, "administrators are answered on {address}");
+    // Be it that none is left: a token that was taken back must not go on holding.
+    let following = file.follow(move |tokens| gate.replace(tokens));
+    Ok(Some((Endpoint { listener, address, tls, answers }, following)))
 }
 
-impl Admin {
-    /// Binds the address, if there is one.
-    pub(crate) async fn bind(args: &AdminArgs, security: &Security<'_>) -> Result<Option<Self>, UnusableSetting> {
-        let Some(wanted) = &args.admin_listen else { return Ok(None) };
-        let flag = "--admin-listen";
-        let Some(path) = args.admin_tokens_file.clone() else {
-            let problem = "needs --admin-tokens-file: without a token, nobody is admitted";
-            return Err(UnusableSetting::new(flag, problem));
-        };
-        let tls = security.of(Insecure::Admin, flag, wanted)?;
-        let setting = "--admin-tokens-file";
-        let parse = |texts: &[Vec<u8>]| {
-            let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
-            text.map_err(|_| "it is no text".to_owned())?.parse().map_err(|error| format!("{error}"))
-        };
-        let (tokens, at_first): (_, AdminTokens) = Followed::open(setting, vec![path.clone()], parse)?;
-        if at_first.is_empty() {
-            let problem = format!("names {}, which holds no token: entitlementd token new makes one", path.display());
-            return Err(UnusableSetting::new(setting, problem));
-        }
-        let (address, listener) = Listener::bind(flag, wanted).await?;
-        tracing::info!(%address, "administrators are answered on {address}");
-        Ok(Some(Self { listener, address, tls, gate: Gate::new(at_first), tokens }))
+/// The tokens of the file, and the file.
+fn tokens(args: &AdminArgs) -> Result<(Followed<AdminTokens>, AdminTokens), UnusableSetting> {
+    let Some(path) = args.admin_tokens_file.clone() else {
+        let problem = "needs --admin-tokens-file: without a token, nobody is admitted";
+        return Err(UnusableSetting::new("--admin-listen", problem));
+    };
+    let setting = "--admin-tokens-file";
+    let parse = |texts: &[Vec<u8>]| {
+        let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
+        text.map_err(|_| "it is no text".to_owned())?.parse().map_err(|error| format!("{error}"))
+    };
+    let (file, tokens): (_, AdminTokens) = Followed::open(setting, vec![PathBuf::clone(&path)], parse)?;
+    if tokens.is_empty() {
+        let problem = format!("names {}, which holds no token: entitlementd token new makes one", path.display());
+        return Err(UnusableSetting::new(setting, problem));
     }
-}
-
-/// Keeps the gate to what the file of tokens says. Be it that none is left: a token that was taken back must not go on
-/// holding.
-pub(crate) async fn follow(tokens: Followed<AdminTokens>, gate: Gate) -> Infallible {
-    tokens.follow(|tokens| gate.replace(tokens)).await
+    Ok((file, tokens))
 }

@@ -4,9 +4,12 @@ use http::Request;
 use hyper::body::Incoming;
 
 use crate::{
-    config::{ForwardAuthCodesKind, GatewayArgs, Insecure, ListenAddress, UnusableSetting},
+    config::{ForwardAuthCodesKind, Insecure, ServeArgs, UnusableSetting},
     server::{
-        net::{listener::Listener, tls::TlsOffer, worker::Answers},
+        net::{
+            answers::Answers,
+            listener::{Endpoint, Listener},
+        },
         security::Security,
     },
     service::{
@@ -24,32 +27,22 @@ impl Answers for ForwardAuth {
     }
 }
 
-/// The listener, bound, and what answers there.
-pub(crate) struct Forward {
-    pub(crate) listener: Listener,
-    pub(crate) address: ListenAddress,
-    pub(crate) service: ForwardAuth,
-    pub(crate) tls: Option<TlsOffer>,
-}
-
-impl Forward {
-    /// Binds the address, if there is one.
-    pub(crate) async fn bind(
-        args: &GatewayArgs,
-        api: &Api,
-        request_timeout: std::time::Duration,
-        security: &Security<'_>,
-    ) -> Result<Option<Self>, UnusableSetting> {
-        let Some(wanted) = &args.forward_auth_listen else { return Ok(None) };
-        let flag = "--forward-auth-listen";
-        let tls = security.of(Insecure::ForwardAuth, flag, wanted)?;
-        security.needs_callers(flag, wanted)?;
-        let (address, listener) = Listener::bind(flag, wanted).await?;
-        let codes = match args.forward_auth_codes {
-            ForwardAuthCodesKind::Full => ForwardAuthCodes::Full,
-            ForwardAuthCodesKind::Nginx => ForwardAuthCodes::Nginx,
-        };
-        tracing::info!(%address, "proxies are answered over HTTP on {address}");
-        Ok(Some(Self { listener, address, service: ForwardAuth::new(api.clone(), codes, request_timeout), tls }))
-    }
+/// Binds the address, if there is one.
+pub(crate) async fn bind(
+    args: &ServeArgs,
+    api: &Api,
+    security: &Security<'_>,
+) -> Result<Option<Endpoint<ForwardAuth>>, UnusableSetting> {
+    let Some(wanted) = &args.gateway.forward_auth_listen else { return Ok(None) };
+    let flag = "--forward-auth-listen";
+    let tls = security.of(Insecure::ForwardAuth, flag, wanted)?;
+    security.needs_callers(flag, wanted)?;
+    let (address, listener) = Listener::bind(flag, wanted).await?;
+    let codes = match args.gateway.forward_auth_codes {
+        ForwardAuthCodesKind::Full => ForwardAuthCodes::Full,
+        ForwardAuthCodesKind::Nginx => ForwardAuthCodes::Nginx,
+    };
+    tracing::info!(%address, "proxies are answered over HTTP on {address}");
+    let answers = ForwardAuth::new(api.clone(), codes, args.limit.request_timeout.std());
+    Ok(Some(Endpoint { listener, address, tls, answers }))
 }

@@ -25,6 +25,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 
 use super::{
+    answers::Answers,
     coalesced_writes::Gathered,
     coarse_timer::CoarseTimer,
     counted::Counting,
@@ -33,7 +34,6 @@ use super::{
     tls::TlsOffer,
     traffic::{Metered, Traffic},
     unread::{LOOK_EVERY, MAX_STALL, Unread, UnreadPool},
-    worker::Answers,
 };
 use crate::{
     security::tls::{Tls, names_of},

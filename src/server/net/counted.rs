@@ -16,8 +16,8 @@ use hyper::{
 use tonic::{Status, body::Body};
 
 use super::{
+    answers::Answers,
     unread::{Held, Part, Room, Unread, Unsent, WaitsFor},
-    worker::Answers,
 };
 use crate::service::{Ending, Peer};
 

@@ -23,7 +23,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::seats::{Seat, Seats};
+use super::{
+    seats::{Seat, Seats},
+    tls::TlsOffer,
+};
 use crate::{
     config::{ListenAddress, UnusableSetting},
     observability::complaints::{Complaints, complain},
@@ -31,6 +34,16 @@ use crate::{
 
 /// Out of file descriptors, for example: wait a little instead of spinning.
 pub(crate) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+
+/// A listener that is bound, and what answers its connections.
+pub(crate) struct Endpoint<A> {
+    pub(crate) listener: Listener,
+    /// Where it listens, with the port that it was given.
+    pub(crate) address: ListenAddress,
+    /// `None`: in the clear.
+    pub(crate) tls: Option<TlsOffer>,
+    pub(crate) answers: A,
+}
 
 /// A socket that is bound.
 pub(crate) enum Listener {

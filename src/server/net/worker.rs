@@ -2,54 +2,22 @@
 //!
 //! A current-thread runtime per core has no queue to share and no task to steal.
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, thread};
+use std::{io, sync::Arc, thread};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::{
     runtime::Builder,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
-use tonic::body::Body;
 
 use super::{
+    answers::Answers,
     connection::{ConnectionSettings, serve},
     listener::Accepted,
-};
-use crate::service::{
-    Ending, Peer,
-    grpc::admin_front::AdminFront,
-    grpc::front::{self, Answering, Front},
 };
 
 /// Connections that wait for their worker.
 const INBOX: usize = 1024;
-
-/// What answers the requests of a worker's connections.
-pub(crate) trait Answers: Send + Sync + 'static {
-    /// An answer on its way.
-    type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + Unpin + 'static;
-
-    /// Answers a request. `ending` says when its connection is to end.
-    fn answer(&self, request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Self::Answer;
-}
-
-impl Answers for Front {
-    type Answer = front::Answer;
-
-    fn answer(&self, request: Request<Incoming>, peer: &Peer, ending: &Ending) -> front::Answer {
-        self.answer(request, peer, ending)
-    }
-}
-
-impl Answers for AdminFront {
-    type Answer = Answering;
-
-    fn answer(&self, request: Request<Incoming>, peer: &Peer, _ending: &Ending) -> Answering {
-        self.answer(request, peer)
-    }
-}
 
 /// A worker's thread.
 pub(crate) struct Worker {

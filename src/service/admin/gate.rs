@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, header::AUTHORIZATION};
 use moka::{ops::compute::Op, sync::Cache};
 
 use super::AdminApi;
@@ -41,11 +41,6 @@ impl Gate {
         Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MOST_ADDRESSES) }
     }
 
-    /// Is the token of a request with these headers one that is known?
-    pub(in crate::service) fn knows(&self, headers: &HeaderMap) -> bool {
-        token_in(headers).is_some_and(|token| self.tokens.load().holder_of(token).is_some())
-    }
-
     /// From now on, these tokens and no others.
     pub fn replace(&self, tokens: AdminTokens) {
         self.tokens.store(Arc::new(tokens));
@@ -67,38 +62,40 @@ impl Gate {
     }
 }
 
+/// Who asks, by a token that is known.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Administrator {
+    pub(in crate::service) name: ActorName,
+    pub(in crate::service) role: Role,
+}
+
 impl AdminApi {
-    /// Lets a request pass whose token is known, and of such a role. Says whose it is, and which role its holder has.
-    pub(in crate::service) fn admit(
-        &self,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-        needed: Role,
-    ) -> Result<(ActorName, Role), AdminError> {
+    /// Whose the token of a request is.
+    pub(in crate::service) fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<Administrator, AdminError> {
         let tokens = self.gate.tokens.load();
-        let holder = token_in(headers).and_then(|token| tokens.holder_of(token));
-        match holder {
-            Some(holder) if holder.role >= needed => Ok((holder.name.clone(), holder.role)),
-            Some(holder) => {
-                let name = &holder.name;
-                complain!(NOT_ALLOWED, info, %name, role = %holder.role, %needed, "{name} may not do this");
-                Err(AdminError::NotAllowed(needed))
-            }
-            None => Err(self.refuse(extensions.get())),
-        }
+        let token = bearer_in(headers, &AUTHORIZATION).ok().flatten();
+        let holder = token.and_then(|token| tokens.holder_of(token)).ok_or_else(|| self.unknown(peer))?;
+        Ok(Administrator { name: holder.name.clone(), role: holder.role })
     }
 
-    fn refuse(&self, peer: Option<&Peer>) -> AdminError {
-        let address = peer.and_then(|peer| peer.address);
-        if self.gate.fail(address, self.api.clock.now()) {
+    fn unknown(&self, peer: &Peer) -> AdminError {
+        if self.gate.fail(peer.address, self.api.clock.now()) {
             return AdminError::TooManyFailures;
         }
-        let from = address.map_or("a local socket".to_owned(), |address| address.to_string());
+        let from = peer.address.map_or("a local socket".to_owned(), |address| address.to_string());
         complain!(UNKNOWN, warn, %from, "an administrator's token is missing or not known, from {from}");
         AdminError::Unauthenticated
     }
 }
 
-fn token_in(headers: &HeaderMap) -> Option<&str> {
-    bearer_in(headers, &AUTHORIZATION).ok().flatten()
+impl Administrator {
+    /// Refuses what this administrator's role may not do.
+    pub(in crate::service) fn may(&self, needed: Role) -> Result<(), AdminError> {
+        let Self { name, role } = self;
+        if *role >= needed {
+            return Ok(());
+        }
+        complain!(NOT_ALLOWED, info, %name, %role, %needed, "{name} may not do this");
+        Err(AdminError::NotAllowed(needed))
+    }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures_util::{Stream, stream};
 use tonic::{Request, Status, async_trait};
 
-use super::{Answer, answer, convert, front::ending_of};
+use super::{Answer, answer, convert, data::ending_of};
 use crate::{
     proto::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,

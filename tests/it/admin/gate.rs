@@ -17,10 +17,13 @@ use tonic::{Code, Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{Admin, address, with_token};
-use crate::harness::{
-    Database,
-    process::run,
-    server::{connect, reason_of},
+use crate::{
+    harness::{
+        Database,
+        process::run,
+        server::{connect, reason_of},
+    },
+    metrics::SHOWN,
 };
 
 fn question() -> CheckSubdomainRequest {
@@ -146,4 +149,20 @@ async fn a_message_that_cannot_be_read_is_refused_in_our_words() {
     let mut admin = Admin::of(Database::sqlite().await, &[]).await;
     let request = admin.by(Role::Viewer, CheckSubdomainRequest { subdomain: "a".repeat(70_000) });
     assert_eq!(refused(&mut admin, request).await, (Code::InvalidArgument, "MALFORMED_REQUEST".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn administrators_requests_are_counted_and_have_an_id_as_others_do() {
+    let mut admin = Admin::of(Database::sqlite().await, &SHOWN).await;
+    let mut request = admin.by(Role::Viewer, question());
+    request.metadata_mut().insert("x-request-id", "abc-123".parse().unwrap());
+    let answer = admin.client.check_subdomain(request).await.unwrap();
+    assert_eq!(answer.metadata().get("x-request-id").unwrap(), "abc-123");
+    let refusal = admin.client.check_subdomain(Request::new(question())).await.unwrap_err();
+    assert!(refusal.metadata().contains_key("x-request-id"));
+    let metrics = admin.server.metrics().await;
+    for code in ["OK", "UNAUTHENTICATED"] {
+        let series = format!(r#"rpc_duration_seconds_count{{method="CheckSubdomain",code="{code}"}}"#);
+        assert_eq!(metrics.of(&series), 1.0, "{code}");
+    }
 }

@@ -1,0 +1,43 @@
+//! The data listener: EntitlementService and ext_authz, health and reflection.
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+use super::reflection;
+use crate::{
+    config::{Insecure, ServeArgs},
+    proto::v1::entitlement_service_server::SERVICE_NAME,
+    server::{
+        ServeError,
+        net::listener::{Endpoint, Listener},
+        security::Security,
+    },
+    service::{
+        Api,
+        grpc::{
+            data::DataServices,
+            front::{Front, FrontSettings},
+        },
+    },
+};
+
+/// Binds the address.
+pub(crate) async fn bind(
+    args: &ServeArgs,
+    api: &Api,
+    health: Routes,
+    security: &Security<'_>,
+) -> Result<Endpoint<Front<DataServices>>, ServeError> {
+    let settings = FrontSettings {
+        max_in_flight: args.limit.max_in_flight as usize,
+        request_timeout: args.limit.request_timeout.std(),
+    };
+    let others = reflection::add(health, SERVICE_NAME)?;
+    let services = DataServices::new(api.clone());
+    let answers = Front::new(services, others, settings, Arc::clone(&api.metrics), api.tracer);
+    let tls = security.of(Insecure::Data, "--listen", &args.listen)?;
+    security.needs_callers("--listen", &args.listen)?;
+    let (address, listener) = Listener::bind("--listen", &args.listen).await?;
+    Ok(Endpoint { listener, address, tls, answers })
+}

@@ -1,0 +1,247 @@
+//! The parts of a server that runs: starting them, watching over them, and ending them in order.
+
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, FutureExt, OptionFuture, join_all, select_all},
+    stream::FuturesUnordered,
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use tonic_health::server::HealthReporter;
+
+use super::{
+    ServeError, Sources,
+    background::{
+        feed::{Feed, Report},
+        readiness::{self, Readiness},
+        upkeep,
+    },
+    endpoints::{admin, probes::Probes},
+    net::{
+        answers::Answers,
+        connection::{ConnectionSettings, KEEP_ALIVE_INTERVAL, Protocol},
+        listener::{Endpoint, Inbox, MostConnections},
+        tls::TlsOffer,
+        unread::UnreadPool,
+        worker,
+    },
+};
+use crate::{
+    config::{LimitArgs, ServeArgs},
+    service::{
+        Api,
+        admin::SETUP_TIMEOUT,
+        forward_auth::ForwardAuth,
+        grpc::{administration::AdminServices, data::DataServices, front::Front},
+    },
+};
+
+/// At shutdown, a database that hangs is not waited for longer than this.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where somebody may come in, and what answers there.
+pub(super) struct Endpoints {
+    pub(super) data: Endpoint<Front<DataServices>>,
+    pub(super) forward_auth: Option<Endpoint<ForwardAuth>>,
+    pub(super) admin: Option<Endpoint<Front<AdminServices>>>,
+    pub(super) probes: Option<Probes>,
+}
+
+pub(super) struct Server {
+    args: ServeArgs,
+    api: Api,
+    health: HealthReporter,
+    /// Bring the schema up to date once the database answers.
+    migrate: bool,
+    report: Arc<Mutex<Report>>,
+    readiness: Arc<Readiness>,
+    unread: UnreadPool,
+}
+
+/// Listeners that are open, each with what it is called. They close when this is dropped.
+type Accepting = FuturesUnordered<BoxFuture<'static, &'static str>>;
+
+/// Threads that answer, for as long as they run.
+#[derive(Default)]
+struct Workers(Vec<oneshot::Receiver<()>>);
+
+impl Server {
+    pub(super) fn new(
+        args: ServeArgs,
+        api: Api,
+        health: HealthReporter,
+        migrate: bool,
+        report: Arc<Mutex<Report>>,
+        readiness: Arc<Readiness>,
+    ) -> Self {
+        Self { args, api, health, migrate, report, readiness, unread: UnreadPool::default() }
+    }
+
+    /// Runs every part, ends when one ends or when it is told to, and then drains.
+    pub(super) async fn supervise(
+        mut self,
+        endpoints: Endpoints,
+        mut sources: Sources,
+        stopped: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let (drain, draining) = watch::channel(false);
+        let (mut accepting, mut workers, probing) = self.open(endpoints, &draining)?;
+        let mut probing = probing;
+        let outcome = tokio::select! {
+            () = stopped => Ok(()),
+            never = self.attend() => match never {},
+            Some(never) = sources.next() => match never {},
+            _ = select_all(&mut workers.0) => Err(ServeError::Ended("a worker")),
+            Some(listener) = accepting.next() => Err(ServeError::Ended(listener)),
+            Some(_) = OptionFuture::from(probing.as_mut().map(|probing| &mut probing.0)) => {
+                Err(ServeError::Ended("the listener of the metrics"))
+            }
+        };
+
+        self.readiness.stop(&self.health).await;
+        tokio::time::sleep(self.args.limit.pre_drain.std()).await;
+        drop(accepting);
+        readiness::end_watches(&mut self.health).await;
+        // Nobody listens only where every worker has ended.
+        _ = drain.send(true);
+        workers.wait(self.args.limit.drain_timeout.std()).await;
+        self.close().await;
+        outcome
+    }
+
+    /// Starts what answers at each of the listeners, and opens them. The metrics are to be seen until all else has ended.
+    fn open(
+        &self,
+        endpoints: Endpoints,
+        draining: &watch::Receiver<bool>,
+    ) -> Result<(Accepting, Workers, Option<AbortOnDrop<()>>), ServeError> {
+        let (accepting, mut workers) = (Accepting::new(), Workers::default());
+        let Endpoints { data, forward_auth, admin, probes } = endpoints;
+        let (count, max) = (self.worker_count(), self.max_connections());
+        let settings = self.connection_settings(Protocol::Http2, data.tls.clone());
+        let inboxes = workers.start("worker", count, &data.answers, &settings, draining)?;
+        accepting.push(named("the listener", data.listener.accept_into(inboxes, max)));
+        if let Some(Endpoint { listener, answers, tls, .. }) = forward_auth {
+            let settings = self.connection_settings(Protocol::Http1, tls);
+            let inboxes = workers.start("forward-auth", count, &answers, &settings, draining)?;
+            accepting.push(named("the listener of proxies", listener.accept_into(inboxes, max)));
+        }
+        if let Some(Endpoint { listener, answers, tls, .. }) = admin {
+            let settings = self.connection_settings(Protocol::Http2, tls);
+            let request_timeout = settings.request_timeout.max(SETUP_TIMEOUT);
+            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, request_timeout, ..settings };
+            let inboxes = workers.start("admin", 1, &answers, &settings, draining)?;
+            accepting
+                .push(named("the listener of administrators", listener.accept_into(inboxes, admin::MAX_CONNECTIONS)));
+        }
+        Ok((accepting, workers, probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())))))
+    }
+
+    /// Waits for the database, then feeds the cache, keeps things up and says how the server is. Never returns.
+    async fn attend(&self) -> Infallible {
+        self.readiness.wait_for_database(self.migrate).await;
+        let feed = Feed::new(
+            self.api.clone(),
+            self.args.changes.changes,
+            self.args.changes.poll_interval.std(),
+            Arc::clone(&self.report),
+        );
+        tokio::select! {
+            never = feed.run() => never,
+            never = upkeep::run(&self.api, &self.args.changes) => never,
+            never = self.readiness.follow(&self.health) => never,
+        }
+    }
+
+    /// Writes what is left of the decision log, and lets go of the database.
+    async fn close(&self) {
+        if let Some(log) = self.api.decision_log.clone() {
+            // It says itself what it could not write.
+            _ = tokio::task::spawn_blocking(move || log.end(CLOSE_TIMEOUT)).await;
+        }
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.api.store.close()).await.is_err() {
+            tracing::warn!("the database did not let go of its connections in time");
+        }
+    }
+
+    fn worker_count(&self) -> u16 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX))
+    }
+
+    fn max_connections(&self) -> MostConnections {
+        let LimitArgs { max_connections, max_connections_per_address: per_address, .. } = self.args.limit;
+        MostConnections { in_all: max_connections, per_address, makes_room: false }
+    }
+
+    fn connection_settings(&self, protocol: Protocol, tls: Option<TlsOffer>) -> ConnectionSettings {
+        ConnectionSettings {
+            protocol,
+            max_streams: self.args.limit.max_streams,
+            keep_alive_interval: KEEP_ALIVE_INTERVAL,
+            max_age: self.args.limit.max_connection_age.std(),
+            drain_timeout: self.args.limit.drain_timeout.std(),
+            request_timeout: self.args.limit.request_timeout.std(),
+            unread: self.unread.clone(),
+            tls,
+        }
+    }
+}
+
+impl Workers {
+    /// Starts so many, and says where they take connections.
+    fn start(
+        &mut self,
+        name: &str,
+        count: u16,
+        answers: &(impl Answers + Clone),
+        settings: &ConnectionSettings,
+        draining: &watch::Receiver<bool>,
+    ) -> Result<Vec<Inbox>, ServeError> {
+        let mut start = |index| {
+            let name = format!("{name}-{index}");
+            let worker = worker::start(&name, answers.clone(), settings.clone(), draining.clone());
+            let worker = worker.map_err(ServeError::Worker)?;
+            self.0.push(worker.ended);
+            Ok(Inbox { sender: worker.sender, connections: Arc::default() })
+        };
+        (0..count).map(&mut start).collect()
+    }
+
+    /// Waits until all have ended, for this time at most.
+    async fn wait(self, drain_timeout: Duration) {
+        let all = join_all(self.0.into_iter().filter(|end| !end.is_terminated()));
+        if tokio::time::timeout(drain_timeout, all).await.is_err() {
+            tracing::warn!(?drain_timeout, "requests were still in flight after {drain_timeout:?}: they are cut off");
+        }
+    }
+}
+
+/// Runs a listener as a task, and says its name when that ends.
+fn named(
+    name: &'static str,
+    accepting: impl Future<Output: Send> + Send + 'static,
+) -> BoxFuture<'static, &'static str> {
+    let mut task = AbortOnDrop(tokio::spawn(async move {
+        accepting.await;
+    }));
+    async move {
+        _ = (&mut task.0).await;
+        name
+    }
+    .boxed()
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,89 @@
+//! The service of the admin listener: TenantAdminService.
+
+use http::Request;
+use hyper::body::Incoming;
+use tonic::Status;
+use tower_service::Service;
+
+use super::front::{Answering, Limit, Services};
+use crate::{
+    domain::limits::MAX_REQUEST_BYTES,
+    proto::{Method, v1::tenant_admin_service_server::TenantAdminServiceServer},
+    service::{
+        Peer, Presence,
+        admin::{AdminApi, SETUP_TIMEOUT},
+        watch::Ending,
+    },
+};
+
+/// What the admin listener answers.
+#[derive(Clone)]
+pub struct AdminServices {
+    api: AdminApi,
+    server: TenantAdminServiceServer<AdminApi>,
+}
+
+impl AdminServices {
+    /// Answers by this API.
+    pub fn new(api: AdminApi) -> Self {
+        let server = TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
+        Self { api, server }
+    }
+}
+
+impl Services for AdminServices {
+    fn limit(&self, method: Method) -> Option<Limit> {
+        match method {
+            Method::ListModules
+            | Method::ListPlans
+            | Method::UpsertModule
+            | Method::UpsertPlan
+            | Method::GetTenant
+            | Method::ListTenants
+            | Method::CheckSubdomain
+            | Method::SetTenantStatus
+            | Method::EnableModules
+            | Method::DisableModules
+            | Method::ChangePlan
+            | Method::PreviewChange
+            | Method::ListAuditEvents => Some(Limit::Request),
+            // They make or drop a schema.
+            Method::OnboardTenant | Method::RetryProvisioning | Method::DeleteTenant => {
+                Some(Limit::LongRequest(SETUP_TIMEOUT))
+            }
+            Method::ResolveTenant
+            | Method::CheckModule
+            | Method::BatchCheckModules
+            | Method::ListEnabledModules
+            | Method::Authorize
+            | Method::ExplainModule
+            | Method::ListTenantIds
+            | Method::WatchChanges
+            | Method::Check => None,
+        }
+    }
+
+    /// A token that nobody knows is refused before anything of its request is read.
+    fn admit(
+        &self,
+        _method: Method,
+        request: &mut Request<Incoming>,
+        peer: &Peer,
+        _ending: &Ending,
+    ) -> Result<(), Status> {
+        let administrator = self.api.identify(request.headers(), peer)?;
+        request.extensions_mut().insert(administrator);
+        request.extensions_mut().insert(peer.clone());
+        Ok(())
+    }
+
+    fn call(&self, _method: Method, request: Request<Incoming>) -> Answering {
+        // An administrator's connection keeps its place while a request is under way.
+        let under_way = request.extensions().get().map(|peer: &Peer| Presence::enter(&peer.presence));
+        let answering = self.server.clone().call(request);
+        Box::pin(async move {
+            let _under_way = under_way;
+            answering.await
+        })
+    }
+}

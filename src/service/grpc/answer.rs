@@ -1,0 +1,182 @@
+//! An answer on its way: its deadline, its request id, and what is logged and counted of it.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderValue, Response};
+use tokio::time::Sleep;
+use tonic::{Code, Status, body::Body};
+use tracing::Span;
+
+use super::{headers::REQUEST_ID, status};
+use crate::{
+    observability::{
+        complaints::{Complaints, complain},
+        metrics::Stopwatch,
+    },
+    proto::Method,
+    service::trace,
+};
+
+/// A future of an answer, as tonic's generated code makes it.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// Requests that failed, which is our own matter, and those that were refused, which is their callers'. A flood of either
+/// must not fill the disk: the metrics count them all.
+static FAILED: Complaints = Complaints::new();
+static REFUSED: Complaints = Complaints::new();
+
+/// One of the requests in flight, for as long as it lives.
+pub(super) struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// `None`: as many are in flight as may.
+    pub(super) fn enter(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let entered = Self(Arc::clone(count));
+        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(entered)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a request has to do with a trace.
+pub(super) struct Traced {
+    /// Its caller's trace context.
+    pub(super) parent: Option<HeaderValue>,
+    pub(super) span: Option<Span>,
+}
+
+/// An answer on its way. It is moved several times before it is polled, so it is kept small.
+pub struct Answer {
+    pub(super) answering: Answering,
+    /// How long it may take; `None`: as long as it likes.
+    pub(super) timeout: Option<Duration>,
+    /// Made when the answer is not there at once, which for what is held never happens.
+    pub(super) sleep: Option<Pin<Box<Sleep>>>,
+    pub(super) request_id: HeaderValue,
+    pub(super) traced: Option<Box<Traced>>,
+    pub(super) stopwatch: Stopwatch,
+    pub(super) method: Option<Method>,
+    /// The path, where it is no method's of ours.
+    pub(super) unknown: Option<Box<str>>,
+    pub(super) _in_flight: Option<InFlight>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match self.answering.as_mut().poll(context) {
+            Poll::Ready(Ok(response)) => response,
+            Poll::Pending => {
+                ready!(self.poll_deadline(context));
+                status::deadline_exceeded().into_http()
+            }
+        };
+        Poll::Ready(Ok(self.finish(response)))
+    }
+}
+
+impl Answer {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(timeout) = self.timeout else { return Poll::Pending };
+        let deadline = self.stopwatch.started() + timeout;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        sleep.as_mut().poll(context)
+    }
+
+    fn finish(&mut self, mut response: Response<Body>) -> Response<Body> {
+        let mut code = code_of(&response);
+        if code != Code::Ok {
+            self.explain_failure(&mut response);
+            code = code_of(&response);
+        }
+        self.stopwatch.stop(code);
+        if let Some(Traced { span: Some(span), .. }) = self.traced.take().as_deref() {
+            span.record("rpc.grpc.status_code", code as i32);
+        }
+        // Taken: a copy would be counted, and for that allocated.
+        let request_id = mem::replace(&mut self.request_id, HeaderValue::from_static(""));
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        response
+    }
+
+    /// A failed answer consists of headers only. It is logged, and where tonic refused the message itself, the status
+    /// becomes one of ours.
+    fn explain_failure(&self, response: &mut Response<Body>) {
+        let Some(mut failure) = Status::from_header_map(response.headers()) else { return };
+        if self.method.is_some() && is_tonics_refusal(&failure) {
+            failure = status::malformed_request();
+            *response = failure.clone().into_http();
+        }
+        self.log(&failure);
+    }
+
+    fn path(&self) -> &str {
+        self.method.map(Method::path).or(self.unknown.as_deref()).unwrap_or_default()
+    }
+
+    fn log(&self, failure: &Status) {
+        let (method, code, elapsed) = (self.path(), failure.code(), self.stopwatch.started().elapsed());
+        let trace_id = self.traced.as_ref().and_then(|traced| traced.parent.as_ref()).and_then(trace::trace_id);
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        // What is wrong with us is for the operator, what is wrong with a request is for its caller.
+        match code {
+            Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DeadlineExceeded => {
+                complain!(
+                    FAILED,
+                    warn,
+                    method,
+                    ?code,
+                    request_id,
+                    trace_id,
+                    ?elapsed,
+                    "{method} failed: {}",
+                    failure.message()
+                );
+            }
+            _ => {
+                complain!(
+                    REFUSED,
+                    info,
+                    method,
+                    ?code,
+                    request_id,
+                    trace_id,
+                    ?elapsed,
+                    "{method} refused: {}",
+                    failure.message()
+                );
+            }
+        }
+    }
+}
+
+/// Did tonic refuse the message itself: too large, or no protobuf? Statuses of ours carry details.
+fn is_tonics_refusal(failure: &Status) -> bool {
+    failure.details().is_empty() && matches!(failure.code(), Code::OutOfRange | Code::Internal)
+}
+
+/// The code of an answer. One that failed has it among its headers.
+fn code_of(response: &Response<Body>) -> Code {
+    match response.headers().get(Status::GRPC_STATUS) {
+        Some(code) => Code::from_bytes(code.as_bytes()),
+        None if response.status().is_success() => Code::Ok,
+        // Not gRPC at all, such as a browser's request.
+        None => Code::Unknown,
+    }
+}

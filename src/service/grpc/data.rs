@@ -1,0 +1,111 @@
+//! The services of the data listener: EntitlementService, and Envoy's Authorization.
+
+use http::Request;
+use hyper::body::Incoming;
+use tonic::{Extensions, Status};
+use tower_service::Service;
+
+use super::{
+    front::{Answering, Limit, Services},
+    status,
+};
+use crate::{
+    domain::limits::{MAX_INQUIRY_BYTES, MAX_REQUEST_BYTES},
+    proto::{
+        Method, envoy::service::auth::v3::authorization_server::AuthorizationServer,
+        v1::entitlement_service_server::EntitlementServiceServer,
+    },
+    security::callers::CallerService,
+    service::{Api, Peer, asker::Shown, watch::Ending},
+};
+
+/// What the data listener answers.
+#[derive(Clone)]
+pub struct DataServices {
+    api: Api,
+    /// The generated servers are called as they are: axum's router would cost more than the decision.
+    entitlement: EntitlementServiceServer<Api>,
+    authorization: AuthorizationServer<Api>,
+}
+
+impl DataServices {
+    /// Answers by this API.
+    pub fn new(api: Api) -> Self {
+        Self {
+            api: api.clone(),
+            authorization: AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES),
+            entitlement: EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES),
+        }
+    }
+}
+
+/// Which service a method of the data listener belongs to; `None`: it is an administrators' one.
+fn service(method: Method) -> Option<CallerService> {
+    match method {
+        Method::ResolveTenant
+        | Method::CheckModule
+        | Method::BatchCheckModules
+        | Method::ListEnabledModules
+        | Method::Authorize
+        | Method::ExplainModule
+        | Method::ListTenantIds
+        | Method::WatchChanges => Some(CallerService::Entitlement),
+        Method::Check => Some(CallerService::ExtAuthz),
+        Method::ListModules
+        | Method::ListPlans
+        | Method::UpsertModule
+        | Method::UpsertPlan
+        | Method::GetTenant
+        | Method::ListTenants
+        | Method::CheckSubdomain
+        | Method::OnboardTenant
+        | Method::RetryProvisioning
+        | Method::SetTenantStatus
+        | Method::EnableModules
+        | Method::DisableModules
+        | Method::ChangePlan
+        | Method::PreviewChange
+        | Method::DeleteTenant
+        | Method::ListAuditEvents => None,
+    }
+}
+
+impl Services for DataServices {
+    fn limit(&self, method: Method) -> Option<Limit> {
+        service(method).map(|_| if method.streams() { Limit::Stream } else { Limit::Request })
+    }
+
+    fn admit(
+        &self,
+        method: Method,
+        request: &mut Request<Incoming>,
+        peer: &Peer,
+        ending: &Ending,
+    ) -> Result<(), Status> {
+        if method.streams() {
+            let shown = Shown::of(peer, request.headers());
+            request.extensions_mut().insert(shown);
+            request.extensions_mut().insert(ending.clone());
+        }
+        let Some(service) = service(method).filter(|_| !self.api.callers.is_open()) else { return Ok(()) };
+        let admitted = self.api.callers.admit(service, peer, request.headers());
+        let caller = admitted.map_err(|refused| status::not_admitted(self.api.counted(refused)))?;
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(())
+    }
+
+    fn call(&self, method: Method, request: Request<Incoming>) -> Answering {
+        if method == Method::Check {
+            self.authorization.clone().call(request)
+        } else {
+            self.entitlement.clone().call(request)
+        }
+    }
+}
+
+/// What tells when the connection of a request is to end; `None` where the request came over none.
+pub(super) fn ending_of(extensions: &Extensions) -> Option<Ending> {
+    extensions.get().cloned()
+}

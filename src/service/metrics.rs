@@ -1,0 +1,93 @@
+//! What requests count.
+
+use std::fmt;
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
+
+use super::{Api, asker::NotAdmittedKind, check::Judgement, gateway::VerdictKind};
+use crate::{
+    domain::Reason,
+    observability::metrics::{Counts, Label, Rpcs},
+    proto::Method,
+};
+
+/// What requests count.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Answers, and how long they took.
+    pub rpcs: Rpcs<Method>,
+    /// Decisions that were given.
+    pub decisions: Counts<Reason>,
+    /// What became of HTTP requests that proxies asked about.
+    pub gateway_requests: Counts<VerdictKind>,
+    /// Requests of callers that were refused, since they may not ask.
+    pub caller_refusals: Counts<NotAdmittedKind>,
+}
+
+impl Label for Method {
+    const ALL: &'static [Self] = Self::ALL;
+
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Label for Reason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn word(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let help = "How long answers took, by method and gRPC code; a stream's until it began";
+        let durations = encoder.encode_descriptor("rpc_duration_seconds", help, None, MetricType::Histogram)?;
+        self.rpcs.encode(durations)?;
+        let help = "Decisions of CheckModule, BatchCheckModules, Authorize and about HTTP requests, by reason";
+        let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
+        self.decisions.encode("reason", decisions)?;
+        let help = "HTTP requests that proxies asked about, by what became of them";
+        let requests = encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
+        self.gateway_requests.encode("verdict", requests)?;
+        let help = "Requests refused since their caller may not ask: unknown, too often, or beyond what it may";
+        let refusals = encoder.encode_descriptor("caller_refusals", help, None, MetricType::Counter)?;
+        self.caller_refusals.encode("reason", refusals)
+    }
+}
+
+impl Api {
+    /// Counts a decision that is given to a caller.
+    pub(super) fn given<'a>(&self, judgement: Judgement<'a>) -> Judgement<'a> {
+        self.metrics.decisions.add(judgement.decision.reason);
+        judgement
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stands_at_its_number<L: Label>() {
+        for (number, label) in L::ALL.iter().enumerate() {
+            assert_eq!(label.number(), number, "{label:?}");
+        }
+    }
+
+    #[test]
+    fn each_word_stands_at_its_number() {
+        stands_at_its_number::<Method>();
+        stands_at_its_number::<Reason>();
+        stands_at_its_number::<VerdictKind>();
+        stands_at_its_number::<NotAdmittedKind>();
+    }
+}
