@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod check;
+mod manual;
 mod migrate;
 mod output;
 mod routes;
@@ -10,14 +11,14 @@ mod shadow_report;
 mod tenant;
 mod token;
 
-use std::process::ExitCode;
+use std::{error::Error, io, process::ExitCode};
 
-use clap::{Parser, error::ErrorKind};
+use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use crate::{
-    config::{Cli, Command, UnusableSetting},
+    config::{Cli, Command, UnusableSetting, without_passwords},
     escape::shown_lines,
     observability::telemetry::{self, Telemetry, TelemetryError},
 };
@@ -28,10 +29,12 @@ const GOOD: u8 = 0;
 const DENIED: u8 = 1;
 /// The program could not do what it was asked to: a setting, a database, a port.
 const TROUBLE: u8 = 2;
+/// Nobody reads what is printed: what shells say of a program that SIGPIPE has ended.
+const BROKEN_PIPE: u8 = 141;
 
 /// The program: parse, run, and say how it ended.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -47,8 +50,14 @@ pub fn main() -> ExitCode {
     telemetry.end();
     match ended {
         Ok(code) => code.into(),
+        Err(error) if is_broken_pipe(&*error) => BROKEN_PIPE.into(),
         Err(error) => trouble(&error),
     }
+}
+
+/// Whoever was to read what is printed has gone, such as `head`, and need not be told.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn start_telemetry(cli: &Cli, runtime: &Runtime) -> Result<Telemetry, UnusableSetting> {
@@ -64,7 +73,7 @@ fn start_telemetry(cli: &Cli, runtime: &Runtime) -> Result<Telemetry, UnusableSe
     })
 }
 
-fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn std::error::Error>> {
+fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
     match command {
         Command::Serve(args) => runtime.block_on(serve::run(*args)),
         Command::Migrate(args) => runtime.block_on(migrate::run(args)),
@@ -74,6 +83,8 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn std::error::Er
         Command::Plan(args) => runtime.block_on(catalogue::plans(args)),
         Command::Routes(args) => runtime.block_on(routes::run(args)),
         Command::Token(args) => token::run(args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 
@@ -81,7 +92,7 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn std::error::Er
 ///
 /// One thread: all of it is waiting, and a second one only wakes the first. A cold look-up took 1.6 to 1.8 times its
 /// statement with two, and 1.3 to 1.4 with one (benches/README.md).
-fn runtime() -> std::io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).thread_name("background").enable_all().build()
 }
 
@@ -102,29 +113,4 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     eprint!("{}", shown_lines(&without_passwords(&error.render().to_string())));
     TROUBLE.into()
-}
-
-/// Blanks what stands between `://` and `@` in each word that is a URL, and its parameters.
-fn without_passwords(text: &str) -> String {
-    let blank = |word: &str| {
-        let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
-        let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-        let quote = if parameters.contains('\'') { "'" } else { "" };
-        let host = rest.rfind('@').map_or(rest.to_owned(), |at| format!("***{}", &rest[at..]));
-        let space = &word[word.trim_end().len()..];
-        let blanked = if parameters.is_empty() { "" } else { "?***" };
-        format!("{scheme}://{}{blanked}{quote}{space}", host.trim_end())
-    };
-    text.split_inclusive(char::is_whitespace).map(blank).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_misplaced_url_is_printed_without_its_password() {
-        let text = super::without_passwords("unexpected 'postgres://erp:s3c@ret@db/erp' found\n\nUsage: x");
-        assert_eq!(text, "unexpected 'postgres://***@db/erp' found\n\nUsage: x");
-        let text = super::without_passwords("'postgres://erp@db/erp?password=s3cret' found\nsee https://rustup.rs");
-        assert_eq!(text, "'postgres://***@db/erp?***' found\nsee https://rustup.rs");
-    }
 }

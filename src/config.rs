@@ -5,6 +5,8 @@ mod admin;
 mod catalogue;
 mod database;
 mod decision_log;
+mod given;
+mod redact;
 mod routes;
 mod security;
 mod serve;
@@ -13,8 +15,11 @@ mod token;
 mod trace;
 mod value;
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use thiserror::Error;
 
 pub use self::{
@@ -22,6 +27,8 @@ pub use self::{
     catalogue::{Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     decision_log::DecisionLogArgs,
+    given::{Given, Source, command},
+    redact::without_passwords,
     routes::{
         Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand,
         RoutesCommandArgs, RoutesExplainArgs, RoutesShadowReportArgs, UnmatchedKind,
@@ -69,6 +76,10 @@ pub enum Command {
     Routes(RoutesCommandArgs),
     /// Tokens of administrators.
     Token(TokenArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write a manual page for each command.
+    Man(ManArgs),
 }
 
 /// How it logs, to standard error.
@@ -95,6 +106,20 @@ pub struct MigrateArgs {
     /// `off` leaves the log of changes and its triggers out. Any other word wants them.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
+}
+
+/// What `completions` takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// What `man` takes.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// The folder to write to, which must exist: /usr/local/share/man/man1 for all users of a machine.
+    pub folder: PathBuf,
 }
 
 /// What `check` takes.
@@ -220,10 +245,10 @@ mod tests {
         for flag in command.get_opts().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
             let id = flag.get_id().as_str();
             let variable = format!("ENTITLEMENTD_{}", id.to_uppercase());
-            let is_setting = serves || OF_A_DEPLOYMENT.contains(&id);
+            let is_setting = if serves { id != "print_config" } else { OF_A_DEPLOYMENT.contains(&id) };
             assert_ne!(
                 is_setting,
-                !serves && OF_ONE_CALL.contains(&id),
+                if serves { id == "print_config" } else { OF_ONE_CALL.contains(&id) },
                 "--{id} of {} is one or the other",
                 command.get_name()
             );

@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    config::{ListenAddress, ServeArgs, UnusableSetting},
+    config::{ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting},
 };
 
 /// Why a server did not start, or ended before it was told to.
@@ -120,7 +120,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let readings = Readings::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness), security.offer());
     let probes = Probes::bind(args.metrics_listen, readings, &security).await?;
     let address = data.address.clone();
-    tracing::info!(%address, database = %url, settings = ?args, "listening on {address}");
+    log_start(&args, &address, &url);
 
     let (stop, stopped) = oneshot::channel();
     let forward_auth_address = forward_auth.as_ref().map(|endpoint| endpoint.address.clone());
@@ -131,6 +131,32 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let server = Server::new(args, api, health, migrate, report, readiness);
     let task = tokio::spawn(server.supervise(endpoints, sources, stopped.map(|_| ())));
     Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })
+}
+
+/// The first line of the log: what has started, and how it differs from what people expect.
+fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) {
+    let settings: Vec<String> =
+        args.given.iter().filter(|given| given.source != Source::Default).map(ToString::to_string).collect();
+    let has_known_callers = args.security.callers_file.is_some() || args.security.client_ca.is_some();
+    let off = [
+        ("TLS", args.security.tls_cert.is_none()),
+        ("callers", !has_known_callers),
+        ("changes", args.changes.changes == ChangesMode::Off),
+        ("metrics", args.metrics_listen.is_none()),
+        ("enforcement", args.gateway.enforce == Enforce::Off),
+    ];
+    let off: Vec<&str> = off.into_iter().filter_map(|(what, is_off)| is_off.then_some(what)).collect();
+    tracing::info!(
+        %address,
+        %database,
+        off = %off.join(", "),
+        settings = %settings.join(" "),
+        "entitlementd {} is listening on {address}",
+        env!("CARGO_PKG_VERSION")
+    );
+    for Given { flag, value, source } in &args.given {
+        tracing::debug!(value, %source, "setting {flag}");
+    }
 }
 
 /// A span moved by up to a tenth, either way: many instances must not do their work at the same instant.

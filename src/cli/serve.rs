@@ -4,11 +4,22 @@ mod demo;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::GOOD;
-use crate::{clock::Clock, config::ServeArgs, server::start};
+use super::{
+    GOOD,
+    output::{Outcome, print, table},
+};
+use crate::{
+    clock::Clock,
+    config::{Given, ServeArgs},
+    escape::shown,
+    server::start,
+};
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) async fn run(mut args: ServeArgs) -> Result<u8, Box<dyn std::error::Error>> {
+pub(crate) async fn run(mut args: ServeArgs) -> Outcome {
+    if args.print_config {
+        return print_config(&args.given);
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let demo = if args.demo { Some(demo::prepare(&mut args).await?) } else { None };
@@ -24,4 +35,12 @@ pub(crate) async fn run(mut args: ServeArgs) -> Result<u8, Box<dyn std::error::E
     running.stop().await?;
     tracing::info!("stopped");
     Ok(GOOD)
+}
+
+fn print_config(given: &[Given]) -> Outcome {
+    let mut table = table(&["SETTING", "VALUE", "SET BY"]);
+    for Given { flag, value, source } in given {
+        table.add_row([flag, &*shown(value), &source.to_string()]);
+    }
+    print(&table.trim_fmt())
 }

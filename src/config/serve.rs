@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, ListenAddress, PoolArgs, SecurityArgs, Span,
-    TraceArgs,
+    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given, ListenAddress, PoolArgs, SecurityArgs,
+    Span, TraceArgs,
     value::{IssuerTenant, JwksUrl, positive, socket_address},
 };
 
@@ -16,6 +16,9 @@ pub struct ServeArgs {
     /// Show what it does: a temporary SQLite database with two tenants, and commands to paste.
     #[arg(long, env = "ENTITLEMENTD_DEMO", help_heading = "Server", value_parser = BoolishValueParser::new(), conflicts_with_all = ["database_url", "database_url_file"])]
     pub demo: bool,
+    /// Print the settings, each with who has set it, and end.
+    #[arg(long, help_heading = "Server")]
+    pub print_config: bool,
     /// The database.
     #[command(flatten, next_help_heading = "Database")]
     pub database: DatabaseArgs,
@@ -61,6 +64,9 @@ pub struct ServeArgs {
     /// What is let in.
     #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitArgs,
+    /// The settings as they were given, where the command line was read.
+    #[arg(skip)]
+    pub given: Vec<Given>,
 }
 
 /// Which tenant a request belongs to.

@@ -317,3 +317,63 @@ async fn each_failed_request_is_one_line_with_its_id() {
     let line: Value = serde_json::from_str(lines[0]).unwrap();
     assert_eq!((&line["request_id"], &line["code"]), (&"find-me".into(), &"InvalidArgument".into()));
 }
+
+#[test]
+fn settings_are_printed_with_who_has_set_them_and_without_passwords() {
+    let output = program()
+        .args(["serve", "--print-config", "--cache-ttl", "1d", "--replica-database-url", "postgres://u:s3cret@b/x"])
+        .env("ENTITLEMENTD_DATABASE_URL", "postgres://u:s3cret@a/x?password=s3cret")
+        .output()
+        .unwrap();
+    let printed = text(&output.stdout);
+    let row = |flag: &str| {
+        let row = printed.lines().find(|line| line.split_whitespace().next() == Some(flag)).unwrap();
+        row.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("--cache-ttl"), "1d command line");
+    assert_eq!(row("--database-url"), "postgres://***@a/x?*** ENTITLEMENTD_DATABASE_URL");
+    assert_eq!(row("--max-stale"), "1h default");
+    assert_eq!(row("--tls-cert"), "default");
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_first_line_says_what_has_started_and_what_is_not_as_usual() {
+    let mut server = Process::serve_in("pretty", &["--demo", "--listen", "127.0.0.1:0", "--cache-ttl", "1d"]);
+    let line = server.wait_for("is listening on ");
+    assert!(line.len() < 500, "{line}");
+    assert!(
+        line.contains(concat!("entitlementd ", env!("CARGO_PKG_VERSION"), " is listening on 127.0.0.1:")),
+        "{line}"
+    );
+    assert!(line.contains("database=sqlite:") && line.contains("off=TLS, callers, metrics"), "{line}");
+    assert!(line.contains("settings=--demo --listen=127.0.0.1:0 --cache-ttl=1d"), "{line}");
+    assert!(!line.contains("address="), "the message has said it: {line}");
+}
+
+#[test]
+fn short_help_is_a_page_and_long_help_has_every_setting() {
+    let [short, long] = ["-h", "--help"].map(|flag| text(&run(&["serve", flag]).stdout).to_owned());
+    assert!(short.lines().count() <= 60, "{short}");
+    for needed in ["--database-url-file", "--listen", "--tls-cert", "--routes", "--log-level"] {
+        assert!(short.contains(needed), "{needed}");
+    }
+    assert!(long.contains("--denial-max-age") && !short.contains("--denial-max-age"));
+}
+
+#[test]
+fn a_package_gets_completions_and_manual_pages() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(text(&script.stdout).contains("set-status") && script.status.success(), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(&["man", folder.path().to_str().unwrap()]).status.success());
+    for page in ["entitlementd.1", "entitlementd-serve.1", "entitlementd-tenant-onboard.1"] {
+        assert!(std::fs::read_to_string(folder.path().join(page)).unwrap().contains(".TH"), "{page}");
+    }
+    let nowhere = run(&["man", "/nowhere/at/all"]);
+    assert!(text(&nowhere.stderr).contains("/nowhere/at/all"), "{}", text(&nowhere.stderr));
+    assert_eq!(nowhere.status.code(), Some(2));
+}

@@ -1,6 +1,7 @@
 //! Log lines that nobody forges: what others have written in them neither ends a line nor acts on a terminal.
 
 use std::{
+    error::Error,
     fmt,
     io::{self, Write},
 };
@@ -19,7 +20,7 @@ pub(super) struct PlainFields;
 
 impl<'w> FormatFields<'w> for PlainFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut line = Line { writer, is_empty: true, outcome: Ok(()) };
+        let mut line = Line { writer, is_empty: true, message: String::new(), outcome: Ok(()) };
         fields.record(&mut line);
         line.outcome
     }
@@ -28,11 +29,31 @@ impl<'w> FormatFields<'w> for PlainFields {
 struct Line<'w> {
     writer: Writer<'w>,
     is_empty: bool,
+    /// What the line says already, which its fields need not say again.
+    message: String,
     outcome: fmt::Result,
 }
 
 impl Line<'_> {
-    fn add(&mut self, name: &str, value: &str) -> fmt::Result {
+    fn add(&mut self, field: &Field, value: &str) {
+        // What comes by the `log` crate says where from in fields, which the line shows elsewhere.
+        if self.outcome.is_ok() && !field.name().starts_with("log.") {
+            let name = field.name();
+            self.outcome = self.write(name.strip_prefix("r#").unwrap_or(name), value);
+        }
+    }
+
+    /// Messages name what matters among their fields: programs read the field, people the message.
+    fn add_text(&mut self, field: &Field, text: &str, value: &str) {
+        if field.name() == "message" {
+            text.clone_into(&mut self.message);
+        } else if !text.is_empty() && self.message.contains(text) {
+            return;
+        }
+        self.add(field, value);
+    }
+
+    fn write(&mut self, name: &str, value: &str) -> fmt::Result {
         let gap = if self.is_empty { "" } else { " " };
         self.is_empty = false;
         let value = shown(value);
@@ -49,19 +70,30 @@ impl Line<'_> {
 
 impl Visit for Line<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.record_debug(field, &format_args!("{value}"));
-        } else {
-            self.record_debug(field, &value);
-        }
+        let quoted = format!("{value:?}");
+        self.add_text(field, value, if field.name() == "message" { value } else { &quoted });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // What comes by the `log` crate says where from in fields, which the line shows elsewhere.
-        if self.outcome.is_ok() && !field.name().starts_with("log.") {
-            let name = field.name();
-            self.outcome = self.add(name.strip_prefix("r#").unwrap_or(name), &format!("{value:?}"));
-        }
+        let value = format!("{value:?}");
+        self.add_text(field, &value, &value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let value = value.to_string();
+        self.add_text(field, &value, &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, &value.to_string());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, &value.to_string());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, &value.to_string());
     }
 }
 
@@ -122,8 +154,8 @@ mod tests {
         tracing::subscriber::with_default(registry, || {
             let span = tracing::info_span!("span", %forged);
             let _inside = span.enter();
-            let cause: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(word = forged, shown = %forged, debug = ?forged, cause, r#type = 1, "said {forged}");
+            let cause: &(dyn Error + 'static) = &error;
+            tracing::warn!(word = forged, shown = %forged, debug = ?forged, cause, r#type = 1, "said");
         });
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         let once = r"a\nERROR \u{1b}[2J\u{9b}\u{2028}\u{202e}b";
@@ -131,9 +163,22 @@ mod tests {
         assert_eq!(
             text,
             format!(
-                " WARN span{{forged={once}}}: {target}: said {once} word=\"{once}\" shown={once} debug=\"{once}\" \
+                " WARN span{{forged={once}}}: {target}: said word=\"{once}\" shown={once} debug=\"{once}\" \
                  cause={once} type=1\n"
             )
         );
+    }
+
+    #[test]
+    fn a_field_that_the_message_has_said_is_not_said_again_and_a_number_is() {
+        let kept = Kept::default();
+        let lines = tracing_subscriber::fmt::layer().with_writer(kept.clone()).with_ansi(false).without_time();
+        let registry = tracing_subscriber::registry().with(lines.fmt_fields(PlainFields).with_target(false));
+        tracing::subscriber::with_default(registry, || {
+            let (error, path, others) = (io::Error::other("it is gone"), "/a", 3);
+            tracing::warn!(%error, path, others, other = "/b", "{path} failed 3 times: {error}");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, " WARN /a failed 3 times: it is gone others=3 other=\"/b\"\n");
     }
 }

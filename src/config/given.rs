@@ -1,0 +1,129 @@
+//! Settings as they were given: by whom, and which are not the defaults.
+
+use std::fmt;
+
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+
+use super::{Cli, Command as What, redact::without_passwords};
+
+/// The flags of `serve` that `-h` shows on its one page. `--help` shows all.
+const FIRST: [&str; 20] = [
+    "admin_listen",
+    "admin_tokens_file",
+    "base_domain",
+    "cache_capacity",
+    "callers_file",
+    "changes",
+    "client_ca",
+    "database_url",
+    "database_url_file",
+    "demo",
+    "enforce",
+    "forward_auth_listen",
+    "jwks_url",
+    "listen",
+    "max_stale",
+    "metrics_listen",
+    "print_config",
+    "routes",
+    "tls_cert",
+    "tls_key",
+];
+
+/// A setting of `serve`, as it holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Given {
+    /// Its flag, with the dashes.
+    pub flag: String,
+    /// Its value, without passwords; empty: it has none.
+    pub value: String,
+    /// Who has set it.
+    pub source: Source,
+}
+
+/// Who has set a setting.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// Nobody.
+    Default,
+    /// The command line.
+    Flag,
+    /// The environment, by this variable.
+    Variable(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Flag => f.write_str("command line"),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value.as_str() {
+            "true" | "" => f.write_str(&self.flag),
+            value => write!(f, "{}={value}", self.flag),
+        }
+    }
+}
+
+impl Cli {
+    /// Reads the command line and the environment.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        if let (What::Serve(args), Some((name, matches))) = (&mut cli.command, matches.subcommand()) {
+            let flags = command.find_subcommand(name).into_iter().flat_map(Command::get_arguments);
+            args.given = flags.filter_map(|flag| given(flag, matches)).collect();
+        }
+        Ok(cli)
+    }
+}
+
+/// The whole command line. `serve -h` is one page of it.
+pub fn command() -> Command {
+    Cli::command().mut_subcommand("serve", |serve| {
+        let serve = serve.after_help("--help shows all settings, --print-config what they are.").after_long_help("");
+        serve.mut_args(|flag| {
+            let is_first = FIRST.contains(&flag.get_id().as_str()) || flag.is_global_set();
+            flag.hide_short_help(!is_first)
+        })
+    })
+}
+
+/// `None` for what is no setting, such as `--help`.
+fn given(flag: &Arg, matches: &ArgMatches) -> Option<Given> {
+    let (id, name) = (flag.get_id().as_str(), flag.get_long()?);
+    if ["help", "version", "print_config"].contains(&id) {
+        return None;
+    }
+    let source = match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => Source::Flag,
+        Some(ValueSource::EnvVariable) => {
+            Source::Variable(flag.get_env().unwrap_or_default().to_string_lossy().into_owned())
+        }
+        _ => Source::Default,
+    };
+    let values = matches.get_raw(id).into_iter().flatten();
+    let values: Vec<String> = values.map(|value| without_passwords(&value.to_string_lossy())).collect();
+    Some(Given { flag: format!("--{name}"), value: values.join(","), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_flags_that_there_are() {
+        let command = command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for id in FIRST {
+            assert!(serve.get_arguments().any(|flag| flag.get_id() == id), "--{id}");
+        }
+    }
+}
