@@ -107,7 +107,7 @@ async fn the_table_of_metrics_is_complete_and_true() {
     };
     let shown = described("TYPE");
     assert_eq!(shown, described("HELP"));
-    let section = readme::section("docs/operations.md", "## Metrics");
+    let section = readme::page("docs/metrics.md");
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `entitlementd_")?.split('`').next());
     let documented: BTreeSet<String> = rows.map(|name| format!("entitlementd_{name}")).collect();
     assert_eq!(documented, shown);

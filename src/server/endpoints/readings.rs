@@ -72,7 +72,7 @@ impl Readings {
                 help: "1, with the version of the program",
                 value: Value::Gauges("version", vec![(env!("CARGO_PKG_VERSION"), 1.0)]),
             },
-            gauge("start_time_seconds", "When the process began, in seconds since 1970", seconds(self.started_at)),
+            gauge("start_time_seconds", "When the process started, in seconds since 1970", seconds(self.started_at)),
             Reading {
                 name: "condition",
                 help: "1 for what /readyz says, 0 for what it does not",
@@ -89,38 +89,42 @@ impl Readings {
             counter("cache_misses", "Look-ups of a tenant for which the database was asked", tally.misses.get()),
             counter(
                 "cache_stale_answers",
-                "Look-ups answered although it may be otherwise by now, and the database could not be asked",
+                "Look-ups answered although the database could not be asked",
                 tally.stale.get(),
             ),
-            counter("cache_loads", "Tenants read from the database", tally.loads.get()),
+            counter(
+                "cache_loads",
+                "Tenants read from the database, again in the background included",
+                tally.loads.get(),
+            ),
             counter(
                 "cache_load_statements",
-                "Statements that read tenants from the database; one reads up to 100",
+                "Statements that read tenants from the database, up to 100 each",
                 tally.statements.get(),
             ),
             counter("cache_load_errors", "Readings of the database that failed", tally.load_errors.get()),
             counter(
                 "cache_overloads",
-                "Questions that were refused because too many waited for a turn to ask the database, or for too long",
+                "Requests refused because too many waited to ask the database, or for longer than a second",
                 tally.overloads.get(),
             ),
-            gauge("cache_waiting_loads", "Loads that wait for their turn to ask the database", cache.waiting_loads()),
+            gauge("cache_waiting_loads", "Loads that wait for their turn", cache.waiting_loads()),
             gauge("cache_entries", "Tenants held", cache.len()),
             gauge("cache_capacity", "Tenants held at most", cache.settings().capacity),
             counter("audited", "Held tenants that were compared with the database", tally.audited.get()),
             gauge(
                 "revalidation_oldest_seconds",
-                "How long ago the held tenant was read, or compared with the database, of which it is longest",
+                "How long ago the least recently checked of the held tenants was read or compared",
                 oldest.as_seconds_f64(),
             ),
             gauge(
                 "revalidation_behind_seconds",
-                "How much longer ago that is than it should be: 0 while the background keeps up",
+                "How much longer ago than --cache-ttl the least recently checked tenant was read; 0 while all keeps up",
                 (oldest - cache.settings().ttl).max(TimeDelta::zero()).as_seconds_f64(),
             ),
             counter(
                 "divergences",
-                "Held tenants that were not what the database says, although no change was heard of; must stay 0",
+                "Held tenants that differed although no change was received; must stay 0",
                 tally.divergences.get(),
             ),
         ]
@@ -155,12 +159,12 @@ impl Readings {
         vec![
             counter(
                 "jwks_fetch_failures",
-                "Times at which the keys of an issuer could not be fetched, or not be used",
+                "Times that an issuer's keys could not be fetched or used",
                 reports.iter().map(|(_, failures)| failures).sum(),
             ),
             gauge(
                 "jwks_age_seconds",
-                "How long ago keys were fetched, of the issuer where it is longest; 0 without one",
+                "How long ago keys were fetched, of the issuer for which it is longest; 0 without one",
                 age,
             ),
         ]
@@ -180,27 +184,26 @@ impl Readings {
         vec![
             Reading {
                 name: "feed_state",
-                help: "1 for how changes are heard of: unheard while the database does not answer, unarmed where \
-                       triggers are missing",
+                help: "1 for how changes are received; unarmed: triggers are missing, unheard: the database does not answer",
                 value: one_of("state", &["listening", "polling", "off", "unarmed", "unheard"], state),
             },
-            gauge("feed_lag_seconds", "How long ago the database last answered the feed; 0 without one", lag),
-            counter("changes", "Changes that were heard of", tally.changes.get()),
+            gauge("feed_lag_seconds", "How long ago the database last answered the feed", lag),
+            counter("changes", "Changes that were received", tally.changes.get()),
             counter(
                 "changes_unheard",
-                "Changes that were found in the log while it listened: of writers at the same time only one tells",
+                "Changes found without a notification while it listened: of writers that commit at once, one notifies",
                 report.unheard,
             ),
-            counter(
-                "resets",
-                "Times at which anything may have changed, so that all is read again",
-                tally.resets.get(),
+            counter("resets", "Times that everything had to be read again", tally.resets.get()),
+            gauge("watchers", "Open WatchChanges streams", cache.watchers()),
+            gauge(
+                "watched_tenants",
+                "Tenants that WatchChanges streams name, each as often as it is named",
+                self.api.watchers.tenants(),
             ),
-            gauge("watchers", "Who is told of changes", cache.watchers()),
-            gauge("watched_tenants", "Tenants that they name", self.api.watchers.tenants()),
             gauge(
                 "notification_queue_usage_ratio",
-                "How full PostgreSQL's queue of notices is: at 1, commits fail",
+                "How full PostgreSQL's notification queue is; at 1, commits fail",
                 report.queue_usage,
             ),
         ]
@@ -219,11 +222,11 @@ impl Readings {
             gauge("pool_max_connections", "Connections to the primary at most", self.max_connections as usize),
             counter(
                 "advisory_lock_waits",
-                "Changes of administrators that waited for over a second for an advisory lock of another session",
+                "Changes of administrators that waited for over a second for an advisory lock, which another session holds",
                 self.api.store.lock_waits(),
             ),
             gauge("replicas", "Replicas that loads may be read from", replicas),
-            gauge("replicas_usable", "Those of them that answer and keep up", usable),
+            gauge("replicas_usable", "Replicas that answer and keep up", usable),
         ]
     }
 }

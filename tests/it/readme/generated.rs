@@ -6,9 +6,22 @@ use clap::{Command, CommandFactory};
 use entitlementd::config::Cli;
 
 use super::page;
+use crate::{
+    harness::{Database, Server},
+    metrics::SHOWN,
+};
 
 #[path = "../../../examples/generate_docs/configuration.rs"]
 mod configuration;
+#[path = "../../../examples/generate_docs/metrics.rs"]
+mod metrics;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reference_of_metrics_is_what_would_be_generated() {
+    let server = Server::start_with(Database::sqlite().await, &SHOWN).await;
+    let is_current = page(metrics::PATH) == metrics::render(&server.metrics().await.page);
+    assert!(is_current, "{} is out of date; run: cargo run --example generate_docs", metrics::PATH);
+}
 
 #[test]
 fn the_reference_of_flags_is_what_would_be_generated() {
