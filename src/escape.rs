@@ -4,17 +4,17 @@ use std::{borrow::Cow, fmt::Write};
 
 /// The text, with what would act on a terminal written out: a tenant chooses its own name, and whoever asks its own words,
 /// and they must not move an operator's cursor, add a line to what is printed, or turn its order around.
-pub fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     written_out(text, acts, |text, letter| text.extend(letter.escape_default()))
 }
 
 /// The same of text whose own lines are meant: a message that shows a part of a file.
-pub fn shown_lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |letter| letter != '\n' && acts(letter), |text, letter| text.extend(letter.escape_default()))
 }
 
 /// The same of JSON, which stays what it is. Its own writer has escaped what JSON forbids in strings, and no more.
-pub fn shown_json(json: &str) -> Cow<'_, str> {
+pub(crate) fn shown_json(json: &str) -> Cow<'_, str> {
     let write = |text: &mut String, letter| {
         // Writing to a string never fails; what acts is in the first plane, where one escape is enough.
         _ = write!(text, "\\u{:04x}", u32::from(letter));

@@ -7,17 +7,19 @@
 //! main -> cli -> server -> service -> cache -> store -> domain
 //! ```
 
+#![warn(unreachable_pub)]
+
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
-pub mod escape;
+mod escape;
 pub mod fuzz;
-pub mod observability;
+mod observability;
 pub mod proto;
 pub mod routes;
 pub mod security;
 pub mod server;
-pub mod service;
+mod service;
 pub mod store;

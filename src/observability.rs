@@ -1,7 +1,7 @@
 //! What the program says of itself: logs, traces, metrics and the log of decisions.
 
-pub mod complaints;
-pub mod counters;
-pub mod decision_log;
-pub mod metrics;
-pub mod telemetry;
+pub(crate) mod complaints;
+pub(crate) mod counters;
+pub(crate) mod decision_log;
+pub(crate) mod metrics;
+pub(crate) mod telemetry;

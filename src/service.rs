@@ -2,14 +2,14 @@
 //!
 //! `grpc` stands between these and the wire.
 
-pub mod admin;
+pub(crate) mod admin;
 mod advice;
 mod asker;
 mod check;
 mod error;
 mod explain;
-pub mod forward_auth;
-pub mod gateway;
+pub(crate) mod forward_auth;
+pub(crate) mod gateway;
 pub(crate) mod grpc;
 mod metrics;
 mod noted;
@@ -22,12 +22,12 @@ mod watch;
 use std::sync::Arc;
 
 use self::gateway::Gateway;
-pub use self::{
+pub(crate) use self::{
     advice::Ages,
     asker::CallerGate,
     grpc::{Limited, convert::fuzz_requests},
     metrics::Metrics,
-    peer::{Peer, Presence, UnderWay},
+    peer::{Peer, Presence},
     trace::Tracer,
     watch::{Ending, Stage, WatcherPlaces},
 };
@@ -38,7 +38,7 @@ use crate::{
 
 /// Everything that an answer is made from.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub(crate) struct Api {
     /// Facts and catalogue.
     pub cache: Cache<Store>,
     /// The database itself, for ExplainModule and ListTenantIds.

@@ -3,6 +3,8 @@
 //! The tables are the ERP's own. Where they exist they are left exactly as they are: columns, keys, indexes and rows.
 //! Only what is missing is made, and nothing is ever dropped.
 
+#![warn(unreachable_pub)]
+
 mod advice;
 mod catalog;
 mod changes;

@@ -8,7 +8,7 @@ use sea_orm_migration::{
 use crate::tables;
 
 #[derive(DeriveMigrationName)]
-pub struct Migration;
+pub(crate) struct Migration;
 
 /// A module's row. Prices are whole rupees.
 struct Module(

@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Lets one line in a second through, and counts the others.
 #[derive(Debug, Default)]
-pub struct Complaints(Mutex<State>);
+pub(crate) struct Complaints(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,12 +31,12 @@ pub(crate) use complain;
 
 impl Complaints {
     /// Nothing has been said yet.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(State { last: None, others: 0 }))
     }
 
     /// May this be said? How many others were not, since the last that was.
-    pub fn admit(&self) -> Option<u64> {
+    pub(crate) fn admit(&self) -> Option<u64> {
         let mut state = self.0.lock();
         if state.last.is_some_and(|last| last.elapsed() < EVERY) {
             state.others += 1;

@@ -50,7 +50,7 @@ impl HotCount {
 }
 
 /// A thing of which each thread has one, or nearly: a few threads may share one, so it must bear that.
-pub struct Sharded<T> {
+pub(crate) struct Sharded<T> {
     shards: Box<[Shard<T>]>,
     make: Box<dyn Fn() -> T + Send + Sync>,
 }
@@ -67,7 +67,7 @@ impl<T: Default + 'static> Default for Sharded<T> {
 
 impl<T> Sharded<T> {
     /// Each is made when its thread first asks for it.
-    pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Threads are numbered as they come: with room to spare, those that are busy seldom meet.
         let count = (4 * cores).next_power_of_two().min(MOST_SHARDS);
@@ -75,12 +75,12 @@ impl<T> Sharded<T> {
     }
 
     /// This thread's own.
-    pub fn mine(&self) -> &T {
+    pub(crate) fn mine(&self) -> &T {
         self.shards[thread_number() % self.shards.len()].0.get_or_init(&self.make)
     }
 
     /// All that there are so far.
-    pub fn each(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn each(&self) -> impl Iterator<Item = &T> {
         self.shards.iter().filter_map(|shard| shard.0.get())
     }
 }

@@ -29,7 +29,7 @@ const QUEUE: usize = 8192;
 /// One decision.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// When it was given, in RFC 3339.
     pub time: String,
     /// What was asked: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway` for an HTTP request.
@@ -59,7 +59,7 @@ pub struct Entry {
 
 /// Where the log goes.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// Standard output.
     Stdout,
     /// A file, which is put aside as `FILE.1`, `FILE.2`, ... once it is so large, in bytes; so many are kept.
@@ -75,7 +75,7 @@ pub enum Target {
 
 /// The queue to the log. Clones lead to the same one.
 #[derive(Clone, Debug)]
-pub struct DecisionLog {
+pub(crate) struct DecisionLog {
     queue: SyncSender<Message>,
     one_grant_in: u32,
     counts: Arc<Counts>,
@@ -100,7 +100,7 @@ thread_local! {
 
 impl DecisionLog {
     /// Opens the log. Of grants, one in so many is logged; 0: none.
-    pub fn open(target: &Target, one_grant_in: u32) -> io::Result<Self> {
+    pub(crate) fn open(target: &Target, one_grant_in: u32) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = match target {
             Target::Stdout => Box::new(io::stdout()),
             Target::File { path, max_bytes, kept } => {
@@ -125,7 +125,7 @@ impl DecisionLog {
     }
 
     /// Is this one to be logged? Denials always are.
-    pub fn wants(&self, granted: bool) -> bool {
+    pub(crate) fn wants(&self, granted: bool) -> bool {
         let is_turn = |grants: &Cell<u32>| {
             let next = grants.get() + 1;
             let is_turn = next >= self.one_grant_in;
@@ -136,19 +136,19 @@ impl DecisionLog {
     }
 
     /// Logs a decision, unless the queue is full.
-    pub fn add(&self, entry: Entry) {
+    pub(crate) fn add(&self, entry: Entry) {
         if self.queue.try_send(Message::Entry(Box::new(entry))).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Entries that were written, and that were dropped.
-    pub fn counts(&self) -> [u64; 2] {
+    pub(crate) fn counts(&self) -> [u64; 2] {
         [&self.counts.written, &self.counts.dropped].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Waits until everything is written, but not for long.
-    pub fn end(&self, patience: Duration) {
+    pub(crate) fn end(&self, patience: Duration) {
         let (done, ended) = sync_channel(1);
         if self.queue.try_send(Message::End(done)).is_ok() {
             // Nothing is left to be done where it does not end in time.

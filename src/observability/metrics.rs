@@ -15,7 +15,7 @@ use std::{fmt, marker::PhantomData};
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
 pub(crate) use self::label::label;
-pub use self::{
+pub(crate) use self::{
     label::Label,
     page::{Format, Page, Read, Reading, Value},
     rpc::{Rpcs, Stopwatch},
@@ -24,7 +24,7 @@ use super::counters::{Count, Sharded};
 
 /// Things counted by the words of one label.
 #[derive(Debug)]
-pub struct Counts<L> {
+pub(crate) struct Counts<L> {
     counts: Sharded<Box<[Count]>>,
     label: PhantomData<L>,
 }
@@ -38,14 +38,14 @@ impl<L: Label> Default for Counts<L> {
 
 impl<L: Label> Counts<L> {
     /// One more, of this word.
-    pub fn add(&self, word: L) {
+    pub(crate) fn add(&self, word: L) {
         if let Some(count) = self.counts.mine().get(word.number()) {
             count.add();
         }
     }
 
     /// Writes a counter for each word of the label, whose name this is.
-    pub fn encode(&self, name: &str, mut encoder: MetricEncoder) -> fmt::Result {
+    pub(crate) fn encode(&self, name: &str, mut encoder: MetricEncoder) -> fmt::Result {
         for word in L::ALL {
             let counts = self.counts.each().filter_map(|counts| counts.get(word.number()));
             let count: u64 = counts.map(Count::get).sum();

@@ -22,7 +22,7 @@ use tracing_subscriber::{
 use self::lines::{JsonLines, PlainFields};
 
 /// The target of all spans: what is traced, and only that, is exported.
-pub const TRACED: &str = "traced";
+pub(crate) const TRACED: &str = "traced";
 
 /// A collector that does not answer is given up after this long.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ pub enum LogFormat {
 
 /// What keeps logs and traces from being started.
 #[derive(Debug, Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// The level is none.
     #[error("{0}")]
     Level(#[from] ParseError),
@@ -53,11 +53,11 @@ pub enum TelemetryError {
 
 /// What is traced is on its way while this lives.
 #[derive(Debug)]
-pub struct Telemetry(Option<SdkTracerProvider>);
+pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
     /// Sends what was traced last. Not to be called where the runtime works: it waits for it.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         if let Some(Err(error)) = self.0.map(|provider| provider.shutdown_with_timeout(FLUSH_TIMEOUT)) {
             tracing::warn!(%error, "what was traced last did not reach the collector: {error}");
         }
@@ -68,7 +68,7 @@ impl Telemetry {
 /// Must be called within the runtime that is to send the traces.
 ///
 /// Does nothing where logging has been started already, as in tests.
-pub fn start(format: LogFormat, level: &str, collector: Option<&str>) -> Result<Telemetry, TelemetryError> {
+pub(crate) fn start(format: LogFormat, level: &str, collector: Option<&str>) -> Result<Telemetry, TelemetryError> {
     // A span of SeaORM's own connector holds the database's URL. It is not used, and this keeps it so.
     // And sqlx tells parameters of a URL that it does not know, values included.
     let filter = EnvFilter::builder()

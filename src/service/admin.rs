@@ -12,7 +12,7 @@ mod turns;
 mod upsert;
 
 pub(super) use self::gate::Administrator;
-pub use self::{
+pub(crate) use self::{
     gate::Gate,
     turns::{AdminTurns, SETUP_TIMEOUT},
 };
@@ -30,7 +30,7 @@ use crate::domain::{Actor, ActorName, Author, RequestId, Why};
 
 /// Everything that an administrator's answer is made from.
 #[derive(Clone, Debug)]
-pub struct AdminApi {
+pub(crate) struct AdminApi {
     /// What the others' answers are made from.
     pub api: Api,
     /// Who may ask.

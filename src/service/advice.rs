@@ -13,7 +13,7 @@ const STALE_MAX_AGE: TimeDelta = TimeDelta::seconds(1);
 
 /// How long callers may keep answers at most.
 #[derive(Clone, Copy, Debug)]
-pub struct Ages {
+pub(crate) struct Ages {
     /// Grants.
     pub grant: TimeDelta,
     /// Denials: shorter, so that a customer who has just paid is not kept out.

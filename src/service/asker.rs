@@ -25,7 +25,7 @@ pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-entitleme
 
 /// Who may ask, as it is at the moment. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct CallerGate {
+pub(crate) struct CallerGate {
     callers: Option<Arc<ArcSwap<Callers>>>,
     addresses: Option<Addresses>,
     changes: Arc<watch::Sender<()>>,
@@ -73,7 +73,7 @@ pub enum Scope {
 
 label! {
     /// What a refusal is counted as.
-    pub enum NotAdmittedKind {
+    pub(crate) enum NotAdmittedKind {
         /// No known caller's.
         Unknown => "unknown",
         /// Too many requests.
@@ -112,7 +112,7 @@ impl Shown {
 
 impl CallerGate {
     /// Admits these callers (`None`: everybody), and of those who are known by their address alone so many requests a second.
-    pub fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
+    pub(crate) fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
         let addresses = rate.filter(|_| callers.is_none());
         let addresses = addresses.map(|rate| Addresses { rate, seen: Cache::new(MOST_ADDRESSES) });
         let callers = callers.map(|callers| Arc::new(ArcSwap::from_pointee(callers)));
@@ -120,7 +120,7 @@ impl CallerGate {
     }
 
     /// From now on, these callers and no others.
-    pub fn replace(&self, callers: Callers) {
+    pub(crate) fn replace(&self, callers: Callers) {
         if let Some(current) = &self.callers {
             current.store(Arc::new(callers));
             self.changes.send_replace(());

@@ -22,7 +22,7 @@ use crate::security::callers::CallerService;
 
 /// Which answers a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ForwardAuthCodes {
+pub(crate) enum ForwardAuthCodes {
     /// Every status and body reaches the client: Traefik, Caddy. `X-Forwarded-Method`, `-Uri` and `-Host`.
     Full,
     /// 2xx, 401 and 403 only, and no body: nginx. `X-Original-Method`, `-URI` and `-Host`.
@@ -47,7 +47,7 @@ impl ForwardAuthCodes {
 
 /// Answers proxies that ask over HTTP.
 #[derive(Clone, Debug)]
-pub struct ForwardAuth {
+pub(crate) struct ForwardAuth {
     api: Api,
     codes: ForwardAuthCodes,
     request_timeout: Duration,
@@ -55,12 +55,12 @@ pub struct ForwardAuth {
 
 impl ForwardAuth {
     /// Answers that take longer than the timeout are given up.
-    pub fn new(api: Api, codes: ForwardAuthCodes, request_timeout: Duration) -> Self {
+    pub(crate) fn new(api: Api, codes: ForwardAuthCodes, request_timeout: Duration) -> Self {
         Self { api, codes, request_timeout }
     }
 
     /// Answers a request, whatever its own method, path and body.
-    pub fn answer<B: Send + 'static>(&self, request: Request<B>, peer: &Peer) -> Answering {
+    pub(crate) fn answer<B: Send + 'static>(&self, request: Request<B>, peer: &Peer) -> Answering {
         let this = self.clone();
         let caller = match this.api.callers.admit(CallerService::ForwardAuth, peer, request.headers()) {
             Ok(caller) => caller,

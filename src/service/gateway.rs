@@ -19,7 +19,7 @@ use crate::{
     routes::{Access, Rule, check_method},
     security::bearer::bearer,
 };
-pub use live::LiveRoutes;
+pub(crate) use live::LiveRoutes;
 pub(super) use refusal::Refusal;
 
 /// Headers that the upstream believes. What a client sends under these names never reaches it.
@@ -38,7 +38,7 @@ const WOULD_DENY: &str = "x-entitlement-would-deny";
 
 /// What becomes of a request that no rule is about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Unmatched {
+pub(crate) enum Unmatched {
     /// It is refused.
     #[default]
     Deny,
@@ -50,7 +50,7 @@ pub enum Unmatched {
 
 /// How proxies are answered.
 #[derive(Clone, Debug, Default)]
-pub struct GatewaySettings {
+pub(crate) struct GatewaySettings {
     /// What becomes of a request that no rule is about.
     pub unmatched: Unmatched,
     /// Only what is vouched for names a tenant, whatever a rule says.
@@ -63,7 +63,7 @@ pub struct GatewaySettings {
 
 /// What requests need, and how proxies are answered. By default nothing passes.
 #[derive(Debug, Default)]
-pub struct Gateway {
+pub(crate) struct Gateway {
     /// The route map.
     pub routes: LiveRoutes,
     /// The rest.
@@ -102,7 +102,7 @@ pub(super) enum Verdict {
 
 label! {
     /// What a verdict is counted and logged as.
-    pub enum VerdictKind {
+    pub(crate) enum VerdictKind {
         /// It passes: nothing is asked of it.
         Public => "public",
         /// It passes.

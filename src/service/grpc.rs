@@ -18,7 +18,7 @@ mod unknown;
 
 use tonic::{Response, Status};
 
-pub use self::limited::Limited;
+pub(crate) use self::limited::Limited;
 
 type Answer<T> = Result<Response<T>, Status>;
 

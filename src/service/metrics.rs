@@ -13,7 +13,7 @@ use crate::{
 
 /// What requests count.
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// Answers, and how long they took.
     pub rpcs: Rpcs<Method>,
     /// Decisions that were given.

@@ -10,7 +10,7 @@ use std::{
 
 /// Who is at the other end of a connection. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// The address that it comes from; `None` for a socket in the file system.
     pub address: Option<IpAddr>,
     /// The names in the certificate that it has shown: URIs, then names of the DNS.
@@ -21,30 +21,30 @@ pub struct Peer {
 
 /// What goes on at a connection: whether it would be missed.
 #[derive(Debug, Default)]
-pub struct Presence {
+pub(crate) struct Presence {
     under_way: AtomicUsize,
     was_known: AtomicBool,
 }
 
 /// A request of somebody who is known, for as long as this lives.
 #[derive(Debug)]
-pub struct UnderWay(Arc<Presence>);
+pub(crate) struct UnderWay(Arc<Presence>);
 
 impl Presence {
     /// A request of somebody who is known begins.
-    pub fn enter(presence: &Arc<Self>) -> UnderWay {
+    pub(crate) fn enter(presence: &Arc<Self>) -> UnderWay {
         presence.was_known.store(true, Ordering::Relaxed);
         presence.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(presence))
     }
 
     /// Is no request of theirs under way?
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
     }
 
     /// Was anybody known there?
-    pub fn was_known(&self) -> bool {
+    pub(crate) fn was_known(&self) -> bool {
         self.was_known.load(Ordering::Relaxed)
     }
 }

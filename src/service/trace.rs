@@ -26,7 +26,7 @@ thread_local! {
 
 /// Which requests are traced.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tracer {
+pub(crate) struct Tracer {
     /// Of requests without a trace of their caller's; 0: none.
     pub one_in: u32,
 }

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
 };
 
-pub use self::places::WatcherPlaces;
+pub(crate) use self::places::WatcherPlaces;
 use self::{named::Named, places::Place, standing::Standing};
 use super::{
     Api,
@@ -44,7 +44,7 @@ const MAX_TRANSITIONS: usize = 100;
 
 /// What becomes of a connection, in this order.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// It goes on.
     #[default]
     Open,
@@ -55,7 +55,7 @@ pub enum Stage {
 }
 
 /// The stage of the connection that it belongs to.
-pub type Ending = watch::Receiver<Stage>;
+pub(crate) type Ending = watch::Receiver<Stage>;
 
 /// Whose changes to tell.
 #[derive(Debug)]

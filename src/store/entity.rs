@@ -3,11 +3,11 @@
 //! Left out are the columns whose name differs between the variants in the field: `tenants.metadata` or
 //! `tenant_metadata`, and `usage_metrics.metadata` or `metric_metadata`.
 
-pub mod billing_history;
-pub mod entitlement_audit;
-pub mod feature_flags;
-pub mod modules;
-pub mod plans;
-pub mod tenant_subscriptions;
-pub mod tenants;
-pub mod usage_metrics;
+pub(super) mod billing_history;
+pub(super) mod entitlement_audit;
+pub(super) mod feature_flags;
+pub(super) mod modules;
+pub(super) mod plans;
+pub(super) mod tenant_subscriptions;
+pub(super) mod tenants;
+pub(super) mod usage_metrics;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A label, each of whose words has a counter from the start.
-pub trait Label: Copy + fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Label: Copy + fmt::Debug + Send + Sync + 'static {
     /// All of them, in the order of their numbers.
     const ALL: &'static [Self];
 

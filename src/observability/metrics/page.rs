@@ -16,14 +16,14 @@ use prometheus_client::{
 const PREFIX: &str = "entitlementd";
 
 /// What is kept elsewhere, and read when somebody asks.
-pub trait Read: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Read: fmt::Debug + Send + Sync + 'static {
     /// How things are now.
     fn readings(&self) -> Vec<Reading>;
 }
 
 /// One metric, as it is now.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Its name, without what all names share and without `_total`.
     pub name: &'static str,
     /// What it means, without a full stop.
@@ -34,7 +34,7 @@ pub struct Reading {
 
 /// What a metric is.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub(crate) enum Value {
     /// Grows, and begins at zero with the process.
     Counter(u64),
     /// Goes up and down.
@@ -45,7 +45,7 @@ pub enum Value {
 
 /// How the page is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Prometheus's own text, which everything reads.
     Text,
     /// OpenMetrics, which Prometheus asks for.
@@ -54,12 +54,12 @@ pub enum Format {
 
 impl Format {
     /// What an `Accept` header asks for.
-    pub fn accepted(accept: &str) -> Self {
+    pub(crate) fn accepted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
     }
 
     /// The page's `Content-Type`.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -69,11 +69,11 @@ impl Format {
 
 /// The page that Prometheus reads.
 #[derive(Debug)]
-pub struct Page(Registry);
+pub(crate) struct Page(Registry);
 
 impl Page {
     /// What requests count, and what is read where it is.
-    pub fn new(metrics: Arc<impl Collector>, read: impl Read) -> Self {
+    pub(crate) fn new(metrics: Arc<impl Collector>, read: impl Read) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(metrics));
         registry.register_collector(Box::new(Readings(read)));
@@ -81,7 +81,7 @@ impl Page {
     }
 
     /// Writes the page as things are now.
-    pub fn write(&self, format: Format) -> Result<String, fmt::Error> {
+    pub(crate) fn write(&self, format: Format) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.0)?;
         match format {

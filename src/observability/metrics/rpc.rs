@@ -40,7 +40,7 @@ type Durations = Box<[[Histogram; CODES.len()]]>;
 
 /// Answers by method and code.
 #[derive(Debug)]
-pub struct Rpcs<M> {
+pub(crate) struct Rpcs<M> {
     durations: Sharded<Arc<Durations>>,
     method: PhantomData<M>,
 }
@@ -54,13 +54,13 @@ impl<M: Label> Default for Rpcs<M> {
 
 impl<M: Label> Rpcs<M> {
     /// Times the answer to a request for this method (`None`: none of ours), which came at `started`.
-    pub fn time(&self, method: Option<M>, started: Instant) -> Stopwatch {
+    pub(crate) fn time(&self, method: Option<M>, started: Instant) -> Stopwatch {
         let method = method.map_or(M::ALL.len(), M::number);
         Stopwatch { durations: Some(Arc::clone(self.durations.mine())), method, started }
     }
 
     /// Codes that a method has not answered with are left out, all but OK: most of them it never will.
-    pub fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+    pub(crate) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         let names = M::ALL.iter().map(|method| method.word()).chain([OTHER]);
         for (method, name) in names.enumerate() {
             for (code, word) in CODES.iter().enumerate() {
@@ -77,7 +77,7 @@ impl<M: Label> Rpcs<M> {
 
 /// Times one answer. One that is dropped while it runs belongs to a call that was cancelled.
 #[derive(Debug)]
-pub struct Stopwatch {
+pub(crate) struct Stopwatch {
     /// `None` once it was stopped.
     durations: Option<Arc<Durations>>,
     method: usize,
@@ -86,12 +86,12 @@ pub struct Stopwatch {
 
 impl Stopwatch {
     /// When the request came.
-    pub fn started(&self) -> Instant {
+    pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
     /// The answer is there, with this code.
-    pub fn stop(&mut self, code: Code) {
+    pub(crate) fn stop(&mut self, code: Code) {
         if let Some(durations) = self.durations.take() {
             durations[self.method][code as usize].observe(self.started.elapsed());
         }

@@ -23,7 +23,7 @@ static UNKNOWN: Complaints = Complaints::new();
 
 /// The tokens that are known at the moment. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     tokens: Arc<ArcSwap<AdminTokens>>,
     failures: Cache<Option<IpAddr>, Failures>,
 }
@@ -37,12 +37,12 @@ struct Failures {
 
 impl Gate {
     /// Admits those who hold these tokens.
-    pub fn new(tokens: AdminTokens) -> Self {
+    pub(crate) fn new(tokens: AdminTokens) -> Self {
         Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MOST_ADDRESSES) }
     }
 
     /// From now on, these tokens and no others.
-    pub fn replace(&self, tokens: AdminTokens) {
+    pub(crate) fn replace(&self, tokens: AdminTokens) {
         self.tokens.store(Arc::new(tokens));
     }
 

@@ -19,11 +19,11 @@ const MOST_SETUPS: usize = 2;
 /// A change is made within this time, or not at all, unless it is being committed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same of a schema.
-pub const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
+pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The turns of administrators, and the runtime that has the database's connections.
 #[derive(Clone, Debug)]
-pub struct AdminTurns {
+pub(crate) struct AdminTurns {
     reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     setups: Arc<Semaphore>,
@@ -32,7 +32,7 @@ pub struct AdminTurns {
 
 impl AdminTurns {
     /// They work on this runtime.
-    pub fn on(runtime: Handle) -> Self {
+    pub(crate) fn on(runtime: Handle) -> Self {
         let [reads, changes, setups] =
             [MOST_READS, MOST_CHANGES, MOST_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
         Self { reads, changes, setups, runtime }

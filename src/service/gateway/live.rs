@@ -12,7 +12,7 @@ use crate::{
 
 /// The route map of now. It is made anew when the catalogue's endpoints have changed, by the first request after that.
 #[derive(Debug, Default)]
-pub struct LiveRoutes {
+pub(crate) struct LiveRoutes {
     rules: Vec<Rule>,
     reading: PathReading,
     built: ArcSwapOption<Built>,
@@ -27,7 +27,7 @@ struct Built {
 
 impl LiveRoutes {
     /// With the rules of the settings.
-    pub fn new(rules: Vec<Rule>, reading: PathReading) -> Self {
+    pub(crate) fn new(rules: Vec<Rule>, reading: PathReading) -> Self {
         Self { rules, reading, built: ArcSwapOption::empty(), building: Mutex::new(()) }
     }
 

@@ -18,14 +18,14 @@ use crate::{
 
 /// What the admin listener answers.
 #[derive(Clone)]
-pub struct AdminServices {
+pub(crate) struct AdminServices {
     api: AdminApi,
     server: TenantAdminServiceServer<AdminApi>,
 }
 
 impl AdminServices {
     /// Answers by this API.
-    pub fn new(api: AdminApi) -> Self {
+    pub(crate) fn new(api: AdminApi) -> Self {
         let server = TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
         Self { api, server }
     }

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A future of an answer, as tonic's generated code makes it.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// Requests that failed, which is our own matter, and those that were refused, which is their callers'. A flood of either
 /// must not fill the disk: the metrics count them all.
@@ -61,7 +61,7 @@ pub(super) struct Traced {
 }
 
 /// An answer on its way. It is moved several times before it is polled, so it is kept small.
-pub struct Answer {
+pub(crate) struct Answer {
     pub(super) answering: Answering,
     /// How long it may take; `None`: as long as it likes.
     pub(super) timeout: Option<Duration>,

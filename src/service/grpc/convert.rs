@@ -22,7 +22,7 @@ pub(in crate::service) use mutations::{
 };
 pub(in crate::service) use onboard::{onboard_query, onboard_response, provision_query, provision_response};
 pub(in crate::service) use record::{audit_query, audit_response};
-pub use requests::fuzz_requests;
+pub(crate) use requests::fuzz_requests;
 pub(in crate::service) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };

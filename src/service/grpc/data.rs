@@ -21,7 +21,7 @@ use crate::{
 
 /// What the data listener answers.
 #[derive(Clone)]
-pub struct DataServices {
+pub(crate) struct DataServices {
     api: Api,
     /// The generated servers are called as they are: axum's router would cost more than the decision.
     entitlement: EntitlementServiceServer<Api>,
@@ -30,7 +30,7 @@ pub struct DataServices {
 
 impl DataServices {
     /// Answers by this API.
-    pub fn new(api: Api) -> Self {
+    pub(crate) fn new(api: Api) -> Self {
         Self {
             api: api.clone(),
             authorization: AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES),

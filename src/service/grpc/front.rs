@@ -14,7 +14,7 @@ use tonic::{Status, service::Routes};
 use tower_service::Service;
 use tracing::Instrument;
 
-pub use super::answer::{Answer, Answering};
+pub(crate) use super::answer::{Answer, Answering};
 use super::{
     answer::{InFlight, Traced},
     headers::{grpc_timeout, request_id},
@@ -33,7 +33,7 @@ use crate::{
 
 /// How much is let in, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct FrontSettings {
+pub(crate) struct FrontSettings {
     /// Requests answered at the same time; more are refused at once.
     pub max_in_flight: usize,
     /// A request that takes longer is given up, whatever its caller allows.
@@ -42,7 +42,7 @@ pub struct FrontSettings {
 
 /// What holds for the requests of a method.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
+pub(crate) enum Limit {
     /// They are shed when there are too many, and given up when they take too long.
     Request,
     /// The same, but they may take as long as this.
@@ -52,7 +52,7 @@ pub enum Limit {
 }
 
 /// The services of our own that a listener answers.
-pub trait Services {
+pub(crate) trait Services {
     /// What holds for the requests of a method; `None`: it is not answered on this listener.
     fn limit(&self, method: Method) -> Option<Limit>;
 
@@ -72,7 +72,7 @@ pub trait Services {
 
 /// Routes a request to the service that answers it. Clones share the count of requests in flight.
 #[derive(Clone)]
-pub struct Front<S> {
+pub(crate) struct Front<S> {
     services: S,
     others: Routes,
     settings: FrontSettings,
@@ -86,13 +86,19 @@ type Begun = (Answering, Option<Duration>, Option<InFlight>);
 
 impl<S: Services> Front<S> {
     /// Our own services, and beside them those that are never shed: health and reflection.
-    pub fn new(services: S, others: Routes, settings: FrontSettings, metrics: Arc<Metrics>, tracer: Tracer) -> Self {
+    pub(crate) fn new(
+        services: S,
+        others: Routes,
+        settings: FrontSettings,
+        metrics: Arc<Metrics>,
+        tracer: Tracer,
+    ) -> Self {
         let others = refuse_unknown(others, settings.request_timeout);
         Self { services, others, settings, in_flight: Arc::default(), metrics, tracer }
     }
 
     /// Answers a request. `ending` says when its connection is to end.
-    pub fn answer(&self, mut request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Answer {
+    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Answer {
         let request_id = request_id(request.headers());
         let path = request.uri().path();
         let ours = Method::of(path).and_then(|method| Some((method, self.services.limit(method)?)));

@@ -18,14 +18,14 @@ use super::status;
 /// A service that needs no token, and whose answers lie in channels where no connection counts them. Clones share the
 /// limit.
 #[derive(Clone, Debug)]
-pub struct Limited<S> {
+pub(crate) struct Limited<S> {
     service: S,
     places: Arc<Semaphore>,
 }
 
 impl<S> Limited<S> {
     /// Answers a stream for each of these places, which other services may share.
-    pub fn new(service: S, places: &Arc<Semaphore>) -> Self {
+    pub(crate) fn new(service: S, places: &Arc<Semaphore>) -> Self {
         Self { service, places: Arc::clone(places) }
     }
 }

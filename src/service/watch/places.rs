@@ -9,7 +9,7 @@ const TENANTS_A_STREAM: usize = 50;
 
 /// The places of those who watch. Clones share them.
 #[derive(Clone, Debug)]
-pub struct WatcherPlaces(Arc<Places>);
+pub(crate) struct WatcherPlaces(Arc<Places>);
 
 #[derive(Debug)]
 struct Places {
@@ -57,13 +57,13 @@ impl Count {
 
 impl WatcherPlaces {
     /// So many may watch at the same time.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let most = Count { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
         Self(Arc::new(Places { most, taken: Mutex::default() }))
     }
 
     /// How many tenants are named.
-    pub fn tenants(&self) -> usize {
+    pub(crate) fn tenants(&self) -> usize {
         self.0.taken.lock().all.tenants
     }
 

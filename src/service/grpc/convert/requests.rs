@@ -236,7 +236,7 @@ impl Fields {
 /// # Panics
 ///
 /// Where what is read is not within the limits.
-pub fn fuzz_requests(bytes: &[u8]) {
+pub(crate) fn fuzz_requests(bytes: &[u8]) {
     fn read<M: Message + Default>(bytes: &[u8]) -> Option<Request<M>> {
         M::decode(bytes).ok().map(Request::new)
     }
