@@ -83,7 +83,7 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
         Command::Plan(args) => runtime.block_on(catalogue::plans(args)),
         Command::Routes(args) => runtime.block_on(routes::run(args)),
         Command::Token(args) => token::run(args),
-        Command::Completions(args) => manual::completions(&args),
+        Command::Completions(args) => manual::completions(args),
         Command::Man(args) => manual::man(&args),
     }
 }

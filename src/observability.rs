@@ -4,4 +4,5 @@ pub(crate) mod complaints;
 pub(crate) mod counters;
 pub(crate) mod decision_log;
 pub(crate) mod metrics;
+pub(crate) mod sampler;
 pub(crate) mod telemetry;

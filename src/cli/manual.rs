@@ -8,7 +8,7 @@ use crate::config::{self, CompletionsArgs, ManArgs, UnusableSetting};
 const NAME: &str = "entitlementd";
 
 /// Prints a shell's completions.
-pub(crate) fn completions(args: &CompletionsArgs) -> Outcome {
+pub(crate) fn completions(args: CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut config::command(), NAME, &mut script);
     io::Write::write_all(&mut io::stdout(), &script)?;

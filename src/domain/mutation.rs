@@ -142,11 +142,12 @@ impl BillingCycle {
 impl SettableStatus {
     /// The word that is stored.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Cancelled => "cancelled",
-        }
+        let status = match self {
+            Self::Active => TenantStatus::Active,
+            Self::Suspended => TenantStatus::Suspended,
+            Self::Cancelled => TenantStatus::Cancelled,
+        };
+        status.word()
     }
 
     /// Must the administrator say why?

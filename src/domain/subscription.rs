@@ -90,6 +90,17 @@ impl SubscriptionStatus {
         }
     }
 
+    /// The word that is stored; "other" for a word that nobody knows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Other => "other",
+        }
+    }
+
     fn denial(self) -> Option<Reason> {
         match self {
             Self::Active => None,

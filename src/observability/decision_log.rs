@@ -4,7 +4,6 @@
 //! counted, and no answer waits.
 
 use std::{
-    cell::Cell,
     fs::OpenOptions,
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
@@ -21,6 +20,7 @@ use std::{
 use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
 use serde::{Deserialize, Serialize};
 
+use super::sampler::Sampler;
 use crate::escape::shown_json;
 
 /// Entries that wait to be written: some megabytes at most.
@@ -77,7 +77,7 @@ pub(crate) enum Target {
 #[derive(Clone, Debug)]
 pub(crate) struct DecisionLog {
     queue: SyncSender<Message>,
-    one_grant_in: u32,
+    grants: Sampler,
     counts: Arc<Counts>,
 }
 
@@ -91,11 +91,6 @@ enum Message {
     Entry(Box<Entry>),
     /// Everything before it is to be on its way; then this is told.
     End(SyncSender<()>),
-}
-
-thread_local! {
-    /// Grants since the last one that was logged.
-    static GRANTS: Cell<u32> = const { Cell::new(0) };
 }
 
 impl DecisionLog {
@@ -121,18 +116,12 @@ impl DecisionLog {
         let counts = Arc::new(Counts::default());
         let counted = Arc::clone(&counts);
         thread::Builder::new().name("decision-log".to_owned()).spawn(move || write(entries, out, &counted))?;
-        Ok(Self { queue, one_grant_in, counts })
+        Ok(Self { queue, grants: Sampler::new(one_grant_in), counts })
     }
 
     /// Is this one to be logged? Denials always are.
     pub(crate) fn wants(&self, granted: bool) -> bool {
-        let is_turn = |grants: &Cell<u32>| {
-            let next = grants.get() + 1;
-            let is_turn = next >= self.one_grant_in;
-            grants.set(if is_turn { 0 } else { next });
-            is_turn
-        };
-        !granted || (self.one_grant_in > 0 && GRANTS.with(is_turn))
+        !granted || self.grants.chooses()
     }
 
     /// Logs a decision, unless the queue is full.

@@ -17,7 +17,7 @@ use std::{
 use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 use thiserror::Error;
 
-use super::hashes::{self, Hash, hash, hexadecimal};
+use super::hashes::{self, Hash, hash};
 use crate::domain::{
     ActorName, Role,
     actor::{InvalidActorName, UnknownRole},
@@ -84,7 +84,7 @@ impl Entry {
 
     /// Its line, with its end.
     pub fn line(&self) -> String {
-        format!("{} {} {}\n", self.name, self.role, hexadecimal(&self.hash))
+        format!("{} {} {}\n", self.name, self.role, hex::encode(self.hash))
     }
 }
 
@@ -159,7 +159,7 @@ impl AdminToken {
     pub fn generate() -> Result<Self, NoRandomness> {
         let mut random = [0; RANDOM_BYTES];
         rand::fill(&mut random).map_err(|_| NoRandomness)?;
-        Ok(Self(format!("{PREFIX}{}", hexadecimal(&random))))
+        Ok(Self(format!("{PREFIX}{}", hex::encode(random))))
     }
 
     /// Its text, to be handed over once.

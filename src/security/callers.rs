@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_caller_is_known_by_any_of_its_names_and_tokens_and_may_only_what_is_written() {
-        let token = hashes::hexadecimal(&hashes::hash("secret"));
+        let token = hex::encode(hashes::hash("secret"));
         let text = format!(
             "[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\", \"Orders.erp.example\"]\n\
              tokens_sha256 = [\"{token}\"]\nservices = [\"entitlement\", \"ext-authz\"]\ntenants = [\"{TENANT}\"]\n\

@@ -54,7 +54,7 @@ fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, Unreadab
     for path in entries(folder)?.into_iter().filter(|path| has_sql(path)) {
         let name = format!("{folder_name}/{}", name_of(&path)?);
         let sql = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        files.push(TemplateFile { name, sha256: hashes::hexadecimal(&hashes::hash(&sql)), sql });
+        files.push(TemplateFile { name, sha256: hex::encode(hashes::hash(&sql)), sql });
     }
     Ok(files)
 }

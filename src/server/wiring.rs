@@ -14,7 +14,10 @@ use crate::{
     clock::Clock,
     config::{DecisionLogArgs, IssuerTenant, ServeArgs, TenantArgs, TraceArgs, UnusableSetting},
     domain::{BaseDomains, TenantId},
-    observability::decision_log::{DecisionLog, Target},
+    observability::{
+        decision_log::{DecisionLog, Target},
+        sampler::Sampler,
+    },
     security::token::{TokenRules, Tokens},
     service::{Ages, Api, CallerGate, Tracer, WatcherPlaces},
     store::Store,
@@ -73,7 +76,7 @@ pub(crate) fn api(
 
 /// Where nothing is exported, a trace of our own would be of no use.
 fn tracer(args: &TraceArgs) -> Tracer {
-    Tracer { one_in: if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 } }
+    Tracer { others: Sampler::new(if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 }) }
 }
 
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {

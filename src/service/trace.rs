@@ -2,8 +2,6 @@
 //!
 //! A request costs a span only where it is traced. Of a caller's trace the caller decides; of others one in so many is.
 
-use std::cell::Cell;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     propagation::{Extractor, TextMapPropagator},
@@ -13,47 +11,34 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use crate::observability::sampler::Sampler;
+
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Where the trace's id and the flags stand in `00-<32 digits>-<16 digits>-<2 digits>`, and its length.
 const ID: std::ops::Range<usize> = 3..35;
 const FLAGS: std::ops::Range<usize> = 53..55;
 
-thread_local! {
-    /// Requests without a trace of their caller's since the last one that was traced.
-    static UNTRACED: Cell<u32> = const { Cell::new(0) };
-}
-
 /// Which requests are traced.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tracer {
-    /// Of requests without a trace of their caller's; 0: none.
-    pub one_in: u32,
+    /// Of requests without a trace of their caller's.
+    pub(crate) others: Sampler,
 }
 
 impl Tracer {
     /// A span for a request, where it is traced. `method` is the path of a gRPC method.
-    pub(super) fn span(self, headers: &HeaderMap, method: &str) -> Option<Span> {
+    pub(super) fn span(&self, headers: &HeaderMap, method: &str) -> Option<Span> {
         self.span_under(headers.get(TRACEPARENT), headers, method)
     }
 
     /// The same where the caller's trace context has been looked up already.
-    pub(super) fn span_under(self, parent: Option<&HeaderValue>, headers: &HeaderMap, method: &str) -> Option<Span> {
+    pub(super) fn span_under(&self, parent: Option<&HeaderValue>, headers: &HeaderMap, method: &str) -> Option<Span> {
         let is_traced = match parent {
             Some(parent) => is_sampled(parent.as_bytes()),
-            None => self.is_turn(),
+            None => self.others.chooses(),
         };
         is_traced.then(|| span(headers, method.trim_start_matches('/')))
-    }
-
-    fn is_turn(self) -> bool {
-        let is_turn = |untraced: &Cell<u32>| {
-            let next = untraced.get().saturating_add(1);
-            let is_turn = next >= self.one_in;
-            untraced.set(if is_turn { 0 } else { next });
-            is_turn
-        };
-        self.one_in > 0 && UNTRACED.with(is_turn)
     }
 }
 
@@ -115,24 +100,18 @@ mod tests {
     fn a_caller_decides_about_its_own_trace() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
         let [sampled, unsampled] = ["1", "0"].map(|flag| headers(format!("{parent}{flag}").as_bytes()));
-        let tracer = Tracer { one_in: 1 };
+        let tracer = Tracer { others: Sampler::new(1) };
         assert!(tracer.span(&sampled, "/x/Check").is_some() && tracer.span(&unsampled, "/x/Check").is_none());
         assert!(tracer.span(&HeaderMap::new(), "/x/Check").is_some());
         assert!(Tracer::default().span(&HeaderMap::new(), "/x/Check").is_none());
         assert_eq!(trace_id(&unsampled[TRACEPARENT]), Some("0af7651916cd43dd8448eb211c80319c"));
     }
 
-    #[test]
-    fn of_others_one_in_so_many_is_traced() {
-        let tracer = Tracer { one_in: 4 };
-        assert_eq!((0..40).filter(|_| tracer.is_turn()).count(), 10);
-    }
-
     proptest! {
         #[test]
         fn no_parent_is_too_strange(parent in proptest::collection::vec(any::<u8>(), 0..70)) {
             let headers = headers(&parent);
-            Tracer { one_in: 1 }.span(&headers, "/x/Check");
+            Tracer { others: Sampler::new(1) }.span(&headers, "/x/Check");
             headers.get(TRACEPARENT).and_then(trace_id);
         }
     }

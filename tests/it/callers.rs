@@ -62,7 +62,7 @@ fn callers(all: &[(&str, &str)]) -> tempfile::NamedTempFile {
 
 fn write_callers(file: &tempfile::NamedTempFile, all: &[(&str, &str)]) {
     let caller = |(token, rest): &(&str, &str)| {
-        let hash = entitlementd::security::hashes::hexadecimal(&entitlementd::security::hashes::hash(token));
+        let hash = hex::encode(entitlementd::security::hashes::hash(token));
         format!("[[caller]]\nname = \"{token}\"\ntokens_sha256 = [\"{hash}\"]\n{rest}\n")
     };
     std::fs::write(file.path(), all.iter().map(caller).collect::<String>()).unwrap();
@@ -298,7 +298,7 @@ async fn without_a_file_of_callers_it_is_addresses_whose_requests_are_counted() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_for() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let hash = entitlementd::security::hashes::hexadecimal(&entitlementd::security::hashes::hash("envoy"));
+    let hash = hex::encode(entitlementd::security::hashes::hash("envoy"));
     let text = format!(
         "[[caller]]\nname = \"envoy\"\ntokens_sha256 = [\"{hash}\"]\n{ALL}\n\
          [[caller]]\nname = \"customer\"\ncertificates = [\"spiffe://customer/one\"]\nservices = []\nvouches_for = \"{}\"\n",

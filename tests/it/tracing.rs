@@ -57,7 +57,7 @@ impl Collector {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    entitlementd::security::hashes::hexadecimal(bytes)
+    hex::encode(bytes)
 }
 
 fn traced<T>(message: T, flags: &str) -> Request<T> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Disabling, Edit, Ends, Violation};
-use crate::domain::{ModuleCode, Terms};
+use crate::domain::{ModuleCode, SubscriptionStatus, Terms};
 
 impl Edit<'_> {
     /// Disables modules, and what depends on them where that is wanted. Those that the tenant does not have stay as they are.
@@ -69,7 +69,7 @@ impl Edit<'_> {
 }
 
 pub(super) fn end_now(row: &mut Terms, at: DateTime<Utc>) {
-    "cancelled".clone_into(&mut row.status);
+    SubscriptionStatus::Cancelled.word().clone_into(&mut row.status);
     end_later(row, at);
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{BillingCycle, Edit, Enabling, Violation};
-use crate::domain::{ModuleCode, ModuleOffer, TenantStatus, Terms};
+use crate::domain::{ModuleCode, ModuleOffer, SubscriptionStatus, TenantStatus, Terms};
 
 impl Edit<'_> {
     /// Enables modules, and what they depend on where that is wanted. `plan` is the one that they come with.
@@ -99,7 +99,7 @@ fn set(row: &mut Terms, offer: &ModuleOffer, enabling: &Enabling, plan: Option<&
         row.plan = plan.map(str::to_owned);
     }
     if !row.is_held(at) {
-        "active".clone_into(&mut row.status);
+        SubscriptionStatus::Active.word().clone_into(&mut row.status);
     }
     row.expires_at = *expires_at;
     row.is_trial = trial_ends_at.is_some();

@@ -28,7 +28,9 @@ impl Edit<'_> {
     /// A tenant that was waiting for its schema is active. One that is served, or suspended, stays what it is.
     pub(super) fn finish_setup(&mut self) {
         match self.entitlements.tenant_status() {
-            TenantStatus::PendingSetup | TenantStatus::Failed => "active".clone_into(&mut self.entitlements.status),
+            TenantStatus::PendingSetup | TenantStatus::Failed => {
+                TenantStatus::Active.word().clone_into(&mut self.entitlements.status);
+            }
             TenantStatus::Active | TenantStatus::Pending | TenantStatus::Suspended => {}
             TenantStatus::Cancelled | TenantStatus::Other => {
                 self.violated(Violation::NoSetup(self.entitlements.status.clone()));
@@ -38,7 +40,7 @@ impl Edit<'_> {
 
     pub(super) fn fail_setup(&mut self) {
         if self.entitlements.tenant_status() == TenantStatus::PendingSetup {
-            "failed".clone_into(&mut self.entitlements.status);
+            TenantStatus::Failed.word().clone_into(&mut self.entitlements.status);
         }
     }
 }

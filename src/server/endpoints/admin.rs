@@ -49,7 +49,7 @@ pub(crate) async fn bind(
     let others = reflection::add(health, SERVICE_NAME)?;
     let admin = AdminApi { api: api.clone(), gate: gate.clone(), turns: AdminTurns::on(Handle::current()) };
     let settings = FrontSettings { max_in_flight: MAX_IN_FLIGHT, request_timeout: args.limit.request_timeout.std() };
-    let answers = Front::new(AdminServices::new(admin), others, settings, Arc::clone(&api.metrics), api.tracer);
+    let answers = Front::new(AdminServices::new(admin), others, settings, Arc::clone(&api.metrics), api.tracer.clone());
     let (address, listener) = Listener::bind(flag, wanted).await?;
     tracing::info!(%address, "administrators are answered on {address}");
     // Be it that none is left: a token that was taken back must not go on holding.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod ext_authz;
+mod fuzz;
 mod list;
 mod mutations;
 mod onboard;
@@ -15,6 +16,7 @@ pub(in crate::service) use admin::{
     tenant_response,
 };
 pub(in crate::service) use ext_authz::{check_ruling, told};
+pub(crate) use fuzz::fuzz_requests;
 pub(in crate::service) use list::{delete_query, delete_response, list_tenants_query, list_tenants_response};
 pub(in crate::service) use mutations::{
     disable_query, disable_response, enable_query, enable_response, plan_change_query, plan_change_response,
@@ -22,7 +24,6 @@ pub(in crate::service) use mutations::{
 };
 pub(in crate::service) use onboard::{onboard_query, onboard_response, provision_query, provision_response};
 pub(in crate::service) use record::{audit_query, audit_response};
-pub(crate) use requests::fuzz_requests;
 pub(in crate::service) use requests::{
     authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
 };

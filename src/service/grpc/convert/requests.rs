@@ -3,23 +3,18 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use prost::Message;
 use prost_types::Timestamp;
 use tonic::{Request, Status};
 use tonic_types::FieldViolation;
 
-use super::ext_authz::told;
 use crate::{
     domain::{
         ModuleCode, TenantId,
         limits::{MAX_BATCH, MAX_PAGE, MAX_WATCHED},
     },
-    proto::{
-        envoy::CheckRequest,
-        v1::{
-            AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
-            ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
-        },
+    proto::v1::{
+        AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
+        ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
     },
     service::{
         asker::{Asker, Shown},
@@ -228,41 +223,5 @@ impl Fields {
             self.violated(field, "must be an instant in the years 1 to 9999");
         }
         instant
-    }
-}
-
-/// Reads bytes as each of the requests, and what they ask for: for fuzzing.
-///
-/// # Panics
-///
-/// Where what is read is not within the limits.
-pub(crate) fn fuzz_requests(bytes: &[u8]) {
-    fn read<M: Message + Default>(bytes: &[u8]) -> Option<Request<M>> {
-        M::decode(bytes).ok().map(Request::new)
-    }
-    if let Some(request) = read(bytes)
-        && let Ok(query) = check_query(&request)
-    {
-        assert!(ModuleCode::validate(query.module).is_ok(), "{query:?}");
-    }
-    if let Some(request) = read(bytes)
-        && let Ok(query) = batch_query(&request)
-    {
-        assert!((1..=MAX_BATCH).contains(&query.modules.len()), "{query:?}");
-    }
-    _ = read(bytes).map(|request| list_query(&request).is_ok());
-    _ = read(bytes).map(|request| resolve_query(&request).is_ok());
-    _ = read(bytes).map(|request| authorize_query(&request).is_ok());
-    _ = read(bytes).map(|request| explain_query(&request).is_ok());
-    _ = read(bytes).map(|request| watch_query(&request).is_ok());
-    if let Some(request) = read(bytes)
-        && let Ok(query) = tenants_query(&request)
-    {
-        assert!(query.size <= MAX_PAGE, "{query:?}");
-    }
-    if let Some(request) = read::<CheckRequest>(bytes)
-        && let Ok(told) = told(request.get_ref(), "x-tenant-id")
-    {
-        _ = told.inquiry(Asker::default(), None);
     }
 }

@@ -1,0 +1,55 @@
+//! What fuzzing calls: bytes, read as each of the requests.
+
+use prost::Message;
+use tonic::Request;
+
+use super::{
+    ext_authz::told,
+    requests::{
+        authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
+    },
+};
+use crate::{
+    domain::{
+        ModuleCode,
+        limits::{MAX_BATCH, MAX_PAGE},
+    },
+    proto::envoy::CheckRequest,
+    service::asker::Asker,
+};
+
+/// Reads bytes as each of the requests, and what they ask for: for fuzzing.
+///
+/// # Panics
+///
+/// Where what is read is not within the limits.
+pub(crate) fn fuzz_requests(bytes: &[u8]) {
+    fn read<M: Message + Default>(bytes: &[u8]) -> Option<Request<M>> {
+        M::decode(bytes).ok().map(Request::new)
+    }
+    if let Some(request) = read(bytes)
+        && let Ok(query) = check_query(&request)
+    {
+        assert!(ModuleCode::validate(query.module).is_ok(), "{query:?}");
+    }
+    if let Some(request) = read(bytes)
+        && let Ok(query) = batch_query(&request)
+    {
+        assert!((1..=MAX_BATCH).contains(&query.modules.len()), "{query:?}");
+    }
+    _ = read(bytes).map(|request| list_query(&request).is_ok());
+    _ = read(bytes).map(|request| resolve_query(&request).is_ok());
+    _ = read(bytes).map(|request| authorize_query(&request).is_ok());
+    _ = read(bytes).map(|request| explain_query(&request).is_ok());
+    _ = read(bytes).map(|request| watch_query(&request).is_ok());
+    if let Some(request) = read(bytes)
+        && let Ok(query) = tenants_query(&request)
+    {
+        assert!(query.size <= MAX_PAGE, "{query:?}");
+    }
+    if let Some(request) = read::<CheckRequest>(bytes)
+        && let Ok(told) = told(request.get_ref(), "x-tenant-id")
+    {
+        _ = told.inquiry(Asker::default(), None);
+    }
+}
