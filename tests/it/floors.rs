@@ -1,49 +1,10 @@
-//! The floors of the house: calls go only to the right.
+//! The floors of the house, as `docs/architecture.md` has them: calls go down only.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
-
-/// Each place, and the places of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 16] = [
-    ("main", &["cli"]),
-    (
-        "cli",
-        &[
-            "cache",
-            "clock",
-            "config",
-            "domain",
-            "escape",
-            "observability",
-            "proto",
-            "routes",
-            "security",
-            "server",
-            "service",
-            "store",
-        ],
-    ),
-    (
-        "server",
-        &["cache", "clock", "config", "domain", "observability", "proto", "routes", "security", "service", "store"],
-    ),
-    ("service", &["cache", "clock", "domain", "observability", "proto", "routes", "security", "store"]),
-    ("cache", &["domain", "observability", "store"]),
-    ("store", &["domain"]),
-    ("routes", &["domain"]),
-    ("security", &["domain"]),
-    ("config", &["domain", "observability"]),
-    ("observability", &["escape"]),
-    ("escape", &[]),
-    ("clock", &[]),
-    ("proto", &[]),
-    ("domain", &[]),
-    ("lib", &[]),
-    ("fuzz", &["domain", "routes", "security", "service"]),
-];
 
 /// What the domain may use from outside.
 const DOMAIN_CRATES: [&str; 4] = ["std", "chrono", "thiserror", "uuid"];
@@ -119,15 +80,55 @@ fn first_word(text: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
+/// Each place, and the places of this crate that it may name: the table of the architecture.
+fn floors() -> BTreeMap<String, BTreeSet<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, table) = text.split_once("| place | what it does | may name |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let floors = rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let [place, _, may_name] = cells[..] else { panic!("{row}") };
+        (words(place).remove(0), words(may_name).into_iter().collect())
+    });
+    floors.collect()
+}
+
 #[test]
-fn no_floor_names_something_on_its_left() {
+fn no_floor_names_one_above_it() {
+    let floors = floors();
+    let mut seen = BTreeSet::new();
     for path in files(&source()) {
         let place = place(&path);
-        let allowed = FLOORS.iter().find(|(name, _)| *name == place);
-        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{place} has no floor: give it one in this test"));
+        let allowed = floors.get(&place).unwrap_or_else(|| panic!("{place} has no floor in docs/architecture.md"));
         for named in named_places(&code(&path)) {
-            let inside = named == place || allowed.contains(&named.as_str());
+            let inside = named == place || allowed.contains(&named);
             assert!(inside || place == "lib", "{} names {named}: {place} may name {allowed:?}", path.display());
+            seen.insert((place.clone(), named));
+        }
+        seen.insert((place.clone(), place));
+    }
+    for (place, allowed) in floors {
+        assert!(seen.iter().any(|(seen, _)| *seen == place), "{place} is in the architecture and not in the code");
+        for named in allowed {
+            assert!(seen.contains(&(place.clone(), named.clone())), "{place} may name {named}, and does not need to");
+        }
+    }
+}
+
+/// The files that a path in the architecture or in the guide for contributors stands for.
+#[test]
+fn the_files_that_the_documents_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "fuzz/README.md", "benches/README.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let paths = text.split('`').skip(1).step_by(2).filter(|word| {
+            let is_path = ["src/", "tests/", "migration/", "proto/", "clients/", "deploy/", "docs/"];
+            is_path.iter().any(|start| word.starts_with(start)) && !word.contains([' ', '*', '{', '<'])
+        });
+        for path in paths {
+            assert!(root.join(path).exists(), "{page} names {path}");
         }
     }
 }
