@@ -277,14 +277,16 @@ impl Store {
 
     /// Reads all modules with their prices, or those that are on sale, in the order of the menu.
     pub async fn module_offers(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, StoreError> {
-        let mut modules = offers::modules(&self.primary, &self.words, offers::shown_price).await?;
+        let read = offers::modules(&self.primary, &self.words, offers::shown_price).await;
+        let mut modules = self.name_missing_columns(read).await?;
         modules.retain(|offer| offer.module.is_active || !on_sale_only);
         Ok(modules)
     }
 
     /// Reads all plans with their prices, or those that are on sale, in the order in which they are shown.
     pub async fn plan_offers(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, StoreError> {
-        let mut plans = offers::plans(&self.primary, &self.words, offers::shown_price).await?;
+        let read = offers::plans(&self.primary, &self.words, offers::shown_price).await;
+        let mut plans = self.name_missing_columns(read).await?;
         plans.retain(|offer| offer.plan.is_active || !on_sale_only);
         Ok(plans)
     }

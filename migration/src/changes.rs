@@ -15,7 +15,7 @@ use sea_orm_migration::{
 
 pub(crate) use self::postgres::DEFINERS;
 pub use self::sqlite::fold as fold_sqlite;
-use crate::{catalog, required::columns_of};
+use crate::{catalog, required::serving_columns_of};
 
 /// The channel on which PostgreSQL tells listeners of a change.
 pub const CHANNEL: &str = "entitlement_changes";
@@ -60,13 +60,13 @@ fn watched() -> [Watched; 5] {
         Watched {
             table: "tenants",
             tenant: Some("id"),
-            columns: columns_of("tenants"),
+            columns: serving_columns_of("tenants"),
             keys: Some((&["id", "subdomain"], topic::DIRECTORY)),
         },
         Watched {
             table: "tenant_subscriptions",
             tenant: Some("tenant_id"),
-            columns: columns_of("tenant_subscriptions"),
+            columns: serving_columns_of("tenant_subscriptions"),
             keys: None,
         },
         Watched {
@@ -79,13 +79,13 @@ fn watched() -> [Watched; 5] {
         Watched {
             table: "modules",
             tenant: None,
-            columns: columns_of("modules"),
+            columns: serving_columns_of("modules"),
             keys: Some((&["id", "code"], topic::TENANTS)),
         },
         Watched {
             table: "plans",
             tenant: None,
-            columns: columns_of("plans"),
+            columns: serving_columns_of("plans"),
             keys: Some((&["id", "slug"], topic::TENANTS)),
         },
     ]

@@ -9,7 +9,7 @@ use sea_orm_migration::{
 
 use crate::{
     ChangeLog, RECORD,
-    required::REQUIRED,
+    required::{self, Required},
     rights::{quoted, roles},
 };
 
@@ -53,7 +53,7 @@ pub async fn may_read_steps(manager: &SchemaManager<'_>) -> Result<bool, DbErr> 
 /// A PostgreSQL expression: may the role of this connection read all rows of the ERP's tables? Cheap enough to be asked along
 /// with the log.
 pub fn may_read_tables() -> String {
-    let each = REQUIRED.iter().map(|(table, _)| {
+    let each = required::serving().map(|Required { table, .. }| {
         let table = format!("to_regclass('{table}')");
         format!("COALESCE(has_any_column_privilege({table}, 'SELECT') AND NOT row_security_active({table}), true)")
     });
@@ -61,14 +61,16 @@ pub fn may_read_tables() -> String {
 }
 
 fn query(log: ChangeLog) -> String {
-    let required = REQUIRED.iter().map(|(table, columns)| format!("('{table}', ARRAY[{}])", quoted(columns)));
-    let required = required.collect::<Vec<_>>().join(", ");
+    let required = required::serving()
+        .map(|Required { table, for_serving, .. }| format!("('{table}', ARRAY[{}])", quoted(for_serving)))
+        .collect::<Vec<_>>()
+        .join(", ");
     let mut ours = vec![RECORD];
     match log {
         ChangeLog::Wanted => ours.extend(OURS),
         ChangeLog::LeftOut => ours.push("entitlement_module_aliases"),
     }
-    let all: Vec<&str> = REQUIRED.iter().map(|(table, _)| *table).chain(ours.iter().copied()).collect();
+    let all: Vec<&str> = required::serving().map(|required| required.table).chain(ours.iter().copied()).collect();
     let server = roles::SERVER;
     format!(
         "SELECT format('the role %I may not use the schema public; run: GRANT USAGE ON SCHEMA public TO %I',

@@ -36,7 +36,7 @@ pub use changes::{
     revision_of, topic,
 };
 pub use denied::{Denied, denied, may_read_steps, may_read_tables};
-pub use required::{MissingColumn, missing_columns};
+pub use required::{MissingColumn, MissingColumns, missing_columns, missing_in_existing_tables};
 pub use rights::{OpenDoor, open_doors, roles};
 pub use sea_orm_migration::prelude::SchemaManager;
 pub use state::{Step, steps};

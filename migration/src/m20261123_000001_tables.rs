@@ -10,11 +10,9 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // What only administration needs is reported once all is in place, and stops nobody from serving.
         let missing = required::missing_in_existing_tables(manager).await?;
-        if !missing.is_empty() {
-            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            return Err(DbErr::Custom(format!("this database cannot be adopted: {}", missing.join("; "))));
-        }
+        required::refuse("this database cannot be adopted", &missing.for_serving)?;
         for table in tables::all(manager.get_database_backend()) {
             if !catalog::has_table(manager, table.name).await? {
                 manager.create_table(table.create).await?;

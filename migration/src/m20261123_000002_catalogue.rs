@@ -5,7 +5,11 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend, JsonValue},
 };
 
-use crate::tables;
+use crate::{
+    catalog,
+    required::{self, MissingColumn},
+    tables,
+};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -72,9 +76,11 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
         if is_empty(db, "modules").await? {
+            refuse_without(manager, "modules", &MODULE_COLUMNS).await?;
             db.execute(&insert_modules(db.get_database_backend())?).await?;
         }
         if is_empty(db, "plans").await? {
+            refuse_without(manager, "plans", &PLAN_COLUMNS).await?;
             db.execute(&insert_plans(db.get_database_backend())?).await?;
         }
         Ok(())
@@ -90,25 +96,26 @@ async fn is_empty<C: ConnectionTrait>(db: &C, table: &'static str) -> Result<boo
     Ok(db.query_one(&first).await?.is_none())
 }
 
+const MODULE_COLUMNS: [&str; 15] = [
+    "id",
+    "created_at",
+    "updated_at",
+    "code",
+    "name",
+    "category",
+    "icon",
+    "color",
+    "display_order",
+    "price_monthly",
+    "price_yearly",
+    "is_base_module",
+    "dependencies",
+    "sections",
+    "is_active",
+];
+
 fn insert_modules(backend: DbBackend) -> Result<InsertStatement, DbErr> {
-    let mut insert = Query::insert().into_table("modules").to_owned();
-    insert.columns([
-        "id",
-        "created_at",
-        "updated_at",
-        "code",
-        "name",
-        "category",
-        "icon",
-        "color",
-        "display_order",
-        "price_monthly",
-        "price_yearly",
-        "is_base_module",
-        "dependencies",
-        "sections",
-        "is_active",
-    ]);
+    let mut insert = Query::insert().into_table("modules").columns(MODULE_COLUMNS).to_owned();
     for (order, Module(code, name, category, icon, color, [monthly, yearly], dependency, sections)) in
         (1..).zip(MODULES)
     {
@@ -136,26 +143,27 @@ fn insert_modules(backend: DbBackend) -> Result<InsertStatement, DbErr> {
     Ok(insert)
 }
 
+const PLAN_COLUMNS: [&str; 16] = [
+    "id",
+    "created_at",
+    "updated_at",
+    "name",
+    "slug",
+    "type",
+    "billing_cycle",
+    "price_inr",
+    "original_price_inr",
+    "discount_percent",
+    "included_modules",
+    "max_users",
+    "max_transactions_monthly",
+    "is_active",
+    "is_popular",
+    "display_order",
+];
+
 fn insert_plans(backend: DbBackend) -> Result<InsertStatement, DbErr> {
-    let mut insert = Query::insert().into_table("plans").to_owned();
-    insert.columns([
-        "id",
-        "created_at",
-        "updated_at",
-        "name",
-        "slug",
-        "type",
-        "billing_cycle",
-        "price_inr",
-        "original_price_inr",
-        "discount_percent",
-        "included_modules",
-        "max_users",
-        "max_transactions_monthly",
-        "is_active",
-        "is_popular",
-        "display_order",
-    ]);
+    let mut insert = Query::insert().into_table("plans").columns(PLAN_COLUMNS).to_owned();
     let mut included = Vec::new();
     for (order, plan) in (1..).zip(PLANS) {
         included.extend_from_slice(plan.adds);
@@ -182,6 +190,17 @@ fn insert_plans(backend: DbBackend) -> Result<InsertStatement, DbErr> {
             .map_err(|error| DbErr::Custom(error.to_string()))?;
     }
     Ok(insert)
+}
+
+/// An adopted table may be empty, and lack a column that only administration needs: the catalogue cannot be put there.
+async fn refuse_without(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: &'static [&'static str],
+) -> Result<(), DbErr> {
+    let missing = catalog::without(manager, table, columns).await?;
+    let missing: Vec<MissingColumn> = missing.into_iter().map(|column| MissingColumn { table, column }).collect();
+    required::refuse(&format!("the table {table} is empty and cannot be filled"), &missing)
 }
 
 fn json<T: Clone + Into<JsonValue>>(items: &[T]) -> SimpleExpr {

@@ -1,4 +1,7 @@
-//! The columns that entitlementd names in its statements. An adopted database must have them; it may lack others.
+//! The columns of the ERP's tables that entitlementd names in its statements.
+//!
+//! An adopted database must have those that checks are answered from. It may lack others: administration is refused then,
+//! and says which are missing, while checks are answered.
 
 use std::fmt;
 
@@ -6,12 +9,24 @@ use sea_orm_migration::prelude::*;
 
 use crate::catalog;
 
-/// Table by table, the columns that are read.
-pub(crate) const REQUIRED: [(&str, &[&str]); 4] = [
-    ("tenants", &["id", "name", "subdomain", "database_schema", "status", "plan_id"]),
-    (
-        "modules",
-        &[
+/// One of the ERP's tables.
+pub(crate) struct Required {
+    pub(crate) table: &'static str,
+    /// What checks are answered from. The triggers of the log watch the same columns.
+    pub(crate) for_serving: &'static [&'static str],
+    /// What administrators read and write beyond that.
+    for_administration: &'static [&'static str],
+}
+
+const REQUIRED: [Required; 7] = [
+    Required {
+        table: "tenants",
+        for_serving: &["id", "name", "subdomain", "database_schema", "status", "plan_id"],
+        for_administration: &["trial_ends_at", "onboarded_at", "settings", "created_at", "updated_at"],
+    },
+    Required {
+        table: "modules",
+        for_serving: &[
             "id",
             "code",
             "name",
@@ -23,17 +38,70 @@ pub(crate) const REQUIRED: [(&str, &[&str]); 4] = [
             "frontend_routes",
             "api_endpoints",
         ],
-    ),
-    ("plans", &["id", "slug", "is_active", "included_modules", "price_inr"]),
-    (
-        "tenant_subscriptions",
-        &["id", "tenant_id", "module_id", "status", "starts_at", "expires_at", "is_trial", "trial_ends_at"],
-    ),
+        for_administration: &[
+            "description",
+            "price_monthly",
+            "price_yearly",
+            "dependencies",
+            "database_tables",
+            "features",
+            "created_at",
+            "updated_at",
+        ],
+    },
+    Required {
+        table: "plans",
+        for_serving: &["id", "slug", "is_active", "included_modules", "price_inr"],
+        for_administration: &[
+            "name",
+            "type",
+            "billing_cycle",
+            "discount_percent",
+            "max_users",
+            "max_transactions_monthly",
+            "features",
+            "is_popular",
+            "display_order",
+            "created_at",
+            "updated_at",
+        ],
+    },
+    Required {
+        table: "tenant_subscriptions",
+        for_serving: &[
+            "id",
+            "tenant_id",
+            "module_id",
+            "status",
+            "starts_at",
+            "expires_at",
+            "is_trial",
+            "trial_ends_at",
+        ],
+        for_administration: &[
+            "plan_id",
+            "subscription_type",
+            "billing_cycle",
+            "price_paid",
+            "auto_renew",
+            "settings",
+            "created_at",
+            "updated_at",
+        ],
+    },
+    Required { table: "feature_flags", for_serving: &[], for_administration: &["tenant_id", "module_code"] },
+    Required { table: "billing_history", for_serving: &[], for_administration: &["id", "tenant_id", "status"] },
+    Required { table: "usage_metrics", for_serving: &[], for_administration: &["tenant_id"] },
 ];
 
-/// The columns of a table that are read, and so make up what answers say.
-pub(crate) fn columns_of(table: &str) -> &'static [&'static str] {
-    REQUIRED.iter().find(|(name, _)| *name == table).map_or(&[], |(_, columns)| columns)
+/// The tables that checks are answered from.
+pub(crate) fn serving() -> impl Iterator<Item = Required> {
+    REQUIRED.into_iter().filter(|required| !required.for_serving.is_empty())
+}
+
+/// The columns of a table that checks are answered from.
+pub(crate) fn serving_columns_of(table: &str) -> &'static [&'static str] {
+    REQUIRED.iter().find(|required| required.table == table).map_or(&[], |required| required.for_serving)
 }
 
 /// A column that is needed and not there.
@@ -51,31 +119,50 @@ impl fmt::Display for MissingColumn {
     }
 }
 
+/// The needed columns that a database lacks.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MissingColumns {
+    /// Without these nothing can be answered.
+    pub for_serving: Vec<MissingColumn>,
+    /// Without these checks are answered, and administrators are not.
+    pub for_administration: Vec<MissingColumn>,
+}
+
 /// The needed columns that the database lacks. A table that is not there lacks them all.
-pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<Vec<MissingColumn>, DbErr> {
-    let mut missing = Vec::new();
-    for (table, columns) in REQUIRED {
-        missing.extend(missing_columns_of(manager, table, columns).await?);
+pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<MissingColumns, DbErr> {
+    let mut missing = MissingColumns::default();
+    for required in &REQUIRED {
+        missing.add(manager, required).await?;
     }
     Ok(missing)
 }
 
-/// The same for the tables that exist: what stops an adoption.
-pub(crate) async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> Result<Vec<MissingColumn>, DbErr> {
-    let mut missing = Vec::new();
-    for (table, columns) in REQUIRED {
-        if catalog::has_table(manager, table).await? {
-            missing.extend(missing_columns_of(manager, table, columns).await?);
+/// The needed columns that tables lack which exist. Those that do not are made by the migration.
+pub async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> Result<MissingColumns, DbErr> {
+    let mut missing = MissingColumns::default();
+    for required in &REQUIRED {
+        if catalog::has_table(manager, required.table).await? {
+            missing.add(manager, required).await?;
         }
     }
     Ok(missing)
 }
 
-async fn missing_columns_of(
-    manager: &SchemaManager<'_>,
-    table: &'static str,
-    columns: &'static [&'static str],
-) -> Result<Vec<MissingColumn>, DbErr> {
-    let missing = catalog::without(manager, table, columns).await?;
-    Ok(missing.into_iter().map(|column| MissingColumn { table, column }).collect())
+impl MissingColumns {
+    async fn add(&mut self, manager: &SchemaManager<'_>, required: &Required) -> Result<(), DbErr> {
+        let Required { table, for_serving, for_administration } = *required;
+        let named = |columns: Vec<&'static str>| columns.into_iter().map(move |column| MissingColumn { table, column });
+        self.for_serving.extend(named(catalog::without(manager, table, for_serving).await?));
+        self.for_administration.extend(named(catalog::without(manager, table, for_administration).await?));
+        Ok(())
+    }
+}
+
+/// Refuses to go on without columns, and names each.
+pub(crate) fn refuse(problem: &str, missing: &[MissingColumn]) -> Result<(), DbErr> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    Err(DbErr::Custom(format!("{problem}: {}", missing.join("; "))))
 }

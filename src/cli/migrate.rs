@@ -28,6 +28,9 @@ fn print(report: &SchemaReport) {
     for column in &report.missing {
         println!("missing  {column}");
     }
+    for column in &report.missing_for_administration {
+        println!("missing  {column}; checks are answered without it, administrators are not");
+    }
     for trigger in &report.unarmed {
         println!("missing  {trigger}");
     }

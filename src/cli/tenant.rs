@@ -56,7 +56,10 @@ async fn open_for_many(args: &MutationArgs, max_connections: u32) -> Result<Stor
     let problem: Box<dyn Error> = match store.schema().await {
         Err(error) => error.into(),
         Ok(report) => match report.state() {
-            SchemaState::Current | SchemaState::Ahead => return Ok(store),
+            SchemaState::Current | SchemaState::Ahead => match report.administration() {
+                Ok(()) => return Ok(store),
+                Err(error) => error.into(),
+            },
             SchemaState::Behind => "the database's schema is behind: run entitlementd migrate first".into(),
             SchemaState::Denied => {
                 let denied: Vec<String> = report.denied.iter().map(ToString::to_string).collect();

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use entitlementd_migration::MissingColumn;
 use sea_orm::{DbErr, RuntimeErr};
 use thiserror::Error;
 
@@ -20,6 +21,9 @@ pub enum StoreError {
     /// The database is there, and rejects the statement: a column is missing, say. Others may well be answered.
     #[error("the database rejects a statement: {0}")]
     Rejected(Arc<DbErr>),
+    /// The database lacks columns that administration needs. Checks are answered all the same.
+    #[error("the database cannot be administered: {}", sentences(.0))]
+    MissingColumns(Arc<[MissingColumn]>),
     /// The database took longer than a load may take.
     #[error("the database did not answer in time")]
     TimedOut,
@@ -46,6 +50,10 @@ pub enum StoreError {
         /// What the driver says.
         cause: Arc<DbErr>,
     },
+}
+
+fn sentences(missing: &[MissingColumn]) -> String {
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl From<DbErr> for StoreError {
@@ -95,6 +103,7 @@ impl StoreError {
             Self::Unavailable(_)
             | Self::Forbidden(_)
             | Self::Rejected(_)
+            | Self::MissingColumns(_)
             | Self::TimedOut
             | Self::Failing
             | Self::Overloaded
@@ -106,11 +115,22 @@ impl StoreError {
     /// Is a table not there that was asked for?
     pub(super) fn is_missing_table(&self) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";
+        self.is_rejected_for(UNDEFINED_TABLE, "no such table")
+    }
+
+    /// Is a column not there that was asked for?
+    pub(super) fn is_missing_column(&self) -> bool {
+        const UNDEFINED_COLUMN: &str = "42703";
+        self.is_rejected_for(UNDEFINED_COLUMN, "no such column")
+    }
+
+    /// Was it rejected with this code of PostgreSQL's? SQLite has one code for much, and says the rest in its message.
+    fn is_rejected_for(&self, code: &str, sqlite: &str) -> bool {
         let Self::Rejected(error) = self else { return false };
         let DbErr::Query(RuntimeErr::SqlxError(cause)) = error.as_ref() else { return false };
-        cause.as_database_error().is_some_and(|error| {
-            error.code().as_deref() == Some(UNDEFINED_TABLE) || error.message().starts_with("no such table")
-        })
+        cause
+            .as_database_error()
+            .is_some_and(|error| error.code().as_deref() == Some(code) || error.message().starts_with(sqlite))
     }
 
     /// Was it the connection that failed, rather than the statement? A read may then be sent again on another one.

@@ -44,6 +44,7 @@ mod log;
 mod mesh;
 mod metrics;
 mod migration;
+mod missing_columns;
 mod outage;
 mod pooler;
 mod probes;

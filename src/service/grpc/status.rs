@@ -73,6 +73,7 @@ pub(in crate::service) fn store(error: StoreError) -> Status {
         StoreError::Unavailable(_)
         | StoreError::Forbidden(_)
         | StoreError::Rejected(_)
+        | StoreError::MissingColumns(_)
         | StoreError::TimedOut
         | StoreError::Failing
         | StoreError::Abandoned => {
