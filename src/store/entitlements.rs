@@ -113,7 +113,7 @@ fn select(backend: DbBackend) -> Select<tenants::Entity> {
         .column_as(S::IsTrial, "tenant_subscriptions.is_trial")
         .column_as(instant(S::TrialEndsAt), "tenant_subscriptions.trial_ends_at")
         .column_as(S::AutoRenew, "tenant_subscriptions.auto_renew")
-        .join(JoinType::LeftJoin, tenants::Relation::TenantSubscriptions.def())
+        .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Tenants.def().rev())
         .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def())
 }
 

@@ -163,7 +163,7 @@ pub(super) fn select(backend: DbBackend) -> Select<tenants::Entity> {
     let select = tenants::Entity::find()
         .select_only()
         .join(JoinType::LeftJoin, tenants::Relation::Plans.def())
-        .join(JoinType::LeftJoin, tenants::Relation::TenantSubscriptions.def())
+        .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Tenants.def().rev())
         .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def());
     subscription_columns(backend, tenant_columns(select))
 }

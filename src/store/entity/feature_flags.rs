@@ -16,8 +16,6 @@ pub(crate) struct Model {
     pub config: Option<Json>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
-    #[sea_orm(belongs_to, from = "tenant_id", to = "id")]
-    pub tenant: BelongsTo<Option<super::tenants::Entity>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

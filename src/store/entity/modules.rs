@@ -34,8 +34,6 @@ pub(crate) struct Model {
     pub is_active: Option<bool>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
-    #[sea_orm(has_many)]
-    pub subscriptions: HasMany<super::tenant_subscriptions::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -27,10 +27,6 @@ pub(crate) struct Model {
     pub display_order: Option<i32>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
-    #[sea_orm(has_many)]
-    pub tenants: HasMany<super::tenants::Entity>,
-    #[sea_orm(has_many)]
-    pub subscriptions: HasMany<super::tenant_subscriptions::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -28,8 +28,6 @@ pub(crate) struct Model {
     pub tenant: BelongsTo<Option<super::tenants::Entity>>,
     #[sea_orm(belongs_to, from = "module_id", to = "id")]
     pub module: BelongsTo<Option<super::modules::Entity>>,
-    #[sea_orm(belongs_to, from = "plan_id", to = "id")]
-    pub plan: BelongsTo<Option<super::plans::Entity>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

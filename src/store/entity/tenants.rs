@@ -22,14 +22,6 @@ pub(crate) struct Model {
     pub updated_at: DateTimeUtc,
     #[sea_orm(belongs_to, from = "plan_id", to = "id")]
     pub plan: BelongsTo<Option<super::plans::Entity>>,
-    #[sea_orm(has_many)]
-    pub subscriptions: HasMany<super::tenant_subscriptions::Entity>,
-    #[sea_orm(has_many)]
-    pub feature_flags: HasMany<super::feature_flags::Entity>,
-    #[sea_orm(has_many)]
-    pub invoices: HasMany<super::billing_history::Entity>,
-    #[sea_orm(has_many)]
-    pub usage: HasMany<super::usage_metrics::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -13,8 +13,6 @@ pub(crate) struct Model {
     pub metric_type: Option<String>,
     pub metric_value: Option<Decimal>,
     pub recorded_at: Option<DateTimeUtc>,
-    #[sea_orm(belongs_to, from = "tenant_id", to = "id")]
-    pub tenant: BelongsTo<Option<super::tenants::Entity>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
