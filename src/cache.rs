@@ -12,6 +12,7 @@ mod breaker;
 mod busy;
 mod catalogue;
 mod change;
+mod error;
 mod flight;
 mod held;
 mod load;
@@ -48,6 +49,7 @@ use self::{
 };
 pub use self::{
     change::{Event, Standing},
+    error::LoadError,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
     revalidate::Step,
@@ -59,7 +61,7 @@ pub use self::{
 use crate::{
     domain::{Facts, Label, TenantId},
     observability::complaints::Complaints,
-    store::{LoadTenant, Loaded, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, TenantKey},
 };
 
 /// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
@@ -261,12 +263,12 @@ impl<L: LoadTenant> Cache<L> {
 
     /// What is known of a tenant: what is held, or else what the database says, or, where it cannot be asked, what is
     /// held all the same.
-    pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, StoreError> {
+    pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, LoadError> {
         self.answer(self.0.look(id, now), || TenantKey::Id(id), now).await
     }
 
     /// The same for the tenant that a subdomain belongs to.
-    pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, StoreError> {
+    pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, LoadError> {
         self.answer(self.0.look_by_label(label, now), || TenantKey::Subdomain(label.clone()), now).await
     }
 
@@ -275,7 +277,7 @@ impl<L: LoadTenant> Cache<L> {
         look: Look,
         key: impl FnOnce() -> TenantKey,
         now: DateTime<Utc>,
-    ) -> Result<Known, StoreError> {
+    ) -> Result<Known, LoadError> {
         match self.0.counted(look) {
             Look::Good(known) => Ok(known),
             // Boxed, so that the future of an answer that is held stays small: it is moved several times.
@@ -293,7 +295,7 @@ impl<L: LoadTenant> Cache<L> {
         revision: u64,
         requester: Requester,
         now: DateTime<Utc>,
-    ) -> Result<Known, StoreError> {
+    ) -> Result<Known, LoadError> {
         let tally = self.tally();
         if self.feed() == Feed::Off {
             // Nobody counts: the database itself is as fresh as it gets.
@@ -306,6 +308,6 @@ impl<L: LoadTenant> Cache<L> {
         }
         tally.misses.add();
         let known = self.get_past(id, requester, now).await?;
-        if known.revision >= revision { Ok(known) } else { Err(StoreError::NotFreshEnough) }
+        if known.revision >= revision { Ok(known) } else { Err(LoadError::NotFreshEnough) }
     }
 }

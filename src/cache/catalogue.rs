@@ -9,11 +9,8 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Cache, flight::Flight, is_within};
-use crate::{
-    domain::Catalogue,
-    store::{LoadTenant, StoreError},
-};
+use super::{Cache, LoadError, flight::Flight, is_within};
+use crate::{domain::Catalogue, store::LoadTenant};
 
 /// The catalogue that was read last.
 #[derive(Debug, Default)]
@@ -94,7 +91,7 @@ impl HeldCatalogue {
 impl<L: LoadTenant> Cache<L> {
     /// The catalogue. While changes are heard of the one that is held, however old; otherwise no older than the time to
     /// live. With the database away, the one that is held.
-    pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+    pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
         self.catalogue_within(self.time_to_live().unwrap_or(TimeDelta::MAX), now).await
     }
 
@@ -109,7 +106,7 @@ impl<L: LoadTenant> Cache<L> {
 
     /// The catalogue for a question about one module. A code that is unknown reads it again, at most once per
     /// `negative_ttl`, so that a new module is not unknown for long.
-    pub async fn catalogue_for(&self, module: &str, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+    pub async fn catalogue_for(&self, module: &str, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
         let catalogue = self.catalogue(now).await?;
         if catalogue.module(module).is_some() {
             return Ok(catalogue);
@@ -117,7 +114,7 @@ impl<L: LoadTenant> Cache<L> {
         self.catalogue_within(self.0.settings.negative_ttl, now).await
     }
 
-    async fn catalogue_within(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+    async fn catalogue_within(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
         if let Some(current) = self.0.catalogue.current(age, now) {
             return Ok(current);
         }
@@ -131,7 +128,7 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    async fn load_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, StoreError> {
+    async fn load_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
         let held = || self.0.catalogue.current(age, now);
         let inner = Arc::clone(&self.0);
         let load = async move {

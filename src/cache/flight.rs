@@ -16,6 +16,7 @@ use futures_util::{
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::oneshot};
 
+use super::LoadError;
 use crate::store::StoreError;
 
 /// The load that is under way, if there is one.
@@ -34,7 +35,7 @@ struct UnderWay<T> {
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// A load's outcome, to be shared by all who wait for it.
-type Outcome<T> = Shared<BoxFuture<'static, Result<T, StoreError>>>;
+type Outcome<T> = Shared<BoxFuture<'static, Result<T, LoadError>>>;
 
 impl<T> Default for Flight<T> {
     fn default() -> Self {
@@ -67,14 +68,14 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
             return ready(Ok(held)).boxed().shared();
         }
         let (landed, outcome) = oneshot::channel();
-        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
+        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         *under_way = Some(UnderWay { number, outcome: outcome.clone() });
         // A runtime that is stopping drops the task at once, and with it the landing, which takes the lock.
         drop(under_way);
         let landing = Landing { flight: Arc::clone(self), number };
         runtime.spawn(async move {
-            let outcome = load.await;
+            let outcome = load.await.map_err(LoadError::from);
             drop(landing);
             // Nobody waits for it any more where this fails.
             _ = landed.send(outcome);

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
 use super::{
-    Absent, Cache, Feed, Inner, Known, Look, is_just_after,
+    Absent, Cache, Feed, Inner, Known, LoadError, Look, is_just_after,
     news::Beginning,
     queue::{Asked, Batch, Begun, Priority},
     turns::Requester,
@@ -28,17 +28,17 @@ pub(super) struct Sent {
 
 impl<L: LoadTenant> Cache<L> {
     /// What the database says now, whatever is held.
-    pub async fn get_past(&self, id: TenantId, requester: Requester, now: DateTime<Utc>) -> Result<Known, StoreError> {
+    pub async fn get_past(&self, id: TenantId, requester: Requester, now: DateTime<Utc>) -> Result<Known, LoadError> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        self.past(requester, async move {
+        let known = self.past(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
-            // One was asked for.
-            let loaded = read.into_iter().next().unwrap_or(Err(StoreError::Abandoned))?;
-            Ok(inner.put_in_place(&key, loaded, sent))
-        })
-        .await
+            let loaded = read.into_iter().next().transpose()?;
+            Ok(loaded.map(|loaded| inner.put_in_place(&key, loaded, sent)))
+        });
+        // One was asked for, so there is one.
+        known.await?.ok_or(LoadError::Abandoned)
     }
 
     /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
@@ -46,7 +46,7 @@ impl<L: LoadTenant> Cache<L> {
         &self,
         requester: Requester,
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, LoadError> {
         let inner = Arc::clone(&self.0);
         let reading = async move {
             let _turn = inner.past.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
@@ -55,9 +55,9 @@ impl<L: LoadTenant> Cache<L> {
             if read.is_ok() {
                 inner.breaker.close();
             }
-            read
+            Ok(read?)
         };
-        self.0.runtime.spawn(reading.instrument(span())).await.unwrap_or(Err(StoreError::Abandoned))
+        self.0.runtime.spawn(reading.instrument(span())).await.unwrap_or(Err(LoadError::Abandoned))
     }
 
     /// Loads a tenant, or joins the load that is under way.
@@ -66,7 +66,7 @@ impl<L: LoadTenant> Cache<L> {
         key: TenantKey,
         priority: Priority,
         now: DateTime<Utc>,
-    ) -> Result<Known, StoreError> {
+    ) -> Result<Known, LoadError> {
         if let Some(as_of) = self.0.off_the_roster(&key, now).await {
             return Ok(self.0.absent(0, as_of));
         }
@@ -79,7 +79,7 @@ impl<L: LoadTenant> Cache<L> {
             self.0.start_turn();
         }
         let outcome = outcome.await;
-        if priority == Priority::Caller && matches!(outcome, Err(StoreError::Overloaded)) {
+        if priority == Priority::Caller && matches!(outcome, Err(LoadError::Overloaded)) {
             self.0.tally.overloads.add();
         }
         outcome
@@ -125,7 +125,7 @@ impl<L: LoadTenant> Inner<L> {
         self.queue.note(keys.len(), &loaded);
         match loaded {
             Ok(loaded) => loads.into_iter().zip(loaded).for_each(|(load, loaded)| self.end(load, loaded, sent)),
-            Err(error) => loads.into_iter().for_each(|load| load.end(Err(error.clone()))),
+            Err(error) => loads.into_iter().for_each(|load| load.end(Err(error.clone().into()))),
         }
     }
 
@@ -137,7 +137,7 @@ impl<L: LoadTenant> Inner<L> {
             }
             Err(error) => {
                 self.failed(&error);
-                load.end(Err(error));
+                load.end(Err(error.into()));
             }
         }
     }

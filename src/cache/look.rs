@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Feed, Inner, Known};
+use super::{Feed, Inner, Known, LoadError};
 use crate::{
     domain::{Facts, Label, TenantId},
-    store::{LoadTenant, StoreError, TenantKey},
+    store::{LoadTenant, TenantKey},
 };
 
 /// What a look at what is held comes to.
@@ -99,9 +99,9 @@ impl<L: LoadTenant> Inner<L> {
         Known { stale: self.trust.feed() == Feed::Suspect, ..Known::absent(revision, as_of) }
     }
 
-    /// Serves what is held although it is in doubt, where the error is the database's and not too long ago.
-    pub(super) fn make_do(&self, known: Known, error: StoreError, now: DateTime<Utc>) -> Result<Known, StoreError> {
-        if !error.is_the_databases() || !self.is_bearable(&known, now) {
+    /// Serves what is held although it is in doubt, where the error leaves it and it is not too old.
+    pub(super) fn make_do(&self, known: Known, error: LoadError, now: DateTime<Utc>) -> Result<Known, LoadError> {
+        if !error.leaves_what_is_held() || !self.is_bearable(&known, now) {
             return Err(error);
         }
         self.tally.stale.add();

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::Instant};
 use tracing::Span;
 
-use super::{Known, breaker::Breaker};
+use super::{Known, LoadError, breaker::Breaker};
 use crate::store::{StoreError, TenantKey};
 
 /// Tenants that one statement reads at most.
@@ -42,7 +42,7 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
 const PROBES: usize = 2;
 
 /// What a load comes to, shared by all who wait for it.
-pub(super) type Outcome = Shared<BoxFuture<'static, Result<Known, StoreError>>>;
+pub(super) type Outcome = Shared<BoxFuture<'static, Result<Known, LoadError>>>;
 
 /// The loads of tenants.
 pub(super) struct LoadQueue {
@@ -95,7 +95,7 @@ struct Load {
 struct Waiting {
     asked: Asked,
     since: Instant,
-    answer: oneshot::Sender<Result<Known, StoreError>>,
+    answer: oneshot::Sender<Result<Known, LoadError>>,
 }
 
 /// Loads that begin together. One that is dropped without an outcome was given up.
@@ -111,7 +111,7 @@ pub(super) struct Batch {
 pub(super) struct Begun {
     pub(super) key: TenantKey,
     number: u64,
-    answer: Option<oneshot::Sender<Result<Known, StoreError>>>,
+    answer: Option<oneshot::Sender<Result<Known, LoadError>>>,
     queue: Arc<LoadQueue>,
 }
 
@@ -140,10 +140,10 @@ impl LoadQueue {
             return (of(Ok(held)), false);
         }
         if self.breaker.is_open() && state.turns_taken >= PROBES {
-            return (of(Err(StoreError::Failing)), false);
+            return (of(Err(LoadError::Failing)), false);
         }
         if state.is_full(asked.priority) {
-            return (of(Err(StoreError::Overloaded)), false);
+            return (of(Err(LoadError::Overloaded)), false);
         }
         let outcome = state.add(key.clone(), asked);
         let starts = state.turns_taken < self.turns;
@@ -179,7 +179,7 @@ impl LoadQueue {
             loads.push(Begun { key, number, answer: Some(waiting.answer), queue: Arc::clone(self) });
         }
         drop(state);
-        refuse(too_late, &StoreError::Overloaded);
+        refuse(too_late, &LoadError::Overloaded);
         let now = asked.iter().map(|asked| asked.now).max()?;
         let span = asked.into_iter().map(|asked| asked.span).find(|span| !span.is_none());
         Some(Batch { loads, now, span: span.unwrap_or(Span::none()) })
@@ -220,7 +220,7 @@ impl LoadQueue {
             failed.push(waiting.answer);
         }
         drop(state);
-        refuse(failed, &StoreError::Failing);
+        refuse(failed, &LoadError::Failing);
     }
 }
 
@@ -249,7 +249,7 @@ impl State {
     fn add(&mut self, key: TenantKey, asked: Asked) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         // A load that panics, or a process that stops, drops the other end.
-        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(StoreError::Abandoned))).boxed().shared();
+        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
         self.last_number += 1;
         let place = Place { key: key.clone(), number: self.last_number };
         match asked.priority {
@@ -282,7 +282,7 @@ impl State {
 
 impl Begun {
     /// Answers those who wait for it. What was loaded is in place.
-    pub(super) fn end(mut self, outcome: Result<Known, StoreError>) {
+    pub(super) fn end(mut self, outcome: Result<Known, LoadError>) {
         let answer = self.answer.take();
         // Struck off first: whoever comes from now on finds what is held.
         drop(self);
@@ -297,13 +297,13 @@ impl Drop for Begun {
     }
 }
 
-fn refuse(answers: Vec<oneshot::Sender<Result<Known, StoreError>>>, error: &StoreError) {
+fn refuse(answers: Vec<oneshot::Sender<Result<Known, LoadError>>>, error: &LoadError) {
     for answer in answers {
         // Nobody waits for it any more where this fails.
         _ = answer.send(Err(error.clone()));
     }
 }
 
-fn of(outcome: Result<Known, StoreError>) -> Outcome {
+fn of(outcome: Result<Known, LoadError>) -> Outcome {
     ready(outcome).boxed().shared()
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::store::StoreError;
+use super::LoadError;
 
 /// Who wants a turn. Two of the same number share what one has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,7 +72,7 @@ impl Turns {
     }
 
     /// Waits for a turn.
-    pub(super) async fn take(&self, requester: Requester) -> Result<Turn, StoreError> {
+    pub(super) async fn take(&self, requester: Requester) -> Result<Turn, LoadError> {
         let waiting = {
             let mut state = self.0.state.lock();
             if state.lines.is_empty() && self.0.may_have_another(&state, requester) {
@@ -81,8 +81,8 @@ impl Turns {
             self.0.join(&mut state, requester)?
         };
         self.0.hand_out();
-        let turn = timeout(self.0.limits.patience, waiting).await.map_err(|_| StoreError::Overloaded)?;
-        turn.map_err(|_| StoreError::Abandoned)
+        let turn = timeout(self.0.limits.patience, waiting).await.map_err(|_| LoadError::Overloaded)?;
+        turn.map_err(|_| LoadError::Abandoned)
     }
 }
 
@@ -100,7 +100,7 @@ impl Shared {
         Turn { shared: Arc::clone(self), requester }
     }
 
-    fn join(&self, state: &mut State, requester: Requester) -> Result<oneshot::Receiver<Turn>, StoreError> {
+    fn join(&self, state: &mut State, requester: Requester) -> Result<oneshot::Receiver<Turn>, LoadError> {
         for line in &mut state.lines {
             // Whoever has given up waits no longer.
             line.waiting.retain(|waiting| !waiting.is_closed());
@@ -111,7 +111,7 @@ impl Shared {
         let own = state.lines.iter_mut().find(|line| line.requester == requester);
         if all >= self.limits.waiting || own.as_ref().is_some_and(|line| line.waiting.len() >= self.limits.waiting_each)
         {
-            return Err(StoreError::Overloaded);
+            return Err(LoadError::Overloaded);
         }
         match own {
             Some(line) => line.waiting.push_back(sender),
@@ -191,12 +191,12 @@ mod tests {
                 let mut one = Box::pin(turns.take(requester));
                 match (&mut one).now_or_never() {
                     None => waiting.push(one),
-                    Some(refused) => assert!(matches!(refused, Err(StoreError::Overloaded))),
+                    Some(refused) => assert!(matches!(refused, Err(LoadError::Overloaded))),
                 }
             }
         }
         assert_eq!(waiting.len(), 10, "five of one, and ten of all");
-        assert!(matches!(waiting.pop().unwrap().await, Err(StoreError::Overloaded)), "not for longer than a second");
+        assert!(matches!(waiting.pop().unwrap().await, Err(LoadError::Overloaded)), "not for longer than a second");
         drop(waiting);
         // Nobody is there any more who would take it.
         drop(held);

@@ -11,13 +11,12 @@ use super::{
     error::RequestError,
 };
 use crate::{
-    cache::Known,
+    cache::{Known, LoadError},
     domain::{
         Catalogue, Decision, Facts, TenantId, TenantStatus, check, check_facts,
         enabled::{EnabledModule, enabled_modules, next_change},
         resolve::Unresolved,
     },
-    store::StoreError,
 };
 
 /// A question about one tenant.
@@ -177,7 +176,7 @@ impl Api {
     }
 
     /// Finds out what is known of the tenant that a query names.
-    async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, StoreError> {
+    async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, LoadError> {
         match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
             revision => self.cache.get_at_least(query.tenant, revision, query.asker.requester(), asked.now).await,
@@ -191,7 +190,7 @@ impl Api {
         basis: Basis,
         module: &'a str,
         asked: Asked,
-    ) -> Result<Judgement<'a>, StoreError> {
+    ) -> Result<Judgement<'a>, LoadError> {
         match check_facts(facts, module, asked.instant()) {
             Some(decision) => Ok(self.judgement(basis, module, decision, None, asked).told()),
             None => {

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::asker::NotAdmitted;
 use crate::{
+    cache::LoadError,
     domain::{Role, SubdomainRefusal, resolve::Unresolved},
     security::token::InvalidToken,
     store::{MutationError, StoreError},
@@ -40,7 +41,7 @@ pub enum Unidentified {
     Unresolved(#[from] Unresolved),
     /// Nobody knows at the moment.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Load(#[from] LoadError),
     /// The caller may not ask about it.
     #[error("the caller may not ask: {0:?}")]
     NotAdmitted(NotAdmitted),
@@ -67,9 +68,16 @@ pub enum AdminError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] StoreError),
+    /// The reading ended without an outcome: it panicked, or the process is stopping.
+    #[error("the reading was given up")]
+    ReadAbandoned,
     /// The change was not made, or it is not known whether it was.
     #[error(transparent)]
     Change(#[from] MutationError),
+    /// The change ended without an outcome, so that it is not known whether it was made: it panicked, or the process is
+    /// stopping.
+    #[error("the change was given up")]
+    ChangeAbandoned,
 }
 
 impl From<NotAdmitted> for Unidentified {
@@ -90,8 +98,8 @@ impl From<Unresolved> for RequestError {
     }
 }
 
-impl From<StoreError> for RequestError {
-    fn from(error: StoreError) -> Self {
+impl From<LoadError> for RequestError {
+    fn from(error: LoadError) -> Self {
         Self::Unidentified(error.into())
     }
 }

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{Api, advice::Asked, asker::Asker, check::Judgement, error::RequestError};
 use crate::{
-    cache::{Known, Requester},
+    cache::{Known, LoadError, Requester},
     domain::{Catalogue, check, decision::deciding_subscription},
-    store::{Evidence, LoadTenant, Reading, StoreError, TenantKey},
+    store::{Evidence, LoadTenant, Reading, TenantKey},
 };
 
 /// A question about one module of one tenant, by a person.
@@ -59,7 +59,7 @@ impl Api {
         tenant: &TenantKey,
         requester: Requester,
         now: DateTime<Utc>,
-    ) -> Result<(Reading, Catalogue), StoreError> {
+    ) -> Result<(Reading, Catalogue), LoadError> {
         let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
         let reading = async move {
             let reading = store.read(&tenant, now).await?;
@@ -73,7 +73,7 @@ impl Api {
         query: &ExplainQuery<'a>,
         found: Option<Uuid>,
         asked: Asked,
-    ) -> Result<Option<Judgement<'a>>, StoreError> {
+    ) -> Result<Option<Judgement<'a>>, LoadError> {
         let id = match (&query.tenant, found) {
             (_, Some(id)) => id.into(),
             (TenantKey::Id(id), None) => *id,

@@ -157,7 +157,7 @@ impl Api {
         }
         let asked = self.asked(None);
         // Without the catalogue, what needs a module could pass for public.
-        let catalogue = self.cache.catalogue(asked.now).await.map_err(Refusal::store)?;
+        let catalogue = self.cache.catalogue(asked.now).await.map_err(Refusal::load)?;
         let routes = self.gateway.routes.current(&catalogue);
         let rule = routes.find(inquiry.method, inquiry.target).map_err(Refusal::path)?;
         judged.rule = rule.cloned();
@@ -189,7 +189,7 @@ impl Api {
         let resolved = judged.tenant.insert(resolved);
         let Access::AnyOf(modules) = access else { return Ok(Verdict::Granted) };
         let codes = modules.iter().map(ModuleCode::as_str);
-        let (judgement, _) = self.judge_any(resolved, codes).await.map_err(Refusal::store)?.unzip();
+        let (judgement, _) = self.judge_any(resolved, codes).await.map_err(Refusal::load)?.unzip();
         let Some(judgement) = judgement else { return Err(Refusal::not_mapped()) };
         judged.module = modules.iter().find(|module| module.as_str() == judgement.module).cloned();
         if judgement.decision.allowed() { Ok(Verdict::Granted) } else { Err(Refusal::denied(judgement)) }

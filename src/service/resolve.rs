@@ -10,13 +10,12 @@ use super::{
     error::{RequestError, Unidentified},
 };
 use crate::{
-    cache::Known,
+    cache::{Known, LoadError},
     domain::{
         Facts, TenantId,
         resolve::{NamedIds, TenantSource, resolve},
     },
     security::token::{InvalidToken, Vouched},
-    store::StoreError,
 };
 
 /// What a request carries that may name a tenant.
@@ -130,7 +129,7 @@ impl Api {
         &self,
         resolved: &Resolved,
         any_of: impl Iterator<Item = &'a str>,
-    ) -> Result<Option<(Judgement<'a>, Advice)>, StoreError> {
+    ) -> Result<Option<(Judgement<'a>, Advice)>, LoadError> {
         let mut first_denial = None;
         // Where all are denied, the answer changes as soon as one of them does.
         let mut advice = resolved.advice;
@@ -147,7 +146,7 @@ impl Api {
     }
 
     /// `None` where the host names no tenant, known or unknown.
-    async fn known_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Known>, StoreError> {
+    async fn known_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Known>, LoadError> {
         let Some(label) = host.and_then(|host| self.hosts.label_of(host)) else { return Ok(None) };
         self.cache.get_by_label(&label, now).await.map(Some)
     }

@@ -27,19 +27,12 @@ pub enum StoreError {
     /// The database took longer than a load may take.
     #[error("the database did not answer in time")]
     TimedOut,
-    /// The database has failed just now, and others are finding out whether it still does.
-    #[error("the database has failed just now")]
-    Failing,
-    /// Too many questions of our own wait for a turn to ask the database, or this one has waited for too long. It says
-    /// nothing about the database.
-    #[error("too much waits for a turn to ask the database")]
-    Overloaded,
-    /// The database was asked, and does not hold the revision that the caller wants.
-    #[error("the database does not hold the wanted revision")]
-    NotFreshEnough,
-    /// The load ended without an answer: it panicked, or the process is stopping.
-    #[error("the load was given up")]
-    Abandoned,
+    /// All connections that the pool may have are in use by us. It says nothing about the database.
+    #[error("all connections to the database are in use")]
+    PoolExhausted,
+    /// The connection on which changes are announced was lost, and with it what was announced meanwhile.
+    #[error("the connection that listens to changes was lost")]
+    ListenerLost,
     /// A row is there, but is not what its column promises.
     #[error("{column} of the row {key} cannot be read: {cause}")]
     Unreadable {
@@ -105,10 +98,9 @@ impl StoreError {
             | Self::Rejected(_)
             | Self::MissingColumns(_)
             | Self::TimedOut
-            | Self::Failing
-            | Self::Overloaded
-            | Self::Abandoned => true,
-            Self::NotFreshEnough | Self::Unreadable { .. } => false,
+            | Self::PoolExhausted
+            | Self::ListenerLost => true,
+            Self::Unreadable { .. } => false,
         }
     }
 

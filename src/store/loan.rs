@@ -102,7 +102,7 @@ pub(super) struct Loan {
 impl Loan {
     pub(super) async fn from(pool: &PgPool, doubt: &Doubt, lent: &Lent) -> Result<Self, StoreError> {
         let connection = pool.acquire().await.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut if lent.are_all_of(pool) => StoreError::Overloaded,
+            sqlx::Error::PoolTimedOut if lent.are_all_of(pool) => StoreError::PoolExhausted,
             error => StoreError::of_driver(error),
         })?;
         lent.0.fetch_add(1, Ordering::Relaxed);

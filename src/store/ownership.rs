@@ -5,6 +5,7 @@ use sea_orm::{DbBackend, Statement};
 use super::{
     StoreError,
     entitlements::Found,
+    row,
     transaction::{Ask, Transaction},
 };
 use crate::domain::{Violation, limits::MAX_IDENTIFIER_BYTES};
@@ -86,7 +87,7 @@ async fn look(txn: &Transaction, locked: &Found) -> Result<Known, StoreError> {
                LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind = 'r'";
     let values = [locked.schema().into(), RECORD.into()];
     let rows = txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
-    let row = rows.first().ok_or(StoreError::Abandoned)?;
+    let row = row::first(&rows)?;
     Ok(Known {
         exists: row.try_get("", "does_exist")?,
         has_record: row.try_get("", "has_record")?,

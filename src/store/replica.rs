@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use sea_orm::{DbBackend, Statement};
 
-use super::{StoreError, database::Database};
+use super::{StoreError, database::Database, row};
 
 /// A replica that takes longer is passed by: the primary is asked, within the same load.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
@@ -61,7 +61,7 @@ impl Replicas {
         // Where the log ends, written or not: a commit can be seen before its record is written.
         let end = Statement::from_string(DbBackend::Postgres, "SELECT pg_current_wal_insert_lsn()::text AS lsn");
         let rows = in_time(primary.query(end)).await?;
-        let lsn: String = rows.first().ok_or(StoreError::Abandoned)?.try_get("", "lsn")?;
+        let lsn: String = row::first(&rows)?.try_get("", "lsn")?;
         let held = Held { changes, lsn };
         futures_util::future::join_all(self.all.iter().map(|replica| replica.check(&held))).await;
         Ok(())

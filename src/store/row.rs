@@ -6,6 +6,11 @@ use sea_orm::{DbErr, QueryResult, TryGetable, prelude::Json};
 
 use super::{StoreError, words::Words};
 
+/// The first row of a statement that always has one.
+pub(super) fn first(rows: &[QueryResult]) -> Result<&QueryResult, StoreError> {
+    rows.first().ok_or_else(|| DbErr::RecordNotFound("a statement that always has a row had none".into()).into())
+}
+
 /// A column of a result.
 #[derive(Clone, Copy)]
 pub(super) struct Column {

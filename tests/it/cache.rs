@@ -3,7 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
-use entitlementd::{cache::Requester, domain::Label, store::StoreError};
+use entitlementd::{
+    cache::{LoadError, Requester},
+    domain::Label,
+    store::StoreError,
+};
 
 use crate::harness::{
     NOW,
@@ -79,7 +83,7 @@ async fn waiters_share_a_failure_instead_of_queueing_for_one_each() {
     }
     fake.gate.add_permits(1);
     for caller in callers {
-        assert!(matches!(caller.await.unwrap(), Err(StoreError::TimedOut)));
+        assert!(matches!(caller.await.unwrap(), Err(LoadError::Store(StoreError::TimedOut))));
     }
     assert_eq!(fake.loads(), 1);
     // The failure is not held: the next caller finds the database well again.

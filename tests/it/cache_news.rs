@@ -4,9 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use chrono::TimeDelta;
 use entitlementd::{
-    cache::{Cache, Event, Feed, Heard, Known, Requester, Standing},
+    cache::{Cache, Event, Feed, Heard, Known, LoadError, Requester, Standing},
     domain::Label,
-    store::{Change, StoreError},
+    store::Change,
 };
 use tokio::task::JoinHandle;
 
@@ -26,7 +26,7 @@ fn announce(cache: &Cache<Fake>, change: Change) {
 }
 
 /// Asks for tenant 0, in a task of its own.
-fn ask(cache: &Cache<Fake>) -> JoinHandle<Result<Known, StoreError>> {
+fn ask(cache: &Cache<Fake>) -> JoinHandle<Result<Known, LoadError>> {
     let cache = cache.clone();
     tokio::spawn(async move { cache.get(tenant(0), NOW).await })
 }
@@ -152,7 +152,7 @@ async fn a_revision_that_is_held_costs_no_load_and_one_that_is_not_costs_one() {
     assert_eq!(cache.get_at_least(tenant(0), 2, Requester::ANYBODY, NOW).await.unwrap().revision, 2);
     assert_eq!(fake.loads(), 2);
     assert_eq!(held_revision(&cache), Some(2), "and everyone has it");
-    assert!(matches!(cache.get_at_least(tenant(0), 3, Requester::ANYBODY, NOW).await, Err(StoreError::NotFreshEnough)));
+    assert!(matches!(cache.get_at_least(tenant(0), 3, Requester::ANYBODY, NOW).await, Err(LoadError::NotFreshEnough)));
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn while_the_database_fails_two_ask_it_and_the_others_fail_at_once() {
     let probes = [ask(2), ask(3)];
     yield_until(|| fake.loads() == 3).await;
     for number in 4..1_000 {
-        assert!(matches!(ask(number).await.unwrap(), Err(StoreError::Failing)));
+        assert!(matches!(ask(number).await.unwrap(), Err(LoadError::Failing)));
     }
     assert_eq!(fake.loads(), 3);
     *fake.failing.lock().unwrap() = false;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use entitlementd::{
-    cache::{Cache, Known, Requester},
+    cache::{Cache, Known, LoadError, Requester},
     domain::Label,
     store::{Change, StoreError},
 };
@@ -14,7 +14,7 @@ use crate::harness::{
     fake::{Fake, mk_cache_with, tenant, yield_until},
 };
 
-type Answer = JoinHandle<Result<Known, StoreError>>;
+type Answer = JoinHandle<Result<Known, LoadError>>;
 
 fn ask(cache: &Cache<Fake>, number: usize) -> Answer {
     let cache = cache.clone();
@@ -106,7 +106,7 @@ async fn a_row_that_cannot_be_read_fails_nobody_else_who_waits() {
     first.await.unwrap().unwrap();
     let [one, two, three] = waiting;
     assert!(one.await.unwrap().is_ok() && three.await.unwrap().is_ok());
-    assert!(matches!(two.await.unwrap(), Err(StoreError::Unreadable { .. })));
+    assert!(matches!(two.await.unwrap(), Err(LoadError::Store(StoreError::Unreadable { .. }))));
     assert_eq!(fake.statements(), [1, 3]);
 }
 
@@ -119,7 +119,7 @@ async fn waiting_too_long_for_a_turn_is_an_error_of_ours_and_says_nothing_of_the
     tokio::time::advance(Duration::from_millis(1_001)).await;
     fake.gate.add_permits(1);
     assert!(first.await.unwrap().is_ok(), "the database has 60 s");
-    assert!(matches!(late.await.unwrap(), Err(StoreError::Overloaded)));
+    assert!(matches!(late.await.unwrap(), Err(LoadError::Overloaded)));
     assert_eq!(cache.tally().overloads.get(), 1);
     assert_eq!((fake.loads(), cache.tally().load_errors.get()), (1, 0));
     fake.gate.add_permits(1);
@@ -132,7 +132,7 @@ async fn more_than_may_wait_are_refused_at_once() {
     let (cache, first) = busy(&fake).await;
     let waiting: Vec<_> = (1..=5_000).map(|number| ask(&cache, number)).collect();
     until_waiting(&cache, 5_000).await;
-    assert!(matches!(ask(&cache, 9_999).await.unwrap(), Err(StoreError::Overloaded)));
+    assert!(matches!(ask(&cache, 9_999).await.unwrap(), Err(LoadError::Overloaded)));
     fake.gate.add_permits(100);
     assert!(first.await.unwrap().is_ok());
     for answer in waiting {
@@ -149,9 +149,9 @@ async fn once_the_database_fails_those_who_wait_hear_of_it_at_once() {
     until_waiting(&cache, 3).await;
     *fake.failing.lock().unwrap() = true;
     fake.gate.add_permits(1);
-    assert!(matches!(first.await.unwrap(), Err(StoreError::TimedOut)));
+    assert!(matches!(first.await.unwrap(), Err(LoadError::Store(StoreError::TimedOut))));
     for answer in waiting {
-        assert!(matches!(answer.await.unwrap(), Err(StoreError::Failing)));
+        assert!(matches!(answer.await.unwrap(), Err(LoadError::Failing)));
     }
     assert_eq!(fake.loads(), 1, "they did not each find out");
 }
@@ -197,7 +197,7 @@ async fn a_load_that_panics_is_an_error_for_those_who_wait_for_it_and_keeps_no_t
     until_waiting(&cache, 1).await;
     fake.gate.add_permits(10);
     first.await.unwrap().unwrap();
-    assert!(matches!(panicking.await.unwrap(), Err(StoreError::Abandoned)));
+    assert!(matches!(panicking.await.unwrap(), Err(LoadError::Abandoned)));
     *fake.panicking.lock().unwrap() = None;
     assert!(ask(&cache, 1).await.unwrap().is_ok());
     assert!(ask(&cache, 2).await.unwrap().is_ok());
@@ -213,7 +213,7 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
     };
     let under_way: Vec<_> = (0..4).map(past).collect();
     yield_until(|| fake.loads() == 4).await;
-    assert!(matches!(past(4).await.unwrap(), Err(StoreError::Overloaded)), "the clock runs while all wait");
+    assert!(matches!(past(4).await.unwrap(), Err(LoadError::Overloaded)), "the clock runs while all wait");
     assert_eq!(cache.tally().overloads.get(), 1);
     let load = ask(&cache, 5);
     yield_until(|| fake.loads() == 5).await;
@@ -240,7 +240,7 @@ async fn a_caller_that_reads_past_the_cache_without_end_keeps_no_other_from_it()
     assert!(modest.await.unwrap().is_ok());
     let mut refused = 0;
     for answer in greedy {
-        refused += usize::from(matches!(answer.await.unwrap(), Err(StoreError::Overloaded)));
+        refused += usize::from(matches!(answer.await.unwrap(), Err(LoadError::Overloaded)));
     }
     assert_eq!(refused, 200 - 3 - 100, "so many of one may wait");
 }

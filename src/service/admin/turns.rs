@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
 
-use crate::store::{MutationError, StoreError};
+use crate::{
+    service::error::AdminError,
+    store::{MutationError, StoreError},
+};
 
 /// Readings at the same time.
 const MOST_READS: usize = 2;
@@ -42,13 +45,14 @@ impl AdminTurns {
     pub(in crate::service) async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let _turn = self.reads.acquire().await.map_err(|_| StoreError::Abandoned)?;
+    ) -> Result<T, AdminError> {
+        // The semaphore is never closed.
+        let _turn = self.reads.acquire().await.map_err(|_| AdminError::ReadAbandoned)?;
         let mut task = JoinSet::new();
         task.spawn_on(tokio::time::timeout(READ_TIMEOUT, work), &self.runtime);
         let read = match task.join_next().await.and_then(Result::ok) {
-            Some(read) => read.unwrap_or(Err(StoreError::TimedOut)),
-            None => Err(StoreError::Abandoned),
+            Some(read) => read.unwrap_or(Err(StoreError::TimedOut)).map_err(AdminError::Read),
+            None => Err(AdminError::ReadAbandoned),
         };
         read.inspect_err(|error| tracing::warn!(%error, "an administrator's reading failed: {error}"))
     }
@@ -57,7 +61,7 @@ impl AdminTurns {
     pub(in crate::service) async fn change<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, MutationError> {
+    ) -> Result<T, AdminError> {
         self.run(&self.changes, CHANGE_TIMEOUT, work).await
     }
 
@@ -65,7 +69,7 @@ impl AdminTurns {
     pub(in crate::service) async fn set_up<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, MutationError> {
+    ) -> Result<T, AdminError> {
         self.run(&self.setups, SETUP_TIMEOUT, work).await
     }
 
@@ -74,15 +78,17 @@ impl AdminTurns {
         turns: &Semaphore,
         timeout: Duration,
         work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, MutationError> {
+    ) -> Result<T, AdminError> {
         // The semaphore is never closed.
-        let _turn = turns.acquire().await.map_err(|_| StoreError::Abandoned)?;
+        let _turn = turns.acquire().await.map_err(|_| AdminError::ChangeAbandoned)?;
         let mut task = JoinSet::new();
         task.spawn_on(tokio::time::timeout(timeout, work), &self.runtime);
         match task.join_next().await.and_then(Result::ok) {
-            Some(Ok(done)) => done,
-            Some(Err(_)) => Err(StoreError::TimedOut.into()),
-            None => Err(StoreError::Abandoned.into()),
+            Some(done) => done.unwrap_or_else(|_| Err(StoreError::TimedOut.into())).map_err(AdminError::Change),
+            None => {
+                tracing::warn!("a change was given up, and it is not known whether it was made");
+                Err(AdminError::ChangeAbandoned)
+            }
         }
     }
 }

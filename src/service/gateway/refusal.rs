@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::{
+    cache::LoadError,
     domain::{Reason, resolve::Unresolved},
     proto::v1::ErrorReason,
     routes::{RefusedMethod, RefusedPath},
@@ -73,7 +74,7 @@ impl Refusal {
                 let detail = "The bearer token is not valid. Please login.";
                 Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TokenInvalid, detail)
             }
-            Unidentified::Store(error) => Self::store(error),
+            Unidentified::Load(error) => Self::load(error),
             Unidentified::Unresolved(error) => Self::unresolved(error),
             Unidentified::NotAdmitted(refused) => Self::not_admitted(refused),
         }
@@ -109,12 +110,14 @@ impl Refusal {
         }
     }
 
-    pub(super) fn store(error: StoreError) -> Self {
+    pub(super) fn load(error: LoadError) -> Self {
         match error {
-            StoreError::Unreadable { .. } => {
+            LoadError::Store(StoreError::Unreadable { .. }) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorReason::StoreUnreadable, LATER)
             }
-            StoreError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Overloaded, LATER),
+            LoadError::Overloaded | LoadError::Store(StoreError::PoolExhausted) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Overloaded, LATER)
+            }
             _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::StoreUnavailable, LATER),
         }
     }

@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::{
+    cache::LoadError,
     domain::{Reason, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
     observability::complaints::{Complaints, complain},
     proto::v1::ErrorReason,
@@ -35,6 +36,11 @@ const MOST_VIOLATION_BYTES: usize = 3 * 1024;
 /// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
 const MOST_VIOLATIONS: usize = 20;
 
+const CANNOT_BE_ASKED: &str = "the database cannot be asked at the moment, and the answer is not held";
+const TOO_MANY_ASK: &str = "too many wait to ask the database, and the answer is not held";
+// It is not known whether the change was made.
+const SEND_AGAIN: &str = "the database failed; send it again with the same request_id";
+
 pub(in crate::service) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
     violations.truncate(MOST_VIOLATIONS);
     let fields: Vec<String> =
@@ -61,27 +67,28 @@ pub(in crate::service) fn unknown_method() -> Status {
     Status::unimplemented("no service on this listener has such a method")
 }
 
-pub(in crate::service) fn store(error: StoreError) -> Status {
+/// The cause is in the log since the load failed.
+pub(in crate::service) fn load(error: LoadError) -> Status {
     match error {
-        // The cause is in the log since the load failed.
-        StoreError::NotFreshEnough => {
-            let mut details = details(ErrorReason::NotFreshEnough);
-            details.set_retry_info(Some(RETRY_STORE));
+        LoadError::Store(error) => store(error),
+        LoadError::NotFreshEnough => {
             let message = "the database does not hold the wanted revision: was it read before the write was committed?";
-            Status::with_error_details(Code::Unavailable, message, details)
+            try_again(Code::Unavailable, message, ErrorReason::NotFreshEnough, RETRY_STORE)
         }
+        LoadError::Failing | LoadError::Abandoned => store_unavailable(CANNOT_BE_ASKED),
+        LoadError::Overloaded => exhausted(TOO_MANY_ASK, RETRY_OVERLOAD),
+    }
+}
+
+fn store(error: StoreError) -> Status {
+    match error {
         StoreError::Unavailable(_)
         | StoreError::Forbidden(_)
         | StoreError::Rejected(_)
         | StoreError::MissingColumns(_)
         | StoreError::TimedOut
-        | StoreError::Failing
-        | StoreError::Abandoned => {
-            store_unavailable("the database cannot be asked at the moment, and the answer is not held")
-        }
-        StoreError::Overloaded => {
-            exhausted("too many wait to ask the database, and the answer is not held", RETRY_OVERLOAD)
-        }
+        | StoreError::ListenerLost => store_unavailable(CANNOT_BE_ASKED),
+        StoreError::PoolExhausted => exhausted(TOO_MANY_ASK, RETRY_OVERLOAD),
         StoreError::Unreadable { .. } => {
             let message = "the database holds a row that cannot be read; the log says which";
             status(Code::Internal, message, ErrorReason::StoreUnreadable)
@@ -95,7 +102,7 @@ pub(in crate::service) fn mutation(error: MutationError) -> Status {
             tracing::warn!(%error, "a change failed, or it is not known whether it was made: {error}");
             match error {
                 StoreError::Unreadable { .. } => store(error),
-                _ => store_unavailable("the database failed; send it again with the same request_id"),
+                _ => store_unavailable(SEND_AGAIN),
             }
         }
         MutationError::TenantNotFound => tenant_not_found(),
@@ -186,14 +193,15 @@ impl From<AdminError> for Status {
                 status(Code::PermissionDenied, message, ErrorReason::CallerNotAllowed)
             }
             AdminError::TooManyFailures => {
-                let mut details = details(ErrorReason::TooManyFailures);
-                details.set_retry_info(Some(RETRY_FAILURES));
-                Status::with_error_details(Code::ResourceExhausted, "too many tokens that nobody knows", details)
+                let message = "too many tokens that nobody knows";
+                try_again(Code::ResourceExhausted, message, ErrorReason::TooManyFailures, RETRY_FAILURES)
             }
             AdminError::TenantNotFound => tenant_not_found(),
             AdminError::Subdomain(refusal) => subdomain_refused(refusal),
             AdminError::Read(error) => store(error),
+            AdminError::ReadAbandoned => store_unavailable(CANNOT_BE_ASKED),
             AdminError::Change(error) => mutation(error),
+            AdminError::ChangeAbandoned => store_unavailable(SEND_AGAIN),
         }
     }
 }
@@ -202,14 +210,12 @@ impl From<Unidentified> for Status {
     fn from(error: Unidentified) -> Self {
         match error {
             Unidentified::Token(InvalidToken::NoKeysYet) => {
-                let mut details = details(ErrorReason::TokenKeysUnavailable);
-                details.set_retry_info(Some(RETRY_STORE));
                 let message = "the keys that verify bearer tokens could not be fetched yet";
-                Status::with_error_details(Code::Unavailable, message, details)
+                try_again(Code::Unavailable, message, ErrorReason::TokenKeysUnavailable, RETRY_STORE)
             }
             Unidentified::Token(error) => token_invalid(&error),
             Unidentified::Unresolved(error) => unresolved(error),
-            Unidentified::Store(error) => store(error),
+            Unidentified::Load(error) => load(error),
             Unidentified::NotAdmitted(refused) => not_admitted(refused),
         }
     }
@@ -239,9 +245,7 @@ pub(in crate::service) fn overloaded() -> Status {
 }
 
 fn exhausted(message: &str, retry: Duration) -> Status {
-    let mut details = details(ErrorReason::Overloaded);
-    details.set_retry_info(Some(retry));
-    Status::with_error_details(Code::ResourceExhausted, message, details)
+    try_again(Code::ResourceExhausted, message, ErrorReason::Overloaded, retry)
 }
 
 /// Why a caller may not ask.
@@ -267,9 +271,13 @@ pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Status {
 }
 
 fn store_unavailable(message: &str) -> Status {
-    let mut details = details(ErrorReason::StoreUnavailable);
-    details.set_retry_info(Some(RETRY_STORE));
-    Status::with_error_details(Code::Unavailable, message, details)
+    try_again(Code::Unavailable, message, ErrorReason::StoreUnavailable, RETRY_STORE)
+}
+
+fn try_again(code: Code, message: &str, reason: ErrorReason, retry: Duration) -> Status {
+    let mut details = details(reason);
+    details.set_retry_info(Some(retry));
+    Status::with_error_details(code, message, details)
 }
 
 pub(in crate::service) fn deadline_exceeded() -> Status {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use entitlementd_migration::CHANNEL;
-use sea_orm::QueryResult;
+use sea_orm::{DbErr, QueryResult};
 use sqlx::{
     AssertSqlSafe, Executor,
     postgres::{PgListener, PgPoolOptions},
@@ -33,7 +33,7 @@ impl Store {
     }
 
     async fn begin_to_listen(&self) -> Result<Listener, StoreError> {
-        let options = self.listen_options.clone().ok_or(StoreError::Abandoned)?;
+        let options = self.listen_options.clone().ok_or_else(|| DbErr::Custom("it announces no changes".into()))?;
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let pool = pool.acquire_timeout(PATIENCE).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await.map_err(StoreError::of_driver)?;
@@ -73,5 +73,5 @@ impl Listener {
 /// `None` of the driver is a connection that was lost; it would go on with a new one, and never tell what it missed.
 async fn next_payload(listener: &mut PgListener) -> Result<String, StoreError> {
     let notice = listener.try_recv().await.map_err(StoreError::of_driver)?;
-    notice.map(|notice| notice.payload().to_owned()).ok_or(StoreError::Abandoned)
+    notice.map(|notice| notice.payload().to_owned()).ok_or(StoreError::ListenerLost)
 }

@@ -6,7 +6,7 @@ use entitlementd_migration::{all_triggers_armed, may_read_tables};
 use sea_orm::{DbBackend, QueryResult, Statement, prelude::Uuid};
 
 use super::Change;
-use crate::store::{Store, StoreError, database::Database};
+use crate::store::{Store, StoreError, database::Database, row};
 
 /// More news than this at once is told as "anything": forgetting so many tenants one by one is no better.
 const MOST_NEWS: usize = 1_000;
@@ -67,7 +67,7 @@ impl Store {
 
 impl Poll {
     pub(super) fn of(rows: &[QueryResult], since: Option<&Position>, taken: Instant) -> Result<Self, StoreError> {
-        let first = rows.first().ok_or(StoreError::Abandoned)?;
+        let first = row::first(rows)?;
         let (history, seen): (String, String) = (first.try_get("", "history")?, first.try_get("", "seen")?);
         let continues = since.is_some_and(|since| since.history == history && taken - since.taken < LONGEST_AWAY);
         let news = if continues && rows.len() <= MOST_NEWS { changes(rows)? } else { News::Anything };
