@@ -62,7 +62,7 @@ async fn cold_checks() {
         max_stale: TimeDelta::hours(1),
         capacity: 100_000,
         max_loads: 8,
-        max_past: 4,
+        max_bypass_reads: 4,
         reload_changed: true,
         load_timeout: Duration::from_secs(5),
     };

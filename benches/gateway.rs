@@ -35,7 +35,7 @@ use entitlementd::{
         },
         v1::CheckModuleRequest,
     },
-    routes::{Access, Origin, PathReading, RouteMap, Rule, Template},
+    routes::{Access, Origin, PathReading, PathTemplate, RouteMap, Rule},
 };
 use load::{body, drive};
 use prost::Message;
@@ -147,7 +147,7 @@ async fn measure() {
 fn measure_map() {
     let template = |number: usize| format!("/api/v1/service-{}/{{id}}/part-{number}", number % 50);
     let rules = (0..RULES).map(|number| {
-        let path = Template::parse(&template(number)).unwrap();
+        let path = PathTemplate::parse(&template(number)).unwrap();
         Rule::new(path, Access::Tenant, Origin::File(number))
     });
     let started = Instant::now();

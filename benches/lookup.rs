@@ -138,7 +138,7 @@ fn main() {
     };
     let allowed =
         |facts: &Facts, module: &str| check_facts(Some(facts), module, NOW).is_some_and(|decision| decision.allowed());
-    row("entitlementd", &|id, module| cache.glance(id, NOW, |facts| Some(allowed(facts, module))).unwrap());
+    row("entitlementd", &|id, module| cache.peek(id, NOW, |facts| Some(allowed(facts, module))).unwrap());
     row("quick_cache", &|id, module| quick_cache.get(&id).is_some_and(|facts| allowed(&facts, module)));
     row("moka, with a time to live", &|id, module| moka.get(&id).is_some_and(|facts| allowed(&facts, module)));
     row("papaya, without bounds", &|id, module| papaya.pin().get(&id).is_some_and(|facts| allowed(facts, module)));
@@ -152,7 +152,7 @@ fn main() {
 
     let region = Region::new(ALLOCATOR);
     for (id, module) in random.iter().take(100_000) {
-        assert!(cache.glance(*id, NOW, |facts| Some(allowed(facts, module))).unwrap());
+        assert!(cache.peek(*id, NOW, |facts| Some(allowed(facts, module))).unwrap());
     }
     println!("\nallocations of 100 000 grants: {}", region.change().allocations);
 }
@@ -164,7 +164,7 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
         max_stale: TimeDelta::hours(1),
         capacity: TENANTS,
         max_loads: 8,
-        max_past: 4,
+        max_bypass_reads: 4,
         reload_changed: true,
         load_timeout: Duration::from_secs(5),
     };

@@ -12,21 +12,21 @@ mod breaker;
 mod busy;
 mod catalogue;
 mod change;
+mod change_clock;
 mod error;
+mod fair_limiter;
 mod flight;
 mod held;
+mod known_tenants;
 mod load;
-mod look;
-mod news;
+mod lookup;
 mod pace;
 mod queue;
 mod revalidate;
 mod ring;
-mod roster;
 mod tally;
 mod trust;
-mod turns;
-mod watching;
+mod watchers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,41 +37,41 @@ use tokio::runtime::Handle;
 use self::{
     breaker::Breaker,
     catalogue::HeldCatalogue,
+    change_clock::ChangeClock,
+    fair_limiter::{FairLimiter, LimiterSettings},
     held::HeldFacts,
-    look::{Look, is_within},
-    news::News,
+    known_tenants::KnownTenants,
+    lookup::{Lookup, is_within},
     queue::{LoadQueue, MAX_WAIT, Priority},
     revalidate::Differences,
-    roster::Roster,
     trust::Trust,
-    turns::{Limits, Turns},
-    watching::Watching,
+    watchers::Watchers,
 };
 pub use self::{
-    change::{Event, Standing},
+    change::{CacheHealth, Event},
     error::LoadError,
+    fair_limiter::Requester,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
-    revalidate::Step,
+    revalidate::RevalidationStep,
     tally::Tally,
-    trust::Feed,
-    turns::Requester,
-    watching::{Events, Heard},
+    trust::FeedState,
+    watchers::{Events, Received},
 };
 use crate::{
     domain::{Facts, Label, TenantId},
-    observability::complaints::Complaints,
+    observability::log_limiter::LogLimiter,
     store::{LoadTenant, Loaded, TenantKey},
 };
 
 /// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
-const MOST_UNKNOWN: u64 = 10_000;
+const MAX_UNKNOWN: u64 = 10_000;
 
 /// Readings past the cache that wait for their turn at most.
-const MAX_WAITING_PAST: usize = 1_000;
+const MAX_WAITING_BYPASS_READS: usize = 1_000;
 
 /// Of those, that one caller has asked for.
-const MAX_WAITING_PAST_EACH: usize = 100;
+const MAX_WAITING_BYPASS_READS_EACH: usize = 100;
 
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ pub struct CacheSettings {
     /// Loads at the same time.
     pub max_loads: usize,
     /// Readings past the cache at the same time.
-    pub max_past: usize,
+    pub max_bypass_reads: usize,
     /// Read what is held and has changed again at once, although nobody asks for it yet.
     pub reload_changed: bool,
 }
@@ -161,21 +161,21 @@ struct Inner<L> {
     settings: CacheSettings,
     facts: HeldFacts,
     unknown: moka::sync::Cache<TenantKey, Absent>,
-    roster: Roster,
+    known_tenants: KnownTenants,
     catalogue: HeldCatalogue,
     breaker: Arc<Breaker>,
     queue: Arc<LoadQueue>,
     /// Turns of those who read past the cache.
-    past: Turns,
+    bypass: FairLimiter,
     /// What was not what it should have been when it was read again.
     differences: Differences,
-    complaints: Complaints,
+    log_limiter: LogLimiter,
     /// Held while what was loaded is put in place and while news is taken in, so that of a load and the news that came
     /// during it the news wins, and of two loads the one that began later.
     placing: Mutex<()>,
     trust: Trust,
-    news: News,
-    watching: Watching,
+    change_clock: ChangeClock,
+    watchers: Watchers,
     tally: Tally,
 }
 
@@ -184,7 +184,7 @@ impl<L: LoadTenant> Cache<L> {
     /// until a feed of changes is connected to it.
     pub fn new(loader: Arc<L>, settings: CacheSettings, runtime: Handle) -> Self {
         let unknown = moka::sync::Cache::builder()
-            .max_capacity(MOST_UNKNOWN)
+            .max_capacity(MAX_UNKNOWN)
             .time_to_live(settings.negative_ttl.to_std().unwrap_or_default())
             .build();
         let breaker = Arc::<Breaker>::default();
@@ -194,22 +194,22 @@ impl<L: LoadTenant> Cache<L> {
             settings,
             facts: HeldFacts::new(settings.capacity),
             unknown,
-            roster: Roster::default(),
+            known_tenants: KnownTenants::default(),
             catalogue: HeldCatalogue::default(),
             queue: Arc::new(LoadQueue::new(settings.max_loads, Arc::clone(&breaker))),
             breaker,
-            past: Turns::new(Limits {
-                turns: settings.max_past,
-                waiting: MAX_WAITING_PAST,
-                waiting_each: MAX_WAITING_PAST_EACH,
+            bypass: FairLimiter::new(LimiterSettings {
+                turns: settings.max_bypass_reads,
+                waiting: MAX_WAITING_BYPASS_READS,
+                waiting_each: MAX_WAITING_BYPASS_READS_EACH,
                 patience: MAX_WAIT,
             }),
             differences: Differences::default(),
-            complaints: Complaints::default(),
+            log_limiter: LogLimiter::default(),
             placing: Mutex::new(()),
             trust: Trust::new(),
-            news: News::new(),
-            watching: Watching::new(),
+            change_clock: ChangeClock::new(),
+            watchers: Watchers::new(),
             tally: Tally::default(),
         }))
     }
@@ -247,44 +247,44 @@ impl<L: LoadTenant> Cache<L> {
 
     /// Looks, in place, at the facts that are held of a tenant and beyond doubt. `look` gives `None` where they do not
     /// answer it. This is the hot path.
-    pub fn glance<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> Option<R>) -> Option<R> {
-        let seen = self.0.glance(id, now, look)?;
+    pub fn peek<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> Option<R>) -> Option<R> {
+        let seen = self.0.peek(id, now, look)?;
         self.0.tally.hits.add();
         Some(seen)
     }
 
     /// What is held of a tenant, were it asked for now; `None` where it would be loaded first.
     pub fn held(&self, id: TenantId, now: DateTime<Utc>) -> Option<Known> {
-        match self.0.look(id, now) {
-            Look::Good(known) => Some(known),
-            Look::Doubtful(_) | Look::Missing => None,
+        match self.0.lookup(id, now) {
+            Lookup::Fresh(known) => Some(known),
+            Lookup::Suspect(_) | Lookup::Miss => None,
         }
     }
 
     /// What is known of a tenant: what is held, or else what the database says, or, where it cannot be asked, what is
     /// held all the same.
     pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, LoadError> {
-        self.answer(self.0.look(id, now), || TenantKey::Id(id), now).await
+        self.answer(self.0.lookup(id, now), || TenantKey::Id(id), now).await
     }
 
     /// The same for the tenant that a subdomain belongs to.
     pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, LoadError> {
-        self.answer(self.0.look_by_label(label, now), || TenantKey::Subdomain(label.clone()), now).await
+        self.answer(self.0.lookup_by_label(label, now), || TenantKey::Subdomain(label.clone()), now).await
     }
 
     async fn answer(
         &self,
-        look: Look,
+        look: Lookup,
         key: impl FnOnce() -> TenantKey,
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
         match self.0.counted(look) {
-            Look::Good(known) => Ok(known),
+            Lookup::Fresh(known) => Ok(known),
             // Boxed, so that the future of an answer that is held stays small: it is moved several times.
-            Look::Doubtful(known) => Box::pin(self.load(key(), Priority::Caller, now))
+            Lookup::Suspect(known) => Box::pin(self.load(key(), Priority::Caller, now))
                 .await
                 .or_else(|error| self.0.make_do(known, error, now)),
-            Look::Missing => Box::pin(self.load(key(), Priority::Caller, now)).await,
+            Lookup::Miss => Box::pin(self.load(key(), Priority::Caller, now)).await,
         }
     }
 
@@ -297,17 +297,17 @@ impl<L: LoadTenant> Cache<L> {
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
         let tally = self.tally();
-        if self.feed() == Feed::Off {
+        if self.feed() == FeedState::Off {
             // Nobody counts: the database itself is as fresh as it gets.
             tally.misses.add();
-            return self.get_past(id, requester, now).await;
+            return self.read_bypassing(id, requester, now).await;
         }
         if let Some(known) = self.held(id, now).filter(|known| !known.stale && known.revision >= revision) {
             tally.hits.add();
             return Ok(known);
         }
         tally.misses.add();
-        let known = self.get_past(id, requester, now).await?;
+        let known = self.read_bypassing(id, requester, now).await?;
         if known.revision >= revision { Ok(known) } else { Err(LoadError::NotFreshEnough) }
     }
 }

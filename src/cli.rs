@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::{
     config::{Cli, Command, UnusableSetting, without_passwords},
-    escape::shown_lines,
+    escape::escape_control_lines,
     observability::telemetry::{self, Telemetry, TelemetryError},
 };
 
@@ -99,7 +99,7 @@ fn runtime() -> io::Result<Runtime> {
 fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
     let text = without_passwords(&error.to_string());
     // Set in, so that no line of it passes for one of ours.
-    eprintln!("error: {}", shown_lines(&text).replace('\n', "\n  "));
+    eprintln!("error: {}", escape_control_lines(&text).replace('\n', "\n  "));
     TROUBLE.into()
 }
 
@@ -111,6 +111,6 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ = error.print();
         return GOOD.into();
     }
-    eprint!("{}", shown_lines(&without_passwords(&error.render().to_string())));
+    eprint!("{}", escape_control_lines(&without_passwords(&error.render().to_string())));
     TROUBLE.into()
 }

@@ -24,7 +24,7 @@ pub mod tenant;
 pub mod upsert;
 
 pub use actor::{ActorName, Role};
-pub use author::{Actor, Author, RequestId, Why};
+pub use author::{Actor, Author, ChangeReason, RequestId};
 pub use catalogue::{Catalogue, Module, Plan};
 pub use decision::{Decision, Reason, check, check_facts};
 pub use entitlements::{Entitlements, Holding, Summary, Terms};
@@ -38,6 +38,6 @@ pub use mutation::{
 pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{HeldSubscription, Subscription, SubscriptionStatus};
-pub use template::{Template, TemplateFile};
+pub use template::{TemplateFile, TenantTemplate};
 pub use tenant::{Tenant, TenantName, TenantStatus};
 pub use upsert::{ModuleUpsert, PlanUpsert};

@@ -4,17 +4,17 @@ use std::{borrow::Cow, fmt::Write};
 
 /// The text, with what would act on a terminal written out: a tenant chooses its own name, and whoever asks its own words,
 /// and they must not move an operator's cursor, add a line to what is printed, or turn its order around.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
     written_out(text, acts, |text, letter| text.extend(letter.escape_default()))
 }
 
 /// The same of text whose own lines are meant: a message that shows a part of a file.
-pub(crate) fn shown_lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_control_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |letter| letter != '\n' && acts(letter), |text, letter| text.extend(letter.escape_default()))
 }
 
 /// The same of JSON, which stays what it is. Its own writer has escaped what JSON forbids in strings, and no more.
-pub(crate) fn shown_json(json: &str) -> Cow<'_, str> {
+pub(crate) fn escape_control_json(json: &str) -> Cow<'_, str> {
     let write = |text: &mut String, letter| {
         // Writing to a string never fails; what acts is in the first plane, where one escape is enough.
         _ = write!(text, "\\u{:04x}", u32::from(letter));
@@ -48,22 +48,22 @@ mod tests {
 
     #[test]
     fn what_acts_on_a_terminal_is_written_out_and_the_rest_stays() {
-        assert_eq!(shown("Müller & Söhne 🚛 \\ \"x\""), "Müller & Söhne 🚛 \\ \"x\"");
-        assert_eq!(shown("a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}"), r"a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}");
+        assert_eq!(escape_control("Müller & Söhne 🚛 \\ \"x\""), "Müller & Söhne 🚛 \\ \"x\"");
+        assert_eq!(escape_control("a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}"), r"a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}");
         for letter in "\0\u{8}\t\r\u{85}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}".chars() {
             let text = format!("a{letter}b");
-            assert_eq!(shown(&text), format!("a{}b", letter.escape_default()));
+            assert_eq!(escape_control(&text), format!("a{}b", letter.escape_default()));
         }
-        assert_eq!(shown_lines("a\n  b\r\u{1b}c"), "a\n  b\\r\\u{1b}c");
+        assert_eq!(escape_control_lines("a\n  b\r\u{1b}c"), "a\n  b\\r\\u{1b}c");
     }
 
     #[test]
     fn json_says_the_same_as_before() {
         let value = serde_json::json!({ "a\u{9b}b": "\u{1b}\u{7f}\n\u{2028}\u{202e}ä\\", "c": 1 });
         let written = format!("{value:#}\n");
-        let shown = shown_json(&written);
+        let shown = escape_control_json(&written);
         assert!(!shown.contains(|letter| letter != '\n' && acts(letter)), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
-        assert_eq!(shown_json("{\n  \"a\": \"ä\"\n}\n"), "{\n  \"a\": \"ä\"\n}\n");
+        assert_eq!(escape_control_json("{\n  \"a\": \"ä\"\n}\n"), "{\n  \"a\": \"ä\"\n}\n");
     }
 }

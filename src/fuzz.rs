@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{BaseDomains, ModuleCode, TenantId},
-    routes::{Access, Origin, PathReading, RouteMap, Rule, Template, routers::ROUTERS},
+    routes::{Access, Origin, PathReading, PathTemplate, RouteMap, Rule, routers::ROUTERS},
     security::{
         callers::Callers,
         hashes,
@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// A target: its name, and what it does with bytes.
-pub type Target = (&'static str, fn(&[u8]));
+pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [FuzzTarget; 7] = [
     ("host", host),
     ("token", token),
     ("path", path),
@@ -73,7 +73,7 @@ fn path(bytes: &[u8]) {
             ("/api/{id}/lines", Access::Tenant),
         ];
         let rules = rules.into_iter().enumerate().filter_map(|(number, (path, access))| {
-            Some(Rule::new(Template::parse(path).ok()?, access, Origin::File(number)))
+            Some(Rule::new(PathTemplate::parse(path).ok()?, access, Origin::File(number)))
         });
         let rules: Vec<_> = rules.collect();
         let readings = [PathReading::Any, PathReading::Normalized, PathReading::Literal];
@@ -102,8 +102,8 @@ fn arrives_guarded(target: &str) -> Option<&'static str> {
 
 /// A template that is read is written as one that reads the same.
 fn template(bytes: &[u8]) {
-    if let Ok(template) = Template::parse(&text(bytes)) {
-        let again = Template::parse(&template.to_string());
+    if let Ok(template) = PathTemplate::parse(&text(bytes)) {
+        let again = PathTemplate::parse(&template.to_string());
         assert!(again.is_ok_and(|again| again.to_string() == template.to_string()), "{template}");
     }
 }

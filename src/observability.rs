@@ -1,8 +1,8 @@
 //! What the program says of itself: logs, traces, metrics and the log of decisions.
 
-pub(crate) mod complaints;
 pub(crate) mod counters;
 pub(crate) mod decision_log;
+pub(crate) mod log_limiter;
 pub(crate) mod metrics;
 pub(crate) mod sampler;
 pub(crate) mod telemetry;

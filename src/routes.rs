@@ -23,7 +23,7 @@ pub use self::{
     map::{Conflict, RouteMap},
     method::{RefusedMethod, check_method},
     path::{MAX_PATH_BYTES, PathReading, RefusedPath},
-    template::{InvalidTemplate, Template},
+    template::{InvalidTemplate, PathTemplate},
 };
 use crate::domain::{Catalogue, ModuleCode};
 
@@ -87,7 +87,7 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// The paths.
-    pub path: Template,
+    pub path: PathTemplate,
     /// The methods, in capitals; empty: all.
     pub methods: Vec<String>,
     /// What they need.
@@ -102,7 +102,7 @@ pub struct Rule {
 
 impl Rule {
     /// A rule about all methods that is enforced.
-    pub fn new(path: Template, access: Access, origin: Origin) -> Self {
+    pub fn new(path: PathTemplate, access: Access, origin: Origin) -> Self {
         Self { path, methods: Vec::new(), access, verified: false, enforce: true, origin }
     }
 

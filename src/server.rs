@@ -27,7 +27,7 @@ use self::{
         readiness::{self, Readiness},
     },
     database::Opening,
-    endpoints::{admin, data, forward_auth, probes::Probes, readings::Readings},
+    endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
     security::Security,
     supervise::{Endpoints, Server},
 };
@@ -117,8 +117,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     };
     let report = Arc::default();
     let readiness = Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
-    let readings = Readings::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness), security.offer());
-    let probes = Probes::bind(args.metrics_listen, readings, &security).await?;
+    let metrics = ServerMetrics::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness), security.offer());
+    let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
     let address = data.address.clone();
     log_start(&args, &address, &url);
 

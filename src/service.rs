@@ -3,16 +3,16 @@
 //! `grpc` stands between these and the wire.
 
 pub(crate) mod admin;
-mod advice;
-mod asker;
+mod cache_hint;
+mod caller;
 mod check;
+mod decision_records;
 mod error;
 mod explain;
 pub(crate) mod forward_auth;
 pub(crate) mod gateway;
 pub(crate) mod grpc;
 mod metrics;
-mod noted;
 mod peer;
 mod resolve;
 mod tenants;
@@ -23,13 +23,13 @@ use std::sync::Arc;
 
 use self::gateway::Gateway;
 pub(crate) use self::{
-    advice::Ages,
-    asker::CallerGate,
+    cache_hint::MaxAges,
+    caller::CallerGate,
     grpc::{Limited, convert::fuzz_requests},
     metrics::Metrics,
     peer::{Peer, Presence},
     trace::Tracer,
-    watch::{Ending, Stage, WatcherPlaces},
+    watch::{ConnectionStage, Ending, WatcherPlaces},
 };
 use crate::{
     cache::Cache, clock::Clock, domain::BaseDomains, observability::decision_log::DecisionLog, security::token::Tokens,
@@ -48,7 +48,7 @@ pub(crate) struct Api {
     /// Which hosts name tenants.
     pub hosts: Arc<BaseDomains>,
     /// How long callers may keep answers.
-    pub ages: Ages,
+    pub ages: MaxAges,
     /// Who may ask.
     pub callers: CallerGate,
     /// The places of those who watch changes.

@@ -66,11 +66,12 @@ pub use self::{
     tenants::PageOfTenants,
 };
 use crate::domain::{
-    Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, Template, TenantId, TenantStatus,
+    Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,
+    TenantTemplate,
 };
 
 /// Connections for watching: one, and another while it does not come back.
-const MOST_WATCHING: u32 = 2;
+const MAX_WATCHING: u32 = 2;
 
 /// What names a tenant in the database.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -152,7 +153,7 @@ pub struct Store {
     batches: BatchStatements,
     words: Words,
     /// What tenants' schemas hold; `None`: the operator has no template.
-    template: Option<Template>,
+    template: Option<TenantTemplate>,
 }
 
 impl Store {
@@ -165,7 +166,7 @@ impl Store {
             // Files are never crowded, and one in memory is there only once.
             DbBackend::Sqlite => [primary.clone(), primary.clone()],
             _ => [
-                connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
+                connect::open(&ConnectOptions { max_connections: MAX_WATCHING, ..*options }, &doubt).await?,
                 connect::open_to_write(options, &doubt).await?,
             ],
         };
@@ -200,7 +201,7 @@ impl Store {
 
     /// Fills the schemas of tenants from this template.
     #[must_use]
-    pub fn with_template(self, template: Option<Template>) -> Self {
+    pub fn with_template(self, template: Option<TenantTemplate>) -> Self {
         Self { template, ..self }
     }
 

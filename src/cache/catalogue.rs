@@ -15,7 +15,7 @@ use crate::{domain::Catalogue, store::LoadTenant};
 /// The catalogue that was read last.
 #[derive(Debug, Default)]
 pub(super) struct HeldCatalogue {
-    held: ArcSwapOption<Read>,
+    held: ArcSwapOption<VersionedCatalogue>,
     /// How often it has changed.
     changes: AtomicU64,
     /// When it was last asked for in vain, or is being asked for although nothing is known to have changed.
@@ -25,7 +25,7 @@ pub(super) struct HeldCatalogue {
 
 /// A catalogue, and the changes that it is sure to know of.
 #[derive(Debug)]
-struct Read {
+struct VersionedCatalogue {
     catalogue: Arc<Catalogue>,
     changes: u64,
 }
@@ -62,7 +62,7 @@ impl HeldCatalogue {
 
     /// Keeps what was read after so many changes, unless a later load was quicker.
     fn place(&self, catalogue: &Arc<Catalogue>, changes: u64) {
-        let read = Arc::new(Read { catalogue: Arc::clone(catalogue), changes });
+        let read = Arc::new(VersionedCatalogue { catalogue: Arc::clone(catalogue), changes });
         self.held.rcu(|held| match held {
             Some(later) if later.changes > changes => Some(Arc::clone(later)),
             _ => Some(Arc::clone(&read)),

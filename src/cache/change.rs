@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Cache, Events, Feed, Inner, is_within, queue::Priority};
+use super::{Cache, Events, FeedState, Inner, is_within, queue::Priority};
 use crate::{
     domain::TenantId,
     store::{Change, LoadTenant, TenantKey},
@@ -20,12 +20,12 @@ pub enum Event {
     /// Anything may have changed.
     Reset,
     /// Changes are not heard of any more.
-    Deaf,
+    FeedOff,
 }
 
 /// Can the cache answer for what it holds?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Standing {
+pub enum CacheHealth {
     /// Yes.
     Good,
     /// It serves what it holds, since when the database last answered.
@@ -39,7 +39,7 @@ pub enum Standing {
 
 impl<L: LoadTenant> Cache<L> {
     /// What the feed is.
-    pub fn feed(&self) -> Feed {
+    pub fn feed(&self) -> FeedState {
         self.0.trust.feed()
     }
 
@@ -49,53 +49,53 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     /// Can it answer for what it holds?
-    pub fn standing(&self, now: DateTime<Utc>) -> Standing {
+    pub fn health(&self, now: DateTime<Utc>) -> CacheHealth {
         match self.last_proof() {
-            _ if self.0.trust.is_answered() => Standing::Good,
-            Some(since) if is_within(self.0.settings.max_stale, since, now) => Standing::Stale { since },
-            _ => Standing::TooStale,
+            _ if self.0.trust.is_answered() => CacheHealth::Good,
+            Some(since) if is_within(self.0.settings.max_stale, since, now) => CacheHealth::Stale { since },
+            _ => CacheHealth::TooStale,
         }
     }
 
     /// How many changes have been taken in. See [`Source::AnyThatHolds`](crate::store::Source).
     pub fn changes_so_far(&self) -> u64 {
-        self.0.news.count()
+        self.0.change_clock.count()
     }
 
     /// For how long nothing was heard of the feed; zero where there is none.
     pub fn lag(&self, now: DateTime<Utc>) -> TimeDelta {
         match (self.feed(), self.last_proof()) {
-            (Feed::Off, _) | (_, None) => TimeDelta::zero(),
+            (FeedState::Off, _) | (_, None) => TimeDelta::zero(),
             (_, Some(proof)) => (now - proof).max(TimeDelta::zero()),
         }
     }
 
     /// The feed has caught up with the log, and hears of every change from here on.
     pub fn trust(&self, now: DateTime<Utc>) {
-        self.0.trust.set(Feed::Live, Some(now));
+        self.0.trust.set(FeedState::Live, Some(now));
         self.0.breaker.close();
     }
 
     /// Changes may go unheard from here on: what is held is in doubt, until the feed has caught up.
     pub fn suspect(&self) {
-        self.0.trust.set(Feed::Suspect, None);
+        self.0.trust.set(FeedState::Suspect, None);
     }
 
     /// There is no feed, or none that could be believed: the time to live is the bound. `proof`: when the database has
     /// just answered, if it has.
-    pub fn unfed(&self, proof: Option<DateTime<Utc>>) {
-        let was_heard = self.feed() != Feed::Off;
-        self.0.trust.set(Feed::Off, proof);
+    pub fn feed_off(&self, proof: Option<DateTime<Utc>>) {
+        let was_heard = self.feed() != FeedState::Off;
+        self.0.trust.set(FeedState::Off, proof);
         if proof.is_some() {
             self.0.breaker.close();
         }
         if was_heard {
-            self.tell(Event::Deaf);
+            self.notify(Event::FeedOff);
         }
     }
 
     /// Takes in news. What is held of it is no longer believed, and loads of it that are under way are not kept.
-    pub fn announce(&self, changes: &[Change], now: DateTime<Utc>) {
+    pub fn apply_changes(&self, changes: &[Change], now: DateTime<Utc>) {
         for change in changes {
             self.0.tally.changes.add();
             match change {
@@ -111,15 +111,15 @@ impl<L: LoadTenant> Cache<L> {
     pub fn reset(&self, now: DateTime<Utc>) {
         {
             let _placing = self.0.placing.lock();
-            self.0.news.everything_changed();
+            self.0.change_clock.everything_changed();
             self.0.trust.end_epoch();
             self.0.unknown.invalidate_all();
-            self.0.roster.forget();
+            self.0.known_tenants.forget();
             self.0.catalogue.outdate();
         }
         self.0.queue.forget(|_| true);
         self.0.tally.resets.add();
-        self.tell(Event::Reset);
+        self.notify(Event::Reset);
         // Read again at once: it has a part in most denials, and may be wanted in an outage.
         let cache = self.clone();
         self.0.runtime.spawn(async move { drop(cache.catalogue(now).await) });
@@ -128,29 +128,29 @@ impl<L: LoadTenant> Cache<L> {
     /// Watches what changes from here on, of these tenants and of what concerns all; `tenants` is empty: everything. Who
     /// falls behind is told so, and must check everything again.
     pub fn watch(&self, tenants: Arc<HashSet<TenantId>>) -> Events {
-        self.0.watching.watch(tenants)
+        self.0.watchers.watch(tenants)
     }
 
     /// How many watch.
     pub fn watchers(&self) -> usize {
-        self.0.watching.count()
+        self.0.watchers.count()
     }
 
-    pub(super) fn tell(&self, event: Event) {
-        self.0.watching.tell(event);
+    pub(super) fn notify(&self, event: Event) {
+        self.0.watchers.notify(event);
     }
 
     fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
         self.0.outdate(id);
         // Read again at once: whoever asks next need not wait as long, and watchers want the revision.
         let is_worth_it = self.0.settings.reload_changed && self.0.facts.holds(id);
-        if !is_worth_it && !self.0.watching.has_watchers_of(id) {
+        if !is_worth_it && !self.0.watchers.has_watchers_of(id) {
             return;
         }
         let cache = self.clone();
         self.0.runtime.spawn(async move {
             let loaded = cache.load(TenantKey::Id(id), Priority::Background, now).await;
-            cache.tell(Event::Tenant(id, loaded.map_or(0, |known| known.revision)));
+            cache.notify(Event::Tenant(id, loaded.map_or(0, |known| known.revision)));
         });
     }
 
@@ -159,7 +159,7 @@ impl<L: LoadTenant> Cache<L> {
         let cache = self.clone();
         self.0.runtime.spawn(async move {
             let revision = cache.catalogue(now).await.map_or(0, |catalogue| catalogue.revision);
-            cache.tell(Event::Catalogue(revision));
+            cache.notify(Event::Catalogue(revision));
         });
     }
 }
@@ -169,7 +169,7 @@ impl<L: LoadTenant> Inner<L> {
         let key = TenantKey::Id(id);
         {
             let _placing = self.placing.lock();
-            self.news.tenant_changed(id);
+            self.change_clock.tenant_changed(id);
             self.facts.outdate(id);
             self.unknown.invalidate(&key);
         }
@@ -179,8 +179,8 @@ impl<L: LoadTenant> Inner<L> {
     fn directory_changed(&self) {
         {
             let _placing = self.placing.lock();
-            self.news.directory_changed();
-            self.roster.forget();
+            self.change_clock.directory_changed();
+            self.known_tenants.forget();
             // Which subdomains they are is not told, and there are few.
             self.unknown.invalidate_all();
         }

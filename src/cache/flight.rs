@@ -24,18 +24,18 @@ use crate::store::StoreError;
 /// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands over to the next, and in
 /// `quick_cache`'s a failure does: with the database away, each waiter would time out after the one before it. Here the
 /// load is a task of its own, and everyone who waits shares its outcome, be it an error.
-pub(super) struct Flight<T>(Mutex<Option<UnderWay<T>>>);
+pub(super) struct Flight<T>(Mutex<Option<InFlightLoad<T>>>);
 
 /// A load, and its number, by which it knows its own place.
-struct UnderWay<T> {
+struct InFlightLoad<T> {
     number: u64,
-    outcome: Outcome<T>,
+    outcome: FlightOutcome<T>,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// A load's outcome, to be shared by all who wait for it.
-type Outcome<T> = Shared<BoxFuture<'static, Result<T, LoadError>>>;
+type FlightOutcome<T> = Shared<BoxFuture<'static, Result<T, LoadError>>>;
 
 impl<T> Default for Flight<T> {
     fn default() -> Self {
@@ -59,9 +59,9 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         runtime: &Handle,
         held: impl FnOnce() -> Option<T>,
         load: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Outcome<T> {
+    ) -> FlightOutcome<T> {
         let mut under_way = self.0.lock();
-        if let Some(UnderWay { outcome, .. }) = &*under_way {
+        if let Some(InFlightLoad { outcome, .. }) = &*under_way {
             return outcome.clone();
         }
         if let Some(held) = held() {
@@ -70,7 +70,7 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         let (landed, outcome) = oneshot::channel();
         let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        *under_way = Some(UnderWay { number, outcome: outcome.clone() });
+        *under_way = Some(InFlightLoad { number, outcome: outcome.clone() });
         // A runtime that is stopping drops the task at once, and with it the landing, which takes the lock.
         drop(under_way);
         let landing = Landing { flight: Arc::clone(self), number };

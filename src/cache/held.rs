@@ -60,7 +60,7 @@ impl HeldFacts {
 
     /// Looks at the facts of a tenant in place, and the epoch they belong to. `look` must be quick: a shard is locked
     /// meanwhile.
-    pub(super) fn glance<R>(&self, id: TenantId, look: impl FnOnce(&Facts, u32) -> R) -> Option<R> {
+    pub(super) fn peek<R>(&self, id: TenantId, look: impl FnOnce(&Facts, u32) -> R) -> Option<R> {
         let held = self.by_id.get(&id)?;
         if !held.asked_for.load(Ordering::Relaxed) {
             held.asked_for.store(true, Ordering::Relaxed);

@@ -7,31 +7,37 @@ use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
 use super::{
-    Absent, Cache, Feed, Inner, Known, LoadError, Look, is_just_after,
-    news::Beginning,
-    queue::{Asked, Batch, Begun, Priority},
-    turns::Requester,
+    Absent, Cache, FeedState, Inner, Known, LoadError, Lookup,
+    change_clock::LoadStart,
+    fair_limiter::Requester,
+    is_just_after,
+    queue::{Batch, LoadRequest, Priority, StartedLoad},
 };
 use crate::{
     domain::{Facts, Label, TenantId},
-    observability::complaints::complain,
+    observability::log_limiter::log_limited,
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 
 /// What goes with a load from its beginning: what was known when it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    pub(super) beginning: Beginning,
+    pub(super) start: LoadStart,
     pub(super) epoch: u32,
     pub(super) now: DateTime<Utc>,
 }
 
 impl<L: LoadTenant> Cache<L> {
     /// What the database says now, whatever is held.
-    pub async fn get_past(&self, id: TenantId, requester: Requester, now: DateTime<Utc>) -> Result<Known, LoadError> {
+    pub async fn read_bypassing(
+        &self,
+        id: TenantId,
+        requester: Requester,
+        now: DateTime<Utc>,
+    ) -> Result<Known, LoadError> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller wants to see.
-        let known = self.past(requester, async move {
+        let known = self.bypass(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
             let loaded = read.into_iter().next().transpose()?;
@@ -42,14 +48,14 @@ impl<L: LoadTenant> Cache<L> {
     }
 
     /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
-    pub async fn past<T: Send + 'static>(
+    pub async fn bypass<T: Send + 'static>(
         &self,
         requester: Requester,
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, LoadError> {
         let inner = Arc::clone(&self.0);
         let reading = async move {
-            let _turn = inner.past.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
+            let _turn = inner.bypass.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
             let read = inner.in_time(reading).await;
             // One that fails may have been too much by itself: what loads find is what counts.
             if read.is_ok() {
@@ -67,14 +73,14 @@ impl<L: LoadTenant> Cache<L> {
         priority: Priority,
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
-        if let Some(as_of) = self.0.off_the_roster(&key, now).await {
+        if let Some(as_of) = self.0.known_to_be_absent(&key, now).await {
             return Ok(self.0.absent(0, as_of));
         }
-        let held = || match self.0.look_by_key(&key, now) {
-            Look::Good(known) => Some(known),
-            Look::Doubtful(_) | Look::Missing => None,
+        let held = || match self.0.lookup_by_key(&key, now) {
+            Lookup::Fresh(known) => Some(known),
+            Lookup::Suspect(_) | Lookup::Miss => None,
         };
-        let (outcome, starts_a_turn) = self.0.queue.join(&key, held, Asked { now, priority, span: span() });
+        let (outcome, starts_a_turn) = self.0.queue.join(&key, held, LoadRequest { now, priority, span: span() });
         if starts_a_turn {
             self.0.start_turn();
         }
@@ -92,9 +98,9 @@ fn span() -> Span {
 }
 
 /// A turn to load what waits. Where more waits when it is over, another follows it, however it ended.
-struct Turn<L: LoadTenant>(Arc<Inner<L>>);
+struct LoadTurn<L: LoadTenant>(Arc<Inner<L>>);
 
-impl<L: LoadTenant> Drop for Turn<L> {
+impl<L: LoadTenant> Drop for LoadTurn<L> {
     fn drop(&mut self) {
         if self.0.queue.end_turn() {
             self.0.start_turn();
@@ -106,7 +112,7 @@ impl<L: LoadTenant> Inner<L> {
     fn start_turn(self: &Arc<Self>) {
         let inner = Arc::clone(self);
         self.runtime.spawn(async move {
-            let Turn(inner) = &Turn(inner);
+            let LoadTurn(inner) = &LoadTurn(inner);
             if let Some(batch) = inner.queue.begin() {
                 let span = batch.span.clone();
                 inner.load_together(batch).instrument(span).await;
@@ -129,7 +135,7 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    fn end(&self, load: Begun, loaded: Result<Loaded, StoreError>, sent: Sent) {
+    fn end(&self, load: StartedLoad, loaded: Result<Loaded, StoreError>, sent: Sent) {
         match loaded {
             Ok(loaded) => {
                 let known = self.put_in_place(&load.key, loaded, sent);
@@ -157,14 +163,14 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Begins a load.
     pub(super) fn send(&self, now: DateTime<Utc>) -> Sent {
-        Sent { beginning: self.news.begin(), epoch: self.trust.epoch(), now }
+        Sent { start: self.change_clock.begin(), epoch: self.trust.epoch(), now }
     }
 
     fn source_for(&self, keys: &[TenantKey]) -> Source {
         match self.trust.feed() {
             // Who hears of no change cannot tell whether a replica is up to date.
-            Feed::Off => Source::Primary,
-            Feed::Live | Feed::Suspect => self.news.source_for(keys),
+            FeedState::Off => Source::Primary,
+            FeedState::Live | FeedState::Suspect => self.change_clock.source_for(keys),
         }
     }
 
@@ -178,7 +184,7 @@ impl<L: LoadTenant> Inner<L> {
     /// it, and no more than once a second.
     pub(super) fn failed(&self, error: &StoreError) {
         self.tally.load_errors.add();
-        complain!(self.complaints, warn, %error, "a load failed: {error}");
+        log_limited!(self.log_limiter, warn, %error, "a load failed: {error}");
     }
 
     /// Puts in place what was read, and gives it.
@@ -186,15 +192,15 @@ impl<L: LoadTenant> Inner<L> {
         let known = Known::of(loaded, sent.now);
         let _placing = self.placing.lock();
         match &known.facts {
-            Some(facts) => self.place(facts, sent.beginning, sent.epoch),
-            None => self.place_nothing(key, &known, sent.beginning),
+            Some(facts) => self.place(facts, sent.start, sent.epoch),
+            None => self.place_nothing(key, &known, sent.start),
         }
         known
     }
 
-    fn place(&self, facts: &Facts, beginning: Beginning, epoch: u32) {
+    fn place(&self, facts: &Facts, start: LoadStart, epoch: u32) {
         let id = facts.tenant.id;
-        if self.news.since(beginning, id) {
+        if self.change_clock.since(start, id) {
             // They have changed since. Where nothing else is held they will do, if the database cannot be asked again.
             self.facts.insert_outdated(facts.clone());
             return;
@@ -210,15 +216,15 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    fn place_nothing(&self, key: &TenantKey, known: &Known, beginning: Beginning) {
+    fn place_nothing(&self, key: &TenantKey, known: &Known, start: LoadStart) {
         let now = known.as_of;
         match key {
-            TenantKey::Id(id) if self.news.since(beginning, *id) => return,
+            TenantKey::Id(id) if self.change_clock.since(start, *id) => return,
             TenantKey::Id(id) => self.facts.remove_if(*id, |held| held.as_of <= now),
-            TenantKey::Subdomain(_) if self.news.of_directory_since(beginning) => return,
+            TenantKey::Subdomain(_) if self.change_clock.of_directory_since(start) => return,
             TenantKey::Subdomain(label) => self.facts.no_longer_has(label.as_str()),
         }
         self.unknown.insert(key.clone(), Absent { as_of: now, revision: known.revision });
-        self.roster.count_unknown(now, self.settings.negative_ttl);
+        self.known_tenants.count_unknown(now, self.settings.negative_ttl);
     }
 }

@@ -42,7 +42,7 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
 const PROBES: usize = 2;
 
 /// What a load comes to, shared by all who wait for it.
-pub(super) type Outcome = Shared<BoxFuture<'static, Result<Known, LoadError>>>;
+pub(super) type LoadOutcome = Shared<BoxFuture<'static, Result<Known, LoadError>>>;
 
 /// The loads of tenants.
 pub(super) struct LoadQueue {
@@ -50,7 +50,7 @@ pub(super) struct LoadQueue {
     breaker: Arc<Breaker>,
     /// How many tenants a statement may read: fewer after one of many has failed.
     batch: AtomicUsize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
 /// Who waits for a load.
@@ -63,44 +63,44 @@ pub(super) enum Priority {
 }
 
 /// What a load is asked for with.
-pub(super) struct Asked {
+pub(super) struct LoadRequest {
     pub(super) now: DateTime<Utc>,
     pub(super) priority: Priority,
     pub(super) span: Span,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     loads: HashMap<TenantKey, Load>,
     /// In the order in which they were asked for. What has begun, or was struck off, is passed over.
-    waiting: VecDeque<Place>,
-    in_background: VecDeque<Place>,
+    waiting: VecDeque<QueuePlace>,
+    in_background: VecDeque<QueuePlace>,
     turns_taken: usize,
     last_number: u64,
 }
 
 /// A load's place in a line. It may have been struck off, and another one be there for its tenant.
-struct Place {
+struct QueuePlace {
     key: TenantKey,
     number: u64,
 }
 
 struct Load {
     number: u64,
-    outcome: Outcome,
+    outcome: LoadOutcome,
     /// `None`: it has begun.
     waiting: Option<Waiting>,
 }
 
 struct Waiting {
-    asked: Asked,
+    asked: LoadRequest,
     since: Instant,
     answer: oneshot::Sender<Result<Known, LoadError>>,
 }
 
 /// Loads that begin together. One that is dropped without an outcome was given up.
 pub(super) struct Batch {
-    pub(super) loads: Vec<Begun>,
+    pub(super) loads: Vec<StartedLoad>,
     /// The latest instant at which one of them was asked for: the statement is sent after it.
     pub(super) now: DateTime<Utc>,
     /// Of the first that is traced.
@@ -108,7 +108,7 @@ pub(super) struct Batch {
 }
 
 /// A load that has begun.
-pub(super) struct Begun {
+pub(super) struct StartedLoad {
     pub(super) key: TenantKey,
     number: u64,
     answer: Option<oneshot::Sender<Result<Known, LoadError>>>,
@@ -131,7 +131,12 @@ impl LoadQueue {
     ///
     /// A caller finds nothing held before it comes here, and the load that it missed may have ended in between: what is held
     /// is looked at once more while no load can end.
-    pub(super) fn join(&self, key: &TenantKey, held: impl FnOnce() -> Option<Known>, asked: Asked) -> (Outcome, bool) {
+    pub(super) fn join(
+        &self,
+        key: &TenantKey,
+        held: impl FnOnce() -> Option<Known>,
+        asked: LoadRequest,
+    ) -> (LoadOutcome, bool) {
         let mut state = self.state.lock();
         if let Some(outcome) = state.join(key, asked.priority) {
             return (outcome, false);
@@ -166,17 +171,17 @@ impl LoadQueue {
     pub(super) fn begin(self: &Arc<Self>) -> Option<Batch> {
         let most = if self.breaker.is_open() { 1 } else { self.batch.load(Ordering::Relaxed) };
         let (mut loads, mut too_late) = (Vec::new(), Vec::new());
-        let mut asked: Vec<Asked> = Vec::new();
+        let mut asked: Vec<LoadRequest> = Vec::new();
         let mut state = self.state.lock();
         while loads.len() < most {
-            let Some((Place { key, number }, waiting)) = state.next() else { break };
+            let Some((QueuePlace { key, number }, waiting)) = state.next() else { break };
             if waiting.since.elapsed() > MAX_WAIT && waiting.asked.priority == Priority::Caller {
                 state.strike_off(&key, number);
                 too_late.push(waiting.answer);
                 continue;
             }
             asked.push(waiting.asked);
-            loads.push(Begun { key, number, answer: Some(waiting.answer), queue: Arc::clone(self) });
+            loads.push(StartedLoad { key, number, answer: Some(waiting.answer), queue: Arc::clone(self) });
         }
         drop(state);
         refuse(too_late, &LoadError::Overloaded);
@@ -215,7 +220,7 @@ impl LoadQueue {
     fn fail_waiting(&self) {
         let mut failed = Vec::new();
         let mut state = self.state.lock();
-        while let Some((Place { key, number }, waiting)) = state.next() {
+        while let Some((QueuePlace { key, number }, waiting)) = state.next() {
             state.strike_off(&key, number);
             failed.push(waiting.answer);
         }
@@ -224,9 +229,9 @@ impl LoadQueue {
     }
 }
 
-impl State {
+impl QueueState {
     /// Joins the load of this tenant, if there is one. It comes forward where a caller joins one that no caller waited for.
-    fn join(&mut self, key: &TenantKey, priority: Priority) -> Option<Outcome> {
+    fn join(&mut self, key: &TenantKey, priority: Priority) -> Option<LoadOutcome> {
         let load = self.loads.get_mut(key)?;
         if let Some(waiting) = &mut load.waiting
             && waiting.asked.priority == Priority::Background
@@ -234,7 +239,7 @@ impl State {
         {
             waiting.asked.priority = Priority::Caller;
             waiting.since = Instant::now();
-            self.waiting.push_back(Place { key: key.clone(), number: load.number });
+            self.waiting.push_back(QueuePlace { key: key.clone(), number: load.number });
         }
         Some(load.outcome.clone())
     }
@@ -246,12 +251,12 @@ impl State {
         }
     }
 
-    fn add(&mut self, key: TenantKey, asked: Asked) -> Outcome {
+    fn add(&mut self, key: TenantKey, asked: LoadRequest) -> LoadOutcome {
         let (answer, outcome) = oneshot::channel();
         // A load that panics, or a process that stops, drops the other end.
         let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
         self.last_number += 1;
-        let place = Place { key: key.clone(), number: self.last_number };
+        let place = QueuePlace { key: key.clone(), number: self.last_number };
         match asked.priority {
             Priority::Caller => self.waiting.push_back(place),
             Priority::Background => self.in_background.push_back(place),
@@ -262,7 +267,7 @@ impl State {
     }
 
     /// The load whose turn it is. It waits no longer.
-    fn next(&mut self) -> Option<(Place, Waiting)> {
+    fn next(&mut self) -> Option<(QueuePlace, Waiting)> {
         loop {
             let place = self.waiting.pop_front().or_else(|| self.in_background.pop_front())?;
             let load = self.loads.get_mut(&place.key).filter(|load| load.number == place.number);
@@ -280,7 +285,7 @@ impl State {
     }
 }
 
-impl Begun {
+impl StartedLoad {
     /// Answers those who wait for it. What was loaded is in place.
     pub(super) fn end(mut self, outcome: Result<Known, LoadError>) {
         let answer = self.answer.take();
@@ -291,7 +296,7 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for StartedLoad {
     fn drop(&mut self) {
         self.queue.state.lock().strike_off(&self.key, self.number);
     }
@@ -304,6 +309,6 @@ fn refuse(answers: Vec<oneshot::Sender<Result<Known, LoadError>>>, error: &LoadE
     }
 }
 
-fn of(outcome: Result<Known, LoadError>) -> Outcome {
+fn of(outcome: Result<Known, LoadError>) -> LoadOutcome {
     ready(outcome).boxed().shared()
 }

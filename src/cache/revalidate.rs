@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Cache, Event, Feed, MAX_BATCH, busy::busy, load::Sent, news::Beginning};
+use super::{Cache, Event, FeedState, MAX_BATCH, busy::busy, change_clock::LoadStart, load::Sent};
 use crate::{
     domain::TenantId,
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
@@ -20,7 +20,7 @@ const ROUND: f64 = 0.92;
 
 /// What a step has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum RevalidationStep {
     /// It was not the time: loads wait, or the database does not answer.
     Paused,
     /// Tenants were read again, if there were any.
@@ -38,7 +38,7 @@ pub(super) struct Differences(Mutex<VecDeque<Difference>>);
 struct Difference {
     id: TenantId,
     /// When they were read again.
-    beginning: Beginning,
+    start: LoadStart,
     found_at: DateTime<Utc>,
 }
 
@@ -46,7 +46,7 @@ impl<L: LoadTenant> Cache<L> {
     /// How long a round is to take, in which everything that is held is read again once.
     pub fn round(&self) -> Duration {
         let ttl = self.settings().ttl.to_std().unwrap_or_default();
-        if self.feed() == Feed::Off { ttl.mul_f64(ROUND) } else { ttl }
+        if self.feed() == FeedState::Off { ttl.mul_f64(ROUND) } else { ttl }
     }
 
     /// The places that a round goes through.
@@ -61,17 +61,17 @@ impl<L: LoadTenant> Cache<L> {
 
     /// Reads the tenants in the next places again, in one statement. Those that are what they were are as fresh as if they
     /// had just been loaded; the others are put right. It waits for nobody, and nobody for it.
-    pub async fn revalidate(&self, places: usize, now: DateTime<Utc>) -> Result<Step, StoreError> {
+    pub async fn revalidate(&self, places: usize, now: DateTime<Utc>) -> Result<RevalidationStep, StoreError> {
         let inner = &self.0;
-        if inner.breaker.is_open() || inner.queue.waiting() > 0 || self.feed() == Feed::Suspect {
-            return Ok(Step::Paused);
+        if inner.breaker.is_open() || inner.queue.waiting() > 0 || self.feed() == FeedState::Suspect {
+            return Ok(RevalidationStep::Paused);
         }
         let keys: Vec<TenantKey> = inner.facts.next(places).into_iter().map(TenantKey::Id).collect();
         if keys.is_empty() {
-            return Ok(Step::Read { busy: Duration::ZERO });
+            return Ok(RevalidationStep::Read { busy: Duration::ZERO });
         }
         let (read, busy) = busy(self.read_again(keys, now)).await;
-        read.map(|()| Step::Read { busy })
+        read.map(|()| RevalidationStep::Read { busy })
     }
 
     async fn read_again(&self, keys: Vec<TenantKey>, now: DateTime<Utc>) -> Result<(), StoreError> {
@@ -94,7 +94,7 @@ impl<L: LoadTenant> Cache<L> {
     fn compare(&self, key: &TenantKey, loaded: Loaded, sent: Sent) {
         let inner = &self.0;
         let TenantKey::Id(id) = *key else { return };
-        if inner.news.since(sent.beginning, id) {
+        if inner.change_clock.since(sent.start, id) {
             // It is known that what was read may be old already.
             return;
         }
@@ -102,8 +102,8 @@ impl<L: LoadTenant> Cache<L> {
         if loaded.facts.as_ref().is_some_and(|found| inner.facts.prove(found, sent.epoch)) {
             return;
         }
-        if self.feed() == Feed::Live && inner.facts.is_of(id, sent.epoch) {
-            inner.differences.add(Difference { id, beginning: sent.beginning, found_at: sent.now });
+        if self.feed() == FeedState::Live && inner.facts.is_of(id, sent.epoch) {
+            inner.differences.add(Difference { id, start: sent.start, found_at: sent.now });
         }
         inner.put_in_place(key, loaded, sent);
     }
@@ -111,16 +111,16 @@ impl<L: LoadTenant> Cache<L> {
     /// Judges what differed `grace` ago or longer. A change that was committed while the database was asked is no
     /// divergence: news of it has come meanwhile. One of which no news has come is counted, and its watchers are told.
     pub fn judge_differences(&self, grace: TimeDelta, now: DateTime<Utc>) {
-        for Difference { id, beginning, .. } in self.0.differences.found_before(now - grace) {
-            if self.0.news.since(beginning, id) {
+        for Difference { id, start, .. } in self.0.differences.found_before(now - grace) {
+            if self.0.change_clock.since(start, id) {
                 continue;
             }
             self.0.tally.divergences.add();
-            if let Some(others) = self.0.complaints.admit() {
+            if let Some(others) = self.0.log_limiter.admit() {
                 tracing::error!(tenant = %id, others, "what was held of the tenant {id} was not what the database says, and no change was announced");
             }
-            let revision = self.0.facts.glance(id, |facts, _| facts.revision).unwrap_or_default();
-            self.tell(Event::Tenant(id, revision));
+            let revision = self.0.facts.peek(id, |facts, _| facts.revision).unwrap_or_default();
+            self.notify(Event::Tenant(id, revision));
         }
     }
 }

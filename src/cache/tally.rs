@@ -1,30 +1,30 @@
 //! What the cache has done, counted.
 
-use crate::observability::counters::{Count, HotCount};
+use crate::observability::counters::{Counter, ShardedCounter};
 
 /// What the cache has done.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Look-ups of a tenant that were answered from memory.
-    pub hits: HotCount,
+    pub hits: ShardedCounter,
     /// Look-ups of a tenant for which the database was asked.
-    pub misses: Count,
+    pub misses: Counter,
     /// Look-ups that were answered although what is held may be otherwise by now, and the database could not be asked.
-    pub stale: Count,
+    pub stale: Counter,
     /// Tenants read from the database, those that were read again in the background included.
-    pub loads: Count,
+    pub loads: Counter,
     /// Statements that read them.
-    pub statements: Count,
+    pub statements: Counter,
     /// Questions that were refused because too many waited for a turn to ask the database, or for too long.
-    pub overloads: Count,
+    pub overloads: Counter,
     /// Readings of the database that failed: tenants, catalogue, and those past the cache.
-    pub load_errors: Count,
+    pub load_errors: Counter,
     /// Changes that were announced.
-    pub changes: Count,
+    pub changes: Counter,
     /// Times at which anything may have changed.
-    pub resets: Count,
+    pub resets: Counter,
     /// Held tenants that were compared with the database.
-    pub audited: Count,
+    pub audited: Counter,
     /// Held tenants that were not what the database says, although no change was announced. Must stay zero.
-    pub divergences: Count,
+    pub divergences: Counter,
 }

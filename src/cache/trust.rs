@@ -12,7 +12,7 @@ const NONE: u32 = 1;
 
 /// What is said of the feed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Feed {
+pub enum FeedState {
     /// There is none: what is held is believed for its time to live.
     Off,
     /// Every change is heard: what is held is the truth until it says otherwise.
@@ -26,7 +26,7 @@ pub enum Feed {
 pub(super) struct Trust {
     /// A [`Trusted`], packed. Read on every look-up.
     trusted: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<TrustState>,
 }
 
 /// What is believed of all that is held.
@@ -39,9 +39,9 @@ pub(super) struct Trusted {
 }
 
 impl Trusted {
-    fn of(state: State) -> Self {
-        let epoch = if state.feed == Feed::Suspect { NONE } else { state.epoch };
-        Self { epoch, is_fed: state.feed == Feed::Live }
+    fn of(state: TrustState) -> Self {
+        let epoch = if state.feed == FeedState::Suspect { NONE } else { state.epoch };
+        Self { epoch, is_fed: state.feed == FeedState::Live }
     }
 
     fn pack(self) -> u64 {
@@ -55,8 +55,8 @@ impl Trusted {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
-    feed: Feed,
+struct TrustState {
+    feed: FeedState,
     /// Grows when anything may have changed.
     epoch: u32,
     /// When the database last answered the feed.
@@ -68,7 +68,7 @@ struct State {
 impl Trust {
     /// Without a feed.
     pub(super) fn new() -> Self {
-        let state = State { feed: Feed::Off, epoch: FIRST, last_proof: None, is_answered: true };
+        let state = TrustState { feed: FeedState::Off, epoch: FIRST, last_proof: None, is_answered: true };
         Self { trusted: Trusted::of(state).pack().into(), state: Mutex::new(state) }
     }
 
@@ -87,7 +87,7 @@ impl Trust {
         self.state().epoch
     }
 
-    pub(super) fn feed(&self) -> Feed {
+    pub(super) fn feed(&self) -> FeedState {
         self.state().feed
     }
 
@@ -100,7 +100,7 @@ impl Trust {
     }
 
     /// Sets what the feed is, and where the database has just answered, when.
-    pub(super) fn set(&self, feed: Feed, proof: Option<DateTime<Utc>>) {
+    pub(super) fn set(&self, feed: FeedState, proof: Option<DateTime<Utc>>) {
         self.change(|state| {
             state.feed = feed;
             state.is_answered = proof.is_some();
@@ -114,13 +114,13 @@ impl Trust {
         self.change(|state| state.epoch = state.epoch.checked_add(1).unwrap_or(FIRST));
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut TrustState)) {
         let mut state = self.state.lock();
         change(&mut state);
         self.trusted.store(Trusted::of(*state).pack(), Ordering::Release);
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> TrustState {
         *self.state.lock()
     }
 }

@@ -4,32 +4,32 @@ use comfy_table::{Cell, CellAlignment, Table};
 use serde_json::Value;
 
 use super::{
-    output::{Outcome, price, print, print_json, table},
+    output::{CommandResult, price, print, print_json, table},
     tenant,
 };
 use crate::{
     config::{ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
     domain::{ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert},
-    escape::shown,
+    escape::escape_control,
     server::database,
     store::{module_to_json, plan_to_json},
 };
 
-pub(crate) async fn modules(args: ModuleArgs) -> Outcome {
+pub(crate) async fn modules(args: ModuleArgs) -> CommandResult {
     match args.command {
         ModuleCommand::List(args) => list_modules(args).await,
         ModuleCommand::Upsert(args) => upsert_module(*args).await,
     }
 }
 
-pub(crate) async fn plans(args: PlanArgs) -> Outcome {
+pub(crate) async fn plans(args: PlanArgs) -> CommandResult {
     match args.command {
         PlanCommand::List(args) => list_plans(args).await,
         PlanCommand::Upsert(args) => upsert_plan(*args).await,
     }
 }
 
-async fn upsert_module(args: ModuleUpsertArgs) -> Outcome {
+async fn upsert_module(args: ModuleUpsertArgs) -> CommandResult {
     let ModuleUpsertArgs {
         code,
         new_code,
@@ -67,7 +67,7 @@ async fn upsert_module(args: ModuleUpsertArgs) -> Outcome {
     }
 }
 
-async fn upsert_plan(args: PlanUpsertArgs) -> Outcome {
+async fn upsert_plan(args: PlanUpsertArgs) -> CommandResult {
     let PlanUpsertArgs {
         slug,
         name,
@@ -98,7 +98,7 @@ async fn upsert_plan(args: PlanUpsertArgs) -> Outcome {
     }
 }
 
-async fn list_modules(args: ListArgs) -> Outcome {
+async fn list_modules(args: ListArgs) -> CommandResult {
     let store = database::open_to_read(&args.database).await?;
     let read = store.module_offers(args.on_sale_only).await;
     store.close().await;
@@ -106,7 +106,7 @@ async fn list_modules(args: ListArgs) -> Outcome {
     show(args.json, &module_table(&modules), &modules.iter().map(module_to_json).collect())
 }
 
-async fn list_plans(args: ListArgs) -> Outcome {
+async fn list_plans(args: ListArgs) -> CommandResult {
     let store = database::open_to_read(&args.database).await?;
     let read = store.plan_offers(args.on_sale_only).await;
     store.close().await;
@@ -114,7 +114,7 @@ async fn list_plans(args: ListArgs) -> Outcome {
     show(args.json, &plan_table(&plans), &plans.iter().map(plan_to_json).collect())
 }
 
-fn show(as_json: bool, table: &Table, json: &Value) -> Outcome {
+fn show(as_json: bool, table: &Table, json: &Value) -> CommandResult {
     if as_json { print_json(json) } else { print(&table.trim_fmt()) }
 }
 
@@ -128,11 +128,11 @@ fn module_table(modules: &[ModuleOffer]) -> Table {
             (false, false) => "no longer sold",
         };
         table.add_row([
-            Cell::new(shown(module.code.as_str())),
-            Cell::new(shown(&module.name)),
+            Cell::new(escape_control(module.code.as_str())),
+            Cell::new(escape_control(&module.name)),
             price(*price_monthly),
             price(*price_yearly),
-            Cell::new(shown(&codes(dependencies).join(", "))),
+            Cell::new(escape_control(&codes(dependencies).join(", "))),
             Cell::new(note),
         ]);
     }
@@ -143,10 +143,10 @@ fn plan_table(plans: &[PlanOffer]) -> Table {
     let mut table = table(&["SLUG", "NAME", "PRICE", "CYCLE", "USERS", "MODULES", "NOTE"]);
     for PlanOffer { plan, name, price: amount, billing_cycle, max_users, .. } in plans {
         table.add_row([
-            Cell::new(shown(&plan.slug)),
-            Cell::new(shown(name)),
+            Cell::new(escape_control(&plan.slug)),
+            Cell::new(escape_control(name)),
             price(*amount),
-            Cell::new(shown(billing_cycle)),
+            Cell::new(escape_control(billing_cycle)),
             Cell::new(max_users.map_or("any".to_owned(), |users| users.to_string()))
                 .set_alignment(CellAlignment::Right),
             Cell::new(plan.modules.len()).set_alignment(CellAlignment::Right),

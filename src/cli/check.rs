@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     DENIED, GOOD,
-    output::{Outcome, print, print_json},
+    output::{CommandResult, print, print_json},
     tenant::key,
 };
 use crate::{
@@ -19,13 +19,13 @@ use crate::{
     domain::{
         Catalogue, Decision, HeldSubscription, ModuleCode, check, decision::deciding_subscription, explain::rules,
     },
-    escape::shown,
+    escape::escape_control,
     server::database::{self, Opening},
     store::{ChangeLog, Durations, Evidence, LoadTenant, Store, StoreError, SubscriptionEvidence, TenantKey},
 };
 
 /// How long a statement, and the wait for a connection, may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the database holds of a tenant and a module, and what that comes to.
 struct Examined {
@@ -37,10 +37,10 @@ struct Examined {
 }
 
 /// Asks the database what a server would, and prints the answer with all that it rests on.
-pub(crate) async fn run(args: CheckArgs) -> Outcome {
+pub(crate) async fn run(args: CheckArgs) -> CommandResult {
     let key = key(&args.tenant)?;
     let module = ModuleCode::validate(&args.module).map_err(|error| UnusableSetting::new("--module", error))?;
-    let durations = Durations { acquire: PATIENCE, statement: Some(PATIENCE) };
+    let durations = Durations { acquire: STATEMENT_TIMEOUT, statement: Some(STATEMENT_TIMEOUT) };
     // What is not asked for need not be there: this is the tool for a database in trouble.
     let opening = Opening { durations, log: ChangeLog::LeftOut, create: false, ..database::PATIENT };
     let store = database::open_store(&args.database, &opening).await?;
@@ -90,11 +90,11 @@ impl Examined {
         writeln!(out, "{:<13}{verdict}  {}", "decision", decision.reason.word())?;
         let message = decision.reason.message(module);
         if !message.is_empty() {
-            writeln!(out, "{:<13}{}", "message", shown(&message))?;
+            writeln!(out, "{:<13}{}", "message", escape_control(&message))?;
         }
         let plan_slugs = self.plan_slugs();
         if !plan_slugs.is_empty() {
-            writeln!(out, "{:<13}{}", "plans", shown(&plan_slugs.join(", ")))?;
+            writeln!(out, "{:<13}{}", "plans", escape_control(&plan_slugs.join(", ")))?;
         }
         writeln!(out, "{:<13}{}", "at", instant(*at))?;
         writeln!(out, "{:<13}{}", "valid until", instant_or(decision.valid_until, "time alone changes nothing"))?;
@@ -106,7 +106,13 @@ impl Examined {
         match catalogue.module(module) {
             Some(module) => {
                 let sold = if module.is_active { "sold" } else { "no longer sold" };
-                writeln!(out, "{:<13}{}, {}, {sold}", "module", shown(module.code.as_str()), shown(&module.name))?;
+                writeln!(
+                    out,
+                    "{:<13}{}, {}, {sold}",
+                    "module",
+                    escape_control(module.code.as_str()),
+                    escape_control(&module.name)
+                )?;
             }
             None => writeln!(out, "{:<13}none", "module")?,
         }
@@ -173,8 +179,9 @@ fn tenant_as_json(evidence: &Evidence) -> Value {
 fn write_tenant(out: &mut String, evidence: &Evidence) -> fmt::Result {
     let tenant = &evidence.facts.tenant;
     let status = evidence.tenant.status.as_deref().unwrap_or("NULL");
-    let plan = shown(tenant.plan_slug.as_deref().filter(|slug| !slug.is_empty()).unwrap_or("none"));
-    let [subdomain, name, schema] = [&tenant.subdomain, &tenant.name, &tenant.database_schema].map(|text| shown(text));
+    let plan = escape_control(tenant.plan_slug.as_deref().filter(|slug| !slug.is_empty()).unwrap_or("none"));
+    let [subdomain, name, schema] =
+        [&tenant.subdomain, &tenant.name, &tenant.database_schema].map(|text| escape_control(text));
     writeln!(out, "{:<13}{subdomain} ({}), {name}", "tenant", tenant.id)?;
     writeln!(out, "{:<13}status {status:?}, plan {plan}, schema {schema}", "")
 }

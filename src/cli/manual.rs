@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::{GOOD, output::Outcome};
+use super::{GOOD, output::CommandResult};
 use crate::config::{self, CompletionsArgs, ManArgs, UnusableSetting};
 
 const NAME: &str = "entitlementd";
 
 /// Prints a shell's completions.
-pub(crate) fn completions(args: CompletionsArgs) -> Outcome {
+pub(crate) fn completions(args: CompletionsArgs) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut config::command(), NAME, &mut script);
     io::Write::write_all(&mut io::stdout(), &script)?;
@@ -16,7 +16,7 @@ pub(crate) fn completions(args: CompletionsArgs) -> Outcome {
 }
 
 /// Writes a manual page for each command.
-pub(crate) fn man(args: &ManArgs) -> Outcome {
+pub(crate) fn man(args: &ManArgs) -> CommandResult {
     clap_mangen::generate_to(config::command(), &args.folder).map_err(|error| {
         UnusableSetting::new("FOLDER", format!("is {}, which cannot be written to: {error}", args.folder.display()))
     })?;

@@ -10,20 +10,20 @@ use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use serde_json::Value;
 
 use super::GOOD;
-use crate::{domain::Money, escape::shown_json};
+use crate::{domain::Money, escape::escape_control_json};
 
 /// The exit code, or what went wrong.
-pub(crate) type Outcome = Result<u8, Box<dyn Error>>;
+pub(crate) type CommandResult = Result<u8, Box<dyn Error>>;
 
 /// Prints a text, which ends with one line break whatever it ends with.
-pub(crate) fn print(text: &str) -> Outcome {
+pub(crate) fn print(text: &str) -> CommandResult {
     writeln!(io::stdout(), "{}", text.trim_end())?;
     Ok(GOOD)
 }
 
 /// Prints JSON over several lines.
-pub(crate) fn print_json(json: &Value) -> Outcome {
-    print(&shown_json(&format!("{json:#}")))
+pub(crate) fn print_json(json: &Value) -> CommandResult {
+    print(&escape_control_json(&format!("{json:#}")))
 }
 
 /// A table without lines, in columns under these headings.

@@ -5,12 +5,12 @@ use std::{
     io::{self, Write},
 };
 
-use super::{DENIED, GOOD, output::Outcome, shadow_report};
+use super::{DENIED, GOOD, output::CommandResult, shadow_report};
 use crate::{
     clock::Clock,
     config::{DatabaseArgs, RoutesArgs, RoutesCheckArgs, RoutesCommand, RoutesCommandArgs, RoutesExplainArgs},
     domain::Catalogue,
-    escape::shown,
+    escape::escape_control,
     routes::{Access, Conflict, RouteMap, UnreadableEndpoint, check, check_method, rules_of},
     server::{
         database,
@@ -19,7 +19,7 @@ use crate::{
     store::LoadTenant,
 };
 
-pub(crate) async fn run(args: RoutesCommandArgs) -> Outcome {
+pub(crate) async fn run(args: RoutesCommandArgs) -> CommandResult {
     match args.command {
         RoutesCommand::Check(args) => check_routes(args).await,
         RoutesCommand::Explain(args) => explain(args).await,
@@ -55,15 +55,15 @@ async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Err
     Ok(Some(catalogue?))
 }
 
-async fn check_routes(args: RoutesCheckArgs) -> Outcome {
+async fn check_routes(args: RoutesCheckArgs) -> CommandResult {
     let Assembled { map, conflicts, unreadable, catalogue } = assemble(&args.routes, &args.database).await?;
     let findings = check(&map, conflicts, catalogue.as_ref());
     let mut out = io::stdout().lock();
     for finding in &findings {
-        writeln!(out, "{:<15} {}", finding.kind(), shown(&finding.to_string()))?;
+        writeln!(out, "{:<15} {}", finding.kind(), escape_control(&finding.to_string()))?;
     }
     for endpoint in &unreadable {
-        writeln!(out, "{:<15} {}", "unreadable", shown(&endpoint.to_string()))?;
+        writeln!(out, "{:<15} {}", "unreadable", escape_control(&endpoint.to_string()))?;
     }
     let count = |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
     let modules = count(|access| matches!(access, Access::AnyOf(_)));
@@ -77,11 +77,11 @@ async fn check_routes(args: RoutesCheckArgs) -> Outcome {
     Ok(if odd == 0 { GOOD } else { DENIED })
 }
 
-async fn explain(args: RoutesExplainArgs) -> Outcome {
+async fn explain(args: RoutesExplainArgs) -> CommandResult {
     let Assembled { map, .. } = assemble(&args.routes, &args.database).await?;
     let (method, path) = (&args.method, &args.path);
     let mut out = io::stdout().lock();
-    let mut print = |name: &str, text: &str| writeln!(out, "{name:<10} {}", shown(text));
+    let mut print = |name: &str, text: &str| writeln!(out, "{name:<10} {}", escape_control(text));
     print("request", &format!("{method} {path}"))?;
     if let Err(refused) = check_method(method) {
         print("decides", &format!("400, {refused}"))?;

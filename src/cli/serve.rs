@@ -6,17 +6,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     GOOD,
-    output::{Outcome, print, table},
+    output::{CommandResult, print, table},
 };
 use crate::{
     clock::Clock,
     config::{Given, ServeArgs},
-    escape::shown,
+    escape::escape_control,
     server::start,
 };
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) async fn run(mut args: ServeArgs) -> Outcome {
+pub(crate) async fn run(mut args: ServeArgs) -> CommandResult {
     if args.print_config {
         return print_config(&args.given);
     }
@@ -37,10 +37,10 @@ pub(crate) async fn run(mut args: ServeArgs) -> Outcome {
     Ok(GOOD)
 }
 
-fn print_config(given: &[Given]) -> Outcome {
+fn print_config(given: &[Given]) -> CommandResult {
     let mut table = table(&["SETTING", "VALUE", "SET BY"]);
     for Given { flag, value, source } in given {
-        table.add_row([flag, &*shown(value), &source.to_string()]);
+        table.add_row([flag, &*escape_control(value), &source.to_string()]);
     }
     print(&table.trim_fmt())
 }

@@ -12,27 +12,27 @@ use serde_json::json;
 use super::{DENIED, GOOD, output::table};
 use crate::{
     config::{RoutesShadowReportArgs, UnusableSetting},
-    escape::{shown, shown_json},
-    observability::decision_log::Entry,
+    escape::{escape_control, escape_control_json},
+    observability::decision_log::DecisionRecord,
 };
 
 /// Tenants that are told apart for one row; more are only counted as more.
-const MOST_TENANTS: usize = 100_000;
+const MAX_TENANTS: usize = 100_000;
 
 /// Requests of one kind.
 #[derive(Default)]
-struct Row {
+struct ReportRow {
     requests: u64,
     tenants: BTreeSet<String>,
     last: String,
 }
 
 /// Method, route, module and reason.
-type Key = [String; 4];
+type ReportKey = [String; 4];
 
 /// Sums up what would have been refused, most frequent first. Exit code 0: nothing would, 1: something.
 pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
-    let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<ReportKey, ReportRow> = BTreeMap::new();
     let mut unreadable = 0;
     let lines: Box<dyn BufRead> = if args.decision_log.as_os_str() == "-" {
         Box::new(io::stdin().lock())
@@ -44,13 +44,13 @@ pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
         Box::new(BufReader::new(File::open(&args.decision_log).map_err(unusable)?))
     };
     for line in lines.lines() {
-        match serde_json::from_str::<Entry>(&line?) {
+        match serde_json::from_str::<DecisionRecord>(&line?) {
             Ok(entry) if entry.decision == "would_deny" => count(&mut rows, entry),
             Ok(_) => {}
             Err(_) => unreadable += 1,
         }
     }
-    let mut rows: Vec<(Key, Row)> = rows.into_iter().collect();
+    let mut rows: Vec<(ReportKey, ReportRow)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.requests));
     let mut out = io::stdout().lock();
     let print = if args.json { print_json } else { print_table };
@@ -61,25 +61,25 @@ pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     Ok(if rows.is_empty() { GOOD } else { DENIED })
 }
 
-fn count(rows: &mut BTreeMap<Key, Row>, entry: Entry) {
+fn count(rows: &mut BTreeMap<ReportKey, ReportRow>, entry: DecisionRecord) {
     let row = rows.entry([entry.method, entry.route, entry.module, entry.reason]).or_default();
     row.requests += 1;
     row.last = entry.time.max(std::mem::take(&mut row.last));
-    if row.tenants.len() < MOST_TENANTS && !entry.tenant_id.is_empty() {
+    if row.tenants.len() < MAX_TENANTS && !entry.tenant_id.is_empty() {
         row.tenants.insert(entry.tenant_id);
     }
 }
 
-fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<()> {
-    let row = |([method, route, module, reason], row): &(Key, Row)| {
+fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) -> io::Result<()> {
+    let row = |([method, route, module, reason], row): &(ReportKey, ReportRow)| {
         json!({ "method": method, "route": route, "module": module, "reason": reason,
                 "requests": row.requests, "tenants": row.tenants.len(), "last": row.last })
     };
     let json = json!(rows.iter().map(row).collect::<Vec<_>>());
-    writeln!(out, "{}", shown_json(&format!("{json:#}")))
+    writeln!(out, "{}", escape_control_json(&format!("{json:#}")))
 }
 
-fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<()> {
+fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "nothing would be refused");
     }
@@ -87,7 +87,7 @@ fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(Key, Row)]) -> io::Result<
     for ([method, route, module, reason], row) in rows {
         let route = if route.is_empty() { "(none)" } else { route };
         let (requests, tenants) = (row.requests.to_string(), row.tenants.len().to_string());
-        table.add_row([&requests, &tenants, method, route, module, reason, &row.last].map(|cell| shown(cell)));
+        table.add_row([&requests, &tenants, method, route, module, reason, &row.last].map(|cell| escape_control(cell)));
     }
     writeln!(out, "{}", table.trim_fmt())
 }

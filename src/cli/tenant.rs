@@ -9,10 +9,10 @@ mod show;
 
 use std::error::Error;
 
-use super::output::Outcome;
+use super::output::CommandResult;
 use crate::{
     config::{MutationArgs, TenantCommand, UnusableSetting},
-    escape::shown,
+    escape::escape_control,
     server::{
         database::{self, Opening},
         template,
@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) use self::mutate::{author, refusal};
 
-pub(crate) async fn run(command: TenantCommand) -> Outcome {
+pub(crate) async fn run(command: TenantCommand) -> CommandResult {
     match command {
         TenantCommand::Onboard(args) => onboard::run(args).await,
         TenantCommand::Provision(args) => provision::run(args).await,
@@ -41,7 +41,8 @@ pub(crate) async fn run(command: TenantCommand) -> Outcome {
 /// A tenant as people name it.
 pub(crate) fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     let problem = "is no tenant's name: expected a UUID in 36-character form, or a subdomain";
-    TenantKey::parse(tenant).ok_or_else(|| UnusableSetting::new("TENANT", format!("{:?} {problem}", shown(tenant))))
+    TenantKey::parse(tenant)
+        .ok_or_else(|| UnusableSetting::new("TENANT", format!("{:?} {problem}", escape_control(tenant))))
 }
 
 /// Opens a database to write to: it must be as this program knows it.

@@ -11,7 +11,7 @@ use super::GOOD;
 use crate::{
     config::{NewTokenArgs, TokenArgs, TokenCommand, UnusableSetting},
     domain::limits::MAX_TOKENS_FILE_BYTES,
-    security::admin_tokens::{AdminToken, AdminTokens, Entry},
+    security::admin_tokens::{AdminToken, AdminTokens, TokenEntry},
 };
 
 pub(crate) fn run(args: TokenArgs) -> Result<u8, Box<dyn Error>> {
@@ -41,7 +41,7 @@ fn new(args: NewTokenArgs) -> Result<u8, Box<dyn Error>> {
     }
     let token = AdminToken::generate()?;
     let end_of_last_line = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let line = format!("{end_of_last_line}{}", Entry::new(name, role, &token).line());
+    let line = format!("{end_of_last_line}{}", TokenEntry::new(name, role, &token).line());
     file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)?;
     writeln!(io::stdout(), "{}", token.expose())?;
     Ok(GOOD)

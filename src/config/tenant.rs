@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ChangesMode, DatabaseArgs, value};
-use crate::domain::{BillingCycle, RequestId, SettableStatus, TenantName, TenantStatus, Why};
+use crate::domain::{BillingCycle, ChangeReason, RequestId, SettableStatus, TenantName, TenantStatus};
 
 /// What `tenant` takes.
 #[derive(Args, Debug)]
@@ -70,7 +70,7 @@ pub struct MutationArgs {
     pub tenant_template: Option<PathBuf>,
     /// Why, for the record.
     #[arg(long)]
-    pub reason: Option<Why>,
+    pub reason: Option<ChangeReason>,
     /// A name for this request: within 24 hours, a request that is repeated with its name is not carried out again.
     #[arg(long)]
     pub request_id: Option<RequestId>,

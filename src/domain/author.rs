@@ -46,21 +46,21 @@ pub struct Author {
     /// When.
     pub at: DateTime<Utc>,
     /// Why.
-    pub why: Option<Why>,
+    pub why: Option<ChangeReason>,
     /// The number under which the actor's same request may come again.
     pub request_id: Option<RequestId>,
 }
 
 /// A reason, in an administrator's words.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Why(Box<str>);
+pub struct ChangeReason(Box<str>);
 
 /// The text is no reason.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("must be 1 to {MAX_REASON_CHARS} characters, not all of them blanks, and no control characters")]
 pub struct InvalidWhy;
 
-impl FromStr for Why {
+impl FromStr for ChangeReason {
     type Err = InvalidWhy;
 
     fn from_str(text: &str) -> Result<Self, InvalidWhy> {
@@ -70,7 +70,7 @@ impl FromStr for Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for ChangeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -110,11 +110,11 @@ mod tests {
     fn a_reason_says_something_on_one_line() {
         let longest = "ä".repeat(MAX_REASON_CHARS);
         for good in ["unpaid", "Rechnung 12 ist offen", &longest] {
-            assert_eq!(good.parse::<Why>().unwrap().to_string(), good);
+            assert_eq!(good.parse::<ChangeReason>().unwrap().to_string(), good);
         }
         let too_long = format!("{longest}x");
         for bad in ["", "  ", "a\nb", "a\u{1b}[2J", &too_long] {
-            assert_eq!(bad.parse::<Why>(), Err(InvalidWhy), "{bad:?}");
+            assert_eq!(bad.parse::<ChangeReason>(), Err(InvalidWhy), "{bad:?}");
         }
     }
 

@@ -17,7 +17,7 @@ pub const CONDITIONS: [&str; 9] = [
 
 /// What became of one line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
+pub enum LineOutcome {
     /// Looked at; its condition does not hold.
     Passed,
     /// Its condition holds: this line decides.
@@ -26,7 +26,7 @@ pub enum Outcome {
     NotReached,
 }
 
-impl Outcome {
+impl LineOutcome {
     /// Its word in what commands print: that of `RuleOutcome` in the API.
     pub fn word(self) -> &'static str {
         match self {
@@ -39,23 +39,23 @@ impl Outcome {
 
 /// One line of the decision table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rule {
+pub struct TableLine {
     /// Its place, from 1.
     pub order: u8,
     /// Its condition.
     pub condition: &'static str,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: LineOutcome,
 }
 
 /// The whole decision table under a decision.
-pub fn rules(decision: Decision) -> impl Iterator<Item = Rule> {
+pub fn rules(decision: Decision) -> impl Iterator<Item = TableLine> {
     (1..).zip(CONDITIONS).map(move |(order, condition)| {
         let outcome = match u8::cmp(&order, &decision.line) {
-            std::cmp::Ordering::Less => Outcome::Passed,
-            std::cmp::Ordering::Equal => Outcome::Decides,
-            std::cmp::Ordering::Greater => Outcome::NotReached,
+            std::cmp::Ordering::Less => LineOutcome::Passed,
+            std::cmp::Ordering::Equal => LineOutcome::Decides,
+            std::cmp::Ordering::Greater => LineOutcome::NotReached,
         };
-        Rule { order, condition, outcome }
+        TableLine { order, condition, outcome }
     })
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{HeldSubscription, Subscription, Tenant, TenantStatus};
 
 /// Rows whose tags are held; a tenant with more has its rows searched.
-const MOST_TAGS: usize = 16;
+const MAX_TAGS: usize = 16;
 
 /// The tenant's row and its subscriptions, read in one statement.
 ///
@@ -21,7 +21,7 @@ const MOST_TAGS: usize = 16;
 pub struct Facts {
     subscriptions: Arc<[HeldSubscription]>,
     /// A hash of each row's module, in the order of the rows; zeros after the last.
-    tags: [u8; MOST_TAGS],
+    tags: [u8; MAX_TAGS],
     /// When they were read, at the latest: the instant before the statement was sent.
     pub as_of: DateTime<Utc>,
     /// The tenant's, again: every decision reads it, and the tenant lies elsewhere.
@@ -36,7 +36,7 @@ impl Facts {
     /// Puts the facts of one tenant together.
     pub fn new(tenant: Tenant, mut subscriptions: Vec<Subscription>, revision: u64, as_of: DateTime<Utc>) -> Self {
         subscriptions.sort_by(Subscription::order);
-        let mut tags = [0; MOST_TAGS];
+        let mut tags = [0; MAX_TAGS];
         for (held, row) in tags.iter_mut().zip(&subscriptions) {
             *held = tag(row.module.as_str());
         }
@@ -64,7 +64,7 @@ impl Facts {
     pub fn rows_of(&self, module: &str) -> &[HeldSubscription] {
         let rows = self.rows();
         let is_of = |row: &HeldSubscription| row.module.as_str() == module;
-        if rows.len() > MOST_TAGS {
+        if rows.len() > MAX_TAGS {
             let from = rows.partition_point(|row| row.module.as_str() < module);
             let count = rows[from..].iter().take_while(|row| is_of(row)).count();
             return &rows[from..from + count];

@@ -6,7 +6,7 @@ use super::ModuleCode;
 
 /// SQL files, in the order of their names: those of every tenant, and those of the tenants that have a module.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Template {
+pub struct TenantTemplate {
     /// Of every tenant: `_base/*.sql`.
     pub base: Vec<TemplateFile>,
     /// Of those that have the module: `<module_code>/*.sql`.
@@ -24,7 +24,7 @@ pub struct TemplateFile {
     pub sha256: String,
 }
 
-impl Template {
+impl TenantTemplate {
     /// The files of a tenant that has these modules, in the order in which they are applied.
     pub fn files_for<'a>(&'a self, modules: impl IntoIterator<Item = &'a ModuleCode>) -> Vec<&'a TemplateFile> {
         let of_modules = modules.into_iter().filter_map(|code| self.modules.get(code)).flatten();

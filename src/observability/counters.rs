@@ -10,13 +10,13 @@ use std::{
 };
 
 /// Shards at most: with more threads than that, some share one.
-const MOST_SHARDS: usize = 64;
+const MAX_SHARDS: usize = 64;
 
 /// How often something has happened since the process began.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Counter(AtomicU64);
 
-impl Count {
+impl Counter {
     /// It has happened once more.
     pub fn add(&self) {
         self.add_many(1);
@@ -35,9 +35,9 @@ impl Count {
 
 /// The same for what happens with every request: threads do not take the number out of each other's hands.
 #[derive(Debug, Default)]
-pub struct HotCount(Sharded<Count>);
+pub struct ShardedCounter(Sharded<Counter>);
 
-impl HotCount {
+impl ShardedCounter {
     /// It has happened once more.
     pub fn add(&self) {
         self.0.mine().add();
@@ -45,7 +45,7 @@ impl HotCount {
 
     /// How often so far.
     pub fn get(&self) -> u64 {
-        self.0.each().map(Count::get).sum()
+        self.0.each().map(Counter::get).sum()
     }
 }
 
@@ -70,7 +70,7 @@ impl<T> Sharded<T> {
     pub(crate) fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Threads are numbered as they come: with room to spare, those that are busy seldom meet.
-        let count = (4 * cores).next_power_of_two().min(MOST_SHARDS);
+        let count = (4 * cores).next_power_of_two().min(MAX_SHARDS);
         Self { shards: (0..count).map(|_| Shard(OnceLock::new())).collect(), make: Box::new(make) }
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn no_thread_is_left_out_of_the_sum() {
-        let count = HotCount::default();
+        let count = ShardedCounter::default();
         std::thread::scope(|scope| {
             for _ in 0..200 {
                 scope.spawn(|| (0..100).for_each(|_| count.add()));

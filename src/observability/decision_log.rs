@@ -21,7 +21,7 @@ use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::Ap
 use serde::{Deserialize, Serialize};
 
 use super::sampler::Sampler;
-use crate::escape::shown_json;
+use crate::escape::escape_control_json;
 
 /// Entries that wait to be written: some megabytes at most.
 const QUEUE: usize = 8192;
@@ -29,7 +29,7 @@ const QUEUE: usize = 8192;
 /// One decision.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
-pub(crate) struct Entry {
+pub(crate) struct DecisionRecord {
     /// When it was given, in RFC 3339.
     pub time: String,
     /// What was asked: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway` for an HTTP request.
@@ -59,7 +59,7 @@ pub(crate) struct Entry {
 
 /// Where the log goes.
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub(crate) enum LogTarget {
     /// Standard output.
     Stdout,
     /// A file, which is put aside as `FILE.1`, `FILE.2`, ... once it is so large, in bytes; so many are kept.
@@ -78,27 +78,27 @@ pub(crate) enum Target {
 pub(crate) struct DecisionLog {
     queue: SyncSender<Message>,
     grants: Sampler,
-    counts: Arc<Counts>,
+    counts: Arc<LogCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct LogCounts {
     written: AtomicU64,
     dropped: AtomicU64,
 }
 
 enum Message {
-    Entry(Box<Entry>),
+    DecisionRecord(Box<DecisionRecord>),
     /// Everything before it is to be on its way; then this is told.
     End(SyncSender<()>),
 }
 
 impl DecisionLog {
     /// Opens the log. Of grants, one in so many is logged; 0: none.
-    pub(crate) fn open(target: &Target, one_grant_in: u32) -> io::Result<Self> {
+    pub(crate) fn open(target: &LogTarget, one_grant_in: u32) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = match target {
-            Target::Stdout => Box::new(io::stdout()),
-            Target::File { path, max_bytes, kept } => {
+            LogTarget::Stdout => Box::new(io::stdout()),
+            LogTarget::File { path, max_bytes, kept } => {
                 let mut options = OpenOptions::new();
                 // It tells who uses what: nobody else's business.
                 options.append(true).create(true).mode(0o600);
@@ -113,7 +113,7 @@ impl DecisionLog {
 
     fn write_to(out: Box<dyn Write + Send>, one_grant_in: u32) -> io::Result<Self> {
         let (queue, entries) = sync_channel(QUEUE);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(LogCounts::default());
         let counted = Arc::clone(&counts);
         thread::Builder::new().name("decision-log".to_owned()).spawn(move || write(entries, out, &counted))?;
         Ok(Self { queue, grants: Sampler::new(one_grant_in), counts })
@@ -125,8 +125,8 @@ impl DecisionLog {
     }
 
     /// Logs a decision, unless the queue is full.
-    pub(crate) fn add(&self, entry: Entry) {
-        if self.queue.try_send(Message::Entry(Box::new(entry))).is_err() {
+    pub(crate) fn add(&self, entry: DecisionRecord) {
+        if self.queue.try_send(Message::DecisionRecord(Box::new(entry))).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -146,7 +146,7 @@ impl DecisionLog {
     }
 }
 
-fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &Counts) {
+fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &LogCounts) {
     // Larger than any line, so that a line is never torn in two by a rotation.
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     let mut complained = false;
@@ -156,7 +156,7 @@ fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &Counts
         let mut ended = None;
         while let Ok(message) = next {
             match message {
-                Message::Entry(entry) => {
+                Message::DecisionRecord(entry) => {
                     let written = write_line(&mut out, &entry);
                     let count = if written.is_ok() { &counts.written } else { &counts.dropped };
                     count.fetch_add(1, Ordering::Relaxed);
@@ -184,9 +184,9 @@ fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &Counts
     }
 }
 
-fn write_line(out: &mut BufWriter<Box<dyn Write + Send>>, entry: &Entry) -> io::Result<()> {
+fn write_line(out: &mut BufWriter<Box<dyn Write + Send>>, entry: &DecisionRecord) -> io::Result<()> {
     let json = serde_json::to_string(entry)?;
-    let line = format!("{}\n", shown_json(&json));
+    let line = format!("{}\n", escape_control_json(&json));
     if out.capacity() - out.buffer().len() < line.len() {
         out.flush()?;
     }
@@ -202,11 +202,15 @@ mod tests {
 
     use super::*;
 
-    fn entry(number: usize) -> Entry {
-        Entry { asked: "CheckModule".to_owned(), module: format!("module-{number}"), ..Entry::default() }
+    fn entry(number: usize) -> DecisionRecord {
+        DecisionRecord {
+            asked: "CheckModule".to_owned(),
+            module: format!("module-{number}"),
+            ..DecisionRecord::default()
+        }
     }
 
-    fn lines(path: &std::path::Path) -> Vec<Entry> {
+    fn lines(path: &std::path::Path) -> Vec<DecisionRecord> {
         let text = fs::read_to_string(path).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -252,7 +256,7 @@ mod tests {
     fn a_file_is_put_aside_when_it_is_large_and_no_line_is_torn() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("decisions.jsonl");
-        let target = Target::File { path: path.clone(), max_bytes: 100_000, kept: 2 };
+        let target = LogTarget::File { path: path.clone(), max_bytes: 100_000, kept: 2 };
         for round in 0..4 {
             // Another process after the other goes on in the same file.
             let log = DecisionLog::open(&target, 1).unwrap();
@@ -265,7 +269,7 @@ mod tests {
         let [now, before, oldest] =
             ["", ".1", ".2"].map(|suffix| lines(&folder.path().join(format!("decisions.jsonl{suffix}"))));
         assert!(!folder.path().join("decisions.jsonl.3").exists());
-        let kept: Vec<Entry> = [oldest, before, now].concat();
+        let kept: Vec<DecisionRecord> = [oldest, before, now].concat();
         assert_eq!(*kept, (4000 - kept.len()..4000).map(entry).collect::<Vec<_>>());
     }
 

@@ -16,27 +16,27 @@ use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
 pub(crate) use self::label::label;
 pub(crate) use self::{
-    label::Label,
-    page::{Format, Page, Read, Reading, Value},
+    label::MetricLabel,
+    page::{Format, MetricSource, Page, Sample, Value},
     rpc::{Rpcs, Stopwatch},
 };
-use super::counters::{Count, Sharded};
+use super::counters::{Counter, Sharded};
 
 /// Things counted by the words of one label.
 #[derive(Debug)]
-pub(crate) struct Counts<L> {
-    counts: Sharded<Box<[Count]>>,
+pub(crate) struct CounterFamily<L> {
+    counts: Sharded<Box<[Counter]>>,
     label: PhantomData<L>,
 }
 
-impl<L: Label> Default for Counts<L> {
+impl<L: MetricLabel> Default for CounterFamily<L> {
     fn default() -> Self {
-        let counts = Sharded::new(|| L::ALL.iter().map(|_| Count::default()).collect());
+        let counts = Sharded::new(|| L::ALL.iter().map(|_| Counter::default()).collect());
         Self { counts, label: PhantomData }
     }
 }
 
-impl<L: Label> Counts<L> {
+impl<L: MetricLabel> CounterFamily<L> {
     /// One more, of this word.
     pub(crate) fn add(&self, word: L) {
         if let Some(count) = self.counts.mine().get(word.number()) {
@@ -48,7 +48,7 @@ impl<L: Label> Counts<L> {
     pub(crate) fn encode(&self, name: &str, mut encoder: MetricEncoder) -> fmt::Result {
         for word in L::ALL {
             let counts = self.counts.each().filter_map(|counts| counts.get(word.number()));
-            let count: u64 = counts.map(Count::get).sum();
+            let count: u64 = counts.map(Counter::get).sum();
             encoder.encode_family(&[(name, word.word())])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Access, Origin, Rule, Template, file::methods_of};
+use super::{Access, Origin, PathTemplate, Rule, file::methods_of};
 use crate::domain::{Catalogue, ModuleCode};
 
 /// An entry of `modules.api_endpoints` that cannot be read, and so gates nothing.
@@ -43,7 +43,7 @@ fn rule_of(module: &ModuleCode, entry: &str) -> Result<Rule, String> {
     let (methods, path) = entry.trim().rsplit_once(char::is_whitespace).unwrap_or(("", entry.trim()));
     // `/orders/*` was meant as what is below it.
     let path = path.strip_suffix("/*").unwrap_or(path);
-    let path = Template::parse(if path.is_empty() { "/" } else { path }).map_err(|problem| problem.to_string())?;
+    let path = PathTemplate::parse(if path.is_empty() { "/" } else { path }).map_err(|problem| problem.to_string())?;
     // The ERP writes them as it likes, and an entry that is left out would gate nothing.
     let methods = methods_of(&methods.to_ascii_uppercase())?;
     Ok(Rule { methods, ..Rule::new(path.with_subtree(), Access::AnyOf(vec![module.clone()]), Origin::Catalogue) })

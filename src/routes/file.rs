@@ -6,15 +6,15 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Access, Origin, Rule, Template, check_method};
+use super::{Access, Origin, PathTemplate, Rule, check_method};
 use crate::domain::ModuleCode;
 
 /// The largest file that is read, in bytes.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The most rules of one file.
-const MOST_RULES: usize = 50_000;
+const MAX_RULES: usize = 50_000;
 /// Methods of one rule: there are nine, and some of WebDAV.
-const MOST_METHODS: usize = 40;
+const MAX_METHODS: usize = 40;
 
 /// A file of rules that cannot be used. The first thing that is wrong, with its line.
 #[derive(Debug, Error)]
@@ -26,7 +26,7 @@ pub enum UnreadableRoutes {
     #[error("is neither .toml nor .csv")]
     UnknownKind,
     /// Larger than any map should be.
-    #[error("is larger than {} MiB or has more than {MOST_RULES} rules", MOST_BYTES >> 20)]
+    #[error("is larger than {} MiB or has more than {MAX_RULES} rules", MAX_BYTES >> 20)]
     TooLarge,
     /// Not TOML, or not as described.
     #[error("is not readable as routes: {0}")]
@@ -53,15 +53,15 @@ pub fn read(path: &Path) -> Result<Vec<Rule>, UnreadableRoutes> {
         _ => return Err(UnreadableRoutes::UnknownKind),
     };
     let mut text = String::new();
-    let size = fs::File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    let rules = if size as u64 > MOST_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(&text) }?;
-    if rules.len() > MOST_RULES { Err(UnreadableRoutes::TooLarge) } else { Ok(rules) }
+    let size = fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    let rules = if size as u64 > MAX_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(&text) }?;
+    if rules.len() > MAX_RULES { Err(UnreadableRoutes::TooLarge) } else { Ok(rules) }
 }
 
 /// A rule as files write it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Written {
+struct RuleEntry {
     path: String,
     methods: Vec<String>,
     module: Option<String>,
@@ -75,7 +75,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct TomlFile {
     #[serde(default)]
-    route: Vec<Spanned<Written>>,
+    route: Vec<Spanned<RuleEntry>>,
 }
 
 fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
@@ -92,7 +92,7 @@ fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
 /// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods and modules are
 /// separated by `|`. Columns that are not known are somebody's notes.
 #[derive(Debug, Deserialize)]
-struct Row {
+struct CsvRow {
     path: Option<String>,
     path_prefix: Option<String>,
     methods: Option<String>,
@@ -109,14 +109,14 @@ fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
     for record in reader.records() {
         let record = record?;
         let line = record.position().map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX));
-        let row: Row = record.deserialize(Some(&headers))?;
+        let row: CsvRow = record.deserialize(Some(&headers))?;
         let (path, is_prefix) = match (row.path, row.path_prefix) {
             (Some(path), None) => (path, false),
             (None, Some(prefix)) => (prefix, true),
             _ => return Err(problem(line, "needs either path or path_prefix")),
         };
         let modules = row.module_code.unwrap_or_default();
-        let written = Written {
+        let written = RuleEntry {
             path,
             methods: vec![row.methods.unwrap_or_default()],
             module: None,
@@ -134,8 +134,8 @@ fn problem(line: usize, problem: impl ToString) -> UnreadableRoutes {
     UnreadableRoutes::Rule { line, problem: problem.to_string() }
 }
 
-fn rule(written: Written, is_prefix: bool, line: usize) -> Result<Rule, UnreadableRoutes> {
-    let path = Template::parse(&written.path);
+fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, UnreadableRoutes> {
+    let path = PathTemplate::parse(&written.path);
     let path = path.map_err(|reason| problem(line, format!("the path {:?}: {reason}", written.path)))?;
     let path = if is_prefix { path.with_subtree() } else { path };
     let methods = methods_of(&written.methods.join("|")).map_err(|reason| problem(line, reason))?;
@@ -172,5 +172,5 @@ pub(super) fn methods_of(text: &str) -> Result<Vec<String>, String> {
             methods.push(method.to_owned());
         }
     }
-    if methods.len() > MOST_METHODS { Err(format!("more than {MOST_METHODS} methods")) } else { Ok(methods) }
+    if methods.len() > MAX_METHODS { Err(format!("more than {MAX_METHODS} methods")) } else { Ok(methods) }
 }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// The longest method, in bytes. The longest that is registered has 17.
-const MOST_BYTES: usize = 32;
+const MAX_BYTES: usize = 32;
 
 /// Why a method is answered with 400, and why no rule of a file may name it.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -16,7 +16,7 @@ pub struct RefusedMethod;
 /// they would run as DELETE must not pass as a method that no rule names.
 pub fn check_method(method: &str) -> Result<(), RefusedMethod> {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    if method.len() <= MOST_BYTES && method.split('-').all(is_word) { Ok(()) } else { Err(RefusedMethod) }
+    if method.len() <= MAX_BYTES && method.split('-').all(is_word) { Ok(()) } else { Err(RefusedMethod) }
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
         for method in ["GET", "OPTIONS", "M-SEARCH", "VERSION-CONTROL", "UPDATEREDIRECTREF", "X"] {
             assert_eq!(check_method(method), Ok(()), "{method}");
         }
-        let long = "A".repeat(MOST_BYTES + 1);
+        let long = "A".repeat(MAX_BYTES + 1);
         for method in [
             "",
             "get",

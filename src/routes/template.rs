@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 /// The most that a template may take, in bytes.
-const MOST_BYTES: usize = 1024;
+const MAX_BYTES: usize = 1024;
 
 /// Which paths a rule is about.
 ///
@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 1024;
 /// kind, and at the end `**`, for any number of segments, none among them. Two templates that differ in names only are
 /// the same.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub struct PathTemplate {
     text: Arc<str>,
     segments: Vec<Segment>,
     subtree: bool,
@@ -35,7 +35,7 @@ pub enum InvalidTemplate {
     #[error("a path begins with a slash")]
     NoSlash,
     /// Longer than any path that is answered.
-    #[error("is longer than {MOST_BYTES} bytes")]
+    #[error("is longer than {MAX_BYTES} bytes")]
     TooLong,
     /// `//` in the middle.
     #[error("has an empty segment")]
@@ -54,10 +54,10 @@ pub enum InvalidTemplate {
     DotSegment,
 }
 
-impl Template {
+impl PathTemplate {
     /// Reads a template. A slash at its end says nothing.
     pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
-        if text.len() > MOST_BYTES {
+        if text.len() > MAX_BYTES {
             return Err(InvalidTemplate::TooLong);
         }
         let path = text.strip_prefix('/').ok_or(InvalidTemplate::NoSlash)?;
@@ -125,7 +125,7 @@ impl Template {
     }
 }
 
-impl fmt::Display for Template {
+impl fmt::Display for PathTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -181,7 +181,7 @@ mod tests {
             ("/a?b=c", InvalidTemplate::BadCharacter),
             ("/a%25", InvalidTemplate::BadCharacter),
         ] {
-            assert_eq!(Template::parse(text).unwrap_err(), reason, "{text:?}");
+            assert_eq!(PathTemplate::parse(text).unwrap_err(), reason, "{text:?}");
         }
     }
 
@@ -195,9 +195,12 @@ mod tests {
             ("/", "/"),
             ("/caf%C3%A9", "/café"),
         ] {
-            assert!(Template::parse(one).unwrap().is_same_as(&Template::parse(other).unwrap()), "{one} and {other}");
+            assert!(
+                PathTemplate::parse(one).unwrap().is_same_as(&PathTemplate::parse(other).unwrap()),
+                "{one} and {other}"
+            );
         }
-        assert!(!Template::parse("/a").unwrap().is_same_as(&Template::parse("/a/**").unwrap()));
-        assert_eq!(Template::parse("/a/").unwrap().with_subtree().to_string(), "/a/**");
+        assert!(!PathTemplate::parse("/a").unwrap().is_same_as(&PathTemplate::parse("/a/**").unwrap()));
+        assert_eq!(PathTemplate::parse("/a/").unwrap().with_subtree().to_string(), "/a/**");
     }
 }

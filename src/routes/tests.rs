@@ -4,7 +4,7 @@ mod spellings;
 
 use proptest::prelude::*;
 
-use super::{Access, Finding, Origin, PathReading, RefusedPath, RouteMap, Rule, Template, check};
+use super::{Access, Finding, Origin, PathReading, PathTemplate, RefusedPath, RouteMap, Rule, check};
 use crate::domain::ModuleCode;
 
 fn rule(methods: &str, path: &str, module: &str) -> Rule {
@@ -14,7 +14,7 @@ fn rule(methods: &str, path: &str, module: &str) -> Rule {
         "" => Access::Tenant,
         module => Access::AnyOf(vec![ModuleCode::new(module)]),
     };
-    Rule { methods, ..Rule::new(Template::parse(path).unwrap(), access, Origin::File(1)) }
+    Rule { methods, ..Rule::new(PathTemplate::parse(path).unwrap(), access, Origin::File(1)) }
 }
 
 fn map(rules: &[(&str, &str, &str)]) -> RouteMap {
@@ -278,7 +278,7 @@ proptest! {
 
     #[test]
     fn no_text_panics(method in ".{0,10}", path in ".{0,60}", template in "/.{0,30}") {
-        let templates: Vec<Template> = Template::parse(&template).into_iter().collect();
+        let templates: Vec<PathTemplate> = PathTemplate::parse(&template).into_iter().collect();
         let rules = templates.into_iter().map(|path| Rule::new(path, Access::Tenant, Origin::Flag)).collect();
         let (map, _) = RouteMap::new(rules, PathReading::Any);
         _ = map.find(&method, &path);

@@ -64,11 +64,11 @@ pub enum LineProblem {
 
 /// The tokens of a file, read.
 #[derive(Clone, Debug, Default)]
-pub struct AdminTokens(Vec<Entry>);
+pub struct AdminTokens(Vec<TokenEntry>);
 
 /// A line of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Entry {
+pub struct TokenEntry {
     /// Whose token it is.
     pub name: ActorName,
     /// What they may do.
@@ -76,7 +76,7 @@ pub struct Entry {
     hash: Hash,
 }
 
-impl Entry {
+impl TokenEntry {
     /// What the file is to hold of a token.
     pub fn new(name: ActorName, role: Role, token: &AdminToken) -> Self {
         Self { name, role, hash: hash(token.expose()) }
@@ -88,7 +88,7 @@ impl Entry {
     }
 }
 
-impl FromStr for Entry {
+impl FromStr for TokenEntry {
     type Err = LineProblem;
 
     fn from_str(line: &str) -> Result<Self, LineProblem> {
@@ -110,7 +110,7 @@ impl FromStr for AdminTokens {
                 continue;
             }
             let wrong = |problem| InvalidTokens { line: number, problem };
-            let entry: Entry = line.parse().map_err(wrong)?;
+            let entry: TokenEntry = line.parse().map_err(wrong)?;
             if !names.insert(entry.name.clone()) {
                 return Err(wrong(LineProblem::Twice));
             }
@@ -130,7 +130,7 @@ impl AdminTokens {
     }
 
     /// Whose token it is. Every line is compared, and each in constant time, so that how long it takes tells nothing.
-    pub fn holder_of(&self, token: &str) -> Option<&Entry> {
+    pub fn holder_of(&self, token: &str) -> Option<&TokenEntry> {
         let hash = hash(token);
         self.0.iter().fold(
             None,
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_line_that_was_written_is_read_as_the_same() {
         let token = AdminToken::generate().unwrap();
-        let entry = Entry::new("alice".parse().unwrap(), Role::Owner, &token);
+        let entry = TokenEntry::new("alice".parse().unwrap(), Role::Owner, &token);
         assert_eq!(entry.line().parse(), Ok(entry.clone()));
         let tokens: AdminTokens = format!("bob viewer {}\n{}", "0".repeat(64), entry.line()).parse().unwrap();
         assert_eq!(tokens.holder_of(token.expose()), Some(&entry));

@@ -61,12 +61,12 @@ pub enum InvalidCallers {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    caller: Vec<Written>,
+    caller: Vec<CallerEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct CallerEntry {
     name: String,
     #[serde(default)]
     certificates: Vec<String>,
@@ -168,8 +168,9 @@ impl Callers {
         Ok(callers)
     }
 
-    fn add(&mut self, written: Written, rate: Option<NonZeroU32>) -> Result<(), String> {
-        let Written { name, certificates, tokens_sha256, services, tenants, modules, vouches_for, rate: own } = written;
+    fn add(&mut self, written: CallerEntry, rate: Option<NonZeroU32>) -> Result<(), String> {
+        let CallerEntry { name, certificates, tokens_sha256, services, tenants, modules, vouches_for, rate: own } =
+            written;
         if certificates.is_empty() && tokens_sha256.is_empty() {
             return Err("needs certificates or tokens_sha256: how else is it known?".to_owned());
         }

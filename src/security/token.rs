@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use self::keys::KeySet;
 pub use self::{
-    keys::{InvalidKeys, Taken},
+    keys::{AddedKeys, InvalidKeys},
     remote::RemoteKeys,
 };
 use crate::domain::{TenantId, limits::MAX_TOKEN_BYTES};
@@ -125,7 +125,7 @@ impl Tokens {
 
     /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one. Those that are for something else, or
     /// that nothing can be verified with, are passed over.
-    pub fn add_jwks(&mut self, json: &[u8]) -> Result<Taken, InvalidKeys> {
+    pub fn add_jwks(&mut self, json: &[u8]) -> Result<AddedKeys, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
         let taken = keys.taken();
         if taken.keys == 0 {

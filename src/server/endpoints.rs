@@ -4,5 +4,5 @@ pub(crate) mod admin;
 pub(crate) mod data;
 pub(crate) mod forward_auth;
 pub(crate) mod probes;
-pub(crate) mod readings;
 pub(crate) mod reflection;
+pub(crate) mod server_metrics;

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Enforce, GatewayArgs, PathReadingKind, RoutesArgs, UnmatchedKind, UnusableSetting},
-    routes::{Access, Origin, PathReading, RouteMap, Rule, Template, read},
+    routes::{Access, Origin, PathReading, PathTemplate, RouteMap, Rule, read},
     service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn rules(args: &RoutesArgs) -> Result<Vec<Rule>, UnusableSetting> {
             .map_err(|error| UnusableSetting::new("--routes", format!("names {}, which {error}", path.display())))?,
     };
     for path in &args.public {
-        let template = Template::parse(path)
+        let template = PathTemplate::parse(path)
             .map_err(|error| UnusableSetting::new("--public", format!("is {path:?}, which is no path: {error}")))?;
         rules.push(Rule::new(template.with_subtree(), Access::Public, Origin::Flag));
     }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{background::reloaded_files::Followed, net::tls::TlsOffer};
+use super::{background::reloaded_files::ReloadedFiles, net::tls::TlsOffer};
 use crate::{
     clock::Clock,
     config::{ClientCertificatesKind, Insecure, ListenAddress, SecurityArgs, UnusableSetting},
@@ -23,7 +23,7 @@ pub(crate) struct Security<'a> {
 
 /// The files of TLS, and who is to be told when they change.
 pub(crate) struct TlsFiles {
-    files: Followed<Tls>,
+    files: ReloadedFiles<Tls>,
     tell: watch::Sender<Arc<Tls>>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Security<'a> {
             Tls::new(pem, clients, clock.now()).map_err(|error| error.to_string())
         };
         let paths = [Some(cert), Some(key), args.client_ca.as_ref(), args.client_crl.as_ref()];
-        let (files, tls) = Followed::open("--tls-cert", paths.into_iter().flatten().cloned().collect(), parse)?;
+        let (files, tls) = ReloadedFiles::open("--tls-cert", paths.into_iter().flatten().cloned().collect(), parse)?;
         let (tell, current) = watch::channel(Arc::new(tls));
         let offer = TlsOffer::new(current);
         Ok((Self { args, offer: Some(offer) }, Some(TlsFiles { files, tell })))
@@ -113,19 +113,19 @@ impl<'a> Security<'a> {
 }
 
 /// Who may ask, by the settings, and the file that says so.
-pub(crate) fn callers(args: &SecurityArgs) -> Result<(CallerGate, Option<Followed<Callers>>), UnusableSetting> {
+pub(crate) fn callers(args: &SecurityArgs) -> Result<(CallerGate, Option<ReloadedFiles<Callers>>), UnusableSetting> {
     let rate = args.caller_rate;
     let Some(path) = &args.callers_file else { return Ok((CallerGate::new(None, rate), None)) };
     let parse = move |texts: &[Vec<u8>]| {
         let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
         Callers::parse(text.map_err(|_| "it is no text".to_owned())?, rate).map_err(|error| error.to_string())
     };
-    let (file, callers) = Followed::open("--callers-file", vec![path.clone()], parse)?;
+    let (file, callers) = ReloadedFiles::open("--callers-file", vec![path.clone()], parse)?;
     Ok((CallerGate::new(Some(callers), rate), Some(file)))
 }
 
 /// Keeps the gate to what the file of callers says.
-pub(crate) async fn follow_callers(file: Followed<Callers>, gate: CallerGate) -> Infallible {
+pub(crate) async fn follow_callers(file: ReloadedFiles<Callers>, gate: CallerGate) -> Infallible {
     file.follow(|callers| gate.replace(callers)).await
 }
 

@@ -17,7 +17,7 @@ use tonic_health::server::HealthReporter;
 use super::{
     ServeError, Sources,
     background::{
-        feed::{Feed, Report},
+        feed::{Feed, FeedReport},
         readiness::{self, Readiness},
         upkeep,
     },
@@ -25,7 +25,7 @@ use super::{
     net::{
         answers::Answers,
         connection::{ConnectionSettings, KEEP_ALIVE_INTERVAL, Protocol},
-        listener::{Endpoint, Inbox, MostConnections},
+        listener::{Endpoint, Inbox, MaxConnections},
         tls::TlsOffer,
         unread::UnreadPool,
         worker,
@@ -58,7 +58,7 @@ pub(super) struct Server {
     health: HealthReporter,
     /// Bring the schema up to date once the database answers.
     migrate: bool,
-    report: Arc<Mutex<Report>>,
+    report: Arc<Mutex<FeedReport>>,
     readiness: Arc<Readiness>,
     unread: UnreadPool,
 }
@@ -76,7 +76,7 @@ impl Server {
         api: Api,
         health: HealthReporter,
         migrate: bool,
-        report: Arc<Mutex<Report>>,
+        report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self { args, api, health, migrate, report, readiness, unread: UnreadPool::default() }
@@ -174,9 +174,9 @@ impl Server {
         self.args.workers.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX))
     }
 
-    fn max_connections(&self) -> MostConnections {
+    fn max_connections(&self) -> MaxConnections {
         let LimitArgs { max_connections, max_connections_per_address: per_address, .. } = self.args.limit;
-        MostConnections { in_all: max_connections, per_address, makes_room: false }
+        MaxConnections { in_all: max_connections, per_address, makes_room: false }
     }
 
     fn connection_settings(&self, protocol: Protocol, tls: Option<TlsOffer>) -> ConnectionSettings {

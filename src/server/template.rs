@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::UnusableSetting,
-    domain::{ModuleCode, Template, TemplateFile},
+    domain::{ModuleCode, TemplateFile, TenantTemplate},
     security::hashes,
 };
 
@@ -16,15 +16,15 @@ use crate::{
 const BASE: &str = "_base";
 
 /// Reads the template, if there is one. Everything in it must be readable: half a template would make half a tenant.
-pub(crate) fn load(folder: Option<&Path>) -> Result<Option<Template>, UnusableSetting> {
+pub(crate) fn load(folder: Option<&Path>) -> Result<Option<TenantTemplate>, UnusableSetting> {
     let Some(folder) = folder else { return Ok(None) };
     let unusable = |problem: String| UnusableSetting::new("--tenant-template", problem);
     read(folder).map(Some).map_err(|(path, problem)| unusable(format!("names {}, {problem}", path.display())))
 }
 
-type Unreadable = (PathBuf, String);
+type TemplateProblem = (PathBuf, String);
 
-fn read(folder: &Path) -> Result<Template, Unreadable> {
+fn read(folder: &Path) -> Result<TenantTemplate, TemplateProblem> {
     let mut base = None;
     let mut modules = BTreeMap::new();
     for path in entries(folder)? {
@@ -46,10 +46,10 @@ fn read(folder: &Path) -> Result<Template, Unreadable> {
         }
     }
     let base = base.ok_or_else(|| (folder.join(BASE), "which is not there".to_owned()))?;
-    Ok(Template { base, modules })
+    Ok(TenantTemplate { base, modules })
 }
 
-fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, Unreadable> {
+fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, TemplateProblem> {
     let mut files = Vec::new();
     for path in entries(folder)?.into_iter().filter(|path| has_sql(path)) {
         let name = format!("{folder_name}/{}", name_of(&path)?);
@@ -60,7 +60,7 @@ fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, Unreadab
 }
 
 /// What lies in a folder, in the order of the names.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, TemplateProblem> {
     let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut entries = read().map_err(|error| unreadable(folder, &error))?;
     entries.sort_unstable();
@@ -71,11 +71,11 @@ fn has_sql(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "sql")
 }
 
-fn name_of(path: &Path) -> Result<String, Unreadable> {
+fn name_of(path: &Path) -> Result<String, TemplateProblem> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.map(str::to_owned).ok_or_else(|| (path.to_owned(), "which is not UTF-8".to_owned()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Unreadable {
+fn unreadable(path: &Path, error: &io::Error) -> TemplateProblem {
     (path.to_owned(), format!("which cannot be read: {error}"))
 }

@@ -15,11 +15,11 @@ use crate::{
     config::{DecisionLogArgs, IssuerTenant, ServeArgs, TenantArgs, TraceArgs, UnusableSetting},
     domain::{BaseDomains, TenantId},
     observability::{
-        decision_log::{DecisionLog, Target},
+        decision_log::{DecisionLog, LogTarget},
         sampler::Sampler,
     },
     security::token::{TokenRules, Tokens},
-    service::{Ages, Api, CallerGate, Tracer, WatcherPlaces},
+    service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces},
     store::Store,
 };
 
@@ -30,7 +30,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 const FOR_BACKGROUND: usize = 2;
 
 /// Readings past the cache at the same time, at most.
-const MAX_PAST: usize = 4;
+const MAX_BYPASS_READS: usize = 4;
 
 /// Puts together everything that an answer is made from. `runtime` is where loads run.
 pub(crate) fn api(
@@ -44,15 +44,15 @@ pub(crate) fn api(
     let store = Arc::new(store);
     let connections = args.pool.database_max_connections as usize;
     // A third, so that loads have most of them. There are four at least.
-    let max_past = (connections / 3).min(MAX_PAST);
+    let max_bypass_reads = (connections / 3).min(MAX_BYPASS_READS);
     let settings = CacheSettings {
         ttl: args.cache.cache_ttl.delta(),
         negative_ttl: args.cache.negative_ttl.delta(),
         max_stale: args.cache.max_stale.delta(),
         capacity: args.cache.cache_capacity as usize,
         load_timeout: LOAD_TIMEOUT,
-        max_loads: connections - FOR_BACKGROUND - max_past,
-        max_past,
+        max_loads: connections - FOR_BACKGROUND - max_bypass_reads,
+        max_bypass_reads,
         // No replica has replayed what has changed just now: it is the primary that would be asked, and is to be spared.
         reload_changed: args.pool.replica_database_url.is_empty(),
     };
@@ -65,7 +65,7 @@ pub(crate) fn api(
         hosts: Arc::new(hosts),
         callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
-        ages: Ages { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
+        ages: MaxAges { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
         clock,
         gateway: Arc::new(gateway(&args.gateway)?),
         tracer: tracer(&args.trace),
@@ -82,8 +82,8 @@ fn tracer(args: &TraceArgs) -> Tracer {
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {
     let Some(path) = args.decision_log.clone() else { return Ok(None) };
     let max_bytes = (args.decision_log_max_mib as usize) << 20;
-    let file = Target::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
-    let target = if path.as_os_str() == "-" { Target::Stdout } else { file };
+    let file = LogTarget::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
+    let target = if path.as_os_str() == "-" { LogTarget::Stdout } else { file };
     DecisionLog::open(&target, args.decision_log_one_grant_in).map(Some).map_err(|error| {
         UnusableSetting::new("--decision-log", format!("names {}, which cannot be written: {error}", path.display()))
     })

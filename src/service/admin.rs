@@ -2,22 +2,22 @@
 
 mod catalogue;
 mod gate;
+mod limiter;
 mod list;
 mod mutate;
 mod onboard;
 mod record;
 mod subdomain;
 mod tenant;
-mod turns;
 mod upsert;
 
 pub(super) use self::gate::Administrator;
 pub(crate) use self::{
-    gate::Gate,
-    turns::{AdminTurns, SETUP_TIMEOUT},
+    gate::AdminGate,
+    limiter::{AdminLimiter, SETUP_TIMEOUT},
 };
 pub(super) use self::{
-    list::TenantsPage,
+    list::TenantListPage,
     mutate::MutationQuery,
     onboard::{DeleteQuery, OnboardQuery, ProvisionQuery},
     record::AuditPage,
@@ -26,7 +26,7 @@ pub(super) use self::{
     upsert::UpsertQuery,
 };
 use super::Api;
-use crate::domain::{Actor, ActorName, Author, RequestId, Why};
+use crate::domain::{Actor, ActorName, Author, ChangeReason, RequestId};
 
 /// Everything that an administrator's answer is made from.
 #[derive(Clone, Debug)]
@@ -34,15 +34,15 @@ pub(crate) struct AdminApi {
     /// What the others' answers are made from.
     pub api: Api,
     /// Who may ask.
-    pub gate: Gate,
+    pub gate: AdminGate,
     /// Where the database is read and changed for them.
-    pub turns: AdminTurns,
+    pub limiter: AdminLimiter,
 }
 
 /// Why something is to be done, and under which request id.
 #[derive(Debug)]
 pub(super) struct Purpose {
-    pub(super) why: Option<Why>,
+    pub(super) why: Option<ChangeReason>,
     pub(super) request_id: Option<RequestId>,
 }
 

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Api,
-    advice::{Advice, Asked, Basis},
-    asker::{Asker, NotAdmitted},
+    cache_hint::{AskedTime, CacheHint, Provenance},
+    caller::{CallerIdentity, NotAdmitted},
     error::RequestError,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 /// A question about one tenant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TenantQuery<'a> {
-    pub(super) asker: Asker<'a>,
+    pub(super) caller: CallerIdentity<'a>,
     pub(super) tenant: TenantId,
     /// 0: any will do.
     pub(super) min_revision: u64,
@@ -57,12 +57,12 @@ pub(super) struct Judgement<'a> {
     pub(super) module: &'a str,
     pub(super) decision: Decision,
     pub(super) plan_slugs: Vec<String>,
-    pub(super) advice: Advice,
+    pub(super) hint: CacheHint,
 }
 
 impl Judgement<'_> {
     /// Tells the log of a denial. Never while something is locked: a log can block.
-    fn told(self) -> Self {
+    fn log_denial(self) -> Self {
         let reason = self.decision.reason;
         if !self.decision.allowed() {
             tracing::debug!(module = self.module, ?reason, "denied {:?}: {reason:?}", self.module);
@@ -74,12 +74,12 @@ impl Judgement<'_> {
 /// The answer for all of them: what is needed to list them.
 #[derive(Debug)]
 pub(super) struct List<'a> {
-    asker: Asker<'a>,
+    caller: CallerIdentity<'a>,
     facts: Facts,
     catalogue: Arc<Catalogue>,
     at: DateTime<Utc>,
     include_upcoming: bool,
-    pub(super) advice: Advice,
+    pub(super) hint: CacheHint,
 }
 
 impl List<'_> {
@@ -89,7 +89,7 @@ impl List<'_> {
 
     pub(super) fn modules(&self) -> Vec<EnabledModule<'_>> {
         let mut modules = enabled_modules(&self.facts, &self.catalogue, self.at, self.include_upcoming);
-        modules.retain(|enabled| self.asker.may_ask_of(enabled.row.module.as_str()));
+        modules.retain(|enabled| self.caller.may_ask_of(enabled.row.module.as_str()));
         modules
     }
 }
@@ -99,45 +99,49 @@ impl Api {
         self.permit(query.tenant, [query.module].into_iter())?;
         let asked = self.asked(query.tenant.at);
         if query.tenant.min_revision == 0
-            && let Some(judgement) = self.glance(query, asked)
+            && let Some(judgement) = self.peek(query, asked)
         {
-            let judgement = self.given(judgement.told());
-            self.note("CheckModule", query.tenant.asker, query.tenant.tenant, &judgement);
+            let judgement = self.count_decision(judgement.log_denial());
+            self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
             return Ok(judgement);
         }
         // Boxed, so that the future of an answer that is held stays small: it is moved several times.
-        let judgement = self.given(Box::pin(self.check_at_length(query, asked)).await?);
-        self.note("CheckModule", query.tenant.asker, query.tenant.tenant, &judgement);
+        let judgement = self.count_decision(Box::pin(self.check_at_length(query, asked)).await?);
+        self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
         Ok(judgement)
     }
 
     /// The answer, where the facts are held and have the word: most answers are given here.
-    fn glance<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Option<Judgement<'a>> {
+    fn peek<'a>(&self, query: CheckQuery<'a>, asked: AskedTime) -> Option<Judgement<'a>> {
         let judge = |facts: &Facts| {
             let decision = check_facts(Some(facts), query.module, asked.instant())?;
-            Some(self.judgement(self.basis(facts), query.module, decision, None, asked))
+            Some(self.judgement(self.provenance(facts), query.module, decision, None, asked))
         };
-        self.cache.glance(query.tenant.tenant, asked.now, judge)
+        self.cache.peek(query.tenant.tenant, asked.now, judge)
     }
 
-    async fn check_at_length<'a>(&self, query: CheckQuery<'a>, asked: Asked) -> Result<Judgement<'a>, RequestError> {
+    async fn check_at_length<'a>(
+        &self,
+        query: CheckQuery<'a>,
+        asked: AskedTime,
+    ) -> Result<Judgement<'a>, RequestError> {
         let known = self.ask(query.tenant, asked).await?;
-        Ok(self.judge(known.facts.as_ref(), self.basis_of(&known), query.module, asked).await?)
+        Ok(self.judge(known.facts.as_ref(), self.provenance_of(&known), query.module, asked).await?)
     }
 
     pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, RequestError> {
         self.permit(query.tenant, query.modules.iter().map(String::as_str))?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
-        let (facts, basis) = (known.facts.as_ref(), self.basis_of(&known));
+        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
         let mut judgements = Vec::with_capacity(query.modules.len());
         for module in query.modules {
-            judgements.push(self.judge(facts, basis, module, asked).await?);
+            judgements.push(self.judge(facts, provenance, module, asked).await?);
         }
         for judgement in &judgements {
-            self.note("BatchCheckModules", query.tenant.asker, query.tenant.tenant, judgement);
+            self.log_decision("BatchCheckModules", query.tenant.caller, query.tenant.tenant, judgement);
         }
-        Ok(judgements.into_iter().map(|judgement| self.given(judgement)).collect())
+        Ok(judgements.into_iter().map(|judgement| self.count_decision(judgement)).collect())
     }
 
     pub(super) async fn list_enabled<'a>(&self, query: ListQuery<'a>) -> Result<List<'a>, RequestError> {
@@ -153,33 +157,33 @@ impl Api {
         // Where the tenant is not served, the list as a whole is a denial.
         let limit = if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
-        let advice = self.basis_of(&known).advise(limit, next_change(facts, at), asked);
+        let hint = self.provenance_of(&known).cache_hint(limit, next_change(facts, at), asked);
         Ok(List {
-            asker: query.tenant.asker,
+            caller: query.tenant.caller,
             facts: facts.clone(),
             catalogue,
             at,
             include_upcoming: query.include_upcoming,
-            advice,
+            hint,
         })
     }
 
     /// Refuses what the caller may not ask about, before anything is looked up.
     fn permit<'m>(&self, query: TenantQuery<'_>, modules: impl Iterator<Item = &'m str>) -> Result<(), NotAdmitted> {
-        self.permit_tenant(query.asker, Some(query.tenant))?;
-        self.permit_modules(query.asker, modules)
+        self.permit_tenant(query.caller, Some(query.tenant))?;
+        self.permit_modules(query.caller, modules)
     }
 
     /// The present, and the instant to judge.
-    pub(super) fn asked(&self, at: Option<DateTime<Utc>>) -> Asked {
-        Asked { now: self.clock.now(), at }
+    pub(super) fn asked(&self, at: Option<DateTime<Utc>>) -> AskedTime {
+        AskedTime { now: self.clock.now(), at }
     }
 
     /// Finds out what is known of the tenant that a query names.
-    async fn ask(&self, query: TenantQuery<'_>, asked: Asked) -> Result<Known, LoadError> {
+    async fn ask(&self, query: TenantQuery<'_>, asked: AskedTime) -> Result<Known, LoadError> {
         match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
-            revision => self.cache.get_at_least(query.tenant, revision, query.asker.requester(), asked.now).await,
+            revision => self.cache.get_at_least(query.tenant, revision, query.caller.requester(), asked.now).await,
         }
     }
 
@@ -187,17 +191,17 @@ impl Api {
     pub(super) async fn judge<'a>(
         &self,
         facts: Option<&Facts>,
-        basis: Basis,
+        provenance: Provenance,
         module: &'a str,
-        asked: Asked,
+        asked: AskedTime,
     ) -> Result<Judgement<'a>, LoadError> {
         match check_facts(facts, module, asked.instant()) {
-            Some(decision) => Ok(self.judgement(basis, module, decision, None, asked).told()),
+            Some(decision) => Ok(self.judgement(provenance, module, decision, None, asked).log_denial()),
             None => {
                 // Boxed, as above: seldom has the catalogue the word.
                 let catalogue = Box::pin(self.cache.catalogue_for(module, asked.now)).await?;
                 let decision = check(facts, &catalogue, module, asked.instant());
-                Ok(self.judgement(basis, module, decision, Some(&catalogue), asked).told())
+                Ok(self.judgement(provenance, module, decision, Some(&catalogue), asked).log_denial())
             }
         }
     }
@@ -205,18 +209,18 @@ impl Api {
     /// All that is said about a decision. The catalogue is needed where it had the word.
     pub(super) fn judgement<'a>(
         &self,
-        basis: Basis,
+        provenance: Provenance,
         module: &'a str,
         decision: Decision,
         catalogue: Option<&Catalogue>,
-        asked: Asked,
+        asked: AskedTime,
     ) -> Judgement<'a> {
         let plan_slugs = catalogue.map(|catalogue| catalogue.plans_against(decision.reason, module));
         Judgement {
             module,
             decision,
             plan_slugs: plan_slugs.unwrap_or_default(),
-            advice: self.advise(basis, decision, asked),
+            hint: self.cache_hint(provenance, decision, asked),
         }
     }
 }

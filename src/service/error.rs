@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::asker::NotAdmitted;
+use super::caller::NotAdmitted;
 use crate::{
     cache::LoadError,
     domain::{Role, SubdomainRefusal, resolve::Unresolved},

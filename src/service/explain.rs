@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Api, advice::Asked, asker::Asker, check::Judgement, error::RequestError};
+use super::{Api, cache_hint::AskedTime, caller::CallerIdentity, check::Judgement, error::RequestError};
 use crate::{
     cache::{Known, LoadError, Requester},
     domain::{Catalogue, check, decision::deciding_subscription},
@@ -15,7 +15,7 @@ use crate::{
 /// A question about one module of one tenant, by a person.
 #[derive(Debug)]
 pub(super) struct ExplainQuery<'a> {
-    pub(super) asker: Asker<'a>,
+    pub(super) caller: CallerIdentity<'a>,
     pub(super) tenant: TenantKey,
     pub(super) module: &'a str,
     /// `None`: now.
@@ -38,18 +38,18 @@ pub(super) struct Explanation<'a> {
 
 impl Api {
     pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, RequestError> {
-        self.permit_modules(query.asker, [query.module].into_iter())?;
+        self.permit_modules(query.caller, [query.module].into_iter())?;
         let asked = self.asked(query.at);
-        let (reading, catalogue) = self.read_past_the_cache(&query.tenant, query.asker.requester(), asked.now).await?;
+        let (reading, catalogue) = self.read_past_the_cache(&query.tenant, query.caller.requester(), asked.now).await?;
         let Reading { revision, evidence } = reading;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
-        self.permit_tenant(query.asker, facts.map(|facts| facts.tenant.id))?;
+        self.permit_tenant(query.caller, facts.map(|facts| facts.tenant.id))?;
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
         let deciding =
             facts.and_then(|facts| deciding_subscription(facts, catalogue.code_of_now(query.module), decision, at));
         let known = facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
-        let judgement = self.judgement(self.basis_of(&known), query.module, decision, Some(&catalogue), asked);
+        let judgement = self.judgement(self.provenance_of(&known), query.module, decision, Some(&catalogue), asked);
         let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
         Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })
     }
@@ -65,14 +65,14 @@ impl Api {
             let reading = store.read(&tenant, now).await?;
             Ok((reading, store.load_catalogue(now).await?))
         };
-        self.cache.past(requester, reading).await
+        self.cache.bypass(requester, reading).await
     }
 
     async fn cached_answer<'a>(
         &self,
         query: &ExplainQuery<'a>,
         found: Option<Uuid>,
-        asked: Asked,
+        asked: AskedTime,
     ) -> Result<Option<Judgement<'a>>, LoadError> {
         let id = match (&query.tenant, found) {
             (_, Some(id)) => id.into(),
@@ -80,7 +80,7 @@ impl Api {
             (TenantKey::Subdomain(_), None) => return Ok(None),
         };
         let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
-        let (facts, basis) = (known.facts.as_ref(), self.basis_of(&known));
-        self.judge(facts, basis, query.module, asked).await.map(Some)
+        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
+        self.judge(facts, provenance, query.module, asked).await.map(Some)
     }
 }

@@ -14,8 +14,8 @@ use tracing::{Instrument, Span};
 
 use super::{
     Api, Peer,
-    asker::Asker,
-    gateway::{Inquiry, Refusal, Ruling, TRUSTED, Verdict},
+    caller::CallerIdentity,
+    gateway::{AuthzDecision, AuthzRequest, Refusal, TRUSTED, Verdict},
     grpc::front::Answering,
 };
 use crate::security::callers::CallerService;
@@ -72,19 +72,25 @@ impl ForwardAuth {
         let span = this.api.tracer.span(request.headers(), "forward-auth").unwrap_or_else(Span::none);
         let answering = async move {
             let headers = request.headers();
-            let judged = match this.inquiry(headers, Asker::new(caller.as_deref())) {
-                Ok(inquiry) => tokio::time::timeout(this.request_timeout, this.api.rule_on(inquiry)).await,
+            let judged = match this.authz_request(headers, CallerIdentity::new(caller.as_deref())) {
+                Ok(authz_request) => {
+                    tokio::time::timeout(this.request_timeout, this.api.decide_http(authz_request)).await
+                }
                 Err(refusal) => return Ok(this.refuse(&refusal)),
             };
             Ok(match judged {
-                Ok(ruling) => this.respond(&ruling),
+                Ok(authz_decision) => this.respond(&authz_decision),
                 Err(_) => this.refuse(&Refusal::too_late()),
             })
         };
         Box::pin(answering.instrument(span))
     }
 
-    fn inquiry<'a>(&self, headers: &'a HeaderMap, asker: Asker<'a>) -> Result<Inquiry<'a>, Refusal> {
+    fn authz_request<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        caller: CallerIdentity<'a>,
+    ) -> Result<AuthzRequest<'a>, Refusal> {
         let [method, target, host] = self.codes.headers();
         let needed = |name: &HeaderName| {
             only(headers, name)?.ok_or_else(|| Refusal::unreadable(name.as_str(), "is not set by the proxy"))
@@ -94,8 +100,8 @@ impl ForwardAuth {
         let host = only(headers, &host)?.map_or_else(|| only(headers, &HOST), |host| Ok(Some(host)))?;
         let given = |name: &HeaderName| only(headers, name);
         let tenant_header = HeaderName::try_from(self.api.gateway.settings.tenant_header.as_str());
-        Ok(Inquiry {
-            asker,
+        Ok(AuthzRequest {
+            caller,
             by_certificate: None,
             method,
             target,
@@ -106,11 +112,11 @@ impl ForwardAuth {
         })
     }
 
-    fn respond(&self, ruling: &Ruling) -> Response<Body> {
-        match &ruling.verdict {
+    fn respond(&self, authz_decision: &AuthzDecision) -> Response<Body> {
+        match &authz_decision.verdict {
             Verdict::Refused(refusal) => self.refuse(refusal),
             Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
-                with_headers(unknown_so_far(Body::empty()), ruling.told())
+                with_headers(unknown_so_far(Body::empty()), authz_decision.headers_to_set())
             }
         }
     }

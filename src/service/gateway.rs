@@ -9,13 +9,13 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     Api,
-    asker::Asker,
+    caller::CallerIdentity,
     resolve::{Carried, Resolved},
 };
 use crate::{
     domain::{ModuleCode, TenantId},
-    observability::complaints::{Complaints, complain},
-    observability::metrics::{Label, label},
+    observability::log_limiter::{LogLimiter, log_limited},
+    observability::metrics::{MetricLabel, label},
     routes::{Access, Rule, check_method},
     security::bearer::bearer,
 };
@@ -72,9 +72,9 @@ pub(crate) struct Gateway {
 
 /// A request that a proxy asks about, with the headers that matter. A header that is empty is none.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Inquiry<'a> {
+pub(super) struct AuthzRequest<'a> {
     /// The proxy.
-    pub(super) asker: Asker<'a>,
+    pub(super) caller: CallerIdentity<'a>,
     /// The tenant that the client's certificate names.
     pub(super) by_certificate: Option<TenantId>,
     pub(super) method: &'a str,
@@ -116,7 +116,7 @@ label! {
 
 /// What becomes of a request, and why.
 #[derive(Debug)]
-pub(super) struct Ruling {
+pub(super) struct AuthzDecision {
     pub(super) verdict: Verdict,
     /// The rule that is about it, if there is one.
     pub(super) rule: Option<Arc<Rule>>,
@@ -136,32 +136,32 @@ struct Judged {
 
 impl Api {
     /// Rules on a request.
-    pub(super) async fn rule_on(&self, inquiry: Inquiry<'_>) -> Ruling {
+    pub(super) async fn decide_http(&self, authz_request: AuthzRequest<'_>) -> AuthzDecision {
         let mut judged = Judged::default();
-        let verdict = self.judge_inquiry(inquiry, &mut judged).await;
+        let verdict = self.evaluate(authz_request, &mut judged).await;
         let Judged { rule, tenant, module } = judged;
         let enforce = self.gateway.settings.enforce && rule.as_ref().is_none_or(|rule| rule.enforce);
         let refuse = if enforce { Verdict::Refused } else { Verdict::WouldDeny };
         let verdict = verdict.unwrap_or_else(refuse);
-        let ruling = Ruling { verdict, rule, tenant, module };
-        self.metrics.gateway_requests.add(ruling.kind());
-        ruling.log(inquiry);
-        self.note_ruling(inquiry, &ruling);
-        ruling
+        let authz_decision = AuthzDecision { verdict, rule, tenant, module };
+        self.metrics.gateway_requests.add(authz_decision.kind());
+        authz_decision.log(authz_request);
+        self.log_authz_decision(authz_request, &authz_decision);
+        authz_decision
     }
 
-    async fn judge_inquiry(&self, inquiry: Inquiry<'_>, judged: &mut Judged) -> Result<Verdict, Refusal> {
+    async fn evaluate(&self, authz_request: AuthzRequest<'_>, judged: &mut Judged) -> Result<Verdict, Refusal> {
         // Even where nothing is enforced: which rule it would be about is anybody's guess.
-        if let Err(refused) = check_method(inquiry.method) {
+        if let Err(refused) = check_method(authz_request.method) {
             return Ok(Verdict::Refused(Refusal::method(refused)));
         }
         let asked = self.asked(None);
         // Without the catalogue, what needs a module could pass for public.
         let catalogue = self.cache.catalogue(asked.now).await.map_err(Refusal::load)?;
         let routes = self.gateway.routes.current(&catalogue);
-        let rule = routes.find(inquiry.method, inquiry.target).map_err(Refusal::path)?;
+        let rule = routes.find(authz_request.method, authz_request.target).map_err(Refusal::path)?;
         judged.rule = rule.cloned();
-        if inquiry.is_preflight_of(rule) {
+        if authz_request.is_preflight_of(rule) {
             return Ok(Verdict::Public);
         }
         let access = match (rule, self.gateway.settings.unmatched) {
@@ -174,7 +174,7 @@ impl Api {
             return Ok(Verdict::Public);
         }
 
-        let carried = inquiry.carried(&self.gateway.settings.tenant_header)?;
+        let carried = authz_request.carried(&self.gateway.settings.tenant_header)?;
         let vouched = self.vouched(carried, asked.now).await.map_err(|error| Refusal::unidentified(error.into()))?;
         let must_be_verified = self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
         let by_token = vouched.and_then(|vouched| vouched.tenant);
@@ -182,7 +182,7 @@ impl Api {
             return Err(Refusal::not_verified());
         }
         if let Access::AnyOf(modules) = access {
-            let permitted = self.permit_modules(inquiry.asker, modules.iter().map(ModuleCode::as_str));
+            let permitted = self.permit_modules(authz_request.caller, modules.iter().map(ModuleCode::as_str));
             permitted.map_err(Refusal::not_admitted)?;
         }
         let resolved = self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
@@ -196,7 +196,7 @@ impl Api {
     }
 }
 
-impl<'a> Inquiry<'a> {
+impl<'a> AuthzRequest<'a> {
     /// Browsers send no credentials with it, and whoever answers it tells nothing. A rule that names OPTIONS is about more.
     fn is_preflight_of(&self, rule: Option<&Arc<Rule>>) -> bool {
         let is_meant = rule.is_some_and(|rule| rule.methods.iter().any(|method| method == "OPTIONS"));
@@ -207,7 +207,7 @@ impl<'a> Inquiry<'a> {
         let id = self.tenant_id.map(TenantId::parse).transpose();
         let tenant_id = id.map_err(|error| Refusal::unreadable(tenant_header, &error.to_string()))?;
         Ok(Carried {
-            asker: self.asker,
+            caller: self.caller,
             by_certificate: self.by_certificate,
             tenant_id,
             host: self.host,
@@ -216,7 +216,7 @@ impl<'a> Inquiry<'a> {
     }
 }
 
-impl Ruling {
+impl AuthzDecision {
     fn kind(&self) -> VerdictKind {
         match self.verdict {
             Verdict::Public => VerdictKind::Public,
@@ -244,41 +244,41 @@ impl Ruling {
         self.rule.as_ref().map(|rule| rule.path.as_str())
     }
 
-    /// What the upstream is told. All other trusted headers are taken away: see [`Self::untold`].
-    pub(super) fn told<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
-        let mut told = Vec::with_capacity(TRUSTED.len());
+    /// What the upstream is told. All other trusted headers are taken away: see [`Self::headers_to_remove`].
+    pub(super) fn headers_to_set<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
+        let mut headers = Vec::with_capacity(TRUSTED.len());
         if let Some(resolved) = &self.tenant {
             let tenant = &resolved.facts.tenant;
-            told.push(("x-tenant-id", tenant.id.to_string().into()));
-            told.push(("x-tenant-verified", if resolved.verified() { "true" } else { "false" }.into()));
-            told.push(("x-entitlement-revision", resolved.facts.revision.to_string().into()));
+            headers.push(("x-tenant-id", tenant.id.to_string().into()));
+            headers.push(("x-tenant-verified", if resolved.verified() { "true" } else { "false" }.into()));
+            headers.push(("x-entitlement-revision", resolved.facts.revision.to_string().into()));
             // What is no header cannot be told: the upstream then knows no schema, rather than another one.
             let is_header = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
             let given = |text: &'a str| Some(text).filter(|text| !text.is_empty()).filter(is_header).map(Cow::Borrowed);
-            told.extend(given(&tenant.subdomain).map(|subdomain| ("x-tenant-subdomain", subdomain)));
-            told.extend(given(&tenant.database_schema).map(|schema| ("x-tenant-schema", schema)));
-            told.extend(tenant.plan_slug.as_deref().and_then(given).map(|plan| ("x-tenant-plan", plan)));
+            headers.extend(given(&tenant.subdomain).map(|subdomain| ("x-tenant-subdomain", subdomain)));
+            headers.extend(given(&tenant.database_schema).map(|schema| ("x-tenant-schema", schema)));
+            headers.extend(tenant.plan_slug.as_deref().and_then(given).map(|plan| ("x-tenant-plan", plan)));
         }
         if let Verdict::WouldDeny(refusal) = &self.verdict {
-            told.push((WOULD_DENY, refusal.reason.into()));
+            headers.push((WOULD_DENY, refusal.reason.into()));
         }
-        told
+        headers
     }
 
     /// Trusted headers that the upstream is not told, and a client may have sent.
-    pub(super) fn untold(told: &[(&'static str, Cow<'_, str>)]) -> impl Iterator<Item = &'static str> {
-        TRUSTED.into_iter().filter(|name| told.iter().all(|(told, _)| told != name))
+    pub(super) fn headers_to_remove(headers: &[(&'static str, Cow<'_, str>)]) -> impl Iterator<Item = &'static str> {
+        TRUSTED.into_iter().filter(|name| headers.iter().all(|(headers, _)| headers != name))
     }
 
-    fn log(&self, inquiry: Inquiry<'_>) {
+    fn log(&self, authz_request: AuthzRequest<'_>) {
         let Some(refusal) = self.refusal() else { return };
-        let (method, reason, route) = (inquiry.method, refusal.reason, self.route().unwrap_or_default());
+        let (method, reason, route) = (authz_request.method, refusal.reason, self.route().unwrap_or_default());
         let tenant = self.tenant.as_ref().map(|resolved| resolved.facts.tenant.id.to_string()).unwrap_or_default();
         let module = self.module.as_ref().map_or("", ModuleCode::as_str);
         match &self.verdict {
             Verdict::WouldDeny(_) => {
-                static WOULD_DENY: Complaints = Complaints::new();
-                complain!(
+                static WOULD_DENY: LogLimiter = LogLimiter::new();
+                log_limited!(
                     WOULD_DENY,
                     info,
                     method,

@@ -4,10 +4,10 @@ use std::fmt;
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
-use super::{Api, asker::NotAdmittedKind, check::Judgement, gateway::VerdictKind};
+use super::{Api, caller::NotAdmittedKind, check::Judgement, gateway::VerdictKind};
 use crate::{
     domain::Reason,
-    observability::metrics::{Counts, Label, Rpcs},
+    observability::metrics::{CounterFamily, MetricLabel, Rpcs},
     proto::Method,
 };
 
@@ -17,14 +17,14 @@ pub(crate) struct Metrics {
     /// Answers, and how long they took.
     pub rpcs: Rpcs<Method>,
     /// Decisions that were given.
-    pub decisions: Counts<Reason>,
+    pub decisions: CounterFamily<Reason>,
     /// What became of HTTP requests that proxies asked about.
-    pub gateway_requests: Counts<VerdictKind>,
+    pub gateway_requests: CounterFamily<VerdictKind>,
     /// Requests of callers that were refused, since they may not ask.
-    pub caller_refusals: Counts<NotAdmittedKind>,
+    pub caller_refusals: CounterFamily<NotAdmittedKind>,
 }
 
-impl Label for Method {
+impl MetricLabel for Method {
     const ALL: &'static [Self] = Self::ALL;
 
     fn number(self) -> usize {
@@ -36,7 +36,7 @@ impl Label for Method {
     }
 }
 
-impl Label for Reason {
+impl MetricLabel for Reason {
     const ALL: &'static [Self] = &Self::ALL;
 
     fn number(self) -> usize {
@@ -67,7 +67,7 @@ impl Collector for Metrics {
 
 impl Api {
     /// Counts a decision that is given to a caller.
-    pub(super) fn given<'a>(&self, judgement: Judgement<'a>) -> Judgement<'a> {
+    pub(super) fn count_decision<'a>(&self, judgement: Judgement<'a>) -> Judgement<'a> {
         self.metrics.decisions.add(judgement.decision.reason);
         judgement
     }
@@ -77,7 +77,7 @@ impl Api {
 mod tests {
     use super::*;
 
-    fn stands_at_its_number<L: Label>() {
+    fn stands_at_its_number<L: MetricLabel>() {
         for (number, label) in L::ALL.iter().enumerate() {
             assert_eq!(label.number(), number, "{label:?}");
         }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Api,
-    advice::{Advice, Asked, Basis},
-    asker::Asker,
+    cache_hint::{AskedTime, CacheHint, Provenance},
+    caller::CallerIdentity,
     check::Judgement,
     error::{RequestError, Unidentified},
 };
@@ -21,7 +21,7 @@ use crate::{
 /// What a request carries that may name a tenant.
 #[derive(Clone, Copy)]
 pub(super) struct Carried<'a> {
-    pub(super) asker: Asker<'a>,
+    pub(super) caller: CallerIdentity<'a>,
     /// The tenant that a client's certificate names, which a proxy has verified.
     pub(super) by_certificate: Option<TenantId>,
     pub(super) tenant_id: Option<TenantId>,
@@ -40,9 +40,9 @@ pub(super) struct AuthorizeQuery<'a> {
 pub(super) struct Resolved {
     pub(super) facts: Facts,
     pub(super) source: TenantSource,
-    pub(super) advice: Advice,
-    basis: Basis,
-    asked: Asked,
+    pub(super) hint: CacheHint,
+    provenance: Provenance,
+    asked: AskedTime,
 }
 
 impl Resolved {
@@ -58,7 +58,7 @@ pub(super) struct Authorized<'a> {
     pub(super) resolved: Resolved,
     pub(super) judgement: Judgement<'a>,
     /// For the whole answer.
-    pub(super) advice: Advice,
+    pub(super) hint: CacheHint,
 }
 
 impl Api {
@@ -84,13 +84,13 @@ impl Api {
         &self,
         carried: Carried<'_>,
         vouched: Option<Vouched>,
-        asked: Asked,
+        asked: AskedTime,
     ) -> Result<Resolved, Unidentified> {
         let now = asked.now;
         let by_token = vouched.and_then(|vouched| vouched.tenant);
         let named = NamedIds { by_token, by_certificate: carried.by_certificate, by_id: carried.tenant_id }.agreed()?;
         if let Some((id, _)) = named {
-            self.permit_tenant(carried.asker, Some(id))?;
+            self.permit_tenant(carried.caller, Some(id))?;
         }
         let by_id = match named {
             Some((id, source)) => Some((self.cache.get(id, now).await?, source)),
@@ -98,7 +98,7 @@ impl Api {
         };
         let by_host = self.known_by_host(carried.host, now).await?;
         if let Some(known) = &by_host {
-            self.permit_tenant(carried.asker, known.facts.as_ref().map(|facts| facts.tenant.id))?;
+            self.permit_tenant(carried.caller, known.facts.as_ref().map(|facts| facts.tenant.id))?;
         }
         let stale =
             by_id.as_ref().is_some_and(|(known, _)| known.stale) || by_host.as_ref().is_some_and(|known| known.stale);
@@ -107,20 +107,20 @@ impl Api {
 
         // A token that has expired is refused, whether or not it is what names the tenant.
         let valid_until = vouched.map(|vouched| vouched.expires_at);
-        let basis = self.basis(&facts).or_stale(stale);
-        let advice = basis.advise(self.ages.grant, valid_until, asked);
-        Ok(Resolved { facts, source, advice, basis, asked })
+        let provenance = self.provenance(&facts).or_stale(stale);
+        let hint = provenance.cache_hint(self.ages.grant, valid_until, asked);
+        Ok(Resolved { facts, source, hint, provenance, asked })
     }
 
     pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, RequestError> {
-        let asker = query.carried.asker;
-        self.permit_modules(asker, query.any_of.iter().map(String::as_str))?;
+        let caller = query.carried.caller;
+        self.permit_modules(caller, query.any_of.iter().map(String::as_str))?;
         let resolved = self.resolve(query.carried).await?;
         let modules = query.any_of.iter().map(String::as_str);
         let judged = self.judge_any(&resolved, modules).await?;
-        let (judgement, advice) = judged.ok_or(RequestError::NoModules)?;
-        self.note("Authorize", asker, resolved.facts.tenant.id, &judgement);
-        Ok(Authorized { resolved, judgement, advice })
+        let (judgement, hint) = judged.ok_or(RequestError::NoModules)?;
+        self.log_decision("Authorize", caller, resolved.facts.tenant.id, &judgement);
+        Ok(Authorized { resolved, judgement, hint })
     }
 
     /// The first of these modules that the tenant may use, or the first denial where it may use none, and the advice for
@@ -129,20 +129,20 @@ impl Api {
         &self,
         resolved: &Resolved,
         any_of: impl Iterator<Item = &'a str>,
-    ) -> Result<Option<(Judgement<'a>, Advice)>, LoadError> {
+    ) -> Result<Option<(Judgement<'a>, CacheHint)>, LoadError> {
         let mut first_denial = None;
         // Where all are denied, the answer changes as soon as one of them does.
-        let mut advice = resolved.advice;
+        let mut hint = resolved.hint;
         for module in any_of {
-            let judgement = self.judge(Some(&resolved.facts), resolved.basis, module, resolved.asked).await?;
+            let judgement = self.judge(Some(&resolved.facts), resolved.provenance, module, resolved.asked).await?;
             if judgement.decision.allowed() {
-                let advice = resolved.advice.and(judgement.advice);
-                return Ok(Some((self.given(judgement), advice)));
+                let hint = resolved.hint.and(judgement.hint);
+                return Ok(Some((self.count_decision(judgement), hint)));
             }
-            advice = advice.and(judgement.advice);
+            hint = hint.and(judgement.hint);
             first_denial.get_or_insert(judgement);
         }
-        Ok(first_denial.map(|judgement| (self.given(judgement), advice)))
+        Ok(first_denial.map(|judgement| (self.count_decision(judgement), hint)))
     }
 
     /// `None` where the host names no tenant, known or unknown.

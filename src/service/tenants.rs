@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Api, asker::Asker, error::RequestError};
+use super::{Api, caller::CallerIdentity, error::RequestError};
 use crate::{
     domain::{Decision, Facts, TenantId, TenantStatus, check_facts},
     store::PageOfTenants,
@@ -13,7 +13,7 @@ use crate::{
 /// Which tenants, and from where on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TenantsQuery<'a> {
-    pub(super) asker: Asker<'a>,
+    pub(super) caller: CallerIdentity<'a>,
     /// `None`: those that are served.
     pub(super) module: Option<&'a str>,
     /// The last one of the page before.
@@ -33,21 +33,21 @@ pub(super) struct TenantsPage {
 
 impl Api {
     pub(super) async fn list_tenants(&self, query: TenantsQuery<'_>) -> Result<TenantsPage, RequestError> {
-        let TenantsQuery { asker, module, after, size } = query;
-        self.permit_enumeration(asker)?;
-        self.permit_modules(asker, module.into_iter())?;
+        let TenantsQuery { caller, module, after, size } = query;
+        self.permit_enumeration(caller)?;
+        self.permit_modules(caller, module.into_iter())?;
         let page = PageOfTenants { after: after.map(TenantId::uuid), size };
         let (store, as_of) = (Arc::clone(&self.store), self.clock.now());
         let Some(module) = module else {
             let read = async move { store.tenants(page).await };
-            let read = self.cache.past(asker.requester(), read).await?;
+            let read = self.cache.bypass(caller.requester(), read).await?;
             return Ok(page_of(size, as_of, read, |(id, _)| *id, |(_, status)| is_served(*status)));
         };
         let catalogue = self.cache.catalogue_for(module, as_of).await?;
         let module = catalogue.code_of_now(module);
         let code = module.to_owned();
         let read = async move { store.tenants_with(&code, page, as_of).await };
-        let read = self.cache.past(asker.requester(), read).await?;
+        let read = self.cache.bypass(caller.requester(), read).await?;
         let may = |facts: &Facts| check_facts(Some(facts), module, as_of).is_some_and(Decision::allowed);
         Ok(page_of(size, as_of, read, |facts| facts.tenant.id, may))
     }

@@ -2,7 +2,7 @@
 
 mod named;
 mod places;
-mod standing;
+mod rights;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -17,14 +17,14 @@ use tokio::{
 };
 
 pub(crate) use self::places::WatcherPlaces;
-use self::{named::Named, places::Place, standing::Standing};
+use self::{named::NamedTenants, places::Place, rights::WatcherRights};
 use super::{
     Api,
-    asker::{Asker, NotAdmitted, Shown},
+    caller::{CallerIdentity, Credentials, NotAdmitted},
     error::RequestError,
 };
 use crate::{
-    cache::{Event, Events, Feed, Heard},
+    cache::{Event, Events, FeedState, Received},
     domain::{ModuleCode, TenantId, enabled::Transition},
 };
 
@@ -44,7 +44,7 @@ const MAX_TRANSITIONS: usize = 100;
 
 /// What becomes of a connection, in this order.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Stage {
+pub(crate) enum ConnectionStage {
     /// It goes on.
     #[default]
     Open,
@@ -55,13 +55,13 @@ pub(crate) enum Stage {
 }
 
 /// The stage of the connection that it belongs to.
-pub(crate) type Ending = watch::Receiver<Stage>;
+pub(crate) type Ending = watch::Receiver<ConnectionStage>;
 
 /// Whose changes to tell.
 #[derive(Debug)]
 pub(super) struct WatchQuery {
     /// What whoever asks has shown.
-    pub(super) shown: Shown,
+    pub(super) credentials: Credentials,
     /// Empty: all.
     pub(super) tenants: HashSet<TenantId>,
     /// It wants to be told before its connection ends.
@@ -70,7 +70,7 @@ pub(super) struct WatchQuery {
 
 /// What a watcher is told.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Told {
+pub(super) enum WatchMessage {
     Opened { as_of: DateTime<Utc> },
     Tenant { id: TenantId, revision: u64 },
     Catalogue { revision: u64 },
@@ -83,18 +83,18 @@ pub(super) enum Told {
 /// One who watches.
 pub(super) struct Watcher {
     api: Api,
-    standing: Standing,
+    rights: WatcherRights,
     wanted: Arc<HashSet<TenantId>>,
     events: Events,
     ending: Option<Ending>,
     announce_end: bool,
     /// The stage at which there is something to do: to announce the end, or to end.
-    awaited: Stage,
+    awaited: ConnectionStage,
     beat: Interval,
     /// What is told before anything else happens.
-    told: VecDeque<Told>,
+    outbox: VecDeque<WatchMessage>,
     /// The tenants that are named, as far as they have been read.
-    named: Named,
+    named: NamedTenants,
     /// Named tenants whose facts are to be read again.
     unread: HashSet<TenantId>,
     /// How long after their instant transitions are told.
@@ -104,31 +104,31 @@ pub(super) struct Watcher {
 
 impl Api {
     pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, RequestError> {
-        let standing = Standing::new(&self.callers, query.shown)?;
-        self.permit_watch(standing.asker(), &query.tenants)?;
-        let place = self.watchers.take(standing.asker().name(), query.tenants.len());
+        let rights = WatcherRights::new(&self.callers, query.credentials)?;
+        self.permit_watch(rights.identity(), &query.tenants)?;
+        let place = self.watchers.take(rights.identity().name(), query.tenants.len());
         let place = place.ok_or(RequestError::TooManyWatchers)?;
         // Watched first, so that what is told comes after what is known.
         let wanted = Arc::new(query.tenants);
         let events = self.cache.watch(Arc::clone(&wanted));
         // Before the database has answered for the first time, nobody knows whether changes will be heard of.
         let as_of = self.cache.last_proof().ok_or(RequestError::NotHeardYet)?;
-        if self.cache.feed() == Feed::Off {
+        if self.cache.feed() == FeedState::Off {
             return Err(RequestError::ChangesOff);
         }
         let now = self.clock.now();
         Ok(Watcher {
             api: self.clone(),
-            standing,
+            rights,
             unread: (*wanted).clone(),
             wanted,
             events,
             ending,
             announce_end: query.announce_end,
-            awaited: Stage::Ending,
+            awaited: ConnectionStage::Ending,
             beat: every(HEARTBEAT),
-            told: VecDeque::from([Told::Opened { as_of }]),
-            named: Named::new(now),
+            outbox: VecDeque::from([WatchMessage::Opened { as_of }]),
+            named: NamedTenants::new(now),
             // A timer counts in milliseconds, and must not end before the instant.
             delay: Duration::from_millis(1) + MAX_DELAY.mul_f64(fastrand::f64()),
             _place: place,
@@ -137,18 +137,18 @@ impl Api {
 }
 
 impl Api {
-    fn permit_watch(&self, asker: Asker<'_>, tenants: &HashSet<TenantId>) -> Result<(), NotAdmitted> {
+    fn permit_watch(&self, caller: CallerIdentity<'_>, tenants: &HashSet<TenantId>) -> Result<(), NotAdmitted> {
         if tenants.is_empty() {
-            return self.permit_enumeration(asker);
+            return self.permit_enumeration(caller);
         }
-        tenants.iter().try_for_each(|tenant| self.permit_tenant(asker, Some(*tenant)))
+        tenants.iter().try_for_each(|tenant| self.permit_tenant(caller, Some(*tenant)))
     }
 }
 
 /// What has happened.
-enum Happened {
-    Stage(Stage),
-    Event(Option<Heard>),
+enum Wakeup {
+    ConnectionStage(ConnectionStage),
+    Event(Option<Received>),
     Beat,
     /// It is time to look for transitions.
     Time,
@@ -158,14 +158,14 @@ enum Happened {
 
 impl Watcher {
     /// The next thing to tell; `None`: the stream ends.
-    pub(super) async fn next(&mut self) -> Option<Result<Told, RequestError>> {
+    pub(super) async fn next(&mut self) -> Option<Result<WatchMessage, RequestError>> {
         loop {
-            if let Err(refused) = self.standing.look_again(&self.api, &self.wanted) {
+            if let Err(refused) = self.rights.look_again(&self.api, &self.wanted) {
                 return Some(Err(refused.into()));
             }
-            if let Some(told) = self.told.pop_front() {
-                if self.standing.may_hear(&told) {
-                    return Some(Ok(told));
+            if let Some(outbox) = self.outbox.pop_front() {
+                if self.rights.may_hear(&outbox) {
+                    return Some(Ok(outbox));
                 }
                 continue;
             }
@@ -181,66 +181,66 @@ impl Watcher {
     async fn goes_on(&mut self) -> Result<bool, RequestError> {
         self.read_named().await;
         match self.happened().await {
-            Happened::Stage(Stage::Ending) if self.announce_end => self.tell_of_the_end(),
-            Happened::Stage(_) | Happened::Event(None) => return Ok(false),
-            Happened::Event(Some(heard)) => self.hear(heard)?,
-            Happened::Beat => self.tell_lag()?,
-            Happened::Time => self.tell_transitions(),
-            Happened::Rights => {}
+            Wakeup::ConnectionStage(ConnectionStage::Ending) if self.announce_end => self.send_ending(),
+            Wakeup::ConnectionStage(_) | Wakeup::Event(None) => return Ok(false),
+            Wakeup::Event(Some(heard)) => self.receive(heard)?,
+            Wakeup::Beat => self.send_heartbeat()?,
+            Wakeup::Time => self.send_transitions(),
+            Wakeup::Rights => {}
         }
         Ok(true)
     }
 
-    async fn happened(&mut self) -> Happened {
+    async fn happened(&mut self) -> Wakeup {
         let pause = self.until_next_transition();
         tokio::select! {
-            stage = reached(&mut self.ending, self.awaited) => Happened::Stage(stage),
-            event = self.events.next() => Happened::Event(event),
-            _ = self.beat.tick() => Happened::Beat,
-            () = sleep(pause) => Happened::Time,
-            () = self.standing.changed() => Happened::Rights,
+            stage = reached(&mut self.ending, self.awaited) => Wakeup::ConnectionStage(stage),
+            event = self.events.next() => Wakeup::Event(event),
+            _ = self.beat.tick() => Wakeup::Beat,
+            () = sleep(pause) => Wakeup::Time,
+            () = self.rights.changed() => Wakeup::Rights,
         }
     }
 
-    fn hear(&mut self, heard: Heard) -> Result<(), RequestError> {
+    fn receive(&mut self, heard: Received) -> Result<(), RequestError> {
         match heard {
-            Heard::Event(event) => self.take_in(event),
-            Heard::Lagged => self.take_in(Event::Reset),
+            Received::Event(event) => self.queue_event(event),
+            Received::Lagged => self.queue_event(Event::Reset),
         }
     }
 
-    fn take_in(&mut self, event: Event) -> Result<(), RequestError> {
+    fn queue_event(&mut self, event: Event) -> Result<(), RequestError> {
         match event {
             Event::Tenant(id, revision) => {
                 if !self.wanted.is_empty() {
                     self.unread.insert(id);
                 }
-                self.told.push_back(Told::Tenant { id, revision });
+                self.outbox.push_back(WatchMessage::Tenant { id, revision });
             }
-            Event::Catalogue(revision) => self.told.push_back(Told::Catalogue { revision }),
+            Event::Catalogue(revision) => self.outbox.push_back(WatchMessage::Catalogue { revision }),
             Event::Reset => {
                 self.unread = (*self.wanted).clone();
-                self.told.push_back(Told::Reset);
+                self.outbox.push_back(WatchMessage::Reset);
             }
-            Event::Deaf => return Err(RequestError::ChangesOff),
+            Event::FeedOff => return Err(RequestError::ChangesOff),
         }
         Ok(())
     }
 
-    fn tell_lag(&mut self) -> Result<(), RequestError> {
+    fn send_heartbeat(&mut self) -> Result<(), RequestError> {
         let lag = self.api.cache.lag(self.api.clock.now());
         // What was heard by then goes first: who moves to another stream is done with this one once it has been told.
         while let Some(heard) = self.events.next_now() {
-            self.hear(heard)?;
+            self.receive(heard)?;
         }
-        self.told.push_back(Told::Heartbeat { lag });
+        self.outbox.push_back(WatchMessage::Heartbeat { lag });
         Ok(())
     }
 
-    fn tell_of_the_end(&mut self) {
-        self.awaited = Stage::Ended;
+    fn send_ending(&mut self) {
+        self.awaited = ConnectionStage::Ended;
         self.beat = every(LAST_HEARTBEATS);
-        self.told.push_back(Told::Ending);
+        self.outbox.push_back(WatchMessage::Ending);
     }
 
     /// Reads the facts of named tenants that are new or have changed. One that cannot be read is tried again later.
@@ -248,7 +248,7 @@ impl Watcher {
         let now = self.api.clock.now();
         for id in std::mem::take(&mut self.unread) {
             match self.api.cache.get(id, now).await {
-                Ok(known) => self.named.take_in(id, known.facts),
+                Ok(known) => self.named.update(id, known.facts),
                 Err(_) => drop(self.unread.insert(id)),
             }
         }
@@ -262,22 +262,23 @@ impl Watcher {
     }
 
     /// Tells of some tenants at a time: at midnight there may be a thousand, with ten rights each.
-    fn tell_transitions(&mut self) {
+    fn send_transitions(&mut self) {
         let now = self.api.clock.now();
-        while self.told.len() < MAX_TRANSITIONS
+        while self.outbox.len() < MAX_TRANSITIONS
             && let Some((id, changed)) = self.named.changed_by(now)
         {
-            let told = changed.into_iter().map(|Transition { module, at }| Told::Transition { id, module, at });
-            self.told.extend(told);
+            let outbox =
+                changed.into_iter().map(|Transition { module, at }| WatchMessage::Transition { id, module, at });
+            self.outbox.extend(outbox);
         }
     }
 }
 
 /// Waits until a connection has reached a stage. A request that came over none stays.
-async fn reached(ending: &mut Option<Ending>, awaited: Stage) -> Stage {
+async fn reached(ending: &mut Option<Ending>, awaited: ConnectionStage) -> ConnectionStage {
     match ending {
         // An error: the connection is gone already.
-        Some(ending) => ending.wait_for(|stage| *stage >= awaited).await.map_or(Stage::Ended, |stage| *stage),
+        Some(ending) => ending.wait_for(|stage| *stage >= awaited).await.map_or(ConnectionStage::Ended, |stage| *stage),
         None => std::future::pending().await,
     }
 }

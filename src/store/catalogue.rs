@@ -80,13 +80,13 @@ pub(super) fn select_modules() -> Select<modules::Entity> {
 }
 
 /// The longest JSON that is read, in characters: a list of ten thousand codes is shorter.
-const MOST_JSON: i32 = 1 << 20;
+const MAX_JSON: i32 = 1 << 20;
 
 /// A JSON list, as text, and as far as it is of a length to be read: a longer one never leaves the database.
 pub(super) fn list(column: impl ColumnTrait) -> Expr {
     let text = || column.into_simple_expr().cast_as("text");
     let length = Expr::from(Func::cust("length").arg(text()));
-    CaseStatement::new().case(length.gt(MOST_JSON), r#""(longer than 1 MiB)""#).finally(text()).into()
+    CaseStatement::new().case(length.gt(MAX_JSON), r#""(longer than 1 MiB)""#).finally(text()).into()
 }
 
 pub(super) fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {

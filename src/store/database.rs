@@ -18,7 +18,7 @@ use super::{
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
 /// dead connections, and each one is dropped as it is met.
-pub(super) const MOST_ATTEMPTS: u32 = 20;
+pub(super) const MAX_ATTEMPTS: u32 = 20;
 
 /// An open database.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl Database {
 
     /// Runs a read.
     pub(super) async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let mut attempts = 1..MOST_ATTEMPTS;
+        let mut attempts = 1..MAX_ATTEMPTS;
         loop {
             let span = self.span(&statement);
             match self.query_once(statement.clone()).instrument(span).await {

@@ -12,7 +12,7 @@ use sea_orm::{
 
 use super::{
     StoreError,
-    database::{Database, MOST_ATTEMPTS},
+    database::{Database, MAX_ATTEMPTS},
 };
 
 /// Whoever holds what is to be changed is not waited for any longer, whatever else a session allows.
@@ -79,7 +79,7 @@ impl Database {
     /// One that lost its connection before it began is begun again: nothing was written.
     pub(super) async fn begin_writing(&self) -> Result<Transaction, StoreError> {
         let immediate = Some(SqliteTransactionMode::Immediate);
-        let mut attempts = 1..MOST_ATTEMPTS;
+        let mut attempts = 1..MAX_ATTEMPTS;
         loop {
             let options = TransactionOptions { sqlite_transaction_mode: immediate, ..TransactionOptions::default() };
             let settings = format!("{}; {LOCK_TIMEOUT}", self.settings());

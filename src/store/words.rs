@@ -8,13 +8,13 @@ use tracing::warn;
 use crate::domain::ModuleCode;
 
 /// More than this many different words that are not understood are not remembered, and then not told.
-const MOST_UNKNOWN: usize = 100;
+const MAX_UNKNOWN: usize = 100;
 
 /// The longest part of a word that is told, in characters.
-const MOST_TOLD: usize = 100;
+const MAX_TOLD: usize = 100;
 
 /// More than this many different words of one kind are not shared. A catalogue has dozens of modules and a few plans.
-const MOST_SHARED: usize = 10_000;
+const MAX_SHARED: usize = 10_000;
 
 /// What the store remembers of what it has read, so that a row that is read a thousand times a second does not fill
 /// the log, and a hundred thousand tenants do not hold a hundred thousand copies of `finance`.
@@ -28,10 +28,10 @@ pub(super) struct Words {
 impl Words {
     /// Warns, once per word, that `column` holds something that is not understood, and what is made of it.
     pub(super) fn warn(&self, column: &'static str, word: &str, consequence: &str) {
-        let end = word.char_indices().nth(MOST_TOLD).map_or(word.len(), |(end, _)| end);
+        let end = word.char_indices().nth(MAX_TOLD).map_or(word.len(), |(end, _)| end);
         let word = &word[..end];
         let mut told = self.unknown.lock();
-        if told.len() < MOST_UNKNOWN && told.insert((column, word.to_owned())) {
+        if told.len() < MAX_UNKNOWN && told.insert((column, word.to_owned())) {
             warn!(column, word, "{column} holds {word:?}, which is not understood: {consequence}");
         }
     }
@@ -64,7 +64,7 @@ impl<T: Borrow<str> + Clone + Eq + Hash> Shared<T> {
             return shared.clone();
         }
         let new = new(word);
-        if words.len() < MOST_SHARED {
+        if words.len() < MAX_SHARED {
             words.insert(new.clone());
         }
         new
@@ -81,8 +81,8 @@ mod tests {
         let (once, again) = (words.slug("growth"), words.slug("growth"));
         assert!(Arc::ptr_eq(&once, &again));
         assert_eq!((&*words.slug("starter"), words.code("growth").as_str()), ("starter", "growth"));
-        (0..2 * MOST_SHARED).for_each(|number| drop(words.slug(&number.to_string())));
-        assert_eq!(words.slugs.0.lock().len(), MOST_SHARED);
+        (0..2 * MAX_SHARED).for_each(|number| drop(words.slug(&number.to_string())));
+        assert_eq!(words.slugs.0.lock().len(), MAX_SHARED);
         assert_eq!(&*words.slug("one more"), "one more");
     }
 }

@@ -19,7 +19,7 @@ use entitlementd::{
     config::ListenAddress,
     domain::Role,
     proto::v1::tenant_admin_service_client::TenantAdminServiceClient,
-    security::admin_tokens::{AdminToken, Entry},
+    security::admin_tokens::{AdminToken, TokenEntry},
 };
 use tempfile::TempDir;
 use tonic::{Request, transport::Channel};
@@ -73,7 +73,7 @@ fn tokens() -> (String, [String; 3]) {
     let mut lines = String::new();
     let tokens = Role::ALL.map(|role| {
         let token = AdminToken::generate().unwrap();
-        lines += &Entry::new(role.word().parse().unwrap(), role, &token).line();
+        lines += &TokenEntry::new(role.word().parse().unwrap(), role, &token).line();
         token.expose().to_owned()
     });
     (lines, tokens)

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use chrono::TimeDelta;
 use entitlementd::{
-    cache::{Cache, Event, Feed, Heard, Known, LoadError, Requester, Standing},
+    cache::{Cache, CacheHealth, Event, FeedState, Known, LoadError, Received, Requester},
     domain::Label,
     store::Change,
 };
@@ -18,11 +18,11 @@ use crate::harness::{
 /// A change of tenant 0 is committed, and announced.
 fn change(fake: &Fake, cache: &Cache<Fake>) {
     fake.revision.fetch_add(1, Ordering::SeqCst);
-    announce(cache, Change::Tenant(tenant(0)));
+    apply_changes(cache, Change::Tenant(tenant(0)));
 }
 
-fn announce(cache: &Cache<Fake>, change: Change) {
-    cache.announce(&[change], NOW);
+fn apply_changes(cache: &Cache<Fake>, change: Change) {
+    cache.apply_changes(&[change], NOW);
 }
 
 /// Asks for tenant 0, in a task of its own.
@@ -120,8 +120,8 @@ async fn a_tenant_that_is_made_is_not_unknown_for_a_moment_longer() {
     assert!(cache.get(tenant(0), NOW).await.unwrap().facts.is_none());
     assert!(cache.get_by_label(&label, NOW).await.unwrap().facts.is_none());
     fake.tenants.store(1, Ordering::SeqCst);
-    announce(&cache, Change::Tenant(tenant(0)));
-    announce(&cache, Change::Directory);
+    apply_changes(&cache, Change::Tenant(tenant(0)));
+    apply_changes(&cache, Change::Directory);
     assert!(cache.get_by_label(&label, NOW).await.unwrap().facts.is_some());
     assert!(cache.get(tenant(0), NOW).await.unwrap().facts.is_some());
 }
@@ -135,8 +135,8 @@ async fn a_tenant_that_is_made_during_a_flood_is_found_at_once() {
     }
     assert_eq!(fake.rosters.load(Ordering::SeqCst), 1);
     fake.tenants.store(2, Ordering::SeqCst);
-    announce(&cache, Change::Tenant(tenant(1)));
-    announce(&cache, Change::Directory);
+    apply_changes(&cache, Change::Tenant(tenant(1)));
+    apply_changes(&cache, Change::Directory);
     assert!(cache.get(tenant(1), NOW).await.unwrap().facts.is_some());
 }
 
@@ -165,14 +165,14 @@ async fn what_is_suspect_is_served_as_stale_at_once_and_time_still_passes() {
     let known = cache.get(tenant(0), NOW + TimeDelta::minutes(59)).await.unwrap();
     assert!(known.stale && known.facts.is_some());
     assert_eq!(fake.loads(), 1, "a database that does not answer is not asked by every caller");
-    assert_eq!(cache.standing(NOW + TimeDelta::minutes(59)), Standing::Stale { since: NOW });
-    assert_eq!(cache.standing(at(1)), Standing::TooStale);
+    assert_eq!(cache.health(NOW + TimeDelta::minutes(59)), CacheHealth::Stale { since: NOW });
+    assert_eq!(cache.health(at(1)), CacheHealth::TooStale);
     *fake.failing.lock().unwrap() = true;
     assert!(cache.get(tenant(0), at(1)).await.is_err(), "nobody vouches for it any more");
     // The feed is back, and has read the log: nothing has changed.
     cache.trust(at(1));
     assert!(!cache.get(tenant(0), at(1)).await.unwrap().stale);
-    assert_eq!(cache.standing(at(1)), Standing::Good);
+    assert_eq!(cache.health(at(1)), CacheHealth::Good);
 }
 
 #[tokio::test]
@@ -241,14 +241,14 @@ async fn watchers_are_told_after_the_cache_has_forgotten() {
     cache.get(tenant(0), NOW).await.unwrap();
     let mut watch = cache.watch(Arc::default());
     change(&fake, &cache);
-    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Tenant(tenant(0), 2)));
+    assert_eq!(watch.next().await.unwrap(), Received::Event(Event::Tenant(tenant(0), 2)));
     assert_eq!(held_revision(&cache), Some(2));
-    announce(&cache, Change::Tenants);
-    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Reset));
+    apply_changes(&cache, Change::Tenants);
+    assert_eq!(watch.next().await.unwrap(), Received::Event(Event::Reset));
     assert_eq!(held_revision(&cache), None);
-    cache.unfed(None);
-    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Deaf));
-    assert_eq!(cache.feed(), Feed::Off);
+    cache.feed_off(None);
+    assert_eq!(watch.next().await.unwrap(), Received::Event(Event::FeedOff));
+    assert_eq!(cache.feed(), FeedState::Off);
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn a_catalogue_that_has_changed_is_not_served_while_the_new_one_is_read() 
     let cache = mk_fed(&fake);
     assert_eq!(cache.catalogue(NOW).await.unwrap().revision, 0);
     fake.catalogue_gate.forget_permits(usize::MAX >> 4);
-    announce(&cache, Change::Tenants);
+    apply_changes(&cache, Change::Tenants);
     yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 2).await;
     // Facts that are read from here on may name what only the new one knows.
     let asked = {
@@ -292,7 +292,7 @@ async fn a_catalogue_that_was_read_before_a_change_is_not_kept_for_it() {
         tokio::spawn(async move { cache.catalogue(NOW).await })
     };
     yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 1).await;
-    announce(&cache, Change::Catalogue);
+    apply_changes(&cache, Change::Catalogue);
     yield_until(|| fake.catalogues.load(Ordering::SeqCst) == 2).await;
     fake.catalogue_gate.add_permits(2);
     early.await.unwrap().unwrap();

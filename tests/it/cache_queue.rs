@@ -84,7 +84,7 @@ async fn news_of_a_tenant_that_waits_costs_no_second_load() {
     let before = ask(&cache, 1);
     until_waiting(&cache, 1).await;
     fake.revision.store(2, std::sync::atomic::Ordering::SeqCst);
-    cache.announce(&[Change::Tenant(tenant(1))], NOW);
+    cache.apply_changes(&[Change::Tenant(tenant(1))], NOW);
     let after = ask(&cache, 1);
     tokio::task::yield_now().await;
     fake.gate.add_permits(2);
@@ -209,7 +209,7 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
     let cache = mk_cache_with(&fake, 100, 1);
     let past = |number| {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.get_past(tenant(number), Requester::ANYBODY, NOW).await })
+        tokio::spawn(async move { cache.read_bypassing(tenant(number), Requester::ANYBODY, NOW).await })
     };
     let under_way: Vec<_> = (0..4).map(past).collect();
     yield_until(|| fake.loads() == 4).await;
@@ -230,7 +230,7 @@ async fn a_caller_that_reads_past_the_cache_without_end_keeps_no_other_from_it()
     let cache = mk_cache_with(&fake, 1_000, 1);
     let past = |name: &str, number| {
         let (cache, requester) = (cache.clone(), Requester::called(name));
-        tokio::spawn(async move { cache.get_past(tenant(number), requester, NOW).await })
+        tokio::spawn(async move { cache.read_bypassing(tenant(number), requester, NOW).await })
     };
     let greedy: Vec<_> = (0..200).map(|number| past("greedy", number)).collect();
     yield_until(|| fake.loads() == 3).await;
@@ -257,7 +257,7 @@ async fn what_no_caller_waits_for_comes_last_and_comes_forward_when_one_does() {
     let first = ask(&cache, 0);
     yield_until(|| fake.loads() == 51).await;
     let changes: Vec<_> = (1..=50).map(|number| Change::Tenant(tenant(number))).collect();
-    cache.announce(&changes, NOW);
+    cache.apply_changes(&changes, NOW);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -289,7 +289,7 @@ async fn a_storm_of_changes_leaves_room_for_callers() {
     let first = ask(&cache, 0);
     yield_until(|| fake.loads() == 4_001).await;
     for number in 1..=4_000 {
-        cache.announce(&[Change::Tenant(tenant(number))], NOW);
+        cache.apply_changes(&[Change::Tenant(tenant(number))], NOW);
     }
     for _ in 0..10_000 {
         tokio::task::yield_now().await;

@@ -7,7 +7,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
-    cache::{Budget, Cache, Event, Feed, Heard, Pace, Step},
+    cache::{Budget, Cache, Event, FeedState, Pace, Received, RevalidationStep},
     store::Change,
 };
 
@@ -133,8 +133,8 @@ async fn fed(fake: &Arc<Fake>, count: usize) -> Cache<Fake> {
     cache
 }
 
-fn announce(cache: &Cache<Fake>, number: usize) {
-    cache.announce(&[Change::Tenant(tenant(number))], NOW);
+fn apply_changes(cache: &Cache<Fake>, number: usize) {
+    cache.apply_changes(&[Change::Tenant(tenant(number))], NOW);
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn while_changes_are_heard_of_age_alone_costs_no_load() {
     for hours in [1, 24, 24 * 365] {
         let known = cache.get(tenant(0), at(hours * 3_600)).await.unwrap();
         assert_eq!((known.as_of, known.stale), (NOW, false));
-        assert!(cache.glance(tenant(0), at(hours * 3_600), |facts| Some(facts.revision)).is_some(), "the fast path");
+        assert!(cache.peek(tenant(0), at(hours * 3_600), |facts| Some(facts.revision)).is_some(), "the fast path");
     }
     assert!(fake.statements().is_empty());
 }
@@ -180,7 +180,7 @@ async fn nothing_is_read_again_while_loads_wait_or_the_database_does_not_answer(
     yield_until(|| statements() == 4).await;
     let second = ask(5);
     yield_until(|| cache.waiting_loads() == 1).await;
-    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), Step::Paused);
+    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Paused);
     fake.gate.add_permits(2);
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
@@ -188,15 +188,15 @@ async fn nothing_is_read_again_while_loads_wait_or_the_database_does_not_answer(
     *fake.failing.lock().unwrap() = true;
     fake.gate.add_permits(1);
     ask(6).await.unwrap().unwrap_err();
-    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), Step::Paused, "the last load has failed");
+    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Paused, "the last load has failed");
     cache.trust(NOW);
     cache.suspect();
-    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), Step::Paused, "changes are not heard of");
+    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Paused, "changes are not heard of");
     assert_eq!(statements(), 6);
     cache.trust(NOW);
     *fake.failing.lock().unwrap() = false;
     fake.gate.add_permits(1);
-    assert!(matches!(cache.revalidate(10, NOW).await.unwrap(), Step::Read { .. }));
+    assert!(matches!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Read { .. }));
 }
 
 #[tokio::test]
@@ -237,14 +237,14 @@ async fn what_was_changed_without_a_word_is_put_right_at_once_then_counted_and_t
     cache.revalidate(10, at(1)).await.unwrap();
     assert_eq!(cache.held(tenant(1), at(1)).unwrap().revision, 2, "put right");
     // News of one of them comes after all.
-    announce(&cache, 0);
-    assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Tenant(tenant(0), 2)));
+    apply_changes(&cache, 0);
+    assert_eq!(watch.next().await.unwrap(), Received::Event(Event::Tenant(tenant(0), 2)));
     cache.judge_differences(GRACE, at(2));
     assert_eq!(cache.tally().divergences.get(), 0, "news may still come");
     cache.judge_differences(GRACE, at(3));
     assert_eq!(cache.tally().divergences.get(), 2);
     for number in [1, 2] {
-        assert_eq!(watch.next().await.unwrap(), Heard::Event(Event::Tenant(tenant(number), 2)));
+        assert_eq!(watch.next().await.unwrap(), Received::Event(Event::Tenant(tenant(number), 2)));
     }
     cache.judge_differences(GRACE, at(9));
     assert_eq!(cache.tally().divergences.get(), 2, "once each");
@@ -272,7 +272,7 @@ async fn what_was_read_again_before_the_news_does_not_replace_what_was_loaded_af
     };
     yield_until(|| fake.statements().len() == 1).await;
     fake.revision.store(2, Ordering::SeqCst);
-    announce(&cache, 0);
+    apply_changes(&cache, 0);
     fake.gate.add_permits(1);
     reading.await.unwrap().unwrap();
     assert!(cache.held(tenant(0), at(1)).is_none(), "it is known to have changed");
@@ -300,7 +300,7 @@ async fn after_a_reset_what_nobody_asks_for_is_read_again_too() {
 async fn without_changes_nobody_waits_and_no_answer_is_older_than_the_time_to_live() {
     let fake = Fake::with(2_000);
     let cache = mk_cache(&fake, 2_000);
-    assert_eq!(cache.feed(), Feed::Off);
+    assert_eq!(cache.feed(), FeedState::Off);
     hold(&cache, 2_000, NOW).await;
     fake.statements.lock().unwrap().clear();
     let (mut pace, step) = (Pace::default(), Duration::from_millis(100));
@@ -311,7 +311,7 @@ async fn without_changes_nobody_waits_and_no_answer_is_older_than_the_time_to_li
         let due = pace.due(cache.places());
         if due > 0 {
             let step = cache.revalidate(due, now).await.unwrap();
-            assert!(matches!(step, Step::Read { .. }));
+            assert!(matches!(step, RevalidationStep::Read { .. }));
             pace.read(Duration::ZERO, Duration::ZERO, None);
             per_second.push((tenths / 10, due));
         }

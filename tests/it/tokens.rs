@@ -10,7 +10,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use entitlementd::security::token::{Taken, TokenRules, Tokens};
+use entitlementd::security::token::{AddedKeys, TokenRules, Tokens};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -128,7 +128,7 @@ fn what_verifies_no_token_here_is_passed_over_one_by_one() {
     for member in not_for_us() {
         let set = json!({ "keys": [member, good] }).to_string();
         let taken = Tokens::new(TokenRules::default()).add_jwks(set.as_bytes()).unwrap();
-        assert_eq!(taken, Taken { keys: 1, passed_over: 1 }, "{member}");
+        assert_eq!(taken, AddedKeys { keys: 1, passed_over: 1 }, "{member}");
     }
 }
 

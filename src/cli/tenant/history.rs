@@ -4,22 +4,24 @@ use serde_json::{Value, json};
 
 use super::{key, mutate::differences};
 use crate::{
-    cli::output::{Outcome, instant, print, print_json},
+    cli::output::{CommandResult, instant, print, print_json},
     clock::Clock,
     config::{HistoryArgs, ReadArgs},
     domain::TenantId,
-    escape::shown,
+    escape::escape_control,
     server::database,
     store::{AuditEvent, AuditQuery, Store, StoreError, TenantKey},
 };
 
-pub(crate) async fn run(args: HistoryArgs) -> Outcome {
+pub(crate) async fn run(args: HistoryArgs) -> CommandResult {
     let HistoryArgs { read: ReadArgs { tenant, database, json }, limit } = args;
     let key = key(&tenant)?;
     let store = database::open_to_read(&database).await?;
     let read = read(&store, &key, limit).await;
     store.close().await;
-    let Some(mut events) = read? else { return Err(format!("there is no tenant {:?}", shown(&tenant)).into()) };
+    let Some(mut events) = read? else {
+        return Err(format!("there is no tenant {:?}", escape_control(&tenant)).into());
+    };
     events.reverse();
     if json { print_json(&events.iter().map(as_json).collect()) } else { print(&as_text(&events)?) }
 }
@@ -42,9 +44,14 @@ fn as_text(events: &[AuditEvent]) -> Result<String, StoreError> {
     let mut text = Vec::new();
     for event in events {
         let AuditEvent { made_at, actor, actor_kind, action, reason, .. } = event;
-        text.push(format!("{}  {} ({})  {action}", instant(*made_at), shown(actor), shown(actor_kind)));
-        text.extend(reason.as_deref().map(|reason| format!("    because {}", shown(reason))));
-        text.extend(lines(event)?.iter().map(|line| format!("    {}", shown(line))));
+        text.push(format!(
+            "{}  {} ({})  {action}",
+            instant(*made_at),
+            escape_control(actor),
+            escape_control(actor_kind)
+        ));
+        text.extend(reason.as_deref().map(|reason| format!("    because {}", escape_control(reason))));
+        text.extend(lines(event)?.iter().map(|line| format!("    {}", escape_control(line))));
     }
     if text.is_empty() {
         text.push("nothing was done to it through entitlementd".into());

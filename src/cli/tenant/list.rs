@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::{
-    cli::output::{Outcome, print, print_json, table},
+    cli::output::{CommandResult, print, print_json, table},
     clock::Clock,
     config::{ListTenantsArgs, UnusableSetting},
     domain::TenantId,
-    escape::shown,
+    escape::escape_control,
     server::database,
     store::{ListOfTenants, ListedTenant, TenantFilter},
 };
 
-pub(crate) async fn run(args: ListTenantsArgs) -> Outcome {
+pub(crate) async fn run(args: ListTenantsArgs) -> CommandResult {
     let ListTenantsArgs { text, status, plan, module, after, limit, database, json } = args;
     let after = after.as_deref().map(TenantId::parse).transpose();
     let after = after.map_err(|error| UnusableSetting::new("--after", error))?;
@@ -28,10 +28,10 @@ fn as_text(list: &ListOfTenants) -> String {
     let mut table = table(&["SUBDOMAIN", "NAME", "STATUS", "PLAN", "ID"]);
     for ListedTenant { id, name, subdomain, status, plan_slug, .. } in &list.tenants {
         table.add_row([
-            shown(subdomain).into_owned(),
-            shown(name).into_owned(),
-            shown(status).into_owned(),
-            shown(plan_slug).into_owned(),
+            escape_control(subdomain).into_owned(),
+            escape_control(name).into_owned(),
+            escape_control(status).into_owned(),
+            escape_control(plan_slug).into_owned(),
             id.to_string(),
         ]);
     }

@@ -6,17 +6,17 @@ use serde_json::json;
 use super::{key, open_to_write};
 use crate::{
     cli::DENIED,
-    cli::output::{Outcome, instant, price, print, print_json, table},
+    cli::output::{CommandResult, instant, price, print, print_json, table},
     clock::Clock,
     config::{
         ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs, SetStatusArgs, UnusableSetting,
     },
     domain::{Actor, Author, Disabling, Enabling, Ends, ModuleCode, Mutation, PlanChange, Summary},
-    escape::shown,
+    escape::escape_control,
     store::{Deletion, Mutated, MutationError, summary_to_json},
 };
 
-pub(crate) async fn set_status(args: SetStatusArgs) -> Outcome {
+pub(crate) async fn set_status(args: SetStatusArgs) -> CommandResult {
     let SetStatusArgs { tenant, status, mutation } = args;
     if status.needs_reason() && mutation.mutation.reason.is_none() {
         return Err(UnusableSetting::new("--reason", "is needed to suspend or cancel a tenant").into());
@@ -24,26 +24,26 @@ pub(crate) async fn set_status(args: SetStatusArgs) -> Outcome {
     run(&tenant, Mutation::SetStatus(status), mutation).await
 }
 
-pub(crate) async fn enable(args: EnableArgs) -> Outcome {
+pub(crate) async fn enable(args: EnableArgs) -> CommandResult {
     let EnableArgs { tenant, module, include_dependencies, billing_cycle, expires_at, trial_ends_at, mutation } = args;
     let modules = codes(&module);
     let enabling = Enabling { modules, include_dependencies, billing_cycle, expires_at, trial_ends_at };
     run(&tenant, Mutation::Enable(enabling), mutation).await
 }
 
-pub(crate) async fn disable(args: DisableArgs) -> Outcome {
+pub(crate) async fn disable(args: DisableArgs) -> CommandResult {
     let DisableArgs { tenant, module, include_dependents, at_period_end, mutation } = args;
     let disabling = Disabling { modules: codes(&module), include_dependents, ends: ends(at_period_end) };
     run(&tenant, Mutation::Disable(disabling), mutation).await
 }
 
-pub(crate) async fn change_plan(args: ChangePlanArgs) -> Outcome {
+pub(crate) async fn change_plan(args: ChangePlanArgs) -> CommandResult {
     let ChangePlanArgs { tenant, plan, billing_cycle, include_dependents, at_period_end, mutation } = args;
     let change = PlanChange { plan, billing_cycle, include_dependents, ends: ends(at_period_end) };
     run(&tenant, Mutation::ChangePlan(change), mutation).await
 }
 
-pub(crate) async fn delete(args: DeleteArgs) -> Outcome {
+pub(crate) async fn delete(args: DeleteArgs) -> CommandResult {
     let DeleteArgs { tenant, name, force, keep_schema, mutation: args } = args;
     let (key, author) = (key(&tenant)?, author(&args));
     let store = open_to_write(&args).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn delete(args: DeleteArgs) -> Outcome {
     store.close().await;
     match done {
         Ok(mutated) if args.json => print_json(&as_json(&mutated, false)),
-        Ok(mutated) => print(&format!("{} ({}) is deleted", shown(&tenant), mutated.tenant)),
+        Ok(mutated) => print(&format!("{} ({}) is deleted", escape_control(&tenant), mutated.tenant)),
         Err(error) => refusal(error),
     }
 }
@@ -64,7 +64,7 @@ fn ends(at_period_end: bool) -> Ends {
     if at_period_end { Ends::PeriodEnd } else { Ends::Now }
 }
 
-async fn run(tenant: &str, mutation: Mutation, args: PreviewArgs) -> Outcome {
+async fn run(tenant: &str, mutation: Mutation, args: PreviewArgs) -> CommandResult {
     let PreviewArgs { preview, mutation: args } = args;
     let (key, author) = (key(tenant)?, author(&args));
     let store = open_to_write(&args).await?;
@@ -88,11 +88,11 @@ pub(crate) fn author(args: &MutationArgs) -> Author {
 }
 
 /// A refusal is an answer, with a line for everything that stands in the way. Anything else is trouble.
-pub(crate) fn refusal(error: MutationError) -> Outcome {
+pub(crate) fn refusal(error: MutationError) -> CommandResult {
     match error {
         MutationError::Refused(violations) => {
             for violation in violations {
-                eprintln!("refused: {}", shown(&violation.to_string()));
+                eprintln!("refused: {}", escape_control(&violation.to_string()));
             }
             Ok(DENIED)
         }
@@ -106,14 +106,14 @@ pub(crate) fn refusal(error: MutationError) -> Outcome {
 
 pub(crate) fn as_text(tenant: &str, mutated: &Mutated, preview: bool) -> String {
     let Mutated { before, after, revision, .. } = mutated;
-    let mut table = table(&[&shown(tenant), "BEFORE", "AFTER"]);
-    let plan = |summary: &Summary| shown(summary.plan.as_deref().unwrap_or("-")).into_owned();
-    table.add_row(["status".into(), shown(&before.status), shown(&after.status)]);
+    let mut table = table(&[&escape_control(tenant), "BEFORE", "AFTER"]);
+    let plan = |summary: &Summary| escape_control(summary.plan.as_deref().unwrap_or("-")).into_owned();
+    table.add_row(["status".into(), escape_control(&before.status), escape_control(&after.status)]);
     table.add_row(["plan".to_owned(), plan(before), plan(after)]);
     table.add_row([Cell::new("monthly"), price(Some(before.price_monthly)), price(Some(after.price_monthly))]);
     table.add_row([Cell::new("yearly"), price(Some(before.price_yearly)), price(Some(after.price_yearly))]);
     let mut lines = vec![table.trim_fmt()];
-    lines.extend(differences(before, after).iter().map(|line| shown(line).into_owned()));
+    lines.extend(differences(before, after).iter().map(|line| escape_control(line).into_owned()));
     lines.push(if preview { "a preview: nothing was changed".into() } else { format!("revision {revision}") });
     lines.join("\n")
 }

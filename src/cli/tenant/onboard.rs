@@ -7,17 +7,17 @@ use super::{
     open_to_write,
 };
 use crate::{
-    cli::output::{Outcome, print, print_json},
+    cli::output::{CommandResult, print, print_json},
     config::{OnboardArgs, UnusableSetting},
     domain::{ModuleCode, Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
-    escape::shown,
+    escape::escape_control,
     store::{MutationError, Newcomer, Provisioned},
 };
 
 /// What SQLite cannot do.
 pub(crate) const NO_SCHEMA: &str = "no schema was made: SQLite has none";
 
-pub(crate) async fn run(args: OnboardArgs) -> Outcome {
+pub(crate) async fn run(args: OnboardArgs) -> CommandResult {
     let OnboardArgs {
         subdomain: label,
         name,
@@ -54,8 +54,9 @@ pub(crate) async fn run(args: OnboardArgs) -> Outcome {
             print_json(&json)
         }
         Ok(Provisioned { mutated, schema, files }) => {
-            let mut lines = vec![schema.map_or(NO_SCHEMA.to_owned(), |schema| format!("schema {}", shown(&schema)))];
-            lines.extend(files.iter().map(|file| format!("applied {}", shown(file))));
+            let mut lines =
+                vec![schema.map_or(NO_SCHEMA.to_owned(), |schema| format!("schema {}", escape_control(&schema)))];
+            lines.extend(files.iter().map(|file| format!("applied {}", escape_control(file))));
             lines.push(mutate::as_text(&label, &mutated, false));
             print(&lines.join("\n"))
         }

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::{key, mutate::author, onboard::NO_SCHEMA, open_for_many};
 use crate::{
-    cli::output::{Outcome, print, print_json},
+    cli::output::{CommandResult, print, print_json},
     cli::{DENIED, GOOD},
     clock::Clock,
     config::{ProvisionArgs, VerifyArgs},
     domain::{TenantStatus, limits::MAX_PAGE, template::Differences},
-    escape::shown,
+    escape::escape_control,
     server::{database, template},
     store::{MutationError, PageOfTenants, Provisioned, Store, TenantKey},
 };
@@ -21,7 +21,7 @@ use crate::{
 /// Connections beside those of the tenants that are under way: revisions are read when they are done.
 const SPARED: u32 = 2;
 
-pub(crate) async fn run(args: ProvisionArgs) -> Outcome {
+pub(crate) async fn run(args: ProvisionArgs) -> CommandResult {
     let ProvisionArgs { tenant, all: _, concurrency, mutation: args } = args;
     let author = author(&args);
     let one = tenant.as_deref().map(key).transpose()?;
@@ -88,7 +88,7 @@ fn name_of(key: &TenantKey) -> String {
     }
 }
 
-fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool) -> Outcome {
+fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool) -> CommandResult {
     let failures = outcomes.iter().filter_map(|(name, done)| Some((name, done.as_ref().err()?)));
     let failures: Vec<_> = failures.map(|(name, error)| (name, error.to_string())).collect();
     let changed = outcomes.iter().filter_map(|(_, done)| done.as_ref().ok()).filter(|done| done.has_changed()).count();
@@ -98,7 +98,7 @@ fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool)
         print_json(&json!({ "tenants": outcomes.len(), "changed": changed, "failures": failures }))?;
     } else {
         for (name, error) in &failures {
-            eprintln!("failed: {} {}", shown(name), shown(error));
+            eprintln!("failed: {} {}", escape_control(name), escape_control(error));
         }
         let failed = failures.len();
         if outcomes.iter().any(|(_, done)| done.as_ref().is_ok_and(|done| done.schema.is_none())) {
@@ -109,7 +109,7 @@ fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool)
     Ok(if failures.is_empty() { GOOD } else { DENIED })
 }
 
-pub(crate) async fn verify(args: VerifyArgs) -> Outcome {
+pub(crate) async fn verify(args: VerifyArgs) -> CommandResult {
     let VerifyArgs { tenant, tenant_template, database, json } = args;
     let one = tenant.as_deref().map(key).transpose()?;
     let template = template::load(Some(&tenant_template))?;
@@ -146,12 +146,12 @@ pub(crate) async fn verify(args: VerifyArgs) -> Outcome {
 
 fn difference_text(name: &str, differences: Option<&Differences>) -> String {
     let Some(Differences { missing, changed, unknown }) = differences else {
-        return format!("{}: its schema was not made from a template", shown(name));
+        return format!("{}: its schema was not made from a template", escape_control(name));
     };
     let words = [("lacks", missing), ("has an older", changed), ("has what the template lacks:", unknown)];
     let words = words.iter().filter(|(_, files)| !files.is_empty());
     let words: Vec<String> = words.map(|(word, files)| format!("{word} {}", files.join(", "))).collect();
-    shown(&format!("{name}: {}", words.join("; "))).into_owned()
+    escape_control(&format!("{name}: {}", words.join("; "))).into_owned()
 }
 
 fn difference_json(name: &str, differences: Option<&Differences>) -> Value {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A label, each of whose words has a counter from the start.
-pub(crate) trait Label: Copy + fmt::Debug + Send + Sync + 'static {
+pub(crate) trait MetricLabel: Copy + fmt::Debug + Send + Sync + 'static {
     /// All of them, in the order of their numbers.
     const ALL: &'static [Self];
 
@@ -23,7 +23,7 @@ macro_rules! label {
             $($(#[$each])* $variant,)+
         }
 
-        impl $crate::observability::metrics::Label for $name {
+        impl $crate::observability::metrics::MetricLabel for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             fn number(self) -> usize {

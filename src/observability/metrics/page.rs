@@ -16,14 +16,14 @@ use prometheus_client::{
 const PREFIX: &str = "entitlementd";
 
 /// What is kept elsewhere, and read when somebody asks.
-pub(crate) trait Read: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait MetricSource: fmt::Debug + Send + Sync + 'static {
     /// How things are now.
-    fn readings(&self) -> Vec<Reading>;
+    fn samples(&self) -> Vec<Sample>;
 }
 
 /// One metric, as it is now.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Sample {
     /// Its name, without what all names share and without `_total`.
     pub name: &'static str,
     /// What it means, without a full stop.
@@ -73,10 +73,10 @@ pub(crate) struct Page(Registry);
 
 impl Page {
     /// What requests count, and what is read where it is.
-    pub(crate) fn new(metrics: Arc<impl Collector>, read: impl Read) -> Self {
+    pub(crate) fn new(metrics: Arc<impl Collector>, read: impl MetricSource) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(metrics));
-        registry.register_collector(Box::new(Readings(read)));
+        registry.register_collector(Box::new(SourceCollector(read)));
         Self(registry)
     }
 
@@ -92,11 +92,11 @@ impl Page {
 }
 
 #[derive(Debug)]
-struct Readings<R>(R);
+struct SourceCollector<R>(R);
 
-impl<R: Read> Collector for Readings<R> {
+impl<R: MetricSource> Collector for SourceCollector<R> {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        for Reading { name, help, value } in self.0.readings() {
+        for Sample { name, help, value } in self.0.samples() {
             let kind = if matches!(value, Value::Counter(_)) { MetricType::Counter } else { MetricType::Gauge };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             match value {
@@ -139,11 +139,11 @@ mod tests {
     #[derive(Debug)]
     struct Fixed;
 
-    impl Read for Fixed {
-        fn readings(&self) -> Vec<Reading> {
+    impl MetricSource for Fixed {
+        fn samples(&self) -> Vec<Sample> {
             vec![
-                Reading { name: "things", help: "Things done", value: Value::Counter(3) },
-                Reading { name: "state", help: "Which", value: Value::Gauges("state", vec![("a", 1.0), ("b", 0.0)]) },
+                Sample { name: "things", help: "Things done", value: Value::Counter(3) },
+                Sample { name: "state", help: "Which", value: Value::Gauges("state", vec![("a", 1.0), ("b", 0.0)]) },
             ]
         }
     }

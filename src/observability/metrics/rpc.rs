@@ -6,7 +6,7 @@ use prometheus_client::encoding::MetricEncoder;
 use tonic::Code;
 
 use super::{
-    Label,
+    MetricLabel,
     histogram::{Histogram, Sum},
 };
 use crate::observability::counters::Sharded;
@@ -36,23 +36,23 @@ const CODES: [&str; 17] = [
 const OTHER: &str = "other";
 
 /// Each method's durations, by code. One more stands for all others.
-type Durations = Box<[[Histogram; CODES.len()]]>;
+type HistogramTable = Box<[[Histogram; CODES.len()]]>;
 
 /// Answers by method and code.
 #[derive(Debug)]
 pub(crate) struct Rpcs<M> {
-    durations: Sharded<Arc<Durations>>,
+    durations: Sharded<Arc<HistogramTable>>,
     method: PhantomData<M>,
 }
 
-impl<M: Label> Default for Rpcs<M> {
+impl<M: MetricLabel> Default for Rpcs<M> {
     fn default() -> Self {
         let durations = Sharded::new(|| Arc::new((0..=M::ALL.len()).map(|_| Default::default()).collect()));
         Self { durations, method: PhantomData }
     }
 }
 
-impl<M: Label> Rpcs<M> {
+impl<M: MetricLabel> Rpcs<M> {
     /// Times the answer to a request for this method (`None`: none of ours), which came at `started`.
     pub(crate) fn time(&self, method: Option<M>, started: Instant) -> Stopwatch {
         let method = method.map_or(M::ALL.len(), M::number);
@@ -79,7 +79,7 @@ impl<M: Label> Rpcs<M> {
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     /// `None` once it was stopped.
-    durations: Option<Arc<Durations>>,
+    durations: Option<Arc<HistogramTable>>,
     method: usize,
     started: Instant,
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{
     fmt::{FormatFields, format::Writer},
 };
 
-use crate::escape::{shown, shown_json};
+use crate::escape::{escape_control, escape_control_json};
 
 /// Writes the fields of a line for people. tracing's own writer lets line breaks through, and in all fields but the
 /// message every other control character.
@@ -56,7 +56,7 @@ impl Line<'_> {
     fn write(&mut self, name: &str, value: &str) -> fmt::Result {
         let gap = if self.is_empty { "" } else { " " };
         self.is_empty = false;
-        let value = shown(value);
+        let value = escape_control(value);
         match name {
             "message" => write!(self.writer, "{gap}{value}"),
             // Italics, and then dimmed, as tracing's own.
@@ -104,7 +104,7 @@ impl Write for JsonLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut out = io::stderr().lock();
         match str::from_utf8(line) {
-            Ok(text) => out.write_all(shown_json(text).as_bytes()),
+            Ok(text) => out.write_all(escape_control_json(text).as_bytes()),
             Err(_) => out.write_all(line),
         }?;
         Ok(line.len())

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{found, map, segments, specificity};
 use crate::routes::{
-    Access, Origin, PathReading, RouteMap, Rule, Template,
+    Access, Origin, PathReading, PathTemplate, RouteMap, Rule,
     routers::{Habits, ROUTERS},
 };
 
@@ -30,7 +30,7 @@ fn written() -> impl Strategy<Value = Vec<Written>> {
 fn map_of(templates: &[Written]) -> RouteMap {
     let rule = |(template, public): &Written| {
         let access = if *public { Access::Public } else { Access::Tenant };
-        Rule::new(Template::parse(template).unwrap(), access, Origin::File(1))
+        Rule::new(PathTemplate::parse(template).unwrap(), access, Origin::File(1))
     };
     let (map, conflicts) = RouteMap::new(templates.iter().map(rule).collect(), PathReading::Any);
     assert!(conflicts.is_empty(), "{conflicts:?}");

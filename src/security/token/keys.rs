@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{InvalidToken, jwk};
 
 /// A set with more keys for us is a mistake; each one could cost a verification.
-const MOST_KEYS: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// A file of keys that cannot be used.
 #[derive(Debug, Error)]
@@ -19,7 +19,7 @@ pub enum InvalidKeys {
     #[error("is not a JWK set (RFC 7517): {0}")]
     NotJwks(serde_json::Error),
     /// Too many.
-    #[error("holds more than {MOST_KEYS} keys for RS256, ES256 and EdDSA")]
+    #[error("holds more than {MAX_KEYS} keys for RS256, ES256 and EdDSA")]
     TooMany,
     /// Nothing in it is a key, of whatever kind.
     #[error("holds no key")]
@@ -42,7 +42,7 @@ struct Key {
 
 /// What became of a set of keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Taken {
+pub struct AddedKeys {
     /// Keys that verify tokens.
     pub keys: usize,
     /// Members that are for something else, or that nothing can be verified with.
@@ -61,8 +61,8 @@ impl KeySet {
     }
 
     /// What became of the set that it was made of.
-    pub(super) fn taken(&self) -> Taken {
-        Taken { keys: self.keys.len(), passed_over: self.passed_over }
+    pub(super) fn taken(&self) -> AddedKeys {
+        AddedKeys { keys: self.keys.len(), passed_over: self.passed_over }
     }
 
     /// A shared secret, for HS256. A line break at its end is not part of it.
@@ -88,7 +88,7 @@ impl KeySet {
         let all = members.len();
         let usable = members.into_iter().filter_map(jwk::read);
         let keys: Vec<Key> = usable.map(|key| Key::new(key.id, key.verifier, key.algorithm)).collect();
-        if keys.len() > MOST_KEYS {
+        if keys.len() > MAX_KEYS {
             return Err(InvalidKeys::TooMany);
         }
         Ok(Self { passed_over: all - keys.len(), keys })

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::keys::{InvalidKeys, KeySet, Taken};
+use super::keys::{AddedKeys, InvalidKeys, KeySet};
 
 /// A token whose key is not known has the set fetched again, but no sooner than this after the last time: anybody can
 /// write a token with a key id of their own.
@@ -21,13 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct RemoteKeys {
     issuer: Option<String>,
     keys: ArcSwapOption<KeySet>,
-    state: Mutex<State>,
+    state: Mutex<KeysState>,
     tried: watch::Sender<()>,
     wanted: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct KeysState {
     tried_at: Option<DateTime<Utc>>,
     fetched_at: Option<DateTime<Utc>>,
     failures: u64,
@@ -49,7 +49,7 @@ impl RemoteKeys {
 
     /// Takes a set that was fetched `now`: keys that it lacks no longer hold. What is no set, or one without any key,
     /// changes nothing.
-    pub fn replace(&self, json: &[u8], now: DateTime<Utc>) -> Result<Taken, InvalidKeys> {
+    pub fn replace(&self, json: &[u8], now: DateTime<Utc>) -> Result<AddedKeys, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
         let taken = keys.taken();
         self.keys.store(Some(Arc::new(keys)));

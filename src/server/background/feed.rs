@@ -34,10 +34,10 @@ const UNTOLD_FOR: Duration = Duration::from_secs(10);
 
 /// How changes are heard of at the moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Hearing {
+pub(crate) enum FeedMode {
     /// Not yet, or not at all: the database does not answer.
     #[default]
-    Nothing,
+    Disconnected,
     /// As they are committed.
     Listening,
     /// By polling the log.
@@ -50,8 +50,8 @@ pub(crate) enum Hearing {
 
 /// What the feed says of itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) hearing: Hearing,
+pub(crate) struct FeedReport {
+    pub(crate) mode: FeedMode,
     /// Changes that were found without a notice while it listened: their writers left the telling to another, or a poll was
     /// faster.
     pub(crate) unheard: u64,
@@ -67,11 +67,11 @@ pub(crate) struct Feed {
     mode: ChangesMode,
     poll_interval: Duration,
     position: Option<Position>,
-    report: Arc<Mutex<Report>>,
+    report: Arc<Mutex<FeedReport>>,
 }
 
 impl Feed {
-    pub(crate) fn new(api: Api, mode: ChangesMode, poll_interval: Duration, report: Arc<Mutex<Report>>) -> Self {
+    pub(crate) fn new(api: Api, mode: ChangesMode, poll_interval: Duration, report: Arc<Mutex<FeedReport>>) -> Self {
         Self { api, mode, poll_interval, position: None, report }
     }
 
@@ -91,7 +91,7 @@ impl Feed {
             let error = self.listen(listener).await;
             // One that worked is replaced at once; one that never did would only fail again.
             pause = match self.lose(&error, "listening to changes ended") {
-                Hearing::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
+                FeedMode::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
                 _ => LISTEN_AGAIN,
             };
         }
@@ -105,7 +105,7 @@ impl Feed {
         loop {
             let poll = timeout(PATIENCE, listener.poll(self.position.as_ref())).await;
             let news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
-                Ok(poll) => self.take_in(poll, Hearing::Listening),
+                Ok(poll) => self.take_in(poll, FeedMode::Listening),
                 Err(error) => return error,
             };
             self.note_unheard(hints.untold(news, Instant::now()));
@@ -143,7 +143,7 @@ impl Feed {
             let poll = timeout(PATIENCE, store.poll(self.position.as_ref())).await;
             let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => {
-                    self.take_in(poll, Hearing::Polling);
+                    self.take_in(poll, FeedMode::Polling);
                     if std::mem::take(&mut was_lost) {
                         listening.set(begin_to_listen(&store, is_wanted, Duration::ZERO));
                     }
@@ -165,27 +165,27 @@ impl Feed {
     }
 
     /// Tells the cache what a poll has brought, and gives how many changes those were.
-    fn take_in(&mut self, poll: Poll, hearing: Hearing) -> u64 {
+    fn take_in(&mut self, poll: Poll, mode: FeedMode) -> u64 {
         let now = self.api.clock.now();
         let mut changes = 0;
-        let hearing = if poll.armed {
+        let mode = if poll.armed {
             match &poll.news {
                 News::Anything => self.api.cache.reset(now),
                 News::Changes(news) => {
                     changes = news.len() as u64;
-                    self.api.cache.announce(news, now);
+                    self.api.cache.apply_changes(news, now);
                 }
             }
             self.position = Some(poll.position);
             self.api.cache.trust(now);
-            hearing
+            mode
         } else {
             // What happens now leaves no trace: once the triggers are back, anything may have changed.
             self.position = None;
-            self.api.cache.unfed(Some(now));
-            Hearing::Unarmed
+            self.api.cache.feed_off(Some(now));
+            FeedMode::Unarmed
         };
-        self.tell(hearing, |report| {
+        self.tell(mode, |report| {
             report.queue_usage = poll.queue_usage;
             report.is_denied = poll.denied;
         });
@@ -193,27 +193,27 @@ impl Feed {
     }
 
     /// Changes are not heard of any more. Gives how they were until now.
-    fn lose(&self, error: &StoreError, what: &str) -> Hearing {
+    fn lose(&self, error: &StoreError, what: &str) -> FeedMode {
         self.api.cache.suspect();
-        let before = self.tell(Hearing::Nothing, |_| {});
-        if before != Hearing::Nothing {
+        let before = self.tell(FeedMode::Disconnected, |_| {});
+        if before != FeedMode::Disconnected {
             tracing::warn!(%error, "{what}: what is held is suspect until the log has been read: {error}");
         }
         before
     }
 
     /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was before.
-    fn tell(&self, hearing: Hearing, note: impl FnOnce(&mut Report)) -> Hearing {
+    fn tell(&self, mode: FeedMode, note: impl FnOnce(&mut FeedReport)) -> FeedMode {
         let mut report = self.report.lock();
-        let before = std::mem::replace(&mut report.hearing, hearing);
+        let before = std::mem::replace(&mut report.mode, mode);
         note(&mut report);
         drop(report);
-        match hearing {
-            _ if hearing == before => {}
-            Hearing::Listening => tracing::info!("listening to changes"),
-            Hearing::Polling => tracing::info!("polling the log of changes"),
-            Hearing::Unarmed => tracing::error!("triggers of the change log are missing; run: entitlementd migrate"),
-            Hearing::Nothing | Hearing::Off => {}
+        match mode {
+            _ if mode == before => {}
+            FeedMode::Listening => tracing::info!("listening to changes"),
+            FeedMode::Polling => tracing::info!("polling the log of changes"),
+            FeedMode::Unarmed => tracing::error!("triggers of the change log are missing; run: entitlementd migrate"),
+            FeedMode::Disconnected | FeedMode::Off => {}
         }
         before
     }
@@ -223,8 +223,8 @@ impl Feed {
         loop {
             let answer = timeout(PATIENCE, self.api.store.ping()).await;
             let proof = matches!(answer, Ok(Ok(()))).then(|| self.api.clock.now());
-            self.api.cache.unfed(proof);
-            self.tell(if proof.is_some() { Hearing::Off } else { Hearing::Nothing }, |_| {});
+            self.api.cache.feed_off(proof);
+            self.tell(if proof.is_some() { FeedMode::Off } else { FeedMode::Disconnected }, |_| {});
             tokio::time::sleep(jittered(PATIENCE)).await;
         }
     }

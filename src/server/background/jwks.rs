@@ -7,7 +7,7 @@ use reqwest::{Certificate, Client, redirect::Policy};
 use crate::{
     clock::Clock,
     config::{JwksUrl, TenantArgs, UnusableSetting},
-    security::token::{RemoteKeys, Taken, Tokens},
+    security::token::{AddedKeys, RemoteKeys, Tokens},
     server::jittered,
 };
 
@@ -111,8 +111,8 @@ impl Fetcher {
 }
 
 /// Tells what became of a set of keys.
-pub(crate) fn tell(from: &dyn Display, taken: Taken) {
-    let Taken { keys, passed_over } = taken;
+pub(crate) fn tell(from: &dyn Display, taken: AddedKeys) {
+    let AddedKeys { keys, passed_over } = taken;
     if keys == 0 {
         tracing::warn!(%from, passed_over, "{from} holds no key for RS256, ES256 or EdDSA: tokens of its issuer are refused");
     } else if passed_over > 0 {

@@ -5,9 +5,9 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 use parking_lot::{Mutex, MutexGuard};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::feed::{Hearing, Report};
+use super::feed::{FeedMode, FeedReport};
 use crate::{
-    cache::Standing,
+    cache::CacheHealth,
     config::ChangesMode,
     proto::v1::entitlement_service_server::SERVICE_NAME,
     service::Api,
@@ -54,7 +54,7 @@ impl fmt::Display for Condition {
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Stage {
+enum ServerStage {
     /// It has yet to hear from the database, or of changes: for this reason.
     Starting(&'static str),
     Answering,
@@ -67,53 +67,53 @@ pub(crate) struct Readiness {
     api: Api,
     /// Polling is less than was asked for.
     is_to_listen: bool,
-    report: Arc<Mutex<Report>>,
-    stage: Mutex<Stage>,
+    report: Arc<Mutex<FeedReport>>,
+    stage: Mutex<ServerStage>,
 }
 
 impl Readiness {
-    pub(crate) fn new(api: Api, changes: ChangesMode, report: Arc<Mutex<Report>>) -> Self {
+    pub(crate) fn new(api: Api, changes: ChangesMode, report: Arc<Mutex<FeedReport>>) -> Self {
         let is_to_listen = match changes {
             ChangesMode::Auto => api.store.can_listen(),
             ChangesMode::Listen => true,
             ChangesMode::Poll | ChangesMode::Off => false,
         };
-        Self { api, is_to_listen, report, stage: Stage::Starting("the database has not answered yet").into() }
+        Self { api, is_to_listen, report, stage: ServerStage::Starting("the database has not answered yet").into() }
     }
 
     /// How the server is now.
     pub(crate) fn condition(&self) -> Condition {
         match *self.stage() {
-            Stage::Starting(reason) => Condition::Unready(reason.to_owned()),
-            Stage::Stopping => Condition::Unready("it is stopping".to_owned()),
-            Stage::Answering => self.condition_of_answers(),
+            ServerStage::Starting(reason) => Condition::Unready(reason.to_owned()),
+            ServerStage::Stopping => Condition::Unready("it is stopping".to_owned()),
+            ServerStage::Answering => self.condition_of_answers(),
         }
     }
 
     fn condition_of_answers(&self) -> Condition {
         let report = *self.report.lock();
-        match self.api.cache.standing(self.api.clock.now()) {
-            Standing::Good => match report.hearing {
-                Hearing::Unarmed => Condition::Degraded(
+        match self.api.cache.health(self.api.clock.now()) {
+            CacheHealth::Good => match report.mode {
+                FeedMode::Unarmed => Condition::Degraded(
                     "triggers of the change log are missing, so answers may be as old as the time to live; \
                      run: entitlementd migrate"
                         .to_owned(),
                 ),
-                Hearing::Listening | Hearing::Polling if report.is_denied => Condition::Degraded(
+                FeedMode::Listening | FeedMode::Polling if report.is_denied => Condition::Degraded(
                     "the database's role may no longer read the ERP's tables, so what is not held cannot be answered; \
                      run: entitlementd migrate --status"
                         .to_owned(),
                 ),
-                Hearing::Polling if self.is_to_listen => {
+                FeedMode::Polling if self.is_to_listen => {
                     Condition::Degraded("changes are polled, although they should be listened to".to_owned())
                 }
-                Hearing::Nothing | Hearing::Listening | Hearing::Polling | Hearing::Off => Condition::Ready,
+                FeedMode::Disconnected | FeedMode::Listening | FeedMode::Polling | FeedMode::Off => Condition::Ready,
             },
-            Standing::Stale { since } => Condition::Degraded(format!(
+            CacheHealth::Stale { since } => Condition::Degraded(format!(
                 "the database has not answered since {}: answers are stale",
                 since.format("%FT%T%.3fZ")
             )),
-            Standing::TooStale => {
+            CacheHealth::TooStale => {
                 Condition::Unready("the database has not answered for longer than --max-stale".to_owned())
             }
         }
@@ -125,18 +125,18 @@ impl Readiness {
             let pause = match look(&self.api, migrate).await {
                 Ok(None) => break,
                 Ok(Some(reason)) => {
-                    *self.stage() = Stage::Starting(reason);
+                    *self.stage() = ServerStage::Starting(reason);
                     BEHIND
                 }
                 Err(error) => {
-                    *self.stage() = Stage::Starting("the database cannot be asked");
+                    *self.stage() = ServerStage::Starting("the database cannot be asked");
                     tracing::warn!(%error, "not ready: {error}");
                     UNREACHABLE
                 }
             };
             tokio::time::sleep(pause).await;
         }
-        *self.stage() = Stage::Starting("what has changed has not been read yet");
+        *self.stage() = ServerStage::Starting("what has changed has not been read yet");
     }
 
     /// Follows how the server is, and says so to those who ask for its health; never returns. SERVING while it can
@@ -146,11 +146,11 @@ impl Readiness {
         let mut beat = tokio::time::interval(FOLLOW);
         loop {
             beat.tick().await;
-            if *self.stage() != Stage::Answering {
+            if *self.stage() != ServerStage::Answering {
                 if !self.can_answer().await {
                     continue;
                 }
-                *self.stage() = Stage::Answering;
+                *self.stage() = ServerStage::Answering;
             }
             let condition = self.condition();
             if said.as_ref() == Some(&condition) {
@@ -171,16 +171,16 @@ impl Readiness {
     async fn can_answer(&self) -> bool {
         let Api { cache, clock, .. } = &self.api;
         let has_heard = cache.last_proof().is_some();
-        has_heard && (cache.standing(clock.now()) != Standing::Good || cache.catalogue(clock.now()).await.is_ok())
+        has_heard && (cache.health(clock.now()) != CacheHealth::Good || cache.catalogue(clock.now()).await.is_ok())
     }
 
     /// It is about to end: nobody should ask it any more.
     pub(crate) async fn stop(&self, health: &HealthReporter) {
-        *self.stage() = Stage::Stopping;
+        *self.stage() = ServerStage::Stopping;
         report(health, ServingStatus::NotServing).await;
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, ServerStage> {
         self.stage.lock()
     }
 }

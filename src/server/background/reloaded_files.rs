@@ -14,14 +14,14 @@ const MAX_BYTES: u64 = 16 << 20;
 type Parse<T> = dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync;
 
 /// Files that come to something, and what they held when they were last read.
-pub(crate) struct Followed<T> {
+pub(crate) struct ReloadedFiles<T> {
     setting: &'static str,
     paths: Vec<PathBuf>,
     parse: Box<Parse<T>>,
     read: Option<Vec<Vec<u8>>>,
 }
 
-impl<T> Followed<T> {
+impl<T> ReloadedFiles<T> {
     /// Reads the files for the first time.
     pub(crate) fn open(
         setting: &'static str,

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, interval, sleep};
 
 use crate::{
-    cache::{Budget, Cache, Feed, Pace, Step},
+    cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
     config::ChangesArgs,
     server::jittered,
     service::Api,
@@ -68,7 +68,7 @@ async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infa
         cache.judge_differences(grace, api.clock.now());
         // While changes are heard of, nothing is lost by being slow. Without them, what is not read again in time is read
         // all the same, by callers who wait for it: then the budget would save nothing.
-        let (budget, most) = if cache.feed() == Feed::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
+        let (budget, most) = if cache.feed() == FeedState::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
         let (places, round) = (cache.places(), cache.round());
         let due = if reading.len() < most { pace.due(places) } else { 0 };
         if due > 0 {
@@ -82,17 +82,21 @@ async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infa
         pace.pass(passed.elapsed(), places, round);
         passed = Instant::now();
         match ended {
-            Some((took, Ok(Step::Read { busy }))) => pace.read(took, busy, budget),
+            Some((took, Ok(RevalidationStep::Read { busy }))) => pace.read(took, busy, budget),
             Some((_, Err(error))) => {
                 tracing::debug!(%error, "nothing was read again: {error}");
                 pace.failed();
             }
-            Some((_, Ok(Step::Paused))) | None => {}
+            Some((_, Ok(RevalidationStep::Paused))) | None => {}
         }
     }
 }
 
-async fn read_again(cache: &Cache<Store>, places: usize, now: DateTime<Utc>) -> (Duration, Result<Step, StoreError>) {
+async fn read_again(
+    cache: &Cache<Store>,
+    places: usize,
+    now: DateTime<Utc>,
+) -> (Duration, Result<RevalidationStep, StoreError>) {
     let began = Instant::now();
     let step = cache.revalidate(places, now).await;
     (began.elapsed(), step)

@@ -12,13 +12,13 @@ use crate::{
     security::admin_tokens::AdminTokens,
     server::{
         ServeError,
-        background::reloaded_files::Followed,
-        net::listener::{Endpoint, Listener, MostConnections},
+        background::reloaded_files::ReloadedFiles,
+        net::listener::{Endpoint, Listener, MaxConnections},
         security::Security,
     },
     service::{
         Api,
-        admin::{AdminApi, AdminTurns, Gate},
+        admin::{AdminApi, AdminGate, AdminLimiter},
         grpc::{
             administration::AdminServices,
             front::{Front, FrontSettings},
@@ -27,8 +27,8 @@ use crate::{
 };
 
 /// Connections of administrators at the same time. A newer one ends one that is not used.
-pub(crate) const MAX_CONNECTIONS: MostConnections =
-    MostConnections { in_all: 64, per_address: Some(32), makes_room: true };
+pub(crate) const MAX_CONNECTIONS: MaxConnections =
+    MaxConnections { in_all: 64, per_address: Some(32), makes_room: true };
 /// Requests that one of them may have under way.
 pub(crate) const MAX_STREAMS: u32 = 16;
 /// Requests under way on all of them: none is ever shed, since each waits for its turn.
@@ -45,9 +45,9 @@ pub(crate) async fn bind(
     let flag = "--admin-listen";
     let tls = security.of(Insecure::Admin, flag, wanted)?;
     let (file, tokens) = tokens(&args.admin)?;
-    let gate = Gate::new(tokens);
+    let gate = AdminGate::new(tokens);
     let others = reflection::add(health, SERVICE_NAME)?;
-    let admin = AdminApi { api: api.clone(), gate: gate.clone(), turns: AdminTurns::on(Handle::current()) };
+    let admin = AdminApi { api: api.clone(), gate: gate.clone(), limiter: AdminLimiter::on(Handle::current()) };
     let settings = FrontSettings { max_in_flight: MAX_IN_FLIGHT, request_timeout: args.limit.request_timeout.std() };
     let answers = Front::new(AdminServices::new(admin), others, settings, Arc::clone(&api.metrics), api.tracer.clone());
     let (address, listener) = Listener::bind(flag, wanted).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn bind(
 }
 
 /// The tokens of the file, and the file.
-fn tokens(args: &AdminArgs) -> Result<(Followed<AdminTokens>, AdminTokens), UnusableSetting> {
+fn tokens(args: &AdminArgs) -> Result<(ReloadedFiles<AdminTokens>, AdminTokens), UnusableSetting> {
     let Some(path) = args.admin_tokens_file.clone() else {
         let problem = "needs --admin-tokens-file: without a token, nobody is admitted";
         return Err(UnusableSetting::new("--admin-listen", problem));
@@ -68,7 +68,7 @@ fn tokens(args: &AdminArgs) -> Result<(Followed<AdminTokens>, AdminTokens), Unus
         let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
         text.map_err(|_| "it is no text".to_owned())?.parse().map_err(|error| format!("{error}"))
     };
-    let (file, tokens): (_, AdminTokens) = Followed::open(setting, vec![PathBuf::clone(&path)], parse)?;
+    let (file, tokens): (_, AdminTokens) = ReloadedFiles::open(setting, vec![PathBuf::clone(&path)], parse)?;
     if tokens.is_empty() {
         let problem = format!("names {}, which holds no token: entitlementd token new makes one", path.display());
         return Err(UnusableSetting::new(setting, problem));

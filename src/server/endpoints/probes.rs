@@ -17,7 +17,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use super::readings::Readings;
+use super::server_metrics::ServerMetrics;
 use crate::{
     config::{Insecure, ListenAddress, UnusableSetting},
     observability::metrics::{Format, Page},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Connections at the same time.
-const MOST_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// A request's head takes at most so many bytes. It is the least that hyper takes.
 const MAX_HEAD: usize = 8 * 1024;
 /// And so many headers.
@@ -60,7 +60,7 @@ impl Probes {
     /// Binds the address, if there is one.
     pub(crate) async fn bind(
         wanted: Option<SocketAddr>,
-        readings: Readings,
+        metrics: ServerMetrics,
         security: &Security<'_>,
     ) -> Result<Option<Self>, UnusableSetting> {
         let Some(wanted) = wanted else { return Ok(None) };
@@ -73,8 +73,8 @@ impl Probes {
         let scheme = if tls.is_some() { "https" } else { "http" };
         tracing::info!(%address, "metrics and probes are at {scheme}://{address}");
         let are_closed = tls.is_some() && security.insists_on_certificates();
-        let readiness = Arc::clone(&readings.readiness);
-        let metrics = Page::new(Arc::clone(&readings.api.metrics), readings);
+        let readiness = Arc::clone(&metrics.readiness);
+        let metrics = Page::new(Arc::clone(&metrics.api.metrics), metrics);
         Ok(Some(Self { listener, address, pages: Arc::new(Pages { metrics, readiness, are_closed }), tls }))
     }
 
@@ -87,7 +87,7 @@ impl Probes {
     pub(crate) async fn run(self) {
         let mut connections = JoinSet::new();
         // Those that have ended stay in line: ending them once more does nothing.
-        let mut latest: VecDeque<AbortHandle> = VecDeque::with_capacity(MOST_CONNECTIONS + 1);
+        let mut latest: VecDeque<AbortHandle> = VecDeque::with_capacity(MAX_CONNECTIONS + 1);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -99,7 +99,7 @@ impl Probes {
                 },
                 Some(_) = connections.join_next() => {}
             }
-            if latest.len() > MOST_CONNECTIONS
+            if latest.len() > MAX_CONNECTIONS
                 && let Some(oldest) = latest.pop_front()
             {
                 oldest.abort();

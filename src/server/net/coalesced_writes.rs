@@ -14,18 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// each larger one: a system call for every answer. If not, it copies up to 1024 (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`),
 /// which is what most answers take, and a copy costs far less than a call. It asks again at each write, and then the truth
 /// saves a call for each payload that is larger still. Whatever it is told, it writes the same bytes.
-pub(crate) struct Gathered<S> {
+pub(crate) struct CoalescedWrites<S> {
     stream: S,
     has_begun: bool,
 }
 
-impl<S> Gathered<S> {
+impl<S> CoalescedWrites<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, has_begun: false }
     }
 }
 
-impl<S: Unpin> Gathered<S> {
+impl<S: Unpin> CoalescedWrites<S> {
     fn begun(self: Pin<&mut Self>) -> Pin<&mut S> {
         let this = self.get_mut();
         this.has_begun = true;
@@ -33,13 +33,13 @@ impl<S: Unpin> Gathered<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CoalescedWrites<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.begun().poll_read(context, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescedWrites<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.begun().poll_write(context, bytes)
     }

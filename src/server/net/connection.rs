@@ -26,11 +26,11 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::{
     answers::Answers,
-    coalesced_writes::Gathered,
+    coalesced_writes::CoalescedWrites,
     coarse_timer::CoarseTimer,
     counted::Counting,
-    inline_executor::{AtOnce, Served},
-    listener::{Accepted, Stream},
+    inline_executor::{InlineExecutor, Served},
+    listener::{Accepted, Socket},
     tls::TlsOffer,
     traffic::{Metered, Traffic},
     unread::{LOOK_EVERY, MAX_STALL, Unread, UnreadPool},
@@ -38,7 +38,7 @@ use super::{
 use crate::{
     security::tls::{Tls, names_of},
     server::jittered,
-    service::{Peer, Presence, Stage},
+    service::{ConnectionStage, Peer, Presence},
 };
 
 /// A connection's header list, in bytes as HPACK counts them. A bearer token of 8 KiB fits.
@@ -122,14 +122,14 @@ pub(crate) async fn serve(
 }
 
 async fn serve_any(
-    stream: Stream,
+    stream: Socket,
     presence: Arc<Presence>,
     front: Arc<impl Answers>,
     settings: ConnectionSettings,
     draining: watch::Receiver<bool>,
 ) {
     let served = match stream {
-        Stream::Tcp(stream) => match TcpStream::from_std(stream) {
+        Socket::Tcp(stream) => match TcpStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => {
                 let address = stream.peer_addr().ok().map(|address| address.ip());
@@ -137,7 +137,7 @@ async fn serve_any(
             }
             Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
         },
-        Stream::Unix(stream) => match UnixStream::from_std(stream) {
+        Socket::Unix(stream) => match UnixStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => {
                 serve_stream(
@@ -208,15 +208,15 @@ async fn serve_stream(
     draining: watch::Receiver<bool>,
     mut distrusted: Distrusted,
 ) -> hyper::Result<()> {
-    let (stage, ending) = watch::channel(Stage::Open);
+    let (stage, ending) = watch::channel(ConnectionStage::Open);
     let stream = ending_where_stuck(stream);
     match settings.protocol {
         Protocol::Http2 => {
             let traffic = Traffic::new(settings.max_streams);
             let unread = Unread::new(settings.unread.clone());
-            let requests = AtOnce::new(traffic.clone(), Arc::clone(&unread));
+            let requests = InlineExecutor::new(traffic.clone(), Arc::clone(&unread));
             // Before the connection, so that it is dropped after it.
-            let _let_go = requests.let_go();
+            let _let_go = requests.drop_requests_at_the_end();
             let answers = Counting::new(front, peer, ending, Arc::clone(&unread));
             let connection = http2::Builder::new(requests.clone())
                 .timer(CoarseTimer::new())
@@ -229,12 +229,12 @@ async fn serve_stream(
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 // Nobody who speaks gRPC reads it.
                 .auto_date_header(false)
-                .serve_connection(TokioIo::new(Gathered::new(Metered::new(stream, traffic.clone()))), answers);
+                .serve_connection(TokioIo::new(CoalescedWrites::new(Metered::new(stream, traffic.clone()))), answers);
             let mut connection = pin!(connection);
             let reached = tokio::select! {
                 served = requests.serve(connection.as_mut()) => match served {
                     Served::Ended(ended) => return ended,
-                    Served::Spent => Stage::Ending,
+                    Served::Spent => ConnectionStage::Ending,
                 },
                 reached = must_end(draining, settings.max_age, &mut distrusted, Some((&traffic, &unread))) => match reached {
                     Some(reached) => reached,
@@ -244,14 +244,14 @@ async fn serve_stream(
             // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
             _ = stage.send(reached);
             connection.as_mut().graceful_shutdown();
-            if reached == Stage::Ending {
+            if reached == ConnectionStage::Ending {
                 tokio::select! {
                     ended = requests.serve_to_the_end(connection.as_mut()) => return ended,
                     // Half of a drain is left to what else is under way.
                     () = tokio::time::sleep(GRACE.min(settings.drain_timeout / 2)) => {}
                     () = &mut distrusted => {}
                 }
-                _ = stage.send(Stage::Ended);
+                _ = stage.send(ConnectionStage::Ended);
             }
             let leaving = requests.serve_to_the_end(connection);
             tokio::time::timeout(settings.last_answers(), leaving).await.unwrap_or(Ok(()))
@@ -282,22 +282,22 @@ async fn must_end(
     max_age: Duration,
     distrusted: &mut Distrusted,
     watched: Option<(&Traffic, &Unread)>,
-) -> Option<Stage> {
+) -> Option<ConnectionStage> {
     tokio::select! {
-        () = distrusted => Some(Stage::Ended),
-        _ = draining.wait_for(|draining| *draining) => Some(Stage::Ending),
+        () = distrusted => Some(ConnectionStage::Ended),
+        _ = draining.wait_for(|draining| *draining) => Some(ConnectionStage::Ending),
         reached = comes_of_age(max_age, watched) => reached,
     }
 }
 
 /// Waits until a connection has lasted long enough; too long without its peer's hello, for which hyper waits for ever; or
 /// as long as none may that keeps answers which its peer does not let pass. Callers who came together do not leave together.
-async fn comes_of_age(max_age: Duration, watched: Option<(&Traffic, &Unread)>) -> Option<Stage> {
+async fn comes_of_age(max_age: Duration, watched: Option<(&Traffic, &Unread)>) -> Option<ConnectionStage> {
     let began = Instant::now();
     let end = began + jittered(max_age);
     let Some((traffic, unread)) = watched else {
         tokio::time::sleep_until(end).await;
-        return Some(Stage::Ending);
+        return Some(ConnectionStage::Ending);
     };
     let mut look = began + FIRST_BYTES;
     loop {
@@ -310,10 +310,10 @@ async fn comes_of_age(max_age: Duration, watched: Option<(&Traffic, &Unread)>) -
             tracing::debug!(
                 "a connection is asked to end: for {MAX_STALL:?} its peer has let an answer pass only in part"
             );
-            return Some(Stage::Ending);
+            return Some(ConnectionStage::Ending);
         }
         if look >= end {
-            return Some(Stage::Ending);
+            return Some(ConnectionStage::Ending);
         }
         look += LOOK_EVERY;
     }

@@ -17,7 +17,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     answers::Answers,
-    unread::{Held, Part, Room, Unread, Unsent, WaitsFor},
+    unread::{HeldMemory, Part, Room, Unread, Unsent, WaitsFor},
 };
 use crate::service::{Ending, Peer};
 
@@ -44,7 +44,7 @@ impl<A: Answers> Service<Request<Incoming>> for Counting<A> {
     type Future = CountedAnswer<A>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        CountedAnswer { connection: Arc::clone(&self.0), room: None, step: Step::Asked(Some(request)) }
+        CountedAnswer { connection: Arc::clone(&self.0), room: None, step: AnswerState::Asked(Some(request)) }
     }
 }
 
@@ -53,11 +53,11 @@ impl<A: Answers> Service<Request<Incoming>> for Counting<A> {
 pub(crate) struct CountedAnswer<A: Answers> {
     connection: Arc<Connection<A>>,
     room: Room,
-    step: Step<A::Answer>,
+    step: AnswerState<A::Answer>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "it is moved but once, into the box of its exchange")]
-enum Step<A> {
+enum AnswerState<A> {
     /// Taken once there is room.
     Asked(Option<Request<Incoming>>),
     Begun(A),
@@ -70,13 +70,13 @@ impl<A: Answers> Future for CountedAnswer<A> {
         let this = self.get_mut();
         let Connection { front, peer, ending, unread } = &*this.connection;
         unread.note(WaitsFor::Answer);
-        if let Step::Asked(request) = &mut this.step {
+        if let AnswerState::Asked(request) = &mut this.step {
             ready!(unread.poll_room(&mut this.room, context));
             if let Some(request) = request.take() {
-                this.step = Step::Begun(front.answer(request, peer, ending));
+                this.step = AnswerState::Begun(front.answer(request, peer, ending));
             }
         }
-        let Step::Begun(answer) = &mut this.step else { return Poll::Pending };
+        let AnswerState::Begun(answer) = &mut this.step else { return Poll::Pending };
         let answer = ready!(Pin::new(answer).poll(context))?;
         unread.note(WaitsFor::Peer);
         Poll::Ready(Ok(answer.map(|body| CountedBody::begin(body, Arc::clone(unread), context))))
@@ -94,7 +94,7 @@ pub(crate) struct CountedBody {
     made: Option<Polled>,
     room: Room,
     /// What of it was made last.
-    last: Weak<Held>,
+    last: Weak<HeldMemory>,
     sent: Room,
 }
 

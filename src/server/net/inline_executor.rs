@@ -14,13 +14,13 @@ use parking_lot::Mutex;
 
 use super::{
     stalling::{Exchange, Stalling},
-    traffic::{Traffic, Turn},
+    traffic::{Traffic, TurnEnd},
     unread::Unread,
 };
 
 /// Requests that a connection has answered before it is the turn of the thread's other connections. One with a token to
 /// verify takes a hundred times as long as most.
-const MOST_IN_A_TURN: usize = 64;
+const MAX_IN_A_TURN: usize = 64;
 
 /// Takes the requests that hyper reads from one connection, which it would give a task each.
 ///
@@ -28,9 +28,9 @@ const MOST_IN_A_TURN: usize = 64;
 /// listed, queued and woken. So requests are collected while the connection reads, then polled once, and only those that
 /// have to wait get a task. They are not polled as they come, since the connection would write each answer by itself.
 #[derive(Clone)]
-pub(crate) struct AtOnce(Arc<Shared>);
+pub(crate) struct InlineExecutor(Arc<ExecutorState>);
 
-struct Shared {
+struct ExecutorState {
     requests: Mutex<Vec<Exchange>>,
     traffic: Traffic,
     unread: Arc<Unread>,
@@ -46,9 +46,9 @@ pub(crate) enum Served<T> {
 
 /// Lets go of the requests that nobody will answer when their connection ends. Each of them holds its executor, and would
 /// be held by it for ever.
-pub(crate) struct LetGo(AtOnce);
+pub(crate) struct DropRequests(InlineExecutor);
 
-impl Drop for LetGo {
+impl Drop for DropRequests {
     fn drop(&mut self) {
         // Taken first: while they are dropped, nothing is locked.
         let left = mem::take(&mut *self.0.0.requests.lock());
@@ -56,21 +56,21 @@ impl Drop for LetGo {
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InlineExecutor {
     fn execute(&self, request: F) {
         self.0.requests.lock().push(Box::pin(request));
     }
 }
 
-impl AtOnce {
+impl InlineExecutor {
     /// Of a connection with this traffic and these unread answers.
     pub(crate) fn new(traffic: Traffic, unread: Arc<Unread>) -> Self {
-        Self(Arc::new(Shared { requests: Mutex::default(), traffic, unread }))
+        Self(Arc::new(ExecutorState { requests: Mutex::default(), traffic, unread }))
     }
 
     /// Has to live for as long as the connection, and no longer.
-    pub(crate) fn let_go(&self) -> LetGo {
-        LetGo(self.clone())
+    pub(crate) fn drop_requests_at_the_end(&self) -> DropRequests {
+        DropRequests(self.clone())
     }
 
     /// Serves a connection that hands its requests over to this.
@@ -88,7 +88,7 @@ impl AtOnce {
     }
 
     fn poll<C: Future>(&self, mut connection: Pin<&mut C>, context: &mut Context<'_>) -> Poll<Served<C::Output>> {
-        let Shared { requests, traffic, unread } = &*self.0;
+        let ExecutorState { requests, traffic, unread } = &*self.0;
         traffic.begin_turn(requests.lock().len());
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(Served::Ended(ended));
@@ -103,7 +103,7 @@ impl AtOnce {
                 return Poll::Ready(Served::Ended(ended));
             }
         }
-        let Turn { is_paused, is_spent } = traffic.end_turn();
+        let TurnEnd { is_paused, is_spent } = traffic.end_turn();
         if is_spent {
             return Poll::Ready(Served::Spent);
         }
@@ -116,10 +116,10 @@ impl AtOnce {
 
     fn turn(&self) -> Vec<Exchange> {
         let mut read = self.0.requests.lock();
-        if read.len() <= MOST_IN_A_TURN {
+        if read.len() <= MAX_IN_A_TURN {
             return mem::take(&mut *read);
         }
-        read.drain(..MOST_IN_A_TURN).collect()
+        read.drain(..MAX_IN_A_TURN).collect()
     }
 }
 
@@ -146,8 +146,8 @@ mod tests {
     use super::*;
     use crate::server::net::traffic::Metered;
 
-    fn at_once() -> AtOnce {
-        AtOnce::new(Traffic::new(256), Arc::default())
+    fn executor() -> InlineExecutor {
+        InlineExecutor::new(Traffic::new(256), Arc::default())
     }
 
     /// Counts how often it is woken.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     /// Polls a connection once that hands over these requests, each time that it is polled.
-    fn poll_once(requests: &AtOnce, read: impl Fn(&AtOnce)) -> usize {
+    fn poll_once(requests: &InlineExecutor, read: impl Fn(&InlineExecutor)) -> usize {
         let connection = poll_fn(|_| {
             read(requests);
             Poll::<()>::Pending
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_answered_without_a_runtime_to_make_tasks() {
-        let (requests, answered) = (at_once(), Arc::default());
+        let (requests, answered) = (executor(), Arc::default());
         requests.execute(count(&answered));
         requests.execute(ready(()));
         requests.execute(count(&answered));
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waits_holds_nobody_up_and_is_answered_later() {
-        let (requests, answered) = (at_once(), Arc::default());
+        let (requests, answered) = (executor(), Arc::default());
         let (tell, told) = tokio::sync::oneshot::channel::<()>();
         let (done, is_done) = tokio::sync::oneshot::channel::<()>();
         requests.execute(async move {
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_own_request_and_no_other() {
-        let (requests, answered) = (at_once(), Arc::default());
+        let (requests, answered) = (executor(), Arc::default());
         requests.execute(async { panic!("a request's own") });
         requests.execute(count(&answered));
         poll_once(&requests, |_| {});
@@ -216,23 +216,23 @@ mod tests {
 
     #[test]
     fn a_connection_that_reads_on_and_on_yields_to_the_others() {
-        let (requests, answered) = (at_once(), Arc::default());
+        let (requests, answered) = (executor(), Arc::default());
         let woken = poll_once(&requests, |requests| requests.execute(count(&answered)));
         assert_eq!((woken, answered.load(Ordering::Relaxed)), (1, 1), "one turn, and another one asked for");
     }
 
     #[test]
     fn a_connection_that_has_read_many_at_once_yields_too() {
-        let (requests, answered) = (at_once(), Arc::default());
-        (0..=MOST_IN_A_TURN * 2).for_each(|_| requests.execute(count(&answered)));
+        let (requests, answered) = (executor(), Arc::default());
+        (0..=MAX_IN_A_TURN * 2).for_each(|_| requests.execute(count(&answered)));
         let turns = [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
-        assert_eq!(turns, [(1, MOST_IN_A_TURN), (1, MOST_IN_A_TURN * 2), (0, MOST_IN_A_TURN * 2 + 1)]);
+        assert_eq!(turns, [(1, MAX_IN_A_TURN), (1, MAX_IN_A_TURN * 2), (0, MAX_IN_A_TURN * 2 + 1)]);
     }
 
     #[test]
     fn a_connection_whose_reading_pauses_has_another_turn() {
         let traffic = Traffic::new(256);
-        let requests = AtOnce::new(traffic.clone(), Arc::default());
+        let requests = InlineExecutor::new(traffic.clone(), Arc::default());
         let woken = poll_once(&requests, |_| {
             traffic.begin_turn(usize::MAX);
             let mut stream = Metered::new(tokio::io::empty(), traffic.clone());

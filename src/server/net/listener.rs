@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     config::{ListenAddress, UnusableSetting},
-    observability::complaints::{Complaints, complain},
+    observability::log_limiter::{LogLimiter, log_limited},
 };
 
 /// Out of file descriptors, for example: wait a little instead of spinning.
@@ -64,20 +64,20 @@ impl Drop for UnixPath {
 
 /// A connection on its way to a worker. It carries its place among all connections, and among those of its worker.
 pub(crate) struct Accepted {
-    pub(crate) stream: Stream,
-    pub(crate) places: Places,
+    pub(crate) stream: Socket,
+    pub(crate) places: ConnectionPlaces,
     /// Where it may have to give way to another.
     pub(crate) seat: Option<Arc<Seat>>,
 }
 
 /// What a connection takes up, given back when it ends.
-pub(crate) struct Places {
+pub(crate) struct ConnectionPlaces {
     _connection: OwnedSemaphorePermit,
     worker: Arc<AtomicUsize>,
     _address: Option<FromAddress>,
 }
 
-impl Drop for Places {
+impl Drop for ConnectionPlaces {
     fn drop(&mut self) {
         self.worker.fetch_sub(1, Ordering::Relaxed);
     }
@@ -85,7 +85,7 @@ impl Drop for Places {
 
 /// How many connections there may be at the same time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MostConnections {
+pub(crate) struct MaxConnections {
     pub(crate) in_all: u32,
     /// From one address; `None`: all of them.
     pub(crate) per_address: Option<u32>,
@@ -95,15 +95,15 @@ pub(crate) struct MostConnections {
 
 /// Addresses, and how many connections each has. Only those are held that have some.
 #[derive(Clone, Default)]
-struct Addresses(Arc<Mutex<HashMap<IpAddr, u32>>>);
+struct AddressCounts(Arc<Mutex<HashMap<IpAddr, u32>>>);
 
 /// An address has as many connections as it may.
 struct OneTooMany;
 
 /// A connection from an address, counted for as long as this lives.
-struct FromAddress(Addresses, IpAddr);
+struct FromAddress(AddressCounts, IpAddr);
 
-impl Addresses {
+impl AddressCounts {
     /// Counts a connection, where that is of use.
     fn enter(&self, address: Option<IpAddr>, most: Option<u32>) -> Result<Option<FromAddress>, OneTooMany> {
         let (Some(address), Some(most)) = (address, most) else { return Ok(None) };
@@ -132,7 +132,7 @@ impl Drop for FromAddress {
 /// How long a connection may take to leave that has to.
 const UNTIL_LEFT: Duration = Duration::from_secs(1);
 
-impl Stream {
+impl Socket {
     /// Where it comes from, if that is an address.
     fn address(&self) -> Option<IpAddr> {
         match self {
@@ -143,7 +143,7 @@ impl Stream {
 }
 
 /// A stream that belongs to no runtime yet.
-pub(crate) enum Stream {
+pub(crate) enum Socket {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
 }
@@ -182,12 +182,12 @@ impl Listener {
     }
 
     /// Accepts for ever. Ends when it is dropped, or when every worker has gone.
-    pub(crate) async fn accept_into(self, inboxes: Vec<Inbox>, most: MostConnections) {
-        let MostConnections { in_all: max_connections, per_address, makes_room } = most;
+    pub(crate) async fn accept_into(self, inboxes: Vec<Inbox>, most: MaxConnections) {
+        let MaxConnections { in_all: max_connections, per_address, makes_room } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
-        let addresses = Addresses::default();
+        let addresses = AddressCounts::default();
         let seats = makes_room.then(|| Seats::new(max_connections as usize, per_address.unwrap_or(u32::MAX) as usize));
-        let (full, full_address) = (Complaints::new(), Complaints::new());
+        let (full, full_address) = (LogLimiter::new(), LogLimiter::new());
         loop {
             let stream = match self.accept().await {
                 Ok(stream) => stream,
@@ -200,12 +200,12 @@ impl Listener {
             // A peer that has gone already has no address, and holds no place for long.
             let from = stream.address();
             let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
-                complain!(full, warn, "a connection was closed: there are as many as may be, and all are in use");
+                log_limited!(full, warn, "a connection was closed: there are as many as may be, and all are in use");
                 continue;
             };
             let counted = if makes_room { Ok(None) } else { addresses.enter(from, per_address) };
             let Ok(address) = counted else {
-                complain!(
+                log_limited!(
                     full_address,
                     info,
                     per_address,
@@ -219,28 +219,29 @@ impl Listener {
                 place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned()).await.ok().and_then(Result::ok);
             }
             let Some(connection) = place else {
-                complain!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
+                log_limited!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
                 continue;
             };
             let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {
                 return;
             };
             inbox.connections.fetch_add(1, Ordering::Relaxed);
-            let places = Places { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
+            let places =
+                ConnectionPlaces { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
             if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn accept(&self) -> io::Result<Stream> {
+    async fn accept(&self) -> io::Result<Socket> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                stream.into_std().map(Stream::Tcp)
+                stream.into_std().map(Socket::Tcp)
             }
-            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Stream::Unix),
+            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Socket::Unix),
         }
     }
 }

@@ -31,9 +31,9 @@ const MAX_BUDGET: u32 = 16 * 1024;
 
 /// What passes over a connection. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Traffic(Arc<Mutex<State>>);
+pub(crate) struct Traffic(Arc<Mutex<TrafficState>>);
 
-struct State {
+struct TrafficState {
     budget: CancellationBudget,
     /// Requests that may yet be read in this turn.
     to_read: usize,
@@ -46,7 +46,7 @@ struct State {
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Turn {
+pub(crate) struct TurnEnd {
     /// There was more to read than might be. Then there has to be another one: nobody else asks for it.
     pub(crate) is_paused: bool,
     /// The peer has just cancelled more than it may.
@@ -55,7 +55,7 @@ pub(crate) struct Turn {
 
 /// May more be read?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Reading {
+enum ReadState {
     GoesOn,
     /// Until what has been read is answered.
     Pauses,
@@ -103,8 +103,14 @@ impl Traffic {
     pub(crate) fn new(max_streams: u32) -> Self {
         let most = max_streams.saturating_mul(4).clamp(MIN_BUDGET, MAX_BUDGET);
         let budget = CancellationBudget::new(most, Instant::now());
-        let state =
-            State { budget, to_read: MAX_WAITING, is_paused: false, is_spent: false, has_begun: false, last_stream: 0 };
+        let state = TrafficState {
+            budget,
+            to_read: MAX_WAITING,
+            is_paused: false,
+            is_spent: false,
+            has_begun: false,
+            last_stream: 0,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -121,9 +127,9 @@ impl Traffic {
     }
 
     /// Ends a turn.
-    pub(crate) fn end_turn(&self) -> Turn {
+    pub(crate) fn end_turn(&self) -> TurnEnd {
         let mut state = self.0.lock();
-        Turn { is_paused: state.is_paused, is_spent: mem::take(&mut state.is_spent) }
+        TurnEnd { is_paused: state.is_paused, is_spent: mem::take(&mut state.is_spent) }
     }
 
     /// Has the peer sent its preface and the head of its first frame?
@@ -131,13 +137,13 @@ impl Traffic {
         self.0.lock().has_begun
     }
 
-    fn reading(&self) -> Reading {
+    fn reading(&self) -> ReadState {
         let mut state = self.0.lock();
         if state.budget.is_overdrawn() {
-            return Reading::Ends;
+            return ReadState::Ends;
         }
         state.is_paused = state.to_read == 0;
-        if state.is_paused { Reading::Pauses } else { Reading::GoesOn }
+        if state.is_paused { ReadState::Pauses } else { ReadState::GoesOn }
     }
 
     fn received(&self, frames: &mut Frames, bytes: &[u8]) {
@@ -166,7 +172,7 @@ impl Traffic {
     }
 }
 
-impl State {
+impl TrafficState {
     fn cancelled(&mut self) {
         if self.budget.cancelled(Instant::now()) {
             tracing::debug!("a connection is asked to end: its peer has cancelled more requests than were answered");
@@ -206,9 +212,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match this.traffic.reading() {
-            Reading::GoesOn => {}
-            Reading::Pauses => return Poll::Pending,
-            Reading::Ends => return Poll::Ready(Err(this.end(context))),
+            ReadState::GoesOn => {}
+            ReadState::Pauses => return Poll::Pending,
+            ReadState::Ends => return Poll::Ready(Err(this.end(context))),
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);

@@ -133,16 +133,16 @@ impl Unread {
         }
         let before = self.held.fetch_add(size, Ordering::Relaxed);
         self.pool.changed(before, before + size);
-        Part { bytes, held: Some(Arc::new(Held { unread: Arc::clone(self), size })), unsent: None }
+        Part { bytes, held: Some(Arc::new(HeldMemory { unread: Arc::clone(self), size })), unsent: None }
     }
 
     /// Must the end of an answer wait, since not all of it has been sent, and much is held?
-    pub(crate) fn must_wait_for(&self, answer: &Weak<Held>) -> bool {
+    pub(crate) fn must_wait_for(&self, answer: &Weak<HeldMemory>) -> bool {
         answer.strong_count() > 0 && self.is_crowded()
     }
 
     /// Resolves when it need not any more.
-    pub(crate) fn is_sent(self: &Arc<Self>, answer: Weak<Held>) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn is_sent(self: &Arc<Self>, answer: Weak<HeldMemory>) -> impl Future<Output = ()> + use<> {
         Arc::clone(self).until(move |unread| !unread.must_wait_for(&answer))
     }
 
@@ -160,12 +160,12 @@ impl Unread {
 }
 
 /// An answer's memory, counted until its last part has been sent.
-pub(crate) struct Held {
+pub(crate) struct HeldMemory {
     unread: Arc<Unread>,
     size: usize,
 }
 
-impl Drop for Held {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         let before = self.unread.held.fetch_sub(self.size, Ordering::Relaxed);
         self.unread.pool.changed(before, before - self.size);
@@ -200,7 +200,7 @@ impl Drop for Unsent {
 pub(crate) struct Part {
     bytes: Bytes,
     /// What counts the answer's memory; `None`: it is as small as nearly all are.
-    held: Option<Arc<Held>>,
+    held: Option<Arc<HeldMemory>>,
     pub(crate) unsent: Option<Unsent>,
 }
 
@@ -215,7 +215,7 @@ impl Part {
     }
 
     /// What lives until all of the answer has been sent, where that is counted.
-    pub(crate) fn answer(&self) -> Weak<Held> {
+    pub(crate) fn answer(&self) -> Weak<HeldMemory> {
         self.held.as_ref().map(Arc::downgrade).unwrap_or_default()
     }
 }

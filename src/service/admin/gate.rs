@@ -10,20 +10,20 @@ use moka::{ops::compute::Op, sync::Cache};
 use super::AdminApi;
 use crate::{
     domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
-    observability::complaints::{Complaints, complain},
+    observability::log_limiter::{LogLimiter, log_limited},
     security::{admin_tokens::AdminTokens, bearer::bearer_in},
     service::{Peer, error::AdminError},
 };
 
 /// Addresses whose failures are counted. With more at once the oldest are forgotten.
-const MOST_ADDRESSES: u64 = 10_000;
+const MAX_ADDRESSES: u64 = 10_000;
 
-static NOT_ALLOWED: Complaints = Complaints::new();
-static UNKNOWN: Complaints = Complaints::new();
+static NOT_ALLOWED: LogLimiter = LogLimiter::new();
+static UNKNOWN: LogLimiter = LogLimiter::new();
 
 /// The tokens that are known at the moment. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate {
+pub(crate) struct AdminGate {
     tokens: Arc<ArcSwap<AdminTokens>>,
     failures: Cache<Option<IpAddr>, Failures>,
 }
@@ -35,10 +35,10 @@ struct Failures {
     count: u32,
 }
 
-impl Gate {
+impl AdminGate {
     /// Admits those who hold these tokens.
     pub(crate) fn new(tokens: AdminTokens) -> Self {
-        Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MOST_ADDRESSES) }
+        Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MAX_ADDRESSES) }
     }
 
     /// From now on, these tokens and no others.
@@ -83,7 +83,7 @@ impl AdminApi {
             return AdminError::TooManyFailures;
         }
         let from = peer.address.map_or("a local socket".to_owned(), |address| address.to_string());
-        complain!(UNKNOWN, warn, %from, "an administrator's token is missing or not known, from {from}");
+        log_limited!(UNKNOWN, warn, %from, "an administrator's token is missing or not known, from {from}");
         AdminError::Unauthenticated
     }
 }
@@ -95,7 +95,7 @@ impl Administrator {
         if *role >= needed {
             return Ok(());
         }
-        complain!(NOT_ALLOWED, info, %name, %role, %needed, "{name} may not do this");
+        log_limited!(NOT_ALLOWED, info, %name, %role, %needed, "{name} may not do this");
         Err(AdminError::NotAllowed(needed))
     }
 }

@@ -11,23 +11,23 @@ use crate::{
 
 /// A page of tenants.
 #[derive(Debug)]
-pub(in crate::service) struct TenantsPage {
+pub(in crate::service) struct TenantListPage {
     pub(in crate::service) list: ListOfTenants,
     /// The next page comes after this one; `None`: there is none.
     pub(in crate::service) next: Option<TenantId>,
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantsPage, AdminError> {
+    pub(in crate::service) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantListPage, AdminError> {
         let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
         let size = filter.size as usize;
         // One more, which says whether there is a next page.
         let filter = TenantFilter { size: filter.size + 1, ..filter };
-        let read = self.turns.read(async move { store.list_tenants(&filter, now).await }).await;
+        let read = self.limiter.read(async move { store.list_tenants(&filter, now).await }).await;
         let mut list = read?;
         let has_more = list.tenants.len() > size;
         list.tenants.truncate(size);
         let next = list.tenants.last().filter(|_| has_more).map(|tenant| tenant.id);
-        Ok(TenantsPage { list, next })
+        Ok(TenantListPage { list, next })
     }
 }

@@ -34,7 +34,7 @@ impl AdminApi {
     pub(in crate::service) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, AdminError> {
         let DeleteQuery { deletion, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
+        self.limiter.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
     }
 
     pub(in crate::service) async fn onboard(
@@ -47,7 +47,7 @@ impl AdminApi {
             return Err(AdminError::Subdomain(SubdomainRefusal::Reserved));
         }
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
+        self.limiter.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
     }
 
     pub(in crate::service) async fn provision(
@@ -57,6 +57,6 @@ impl AdminApi {
     ) -> Result<Provisioned, AdminError> {
         let ProvisionQuery { key, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.turns.set_up(Box::pin(async move { store.provision(&key, &author).await })).await
+        self.limiter.set_up(Box::pin(async move { store.provision(&key, &author).await })).await
     }
 }

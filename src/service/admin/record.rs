@@ -28,7 +28,7 @@ impl AdminApi {
         let size = query.size as usize;
         // One more, which says whether there is a next page.
         let query = AuditQuery { size: query.size + 1, ..query };
-        let read = self.turns.read(async move { store.audit_events(&query).await }).await;
+        let read = self.limiter.read(async move { store.audit_events(&query).await }).await;
         let mut events = read?;
         let has_more = events.len() > size;
         events.truncate(size);

@@ -28,7 +28,7 @@ impl AdminApi {
             return Ok(SubdomainVerdict { schema, refusal: Some(SubdomainRefusal::Reserved) });
         }
         let store = Arc::clone(&self.api.store);
-        let checked = self.turns.read(async move { store.check_subdomain(&subdomain).await }).await;
+        let checked = self.limiter.read(async move { store.check_subdomain(&subdomain).await }).await;
         Ok(SubdomainVerdict { schema, refusal: checked?.err() })
     }
 

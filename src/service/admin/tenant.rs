@@ -21,7 +21,7 @@ pub(in crate::service) struct TenantRecord {
 impl AdminApi {
     pub(in crate::service) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, AdminError> {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
-        let read = self.turns.read(async move { store.read(&key, at).await }).await;
+        let read = self.limiter.read(async move { store.read(&key, at).await }).await;
         let Reading { revision, evidence } = read?;
         let evidence = evidence.ok_or(AdminError::TenantNotFound)?;
         Ok(TenantRecord { at, revision, evidence })

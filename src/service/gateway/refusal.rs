@@ -11,7 +11,7 @@ use crate::{
     proto::v1::ErrorReason,
     routes::{RefusedMethod, RefusedPath},
     security::token::InvalidToken,
-    service::{asker::NotAdmitted, check::Judgement, error::Unidentified, grpc::status},
+    service::{caller::NotAdmitted, check::Judgement, error::Unidentified, grpc::status},
     store::StoreError,
 };
 

@@ -21,7 +21,7 @@ use tracing::Span;
 use super::{headers::REQUEST_ID, status};
 use crate::{
     observability::{
-        complaints::{Complaints, complain},
+        log_limiter::{LogLimiter, log_limited},
         metrics::Stopwatch,
     },
     proto::Method,
@@ -33,8 +33,8 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, I
 
 /// Requests that failed, which is our own matter, and those that were refused, which is their callers'. A flood of either
 /// must not fill the disk: the metrics count them all.
-static FAILED: Complaints = Complaints::new();
-static REFUSED: Complaints = Complaints::new();
+static FAILED: LogLimiter = LogLimiter::new();
+static REFUSED: LogLimiter = LogLimiter::new();
 
 /// One of the requests in flight, for as long as it lives.
 pub(super) struct InFlight(Arc<AtomicUsize>);
@@ -137,7 +137,7 @@ impl Answer {
         // What is wrong with us is for the operator, what is wrong with a request is for its caller.
         match code {
             Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DeadlineExceeded => {
-                complain!(
+                log_limited!(
                     FAILED,
                     warn,
                     method,
@@ -150,7 +150,7 @@ impl Answer {
                 );
             }
             _ => {
-                complain!(
+                log_limited!(
                     REFUSED,
                     info,
                     method,

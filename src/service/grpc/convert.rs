@@ -15,7 +15,7 @@ pub(in crate::service) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query, subdomain_response, tenant_key,
     tenant_response,
 };
-pub(in crate::service) use ext_authz::{check_ruling, told};
+pub(in crate::service) use ext_authz::{authz_response, proxy_attributes};
 pub(crate) use fuzz::fuzz_requests;
 pub(in crate::service) use list::{delete_query, delete_response, list_tenants_query, list_tenants_response};
 pub(in crate::service) use mutations::{

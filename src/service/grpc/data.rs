@@ -10,13 +10,13 @@ use super::{
     status,
 };
 use crate::{
-    domain::limits::{MAX_INQUIRY_BYTES, MAX_REQUEST_BYTES},
+    domain::limits::{MAX_AUTHZ_REQUEST_BYTES, MAX_REQUEST_BYTES},
     proto::{
         Method, envoy::service::auth::v3::authorization_server::AuthorizationServer,
         v1::entitlement_service_server::EntitlementServiceServer,
     },
     security::callers::CallerService,
-    service::{Api, Peer, asker::Shown, watch::Ending},
+    service::{Api, Peer, caller::Credentials, watch::Ending},
 };
 
 /// What the data listener answers.
@@ -33,7 +33,7 @@ impl DataServices {
     pub(crate) fn new(api: Api) -> Self {
         Self {
             api: api.clone(),
-            authorization: AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_INQUIRY_BYTES),
+            authorization: AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES),
             entitlement: EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES),
         }
     }
@@ -83,8 +83,8 @@ impl Services for DataServices {
         ending: &Ending,
     ) -> Result<(), Status> {
         if method.streams() {
-            let shown = Shown::of(peer, request.headers());
-            request.extensions_mut().insert(shown);
+            let credentials = Credentials::of(peer, request.headers());
+            request.extensions_mut().insert(credentials);
             request.extensions_mut().insert(ending.clone());
         }
         let Some(service) = service(method).filter(|_| !self.api.callers.is_open()) else { return Ok(()) };

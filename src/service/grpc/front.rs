@@ -82,7 +82,7 @@ pub(crate) struct Front<S> {
 }
 
 /// A request that was let in or refused: its answer, how long it may take, and its place among those in flight.
-type Begun = (Answering, Option<Duration>, Option<InFlight>);
+type StartedAnswer = (Answering, Option<Duration>, Option<InFlight>);
 
 impl<S: Services> Front<S> {
     /// Our own services, and beside them those that are never shed: health and reflection.
@@ -137,7 +137,7 @@ impl<S: Services> Front<S> {
         (parent.is_some() || span.is_some()).then(|| Box::new(Traced { parent: parent.cloned(), span }))
     }
 
-    fn begin(&self, method: Method, limit: Limit, request: Request<Incoming>) -> Begun {
+    fn begin(&self, method: Method, limit: Limit, request: Request<Incoming>) -> StartedAnswer {
         let longest = match limit {
             Limit::Stream => return (self.services.call(method, request), None, None),
             Limit::Request => self.settings.request_timeout,

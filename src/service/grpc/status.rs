@@ -8,11 +8,11 @@ use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt
 use crate::{
     cache::LoadError,
     domain::{Reason, SubdomainRefusal, Violation, limits::MAX_REQUEST_BYTES, resolve::Unresolved},
-    observability::complaints::{Complaints, complain},
+    observability::log_limiter::{LogLimiter, log_limited},
     proto::v1::ErrorReason,
     security::token::InvalidToken,
     service::{
-        asker::{NotAdmitted, Scope},
+        caller::{NotAdmitted, Scope},
         error::{AdminError, RequestError, Unidentified},
     },
     store::{MutationError, StoreError},
@@ -31,10 +31,10 @@ const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
 const RETRY_FAILURES: Duration = Duration::from_mins(1);
 
 /// What their words may take of that, as they are written there.
-const MOST_VIOLATION_BYTES: usize = 3 * 1024;
+const MAX_VIOLATION_BYTES: usize = 3 * 1024;
 
 /// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
-const MOST_VIOLATIONS: usize = 20;
+const MAX_VIOLATIONS: usize = 20;
 
 const CANNOT_BE_ASKED: &str = "the database cannot be asked at the moment, and the answer is not held";
 const TOO_MANY_ASK: &str = "too many wait to ask the database, and the answer is not held";
@@ -42,7 +42,7 @@ const TOO_MANY_ASK: &str = "too many wait to ask the database, and the answer is
 const SEND_AGAIN: &str = "the database failed; send it again with the same request_id";
 
 pub(in crate::service) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
-    violations.truncate(MOST_VIOLATIONS);
+    violations.truncate(MAX_VIOLATIONS);
     let fields: Vec<String> =
         violations.iter().map(|violation| format!("{} {}", violation.field, violation.description)).collect();
     let message = format!("invalid request: {}", fields.join("; "));
@@ -138,8 +138,8 @@ pub(in crate::service) fn subdomain_refused(refusal: SubdomainRefusal) -> Status
 
 fn refused(violations: &[Violation]) -> Status {
     // Each travels twice, once in words and once in the details.
-    let mut room = MOST_VIOLATION_BYTES;
-    let words = violations.iter().take(MOST_VIOLATIONS).map(Violation::to_string);
+    let mut room = MAX_VIOLATION_BYTES;
+    let words = violations.iter().take(MAX_VIOLATIONS).map(Violation::to_string);
     let fits = |words: &String| {
         room = room.saturating_sub(bytes_in_a_header(words));
         room > 0
@@ -155,8 +155,8 @@ fn refused(violations: &[Violation]) -> Status {
 
 /// Anybody can send tokens that nobody has signed, as fast as they like.
 pub(in crate::service) fn log_refused_token(error: &InvalidToken) {
-    static REFUSED: Complaints = Complaints::new();
-    complain!(REFUSED, info, %error, "a bearer token was refused: {error}");
+    static REFUSED: LogLimiter = LogLimiter::new();
+    log_limited!(REFUSED, info, %error, "a bearer token was refused: {error}");
 }
 
 fn token_invalid(error: &InvalidToken) -> Status {

@@ -12,31 +12,31 @@ use crate::domain::{
 /// What has been read of the tenants, in the order in which time changes them: a change of one, or an instant that passes,
 /// costs nothing for the others.
 #[derive(Debug)]
-pub(super) struct Named {
-    facts: HashMap<TenantId, Held>,
+pub(super) struct NamedTenants {
+    facts: HashMap<TenantId, NamedTenant>,
     next: BTreeSet<(DateTime<Utc>, TenantId)>,
     /// When the watcher began: what changed before is not told.
     began: DateTime<Utc>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct NamedTenant {
     facts: Facts,
     /// Up to here, transitions have been told.
-    told: DateTime<Utc>,
+    sent_until: DateTime<Utc>,
     next: Option<DateTime<Utc>>,
 }
 
-impl Named {
+impl NamedTenants {
     pub(super) fn new(began: DateTime<Utc>) -> Self {
         Self { facts: HashMap::new(), next: BTreeSet::new(), began }
     }
 
     /// Takes in what was read of a tenant; `None`: there is no such tenant.
-    pub(super) fn take_in(&mut self, id: TenantId, facts: Option<Facts>) {
-        let told = self.remove(id).unwrap_or(self.began);
+    pub(super) fn update(&mut self, id: TenantId, facts: Option<Facts>) {
+        let sent_until = self.remove(id).unwrap_or(self.began);
         if let Some(facts) = facts {
-            self.insert(id, facts, told);
+            self.insert(id, facts, sent_until);
         }
     }
 
@@ -48,25 +48,25 @@ impl Named {
     /// What time has changed of one tenant, of those of which it has changed anything by now; `None`: there are no more.
     pub(super) fn changed_by(&mut self, now: DateTime<Utc>) -> Option<(TenantId, Vec<Transition>)> {
         let (_, id) = *self.next.first().filter(|(at, _)| *at <= now)?;
-        let Held { facts, told, next } = self.facts.remove(&id)?;
+        let NamedTenant { facts, sent_until, next } = self.facts.remove(&id)?;
         self.next.remove(&(next?, id));
-        let changed = transitions(&facts, told, now);
+        let changed = transitions(&facts, sent_until, now);
         self.insert(id, facts, now);
         Some((id, changed))
     }
 
-    fn insert(&mut self, id: TenantId, facts: Facts, told: DateTime<Utc>) {
-        let next = next_change(&facts, told);
+    fn insert(&mut self, id: TenantId, facts: Facts, sent_until: DateTime<Utc>) {
+        let next = next_change(&facts, sent_until);
         self.next.extend(next.map(|next| (next, id)));
-        self.facts.insert(id, Held { facts, told, next });
+        self.facts.insert(id, NamedTenant { facts, sent_until, next });
     }
 
     fn remove(&mut self, id: TenantId) -> Option<DateTime<Utc>> {
-        let Held { told, next, .. } = self.facts.remove(&id)?;
+        let NamedTenant { sent_until, next, .. } = self.facts.remove(&id)?;
         if let Some(next) = next {
             self.next.remove(&(next, id));
         }
-        Some(told)
+        Some(sent_until)
     }
 }
 
@@ -110,39 +110,39 @@ mod tests {
         Facts::new(tenant, ends.iter().map(row).collect(), 1, NOW)
     }
 
-    fn told(named: &mut Named, now: DateTime<Utc>) -> Vec<(TenantId, DateTime<Utc>)> {
-        let mut told = Vec::new();
+    fn sent_until(named: &mut NamedTenants, now: DateTime<Utc>) -> Vec<(TenantId, DateTime<Utc>)> {
+        let mut sent_until = Vec::new();
         while let Some((id, changed)) = named.changed_by(now) {
-            told.extend(changed.into_iter().map(|changed| (id, changed.at)));
+            sent_until.extend(changed.into_iter().map(|changed| (id, changed.at)));
         }
-        told.sort_unstable();
-        told
+        sent_until.sort_unstable();
+        sent_until
     }
 
     #[test]
     fn each_tenant_is_told_of_once_for_each_instant_that_has_passed() {
-        let mut named = Named::new(NOW);
+        let mut named = NamedTenants::new(NOW);
         for (number, ends) in [(1, &[10, 20][..]), (2, &[10]), (3, &[30]), (4, &[])] {
-            named.take_in(id(number), Some(ending(number, ends)));
+            named.update(id(number), Some(ending(number, ends)));
         }
         assert_eq!(named.next(), Some(at(10)));
-        assert_eq!(told(&mut named, at(9)), []);
-        assert_eq!(told(&mut named, at(10)), [(id(1), at(10)), (id(2), at(10))]);
-        assert_eq!(told(&mut named, at(10)), []);
+        assert_eq!(sent_until(&mut named, at(9)), []);
+        assert_eq!(sent_until(&mut named, at(10)), [(id(1), at(10)), (id(2), at(10))]);
+        assert_eq!(sent_until(&mut named, at(10)), []);
         assert_eq!(named.next(), Some(at(20)));
-        assert_eq!(told(&mut named, at(99)), [(id(1), at(20)), (id(3), at(30))]);
+        assert_eq!(sent_until(&mut named, at(99)), [(id(1), at(20)), (id(3), at(30))]);
         assert_eq!(named.next(), None);
     }
 
     #[test]
     fn what_has_changed_is_judged_from_where_it_was_told_last() {
-        let mut named = Named::new(NOW);
-        named.take_in(id(1), Some(ending(1, &[10])));
-        named.take_in(id(1), Some(ending(1, &[40, 5])));
-        assert_eq!(told(&mut named, at(6)), [(id(1), at(5))]);
-        named.take_in(id(1), Some(ending(1, &[5, 7])));
-        assert_eq!(told(&mut named, at(8)), [(id(1), at(7))], "5 has been told");
-        named.take_in(id(1), None);
-        assert_eq!((named.next(), told(&mut named, at(99))), (None, vec![]));
+        let mut named = NamedTenants::new(NOW);
+        named.update(id(1), Some(ending(1, &[10])));
+        named.update(id(1), Some(ending(1, &[40, 5])));
+        assert_eq!(sent_until(&mut named, at(6)), [(id(1), at(5))]);
+        named.update(id(1), Some(ending(1, &[5, 7])));
+        assert_eq!(sent_until(&mut named, at(8)), [(id(1), at(7))], "5 has been sent");
+        named.update(id(1), None);
+        assert_eq!((named.next(), sent_until(&mut named, at(99))), (None, vec![]));
     }
 }

@@ -9,24 +9,24 @@ const TENANTS_A_STREAM: usize = 50;
 
 /// The places of those who watch. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct WatcherPlaces(Arc<Places>);
+pub(crate) struct WatcherPlaces(Arc<PlacesLimit>);
 
 #[derive(Debug)]
-struct Places {
-    most: Count,
+struct PlacesLimit {
+    most: WatchCount,
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: Count,
+    all: WatchCount,
     /// Of those who have names, by name.
-    by_caller: HashMap<Box<str>, Count>,
+    by_caller: HashMap<Box<str>, WatchCount>,
 }
 
 /// Streams, and the tenants that they name.
 #[derive(Clone, Copy, Debug, Default)]
-struct Count {
+struct WatchCount {
     streams: usize,
     tenants: usize,
 }
@@ -34,12 +34,12 @@ struct Count {
 /// A place that is taken for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Place {
-    places: Arc<Places>,
+    places: Arc<PlacesLimit>,
     caller: Box<str>,
     tenants: usize,
 }
 
-impl Count {
+impl WatchCount {
     fn fits(self, tenants: usize, most: Self) -> bool {
         self.streams < most.streams && self.tenants + tenants <= most.tenants
     }
@@ -58,8 +58,8 @@ impl Count {
 impl WatcherPlaces {
     /// So many may watch at the same time.
     pub(crate) fn new(most: usize) -> Self {
-        let most = Count { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
-        Self(Arc::new(Places { most, taken: Mutex::default() }))
+        let most = WatchCount { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
+        Self(Arc::new(PlacesLimit { most, taken: Mutex::default() }))
     }
 
     /// How many tenants are named.
@@ -69,13 +69,13 @@ impl WatcherPlaces {
 
     /// A place for a stream of this caller's (empty: nobody has a name) that names so many tenants.
     pub(super) fn take(&self, caller: &str, tenants: usize) -> Option<Place> {
-        let Places { most, taken } = &*self.0;
+        let PlacesLimit { most, taken } = &*self.0;
         let mut taken = taken.lock();
         if !taken.all.fits(tenants, *most) {
             return None;
         }
         if !caller.is_empty() {
-            let half = Count { streams: most.streams.div_ceil(2), tenants: most.tenants.div_ceil(2) };
+            let half = WatchCount { streams: most.streams.div_ceil(2), tenants: most.tenants.div_ceil(2) };
             let own = taken.by_caller.get(caller).copied().unwrap_or_default();
             if !own.fits(tenants, half) {
                 return None;

@@ -9,7 +9,7 @@ use super::Change;
 use crate::store::{Store, StoreError, database::Database, row};
 
 /// More news than this at once is told as "anything": forgetting so many tenants one by one is no better.
-const MOST_NEWS: usize = 1_000;
+const MAX_NEWS: usize = 1_000;
 
 /// The log keeps rows for an hour and more. Whoever was away for half of it must take everything for changed.
 const LONGEST_AWAY: Duration = Duration::from_mins(30);
@@ -70,7 +70,7 @@ impl Poll {
         let first = row::first(rows)?;
         let (history, seen): (String, String) = (first.try_get("", "history")?, first.try_get("", "seen")?);
         let continues = since.is_some_and(|since| since.history == history && taken - since.taken < LONGEST_AWAY);
-        let news = if continues && rows.len() <= MOST_NEWS { changes(rows)? } else { News::Anything };
+        let news = if continues && rows.len() <= MAX_NEWS { changes(rows)? } else { News::Anything };
         Ok(Self {
             position: Position { history, seen, taken },
             news,
@@ -118,7 +118,7 @@ pub(super) fn statement(since: Option<&Position>) -> String {
                       pg_notification_queue_usage() AS queue_usage OFFSET 0) state
          LEFT JOIN entitlement_changes log ON {new}
          LIMIT {}",
-        MOST_NEWS + 1
+        MAX_NEWS + 1
     )
 }
 
@@ -131,7 +131,7 @@ async fn poll_sqlite(database: &Database, since: Option<&Position>) -> Result<Ve
          FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'entitlement_changes'), 0) AS last) state
          LEFT JOIN entitlement_changes log ON log.id > {since}
          LIMIT {}",
-        MOST_NEWS + 1
+        MAX_NEWS + 1
     );
     database.query(Statement::from_string(DbBackend::Sqlite, sql)).await
 }

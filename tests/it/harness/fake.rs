@@ -149,7 +149,7 @@ pub fn mk_cache_with(fake: &Arc<Fake>, capacity: usize, max_loads: usize) -> Cac
         max_stale: TimeDelta::hours(1),
         capacity,
         max_loads,
-        max_past: 4,
+        max_bypass_reads: 4,
         reload_changed: true,
         load_timeout: Duration::from_secs(60),
     };

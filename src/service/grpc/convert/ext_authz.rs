@@ -18,34 +18,41 @@ use crate::{
         r#type::v3::HttpStatus,
     },
     service::{
-        asker::Asker,
-        gateway::{Inquiry, Refusal, Ruling, Verdict},
+        caller::CallerIdentity,
+        gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
         grpc::status,
     },
 };
 
 /// What a proxy tells of an HTTP request.
-pub(in crate::service) struct Told<'a>(Attributes<'a>);
+pub(in crate::service) struct ProxyAttributes<'a>(Attributes<'a>);
 
 /// Reads what is told.
-pub(in crate::service) fn told<'a>(request: &'a CheckRequest, tenant_header: &str) -> Result<Told<'a>, Status> {
+pub(in crate::service) fn proxy_attributes<'a>(
+    request: &'a CheckRequest,
+    tenant_header: &str,
+) -> Result<ProxyAttributes<'a>, Status> {
     let read = Attributes::read(&request.attributes, tenant_header);
     let attributes = read.map_err(|_| status::malformed_request())?;
-    if attributes.is_http { Ok(Told(attributes)) } else { Err(status::no_http_request()) }
+    if attributes.is_http { Ok(ProxyAttributes(attributes)) } else { Err(status::no_http_request()) }
 }
 
-impl Told<'_> {
+impl ProxyAttributes<'_> {
     /// Who the client is, by the certificate that the proxy has verified; empty: it has shown none.
     pub(in crate::service) fn principal(&self) -> &str {
         self.0.principal
     }
 
     /// What is asked.
-    pub(in crate::service) fn inquiry<'a>(&'a self, asker: Asker<'a>, by_certificate: Option<TenantId>) -> Inquiry<'a> {
+    pub(in crate::service) fn authz_request<'a>(
+        &'a self,
+        caller: CallerIdentity<'a>,
+        by_certificate: Option<TenantId>,
+    ) -> AuthzRequest<'a> {
         let Attributes { method, path, host, tenant_id, authorization, .. } = &self.0;
         let is_preflight = [&self.0.origin, &self.0.access_control_request_method];
-        Inquiry {
-            asker,
+        AuthzRequest {
+            caller,
             by_certificate,
             method,
             target: path,
@@ -58,14 +65,14 @@ impl Told<'_> {
 }
 
 /// The answer to Envoy: that it is refused is an answer too.
-pub(in crate::service) fn check_ruling(ruling: &Ruling) -> CheckResponse {
-    let told = ruling.told();
-    let dynamic_metadata = Some(metadata(ruling, &told));
-    let (code, ok_response, denied_response) = match &ruling.verdict {
+pub(in crate::service) fn authz_response(authz_decision: &AuthzDecision) -> CheckResponse {
+    let attributes = authz_decision.headers_to_set();
+    let dynamic_metadata = Some(metadata(authz_decision, &attributes));
+    let (code, ok_response, denied_response) = match &authz_decision.verdict {
         Verdict::Refused(refusal) => (Code::PermissionDenied, None, Some(denied(refusal).encode_to_vec())),
         Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
-            let set = told.iter().map(|(name, value)| (*name, &**value));
-            (Code::Ok, Some(write::ok_response(set, Ruling::untold(&told))), None)
+            let set = attributes.iter().map(|(name, value)| (*name, &**value));
+            (Code::Ok, Some(write::ok_response(set, AuthzDecision::headers_to_remove(&attributes))), None)
         }
     };
     let status = Some(tonic_types::Status { code: code.into(), ..Default::default() });
@@ -85,15 +92,16 @@ fn denied(refusal: &Refusal) -> DeniedHttpResponse {
 }
 
 /// For access logs. What is not known is left out. Numbers are texts: one of JSON holds no 64 bits.
-fn metadata(ruling: &Ruling, told: &[(&'static str, Cow<'_, str>)]) -> Vec<u8> {
-    let told = |name: &str| told.iter().find(|(told, _)| *told == name).map(|(_, value)| &**value);
+fn metadata(authz_decision: &AuthzDecision, attributes: &[(&'static str, Cow<'_, str>)]) -> Vec<u8> {
+    let attributes =
+        |name: &str| attributes.iter().find(|(attributes, _)| *attributes == name).map(|(_, value)| &**value);
     let fields = [
-        ("decision", Some(ruling.word())),
-        ("reason", ruling.refusal().map(|refusal| refusal.reason)),
-        ("route", ruling.route()),
-        ("module", ruling.module.as_ref().map(ModuleCode::as_str)),
-        ("tenant_id", told("x-tenant-id")),
-        ("revision", told("x-entitlement-revision")),
+        ("decision", Some(authz_decision.word())),
+        ("reason", authz_decision.refusal().map(|refusal| refusal.reason)),
+        ("route", authz_decision.route()),
+        ("module", authz_decision.module.as_ref().map(ModuleCode::as_str)),
+        ("tenant_id", attributes("x-tenant-id")),
+        ("revision", attributes("x-entitlement-revision")),
     ];
     write::texts(fields.into_iter().filter_map(|(name, value)| Some((name, value?))))
 }

@@ -4,7 +4,7 @@ use prost::Message;
 use tonic::Request;
 
 use super::{
-    ext_authz::told,
+    ext_authz::proxy_attributes,
     requests::{
         authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
     },
@@ -15,7 +15,7 @@ use crate::{
         limits::{MAX_BATCH, MAX_PAGE},
     },
     proto::envoy::CheckRequest,
-    service::asker::Asker,
+    service::caller::CallerIdentity,
 };
 
 /// Reads bytes as each of the requests, and what they ask for: for fuzzing.
@@ -48,8 +48,8 @@ pub(crate) fn fuzz_requests(bytes: &[u8]) {
         assert!(query.size <= MAX_PAGE, "{query:?}");
     }
     if let Some(request) = read::<CheckRequest>(bytes)
-        && let Ok(told) = told(request.get_ref(), "x-tenant-id")
+        && let Ok(attributes) = proxy_attributes(request.get_ref(), "x-tenant-id")
     {
-        _ = told.inquiry(Asker::default(), None);
+        _ = attributes.authz_request(CallerIdentity::default(), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         limits::{DEFAULT_PAGE, MAX_SEARCH_CHARS},
     },
     proto::v1::{self as pb, DeleteTenantRequest, DeleteTenantResponse, ListTenantsRequest, ListTenantsResponse},
-    service::admin::{DeleteQuery, TenantsPage},
+    service::admin::{DeleteQuery, TenantListPage},
     store::{Deletion, ListedTenant, Mutated, TenantFilter},
 };
 
@@ -55,8 +55,8 @@ impl Fields {
     }
 }
 
-pub(in crate::service) fn list_tenants_response(page: TenantsPage) -> ListTenantsResponse {
-    let TenantsPage { list, next } = page;
+pub(in crate::service) fn list_tenants_response(page: TenantListPage) -> ListTenantsResponse {
+    let TenantListPage { list, next } = page;
     ListTenantsResponse {
         tenants: list.tenants.into_iter().map(listed).collect(),
         next_page_token: next.as_ref().map(TenantId::to_string).unwrap_or_default(),

@@ -129,11 +129,14 @@ impl Fields {
 
     /// Why it is asked for, and under which request id.
     pub(super) fn purpose(&mut self, reason: &str, request_id: &str) -> Purpose {
-        Purpose { why: self.given("reason", reason), request_id: self.given("request_id", request_id) }
+        Purpose {
+            why: self.count_decision("reason", reason),
+            request_id: self.count_decision("request_id", request_id),
+        }
     }
 
     /// A text that may be left out.
-    fn given<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+    fn count_decision<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         if text.is_empty() { None } else { self.parsed(field, text) }
     }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Whole numbers below this are exact as a double: 2 to the power of 53.
-const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(in crate::service) fn audit_query(request: &ListAuditEventsRequest) -> Result<AuditQuery, Status> {
     let ListAuditEventsRequest { tenant_id, actor, since, until, page_size, page_token } = request;
@@ -96,7 +96,7 @@ pub(super) fn to_json(value: Value) -> Json {
     match value.kind {
         None | Some(Kind::NullValue(_)) => Json::Null,
         Some(Kind::BoolValue(flag)) => flag.into(),
-        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < MOST_EXACT => (number as i64).into(),
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < MAX_EXACT => (number as i64).into(),
         Some(Kind::NumberValue(number)) => number.into(),
         Some(Kind::StringValue(text)) => text.into(),
         Some(Kind::ListValue(list)) => list.values.into_iter().map(to_json).collect(),

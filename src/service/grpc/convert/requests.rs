@@ -17,7 +17,7 @@ use crate::{
         ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
     },
     service::{
-        asker::{Asker, Shown},
+        caller::{CallerIdentity, Credentials},
         check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
         explain::ExplainQuery,
         grpc::status,
@@ -31,14 +31,14 @@ use crate::{
 /// The first and the last second that a proto Timestamp can hold: years 1 to 9999.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-fn asker<T>(request: &Request<T>) -> Asker<'_> {
-    Asker::of(request.extensions())
+fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
+    CallerIdentity::of(request.extensions())
 }
 
 pub(in crate::service) fn check_query(request: &Request<CheckModuleRequest>) -> Result<CheckQuery<'_>, Status> {
     let CheckModuleRequest { tenant_id, module_code, min_revision, at } = request.get_ref();
     let mut fields = Fields::default();
-    let tenant = fields.tenant(asker(request), tenant_id, *min_revision, at.as_ref());
+    let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
     fields.module("module_code", module_code);
     Ok(CheckQuery { tenant: fields.all_good(tenant)?, module: module_code })
 }
@@ -46,7 +46,7 @@ pub(in crate::service) fn check_query(request: &Request<CheckModuleRequest>) -> 
 pub(in crate::service) fn batch_query(request: &Request<BatchCheckModulesRequest>) -> Result<BatchQuery<'_>, Status> {
     let BatchCheckModulesRequest { tenant_id, module_codes, min_revision, at } = request.get_ref();
     let mut fields = Fields::default();
-    let tenant = fields.tenant(asker(request), tenant_id, *min_revision, at.as_ref());
+    let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
     fields.modules("module_codes", module_codes);
     Ok(BatchQuery { tenant: fields.all_good(tenant)?, modules: module_codes })
 }
@@ -54,21 +54,21 @@ pub(in crate::service) fn batch_query(request: &Request<BatchCheckModulesRequest
 pub(in crate::service) fn list_query(request: &Request<ListEnabledModulesRequest>) -> Result<ListQuery<'_>, Status> {
     let ListEnabledModulesRequest { tenant_id, min_revision, at, include_upcoming } = request.get_ref();
     let mut fields = Fields::default();
-    let tenant = fields.tenant(asker(request), tenant_id, *min_revision, at.as_ref());
+    let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
     Ok(ListQuery { tenant: fields.all_good(tenant)?, include_upcoming: *include_upcoming })
 }
 
 pub(in crate::service) fn resolve_query(request: &Request<ResolveTenantRequest>) -> Result<Carried<'_>, Status> {
     let ResolveTenantRequest { tenant_id, host, bearer_token } = request.get_ref();
     let mut fields = Fields::default();
-    let carried = fields.carried(asker(request), tenant_id, host, bearer_token);
+    let carried = fields.carried(caller(request), tenant_id, host, bearer_token);
     fields.all_good(Some(carried))
 }
 
 pub(in crate::service) fn authorize_query(request: &Request<AuthorizeRequest>) -> Result<AuthorizeQuery<'_>, Status> {
     let AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes } = request.get_ref();
     let mut fields = Fields::default();
-    let carried = fields.carried(asker(request), tenant_id, host, bearer_token);
+    let carried = fields.carried(caller(request), tenant_id, host, bearer_token);
     fields.modules("any_of_module_codes", any_of_module_codes);
     fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes }))
 }
@@ -79,7 +79,7 @@ pub(in crate::service) fn explain_query(request: &Request<ExplainModuleRequest>)
     let key = fields.tenant_key("tenant", tenant);
     fields.module("module_code", module_code);
     let at = fields.instant("at", at.as_ref());
-    fields.all_good(key.map(|tenant| ExplainQuery { asker: asker(request), tenant, module: module_code, at }))
+    fields.all_good(key.map(|tenant| ExplainQuery { caller: caller(request), tenant, module: module_code, at }))
 }
 
 pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>) -> Result<TenantsQuery<'_>, Status> {
@@ -91,7 +91,7 @@ pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>)
     }
     let size = fields.page_size(*page_size, MAX_PAGE);
     let after = fields.page_token(page_token, |token| TenantId::parse(token).ok());
-    fields.all_good(Some(TenantsQuery { asker: asker(request), module, after, size }))
+    fields.all_good(Some(TenantsQuery { caller: caller(request), module, after, size }))
 }
 
 pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) -> Result<WatchQuery, Status> {
@@ -109,8 +109,8 @@ pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) ->
         }
     }
     // The front has put it there.
-    let shown = request.extensions().get::<Shown>().cloned().unwrap_or_default();
-    fields.all_good(Some(WatchQuery { shown, tenants, announce_end: *announce_end }))
+    let credentials = request.extensions().get::<Credentials>().cloned().unwrap_or_default();
+    fields.all_good(Some(WatchQuery { credentials, tenants, announce_end: *announce_end }))
 }
 
 /// Gathers what is wrong with a request. Costs nothing while nothing is.
@@ -145,14 +145,14 @@ impl Fields {
 
     fn tenant<'a>(
         &mut self,
-        asker: Asker<'a>,
+        caller: CallerIdentity<'a>,
         id: &str,
         min_revision: Option<u64>,
         at: Option<&Timestamp>,
     ) -> Option<TenantQuery<'a>> {
         let tenant = self.tenant_id(id);
         let at = self.instant("at", at);
-        Some(TenantQuery { asker, tenant: tenant?, min_revision: min_revision.unwrap_or_default(), at })
+        Some(TenantQuery { caller, tenant: tenant?, min_revision: min_revision.unwrap_or_default(), at })
     }
 
     /// How many are wanted at most; `default` where the caller leaves it open.
@@ -179,7 +179,13 @@ impl Fields {
         read
     }
 
-    fn carried<'a>(&mut self, asker: Asker<'a>, tenant_id: &str, host: &'a str, bearer_token: &'a str) -> Carried<'a> {
+    fn carried<'a>(
+        &mut self,
+        caller: CallerIdentity<'a>,
+        tenant_id: &str,
+        host: &'a str,
+        bearer_token: &'a str,
+    ) -> Carried<'a> {
         if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
             for field in ["tenant_id", "host", "bearer_token"] {
                 self.violated(field, "one of tenant_id, host and bearer_token must be given");
@@ -187,7 +193,7 @@ impl Fields {
         }
         let given = |text: &'a str| (!text.is_empty()).then_some(text);
         let tenant_id = if tenant_id.is_empty() { None } else { self.tenant_id(tenant_id) };
-        Carried { asker, by_certificate: None, tenant_id, host: given(host), bearer_token: given(bearer_token) }
+        Carried { caller, by_certificate: None, tenant_id, host: given(host), bearer_token: given(bearer_token) }
     }
 
     fn module(&mut self, field: &str, code: &str) {

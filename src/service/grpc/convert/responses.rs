@@ -7,34 +7,34 @@ use crate::{
     domain::{
         Facts, Module, Reason, TenantStatus,
         enabled::EnabledModule,
-        explain::{Outcome, rules},
+        explain::{LineOutcome, rules},
         resolve::TenantSource,
     },
     proto::v1 as pb,
     service::{
-        advice::Advice,
+        cache_hint::CacheHint,
         check::{Judgement, List},
         explain::Explanation,
         resolve::{Authorized, Resolved},
         tenants::TenantsPage,
-        watch::Told,
+        watch::WatchMessage,
     },
     store::Evidence,
 };
 
 pub(in crate::service) fn check_response(judgement: Judgement<'_>) -> pb::CheckModuleResponse {
-    let Judgement { module, decision, plan_slugs, advice } = judgement;
+    let Judgement { module, decision, plan_slugs, hint } = judgement;
     pb::CheckModuleResponse {
         allowed: decision.allowed(),
         reason: reason(decision.reason).into(),
         message: decision.reason.message(module),
-        freshness: Some(freshness(advice)),
+        freshness: Some(freshness(hint)),
         plan_slugs,
     }
 }
 
 pub(in crate::service) fn batch_response(judgements: Vec<Judgement<'_>>) -> pb::BatchCheckModulesResponse {
-    let whole = judgements.iter().map(|judgement| judgement.advice).reduce(Advice::and);
+    let whole = judgements.iter().map(|judgement| judgement.hint).reduce(CacheHint::and);
     pb::BatchCheckModulesResponse {
         decisions: judgements.into_iter().map(module_decision).collect(),
         freshness: whole.map(freshness),
@@ -45,7 +45,7 @@ pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesRe
     pb::ListEnabledModulesResponse {
         modules: list.modules().into_iter().map(enabled_module).collect(),
         tenant_status: tenant_status(list.tenant_status()).into(),
-        freshness: Some(freshness(list.advice)),
+        freshness: Some(freshness(list.hint)),
     }
 }
 
@@ -62,17 +62,17 @@ pub(in crate::service) fn resolve_response(resolved: Resolved) -> pb::ResolveTen
         tenant: Some(tenant(&resolved.facts)),
         source: tenant_source(resolved.source).into(),
         verified: resolved.verified(),
-        freshness: Some(freshness(resolved.advice)),
+        freshness: Some(freshness(resolved.hint)),
     }
 }
 
 pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::AuthorizeResponse {
-    let Authorized { resolved, judgement, advice } = authorized;
+    let Authorized { resolved, judgement, hint } = authorized;
     pb::AuthorizeResponse {
         tenant: Some(tenant(&resolved.facts)),
         source: tenant_source(resolved.source).into(),
         verified: resolved.verified(),
-        freshness: Some(freshness(advice)),
+        freshness: Some(freshness(hint)),
         decision: Some(module_decision(judgement)),
     }
 }
@@ -80,7 +80,7 @@ pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::
 pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::ExplainModuleResponse {
     let Explanation { at, evidence, catalogue, deciding, judgement, cached } = explanation;
     let module = judgement.module;
-    let rule = |rule: crate::domain::explain::Rule| pb::Rule {
+    let rule = |rule: crate::domain::explain::TableLine| pb::Rule {
         order: rule.order.into(),
         condition: rule.condition.to_owned(),
         outcome: outcome(rule.outcome).into(),
@@ -92,28 +92,28 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
         tenant: evidence.as_ref().map(tenant_facts),
         module: catalogue.module(module).map(module_facts),
         subscriptions: evidence.as_ref().map(rows).unwrap_or_default(),
-        revision: judgement.advice.revision,
+        revision: judgement.hint.revision,
         decision: Some(module_decision(judgement)),
         cached: Some(cached_answer(cached)),
     }
 }
 
-pub(in crate::service) fn watch_response(told: Told) -> pb::WatchChangesResponse {
+pub(in crate::service) fn watch_response(told: WatchMessage) -> pb::WatchChangesResponse {
     use pb::watch_changes_response as event;
     let event = match told {
-        Told::Opened { as_of } => event::Event::Opened(event::Opened { as_of: Some(timestamp(as_of)) }),
-        Told::Tenant { id, revision } => {
+        WatchMessage::Opened { as_of } => event::Event::Opened(event::Opened { as_of: Some(timestamp(as_of)) }),
+        WatchMessage::Tenant { id, revision } => {
             event::Event::TenantChanged(event::TenantChanged { tenant_id: id.to_string(), revision })
         }
-        Told::Catalogue { revision } => event::Event::CatalogueChanged(event::CatalogueChanged { revision }),
-        Told::Transition { id, module, at } => event::Event::Transition(event::Transition {
+        WatchMessage::Catalogue { revision } => event::Event::CatalogueChanged(event::CatalogueChanged { revision }),
+        WatchMessage::Transition { id, module, at } => event::Event::Transition(event::Transition {
             tenant_id: id.to_string(),
             module_code: module.to_string(),
             at: Some(timestamp(at)),
         }),
-        Told::Reset => event::Event::Reset(event::Reset {}),
-        Told::Heartbeat { lag } => event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) }),
-        Told::Ending => event::Event::Ending(event::Ending {}),
+        WatchMessage::Reset => event::Event::Reset(event::Reset {}),
+        WatchMessage::Heartbeat { lag } => event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) }),
+        WatchMessage::Ending => event::Event::Ending(event::Ending {}),
     };
     pb::WatchChangesResponse { event: Some(event) }
 }
@@ -159,22 +159,22 @@ fn cached_answer(cached: Option<Judgement<'_>>) -> pb::CachedAnswer {
     let Some(judgement) = cached else { return pb::CachedAnswer::default() };
     pb::CachedAnswer {
         held: true,
-        revision: judgement.advice.revision,
-        as_of: Some(timestamp(judgement.advice.as_of)),
+        revision: judgement.hint.revision,
+        as_of: Some(timestamp(judgement.hint.as_of)),
         decision: Some(module_decision(judgement)),
     }
 }
 
 fn module_decision(judgement: Judgement<'_>) -> pb::ModuleDecision {
-    let Judgement { module, decision, plan_slugs, advice } = judgement;
+    let Judgement { module, decision, plan_slugs, hint } = judgement;
     pb::ModuleDecision {
         module_code: module.to_owned(),
         allowed: decision.allowed(),
         reason: reason(decision.reason).into(),
         message: decision.reason.message(module),
         plan_slugs,
-        valid_until: advice.valid_until.map(timestamp),
-        max_age: Some(duration(advice.max_age)),
+        valid_until: hint.valid_until.map(timestamp),
+        max_age: Some(duration(hint.max_age)),
     }
 }
 
@@ -213,13 +213,13 @@ fn tenant(facts: &Facts) -> pb::Tenant {
     }
 }
 
-fn freshness(advice: Advice) -> pb::Freshness {
+fn freshness(hint: CacheHint) -> pb::Freshness {
     pb::Freshness {
-        revision: advice.revision,
-        as_of: Some(timestamp(advice.as_of)),
-        valid_until: advice.valid_until.map(timestamp),
-        max_age: Some(duration(advice.max_age)),
-        stale: advice.stale,
+        revision: hint.revision,
+        as_of: Some(timestamp(hint.as_of)),
+        valid_until: hint.valid_until.map(timestamp),
+        max_age: Some(duration(hint.max_age)),
+        stale: hint.stale,
     }
 }
 
@@ -272,11 +272,11 @@ fn tenant_source(source: TenantSource) -> pb::TenantSource {
     }
 }
 
-fn outcome(outcome: Outcome) -> pb::RuleOutcome {
+fn outcome(outcome: LineOutcome) -> pb::RuleOutcome {
     match outcome {
-        Outcome::Passed => pb::RuleOutcome::Passed,
-        Outcome::Decides => pb::RuleOutcome::Decides,
-        Outcome::NotReached => pb::RuleOutcome::NotReached,
+        LineOutcome::Passed => pb::RuleOutcome::Passed,
+        LineOutcome::Decides => pb::RuleOutcome::Decides,
+        LineOutcome::NotReached => pb::RuleOutcome::NotReached,
     }
 }
 

@@ -23,7 +23,7 @@ pub(in crate::service) fn module_upsert_query(
     if !request.new_code.is_empty() {
         fields.code("new_code", &request.new_code);
     }
-    fields.shown("name", request.name.as_deref(), MAX_OFFER_NAME_CHARS);
+    fields.credentials("name", request.name.as_deref(), MAX_OFFER_NAME_CHARS);
     fields.at_most("description", request.description.as_deref().unwrap_or_default(), MAX_DESCRIPTION_CHARS);
     fields.at_most("category", request.category.as_deref().unwrap_or_default(), MAX_WORD_CHARS);
     let routes = request.frontend_routes.map(|list| list.routes);
@@ -55,7 +55,7 @@ pub(in crate::service) fn module_upsert_query(
 pub(in crate::service) fn plan_upsert_query(request: UpsertPlanRequest) -> Result<UpsertQuery<PlanUpsert>, Status> {
     let mut fields = Fields::default();
     fields.code("slug", &request.slug);
-    fields.shown("name", request.name.as_deref(), MAX_OFFER_NAME_CHARS);
+    fields.credentials("name", request.name.as_deref(), MAX_OFFER_NAME_CHARS);
     let upsert = PlanUpsert {
         slug: request.slug,
         name: request.name,
@@ -77,7 +77,7 @@ impl Fields {
         }
     }
 
-    fn shown(&mut self, field: &str, text: Option<&str>, most: usize) {
+    fn credentials(&mut self, field: &str, text: Option<&str>, most: usize) {
         if text.is_some_and(|text| text.trim().is_empty()) {
             self.violated(field, "must not be blank");
         }

@@ -9,7 +9,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 /// The bytes are no `AttributeContext`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Unreadable;
+pub(super) struct MalformedAttributes;
 
 /// An `AttributeContext`, as far as it matters. Of a field that comes twice the last one counts, and of a message that
 /// does so both are one, as protobuf has it.
@@ -45,9 +45,9 @@ impl Header<'_> {
 
 impl<'a> Attributes<'a> {
     /// Reads the fields of an `AttributeContext`. A client names its tenant in `tenant_header`.
-    pub(super) fn read(message: &'a [u8], tenant_header: &str) -> Result<Self, Unreadable> {
+    pub(super) fn read(message: &'a [u8], tenant_header: &str) -> Result<Self, MalformedAttributes> {
         let mut read = Self::default();
-        for field in Fields(message) {
+        for field in WireFields(message) {
             match field? {
                 (1, peer) => read.peer(peer)?,
                 (4, request) => read.request(request, tenant_header)?,
@@ -57,8 +57,8 @@ impl<'a> Attributes<'a> {
         Ok(read)
     }
 
-    fn peer(&mut self, message: &'a [u8]) -> Result<(), Unreadable> {
-        for field in Fields(message) {
+    fn peer(&mut self, message: &'a [u8]) -> Result<(), MalformedAttributes> {
+        for field in WireFields(message) {
             if let (4, principal) = field? {
                 self.principal = text(principal)?;
             }
@@ -66,8 +66,8 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    fn request(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), Unreadable> {
-        for field in Fields(message) {
+    fn request(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), MalformedAttributes> {
+        for field in WireFields(message) {
             if let (2, http) = field? {
                 self.is_http = true;
                 self.http(http, tenant_header)?;
@@ -76,8 +76,8 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    fn http(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), Unreadable> {
-        for field in Fields(message) {
+    fn http(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), MalformedAttributes> {
+        for field in WireFields(message) {
             match field? {
                 (2, method) => self.method = text(method)?,
                 (4, path) => self.path = text(path)?,
@@ -96,8 +96,8 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    fn header_map(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), Unreadable> {
-        for field in Fields(message) {
+    fn header_map(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), MalformedAttributes> {
+        for field in WireFields(message) {
             let (1, header) = field? else { continue };
             let [key, value, raw] = strings(header)?;
             self.headers(key, tenant_header, |header| {
@@ -121,8 +121,8 @@ impl<'a> Attributes<'a> {
         &mut self,
         name: &[u8],
         tenant_header: &str,
-        mut tell: impl FnMut(&mut Header<'a>) -> Result<(), Unreadable>,
-    ) -> Result<(), Unreadable> {
+        mut tell: impl FnMut(&mut Header<'a>) -> Result<(), MalformedAttributes>,
+    ) -> Result<(), MalformedAttributes> {
         if name == tenant_header.as_bytes() {
             tell(&mut self.tenant_id)?;
         }
@@ -136,9 +136,9 @@ impl<'a> Attributes<'a> {
 }
 
 /// The first three fields of a message that has texts or bytes there.
-fn strings(message: &[u8]) -> Result<[&[u8]; 3], Unreadable> {
+fn strings(message: &[u8]) -> Result<[&[u8]; 3], MalformedAttributes> {
     let mut strings = [&[][..]; 3];
-    for field in Fields(message) {
+    for field in WireFields(message) {
         let (tag, value) = field?;
         if let Some(string) = strings.get_mut(tag as usize - 1) {
             *string = value;
@@ -147,15 +147,15 @@ fn strings(message: &[u8]) -> Result<[&[u8]; 3], Unreadable> {
     Ok(strings)
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
-    std::str::from_utf8(bytes).map_err(|_| Unreadable)
+fn text(bytes: &[u8]) -> Result<&str, MalformedAttributes> {
+    std::str::from_utf8(bytes).map_err(|_| MalformedAttributes)
 }
 
 /// The fields of a message that are texts, bytes or messages: their tags, which begin with 1, and what they hold.
-struct Fields<'a>(&'a [u8]);
+struct WireFields<'a>(&'a [u8]);
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, &'a [u8]), Unreadable>;
+impl<'a> Iterator for WireFields<'a> {
+    type Item = Result<(u32, &'a [u8]), MalformedAttributes>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.0.is_empty() {
@@ -167,17 +167,17 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-impl<'a> Fields<'a> {
+impl<'a> WireFields<'a> {
     /// `None`: it is of another kind. After an error there is nothing to go on with: whoever reads gives up.
-    fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, Unreadable> {
-        let (tag, kind) = decode_key(&mut self.0).map_err(|_| Unreadable)?;
+    fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, MalformedAttributes> {
+        let (tag, kind) = decode_key(&mut self.0).map_err(|_| MalformedAttributes)?;
         if kind != WireType::LengthDelimited {
-            skip_field(kind, tag, &mut self.0, DecodeContext::default()).map_err(|_| Unreadable)?;
+            skip_field(kind, tag, &mut self.0, DecodeContext::default()).map_err(|_| MalformedAttributes)?;
             return Ok(None);
         }
-        let length = decode_varint(&mut self.0).map_err(|_| Unreadable)?;
-        let length = usize::try_from(length).map_err(|_| Unreadable)?;
-        let (value, rest) = self.0.split_at_checked(length).ok_or(Unreadable)?;
+        let length = decode_varint(&mut self.0).map_err(|_| MalformedAttributes)?;
+        let length = usize::try_from(length).map_err(|_| MalformedAttributes)?;
+        let (value, rest) = self.0.split_at_checked(length).ok_or(MalformedAttributes)?;
         self.0 = rest;
         Ok(Some((tag, value)))
     }

@@ -2,20 +2,20 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Feed, Inner, Known, LoadError};
+use super::{FeedState, Inner, Known, LoadError};
 use crate::{
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, TenantKey},
 };
 
 /// What a look at what is held comes to.
-pub(super) enum Look {
+pub(super) enum Lookup {
     /// The answer.
-    Good(Known),
+    Fresh(Known),
     /// Facts that must be read again first. They will do if the database cannot be asked.
-    Doubtful(Known),
+    Suspect(Known),
     /// Nothing of use.
-    Missing,
+    Miss,
 }
 
 /// Is `now` that close to an instant? A clock that was set back must not make what is held younger than it is.
@@ -24,7 +24,7 @@ pub(super) fn is_within(span: TimeDelta, instant: DateTime<Utc>, now: DateTime<U
 }
 
 impl<L: LoadTenant> Inner<L> {
-    pub(super) fn glance<R>(
+    pub(super) fn peek<R>(
         &self,
         id: TenantId,
         now: DateTime<Utc>,
@@ -32,7 +32,7 @@ impl<L: LoadTenant> Inner<L> {
     ) -> Option<R> {
         let trusted = self.trust.trusted();
         let is_good = |facts: &Facts, epoch| epoch == trusted.epoch && (trusted.is_fed || self.is_young(facts, now));
-        self.facts.glance(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
+        self.facts.peek(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
     }
 
     /// Are facts believed although changes are not heard of?
@@ -41,62 +41,62 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     /// Counts what a look came to.
-    pub(super) fn counted(&self, look: Look) -> Look {
+    pub(super) fn counted(&self, look: Lookup) -> Lookup {
         match &look {
-            Look::Good(known) => {
+            Lookup::Fresh(known) => {
                 self.tally.hits.add();
                 if known.stale {
                     self.tally.stale.add();
                 }
             }
-            Look::Doubtful(_) | Look::Missing => self.tally.misses.add(),
+            Lookup::Suspect(_) | Lookup::Miss => self.tally.misses.add(),
         }
         look
     }
 
-    pub(super) fn look(&self, id: TenantId, now: DateTime<Utc>) -> Look {
+    pub(super) fn lookup(&self, id: TenantId, now: DateTime<Utc>) -> Lookup {
         let look = |facts: &Facts, epoch| self.judge(facts, epoch, now);
-        self.facts.glance(id, look).unwrap_or_else(|| self.look_for_absent(&TenantKey::Id(id), now))
+        self.facts.peek(id, look).unwrap_or_else(|| self.lookup_absent(&TenantKey::Id(id), now))
     }
 
-    pub(super) fn look_by_label(&self, label: &Label, now: DateTime<Utc>) -> Look {
+    pub(super) fn lookup_by_label(&self, label: &Label, now: DateTime<Utc>) -> Lookup {
         let belongs = |facts: &Facts| &*facts.tenant.subdomain == label.as_str();
         let look = |facts: &Facts, epoch| belongs(facts).then(|| self.judge(facts, epoch, now));
-        let found = self.facts.by_subdomain(label.as_str()).and_then(|id| self.facts.glance(id, look)?);
-        found.unwrap_or_else(|| self.look_for_absent(&TenantKey::Subdomain(label.clone()), now))
+        let found = self.facts.by_subdomain(label.as_str()).and_then(|id| self.facts.peek(id, look)?);
+        found.unwrap_or_else(|| self.lookup_absent(&TenantKey::Subdomain(label.clone()), now))
     }
 
-    pub(super) fn look_by_key(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
+    pub(super) fn lookup_by_key(&self, key: &TenantKey, now: DateTime<Utc>) -> Lookup {
         match key {
-            TenantKey::Id(id) => self.look(*id, now),
-            TenantKey::Subdomain(label) => self.look_by_label(label, now),
+            TenantKey::Id(id) => self.lookup(*id, now),
+            TenantKey::Subdomain(label) => self.lookup_by_label(label, now),
         }
     }
 
     /// How good are facts that are held?
-    fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Look {
+    fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Lookup {
         let trusted = self.trust.trusted();
         if epoch == trusted.epoch {
             let is_good = trusted.is_fed || self.is_young(facts, now);
             let known = Known::found(facts.clone());
-            return if is_good { Look::Good(known) } else { Look::Doubtful(Known { stale: true, ..known }) };
+            return if is_good { Lookup::Fresh(known) } else { Lookup::Suspect(Known { stale: true, ..known }) };
         }
-        if self.trust.feed() == Feed::Suspect && self.trust.was_in(epoch) {
+        if self.trust.feed() == FeedState::Suspect && self.trust.was_in(epoch) {
             // The database does not answer the feed. It would not answer a load either, and callers would wait for it.
             let known = Known::stale(facts.clone());
-            return if self.is_bearable(&known, now) { Look::Good(known) } else { Look::Missing };
+            return if self.is_bearable(&known, now) { Lookup::Fresh(known) } else { Lookup::Miss };
         }
-        Look::Doubtful(Known::stale(facts.clone()))
+        Lookup::Suspect(Known::stale(facts.clone()))
     }
 
-    fn look_for_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Look {
+    fn lookup_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Lookup {
         let absent = self.unknown.get(key).filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
-        absent.map_or(Look::Missing, |absent| Look::Good(self.absent(absent.revision, absent.as_of)))
+        absent.map_or(Lookup::Miss, |absent| Lookup::Fresh(self.absent(absent.revision, absent.as_of)))
     }
 
     /// That a tenant does not exist, as far as is remembered: while the feed is suspect, it may have been made since.
     pub(super) fn absent(&self, revision: u64, as_of: DateTime<Utc>) -> Known {
-        Known { stale: self.trust.feed() == Feed::Suspect, ..Known::absent(revision, as_of) }
+        Known { stale: self.trust.feed() == FeedState::Suspect, ..Known::absent(revision, as_of) }
     }
 
     /// Serves what is held although it is in doubt, where the error leaves it and it is not too old.
@@ -111,8 +111,8 @@ impl<L: LoadTenant> Inner<L> {
     /// Is it not too long ago that the database vouched for this?
     pub(super) fn is_bearable(&self, known: &Known, now: DateTime<Utc>) -> bool {
         let vouched = match self.trust.feed() {
-            Feed::Suspect => self.trust.last_proof().unwrap_or(known.as_of).max(known.as_of),
-            Feed::Live | Feed::Off => known.as_of,
+            FeedState::Suspect => self.trust.last_proof().unwrap_or(known.as_of).max(known.as_of),
+            FeedState::Live | FeedState::Off => known.as_of,
         };
         is_within(self.settings.max_stale, vouched, now)
     }

@@ -13,7 +13,7 @@ const STALE_MAX_AGE: TimeDelta = TimeDelta::seconds(1);
 
 /// How long callers may keep answers at most.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ages {
+pub(crate) struct MaxAges {
     /// Grants.
     pub grant: TimeDelta,
     /// Denials: shorter, so that a customer who has just paid is not kept out.
@@ -22,14 +22,14 @@ pub(crate) struct Ages {
 
 /// When an answer is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct AskedTime {
     /// The present.
     pub(super) now: DateTime<Utc>,
     /// The instant to judge, where the caller named one.
     pub(super) at: Option<DateTime<Utc>>,
 }
 
-impl Asked {
+impl AskedTime {
     /// The instant to judge.
     pub(super) fn instant(self) -> DateTime<Utc> {
         self.at.unwrap_or(self.now)
@@ -38,7 +38,7 @@ impl Asked {
 
 /// What a `Freshness` says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Advice {
+pub(super) struct CacheHint {
     pub(super) revision: u64,
     pub(super) as_of: DateTime<Utc>,
     pub(super) valid_until: Option<DateTime<Utc>>,
@@ -46,7 +46,7 @@ pub(super) struct Advice {
     pub(super) stale: bool,
 }
 
-impl Advice {
+impl CacheHint {
     /// The advice for two answers that are kept as one.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Advice {
 
 /// What an answer rests on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Basis {
+pub(super) struct Provenance {
     revision: u64,
     as_of: DateTime<Utc>,
     /// For how long after that it is believed without asking again. `None`: until something changes.
@@ -71,32 +71,37 @@ pub(super) struct Basis {
 
 impl Api {
     /// What an answer from facts rests on.
-    pub(super) fn basis(&self, facts: &Facts) -> Basis {
-        Basis { revision: facts.revision, as_of: facts.as_of, ttl: self.cache.time_to_live(), stale: false }
+    pub(super) fn provenance(&self, facts: &Facts) -> Provenance {
+        Provenance { revision: facts.revision, as_of: facts.as_of, ttl: self.cache.time_to_live(), stale: false }
     }
 
     /// What an answer rests on, be it that there is no such tenant.
-    pub(super) fn basis_of(&self, known: &Known) -> Basis {
+    pub(super) fn provenance_of(&self, known: &Known) -> Provenance {
         let Known { facts, as_of, revision, stale } = known;
         let ttl = if facts.is_some() { self.cache.time_to_live() } else { Some(self.cache.settings().negative_ttl) };
-        Basis { revision: *revision, as_of: *as_of, ttl, stale: *stale }
+        Provenance { revision: *revision, as_of: *as_of, ttl, stale: *stale }
     }
 
     /// The advice for one decision about a tenant.
-    pub(super) fn advise(&self, basis: Basis, decision: Decision, asked: Asked) -> Advice {
+    pub(super) fn cache_hint(&self, provenance: Provenance, decision: Decision, asked: AskedTime) -> CacheHint {
         let limit = if decision.allowed() { self.ages.grant } else { self.ages.denial };
-        basis.advise(limit, decision.valid_until, asked)
+        provenance.cache_hint(limit, decision.valid_until, asked)
     }
 }
 
-impl Basis {
+impl Provenance {
     /// The same, stale where that is so.
     pub(super) fn or_stale(self, stale: bool) -> Self {
         Self { stale, ..self }
     }
 
     /// The advice for an answer that may be kept for `limit`, if nothing else ends it before.
-    pub(super) fn advise(self, limit: TimeDelta, valid_until: Option<DateTime<Utc>>, asked: Asked) -> Advice {
+    pub(super) fn cache_hint(
+        self,
+        limit: TimeDelta,
+        valid_until: Option<DateTime<Utc>>,
+        asked: AskedTime,
+    ) -> CacheHint {
         let Self { revision, as_of, ttl, stale } = self;
         let max_age = match asked.at {
             Some(_) => TimeDelta::zero(),
@@ -107,6 +112,6 @@ impl Basis {
                 limit.min(fresh.unwrap_or(limit)).min(valid).max(TimeDelta::zero())
             }
         };
-        Advice { revision, as_of, valid_until, max_age, stale }
+        CacheHint { revision, as_of, valid_until, max_age, stale }
     }
 }

@@ -4,52 +4,58 @@ use chrono::SecondsFormat;
 
 use super::{
     Api,
-    asker::Asker,
+    caller::CallerIdentity,
     check::Judgement,
-    gateway::{Inquiry, Ruling, Verdict},
+    gateway::{AuthzDecision, AuthzRequest, Verdict},
 };
 use crate::{
     domain::{ModuleCode, TenantId},
-    observability::decision_log::Entry,
+    observability::decision_log::DecisionRecord,
 };
 
 impl Api {
     /// Tells the decision log of a decision.
-    pub(super) fn note(&self, asked: &'static str, asker: Asker<'_>, tenant: TenantId, judgement: &Judgement<'_>) {
+    pub(super) fn log_decision(
+        &self,
+        asked: &'static str,
+        caller: CallerIdentity<'_>,
+        tenant: TenantId,
+        judgement: &Judgement<'_>,
+    ) {
         let granted = judgement.decision.allowed();
         let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(granted)) else { return };
-        log.add(Entry {
+        log.add(DecisionRecord {
             time: self.time(),
             asked: asked.to_owned(),
-            caller: asker.name().to_owned(),
+            caller: caller.name().to_owned(),
             decision: if granted { "granted" } else { "denied" }.to_owned(),
             tenant_id: tenant.to_string(),
             module: judgement.module.to_owned(),
             reason: judgement.decision.reason.word().to_owned(),
-            revision: judgement.advice.revision,
-            ..Entry::default()
+            revision: judgement.hint.revision,
+            ..DecisionRecord::default()
         });
     }
 
     /// The same of an HTTP request. What is public is no decision.
-    pub(super) fn note_ruling(&self, inquiry: Inquiry<'_>, ruling: &Ruling) {
+    pub(super) fn log_authz_decision(&self, authz_request: AuthzRequest<'_>, authz_decision: &AuthzDecision) {
         let Some(log) = &self.decision_log else { return };
-        if matches!(ruling.verdict, Verdict::Public) || !log.wants(ruling.refusal().is_none()) {
+        if matches!(authz_decision.verdict, Verdict::Public) || !log.wants(authz_decision.refusal().is_none()) {
             return;
         }
-        let facts = ruling.tenant.as_ref().map(|resolved| &resolved.facts);
-        log.add(Entry {
+        let facts = authz_decision.tenant.as_ref().map(|resolved| &resolved.facts);
+        log.add(DecisionRecord {
             time: self.time(),
             asked: "gateway".to_owned(),
-            caller: inquiry.asker.name().to_owned(),
-            decision: ruling.word().to_owned(),
+            caller: authz_request.caller.name().to_owned(),
+            decision: authz_decision.word().to_owned(),
             tenant_id: facts.map(|facts| facts.tenant.id.to_string()).unwrap_or_default(),
-            module: ruling.module.as_ref().map(ModuleCode::to_string).unwrap_or_default(),
-            reason: ruling.refusal().map_or("ENABLED", |refusal| refusal.reason).to_owned(),
+            module: authz_decision.module.as_ref().map(ModuleCode::to_string).unwrap_or_default(),
+            reason: authz_decision.refusal().map_or("ENABLED", |refusal| refusal.reason).to_owned(),
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
             // A client's own word, and any length is possible.
-            method: inquiry.method.chars().take(32).collect(),
-            route: ruling.route().unwrap_or_default().to_owned(),
+            method: authz_request.method.chars().take(32).collect(),
+            route: authz_decision.route().unwrap_or_default().to_owned(),
         });
     }
 

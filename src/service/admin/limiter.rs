@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// Readings at the same time.
-const MOST_READS: usize = 2;
+const MAX_READS: usize = 2;
 /// A reading takes this long at most.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Changes that are made at the same time.
-const MOST_CHANGES: usize = 4;
+const MAX_CHANGES: usize = 4;
 /// Schemas that are made or dropped at the same time: each takes a connection for as long.
-const MOST_SETUPS: usize = 2;
+const MAX_SETUPS: usize = 2;
 /// A change is made within this time, or not at all, unless it is being committed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same of a schema.
@@ -26,18 +26,17 @@ pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The turns of administrators, and the runtime that has the database's connections.
 #[derive(Clone, Debug)]
-pub(crate) struct AdminTurns {
+pub(crate) struct AdminLimiter {
     reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     setups: Arc<Semaphore>,
     runtime: Handle,
 }
 
-impl AdminTurns {
+impl AdminLimiter {
     /// They work on this runtime.
     pub(crate) fn on(runtime: Handle) -> Self {
-        let [reads, changes, setups] =
-            [MOST_READS, MOST_CHANGES, MOST_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
+        let [reads, changes, setups] = [MAX_READS, MAX_CHANGES, MAX_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
         Self { reads, changes, setups, runtime }
     }
 
@@ -75,12 +74,12 @@ impl AdminTurns {
 
     async fn run<T: Send + 'static>(
         &self,
-        turns: &Semaphore,
+        limiter: &Semaphore,
         timeout: Duration,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, AdminError> {
         // The semaphore is never closed.
-        let _turn = turns.acquire().await.map_err(|_| AdminError::ChangeAbandoned)?;
+        let _turn = limiter.acquire().await.map_err(|_| AdminError::ChangeAbandoned)?;
         let mut task = JoinSet::new();
         task.spawn_on(tokio::time::timeout(timeout, work), &self.runtime);
         match task.join_next().await.and_then(Result::ok) {

@@ -11,14 +11,14 @@ use super::{Api, Peer};
 use crate::{
     cache::Requester,
     domain::TenantId,
-    observability::complaints::{Complaints, complain},
+    observability::log_limiter::{LogLimiter, log_limited},
     observability::metrics::label,
     security::bearer::bearer_in,
     security::callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
 };
 
 /// Addresses whose requests are counted. With more at once the oldest are forgotten.
-const MOST_ADDRESSES: u64 = 10_000;
+const MAX_ADDRESSES: u64 = 10_000;
 
 /// In forward auth, `authorization` is the client's own.
 pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-entitlement-caller");
@@ -27,13 +27,13 @@ pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-entitleme
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallerGate {
     callers: Option<Arc<ArcSwap<Callers>>>,
-    addresses: Option<Addresses>,
+    addresses: Option<AddressRates>,
     changes: Arc<watch::Sender<()>>,
 }
 
 /// By what somebody is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct Credentials {
     /// The hash of a token.
     token: Option<TokenHash>,
     /// The names in a certificate.
@@ -42,7 +42,7 @@ pub(super) struct Shown {
 
 /// Those who are known by nothing but their address.
 #[derive(Clone, Debug)]
-struct Addresses {
+struct AddressRates {
     rate: NonZeroU32,
     seen: Cache<IpAddr, Arc<Rate>>,
 }
@@ -102,7 +102,7 @@ impl NotAdmitted {
     }
 }
 
-impl Shown {
+impl Credentials {
     /// What a request shows, to be looked at again for as long as it lasts.
     pub(super) fn of(peer: &Peer, headers: &HeaderMap) -> Self {
         let token = bearer_in(headers, &AUTHORIZATION).ok().flatten().map(hash_of);
@@ -114,7 +114,7 @@ impl CallerGate {
     /// Admits these callers (`None`: everybody), and of those who are known by their address alone so many requests a second.
     pub(crate) fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
         let addresses = rate.filter(|_| callers.is_none());
-        let addresses = addresses.map(|rate| Addresses { rate, seen: Cache::new(MOST_ADDRESSES) });
+        let addresses = addresses.map(|rate| AddressRates { rate, seen: Cache::new(MAX_ADDRESSES) });
         let callers = callers.map(|callers| Arc::new(ArcSwap::from_pointee(callers)));
         Self { callers, addresses, changes: Arc::default() }
     }
@@ -133,12 +133,12 @@ impl CallerGate {
     }
 
     /// Who is known by this now; `None`: somebody of whom nothing is asked.
-    pub(super) fn known_by(&self, shown: &Shown) -> Result<Option<Arc<Caller>>, NotAdmitted> {
+    pub(super) fn known_by(&self, credentials: &Credentials) -> Result<Option<Arc<Caller>>, NotAdmitted> {
         let Some(callers) = &self.callers else { return Ok(None) };
         let callers = callers.load();
-        let caller = match &shown.token {
+        let caller = match &credentials.token {
             Some(hash) => callers.by_hash(hash),
-            None => callers.by_names(&shown.names),
+            None => callers.by_names(&credentials.names),
         };
         allowed(caller, CallerService::Entitlement).cloned().map(Some)
     }
@@ -176,7 +176,7 @@ impl CallerGate {
     }
 }
 
-impl Addresses {
+impl AddressRates {
     fn take_turn(&self, peer: &Peer) -> Result<(), NotAdmitted> {
         let Some(address) = peer.address.map(network) else { return Ok(()) };
         let rate = self.seen.get_with(address, || Arc::new(Rate::new(self.rate)));
@@ -199,9 +199,9 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// Who asks, and so what they may ask about.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Asker<'a>(Option<&'a Caller>);
+pub(super) struct CallerIdentity<'a>(Option<&'a Caller>);
 
-impl<'a> Asker<'a> {
+impl<'a> CallerIdentity<'a> {
     pub(super) fn new(caller: Option<&'a Caller>) -> Self {
         Self(caller)
     }
@@ -227,38 +227,42 @@ impl<'a> Asker<'a> {
     }
 }
 
-static NOT_ALLOWED: Complaints = Complaints::new();
+static NOT_ALLOWED: LogLimiter = LogLimiter::new();
 
 impl Api {
     /// Refuses a question about a tenant that the caller may not ask about. `None`: it is not known which, or there is none.
-    pub(super) fn permit_tenant(&self, asker: Asker<'_>, tenant: Option<TenantId>) -> Result<(), NotAdmitted> {
+    pub(super) fn permit_tenant(
+        &self,
+        caller: CallerIdentity<'_>,
+        tenant: Option<TenantId>,
+    ) -> Result<(), NotAdmitted> {
         let may = |caller: &Caller| tenant.map_or(caller.may_ask_about_all(), |tenant| caller.may_ask_about(tenant));
-        self.permit_if(asker, may, Scope::Tenant)
+        self.permit_if(caller, may, Scope::Tenant)
     }
 
     /// Refuses a question about all tenants of a caller who may not ask about all.
-    pub(super) fn permit_enumeration(&self, asker: Asker<'_>) -> Result<(), NotAdmitted> {
-        self.permit_if(asker, Caller::may_ask_about_all, Scope::Enumeration)
+    pub(super) fn permit_enumeration(&self, caller: CallerIdentity<'_>) -> Result<(), NotAdmitted> {
+        self.permit_if(caller, Caller::may_ask_about_all, Scope::Enumeration)
     }
 
     /// Refuses a question about modules that the caller may not ask about.
     pub(super) fn permit_modules<'m>(
         &self,
-        asker: Asker<'_>,
+        caller: CallerIdentity<'_>,
         mut modules: impl Iterator<Item = &'m str>,
     ) -> Result<(), NotAdmitted> {
-        self.permit_if(asker, |caller| modules.all(|module| caller.may_ask_of(module)), Scope::Module)
+        self.permit_if(caller, |caller| modules.all(|module| caller.may_ask_of(module)), Scope::Module)
     }
 
     fn permit_if(
         &self,
-        Asker(caller): Asker<'_>,
+        CallerIdentity(caller): CallerIdentity<'_>,
         may: impl FnOnce(&Caller) -> bool,
         scope: Scope,
     ) -> Result<(), NotAdmitted> {
         let Some(caller) = caller.filter(|caller| !may(caller)) else { return Ok(()) };
         let name = &caller.name;
-        complain!(NOT_ALLOWED, info, caller = %name, ?scope, "{name} asked for what it may not: {scope:?}");
+        log_limited!(NOT_ALLOWED, info, caller = %name, ?scope, "{name} asked for what it may not: {scope:?}");
         Err(self.counted(NotAdmitted::NotAllowed(scope)))
     }
 

@@ -17,7 +17,7 @@ const SHARES: u64 = 4096;
 
 /// Changes are numbered as they come in. A load notes the number at which it begins.
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct ChangeClock {
     count: AtomicU64,
     /// The number of the last change of everything.
     everything: AtomicU64,
@@ -28,16 +28,16 @@ pub(super) struct News {
 
 /// The number of the last change before a load.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Beginning(u64);
+pub(super) struct LoadStart(u64);
 
-impl News {
+impl ChangeClock {
     pub(super) fn new() -> Self {
         let tenants = (0..SHARES).map(|_| AtomicU64::new(0)).collect();
         Self { count: 0.into(), everything: 0.into(), directory: 0.into(), tenants }
     }
 
-    pub(super) fn begin(&self) -> Beginning {
-        Beginning(self.count())
+    pub(super) fn begin(&self) -> LoadStart {
+        LoadStart(self.count())
     }
 
     pub(super) fn tenant_changed(&self, id: TenantId) {
@@ -68,13 +68,13 @@ impl News {
     }
 
     /// Has anything been said of this tenant since?
-    pub(super) fn since(&self, beginning: Beginning, id: TenantId) -> bool {
-        is_later(&self.everything, beginning) || is_later(self.share(id), beginning)
+    pub(super) fn since(&self, start: LoadStart, id: TenantId) -> bool {
+        is_later(&self.everything, start) || is_later(self.share(id), start)
     }
 
     /// Has anything been said of which tenants there are since?
-    pub(super) fn of_directory_since(&self, beginning: Beginning) -> bool {
-        is_later(&self.everything, beginning) || is_later(&self.directory, beginning)
+    pub(super) fn of_directory_since(&self, start: LoadStart) -> bool {
+        is_later(&self.everything, start) || is_later(&self.directory, start)
     }
 
     fn note(&self, share: &AtomicU64) {
@@ -88,6 +88,6 @@ impl News {
     }
 }
 
-fn is_later(share: &AtomicU64, Beginning(count): Beginning) -> bool {
+fn is_later(share: &AtomicU64, LoadStart(count): LoadStart) -> bool {
     share.load(Ordering::SeqCst) > count
 }

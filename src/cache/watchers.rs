@@ -18,11 +18,11 @@ use super::Event;
 use crate::domain::TenantId;
 
 /// Events that a watcher may fall behind by, before it must check everything again.
-pub(super) const MOST_UNREAD: usize = 1024;
+pub(super) const MAX_UNREAD: usize = 1024;
 
 /// What a watcher hears of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Heard {
+pub enum Received {
     /// This has happened.
     Event(Event),
     /// It was too slow, and something was left out.
@@ -31,7 +31,7 @@ pub enum Heard {
 
 /// The cache's own end.
 #[derive(Clone, Debug)]
-pub(super) struct Watching {
+pub(super) struct Watchers {
     all: broadcast::Sender<Event>,
     named: Arc<RwLock<ByName>>,
 }
@@ -78,9 +78,9 @@ struct Named {
     registry: Arc<RwLock<ByName>>,
 }
 
-impl Watching {
+impl Watchers {
     pub(super) fn new() -> Self {
-        Self { all: broadcast::Sender::new(MOST_UNREAD), named: Arc::default() }
+        Self { all: broadcast::Sender::new(MAX_UNREAD), named: Arc::default() }
     }
 
     /// Watches these tenants, and what concerns all of them; `tenants` is empty: everything.
@@ -88,7 +88,7 @@ impl Watching {
         if tenants.is_empty() {
             return Events(Kind::All(self.all.subscribe()));
         }
-        let (sender, receiver) = mpsc::channel(MOST_UNREAD);
+        let (sender, receiver) = mpsc::channel(MAX_UNREAD);
         let lagged = Arc::<AtomicBool>::default();
         let mut named = self.named.write();
         named.next += 1;
@@ -113,7 +113,7 @@ impl Watching {
     }
 
     /// Tells whom it concerns.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn notify(&self, event: Event) {
         // Nobody may be watching everything.
         _ = self.all.send(event);
         let named = self.named.read();
@@ -122,7 +122,7 @@ impl Watching {
                 let concerned = named.tenants.get(&tenant).into_iter().flat_map(HashMap::values);
                 concerned.for_each(|letterbox| letterbox.put(event));
             }
-            Event::Catalogue(_) | Event::Reset | Event::Deaf => {
+            Event::Catalogue(_) | Event::Reset | Event::FeedOff => {
                 named.boxes.values().for_each(|letterbox| letterbox.put(event));
             }
         }
@@ -131,35 +131,35 @@ impl Watching {
 
 impl Events {
     /// Waits for the next event; `None`: there will be none.
-    pub async fn next(&mut self) -> Option<Heard> {
+    pub async fn next(&mut self) -> Option<Received> {
         match &mut self.0 {
             Kind::All(events) => match events.recv().await {
-                Ok(event) => Some(Heard::Event(event)),
-                Err(broadcast::error::RecvError::Lagged(_)) => Some(Heard::Lagged),
+                Ok(event) => Some(Received::Event(event)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some(Received::Lagged),
                 Err(broadcast::error::RecvError::Closed) => None,
             },
             Kind::Named(named) => {
                 if named.lagged.swap(false, Ordering::Acquire) {
-                    return Some(Heard::Lagged);
+                    return Some(Received::Lagged);
                 }
-                named.receiver.recv().await.map(Heard::Event)
+                named.receiver.recv().await.map(Received::Event)
             }
         }
     }
 
     /// The next event, if there is one already.
-    pub fn next_now(&mut self) -> Option<Heard> {
+    pub fn next_now(&mut self) -> Option<Received> {
         match &mut self.0 {
             Kind::All(events) => match events.try_recv() {
-                Ok(event) => Some(Heard::Event(event)),
-                Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Heard::Lagged),
+                Ok(event) => Some(Received::Event(event)),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Received::Lagged),
                 Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
             },
             Kind::Named(named) => {
                 if named.lagged.swap(false, Ordering::Acquire) {
-                    return Some(Heard::Lagged);
+                    return Some(Received::Lagged);
                 }
-                named.receiver.try_recv().ok().map(Heard::Event)
+                named.receiver.try_recv().ok().map(Received::Event)
             }
         }
     }
@@ -192,22 +192,22 @@ mod tests {
         Arc::new(tenants.into())
     }
 
-    fn heard(events: &mut Events) -> Vec<Heard> {
+    fn heard(events: &mut Events) -> Vec<Received> {
         std::iter::from_fn(|| events.next_now()).collect()
     }
 
     #[test]
     fn a_change_of_a_tenant_reaches_those_who_named_it_and_those_who_watch_all() {
-        let watching = Watching::new();
+        let watching = Watchers::new();
         let mut one = watching.watch(named([tenant(1), tenant(2)]));
         let mut other = watching.watch(named([tenant(2)]));
         let mut all = watching.watch(Arc::default());
         assert_eq!(watching.count(), 3);
         for event in [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)] {
-            watching.tell(event);
+            watching.notify(event);
         }
         let [first, third, catalogue] =
-            [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)].map(Heard::Event);
+            [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)].map(Received::Event);
         assert_eq!(heard(&mut one), [first, catalogue]);
         assert_eq!(heard(&mut other), [catalogue]);
         assert_eq!(heard(&mut all), [first, third, catalogue]);
@@ -215,20 +215,20 @@ mod tests {
 
     #[test]
     fn one_who_is_too_slow_is_told_so_and_hears_again() {
-        let watching = Watching::new();
+        let watching = Watchers::new();
         let mut slow = watching.watch(named([tenant(1)]));
-        for revision in 0..2 * MOST_UNREAD as u64 {
-            watching.tell(Event::Tenant(tenant(1), revision));
+        for revision in 0..2 * MAX_UNREAD as u64 {
+            watching.notify(Event::Tenant(tenant(1), revision));
         }
         let told = heard(&mut slow);
-        assert_eq!((told.first(), told.len()), (Some(&Heard::Lagged), 1 + MOST_UNREAD));
-        watching.tell(Event::Reset);
-        assert_eq!(heard(&mut slow), [Heard::Event(Event::Reset)]);
+        assert_eq!((told.first(), told.len()), (Some(&Received::Lagged), 1 + MAX_UNREAD));
+        watching.notify(Event::Reset);
+        assert_eq!(heard(&mut slow), [Received::Event(Event::Reset)]);
     }
 
     #[test]
     fn nothing_is_left_of_one_who_is_gone() {
-        let watching = Watching::new();
+        let watching = Watchers::new();
         let (one, other) = (watching.watch(named([tenant(1), tenant(2)])), watching.watch(named([tenant(2)])));
         drop(one);
         assert!(!watching.has_watchers_of(tenant(1)) && watching.has_watchers_of(tenant(2)));

@@ -17,18 +17,18 @@ use super::{Inner, flight::Flight, is_within};
 use crate::store::{LoadTenant, StoreError, TenantKey};
 
 /// This many unknown tenants within `negative_ttl` are looked up one by one.
-const MOST_LOOKED_UP: u32 = 100;
+const MAX_LOOKED_UP: u32 = 100;
 
 #[derive(Debug, Default)]
-pub(super) struct Roster {
-    unknown: Mutex<Count>,
+pub(super) struct KnownTenants {
+    unknown: Mutex<UnknownCount>,
     keys: Mutex<Option<Arc<Keys>>>,
     load: Arc<Flight<Arc<Keys>>>,
 }
 
 /// Unknown tenants that were looked up since an instant.
 #[derive(Debug, Default)]
-struct Count {
+struct UnknownCount {
     since: DateTime<Utc>,
     unknown: u32,
 }
@@ -41,23 +41,23 @@ struct Keys {
     hashes: HashSet<u64>,
 }
 
-impl Roster {
+impl KnownTenants {
     pub(super) fn count_unknown(&self, now: DateTime<Utc>, window: TimeDelta) {
         let mut count = self.unknown.lock();
         if !is_within(window, count.since, now) {
-            *count = Count { since: now, unknown: 0 };
+            *count = UnknownCount { since: now, unknown: 0 };
         }
         count.unknown = count.unknown.saturating_add(1);
     }
 
     /// It could not be read. Until it is tried again, as many unknown tenants are looked up as at first.
     fn give_up(&self, now: DateTime<Utc>) {
-        *self.unknown.lock() = Count { since: now, unknown: 0 };
+        *self.unknown.lock() = UnknownCount { since: now, unknown: 0 };
     }
 
     fn is_needed(&self, now: DateTime<Utc>, window: TimeDelta) -> bool {
         let count = self.unknown.lock();
-        count.unknown >= MOST_LOOKED_UP && is_within(window, count.since, now)
+        count.unknown >= MAX_LOOKED_UP && is_within(window, count.since, now)
     }
 
     /// Which tenants there are has changed.
@@ -72,15 +72,19 @@ impl<L: LoadTenant> Inner<L> {
     ///
     /// A roster that cannot be read (it may be too long to be read in time) is no failure of anything: tenants are then
     /// looked up one by one.
-    pub(super) async fn off_the_roster(self: &Arc<Self>, key: &TenantKey, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(super) async fn known_to_be_absent(
+        self: &Arc<Self>,
+        key: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let window = self.settings.negative_ttl;
-        let held = || self.roster.keys.lock().clone().filter(|keys| is_within(window, keys.as_of, now));
+        let held = || self.known_tenants.keys.lock().clone().filter(|keys| is_within(window, keys.as_of, now));
         let keys = match held() {
             Some(keys) => keys,
-            None if self.roster.is_needed(now, window) => {
+            None if self.known_tenants.is_needed(now, window) => {
                 let inner = Arc::clone(self);
-                let load = async move { inner.load_roster(now).await };
-                self.roster.load.join(&self.runtime, held, load).await.ok()?
+                let load = async move { inner.load_known_tenants(now).await };
+                self.known_tenants.load.join(&self.runtime, held, load).await.ok()?
             }
             None => return None,
         };
@@ -88,15 +92,15 @@ impl<L: LoadTenant> Inner<L> {
         (!exists).then_some(keys.as_of)
     }
 
-    async fn load_roster(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
-        let beginning = self.news.begin();
-        let keys = self.in_time(self.loader.load_keys()).await.inspect_err(|_| self.roster.give_up(now))?;
+    async fn load_known_tenants(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
+        let start = self.change_clock.begin();
+        let keys = self.in_time(self.loader.load_keys()).await.inspect_err(|_| self.known_tenants.give_up(now))?;
         let hasher = RandomState::new();
         let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });
         let _placing = self.placing.lock();
-        if !self.news.of_directory_since(beginning) {
-            *self.roster.keys.lock() = Some(Arc::clone(&keys));
+        if !self.change_clock.of_directory_since(start) {
+            *self.known_tenants.keys.lock() = Some(Arc::clone(&keys));
         }
         Ok(keys)
     }

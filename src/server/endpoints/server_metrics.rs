@@ -9,11 +9,11 @@ use crate::{
     config::ServeArgs,
     observability::{
         decision_log::DecisionLog,
-        metrics::{Read, Reading, Value},
+        metrics::{MetricSource, Sample, Value},
     },
     server::{
         background::{
-            feed::{Hearing, Report},
+            feed::{FeedMode, FeedReport},
             readiness::{Condition, Readiness},
         },
         net::tls::TlsOffer,
@@ -23,18 +23,18 @@ use crate::{
 
 /// Everything that is read.
 #[derive(Debug)]
-pub(crate) struct Readings {
+pub(crate) struct ServerMetrics {
     pub(crate) api: Api,
     pub(crate) readiness: Arc<Readiness>,
-    report: Arc<Mutex<Report>>,
+    report: Arc<Mutex<FeedReport>>,
     /// Connections to the database at the same time.
     max_connections: u32,
     started_at: DateTime<Utc>,
     tls: Option<TlsOffer>,
 }
 
-impl Read for Readings {
-    fn readings(&self) -> Vec<Reading> {
+impl MetricSource for ServerMetrics {
+    fn samples(&self) -> Vec<Sample> {
         [
             self.of_process(),
             self.of_cache(),
@@ -48,11 +48,11 @@ impl Read for Readings {
     }
 }
 
-impl Readings {
+impl ServerMetrics {
     pub(crate) fn new(
         args: &ServeArgs,
         api: Api,
-        report: Arc<Mutex<Report>>,
+        report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
         tls: Option<TlsOffer>,
     ) -> Self {
@@ -60,20 +60,20 @@ impl Readings {
         Self { api, report, readiness, max_connections: args.pool.database_max_connections, started_at, tls }
     }
 
-    fn of_process(&self) -> Vec<Reading> {
+    fn of_process(&self) -> Vec<Sample> {
         let condition = match self.readiness.condition() {
             Condition::Ready => "ready",
             Condition::Degraded(_) => "degraded",
             Condition::Unready(_) => "unready",
         };
         vec![
-            Reading {
+            Sample {
                 name: "build_info",
                 help: "1, with the version of the program",
                 value: Value::Gauges("version", vec![(env!("CARGO_PKG_VERSION"), 1.0)]),
             },
             gauge("start_time_seconds", "When the process started, in seconds since 1970", seconds(self.started_at)),
-            Reading {
+            Sample {
                 name: "condition",
                 help: "1 for what /readyz says, 0 for what it does not",
                 value: one_of("condition", &["ready", "degraded", "unready"], condition),
@@ -81,7 +81,7 @@ impl Readings {
         ]
     }
 
-    fn of_cache(&self) -> Vec<Reading> {
+    fn of_cache(&self) -> Vec<Sample> {
         let (cache, tally) = (&self.api.cache, self.api.cache.tally());
         let oldest = cache.oldest_proof(self.api.clock.now());
         vec![
@@ -130,7 +130,7 @@ impl Readings {
         ]
     }
 
-    fn of_decision_log(&self) -> Vec<Reading> {
+    fn of_decision_log(&self) -> Vec<Sample> {
         let [written, dropped] = self.api.decision_log.as_ref().map(DecisionLog::counts).unwrap_or_default();
         vec![
             counter("decision_log_written", "Decisions that were logged", written),
@@ -138,7 +138,7 @@ impl Readings {
         ]
     }
 
-    fn of_tls(&self) -> Vec<Reading> {
+    fn of_tls(&self) -> Vec<Sample> {
         let (failures, not_after) =
             self.tls.as_ref().map_or((0, 0.0), |tls| (tls.failures(), seconds(tls.not_after())));
         vec![
@@ -151,7 +151,7 @@ impl Readings {
         ]
     }
 
-    fn of_keys(&self) -> Vec<Reading> {
+    fn of_keys(&self) -> Vec<Sample> {
         let reports: Vec<_> = self.api.tokens.remote().iter().map(|keys| keys.report()).collect();
         // The oldest counts; a set that was never fetched is as old as the process.
         let oldest = reports.iter().map(|(fetched_at, _)| fetched_at.unwrap_or(self.started_at)).min();
@@ -170,19 +170,19 @@ impl Readings {
         ]
     }
 
-    fn of_changes(&self) -> Vec<Reading> {
+    fn of_changes(&self) -> Vec<Sample> {
         let report = *self.report.lock();
         let (cache, tally) = (&self.api.cache, self.api.cache.tally());
-        let state = match report.hearing {
-            Hearing::Nothing => "unheard",
-            Hearing::Listening => "listening",
-            Hearing::Polling => "polling",
-            Hearing::Off => "off",
-            Hearing::Unarmed => "unarmed",
+        let state = match report.mode {
+            FeedMode::Disconnected => "unheard",
+            FeedMode::Listening => "listening",
+            FeedMode::Polling => "polling",
+            FeedMode::Off => "off",
+            FeedMode::Unarmed => "unarmed",
         };
         let lag = cache.lag(self.api.clock.now()).as_seconds_f64();
         vec![
-            Reading {
+            Sample {
                 name: "feed_state",
                 help: "1 for how changes are received; unarmed: triggers are missing, unheard: the database does not answer",
                 value: one_of("state", &["listening", "polling", "off", "unarmed", "unheard"], state),
@@ -209,12 +209,12 @@ impl Readings {
         ]
     }
 
-    fn of_database(&self) -> Vec<Reading> {
+    fn of_database(&self) -> Vec<Sample> {
         let [open, idle] = self.api.store.connections();
         let [replicas, usable] = self.api.store.replicas();
         let connections = vec![("in_use", number(open.saturating_sub(idle))), ("idle", number(idle))];
         vec![
-            Reading {
+            Sample {
                 name: "pool_connections",
                 help: "Connections to the primary",
                 value: Value::Gauges("state", connections),
@@ -231,12 +231,12 @@ impl Readings {
     }
 }
 
-fn counter(name: &'static str, help: &'static str, count: u64) -> Reading {
-    Reading { name, help, value: Value::Counter(count) }
+fn counter(name: &'static str, help: &'static str, count: u64) -> Sample {
+    Sample { name, help, value: Value::Counter(count) }
 }
 
-fn gauge(name: &'static str, help: &'static str, gauge: impl Into<Amount>) -> Reading {
-    Reading { name, help, value: Value::Gauge(gauge.into().0) }
+fn gauge(name: &'static str, help: &'static str, gauge: impl Into<Amount>) -> Sample {
+    Sample { name, help, value: Value::Gauge(gauge.into().0) }
 }
 
 /// 1 for the word that holds, 0 for the others.

@@ -24,17 +24,17 @@ impl Requester {
 
 /// So many turns at the same time.
 #[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Shared>);
+pub(super) struct FairLimiter(Arc<Limiter>);
 
 #[derive(Debug)]
-struct Shared {
-    limits: Limits,
-    state: Mutex<State>,
+struct Limiter {
+    limits: LimiterSettings,
+    state: Mutex<LimiterState>,
 }
 
 /// How many there are, and how many may wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct LimiterSettings {
     /// Turns at the same time.
     pub(super) turns: usize,
     /// Who wait at the same time.
@@ -46,33 +46,33 @@ pub(super) struct Limits {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LimiterState {
     taken: Vec<Requester>,
     /// Whoever is first has the next turn, and then waits behind the others.
-    lines: VecDeque<Line>,
+    lines: VecDeque<CallerQueue>,
 }
 
 /// Those who wait in the name of one requester. Never empty.
 #[derive(Debug)]
-struct Line {
+struct CallerQueue {
     requester: Requester,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
 }
 
 /// A turn. It ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
-    shared: Arc<Shared>,
+pub(super) struct Permit {
+    shared: Arc<Limiter>,
     requester: Requester,
 }
 
-impl Turns {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self(Arc::new(Shared { limits, state: Mutex::default() }))
+impl FairLimiter {
+    pub(super) fn new(limits: LimiterSettings) -> Self {
+        Self(Arc::new(Limiter { limits, state: Mutex::default() }))
     }
 
     /// Waits for a turn.
-    pub(super) async fn take(&self, requester: Requester) -> Result<Turn, LoadError> {
+    pub(super) async fn take(&self, requester: Requester) -> Result<Permit, LoadError> {
         let waiting = {
             let mut state = self.0.state.lock();
             if state.lines.is_empty() && self.0.may_have_another(&state, requester) {
@@ -86,21 +86,21 @@ impl Turns {
     }
 }
 
-impl Shared {
+impl Limiter {
     /// Is one free for this requester? Where there may be others it never has all of them, unless there is one only.
-    fn may_have_another(&self, state: &State, requester: Requester) -> bool {
+    fn may_have_another(&self, state: &LimiterState, requester: Requester) -> bool {
         let turns = self.limits.turns;
         let most = if requester == Requester::ANYBODY { turns } else { turns.saturating_sub(1).max(1) };
         let own = state.taken.iter().filter(|one| **one == requester).count();
         state.taken.len() < turns && own < most
     }
 
-    fn begin(self: &Arc<Self>, state: &mut State, requester: Requester) -> Turn {
+    fn begin(self: &Arc<Self>, state: &mut LimiterState, requester: Requester) -> Permit {
         state.taken.push(requester);
-        Turn { shared: Arc::clone(self), requester }
+        Permit { shared: Arc::clone(self), requester }
     }
 
-    fn join(&self, state: &mut State, requester: Requester) -> Result<oneshot::Receiver<Turn>, LoadError> {
+    fn join(&self, state: &mut LimiterState, requester: Requester) -> Result<oneshot::Receiver<Permit>, LoadError> {
         for line in &mut state.lines {
             // Whoever has given up waits no longer.
             line.waiting.retain(|waiting| !waiting.is_closed());
@@ -115,7 +115,7 @@ impl Shared {
         }
         match own {
             Some(line) => line.waiting.push_back(sender),
-            None => state.lines.push_back(Line { requester, waiting: VecDeque::from([sender]) }),
+            None => state.lines.push_back(CallerQueue { requester, waiting: VecDeque::from([sender]) }),
         }
         Ok(receiver)
     }
@@ -139,7 +139,7 @@ impl Shared {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         {
             let mut state = self.shared.state.lock();
@@ -157,9 +157,9 @@ mod tests {
 
     use super::*;
 
-    fn turns(turns: usize) -> Turns {
+    fn turns(turns: usize) -> FairLimiter {
         let patience = Duration::from_secs(1);
-        Turns::new(Limits { turns, waiting: 10, waiting_each: 5, patience })
+        FairLimiter::new(LimiterSettings { turns, waiting: 10, waiting_each: 5, patience })
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,29 +10,29 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Lets one line in a second through, and counts the others.
 #[derive(Debug, Default)]
-pub(crate) struct Complaints(Mutex<State>);
+pub(crate) struct LogLimiter(Mutex<LimiterState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct LimiterState {
     last: Option<Instant>,
     others: u64,
 }
 
 /// Logs a line in a second at this level, with how many others there were since the last, and those others as `debug`.
-macro_rules! complain {
-    ($complaints:expr, $level:ident, $($line:tt)+) => {
-        match $complaints.admit() {
+macro_rules! log_limited {
+    ($limiter:expr, $level:ident, $($line:tt)+) => {
+        match $limiter.admit() {
             Some(others) => tracing::$level!(others, $($line)+),
             None => tracing::debug!($($line)+),
         }
     };
 }
-pub(crate) use complain;
+pub(crate) use log_limited;
 
-impl Complaints {
+impl LogLimiter {
     /// Nothing has been said yet.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(State { last: None, others: 0 }))
+        Self(Mutex::new(LimiterState { last: None, others: 0 }))
     }
 
     /// May this be said? How many others were not, since the last that was.
@@ -53,11 +53,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_line_a_second_says_how_many_were_left_out() {
-        let complaints = Complaints::default();
-        let said: Vec<_> = (0..100).map(|_| complaints.admit()).collect();
+        let limiter = LogLimiter::default();
+        let said: Vec<_> = (0..100).map(|_| limiter.admit()).collect();
         assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&0]);
         tokio::time::advance(EVERY).await;
-        assert_eq!(complaints.admit(), Some(99));
-        assert_eq!(complaints.admit(), None);
+        assert_eq!(limiter.admit(), Some(99));
+        assert_eq!(limiter.admit(), None);
     }
 }

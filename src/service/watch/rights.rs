@@ -4,36 +4,36 @@ use std::{collections::HashSet, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::Told;
+use super::WatchMessage;
 use crate::{
     domain::TenantId,
     security::callers::Caller,
     service::{
         Api,
-        asker::{Asker, CallerGate, NotAdmitted, Shown},
+        caller::{CallerGate, CallerIdentity, Credentials, NotAdmitted},
     },
 };
 
 /// Who watches. A stream may outlast what its caller may do.
-pub(super) struct Standing {
+pub(super) struct WatcherRights {
     gate: CallerGate,
-    shown: Shown,
+    credentials: Credentials,
     caller: Option<Arc<Caller>>,
     changes: watch::Receiver<()>,
 }
 
-impl Standing {
+impl WatcherRights {
     /// Of somebody who has shown this, and was let in.
-    pub(super) fn new(gate: &CallerGate, shown: Shown) -> Result<Self, NotAdmitted> {
+    pub(super) fn new(gate: &CallerGate, credentials: Credentials) -> Result<Self, NotAdmitted> {
         // Watched first, so that no change is missed.
         let changes = gate.changes();
-        let caller = gate.known_by(&shown)?;
-        Ok(Self { gate: gate.clone(), shown, caller, changes })
+        let caller = gate.known_by(&credentials)?;
+        Ok(Self { gate: gate.clone(), credentials, caller, changes })
     }
 
     /// Who it is now.
-    pub(super) fn asker(&self) -> Asker<'_> {
-        Asker::new(self.caller.as_deref())
+    pub(super) fn identity(&self) -> CallerIdentity<'_> {
+        CallerIdentity::new(self.caller.as_deref())
     }
 
     /// Waits until the callers' file has changed. It has then yet to be looked at again.
@@ -51,20 +51,20 @@ impl Standing {
             return Ok(());
         }
         self.changes.mark_unchanged();
-        self.caller = self.gate.known_by(&self.shown).map_err(|refused| api.counted(refused))?;
-        api.permit_watch(self.asker(), wanted)
+        self.caller = self.gate.known_by(&self.credentials).map_err(|refused| api.counted(refused))?;
+        api.permit_watch(self.identity(), wanted)
     }
 
     /// Is it for this watcher? Of modules that it may not ask about it hears nothing.
-    pub(super) fn may_hear(&self, told: &Told) -> bool {
+    pub(super) fn may_hear(&self, told: &WatchMessage) -> bool {
         match told {
-            Told::Transition { module, .. } => self.asker().may_ask_of(module.as_str()),
-            Told::Opened { .. }
-            | Told::Tenant { .. }
-            | Told::Catalogue { .. }
-            | Told::Reset
-            | Told::Heartbeat { .. }
-            | Told::Ending => true,
+            WatchMessage::Transition { module, .. } => self.identity().may_ask_of(module.as_str()),
+            WatchMessage::Opened { .. }
+            | WatchMessage::Tenant { .. }
+            | WatchMessage::Catalogue { .. }
+            | WatchMessage::Reset
+            | WatchMessage::Heartbeat { .. }
+            | WatchMessage::Ending => true,
         }
     }
 }
