@@ -2,6 +2,7 @@
 //!
 //! No row leaves the store, absence is `Ok(None)`, and a row that cannot be read names its table, column and key.
 
+mod ask;
 mod batch;
 mod catalogue;
 mod changes;
@@ -9,6 +10,7 @@ mod connect;
 mod database;
 mod delete;
 mod demo;
+mod dialect;
 mod differences;
 mod entitlements;
 mod entity;
@@ -37,12 +39,13 @@ mod words;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, QueryResult, Statement};
+use sea_orm::QueryResult;
 use sqlx::postgres::PgConnectOptions;
 
 pub use entitlementd_migration::ChangeLog;
 
 use self::{
+    ask::Ask,
     batch::BatchStatements,
     database::Database,
     loan::Doubt,
@@ -162,16 +165,17 @@ impl Store {
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let doubt = Doubt::default();
         let primary = connect::open(options, &doubt).await?;
-        let [watched, writing] = match primary.backend() {
-            // Files are never crowded, and one in memory is there only once.
-            DbBackend::Sqlite => [primary.clone(), primary.clone()],
-            _ => [
-                connect::open(&ConnectOptions { max_connections: MAX_WATCHING, ..*options }, &doubt).await?,
+        let [watched, writing] = if primary.dialect().has_concurrent_writers() {
+            [
+                connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
                 connect::open_to_write(options, &doubt).await?,
-            ],
+            ]
+        } else {
+            // A file is never crowded, and one in memory is there only once.
+            [primary.clone(), primary.clone()]
         };
-        let tenants = TenantStatements::new(primary.backend(), log);
-        let batches = BatchStatements::new(primary.backend(), log);
+        let tenants = TenantStatements::new(primary.dialect(), log);
+        let batches = BatchStatements::new(primary.dialect(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
         let words = Words::default();
@@ -235,8 +239,7 @@ impl Store {
 
     /// Is the database there?
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let ping = Statement::from_string(self.watched.backend(), "SELECT 1");
-        self.watched.query(ping).await.map(|_| ())
+        self.watched.sql("SELECT 1", []).await.map(|_| ())
     }
 
     /// Are changes counted and announced?
@@ -319,7 +322,7 @@ impl Store {
     /// Folds rows of the log that are old into a number per tenant, so that the log stays short. Several processes may:
     /// one does.
     pub async fn fold(&self) -> Result<(), StoreError> {
-        changes::fold(&self.primary).await
+        self.primary.dialect().fold(&self.primary).await
     }
 }
 

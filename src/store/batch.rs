@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, QueryResult, QueryTrait, Statement, Value, prelude::Uuid};
-use serde_json::json;
-
-use entitlementd_migration::{ChangeLog, revision_of};
+use entitlementd_migration::ChangeLog;
+use sea_orm::{QueryResult, QueryTrait, Value, prelude::Uuid};
 
 use super::{
     Loaded, StoreError, TenantKey,
-    database::Database,
+    ask::Ask,
+    dialect::Dialect,
     replica::replayed,
     tenant::{OF_SUBSCRIPTION, OF_TENANT, reading, select_subscriptions, select_tenants},
     words::Words,
@@ -20,50 +19,33 @@ use crate::domain::{Label, TenantId};
 /// The statements that read many tenants, built once.
 #[derive(Debug)]
 pub(super) struct BatchStatements {
-    backend: DbBackend,
     from_primary: String,
     /// The same, and whether the replica has come as far as is thought of it.
     from_replica: String,
 }
 
 impl BatchStatements {
-    pub(super) fn new(backend: DbBackend, log: ChangeLog) -> Self {
-        let revision = match log {
-            ChangeLog::Wanted => revision_of(backend, "k.id"),
-            ChangeLog::LeftOut => "0".to_owned(),
-        };
+    pub(super) fn new(dialect: Dialect, log: ChangeLog) -> Self {
+        let revision = dialect.revision_of(log, "k.id");
         let holds = format!(", {} AS holds", replayed("$3"));
-        Self {
-            backend,
-            from_primary: statement(backend, &revision, ""),
-            from_replica: statement(backend, &revision, &holds),
-        }
+        Self { from_primary: statement(dialect, &revision, ""), from_replica: statement(dialect, &revision, &holds) }
     }
 
     /// Reads the rows of several tenants.
-    pub(super) async fn read(&self, database: &Database, keys: &[TenantKey]) -> Result<Vec<QueryResult>, StoreError> {
-        self.query(database, &self.from_primary, lists(self.backend, keys).into_iter()).await
+    pub(super) async fn read(&self, database: &impl Ask, keys: &[TenantKey]) -> Result<Vec<QueryResult>, StoreError> {
+        database.sql(&self.from_primary, database.dialect().key_lists(keys).map(Value::from)).await
     }
 
     /// Reads them from a replica, which must have replayed its primary's log up to here: see
     /// [`holds`](super::tenant::holds).
     pub(super) async fn read_from_replica(
         &self,
-        replica: &Database,
+        replica: &impl Ask,
         keys: &[TenantKey],
         lsn: &str,
     ) -> Result<Vec<QueryResult>, StoreError> {
-        let values = lists(self.backend, keys).into_iter().chain([lsn.to_owned()]);
-        self.query(replica, &self.from_replica, values).await
-    }
-
-    async fn query(
-        &self,
-        database: &Database,
-        sql: &str,
-        values: impl Iterator<Item = String>,
-    ) -> Result<Vec<QueryResult>, StoreError> {
-        database.query(Statement::from_sql_and_values(self.backend, sql, values.map(Value::from))).await
+        let [ids, subdomains] = replica.dialect().key_lists(keys);
+        replica.sql(&self.from_replica, [ids.into(), subdomains.into(), lsn.into()]).await
     }
 }
 
@@ -72,27 +54,12 @@ impl BatchStatements {
 /// The keys and their revisions are worked out first, once for each tenant and not once for each subscription. A key
 /// that leads nowhere gives a row too. Then come the subscriptions, without what is their tenant's: to repeat that takes
 /// PostgreSQL half as long again.
-///
-/// PostgreSQL is to see the lists only as it runs the statement, hence the `SELECT` around them: a plan of its own for each
-/// list looks cheaper to it wherever the list is short, and making that plan takes several times as long as the rows.
-fn statement(backend: DbBackend, revision: &str, more: &str) -> String {
-    let [ids, subdomains] = match backend {
-        DbBackend::Sqlite => {
-            ["(SELECT unhex(value) AS id FROM json_each(?1)) i", "(SELECT value AS subdomain FROM json_each(?2)) s"]
-        }
-        _ => [
-            "unnest(CAST(string_to_array((SELECT $1), ',') AS uuid[])) i (id)",
-            "unnest(string_to_array((SELECT $2), ',')) s (subdomain)",
-        ],
-    };
-    let tenants = select_tenants().build(backend).sql;
-    let subscriptions = select_subscriptions(backend).build(backend).sql;
-    // PostgreSQL takes the key into the joins; SQLite would put all tenants together first.
-    let wanted = |column: &str| match backend {
-        DbBackend::Sqlite => format!(" WHERE {column} IN (SELECT id FROM k)"),
-        _ => String::new(),
-    };
-    let (of_tenants, of_subscriptions) = (wanted("tenants.id"), wanted("tenant_subscriptions.tenant_id"));
+fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
+    let [ids, subdomains] = dialect.key_tables();
+    let tenants = select_tenants().build(dialect.backend()).sql;
+    let subscriptions = select_subscriptions(dialect).build(dialect.backend()).sql;
+    let of_tenants = dialect.only_keys("tenants.id");
+    let of_subscriptions = dialect.only_keys("tenant_subscriptions.tenant_id");
     let nulls = |count| ["NULL"; OF_TENANT + OF_SUBSCRIPTION][..count].join(", ");
     let (no_tenant, no_subscription) = (nulls(OF_TENANT), nulls(OF_SUBSCRIPTION));
     let no_more = if more.is_empty() { "" } else { ", NULL" };
@@ -105,22 +72,6 @@ fn statement(backend: DbBackend, revision: &str, more: &str) -> String {
          UNION ALL SELECT {no_tenant}, s.*, r.key_subdomain, NULL{no_more} \
           FROM r JOIN ({subscriptions}{of_subscriptions}) s ON s.tenant_id = r.key_id"
     )
-}
-
-/// The two lists, as one parameter each. Neither a UUID nor a label holds a comma.
-fn lists(backend: DbBackend, keys: &[TenantKey]) -> [String; 2] {
-    let (mut ids, mut subdomains) = (Vec::new(), Vec::new());
-    for key in keys {
-        match key {
-            TenantKey::Id(id) if backend == DbBackend::Sqlite => ids.push(id.uuid().simple().to_string()),
-            TenantKey::Id(id) => ids.push(id.uuid().to_string()),
-            TenantKey::Subdomain(label) => subdomains.push(label.as_str().to_owned()),
-        }
-    }
-    match backend {
-        DbBackend::Sqlite => [json!(ids).to_string(), json!(subdomains).to_string()],
-        _ => [ids.join(","), subdomains.join(",")],
-    }
 }
 
 /// What these rows say of each key, in the order of the keys. A row that cannot be read concerns its own tenant only.
@@ -167,10 +118,9 @@ mod tests {
     async fn sqlite_looks_up_what_is_named_and_goes_through_no_table() {
         let database = Connection::connect("sqlite::memory:").await.unwrap();
         entitlementd_migration::migrate(&database, ChangeLog::Wanted, ["", ""]).await.unwrap();
-        let BatchStatements { from_primary, .. } = BatchStatements::new(DbBackend::Sqlite, ChangeLog::Wanted);
+        let BatchStatements { from_primary, .. } = BatchStatements::new(Dialect::Sqlite, ChangeLog::Wanted);
         let explain = format!("EXPLAIN QUERY PLAN {from_primary}");
-        let values = lists(DbBackend::Sqlite, &[]).map(Value::from);
-        let explain = Statement::from_sql_and_values(DbBackend::Sqlite, explain, values);
+        let explain = Dialect::Sqlite.statement(explain, Dialect::Sqlite.key_lists(&[]).map(Value::from));
         let rows = database.query_all_raw(explain).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
         for table in ["tenants", "tenant_subscriptions", "n", "entitlement_changes", "c", "f"] {

@@ -4,17 +4,16 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait, Select,
-    Statement,
+    ColumnTrait, DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, Select,
     prelude::Json,
     sea_query::{CaseStatement, Expr, ExprTrait, Func, NullOrdering},
 };
 
-use entitlementd_migration::{ChangeLog, catalogue_revision};
+use entitlementd_migration::ChangeLog;
 
 use super::{
     StoreError,
-    database::Database,
+    ask::Ask,
     entity::{modules, plans},
     row::Row,
     words::Words,
@@ -24,7 +23,7 @@ use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 /// Reads the catalogue in three statements, and its revision before them: what is read may be newer than it says, and
 /// never older.
 pub(super) async fn read(
-    database: &Database,
+    database: &impl Ask,
     log: ChangeLog,
     words: &Words,
     now: DateTime<Utc>,
@@ -39,10 +38,10 @@ pub(super) async fn read(
 }
 
 /// The codes that modules had before they were renamed, each with that of now.
-async fn read_aliases(database: &Database, words: &Words) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
+async fn read_aliases(database: &impl Ask, words: &Words) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
     let sql = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
                FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
-    let rows = match database.query(Statement::from_string(database.backend(), sql)).await {
+    let rows = match database.sql(sql, []).await {
         // `check` works on a database that was never migrated.
         Err(error) if error.is_missing_table() => Vec::new(),
         rows => rows?,
@@ -51,16 +50,15 @@ async fn read_aliases(database: &Database, words: &Words) -> Result<Vec<(ModuleC
     Ok(rows.iter().map(|row| Ok((code(row, "alias")?, code(row, "code")?))).collect::<Result<_, DbErr>>()?)
 }
 
-async fn read_revision(database: &Database) -> Result<u64, StoreError> {
-    let backend = database.backend();
-    let sql = format!("SELECT CAST({} AS bigint) AS revision", catalogue_revision(backend));
-    let rows = database.query(Statement::from_string(backend, sql)).await?;
+async fn read_revision(database: &impl Ask) -> Result<u64, StoreError> {
+    let sql = format!("SELECT CAST({} AS bigint) AS revision", database.dialect().catalogue_revision());
+    let rows = database.sql(sql, []).await?;
     let revision = rows.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
     Ok(revision.unwrap_or_default().cast_unsigned())
 }
 
-async fn read_modules(database: &Database, words: &Words) -> Result<Vec<Module>, StoreError> {
-    let rows = database.query(select_modules().build(database.backend())).await?;
+async fn read_modules(database: &impl Ask, words: &Words) -> Result<Vec<Module>, StoreError> {
+    let rows = database.select(select_modules()).await?;
     with_keys(&rows, "modules.code", words)?.iter().map(|row| module(row, words)).collect()
 }
 
@@ -134,14 +132,13 @@ pub(super) fn with_keys<'a>(
     Ok(keyed)
 }
 
-async fn read_plans(database: &Database, words: &Words) -> Result<Vec<Plan>, StoreError> {
+async fn read_plans(database: &impl Ask, words: &Words) -> Result<Vec<Plan>, StoreError> {
     use plans::Column as P;
     let select = select_plans()
         // Cheapest first. The database compares the prices, so that no money passes through here.
         .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
-        .order_by(P::Slug, Order::Asc)
-        .build(database.backend());
-    let rows = database.query(select).await?;
+        .order_by(P::Slug, Order::Asc);
+    let rows = database.select(select).await?;
     with_keys(&rows, "plans.slug", words)?.iter().map(|row| plan(row, words)).collect()
 }
 

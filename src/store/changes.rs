@@ -3,31 +3,14 @@
 mod listen;
 mod poll;
 
-use entitlementd_migration::{fold_sqlite, topic};
-use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait};
+use entitlementd_migration::topic;
 use uuid::Uuid;
 
 pub use self::{
     listen::Listener,
     poll::{News, Poll, Position},
 };
-use super::{StoreError, database::Database};
 use crate::domain::TenantId;
-
-/// Folds what is old in the log.
-pub(super) async fn fold(database: &Database) -> Result<(), StoreError> {
-    if database.backend() == DbBackend::Postgres {
-        let fold = Statement::from_string(DbBackend::Postgres, "SELECT entitlement_fold()");
-        return database.query(fold).await.map(|_| ());
-    }
-    let immediate = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let transaction = database.connection.begin_with_options(immediate).await?;
-    transaction.execute_unprepared(&fold_sqlite()).await?;
-    Ok(transaction.commit().await?)
-}
 
 /// What is no longer what it was.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

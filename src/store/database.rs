@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, SqlxPostgresConnector, Statement, Values};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, SqlxPostgresConnector, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
@@ -13,6 +13,8 @@ use tracing::{Instrument, Span};
 
 use super::{
     StoreError,
+    ask::Ask,
+    dialect::Dialect,
     loan::{Doubt, Lent, Loan},
 };
 
@@ -61,22 +63,16 @@ impl Database {
 
     /// Connections, and those of them that nobody uses.
     pub(super) fn connections(&self) -> [usize; 2] {
-        match self.backend() {
-            DbBackend::Sqlite => {
-                let pool = self.connection.get_sqlite_connection_pool();
-                [pool.size() as usize, pool.num_idle()]
-            }
-            _ => self.postgres().map_or([0, 0], |pool| [pool.size() as usize, pool.num_idle()]),
+        if let Some(pool) = self.postgres() {
+            return [pool.size() as usize, pool.num_idle()];
         }
-    }
-
-    pub(super) fn backend(&self) -> DbBackend {
-        self.connection.get_database_backend()
+        let pool = self.connection.get_sqlite_connection_pool();
+        [pool.size() as usize, pool.num_idle()]
     }
 
     /// The pool itself; `None` on SQLite.
     pub(super) fn postgres(&self) -> Option<&PgPool> {
-        (self.backend() == DbBackend::Postgres).then(|| self.connection.get_postgres_connection_pool())
+        (self.dialect() == Dialect::Postgres).then(|| self.connection.get_postgres_connection_pool())
     }
 
     /// What a transaction sets first; empty where its session has it set.
@@ -84,31 +80,16 @@ impl Database {
         self.set_local.as_deref().unwrap_or_default()
     }
 
-    /// Runs a read.
-    pub(super) async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let mut attempts = 1..MAX_ATTEMPTS;
-        loop {
-            let span = self.span(&statement);
-            match self.query_once(statement.clone()).instrument(span).await {
-                Err(error) if error.lost_connection() && attempts.next().is_some() => {
-                    tracing::debug!(%error, "a connection was lost: asking again on another one");
-                }
-                answer => return answer,
-            }
-        }
-    }
-
     /// A statement belongs to the trace that asks for it, if there is one. Its text holds no values.
     fn span(&self, statement: &Statement) -> Span {
         if Span::current().is_none() {
             return Span::none();
         }
-        let system = if self.backend() == DbBackend::Sqlite { "sqlite" } else { "postgresql" };
         tracing::info_span!(
             target: "traced",
             "query",
             otel.kind = "client",
-            db.system.name = system,
+            db.system.name = self.dialect().name(),
             db.query.text = statement.sql,
         )
     }
@@ -144,6 +125,25 @@ impl Database {
         };
         asking.end();
         Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+impl Ask for Database {
+    fn dialect(&self) -> Dialect {
+        Dialect::of(&self.connection)
+    }
+
+    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+        let mut attempts = 1..MOST_ATTEMPTS;
+        loop {
+            let span = self.span(&statement);
+            match self.query_once(statement.clone()).instrument(span).await {
+                Err(error) if error.lost_connection() && attempts.next().is_some() => {
+                    tracing::debug!(%error, "a connection was lost: asking again on another one");
+                }
+                answer => return answer,
+            }
+        }
     }
 }
 

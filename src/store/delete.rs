@@ -1,21 +1,22 @@
 //! A tenant that leaves for good: its rows and its schema go together, or not at all.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoSimpleExpr, PaginatorTrait, QueryFilter, QuerySelect,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, QueryFilter, QuerySelect,
     sea_query::{ExprTrait, Func, SimpleExpr},
 };
 use serde_json::json;
 
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
+    ask::Ask,
     entitlements::Found,
     entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
     mutate::Begun,
     offers, ownership,
     provision::{STATEMENT_TIMEOUT, quoted},
     record::{self, Entry, summary_to_json},
-    request_json,
-    transaction::{Ask, Transaction},
+    request_json, row,
+    transaction::Transaction,
 };
 use crate::domain::{Author, Summary, TenantId, TenantStatus, Violation};
 
@@ -94,27 +95,27 @@ impl Store {
 }
 
 /// Invoices that are neither paid nor cancelled.
-async fn unpaid_invoices(txn: &Transaction, tenant: TenantId) -> Result<u64, StoreError> {
+async fn unpaid_invoices(database: &impl Ask, tenant: TenantId) -> Result<u64, StoreError> {
     use billing_history::Column as B;
     let word = Func::lower(Func::cust("trim").arg(B::Status.into_simple_expr()));
     // A word that nobody knows, or none, may well be owed.
     let word = Func::coalesce([SimpleExpr::from(word), SimpleExpr::val("")]);
     let unpaid = billing_history::Entity::find()
         .select_only()
-        .column(B::Id)
+        .column_as(B::Id.count(), "unpaid")
         .filter(B::TenantId.eq(tenant.uuid()))
         .filter(SimpleExpr::from(word).is_not_in(["paid", "cancelled"]));
-    Ok(unpaid.count(&txn.inner).await?)
+    let unpaid: i64 = row::first(&database.select(unpaid).await?)?.try_get("", "unpaid")?;
+    Ok(unpaid.cast_unsigned())
 }
 
 async fn drop_schema(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
-    if txn.backend() != DbBackend::Postgres {
+    if !txn.dialect().has_schemas() {
         return Ok(());
     }
     let schema = quoted(&locked.schema());
     let drop = format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; DROP SCHEMA IF EXISTS {schema} CASCADE");
-    txn.inner.execute_unprepared(&drop).await?;
-    Ok(())
+    txn.execute(&drop).await
 }
 
 /// Where the keys cascade this is done for us; in the field they need not.

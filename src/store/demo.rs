@@ -1,13 +1,15 @@
 //! Two tenants to look at.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, prelude::Uuid};
+use sea_orm::{ActiveValue::Set, EntityTrait, prelude::Uuid};
 use serde_json::json;
 
 use super::{
-    Store,
-    entity::{modules, plans, tenant_subscriptions, tenants},
+    Store, StoreError, entitlements,
+    entity::{tenant_subscriptions, tenants},
+    transaction::Transaction,
 };
+use crate::domain::ModuleCode;
 
 /// A tenant of the demo.
 struct DemoTenant {
@@ -28,14 +30,15 @@ struct DemoRight {
 impl Store {
     /// Puts the demo's tenants in place: `testcompany`, which has the starter plan, and `lapsed`, whose three
     /// subscriptions have expired, have yet to start, and were a trial.
-    pub async fn insert_demo(&self, now: DateTime<Utc>) -> Result<(), DbErr> {
+    pub async fn insert_demo(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let txn = self.writing.begin_writing().await?;
         let year = TimeDelta::days(365);
         let month = TimeDelta::days(30);
         let right = |module, starts_at| DemoRight { module, starts_at, expires_at: None, trial_ends_at: None };
 
         let test = DemoTenant { id: id(1), name: "Test Company", subdomain: "testcompany", plan: Some("starter") };
         let rights = ["system_admin", "oms_fulfillment", "d2c_storefront"].map(|module| right(module, now - month));
-        self.insert_demo_tenant(test, rights, now).await?;
+        insert_tenant(&txn, test, rights, now).await?;
 
         let lapsed = DemoTenant { id: id(2), name: "Lapsed Ltd", subdomain: "lapsed", plan: None };
         let rights = [
@@ -43,62 +46,53 @@ impl Store {
             right("hrms", now + month),
             DemoRight { trial_ends_at: Some(now - month), ..right("procurement", now - year) },
         ];
-        self.insert_demo_tenant(lapsed, rights, now).await
+        insert_tenant(&txn, lapsed, rights, now).await?;
+        txn.commit().await
     }
+}
 
-    async fn insert_demo_tenant(
-        &self,
-        tenant: DemoTenant,
-        rights: [DemoRight; 3],
-        now: DateTime<Utc>,
-    ) -> Result<(), DbErr> {
-        let plan = match tenant.plan {
-            Some(slug) => {
-                plans::Entity::find().filter(plans::Column::Slug.eq(slug)).one(&self.primary.connection).await?
-            }
-            None => None,
-        };
-        let row = tenants::ActiveModel {
-            id: Set(tenant.id),
-            name: Set(tenant.name.into()),
-            subdomain: Set(tenant.subdomain.into()),
-            database_schema: Set(format!("tenant_{}", tenant.subdomain)),
-            status: Set("active".into()),
-            plan_id: Set(plan.map(|plan| plan.id)),
-            onboarded_at: Set(now),
-            settings: Set(json!({})),
-            created_at: Set(now),
-            updated_at: Set(now),
-            ..Default::default()
-        };
-        row.insert(&self.primary.connection).await?;
-        for right in rights {
-            self.insert_demo_right(tenant.id, right, now).await?;
-        }
-        Ok(())
+async fn insert_tenant(
+    txn: &Transaction,
+    tenant: DemoTenant,
+    rights: [DemoRight; 3],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let row = tenants::ActiveModel {
+        id: Set(tenant.id),
+        name: Set(tenant.name.into()),
+        subdomain: Set(tenant.subdomain.into()),
+        database_schema: Set(format!("tenant_{}", tenant.subdomain)),
+        status: Set("active".into()),
+        plan_id: Set(entitlements::plan_id(txn, tenant.plan).await?),
+        onboarded_at: Set(now),
+        settings: Set(json!({})),
+        created_at: Set(now),
+        updated_at: Set(now),
+        ..Default::default()
+    };
+    tenants::Entity::insert(row).exec_without_returning(&txn.inner).await?;
+    for right in rights {
+        insert_right(txn, tenant.id, right, now).await?;
     }
+    Ok(())
+}
 
-    async fn insert_demo_right(&self, tenant: Uuid, right: DemoRight, now: DateTime<Utc>) -> Result<(), DbErr> {
-        let module = modules::Entity::find()
-            .filter(modules::Column::Code.eq(right.module))
-            .one(&self.primary.connection)
-            .await?;
-        let module = module.ok_or_else(|| DbErr::RecordNotFound(format!("the module {}", right.module)))?;
-        let row = tenant_subscriptions::ActiveModel {
-            id: Set(Uuid::new_v4()),
-            tenant_id: Set(Some(tenant)),
-            module_id: Set(Some(module.id)),
-            status: Set(Some("active".into())),
-            starts_at: Set(Some(right.starts_at)),
-            expires_at: Set(right.expires_at),
-            is_trial: Set(Some(right.trial_ends_at.is_some())),
-            trial_ends_at: Set(right.trial_ends_at),
-            created_at: Set(now),
-            updated_at: Set(now),
-            ..Default::default()
-        };
-        row.insert(&self.primary.connection).await.map(|_| ())
-    }
+async fn insert_right(txn: &Transaction, tenant: Uuid, right: DemoRight, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let row = tenant_subscriptions::ActiveModel {
+        id: Set(Uuid::new_v4()),
+        tenant_id: Set(Some(tenant)),
+        module_id: Set(Some(entitlements::module_id(txn, &ModuleCode::new(right.module)).await?)),
+        status: Set(Some("active".into())),
+        starts_at: Set(Some(right.starts_at)),
+        expires_at: Set(right.expires_at),
+        is_trial: Set(Some(right.trial_ends_at.is_some())),
+        trial_ends_at: Set(right.trial_ends_at),
+        created_at: Set(now),
+        updated_at: Set(now),
+        ..Default::default()
+    };
+    tenant_subscriptions::Entity::insert(row).exec_without_returning(&txn.inner).await?;
+    Ok(())
 }
 
 fn id(number: u128) -> Uuid {

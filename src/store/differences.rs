@@ -1,12 +1,12 @@
 //! How tenants' schemas differ from the template.
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbBackend;
 
 use super::{
-    MutationError, Store, TenantKey, entitlements, offers,
+    MutationError, Store, TenantKey,
+    ask::Ask,
+    entitlements, offers,
     provision::{applied, has_record},
-    transaction::Ask,
 };
 use crate::domain::template::Differences;
 
@@ -21,7 +21,7 @@ impl Store {
 
     async fn compare(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
         let txn = self.writing.visit().await?;
-        if txn.backend() != DbBackend::Postgres {
+        if !txn.dialect().has_schemas() {
             return Ok(None);
         }
         let found = entitlements::find(&txn, key).await?.ok_or(MutationError::TenantNotFound)?;

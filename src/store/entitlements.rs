@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, DbBackend, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
     RelationTrait, Select,
     prelude::{Decimal, Uuid},
     sea_query::{ExprTrait, SimpleExpr},
@@ -12,10 +12,12 @@ use serde_json::json;
 
 use super::{
     StoreError, TenantKey,
+    ask::Ask,
+    dialect::Dialect,
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant, offers,
     row::Row,
-    transaction::{Ask, Transaction},
+    transaction::Transaction,
     words::Words,
 };
 use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms, limits::MAX_IDENTIFIER_BYTES};
@@ -48,8 +50,8 @@ pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Fo
 }
 
 /// Finds a tenant's row; `None`: there is no such tenant.
-pub(super) async fn find(txn: &Transaction, key: &TenantKey) -> Result<Option<Found>, StoreError> {
-    found(txn, by_key(key)).await
+pub(super) async fn find(database: &impl Ask, key: &TenantKey) -> Result<Option<Found>, StoreError> {
+    found(database, by_key(key)).await
 }
 
 fn by_key(key: &TenantKey) -> Select<tenants::Entity> {
@@ -61,8 +63,8 @@ fn by_key(key: &TenantKey) -> Select<tenants::Entity> {
     }
 }
 
-async fn found(txn: &Transaction, select: Select<tenants::Entity>) -> Result<Option<Found>, StoreError> {
-    let rows = txn.ask(select.build(txn.backend())).await?;
+async fn found(database: &impl Ask, select: Select<tenants::Entity>) -> Result<Option<Found>, StoreError> {
+    let rows = database.select(select).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let id: Uuid = row.try_get("", "id")?;
     let text = |column: &str| row.try_get::<Option<String>>("", column).map(Option::unwrap_or_default);
@@ -71,8 +73,9 @@ async fn found(txn: &Transaction, select: Select<tenants::Entity>) -> Result<Opt
 }
 
 /// Reads what a tenant is entitled to.
-pub(super) async fn read(txn: &Transaction, id: TenantId, words: &Words) -> Result<Entitlements, StoreError> {
-    let rows = txn.ask(select(txn.backend()).filter(tenants::Column::Id.eq(id.uuid())).build(txn.backend())).await?;
+pub(super) async fn read(database: &impl Ask, id: TenantId, words: &Words) -> Result<Entitlements, StoreError> {
+    let select = select(database.dialect()).filter(tenants::Column::Id.eq(id.uuid()));
+    let rows = database.select(select).await?;
     let mut entitlements = Entitlements { status: String::new(), plan: None, subscriptions: Vec::new() };
     for row in &rows {
         let Some(tenant) = Row::keyed_by::<Uuid>(row, "tenants.id")? else { continue };
@@ -83,10 +86,10 @@ pub(super) async fn read(txn: &Transaction, id: TenantId, words: &Words) -> Resu
     Ok(entitlements)
 }
 
-fn select(backend: DbBackend) -> Select<tenants::Entity> {
+fn select(dialect: Dialect) -> Select<tenants::Entity> {
     use tenant_subscriptions::Column as S;
     let text = |column: SimpleExpr| column.cast_as("text");
-    let instant = |column: S| instant::column(backend, column.into_simple_expr());
+    let instant = |column: S| dialect.instant(column.into_simple_expr());
     // The plan that a row came with, which need not be the tenant's.
     let plan_of_row = plans::Entity::find()
         .select_only()
@@ -219,21 +222,21 @@ pub(super) fn decimal(money: Money) -> Decimal {
 }
 
 /// A plan's id by its slug. It was read in this transaction, while nobody could change the catalogue.
-async fn plan_id(txn: &Transaction, slug: Option<&str>) -> Result<Option<Uuid>, StoreError> {
+pub(super) async fn plan_id(database: &impl Ask, slug: Option<&str>) -> Result<Option<Uuid>, StoreError> {
     let Some(slug) = slug else { return Ok(None) };
     let select = plans::Entity::find().select_only().column(plans::Column::Id).filter(plans::Column::Slug.eq(slug));
-    id_of(txn, select.build(txn.backend()), slug).await.map(Some)
+    id_of(database, select, slug).await.map(Some)
 }
 
-async fn module_id(txn: &Transaction, code: &ModuleCode) -> Result<Uuid, StoreError> {
+pub(super) async fn module_id(database: &impl Ask, code: &ModuleCode) -> Result<Uuid, StoreError> {
     let code = code.as_str();
     let select =
         modules::Entity::find().select_only().column(modules::Column::Id).filter(modules::Column::Code.eq(code));
-    id_of(txn, select.build(txn.backend()), code).await
+    id_of(database, select, code).await
 }
 
-async fn id_of(txn: &Transaction, statement: sea_orm::Statement, name: &str) -> Result<Uuid, StoreError> {
-    let rows = txn.ask(statement).await?;
+async fn id_of(database: &impl Ask, select: impl QueryTrait, name: &str) -> Result<Uuid, StoreError> {
+    let rows = database.select(select).await?;
     let Some(row) = rows.first() else {
         // Somebody has removed it by hand, past the lock.
         return Err(sea_orm::DbErr::RecordNotFound(format!("{name:?}, which was there a moment ago")).into());

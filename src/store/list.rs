@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult, QuerySelect,
-    QueryTrait, RelationTrait, Select, Statement,
+    QueryTrait, RelationTrait, Select,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
 };
 
 use super::{
     StoreError,
-    database::Database,
+    ask::Ask,
     entity::{modules, plans, tenant_subscriptions, tenants},
     row::Row,
 };
@@ -60,17 +60,16 @@ pub struct ListOfTenants {
 }
 
 pub(super) async fn list(
-    database: &Database,
+    database: &impl Ask,
     filter: &TenantFilter,
     now: DateTime<Utc>,
 ) -> Result<ListOfTenants, StoreError> {
     let words = if filter.statuses.is_empty() { None } else { Some(status_words(database, &filter.statuses).await?) };
-    let backend = database.backend();
     let such = conditions(filter, words, now);
-    let page = page(filter).filter(such.clone()).build(backend);
-    let tenants = database.query(page).await?.iter().map(listed).collect::<Result<_, _>>()?;
+    let page = page(filter).filter(such.clone());
+    let tenants = database.select(page).await?.iter().map(listed).collect::<Result<_, _>>()?;
     let count = tenants::Entity::find().select_only().column_as(tenants::Column::Id.count(), "total").filter(such);
-    let rows = database.query(count.build(backend)).await?;
+    let rows = database.select(count).await?;
     let total = rows.first().map(|row| row.try_get::<i64>("", "total")).transpose()?.unwrap_or_default();
     Ok(ListOfTenants { tenants, total: total.cast_unsigned() })
 }
@@ -133,13 +132,13 @@ fn holds(code: &str, now: DateTime<Utc>) -> SimpleExpr {
 
 /// The words of `tenants.status`, as they are stored, that come to these statuses. They are found by going from each to
 /// the next in the column's index.
-async fn status_words(database: &Database, statuses: &[TenantStatus]) -> Result<Vec<String>, StoreError> {
+async fn status_words(database: &impl Ask, statuses: &[TenantStatus]) -> Result<Vec<String>, StoreError> {
     let sql = "WITH RECURSIVE words (word) AS (
                    SELECT min(status) FROM tenants
                    UNION ALL
                    SELECT (SELECT min(status) FROM tenants WHERE status > word) FROM words WHERE word IS NOT NULL)
                SELECT CAST(word AS text) AS word FROM words WHERE word IS NOT NULL";
-    let rows = database.query(Statement::from_string(database.backend(), sql)).await?;
+    let rows = database.sql(sql, []).await?;
     let words = rows.iter().map(|row| row.try_get::<String>("", "word")).collect::<Result<Vec<_>, _>>()?;
     Ok(words.into_iter().filter(|word| statuses.contains(&TenantStatus::of(word))).collect())
 }

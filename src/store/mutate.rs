@@ -4,17 +4,18 @@ use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use chrono::{DateTime, Utc};
 use entitlementd_migration::locks;
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, prelude::Json};
+use sea_orm::{Value, prelude::Json};
 use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{
     Store, StoreError, TenantKey,
+    ask::Ask,
     entitlements::{self, Found},
     offers,
     record::{self, AuditEvent, AuditQuery, Entry, summary_to_json},
     request_json,
-    transaction::{Ask, Transaction},
+    transaction::Transaction,
 };
 use crate::domain::{Author, Entitlements, ModuleCode, Mutation, SubdomainRefusal, Summary, TenantId, Violation};
 
@@ -142,7 +143,7 @@ impl Store {
     /// Reads the record, the newest first.
     pub async fn audit_events(&self, query: &AuditQuery) -> Result<Vec<AuditEvent>, StoreError> {
         let visit = self.writing.visit().await?;
-        let events = record::list(&visit.inner, query).await?;
+        let events = record::list(&visit, query).await?;
         visit.commit().await?;
         Ok(events)
     }
@@ -231,11 +232,11 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Takes a lock that lasts as long as the transaction. On SQLite the transaction is alone.
 async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) -> Result<(), StoreError> {
-    if txn.backend() != DbBackend::Postgres {
+    if !txn.dialect().has_concurrent_writers() {
         return Ok(());
     }
-    let mut taking = pin!(txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)));
-    let taken = match timeout(LONG_WAIT, taking.as_mut()).await {
+    let mut taking = pin!(txn.execute_with(sql, values));
+    match timeout(LONG_WAIT, taking.as_mut()).await {
         Ok(taken) => taken,
         Err(_) => {
             // Anybody who can log in may hold it, and whoever asked may give up before the database does.
@@ -245,6 +246,5 @@ async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) 
             );
             taking.await
         }
-    };
-    Ok(taken.map(|_| ())?)
+    }
 }

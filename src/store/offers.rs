@@ -1,16 +1,16 @@
 //! The catalogue for those who sell it: with prices, which no other answer needs.
 
 use sea_orm::{
-    ColumnTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, QueryTrait,
+    ColumnTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect,
     sea_query::{ExprTrait, NullOrdering},
 };
 
 use super::{
     StoreError,
+    ask::Ask,
     catalogue::{list, module, plan, select_modules, select_plans, with_keys},
     entity::{modules, plans},
     row::Row,
-    transaction::Ask,
     words::Words,
 };
 use crate::domain::{ModuleOffer, Money, Offers, PlanOffer};
@@ -38,7 +38,7 @@ pub(super) async fn modules(
         .column_as(text(M::PriceYearly), "modules.price_yearly")
         .order_by_with_nulls(M::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(M::Code, Order::Asc);
-    read(&database.ask(select.build(database.backend())).await?, "modules.code", words, |row| {
+    read(&database.select(select).await?, "modules.code", words, |row| {
         Ok(ModuleOffer {
             module: module(row, words)?,
             description: row.text("modules.description")?,
@@ -60,7 +60,7 @@ pub(super) async fn plans(database: &impl Ask, words: &Words, price: ReadPrice) 
         .column_as(P::MaxTransactionsMonthly, "plans.max_transactions_monthly")
         .order_by_with_nulls(P::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc);
-    read(&database.ask(select.build(database.backend())).await?, "plans.slug", words, |row| {
+    read(&database.select(select).await?, "plans.slug", words, |row| {
         Ok(PlanOffer {
             plan: plan(row, words)?,
             name: row.text("plans.name")?,

@@ -1,13 +1,6 @@
 //! Whose a schema is. A row may name any, and what is dropped is gone.
 
-use sea_orm::{DbBackend, Statement};
-
-use super::{
-    StoreError,
-    entitlements::Found,
-    row,
-    transaction::{Ask, Transaction},
-};
+use super::{StoreError, ask::Ask, entitlements::Found, row};
 use crate::domain::{Violation, limits::MAX_IDENTIFIER_BYTES};
 
 /// Which files of the template a tenant's schema holds; in that schema. Its comment says whose the schema is.
@@ -30,29 +23,29 @@ pub(super) fn comment(locked: &Found) -> String {
 
 /// May a tenant's schema be made, or filled? Not if it is another tenant's, the database's own or somebody else's: what is
 /// there must have been made by us for this tenant, or by the ERP, by its rule for names. SQLite has no schemas.
-pub(super) async fn may_be_filled(txn: &Transaction, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
-    if txn.backend() != DbBackend::Postgres {
+pub(super) async fn may_be_filled(database: &impl Ask, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
+    if !database.dialect().has_schemas() {
         return Ok(Ok(()));
     }
-    let (schema, known) = (locked.schema(), look(txn, locked).await?);
+    let (schema, known) = (locked.schema(), look(database, locked).await?);
     // Records of older versions do not say whose they are.
     let is_recorded = known.has_record && known.is_recorded_for.as_deref().is_none_or(|id| id == own_id(locked));
     let is_ours = !known.exists || is_recorded || (!known.has_record && is_named_by_the_erp(&schema));
-    if is_ours && is_nobody_elses(txn, locked).await? {
+    if is_ours && is_nobody_elses(database, locked).await? {
         return Ok(Ok(()));
     }
     Ok(Err(Violation::ForeignSchema(schema)))
 }
 
 /// Is a tenant's schema dropped with it?
-pub(super) async fn may_be_dropped(txn: &Transaction, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
-    if let Err(violation) = may_be_filled(txn, locked).await? {
+pub(super) async fn may_be_dropped(database: &impl Ask, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
+    if let Err(violation) = may_be_filled(database, locked).await? {
         return Ok(Err(violation));
     }
-    if txn.backend() != DbBackend::Postgres {
+    if !database.dialect().has_schemas() {
         return Ok(Ok(()));
     }
-    let (schema, known) = (locked.schema(), look(txn, locked).await?);
+    let (schema, known) = (locked.schema(), look(database, locked).await?);
     let is_ours = !known.exists || known.is_recorded_for.is_some() || is_named_by_the_erp(&schema);
     Ok(if is_ours { Ok(()) } else { Err(Violation::ForeignSchema(schema)) })
 }
@@ -68,7 +61,7 @@ fn is_named_by_the_erp(schema: &str) -> bool {
     })
 }
 
-async fn is_nobody_elses(txn: &Transaction, locked: &Found) -> Result<bool, StoreError> {
+async fn is_nobody_elses(database: &impl Ask, locked: &Found) -> Result<bool, StoreError> {
     let schema = locked.schema();
     if schema.is_empty() || schema.starts_with("pg_") || ["public", "information_schema"].contains(&schema.as_str()) {
         return Ok(false);
@@ -76,17 +69,17 @@ async fn is_nobody_elses(txn: &Transaction, locked: &Found) -> Result<bool, Stor
     let sql = "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
     let length = i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX);
     let values = [locked.id.uuid().into(), length.into(), schema.into()];
-    Ok(txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?.is_empty())
+    Ok(database.sql(sql, values).await?.is_empty())
 }
 
-async fn look(txn: &Transaction, locked: &Found) -> Result<Known, StoreError> {
+async fn look(database: &impl Ask, locked: &Found) -> Result<Known, StoreError> {
     let sql = "SELECT n.oid IS NOT NULL AS does_exist, c.oid IS NOT NULL AS has_record,
                       substring(obj_description(c.oid, 'pg_class') FROM 'The tenant is ([-0-9a-f]{36})') AS tenant
                FROM (SELECT 1) one
                LEFT JOIN pg_namespace n ON n.nspname = $1
                LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind = 'r'";
     let values = [locked.schema().into(), RECORD.into()];
-    let rows = txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
+    let rows = database.sql(sql, values).await?;
     let row = row::first(&rows)?;
     Ok(Known {
         exists: row.try_get("", "does_exist")?,

@@ -1,15 +1,16 @@
 //! A tenant's schema: made, and filled from the operator's template. PostgreSQL only.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
+    ask::Ask,
     entitlements::{Found, kept},
     mutate::Begun,
     ownership::{self, RECORD as APPLIED},
     record, request_json,
-    transaction::{Ask, Transaction},
+    transaction::Transaction,
 };
 use crate::domain::{Author, ModuleCode, Mutation, TemplateFile, template::AppliedFile};
 
@@ -61,13 +62,12 @@ impl Store {
             }
         };
         let (done, locked) = self.apply(&txn, key, &Mutation::FinishSetup, author.at).await?;
-        let (schema, files) = match txn.backend() {
-            DbBackend::Postgres => {
-                let schema = self.make_schema(&txn, &locked).await?;
-                let files = self.apply_template(&txn, &schema, &done.held).await?;
-                (Some(schema), files)
-            }
-            _ => (None, Vec::new()),
+        let (schema, files) = if txn.dialect().has_schemas() {
+            let schema = self.make_schema(&txn, &locked).await?;
+            let files = self.apply_template(&txn, &schema, &done.held).await?;
+            (Some(schema), files)
+        } else {
+            (None, Vec::new())
         };
         let is_idle = done.before == done.after && files.is_empty();
         if !is_idle {
@@ -81,7 +81,7 @@ impl Store {
     pub(super) async fn schema_of(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<String>, StoreError> {
         let evidence = self.read(key, now).await?.evidence;
         let schema = evidence.map(|evidence| kept(&evidence.facts.tenant.database_schema));
-        Ok(schema.filter(|_| self.primary.backend() == DbBackend::Postgres))
+        Ok(schema.filter(|_| self.primary.dialect().has_schemas()))
     }
 
     async fn fail_setup(&self, key: &TenantKey, author: &Author, failed: &MutationError) -> Result<(), MutationError> {
@@ -107,7 +107,7 @@ impl Store {
         locked: &Found,
         modules: &[ModuleCode],
     ) -> Result<Vec<String>, MutationError> {
-        if self.template.is_none() || txn.backend() != DbBackend::Postgres {
+        if self.template.is_none() || !txn.dialect().has_schemas() {
             return Ok(Vec::new());
         }
         let schema = locked.schema();
@@ -132,7 +132,7 @@ impl Store {
              COMMENT ON TABLE {name}.{APPLIED} IS '{}'",
             ownership::comment(locked)
         );
-        txn.inner.execute_unprepared(&sql).await.map_err(StoreError::from)?;
+        txn.execute(&sql).await?;
         Ok(schema)
     }
 
@@ -151,7 +151,7 @@ impl Store {
             apply_file(txn, schema, file).await?;
         }
         if !files.is_empty() {
-            txn.inner.execute_unprepared("SET LOCAL search_path = public").await.map_err(StoreError::from)?;
+            txn.execute("SET LOCAL search_path = public").await?;
         }
         Ok(files.into_iter().map(|file| file.name.clone()).collect())
     }
@@ -163,33 +163,31 @@ async fn apply_file(txn: &Transaction, schema: &str, file: &TemplateFile) -> Res
     let before = transaction_number(txn).await?;
     // Only the tenant's own schema: a file that forgets a schema's name must not write to `public`.
     let first = format!("SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'");
-    txn.inner.execute_unprepared(&first).await.map_err(StoreError::from)?;
+    txn.execute(&first).await?;
     txn.inner.execute_unprepared(&file.sql).await.map_err(|error| failed(error.to_string()))?;
     if transaction_number(txn).await? != before {
         return Err(failed("it ends the transaction; leave BEGIN, COMMIT and ROLLBACK out".into()));
     }
     let sql = format!("INSERT INTO {name}.{APPLIED} (name, sha256) VALUES ($1, $2)");
     let values = [file.name.as_str().into(), file.sha256.as_str().into()];
-    let insert = Statement::from_sql_and_values(txn.backend(), sql, values);
-    txn.inner.execute_raw(insert).await.map_err(StoreError::from)?;
-    Ok(())
+    Ok(txn.execute_with(sql, values).await?)
 }
 
-async fn transaction_number(txn: &Transaction) -> Result<String, StoreError> {
+async fn transaction_number(txn: &impl Ask) -> Result<String, StoreError> {
     let sql = "SELECT pg_current_xact_id()::text AS number";
-    let rows = txn.ask(Statement::from_string(txn.backend(), sql)).await?;
+    let rows = txn.sql(sql, []).await?;
     Ok(rows.first().map(|row| row.try_get("", "number")).transpose()?.unwrap_or_default())
 }
 
-pub(super) async fn has_record(txn: &Transaction, schema: &str) -> Result<bool, StoreError> {
+pub(super) async fn has_record(database: &impl Ask, schema: &str) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2";
     let values = [schema.into(), APPLIED.into()];
-    Ok(!txn.ask(Statement::from_sql_and_values(txn.backend(), sql, values)).await?.is_empty())
+    Ok(!database.sql(sql, values).await?.is_empty())
 }
 
-pub(super) async fn applied(txn: &Transaction, schema: &str) -> Result<Vec<AppliedFile>, StoreError> {
+pub(super) async fn applied(database: &impl Ask, schema: &str) -> Result<Vec<AppliedFile>, StoreError> {
     let sql = format!("SELECT name, sha256 FROM {}.{APPLIED} ORDER BY applied_at, name", quoted(schema));
-    let rows = txn.ask(Statement::from_string(txn.backend(), sql)).await?;
+    let rows = database.sql(sql, []).await?;
     let file = |row: &QueryResult| {
         Ok::<_, DbErr>(AppliedFile { name: row.try_get("", "name")?, sha256: row.try_get("", "sha256")? })
     };

@@ -3,13 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect,
     prelude::Json,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{StoreError, entity::entitlement_audit as audit, offer_json, transaction::Transaction};
+use super::{StoreError, ask::Ask, entity::entitlement_audit as audit, offer_json, transaction::Transaction};
 use crate::domain::{
     Actor, Author, Holding, ModuleCode, Money, RequestId, Summary, TenantId, limits::REQUEST_ID_HOURS,
 };
@@ -105,7 +105,7 @@ pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), Store
 
 /// What this actor did under this request id, if that is not too long ago. Another's requests are none of theirs.
 pub(super) async fn find(
-    txn: &Transaction,
+    database: &impl Ask,
     actor: &Actor,
     request_id: &RequestId,
     at: DateTime<Utc>,
@@ -115,13 +115,13 @@ pub(super) async fn find(
         .filter(audit::Column::ActorKind.eq(actor.kind()))
         .filter(audit::Column::Actor.eq(actor.to_string()))
         .order_by_desc(audit::Column::Id)
-        .one(&txn.inner)
-        .await?;
+        .limit(1);
+    let newest = database.select(newest).await?.first().map(event).transpose()?;
     let horizon = at - TimeDelta::hours(REQUEST_ID_HOURS);
-    Ok(newest.filter(|row| row.made_at > horizon).map(AuditEvent::from))
+    Ok(newest.filter(|event| event.made_at > horizon))
 }
 
-pub(super) async fn list(db: &impl ConnectionTrait, query: &AuditQuery) -> Result<Vec<AuditEvent>, StoreError> {
+pub(super) async fn list(database: &impl Ask, query: &AuditQuery) -> Result<Vec<AuditEvent>, StoreError> {
     use audit::Column as C;
     let AuditQuery { tenant, actor, since, until, before, size } = query;
     let mut select = audit::Entity::find().order_by_desc(C::Id).limit(u64::from(*size));
@@ -135,7 +135,11 @@ pub(super) async fn list(db: &impl ConnectionTrait, query: &AuditQuery) -> Resul
     for filter in filters.into_iter().flatten() {
         select = select.filter(filter);
     }
-    Ok(select.all(db).await?.into_iter().map(AuditEvent::from).collect())
+    database.select(select).await?.iter().map(event).collect()
+}
+
+fn event(row: &QueryResult) -> Result<AuditEvent, StoreError> {
+    Ok(audit::Model::from_query_result(row, "")?.into())
 }
 
 impl From<audit::Model> for AuditEvent {

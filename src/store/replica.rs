@@ -8,10 +8,8 @@ use std::{
     time::Duration,
 };
 
+use super::{StoreError, ask::Ask, database::Database, row};
 use parking_lot::Mutex;
-use sea_orm::{DbBackend, Statement};
-
-use super::{StoreError, database::Database, row};
 
 /// A replica that takes longer is passed by: the primary is asked, within the same load.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
@@ -59,8 +57,7 @@ impl Replicas {
             return Ok(());
         }
         // Where the log ends, written or not: a commit can be seen before its record is written.
-        let end = Statement::from_string(DbBackend::Postgres, "SELECT pg_current_wal_insert_lsn()::text AS lsn");
-        let rows = in_time(primary.query(end)).await?;
+        let rows = in_time(primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn", [])).await?;
         let lsn: String = row::first(&rows)?.try_get("", "lsn")?;
         let held = Held { changes, lsn };
         futures_util::future::join_all(self.all.iter().map(|replica| replica.check(&held))).await;
@@ -87,7 +84,7 @@ impl Replica {
 
     async fn check(&self, wanted: &Held) {
         let sql = format!("SELECT {} AS holds", replayed(&format!("'{}'", wanted.lsn)));
-        let answer = in_time(self.database.query(Statement::from_string(DbBackend::Postgres, sql))).await;
+        let answer = in_time(self.database.sql(sql, [])).await;
         match answer.map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))) {
             Ok(true) => self.hold(Some(wanted.clone())),
             // It lags: what it was seen to hold, it still does.

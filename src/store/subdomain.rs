@@ -1,11 +1,11 @@
 //! Whether a subdomain is to be had.
 
 use sea_orm::{
-    Condition, DbBackend, EntityTrait, IntoSimpleExpr, QueryFilter, QuerySelect, QueryTrait,
-    sea_query::{Alias, Expr, ExprTrait, Func, Query},
+    Condition, EntityTrait, IntoSimpleExpr, QueryFilter, QuerySelect,
+    sea_query::{Alias, Expr, ExprTrait, Func},
 };
 
-use super::{StoreError, entity::tenants, transaction::Ask};
+use super::{StoreError, ask::Ask, entity::tenants};
 use crate::domain::{Subdomain, SubdomainRefusal, limits::MAX_IDENTIFIER_BYTES};
 
 /// Looks for a tenant that has the subdomain or its schema, and for the schema itself: one that a tenant has left behind
@@ -34,18 +34,14 @@ fn lower(column: tenants::Column) -> Expr {
 
 async fn has_tenant(database: &impl Ask, such: impl Into<Condition>) -> Result<bool, StoreError> {
     let select = tenants::Entity::find().select_only().column(tenants::Column::Id).filter(such).limit(1);
-    Ok(!database.ask(select.build(database.backend())).await?.is_empty())
+    Ok(!database.select(select).await?.is_empty())
 }
 
 /// Is there such a schema? SQLite has none.
 async fn exists(database: &impl Ask, schema: &str) -> Result<bool, StoreError> {
-    if database.backend() != DbBackend::Postgres {
+    if !database.dialect().has_schemas() {
         return Ok(false);
     }
-    let select = Query::select()
-        .expr(Expr::val(1))
-        .from(("pg_catalog", "pg_namespace"))
-        .and_where(Expr::col("nspname").eq(schema))
-        .take();
-    Ok(!database.ask(database.backend().build(&select)).await?.is_empty())
+    let sql = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
+    Ok(!database.sql(sql, [schema.into()]).await?.is_empty())
 }

@@ -2,17 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, DbBackend, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
-    RelationTrait, Select, Statement, Value,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    RelationTrait, Select, Value,
     prelude::Uuid,
     sea_query::{ExprTrait, SimpleExpr},
 };
 
-use entitlementd_migration::{ChangeLog, revision_of};
+use entitlementd_migration::ChangeLog;
 
 use super::{
     StoreError, TenantKey,
-    database::Database,
+    ask::Ask,
+    dialect::Dialect,
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant,
     replica::replayed,
@@ -68,7 +69,6 @@ pub struct SubscriptionEvidence {
 /// The statements that read one tenant, built once.
 #[derive(Debug)]
 pub(super) struct TenantStatements {
-    backend: DbBackend,
     by_id: String,
     by_subdomain: String,
     /// The same as `by_id`, and whether the replica has come as far as is thought of it.
@@ -76,25 +76,21 @@ pub(super) struct TenantStatements {
 }
 
 impl TenantStatements {
-    pub(super) fn new(backend: DbBackend, log: ChangeLog) -> Self {
-        let by_id = select(backend).filter(tenants::Column::Id.eq(Uuid::nil()));
-        let by_subdomain = select(backend).filter(tenants::Column::Subdomain.eq(""));
-        let rows = |select: Select<tenants::Entity>| select.build(backend).sql.replace('?', "?1");
-        let revision = |tenant: &str| match log {
-            ChangeLog::Wanted => revision_of(backend, tenant),
-            ChangeLog::LeftOut => "0".to_owned(),
-        };
+    pub(super) fn new(dialect: Dialect, log: ChangeLog) -> Self {
+        let by_id = select(dialect).filter(tenants::Column::Id.eq(Uuid::nil()));
+        let by_subdomain = select(dialect).filter(tenants::Column::Subdomain.eq(""));
+        let rows =
+            |select: Select<tenants::Entity>| dialect.with_numbered_parameter(select.build(dialect.backend()).sql);
         // A tenant that does not exist has a revision too: it may have been deleted.
-        let own = revision(if backend == DbBackend::Sqlite { "?1" } else { "$1" });
+        let own = dialect.revision_of(log, dialect.first_parameter());
         let by_id = rows(by_id);
         let tenant_and = |more: &str| {
             format!(
                 "SELECT t.*, r.* FROM (SELECT CAST({own} AS bigint) AS revision{more}) r LEFT JOIN ({by_id}) t ON true"
             )
         };
-        let joined = revision("t.\"tenants.id\"");
+        let joined = dialect.revision_of(log, "t.\"tenants.id\"");
         Self {
-            backend,
             by_id: tenant_and(""),
             from_replica: tenant_and(&format!(", {} AS holds", replayed("$2"))),
             by_subdomain: format!("SELECT t.*, CAST({joined} AS bigint) AS revision FROM ({}) t", rows(by_subdomain)),
@@ -104,29 +100,29 @@ impl TenantStatements {
     /// Reads one tenant's rows from a replica, which must have replayed its primary's log up to here: see [`holds`].
     pub(super) async fn read_from_replica(
         &self,
-        replica: &Database,
+        replica: &impl Ask,
         id: TenantId,
         lsn: &str,
     ) -> Result<Vec<QueryResult>, StoreError> {
         let values: [Value; 2] = [id.uuid().into(), lsn.into()];
-        replica.query(Statement::from_sql_and_values(self.backend, &self.from_replica, values)).await
+        replica.sql(&self.from_replica, values).await
     }
 
     /// Reads one tenant's rows.
-    pub(super) async fn read(&self, database: &Database, key: &TenantKey) -> Result<Vec<QueryResult>, StoreError> {
+    pub(super) async fn read(&self, database: &impl Ask, key: &TenantKey) -> Result<Vec<QueryResult>, StoreError> {
         let (sql, value): (_, Value) = match key {
             TenantKey::Id(id) => (&self.by_id, id.uuid().into()),
             TenantKey::Subdomain(label) => (&self.by_subdomain, label.as_str().into()),
         };
-        database.query(Statement::from_sql_and_values(self.backend, sql, [value])).await
+        database.sql(sql, [value]).await
     }
 }
 
 /// The keys of all tenants.
-pub(super) async fn keys(database: &Database) -> Result<Vec<TenantKey>, StoreError> {
+pub(super) async fn keys(database: &impl Ask) -> Result<Vec<TenantKey>, StoreError> {
     let select = tenants::Entity::find().select_only().columns([tenants::Column::Id, tenants::Column::Subdomain]);
     let mut keys = Vec::new();
-    for row in database.query(select.build(database.backend())).await? {
+    for row in database.select(select).await? {
         let (id, subdomain): (Uuid, Option<String>) = (row.try_get("", "id")?, row.try_get("", "subdomain")?);
         keys.push(TenantKey::Id(TenantId::from(id)));
         keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
@@ -159,13 +155,13 @@ pub(super) const OF_TENANT: usize = 6;
 pub(super) const OF_SUBSCRIPTION: usize = 7;
 
 /// Tenants, each with its subscriptions.
-pub(super) fn select(backend: DbBackend) -> Select<tenants::Entity> {
+pub(super) fn select(dialect: Dialect) -> Select<tenants::Entity> {
     let select = tenants::Entity::find()
         .select_only()
         .join(JoinType::LeftJoin, tenants::Relation::Plans.def())
         .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Tenants.def().rev())
         .join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def());
-    subscription_columns(backend, tenant_columns(select))
+    subscription_columns(dialect, tenant_columns(select))
 }
 
 /// Tenants alone.
@@ -175,10 +171,10 @@ pub(super) fn select_tenants() -> Select<tenants::Entity> {
 }
 
 /// Subscriptions alone, and after that whose they are.
-pub(super) fn select_subscriptions(backend: DbBackend) -> Select<tenant_subscriptions::Entity> {
+pub(super) fn select_subscriptions(dialect: Dialect) -> Select<tenant_subscriptions::Entity> {
     let select = tenant_subscriptions::Entity::find().select_only();
     let select = select.join(JoinType::LeftJoin, tenant_subscriptions::Relation::Modules.def());
-    subscription_columns(backend, select).column(tenant_subscriptions::Column::TenantId)
+    subscription_columns(dialect, select).column(tenant_subscriptions::Column::TenantId)
 }
 
 /// Cast, so that a text column that is made wider does not break the statements that are prepared already.
@@ -196,9 +192,9 @@ fn tenant_columns(select: Select<tenants::Entity>) -> Select<tenants::Entity> {
         .column_as(text(plans::Column::Slug), "plans.slug")
 }
 
-fn subscription_columns<E: EntityTrait>(backend: DbBackend, select: Select<E>) -> Select<E> {
+fn subscription_columns<E: EntityTrait>(dialect: Dialect, select: Select<E>) -> Select<E> {
     use tenant_subscriptions::Column as S;
-    let instant = |column: S| instant::column(backend, column.into_simple_expr());
+    let instant = |column: S| dialect.instant(column.into_simple_expr());
     select
         .column_as(text(modules::Column::Code), "modules.code")
         .column_as(S::Id, "tenant_subscriptions.id")

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::{
     StoreError,
-    database::Database,
+    ask::Ask,
     entity::{modules, tenant_subscriptions, tenants},
     tenant,
     words::Words,
@@ -37,14 +37,14 @@ impl PageOfTenants {
 }
 
 pub(super) async fn page(
-    database: &Database,
+    database: &impl Ask,
     page: PageOfTenants,
 ) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
     // Cast, so that a column that is made wider does not break a statement that is prepared already.
     let status = tenants::Column::Status.into_simple_expr().cast_as("text");
-    let statement = page.select().column_as(status, "status").build(database.backend());
+    let select = page.select().column_as(status, "status");
     let mut tenants = Vec::new();
-    for row in database.query(statement).await? {
+    for row in database.select(select).await? {
         let (id, word): (Uuid, Option<String>) = (row.try_get("", "id")?, row.try_get("", "status")?);
         tenants.push((id.into(), TenantStatus::of(word.as_deref().unwrap_or_default())));
     }
@@ -52,7 +52,7 @@ pub(super) async fn page(
 }
 
 pub(super) async fn page_with(
-    database: &Database,
+    database: &impl Ask,
     module: &str,
     page: PageOfTenants,
     words: &Words,
@@ -66,12 +66,12 @@ pub(super) async fn page_with(
     let ids = page.select().filter(tenants::Column::Id.in_subquery(subscribed.into_query()));
     // A page is cut before its rows are joined: a tenant may have several.
     let ids = Query::select().column("id").from_subquery(ids.into_query(), "page").take();
-    let select = tenant::select(database.backend())
+    let select = tenant::select(database.dialect())
         .column_as(Expr::val(0_i64).cast_as("bigint"), "revision")
         .filter(tenants::Column::Id.in_subquery(ids))
         .filter(modules::Column::Code.eq(module))
         .order_by_asc(tenants::Column::Id);
-    let rows = database.query(select.build(database.backend())).await?;
+    let rows = database.select(select).await?;
     let mut facts = Vec::new();
     let id = |row: &QueryResult| row.try_get::<Uuid>("", "tenants.id").ok();
     for rows in rows.chunk_by(|one, next| id(one) == id(next)) {

@@ -1,18 +1,17 @@
 //! Transactions: to look around in, and to write in.
 
-use std::{
-    future::Future,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseTransaction, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, Value,
 };
 
 use super::{
     StoreError,
-    database::{Database, MAX_ATTEMPTS},
+    ask::Ask,
+    database::{Database, MOST_ATTEMPTS},
+    dialect::Dialect,
 };
 
 /// Whoever holds what is to be changed is not waited for any longer, whatever else a session allows.
@@ -20,6 +19,7 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
 
 /// A transaction. Dropped, it leaves everything as it was.
 pub(super) struct Transaction {
+    /// For what SeaORM writes.
     pub(super) inner: DatabaseTransaction,
     /// What it ends with: behind a pooler, a session must not be left otherwise than it was found.
     last: &'static str,
@@ -27,43 +27,42 @@ pub(super) struct Transaction {
     pub(super) lock_waits: Arc<AtomicU64>,
 }
 
-/// Whatever reads can be asked of: a database, or a transaction of it.
-pub(super) trait Ask: Sync {
-    fn backend(&self) -> DbBackend;
-
-    fn ask(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
-}
-
-impl Ask for Database {
-    fn backend(&self) -> DbBackend {
-        self.backend()
-    }
-
-    fn ask(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
-        self.query(statement)
-    }
-}
-
 impl Ask for Transaction {
-    fn backend(&self) -> DbBackend {
-        self.inner.get_database_backend()
+    fn dialect(&self) -> Dialect {
+        Dialect::of(&self.inner)
     }
 
-    async fn ask(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
+    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         Ok(self.inner.query_all_raw(statement).await?)
     }
 }
 
 impl Transaction {
+    /// Runs SQL, be it several statements. They are not prepared.
+    pub(super) async fn execute(&self, sql: &str) -> Result<(), StoreError> {
+        self.inner.execute_unprepared(sql).await?;
+        Ok(())
+    }
+
+    /// Runs one statement, with values for `$1` and so on.
+    pub(super) async fn execute_with(
+        &self,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<(), StoreError> {
+        self.inner.execute_raw(self.dialect().statement(sql, values)).await?;
+        Ok(())
+    }
+
     /// Makes what was written in it visible to others.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        self.inner.execute_unprepared(self.last).await?;
+        self.execute(self.last).await?;
         Ok(self.inner.commit().await?)
     }
 
     /// Leaves everything as it was.
     pub(super) async fn roll_back(self) -> Result<(), StoreError> {
-        self.inner.execute_unprepared(self.last).await?;
+        self.execute(self.last).await?;
         Ok(self.inner.rollback().await?)
     }
 }
@@ -97,7 +96,7 @@ impl Database {
         let inner = connection.begin_with_options(options).await?;
         // It is the first statement that notices a dead connection.
         let first = format!("{first}; {settings}");
-        let first = if self.backend() == DbBackend::Sqlite { "" } else { &first };
+        let first = if self.dialect().has_concurrent_writers() { &first } else { "" };
         inner.execute_unprepared(first).await?;
         Ok(Transaction { inner, last, lock_waits: Arc::clone(&self.lock_waits) })
     }

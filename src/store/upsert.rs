@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
+    ColumnTrait, EntityTrait, QueryFilter, QuerySelect,
     prelude::{Json, Uuid},
 };
 use serde_json::json;
@@ -13,13 +13,14 @@ use entitlementd_migration::locks;
 
 use super::{
     MutationError, Store, StoreError,
+    ask::Ask,
     entitlements::decimal,
     entity::{feature_flags, modules, plans},
     mutate::{Begun, lock_alone},
     offer_json::{module_of, module_to_json, plan_of, plan_to_json},
     offers,
     record::{self, Entry},
-    transaction::{Ask, Transaction},
+    transaction::Transaction,
 };
 use crate::domain::{Author, BillingCycle, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert};
 
@@ -84,8 +85,8 @@ impl Store {
 }
 
 /// The codes that modules had before they were renamed.
-async fn aliases(txn: &Transaction) -> Result<Vec<ModuleCode>, StoreError> {
-    let rows = txn.ask(Statement::from_string(txn.backend(), "SELECT alias FROM entitlement_module_aliases")).await?;
+async fn aliases(database: &impl Ask) -> Result<Vec<ModuleCode>, StoreError> {
+    let rows = database.sql("SELECT alias FROM entitlement_module_aliases", []).await?;
     let codes = rows.iter().map(|row| row.try_get::<String>("", "alias").map(|code| ModuleCode::new(&code)));
     Ok(codes.collect::<Result<_, _>>()?)
 }
@@ -148,17 +149,17 @@ async fn rename(
     let (old, new) = (before.module.code.as_str(), after.module.code.as_str());
     let sql = "INSERT INTO entitlement_module_aliases (alias, module_id) SELECT $1, id FROM modules WHERE code = $2";
     let values = [old.into(), new.into()];
-    txn.inner.execute_raw(Statement::from_sql_and_values(txn.backend(), sql, values)).await?;
+    txn.execute_with(sql, values).await?;
 
     let select = modules::Entity::find().select_only().column(modules::Column::Id);
-    let rows = txn.ask(select.column(modules::Column::Dependencies).build(txn.backend())).await?;
+    let rows = txn.select(select.column(modules::Column::Dependencies)).await?;
     for (id, list) in lists_with(&rows, "dependencies", old, new)? {
         let row =
             modules::ActiveModel { dependencies: Set(Some(list)), updated_at: Set(author.at), ..Default::default() };
         modules::Entity::update_many().set(row).filter(modules::Column::Id.eq(id)).exec(&txn.inner).await?;
     }
     let select = plans::Entity::find().select_only().column(plans::Column::Id);
-    let rows = txn.ask(select.column(plans::Column::IncludedModules).build(txn.backend())).await?;
+    let rows = txn.select(select.column(plans::Column::IncludedModules)).await?;
     for (id, list) in lists_with(&rows, "included_modules", old, new)? {
         let row =
             plans::ActiveModel { included_modules: Set(Some(list)), updated_at: Set(author.at), ..Default::default() };

@@ -11,7 +11,7 @@ use sqlx::{
 use uuid::Uuid;
 
 use super::poll::{Poll, Position, statement};
-use crate::store::{Store, StoreError, loan::Doubt};
+use crate::store::{Store, StoreError, dialect::Dialect, loan::Doubt};
 
 /// How long PostgreSQL may take to open the connection, and to send us our own greeting.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ impl Listener {
     /// Reads the log on the same connection: proof that it is alive, and that nothing was missed.
     pub async fn poll(&mut self, since: Option<&Position>) -> Result<Poll, StoreError> {
         let taken = Instant::now();
-        let query = sqlx::raw_sql(AssertSqlSafe(statement(since)));
+        let query = sqlx::raw_sql(AssertSqlSafe(statement(Dialect::Postgres, since)));
         let asking = self.doubt.while_asking();
         let rows = self.connection.fetch_all(query).await;
         asking.end();

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use entitlementd_migration::{all_triggers_armed, may_read_tables};
-use sea_orm::{DbBackend, QueryResult, Statement, prelude::Uuid};
+use sea_orm::{QueryResult, prelude::Uuid};
 
 use super::Change;
-use crate::store::{Store, StoreError, database::Database, row};
+use crate::store::{Store, StoreError, ask::Ask, dialect::Dialect, row};
 
 /// More news than this at once is told as "anything": forgetting so many tenants one by one is no better.
 const MAX_NEWS: usize = 1_000;
@@ -57,10 +56,7 @@ impl Store {
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
         let database = &self.watched;
         let taken = Instant::now();
-        let rows = match database.backend() {
-            DbBackend::Sqlite => poll_sqlite(database, since).await?,
-            backend => database.query(Statement::from_string(backend, statement(since))).await?,
-        };
+        let rows = database.sql(statement(database.dialect(), since), []).await?;
         Poll::of(&rows, since, taken)
     }
 }
@@ -91,47 +87,6 @@ fn changes(rows: &[QueryResult]) -> Result<News, StoreError> {
     Ok(News::Changes(changes))
 }
 
-/// PostgreSQL's statement.
-///
-/// A history ends with a new timeline (promotion, point-in-time recovery), another database or table (restore), a start
-/// of the server, and a crash, after which its statistics begin anew: commits that were heard of may be lost where
-/// synchronous_commit is off.
-///
-/// Rows with numbers that are yet to be given were restored from another cluster.
-pub(super) fn statement(since: Option<&Position>) -> String {
-    let (armed, readable) = (all_triggers_armed(), may_read_tables());
-    let new = match since {
-        Some(Position { seen, .. }) => format!(
-            "log.xid >= pg_snapshot_xmin('{seen}') AND log.xid < pg_snapshot_xmax(state.snapshot)
-             AND NOT pg_visible_in_snapshot(log.xid, '{seen}')"
-        ),
-        None => "false".to_owned(),
-    };
-    format!(
-        "SELECT state.history, state.snapshot::text AS seen, state.armed, state.denied, state.queue_usage,
-                log.topic, log.tenant_id
-         FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
-                                (SELECT oid FROM pg_database WHERE datname = current_database()),
-                                to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
-                                pg_stat_get_bgwriter_stat_reset_time()) AS history,
-                      pg_current_snapshot() AS snapshot, {armed} AS armed, NOT {readable} AS denied,
-                      pg_notification_queue_usage() AS queue_usage OFFSET 0) state
-         LEFT JOIN entitlement_changes log ON {new}
-         LIMIT {}",
-        MAX_NEWS + 1
-    )
-}
-
-async fn poll_sqlite(database: &Database, since: Option<&Position>) -> Result<Vec<QueryResult>, StoreError> {
-    let since = since.map_or("NULL", |since| since.seen.as_str());
-    // The sequence's value stays when rows are folded away.
-    let sql = format!(
-        "SELECT '' AS history, CAST(state.last AS text) AS seen, true AS armed, false AS denied, 0.0 AS queue_usage,
-                log.topic, log.tenant_id
-         FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'entitlement_changes'), 0) AS last) state
-         LEFT JOIN entitlement_changes log ON log.id > {since}
-         LIMIT {}",
-        MAX_NEWS + 1
-    );
-    database.query(Statement::from_string(DbBackend::Sqlite, sql)).await
+pub(super) fn statement(dialect: Dialect, since: Option<&Position>) -> String {
+    dialect.log_since(since.map(|since| since.seen.as_str()), MOST_NEWS + 1)
 }

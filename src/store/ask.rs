@@ -1,0 +1,33 @@
+//! How queries are called.
+//!
+//! What only reads takes an [`Ask`] first, be it a database or a transaction: a database reads on any connection of its
+//! pool and reads again if that was lost, a transaction reads what it has written. What writes takes a
+//! [`Transaction`](super::transaction::Transaction).
+
+use std::future::Future;
+
+use sea_orm::{QueryResult, QueryTrait, Statement, Value};
+
+use super::{StoreError, dialect::Dialect};
+
+/// Whatever reads can be asked of.
+pub(super) trait Ask: Sync {
+    fn dialect(&self) -> Dialect;
+
+    /// Runs a statement, and gives its rows.
+    fn query(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
+
+    /// Runs a query that was built with SeaORM.
+    fn select(&self, query: impl QueryTrait) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
+        self.query(query.build(self.dialect().backend()))
+    }
+
+    /// Runs a query in SQL, with values for `$1` and so on.
+    fn sql(
+        &self,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
+        self.query(self.dialect().statement(sql, values))
+    }
+}

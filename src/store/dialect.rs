@@ -1,0 +1,140 @@
+//! What differs between PostgreSQL and SQLite. Each text has its two forms in `postgres` and `sqlite`; everything else in
+//! the store is written once.
+
+mod postgres;
+mod sqlite;
+
+use entitlementd_migration::{ChangeLog, catalogue_revision, revision_of};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, sea_query::SimpleExpr};
+
+use super::{StoreError, TenantKey, database::Database};
+
+/// One of the two databases.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+impl Dialect {
+    pub(super) fn of(connection: &impl ConnectionTrait) -> Self {
+        match connection.get_database_backend() {
+            DbBackend::Sqlite => Self::Sqlite,
+            _ => Self::Postgres,
+        }
+    }
+
+    /// As SeaORM knows it.
+    pub(super) fn backend(self) -> DbBackend {
+        match self {
+            Self::Postgres => DbBackend::Postgres,
+            Self::Sqlite => DbBackend::Sqlite,
+        }
+    }
+
+    /// As OpenTelemetry names it, in `db.system.name`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+
+    /// A statement in SQL, with values for `$1` and so on.
+    pub(super) fn statement(self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+        let mut values = values.into_iter().peekable();
+        match values.peek() {
+            None => Statement::from_string(self.backend(), sql),
+            Some(_) => Statement::from_sql_and_values(self.backend(), sql, values),
+        }
+    }
+
+    /// Has it schemas, one for each tenant?
+    pub(super) fn has_schemas(self) -> bool {
+        self == Self::Postgres
+    }
+
+    /// May several transactions write at the same time, so that it takes locks to keep them apart?
+    pub(super) fn has_concurrent_writers(self) -> bool {
+        self == Self::Postgres
+    }
+
+    /// The first parameter of a statement.
+    pub(super) fn first_parameter(self) -> &'static str {
+        match self {
+            Self::Postgres => "$1",
+            Self::Sqlite => "?1",
+        }
+    }
+
+    /// A statement with one parameter, which others can be added to: SeaORM does not number SQLite's.
+    pub(super) fn with_numbered_parameter(self, sql: String) -> String {
+        match self {
+            Self::Postgres => sql,
+            Self::Sqlite => sql.replace('?', self.first_parameter()),
+        }
+    }
+
+    /// An expression for a tenant's revision; 0 while changes are not counted. `tenant` is an expression too.
+    pub(super) fn revision_of(self, log: ChangeLog, tenant: &str) -> String {
+        match log {
+            ChangeLog::Wanted => revision_of(self.backend(), tenant),
+            ChangeLog::LeftOut => "0".to_owned(),
+        }
+    }
+
+    /// An expression for the catalogue's revision, where changes are counted.
+    pub(super) fn catalogue_revision(self) -> String {
+        catalogue_revision(self.backend())
+    }
+
+    /// A column of instants, moved into the range that can be decoded. SQLite stores text: what cannot be decoded is an
+    /// error there, not a panic.
+    pub(super) fn instant(self, column: SimpleExpr) -> SimpleExpr {
+        match self {
+            Self::Postgres => postgres::instant(column),
+            Self::Sqlite => column,
+        }
+    }
+
+    /// Tables made of two parameters: ids in `i (id)`, and subdomains in `s (subdomain)`.
+    pub(super) fn key_tables(self) -> [&'static str; 2] {
+        match self {
+            Self::Postgres => postgres::KEY_TABLES,
+            Self::Sqlite => sqlite::KEY_TABLES,
+        }
+    }
+
+    /// The two parameters for these keys: ids, and subdomains.
+    pub(super) fn key_lists(self, keys: &[TenantKey]) -> [String; 2] {
+        match self {
+            Self::Postgres => postgres::key_lists(keys),
+            Self::Sqlite => sqlite::key_lists(keys),
+        }
+    }
+
+    /// A condition that keeps a subquery to the rows whose tenant is in `k (id)`. PostgreSQL takes the key of a join into
+    /// the subquery; SQLite would put all tenants together first.
+    pub(super) fn only_keys(self, column: &str) -> String {
+        match self {
+            Self::Postgres => String::new(),
+            Self::Sqlite => format!(" WHERE {column} IN (SELECT id FROM k)"),
+        }
+    }
+
+    /// Reads the log of changes from where it was `seen` last, at most so many rows.
+    pub(super) fn log_since(self, seen: Option<&str>, most: usize) -> String {
+        match self {
+            Self::Postgres => postgres::log_since(seen, most),
+            Self::Sqlite => sqlite::log_since(seen, most),
+        }
+    }
+
+    /// Folds what is old in the log.
+    pub(super) async fn fold(self, database: &Database) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres => postgres::fold(database).await,
+            Self::Sqlite => sqlite::fold(database).await,
+        }
+    }
+}

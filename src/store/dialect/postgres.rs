@@ -1,0 +1,71 @@
+//! PostgreSQL's forms.
+
+use entitlementd_migration::{all_triggers_armed, may_read_tables};
+use sea_orm::sea_query::{ExprTrait, SimpleExpr, expr::Expr};
+
+use crate::store::{StoreError, TenantKey, ask::Ask, database::Database};
+
+/// PostgreSQL knows `infinity`, `-infinity` and years far beyond chrono's, and sqlx panics when it decodes them. The
+/// proto Timestamp ends with the year 9999. What lies outside of its range is moved to its ends before it is sent.
+const EARLIEST: &str = "TIMESTAMPTZ '0001-01-01 00:00:00+00'";
+const LATEST: &str = "TIMESTAMPTZ '9999-12-31 23:59:59+00'";
+
+pub(super) fn instant(column: SimpleExpr) -> SimpleExpr {
+    Expr::case(column.clone().lt(Expr::cust(EARLIEST)), Expr::cust(EARLIEST))
+        .case(column.clone().gt(Expr::cust(LATEST)), Expr::cust(LATEST))
+        .finally(column)
+        .into()
+}
+
+/// PostgreSQL is to see the lists only as it runs the statement, hence the `SELECT` around them: a plan of its own for each
+/// list looks cheaper to it wherever the list is short, and making that plan takes several times as long as the rows.
+pub(super) const KEY_TABLES: [&str; 2] = [
+    "unnest(CAST(string_to_array((SELECT $1), ',') AS uuid[])) i (id)",
+    "unnest(string_to_array((SELECT $2), ',')) s (subdomain)",
+];
+
+/// Neither a UUID nor a label holds a comma.
+pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
+    let (mut ids, mut subdomains) = (Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            TenantKey::Id(id) => ids.push(id.uuid().to_string()),
+            TenantKey::Subdomain(label) => subdomains.push(label.as_str()),
+        }
+    }
+    [ids.join(","), subdomains.join(",")]
+}
+
+/// `seen` is a snapshot: which transactions could be seen.
+///
+/// A history ends with a new timeline (promotion, point-in-time recovery), another database or table (restore), a start
+/// of the server, and a crash, after which its statistics begin anew: commits that were announced may be lost where
+/// synchronous_commit is off.
+///
+/// Rows with numbers that are yet to be given were restored from another cluster.
+pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
+    let (armed, readable) = (all_triggers_armed(), may_read_tables());
+    let new = match seen {
+        Some(seen) => format!(
+            "log.xid >= pg_snapshot_xmin('{seen}') AND log.xid < pg_snapshot_xmax(state.snapshot)
+             AND NOT pg_visible_in_snapshot(log.xid, '{seen}')"
+        ),
+        None => "false".to_owned(),
+    };
+    format!(
+        "SELECT state.history, state.snapshot::text AS seen, state.armed, state.denied, state.queue_usage,
+                log.topic, log.tenant_id
+         FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                                (SELECT oid FROM pg_database WHERE datname = current_database()),
+                                to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
+                                pg_stat_get_bgwriter_stat_reset_time()) AS history,
+                      pg_current_snapshot() AS snapshot, {armed} AS armed, NOT {readable} AS denied,
+                      pg_notification_queue_usage() AS queue_usage OFFSET 0) state
+         LEFT JOIN entitlement_changes log ON {new}
+         LIMIT {most}"
+    )
+}
+
+pub(super) async fn fold(database: &Database) -> Result<(), StoreError> {
+    database.sql("SELECT entitlement_fold()", []).await.map(|_| ())
+}
