@@ -15,14 +15,17 @@ mod differences;
 mod entitlements;
 mod entity;
 mod error;
+mod idle_health;
 mod instant;
+mod interner;
 mod list;
-mod loan;
+mod load;
 mod mutate;
 mod offer_json;
 mod offers;
 mod onboard;
 mod ownership;
+mod pooled_connection;
 mod provision;
 mod record;
 mod replica;
@@ -34,24 +37,16 @@ mod tenant;
 mod tenants;
 mod transaction;
 mod upsert;
-mod words;
-
-use std::future::Future;
+mod warn_once;
 
 use chrono::{DateTime, Utc};
-use sea_orm::QueryResult;
 use sqlx::postgres::PgConnectOptions;
 
 pub use entitlementd_migration::ChangeLog;
 
 use self::{
-    ask::Ask,
-    batch::BatchStatements,
-    database::Database,
-    loan::Doubt,
-    replica::{Replica, Replicas, in_time},
+    ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth, replica::Replicas, row::ReadContext,
     tenant::TenantStatements,
-    words::Words,
 };
 pub use self::{
     changes::{Change, Listener, News, Poll, Position},
@@ -59,9 +54,10 @@ pub use self::{
     delete::Deletion,
     error::StoreError,
     list::{ListOfTenants, ListedTenant, TenantFilter},
+    load::{LoadTenant, Loaded, Source, TenantKey},
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
-    onboard::Newcomer,
+    onboard::NewTenant,
     provision::Provisioned,
     record::{AuditEvent, AuditQuery, summary_to_json},
     schema::{SchemaReport, SchemaState},
@@ -69,92 +65,29 @@ pub use self::{
     tenants::PageOfTenants,
 };
 use crate::domain::{
-    Catalogue, Facts, Label, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,
-    TenantTemplate,
+    Facts, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus, TenantTemplate,
 };
 
 /// Connections for watching: one, and another while it does not come back.
 const MAX_WATCHING: u32 = 2;
 
-/// What names a tenant in the database.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum TenantKey {
-    /// `tenants.id`.
-    Id(TenantId),
-    /// `tenants.subdomain`, exactly.
-    Subdomain(Label),
-}
-
-impl TenantKey {
-    /// Reads a tenant as people name it: a UUID in 36-character form, or a subdomain. `None`: it is neither.
-    pub fn parse(text: &str) -> Option<Self> {
-        let by_id = TenantId::parse(text).ok().map(Self::Id);
-        by_id.or_else(|| Label::parse(text).map(Self::Subdomain))
-    }
-}
-
-/// What one load has found.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The tenant's revision, be it that it was deleted; 0 while changes are not counted.
-    pub revision: u64,
-    /// Its facts, if it exists.
-    pub facts: Option<Facts>,
-}
-
-impl Loaded {
-    /// What was read of the tenant of this key. Of a subdomain that no tenant has there is no revision.
-    fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
-        let facts = evidence.map(|evidence| evidence.facts);
-        let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
-        Self { revision: if is_nobody { 0 } else { revision }, facts }
-    }
-}
-
-/// Which database will do.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// The primary.
-    Primary,
-    /// A replica too, if it holds every change up to this one, as the cache has numbered them.
-    AnyThatHolds(u64),
-}
-
-/// Where the cache loads from; the one seam for a fake database in tests.
-pub trait LoadTenant: Send + Sync + 'static {
-    /// Reads the facts of tenants in one statement, and gives what was found in the order of the keys, of which no two are
-    /// the same. `now` is the instant before it is sent. A row that cannot be read concerns its own tenant only.
-    fn load_tenants(
-        &self,
-        keys: &[TenantKey],
-        source: Source,
-        now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Vec<Result<Loaded, StoreError>>, StoreError>> + Send;
-
-    /// Reads the keys of all tenants, by id and by subdomain, in one statement.
-    fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
-
-    /// Reads all modules and plans. `now` is the instant before the first statement is sent.
-    fn load_catalogue(&self, now: DateTime<Utc>) -> impl Future<Output = Result<Catalogue, StoreError>> + Send;
-}
-
 /// A database that holds the ERP's public schema.
 #[derive(Debug)]
 pub struct Store {
     primary: Database,
-    /// The same, for those who must be heard although loads have taken all connections: the feed, and who asks after
-    /// the replicas.
+    /// Connections of their own for those who must get one although loads have taken all of `primary`: the feed, and the
+    /// check of replicas.
     watched: Database,
-    /// The same, for what administrators change: a transaction that waits must not take a connection from loads.
+    /// Connections of their own for what administrators change: a transaction that waits must not take one from loads.
     writing: Database,
-    doubt: Doubt,
+    health: IdleHealth,
     replicas: Replicas,
     /// How to open a connection to listen on; `None` where there is none to be had.
     listen_options: Option<PgConnectOptions>,
     log: ChangeLog,
     tenants: TenantStatements,
     batches: BatchStatements,
-    words: Words,
+    context: ReadContext,
     /// What tenants' schemas hold; `None`: the operator has no template.
     template: Option<TenantTemplate>,
 }
@@ -163,12 +96,12 @@ impl Store {
     /// Prepares a pool. Connects only when something is asked, so that a database that is down stops nobody from
     /// starting.
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
-        let doubt = Doubt::default();
-        let primary = connect::open(options, &doubt).await?;
+        let health = IdleHealth::default();
+        let primary = connect::open(options, &health).await?;
         let [watched, writing] = if primary.dialect().has_concurrent_writers() {
             [
-                connect::open(&ConnectOptions { max_connections: MOST_WATCHING, ..*options }, &doubt).await?,
-                connect::open_to_write(options, &doubt).await?,
+                connect::open(&ConnectOptions { max_connections: MAX_WATCHING, ..*options }, &health).await?,
+                connect::open_to_write(options, &health).await?,
             ]
         } else {
             // A file is never crowded, and one in memory is there only once.
@@ -178,18 +111,18 @@ impl Store {
         let batches = BatchStatements::new(primary.dialect(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
-        let words = Words::default();
+        let context = ReadContext::default();
         Ok(Self {
             primary,
             watched,
             writing,
-            doubt,
+            health,
             replicas,
             listen_options,
             log,
             tenants,
             batches,
-            words,
+            context,
             template: None,
         })
     }
@@ -198,7 +131,7 @@ impl Store {
     pub async fn with_replicas(self, options: &[ConnectOptions<'_>]) -> Result<Self, ConnectError> {
         let mut databases = Vec::with_capacity(options.len());
         for options in options {
-            databases.push(connect::open(options, &Doubt::default()).await?);
+            databases.push(connect::open(options, &IdleHealth::default()).await?);
         }
         Ok(Self { replicas: Replicas::new(databases), ..self })
     }
@@ -255,7 +188,7 @@ impl Store {
     /// Reads a tenant's rows word for word, for people who ask why.
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
         let rows = self.tenants.read(&self.primary, key).await?;
-        tenant::reading(&rows, &self.words, now)
+        tenant::reading(&rows, &self.context, now)
     }
 
     /// Reads a page of all tenants, with their statuses.
@@ -271,7 +204,7 @@ impl Store {
         page: PageOfTenants,
         now: DateTime<Utc>,
     ) -> Result<Vec<Facts>, StoreError> {
-        tenants::page_with(&self.primary, module, page, &self.words, now).await
+        tenants::page_with(&self.primary, module, page, &self.context, now).await
     }
 
     /// Looks for tenants.
@@ -281,7 +214,7 @@ impl Store {
 
     /// Reads all modules with their prices, or those that are on sale, in the order of the menu.
     pub async fn module_offers(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, StoreError> {
-        let read = offers::modules(&self.primary, &self.words, offers::shown_price).await;
+        let read = offers::modules(&self.primary, &self.context, offers::shown_price).await;
         let mut modules = self.name_missing_columns(read).await?;
         modules.retain(|offer| offer.module.is_active || !on_sale_only);
         Ok(modules)
@@ -289,7 +222,7 @@ impl Store {
 
     /// Reads all plans with their prices, or those that are on sale, in the order in which they are shown.
     pub async fn plan_offers(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, StoreError> {
-        let read = offers::plans(&self.primary, &self.words, offers::shown_price).await;
+        let read = offers::plans(&self.primary, &self.context, offers::shown_price).await;
         let mut plans = self.name_missing_columns(read).await?;
         plans.retain(|offer| offer.plan.is_active || !on_sale_only);
         Ok(plans)
@@ -300,58 +233,9 @@ impl Store {
         subdomain::check(&self.primary, subdomain).await
     }
 
-    /// Reads tenants from a replica that holds these changes; `None` where there is none, or it was not up to it.
-    async fn read_from_replica(&self, keys: &[TenantKey], changes: u64) -> Option<Vec<QueryResult>> {
-        let (replica, held) = self.replicas.one_that_holds(changes)?;
-        let Replica { database, .. } = replica;
-        let read = async {
-            match keys {
-                [TenantKey::Id(id)] => self.tenants.read_from_replica(database, *id, &held.lsn).await,
-                _ => self.batches.read_from_replica(database, keys, &held.lsn).await,
-            }
-        };
-        match in_time(read).await {
-            Ok(rows) if tenant::holds(&rows) => return Some(rows),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}"),
-        }
-        replica.distrust();
-        None
-    }
-
     /// Folds rows of the log that are old into a number per tenant, so that the log stays short. Several processes may:
     /// one does.
     pub async fn fold(&self) -> Result<(), StoreError> {
         self.primary.dialect().fold(&self.primary).await
-    }
-}
-
-impl LoadTenant for Store {
-    async fn load_tenants(
-        &self,
-        keys: &[TenantKey],
-        source: Source,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
-        let from_replica = match (keys, source) {
-            // The statement for one subdomain is the primary's.
-            ([TenantKey::Subdomain(_)], _) | (_, Source::Primary) => None,
-            (_, Source::AnyThatHolds(changes)) => self.read_from_replica(keys, changes).await,
-        };
-        let rows = match (from_replica, keys) {
-            (Some(rows), _) => rows,
-            (None, [key]) => self.tenants.read(&self.primary, key).await?,
-            (None, _) => self.batches.read(&self.primary, keys).await?,
-        };
-        let [key] = keys else { return batch::loaded(rows, keys, &self.words, now) };
-        Ok(vec![tenant::reading(&rows, &self.words, now).map(|reading| Loaded::of(reading, key))])
-    }
-
-    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
-        tenant::keys(&self.primary).await
-    }
-
-    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        catalogue::read(&self.primary, self.log, &self.words, now).await
     }
 }

@@ -1,4 +1,4 @@
-//! Indexes that an adopted database would profit from. They are told, never made: building one is the owner's choice.
+//! Indexes that an adopted database would profit from. They are listed, never made: building one is the owner's choice.
 
 use sea_orm_migration::{
     prelude::*,

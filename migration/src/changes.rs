@@ -17,14 +17,14 @@ pub(crate) use self::postgres::DEFINERS;
 pub use self::sqlite::fold as fold_sqlite;
 use crate::{catalog, required::serving_columns_of};
 
-/// The channel on which PostgreSQL tells listeners of a change.
+/// The channel on which PostgreSQL notifies listeners of a change.
 pub const CHANNEL: &str = "entitlement_changes";
 
 /// A number of changes that nobody reaches, and of which two can be added.
-const MOST_FOLDED: i64 = 1 << 61;
+const MAX_FOLDED: i64 = 1 << 61;
 
 /// A transaction that touches more tenants than this is announced once, as "many".
-pub const MOST_ANNOUNCED: u32 = 100;
+pub const MAX_ANNOUNCED: u32 = 100;
 
 /// What a row of the log speaks of.
 pub mod topic {
@@ -228,7 +228,7 @@ pub fn revision_of(backend: DbBackend, tenant: &str) -> String {
     format!("({own} + {everyone})")
 }
 
-/// The same for the catalogue.
+/// An expression for the catalogue's revision.
 pub fn catalogue_revision(backend: DbBackend) -> String {
     count(backend, topic::CATALOGUE, everyone(backend))
 }
@@ -240,7 +240,7 @@ fn count(backend: DbBackend, topic: &str, tenant: &str) -> String {
         _ => ["LEAST", "GREATEST"],
     };
     format!(
-        "(COALESCE((SELECT {greatest}(0, {least}({MOST_FOLDED}, f.changes)) FROM entitlement_folded_changes f \
+        "(COALESCE((SELECT {greatest}(0, {least}({MAX_FOLDED}, f.changes)) FROM entitlement_folded_changes f \
           WHERE f.tenant_id = {tenant} AND f.topic = '{topic}'), 0) \
           + (SELECT count(*) FROM entitlement_changes c WHERE c.tenant_id = {tenant} AND c.topic = '{topic}'))"
     )

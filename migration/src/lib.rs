@@ -32,7 +32,7 @@ use sea_orm_migration::{
 
 pub use advice::index_advice;
 pub use changes::{
-    CHANNEL, MOST_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite, missing_triggers,
+    CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite, missing_triggers,
     revision_of, topic,
 };
 pub use denied::{Denied, denied, may_read_steps, may_read_tables};

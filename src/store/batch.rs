@@ -11,8 +11,8 @@ use super::{
     ask::Ask,
     dialect::Dialect,
     replica::replayed,
+    row::ReadContext,
     tenant::{OF_SUBSCRIPTION, OF_TENANT, reading, select_subscriptions, select_tenants},
-    words::Words,
 };
 use crate::domain::{Label, TenantId};
 
@@ -20,7 +20,7 @@ use crate::domain::{Label, TenantId};
 #[derive(Debug)]
 pub(super) struct BatchStatements {
     from_primary: String,
-    /// The same, and whether the replica has come as far as is thought of it.
+    /// Identical, with a column that says whether the replica has come as far as is assumed.
     from_replica: String,
 }
 
@@ -78,7 +78,7 @@ fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
 pub(super) fn loaded(
     rows: Vec<QueryResult>,
     keys: &[TenantKey],
-    words: &Words,
+    context: &ReadContext,
     now: DateTime<Utc>,
 ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
     let mut by_key: HashMap<TenantKey, Vec<QueryResult>> = HashMap::with_capacity(keys.len());
@@ -95,7 +95,7 @@ pub(super) fn loaded(
     }
     let of = |key| {
         let rows = by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        reading(rows, words, now).map(|reading| Loaded::of(reading, key))
+        reading(rows, context, now).map(|reading| Loaded::of(reading, key))
     };
     Ok(keys.iter().map(of).collect())
 }

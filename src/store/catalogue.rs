@@ -15,8 +15,7 @@ use super::{
     StoreError,
     ask::Ask,
     entity::{modules, plans},
-    row::Row,
-    words::Words,
+    row::{ReadContext, Row},
 };
 use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
@@ -25,7 +24,7 @@ use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 pub(super) async fn read(
     database: &impl Ask,
     log: ChangeLog,
-    words: &Words,
+    context: &ReadContext,
     now: DateTime<Utc>,
 ) -> Result<Catalogue, StoreError> {
     let revision = match log {
@@ -33,12 +32,12 @@ pub(super) async fn read(
         ChangeLog::LeftOut => 0,
     };
     let catalogue =
-        Catalogue::new(read_modules(database, words).await?, read_plans(database, words).await?, revision, now);
-    Ok(catalogue.with_aliases(read_aliases(database, words).await?))
+        Catalogue::new(read_modules(database, context).await?, read_plans(database, context).await?, revision, now);
+    Ok(catalogue.with_aliases(read_aliases(database, context).await?))
 }
 
 /// The codes that modules had before they were renamed, each with that of now.
-async fn read_aliases(database: &impl Ask, words: &Words) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
+async fn read_aliases(database: &impl Ask, context: &ReadContext) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
     let sql = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
                FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
     let rows = match database.sql(sql, []).await {
@@ -46,7 +45,8 @@ async fn read_aliases(database: &impl Ask, words: &Words) -> Result<Vec<(ModuleC
         Err(error) if error.is_missing_table() => Vec::new(),
         rows => rows?,
     };
-    let code = |row: &QueryResult, column: &str| row.try_get::<String>("", column).map(|code| words.code(&code));
+    let code =
+        |row: &QueryResult, column: &str| row.try_get::<String>("", column).map(|code| context.codes.code(&code));
     Ok(rows.iter().map(|row| Ok((code(row, "alias")?, code(row, "code")?))).collect::<Result<_, DbErr>>()?)
 }
 
@@ -57,9 +57,9 @@ async fn read_revision(database: &impl Ask) -> Result<u64, StoreError> {
     Ok(revision.unwrap_or_default().cast_unsigned())
 }
 
-async fn read_modules(database: &impl Ask, words: &Words) -> Result<Vec<Module>, StoreError> {
+async fn read_modules(database: &impl Ask, context: &ReadContext) -> Result<Vec<Module>, StoreError> {
     let rows = database.select(select_modules()).await?;
-    with_keys(&rows, "modules.code", words)?.iter().map(|row| module(row, words)).collect()
+    with_keys(&rows, "modules.code", context)?.iter().map(|row| module(row, context)).collect()
 }
 
 pub(super) fn select_modules() -> Select<modules::Entity> {
@@ -78,26 +78,26 @@ pub(super) fn select_modules() -> Select<modules::Entity> {
 }
 
 /// The longest JSON that is read, in characters: a list of ten thousand codes is shorter.
-const MAX_JSON: i32 = 1 << 20;
+const MAX_JSON_CHARS: i32 = 1 << 20;
 
 /// A JSON list, as text, and as far as it is of a length to be read: a longer one never leaves the database.
 pub(super) fn list(column: impl ColumnTrait) -> Expr {
     let text = || column.into_simple_expr().cast_as("text");
     let length = Expr::from(Func::cust("length").arg(text()));
-    CaseStatement::new().case(length.gt(MAX_JSON), r#""(longer than 1 MiB)""#).finally(text()).into()
+    CaseStatement::new().case(length.gt(MAX_JSON_CHARS), r#""(longer than 1 MiB)""#).finally(text()).into()
 }
 
-pub(super) fn module(row: &Row<'_>, words: &Words) -> Result<Module, StoreError> {
+pub(super) fn module(row: &Row<'_>, context: &ReadContext) -> Result<Module, StoreError> {
     Ok(Module {
-        code: words.code(&row.get::<String>("modules.code")?),
+        code: context.codes.code(&row.get::<String>("modules.code")?),
         name: row.text("modules.name")?,
         category: row.text("modules.category")?,
         display_order: row.get::<Option<i32>>("modules.display_order")?.unwrap_or_default(),
         is_base_module: row.flag("modules.is_base_module")?,
         is_active: row.flag("modules.is_active")?,
-        sections: row.list("modules.sections", words, |item| item.as_i64()?.try_into().ok()),
-        frontend_routes: row.list("modules.frontend_routes", words, |item| item.as_str().map(str::to_owned)),
-        api_endpoints: row.list("modules.api_endpoints", words, endpoint),
+        sections: row.list("modules.sections", context, |item| item.as_i64()?.try_into().ok()),
+        frontend_routes: row.list("modules.frontend_routes", context, |item| item.as_str().map(str::to_owned)),
+        api_endpoints: row.list("modules.api_endpoints", context, endpoint),
     })
 }
 
@@ -120,26 +120,26 @@ fn endpoint(item: &Json) -> Option<String> {
 pub(super) fn with_keys<'a>(
     rows: &'a [QueryResult],
     key: &'static str,
-    words: &Words,
+    context: &ReadContext,
 ) -> Result<Vec<Row<'a>>, StoreError> {
     let mut keyed = Vec::with_capacity(rows.len());
     for row in rows {
         match Row::keyed_by::<String>(row, key)? {
             Some(row) => keyed.push(row),
-            None => words.warn(key, "NULL", "the row is left out"),
+            None => context.warnings.warn(key, "NULL", "the row is left out"),
         }
     }
     Ok(keyed)
 }
 
-async fn read_plans(database: &impl Ask, words: &Words) -> Result<Vec<Plan>, StoreError> {
+async fn read_plans(database: &impl Ask, context: &ReadContext) -> Result<Vec<Plan>, StoreError> {
     use plans::Column as P;
     let select = select_plans()
         // Cheapest first. The database compares the prices, so that no money passes through here.
         .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc);
     let rows = database.select(select).await?;
-    with_keys(&rows, "plans.slug", words)?.iter().map(|row| plan(row, words)).collect()
+    with_keys(&rows, "plans.slug", context)?.iter().map(|row| plan(row, context)).collect()
 }
 
 pub(super) fn select_plans() -> Select<plans::Entity> {
@@ -151,8 +151,9 @@ pub(super) fn select_plans() -> Select<plans::Entity> {
         .column_as(list(P::IncludedModules), "plans.included_modules")
 }
 
-pub(super) fn plan(row: &Row<'_>, words: &Words) -> Result<Plan, StoreError> {
-    let modules = row.list("plans.included_modules", words, |item| item.as_str().map(|code| words.code(code)));
+pub(super) fn plan(row: &Row<'_>, context: &ReadContext) -> Result<Plan, StoreError> {
+    let modules =
+        row.list("plans.included_modules", context, |item| item.as_str().map(|code| context.codes.code(code)));
     Ok(Plan {
         slug: row.get("plans.slug")?,
         is_active: row.flag("plans.is_active")?,

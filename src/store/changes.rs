@@ -1,4 +1,4 @@
-//! The news of changes: read from the log, or heard from PostgreSQL.
+//! Changes as they are committed: read from the log, which PostgreSQL says when to read.
 
 mod listen;
 mod poll;
@@ -17,7 +17,7 @@ use crate::domain::TenantId;
 pub enum Change {
     /// One tenant's facts.
     Tenant(TenantId),
-    /// Every tenant's facts: a table was truncated, or a transaction has touched more tenants than are told by name.
+    /// Every tenant's facts: a table was truncated, or a transaction has touched more tenants than are announced one by one.
     Tenants,
     /// Which tenants there are, and their subdomains.
     Directory,

@@ -20,7 +20,7 @@ use sqlx::{
 use thiserror::Error;
 use tracing::log::LevelFilter;
 
-use super::{database::Database, loan::Doubt};
+use super::{database::Database, idle_health::IdleHealth};
 
 /// A connection that lay idle this long, or since before another one did not answer, is asked for a sign of life before it
 /// is used. Others are not: that would double the round trips of every load.
@@ -29,7 +29,7 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 /// And it has this long to give it: a new one is opened otherwise.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 
-/// A statement that takes this long to answer is told to the log.
+/// A statement that takes this long to answer is logged.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Until a file that others are opening is tried again.
@@ -83,7 +83,7 @@ pub enum ConnectError {
     /// Neither `postgres://` nor `sqlite:`, or malformed. The URL itself is left out: it may hold a password.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH")]
     Url,
-    /// The same of the URL to listen on.
+    /// The URL to listen on is not `postgres://`, or malformed.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     ListenUrl,
     /// A SQLite file that is not there, and was not to be made.
@@ -100,26 +100,30 @@ pub enum ConnectError {
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 100;
 
-/// `doubt` is shared by all who are connected to the same server.
-pub(super) async fn open(options: &ConnectOptions<'_>, doubt: &Doubt) -> Result<Database, ConnectError> {
-    open_keeping(options, doubt, PREPARED).await
+/// `health` is shared by all who are connected to the same server.
+pub(super) async fn open(options: &ConnectOptions<'_>, health: &IdleHealth) -> Result<Database, ConnectError> {
+    open_keeping(options, health, PREPARED).await
 }
 
-/// The same for transactions that write. They keep no statement prepared: one that was, before somebody changed a column's
+/// Opens a database for transactions that write. They keep no statement prepared: one that was, before somebody changed a column's
 /// type, would fail the whole transaction.
-pub(super) async fn open_to_write(options: &ConnectOptions<'_>, doubt: &Doubt) -> Result<Database, ConnectError> {
-    open_keeping(options, doubt, 0).await
+pub(super) async fn open_to_write(options: &ConnectOptions<'_>, health: &IdleHealth) -> Result<Database, ConnectError> {
+    open_keeping(options, health, 0).await
 }
 
-async fn open_keeping(options: &ConnectOptions<'_>, doubt: &Doubt, prepared: usize) -> Result<Database, ConnectError> {
+async fn open_keeping(
+    options: &ConnectOptions<'_>,
+    health: &IdleHealth,
+    prepared: usize,
+) -> Result<Database, ConnectError> {
     match options.url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => open_postgres(options, doubt.clone(), prepared),
+        Some(("postgres" | "postgresql", _)) => open_postgres(options, health.clone(), prepared),
         Some(("sqlite", _)) => Ok(Database::sqlite(open_sqlite(options).await?)),
         _ => Err(ConnectError::Url),
     }
 }
 
-fn open_postgres(options: &ConnectOptions<'_>, doubt: Doubt, prepared: usize) -> Result<Database, ConnectError> {
+fn open_postgres(options: &ConnectOptions<'_>, health: IdleHealth, prepared: usize) -> Result<Database, ConnectError> {
     let mut connect = secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options)
         .statement_cache_capacity(prepared);
     let settings = session_settings(options.durations.statement);
@@ -127,10 +131,10 @@ fn open_postgres(options: &ConnectOptions<'_>, doubt: Doubt, prepared: usize) ->
         Pooler::None => connect.options(settings.iter().map(|(name, value)| (*name, value.as_str()))),
         Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
     };
-    let doubted = doubt.clone();
+    let idle_health = health.clone();
     let mut pool = pool_options::<Postgres>(options).before_acquire(move |connection, idle| {
-        let doubt = doubted.clone();
-        Box::pin(async move { Ok(is_alive(connection, idle.idle_for, &doubt).await) })
+        let health = idle_health.clone();
+        Box::pin(async move { Ok(is_alive(connection, idle.idle_for, &health).await) })
     });
     let set = |word: &str| {
         let all: Vec<_> = settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
@@ -145,8 +149,8 @@ fn open_postgres(options: &ConnectOptions<'_>, doubt: Doubt, prepared: usize) ->
     }
     let pool = pool.connect_lazy_with(connect);
     Ok(match options.pooler {
-        Pooler::Transaction => Database::through_transaction_pooler(pool, doubt, set("SET LOCAL")),
-        Pooler::None | Pooler::Session => Database::direct(pool, doubt),
+        Pooler::Transaction => Database::through_transaction_pooler(pool, health, set("SET LOCAL")),
+        Pooler::None | Pooler::Session => Database::direct(pool, health),
     })
 }
 
@@ -233,16 +237,16 @@ fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions
         .test_before_acquire(false)
 }
 
-async fn is_alive(connection: &mut sqlx::PgConnection, idle_for: Duration, doubt: &Doubt) -> bool {
-    if doubt.condemns(idle_for) {
+async fn is_alive(connection: &mut sqlx::PgConnection, idle_for: Duration, health: &IdleHealth) -> bool {
+    if health.is_dead(idle_for) {
         return false;
     }
-    if idle_for < TRUSTED_IDLE && !doubt.concerns(idle_for) {
+    if idle_for < TRUSTED_IDLE && !health.is_suspect(idle_for) {
         return true;
     }
     let is_alive = matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())));
     if !is_alive {
-        doubt.confirm();
+        health.died();
     }
     is_alive
 }

@@ -15,7 +15,8 @@ use super::{
     StoreError,
     ask::Ask,
     dialect::Dialect,
-    loan::{Doubt, Lent, Loan},
+    idle_health::IdleHealth,
+    pooled_connection::{InUse, PooledConnection},
 };
 
 /// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
@@ -30,8 +31,8 @@ pub(super) struct Database {
     /// Set behind a transaction pooler: what each transaction sets first.
     set_local: Option<String>,
     /// Of the pool's connections, if it is PostgreSQL's.
-    doubt: Doubt,
-    lent: Lent,
+    health: IdleHealth,
+    in_use: InUse,
     /// How often a transaction waited for a long time for an advisory lock.
     pub(super) lock_waits: Arc<AtomicU64>,
 }
@@ -39,19 +40,25 @@ pub(super) struct Database {
 impl Database {
     /// SQLite.
     pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
-        Self { connection, set_local: None, doubt: Doubt::default(), lent: Lent::default(), lock_waits: Arc::default() }
+        Self {
+            connection,
+            set_local: None,
+            health: IdleHealth::default(),
+            in_use: InUse::default(),
+            lock_waits: Arc::default(),
+        }
     }
 
     /// A PostgreSQL whose sessions are ours.
-    pub(super) fn direct(pool: PgPool, doubt: Doubt) -> Self {
+    pub(super) fn direct(pool: PgPool, health: IdleHealth) -> Self {
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        Self { connection, set_local: None, doubt, lent: Lent::default(), lock_waits: Arc::default() }
+        Self { connection, set_local: None, health, in_use: InUse::default(), lock_waits: Arc::default() }
     }
 
     /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the
     /// text: one message is one transaction, prepares nothing, and so can meet no other client's statement.
-    pub(super) fn through_transaction_pooler(pool: PgPool, doubt: Doubt, set_local: String) -> Self {
-        Self { set_local: Some(set_local), ..Self::direct(pool, doubt) }
+    pub(super) fn through_transaction_pooler(pool: PgPool, health: IdleHealth, set_local: String) -> Self {
+        Self { set_local: Some(set_local), ..Self::direct(pool, health) }
     }
 
     /// Closes every connection, once those in use have come back.
@@ -108,22 +115,22 @@ impl Database {
 
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
         let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
-        let mut loan = Loan::from(pool, &self.doubt, &self.lent).await?;
-        let asking = self.doubt.while_asking();
+        let mut connection = PooledConnection::acquire(pool, &self.health, &self.in_use).await?;
+        let pending = self.health.sending();
         let rows = match &self.set_local {
             Some(set_local) => {
                 let text = AssertSqlSafe(format!("{set_local}{statement}"));
-                sqlx::raw_sql(text).fetch_all(&mut *loan).await
+                sqlx::raw_sql(text).fetch_all(&mut *connection).await
             }
-            None => match fetch(&mut loan, statement.clone()).await {
+            None => match fetch(&mut connection, statement.clone()).await {
                 Err(error) if is_out_of_date(&error) => {
-                    loan.clear_cached_statements().await.map_err(StoreError::of_driver)?;
-                    fetch(&mut loan, statement).await
+                    connection.clear_cached_statements().await.map_err(StoreError::of_driver)?;
+                    fetch(&mut connection, statement).await
                 }
                 rows => rows,
             },
         };
-        asking.end();
+        pending.answered();
         Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
     }
 }
@@ -134,7 +141,7 @@ impl Ask for Database {
     }
 
     async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let mut attempts = 1..MOST_ATTEMPTS;
+        let mut attempts = 1..MAX_ATTEMPTS;
         loop {
             let span = self.span(&statement);
             match self.query_once(statement.clone()).instrument(span).await {

@@ -11,14 +11,14 @@ use super::{
     ask::Ask,
     entitlements::Found,
     entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
-    mutate::Begun,
+    mutate::Request,
     offers, ownership,
     provision::{STATEMENT_TIMEOUT, quoted},
     record::{self, Entry, summary_to_json},
     request_json, row,
     transaction::Transaction,
 };
-use crate::domain::{Author, Summary, TenantId, TenantStatus, Violation};
+use crate::domain::{Author, Entitlements, Summary, TenantId, TenantStatus, Violation};
 
 const DELETE: &str = "DeleteTenant";
 
@@ -50,29 +50,16 @@ impl Store {
             request["keep_schema"] = true.into();
         }
         let txn = match self.begin(author, DELETE, &request).await? {
-            Begun::Anew(txn) => txn,
-            Begun::Before(event) => return self.answer_again(&event).await,
+            Request::New(txn) => txn,
+            Request::Replayed(event) => return self.answer_again(&event).await,
         };
         self.rely_on_catalogue(&txn).await?;
         let (locked, entitlements) = self.read_entitlements(&txn, key).await?;
-        let mut violations = Vec::new();
-        if entitlements.tenant_status() != TenantStatus::Cancelled {
-            violations.push(Violation::NotCancelled(entitlements.status.clone()));
-        }
-        if locked.name != *name {
-            violations.push(Violation::OtherName);
-        }
-        let unpaid = unpaid_invoices(&txn, locked.id).await?;
-        if unpaid > 0 && !force {
-            violations.push(Violation::UnpaidInvoices(unpaid));
-        }
-        if !keep_schema {
-            violations.extend(ownership::may_be_dropped(&txn, &locked).await?.err());
-        }
+        let violations = violations(&txn, deletion, &locked, &entitlements).await?;
         if !violations.is_empty() {
             return Err(MutationError::Refused(violations));
         }
-        let offers = offers::read_all(&txn, &self.words).await?;
+        let offers = offers::read_all(&txn, &self.context).await?;
         let (before, after) = (entitlements.summary(&offers, author.at), Summary::default());
         if !keep_schema {
             drop_schema(&txn, &locked).await?;
@@ -92,6 +79,30 @@ impl Store {
         let revision = self.revision(locked.id, author.at).await?;
         Ok(Mutated { tenant: locked.id, before, after, revision })
     }
+}
+
+/// Everything that stands in the way of deleting a tenant.
+async fn violations(
+    database: &impl Ask,
+    deletion: &Deletion,
+    locked: &Found,
+    entitlements: &Entitlements,
+) -> Result<Vec<Violation>, StoreError> {
+    let mut violations = Vec::new();
+    if entitlements.tenant_status() != TenantStatus::Cancelled {
+        violations.push(Violation::NotCancelled(entitlements.status.clone()));
+    }
+    if locked.name != deletion.name {
+        violations.push(Violation::OtherName);
+    }
+    let unpaid = unpaid_invoices(database, locked.id).await?;
+    if unpaid > 0 && !deletion.force {
+        violations.push(Violation::UnpaidInvoices(unpaid));
+    }
+    if !deletion.keep_schema {
+        violations.extend(ownership::may_be_dropped(database, locked).await?.err());
+    }
+    Ok(violations)
 }
 
 /// Invoices that are neither paid nor cancelled.

@@ -29,8 +29,8 @@ impl Store {
             return Ok(None);
         }
         let applied = applied(&txn, &found.schema()).await?;
-        let entitlements = entitlements::read(&txn, found.id, &self.words).await?;
-        let offers = offers::read_all(&txn, &self.words).await?;
+        let entitlements = entitlements::read(&txn, found.id, &self.context).await?;
+        let offers = offers::read_all(&txn, &self.context).await?;
         txn.commit().await?;
         let summary = entitlements.summary(&offers, at);
         let template = self.template.clone().unwrap_or_default();

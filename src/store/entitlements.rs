@@ -16,9 +16,8 @@ use super::{
     dialect::Dialect,
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant, offers,
-    row::Row,
+    row::{ReadContext, Row},
     transaction::Transaction,
-    words::Words,
 };
 use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms, limits::MAX_IDENTIFIER_BYTES};
 
@@ -73,7 +72,7 @@ async fn found(database: &impl Ask, select: Select<tenants::Entity>) -> Result<O
 }
 
 /// Reads what a tenant is entitled to.
-pub(super) async fn read(database: &impl Ask, id: TenantId, words: &Words) -> Result<Entitlements, StoreError> {
+pub(super) async fn read(database: &impl Ask, id: TenantId, context: &ReadContext) -> Result<Entitlements, StoreError> {
     let select = select(database.dialect()).filter(tenants::Column::Id.eq(id.uuid()));
     let rows = database.select(select).await?;
     let mut entitlements = Entitlements { status: String::new(), plan: None, subscriptions: Vec::new() };
@@ -81,7 +80,7 @@ pub(super) async fn read(database: &impl Ask, id: TenantId, words: &Words) -> Re
         let Some(tenant) = Row::keyed_by::<Uuid>(row, "tenants.id")? else { continue };
         entitlements.status = tenant.text("tenants.status")?;
         entitlements.plan = tenant.get("plans.slug")?;
-        entitlements.subscriptions.extend(terms(row, words)?);
+        entitlements.subscriptions.extend(terms(row, context)?);
     }
     Ok(entitlements)
 }
@@ -121,16 +120,16 @@ fn select(dialect: Dialect) -> Select<tenants::Entity> {
 }
 
 /// `None` where the outer join found no subscription, or one whose module is gone.
-fn terms(result: &QueryResult, words: &Words) -> Result<Option<Terms>, StoreError> {
+fn terms(result: &QueryResult, context: &ReadContext) -> Result<Option<Terms>, StoreError> {
     let Some(row) = Row::keyed_by::<Uuid>(result, "tenant_subscriptions.id")? else { return Ok(None) };
     let Some(code) = row.get::<Option<String>>("modules.code")? else { return Ok(None) };
     Ok(Some(Terms {
         id: row.get("tenant_subscriptions.id")?,
-        module: words.code(&code),
+        module: context.codes.code(&code),
         plan: row.get("tenant_subscriptions.plan_id")?,
         status: row.text("tenant_subscriptions.status")?,
         billing_cycle: row.get("tenant_subscriptions.billing_cycle")?,
-        price_paid: offers::price(&row, "tenant_subscriptions.price_paid", words)?,
+        price_paid: offers::price(&row, "tenant_subscriptions.price_paid", context)?,
         starts_at: instant::beginning(row.get("tenant_subscriptions.starts_at")?),
         expires_at: instant::end(row.get("tenant_subscriptions.expires_at")?),
         is_trial: row.flag("tenant_subscriptions.is_trial")?,

@@ -97,11 +97,11 @@ impl Done {
 }
 
 /// A request, as the record knows it.
-pub(super) enum Begun {
+pub(super) enum Request {
     /// It is new: this is the transaction to do it in.
-    Anew(Transaction),
+    New(Transaction),
     /// It was done before.
-    Before(Box<AuditEvent>),
+    Replayed(Box<AuditEvent>),
 }
 
 impl Store {
@@ -116,8 +116,8 @@ impl Store {
         let mut request = request_json::request_of(mutation, author);
         request["tenant"] = request_json::key_to_json(key);
         let txn = match self.begin(author, action, &request).await? {
-            Begun::Anew(txn) => txn,
-            Begun::Before(event) => return self.answer_again(&event).await,
+            Request::New(txn) => txn,
+            Request::Replayed(event) => return self.answer_again(&event).await,
         };
         let (done, locked) = self.apply(&txn, key, mutation, author.at).await?;
         let files = self.apply_template_to(&txn, &locked, &done.held).await?;
@@ -150,17 +150,17 @@ impl Store {
 
     /// Begins a request, unless its actor has done it under its request id; then it must have been the same. Another
     /// request of that actor with that id waits until this one has ended.
-    pub(super) async fn begin(&self, author: &Author, action: &str, request: &Json) -> Result<Begun, MutationError> {
+    pub(super) async fn begin(&self, author: &Author, action: &str, request: &Json) -> Result<Request, MutationError> {
         let txn = self.writing.begin_writing().await?;
-        let Some(id) = &author.request_id else { return Ok(Begun::Anew(txn)) };
+        let Some(id) = &author.request_id else { return Ok(Request::New(txn)) };
         let whose = format!("{} {} {id}", author.actor.kind(), author.actor);
         let values = [locks::REQUEST.into(), whose.into()];
         lock(&txn, "SELECT pg_advisory_xact_lock($1, hashtext($2))", values).await?;
         match record::find(&txn, &author.actor, id, author.at).await? {
-            None => Ok(Begun::Anew(txn)),
+            None => Ok(Request::New(txn)),
             Some(event) if (event.action.as_str(), &event.request) == (action, request) => {
                 txn.commit().await?;
-                Ok(Begun::Before(Box::new(event)))
+                Ok(Request::Replayed(Box::new(event)))
             }
             Some(_) => Err(MutationError::RequestIdReused),
         }
@@ -176,7 +176,7 @@ impl Store {
     ) -> Result<(Done, Found), MutationError> {
         self.rely_on_catalogue(txn).await?;
         let (locked, before) = self.read_entitlements(txn, key).await?;
-        let offers = offers::read_all(txn, &self.words).await?;
+        let offers = offers::read_all(txn, &self.context).await?;
         let after = mutation.apply(&before, &offers, at).map_err(MutationError::Refused)?;
         entitlements::write(txn, locked.id, &before, &after, at).await?;
         let after = after.summary(&offers, at);
@@ -196,7 +196,7 @@ impl Store {
         key: &TenantKey,
     ) -> Result<(Found, Entitlements), MutationError> {
         let locked = entitlements::lock(txn, key).await?.ok_or(MutationError::TenantNotFound)?;
-        let entitlements = entitlements::read(txn, locked.id, &self.words).await?;
+        let entitlements = entitlements::read(txn, locked.id, &self.context).await?;
         Ok((locked, entitlements))
     }
 

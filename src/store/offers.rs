@@ -10,24 +10,23 @@ use super::{
     ask::Ask,
     catalogue::{list, module, plan, select_modules, select_plans, with_keys},
     entity::{modules, plans},
-    row::Row,
-    words::Words,
+    row::{ReadContext, Row},
 };
 use crate::domain::{ModuleOffer, Money, Offers, PlanOffer};
 
 /// How a price is read.
-type ReadPrice = fn(&Row<'_>, &'static str, &Words) -> Result<Option<Money>, StoreError>;
+type ReadPrice = fn(&Row<'_>, &'static str, &ReadContext) -> Result<Option<Money>, StoreError>;
 
 /// All modules and plans, in two statements, for those who change what a tenant has: of a price that cannot be read, only
 /// who looks at prices is to hear.
-pub(super) async fn read_all(database: &impl Ask, words: &Words) -> Result<Offers, StoreError> {
-    Ok(Offers { modules: modules(database, words, price).await?, plans: plans(database, words, price).await? })
+pub(super) async fn read_all(database: &impl Ask, context: &ReadContext) -> Result<Offers, StoreError> {
+    Ok(Offers { modules: modules(database, context, price).await?, plans: plans(database, context, price).await? })
 }
 
 /// All modules, in the order of the menu.
 pub(super) async fn modules(
     database: &impl Ask,
-    words: &Words,
+    context: &ReadContext,
     price: ReadPrice,
 ) -> Result<Vec<ModuleOffer>, StoreError> {
     use modules::Column as M;
@@ -38,19 +37,24 @@ pub(super) async fn modules(
         .column_as(text(M::PriceYearly), "modules.price_yearly")
         .order_by_with_nulls(M::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(M::Code, Order::Asc);
-    read(&database.select(select).await?, "modules.code", words, |row| {
+    read(&database.select(select).await?, "modules.code", context, |row| {
         Ok(ModuleOffer {
-            module: module(row, words)?,
+            module: module(row, context)?,
             description: row.text("modules.description")?,
-            dependencies: row.list("modules.dependencies", words, |item| item.as_str().map(|code| words.code(code))),
-            price_monthly: price(row, "modules.price_monthly", words)?,
-            price_yearly: price(row, "modules.price_yearly", words)?,
+            dependencies: row
+                .list("modules.dependencies", context, |item| item.as_str().map(|code| context.codes.code(code))),
+            price_monthly: price(row, "modules.price_monthly", context)?,
+            price_yearly: price(row, "modules.price_yearly", context)?,
         })
     })
 }
 
 /// All plans, in the order in which they are shown.
-pub(super) async fn plans(database: &impl Ask, words: &Words, price: ReadPrice) -> Result<Vec<PlanOffer>, StoreError> {
+pub(super) async fn plans(
+    database: &impl Ask,
+    context: &ReadContext,
+    price: ReadPrice,
+) -> Result<Vec<PlanOffer>, StoreError> {
     use plans::Column as P;
     let select = select_plans()
         .column_as(text(P::Name), "plans.name")
@@ -60,11 +64,11 @@ pub(super) async fn plans(database: &impl Ask, words: &Words, price: ReadPrice) 
         .column_as(P::MaxTransactionsMonthly, "plans.max_transactions_monthly")
         .order_by_with_nulls(P::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc);
-    read(&database.select(select).await?, "plans.slug", words, |row| {
+    read(&database.select(select).await?, "plans.slug", context, |row| {
         Ok(PlanOffer {
-            plan: plan(row, words)?,
+            plan: plan(row, context)?,
             name: row.text("plans.name")?,
-            price: price(row, "plans.price_inr", words)?,
+            price: price(row, "plans.price_inr", context)?,
             billing_cycle: row.text("plans.billing_cycle")?,
             max_users: row.get("plans.max_users")?,
             max_transactions_monthly: row.get("plans.max_transactions_monthly")?,
@@ -75,10 +79,10 @@ pub(super) async fn plans(database: &impl Ask, words: &Words, price: ReadPrice) 
 fn read<T>(
     rows: &[QueryResult],
     key: &'static str,
-    words: &Words,
+    context: &ReadContext,
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    with_keys(rows, key, words)?.iter().map(read).collect()
+    with_keys(rows, key, context)?.iter().map(read).collect()
 }
 
 /// As text: SQLite would make a float of a price on its way here.
@@ -87,17 +91,21 @@ pub(super) fn text(column: impl ColumnTrait) -> sea_orm::sea_query::Expr {
 }
 
 /// A price that is shown: one that is no amount, such as NaN, must not be shown as another.
-pub(super) fn shown_price(row: &Row<'_>, column: &'static str, _words: &Words) -> Result<Option<Money>, StoreError> {
+pub(super) fn shown_price(
+    row: &Row<'_>,
+    column: &'static str,
+    _context: &ReadContext,
+) -> Result<Option<Money>, StoreError> {
     let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
     Money::parse(&text).map(Some).ok_or_else(|| row.unreadable(column, "is no amount to the hundredth"))
 }
 
 /// A price that is only passed on. One that is no amount is taken for none, and the log says so.
-pub(super) fn price(row: &Row<'_>, column: &'static str, words: &Words) -> Result<Option<Money>, StoreError> {
+pub(super) fn price(row: &Row<'_>, column: &'static str, context: &ReadContext) -> Result<Option<Money>, StoreError> {
     let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
     let price = Money::parse(&text);
     if price.is_none() {
-        words.warn(column, &text, "taken for no price");
+        context.warnings.warn(column, &text, "taken for no price");
     }
     Ok(price)
 }

@@ -11,7 +11,7 @@ use sea_orm::{
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey, entitlements,
     entity::tenants,
-    mutate::{Begun, Done, lock_alone},
+    mutate::{Done, Request, lock_alone},
     offers,
     provision::Provisioned,
     record::{self, Entry},
@@ -28,7 +28,7 @@ const ACTIVE: &str = "active";
 
 /// A tenant that is to be.
 #[derive(Clone, Debug)]
-pub struct Newcomer {
+pub struct NewTenant {
     /// Its name, to be shown.
     pub name: TenantName,
     /// Its label under a base domain; its schema is named after it.
@@ -45,7 +45,7 @@ pub struct Newcomer {
     pub settings: Json,
 }
 
-impl Newcomer {
+impl NewTenant {
     /// What it begins with, if that is now.
     fn onboarding(&self, at: DateTime<Utc>) -> Onboarding {
         let Self { plan, modules, billing_cycle, trial_days, .. } = self;
@@ -56,8 +56,12 @@ impl Newcomer {
 
 impl Store {
     /// Adds a tenant, and then makes its schema. A request that was done already, by its id, goes on where it stood.
-    pub async fn bring_in(&self, newcomer: &Newcomer, author: &Author) -> Result<Provisioned, MutationError> {
-        let mut added = self.onboard(newcomer, author).await?;
+    pub async fn onboard_and_provision(
+        &self,
+        new_tenant: &NewTenant,
+        author: &Author,
+    ) -> Result<Provisioned, MutationError> {
+        let mut added = self.onboard(new_tenant, author).await?;
         let key = TenantKey::Id(added.tenant);
         let now = self.read(&key, author.at).await?;
         let status = now.evidence.map(|evidence| evidence.facts.status());
@@ -75,15 +79,15 @@ impl Store {
 
     /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done already, by its id, is
     /// answered as it was then.
-    pub async fn onboard(&self, newcomer: &Newcomer, author: &Author) -> Result<Mutated, MutationError> {
-        let request = request_of(newcomer, author);
+    pub async fn onboard(&self, new_tenant: &NewTenant, author: &Author) -> Result<Mutated, MutationError> {
+        let request = request_of(new_tenant, author);
         let txn = match self.begin(author, request_json::ONBOARD, &request).await? {
-            Begun::Anew(txn) => txn,
-            Begun::Before(event) => return self.answer_again(&event).await,
+            Request::New(txn) => txn,
+            Request::Replayed(event) => return self.answer_again(&event).await,
         };
         lock_alone(&txn, locks::DIRECTORY).await?;
-        subdomain::check(&txn, &newcomer.subdomain).await?.map_err(MutationError::Subdomain)?;
-        let done = self.add_tenant(&txn, newcomer, author.at).await?;
+        subdomain::check(&txn, &new_tenant.subdomain).await?.map_err(MutationError::Subdomain)?;
+        let done = self.add_tenant(&txn, new_tenant, author.at).await?;
         let entry = Entry { before: None, ..done.entry(author, request_json::ONBOARD, request, &[]) };
         record::add(&txn, entry).await?;
         txn.commit().await?;
@@ -93,21 +97,21 @@ impl Store {
     async fn add_tenant(
         &self,
         txn: &Transaction,
-        newcomer: &Newcomer,
+        new_tenant: &NewTenant,
         at: DateTime<Utc>,
     ) -> Result<Done, MutationError> {
         self.rely_on_catalogue(txn).await?;
-        let offers = offers::read_all(txn, &self.words).await?;
+        let offers = offers::read_all(txn, &self.context).await?;
         let nothing = Entitlements { status: "pending_setup".into(), plan: None, subscriptions: Vec::new() };
-        let onboarding = newcomer.onboarding(at);
+        let onboarding = new_tenant.onboarding(at);
         let trial_ends_at = onboarding.trial_ends_at;
         let after = Mutation::Onboard(onboarding).apply(&nothing, &offers, at).map_err(MutationError::Refused)?;
         let tenant = TenantId::from(Uuid::new_v4());
-        insert(txn, tenant, newcomer, trial_ends_at, at).await?;
+        insert(txn, tenant, new_tenant, trial_ends_at, at).await?;
         entitlements::write(txn, tenant, &nothing, &after, at).await?;
         Ok(Done {
             tenant,
-            subdomain: newcomer.subdomain.as_str().to_owned(),
+            subdomain: new_tenant.subdomain.as_str().to_owned(),
             before: Summary::default(),
             after: after.summary(&offers, at),
             // There is no schema yet.
@@ -119,20 +123,20 @@ impl Store {
 async fn insert(
     txn: &Transaction,
     id: TenantId,
-    newcomer: &Newcomer,
+    new_tenant: &NewTenant,
     trial_ends_at: Option<DateTime<Utc>>,
     at: DateTime<Utc>,
 ) -> Result<(), MutationError> {
     let row = tenants::ActiveModel {
         id: Set(id.uuid()),
-        name: Set(newcomer.name.to_string()),
-        subdomain: Set(newcomer.subdomain.as_str().to_owned()),
-        database_schema: Set(newcomer.subdomain.database_schema()),
+        name: Set(new_tenant.name.to_string()),
+        subdomain: Set(new_tenant.subdomain.as_str().to_owned()),
+        database_schema: Set(new_tenant.subdomain.database_schema()),
         status: Set("pending_setup".into()),
         plan_id: NotSet,
         trial_ends_at: Set(trial_ends_at),
         onboarded_at: Set(at),
-        settings: Set(newcomer.settings.clone()),
+        settings: Set(new_tenant.settings.clone()),
         created_at: Set(at),
         updated_at: Set(at),
     };
@@ -146,9 +150,9 @@ async fn insert(
     }
 }
 
-fn request_of(newcomer: &Newcomer, author: &Author) -> Json {
-    let Newcomer { name, subdomain, trial_days, settings, .. } = newcomer;
-    let mut request = request_json::request_of(&Mutation::Onboard(newcomer.onboarding(author.at)), author);
+fn request_of(new_tenant: &NewTenant, author: &Author) -> Json {
+    let NewTenant { name, subdomain, trial_days, settings, .. } = new_tenant;
+    let mut request = request_json::request_of(&Mutation::Onboard(new_tenant.onboarding(author.at)), author);
     request["name"] = name.to_string().into();
     request["subdomain"] = subdomain.as_str().into();
     request["trial_days"] = (*trial_days).into();

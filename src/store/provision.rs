@@ -7,7 +7,7 @@ use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
     ask::Ask,
     entitlements::{Found, kept},
-    mutate::Begun,
+    mutate::Request,
     ownership::{self, RECORD as APPLIED},
     record, request_json,
     transaction::Transaction,
@@ -54,8 +54,8 @@ impl Store {
         let mut request = request_json::request_of(&Mutation::FinishSetup, author);
         request["tenant"] = request_json::key_to_json(key);
         let txn = match self.begin(author, request_json::PROVISION, &request).await? {
-            Begun::Anew(txn) => txn,
-            Begun::Before(event) => {
+            Request::New(txn) => txn,
+            Request::Replayed(event) => {
                 let mutated = self.answer_again(&event).await?;
                 let files = event.applied_files().into_iter().map(str::to_owned).collect();
                 return Ok(Provisioned { mutated, schema: self.schema_of(key, author.at).await?, files });

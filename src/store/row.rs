@@ -4,7 +4,14 @@ use std::sync::Arc;
 
 use sea_orm::{DbErr, QueryResult, TryGetable, prelude::Json};
 
-use super::{StoreError, words::Words};
+use super::{StoreError, interner::CodeInterner, warn_once::WarnOnce};
+
+/// What all readings share.
+#[derive(Debug, Default)]
+pub(super) struct ReadContext {
+    pub(super) codes: CodeInterner,
+    pub(super) warnings: WarnOnce,
+}
 
 /// The first row of a statement that always has one.
 pub(super) fn first(rows: &[QueryResult]) -> Result<&QueryResult, StoreError> {
@@ -100,11 +107,16 @@ impl<'a> Row<'a> {
 
     /// A JSON list, given as text, that only adorns answers. What is not a list of the wanted kind is left out, and the log
     /// says so: a menu section in the wrong form must not lock out customers.
-    pub(super) fn list<T>(&self, column: &'static str, words: &Words, read: impl Fn(&Json) -> Option<T>) -> Vec<T> {
+    pub(super) fn list<T>(
+        &self,
+        column: &'static str,
+        context: &ReadContext,
+        read: impl Fn(&Json) -> Option<T>,
+    ) -> Vec<T> {
         let text = match self.text(column) {
             Ok(text) => text,
             Err(error) => {
-                words.warn(column, &error.to_string(), "taken for an empty list");
+                context.warnings.warn(column, &error.to_string(), "taken for an empty list");
                 return Vec::new();
             }
         };
@@ -120,7 +132,7 @@ impl<'a> Row<'a> {
         let read = |item| {
             let value = read(item);
             if value.is_none() {
-                words.warn(column, &item.to_string(), "left out of the list");
+                context.warnings.warn(column, &item.to_string(), "left out of the list");
             }
             value
         };

@@ -17,8 +17,7 @@ use super::{
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant,
     replica::replayed,
-    row::Row,
-    words::Words,
+    row::{ReadContext, Row},
 };
 use crate::domain::{Facts, HeldSubscription, Label, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus};
 
@@ -71,7 +70,7 @@ pub struct SubscriptionEvidence {
 pub(super) struct TenantStatements {
     by_id: String,
     by_subdomain: String,
-    /// The same as `by_id`, and whether the replica has come as far as is thought of it.
+    /// Identical to `by_id`, with a column that says whether the replica has come as far as is assumed.
     from_replica: String,
 }
 
@@ -214,7 +213,7 @@ pub(super) fn holds(rows: &[QueryResult]) -> bool {
 
 /// Makes the facts of a tenant's rows, keeping the words they were made of. The first has the revision and the tenant's
 /// columns; others may leave them out.
-pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -> Result<Reading, StoreError> {
+pub(super) fn reading(rows: &[QueryResult], context: &ReadContext, now: DateTime<Utc>) -> Result<Reading, StoreError> {
     let Some(first) = rows.first() else { return Ok(Reading { revision: 0, evidence: None }) };
     let revision: i64 = first.try_get("", "revision")?;
     let revision = revision.cast_unsigned();
@@ -222,11 +221,11 @@ pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -
     let Some(first) = Row::keyed_by::<Uuid>(first, column::TENANT_ID)? else {
         return Ok(Reading { revision, evidence: None });
     };
-    let (tenant, tenant_evidence) = tenant(&first, words)?;
+    let (tenant, tenant_evidence) = tenant(&first, context)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     for row in rows {
         first.must_agree::<Uuid>(row, column::TENANT_ID)?;
-        subscriptions.extend(subscription(row, words)?);
+        subscriptions.extend(subscription(row, context)?);
     }
     subscriptions.sort_by(|(a, _), (b, _)| a.order(b));
     let (subscriptions, subscription_evidence) = subscriptions.into_iter().unzip();
@@ -235,11 +234,11 @@ pub(super) fn reading(rows: &[QueryResult], words: &Words, now: DateTime<Utc>) -
     Ok(Reading { revision, evidence: Some(evidence) })
 }
 
-fn tenant(row: &Row<'_>, words: &Words) -> Result<(Tenant, TenantEvidence), StoreError> {
+fn tenant(row: &Row<'_>, context: &ReadContext) -> Result<(Tenant, TenantEvidence), StoreError> {
     let word: Option<String> = row.get(column::TENANT_STATUS)?;
     let status = TenantStatus::of(word.as_deref().unwrap_or_default());
     if status == TenantStatus::Other {
-        words.warn("tenants.status", word.as_deref().unwrap_or("NULL"), "the tenant is not served");
+        context.warnings.warn("tenants.status", word.as_deref().unwrap_or("NULL"), "the tenant is not served");
     }
     let tenant = Tenant {
         id: TenantId::from(row.get::<Uuid>(column::TENANT_ID)?),
@@ -247,7 +246,7 @@ fn tenant(row: &Row<'_>, words: &Words) -> Result<(Tenant, TenantEvidence), Stor
         subdomain: row.text(column::SUBDOMAIN)?.into(),
         database_schema: row.text(column::DATABASE_SCHEMA)?.into(),
         status,
-        plan_slug: row.get::<Option<String>>(column::PLAN)?.map(|slug| words.slug(&slug)),
+        plan_slug: row.get::<Option<String>>(column::PLAN)?.map(|slug| context.codes.slug(&slug)),
     };
     Ok((tenant, TenantEvidence { status: word }))
 }
@@ -255,7 +254,7 @@ fn tenant(row: &Row<'_>, words: &Words) -> Result<(Tenant, TenantEvidence), Stor
 /// `None` where the outer join found no subscription, or one whose module is gone.
 fn subscription(
     result: &QueryResult,
-    words: &Words,
+    context: &ReadContext,
 ) -> Result<Option<(Subscription, SubscriptionEvidence)>, StoreError> {
     let Some(row) = Row::keyed_by::<Uuid>(result, column::ID)? else { return Ok(None) };
     let id: Uuid = row.get(column::ID)?;
@@ -264,11 +263,15 @@ fn subscription(
     let word: Option<String> = row.get(column::STATUS)?;
     let status = SubscriptionStatus::of(word.as_deref().unwrap_or_default());
     if status == SubscriptionStatus::Other {
-        words.warn("tenant_subscriptions.status", word.as_deref().unwrap_or("NULL"), "the subscription grants nothing");
+        context.warnings.warn(
+            "tenant_subscriptions.status",
+            word.as_deref().unwrap_or("NULL"),
+            "the subscription grants nothing",
+        );
     }
     let subscription = Subscription {
         id,
-        module: words.code(&code),
+        module: context.codes.code(&code),
         status,
         starts_at: instant::beginning(row.get(column::STARTS_AT)?),
         expires_at: instant::end(row.get(column::EXPIRES_AT)?),

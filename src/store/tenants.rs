@@ -12,8 +12,8 @@ use super::{
     StoreError,
     ask::Ask,
     entity::{modules, tenant_subscriptions, tenants},
+    row::ReadContext,
     tenant,
-    words::Words,
 };
 use crate::domain::{Facts, TenantId, TenantStatus};
 
@@ -55,7 +55,7 @@ pub(super) async fn page_with(
     database: &impl Ask,
     module: &str,
     page: PageOfTenants,
-    words: &Words,
+    context: &ReadContext,
     now: DateTime<Utc>,
 ) -> Result<Vec<Facts>, StoreError> {
     let subscribed = tenant_subscriptions::Entity::find()
@@ -75,7 +75,7 @@ pub(super) async fn page_with(
     let mut facts = Vec::new();
     let id = |row: &QueryResult| row.try_get::<Uuid>("", "tenants.id").ok();
     for rows in rows.chunk_by(|one, next| id(one) == id(next)) {
-        facts.extend(tenant::reading(rows, words, now)?.evidence.map(|evidence| evidence.facts));
+        facts.extend(tenant::reading(rows, context, now)?.evidence.map(|evidence| evidence.facts));
     }
     Ok(facts)
 }

@@ -10,7 +10,7 @@ use sea_orm::{
 use super::{
     StoreError,
     ask::Ask,
-    database::{Database, MOST_ATTEMPTS},
+    database::{Database, MAX_ATTEMPTS},
     dialect::Dialect,
 };
 

@@ -16,7 +16,7 @@ use super::{
     ask::Ask,
     entitlements::decimal,
     entity::{feature_flags, modules, plans},
-    mutate::{Begun, lock_alone},
+    mutate::{Request, lock_alone},
     offer_json::{module_of, module_to_json, plan_of, plan_to_json},
     offers,
     record::{self, Entry},
@@ -33,11 +33,11 @@ impl Store {
     pub async fn upsert_module(&self, upsert: &ModuleUpsert, author: &Author) -> Result<ModuleOffer, MutationError> {
         let request = module_request(upsert, author);
         let txn = match self.begin(author, UPSERT_MODULE, &request).await? {
-            Begun::Anew(txn) => txn,
-            Begun::Before(event) => return Ok(module_of(&event)?),
+            Request::New(txn) => txn,
+            Request::Replayed(event) => return Ok(module_of(&event)?),
         };
         lock_alone(&txn, locks::CATALOGUE).await?;
-        let offers = offers::read_all(&txn, &self.words).await?;
+        let offers = offers::read_all(&txn, &self.context).await?;
         let aliases = aliases(&txn).await?;
         let (before, after) = upsert.apply(&offers, &aliases).map_err(MutationError::Refused)?;
         write_module(&txn, before.as_ref(), &after, author).await?;
@@ -58,15 +58,16 @@ impl Store {
         Ok(after)
     }
 
-    /// The same for a plan.
+    /// Adds a plan to the catalogue, or changes one, and says how it is then. A request that was done already, by its id,
+    /// is answered as it was then.
     pub async fn upsert_plan(&self, upsert: &PlanUpsert, author: &Author) -> Result<PlanOffer, MutationError> {
         let request = plan_request(upsert, author);
         let txn = match self.begin(author, UPSERT_PLAN, &request).await? {
-            Begun::Anew(txn) => txn,
-            Begun::Before(event) => return Ok(plan_of(&event)?),
+            Request::New(txn) => txn,
+            Request::Replayed(event) => return Ok(plan_of(&event)?),
         };
         lock_alone(&txn, locks::CATALOGUE).await?;
-        let offers = offers::read_all(&txn, &self.words).await?;
+        let offers = offers::read_all(&txn, &self.context).await?;
         let (before, after) = upsert.apply(&offers).map_err(MutationError::Refused)?;
         write_plan(&txn, before.as_ref(), &after, author).await?;
         let entry = Entry {

@@ -2,10 +2,10 @@
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-use super::{CHANNEL, MOST_ANNOUNCED, Trigger, Watched, topic, watched};
+use super::{CHANNEL, MAX_ANNOUNCED, Trigger, Watched, topic, watched};
 use crate::LOCK;
 
-/// Held by the one that tells listeners.
+/// Held by the one that notifies listeners.
 const TELLING: i64 = LOCK + 2;
 
 /// A setting of the writer's transaction, in which it counts the tenants that it has touched: a mark for each, up to one
@@ -114,8 +114,10 @@ pub(super) fn changed(watched: &Watched) -> String {
         ]
     });
     let [declare_touched, is_id] = tenant.map_or_else(Default::default, |key| {
-        let is_id = format!("is_id := pg_typeof(NEW.{key}) = 'uuid'::regtype;");
-        ["touched text; is_id boolean := false;".to_owned(), is_id]
+        [
+            "touched text; is_id boolean := false;".to_owned(),
+            format!("is_id := pg_typeof(NEW.{key}) = 'uuid'::regtype;"),
+        ]
     });
     format!(
         "CREATE OR REPLACE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
@@ -156,7 +158,7 @@ fn append_tenant(tenant: &str) -> String {
         "INSERT INTO public.entitlement_changes (topic, tenant_id) VALUES ('{}', {tenant}) ON CONFLICT DO NOTHING;
          IF FOUND THEN
             touched := set_config('{TOUCHED}', left(concat(current_setting('{TOUCHED}', true), '+'),
-                                                    {MOST_ANNOUNCED} + 1), true);
+                                                    {MAX_ANNOUNCED} + 1), true);
          END IF;",
         topic::TENANT,
     )
@@ -175,11 +177,11 @@ fn truncated() -> String {
     function("entitlement_tenants_truncated", tenants) + &function("entitlement_catalogue_truncated", catalogue)
 }
 
-/// Tells listeners, once the transaction is about to commit and it is known how many tenants it has touched.
+/// Notifies listeners, once the transaction is about to commit and it is known how many tenants it has touched.
 ///
 /// Transactions that notify commit one after the other, each until it is on disk: they hold a lock of PostgreSQL's own
-/// through the flush, and share none. So only one of ours does at a time. The others commit untold, and are found in the
-/// log: whoever hears the one looks there soon, and until nothing more comes. Should the one be rolled back at the last
+/// through the flush, and share none. So only one of ours does at a time. The others commit unannounced, and are found in the
+/// log: whoever receives the one looks there soon, and until nothing more comes. Should the one be rolled back at the last
 /// moment, and nobody else write, the others are found by the next regular poll.
 ///
 /// It has the writer's own rights and search path, and so names everything in full: setting a path for each call was a
@@ -197,7 +199,7 @@ fn announce() -> String {
             IF NEW.topic OPERATOR(pg_catalog.<>) '{}' THEN
                 {}
             ELSIF pg_catalog.length(pg_catalog.current_setting('{TOUCHED}', true))
-                  OPERATOR(pg_catalog.>) {MOST_ANNOUNCED} THEN
+                  OPERATOR(pg_catalog.>) {MAX_ANNOUNCED} THEN
                 -- Equal notices of one transaction are sent once.
                 {}
             ELSE

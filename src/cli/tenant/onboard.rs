@@ -11,7 +11,7 @@ use crate::{
     config::{OnboardArgs, UnusableSetting},
     domain::{ModuleCode, Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
     escape::escape_control,
-    store::{MutationError, Newcomer, Provisioned},
+    store::{MutationError, NewTenant, Provisioned},
 };
 
 /// What SQLite cannot do.
@@ -41,10 +41,10 @@ pub(crate) async fn run(args: OnboardArgs) -> CommandResult {
     let author = author(&args);
     let modules = module.iter().map(|code| ModuleCode::new(code)).collect();
     let billing_cycle = Some(billing_cycle);
-    let newcomer = Newcomer { name, subdomain, plan, modules, billing_cycle, trial_days, settings };
+    let new_tenant = NewTenant { name, subdomain, plan, modules, billing_cycle, trial_days, settings };
 
     let store = open_to_write(&args).await?;
-    let done = store.bring_in(&newcomer, &author).await;
+    let done = store.onboard_and_provision(&new_tenant, &author).await;
     store.close().await;
     match done {
         Ok(Provisioned { mutated, schema, files }) if args.json => {

@@ -6,13 +6,13 @@ use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, SubdomainRefusal},
     service::error::AdminError,
-    store::{Deletion, Mutated, Newcomer, Provisioned, TenantKey},
+    store::{Deletion, Mutated, NewTenant, Provisioned, TenantKey},
 };
 
 /// Who is to come.
 #[derive(Debug)]
 pub(in crate::service) struct OnboardQuery {
-    pub(in crate::service) newcomer: Newcomer,
+    pub(in crate::service) new_tenant: NewTenant,
     pub(in crate::service) purpose: Purpose,
 }
 
@@ -42,12 +42,12 @@ impl AdminApi {
         actor: ActorName,
         query: OnboardQuery,
     ) -> Result<Provisioned, AdminError> {
-        let OnboardQuery { newcomer, purpose } = query;
-        if self.is_reserved(newcomer.subdomain.as_str()) {
+        let OnboardQuery { new_tenant, purpose } = query;
+        if self.is_reserved(new_tenant.subdomain.as_str()) {
             return Err(AdminError::Subdomain(SubdomainRefusal::Reserved));
         }
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.limiter.set_up(Box::pin(async move { store.bring_in(&newcomer, &author).await })).await
+        self.limiter.set_up(Box::pin(async move { store.onboard_and_provision(&new_tenant, &author).await })).await
     }
 
     pub(in crate::service) async fn provision(

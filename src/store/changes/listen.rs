@@ -1,4 +1,4 @@
-//! Hearing of changes as they are committed.
+//! Receiving notices of changes as they are committed.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,23 @@ use sqlx::{
 use uuid::Uuid;
 
 use super::poll::{Poll, Position, statement};
-use crate::store::{Store, StoreError, dialect::Dialect, loan::Doubt};
+use crate::store::{Store, StoreError, dialect::Dialect, idle_health::IdleHealth};
 
 /// How long PostgreSQL may take to open the connection, and to send us our own greeting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A connection on which PostgreSQL tells that there are changes.
+/// A connection on which PostgreSQL notifies of changes.
 pub struct Listener {
     connection: PgListener,
     /// About the pools' connections: where this one falls silent, they may be dead too.
-    doubt: Doubt,
+    health: IdleHealth,
 }
 
 impl Store {
     /// Begins to listen: on a connection of its own, since a pool's connections come and go.
     ///
-    /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without complaint, and never tells
-    /// anything.
+    /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without complaint, and never
+    /// notifies.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
         tokio::time::timeout(PATIENCE, self.begin_to_listen()).await.unwrap_or(Err(StoreError::TimedOut))
     }
@@ -43,7 +43,7 @@ impl Store {
         listener.execute(sqlx::raw_sql(greet)).await.map_err(StoreError::of_driver)?;
         // What else comes in between is in the log, which is read next.
         while next_payload(&mut listener).await? != greeting {}
-        Ok(Listener { connection: listener, doubt: self.doubt.clone() })
+        Ok(Listener { connection: listener, health: self.health.clone() })
     }
 }
 
@@ -51,7 +51,7 @@ impl Listener {
     /// Waits for a notice, and takes those that came with it. May be dropped while it waits: nothing is lost.
     ///
     /// What it says is not looked at: anybody who can log in may send one. An error is the end of this listener: what was
-    /// told meanwhile is only in the log.
+    /// announced meanwhile is only in the log.
     pub async fn hint(&mut self) -> Result<(), StoreError> {
         next_payload(&mut self.connection).await?;
         while self.connection.next_buffered().is_some() {}
@@ -62,15 +62,15 @@ impl Listener {
     pub async fn poll(&mut self, since: Option<&Position>) -> Result<Poll, StoreError> {
         let taken = Instant::now();
         let query = sqlx::raw_sql(AssertSqlSafe(statement(Dialect::Postgres, since)));
-        let asking = self.doubt.while_asking();
+        let pending = self.health.sending();
         let rows = self.connection.fetch_all(query).await;
-        asking.end();
+        pending.answered();
         let rows: Vec<QueryResult> = rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect();
         Poll::of(&rows, since, taken)
     }
 }
 
-/// `None` of the driver is a connection that was lost; it would go on with a new one, and never tell what it missed.
+/// `None` of the driver is a connection that was lost; it would go on with a new one, and never say what it missed.
 async fn next_payload(listener: &mut PgListener) -> Result<String, StoreError> {
     let notice = listener.try_recv().await.map_err(StoreError::of_driver)?;
     notice.map(|notice| notice.payload().to_owned()).ok_or(StoreError::ListenerLost)

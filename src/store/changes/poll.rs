@@ -7,7 +7,7 @@ use sea_orm::{QueryResult, prelude::Uuid};
 use super::Change;
 use crate::store::{Store, StoreError, ask::Ask, dialect::Dialect, row};
 
-/// More news than this at once is told as "anything": forgetting so many tenants one by one is no better.
+/// More news than this at once is reported as "anything": forgetting so many tenants one by one is no better.
 const MAX_NEWS: usize = 1_000;
 
 /// The log keeps rows for an hour and more. Whoever was away for half of it must take everything for changed.
@@ -88,5 +88,5 @@ fn changes(rows: &[QueryResult]) -> Result<News, StoreError> {
 }
 
 pub(super) fn statement(dialect: Dialect, since: Option<&Position>) -> String {
-    dialect.log_since(since.map(|since| since.seen.as_str()), MOST_NEWS + 1)
+    dialect.log_since(since.map(|since| since.seen.as_str()), MAX_NEWS + 1)
 }

@@ -8,7 +8,7 @@ use crate::{
     domain::{Subdomain, limits::MAX_TRIAL_DAYS},
     proto::v1::{OnboardTenantRequest, OnboardTenantResponse, RetryProvisioningRequest, RetryProvisioningResponse},
     service::admin::{OnboardQuery, ProvisionQuery},
-    store::{Newcomer, Provisioned},
+    store::{NewTenant, Provisioned},
 };
 
 pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result<OnboardQuery, Status> {
@@ -45,7 +45,7 @@ pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result
     let plan = (!plan_slug.is_empty()).then_some(plan_slug);
     let named = name.zip(subdomain.ok());
     let query = named.map(|(name, subdomain)| OnboardQuery {
-        newcomer: Newcomer { name, subdomain, plan, modules, billing_cycle, trial_days, settings },
+        new_tenant: NewTenant { name, subdomain, plan, modules, billing_cycle, trial_days, settings },
         purpose,
     });
     fields.all_good(query)

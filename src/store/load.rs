@@ -1,0 +1,126 @@
+//! What the cache loads, and from which database.
+
+use std::future::Future;
+
+use chrono::{DateTime, Utc};
+use sea_orm::QueryResult;
+
+use super::{
+    Reading, Store, StoreError, batch, catalogue,
+    replica::{Replica, in_time},
+    tenant,
+};
+use crate::domain::{Catalogue, Facts, Label, TenantId};
+
+/// What names a tenant in the database.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum TenantKey {
+    /// `tenants.id`.
+    Id(TenantId),
+    /// `tenants.subdomain`, exactly.
+    Subdomain(Label),
+}
+
+impl TenantKey {
+    /// Reads a tenant as people name it: a UUID in 36-character form, or a subdomain. `None`: it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let by_id = TenantId::parse(text).ok().map(Self::Id);
+        by_id.or_else(|| Label::parse(text).map(Self::Subdomain))
+    }
+}
+
+/// What one load has found.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The tenant's revision, be it that it was deleted; 0 while changes are not counted.
+    pub revision: u64,
+    /// Its facts, if it exists.
+    pub facts: Option<Facts>,
+}
+
+impl Loaded {
+    /// What was read of the tenant of this key. Of a subdomain that no tenant has there is no revision.
+    pub(super) fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
+        let facts = evidence.map(|evidence| evidence.facts);
+        let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
+        Self { revision: if is_nobody { 0 } else { revision }, facts }
+    }
+}
+
+/// Which database will do.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The primary.
+    Primary,
+    /// A replica too, if it holds every change up to this one, as the cache has numbered them.
+    AnyThatHolds(u64),
+}
+
+/// Where the cache loads from; the one seam for a fake database in tests.
+pub trait LoadTenant: Send + Sync + 'static {
+    /// Reads the facts of tenants in one statement, and gives what was found in the order of the keys, of which no two are
+    /// the same. `now` is the instant before it is sent. A row that cannot be read concerns its own tenant only.
+    fn load_tenants(
+        &self,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Vec<Result<Loaded, StoreError>>, StoreError>> + Send;
+
+    /// Reads the keys of all tenants, by id and by subdomain, in one statement.
+    fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
+
+    /// Reads all modules and plans. `now` is the instant before the first statement is sent.
+    fn load_catalogue(&self, now: DateTime<Utc>) -> impl Future<Output = Result<Catalogue, StoreError>> + Send;
+}
+
+impl LoadTenant for Store {
+    async fn load_tenants(
+        &self,
+        keys: &[TenantKey],
+        source: Source,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        let from_replica = match (keys, source) {
+            // The statement for one subdomain is the primary's.
+            ([TenantKey::Subdomain(_)], _) | (_, Source::Primary) => None,
+            (_, Source::AnyThatHolds(changes)) => self.read_from_replica(keys, changes).await,
+        };
+        let rows = match (from_replica, keys) {
+            (Some(rows), _) => rows,
+            (None, [key]) => self.tenants.read(&self.primary, key).await?,
+            (None, _) => self.batches.read(&self.primary, keys).await?,
+        };
+        let [key] = keys else { return batch::loaded(rows, keys, &self.context, now) };
+        Ok(vec![tenant::reading(&rows, &self.context, now).map(|reading| Loaded::of(reading, key))])
+    }
+
+    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
+        tenant::keys(&self.primary).await
+    }
+
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
+        catalogue::read(&self.primary, self.log, &self.context, now).await
+    }
+}
+
+impl Store {
+    /// Reads tenants from a replica that holds these changes; `None` where there is none, or it was not up to it.
+    async fn read_from_replica(&self, keys: &[TenantKey], changes: u64) -> Option<Vec<QueryResult>> {
+        let (replica, held) = self.replicas.one_that_holds(changes)?;
+        let Replica { database, .. } = replica;
+        let read = async {
+            match keys {
+                [TenantKey::Id(id)] => self.tenants.read_from_replica(database, *id, &held.lsn).await,
+                _ => self.batches.read_from_replica(database, keys, &held.lsn).await,
+            }
+        };
+        match in_time(read).await {
+            Ok(rows) if tenant::holds(&rows) => return Some(rows),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}"),
+        }
+        replica.distrust();
+        None
+    }
+}
