@@ -1,4 +1,5 @@
-//! Turns `proto/` into code, a descriptor set and a list of methods. protox parses the protos, so that no `protoc` is needed.
+//! Turns `proto/` into code, a descriptor set and a list of methods. protox parses the protos, so
+//! that no `protoc` is needed.
 
 use std::{
     env,
@@ -32,8 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     config = config.extern_path(".google.rpc.Status", "::tonic_types::Status");
     // Every request of a proxy's clients comes in one of these: see `src/proto.rs`.
     for message in ["CheckRequest", "CheckResponse"] {
-        config =
-            config.extern_path(format!(".envoy.service.auth.v3.{message}"), format!("crate::proto::envoy::{message}"));
+        config = config.extern_path(
+            format!(".envoy.service.auth.v3.{message}"),
+            format!("crate::proto::envoy::{message}"),
+        );
     }
     config.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
@@ -41,11 +44,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// An enum of all methods: who matches on it knows each, or does not compile.
 fn methods(descriptors: &FileDescriptorSet) -> Result<String, fmt::Error> {
-    let [mut variants, mut names, mut paths, mut methods, mut streams] = [const { String::new() }; 5];
+    let [mut variants, mut names, mut paths, mut methods, mut streams] =
+        [const { String::new() }; 5];
     for file in &descriptors.file {
         for service in &file.service {
             for method in &service.method {
-                let (name, path) = (method.name(), format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                let (name, path) = (
+                    method.name(),
+                    format!("/{}.{}/{}", file.package(), service.name(), method.name()),
+                );
                 writeln!(variants, "    /// `{path}`\n    {name},")?;
                 writeln!(names, "            Self::{name} => {name:?},")?;
                 writeln!(paths, "            Self::{name} => {path:?},")?;
@@ -97,6 +104,8 @@ impl Method {{
 
 fn all(descriptors: &FileDescriptorSet) -> String {
     let services = descriptors.file.iter().flat_map(|file| &file.service);
-    let methods = services.flat_map(|service| &service.method).map(|method| format!("Self::{}", method.name()));
+    let methods = services
+        .flat_map(|service| &service.method)
+        .map(|method| format!("Self::{}", method.name()));
     format!("[{}]", methods.collect::<Vec<_>>().join(", "))
 }

@@ -1,8 +1,8 @@
 //! CheckModule against a bare tonic service, side by side in one run.
 //!
-//! Each server has a core to itself and the load has the other one. Rounds alternate; what counts is the ratio within a
-//! round. BENCH_ROUNDS, BENCH_MILLIS (of a round) and BENCH_ONLY (part of a name, such as `10 x 20` or `hot`) change what
-//! is run.
+//! Each server has a core to itself and the load has the other one. Rounds alternate; what counts
+//! is the ratio within a round. BENCH_ROUNDS, BENCH_MILLIS (of a round) and BENCH_ONLY (part of a
+//! name, such as `10 x 20` or `hot`) change what is run.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,10 +22,11 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use common::{Process, on_core, program_on_core, quartiles};
 use entitlementd::proto::v1::{
-    AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
-    CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
-    ListEnabledModulesResponse, ListTenantIdsRequest, ListTenantIdsResponse, ResolveTenantRequest,
-    ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
+    AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse,
+    CheckModuleRequest, CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse,
+    ListEnabledModulesRequest, ListEnabledModulesResponse, ListTenantIdsRequest,
+    ListTenantIdsResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
+    WatchChangesResponse,
     entitlement_service_server::{EntitlementService, EntitlementServiceServer},
 };
 use load::{Outcome, body, drive};
@@ -63,7 +64,10 @@ struct Bare(CheckModuleResponse);
 
 #[tonic::async_trait]
 impl EntitlementService for Bare {
-    async fn check_module(&self, _: Request<CheckModuleRequest>) -> Result<Response<CheckModuleResponse>, Status> {
+    async fn check_module(
+        &self,
+        _: Request<CheckModuleRequest>,
+    ) -> Result<Response<CheckModuleResponse>, Status> {
         Ok(Response::new(self.0.clone()))
     }
 
@@ -95,7 +99,10 @@ impl EntitlementService for Bare {
         Err(Status::unimplemented(""))
     }
 
-    async fn authorize(&self, _: Request<AuthorizeRequest>) -> Result<Response<AuthorizeResponse>, Status> {
+    async fn authorize(
+        &self,
+        _: Request<AuthorizeRequest>,
+    ) -> Result<Response<AuthorizeResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 
@@ -120,11 +127,16 @@ impl EntitlementService for Bare {
 async fn serve_bare() {
     let answer: Vec<u8> = serde_json::from_str(&env::var("BENCH_ANSWER").unwrap()).unwrap();
     let answer = CheckModuleResponse::decode(answer.as_slice()).unwrap();
-    let listener = tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener =
+        tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     eprintln!("listening on {}", listener.local_addr().unwrap());
     let service = EntitlementServiceServer::new(Bare(answer));
     let incoming = listener.with_nodelay(Some(true));
-    tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+    tonic::transport::Server::builder()
+        .add_service(service)
+        .serve_with_incoming(incoming)
+        .await
+        .unwrap();
 }
 
 /// A server under load.
@@ -135,7 +147,15 @@ struct Server {
 
 fn start_ours(url: &str) -> Server {
     let mut command = program_on_core(SERVER_CORE);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--metrics-listen", "127.0.0.1:0"]);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--database-url",
+        url,
+        "--metrics-listen",
+        "127.0.0.1:0",
+    ]);
     let mut process = Process::start(command);
     let port = process.port();
     process.wait_for(": ready");
@@ -152,7 +172,11 @@ fn start_bare(answer: &[u8]) -> Server {
 
 fn request(tenant: u32) -> CheckModuleRequest {
     let module = common::MODULES[tenant as usize % common::MODULES.len()];
-    CheckModuleRequest { tenant_id: common::id(tenant), module_code: module.into(), ..Default::default() }
+    CheckModuleRequest {
+        tenant_id: common::id(tenant),
+        module_code: module.into(),
+        ..Default::default()
+    }
 }
 
 /// What one server did in one round.
@@ -164,7 +188,12 @@ struct Figures {
     p99_micros: f64,
 }
 
-async fn round(server: &Server, bodies: &[Vec<u8>], load: [usize; 2], duration: Duration) -> Figures {
+async fn round(
+    server: &Server,
+    bodies: &[Vec<u8>],
+    load: [usize; 2],
+    duration: Duration,
+) -> Figures {
     let before = server.process.cpu_nanos();
     let outcome: Outcome = drive(server.port, PATH, bodies, &ALLOWED, load, duration).await;
     let cpu = server.process.cpu_nanos() - before;
@@ -177,7 +206,9 @@ async fn round(server: &Server, bodies: &[Vec<u8>], load: [usize; 2], duration: 
 }
 
 async fn measure() {
-    let setting = |name: &str, default: u64| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let setting = |name: &str, default: u64| {
+        env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let rounds = setting("BENCH_ROUNDS", 17);
     let only = env::var("BENCH_ONLY").unwrap_or_default();
     let duration = Duration::from_millis(setting("BENCH_MILLIS", 1000));
@@ -193,12 +224,21 @@ async fn measure() {
     let answer = one_answer(&ours).await;
     let bare = start_bare(&answer);
 
-    println!("machine: {}; server on core {SERVER_CORE}, load on core {LOAD_CORE}", common::machine());
-    println!("request {} bytes, answer {} bytes; {rounds} rounds of {duration:?} each", all[0].len(), answer.len() + 5);
+    println!(
+        "machine: {}; server on core {SERVER_CORE}, load on core {LOAD_CORE}",
+        common::machine()
+    );
+    println!(
+        "request {} bytes, answer {} bytes; {rounds} rounds of {duration:?} each",
+        all[0].len(),
+        answer.len() + 5
+    );
     let mut figures: BTreeMap<String, Vec<[Figures; 2]>> = BTreeMap::new();
     for number in 0..rounds {
         for load in LOADS {
-            for (which, bodies) in [("1 000 hot", &all[..HOT as usize]), ("100 000 at random", &all[..])] {
+            for (which, bodies) in
+                [("1 000 hot", &all[..HOT as usize]), ("100 000 at random", &all[..])]
+            {
                 let name = format!("{} x {}, {which}", load[0], load[1]);
                 if !name.contains(&only) {
                     continue;

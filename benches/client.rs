@@ -1,5 +1,6 @@
-//! What a check costs a service that asks through the Rust library: held, against asking the server; on one core and on
-//! two; what a held tenant takes up, and that nothing is allocated on the way to a grant.
+//! What a check costs a service that asks through the Rust library: held, against asking the
+//! server; on one core and on two; what a held tenant takes up, and that nothing is allocated on
+//! the way to a grant.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,10 +35,12 @@ type Question = (Uuid, &'static str);
 
 fn main() {
     // A thread of its own hears of changes, as in a service.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     println!("machine: {}", common::machine());
     let folder = tempfile::tempdir().unwrap();
-    let (_server, address) = runtime.block_on(serve(&format!("sqlite:{}/erp.db?mode=rwc", folder.path().display())));
+    let (_server, address) =
+        runtime.block_on(serve(&format!("sqlite:{}/erp.db?mode=rwc", folder.path().display())));
     let ids: Vec<Uuid> = (0..TENANTS).map(|number| common::id(number).parse().unwrap()).collect();
     let (client, bytes) = runtime.block_on(fill(&address, &ids));
     println!("bytes a held tenant with ten modules, of {TENANTS}: {bytes:.0}");
@@ -47,7 +50,8 @@ fn main() {
     println!("{:<32}{:>24}{:>24}", "", format!("{HOT} hot"), format!("{TENANTS} at random"));
     let row = |name: &str, cost: &dyn Fn(&[Question]) -> f64| {
         let [hot, random] = [&hot, &random].map(|questions| {
-            let [low, median, high] = quartiles(&(0..ROUNDS).map(|_| cost(questions)).collect::<Vec<_>>());
+            let [low, median, high] =
+                quartiles(&(0..ROUNDS).map(|_| cost(questions)).collect::<Vec<_>>());
             format!("{median:.0} ({low:.0} to {high:.0})")
         });
         println!("{name:<32}{hot:>24}{random:>24}");
@@ -87,7 +91,8 @@ fn main() {
         runtime.block_on(async {
             for (tenant, module) in &hot[..CALLS] {
                 let (tenant_id, module_code) = (tenant.to_string(), (*module).to_owned());
-                let request = CheckModuleRequest { tenant_id, module_code, ..CheckModuleRequest::default() };
+                let request =
+                    CheckModuleRequest { tenant_id, module_code, ..CheckModuleRequest::default() };
                 assert!(grpc.check_module(request).await.unwrap().into_inner().allowed);
             }
         })
@@ -99,7 +104,15 @@ async fn serve(url: &str) -> (Process, String) {
     process::migrate(url);
     common::fill(url, TENANTS).await;
     let mut command = process::program();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json"]);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--database-url",
+        url,
+        "--log-format",
+        "json",
+    ]);
     let mut process = Process::start(command);
     let line = process.wait_for("\"address\"");
     let (_, rest) = line.split_once("\"address\":\"").unwrap();

@@ -1,4 +1,5 @@
-//! What is paid once: a cold check against the statement it sends, and the time from exec to SERVING.
+//! What is paid once: a cold check against the statement it sends, and the time from exec to
+//! SERVING.
 //!
 //! BENCH_THREADS changes how many threads loads run on.
 
@@ -31,13 +32,19 @@ const STARTS: usize = 21;
 fn main() {
     println!("machine: {}\n", common::machine());
     // As many as the program has in the background.
-    let threads = std::env::var("BENCH_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
+    let threads =
+        std::env::var("BENCH_THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(cold_checks());
     starts();
 }
 
-/// A cold check and its statement by itself, in turn, each for a tenant that was not asked for before.
+/// A cold check and its statement by itself, in turn, each for a tenant that was not asked for
+/// before.
 async fn cold_checks() {
     let cluster = postgres::Cluster::start(&[]);
     let name = cluster.migrated_database().await;
@@ -110,7 +117,8 @@ fn starts() {
     let mut millis = Vec::new();
     for _ in 0..STARTS {
         let started = Instant::now();
-        let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+        let mut server =
+            process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
         server.wait_for("\"ready\"");
         millis.push(started.elapsed().as_secs_f64() * 1000.0);
     }

@@ -1,9 +1,10 @@
-//! What asking adds to a request through Envoy: with this service as its authorizer, with one that answers the same each
-//! time, and without any, side by side in one run.
+//! What asking adds to a request through Envoy: with this service as its authorizer, with one that
+//! answers the same each time, and without any, side by side in one run.
 //!
-//! Requests go one after the other over one connection, so that what is measured is a request's own way. Rounds alternate;
-//! what counts is what is added within a round. BENCH_ROUNDS and BENCH_REQUESTS (of a round) change what is run. It needs
-//! `envoy` on the PATH or in target/tools, where tests/run puts it.
+//! Requests go one after the other over one connection, so that what is measured is a request's own
+//! way. Rounds alternate; what counts is what is added within a round. BENCH_ROUNDS and
+//! BENCH_REQUESTS (of a round) change what is run. It needs `envoy` on the PATH or in target/tools,
+//! where tests/run puts it.
 
 #![expect(
     clippy::unwrap_used,
@@ -65,12 +66,17 @@ fn main() {
     if env::var("BENCH_ROLE").as_deref() == Ok("stub") {
         return runtime().block_on(serve_stub());
     }
-    let Some(path) = env::var_os("PATH").filter(|path| !env::split_paths(path).any(|one| one == *TOOLS)) else {
+    let Some(path) =
+        env::var_os("PATH").filter(|path| !env::split_paths(path).any(|one| one == *TOOLS))
+    else {
         return measure(&runtime());
     };
     // Whatever starts Envoy looks for it on the PATH.
     let path = env::join_paths(env::split_paths(&path).chain([TOOLS.into()])).unwrap();
-    let again = Command::new(env::current_exe().unwrap()).args(env::args_os().skip(1)).env("PATH", path).status();
+    let again = Command::new(env::current_exe().unwrap())
+        .args(env::args_os().skip(1))
+        .env("PATH", path)
+        .status();
     assert!(again.unwrap().success());
 }
 
@@ -91,7 +97,8 @@ async fn serve_stub() {
     let (health, service) = tonic_health::server::health_reporter();
     let name = entitlement_service_server::SERVICE_NAME;
     health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-    let listener = tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener =
+        tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     eprintln!("listening on {}", listener.local_addr().unwrap());
     let incoming = listener.with_nodelay(Some(true));
     let server = tonic::transport::Server::builder().add_service(service).add_service(stub);
@@ -118,10 +125,13 @@ fn start_ours(url: &str, routes: &str) -> (Process, u16) {
 
 /// What the service answers about the request that is sent through Envoy.
 async fn answer_of(port: u16) -> CheckResponse {
-    let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
+    let channel =
+        Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
     let headers = [("x-claimed-tenant-id".to_owned(), common::id(1))].into();
-    let http = HttpRequest { method: "GET".into(), path: PATH.into(), headers, ..Default::default() };
-    let attributes = AttributeContext { source: None, request: Some(HttpAsked { http: Some(http) }) };
+    let http =
+        HttpRequest { method: "GET".into(), path: PATH.into(), headers, ..Default::default() };
+    let attributes =
+        AttributeContext { source: None, request: Some(HttpAsked { http: Some(http) }) };
     let request = CheckRequest { attributes: attributes.encode_to_vec().into() };
     let answer = AuthorizationClient::new(channel).check(request).await.unwrap().into_inner();
     assert!(answer.ok_response.is_some(), "{answer:?}");
@@ -157,8 +167,10 @@ impl Client {
     }
 
     fn status(&mut self) -> u16 {
-        let request =
-            format!("GET {PATH} HTTP/1.1\r\nhost: service.internal\r\nx-tenant-id: {}\r\n\r\n", common::id(1));
+        let request = format!(
+            "GET {PATH} HTTP/1.1\r\nhost: service.internal\r\nx-tenant-id: {}\r\n\r\n",
+            common::id(1)
+        );
         self.0.write_all(request.as_bytes()).unwrap();
         let (mut answer, mut buffer) = (Vec::new(), [0; 8192]);
         loop {
@@ -167,7 +179,8 @@ impl Client {
             answer.extend_from_slice(&buffer[..read]);
             let text = String::from_utf8_lossy(&answer);
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             if body.len() >= length.parse().unwrap() {
                 return head.split(' ').nth(1).unwrap().parse().unwrap();
             }
@@ -180,7 +193,8 @@ impl Client {
     }
 }
 
-/// Milliseconds from a commit by SQL until the paths of a module are open, or closed, through Envoy.
+/// Milliseconds from a commit by SQL until the paths of a module are open, or closed, through
+/// Envoy.
 fn flips(runtime: &tokio::runtime::Runtime, upstream: u16, routes: &str, changes: u32) {
     let cluster = postgres::Cluster::start(&["log_statement=none"]);
     let url = cluster.url(&runtime.block_on(cluster.migrated_database()));
@@ -212,15 +226,20 @@ fn flips(runtime: &tokio::runtime::Runtime, upstream: u16, routes: &str, changes
 }
 
 fn measure(runtime: &tokio::runtime::Runtime) {
-    let setting = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let setting = |name: &str, default| {
+        env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let (rounds, requests) = (setting("BENCH_ROUNDS", 17), setting("BENCH_REQUESTS", 2_000));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
     process::migrate(&url);
     runtime.block_on(common::fill(&url, TENANTS));
     let routes = folder.path().join("routes.csv");
-    std::fs::write(&routes, format!("path,methods,module_code\n/api/v1/{MODULE}/things/{{id}}/**,GET,{MODULE}\n"))
-        .unwrap();
+    std::fs::write(
+        &routes,
+        format!("path,methods,module_code\n/api/v1/{MODULE}/things/{{id}}/**,GET,{MODULE}\n"),
+    )
+    .unwrap();
     let (_ours, ours) = start_ours(&url, routes.to_str().unwrap());
     let answer = runtime.block_on(answer_of(ours));
     let (_stub, stub) = start_stub(&answer);
@@ -258,7 +277,9 @@ fn measure(runtime: &tokio::runtime::Runtime) {
         println!("{name:<16} p50 {median:>8.1} ({low:.1} to {high:.1})");
     }
     let [without, stub, ours] = figures;
-    let added = |with: &[f64]| with.iter().zip(&without).map(|(with, without)| with - without).collect::<Vec<_>>();
+    let added = |with: &[f64]| {
+        with.iter().zip(&without).map(|(with, without)| with - without).collect::<Vec<_>>()
+    };
     let (stub, ours) = (added(&stub), added(&ours));
     let ratios: Vec<f64> = ours.iter().zip(&stub).map(|(ours, stub)| ours / stub).collect();
     for (name, values) in [("by the stub", &stub), ("by entitlementd", &ours)] {

@@ -1,6 +1,8 @@
-//! From a commit to the flipped answer: three real servers on one PostgreSQL, each asked until it says the new state.
+//! From a commit to the flipped answer: three real servers on one PostgreSQL, each asked until it
+//! says the new state.
 //!
-//! BENCH_LISTENED and BENCH_POLLED (changes) and BENCH_ONLY (`listen` or `poll`) change what is run.
+//! BENCH_LISTENED and BENCH_POLLED (changes) and BENCH_ONLY (`listen` or `poll`) change what is
+//! run.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,7 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 type Client = EntitlementServiceClient<Channel>;
 
 fn main() {
-    let setting = |name: &str, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let setting = |name: &str, default| {
+        env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let (listened, polled) = (setting("BENCH_LISTENED", 600), setting("BENCH_POLLED", 100));
     let only = env::var("BENCH_ONLY").unwrap_or_default();
 
@@ -52,13 +56,16 @@ fn main() {
     let url = cluster.url(&runtime.block_on(cluster.migrated_database()));
     runtime.block_on(common::fill_postgres(&url, TENANTS));
     println!("machine: {}; everything on these", common::machine());
-    println!("milliseconds from the commit's return, {INSTANCES} instances asked every {PAUSE:?} each");
+    println!(
+        "milliseconds from the commit's return, {INSTANCES} instances asked every {PAUSE:?} each"
+    );
     let poll = format!("{}ms", POLL_INTERVAL.as_millis());
     let listen = ["--changes", "listen"].as_slice();
     let poll = &["--changes", "poll", "--poll-interval", &poll];
-    for (name, flags, changes, wait) in
-        [("listen", listen, listened, Duration::from_millis(10)), ("poll", poll, polled, POLL_INTERVAL)]
-    {
+    for (name, flags, changes, wait) in [
+        ("listen", listen, listened, Duration::from_millis(10)),
+        ("poll", poll, polled, POLL_INTERVAL),
+    ] {
         if !only.is_empty() && only != name {
             continue;
         }
@@ -73,7 +80,8 @@ fn main() {
 #[derive(Clone, Copy)]
 struct Plan {
     changes: usize,
-    /// Between two changes, at most: at random, or each would fall into the same place between two polls.
+    /// Between two changes, at most: at random, or each would fall into the same place between two
+    /// polls.
     wait: Duration,
     /// Each second on each instance, beside what is measured.
     checks: u64,
@@ -107,7 +115,8 @@ impl Servers {
 /// Milliseconds until each instance said the new state, change by change.
 fn measure(runtime: &Runtime, url: &str, servers: &Servers, plan: Plan) -> Vec<Vec<f64>> {
     let askers: Vec<_> = servers.addresses.iter().map(|address| Handle::start(address)).collect();
-    let load: Vec<_> = servers.addresses.iter().map(|address| Load::start(address, plan.checks)).collect();
+    let load: Vec<_> =
+        servers.addresses.iter().map(|address| Load::start(address, plan.checks)).collect();
     let mut writer = runtime.block_on(PgConnection::connect(url)).unwrap();
     let mut millis = Vec::new();
     let mut dice = Dice(plan.checks + 1);
@@ -144,8 +153,12 @@ impl Asker {
     }
 
     fn is_enabled(&mut self, tenant: u32) -> bool {
-        let asked = self.runtime.block_on(self.client.check_module(request(tenant))).unwrap().into_inner();
-        assert!(asked.freshness.as_ref().is_some_and(|freshness| !freshness.stale), "stale: {asked:?}");
+        let asked =
+            self.runtime.block_on(self.client.check_module(request(tenant))).unwrap().into_inner();
+        assert!(
+            asked.freshness.as_ref().is_some_and(|freshness| !freshness.stale),
+            "stale: {asked:?}"
+        );
         match asked.reason() {
             DecisionReason::Enabled => true,
             DecisionReason::SubscriptionSuspended => false,
@@ -180,7 +193,9 @@ impl Handle {
         let mut asker = Asker::new(address);
         let (changes, todo) = channel::<Change>();
         let (done, flipped) = channel();
-        thread::spawn(move || todo.iter().all(|change| done.send(asker.until_flipped(change)).is_ok()));
+        thread::spawn(move || {
+            todo.iter().all(|change| done.send(asker.until_flipped(change)).is_ok())
+        });
         Self { changes, flipped }
     }
 
@@ -202,7 +217,11 @@ impl Load {
         if per_second == 0 {
             return Self(None);
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let address = address.to_owned();
         runtime.spawn(async move {
             let client = common::connect(&address).await;
@@ -210,7 +229,8 @@ impl Load {
             let mut beat = interval(Duration::from_secs(1) / per_second as u32);
             loop {
                 beat.tick().await;
-                let (mut client, tenant) = (client.clone(), (dice.fraction() * f64::from(TENANTS)) as u32);
+                let (mut client, tenant) =
+                    (client.clone(), (dice.fraction() * f64::from(TENANTS)) as u32);
                 tokio::spawn(async move { client.check_module(request(tenant)).await.unwrap() });
             }
         });
@@ -244,10 +264,21 @@ fn print(millis: &[Vec<f64>]) {
     let row = |name: &str, mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);
         let percentile = |percent: usize| values[(values.len() - 1) * percent / 100];
-        println!("{name:<18}{:>10.1}{:>10.1}{:>10.1}", percentile(50), percentile(99), percentile(100));
+        println!(
+            "{name:<18}{:>10.1}{:>10.1}{:>10.1}",
+            percentile(50),
+            percentile(99),
+            percentile(100)
+        );
     };
-    row("the slowest", millis.iter().map(|change| change.iter().copied().fold(0.0, f64::max)).collect());
+    row(
+        "the slowest",
+        millis.iter().map(|change| change.iter().copied().fold(0.0, f64::max)).collect(),
+    );
     for instance in 0..INSTANCES {
-        row(&format!("instance {}", instance + 1), millis.iter().map(|change| change[instance]).collect());
+        row(
+            &format!("instance {}", instance + 1),
+            millis.iter().map(|change| change[instance]).collect(),
+        );
     }
 }

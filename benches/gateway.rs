@@ -1,7 +1,8 @@
-//! What a proxy's question costs: external authorization against CheckModule, side by side in one run, and the route map.
+//! What a proxy's question costs: external authorization against CheckModule, side by side in one
+//! run, and the route map.
 //!
-//! The server has a core to itself and the load has the other one. Rounds alternate; what counts is the ratio within a
-//! round. BENCH_ROUNDS and BENCH_MILLIS (of a round) change what is run.
+//! The server has a core to itself and the load has the other one. Rounds alternate; what counts is
+//! the ratio within a round. BENCH_ROUNDS and BENCH_MILLIS (of a round) change what is run.
 
 #![expect(
     clippy::unwrap_used,
@@ -94,7 +95,9 @@ fn ext_authz(tenant: u32) -> Vec<u8> {
 }
 
 async fn measure() {
-    let setting = |name: &str, default: u64| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let setting = |name: &str, default: u64| {
+        env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let (rounds, millis) = (setting("BENCH_ROUNDS", 15), setting("BENCH_MILLIS", 1000));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
@@ -105,7 +108,8 @@ async fn measure() {
         Some(module) => format!("/api/v1/{module}/things/{{id}}/**,GET,{module}\n"),
         None => format!("/api/v1/service-{}/{{id}}/part-{number},GET,finance\n", number % 50),
     });
-    std::fs::write(&routes, "path,methods,module_code\n".to_owned() + &rows.collect::<String>()).unwrap();
+    std::fs::write(&routes, "path,methods,module_code\n".to_owned() + &rows.collect::<String>())
+        .unwrap();
     let mut command = program_on_core("0");
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &url]);
     command.args(["--routes", routes.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"]);
@@ -116,7 +120,11 @@ async fn measure() {
     let checks: Vec<Vec<u8>> = (0..TENANTS).map(check_module).collect();
     let inquiries: Vec<Vec<u8>> = (0..TENANTS).map(ext_authz).collect();
     println!("machine: {}", common::machine());
-    println!("requests of {} and {} bytes; {rounds} rounds of {millis} ms each", checks[0].len(), inquiries[0].len());
+    println!(
+        "requests of {} and {} bytes; {rounds} rounds of {millis} ms each",
+        checks[0].len(),
+        inquiries[0].len()
+    );
     let duration = Duration::from_millis(millis);
     drive(port, CHECK_MODULE, &checks, &ALLOWED, LOAD, duration).await;
     let mut figures: [[Vec<f64>; 2]; 2] = Default::default();
@@ -133,9 +141,14 @@ async fn measure() {
             cpu_micros.push(cpu);
         }
     }
-    println!("{:<14}{:>14}{:>14}   ratio (quartiles), {RULES} rules", "", "CheckModule", "ext_authz");
+    println!(
+        "{:<14}{:>14}{:>14}   ratio (quartiles), {RULES} rules",
+        "", "CheckModule", "ext_authz"
+    );
     let [plain, mesh] = figures;
-    for (name, plain, mesh) in [("requests/s", &plain[0], &mesh[0]), ("CPU µs", &plain[1], &mesh[1])] {
+    for (name, plain, mesh) in
+        [("requests/s", &plain[0], &mesh[0]), ("CPU µs", &plain[1], &mesh[1])]
+    {
         let ratios: Vec<f64> = mesh.iter().zip(plain).map(|(mesh, plain)| mesh / plain).collect();
         let [low, median, high] = quartiles(&ratios);
         let [plain, mesh] = [plain, mesh].map(|values| quartiles(values)[1]);
@@ -153,7 +166,8 @@ fn measure_map() {
     let started = Instant::now();
     let (map, _) = RouteMap::new(rules.collect(), PathReading::Any);
     println!("{RULES} rules are put together in {:?}", started.elapsed());
-    let plain: Vec<String> = (0..RULES).map(|number| template(number).replace("{id}", "4711") + "?a=b").collect();
+    let plain: Vec<String> =
+        (0..RULES).map(|number| template(number).replace("{id}", "4711") + "?a=b").collect();
     let odd: Vec<String> = plain.iter().map(|path| path.replace("/part", "/%70art")).collect();
     for (name, paths) in [("plain paths", plain), ("paths with a needless encoding", odd)] {
         let rounds = 100;
@@ -161,6 +175,9 @@ fn measure_map() {
         for path in (0..rounds).flat_map(|_| &paths) {
             _ = black_box(map.find("GET", black_box(path)));
         }
-        println!("{name}: {:.0} ns each", started.elapsed().as_nanos() as f64 / (rounds * paths.len()) as f64);
+        println!(
+            "{name}: {:.0} ns each",
+            started.elapsed().as_nanos() as f64 / (rounds * paths.len()) as f64
+        );
     }
 }

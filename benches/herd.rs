@@ -1,8 +1,10 @@
-//! A herd: 10 000 tenants that are not held, asked for by 500 callers at once, five for each tenant. Then the same when
-//! all of them must be read again. Then many more, each asked for once, until all are held.
+//! A herd: 10 000 tenants that are not held, asked for by 500 callers at once, five for each
+//! tenant. Then the same when all of them must be read again. Then many more, each asked for once,
+//! until all are held.
 //!
-//! What it costs is counted by PostgreSQL itself; nobody may see an error or an answer from before the reset. BENCH_HELD
-//! (200000) changes how many are held at the end, and BENCH_SERVER names another build of the program.
+//! What it costs is counted by PostgreSQL itself; nobody may see an error or an answer from before
+//! the reset. BENCH_HELD (200000) changes how many are held at the end, and BENCH_SERVER names
+//! another build of the program.
 
 #![expect(
     clippy::unwrap_used,
@@ -51,7 +53,8 @@ const TENANTS: u32 = 10_000;
 const CALLERS: [usize; 2] = [10, 50];
 /// Callers that ask for the same tenant at the same time.
 const EACH: u32 = 5;
-/// `--database-max-connections` as it is by default, and the two beside it that watch for changes however busy loads are.
+/// `--database-max-connections` as it is by default, and the two beside it that watch for changes
+/// however busy loads are.
 const POOL: i64 = 10 + 2;
 /// Of statements, in the background: what is held is compared with the database now and then.
 const BESIDE: f64 = 1.01;
@@ -63,12 +66,16 @@ async fn main() {
     let mut statements = Statements::start(&cluster).await;
     println!("machine: {}; everything on these", common::machine());
     println!("{} callers on {} connections\n", CALLERS[0] * CALLERS[1], CALLERS[0]);
-    println!("{:<34}{:>8}{:>18}{:>22}{:>14}", "", "seconds", "load statements", "connections at most", "p99 ms");
+    println!(
+        "{:<34}{:>8}{:>18}{:>22}{:>14}",
+        "", "seconds", "load statements", "connections at most", "p99 ms"
+    );
     let mut herd = Herd::start(&cluster, &mut statements, TENANTS, &[]).await;
     let name = format!("{TENANTS} not held, {EACH} callers each");
     let cold = herd.ask_for_all(&name, EACH).await;
     let mut writer = PgConnection::connect(&herd.url).await.unwrap();
-    // Nobody's flags are what they were, as far as is known: everything that is held must be read again.
+    // Nobody's flags are what they were, as far as is known: everything that is held must be read
+    // again.
     sqlx::raw_sql("TRUNCATE feature_flags").execute(&mut writer).await.unwrap();
     herd.until_heard(cold + 1).await;
     let again = herd.ask_for_all("the same, to be read again", EACH).await;
@@ -77,7 +84,8 @@ async fn main() {
     if many > 0 {
         // The default is half as many.
         let capacity = many.to_string();
-        let mut herd = Herd::start(&cluster, &mut statements, many, &["--cache-capacity", &capacity]).await;
+        let mut herd =
+            Herd::start(&cluster, &mut statements, many, &["--cache-capacity", &capacity]).await;
         herd.ask_for_all(&format!("{many} not held, one caller each"), 1).await;
     }
 }
@@ -108,14 +116,31 @@ impl<'a> Herd<'a> {
         let mut server = process::Process::serve(&[&fixed, flags].concat());
         let address = server.address();
         server.wait_for("\"ready\"");
-        Self { cluster: Arc::clone(cluster), statements, name, url, tenants, address, _server: server }
+        Self {
+            cluster: Arc::clone(cluster),
+            statements,
+            name,
+            url,
+            tenants,
+            address,
+            _server: server,
+        }
     }
 
-    /// Every tenant is asked for by some callers at once. Gives the revision that all of them are at.
+    /// Every tenant is asked for by some callers at once. Gives the revision that all of them are
+    /// at.
     async fn ask_for_all(&mut self, what: &str, each: u32) -> u64 {
         let port = self.address.rsplit(':').next().unwrap().parse().unwrap();
-        let bodies: Vec<Vec<u8>> = (0..self.tenants * each).map(|number| body(&question(number / each))).collect();
-        let target = Target { tls: None, port, path: CHECK_MODULE, bodies: &bodies, answer: &ALLOWED, load: CALLERS };
+        let bodies: Vec<Vec<u8>> =
+            (0..self.tenants * each).map(|number| body(&question(number / each))).collect();
+        let target = Target {
+            tls: None,
+            port,
+            path: CHECK_MODULE,
+            bodies: &bodies,
+            answer: &ALLOWED,
+            load: CALLERS,
+        };
         let (answers, before) = (Answers::default(), self.statements.count().await.reads);
         let sampler = Sampler::start(&self.cluster, &self.name).await;
         let started = Instant::now();
@@ -128,17 +153,30 @@ impl<'a> Herd<'a> {
         let p99 = millis[(millis.len() - 1) * 99 / 100];
         println!("{what:<34}{seconds:>8.2}{loads:>18}{connections:>22}{p99:>14.1}");
         assert_eq!(millis.len(), bodies.len(), "everyone was answered");
-        assert!(loads as f64 <= f64::from(self.tenants) * BESIDE, "one statement for each tenant at most");
+        assert!(
+            loads as f64 <= f64::from(self.tenants) * BESIDE,
+            "one statement for each tenant at most"
+        );
         assert!(connections <= POOL, "the pool's bound");
         assert_eq!(revisions.len(), 1, "every tenant has seen the same changes: {revisions:?}");
         revisions.into_iter().next().unwrap()
     }
 
-    /// Waits until a change has been heard of, which shows in a tenant's revision. That tenant is then held again.
+    /// Waits until a change has been heard of, which shows in a tenant's revision. That tenant is
+    /// then held again.
     async fn until_heard(&self, revision: u64) {
         let mut client = common::connect(&self.address).await;
         let started = Instant::now();
-        while client.check_module(question(0)).await.unwrap().into_inner().freshness.unwrap().revision != revision {
+        while client
+            .check_module(question(0))
+            .await
+            .unwrap()
+            .into_inner()
+            .freshness
+            .unwrap()
+            .revision
+            != revision
+        {
             assert!(started.elapsed() < Duration::from_secs(10), "the reset was not heard of");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -190,7 +228,10 @@ impl Sampler {
         let most = tokio::spawn(async move {
             let mut most = 0;
             while !is_over.load(Ordering::Relaxed) {
-                let now = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&mut connection).await.unwrap();
+                let now = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
                 most = i64::max(most, now);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -1,5 +1,6 @@
-//! What a decision costs inside the process: the look-up of a tenant, in the map that we chose and in others, and the
-//! decision itself. Also what a tenant takes up, and that nothing is allocated on the way to a grant.
+//! What a decision costs inside the process: the look-up of a tenant, in the map that we chose and
+//! in others, and the decision itself. Also what a tenant takes up, and that nothing is allocated
+//! on the way to a grant.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,7 +25,8 @@ use common::{MODULES, quartiles};
 use entitlementd::{
     cache::{Cache, CacheSettings},
     domain::{
-        Catalogue, Facts, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus, check_facts,
+        Catalogue, Facts, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantId,
+        TenantStatus, check_facts,
     },
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
@@ -43,10 +45,12 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
 
 /// A tenant's facts may take up so many bytes.
 const MOST_FACTS: f64 = 730.0;
-/// And so many with all that is held of it: its places in the map, in the ring and in the index of subdomains.
+/// And so many with all that is held of it: its places in the map, in the ring and in the index of
+/// subdomains.
 const MOST_HELD: f64 = 870.0;
 
-/// Makes every tenant up, with ten subscriptions, and words that are shared as the store shares them.
+/// Makes every tenant up, with ten subscriptions, and words that are shared as the store shares
+/// them.
 struct Invented {
     codes: Vec<ModuleCode>,
     slug: Arc<str>,
@@ -102,15 +106,18 @@ impl LoadTenant for Invented {
 fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     println!("machine: {}", common::machine());
-    let ids: Vec<TenantId> = (0..TENANTS).map(|number| TenantId::parse(&common::id(number as u32)).unwrap()).collect();
+    let ids: Vec<TenantId> =
+        (0..TENANTS).map(|number| TenantId::parse(&common::id(number as u32)).unwrap()).collect();
     let cache = runtime.block_on(fill(&ids));
     let facts = |id: &TenantId| match cache.held(*id, NOW) {
         Some(known) => Arc::new(known.facts.unwrap()),
         _ => panic!("not held"),
     };
 
-    let moka =
-        moka::sync::Cache::builder().max_capacity(2 * TENANTS as u64).time_to_live(Duration::from_secs(300)).build();
+    let moka = moka::sync::Cache::builder()
+        .max_capacity(2 * TENANTS as u64)
+        .time_to_live(Duration::from_secs(300))
+        .build();
     let quick_cache = quick_cache::sync::Cache::new(2 * TENANTS);
     let papaya = papaya::HashMap::builder().hasher(rustc_hash::FxBuildHasher).build();
     for id in &ids {
@@ -130,25 +137,38 @@ fn main() {
         };
         (0..LOOKUPS).map(|_| (ids[next() % tenants], MODULES[next() % MODULES.len()])).collect()
     };
-    println!("nanoseconds a look-up and decision, {LOOKUPS} of them, {ROUNDS} rounds: median (quartiles)\n");
+    println!(
+        "nanoseconds a look-up and decision, {LOOKUPS} of them, {ROUNDS} rounds: median (quartiles)\n"
+    );
     println!("{:<44}{:>26}{:>26}", "", format!("{HOT} hot"), format!("{TENANTS} at random"));
     let (hot, random) = (questions(HOT), questions(TENANTS));
     let row = |name: &str, decide: &dyn Fn(TenantId, &str) -> bool| {
         println!("{name:<44}{:>26}{:>26}", measure(&hot, decide), measure(&random, decide));
     };
-    let allowed =
-        |facts: &Facts, module: &str| check_facts(Some(facts), module, NOW).is_some_and(|decision| decision.allowed());
-    row("entitlementd", &|id, module| cache.peek(id, NOW, |facts| Some(allowed(facts, module))).unwrap());
-    row("quick_cache", &|id, module| quick_cache.get(&id).is_some_and(|facts| allowed(&facts, module)));
-    row("moka, with a time to live", &|id, module| moka.get(&id).is_some_and(|facts| allowed(&facts, module)));
-    row("papaya, without bounds", &|id, module| papaya.pin().get(&id).is_some_and(|facts| allowed(facts, module)));
+    let allowed = |facts: &Facts, module: &str| {
+        check_facts(Some(facts), module, NOW).is_some_and(|decision| decision.allowed())
+    };
+    row("entitlementd", &|id, module| {
+        cache.peek(id, NOW, |facts| Some(allowed(facts, module))).unwrap()
+    });
+    row("quick_cache", &|id, module| {
+        quick_cache.get(&id).is_some_and(|facts| allowed(&facts, module))
+    });
+    row("moka, with a time to live", &|id, module| {
+        moka.get(&id).is_some_and(|facts| allowed(&facts, module))
+    });
+    row("papaya, without bounds", &|id, module| {
+        papaya.pin().get(&id).is_some_and(|facts| allowed(facts, module))
+    });
     let one = facts(&ids[0]);
     row("the decision alone", &|_, module| allowed(&one, module));
     let text = common::id(7);
     row("parsing an id and a code, before the look-up", &|_, module| {
         TenantId::parse(black_box(&text)).is_ok() && ModuleCode::validate(module).is_ok()
     });
-    row("reading the clock", &|_, _| entitlementd::clock::Clock::System.now() > NOW - TimeDelta::days(9999));
+    row("reading the clock", &|_, _| {
+        entitlementd::clock::Clock::System.now() > NOW - TimeDelta::days(9999)
+    });
 
     let region = Region::new(ALLOCATOR);
     for (id, module) in random.iter().take(100_000) {
@@ -168,7 +188,8 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
         reload_changed: true,
         load_timeout: Duration::from_secs(5),
     };
-    let invented = Invented { codes: MODULES.map(ModuleCode::new).to_vec(), slug: "enterprise".into() };
+    let invented =
+        Invented { codes: MODULES.map(ModuleCode::new).to_vec(), slug: "enterprise".into() };
     let region = Region::new(ALLOCATOR);
     let facts: Vec<Facts> = ids.iter().map(|id| invented.facts(*id, NOW)).collect();
     bound("facts", common::bytes_held(region.change()), MOST_FACTS);
@@ -185,7 +206,9 @@ async fn fill(ids: &[TenantId]) -> Cache<Invented> {
 
 fn bound(what: &str, taken: f64, most: f64) {
     let each = taken / TENANTS as f64;
-    println!("bytes a tenant with ten subscriptions, of {TENANTS}, {what}: {each:.0} of at most {most:.0}");
+    println!(
+        "bytes a tenant with ten subscriptions, of {TENANTS}, {what}: {each:.0} of at most {most:.0}"
+    );
     assert!(each <= most);
 }
 

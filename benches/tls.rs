@@ -1,7 +1,9 @@
-//! What TLS costs at steady state: CheckModule over it against the same in the clear, side by side in one run.
+//! What TLS costs at steady state: CheckModule over it against the same in the clear, side by side
+//! in one run.
 //!
-//! Each server has core 0 while it is asked, and the load has the other one. Connections are made before a round is
-//! counted in full: a round has ten handshakes. BENCH_ROUNDS and BENCH_MILLIS (of a round) change what is run.
+//! Each server has core 0 while it is asked, and the load has the other one. Connections are made
+//! before a round is counted in full: a round has ten handshakes. BENCH_ROUNDS and BENCH_MILLIS (of
+//! a round) change what is run.
 
 #![expect(
     clippy::unwrap_used,
@@ -62,27 +64,32 @@ fn start(url: &str, flags: &[&str]) -> (Process, u16) {
 
 /// Writes a certificate and its key, and says how to believe it.
 fn certify(folder: &Path) -> TlsConnector {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let builder =
+        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     TlsConnector::from(Arc::new(config))
 }
 
 async fn measure() {
-    let setting = |name: &str, default: u64| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let setting = |name: &str, default: u64| {
+        env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let (rounds, millis) = (setting("BENCH_ROUNDS", 15), setting("BENCH_MILLIS", 1000));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
     common::process::migrate(&url);
     common::fill(&url, TENANTS).await;
     let connector = certify(folder.path());
-    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let [cert, key] =
+        ["cert.pem", "key.pem"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
     let (_clear, clear) = start(&url, &[]);
     let (_secured, secured) = start(&url, &["--tls-cert", &cert, "--tls-key", &key]);
 
@@ -92,7 +99,9 @@ async fn measure() {
     let duration = Duration::from_millis(millis);
     let ask = async |tls: bool| {
         let (connector, port) = if tls { (Some(&connector), secured) } else { (None, clear) };
-        drive_over(connector, port, CHECK_MODULE, &bodies, &ALLOWED, LOAD, duration).await.per_second()
+        drive_over(connector, port, CHECK_MODULE, &bodies, &ALLOWED, LOAD, duration)
+            .await
+            .per_second()
     };
     _ = (ask(false).await, ask(true).await);
     let (mut plain, mut tls, mut ratios) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! What the log of changes adds to the ERP's own update of a subscription, part by part, on a cluster that flushes
-//! every commit to disk.
+//! What the log of changes adds to the ERP's own update of a subscription, part by part, on a
+//! cluster that flushes every commit to disk.
 //!
-//! Rounds alternate; what counts is the ratio within a round. BENCH_ROUNDS, BENCH_MILLIS (of a round) and BENCH_WRITERS
-//! (one number) change what is run.
+//! Rounds alternate; what counts is the ratio within a round. BENCH_ROUNDS, BENCH_MILLIS (of a
+//! round) and BENCH_WRITERS (one number) change what is run.
 
 #![expect(
     clippy::unwrap_used,
@@ -35,24 +35,27 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const INSTANCES: usize = 3;
 
 /// As the ERP's own cluster would be; the harness says otherwise, and the last word counts.
-const DURABLE: [&str; 4] = ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "log_statement=none"];
+const DURABLE: [&str; 4] =
+    ["fsync=on", "synchronous_commit=on", "full_page_writes=on", "log_statement=none"];
 
 /// What a writer does again and again.
 #[derive(Clone, Copy, PartialEq)]
 enum Work {
     /// One statement that commits by itself: nothing else is paid for.
     Statement(&'static str),
-    /// One transaction, a round trip for each part: begin, what is read of the tenant, the update, commit.
+    /// One transaction, a round trip for each part: begin, what is read of the tenant, the update,
+    /// commit.
     Transaction(&'static [&'static str], &'static str),
 }
 
 /// The least that a session of SQLAlchemy sends, and so the ERP.
 const LEAST: Work = Work::Transaction(&[], MATTERS);
-/// A subscription cancelled, or given back, as the ERP's own route does it: the tenant, whether it may manage modules, the
-/// rows that are meant, and the update.
+/// A subscription cancelled, or given back, as the ERP's own route does it: the tenant, whether it
+/// may manage modules, the rows that are meant, and the update.
 const ROUTE: Work = Work::Transaction(&[TENANT, GATE, ROWS], CANCEL);
 
-const TENANT: &str = "SELECT id, name, subdomain, database_schema, status FROM tenants WHERE id = $1";
+const TENANT: &str =
+    "SELECT id, name, subdomain, database_schema, status FROM tenants WHERE id = $1";
 const GATE: &str = "SELECT s.id FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id
      WHERE s.tenant_id = $1 AND m.code = 'system_admin' AND s.status = 'active' AND (s.expires_at IS NULL OR s.expires_at > now())";
 const ROWS: &str = "SELECT s.id, s.status, s.expires_at, s.auto_renew, m.code, m.is_base_module
@@ -111,7 +114,9 @@ struct Figures {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let setting = |name: &str, default: u64| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let setting = |name: &str, default: u64| {
+        env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let rounds = setting("BENCH_ROUNDS", 41) as usize;
     let duration = Duration::from_millis(setting("BENCH_MILLIS", 500));
     let only = setting("BENCH_WRITERS", 0) as u32;
@@ -122,7 +127,9 @@ async fn main() {
         databases.push(Database::make(&cluster, part).await);
     }
     println!("machine: {}; PostgreSQL on the same cores", common::machine());
-    println!("{TENANTS} tenants x 10 subscriptions, {INSTANCES} instances; {rounds} rounds of {duration:?} each");
+    println!(
+        "{TENANTS} tenants x 10 subscriptions, {INSTANCES} instances; {rounds} rounds of {duration:?} each"
+    );
     for writers in WRITERS.into_iter().filter(|writers| only == 0 || only == *writers) {
         let mut figures = vec![Vec::new(); databases.len()];
         let mut flushes = Vec::new();
@@ -135,7 +142,9 @@ async fn main() {
             }
         }
         let [low, median, high] = quartiles(&flushes);
-        println!("\n{writers} writers; a flush of 8 KiB by itself: {median:.0} µs ({low:.0} to {high:.0})");
+        println!(
+            "\n{writers} writers; a flush of 8 KiB by itself: {median:.0} µs ({low:.0} to {high:.0})"
+        );
         print(&figures);
     }
 }
@@ -143,7 +152,8 @@ async fn main() {
 /// A filled database, those who write to it, and those who hear of it.
 struct Database {
     work: Work,
-    /// They stay from round to round: what a new one does first takes longer where there are triggers.
+    /// They stay from round to round: what a new one does first takes longer where there are
+    /// triggers.
     writers: Vec<PgConnection>,
     _instances: Vec<process::Process>,
 }
@@ -156,7 +166,10 @@ impl Database {
         assert!(made.status.success(), "migrate: {}", String::from_utf8_lossy(&made.stderr));
         common::fill_postgres(&url, TENANTS).await;
         let without = AssertSqlSafe(part.without.unwrap_or_default());
-        sqlx::raw_sql(without).execute(&mut PgConnection::connect(&url).await.unwrap()).await.unwrap();
+        sqlx::raw_sql(without)
+            .execute(&mut PgConnection::connect(&url).await.unwrap())
+            .await
+            .unwrap();
         let instances = if part.without == Some("") { INSTANCES } else { 0 };
         let instances = (0..instances).map(|_| start_instance(&url)).collect();
         let most = WRITERS.into_iter().max().unwrap();
@@ -174,8 +187,10 @@ impl Database {
         let started = Instant::now();
         let until = started + duration;
         let (own, work) = (TENANTS / writers, self.work);
-        let write = |(connection, writer)| write(connection, work, writer * own..(writer + 1) * own, until);
-        let micros: Vec<f64> = join_all(self.writers.iter_mut().zip(0..writers).map(write)).await.concat();
+        let write =
+            |(connection, writer)| write(connection, work, writer * own..(writer + 1) * own, until);
+        let micros: Vec<f64> =
+            join_all(self.writers.iter_mut().zip(0..writers).map(write)).await.concat();
         let per_second = micros.len() as f64 / started.elapsed().as_secs_f64();
         Figures { per_second, latency_micros: quartiles(&micros)[1] }
     }
@@ -189,8 +204,15 @@ fn start_instance(url: &str) -> process::Process {
 }
 
 /// Gives the time that each transaction took.
-async fn write(connection: &mut PgConnection, work: Work, own: std::ops::Range<u32>, until: Instant) -> Vec<f64> {
-    let rows_of = |tenant| (0..10).map(move |module| (common::id(tenant), common::subscription(tenant, module)));
+async fn write(
+    connection: &mut PgConnection,
+    work: Work,
+    own: std::ops::Range<u32>,
+    until: Instant,
+) -> Vec<f64> {
+    let rows_of = |tenant| {
+        (0..10).map(move |module| (common::id(tenant), common::subscription(tenant, module)))
+    };
     let parsed = |(tenant, row): (String, String)| (tenant.parse().unwrap(), row.parse().unwrap());
     let rows: Vec<(Uuid, Uuid)> = own.flat_map(rows_of).map(parsed).collect();
     let mut micros = Vec::new();
@@ -205,14 +227,26 @@ async fn write(connection: &mut PgConnection, work: Work, own: std::ops::Range<u
         let expires = expires + TimeDelta::milliseconds(number as i64);
         match work {
             Work::Statement(sql) => {
-                _ = sqlx::query(sql).bind(status).bind(expires).bind(row).execute(&mut *connection).await.unwrap();
+                _ = sqlx::query(sql)
+                    .bind(status)
+                    .bind(expires)
+                    .bind(row)
+                    .execute(&mut *connection)
+                    .await
+                    .unwrap();
             }
             Work::Transaction(reads, update) => {
                 let mut txn = connection.begin().await.unwrap();
                 for sql in reads {
                     sqlx::query(*sql).bind(tenant).fetch_all(&mut *txn).await.unwrap();
                 }
-                sqlx::query(update).bind(status).bind(expires).bind(row).execute(&mut *txn).await.unwrap();
+                sqlx::query(update)
+                    .bind(status)
+                    .bind(expires)
+                    .bind(row)
+                    .execute(&mut *txn)
+                    .await
+                    .unwrap();
                 txn.commit().await.unwrap();
             }
         }
@@ -236,12 +270,18 @@ fn flush_micros() -> f64 {
 }
 
 fn print(figures: &[Vec<Figures>]) {
-    println!("{:<36}{:>16}{:>12}   time per transaction (quartiles)", "", "transactions/s", "median ms");
+    println!(
+        "{:<36}{:>16}{:>12}   time per transaction (quartiles)",
+        "", "transactions/s", "median ms"
+    );
     for (place, part) in PARTS.iter().enumerate() {
         let first = PARTS.iter().position(|first| first.work == part.work).unwrap();
-        let of = |of: fn(&Figures) -> f64| quartiles(&figures[place].iter().map(of).collect::<Vec<_>>())[1];
+        let of = |of: fn(&Figures) -> f64| {
+            quartiles(&figures[place].iter().map(of).collect::<Vec<_>>())[1]
+        };
         let pairs = figures[first].iter().zip(&figures[place]);
-        let ratios: Vec<f64> = pairs.map(|(first, this)| first.per_second / this.per_second).collect();
+        let ratios: Vec<f64> =
+            pairs.map(|(first, this)| first.per_second / this.per_second).collect();
         let [low, median, high] = quartiles(&ratios);
         println!(
             "{:<36}{:>16.0}{:>12.3}   {median:.2} ({low:.2} to {high:.2})",

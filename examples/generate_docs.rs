@@ -23,8 +23,10 @@ mod configuration;
 mod metrics;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let documents =
-        [(configuration::PATH, configuration::render()), (metrics::PATH, metrics::render(&metrics_of_a_server()?))];
+    let documents = [
+        (configuration::PATH, configuration::render()),
+        (metrics::PATH, metrics::render(&metrics_of_a_server()?)),
+    ];
     for (path, text) in documents {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), text)?;
         println!("{path}");
@@ -37,8 +39,19 @@ fn metrics_of_a_server() -> Result<String, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let database = format!("sqlite:{}", folder.path().join("metrics.db").display());
     let any = "127.0.0.1:0";
-    let cli = ["entitlementd", "serve", "--listen", any, "--metrics-listen", any, "--database-url", &database];
-    let Command::Serve(args) = Cli::try_parse_from(cli)?.command else { return Err("it serves".into()) };
+    let cli = [
+        "entitlementd",
+        "serve",
+        "--listen",
+        any,
+        "--metrics-listen",
+        any,
+        "--database-url",
+        &database,
+    ];
+    let Command::Serve(args) = Cli::try_parse_from(cli)?.command else {
+        return Err("it serves".into());
+    };
     let runtime = tokio::runtime::Runtime::new()?;
     let running = runtime.block_on(server::start(*args, Clock::System))?;
     let page = get(running.metrics_address.ok_or("it shows metrics")?);

@@ -1,12 +1,16 @@
-//! Facts by tenant: held, loaded once however many wait, forgotten when they change, and served stale in an outage.
+//! Facts by tenant: held, loaded once however many wait, forgotten when they change, and served
+//! stale in an outage.
 //!
-//! Three kinds of things are held, each with a bound of its own, so that a flood of one cannot push out another:
-//! - the facts of tenants that exist, by id and by subdomain, which every request asks for: see `held`;
-//! - the tenants that do not exist, few and short: in moka, which keeps its bounds and lets go of what has expired by itself;
+//! Three kinds of things are held, each with a bound of its own, so that a flood of one cannot push
+//! out another:
+//! - the facts of tenants that exist, by id and by subdomain, which every request asks for: see
+//!   `held`;
+//! - the tenants that do not exist, few and short: in moka, which keeps its bounds and lets go of
+//!   what has expired by itself;
 //! - the catalogue, once.
 //!
-//! What callers wait for comes first: see `queue`. What nobody waits for is read again at a pace of its own: see
-//! `revalidate`.
+//! What callers wait for comes first: see `queue`. What nobody waits for is read again at a pace of
+//! its own: see `revalidate`.
 
 mod breaker;
 mod busy;
@@ -76,8 +80,8 @@ const MAX_WAITING_BYPASS_READS_EACH: usize = 100;
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSettings {
-    /// While changes are not heard of, facts are believed for this long. While they are, facts hold until news of them
-    /// comes, and are compared with the database once in this time.
+    /// While changes are not heard of, facts are believed for this long. While they are, facts
+    /// hold until news of them comes, and are compared with the database once in this time.
     pub ttl: TimeDelta,
     /// That a tenant or module does not exist is believed for this long.
     pub negative_ttl: TimeDelta,
@@ -85,7 +89,8 @@ pub struct CacheSettings {
     pub max_stale: TimeDelta,
     /// Tenants held.
     pub capacity: usize,
-    /// A load for which the database takes longer is given up. What it waits for its turn is not counted.
+    /// A load for which the database takes longer is given up. What it waits for its turn is not
+    /// counted.
     pub load_timeout: Duration,
     /// Loads at the same time.
     pub max_loads: usize,
@@ -141,7 +146,8 @@ impl<L> Clone for Cache<L> {
     }
 }
 
-/// Was one load begun shortly after another? No load takes a minute, and a clock that was set back tells nothing.
+/// Was one load begun shortly after another? No load takes a minute, and a clock that was set back
+/// tells nothing.
 fn is_just_after(later: DateTime<Utc>, earlier: DateTime<Utc>) -> bool {
     earlier < later && later - earlier < TimeDelta::minutes(1)
 }
@@ -170,8 +176,9 @@ struct Inner<L> {
     /// What was not what it should have been when it was read again.
     differences: Differences,
     log_limiter: LogLimiter,
-    /// Held while what was loaded is put in place and while news is taken in, so that of a load and the news that came
-    /// during it the news wins, and of two loads the one that began later.
+    /// Held while what was loaded is put in place and while news is taken in, so that of a load
+    /// and the news that came during it the news wins, and of two loads the one that began
+    /// later.
     placing: Mutex<()>,
     trust: Trust,
     change_clock: ChangeClock,
@@ -180,8 +187,8 @@ struct Inner<L> {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// An empty cache over a database, whose loads run on `runtime`. It believes what it holds for the time to live,
-    /// until a feed of changes is connected to it.
+    /// An empty cache over a database, whose loads run on `runtime`. It believes what it holds for
+    /// the time to live, until a feed of changes is connected to it.
     pub fn new(loader: Arc<L>, settings: CacheSettings, runtime: Handle) -> Self {
         let unknown = moka::sync::Cache::builder()
             .max_capacity(MAX_UNKNOWN)
@@ -219,8 +226,8 @@ impl<L: LoadTenant> Cache<L> {
         &self.0.settings
     }
 
-    /// For how long after they were read facts are believed without asking again. `None`: every change is heard, so their
-    /// age says nothing.
+    /// For how long after they were read facts are believed without asking again. `None`: every
+    /// change is heard, so their age says nothing.
     pub fn time_to_live(&self) -> Option<TimeDelta> {
         (!self.0.trust.trusted().is_fed).then_some(self.0.settings.ttl)
     }
@@ -245,9 +252,14 @@ impl<L: LoadTenant> Cache<L> {
         self.0.queue.waiting()
     }
 
-    /// Looks, in place, at the facts that are held of a tenant and beyond doubt. `look` gives `None` where they do not
-    /// answer it. This is the hot path.
-    pub fn peek<R>(&self, id: TenantId, now: DateTime<Utc>, look: impl FnOnce(&Facts) -> Option<R>) -> Option<R> {
+    /// Looks, in place, at the facts that are held of a tenant and beyond doubt. `look` gives
+    /// `None` where they do not answer it. This is the hot path.
+    pub fn peek<R>(
+        &self,
+        id: TenantId,
+        now: DateTime<Utc>,
+        look: impl FnOnce(&Facts) -> Option<R>,
+    ) -> Option<R> {
         let seen = self.0.peek(id, now, look)?;
         self.0.tally.hits.add();
         Some(seen)
@@ -261,15 +273,20 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// What is known of a tenant: what is held, or else what the database says, or, where it cannot be asked, what is
-    /// held all the same.
+    /// What is known of a tenant: what is held, or else what the database says, or, where it cannot
+    /// be asked, what is held all the same.
     pub async fn get(&self, id: TenantId, now: DateTime<Utc>) -> Result<Known, LoadError> {
         self.answer(self.0.lookup(id, now), || TenantKey::Id(id), now).await
     }
 
     /// The same for the tenant that a subdomain belongs to.
-    pub async fn get_by_label(&self, label: &Label, now: DateTime<Utc>) -> Result<Known, LoadError> {
-        self.answer(self.0.lookup_by_label(label, now), || TenantKey::Subdomain(label.clone()), now).await
+    pub async fn get_by_label(
+        &self,
+        label: &Label,
+        now: DateTime<Utc>,
+    ) -> Result<Known, LoadError> {
+        self.answer(self.0.lookup_by_label(label, now), || TenantKey::Subdomain(label.clone()), now)
+            .await
     }
 
     async fn answer(
@@ -280,7 +297,8 @@ impl<L: LoadTenant> Cache<L> {
     ) -> Result<Known, LoadError> {
         match self.0.counted(look) {
             Lookup::Fresh(known) => Ok(known),
-            // Boxed, so that the future of an answer that is held stays small: it is moved several times.
+            // Boxed, so that the future of an answer that is held stays small: it is moved several
+            // times.
             Lookup::Suspect(known) => Box::pin(self.load(key(), Priority::Caller, now))
                 .await
                 .or_else(|error| self.0.make_do(known, error, now)),
@@ -302,7 +320,9 @@ impl<L: LoadTenant> Cache<L> {
             tally.misses.add();
             return self.read_bypassing(id, requester, now).await;
         }
-        if let Some(known) = self.held(id, now).filter(|known| !known.stale && known.revision >= revision) {
+        if let Some(known) =
+            self.held(id, now).filter(|known| !known.stale && known.revision >= revision)
+        {
             tally.hits.add();
             return Ok(known);
         }

@@ -67,9 +67,15 @@ fn start_telemetry(cli: &Cli, runtime: &Runtime) -> Result<Telemetry, UnusableSe
     };
     let _within = runtime.enter();
     let log = &cli.log;
-    telemetry::start(log.log_format, &log.log_level, collector.map(Url::as_str)).map_err(|error| match error {
-        TelemetryError::Level(error) => UnusableSetting::new("--log-level", format!("is {:?}: {error}", log.log_level)),
-        TelemetryError::Collector(error) => UnusableSetting::new("--otlp-endpoint", format!("cannot be used: {error}")),
+    telemetry::start(log.log_format, &log.log_level, collector.map(Url::as_str)).map_err(|error| {
+        match error {
+            TelemetryError::Level(error) => {
+                UnusableSetting::new("--log-level", format!("is {:?}: {error}", log.log_level))
+            }
+            TelemetryError::Collector(error) => {
+                UnusableSetting::new("--otlp-endpoint", format!("cannot be used: {error}"))
+            }
+        }
     })
 }
 
@@ -90,8 +96,8 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
 
 /// Loads, timers and signals run here. Requests are answered on threads of their own, see `worker`.
 ///
-/// One thread: all of it is waiting, and a second one only wakes the first. A cold look-up took 1.6 to 1.8 times its
-/// statement with two, and 1.3 to 1.4 with one (benches/README.md).
+/// One thread: all of it is waiting, and a second one only wakes the first. A cold look-up took 1.6
+/// to 1.8 times its statement with two, and 1.3 to 1.4 with one (benches/README.md).
 fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).thread_name("background").enable_all().build()
 }
@@ -103,8 +109,8 @@ fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
     TROUBLE.into()
 }
 
-/// Prints what clap has to say: help on standard output, in colours where that is a terminal which wants them; an error on
-/// standard error, without a URL's password.
+/// Prints what clap has to say: help on standard output, in colours where that is a terminal which
+/// wants them; an error on standard error, without a URL's password.
 fn usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // Whoever closed the pipe has read enough.

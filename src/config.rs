@@ -1,5 +1,5 @@
-//! The command line: one documented struct per concern. A setting of a deployment is also an environment variable,
-//! `ENTITLEMENTD_<FLAG>`; what one call means is not. Secrets never print.
+//! The command line: one documented struct per concern. A setting of a deployment is also an
+//! environment variable, `ENTITLEMENTD_<FLAG>`; what one call means is not. Secrets never print.
 
 mod admin;
 mod catalogue;
@@ -24,20 +24,24 @@ use thiserror::Error;
 
 pub use self::{
     admin::AdminArgs,
-    catalogue::{Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
+    catalogue::{
+        Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand,
+        PlanUpsertArgs,
+    },
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
     decision_log::DecisionLogArgs,
     given::{Given, Source, command},
     redact::without_passwords,
     routes::{
-        Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs, RoutesCommand,
-        RoutesCommandArgs, RoutesExplainArgs, RoutesShadowReportArgs, UnmatchedKind,
+        Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs,
+        RoutesCommand, RoutesCommandArgs, RoutesExplainArgs, RoutesShadowReportArgs, UnmatchedKind,
     },
     security::{ClientCertificatesKind, Insecure, SecurityArgs},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{
-        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs,
-        PreviewArgs, ProvisionArgs, ReadArgs, SetStatusArgs, TenantAdminArgs, TenantCommand, VerifyArgs,
+        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, HistoryArgs, ListTenantsArgs,
+        MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs, ReadArgs, SetStatusArgs,
+        TenantAdminArgs, TenantCommand, VerifyArgs,
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     trace::TraceArgs,
@@ -45,7 +49,8 @@ pub use self::{
 };
 use crate::observability::telemetry::LogFormat;
 
-/// May this tenant use this module now? Answers over gRPC, from the ERP's own schema, at memory speed.
+/// May this tenant use this module now? Answers over gRPC, from the ERP's own schema, at memory
+/// speed.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub struct Cli {
@@ -62,11 +67,14 @@ pub struct Cli {
 pub enum Command {
     /// Answer over gRPC.
     Serve(Box<ServeArgs>),
-    /// Bring the database to the schema that this program reads. Existing tables are adopted as they are.
+    /// Bring the database to the schema that this program reads. Existing tables are adopted as
+    /// they are.
     Migrate(MigrateArgs),
-    /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed, 1: denied, 2: trouble.
+    /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed,
+    /// 1: denied, 2: trouble.
     Check(CheckArgs),
-    /// Tenants: look at them and change them, in the database itself. Exit code 0: done, 1: refused, 2: trouble.
+    /// Tenants: look at them and change them, in the database itself. Exit code 0: done, 1:
+    /// refused, 2: trouble.
     Tenant(Box<TenantAdminArgs>),
     /// The modules that are sold.
     Module(ModuleArgs),
@@ -118,7 +126,8 @@ pub struct CompletionsArgs {
 /// What `man` takes.
 #[derive(Args, Debug)]
 pub struct ManArgs {
-    /// The folder to write to, which must exist: /usr/local/share/man/man1 for all users of a machine.
+    /// The folder to write to, which must exist: /usr/local/share/man/man1 for all users of a
+    /// machine.
     pub folder: PathBuf,
 }
 
@@ -160,106 +169,4 @@ impl UnusableSetting {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    /// What one call means. None of it comes from the environment: a variable that was left over, or meant something else,
-    /// would answer a question of safety, or make a change do nothing.
-    const OF_ONE_CALL: &[&str] = &[
-        "after",
-        "all",
-        "at",
-        "at_period_end",
-        "base",
-        "billing_cycle",
-        "category",
-        "concurrency",
-        "dependencies",
-        "description",
-        "display_order",
-        "expires_at",
-        "force",
-        "include_dependencies",
-        "include_dependents",
-        "json",
-        "keep_schema",
-        "limit",
-        "max_transactions_monthly",
-        "max_users",
-        "module",
-        "modules",
-        "name",
-        "new_code",
-        "on_sale",
-        "on_sale_only",
-        "plan",
-        "preview",
-        "price",
-        "price_monthly",
-        "price_yearly",
-        "reason",
-        "request_id",
-        "role",
-        "settings",
-        "status",
-        "tenant",
-        "trial_days",
-        "trial_ends_at",
-    ];
-
-    /// Settings of a deployment, of commands that do one thing. Those of `serve` are settings all.
-    const OF_A_DEPLOYMENT: &[&str] = &[
-        "admin_tokens_file",
-        "changes",
-        "database_ca_file",
-        "database_pooler",
-        "database_url",
-        "database_url_file",
-        "decision_log",
-        "path_reading",
-        "public",
-        "reserved_label",
-        "routes",
-        "tenant_template",
-    ];
-
-    #[test]
-    fn settings_of_a_deployment_are_variables_too_and_what_one_call_means_is_not() {
-        let mut seen = std::collections::BTreeSet::new();
-        for command in Cli::command().get_subcommands() {
-            look_at(command, command.get_name() == "serve", &mut seen);
-        }
-        let listed = OF_ONE_CALL.iter().chain(OF_A_DEPLOYMENT).map(|flag| (*flag).to_owned()).collect();
-        assert_eq!(seen, listed, "no list names what is gone");
-    }
-
-    /// Of a command's own flags those that are global belong to all commands, and are seen there.
-    fn look_at(command: &clap::Command, serves: bool, seen: &mut std::collections::BTreeSet<String>) {
-        for flag in command.get_opts().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str())) {
-            let id = flag.get_id().as_str();
-            let variable = format!("ENTITLEMENTD_{}", id.to_uppercase());
-            let is_setting = if serves { id != "print_config" } else { OF_A_DEPLOYMENT.contains(&id) };
-            assert_ne!(
-                is_setting,
-                if serves { id == "print_config" } else { OF_ONE_CALL.contains(&id) },
-                "--{id} of {} is one or the other",
-                command.get_name()
-            );
-            let wanted = is_setting.then_some(variable.as_str());
-            assert_eq!(flag.get_env().and_then(|env| env.to_str()), wanted, "--{id} of {}", command.get_name());
-            if !serves {
-                seen.insert(id.to_owned());
-            }
-        }
-        for command in command.get_subcommands() {
-            look_at(command, serves, seen);
-        }
-    }
-}
+mod tests;

@@ -33,7 +33,8 @@ pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
 pub use money::Money;
 pub use mutation::{
-    BillingCycle, Disabling, Enabling, Ends, Mutation, Onboarding, PlanChange, SettableStatus, Violation,
+    BillingCycle, Disabling, Enabling, Ends, Mutation, Onboarding, PlanChange, SettableStatus,
+    Violation,
 };
 pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use subdomain::{Subdomain, SubdomainRefusal};

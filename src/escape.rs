@@ -2,32 +2,49 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-/// The text, with what would act on a terminal written out: a tenant chooses its own name, and whoever asks its own words,
-/// and they must not move an operator's cursor, add a line to what is printed, or turn its order around.
+/// The text, with what would act on a terminal written out: a tenant chooses its own name, and
+/// whoever asks its own words, and they must not move an operator's cursor, add a line to what is
+/// printed, or turn its order around.
 pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
     written_out(text, acts, |text, letter| text.extend(letter.escape_default()))
 }
 
 /// The same of text whose own lines are meant: a message that shows a part of a file.
 pub(crate) fn escape_control_lines(text: &str) -> Cow<'_, str> {
-    written_out(text, |letter| letter != '\n' && acts(letter), |text, letter| text.extend(letter.escape_default()))
+    written_out(
+        text,
+        |letter| letter != '\n' && acts(letter),
+        |text, letter| text.extend(letter.escape_default()),
+    )
 }
 
-/// The same of JSON, which stays what it is. Its own writer has escaped what JSON forbids in strings, and no more.
+/// The same of JSON, which stays what it is. Its own writer has escaped what JSON forbids in
+/// strings, and no more.
 pub(crate) fn escape_control_json(json: &str) -> Cow<'_, str> {
     let write = |text: &mut String, letter| {
-        // Writing to a string never fails; what acts is in the first plane, where one escape is enough.
+        // Writing to a string never fails; what acts is in the first plane, where one escape is
+        // enough.
         _ = write!(text, "\\u{:04x}", u32::from(letter));
     };
-    written_out(json, |letter| !letter.is_ascii_control() && acts(letter) || letter == '\u{7f}', write)
+    written_out(
+        json,
+        |letter| !letter.is_ascii_control() && acts(letter) || letter == '\u{7f}',
+        write,
+    )
 }
 
-/// A control character, a separator of lines, or one that turns the direction of what comes after it.
+/// A control character, a separator of lines, or one that turns the direction of what comes after
+/// it.
 fn acts(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    letter.is_control()
+        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn written_out(text: &str, is_odd: impl Fn(char) -> bool, write: impl Fn(&mut String, char)) -> Cow<'_, str> {
+fn written_out(
+    text: &str,
+    is_odd: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
     if !text.contains(&is_odd) {
         return text.into();
     }
@@ -49,7 +66,10 @@ mod tests {
     #[test]
     fn what_acts_on_a_terminal_is_written_out_and_the_rest_stays() {
         assert_eq!(escape_control("Müller & Söhne 🚛 \\ \"x\""), "Müller & Söhne 🚛 \\ \"x\"");
-        assert_eq!(escape_control("a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}"), r"a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}");
+        assert_eq!(
+            escape_control("a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}"),
+            r"a\u{1b}[2Jb\nALLOWED\u{9b}x\u{7f}"
+        );
         for letter in "\0\u{8}\t\r\u{85}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}".chars() {
             let text = format!("a{letter}b");
             assert_eq!(escape_control(&text), format!("a{}b", letter.escape_default()));

@@ -1,4 +1,5 @@
-//! What fuzzing calls: every parser that meets what strangers send. Each takes any bytes, and panics where a promise is broken.
+//! What fuzzing calls: every parser that meets what strangers send. Each takes any bytes, and
+//! panics where a promise is broken.
 //!
 //! `fuzz/` drives them with libFuzzer, and the tests replay its corpus and mutate it.
 
@@ -48,14 +49,20 @@ fn host(bytes: &[u8]) {
     let host = text(bytes);
     if let Some(label) = HOSTS.label_of(&host) {
         let lower = host.to_ascii_lowercase();
-        assert!(lower.starts_with(&format!("{}.erp.example", label.as_str())), "{host:?} names {label:?}");
+        assert!(
+            lower.starts_with(&format!("{}.erp.example", label.as_str())),
+            "{host:?} names {label:?}"
+        );
     }
 }
 
 /// Nobody has signed it.
 fn token(bytes: &[u8]) {
     static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
-        let mut tokens = Tokens::new(TokenRules { tenant_claim: "tenant_id".to_owned(), ..TokenRules::default() });
+        let mut tokens = Tokens::new(TokenRules {
+            tenant_claim: "tenant_id".to_owned(),
+            ..TokenRules::default()
+        });
         // A key that nobody knows: a signature that fits it cannot be found.
         _ = tokens.add_secret(hex::encode(hashes::hash("fuzzing")).as_bytes());
         tokens
@@ -96,7 +103,8 @@ fn path(bytes: &[u8]) {
 /// A router that brings it to what is guarded.
 fn arrives_guarded(target: &str) -> Option<&'static str> {
     let path = target.split('?').next().unwrap_or_default();
-    let brings = |read: String| ["/api/", "/public/admin/"].iter().any(|guarded| read.starts_with(guarded));
+    let brings =
+        |read: String| ["/api/", "/public/admin/"].iter().any(|guarded| read.starts_with(guarded));
     ROUTERS.iter().find(|router| brings(router.read(path) + "/")).map(|router| router.name)
 }
 
@@ -115,7 +123,10 @@ fn ids(bytes: &[u8]) {
         assert_eq!(id.to_string(), text.to_ascii_lowercase());
     }
     if ModuleCode::validate(&text).is_ok() {
-        assert!((1..=50).contains(&text.chars().count()) && !text.chars().any(char::is_control), "{text:?}");
+        assert!(
+            (1..=50).contains(&text.chars().count()) && !text.chars().any(char::is_control),
+            "{text:?}"
+        );
     }
 }
 

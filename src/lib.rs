@@ -1,5 +1,5 @@
-//! entitlementd answers one question for every service of a multi-tenant, modular ERP: may this tenant use this module
-//! now?
+//! entitlementd answers one question for every service of a multi-tenant, modular ERP: may this
+//! tenant use this module now?
 //!
 //! The floors of the house. Calls go only to the right, and `tests/it/floors.rs` sees to it:
 //!

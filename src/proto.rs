@@ -17,7 +17,8 @@ pub mod v1 {
 pub mod envoy {
     use prost::bytes::Bytes;
 
-    /// `envoy.service.auth.v3.CheckRequest`, not taken apart: of a hundred fields a few are looked at, and in place.
+    /// `envoy.service.auth.v3.CheckRequest`, not taken apart: of a hundred fields a few are looked
+    /// at, and in place.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct CheckRequest {
         /// An encoded `AttributeContext`.
@@ -79,4 +80,5 @@ mod methods {
 pub use self::methods::Method;
 
 /// The descriptors of `entitlement.v1` and all that it imports, for reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/entitlement_descriptor.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/entitlement_descriptor.bin"));

@@ -1,7 +1,8 @@
 //! The route map: what a request needs, by its method and path.
 //!
-//! Rules come from three places. One that is said on the command line comes before one of a file, and that before one of the
-//! catalogue, where they are about the same paths and methods; everywhere else the most specific decides, whatever the order.
+//! Rules come from three places. One that is said on the command line comes before one of a file,
+//! and that before one of the catalogue, where they are about the same paths and methods;
+//! everywhere else the most specific decides, whatever the order.
 
 mod catalogue;
 mod check;
@@ -114,7 +115,9 @@ impl Rule {
 
     /// Do they ask for the same?
     fn demands_as(&self, other: &Self) -> bool {
-        self.access == other.access && self.verified == other.verified && self.enforce == other.enforce
+        self.access == other.access
+            && self.verified == other.verified
+            && self.enforce == other.enforce
     }
 }
 

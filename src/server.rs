@@ -33,7 +33,9 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    config::{ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting},
+    config::{
+        ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting,
+    },
 };
 
 /// Why a server did not start, or ended before it was told to.
@@ -92,7 +94,8 @@ type Sources = FuturesUnordered<BoxFuture<'static, Infallible>>;
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let url = args.database.url()?;
     let template = template::load(args.admin.tenant_template.as_deref())?;
-    let store = database::open_store(&args.database, &Opening::of(&args)).await?.with_template(template);
+    let store =
+        database::open_store(&args.database, &Opening::of(&args)).await?.with_template(template);
     let (security, tls_files) = Security::open(&args.security, &clock)?;
     let (callers, callers_file) = security::callers(&args.security)?;
     let mut tokens = wiring::tokens(&args.tenant)?;
@@ -116,8 +119,15 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         None => None,
     };
     let report = Arc::default();
-    let readiness = Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
-    let metrics = ServerMetrics::new(&args, api.clone(), Arc::clone(&report), Arc::clone(&readiness), security.offer());
+    let readiness =
+        Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
+    let metrics = ServerMetrics::new(
+        &args,
+        api.clone(),
+        Arc::clone(&report),
+        Arc::clone(&readiness),
+        security.offer(),
+    );
     let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
     let address = data.address.clone();
     log_start(&args, &address, &url);
@@ -135,9 +145,14 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
 
 /// The first line of the log: what has started, and how it differs from what people expect.
 fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) {
-    let settings: Vec<String> =
-        args.given.iter().filter(|given| given.source != Source::Default).map(ToString::to_string).collect();
-    let has_known_callers = args.security.callers_file.is_some() || args.security.client_ca.is_some();
+    let settings: Vec<String> = args
+        .given
+        .iter()
+        .filter(|given| given.source != Source::Default)
+        .map(ToString::to_string)
+        .collect();
+    let has_known_callers =
+        args.security.callers_file.is_some() || args.security.client_ca.is_some();
     let off = [
         ("TLS", args.security.tls_cert.is_none()),
         ("callers", !has_known_callers),
@@ -145,7 +160,8 @@ fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) 
         ("metrics", args.metrics_listen.is_none()),
         ("enforcement", args.gateway.enforce == Enforce::Off),
     ];
-    let off: Vec<&str> = off.into_iter().filter_map(|(what, is_off)| is_off.then_some(what)).collect();
+    let off: Vec<&str> =
+        off.into_iter().filter_map(|(what, is_off)| is_off.then_some(what)).collect();
     tracing::info!(
         %address,
         %database,
@@ -159,7 +175,8 @@ fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) 
     }
 }
 
-/// A span moved by up to a tenth, either way: many instances must not do their work at the same instant.
+/// A span moved by up to a tenth, either way: many instances must not do their work at the same
+/// instant.
 fn jittered(span: Duration) -> Duration {
     span.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
@@ -167,6 +184,9 @@ fn jittered(span: Duration) -> Duration {
 /// What a file of the settings holds.
 fn read_file(setting: &'static str, path: &Path) -> Result<Vec<u8>, UnusableSetting> {
     fs::read(path).map_err(|error| {
-        UnusableSetting::new(setting, format!("names {}, which cannot be read: {error}", path.display()))
+        UnusableSetting::new(
+            setting,
+            format!("names {}, which cannot be read: {error}", path.display()),
+        )
     })
 }

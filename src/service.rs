@@ -1,4 +1,5 @@
-//! What the service does with a request: it takes domain types, asks the cache or the database, and decides.
+//! What the service does with a request: it takes domain types, asks the cache or the database, and
+//! decides.
 //!
 //! `grpc` stands between these and the wire.
 
@@ -32,8 +33,8 @@ pub(crate) use self::{
     watch::{ConnectionStage, Ending, WatcherPlaces},
 };
 use crate::{
-    cache::Cache, clock::Clock, domain::BaseDomains, observability::decision_log::DecisionLog, security::token::Tokens,
-    store::Store,
+    cache::Cache, clock::Clock, domain::BaseDomains, observability::decision_log::DecisionLog,
+    security::token::Tokens, store::Store,
 };
 
 /// Everything that an answer is made from.

@@ -1,6 +1,7 @@
 //! The database: rows to domain, one statement per snapshot.
 //!
-//! No row leaves the store, absence is `Ok(None)`, and a row that cannot be read names its table, column and key.
+//! No row leaves the store, absence is `Ok(None)`, and a row that cannot be read names its table,
+//! column and key.
 
 mod ask;
 mod batch;
@@ -45,8 +46,8 @@ use sqlx::postgres::PgConnectOptions;
 pub use entitlementd_migration::ChangeLog;
 
 use self::{
-    ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth, replica::Replicas, row::ReadContext,
-    tenant::TenantStatements,
+    ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth,
+    replica::Replicas, row::ReadContext, tenant::TenantStatements,
 };
 pub use self::{
     changes::{Change, Listener, News, Poll, Position},
@@ -65,7 +66,8 @@ pub use self::{
     tenants::PageOfTenants,
 };
 use crate::domain::{
-    Facts, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus, TenantTemplate,
+    Facts, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,
+    TenantTemplate,
 };
 
 /// Connections for watching: one, and another while it does not come back.
@@ -75,10 +77,11 @@ const MAX_WATCHING: u32 = 2;
 #[derive(Debug)]
 pub struct Store {
     primary: Database,
-    /// Connections of their own for those who must get one although loads have taken all of `primary`: the feed, and the
-    /// check of replicas.
+    /// Connections of their own for those who must get one although loads have taken all of
+    /// `primary`: the feed, and the check of replicas.
     watched: Database,
-    /// Connections of their own for what administrators change: a transaction that waits must not take one from loads.
+    /// Connections of their own for what administrators change: a transaction that waits must not
+    /// take one from loads.
     writing: Database,
     health: IdleHealth,
     replicas: Replicas,
@@ -93,14 +96,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares a pool. Connects only when something is asked, so that a database that is down stops nobody from
-    /// starting.
+    /// Prepares a pool. Connects only when something is asked, so that a database that is down
+    /// stops nobody from starting.
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let health = IdleHealth::default();
         let primary = connect::open(options, &health).await?;
         let [watched, writing] = if primary.dialect().has_concurrent_writers() {
             [
-                connect::open(&ConnectOptions { max_connections: MAX_WATCHING, ..*options }, &health).await?,
+                connect::open(
+                    &ConnectOptions { max_connections: MAX_WATCHING, ..*options },
+                    &health,
+                )
+                .await?,
                 connect::open_to_write(options, &health).await?,
             ]
         } else {
@@ -165,7 +172,8 @@ impl Store {
         self.replicas.count()
     }
 
-    /// Finds out which replicas hold these changes. They must have been announced before this is called.
+    /// Finds out which replicas hold these changes. They must have been announced before this is
+    /// called.
     pub async fn check_replicas(&self, changes: u64) -> Result<(), StoreError> {
         self.replicas.check(&self.watched, changes).await
     }
@@ -192,12 +200,15 @@ impl Store {
     }
 
     /// Reads a page of all tenants, with their statuses.
-    pub async fn tenants(&self, page: PageOfTenants) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
+    pub async fn tenants(
+        &self,
+        page: PageOfTenants,
+    ) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
         tenants::page(&self.primary, page).await
     }
 
-    /// Reads a page of the tenants that have a subscription to this module, whatever has become of it. Their facts hold the
-    /// subscriptions to it, and no others.
+    /// Reads a page of the tenants that have a subscription to this module, whatever has become of
+    /// it. Their facts hold the subscriptions to it, and no others.
     pub async fn tenants_with(
         &self,
         module: &str,
@@ -208,7 +219,11 @@ impl Store {
     }
 
     /// Looks for tenants.
-    pub async fn list_tenants(&self, filter: &TenantFilter, now: DateTime<Utc>) -> Result<ListOfTenants, StoreError> {
+    pub async fn list_tenants(
+        &self,
+        filter: &TenantFilter,
+        now: DateTime<Utc>,
+    ) -> Result<ListOfTenants, StoreError> {
         list::list(&self.primary, filter, now).await
     }
 
@@ -220,7 +235,8 @@ impl Store {
         Ok(modules)
     }
 
-    /// Reads all plans with their prices, or those that are on sale, in the order in which they are shown.
+    /// Reads all plans with their prices, or those that are on sale, in the order in which they are
+    /// shown.
     pub async fn plan_offers(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, StoreError> {
         let read = offers::plans(&self.primary, &self.context, offers::shown_price).await;
         let mut plans = self.name_missing_columns(read).await?;
@@ -229,12 +245,15 @@ impl Store {
     }
 
     /// Could a new tenant have this subdomain, as far as the database can tell?
-    pub async fn check_subdomain(&self, subdomain: &Subdomain) -> Result<Result<(), SubdomainRefusal>, StoreError> {
+    pub async fn check_subdomain(
+        &self,
+        subdomain: &Subdomain,
+    ) -> Result<Result<(), SubdomainRefusal>, StoreError> {
         subdomain::check(&self.primary, subdomain).await
     }
 
-    /// Folds rows of the log that are old into a number per tenant, so that the log stays short. Several processes may:
-    /// one does.
+    /// Folds rows of the log that are old into a number per tenant, so that the log stays short.
+    /// Several processes may: one does.
     pub async fn fold(&self) -> Result<(), StoreError> {
         self.primary.dialect().fold(&self.primary).await
     }

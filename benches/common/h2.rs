@@ -61,7 +61,14 @@ impl Connection {
         stream.write_all(&out).await.unwrap();
         stream.flush().await.unwrap();
         let buffer = Vec::with_capacity(1 << 16);
-        Self { stream, headers: first_headers(path), out: Vec::new(), buffer, next_stream: 1, received: 0 }
+        Self {
+            stream,
+            headers: first_headers(path),
+            out: Vec::new(),
+            buffer,
+            next_stream: 1,
+            received: 0,
+        }
     }
 
     /// Writes a question, which is sent with the next exchange. Gives its stream.
@@ -79,7 +86,8 @@ impl Connection {
         stream
     }
 
-    /// Sends what was written, waits until something comes, and hands it over by frames. False where the server has closed.
+    /// Sends what was written, waits until something comes, and hands it over by frames. False
+    /// where the server has closed.
     pub async fn exchange(&mut self, mut take: impl FnMut(&mut Self, Frame<'_>)) -> bool {
         if !self.out.is_empty() {
             self.stream.write_all(&self.out).await.unwrap();
@@ -96,7 +104,8 @@ impl Connection {
                 SETTINGS => write(&mut self.out, SETTINGS, ACK, 0, &[]),
                 PING => write(&mut self.out, PING, ACK, 0, frame.payload),
                 _ => {
-                    self.received += if frame.kind == DATA { frame.payload.len() as u32 } else { 0 };
+                    self.received +=
+                        if frame.kind == DATA { frame.payload.len() as u32 } else { 0 };
                     take(self, frame);
                 }
             }
@@ -133,7 +142,8 @@ pub fn body(message: &impl prost::Message) -> Vec<u8> {
     body
 }
 
-/// HPACK (RFC 7541): the first request puts five headers into the server's table, later ones point there.
+/// HPACK (RFC 7541): the first request puts five headers into the server's table, later ones point
+/// there.
 fn first_headers(path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     let mut literal = |prefix: &[u8], value: &str| {

@@ -90,7 +90,8 @@ pub async fn drive_over(
 ) -> Outcome {
     let started = Instant::now();
     let latencies = RefCell::default();
-    drive_into(&latencies, Target { tls, port, path, bodies, answer, load }, started + duration).await;
+    drive_into(&latencies, Target { tls, port, path, bodies, answer, load }, started + duration)
+        .await;
     let mut latencies = latencies.into_inner();
     latencies.sort_unstable();
     Outcome { answers: latencies.len() as u64, elapsed: started.elapsed(), latencies }
@@ -105,7 +106,8 @@ pub async fn drive_into(sink: &impl Sink, target: Target<'_>, until: Instant) {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            (now < until).then(|| &target.bodies[(random % target.bodies.len() as u64) as usize][..])
+            (now < until)
+                .then(|| &target.bodies[(random % target.bodies.len() as u64) as usize][..])
         };
         ask(sink, target, next).await;
     };
@@ -119,11 +121,22 @@ pub async fn ask_each(sink: &impl Sink, target: Target<'_>) {
     futures_util::future::join_all((0..target.load[0]).map(one)).await;
 }
 
-/// Asks as long as there are questions, over another connection where the server has asked for the end of one.
-async fn ask<'a>(sink: &impl Sink, target: Target<'_>, mut next: impl FnMut(Instant) -> Option<&'a [u8]>) {
+/// Asks as long as there are questions, over another connection where the server has asked for the
+/// end of one.
+async fn ask<'a>(
+    sink: &impl Sink,
+    target: Target<'_>,
+    mut next: impl FnMut(Instant) -> Option<&'a [u8]>,
+) {
     loop {
         let mut connection = Connection::open(target.tls, target.port, target.path).await;
-        let mut caller = Caller { sink, answer: target.answer, next: &mut next, open: Vec::new(), leaving: false };
+        let mut caller = Caller {
+            sink,
+            answer: target.answer,
+            next: &mut next,
+            open: Vec::new(),
+            leaving: false,
+        };
         for _ in 0..target.load[1] {
             caller.ask_next(&mut connection, Instant::now());
         }
@@ -175,7 +188,11 @@ impl<'a, S: Sink, N: FnMut(Instant) -> Option<&'a [u8]>> Caller<'_, S, N> {
     fn take(&mut self, connection: &mut Connection, frame: &Frame<'_>, now: Instant) {
         match frame.kind {
             DATA => {
-                assert!(frame.payload[5..].starts_with(self.answer), "not the answer: {:?}", frame.payload);
+                assert!(
+                    frame.payload[5..].starts_with(self.answer),
+                    "not the answer: {:?}",
+                    frame.payload
+                );
                 self.sink.told(&frame.payload[5..]);
                 let place = self.place(frame.stream);
                 self.open[place].is_answered = true;
@@ -187,9 +204,15 @@ impl<'a, S: Sink, N: FnMut(Instant) -> Option<&'a [u8]>> Caller<'_, S, N> {
                 self.end(connection, frame.stream, now);
             }
             GOAWAY => {
-                assert_eq!(frame.payload[4..8], [0; 4], "the connection is refused: {:?}", frame.payload);
+                assert_eq!(
+                    frame.payload[4..8],
+                    [0; 4],
+                    "the connection is refused: {:?}",
+                    frame.payload
+                );
                 self.leaving = true;
-                // What the server has not begun with may be asked elsewhere, and is not missed here.
+                // What the server has not begun with may be asked elsewhere, and is not missed
+                // here.
                 let last = u32::from_be_bytes(frame.payload[..4].try_into().unwrap());
                 self.open.retain(|asked| asked.stream <= last);
             }

@@ -1,4 +1,5 @@
-//! What the benchmarks share: a database of many tenants, processes on a core of their own, and quartiles.
+//! What the benchmarks share: a database of many tenants, processes on a core of their own, and
+//! quartiles.
 
 #[path = "../../tests/it/harness/keeper.rs"]
 pub mod keeper;
@@ -123,10 +124,13 @@ pub fn program_on_core(core: &str) -> Command {
     command
 }
 
-/// Runs this benchmark again on one core, as `role`: in a process of its own it is there from the first thread on.
+/// Runs this benchmark again on one core, as `role`: in a process of its own it is there from the
+/// first thread on.
 pub fn run_as(role: &str, core: &str) {
-    let status =
-        on_core(core, env::current_exe().unwrap()).args(env::args_os().skip(1)).env("BENCH_ROLE", role).status();
+    let status = on_core(core, env::current_exe().unwrap())
+        .args(env::args_os().skip(1))
+        .env("BENCH_ROLE", role)
+        .status();
     assert!(status.expect("taskset, of util-linux").success());
 }
 
@@ -235,7 +239,10 @@ pub fn bytes_held(stats: stats_alloc::Stats) -> f64 {
 /// What the figures were made on.
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("unknown");
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1))
+        .unwrap_or("unknown");
     let cores = thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!("{model}, {cores} cores seen")
 }

@@ -1,11 +1,13 @@
-//! What a server asks of PostgreSQL, counted there by pg_stat_statements: a log of each would be a load by itself.
+//! What a server asks of PostgreSQL, counted there by pg_stat_statements: a log of each would be a
+//! load by itself.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use super::postgres::Cluster;
 
 /// What the cluster is started with.
-pub const SETTINGS: [&str; 2] = ["log_statement=none", "shared_preload_libraries=pg_stat_statements"];
+pub const SETTINGS: [&str; 2] =
+    ["log_statement=none", "shared_preload_libraries=pg_stat_statements"];
 /// Who the server is to PostgreSQL, so that its statements are told from others whatever they say.
 const ROLE: &str = "the_server";
 /// What every statement that reads tenants reads.
@@ -28,7 +30,8 @@ impl Statements {
     /// Makes the server's role, once for a cluster.
     pub async fn start(cluster: &Cluster) -> Self {
         let mut connection = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
-        let sql = format!("CREATE EXTENSION pg_stat_statements; CREATE ROLE {ROLE} LOGIN SUPERUSER");
+        let sql =
+            format!("CREATE EXTENSION pg_stat_statements; CREATE ROLE {ROLE} LOGIN SUPERUSER");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         Self(connection)
     }
@@ -43,7 +46,8 @@ impl Statements {
         Count { reads: row.get(0), all: row.get(1), millis: row.get(2) }
     }
 
-    /// The most frequent since the last reset: how often, rows each, milliseconds each, and how they begin.
+    /// The most frequent since the last reset: how often, rows each, milliseconds each, and how
+    /// they begin.
     pub async fn most_frequent(&mut self, at_most: i64) -> Vec<(i64, f64, f64, String)> {
         let sql = format!(
             "SELECT calls, rows::float8 / calls, mean_exec_time, regexp_replace(left(query, 90), '\\s+', ' ', 'g')

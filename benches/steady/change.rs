@@ -1,4 +1,5 @@
-//! What a change a second costs: from its commit to the flipped answer under load, and the server's CPU.
+//! What a change a second costs: from its commit to the flipped answer under load, and the server's
+//! CPU.
 
 use std::{
     thread,
@@ -53,7 +54,8 @@ pub fn run(world: &World) {
                 thread::sleep(next - Instant::now());
             }
             let answers = recorder.take().latencies.len();
-            costs[usize::from(changes)].push((server.process.cpu_nanos() - cpu) as f64 / 1000.0 / answers as f64);
+            costs[usize::from(changes)]
+                .push((server.process.cpu_nanos() - cpu) as f64 / 1000.0 / answers as f64);
         }
     });
     print_millis("commit to flipped answer", flips);
@@ -71,7 +73,9 @@ fn print_costs([without, with]: &[Vec<f64>; 2]) {
     let ratios: Vec<f64> = with.iter().zip(without).map(|(with, without)| with / without).collect();
     let [low, median, high] = quartiles(&ratios);
     let [without, with] = [without, with].map(|costs| quartiles(costs)[1]);
-    println!("CPU an answer: {without:.3} µs without changes, {with:.3} with: {median:.3} ({low:.3} to {high:.3})");
+    println!(
+        "CPU an answer: {without:.3} µs without changes, {with:.3} with: {median:.3} ({low:.3} to {high:.3})"
+    );
 }
 
 /// Changes tenants at random, and asks for them until the answer is another one.
@@ -93,7 +97,14 @@ impl<'a> Writer<'a> {
     fn check(&mut self) -> Duration {
         let tenant = self.dice.u32(..self.world.settings.tenants);
         let began = Instant::now();
-        assert!(self.world.runtime.block_on(self.client.check_module(question(tenant))).unwrap().into_inner().allowed);
+        assert!(
+            self.world
+                .runtime
+                .block_on(self.client.check_module(question(tenant)))
+                .unwrap()
+                .into_inner()
+                .allowed
+        );
         began.elapsed()
     }
 
@@ -102,9 +113,16 @@ impl<'a> Writer<'a> {
         let runtime = &self.world.runtime;
         let tenant = self.dice.u32(..self.world.settings.tenants);
         let question = question_about(tenant, changing(tenant));
-        let is_active = runtime.block_on(common::flip(&mut self.connection, tenant, changing(tenant)));
+        let is_active =
+            runtime.block_on(common::flip(&mut self.connection, tenant, changing(tenant)));
         let committed = Instant::now();
-        while runtime.block_on(self.client.check_module(question.clone())).unwrap().into_inner().allowed != is_active {
+        while runtime
+            .block_on(self.client.check_module(question.clone()))
+            .unwrap()
+            .into_inner()
+            .allowed
+            != is_active
+        {
             assert!(committed.elapsed() < PATIENCE, "a change was not heard of");
             thread::sleep(PAUSE);
         }

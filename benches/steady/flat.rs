@@ -27,8 +27,10 @@ pub struct Mode {
     flags: &'static [&'static str],
 }
 
-pub const MODES: [Mode; 2] =
-    [Mode { name: "changes heard of", flags: &[] }, Mode { name: "changes off", flags: &["--changes", "off"] }];
+pub const MODES: [Mode; 2] = [
+    Mode { name: "changes heard of", flags: &[] },
+    Mode { name: "changes off", flags: &["--changes", "off"] },
+];
 /// Changes each second.
 pub const RATES: [u32; 2] = [0, 100];
 /// A part of a time to live that is shorter says nothing.
@@ -46,7 +48,8 @@ pub fn run(world: &mut World, name: &str, mode: &Mode, changes: u32) {
     server.hold(world);
     let plan = Plan::after(held_from, &world.settings);
     let spans = drive(world, &server, &plan, changes, cold);
-    // Who is held is read once in a time to live, a hundred at a time; who changes or is new, once besides.
+    // Who is held is read once in a time to live, a hundred at a time; who changes or is new, once
+    // besides.
     let batches = f64::from(world.settings.tenants) / 100.0 / world.settings.ttl.as_secs_f64();
     let allowed = batches * 1.1 + f64::from(changes + world.settings.cold);
     table::print(&spans, &idle, allowed, plan.is_first_whole);
@@ -67,9 +70,12 @@ impl Plan {
         let began = Instant::now();
         let is_first_whole = held_from + settings.ttl >= began + SHORTEST;
         let first = if is_first_whole { held_from + settings.ttl } else { began + settings.ttl };
-        let last = settings.load_for.map_or(first + settings.ttl * (TTLS - 1), |load_for| began + load_for);
+        let last = settings
+            .load_for
+            .map_or(first + settings.ttl * (TTLS - 1), |load_for| began + load_for);
         let mut ends = vec![first.min(last)];
-        while let Some(end) = ends.last().map(|end| *end + settings.ttl).filter(|end| *end <= last) {
+        while let Some(end) = ends.last().map(|end| *end + settings.ttl).filter(|end| *end <= last)
+        {
             ends.push(end);
         }
         if last > ends[ends.len() - 1] + SHORTEST {
@@ -115,7 +121,13 @@ impl Cold {
 }
 
 /// Drives the load, and shows each second. Gives what happened in each time to live.
-fn drive(world: &mut World, server: &Server, plan: &Plan, changes: u32, mut cold: Cold) -> Vec<Span> {
+fn drive(
+    world: &mut World,
+    server: &Server,
+    plan: &Plan,
+    changes: u32,
+    mut cold: Cold,
+) -> Vec<Span> {
     let World { settings, runtime, statements, bodies, url, .. } = world;
     runtime.block_on(statements.reset());
     let (recorder, of_cold, until) = (Recorder::default(), Arc::clone(&cold.sink), plan.end());

@@ -1,14 +1,16 @@
-//! Past the first minutes: a server that holds many tenants, under load through several times of `--cache-ttl`, with changes
-//! heard of and without, while tenants change and others are asked for that are not held. Then what a change a second costs,
-//! what many who watch cost, and midnight, when rights of 50 000 tenants end at the same instant.
+//! Past the first minutes: a server that holds many tenants, under load through several times of
+//! `--cache-ttl`, with changes heard of and without, while tenants change and others are asked for
+//! that are not held. Then what a change a second costs, what many who watch cost, and midnight,
+//! when rights of 50 000 tenants end at the same instant.
 //!
-//! The server has the settings that users get, but for the time to live where that is measured, and a place for every
-//! tenant that is asked for. What is run and how long is changed by
-//! BENCH_ONLY (part of a name: `heard of`, `off, 0/s`, `100/s`, `a change a second`, `watched`, `midnight`), BENCH_TENANTS (held: 100000),
-//! BENCH_TTL (20s), BENCH_SECONDS (of load; without it, to the end of the third time to live), BENCH_DELAY_MS (how much
-//! later PostgreSQL answers), BENCH_COLD (other tenants asked for each second: 50), BENCH_LOAD (connections x streams: 10x20),
-//! BENCH_PAIRS (of five seconds with and without a change a second: 20), BENCH_PIN (0: processes run wherever there is
-//! room) and BENCH_SERVER (another build of the program).
+//! The server has the settings that users get, but for the time to live where that is measured, and
+//! a place for every tenant that is asked for. What is run and how long is changed by
+//! BENCH_ONLY (part of a name: `heard of`, `off, 0/s`, `100/s`, `a change a second`, `watched`,
+//! `midnight`), BENCH_TENANTS (held: 100000), BENCH_TTL (20s), BENCH_SECONDS (of load; without it,
+//! to the end of the third time to live), BENCH_DELAY_MS (how much later PostgreSQL answers),
+//! BENCH_COLD (other tenants asked for each second: 50), BENCH_LOAD (connections x streams: 10x20),
+//! BENCH_PAIRS (of five seconds with and without a change a second: 20), BENCH_PIN (0: processes
+//! run wherever there is room) and BENCH_SERVER (another build of the program).
 
 #![expect(
     clippy::unwrap_used,
@@ -68,10 +70,16 @@ fn main() {
 fn introduce(settings: &Settings) {
     println!("machine: {}", common::machine());
     let place = match settings.is_pinned {
-        true => format!("the server on core {SERVER_CORE}; load, PostgreSQL and all else on core {LOAD_CORE}"),
+        true => format!(
+            "the server on core {SERVER_CORE}; load, PostgreSQL and all else on core {LOAD_CORE}"
+        ),
         false => "everything wherever there is room".to_owned(),
     };
-    let away = if settings.delay.is_zero() { String::new() } else { format!(", {:?} away", settings.delay) };
+    let away = if settings.delay.is_zero() {
+        String::new()
+    } else {
+        format!(", {:?} away", settings.delay)
+    };
     println!("{place}; PostgreSQL over TCP on loopback{away}");
     let [connections, streams] = settings.load;
     println!(

@@ -35,11 +35,14 @@ pub fn run(world: &mut World) {
     assert!(rights <= world.settings.tenants, "too few tenants for {rights} rights");
     let ready = Clock::System.now() + PREPARED + PREPARED_EACH * world.settings.tenants;
     let midnight = DateTime::from_timestamp(ready.timestamp(), 0).unwrap();
-    println!("\n{NAME}: {rights} rights end at the same instant, {WATCHERS} watchers of {EACH} tenants each");
+    println!(
+        "\n{NAME}: {rights} rights end at the same instant, {WATCHERS} watchers of {EACH} tenants each"
+    );
     world.runtime.block_on(end_rights(&world.url, rights, midnight));
     let server = Server::start(world, &[]);
     server.hold(world);
-    let watchers = Watchers::start(server.port, Plan { each: EACH, tenants: rights as usize, midnight });
+    let watchers =
+        Watchers::start(server.port, Plan { each: EACH, tenants: rights as usize, midnight });
     let left = (midnight - Clock::System.now()).to_std().unwrap_or_default();
     let seconds = drive(world, &server, Instant::now() + left);
     print(&seconds, &watchers.reports());
@@ -98,10 +101,17 @@ fn print(seconds: &[(i64, Span)], reports: &[Report]) {
     let p99 = before.p99_millis();
     println!("p99 of other checks before {p99:.2} ms; ratio to it");
     for (second, span) in seconds.iter().filter(|(second, _)| (-2..5).contains(second)) {
-        println!("  in second {second:>2}: {:.2} ({:.2} ms)", span.p99_millis() / p99, span.p99_millis());
+        println!(
+            "  in second {second:>2}: {:.2} ({:.2} ms)",
+            span.p99_millis() / p99,
+            span.p99_millis()
+        );
     }
     println!("longest check before {:.1} ms, after {:.1} ms", longest(&before), longest(&after));
-    println!("statuses {}, failed loads {}, warnings {}", after.load.failed, after.failed_loads, after.warnings);
+    println!(
+        "statuses {}, failed loads {}, warnings {}",
+        after.load.failed, after.failed_loads, after.warnings
+    );
     print_reports(reports);
 }
 
@@ -112,10 +122,17 @@ fn longest(span: &Span) -> f64 {
 fn print_reports(reports: &[Report]) {
     let mut last: Vec<f64> = reports.iter().filter_map(|report| report.last_millis).collect();
     last.sort_by(f64::total_cmp);
-    let at = |percent: usize| last.get((last.len().max(1) - 1) * percent / 100).copied().unwrap_or(f64::NAN);
+    let at = |percent: usize| {
+        last.get((last.len().max(1) - 1) * percent / 100).copied().unwrap_or(f64::NAN)
+    };
     let told: usize = reports.iter().map(|report| report.told).sum();
     let all = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
-    println!("a watcher told its last transition: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms", at(50), at(99), at(100));
+    println!(
+        "a watcher told its last transition: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
+        at(50),
+        at(99),
+        at(100)
+    );
     println!(
         "transitions {told} of {}, missed {}, told twice {}, before their time {}; resets {}",
         WATCHERS * EACH,

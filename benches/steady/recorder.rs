@@ -66,8 +66,8 @@ impl Recorder {
     }
 }
 
-/// Asks for one tenant after the other, each for the first time, at a steady pace and by a real client. One that is slow
-/// holds up no other.
+/// Asks for one tenant after the other, each for the first time, at a steady pace and by a real
+/// client. One that is slow holds up no other.
 pub fn ask_cold(port: u16, tenants: Range<u32>, per_second: u32, sink: &Arc<Recorder>) {
     let ask = |mut client: EntitlementServiceClient<Channel>, tenant, sink: Arc<Recorder>| async move {
         let began = Instant::now();

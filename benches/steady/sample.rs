@@ -51,7 +51,8 @@ impl Sample {
     pub fn statuses(&self) -> Vec<(&str, f64)> {
         let failures = self.metrics.iter().filter_map(|(series, count)| {
             let counted = series.strip_prefix("entitlementd_rpc_duration_seconds_count{")?;
-            (counted.contains("CheckModule") && !counted.contains("\"OK\"")).then_some((counted, *count))
+            (counted.contains("CheckModule") && !counted.contains("\"OK\""))
+                .then_some((counted, *count))
         });
         failures.filter(|(_, count)| *count > 0.0).collect()
     }
@@ -79,7 +80,9 @@ pub struct Span {
 
 impl Span {
     pub fn between(before: &Sample, after: &Sample, load: Second, cold: Second) -> Self {
-        let grown = |name: &str| after.metric(name).unwrap_or(f64::NAN) - before.metric(name).unwrap_or(f64::NAN);
+        let grown = |name: &str| {
+            after.metric(name).unwrap_or(f64::NAN) - before.metric(name).unwrap_or(f64::NAN)
+        };
         let seconds = (after.at - before.at).as_secs_f64();
         Self {
             seconds,
@@ -128,9 +131,21 @@ impl Span {
         Second::millis(&self.load.latencies, 0.99)
     }
 
-    /// A second, as it is shown below [`Self::HEAD`]. CPU: the server's, in cores; where others use them too, it is less.
+    /// A second, as it is shown below [`Self::HEAD`]. CPU: the server's, in cores; where others use
+    /// them too, it is less.
     pub fn line(&self) -> String {
-        let Self { seconds, load, loads, failed_loads, waiting, statements, rss_mib, lines, cpu_nanos, .. } = self;
+        let Self {
+            seconds,
+            load,
+            loads,
+            failed_loads,
+            waiting,
+            statements,
+            rss_mib,
+            lines,
+            cpu_nanos,
+            ..
+        } = self;
         let waiting = waiting.map_or("-".to_owned(), |waiting| format!("{waiting:.0}"));
         format!(
             "{:>10.0}{:>9.2}{:>8}{:>6.2}{:>9.0}{:>9.0}{waiting:>9}{:>9.0}{rss_mib:>9.0}{:>8.0}",
@@ -145,7 +160,8 @@ impl Span {
         )
     }
 
-    pub const HEAD: &str = " answers/s   p99 ms  failed   CPU  loads/s failed/s  waiting  reads/s  RSS MiB   log/s";
+    pub const HEAD: &str =
+        " answers/s   p99 ms  failed   CPU  loads/s failed/s  waiting  reads/s  RSS MiB   log/s";
 }
 
 /// Looks at a server under load.

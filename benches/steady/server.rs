@@ -29,18 +29,21 @@ impl Server {
         };
         command.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
         command.args(["--database-url", &world.url_for_server]).args(flags);
-        // Those who are asked for once would drive out those who are held: the default is as many as are held here.
+        // Those who are asked for once would drive out those who are held: the default is as many
+        // as are held here.
         let capacity = world.settings.tenants + world.settings.cold_tenants();
         command.args(["--cache-capacity", &capacity.to_string()]);
         let mut process = Process::start(command);
-        let metrics = SocketAddr::from(([127, 0, 0, 1], process.port_in("metrics and probes are at")));
+        let metrics =
+            SocketAddr::from(([127, 0, 0, 1], process.port_in("metrics and probes are at")));
         let port = process.port();
         process.wait_for(": ready");
         Self { process, port, metrics }
     }
 
     pub fn rss_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
     }
@@ -48,7 +51,9 @@ impl Server {
     /// Asks for every tenant that is to be held, once.
     pub fn hold(&self, world: &World) {
         let (sink, began) = (Recorder::default(), Instant::now());
-        world.runtime.block_on(load::ask_each(&sink, self.target(&world.bodies, world.settings.load)));
+        world
+            .runtime
+            .block_on(load::ask_each(&sink, self.target(&world.bodies, world.settings.load)));
         let Second { latencies, failed } = sink.take();
         let (held, seconds) = (latencies.len(), began.elapsed().as_secs_f64());
         println!(

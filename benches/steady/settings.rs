@@ -30,8 +30,10 @@ impl Settings {
         let (connections, streams) = load.split_once('x').expect("BENCH_LOAD, such as 10x20");
         Self {
             tenants: number("BENCH_TENANTS", 100_000),
-            ttl: humantime::parse_duration(&text("BENCH_TTL").unwrap_or("20s".to_owned())).expect("BENCH_TTL"),
-            load_for: text("BENCH_SECONDS").map(|text| Duration::from_secs(text.parse().expect("BENCH_SECONDS"))),
+            ttl: humantime::parse_duration(&text("BENCH_TTL").unwrap_or("20s".to_owned()))
+                .expect("BENCH_TTL"),
+            load_for: text("BENCH_SECONDS")
+                .map(|text| Duration::from_secs(text.parse().expect("BENCH_SECONDS"))),
             delay: Duration::from_millis(number("BENCH_DELAY_MS", 0)),
             cold: number("BENCH_COLD", 50),
             load: [connections, streams].map(|count| count.parse().expect("BENCH_LOAD")),
@@ -57,5 +59,7 @@ fn text(name: &str) -> Option<String> {
 }
 
 fn number<T: FromStr>(name: &str, default: T) -> T {
-    text(name).map_or(default, |text| text.parse().ok().unwrap_or_else(|| panic!("{name} is not a number: {text}")))
+    text(name).map_or(default, |text| {
+        text.parse().ok().unwrap_or_else(|| panic!("{name} is not a number: {text}"))
+    })
 }

@@ -9,7 +9,9 @@ const SHOWN: i64 = 6;
 pub fn print(spans: &[Span], idle: &Second, allowed: f64, is_first_whole: bool) {
     println!("\n{:<34}{:>14}", "", "aim");
     if !is_first_whole {
-        println!("holding them took longer than a time to live: the first is no better than the others");
+        println!(
+            "holding them took longer than a time to live: the first is no better than the others"
+        );
     }
     let table = Table { spans };
     table.row("seconds", "", 0, |span| span.seconds);
@@ -17,7 +19,9 @@ pub fn print(spans: &[Span], idle: &Second, allowed: f64, is_first_whole: bool) 
     table.row("  in the worst second", "", 0, |span| span.worst);
     table.ratio("p99 ms", "1.15", 2, Span::p99_millis);
     table.ratio("RSS MiB at most", "1.05", 0, |span| span.rss_mib);
-    table.ratio("CPU \u{b5}s an answer", "", 2, |span| span.cpu_nanos / 1000.0 / span.load.latencies.len() as f64);
+    table.ratio("CPU \u{b5}s an answer", "", 2, |span| {
+        span.cpu_nanos / 1000.0 / span.load.latencies.len() as f64
+    });
     table.row("statuses in place of answers", "0", 0, |span| span.load.failed as f64);
     table.row("loads", "", 0, |span| span.loads);
     table.row("failed loads", "0", 0, |span| span.failed_loads);
@@ -34,7 +38,10 @@ pub fn print(spans: &[Span], idle: &Second, allowed: f64, is_first_whole: bool) 
     table.row("not held: p99 ms", &format!("{:.2}", of_idle(0.99) * 1.2), 2, cold(0.99));
     table.row("not held: statuses", "0", 0, |span| span.cold.failed as f64);
     let (p50, p99, asked) = (of_idle(0.5), of_idle(0.99), idle.latencies.len());
-    println!("not held, {asked} on an idle server: p50 {p50:.2} ms, p99 {p99:.2} ms, {} statuses", idle.failed);
+    println!(
+        "not held, {asked} on an idle server: p50 {p50:.2} ms, p99 {p99:.2} ms, {} statuses",
+        idle.failed
+    );
 }
 
 struct Table<'a> {
@@ -52,7 +59,10 @@ impl Table<'_> {
     fn ratio(&self, name: &str, aim: &str, digits: usize, of: impl Fn(&Span) -> f64) {
         print!("{name:<34}{aim:>14}{:>20.digits$}", of(&self.spans[0]));
         for span in &self.spans[1..] {
-            print!("{:>20}", format!("{:.digits$} ({:.2})", of(span), of(span) / of(&self.spans[0])));
+            print!(
+                "{:>20}",
+                format!("{:.digits$} ({:.2})", of(span), of(span) / of(&self.spans[0]))
+            );
         }
         println!();
     }
@@ -61,7 +71,9 @@ impl Table<'_> {
 /// Prints what the server has asked PostgreSQL most in so many seconds.
 pub fn print_most_frequent(world: &mut World, seconds: f64) {
     println!("asked of PostgreSQL most, each second:");
-    for (calls, rows, millis, query) in world.runtime.block_on(world.statements.most_frequent(SHOWN)) {
+    for (calls, rows, millis, query) in
+        world.runtime.block_on(world.statements.most_frequent(SHOWN))
+    {
         println!("{:>9.1} of {rows:.0} rows, {millis:.2} ms: {query}", calls as f64 / seconds);
     }
 }

@@ -29,7 +29,9 @@ const COUNTED: Duration = Duration::from_secs(10);
 const OPENED: Duration = Duration::from_secs(15);
 
 pub fn run(world: &World) {
-    println!("\n{NAME}: {WATCHERS} watchers of {EACH} tenants each, {CHANGES} changes/s; {ROUNDS} rounds");
+    println!(
+        "\n{NAME}: {WATCHERS} watchers of {EACH} tenants each, {CHANGES} changes/s; {ROUNDS} rounds"
+    );
     // They are one caller, who may name half of 50 for each.
     let most = (2 * WATCHERS * EACH / 50).to_string();
     let server = Server::start(world, &["--max-watchers", &most]);
@@ -40,7 +42,8 @@ pub fn run(world: &World) {
     thread::scope(|scope| {
         let (sink, target) = (&recorder, server.target(&world.bodies, world.settings.load));
         scope.spawn(move || on_its_own(drive_into(sink, target, until)));
-        scope.spawn(|| on_its_own(flat::change(&world.url, world.settings.tenants, CHANGES, until)));
+        scope
+            .spawn(|| on_its_own(flat::change(&world.url, world.settings.tenants, CHANGES, until)));
         thread::sleep(COUNTED / 10);
         for _ in 0..ROUNDS {
             let without = count(&server, &recorder);
@@ -50,7 +53,9 @@ pub fn run(world: &World) {
             rounds.push(with.p99 / without.p99);
         }
         let [low, median, high] = quartiles(&rounds);
-        println!("p99 of checks with those who watch: {median:.2} ({low:.2} to {high:.2}) of that without; aim 1.2");
+        println!(
+            "p99 of checks with those who watch: {median:.2} ({low:.2} to {high:.2}) of that without; aim 1.2"
+        );
         println!("RSS {:.0} MiB", server.rss_mib());
     });
     server.print_warnings();
@@ -91,12 +96,17 @@ fn watch(world: &World, server: &Server) -> (Watchers, Duration) {
 }
 
 fn print(without: &Counted, with: &Counted, opened_in: Duration, reports: &[Report]) {
-    for (name, Counted { p50, p99, per_second, cores, failed }) in [("without", without), ("with", with)] {
+    for (name, Counted { p50, p99, per_second, cores, failed }) in
+        [("without", without), ("with", with)]
+    {
         println!(
             "{name:>8}: {per_second:.0} answers/s, p50 {p50:.2} ms, p99 {p99:.2} ms, {failed} failed, {cores:.2} cores"
         );
     }
     let [changes, resets] = [|report: &Report| report.changes, |report: &Report| report.resets]
         .map(|of| reports.iter().map(of).sum::<usize>());
-    println!("          opened in {:.1} s; they were told {changes} changes, {resets} resets", opened_in.as_secs_f64());
+    println!(
+        "          opened in {:.1} s; they were told {changes} changes, {resets} resets",
+        opened_in.as_secs_f64()
+    );
 }

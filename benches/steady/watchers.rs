@@ -1,5 +1,5 @@
-//! Who watches tenants whose rights end: a process of its own, by hand, since a real client would take longer to read than
-//! is measured.
+//! Who watches tenants whose rights end: a process of its own, by hand, since a real client would
+//! take longer to read than is measured.
 
 use std::{
     collections::HashSet,
@@ -63,7 +63,8 @@ impl Plan {
     }
 
     fn read() -> Self {
-        let [each, tenants] = ["BENCH_EACH", "BENCH_AMONG"].map(|name| env::var(name).unwrap().parse().unwrap());
+        let [each, tenants] =
+            ["BENCH_EACH", "BENCH_AMONG"].map(|name| env::var(name).unwrap().parse().unwrap());
         Self { each, tenants, midnight: env::var("BENCH_MIDNIGHT").unwrap().parse().unwrap() }
     }
 }
@@ -80,7 +81,10 @@ impl Watchers {
         let mut command = Command::new(env::current_exe().unwrap());
         command.env("BENCH_ROLE", "watchers").env("BENCH_PORT", port.to_string());
         command.env("BENCH_EACH", each.to_string()).env("BENCH_AMONG", tenants.to_string());
-        command.env("BENCH_MIDNIGHT", midnight.to_rfc3339()).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .env("BENCH_MIDNIGHT", midnight.to_rfc3339())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().expect("the watchers watch").unwrap(), "opened");
@@ -89,7 +93,8 @@ impl Watchers {
 
     /// What each was told. Waits until nothing more is.
     pub fn reports(mut self) -> Vec<Report> {
-        let reports: Vec<Report> = self.lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        let reports: Vec<Report> =
+            self.lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
         assert!(self.child.wait().unwrap().success() && reports.len() == WATCHERS);
         reports
     }
@@ -101,10 +106,15 @@ pub fn run() {
     let plan = Plan::read();
     let midnight = plan.midnight;
     on_its_own(async {
-        let mut all = join_all((0..CONNECTIONS).map(|number| Watching::open(port, number, plan))).await;
+        let mut all =
+            join_all((0..CONNECTIONS).map(|number| Watching::open(port, number, plan))).await;
         println!("opened");
         let left = (midnight + PATIENCE - Clock::System.now()).to_std().unwrap_or_default();
-        _ = tokio::time::timeout(left, join_all(all.iter_mut().map(|watching| watching.listen(midnight)))).await;
+        _ = tokio::time::timeout(
+            left,
+            join_all(all.iter_mut().map(|watching| watching.listen(midnight))),
+        )
+        .await;
         for watcher in all.iter().flat_map(|watching| &watching.watchers) {
             println!("{}", serde_json::to_string(&watcher.report).unwrap());
         }
@@ -132,10 +142,12 @@ impl Watching {
         let mut watching = Self { connection, watchers: Vec::new() };
         let here = WATCHERS / CONNECTIONS;
         for watcher in number * here..(number + 1) * here {
-            let tenants = (watcher * each..(watcher + 1) * each).map(|tenant| common::id((tenant % among) as u32));
-            watching
-                .connection
-                .request(&load::body(&WatchChangesRequest { tenant_ids: tenants.collect(), announce_end: false }));
+            let tenants = (watcher * each..(watcher + 1) * each)
+                .map(|tenant| common::id((tenant % among) as u32));
+            watching.connection.request(&load::body(&WatchChangesRequest {
+                tenant_ids: tenants.collect(),
+                announce_end: false,
+            }));
             watching.watchers.push(Watcher::default());
             // One after the other: what the server reads of questions is bounded.
             while !watching.watchers.last().unwrap().is_open {

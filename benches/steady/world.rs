@@ -36,9 +36,13 @@ impl World {
         let url = cluster.url(&name);
         runtime.block_on(common::fill_postgres(&url, settings.tenants + settings.cold_tenants()));
         let statements = runtime.block_on(Statements::start(&cluster));
-        let port = if settings.delay.is_zero() { cluster.port() } else { distant(cluster.port(), settings.delay) };
-        let url_for_server =
-            statements::url(&cluster, &name).replace(&format!(":{}/", cluster.port()), &format!(":{port}/"));
+        let port = if settings.delay.is_zero() {
+            cluster.port()
+        } else {
+            distant(cluster.port(), settings.delay)
+        };
+        let url_for_server = statements::url(&cluster, &name)
+            .replace(&format!(":{}/", cluster.port()), &format!(":{port}/"));
         let bodies = (0..settings.tenants).map(|tenant| load::body(&question(tenant))).collect();
         Self { settings, runtime, statements, bodies, url, url_for_server, _cluster: cluster }
     }
@@ -82,5 +86,9 @@ pub fn question(tenant: u32) -> CheckModuleRequest {
 }
 
 pub fn question_about(tenant: u32, module: usize) -> CheckModuleRequest {
-    CheckModuleRequest { tenant_id: common::id(tenant), module_code: MODULES[module].to_owned(), ..Default::default() }
+    CheckModuleRequest {
+        tenant_id: common::id(tenant),
+        module_code: MODULES[module].to_owned(),
+        ..Default::default()
+    }
 }

@@ -1,4 +1,5 @@
-//! Turns the repository's `proto/` into a client's code. protox parses the protos, so that no `protoc` is needed.
+//! Turns the repository's `proto/` into a client's code. protox parses the protos, so that no
+//! `protoc` is needed.
 
 use std::error::Error;
 
@@ -9,6 +10,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_DIR}");
     let protos = ["entitlement/v1/entitlement_service.proto", "entitlement/v1/error_reason.proto"];
     let descriptors = protox::compile(protos, [PROTO_DIR])?;
-    tonic_prost_build::configure().build_server(false).build_transport(false).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .build_transport(false)
+        .compile_fds(descriptors)?;
     Ok(())
 }

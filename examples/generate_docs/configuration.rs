@@ -1,7 +1,10 @@
-//! `docs/configuration.md`: every command and flag, as clap knows them. Shared by the example that writes it and the test
-//! that compares it.
+//! `docs/configuration.md`: every command and flag, as clap knows them. Shared by the example that
+//! writes it and the test that compares it.
 
-#![expect(clippy::format_push_string, reason = "a page is written once, and `write!` would have to fail somehow")]
+#![expect(
+    clippy::format_push_string,
+    reason = "a page is written once, and `write!` would have to fail somehow"
+)]
 
 use std::collections::BTreeMap;
 
@@ -67,15 +70,16 @@ fn collect<'a>(command: &'a Command, within: &str, commands: &mut Vec<(String, &
     }
 }
 
-/// The flags that are described once, by their names. Those of `serve` are described there all the same: it is where
-/// people look.
+/// The flags that are described once, by their names. Those of `serve` are described there all the
+/// same: it is where people look.
 fn shared<'a>(cli: &'a Command, commands: &[(String, &'a Command)]) -> BTreeMap<String, &'a Arg> {
     let mut taken: BTreeMap<String, Vec<&Arg>> = BTreeMap::new();
     for flag in commands.iter().flat_map(|(_, command)| flags(command)) {
         taken.entry(name(flag)).or_default().push(flag);
     }
     let often = taken.into_iter().filter_map(|(name, flags)| Some((name, most_alike(&flags)?)));
-    let global = cli.get_arguments().filter(|flag| flag.is_global_set()).map(|flag| (name(flag), flag));
+    let global =
+        cli.get_arguments().filter(|flag| flag.is_global_set()).map(|flag| (name(flag), flag));
     often.chain(global).collect()
 }
 
@@ -95,8 +99,9 @@ fn section(name: &str, command: &Command, shared: &BTreeMap<String, &Arg>) -> St
             text.push_str(&format!("| `{}` | {explanation} |\n", value_names(argument)));
         }
     }
-    let is_elsewhere =
-        |flag: &&Arg| name != "serve" && shared.get(&self::name(flag)).is_some_and(|one| row(one) == row(flag));
+    let is_elsewhere = |flag: &&Arg| {
+        name != "serve" && shared.get(&self::name(flag)).is_some_and(|one| row(one) == row(flag))
+    };
     let (elsewhere, own): (Vec<&Arg>, Vec<&Arg>) =
         flags(command).filter(|flag| !flag.is_global_set()).partition(is_elsewhere);
     let mut headings: Vec<Option<&str>> = Vec::new();
@@ -112,9 +117,13 @@ fn section(name: &str, command: &Command, shared: &BTreeMap<String, &Arg>) -> St
         text.push_str(&table(own.iter().filter(|flag| flag.get_help_heading() == heading)));
     }
     if !elsewhere.is_empty() {
-        let names: Vec<String> = elsewhere.iter().map(|flag| format!("`{}`", self::name(flag))).collect();
+        let names: Vec<String> =
+            elsewhere.iter().map(|flag| format!("`{}`", self::name(flag))).collect();
         let also = if own.is_empty() { "Takes" } else { "Also takes" };
-        text.push_str(&format!("\n{also} {}: see [below](#flags-of-several-commands).\n", names.join(", ")));
+        text.push_str(&format!(
+            "\n{also} {}: see [below](#flags-of-several-commands).\n",
+            names.join(", ")
+        ));
     }
     text
 }
@@ -129,12 +138,20 @@ fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
 
 fn table<'a>(flags: impl Iterator<Item = impl std::borrow::Borrow<&'a Arg>>) -> String {
     let rows = flags.map(|flag| row(flag.borrow()) + "\n");
-    format!("\n| flag | variable | default | what it does |\n|---|---|---|---|\n{}", rows.collect::<String>())
+    format!(
+        "\n| flag | variable | default | what it does |\n|---|---|---|---|\n{}",
+        rows.collect::<String>()
+    )
 }
 
 fn row(flag: &Arg) -> String {
-    let value = if flag.get_action().takes_values() { format!(" {}", value_names(flag)) } else { String::new() };
-    let variable = flag.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+    let value = if flag.get_action().takes_values() {
+        format!(" {}", value_names(flag))
+    } else {
+        String::new()
+    };
+    let variable =
+        flag.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
     let (default, explanation) = explained(flag);
     format!("| `{}{value}` | {variable} | {default} | {explanation} |", name(flag))
 }
@@ -150,15 +167,19 @@ fn value_names(flag: &Arg) -> String {
     names.join(" ")
 }
 
-/// A flag's default, and what it does. Where the default is not a value, the text of its help ends with it.
+/// A flag's default, and what it does. Where the default is not a value, the text of its help ends
+/// with it.
 fn explained(flag: &Arg) -> (String, String) {
-    let help = flag.get_long_help().or(flag.get_help()).map(ToString::to_string).unwrap_or_default();
-    let (help, told) = match help.strip_suffix(']').and_then(|help| help.rsplit_once("[default: ")) {
+    let help =
+        flag.get_long_help().or(flag.get_help()).map(ToString::to_string).unwrap_or_default();
+    let (help, told) = match help.strip_suffix(']').and_then(|help| help.rsplit_once("[default: "))
+    {
         Some((help, default)) => (help.trim_end().to_owned(), prose(default)),
         None => (help, String::new()),
     };
     let values = flag.get_default_values().iter().map(|value| value.to_string_lossy().into_owned());
-    let values: Vec<String> = values.filter(|value| value != "false").map(|value| format!("`{value}`")).collect();
+    let values: Vec<String> =
+        values.filter(|value| value != "false").map(|value| format!("`{value}`")).collect();
     let default = if values.is_empty() { told } else { values.join(", ") };
     let mut explanation = prose(&help);
     if !explanation.ends_with(['.', '?', ':']) {
@@ -183,17 +204,26 @@ fn words(flag: &Arg) -> Vec<String> {
     if !flag.get_action().takes_values() || flag.is_hide_possible_values_set() {
         return Vec::new();
     }
-    let is_boolean = |words: &[clap::builder::PossibleValue]| words.iter().any(|word| word.get_name() == "false");
-    let words = Some(flag.get_possible_values()).filter(|words| !is_boolean(words)).unwrap_or_default();
+    let is_boolean = |words: &[clap::builder::PossibleValue]| {
+        words.iter().any(|word| word.get_name() == "false")
+    };
+    let words =
+        Some(flag.get_possible_values()).filter(|words| !is_boolean(words)).unwrap_or_default();
     let described = words.iter().map(|word| match word.get_help() {
-        Some(help) => format!("`{}`: {}", word.get_name(), prose(help.to_string().trim_end_matches('.'))),
+        Some(help) => {
+            format!("`{}`: {}", word.get_name(), prose(help.to_string().trim_end_matches('.')))
+        }
         None => format!("`{}`", word.get_name()),
     });
     described.collect()
 }
 
 fn about(command: &Command) -> String {
-    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let about = command
+        .get_long_about()
+        .or(command.get_about())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     if about.ends_with(['.', '?']) { about } else { about + "." }
 }
 
@@ -202,7 +232,8 @@ fn anchor(heading: &str) -> String {
     heading.to_lowercase().replace(' ', "-")
 }
 
-/// A text that is not Markdown, as Markdown that shows it in a cell of a table. What stands between backticks is code already.
+/// A text that is not Markdown, as Markdown that shows it in a cell of a table. What stands between
+/// backticks is code already.
 fn prose(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parts = text.split('`').enumerate().map(|(place, part)| {

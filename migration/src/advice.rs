@@ -1,4 +1,5 @@
-//! Indexes that an adopted database would profit from. They are listed, never made: building one is the owner's choice.
+//! Indexes that an adopted database would profit from. They are listed, never made: building one is
+//! the owner's choice.
 
 use sea_orm_migration::{
     prelude::*,
@@ -24,8 +25,8 @@ const HAS_INDEX: &str = "SELECT EXISTS (
     WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND a.attname = $2
       AND i.indisvalid AND i.indpred IS NULL) AS has_index";
 
-/// The statements that make the missing indexes, for people to run. Empty where nothing is missing, and on SQLite,
-/// where the tables are our own.
+/// The statements that make the missing indexes, for people to run. Empty where nothing is missing,
+/// and on SQLite, where the tables are our own.
 pub async fn index_advice(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
     let db = manager.get_connection();
     let mut advice = Vec::new();
@@ -36,13 +37,19 @@ pub async fn index_advice(manager: &SchemaManager<'_>) -> Result<Vec<String>, Db
         if !catalog::has_table(manager, table).await? {
             continue;
         }
-        let question = Statement::from_sql_and_values(DbBackend::Postgres, HAS_INDEX, [table.into(), column.into()]);
+        let question = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            HAS_INDEX,
+            [table.into(), column.into()],
+        );
         let has_index = match db.query_one_raw(question).await? {
             Some(row) => row.try_get("", "has_index")?,
             None => false,
         };
         if !has_index {
-            advice.push(format!("CREATE INDEX CONCURRENTLY idx_{table}_{column} ON {table} ({column});"));
+            advice.push(format!(
+                "CREATE INDEX CONCURRENTLY idx_{table}_{column} ON {table} ({column});"
+            ));
         }
     }
     Ok(advice)

@@ -1,5 +1,5 @@
-//! What there is in the database, whoever asks: PostgreSQL's information schema hides what a role has no right on, and then
-//! "may not be read" looks like "is not there".
+//! What there is in the database, whoever asks: PostgreSQL's information schema hides what a role
+//! has no right on, and then "may not be read" looks like "is not there".
 
 use sea_orm_migration::{
     prelude::*,

@@ -1,9 +1,11 @@
-//! The log of changes: an insert-only table, and triggers that append to it in the writer's own transaction.
+//! The log of changes: an insert-only table, and triggers that append to it in the writer's own
+//! transaction.
 //!
-//! The triggers are guests in the ERP's transactions. A counter per tenant would make writers of one tenant wait for
-//! each other, deadlock, and fail at higher isolation levels; a row that is only ever inserted, under a key that holds
-//! the transaction's own number, meets no other transaction. A tenant's revision is the number of its rows, so it grows
-//! with each commit, in commit order, without a lock.
+//! The triggers are guests in the ERP's transactions. A counter per tenant would make writers of
+//! one tenant wait for each other, deadlock, and fail at higher isolation levels; a row that is
+//! only ever inserted, under a key that holds the transaction's own number, meets no other
+//! transaction. A tenant's revision is the number of its rows, so it grows with each commit, in
+//! commit order, without a lock.
 
 mod postgres;
 mod sqlite;
@@ -43,7 +45,8 @@ struct Watched {
     table: &'static str,
     /// The column that holds the tenant's id; `None`: the table belongs to the catalogue.
     tenant: Option<&'static str>,
-    /// An update that leaves these as they are is no change. They are the columns that answers are made from.
+    /// An update that leaves these as they are is no change. They are the columns that answers are
+    /// made from.
     columns: &'static [&'static str],
     /// Beside the table's own topic: which columns, when they change, change what.
     keys: Option<(&'static [&'static str], &'static str)>,
@@ -75,7 +78,8 @@ fn watched() -> [Watched; 5] {
             columns: &["tenant_id", "module_code", "feature_key", "is_enabled", "config"],
             keys: None,
         },
-        // Facts carry codes and slugs by join: one that is renamed changes the facts of everyone who has it.
+        // Facts carry codes and slugs by join: one that is renamed changes the facts of everyone
+        // who has it.
         Watched {
             table: "modules",
             tenant: None,
@@ -115,7 +119,8 @@ pub(crate) async fn create(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     create_missing_triggers(manager).await
 }
 
-/// Makes the triggers that are not there, or not armed: a table that the ERP dropped and made anew has lost its own.
+/// Makes the triggers that are not there, or not armed: a table that the ERP dropped and made anew
+/// has lost its own.
 pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let connection = manager.get_connection();
     let armed = armed(connection).await?;
@@ -127,8 +132,12 @@ pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Resu
     Ok(())
 }
 
-/// Brings what watches a table up to the columns that are read now. Where there is no log, nothing watches.
-pub(crate) async fn watch_columns_anew(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+/// Brings what watches a table up to the columns that are read now. Where there is no log, nothing
+/// watches.
+pub(crate) async fn watch_columns_anew(
+    manager: &SchemaManager<'_>,
+    table: &str,
+) -> Result<(), DbErr> {
     if !catalog::has_table(manager, "entitlement_changes").await? {
         return Ok(());
     }
@@ -139,7 +148,9 @@ pub(crate) async fn watch_columns_anew(manager: &SchemaManager<'_>, table: &str)
             continue;
         }
         for trigger in sqlite::triggers(watched) {
-            connection.execute_unprepared(&format!("DROP TRIGGER IF EXISTS {}", trigger.name)).await?;
+            connection
+                .execute_unprepared(&format!("DROP TRIGGER IF EXISTS {}", trigger.name))
+                .await?;
             connection.execute_unprepared(&trigger.create).await?;
         }
     }
@@ -151,8 +162,8 @@ pub(crate) fn log_triggers() -> Vec<(&'static str, String)> {
     postgres::triggers().into_iter().map(|trigger| (trigger.table, trigger.name)).collect()
 }
 
-/// Replaces the functions of the log by those of this program. Where there is no log, nobody runs any; SQLite's triggers
-/// have none.
+/// Replaces the functions of the log by those of this program. Where there is no log, nobody runs
+/// any; SQLite's triggers have none.
 pub(crate) async fn replace_functions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     if manager.get_database_backend() == DbBackend::Sqlite
         || !catalog::has_table(manager, "entitlement_changes").await?
@@ -194,7 +205,9 @@ impl std::fmt::Display for MissingTrigger {
 /// The triggers that are not there, or not armed.
 pub async fn missing_triggers(manager: &SchemaManager<'_>) -> Result<Vec<MissingTrigger>, DbErr> {
     let armed = armed(manager.get_connection()).await?;
-    let missing = triggers(manager.get_database_backend()).into_iter().filter(|trigger| !armed.contains(&trigger.name));
+    let missing = triggers(manager.get_database_backend())
+        .into_iter()
+        .filter(|trigger| !armed.contains(&trigger.name));
     Ok(missing.map(|trigger| MissingTrigger { table: trigger.table, name: trigger.name }).collect())
 }
 
@@ -221,10 +234,11 @@ fn everyone(backend: DbBackend) -> &'static str {
     }
 }
 
-/// An expression for a tenant's revision: the number of changes that were folded away and of those in the log, its own
-/// and those of everyone. `tenant` is an expression too.
+/// An expression for a tenant's revision: the number of changes that were folded away and of those
+/// in the log, its own and those of everyone. `tenant` is an expression too.
 pub fn revision_of(backend: DbBackend, tenant: &str) -> String {
-    let [own, everyone] = [count(backend, topic::TENANT, tenant), count(backend, topic::TENANTS, everyone(backend))];
+    let [own, everyone] =
+        [count(backend, topic::TENANT, tenant), count(backend, topic::TENANTS, everyone(backend))];
     format!("({own} + {everyone})")
 }
 
@@ -246,9 +260,11 @@ fn count(backend: DbBackend, topic: &str, tenant: &str) -> String {
     )
 }
 
-/// Every tenant's revision, deleted ones included, for anyone who writes and wants to read what was written.
+/// Every tenant's revision, deleted ones included, for anyone who writes and wants to read what was
+/// written.
 ///
-/// It does not name the ERP's table: PostgreSQL would not let the ERP drop that, nor change its columns.
+/// It does not name the ERP's table: PostgreSQL would not let the ERP drop that, nor change its
+/// columns.
 fn view(backend: DbBackend) -> String {
     let revision = revision_of(backend, "s.tenant_id");
     format!(
@@ -260,5 +276,4 @@ fn view(backend: DbBackend) -> String {
 }
 
 /// The tenants that are there as the log begins have a revision too.
-const FIRST: &str =
-    "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;";
+const FIRST: &str = "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;";

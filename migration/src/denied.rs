@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// Tables of ours that the server reads.
-const OURS: [&str; 3] = ["entitlement_changes", "entitlement_folded_changes", "entitlement_module_aliases"];
+const OURS: [&str; 3] =
+    ["entitlement_changes", "entitlement_folded_changes", "entitlement_module_aliases"];
 
 /// Something that the role may not do. Displays as what it is, and what to run.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,7 +33,8 @@ pub async fn denied(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<D
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
-    let rows = connection.query_all_raw(Statement::from_string(DbBackend::Postgres, query(log))).await?;
+    let rows =
+        connection.query_all_raw(Statement::from_string(DbBackend::Postgres, query(log))).await?;
     rows.iter().map(|row| row.try_get("", "denied").map(Denied)).collect()
 }
 
@@ -50,8 +52,8 @@ pub async fn may_read_steps(manager: &SchemaManager<'_>) -> Result<bool, DbErr> 
     row.map_or(Ok(true), |row| row.try_get("", "may"))
 }
 
-/// A PostgreSQL expression: may the role of this connection read all rows of the ERP's tables? Cheap enough to be asked along
-/// with the log.
+/// A PostgreSQL expression: may the role of this connection read all rows of the ERP's tables?
+/// Cheap enough to be asked along with the log.
 pub fn may_read_tables() -> String {
     let each = required::serving().map(|Required { table, .. }| {
         let table = format!("to_regclass('{table}')");
@@ -62,7 +64,9 @@ pub fn may_read_tables() -> String {
 
 fn query(log: ChangeLog) -> String {
     let required = required::serving()
-        .map(|Required { table, for_serving, .. }| format!("('{table}', ARRAY[{}])", quoted(for_serving)))
+        .map(|Required { table, for_serving, .. }| {
+            format!("('{table}', ARRAY[{}])", quoted(for_serving))
+        })
         .collect::<Vec<_>>()
         .join(", ");
     let mut ours = vec![RECORD];
@@ -70,7 +74,8 @@ fn query(log: ChangeLog) -> String {
         ChangeLog::Wanted => ours.extend(OURS),
         ChangeLog::LeftOut => ours.push("entitlement_module_aliases"),
     }
-    let all: Vec<&str> = required::serving().map(|required| required.table).chain(ours.iter().copied()).collect();
+    let all: Vec<&str> =
+        required::serving().map(|required| required.table).chain(ours.iter().copied()).collect();
     let server = roles::SERVER;
     format!(
         "SELECT format('the role %I may not use the schema public; run: GRANT USAGE ON SCHEMA public TO %I',

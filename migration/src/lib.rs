@@ -1,7 +1,7 @@
 //! Brings a database to the schema that entitlementd reads, and adopts what is already there.
 //!
-//! The tables are the ERP's own. Where they exist they are left exactly as they are: columns, keys, indexes and rows.
-//! Only what is missing is made, and nothing is ever dropped.
+//! The tables are the ERP's own. Where they exist they are left exactly as they are: columns, keys,
+//! indexes and rows. Only what is missing is made, and nothing is ever dropped.
 
 #![warn(unreachable_pub)]
 
@@ -25,15 +25,15 @@ mod tables;
 use sea_orm_migration::{
     prelude::*,
     sea_orm::{
-        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
-        TransactionTrait,
+        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+        TransactionOptions, TransactionTrait,
     },
 };
 
 pub use advice::index_advice;
 pub use changes::{
-    CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite, missing_triggers,
-    revision_of, topic,
+    CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite,
+    missing_triggers, revision_of, topic,
 };
 pub use denied::{Denied, denied, may_read_steps, may_read_tables};
 pub use required::{MissingColumn, MissingColumns, missing_columns, missing_in_existing_tables};
@@ -50,7 +50,8 @@ pub enum ChangeLog {
     LeftOut,
 }
 
-/// The steps, in order. Their record lies beside those of other programs in `public`, so it has a name of its own.
+/// The steps, in order. Their record lies beside those of other programs in `public`, so it has a
+/// name of its own.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -85,22 +86,30 @@ pub(crate) const RECORD: &str = "entitlementd_migrations";
 /// Any number that no other program in the database locks: the bytes of "entitled".
 const LOCK: i64 = 0x656e_7469_746c_6564;
 
-/// Locks that writers take, for as long as their transaction lasts, so that they do not pass each other by. PostgreSQL only.
+/// Locks that writers take, for as long as their transaction lasts, so that they do not pass each
+/// other by. PostgreSQL only.
 pub mod locks {
     /// Shared by those who rely on the catalogue, alone for those who change it.
     pub const CATALOGUE: i64 = super::LOCK + 3;
-    /// Alone for those who add a tenant: its schema's name must be nobody else's, and no key sees to that.
+    /// Alone for those who add a tenant: its schema's name must be nobody else's, and no key sees
+    /// to that.
     pub const DIRECTORY: i64 = super::LOCK + 4;
-    /// Of a request id, with its hash: the first four letters of "entitled". Pairs are apart from single numbers.
+    /// Of a request id, with its hash: the first four letters of "entitled". Pairs are apart from
+    /// single numbers.
     pub const REQUEST: i32 = 0x656e_7469;
 }
 
-/// Applies every pending step, all or none, one process at a time. Doing it again does nothing, but for triggers of the
-/// log that have gone missing: they are made again.
+/// Applies every pending step, all or none, one process at a time. Doing it again does nothing, but
+/// for triggers of the log that have gone missing: they are made again.
 ///
-/// A database that is ahead of this program is left alone. `first` is what the transaction begins with, and `last` what
-/// it ends with: behind a pooler, a session is not found as one would like it, and must not be left otherwise.
-pub async fn migrate(db: &DatabaseConnection, log: ChangeLog, [first, last]: [&str; 2]) -> Result<(), DbErr> {
+/// A database that is ahead of this program is left alone. `first` is what the transaction begins
+/// with, and `last` what it ends with: behind a pooler, a session is not found as one would like
+/// it, and must not be left otherwise.
+pub async fn migrate(
+    db: &DatabaseConnection,
+    log: ChangeLog,
+    [first, last]: [&str; 2],
+) -> Result<(), DbErr> {
     let txn = begin_alone(db, first).await?;
     let manager = SchemaManager::new(&txn);
     let steps = steps(&manager, log).await?;
@@ -132,7 +141,10 @@ async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTra
     if db.get_database_backend() == DbBackend::Sqlite {
         let immediate = Some(SqliteTransactionMode::Immediate);
         return db
-            .begin_with_options(TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() })
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: immediate,
+                ..Default::default()
+            })
             .await;
     }
     let txn = db.begin().await?;
@@ -141,7 +153,8 @@ async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTra
     txn.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
     // Held until the end of the transaction, and so safe behind a transaction pooler.
     txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    // A new table's foreign key waits for the writers of an adopted one, and newer writers wait behind it: not for long.
+    // A new table's foreign key waits for the writers of an adopted one, and newer writers wait
+    // behind it: not for long.
     txn.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(txn)
 }

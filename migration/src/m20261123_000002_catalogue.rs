@@ -116,8 +116,10 @@ const MODULE_COLUMNS: [&str; 15] = [
 
 fn insert_modules(backend: DbBackend) -> Result<InsertStatement, DbErr> {
     let mut insert = Query::insert().into_table("modules").columns(MODULE_COLUMNS).to_owned();
-    for (order, Module(code, name, category, icon, color, [monthly, yearly], dependency, sections)) in
-        (1..).zip(MODULES)
+    for (
+        order,
+        Module(code, name, category, icon, color, [monthly, yearly], dependency, sections),
+    ) in (1..).zip(MODULES)
     {
         insert
             .values([
@@ -192,14 +194,16 @@ fn insert_plans(backend: DbBackend) -> Result<InsertStatement, DbErr> {
     Ok(insert)
 }
 
-/// An adopted table may be empty, and lack a column that only administration needs: the catalogue cannot be put there.
+/// An adopted table may be empty, and lack a column that only administration needs: the catalogue
+/// cannot be put there.
 async fn refuse_without(
     manager: &SchemaManager<'_>,
     table: &'static str,
     columns: &'static [&'static str],
 ) -> Result<(), DbErr> {
     let missing = catalog::without(manager, table, columns).await?;
-    let missing: Vec<MissingColumn> = missing.into_iter().map(|column| MissingColumn { table, column }).collect();
+    let missing: Vec<MissingColumn> =
+        missing.into_iter().map(|column| MissingColumn { table, column }).collect();
     required::refuse(&format!("the table {table} is empty and cannot be filled"), &missing)
 }
 

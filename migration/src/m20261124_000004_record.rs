@@ -70,8 +70,10 @@ const INDEXES: &str = "
 ";
 
 /// The triggers of the record on PostgreSQL, each with its table.
-pub(crate) const TRIGGERS: [(&str, &str); 2] =
-    [("entitlement_audit", "entitlement_audit_keeps_rows"), ("entitlement_audit", "entitlement_audit_keeps_all")];
+pub(crate) const TRIGGERS: [(&str, &str); 2] = [
+    ("entitlement_audit", "entitlement_audit_keeps_rows"),
+    ("entitlement_audit", "entitlement_audit_keeps_all"),
+];
 
 /// ALWAYS: setting `session_replication_role` does not get around them.
 const POSTGRES_TRIGGERS: &str = "

@@ -1,5 +1,5 @@
-//! Step 8: what runs with its owner's rights runs nothing of a writer's, and a number that was forged harms no reading.
-//! What everybody may do is looked after on each migration.
+//! Step 8: what runs with its owner's rights runs nothing of a writer's, and a number that was
+//! forged harms no reading. What everybody may do is looked after on each migration.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The columns of the ERP's tables that entitlementd names in its statements.
 //!
-//! An adopted database must have those that checks are answered from. It may lack others: administration is refused then,
-//! and says which are missing, while checks are answered.
+//! An adopted database must have those that checks are answered from. It may lack others:
+//! administration is refused then, and says which are missing, while checks are answered.
 
 use std::fmt;
 
@@ -22,7 +22,13 @@ const REQUIRED: [Required; 7] = [
     Required {
         table: "tenants",
         for_serving: &["id", "name", "subdomain", "database_schema", "status", "plan_id"],
-        for_administration: &["trial_ends_at", "onboarded_at", "settings", "created_at", "updated_at"],
+        for_administration: &[
+            "trial_ends_at",
+            "onboarded_at",
+            "settings",
+            "created_at",
+            "updated_at",
+        ],
     },
     Required {
         table: "modules",
@@ -89,8 +95,16 @@ const REQUIRED: [Required; 7] = [
             "updated_at",
         ],
     },
-    Required { table: "feature_flags", for_serving: &[], for_administration: &["tenant_id", "module_code"] },
-    Required { table: "billing_history", for_serving: &[], for_administration: &["id", "tenant_id", "status"] },
+    Required {
+        table: "feature_flags",
+        for_serving: &[],
+        for_administration: &["tenant_id", "module_code"],
+    },
+    Required {
+        table: "billing_history",
+        for_serving: &[],
+        for_administration: &["id", "tenant_id", "status"],
+    },
     Required { table: "usage_metrics", for_serving: &[], for_administration: &["tenant_id"] },
 ];
 
@@ -101,7 +115,10 @@ pub(crate) fn serving() -> impl Iterator<Item = Required> {
 
 /// The columns of a table that checks are answered from.
 pub(crate) fn serving_columns_of(table: &str) -> &'static [&'static str] {
-    REQUIRED.iter().find(|required| required.table == table).map_or(&[], |required| required.for_serving)
+    REQUIRED
+        .iter()
+        .find(|required| required.table == table)
+        .map_or(&[], |required| required.for_serving)
 }
 
 /// A column that is needed and not there.
@@ -138,7 +155,9 @@ pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<MissingColum
 }
 
 /// The needed columns that tables lack which exist. Those that do not are made by the migration.
-pub async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> Result<MissingColumns, DbErr> {
+pub async fn missing_in_existing_tables(
+    manager: &SchemaManager<'_>,
+) -> Result<MissingColumns, DbErr> {
     let mut missing = MissingColumns::default();
     for required in &REQUIRED {
         if catalog::has_table(manager, required.table).await? {
@@ -151,9 +170,12 @@ pub async fn missing_in_existing_tables(manager: &SchemaManager<'_>) -> Result<M
 impl MissingColumns {
     async fn add(&mut self, manager: &SchemaManager<'_>, required: &Required) -> Result<(), DbErr> {
         let Required { table, for_serving, for_administration } = *required;
-        let named = |columns: Vec<&'static str>| columns.into_iter().map(move |column| MissingColumn { table, column });
+        let named = |columns: Vec<&'static str>| {
+            columns.into_iter().map(move |column| MissingColumn { table, column })
+        };
         self.for_serving.extend(named(catalog::without(manager, table, for_serving).await?));
-        self.for_administration.extend(named(catalog::without(manager, table, for_administration).await?));
+        self.for_administration
+            .extend(named(catalog::without(manager, table, for_administration).await?));
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! Who may do what with the objects of ours, on PostgreSQL.
 //!
-//! The schema is the ERP's, and shared: what a new table or function is granted to there, by default or by PostgreSQL's
-//! own rules, is not for us to rely on. So each migration takes every right from everybody but the owner, and gives
-//! those that are needed to roles of ours, which a database's owner gives to the roles that log in.
+//! The schema is the ERP's, and shared: what a new table or function is granted to there, by
+//! default or by PostgreSQL's own rules, is not for us to rely on. So each migration takes every
+//! right from everybody but the owner, and gives those that are needed to roles of ours, which a
+//! database's owner gives to the roles that log in.
 
 use sea_orm_migration::{
     prelude::*,
@@ -14,7 +15,8 @@ use crate::{
     m20261124_000004_record,
 };
 
-/// Roles that nobody logs in as. They are the cluster's, and mean the same in each of its databases.
+/// Roles that nobody logs in as. They are the cluster's, and mean the same in each of its
+/// databases.
 pub mod roles {
     /// May read what the server reads of ours, and fold the log.
     pub const SERVER: &str = "entitlementd_server";
@@ -85,10 +87,11 @@ const RELATIONS: [&str; 7] = [
 ];
 
 /// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
-const OTHER_FUNCTIONS: [&str; 3] = ["entitlement_announce", "entitlement_fold", "entitlement_audit_keeps"];
+const OTHER_FUNCTIONS: [&str; 3] =
+    ["entitlement_announce", "entitlement_fold", "entitlement_audit_keeps"];
 
-/// Something in the database that lets somebody do more with the objects of ours than is needed. Displays as what it is,
-/// and what to do.
+/// Something in the database that lets somebody do more with the objects of ours than is needed.
+/// Displays as what it is, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenDoor(String);
 
@@ -98,8 +101,9 @@ impl std::fmt::Display for OpenDoor {
     }
 }
 
-/// Takes every right on the objects of ours from everybody but their owner, and gives those that are needed to the roles of
-/// ours, which are made where the one who migrates may. What he may not do stays as it is: see [`open_doors`].
+/// Takes every right on the objects of ours from everybody but their owner, and gives those that
+/// are needed to the roles of ours, which are made where the one who migrates may. What he may not
+/// do stays as it is: see [`open_doors`].
 pub(crate) async fn secure(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let connection = manager.get_connection();
     if connection.get_database_backend() != DbBackend::Postgres {
@@ -119,11 +123,13 @@ pub async fn open_doors(manager: &SchemaManager<'_>) -> Result<Vec<OpenDoor>, Db
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(Vec::new());
     }
-    let rows = connection.query_all_raw(Statement::from_string(DbBackend::Postgres, doors())).await?;
+    let rows =
+        connection.query_all_raw(Statement::from_string(DbBackend::Postgres, doors())).await?;
     rows.iter().map(|row| row.try_get("", "door").map(OpenDoor)).collect()
 }
 
-/// Runs a statement for each row of a query, as far as the one who migrates may. `statement` is an expression over `item`.
+/// Runs a statement for each row of a query, as far as the one who migrates may. `statement` is an
+/// expression over `item`.
 fn for_each(query: &str, statement: &str) -> String {
     format!(
         "DO $do$
@@ -157,16 +163,20 @@ fn revoke_surplus() -> String {
 }
 
 fn grant_all() -> String {
-    let rights = RIGHTS
-        .iter()
-        .map(|(role, privileges, on)| format!("('{role}', '{privileges}', '{}', {})", on.object(), on.is_there()));
+    let rights = RIGHTS.iter().map(|(role, privileges, on)| {
+        format!("('{role}', '{privileges}', '{}', {})", on.object(), on.is_there())
+    });
     let wanted = format!(
         "SELECT wanted.* FROM (VALUES {}) wanted (role, privileges, object, is_there)
          JOIN pg_roles ON rolname = wanted.role WHERE wanted.is_there",
         rights.collect::<Vec<_>>().join(", ")
     );
-    let grant = for_each(&wanted, "format('GRANT %s ON %s TO %I', item.privileges, item.object, item.role)");
-    // Whoever closes the schema to everybody would stop the ERP's writers: their triggers run as this role.
+    let grant = for_each(
+        &wanted,
+        "format('GRANT %s ON %s TO %I', item.privileges, item.object, item.role)",
+    );
+    // Whoever closes the schema to everybody would stop the ERP's writers: their triggers run as
+    // this role.
     let enter = for_each(
         &format!("SELECT rolname FROM pg_roles WHERE rolname IN ({})", quoted(&roles::ALL)),
         "format('GRANT USAGE ON SCHEMA public TO %I', item.rolname)",
@@ -174,23 +184,30 @@ fn grant_all() -> String {
     format!("{grant}; {enter}")
 }
 
-/// Gives the functions that writers run with their owner's rights to the role that may do nothing but add to the log.
+/// Gives the functions that writers run with their owner's rights to the role that may do nothing
+/// but add to the log.
 ///
-/// A row-level security that somebody turns on for the log must not stop the ERP's writers, hence the policy.
+/// A row-level security that somebody turns on for the log must not stop the ERP's writers, hence
+/// the policy.
 fn hand_over() -> String {
     let (log, changes) = (roles::LOG, "public.entitlement_changes");
     let policy = format!(
         "SELECT FROM pg_roles WHERE rolname = '{log}' AND to_regclass('{changes}') IS NOT NULL AND NOT EXISTS
             (SELECT FROM pg_policy WHERE polrelid = to_regclass('{changes}') AND polname = '{log}')"
     );
-    let policy =
-        for_each(&policy, &format!("'CREATE POLICY {log} ON {changes} FOR INSERT TO {log} WITH CHECK (true)'"));
+    let policy = for_each(
+        &policy,
+        &format!("'CREATE POLICY {log} ON {changes} FOR INSERT TO {log} WITH CHECK (true)'"),
+    );
     let is_super = "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
     let join = for_each(
-        &format!("SELECT FROM pg_roles WHERE rolname = '{log}' AND NOT {is_super} AND NOT pg_has_role(oid, 'MEMBER')"),
+        &format!(
+            "SELECT FROM pg_roles WHERE rolname = '{log}' AND NOT {is_super} AND NOT pg_has_role(oid, 'MEMBER')"
+        ),
         &format!("'GRANT {log} TO CURRENT_USER'"),
     );
-    // A new owner must be able to make functions there, but for a moment, unless a superuser hands over.
+    // A new owner must be able to make functions there, but for a moment, unless a superuser hands
+    // over.
     let owned = format!(
         "SELECT p.proname, NOT {is_super} AND NOT has_schema_privilege(log.oid, 'public', 'CREATE') AS lends
          FROM pg_proc p JOIN pg_roles log ON log.rolname = '{log}'
@@ -210,8 +227,8 @@ fn hand_over() -> String {
     format!("{policy}; {join}; {hand_over}")
 }
 
-/// A query of the rights on objects of ours that somebody else than the owner has and that are not among those that we
-/// give, also on single columns.
+/// A query of the rights on objects of ours that somebody else than the owner has and that are not
+/// among those that we give, also on single columns.
 fn surplus() -> String {
     let given: Vec<String> = RIGHTS
         .iter()
@@ -233,7 +250,10 @@ fn surplus() -> String {
 
 /// A query of the objects of ours, with their owners and the rights on them.
 fn objects() -> String {
-    let ours = format!("c.relnamespace = 'public'::regnamespace AND c.relname IN ({})", quoted(&RELATIONS));
+    let ours = format!(
+        "c.relnamespace = 'public'::regnamespace AND c.relname IN ({})",
+        quoted(&RELATIONS)
+    );
     let functions = [&DEFINERS[..], &OTHER_FUNCTIONS].concat();
     format!(
         "SELECT format('TABLE public.%I', c.relname) AS object, c.relowner AS owner,
@@ -260,8 +280,9 @@ fn doors() -> String {
     let (functions, relations) = (quoted(&functions), quoted(&RELATIONS));
     let log_triggers = log_triggers();
     let of_log = log_triggers.iter().map(|(table, name)| (*table, name.as_str()));
-    let triggers =
-        of_log.chain(m20261124_000004_record::TRIGGERS).map(|(table, name)| format!("('{table}', '{name}')"));
+    let triggers = of_log
+        .chain(m20261124_000004_record::TRIGGERS)
+        .map(|(table, name)| format!("('{table}', '{name}')"));
     format!(
         "SELECT format('%s may %s on %s', grantee, string_agg(privilege, ', ' ORDER BY privilege), object) AS door
          FROM ({}) surplus GROUP BY grantee, object

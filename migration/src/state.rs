@@ -54,7 +54,8 @@ pub async fn steps(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<St
     let applied = applied(manager).await?;
     let migrations = Migrator::migrations();
     let known: HashSet<&str> = migrations.iter().map(|step| step.name()).collect();
-    let unknown = applied.iter().filter(|name| !known.contains(name.as_str())).cloned().map(Step::Unknown);
+    let unknown =
+        applied.iter().filter(|name| !known.contains(name.as_str())).cloned().map(Step::Unknown);
     let state = |step: &dyn MigrationTrait| {
         let name = step.name().to_owned();
         if applied.contains(&name) {
@@ -86,6 +87,13 @@ async fn applied(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
     if !catalog::has_table(manager, RECORD).await? {
         return Ok(Vec::new());
     }
-    let select = Query::select().column("version").from(RECORD).order_by("version", Order::Asc).to_owned();
-    manager.get_connection().query_all(&select).await?.iter().map(|row| row.try_get("", "version")).collect()
+    let select =
+        Query::select().column("version").from(RECORD).order_by("version", Order::Asc).to_owned();
+    manager
+        .get_connection()
+        .query_all(&select)
+        .await?
+        .iter()
+        .map(|row| row.try_get("", "version"))
+        .collect()
 }

@@ -60,7 +60,14 @@ impl On {
             .col(money("price_monthly"))
             .col(money("price_yearly"))
             .col(flag("is_base_module", false));
-        for list in ["dependencies", "sections", "database_tables", "api_endpoints", "frontend_routes", "features"] {
+        for list in [
+            "dependencies",
+            "sections",
+            "database_tables",
+            "api_endpoints",
+            "frontend_routes",
+            "features",
+        ] {
             create.col(json(list, "[]"));
         }
         create.col(flag("is_active", true));
@@ -79,7 +86,12 @@ impl On {
             .col(instant("onboarded_at").not_null().default(now(self.0)))
             .col(json("settings", "{}"))
             .col(json("metadata", "{}"))
-            .foreign_key(&mut foreign_key("tenants", "plan_id", "plans", ForeignKeyAction::SetNull));
+            .foreign_key(&mut foreign_key(
+                "tenants",
+                "plan_id",
+                "plans",
+                ForeignKeyAction::SetNull,
+            ));
         self.stamped("tenants", create, &["subdomain", "status"])
     }
 
@@ -100,7 +112,9 @@ impl On {
             .col(instant("trial_ends_at"))
             .col(flag("auto_renew", true))
             .col(json("settings", "{}"))
-            .index(Index::create().name("uq_tenant_module").unique().col("tenant_id").col("module_id"))
+            .index(
+                Index::create().name("uq_tenant_module").unique().col("tenant_id").col("module_id"),
+            )
             .foreign_key(&mut foreign_key(name, "tenant_id", "tenants", ForeignKeyAction::Cascade))
             .foreign_key(&mut foreign_key(name, "module_id", "modules", ForeignKeyAction::Cascade))
             .foreign_key(&mut foreign_key(name, "plan_id", "plans", ForeignKeyAction::SetNull));
@@ -158,7 +172,11 @@ impl On {
             .col(instant("recorded_at").not_null().default(now(self.0)))
             .col(json("metadata", "{}"))
             .foreign_key(&mut foreign_key(name, "tenant_id", "tenants", ForeignKeyAction::Cascade));
-        NewTable { name, create, indexes: indexes(name, &["tenant_id", "module_code", "recorded_at"]) }
+        NewTable {
+            name,
+            create,
+            indexes: indexes(name, &["tenant_id", "module_code", "recorded_at"]),
+        }
     }
 
     fn table(&self, name: &'static str) -> TableCreateStatement {
@@ -167,7 +185,12 @@ impl On {
         Table::create().table(name).col(&mut id).to_owned()
     }
 
-    fn stamped(&self, name: &'static str, mut create: TableCreateStatement, indexed: &[&'static str]) -> NewTable {
+    fn stamped(
+        &self,
+        name: &'static str,
+        mut create: TableCreateStatement,
+        indexed: &[&'static str],
+    ) -> NewTable {
         for stamp in ["created_at", "updated_at"] {
             create.col(instant(stamp).not_null().default(now(self.0)));
         }
@@ -179,7 +202,9 @@ impl On {
         let mut column = ColumnDef::new(name).uuid().to_owned();
         if self.0 == DbBackend::Sqlite {
             // SQLite would take an id written as text, and no statement would ever find it.
-            column.check(Expr::cust(format!("typeof({name}) IN ('blob', 'null') AND length({name}) = 16")));
+            column.check(Expr::cust(format!(
+                "typeof({name}) IN ('blob', 'null') AND length({name}) = 16"
+            )));
         }
         column
     }
@@ -193,8 +218,8 @@ pub(crate) fn new_id(backend: DbBackend) -> SimpleExpr {
     })
 }
 
-/// This instant, by the database's clock. SQLite's CURRENT_TIMESTAMP has another form than the instants that programs
-/// write, and sorts apart from them.
+/// This instant, by the database's clock. SQLite's CURRENT_TIMESTAMP has another form than the
+/// instants that programs write, and sorts apart from them.
 pub(crate) fn now(backend: DbBackend) -> SimpleExpr {
     Expr::cust(match backend {
         DbBackend::Sqlite => "(strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))",
@@ -215,7 +240,12 @@ fn foreign_key(
     to: &'static str,
     gone: ForeignKeyAction,
 ) -> ForeignKeyCreateStatement {
-    ForeignKey::create().name(format!("fk_{from}_{column}")).from(from, column).to(to, "id").on_delete(gone).to_owned()
+    ForeignKey::create()
+        .name(format!("fk_{from}_{column}"))
+        .from(from, column)
+        .to(to, "id")
+        .on_delete(gone)
+        .to_owned()
 }
 
 fn string(name: &'static str, length: u32) -> ColumnDef {

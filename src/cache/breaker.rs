@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::store::StoreError;
 
-/// Open while the database fails. Only what the database itself does opens it: a turn that did not come in time, or a row
-/// that cannot be read, says nothing about the database.
+/// Open while the database fails. Only what the database itself does opens it: a turn that did not
+/// come in time, or a row that cannot be read, says nothing about the database.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     is_open: AtomicBool,
@@ -27,7 +27,9 @@ impl Breaker {
     /// Notes how asking the database went. Has it begun to fail just now?
     pub(super) fn note<T>(&self, outcome: &Result<T, StoreError>) -> bool {
         match outcome {
-            Err(StoreError::Unavailable(_) | StoreError::TimedOut) => !self.is_open.swap(true, Ordering::Relaxed),
+            Err(StoreError::Unavailable(_) | StoreError::TimedOut) => {
+                !self.is_open.swap(true, Ordering::Relaxed)
+            }
             Ok(_) => {
                 self.close();
                 false

@@ -18,7 +18,8 @@ pub(super) struct HeldCatalogue {
     held: ArcSwapOption<VersionedCatalogue>,
     /// How often it has changed.
     changes: AtomicU64,
-    /// When it was last asked for in vain, or is being asked for although nothing is known to have changed.
+    /// When it was last asked for in vain, or is being asked for although nothing is known to have
+    /// changed.
     asked_at: Mutex<Option<DateTime<Utc>>>,
     load: Arc<Flight<Arc<Catalogue>>>,
 }
@@ -40,8 +41,8 @@ impl HeldCatalogue {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// It has changed. What is held stays, for the case that the database cannot be asked; a load that is under way
-    /// may have missed the change.
+    /// It has changed. What is held stays, for the case that the database cannot be asked; a load
+    /// that is under way may have missed the change.
     pub(super) fn outdate(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         *self.asked_at.lock() = None;
@@ -57,7 +58,9 @@ impl HeldCatalogue {
     fn current(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
         let held = self.held.load();
         let current = held.as_deref().filter(|read| read.changes == self.changes());
-        current.map(|read| Arc::clone(&read.catalogue)).filter(|held| is_within(age, held.as_of, now))
+        current
+            .map(|read| Arc::clone(&read.catalogue))
+            .filter(|held| is_within(age, held.as_of, now))
     }
 
     /// Keeps what was read after so many changes, unless a later load was quicker.
@@ -69,8 +72,9 @@ impl HeldCatalogue {
         });
     }
 
-    /// A load begins. Where nothing has changed, what is held will do for everybody else meanwhile; where something has,
-    /// they wait for it: they may have facts that only the new one explains.
+    /// A load begins. Where nothing has changed, what is held will do for everybody else meanwhile;
+    /// where something has, they wait for it: they may have facts that only the new one
+    /// explains.
     fn begin(&self, now: DateTime<Utc>) -> u64 {
         let changes = self.changes();
         if self.held.load().as_deref().is_some_and(|read| read.changes == changes) {
@@ -89,14 +93,14 @@ impl HeldCatalogue {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// The catalogue. While changes are heard of the one that is held, however old; otherwise no older than the time to
-    /// live. With the database away, the one that is held.
+    /// The catalogue. While changes are heard of the one that is held, however old; otherwise no
+    /// older than the time to live. With the database away, the one that is held.
     pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
         self.catalogue_within(self.time_to_live().unwrap_or(TimeDelta::MAX), now).await
     }
 
-    /// Reads the catalogue again where it is this old, so that nobody has to wait for that later. One that nobody has asked
-    /// for is not read.
+    /// Reads the catalogue again where it is this old, so that nobody has to wait for that later.
+    /// One that nobody has asked for is not read.
     pub async fn refresh_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) {
         if self.0.catalogue.held().is_some() && !self.0.breaker.is_open() {
             // A failure has been logged, and what is held stays.
@@ -104,9 +108,13 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// The catalogue for a question about one module. A code that is unknown reads it again, at most once per
-    /// `negative_ttl`, so that a new module is not unknown for long.
-    pub async fn catalogue_for(&self, module: &str, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
+    /// The catalogue for a question about one module. A code that is unknown reads it again, at
+    /// most once per `negative_ttl`, so that a new module is not unknown for long.
+    pub async fn catalogue_for(
+        &self,
+        module: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Catalogue>, LoadError> {
         let catalogue = self.catalogue(now).await?;
         if catalogue.module(module).is_some() {
             return Ok(catalogue);
@@ -114,7 +122,11 @@ impl<L: LoadTenant> Cache<L> {
         self.catalogue_within(self.0.settings.negative_ttl, now).await
     }
 
-    async fn catalogue_within(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
+    async fn catalogue_within(
+        &self,
+        age: TimeDelta,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Catalogue>, LoadError> {
         if let Some(current) = self.0.catalogue.current(age, now) {
             return Ok(current);
         }
@@ -122,13 +134,19 @@ impl<L: LoadTenant> Cache<L> {
         let load = || Box::pin(self.load_catalogue(age, now));
         match self.0.catalogue.held() {
             // It was asked for just now, in vain: not everyone has to wait for the next attempt.
-            Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => Ok(held),
+            Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => {
+                Ok(held)
+            }
             Some(held) => Ok(load().await.unwrap_or(held)),
             None => load().await,
         }
     }
 
-    async fn load_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
+    async fn load_catalogue(
+        &self,
+        age: TimeDelta,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Catalogue>, LoadError> {
         let held = || self.0.catalogue.current(age, now);
         let inner = Arc::clone(&self.0);
         let load = async move {

@@ -13,7 +13,8 @@ use crate::{
 /// What watchers are told, after the cache has forgotten.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// A tenant's facts have changed; they are at this revision now, or at one that could not be read (0).
+    /// A tenant's facts have changed; they are at this revision now, or at one that could not be
+    /// read (0).
     Tenant(TenantId, u64),
     /// The catalogue has changed, and is at this revision now.
     Catalogue(u64),
@@ -52,7 +53,9 @@ impl<L: LoadTenant> Cache<L> {
     pub fn health(&self, now: DateTime<Utc>) -> CacheHealth {
         match self.last_proof() {
             _ if self.0.trust.is_answered() => CacheHealth::Good,
-            Some(since) if is_within(self.0.settings.max_stale, since, now) => CacheHealth::Stale { since },
+            Some(since) if is_within(self.0.settings.max_stale, since, now) => {
+                CacheHealth::Stale { since }
+            }
             _ => CacheHealth::TooStale,
         }
     }
@@ -81,8 +84,8 @@ impl<L: LoadTenant> Cache<L> {
         self.0.trust.set(FeedState::Suspect, None);
     }
 
-    /// There is no feed, or none that could be believed: the time to live is the bound. `proof`: when the database has
-    /// just answered, if it has.
+    /// There is no feed, or none that could be believed: the time to live is the bound. `proof`:
+    /// when the database has just answered, if it has.
     pub fn feed_off(&self, proof: Option<DateTime<Utc>>) {
         let was_heard = self.feed() != FeedState::Off;
         self.0.trust.set(FeedState::Off, proof);
@@ -94,7 +97,8 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// Takes in news. What is held of it is no longer believed, and loads of it that are under way are not kept.
+    /// Takes in news. What is held of it is no longer believed, and loads of it that are under way
+    /// are not kept.
     pub fn apply_changes(&self, changes: &[Change], now: DateTime<Utc>) {
         for change in changes {
             self.0.tally.changes.add();
@@ -125,8 +129,8 @@ impl<L: LoadTenant> Cache<L> {
         self.0.runtime.spawn(async move { drop(cache.catalogue(now).await) });
     }
 
-    /// Watches what changes from here on, of these tenants and of what concerns all; `tenants` is empty: everything. Who
-    /// falls behind is told so, and must check everything again.
+    /// Watches what changes from here on, of these tenants and of what concerns all; `tenants` is
+    /// empty: everything. Who falls behind is told so, and must check everything again.
     pub fn watch(&self, tenants: Arc<HashSet<TenantId>>) -> Events {
         self.0.watchers.watch(tenants)
     }
@@ -142,7 +146,8 @@ impl<L: LoadTenant> Cache<L> {
 
     fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
         self.0.outdate(id);
-        // Read again at once: whoever asks next need not wait as long, and watchers want the revision.
+        // Read again at once: whoever asks next need not wait as long, and watchers want the
+        // revision.
         let is_worth_it = self.0.settings.reload_changed && self.0.facts.holds(id);
         if !is_worth_it && !self.0.watchers.has_watchers_of(id) {
             return;

@@ -12,7 +12,8 @@ use crate::{
     store::{Source, TenantKey},
 };
 
-/// Tenants share this many counters. That two of them do costs a load that was not kept, and no more.
+/// Tenants share this many counters. That two of them do costs a load that was not kept, and no
+/// more.
 const SHARES: u64 = 4096;
 
 /// Changes are numbered as they come in. A load notes the number at which it begins.
@@ -84,7 +85,10 @@ impl ChangeClock {
     fn share(&self, id: TenantId) -> &AtomicU64 {
         let share = FxBuildHasher.hash_one(id) % SHARES;
         // There are as many, and there is a first.
-        usize::try_from(share).ok().and_then(|share| self.tenants.get(share)).unwrap_or(&self.tenants[0])
+        usize::try_from(share)
+            .ok()
+            .and_then(|share| self.tenants.get(share))
+            .unwrap_or(&self.tenants[0])
     }
 }
 

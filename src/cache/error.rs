@@ -4,18 +4,19 @@ use thiserror::Error;
 
 use crate::store::StoreError;
 
-/// Why the cache has no answer. Shared by everyone who waits for one load, and so cheap to clone. The text is for the log,
-/// never for a caller.
+/// Why the cache has no answer. Shared by everyone who waits for one load, and so cheap to clone.
+/// The text is for the log, never for a caller.
 #[derive(Clone, Debug, Error)]
 pub enum LoadError {
     /// The database was asked, and gave none.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database has failed just now, and other loads are finding out whether it still does: this one was not sent.
+    /// The database has failed just now, and other loads are finding out whether it still does:
+    /// this one was not sent.
     #[error("the database has failed just now")]
     Failing,
-    /// Too many loads wait for a turn to ask the database, or this one has waited for too long. It says nothing about the
-    /// database.
+    /// Too many loads wait for a turn to ask the database, or this one has waited for too long. It
+    /// says nothing about the database.
     #[error("too many loads wait for a turn to ask the database")]
     Overloaded,
     /// The database was asked, and does not hold the revision that the caller wants.
@@ -27,7 +28,8 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Is nothing known against what is held, so that it will do instead? A row that cannot be read is.
+    /// Is nothing known against what is held, so that it will do instead? A row that cannot be read
+    /// is.
     pub(super) fn leaves_what_is_held(&self) -> bool {
         match self {
             Self::Store(error) => error.is_the_databases(),

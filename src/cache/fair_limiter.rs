@@ -1,4 +1,5 @@
-//! Turns to read past the cache, shared fairly: whoever asks for many waits behind its own, and not before others.
+//! Turns to read past the cache, shared fairly: whoever asks for many waits behind its own, and not
+//! before others.
 
 use std::{collections::VecDeque, hash::BuildHasher, sync::Arc, time::Duration};
 
@@ -81,16 +82,19 @@ impl FairLimiter {
             self.0.join(&mut state, requester)?
         };
         self.0.hand_out();
-        let turn = timeout(self.0.limits.patience, waiting).await.map_err(|_| LoadError::Overloaded)?;
+        let turn =
+            timeout(self.0.limits.patience, waiting).await.map_err(|_| LoadError::Overloaded)?;
         turn.map_err(|_| LoadError::Abandoned)
     }
 }
 
 impl Limiter {
-    /// Is one free for this requester? Where there may be others it never has all of them, unless there is one only.
+    /// Is one free for this requester? Where there may be others it never has all of them, unless
+    /// there is one only.
     fn may_have_another(&self, state: &LimiterState, requester: Requester) -> bool {
         let turns = self.limits.turns;
-        let most = if requester == Requester::ANYBODY { turns } else { turns.saturating_sub(1).max(1) };
+        let most =
+            if requester == Requester::ANYBODY { turns } else { turns.saturating_sub(1).max(1) };
         let own = state.taken.iter().filter(|one| **one == requester).count();
         state.taken.len() < turns && own < most
     }
@@ -100,7 +104,11 @@ impl Limiter {
         Permit { shared: Arc::clone(self), requester }
     }
 
-    fn join(&self, state: &mut LimiterState, requester: Requester) -> Result<oneshot::Receiver<Permit>, LoadError> {
+    fn join(
+        &self,
+        state: &mut LimiterState,
+        requester: Requester,
+    ) -> Result<oneshot::Receiver<Permit>, LoadError> {
         for line in &mut state.lines {
             // Whoever has given up waits no longer.
             line.waiting.retain(|waiting| !waiting.is_closed());
@@ -109,13 +117,16 @@ impl Limiter {
         let all: usize = state.lines.iter().map(|line| line.waiting.len()).sum();
         let (sender, receiver) = oneshot::channel();
         let own = state.lines.iter_mut().find(|line| line.requester == requester);
-        if all >= self.limits.waiting || own.as_ref().is_some_and(|line| line.waiting.len() >= self.limits.waiting_each)
+        if all >= self.limits.waiting
+            || own.as_ref().is_some_and(|line| line.waiting.len() >= self.limits.waiting_each)
         {
             return Err(LoadError::Overloaded);
         }
         match own {
             Some(line) => line.waiting.push_back(sender),
-            None => state.lines.push_back(CallerQueue { requester, waiting: VecDeque::from([sender]) }),
+            None => {
+                state.lines.push_back(CallerQueue { requester, waiting: VecDeque::from([sender]) })
+            }
         }
         Ok(receiver)
     }
@@ -124,7 +135,8 @@ impl Limiter {
     fn hand_out(self: &Arc<Self>) {
         loop {
             let mut state = self.state.lock();
-            let next = state.lines.iter().position(|line| self.may_have_another(&state, line.requester));
+            let next =
+                state.lines.iter().position(|line| self.may_have_another(&state, line.requester));
             let Some(mut line) = next.and_then(|next| state.lines.remove(next)) else { return };
             let waiting = line.waiting.pop_front();
             let requester = line.requester;
@@ -196,7 +208,10 @@ mod tests {
             }
         }
         assert_eq!(waiting.len(), 10, "five of one, and ten of all");
-        assert!(matches!(waiting.pop().unwrap().await, Err(LoadError::Overloaded)), "not for longer than a second");
+        assert!(
+            matches!(waiting.pop().unwrap().await, Err(LoadError::Overloaded)),
+            "not for longer than a second"
+        );
         drop(waiting);
         // Nobody is there any more who would take it.
         drop(held);

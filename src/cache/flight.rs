@@ -1,4 +1,5 @@
-//! One load however many wait for it, of what there is only once. Loads of tenants have a queue: see `queue`.
+//! One load however many wait for it, of what there is only once. Loads of tenants have a queue:
+//! see `queue`.
 
 use std::{
     fmt,
@@ -21,9 +22,10 @@ use crate::store::StoreError;
 
 /// The load that is under way, if there is one.
 ///
-/// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands over to the next, and in
-/// `quick_cache`'s a failure does: with the database away, each waiter would time out after the one before it. Here the
-/// load is a task of its own, and everyone who waits shares its outcome, be it an error.
+/// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands
+/// over to the next, and in `quick_cache`'s a failure does: with the database away, each waiter
+/// would time out after the one before it. Here the load is a task of its own, and everyone who
+/// waits shares its outcome, be it an error.
 pub(super) struct Flight<T>(Mutex<Option<InFlightLoad<T>>>);
 
 /// A load, and its number, by which it knows its own place.
@@ -52,8 +54,9 @@ impl<T> fmt::Debug for Flight<T> {
 impl<T: Clone + Send + Sync + 'static> Flight<T> {
     /// Joins the load that is under way, or takes what is `held` by now, or starts `load`.
     ///
-    /// A caller finds nothing held before it comes here, and the load that it missed may have landed in between: what
-    /// is held is looked at once more while no flight can land. A load that panics is an error for all who wait.
+    /// A caller finds nothing held before it comes here, and the load that it missed may have
+    /// landed in between: what is held is looked at once more while no flight can land. A load
+    /// that panics is an error for all who wait.
     pub(super) fn join(
         self: &Arc<Self>,
         runtime: &Handle,
@@ -68,10 +71,12 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
             return ready(Ok(held)).boxed().shared();
         }
         let (landed, outcome) = oneshot::channel();
-        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
+        let outcome =
+            outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         *under_way = Some(InFlightLoad { number, outcome: outcome.clone() });
-        // A runtime that is stopping drops the task at once, and with it the landing, which takes the lock.
+        // A runtime that is stopping drops the task at once, and with it the landing, which takes
+        // the lock.
         drop(under_way);
         let landing = Landing { flight: Arc::clone(self), number };
         runtime.spawn(async move {
@@ -85,8 +90,8 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
 }
 
 impl<T> Flight<T> {
-    /// Strikes the load off. Those who wait for it get its outcome, which was true when they asked; whoever comes now starts
-    /// another.
+    /// Strikes the load off. Those who wait for it get its outcome, which was true when they asked;
+    /// whoever comes now starts another.
     pub(super) fn forget(&self) {
         *self.0.lock() = None;
     }

@@ -1,8 +1,9 @@
 //! The facts of tenants that exist, by id, at most so many of them.
 //!
-//! This is what every request reads, mostly at random, so what counts is how much memory a look touches: a look decides
-//! under the lock of one shard, and neither counts a reference nor moves anything in a list of the least recently used.
-//! moka and quick_cache do, and over many tenants a look into them takes longer (`cargo bench --bench lookup`).
+//! This is what every request reads, mostly at random, so what counts is how much memory a look
+//! touches: a look decides under the lock of one shard, and neither counts a reference nor moves
+//! anything in a list of the least recently used. moka and quick_cache do, and over many tenants a
+//! look into them takes longer (`cargo bench --bench lookup`).
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -24,8 +25,8 @@ const OUTDATED: u32 = 0;
 #[derive(Debug)]
 pub(super) struct HeldFacts {
     by_id: DashMap<TenantId, Held, FxBuildHasher>,
-    /// Which tenant a subdomain belongs to, by its hash. Two with one hash cost a load each time, and no more: whoever looks
-    /// compares the subdomain itself.
+    /// Which tenant a subdomain belongs to, by its hash. Two with one hash cost a load each time,
+    /// and no more: whoever looks compares the subdomain itself.
     by_subdomain: DashMap<u64, TenantId, FxBuildHasher>,
     hasher: RandomState,
     /// Whoever adds or removes holds it.
@@ -58,8 +59,8 @@ impl HeldFacts {
         self.by_id.len()
     }
 
-    /// Looks at the facts of a tenant in place, and the epoch they belong to. `look` must be quick: a shard is locked
-    /// meanwhile.
+    /// Looks at the facts of a tenant in place, and the epoch they belong to. `look` must be quick:
+    /// a shard is locked meanwhile.
     pub(super) fn peek<R>(&self, id: TenantId, look: impl FnOnce(&Facts, u32) -> R) -> Option<R> {
         let held = self.by_id.get(&id)?;
         if !held.asked_for.load(Ordering::Relaxed) {
@@ -77,7 +78,9 @@ impl HeldFacts {
     pub(super) fn insert(&self, facts: Facts, epoch: u32) {
         let mut ring = self.ring.lock();
         let id = facts.tenant.id;
-        let Some(mut held) = self.by_id.get_mut(&id) else { return self.add(&mut ring, facts, epoch) };
+        let Some(mut held) = self.by_id.get_mut(&id) else {
+            return self.add(&mut ring, facts, epoch);
+        };
         if super::is_just_after(held.facts.as_of, facts.as_of) {
             return;
         }
@@ -102,10 +105,12 @@ impl HeldFacts {
         }
     }
 
-    /// Notes that facts were read again and are what they were. `false`: they are not, or are believed no longer.
+    /// Notes that facts were read again and are what they were. `false`: they are not, or are
+    /// believed no longer.
     pub(super) fn prove(&self, found: &Facts, epoch: u32) -> bool {
         let Some(mut held) = self.by_id.get_mut(&found.tenant.id) else { return false };
-        let is_proven = held.epoch.load(Ordering::Relaxed) == epoch && held.facts.says_the_same_as(found);
+        let is_proven =
+            held.epoch.load(Ordering::Relaxed) == epoch && held.facts.says_the_same_as(found);
         if is_proven {
             held.facts.as_of = held.facts.as_of.max(found.as_of);
         }
@@ -122,7 +127,8 @@ impl HeldFacts {
         self.by_id.get(&id).is_some_and(|held| held.epoch.load(Ordering::Relaxed) == epoch)
     }
 
-    /// Marks a tenant's facts as known to have changed. They stay, for the case that the database cannot be asked.
+    /// Marks a tenant's facts as known to have changed. They stay, for the case that the database
+    /// cannot be asked.
     pub(super) fn outdate(&self, id: TenantId) {
         if let Some(held) = self.by_id.get(&id) {
             held.epoch.store(OUTDATED, Ordering::Relaxed);
@@ -153,7 +159,8 @@ impl HeldFacts {
         self.ring.lock().next(places)
     }
 
-    /// When the facts were read that wait longest to be read again, as far as the next few places tell.
+    /// When the facts were read that wait longest to be read again, as far as the next few places
+    /// tell.
     pub(super) fn oldest(&self, places: usize) -> Option<DateTime<Utc>> {
         let next = self.ring.lock().peek(places);
         next.iter().filter_map(|id| self.by_id.get(id).map(|held| held.facts.as_of)).min()
@@ -161,8 +168,9 @@ impl HeldFacts {
 
     fn add(&self, ring: &mut Ring, facts: Facts, epoch: u32) {
         let id = facts.tenant.id;
-        let spare =
-            |id: &TenantId| self.by_id.get(id).is_some_and(|held| held.asked_for.swap(false, Ordering::Relaxed));
+        let spare = |id: &TenantId| {
+            self.by_id.get(id).is_some_and(|held| held.asked_for.swap(false, Ordering::Relaxed))
+        };
         let (place, evicted) = ring.take_place(id, spare);
         if let Some((_, held)) = evicted.and_then(|evicted| self.by_id.remove(&evicted)) {
             self.forget_subdomain(&held.facts);

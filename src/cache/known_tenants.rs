@@ -1,8 +1,9 @@
 //! Which tenants exist, for as long as somebody keeps asking for ones that do not.
 //!
-//! Ids that are invented anew each time are never held, and each would cost the database a statement. When too many
-//! come in a short time, the keys of all tenants are read once, and what is not among them is unknown without asking.
-//! The answer is as old as any other "does not exist": at most `negative_ttl`.
+//! Ids that are invented anew each time are never held, and each would cost the database a
+//! statement. When too many come in a short time, the keys of all tenants are read once, and what
+//! is not among them is unknown without asking. The answer is as old as any other "does not exist":
+//! at most `negative_ttl`.
 
 use std::{
     collections::HashSet,
@@ -33,7 +34,8 @@ struct UnknownCount {
     unknown: u32,
 }
 
-/// The keys of all tenants, as keyed hashes: a caller cannot aim for a collision, which would only cost a look-up.
+/// The keys of all tenants, as keyed hashes: a caller cannot aim for a collision, which would only
+/// cost a look-up.
 #[derive(Debug)]
 struct Keys {
     as_of: DateTime<Utc>,
@@ -50,7 +52,8 @@ impl KnownTenants {
         count.unknown = count.unknown.saturating_add(1);
     }
 
-    /// It could not be read. Until it is tried again, as many unknown tenants are looked up as at first.
+    /// It could not be read. Until it is tried again, as many unknown tenants are looked up as at
+    /// first.
     fn give_up(&self, now: DateTime<Utc>) {
         *self.unknown.lock() = UnknownCount { since: now, unknown: 0 };
     }
@@ -70,15 +73,17 @@ impl KnownTenants {
 impl<L: LoadTenant> Inner<L> {
     /// Since when it is known, without asking for it, that the tenant does not exist.
     ///
-    /// A roster that cannot be read (it may be too long to be read in time) is no failure of anything: tenants are then
-    /// looked up one by one.
+    /// A roster that cannot be read (it may be too long to be read in time) is no failure of
+    /// anything: tenants are then looked up one by one.
     pub(super) async fn known_to_be_absent(
         self: &Arc<Self>,
         key: &TenantKey,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         let window = self.settings.negative_ttl;
-        let held = || self.known_tenants.keys.lock().clone().filter(|keys| is_within(window, keys.as_of, now));
+        let held = || {
+            self.known_tenants.keys.lock().clone().filter(|keys| is_within(window, keys.as_of, now))
+        };
         let keys = match held() {
             Some(keys) => keys,
             None if self.known_tenants.is_needed(now, window) => {
@@ -94,7 +99,10 @@ impl<L: LoadTenant> Inner<L> {
 
     async fn load_known_tenants(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
         let start = self.change_clock.begin();
-        let keys = self.in_time(self.loader.load_keys()).await.inspect_err(|_| self.known_tenants.give_up(now))?;
+        let keys = self
+            .in_time(self.loader.load_keys())
+            .await
+            .inspect_err(|_| self.known_tenants.give_up(now))?;
         let hasher = RandomState::new();
         let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });

@@ -36,7 +36,8 @@ impl<L: LoadTenant> Cache<L> {
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
         let inner = Arc::clone(&self.0);
-        // A load of its own: one that is under way may have begun before the write that the caller wants to see.
+        // A load of its own: one that is under way may have begun before the write that the caller
+        // wants to see.
         let known = self.bypass(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
@@ -47,7 +48,8 @@ impl<L: LoadTenant> Cache<L> {
         known.await?.ok_or(LoadError::Abandoned)
     }
 
-    /// Runs a reading that passes the cache by: few at a time, so that they leave connections to the loads, and in time.
+    /// Runs a reading that passes the cache by: few at a time, so that they leave connections to
+    /// the loads, and in time.
     pub async fn bypass<T: Send + 'static>(
         &self,
         requester: Requester,
@@ -55,7 +57,8 @@ impl<L: LoadTenant> Cache<L> {
     ) -> Result<T, LoadError> {
         let inner = Arc::clone(&self.0);
         let reading = async move {
-            let _turn = inner.bypass.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
+            let _turn =
+                inner.bypass.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
             let read = inner.in_time(reading).await;
             // One that fails may have been too much by itself: what loads find is what counts.
             if read.is_ok() {
@@ -80,7 +83,8 @@ impl<L: LoadTenant> Cache<L> {
             Lookup::Fresh(known) => Some(known),
             Lookup::Suspect(_) | Lookup::Miss => None,
         };
-        let (outcome, starts_a_turn) = self.0.queue.join(&key, held, LoadRequest { now, priority, span: span() });
+        let (outcome, starts_a_turn) =
+            self.0.queue.join(&key, held, LoadRequest { now, priority, span: span() });
         if starts_a_turn {
             self.0.start_turn();
         }
@@ -94,10 +98,15 @@ impl<L: LoadTenant> Cache<L> {
 
 /// A load belongs to the trace of the request that began it, if that is traced.
 fn span() -> Span {
-    if Span::current().is_none() { Span::none() } else { tracing::info_span!(target: "traced", "load") }
+    if Span::current().is_none() {
+        Span::none()
+    } else {
+        tracing::info_span!(target: "traced", "load")
+    }
 }
 
-/// A turn to load what waits. Where more waits when it is over, another follows it, however it ended.
+/// A turn to load what waits. Where more waits when it is over, another follows it, however it
+/// ended.
 struct LoadTurn<L: LoadTenant>(Arc<Inner<L>>);
 
 impl<L: LoadTenant> Drop for LoadTurn<L> {
@@ -130,7 +139,10 @@ impl<L: LoadTenant> Inner<L> {
         let loaded = self.in_time(self.read(&keys, source, now)).await;
         self.queue.note(keys.len(), &loaded);
         match loaded {
-            Ok(loaded) => loads.into_iter().zip(loaded).for_each(|(load, loaded)| self.end(load, loaded, sent)),
+            Ok(loaded) => loads
+                .into_iter()
+                .zip(loaded)
+                .for_each(|(load, loaded)| self.end(load, loaded, sent)),
             Err(error) => loads.into_iter().for_each(|load| load.end(Err(error.clone().into()))),
         }
     }
@@ -157,7 +169,8 @@ impl<L: LoadTenant> Inner<L> {
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
         self.tally.loads.add_many(keys.len() as u64);
         self.tally.statements.add();
-        // Boxed: what a statement takes is large, and everything that may load would hold it in itself.
+        // Boxed: what a statement takes is large, and everything that may load would hold it in
+        // itself.
         Box::pin(self.loader.load_tenants(keys, source, now)).await
     }
 
@@ -175,13 +188,17 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     /// Bounds the time that the database may take. Waiting for a turn is no part of it.
-    pub(super) async fn in_time<T>(&self, load: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let loaded = timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
+    pub(super) async fn in_time<T>(
+        &self,
+        load: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let loaded =
+            timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
         loaded.inspect_err(|error| self.failed(error))
     }
 
-    /// Counts a reading that failed, and says so: here, once for each load and not for each of the callers that wait for
-    /// it, and no more than once a second.
+    /// Counts a reading that failed, and says so: here, once for each load and not for each of the
+    /// callers that wait for it, and no more than once a second.
     pub(super) fn failed(&self, error: &StoreError) {
         self.tally.load_errors.add();
         log_limited!(self.log_limiter, warn, %error, "a load failed: {error}");
@@ -201,12 +218,17 @@ impl<L: LoadTenant> Inner<L> {
     fn place(&self, facts: &Facts, start: LoadStart, epoch: u32) {
         let id = facts.tenant.id;
         if self.change_clock.since(start, id) {
-            // They have changed since. Where nothing else is held they will do, if the database cannot be asked again.
+            // They have changed since. Where nothing else is held they will do, if the database
+            // cannot be asked again.
             self.facts.insert_outdated(facts.clone());
             return;
         }
         // A load that began later has found that the tenant is gone.
-        if self.unknown.get(&TenantKey::Id(id)).is_some_and(|gone| is_just_after(gone.as_of, facts.as_of)) {
+        if self
+            .unknown
+            .get(&TenantKey::Id(id))
+            .is_some_and(|gone| is_just_after(gone.as_of, facts.as_of))
+        {
             return;
         }
         self.facts.insert(facts.clone(), epoch);

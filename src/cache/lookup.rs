@@ -18,7 +18,8 @@ pub(super) enum Lookup {
     Miss,
 }
 
-/// Is `now` that close to an instant? A clock that was set back must not make what is held younger than it is.
+/// Is `now` that close to an instant? A clock that was set back must not make what is held younger
+/// than it is.
 pub(super) fn is_within(span: TimeDelta, instant: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (now - instant).abs() < span
 }
@@ -31,8 +32,11 @@ impl<L: LoadTenant> Inner<L> {
         look: impl FnOnce(&Facts) -> Option<R>,
     ) -> Option<R> {
         let trusted = self.trust.trusted();
-        let is_good = |facts: &Facts, epoch| epoch == trusted.epoch && (trusted.is_fed || self.is_young(facts, now));
-        self.facts.peek(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
+        let is_good = |facts: &Facts, epoch| {
+            epoch == trusted.epoch && (trusted.is_fed || self.is_young(facts, now))
+        };
+        self.facts
+            .peek(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
     }
 
     /// Are facts believed although changes are not heard of?
@@ -62,7 +66,8 @@ impl<L: LoadTenant> Inner<L> {
     pub(super) fn lookup_by_label(&self, label: &Label, now: DateTime<Utc>) -> Lookup {
         let belongs = |facts: &Facts| &*facts.tenant.subdomain == label.as_str();
         let look = |facts: &Facts, epoch| belongs(facts).then(|| self.judge(facts, epoch, now));
-        let found = self.facts.by_subdomain(label.as_str()).and_then(|id| self.facts.peek(id, look)?);
+        let found =
+            self.facts.by_subdomain(label.as_str()).and_then(|id| self.facts.peek(id, look)?);
         found.unwrap_or_else(|| self.lookup_absent(&TenantKey::Subdomain(label.clone()), now))
     }
 
@@ -79,10 +84,15 @@ impl<L: LoadTenant> Inner<L> {
         if epoch == trusted.epoch {
             let is_good = trusted.is_fed || self.is_young(facts, now);
             let known = Known::found(facts.clone());
-            return if is_good { Lookup::Fresh(known) } else { Lookup::Suspect(Known { stale: true, ..known }) };
+            return if is_good {
+                Lookup::Fresh(known)
+            } else {
+                Lookup::Suspect(Known { stale: true, ..known })
+            };
         }
         if self.trust.feed() == FeedState::Suspect && self.trust.was_in(epoch) {
-            // The database does not answer the feed. It would not answer a load either, and callers would wait for it.
+            // The database does not answer the feed. It would not answer a load either, and callers
+            // would wait for it.
             let known = Known::stale(facts.clone());
             return if self.is_bearable(&known, now) { Lookup::Fresh(known) } else { Lookup::Miss };
         }
@@ -90,17 +100,29 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     fn lookup_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Lookup {
-        let absent = self.unknown.get(key).filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
-        absent.map_or(Lookup::Miss, |absent| Lookup::Fresh(self.absent(absent.revision, absent.as_of)))
+        let absent = self
+            .unknown
+            .get(key)
+            .filter(|absent| is_within(self.settings.negative_ttl, absent.as_of, now));
+        absent.map_or(Lookup::Miss, |absent| {
+            Lookup::Fresh(self.absent(absent.revision, absent.as_of))
+        })
     }
 
-    /// That a tenant does not exist, as far as is remembered: while the feed is suspect, it may have been made since.
+    /// That a tenant does not exist, as far as is remembered: while the feed is suspect, it may
+    /// have been made since.
     pub(super) fn absent(&self, revision: u64, as_of: DateTime<Utc>) -> Known {
         Known { stale: self.trust.feed() == FeedState::Suspect, ..Known::absent(revision, as_of) }
     }
 
-    /// Serves what is held although it is in doubt, where the error leaves it and it is not too old.
-    pub(super) fn make_do(&self, known: Known, error: LoadError, now: DateTime<Utc>) -> Result<Known, LoadError> {
+    /// Serves what is held although it is in doubt, where the error leaves it and it is not too
+    /// old.
+    pub(super) fn make_do(
+        &self,
+        known: Known,
+        error: LoadError,
+        now: DateTime<Utc>,
+    ) -> Result<Known, LoadError> {
         if !error.leaves_what_is_held() || !self.is_bearable(&known, now) {
             return Err(error);
         }

@@ -1,15 +1,16 @@
-//! How fast what is held is read again: as evenly as can be, and never so fast that anybody notices. Pure: time is an
-//! argument.
+//! How fast what is held is read again: as evenly as can be, and never so fast that anybody
+//! notices. Pure: time is an argument.
 
 use std::time::Duration;
 
 use super::MAX_BATCH;
 
-/// A round is made of at least so many statements, where there are as many tenants: few at a time, so that a round lasts as
-/// long as it should even while more and more are held.
+/// A round is made of at least so many statements, where there are as many tenants: few at a time,
+/// so that a round lasts as long as it should even while more and more are held.
 const PARTS: usize = 16;
 
-/// What has not been read when it should have been, since something was in the way, is made up for by no more than this.
+/// What has not been read when it should have been, since something was in the way, is made up for
+/// by no more than this.
 const MAX_CREDIT: usize = 2 * MAX_BATCH;
 
 /// After a statement that failed, none is sent for this long.
@@ -44,7 +45,8 @@ impl Pace {
     /// So much time has passed. A round through all places is to take so long.
     pub fn pass(&mut self, elapsed: Duration, places: usize, round: Duration) {
         self.rest = self.rest.saturating_sub(elapsed);
-        self.credit = (self.credit + per_second(places, round) * elapsed.as_secs_f64()).min(number(MAX_CREDIT));
+        self.credit = (self.credit + per_second(places, round) * elapsed.as_secs_f64())
+            .min(number(MAX_CREDIT));
     }
 
     /// How many of all places to read now; 0: none yet.
@@ -60,17 +62,22 @@ impl Pace {
     /// How long it will be until something is due.
     pub fn pause(&self, places: usize, round: Duration) -> Duration {
         let missing = (number(self.wanted(places)) - self.credit).max(0.0);
-        let until_due = Duration::try_from_secs_f64(missing / per_second(places, round)).unwrap_or(Duration::MAX);
+        let until_due = Duration::try_from_secs_f64(missing / per_second(places, round))
+            .unwrap_or(Duration::MAX);
         until_due.max(self.rest)
     }
 
-    /// A statement has been answered: it took so long in all, and kept a core busy for a part of that. With a budget it is
-    /// followed by a rest, which is at least as long as it took: a database that is slow is asked less.
+    /// A statement has been answered: it took so long in all, and kept a core busy for a part of
+    /// that. With a budget it is followed by a rest, which is at least as long as it took: a
+    /// database that is slow is asked less.
     pub fn read(&mut self, took: Duration, busy: Duration, budget: Option<Budget>) {
         self.batch = (self.batch * 2).min(MAX_BATCH);
         self.rest = budget.map_or(Duration::ZERO, |Budget { rate, share }| {
-            let of_rate = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX).saturating_sub(took);
-            let of_share = Duration::try_from_secs_f64(busy.as_secs_f64() / share).unwrap_or(Duration::MAX);
+            let of_rate = Duration::try_from_secs_f64(1.0 / rate)
+                .unwrap_or(Duration::MAX)
+                .saturating_sub(took);
+            let of_share =
+                Duration::try_from_secs_f64(busy.as_secs_f64() / share).unwrap_or(Duration::MAX);
             of_rate.max(of_share).max(took)
         });
     }

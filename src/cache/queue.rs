@@ -1,9 +1,10 @@
-//! Loads of tenants that wait for their turn: one for each tenant however many ask, joined into one statement when many
-//! wait.
+//! Loads of tenants that wait for their turn: one for each tenant however many ask, joined into one
+//! statement when many wait.
 //!
-//! So many turns are taken at the same time. While one is free a load begins at once, by itself; while none is, loads wait,
-//! and the next turn takes along all that wait, up to a hundred; those that callers wait for first. How long they wait here
-//! is our own affair: it is bounded, it has an error of its own, and it is never counted as the database's.
+//! So many turns are taken at the same time. While one is free a load begins at once, by itself;
+//! while none is, loads wait, and the next turn takes along all that wait, up to a hundred; those
+//! that callers wait for first. How long they wait here is our own affair: it is bounded, it has an
+//! error of its own, and it is never counted as the database's.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,18 +28,19 @@ use crate::store::{StoreError, TenantKey};
 /// Tenants that one statement reads at most.
 pub const MAX_BATCH: usize = 100;
 
-/// Loads that callers wait for and that wait for their turn, at most. It is well below the requests in flight, so that a
-/// flood of tenants that are not held leaves room for those that are.
+/// Loads that callers wait for and that wait for their turn, at most. It is well below the requests
+/// in flight, so that a flood of tenants that are not held leaves room for those that are.
 const MAX_WAITING: usize = 5_000;
 
 /// The same for loads that no caller waits for.
 const MAX_WAITING_IN_BACKGROUND: usize = 1_000;
 
-/// A load, or a reading past the cache, that has waited longer for its turn is refused: its callers have better things to do.
+/// A load, or a reading past the cache, that has waited longer for its turn is refused: its callers
+/// have better things to do.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// While the database fails, this many loads at a time find out whether it still does. The others fail at once, instead
-/// of each waiting for as long as a dead database takes.
+/// While the database fails, this many loads at a time find out whether it still does. The others
+/// fail at once, instead of each waiting for as long as a dead database takes.
 const PROBES: usize = 2;
 
 /// What a load comes to, shared by all who wait for it.
@@ -72,7 +74,8 @@ pub(super) struct LoadRequest {
 #[derive(Default)]
 struct QueueState {
     loads: HashMap<TenantKey, Load>,
-    /// In the order in which they were asked for. What has begun, or was struck off, is passed over.
+    /// In the order in which they were asked for. What has begun, or was struck off, is passed
+    /// over.
     waiting: VecDeque<QueuePlace>,
     in_background: VecDeque<QueuePlace>,
     turns_taken: usize,
@@ -127,10 +130,11 @@ impl LoadQueue {
         Self { turns, breaker, batch: MAX_BATCH.into(), state: Mutex::default() }
     }
 
-    /// Joins the load of `key`, or takes what is `held` by now, or adds a load. Also says whether a turn must be started.
+    /// Joins the load of `key`, or takes what is `held` by now, or adds a load. Also says whether a
+    /// turn must be started.
     ///
-    /// A caller finds nothing held before it comes here, and the load that it missed may have ended in between: what is held
-    /// is looked at once more while no load can end.
+    /// A caller finds nothing held before it comes here, and the load that it missed may have ended
+    /// in between: what is held is looked at once more while no load can end.
     pub(super) fn join(
         &self,
         key: &TenantKey,
@@ -156,8 +160,9 @@ impl LoadQueue {
         (outcome, starts)
     }
 
-    /// Strikes off the loads that have begun and whose keys are such. Those who wait for one get its outcome, which was true
-    /// when they asked; whoever comes now starts another. One that has yet to begin will do.
+    /// Strikes off the loads that have begun and whose keys are such. Those who wait for one get
+    /// its outcome, which was true when they asked; whoever comes now starts another. One that
+    /// has yet to begin will do.
     pub(super) fn forget(&self, such: impl Fn(&TenantKey) -> bool) {
         self.state.lock().loads.retain(|key, load| load.waiting.is_some() || !such(key));
     }
@@ -181,7 +186,12 @@ impl LoadQueue {
                 continue;
             }
             asked.push(waiting.asked);
-            loads.push(StartedLoad { key, number, answer: Some(waiting.answer), queue: Arc::clone(self) });
+            loads.push(StartedLoad {
+                key,
+                number,
+                answer: Some(waiting.answer),
+                queue: Arc::clone(self),
+            });
         }
         drop(state);
         refuse(too_late, &LoadError::Overloaded);
@@ -198,8 +208,8 @@ impl LoadQueue {
         goes_on
     }
 
-    /// Notes how reading so many tenants went. Once the database has begun to fail, nobody waits for their turn to find
-    /// that out.
+    /// Notes how reading so many tenants went. Once the database has begun to fail, nobody waits
+    /// for their turn to find that out.
     pub(super) fn note<T>(&self, count: usize, outcome: &Result<T, StoreError>) {
         let batch = match outcome {
             Ok(_) => (self.batch.load(Ordering::Relaxed) * 2).min(MAX_BATCH),
@@ -230,7 +240,8 @@ impl LoadQueue {
 }
 
 impl QueueState {
-    /// Joins the load of this tenant, if there is one. It comes forward where a caller joins one that no caller waited for.
+    /// Joins the load of this tenant, if there is one. It comes forward where a caller joins one
+    /// that no caller waited for.
     fn join(&mut self, key: &TenantKey, priority: Priority) -> Option<LoadOutcome> {
         let load = self.loads.get_mut(key)?;
         if let Some(waiting) = &mut load.waiting
@@ -254,7 +265,8 @@ impl QueueState {
     fn add(&mut self, key: TenantKey, asked: LoadRequest) -> LoadOutcome {
         let (answer, outcome) = oneshot::channel();
         // A load that panics, or a process that stops, drops the other end.
-        let outcome = outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
+        let outcome =
+            outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
         self.last_number += 1;
         let place = QueuePlace { key: key.clone(), number: self.last_number };
         match asked.priority {
@@ -262,7 +274,8 @@ impl QueueState {
             Priority::Background => self.in_background.push_back(place),
         }
         let waiting = Some(Waiting { asked, since: Instant::now(), answer });
-        self.loads.insert(key, Load { number: self.last_number, outcome: outcome.clone(), waiting });
+        self.loads
+            .insert(key, Load { number: self.last_number, outcome: outcome.clone(), waiting });
         outcome
     }
 

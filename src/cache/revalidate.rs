@@ -1,4 +1,5 @@
-//! Reading again what is held, in the background: to prove it, and to find out whether a change ever went unheard.
+//! Reading again what is held, in the background: to prove it, and to find out whether a change
+//! ever went unheard.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,11 +12,12 @@ use crate::{
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 
-/// Differences that wait to be judged at most. What is held has been put right by then, whatever they come to.
+/// Differences that wait to be judged at most. What is held has been put right by then, whatever
+/// they come to.
 const MAX_DIFFERENCES: usize = 1_000;
 
-/// Of the time to live, what a round may take while changes are not heard of: nothing that is held outlives it, and nothing
-/// is read much more often than it must be.
+/// Of the time to live, what a round may take while changes are not heard of: nothing that is held
+/// outlives it, and nothing is read much more often than it must be.
 const ROUND: f64 = 0.92;
 
 /// What a step has come to.
@@ -54,19 +56,30 @@ impl<L: LoadTenant> Cache<L> {
         self.0.facts.places()
     }
 
-    /// How long ago the facts were read, or compared with the database, that wait longest to be so again.
+    /// How long ago the facts were read, or compared with the database, that wait longest to be so
+    /// again.
     pub fn oldest_proof(&self, now: DateTime<Utc>) -> TimeDelta {
-        self.0.facts.oldest(MAX_BATCH).map_or(TimeDelta::zero(), |oldest| (now - oldest).max(TimeDelta::zero()))
+        self.0
+            .facts
+            .oldest(MAX_BATCH)
+            .map_or(TimeDelta::zero(), |oldest| (now - oldest).max(TimeDelta::zero()))
     }
 
-    /// Reads the tenants in the next places again, in one statement. Those that are what they were are as fresh as if they
-    /// had just been loaded; the others are put right. It waits for nobody, and nobody for it.
-    pub async fn revalidate(&self, places: usize, now: DateTime<Utc>) -> Result<RevalidationStep, StoreError> {
+    /// Reads the tenants in the next places again, in one statement. Those that are what they were
+    /// are as fresh as if they had just been loaded; the others are put right. It waits for
+    /// nobody, and nobody for it.
+    pub async fn revalidate(
+        &self,
+        places: usize,
+        now: DateTime<Utc>,
+    ) -> Result<RevalidationStep, StoreError> {
         let inner = &self.0;
-        if inner.breaker.is_open() || inner.queue.waiting() > 0 || self.feed() == FeedState::Suspect {
+        if inner.breaker.is_open() || inner.queue.waiting() > 0 || self.feed() == FeedState::Suspect
+        {
             return Ok(RevalidationStep::Paused);
         }
-        let keys: Vec<TenantKey> = inner.facts.next(places).into_iter().map(TenantKey::Id).collect();
+        let keys: Vec<TenantKey> =
+            inner.facts.next(places).into_iter().map(TenantKey::Id).collect();
         if keys.is_empty() {
             return Ok(RevalidationStep::Read { busy: Duration::ZERO });
         }
@@ -108,8 +121,9 @@ impl<L: LoadTenant> Cache<L> {
         inner.put_in_place(key, loaded, sent);
     }
 
-    /// Judges what differed `grace` ago or longer. A change that was committed while the database was asked is no
-    /// divergence: news of it has come meanwhile. One of which no news has come is counted, and its watchers are told.
+    /// Judges what differed `grace` ago or longer. A change that was committed while the database
+    /// was asked is no divergence: news of it has come meanwhile. One of which no news has come
+    /// is counted, and its watchers are told.
     pub fn judge_differences(&self, grace: TimeDelta, now: DateTime<Utc>) {
         for Difference { id, start, .. } in self.0.differences.found_before(now - grace) {
             if self.0.change_clock.since(start, id) {
@@ -135,7 +149,8 @@ impl Differences {
 
     fn found_before(&self, instant: DateTime<Utc>) -> Vec<Difference> {
         let mut differences = self.0.lock();
-        let count = differences.iter().take_while(|difference| difference.found_at <= instant).count();
+        let count =
+            differences.iter().take_while(|difference| difference.found_at <= instant).count();
         differences.drain(..count).collect()
     }
 }

@@ -1,11 +1,13 @@
 //! The places of the tenants that are held, in a ring: two hands go round it, each at its own pace.
 //!
-//! One makes room, by the second-chance rule (CLOCK): the tenant under the hand goes, unless it was asked for since the
-//! hand last came by. The other reads again: whatever is held comes under it once in each round.
+//! One makes room, by the second-chance rule (CLOCK): the tenant under the hand goes, unless it was
+//! asked for since the hand last came by. The other reads again: whatever is held comes under it
+//! once in each round.
 
 use crate::domain::TenantId;
 
-/// To make room, the hand passes over this many tenants that were asked for, and then takes the next all the same.
+/// To make room, the hand passes over this many tenants that were asked for, and then takes the
+/// next all the same.
 const MAX_PASSED_OVER: usize = 64;
 
 /// At most so many places. A place that was vacated is the next to be taken.
@@ -29,9 +31,13 @@ impl Ring {
         self.places.len()
     }
 
-    /// Takes a place for a tenant. Gives it, and who had to make room. `spare`: was this one asked for since it was last
-    /// looked at?
-    pub(super) fn take_place(&mut self, id: TenantId, spare: impl Fn(&TenantId) -> bool) -> (u32, Option<TenantId>) {
+    /// Takes a place for a tenant. Gives it, and who had to make room. `spare`: was this one asked
+    /// for since it was last looked at?
+    pub(super) fn take_place(
+        &mut self,
+        id: TenantId,
+        spare: impl Fn(&TenantId) -> bool,
+    ) -> (u32, Option<TenantId>) {
         if let Some(place) = self.vacant.pop() {
             self.places[place as usize] = Some(id);
             return (place, None);
@@ -112,7 +118,10 @@ mod tests {
     fn somebody_makes_room_although_all_were_asked_for() {
         let mut ring = full(200);
         let (place, evicted) = ring.take_place(tenant(200), |_| true);
-        assert_eq!((place as usize, evicted), (MAX_PASSED_OVER, Some(tenant(MAX_PASSED_OVER as u128))));
+        assert_eq!(
+            (place as usize, evicted),
+            (MAX_PASSED_OVER, Some(tenant(MAX_PASSED_OVER as u128)))
+        );
     }
 
     #[test]

@@ -68,7 +68,8 @@ struct TrustState {
 impl Trust {
     /// Without a feed.
     pub(super) fn new() -> Self {
-        let state = TrustState { feed: FeedState::Off, epoch: FIRST, last_proof: None, is_answered: true };
+        let state =
+            TrustState { feed: FeedState::Off, epoch: FIRST, last_proof: None, is_answered: true };
         Self { trusted: Trusted::of(state).pack().into(), state: Mutex::new(state) }
     }
 

@@ -1,7 +1,7 @@
 //! Those who watch: everything that changes, or some tenants by name.
 //!
-//! A change of one tenant costs what those who watch that tenant cost, and not what all do: of a thousand who name a
-//! thousand tenants each, it wakes the few that it concerns.
+//! A change of one tenant costs what those who watch that tenant cost, and not what all do: of a
+//! thousand who name a thousand tenants each, it wakes the few that it concerns.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -99,7 +99,13 @@ impl Watchers {
         }
         named.boxes.insert(number, letterbox);
         drop(named);
-        Events(Kind::Named(Named { number, tenants, receiver, lagged, registry: Arc::clone(&self.named) }))
+        Events(Kind::Named(Named {
+            number,
+            tenants,
+            receiver,
+            lagged,
+            registry: Arc::clone(&self.named),
+        }))
     }
 
     /// How many watch.
@@ -153,7 +159,9 @@ impl Events {
             Kind::All(events) => match events.try_recv() {
                 Ok(event) => Some(Received::Event(event)),
                 Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Received::Lagged),
-                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+                Err(
+                    broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed,
+                ) => None,
             },
             Kind::Named(named) => {
                 if named.lagged.swap(false, Ordering::Acquire) {
@@ -203,11 +211,13 @@ mod tests {
         let mut other = watching.watch(named([tenant(2)]));
         let mut all = watching.watch(Arc::default());
         assert_eq!(watching.count(), 3);
-        for event in [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)] {
+        for event in [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)]
+        {
             watching.notify(event);
         }
         let [first, third, catalogue] =
-            [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)].map(Received::Event);
+            [Event::Tenant(tenant(1), 5), Event::Tenant(tenant(3), 6), Event::Catalogue(7)]
+                .map(Received::Event);
         assert_eq!(heard(&mut one), [first, catalogue]);
         assert_eq!(heard(&mut other), [catalogue]);
         assert_eq!(heard(&mut all), [first, third, catalogue]);
@@ -229,7 +239,8 @@ mod tests {
     #[test]
     fn nothing_is_left_of_one_who_is_gone() {
         let watching = Watchers::new();
-        let (one, other) = (watching.watch(named([tenant(1), tenant(2)])), watching.watch(named([tenant(2)])));
+        let (one, other) =
+            (watching.watch(named([tenant(1), tenant(2)])), watching.watch(named([tenant(2)])));
         drop(one);
         assert!(!watching.has_watchers_of(tenant(1)) && watching.has_watchers_of(tenant(2)));
         drop(other);

@@ -8,7 +8,10 @@ use super::{
     tenant,
 };
 use crate::{
-    config::{ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand, PlanUpsertArgs},
+    config::{
+        ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand,
+        PlanUpsertArgs,
+    },
     domain::{ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert},
     escape::escape_control,
     server::database,
@@ -62,7 +65,9 @@ async fn upsert_module(args: ModuleUpsertArgs) -> CommandResult {
     let done = store.upsert_module(&upsert, &tenant::author(&args)).await;
     store.close().await;
     match done {
-        Ok(offer) => show(args.json, &module_table(std::slice::from_ref(&offer)), &module_to_json(&offer)),
+        Ok(offer) => {
+            show(args.json, &module_table(std::slice::from_ref(&offer)), &module_to_json(&offer))
+        }
         Err(error) => tenant::refusal(error),
     }
 }
@@ -93,7 +98,9 @@ async fn upsert_plan(args: PlanUpsertArgs) -> CommandResult {
     let done = store.upsert_plan(&upsert, &tenant::author(&args)).await;
     store.close().await;
     match done {
-        Ok(offer) => show(args.json, &plan_table(std::slice::from_ref(&offer)), &plan_to_json(&offer)),
+        Ok(offer) => {
+            show(args.json, &plan_table(std::slice::from_ref(&offer)), &plan_to_json(&offer))
+        }
         Err(error) => tenant::refusal(error),
     }
 }

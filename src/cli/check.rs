@@ -17,11 +17,15 @@ use crate::{
     clock::Clock,
     config::{CheckArgs, UnusableSetting},
     domain::{
-        Catalogue, Decision, HeldSubscription, ModuleCode, check, decision::deciding_subscription, explain::rules,
+        Catalogue, Decision, HeldSubscription, ModuleCode, check, decision::deciding_subscription,
+        explain::rules,
     },
     escape::escape_control,
     server::database::{self, Opening},
-    store::{ChangeLog, Durations, Evidence, LoadTenant, Store, StoreError, SubscriptionEvidence, TenantKey},
+    store::{
+        ChangeLog, Durations, Evidence, LoadTenant, Store, StoreError, SubscriptionEvidence,
+        TenantKey,
+    },
 };
 
 /// How long a statement, and the wait for a connection, may take.
@@ -39,10 +43,12 @@ struct Examined {
 /// Asks the database what a server would, and prints the answer with all that it rests on.
 pub(crate) async fn run(args: CheckArgs) -> CommandResult {
     let key = key(&args.tenant)?;
-    let module = ModuleCode::validate(&args.module).map_err(|error| UnusableSetting::new("--module", error))?;
+    let module = ModuleCode::validate(&args.module)
+        .map_err(|error| UnusableSetting::new("--module", error))?;
     let durations = Durations { acquire: STATEMENT_TIMEOUT, statement: Some(STATEMENT_TIMEOUT) };
     // What is not asked for need not be there: this is the tool for a database in trouble.
-    let opening = Opening { durations, log: ChangeLog::LeftOut, create: false, ..database::PATIENT };
+    let opening =
+        Opening { durations, log: ChangeLog::LeftOut, create: false, ..database::PATIENT };
     let store = database::open_store(&args.database, &opening).await?;
     let examined = examine(&store, &key, module, args.at).await;
     store.close().await;
@@ -97,7 +103,12 @@ impl Examined {
             writeln!(out, "{:<13}{}", "plans", escape_control(&plan_slugs.join(", ")))?;
         }
         writeln!(out, "{:<13}{}", "at", instant(*at))?;
-        writeln!(out, "{:<13}{}", "valid until", instant_or(decision.valid_until, "time alone changes nothing"))?;
+        writeln!(
+            out,
+            "{:<13}{}",
+            "valid until",
+            instant_or(decision.valid_until, "time alone changes nothing")
+        )?;
         out.push('\n');
         match evidence {
             Some(evidence) => write_tenant(&mut out, evidence)?,
@@ -129,18 +140,19 @@ impl Examined {
     /// JSON in the names of the proto. Instants are RFC 3339; what is absent is null.
     fn as_json(&self) -> Value {
         let Self { module, at, evidence, catalogue, decision } = self;
-        let subscription = |(row, words, decides): (&HeldSubscription, &SubscriptionEvidence, bool)| {
-            json!({
-                "id": words.id,
-                "status": words.status,
-                "starts_at": row.starts_at.map(instant),
-                "expires_at": row.expires_at.map(instant),
-                "is_trial": row.is_trial,
-                "trial_ends_at": row.trial_ends_at.map(instant),
-                "reason": row.reason(*at).word(),
-                "decides": decides,
-            })
-        };
+        let subscription =
+            |(row, words, decides): (&HeldSubscription, &SubscriptionEvidence, bool)| {
+                json!({
+                    "id": words.id,
+                    "status": words.status,
+                    "starts_at": row.starts_at.map(instant),
+                    "expires_at": row.expires_at.map(instant),
+                    "is_trial": row.is_trial,
+                    "trial_ends_at": row.trial_ends_at.map(instant),
+                    "reason": row.reason(*at).word(),
+                    "decides": decides,
+                })
+            };
         json!({
             "allowed": decision.allowed(),
             "reason": decision.reason.word(),
@@ -179,7 +191,9 @@ fn tenant_as_json(evidence: &Evidence) -> Value {
 fn write_tenant(out: &mut String, evidence: &Evidence) -> fmt::Result {
     let tenant = &evidence.facts.tenant;
     let status = evidence.tenant.status.as_deref().unwrap_or("NULL");
-    let plan = escape_control(tenant.plan_slug.as_deref().filter(|slug| !slug.is_empty()).unwrap_or("none"));
+    let plan = escape_control(
+        tenant.plan_slug.as_deref().filter(|slug| !slug.is_empty()).unwrap_or("none"),
+    );
     let [subdomain, name, schema] =
         [&tenant.subdomain, &tenant.name, &tenant.database_schema].map(|text| escape_control(text));
     writeln!(out, "{:<13}{subdomain} ({}), {name}", "tenant", tenant.id)?;

@@ -18,7 +18,10 @@ pub(crate) fn completions(args: CompletionsArgs) -> CommandResult {
 /// Writes a manual page for each command.
 pub(crate) fn man(args: &ManArgs) -> CommandResult {
     clap_mangen::generate_to(config::command(), &args.folder).map_err(|error| {
-        UnusableSetting::new("FOLDER", format!("is {}, which cannot be written to: {error}", args.folder.display()))
+        UnusableSetting::new(
+            "FOLDER",
+            format!("is {}, which cannot be written to: {error}", args.folder.display()),
+        )
     })?;
     Ok(GOOD)
 }

@@ -11,7 +11,8 @@ use crate::{
 
 /// Applies the pending steps, or with `--status` only lists them.
 pub(crate) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
-    let opening = Opening { log: database::log(args.changes), create: !args.status, ..database::PATIENT };
+    let opening =
+        Opening { log: database::log(args.changes), create: !args.status, ..database::PATIENT };
     let store = database::open_store(&args.database, &opening).await?;
     if !args.status {
         store.migrate().await?;

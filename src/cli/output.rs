@@ -38,7 +38,8 @@ pub(crate) fn table(header: &[&str]) -> Table {
 
 /// An amount of money, right-aligned; a dash where there is none.
 pub(crate) fn price(amount: Option<Money>) -> Cell {
-    Cell::new(amount.map_or("-".to_owned(), |amount| amount.to_string())).set_alignment(CellAlignment::Right)
+    Cell::new(amount.map_or("-".to_owned(), |amount| amount.to_string()))
+        .set_alignment(CellAlignment::Right)
 }
 
 /// An instant to the second, in UTC.

@@ -8,7 +8,10 @@ use std::{
 use super::{DENIED, GOOD, output::CommandResult, shadow_report};
 use crate::{
     clock::Clock,
-    config::{DatabaseArgs, RoutesArgs, RoutesCheckArgs, RoutesCommand, RoutesCommandArgs, RoutesExplainArgs},
+    config::{
+        DatabaseArgs, RoutesArgs, RoutesCheckArgs, RoutesCommand, RoutesCommandArgs,
+        RoutesExplainArgs,
+    },
     domain::Catalogue,
     escape::escape_control,
     routes::{Access, Conflict, RouteMap, UnreadableEndpoint, check, check_method, rules_of},
@@ -35,7 +38,10 @@ struct Assembled {
     catalogue: Option<Catalogue>,
 }
 
-async fn assemble(routes: &RoutesArgs, database: &DatabaseArgs) -> Result<Assembled, Box<dyn Error>> {
+async fn assemble(
+    routes: &RoutesArgs,
+    database: &DatabaseArgs,
+) -> Result<Assembled, Box<dyn Error>> {
     let mut rules = rules(routes)?;
     let catalogue = catalogue(database).await?;
     let (more, unreadable) = catalogue.as_ref().map(rules_of).unwrap_or_default();
@@ -56,7 +62,8 @@ async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Err
 }
 
 async fn check_routes(args: RoutesCheckArgs) -> CommandResult {
-    let Assembled { map, conflicts, unreadable, catalogue } = assemble(&args.routes, &args.database).await?;
+    let Assembled { map, conflicts, unreadable, catalogue } =
+        assemble(&args.routes, &args.database).await?;
     let findings = check(&map, conflicts, catalogue.as_ref());
     let mut out = io::stdout().lock();
     for finding in &findings {
@@ -65,9 +72,11 @@ async fn check_routes(args: RoutesCheckArgs) -> CommandResult {
     for endpoint in &unreadable {
         writeln!(out, "{:<15} {}", "unreadable", escape_control(&endpoint.to_string()))?;
     }
-    let count = |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
+    let count =
+        |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
     let modules = count(|access| matches!(access, Access::AnyOf(_)));
-    let (tenant, public) = (count(|access| *access == Access::Tenant), count(|access| *access == Access::Public));
+    let (tenant, public) =
+        (count(|access| *access == Access::Tenant), count(|access| *access == Access::Public));
     let odd = findings.len() + unreadable.len();
     writeln!(
         out,
@@ -94,7 +103,10 @@ async fn explain(args: RoutesExplainArgs) -> CommandResult {
     };
     print("decides", &verdict)?;
     if let Ok(Some(rule)) = map.find(method, path) {
-        print("needs", &format!("{}{}", rule.access, if rule.verified { ", verified" } else { "" }))?;
+        print(
+            "needs",
+            &format!("{}{}", rule.access, if rule.verified { ", verified" } else { "" }),
+        )?;
         if !rule.enforce {
             print("", "not enforced: what would be refused passes")?;
         }

@@ -30,7 +30,8 @@ struct ReportRow {
 /// Method, route, module and reason.
 type ReportKey = [String; 4];
 
-/// Sums up what would have been refused, most frequent first. Exit code 0: nothing would, 1: something.
+/// Sums up what would have been refused, most frequent first. Exit code 0: nothing would, 1:
+/// something.
 pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     let mut rows: BTreeMap<ReportKey, ReportRow> = BTreeMap::new();
     let mut unreadable = 0;
@@ -38,7 +39,8 @@ pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
         Box::new(io::stdin().lock())
     } else {
         let unusable = |error| {
-            let problem = format!("names {}, which cannot be read: {error}", args.decision_log.display());
+            let problem =
+                format!("names {}, which cannot be read: {error}", args.decision_log.display());
             UnusableSetting::new("--decision-log", problem)
         };
         Box::new(BufReader::new(File::open(&args.decision_log).map_err(unusable)?))
@@ -87,7 +89,10 @@ fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) ->
     for ([method, route, module, reason], row) in rows {
         let route = if route.is_empty() { "(none)" } else { route };
         let (requests, tenants) = (row.requests.to_string(), row.tenants.len().to_string());
-        table.add_row([&requests, &tenants, method, route, module, reason, &row.last].map(|cell| escape_control(cell)));
+        table.add_row(
+            [&requests, &tenants, method, route, module, reason, &row.last]
+                .map(|cell| escape_control(cell)),
+        );
     }
     writeln!(out, "{}", table.trim_fmt())
 }

@@ -41,8 +41,9 @@ pub(crate) async fn run(command: TenantCommand) -> CommandResult {
 /// A tenant as people name it.
 pub(crate) fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     let problem = "is no tenant's name: expected a UUID in 36-character form, or a subdomain";
-    TenantKey::parse(tenant)
-        .ok_or_else(|| UnusableSetting::new("TENANT", format!("{:?} {problem}", escape_control(tenant))))
+    TenantKey::parse(tenant).ok_or_else(|| {
+        UnusableSetting::new("TENANT", format!("{:?} {problem}", escape_control(tenant)))
+    })
 }
 
 /// Opens a database to write to: it must be as this program knows it.
@@ -52,7 +53,12 @@ pub(crate) async fn open_to_write(args: &MutationArgs) -> Result<Store, Box<dyn 
 
 async fn open_for_many(args: &MutationArgs, max_connections: u32) -> Result<Store, Box<dyn Error>> {
     let template = template::load(args.tenant_template.as_deref())?;
-    let opening = Opening { max_connections, log: database::log(args.changes), create: false, ..database::PATIENT };
+    let opening = Opening {
+        max_connections,
+        log: database::log(args.changes),
+        create: false,
+        ..database::PATIENT
+    };
     let store = database::open_store(&args.database, &opening).await?.with_template(template);
     let problem: Box<dyn Error> = match store.schema().await {
         Err(error) => error.into(),
@@ -61,7 +67,9 @@ async fn open_for_many(args: &MutationArgs, max_connections: u32) -> Result<Stor
                 Ok(()) => return Ok(store),
                 Err(error) => error.into(),
             },
-            SchemaState::Behind => "the database's schema is behind: run entitlementd migrate first".into(),
+            SchemaState::Behind => {
+                "the database's schema is behind: run entitlementd migrate first".into()
+            }
             SchemaState::Denied => {
                 let denied: Vec<String> = report.denied.iter().map(ToString::to_string).collect();
                 denied.join("\n").into()

@@ -28,7 +28,8 @@ fn new(args: NewTokenArgs) -> Result<u8, Box<dyn Error>> {
     };
     let cannot = |error: io::Error| unusable(&format!("which cannot be used: {error}"));
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).append(true).create(true).mode(0o600).open(&path).map_err(cannot)?;
+    let mut file =
+        options.read(true).append(true).create(true).mode(0o600).open(&path).map_err(cannot)?;
     // Two at once would not see each other's names. The lock goes with the file.
     file.lock().map_err(cannot)?;
     let text = read(&mut file).map_err(cannot)?;

@@ -10,18 +10,25 @@ use super::{Span, UnusableSetting, value::positive};
 /// Which database.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH. A password is better kept in a file
-    /// [default: sqlite:entitlementd.db]
-    #[arg(long, env = "ENTITLEMENTD_DATABASE_URL", hide_env_values = true, conflicts_with = "database_url_file")]
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH. A password is
+    /// better kept in a file [default: sqlite:entitlementd.db]
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_DATABASE_URL",
+        hide_env_values = true,
+        conflicts_with = "database_url_file"
+    )]
     pub database_url: Option<DatabaseUrl>,
     /// A file that holds the database's URL.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
-    /// Certificates (PEM) that the database server's own must descend from. Demands TLS and the right host name.
+    /// Certificates (PEM) that the database server's own must descend from. Demands TLS and the
+    /// right host name.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_CA_FILE", value_name = "FILE")]
     pub database_ca_file: Option<PathBuf>,
-    /// What stands between this process and PostgreSQL. Behind `transaction`, nothing outlives a transaction: no setting
-    /// and no prepared statement, and LISTEN needs --listen-database-url.
+    /// What stands between this process and PostgreSQL. Behind `transaction`, nothing outlives a
+    /// transaction: no setting and no prepared statement, and LISTEN needs
+    /// --listen-database-url.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_POOLER", value_enum, default_value_t)]
     pub database_pooler: PoolerKind,
 }
@@ -55,8 +62,8 @@ pub enum ChangesMode {
 /// How the database is used.
 #[derive(Args, Clone, Debug)]
 pub struct PoolArgs {
-    /// Connections to the database at the same time, and to each replica. Up to two more watch for changes, one listens, and
-    /// administrators' changes take up to six.
+    /// Connections to the database at the same time, and to each replica. Up to two more watch for
+    /// changes, one listens, and administrators' changes take up to six.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_max_connections: u32,
@@ -66,8 +73,8 @@ pub struct PoolArgs {
     /// PostgreSQL gives a statement up after this long.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_STATEMENT_TIMEOUT", value_name = "SPAN", default_value = "1500ms", value_parser = positive)]
     pub database_statement_timeout: Span,
-    /// A streaming replica to load from, where it holds what is wanted, unless changes are off. Each URL must lead to one
-    /// server. Repeatable; commas in the environment.
+    /// A streaming replica to load from, where it holds what is wanted, unless changes are off.
+    /// Each URL must lead to one server. Repeatable; commas in the environment.
     #[arg(
         long,
         env = "ENTITLEMENTD_REPLICA_DATABASE_URL",
@@ -88,15 +95,20 @@ pub struct ChangesArgs {
     #[arg(long, env = "ENTITLEMENTD_POLL_INTERVAL", value_name = "SPAN", default_value = "500ms", value_parser = positive)]
     pub poll_interval: Span,
     /// PostgreSQL itself, past a pooler, to listen on [default: --database-url]
-    #[arg(long, env = "ENTITLEMENTD_LISTEN_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_LISTEN_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub listen_database_url: Option<DatabaseUrl>,
-    /// What is held is read again in the background, up to 100 tenants in a statement: at most so many statements a second;
-    /// 0: none. With changes off, more where --cache-ttl needs them.
+    /// What is held is read again in the background, up to 100 tenants in a statement: at most so
+    /// many statements a second; 0: none. With changes off, more where --cache-ttl needs them.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_RATE", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub revalidate_max_rate: u32,
-    /// Reading again takes at most this share of the time of one core, in percent. With changes off, more where --cache-ttl
-    /// needs it.
+    /// Reading again takes at most this share of the time of one core, in percent. With changes
+    /// off, more where --cache-ttl needs it.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_CPU", value_name = "PERCENT", default_value = "5",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub revalidate_max_cpu: u32,
@@ -120,10 +132,14 @@ impl DatabaseArgs {
         match (&self.database_url, &self.database_url_file) {
             (Some(url), _) => Ok(url.clone()),
             (None, Some(path)) => {
-                let url = fs::read_to_string(path)
-                    .map_err(|error| unusable(format!("names {}, which cannot be read: {error}", path.display())))?;
+                let url = fs::read_to_string(path).map_err(|error| {
+                    unusable(format!("names {}, which cannot be read: {error}", path.display()))
+                })?;
                 match url.trim() {
-                    "" => Err(unusable(format!("names {}, which is empty: expected a URL", path.display()))),
+                    "" => Err(unusable(format!(
+                        "names {}, which is empty: expected a URL",
+                        path.display()
+                    ))),
                     url => Ok(DatabaseUrl(url.to_owned())),
                 }
             }
@@ -156,7 +172,8 @@ impl DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = std::convert::Infallible;
 
-    /// Takes any text: clap would print one that it refuses, password and all. The store refuses it later.
+    /// Takes any text: clap would print one that it refuses, password and all. The store refuses it
+    /// later.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }
@@ -194,7 +211,10 @@ mod tests {
     #[test]
     fn a_database_url_prints_without_secrets() {
         for (url, printed) in [
-            ("postgres://erp:s3cret@db.example:6432/erp?sslmode=require", "postgres://db.example:6432/erp"),
+            (
+                "postgres://erp:s3cret@db.example:6432/erp?sslmode=require",
+                "postgres://db.example:6432/erp",
+            ),
             ("postgresql://db/erp?user=erp&password=s3cret", "postgres://db/erp"),
             ("postgres://erp:s3c/ret@db/erp", "(not a database URL)"),
             ("erp:s3cret@db", "(not a database URL)"),

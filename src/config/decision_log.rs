@@ -11,7 +11,12 @@ pub struct DecisionLogArgs {
     #[arg(long, env = "ENTITLEMENTD_DECISION_LOG", value_name = "FILE")]
     pub decision_log: Option<PathBuf>,
     /// Of grants, one in so many is logged; 0: none. Denials always are.
-    #[arg(long, env = "ENTITLEMENTD_DECISION_LOG_ONE_GRANT_IN", value_name = "COUNT", default_value = "100")]
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_DECISION_LOG_ONE_GRANT_IN",
+        value_name = "COUNT",
+        default_value = "100"
+    )]
     pub decision_log_one_grant_in: u32,
     /// The file is put aside once it is so large, in MiB.
     #[arg(long, env = "ENTITLEMENTD_DECISION_LOG_MAX_MIB", value_name = "MIB", default_value = "100",

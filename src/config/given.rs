@@ -76,8 +76,10 @@ impl Cli {
     pub fn read() -> Result<Self, clap::Error> {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        if let (What::Serve(args), Some((name, matches))) = (&mut cli.command, matches.subcommand()) {
+        let mut cli =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        if let (What::Serve(args), Some((name, matches))) = (&mut cli.command, matches.subcommand())
+        {
             let flags = command.find_subcommand(name).into_iter().flat_map(Command::get_arguments);
             args.given = flags.filter_map(|flag| given(flag, matches)).collect();
         }
@@ -88,7 +90,9 @@ impl Cli {
 /// The whole command line. `serve -h` is one page of it.
 pub fn command() -> Command {
     Cli::command().mut_subcommand("serve", |serve| {
-        let serve = serve.after_help("--help shows all settings, --print-config what they are.").after_long_help("");
+        let serve = serve
+            .after_help("--help shows all settings, --print-config what they are.")
+            .after_long_help("");
         serve.mut_args(|flag| {
             let is_first = FIRST.contains(&flag.get_id().as_str()) || flag.is_global_set();
             flag.hide_short_help(!is_first)
@@ -110,7 +114,8 @@ fn given(flag: &Arg, matches: &ArgMatches) -> Option<Given> {
         _ => Source::Default,
     };
     let values = matches.get_raw(id).into_iter().flatten();
-    let values: Vec<String> = values.map(|value| without_passwords(&value.to_string_lossy())).collect();
+    let values: Vec<String> =
+        values.map(|value| without_passwords(&value.to_string_lossy())).collect();
     Some(Given { flag: format!("--{name}"), value: values.join(","), source })
 }
 

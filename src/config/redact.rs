@@ -20,9 +20,12 @@ mod tests {
 
     #[test]
     fn a_misplaced_url_is_printed_without_its_password() {
-        let text = without_passwords("unexpected 'postgres://erp:s3c@ret@db/erp' found\n\nUsage: x");
+        let text =
+            without_passwords("unexpected 'postgres://erp:s3c@ret@db/erp' found\n\nUsage: x");
         assert_eq!(text, "unexpected 'postgres://***@db/erp' found\n\nUsage: x");
-        let text = without_passwords("'postgres://erp@db/erp?password=s3cret' found\nsee https://rustup.rs");
+        let text = without_passwords(
+            "'postgres://erp@db/erp?password=s3cret' found\nsee https://rustup.rs",
+        );
         assert_eq!(text, "'postgres://***@db/erp?***' found\nsee https://rustup.rs");
     }
 }

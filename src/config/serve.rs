@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given, ListenAddress, PoolArgs, SecurityArgs,
-    Span, TraceArgs,
+    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given, ListenAddress,
+    PoolArgs, SecurityArgs, Span, TraceArgs,
     value::{IssuerTenant, JwksUrl, positive, socket_address},
 };
 
@@ -32,9 +32,15 @@ pub struct ServeArgs {
     #[arg(long, env = "ENTITLEMENTD_MIGRATE", help_heading = "Database", value_parser = BoolishValueParser::new())]
     pub migrate: bool,
     /// Where to answer: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
-    #[arg(long, env = "ENTITLEMENTD_LISTEN", help_heading = "Server", default_value = "127.0.0.1:50051")]
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_LISTEN",
+        help_heading = "Server",
+        default_value = "127.0.0.1:50051"
+    )]
     pub listen: ListenAddress,
-    /// Where /metrics, /livez and /readyz are answered, over HTTP: ADDRESS:PORT (port 0 takes a free one) [default: nowhere]
+    /// Where /metrics, /livez and /readyz are answered, over HTTP: ADDRESS:PORT (port 0 takes a
+    /// free one) [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_METRICS_LISTEN", help_heading = "Server", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
     /// How connections are protected, and who may ask.
@@ -72,10 +78,12 @@ pub struct ServeArgs {
 /// Which tenant a request belongs to.
 #[derive(Args, Clone, Debug)]
 pub struct TenantArgs {
-    /// A domain under which one label names a tenant, for example ilms.ai. Repeatable; commas in the environment.
+    /// A domain under which one label names a tenant, for example ilms.ai. Repeatable; commas in
+    /// the environment.
     #[arg(long, env = "ENTITLEMENTD_BASE_DOMAIN", value_name = "DOMAIN", value_delimiter = ',')]
     pub base_domain: Vec<String>,
-    /// A label that names no tenant, beside www, api, admin and localhost. Repeatable; commas in the environment.
+    /// A label that names no tenant, beside www, api, admin and localhost. Repeatable; commas in
+    /// the environment.
     #[arg(long, env = "ENTITLEMENTD_RESERVED_LABEL", value_name = "LABEL", value_delimiter = ',')]
     pub reserved_label: Vec<String>,
     /// A file that holds the shared secret of HS256 tokens.
@@ -84,35 +92,49 @@ pub struct TenantArgs {
     /// A JWK set with the public keys of RS256, ES256 and EdDSA tokens.
     #[arg(long, env = "ENTITLEMENTD_JWKS_FILE", value_name = "FILE")]
     pub jwks_file: Option<PathBuf>,
-    /// Where an issuer publishes its public keys, as a JWK set: URL, or ISSUER=URL for tokens with this `iss` only. By https,
-    /// or http on this machine. Repeatable; commas in the environment.
+    /// Where an issuer publishes its public keys, as a JWK set: URL, or ISSUER=URL for tokens with
+    /// this `iss` only. By https, or http on this machine. Repeatable; commas in the
+    /// environment.
     #[arg(long, env = "ENTITLEMENTD_JWKS_URL", value_name = "[ISSUER=]URL", value_delimiter = ',')]
     pub jwks_url: Vec<JwksUrl>,
-    /// Certificates, in PEM, that those servers' own must descend from [default: those of the system]
+    /// Certificates, in PEM, that those servers' own must descend from [default: those of the
+    /// system]
     #[arg(long, env = "ENTITLEMENTD_JWKS_CA_FILE", value_name = "FILE", requires = "jwks_url")]
     pub jwks_ca_file: Option<PathBuf>,
-    /// The sets of keys are fetched again after this long, and when a token names a key that is not known.
+    /// The sets of keys are fetched again after this long, and when a token names a key that is
+    /// not known.
     #[arg(long, env = "ENTITLEMENTD_JWKS_REFRESH", value_name = "SPAN", default_value = "5m", value_parser = positive)]
     pub jwks_refresh: Span,
     /// The `iss` that tokens must have. Empty: any.
     #[arg(long, env = "ENTITLEMENTD_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,
-    /// A tenant that tokens with this `iss` may name; they may then name no other. ISSUER is that of --jwt-issuer or
-    /// --jwks-url. Repeatable; commas in the environment.
-    #[arg(long, env = "ENTITLEMENTD_JWT_ISSUER_TENANT", value_name = "ISSUER=ID", value_delimiter = ',')]
+    /// A tenant that tokens with this `iss` may name; they may then name no other. ISSUER is that
+    /// of --jwt-issuer or --jwks-url. Repeatable; commas in the environment.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_JWT_ISSUER_TENANT",
+        value_name = "ISSUER=ID",
+        value_delimiter = ','
+    )]
     pub jwt_issuer_tenant: Vec<IssuerTenant>,
     /// The `aud` that tokens must have. Empty: any.
     #[arg(long, env = "ENTITLEMENTD_JWT_AUDIENCE", value_name = "AUDIENCE")]
     pub jwt_audience: Option<String>,
     /// The claim that names the tenant.
-    #[arg(long, env = "ENTITLEMENTD_JWT_TENANT_CLAIM", value_name = "CLAIM", default_value = "tenant_id")]
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_JWT_TENANT_CLAIM",
+        value_name = "CLAIM",
+        default_value = "tenant_id"
+    )]
     pub jwt_tenant_claim: String,
 }
 
 /// What is held, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct CacheArgs {
-    /// Each held tenant is compared with the database once in this time. With changes off, facts are trusted for this long.
+    /// Each held tenant is compared with the database once in this time. With changes off, facts
+    /// are trusted for this long.
     #[arg(long, env = "ENTITLEMENTD_CACHE_TTL", value_name = "SPAN", default_value = "300s", value_parser = positive)]
     pub cache_ttl: Span,
     /// Tenants held; about 1 KiB each.
@@ -140,7 +162,8 @@ pub struct LimitArgs {
     #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Connections from one address at the same time; more are closed at once [default: as many as there may be]
+    /// Connections from one address at the same time; more are closed at once [default: as many as
+    /// there may be]
     #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTIONS_PER_ADDRESS", value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections_per_address: Option<u32>,
@@ -152,22 +175,23 @@ pub struct LimitArgs {
     #[arg(long, env = "ENTITLEMENTD_MAX_IN_FLIGHT", value_name = "COUNT", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
-    /// Streams of WatchChanges at the same time, and 50 times as many named tenants in all; more are refused with
-    /// RESOURCE_EXHAUSTED. One caller has half of either.
+    /// Streams of WatchChanges at the same time, and 50 times as many named tenants in all; more
+    /// are refused with RESOURCE_EXHAUSTED. One caller has half of either.
     #[arg(long, env = "ENTITLEMENTD_MAX_WATCHERS", value_name = "COUNT", default_value = "20000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_watchers: u32,
     /// A request that takes longer ends with DEADLINE_EXCEEDED, whatever its caller allows.
     #[arg(long, env = "ENTITLEMENTD_REQUEST_TIMEOUT", value_name = "SPAN", default_value = "5s", value_parser = positive)]
     pub request_timeout: Span,
-    /// A connection is asked to end after about this long, so that callers spread anew over the replicas. Those who watch
-    /// changes on it are notified, and move to another one first.
+    /// A connection is asked to end after about this long, so that callers spread anew over the
+    /// replicas. Those who watch changes on it are notified, and move to another one first.
     #[arg(long, env = "ENTITLEMENTD_MAX_CONNECTION_AGE", value_name = "SPAN", default_value = "30m", value_parser = positive)]
     pub max_connection_age: Span,
     /// At shutdown, keep answering for this long after health says NOT_SERVING.
     #[arg(long, env = "ENTITLEMENTD_PRE_DRAIN", value_name = "SPAN", default_value = "0s")]
     pub pre_drain: Span,
-    /// At shutdown, requests in flight get this long to finish; those who watch changes get half of it, 5 s at most, to move.
+    /// At shutdown, requests in flight get this long to finish; those who watch changes get half
+    /// of it, 5 s at most, to move.
     #[arg(long, env = "ENTITLEMENTD_DRAIN_TIMEOUT", value_name = "SPAN", default_value = "10s")]
     pub drain_timeout: Span,
 }

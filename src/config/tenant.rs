@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ChangesMode, DatabaseArgs, value};
-use crate::domain::{BillingCycle, ChangeReason, RequestId, SettableStatus, TenantName, TenantStatus};
+use crate::domain::{
+    BillingCycle, ChangeReason, RequestId, SettableStatus, TenantName, TenantStatus,
+};
 
 /// What `tenant` takes.
 #[derive(Args, Debug)]
@@ -21,7 +23,8 @@ pub struct TenantAdminArgs {
 pub enum TenantCommand {
     /// Bring a tenant in: its row, its subscriptions, and its schema.
     Onboard(OnboardArgs),
-    /// Make the schemas of tenants that wait for them, and apply new files of the template to those that are there.
+    /// Make the schemas of tenants that wait for them, and apply new files of the template to those
+    /// that are there.
     Provision(ProvisionArgs),
     /// Compare the schemas of tenants with the template. Exit code 1: they differ.
     Verify(VerifyArgs),
@@ -65,13 +68,15 @@ pub struct MutationArgs {
     /// `off` where the database has no log of changes. Any other word expects it.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
-    /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/MODULE/*.sql for those that have the module.
+    /// What tenants' schemas hold: DIR/_base/*.sql, and DIR/MODULE/*.sql for those that have the
+    /// module.
     #[arg(long, env = "ENTITLEMENTD_TENANT_TEMPLATE", value_name = "DIR")]
     pub tenant_template: Option<PathBuf>,
     /// Why, for the record.
     #[arg(long)]
     pub reason: Option<ChangeReason>,
-    /// A name for this request: within 24 hours, a request that is repeated with its name is not carried out again.
+    /// A name for this request: within 24 hours, a request that is repeated with its name is not
+    /// carried out again.
     #[arg(long)]
     pub request_id: Option<RequestId>,
     /// Print JSON.
@@ -271,7 +276,8 @@ pub struct DeleteArgs {
     /// Delete it although it has unpaid invoices, which go with it.
     #[arg(long)]
     pub force: bool,
-    /// Delete everything but its schema. Without this, the deletion is refused if the schema is not certain to be the tenant's.
+    /// Delete everything but its schema. Without this, the deletion is refused if the schema is
+    /// not certain to be the tenant's.
     #[arg(long)]
     pub keep_schema: bool,
     /// As for every change.
@@ -312,7 +318,15 @@ impl ValueEnum for SettableStatus {
 
 impl ValueEnum for TenantStatus {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Active, Self::Pending, Self::PendingSetup, Self::Suspended, Self::Cancelled, Self::Failed, Self::Other]
+        &[
+            Self::Active,
+            Self::Pending,
+            Self::PendingSetup,
+            Self::Suspended,
+            Self::Cancelled,
+            Self::Failed,
+            Self::Other,
+        ]
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {

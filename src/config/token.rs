@@ -29,7 +29,8 @@ pub struct NewTokenArgs {
     /// What its holder may do: viewer, operator or owner.
     #[arg(long)]
     pub role: Role,
-    /// The file, a line for each token: NAME ROLE SHA256. Made if it is missing, for its owner alone to read.
+    /// The file, a line for each token: NAME ROLE SHA256. Made if it is missing, for its owner
+    /// alone to read.
     #[arg(long, env = "ENTITLEMENTD_ADMIN_TOKENS_FILE", value_name = "FILE")]
     pub admin_tokens_file: PathBuf,
 }

@@ -33,7 +33,11 @@ impl FromStr for Span {
         const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
         let span = humantime::parse_duration(text)
             .map_err(|error| format!("expected a duration such as 30s, 5m or 1h30m: {error}"))?;
-        if span > LONGEST { Err("expected a duration below a hundred years".into()) } else { Ok(Self(span)) }
+        if span > LONGEST {
+            Err("expected a duration below a hundred years".into())
+        } else {
+            Ok(Self(span))
+        }
     }
 }
 
@@ -56,29 +60,39 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
 
 /// A module's code.
 pub(super) fn module_code(text: &str) -> Result<String, String> {
-    ModuleCode::validate(text).map(str::to_owned).map_err(|error| format!("a module's code {error}"))
+    ModuleCode::validate(text)
+        .map(str::to_owned)
+        .map_err(|error| format!("a module's code {error}"))
 }
 
 /// Modules' codes, with commas between them; empty: none.
 pub(super) fn module_codes(text: &str) -> Result<Codes, String> {
     let codes = text.split(',').filter(|code| !code.is_empty());
-    codes.map(|code| module_code(code).map(|code| ModuleCode::new(&code))).collect::<Result<_, _>>().map(Codes)
+    codes
+        .map(|code| module_code(code).map(|code| ModuleCode::new(&code)))
+        .collect::<Result<_, _>>()
+        .map(Codes)
 }
 
 /// The name of a module or plan.
 pub(super) fn offer_name(text: &str) -> Result<String, String> {
-    let is_good =
-        !text.trim().is_empty() && text.chars().count() <= MAX_OFFER_NAME_CHARS && !text.contains(char::is_control);
+    let is_good = !text.trim().is_empty()
+        && text.chars().count() <= MAX_OFFER_NAME_CHARS
+        && !text.contains(char::is_control);
     if is_good {
         return Ok(text.to_owned());
     }
-    Err(format!("expected 1 to {MAX_OFFER_NAME_CHARS} characters, not all of them blanks, and no control characters"))
+    Err(format!(
+        "expected 1 to {MAX_OFFER_NAME_CHARS} characters, not all of them blanks, and no control characters"
+    ))
 }
 
 /// A price.
 pub(super) fn price(text: &str) -> Result<Money, String> {
     let price = Money::parse(text).filter(|price| price.is_price());
-    price.ok_or_else(|| "expected an amount such as 9999.00, not negative, with at most two decimals".to_owned())
+    price.ok_or_else(|| {
+        "expected an amount such as 9999.00, not negative, with at most two decimals".to_owned()
+    })
 }
 
 /// An instant in RFC 3339, or a date (its first instant in UTC).
@@ -108,10 +122,9 @@ impl FromStr for ListenAddress {
         match text.strip_prefix("unix:") {
             Some("") => Err("expected a path after unix:".into()),
             Some(path) => Ok(Self::Unix(path.into())),
-            None => text
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:50051, or unix:/PATH".to_owned()),
+            None => text.parse().map(Self::Tcp).map_err(|_| {
+                "expected ADDRESS:PORT such as 127.0.0.1:50051, or unix:/PATH".to_owned()
+            }),
         }
     }
 }
@@ -138,7 +151,9 @@ impl FromStr for JwksUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected an https URL, or ISSUER=URL; http is for loopback addresses only".to_owned();
+        let expected = || {
+            "expected an https URL, or ISSUER=URL; http is for loopback addresses only".to_owned()
+        };
         // An issuer is often a URL itself, and may hold a `=`.
         let split = ["=https://", "=http://"].iter().filter_map(|start| text.rfind(start)).max();
         let (issuer, url) = match split {
@@ -153,7 +168,11 @@ impl FromStr for JwksUrl {
             None => false,
         };
         let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_near;
-        if is_safe && issuer.as_deref() != Some("") { Ok(Self { issuer, url }) } else { Err(expected()) }
+        if is_safe && issuer.as_deref() != Some("") {
+            Ok(Self { issuer, url })
+        } else {
+            Err(expected())
+        }
     }
 }
 

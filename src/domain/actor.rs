@@ -50,7 +50,8 @@ impl FromStr for Role {
     }
 }
 
-/// The name of whoever administers, as the record of changes will show it: `alice`, `signup-service`.
+/// The name of whoever administers, as the record of changes will show it: `alice`,
+/// `signup-service`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ActorName(Box<str>);
 
@@ -62,12 +63,17 @@ pub struct InvalidActorName;
 impl FromStr for ActorName {
     type Err = InvalidActorName;
 
-    /// Letters that look like others, blanks and line breaks are refused: a name must not pass for another in the record.
+    /// Letters that look like others, blanks and line breaks are refused: a name must not pass for
+    /// another in the record.
     fn from_str(text: &str) -> Result<Self, InvalidActorName> {
         let fits = (1..=MAX_ACTOR_NAME_BYTES).contains(&text.len());
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
         let starts_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if fits && starts_well && text.bytes().all(known) { Ok(Self(text.into())) } else { Err(InvalidActorName) }
+        if fits && starts_well && text.bytes().all(known) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidActorName)
+        }
     }
 }
 

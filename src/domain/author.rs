@@ -15,7 +15,8 @@ use super::{
 pub enum Actor {
     /// The holder of a token, by the token's name.
     Token(ActorName),
-    /// A user of the machine on which the command line was used. Whoever can write to the database can be anybody.
+    /// A user of the machine on which the command line was used. Whoever can write to the database
+    /// can be anybody.
     OsUser(String),
 }
 
@@ -57,15 +58,18 @@ pub struct ChangeReason(Box<str>);
 
 /// The text is no reason.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("must be 1 to {MAX_REASON_CHARS} characters, not all of them blanks, and no control characters")]
+#[error(
+    "must be 1 to {MAX_REASON_CHARS} characters, not all of them blanks, and no control characters"
+)]
 pub struct InvalidWhy;
 
 impl FromStr for ChangeReason {
     type Err = InvalidWhy;
 
     fn from_str(text: &str) -> Result<Self, InvalidWhy> {
-        let is_good =
-            !text.trim().is_empty() && text.chars().count() <= MAX_REASON_CHARS && !text.contains(char::is_control);
+        let is_good = !text.trim().is_empty()
+            && text.chars().count() <= MAX_REASON_CHARS
+            && !text.contains(char::is_control);
         if is_good { Ok(Self(text.into())) } else { Err(InvalidWhy) }
     }
 }
@@ -76,8 +80,8 @@ impl fmt::Display for ChangeReason {
     }
 }
 
-/// A number that an actor gives its request, so that it can send it again: a UUID, for example. Another actor's same
-/// number is another number.
+/// A number that an actor gives its request, so that it can send it again: a UUID, for example.
+/// Another actor's same number is another number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestId(Box<str>);
 

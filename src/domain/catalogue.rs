@@ -25,7 +25,8 @@ pub struct Module {
     pub sections: Vec<i32>,
     /// Its routes in the front end.
     pub frontend_routes: Vec<String>,
-    /// What it answers to over HTTP, perhaps after methods: `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
+    /// What it answers to over HTTP, perhaps after methods: `/api/v1/orders`, `GET|POST
+    /// /api/v1/orders/{id}`.
     pub api_endpoints: Vec<String>,
 }
 
@@ -64,12 +65,18 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Puts a catalogue together. `plans` come cheapest first.
-    pub fn new(modules: Vec<Module>, plans: Vec<Plan>, revision: u64, as_of: DateTime<Utc>) -> Self {
+    pub fn new(
+        modules: Vec<Module>,
+        plans: Vec<Plan>,
+        revision: u64,
+        as_of: DateTime<Utc>,
+    ) -> Self {
         let modules = modules.into_iter().map(|module| (module.code.clone(), module)).collect();
         Self { as_of, revision, modules, aliases: HashMap::new(), plans }
     }
 
-    /// Honours codes that modules had before, each with that of now. A code that a module has is no alias.
+    /// Honours codes that modules had before, each with that of now. A code that a module has is no
+    /// alias.
     #[must_use]
     pub fn with_aliases(self, aliases: impl IntoIterator<Item = (ModuleCode, ModuleCode)>) -> Self {
         Self { aliases: aliases.into_iter().collect(), ..self }

@@ -83,10 +83,15 @@ impl Decision {
 
 /// Decides by the table in the design: the first line that applies.
 ///
-/// `facts` is `None` where there is no such tenant. The facts carry their module codes by join, so a module that a
-/// subscription names exists even if the catalogue at hand is older. A code that a module had before it was renamed is
-/// that module's.
-pub fn check(facts: Option<&Facts>, catalogue: &Catalogue, module: &str, at: DateTime<Utc>) -> Decision {
+/// `facts` is `None` where there is no such tenant. The facts carry their module codes by join, so
+/// a module that a subscription names exists even if the catalogue at hand is older. A code that a
+/// module had before it was renamed is that module's.
+pub fn check(
+    facts: Option<&Facts>,
+    catalogue: &Catalogue,
+    module: &str,
+    at: DateTime<Utc>,
+) -> Decision {
     let by_facts = check_facts(facts, module, at).or_else(|| match catalogue.code_of_now(module) {
         same if same == module => None,
         code => check_facts(facts, code, at),
@@ -97,7 +102,8 @@ pub fn check(facts: Option<&Facts>, catalogue: &Catalogue, module: &str, at: Dat
     })
 }
 
-/// The same by the facts alone; `None` where there is no subscription, and so the catalogue has the word.
+/// The same by the facts alone; `None` where there is no subscription, and so the catalogue has the
+/// word.
 pub fn check_facts(facts: Option<&Facts>, module: &str, at: DateTime<Utc>) -> Option<Decision> {
     let Some(facts) = facts else {
         return Some(Decision::timeless(Reason::TenantNotFound, 1));
@@ -115,34 +121,51 @@ pub(super) fn decide(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Dec
     Some(Decision { reason, line, valid_until: next_change(rows, at) })
 }
 
-/// Which of the module's rows gave a decision its reason, by its place among them; `None` where something else did.
-pub fn deciding_subscription(facts: &Facts, module: &str, decision: Decision, at: DateTime<Utc>) -> Option<usize> {
+/// Which of the module's rows gave a decision its reason, by its place among them; `None` where
+/// something else did.
+pub fn deciding_subscription(
+    facts: &Facts,
+    module: &str,
+    decision: Decision,
+    at: DateTime<Utc>,
+) -> Option<usize> {
     let deciding = deciding_row(facts.rows_of(module), at).filter(|_| decision.by_subscription());
     deciding.map(|(place, _)| place)
 }
 
-/// The row that gives the answer its reason: the one that got furthest down the table (a grant is its end), then the
-/// one with the latest start, then the one with the highest id. Its place comes with it.
-fn deciding_row(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<(usize, &HeldSubscription)> {
+/// The row that gives the answer its reason: the one that got furthest down the table (a grant is
+/// its end), then the one with the latest start, then the one with the highest id. Its place comes
+/// with it.
+fn deciding_row(
+    rows: &[HeldSubscription],
+    at: DateTime<Utc>,
+) -> Option<(usize, &HeldSubscription)> {
     // Rows lie in order of start and id, and of several equal maxima `max_by_key` takes the last.
     rows.iter().enumerate().max_by_key(|(_, row)| row.reason_and_line(at).1)
 }
 
-/// The next instant at which time alone changes whether any of the rows grants: the end of the uninterrupted right
-/// where one does, else the first start ahead.
+/// The next instant at which time alone changes whether any of the rows grants: the end of the
+/// uninterrupted right where one does, else the first start ahead.
 fn next_change(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match right_at(rows, at) {
         Some(right) => (right.end < DateTime::<Utc>::MAX_UTC).then_some(right.end),
-        None => rows.iter().filter_map(HeldSubscription::window).map(|window| window.start).find(|start| at < *start),
+        None => rows
+            .iter()
+            .filter_map(HeldSubscription::window)
+            .map(|window| window.start)
+            .find(|start| at < *start),
     }
 }
 
-/// The uninterrupted right that contains `at`, as far as it reaches forward. Windows that touch are one right.
+/// The uninterrupted right that contains `at`, as far as it reaches forward. Windows that touch are
+/// one right.
 fn right_at(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Window> {
     // Rows lie in the order in which their windows open, so one pass is enough.
     rows.iter().filter_map(HeldSubscription::window).fold(None, |right, window| match right {
         None => window.contains(at).then_some(window),
-        Some(right) if window.start <= right.end => Some(Window { end: right.end.max(window.end), ..right }),
+        Some(right) if window.start <= right.end => {
+            Some(Window { end: right.end.max(window.end), ..right })
+        }
         Some(right) => Some(right),
     })
 }
@@ -171,30 +194,50 @@ impl Reason {
     pub fn message(self, module: &str) -> String {
         match self {
             Self::Enabled => String::new(),
-            Self::TenantNotFound => "This account does not exist. Please check your subdomain or sign in again.".into(),
+            Self::TenantNotFound => {
+                "This account does not exist. Please check your subdomain or sign in again.".into()
+            }
             Self::TenantSuspended => "Your account is suspended. Please contact support.".into(),
-            Self::TenantCancelled => "Your account has been cancelled. Please contact support.".into(),
-            Self::TenantNotServed => "Your account is not ready yet. Please try again later or contact support.".into(),
+            Self::TenantCancelled => {
+                "Your account has been cancelled. Please contact support.".into()
+            }
+            Self::TenantNotServed => {
+                "Your account is not ready yet. Please try again later or contact support.".into()
+            }
             Self::ModuleNotFound => format!("Module '{module}' does not exist."),
             // The sentence that the ERP's callers already show.
             Self::NotSubscribed => {
-                format!("Module '{module}' is not enabled for your account. Please upgrade your subscription.")
+                format!(
+                    "Module '{module}' is not enabled for your account. Please upgrade your subscription."
+                )
             }
             Self::SubscriptionSuspended => {
-                format!("Your subscription to module '{module}' is suspended. Please contact support.")
+                format!(
+                    "Your subscription to module '{module}' is suspended. Please contact support."
+                )
             }
             Self::SubscriptionCancelled => {
-                format!("Your subscription to module '{module}' has been cancelled. Please renew your subscription.")
+                format!(
+                    "Your subscription to module '{module}' has been cancelled. Please renew your subscription."
+                )
             }
             Self::SubscriptionExpired => {
-                format!("Your subscription to module '{module}' has expired. Please renew your subscription.")
+                format!(
+                    "Your subscription to module '{module}' has expired. Please renew your subscription."
+                )
             }
             Self::SubscriptionInactive => {
-                format!("Your subscription to module '{module}' is not active. Please contact support.")
+                format!(
+                    "Your subscription to module '{module}' is not active. Please contact support."
+                )
             }
-            Self::SubscriptionNotStarted => format!("Your subscription to module '{module}' has not started yet."),
+            Self::SubscriptionNotStarted => {
+                format!("Your subscription to module '{module}' has not started yet.")
+            }
             Self::TrialEnded => {
-                format!("Your trial of module '{module}' has ended. Please upgrade your subscription.")
+                format!(
+                    "Your trial of module '{module}' has ended. Please upgrade your subscription."
+                )
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The list of what a tenant may use: exactly what [`check`](super::check) allows, at every instant.
+//! The list of what a tenant may use: exactly what [`check`](super::check) allows, at every
+//! instant.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +8,8 @@ use super::{Catalogue, Decision, Facts, HeldSubscription, Module, ModuleCode, de
 /// A module that the tenant may use, or will.
 #[derive(Clone, Copy, Debug)]
 pub struct EnabledModule<'a> {
-    /// What the catalogue says of it; `None` where the catalogue at hand is older than the subscription.
+    /// What the catalogue says of it; `None` where the catalogue at hand is older than the
+    /// subscription.
     pub module: Option<&'a Module>,
     /// Of the rows that give the right, the one that gives it longest.
     pub row: &'a HeldSubscription,
@@ -22,8 +24,8 @@ impl EnabledModule<'_> {
     }
 }
 
-/// Lists what a tenant may use at an instant, and with `include_upcoming` also the rights that start later, ordered by
-/// `display_order`, then code.
+/// Lists what a tenant may use at an instant, and with `include_upcoming` also the rights that
+/// start later, ordered by `display_order`, then code.
 pub fn enabled_modules<'a>(
     facts: &'a Facts,
     catalogue: &'a Catalogue,
@@ -37,7 +39,9 @@ pub fn enabled_modules<'a>(
         enabled_at(rows, catalogue, granted_at)
     };
     let mut modules: Vec<_> = served(facts).filter_map(enabled).collect();
-    modules.sort_by(|a, b| a.display_order().cmp(&b.display_order()).then_with(|| a.row.module.cmp(&b.row.module)));
+    modules.sort_by(|a, b| {
+        a.display_order().cmp(&b.display_order()).then_with(|| a.row.module.cmp(&b.row.module))
+    });
     modules
 }
 

@@ -1,4 +1,5 @@
-//! What a tenant is entitled to, as administrators change it: its status, its plan, and the terms of its subscriptions.
+//! What a tenant is entitled to, as administrators change it: its status, its plan, and the terms
+//! of its subscriptions.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +49,8 @@ pub struct Terms {
 impl Terms {
     /// Does it grant the module at some instant from this one on?
     pub fn is_held(&self, at: DateTime<Utc>) -> bool {
-        SubscriptionStatus::of(&self.status) == SubscriptionStatus::Active && self.ends_at().is_none_or(|end| at < end)
+        SubscriptionStatus::of(&self.status) == SubscriptionStatus::Active
+            && self.ends_at().is_none_or(|end| at < end)
     }
 
     /// Does it grant the module at this instant?
@@ -62,14 +64,17 @@ impl Terms {
         [self.expires_at, trial_end].into_iter().flatten().min()
     }
 
-    /// The end of the period that is paid for: its own end, or the next day on which a cycle begins.
+    /// The end of the period that is paid for: its own end, or the next day on which a cycle
+    /// begins.
     pub(super) fn period_end(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         if let Some(end) = self.ends_at() {
             return end;
         }
-        let months = self.billing_cycle.as_deref().and_then(BillingCycle::of).unwrap_or_default().months();
+        let months =
+            self.billing_cycle.as_deref().and_then(BillingCycle::of).unwrap_or_default().months();
         let start = self.starts_at.unwrap_or(at);
-        let starts = (1_u32..).map_while(|count| start.checked_add_months(Months::new(count.checked_mul(months)?)));
+        let starts = (1_u32..)
+            .map_while(|count| start.checked_add_months(Months::new(count.checked_mul(months)?)));
         starts.into_iter().find(|start| *start > at).unwrap_or(at)
     }
 }
@@ -81,8 +86,8 @@ pub struct Summary {
     pub status: String,
     /// The slug of its plan.
     pub plan: Option<String>,
-    /// The modules that it has, or will have without doing anything, by code. What the tenant's status comes to is
-    /// not in it.
+    /// The modules that it has, or will have without doing anything, by code. What the tenant's
+    /// status comes to is not in it.
     pub modules: BTreeMap<ModuleCode, Holding>,
     /// What these modules cost for a month, by the catalogue.
     pub price_monthly: Money,
@@ -121,8 +126,15 @@ impl Entitlements {
     pub fn summary(&self, offers: &Offers, at: DateTime<Utc>) -> Summary {
         let mut modules: BTreeMap<ModuleCode, Holding> = BTreeMap::new();
         for row in self.subscriptions.iter().filter(|row| row.is_held(at)) {
-            let one = Holding { starts_at: row.starts_at, ends_at: row.ends_at(), is_trial: row.is_trial };
-            modules.entry(row.module.clone()).and_modify(|other| *other = other.or(one)).or_insert(one);
+            let one = Holding {
+                starts_at: row.starts_at,
+                ends_at: row.ends_at(),
+                is_trial: row.is_trial,
+            };
+            modules
+                .entry(row.module.clone())
+                .and_modify(|other| *other = other.or(one))
+                .or_insert(one);
         }
         let sold = || modules.keys().filter_map(|code| offers.module(code.as_str()));
         Summary {
@@ -207,11 +219,16 @@ mod tests {
     #[test]
     fn a_module_in_several_rows_counts_once_and_for_as_long_as_the_longest() {
         let now = at("2026-03-15T00:00:00Z");
-        let ends = Terms { expires_at: Some(at("2026-04-01T00:00:00Z")), ..terms(None, "2026-01-01T00:00:00Z") };
+        let ends = Terms {
+            expires_at: Some(at("2026-04-01T00:00:00Z")),
+            ..terms(None, "2026-01-01T00:00:00Z")
+        };
         let stays = terms(None, "2026-02-01T00:00:00Z");
-        let entitlements = Entitlements { status: "active".into(), plan: None, subscriptions: vec![ends, stays] };
+        let entitlements =
+            Entitlements { status: "active".into(), plan: None, subscriptions: vec![ends, stays] };
         let summary = entitlements.summary(&Offers::default(), now);
-        let wanted = Holding { starts_at: Some(at("2026-01-01T00:00:00Z")), ends_at: None, is_trial: false };
+        let wanted =
+            Holding { starts_at: Some(at("2026-01-01T00:00:00Z")), ends_at: None, is_trial: false };
         assert_eq!(summary.modules.values().collect::<Vec<_>>(), [&wanted]);
     }
 }

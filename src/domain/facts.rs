@@ -11,11 +11,13 @@ const MAX_TAGS: usize = 16;
 
 /// The tenant's row and its subscriptions, read in one statement.
 ///
-/// Time is applied when the facts are asked, so facts that are held never outlive an expiry and never miss a start.
+/// Time is applied when the facts are asked, so facts that are held never outlive an expiry and
+/// never miss a start.
 ///
-/// A hundred thousand tenants lie in memory that is far away, so what counts for a decision is how many cache lines it
-/// touches. What every decision reads lies here, side by side; the rest is shared, so that facts are cheap to clone. Tags
-/// lead to a module's rows without a look at the others.
+/// A hundred thousand tenants lie in memory that is far away, so what counts for a decision is how
+/// many cache lines it touches. What every decision reads lies here, side by side; the rest is
+/// shared, so that facts are cheap to clone. Tags lead to a module's rows without a look at the
+/// others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Facts {
@@ -34,7 +36,12 @@ pub struct Facts {
 
 impl Facts {
     /// Puts the facts of one tenant together.
-    pub fn new(tenant: Tenant, mut subscriptions: Vec<Subscription>, revision: u64, as_of: DateTime<Utc>) -> Self {
+    pub fn new(
+        tenant: Tenant,
+        mut subscriptions: Vec<Subscription>,
+        revision: u64,
+        as_of: DateTime<Utc>,
+    ) -> Self {
         subscriptions.sort_by(Subscription::order);
         let mut tags = [0; MAX_TAGS];
         for (held, row) in tags.iter_mut().zip(&subscriptions) {
@@ -84,7 +91,9 @@ impl Facts {
 
 /// FNV-1a, folded to a byte. Two modules with one tag cost a look at one row too many.
 fn tag(module: &str) -> u8 {
-    let hash = module.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = module
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let [a, b, c, d] = hash.to_le_bytes();
     a ^ b ^ c ^ d
 }
@@ -132,7 +141,10 @@ mod tests {
             let facts = facts((0..count).map(|number| row(0, &module(number), number)).collect());
             for number in 0..count {
                 let found = facts.rows_of(&module(number));
-                assert!(found.iter().any(|row| row.starts_at.unwrap().timestamp() == number), "{number} of {count}");
+                assert!(
+                    found.iter().any(|row| row.starts_at.unwrap().timestamp() == number),
+                    "{number} of {count}"
+                );
                 assert!(found.len() <= 2);
             }
             assert!(facts.rows_of("module").is_empty());
@@ -146,6 +158,9 @@ mod tests {
         let facts_of = |one, two| facts(vec![trial(one, true), trial(two, false)]);
         let last_is_trial = |facts: Facts| facts.rows_of("finance").last().unwrap().is_trial;
         assert!(last_is_trial(facts_of(2, 1)) && !last_is_trial(facts_of(1, 2)));
-        assert!(facts_of(1, 2).says_the_same_as(&facts_of(5, 7)) && !facts_of(1, 2).says_the_same_as(&facts_of(7, 5)));
+        assert!(
+            facts_of(1, 2).says_the_same_as(&facts_of(5, 7))
+                && !facts_of(1, 2).says_the_same_as(&facts_of(7, 5))
+        );
     }
 }

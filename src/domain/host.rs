@@ -9,7 +9,8 @@ use super::limits::{MAX_LABEL_BYTES, MAX_NAME_BYTES};
 /// Labels that never name a tenant.
 pub const RESERVED_LABELS: [&str; 4] = ["www", "api", "admin", "localhost"];
 
-/// A tenant's label under a base domain: lower-case letters, digits and inner hyphens, 1 to 63 bytes.
+/// A tenant's label under a base domain: lower-case letters, digits and inner hyphens, 1 to 63
+/// bytes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Label(Box<str>);
 
@@ -39,7 +40,9 @@ impl fmt::Display for Label {
 
 /// The text is not a domain under which tenants can have a label.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{0:?} is not a domain name: expected labels of letters, digits and hyphens, for example ilms.ai")]
+#[error(
+    "{0:?} is not a domain name: expected labels of letters, digits and hyphens, for example ilms.ai"
+)]
 pub struct InvalidBaseDomain(String);
 
 /// The domains under which one label names a tenant, and the labels that name none.
@@ -50,7 +53,8 @@ pub struct BaseDomains {
 }
 
 impl BaseDomains {
-    /// Takes the configured base domains and the labels that are reserved beside [`RESERVED_LABELS`].
+    /// Takes the configured base domains and the labels that are reserved beside
+    /// [`RESERVED_LABELS`].
     pub fn new(domains: &[String], reserved: &[String]) -> Result<Self, InvalidBaseDomain> {
         let domains = domains
             .iter()
@@ -66,16 +70,18 @@ impl BaseDomains {
         self.reserved.contains(label)
     }
 
-    /// The label by which a host names a tenant; `None` where it names none: the apex, a reserved label, an address, a
-    /// foreign domain, a deeper name, or something that is no host at all.
+    /// The label by which a host names a tenant; `None` where it names none: the apex, a reserved
+    /// label, an address, a foreign domain, a deeper name, or something that is no host at all.
     pub fn label_of(&self, host: &str) -> Option<Label> {
         let name = readable_name(without_port(host)?)?;
-        // One base domain may lie under another: the apex of the inner one is no tenant of the outer one.
+        // One base domain may lie under another: the apex of the inner one is no tenant of the
+        // outer one.
         if self.domains.contains(&name) {
             return None;
         }
         let (label, parent) = name.split_once('.')?;
-        let names_a_tenant = self.domains.iter().any(|domain| domain == parent) && !self.is_reserved(label);
+        let names_a_tenant =
+            self.domains.iter().any(|domain| domain == parent) && !self.is_reserved(label);
         names_a_tenant.then(|| Label(label.into()))
     }
 }
@@ -94,7 +100,9 @@ fn without_port(host: &str) -> Option<&str> {
 /// Lower-cases a name and drops one trailing dot. `None` where it is no DNS name, or an address.
 fn readable_name(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let readable = name.len() <= MAX_NAME_BYTES && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err();
+    let readable = name.len() <= MAX_NAME_BYTES
+        && name.split('.').all(is_label)
+        && name.parse::<IpAddr>().is_err();
     readable.then(|| name.to_ascii_lowercase())
 }
 
@@ -127,7 +135,11 @@ mod tests {
             ("10.ilms.ai", "10"),
             ("acme.eu.ilms.ai", "acme"),
         ] {
-            assert_eq!(mk_domains().label_of(host).as_ref().map(Label::as_str), Some(label), "{host}");
+            assert_eq!(
+                mk_domains().label_of(host).as_ref().map(Label::as_str),
+                Some(label),
+                "{host}"
+            );
         }
     }
 

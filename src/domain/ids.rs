@@ -19,8 +19,9 @@ pub struct InvalidTenantId;
 impl TenantId {
     /// Reads the 36-character form, in any case.
     ///
-    /// The `uuid` crate also takes braces, `urn:uuid:` and the form without dashes. They are refused: a proxy or a
-    /// log that compares ids as text must not see two spellings of one tenant.
+    /// The `uuid` crate also takes braces, `urn:uuid:` and the form without dashes. They are
+    /// refused: a proxy or a log that compares ids as text must not see two spellings of one
+    /// tenant.
     pub fn parse(text: &str) -> Result<Self, InvalidTenantId> {
         if text.len() != uuid::fmt::Hyphenated::LENGTH {
             return Err(InvalidTenantId);
@@ -48,8 +49,8 @@ impl fmt::Display for TenantId {
 
 /// A module's code, `finance` for example. Codes compare byte for byte.
 ///
-/// Shared, because the facts of a hundred thousand tenants name the same dozen modules; and behind a pointer of eight
-/// bytes, not sixteen, because they name them a million times.
+/// Shared, because the facts of a hundred thousand tenants name the same dozen modules; and behind
+/// a pointer of eight bytes, not sixteen, because they name them a million times.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ModuleCode(Arc<Box<str>>);
 
@@ -68,17 +69,20 @@ pub enum InvalidModuleCode {
 }
 
 impl ModuleCode {
-    /// Takes a code from the database as it is. What a caller sends goes through [`ModuleCode::validate`].
+    /// Takes a code from the database as it is. What a caller sends goes through
+    /// [`ModuleCode::validate`].
     pub fn new(code: &str) -> Self {
         Self(Arc::new(code.into()))
     }
 
-    /// Says whether a text could be a module's code, without making one: the hot path keeps the caller's own text.
+    /// Says whether a text could be a module's code, without making one: the hot path keeps the
+    /// caller's own text.
     pub fn validate(text: &str) -> Result<&str, InvalidModuleCode> {
         if text.is_empty() {
             return Err(InvalidModuleCode::Empty);
         }
-        // A character has at least one byte: most codes need no counting, and a megabyte is not walked.
+        // A character has at least one byte: most codes need no counting, and a megabyte is not
+        // walked.
         if text.len() > MAX_MODULE_CODE_CHARS * 4
             || (text.len() > MAX_MODULE_CODE_CHARS && text.chars().count() > MAX_MODULE_CODE_CHARS)
         {
@@ -135,7 +139,16 @@ mod tests {
 
     #[test]
     fn a_module_code_is_1_to_50_characters_without_control_characters() {
-        for code in ["f", "finance", "Finance", "wärme", "🛒", " finance", &"é".repeat(50), &"🛒".repeat(50)] {
+        for code in [
+            "f",
+            "finance",
+            "Finance",
+            "wärme",
+            "🛒",
+            " finance",
+            &"é".repeat(50),
+            &"🛒".repeat(50),
+        ] {
             assert_eq!(ModuleCode::validate(code), Ok(code));
         }
         assert_eq!(ModuleCode::validate(""), Err(InvalidModuleCode::Empty));

@@ -21,7 +21,8 @@ pub const MAX_SEARCH_CHARS: usize = 100;
 /// Largest request message, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// Largest message of a proxy about one HTTP request, in bytes: Envoy sends all headers, and takes 60 KiB of them.
+/// Largest message of a proxy about one HTTP request, in bytes: Envoy sends all headers, and takes
+/// 60 KiB of them.
 pub const MAX_AUTHZ_REQUEST_BYTES: usize = 256 * 1024;
 
 /// Longest bearer token, in bytes, without `Bearer `.

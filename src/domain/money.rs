@@ -2,18 +2,21 @@
 
 use std::{fmt, iter::Sum};
 
-/// An amount in the catalogue's currency, exact to its hundredth. The ERP's columns are `numeric(10,2)`.
+/// An amount in the catalogue's currency, exact to its hundredth. The ERP's columns are
+/// `numeric(10,2)`.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Money {
     hundredths: i64,
 }
 
 impl Money {
-    /// Reads a decimal number, `9999`, `9999.5` or `9999.00`; `None` where it is none, or finer than a hundredth.
+    /// Reads a decimal number, `9999`, `9999.5` or `9999.00`; `None` where it is none, or finer
+    /// than a hundredth.
     pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let all_digits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         // Zeros that a wider column adds say nothing.
         let fraction_kept = fraction.trim_end_matches('0');
         if !all_digits(whole) || !all_digits(fraction) || fraction_kept.len() > 2 {
@@ -30,7 +33,8 @@ impl Money {
         self.hundredths
     }
 
-    /// Is it one that a price can have: not negative, and with at most ten digits, as a `numeric(10,2)` holds?
+    /// Is it one that a price can have: not negative, and with at most ten digits, as a
+    /// `numeric(10,2)` holds?
     pub fn is_price(self) -> bool {
         (0..10_000_000_000).contains(&self.hundredths)
     }
@@ -67,9 +71,15 @@ mod tests {
             ("12.340000", "12.34"),
             ("99999999.99", "99999999.99"),
         ] {
-            assert_eq!(Money::parse(text).map(|money| money.to_string()).as_deref(), Some(shown), "{text}");
+            assert_eq!(
+                Money::parse(text).map(|money| money.to_string()).as_deref(),
+                Some(shown),
+                "{text}"
+            );
         }
-        for bad in ["", "-", ".5", "1.", "NaN", "1e3", "1.005", "+1", " 1", "1,5", "99999999999999999999"] {
+        for bad in
+            ["", "-", ".5", "1.", "NaN", "1e3", "1.005", "+1", " 1", "1,5", "99999999999999999999"]
+        {
             assert_eq!(Money::parse(bad), None, "{bad:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! What administrators do to a tenant, as a pure function: from what it is entitled to, to what it will be entitled to.
+//! What administrators do to a tenant, as a pure function: from what it is entitled to, to what it
+//! will be entitled to.
 
 mod disable;
 mod enable;
@@ -113,7 +114,8 @@ pub enum BillingCycle {
 }
 
 impl BillingCycle {
-    /// Understands a word of a `billing_cycle`, without regard to case. `annual` is what the ERP's front end says.
+    /// Understands a word of a `billing_cycle`, without regard to case. `annual` is what the ERP's
+    /// front end says.
     pub fn of(word: &str) -> Option<Self> {
         match word.trim().to_ascii_lowercase().as_str() {
             "monthly" => Some(Self::Monthly),
@@ -158,7 +160,8 @@ impl SettableStatus {
     /// May a tenant of that status be given this one? What it is already is no question here.
     fn may_follow(self, before: TenantStatus) -> bool {
         match before {
-            // The ERP's words for a tenant that is served, or that nobody knows: an administrator has to be able to put it right.
+            // The ERP's words for a tenant that is served, or that nobody knows: an administrator
+            // has to be able to put it right.
             TenantStatus::Pending | TenantStatus::Other => true,
             TenantStatus::Active => self != Self::Active,
             TenantStatus::Suspended => self != Self::Suspended,
@@ -225,7 +228,9 @@ impl Edit<'_> {
     fn change_plan(&mut self, change: &PlanChange) {
         let offers = self.offers;
         let PlanChange { plan: slug, billing_cycle, include_dependents, ends } = change;
-        let Some(plan) = offers.plan(slug) else { return self.violated(Violation::UnknownPlan(slug.clone())) };
+        let Some(plan) = offers.plan(slug) else {
+            return self.violated(Violation::UnknownPlan(slug.clone()));
+        };
         let before = self.entitlements.plan.replace(slug.clone());
         if !plan.plan.is_active && before.as_deref() != Some(slug) {
             self.violated(Violation::RetiredPlan(slug.clone()));
@@ -234,19 +239,30 @@ impl Edit<'_> {
         new.sort_unstable();
         for code in &new {
             let at = self.at;
-            self.rows_of(code).filter(|row| row.is_held(at)).for_each(|row| row.plan = Some(slug.clone()));
+            self.rows_of(code)
+                .filter(|row| row.is_held(at))
+                .for_each(|row| row.plan = Some(slug.clone()));
         }
         let mut gone = before
             .and_then(|slug| offers.plan(&slug))
             .map_or(Vec::new(), |plan| plan.plan.modules.iter().cloned().collect());
-        let is_base = |code: &ModuleCode| offers.module(code.as_str()).is_some_and(|offer| offer.module.is_base_module);
-        gone.retain(|code| !new.contains(code) && !is_base(code) && self.entitlements.holds(code, self.at));
+        let is_base = |code: &ModuleCode| {
+            offers.module(code.as_str()).is_some_and(|offer| offer.module.is_base_module)
+        };
+        gone.retain(|code| {
+            !new.contains(code) && !is_base(code) && self.entitlements.holds(code, self.at)
+        });
         gone.sort_unstable();
         // What the tenant has stays as it is: its dates may have been agreed upon.
         new.retain(|code| !self.entitlements.grants(code, self.at));
-        let enabling = Enabling { modules: new, billing_cycle: *billing_cycle, ..Enabling::default() };
+        let enabling =
+            Enabling { modules: new, billing_cycle: *billing_cycle, ..Enabling::default() };
         self.enable(&enabling, Some(slug));
-        self.disable(&Disabling { modules: gone, include_dependents: *include_dependents, ends: *ends });
+        self.disable(&Disabling {
+            modules: gone,
+            include_dependents: *include_dependents,
+            ends: *ends,
+        });
     }
 }
 

@@ -65,7 +65,10 @@ impl Offers {
     }
 
     /// These modules, each after those of them that it depends on. Of a circle, one comes first.
-    pub fn dependencies_first<'a>(&'a self, codes: impl IntoIterator<Item = &'a ModuleCode>) -> Vec<&'a ModuleCode> {
+    pub fn dependencies_first<'a>(
+        &'a self,
+        codes: impl IntoIterator<Item = &'a ModuleCode>,
+    ) -> Vec<&'a ModuleCode> {
         let among: Vec<&ModuleCode> = codes.into_iter().collect();
         let (mut begun, mut sorted) = (Vec::new(), Vec::new());
         for code in &among {

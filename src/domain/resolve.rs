@@ -57,7 +57,11 @@ impl NamedIds {
         ];
         let mut named = sources.into_iter().filter_map(|(id, source)| Some((id?, source)));
         let Some(strongest) = named.next() else { return Ok(None) };
-        if named.any(|(id, _)| id != strongest.0) { Err(Unresolved::Conflict) } else { Ok(Some(strongest)) }
+        if named.any(|(id, _)| id != strongest.0) {
+            Err(Unresolved::Conflict)
+        } else {
+            Ok(Some(strongest))
+        }
     }
 }
 

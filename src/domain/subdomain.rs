@@ -4,8 +4,8 @@ use thiserror::Error;
 
 use super::limits::{MAX_IDENTIFIER_BYTES, MAX_LABEL_BYTES, MIN_SUBDOMAIN_BYTES};
 
-/// Subdomains that no new tenant may have, beside those that operators reserve: what the ERP itself, its mail and its
-/// pages may want. [`super::host::RESERVED_LABELS`] are among them.
+/// Subdomains that no new tenant may have, beside those that operators reserve: what the ERP
+/// itself, its mail and its pages may want. [`super::host::RESERVED_LABELS`] are among them.
 pub const RESERVED_SUBDOMAINS: [&str; 33] = [
     "account",
     "admin",
@@ -42,7 +42,8 @@ pub const RESERVED_SUBDOMAINS: [&str; 33] = [
     "www",
 ];
 
-/// A subdomain that a tenant could be given: 3 to 63 of a-z, 0-9 and -, a letter or digit at both ends.
+/// A subdomain that a tenant could be given: 3 to 63 of a-z, 0-9 and -, a letter or digit at both
+/// ends.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subdomain(Box<str>);
 
@@ -60,7 +61,11 @@ impl Subdomain {
         let fits = (MIN_SUBDOMAIN_BYTES..=MAX_LABEL_BYTES).contains(&text.len());
         let [first, .., last] = text.as_bytes() else { return Err(InvalidSubdomain) };
         let known = text.bytes().all(|byte| is_plain(byte) || byte == b'-');
-        if fits && known && is_plain(*first) && is_plain(*last) { Ok(Self(text.into())) } else { Err(InvalidSubdomain) }
+        if fits && known && is_plain(*first) && is_plain(*last) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidSubdomain)
+        }
     }
 
     /// The subdomain as text.
@@ -68,8 +73,9 @@ impl Subdomain {
         &self.0
     }
 
-    /// The tenant's schema, `tenant_` and the subdomain, as the ERP names it. PostgreSQL keeps 63 bytes of a name without
-    /// a word, and so does this: what is compared is what there will be.
+    /// The tenant's schema, `tenant_` and the subdomain, as the ERP names it. PostgreSQL keeps 63
+    /// bytes of a name without a word, and so does this: what is compared is what there will
+    /// be.
     pub fn database_schema(&self) -> String {
         let mut name = format!("tenant_{}", self.0);
         name.truncate(MAX_IDENTIFIER_BYTES);
@@ -106,17 +112,22 @@ mod tests {
             assert_eq!(Subdomain::parse(good).unwrap().as_str(), good);
         }
         let too_long = "a".repeat(64);
-        for bad in
-            ["", "a", "ab", "-ab", "ab-", "Abc", "a.b", "a_b", "a b", "admin\n", "abc\0", "äbc", "---", &too_long]
-        {
+        for bad in [
+            "", "a", "ab", "-ab", "ab-", "Abc", "a.b", "a_b", "a b", "admin\n", "abc\0", "äbc",
+            "---", &too_long,
+        ] {
             assert_eq!(Subdomain::parse(bad), Err(InvalidSubdomain), "{bad:?}");
         }
     }
 
     #[test]
     fn a_schema_is_named_as_postgresql_keeps_it() {
-        assert_eq!(Subdomain::parse("test-company").unwrap().database_schema(), "tenant_test-company");
-        let [one, other] = ["x", "y"].map(|end| Subdomain::parse(&format!("{}{end}", "a".repeat(56))).unwrap());
+        assert_eq!(
+            Subdomain::parse("test-company").unwrap().database_schema(),
+            "tenant_test-company"
+        );
+        let [one, other] =
+            ["x", "y"].map(|end| Subdomain::parse(&format!("{}{end}", "a".repeat(56))).unwrap());
         assert_eq!(one.database_schema().len(), 63);
         assert_eq!(one.database_schema(), other.database_schema());
     }

@@ -27,18 +27,19 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The order in which facts keep rows: those of a module together, in the order in which their windows open, and
-    /// by id where they open at the same instant.
+    /// The order in which facts keep rows: those of a module together, in the order in which their
+    /// windows open, and by id where they open at the same instant.
     pub fn order(&self, other: &Self) -> Ordering {
         let by_module = self.module.cmp(&other.module);
         by_module.then(self.starts_at.cmp(&other.starts_at)).then(self.id.cmp(&other.id))
     }
 }
 
-/// What [`Facts`](super::Facts) hold of a subscription: all but its id, for which its place among the others stands.
+/// What [`Facts`](super::Facts) hold of a subscription: all but its id, for which its place among
+/// the others stands.
 ///
-/// The facts of a hundred thousand tenants hold a million of these, and every decision reads some. What it reads comes
-/// first in memory, and nothing is wasted between the fields.
+/// The facts of a hundred thousand tenants hold a million of these, and every decision reads some.
+/// What it reads comes first in memory, and nothing is wasted between the fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct HeldSubscription {
@@ -58,7 +59,8 @@ pub struct HeldSubscription {
 
 impl From<Subscription> for HeldSubscription {
     fn from(row: Subscription) -> Self {
-        let Subscription { id: _, module, status, starts_at, expires_at, is_trial, trial_ends_at } = row;
+        let Subscription { id: _, module, status, starts_at, expires_at, is_trial, trial_ends_at } =
+            row;
         Self { module, status, is_trial, starts_at, expires_at, trial_ends_at }
     }
 }
@@ -79,7 +81,8 @@ pub enum SubscriptionStatus {
 }
 
 impl SubscriptionStatus {
-    /// Understands a word of `tenant_subscriptions.status`, without regard to case or surrounding blanks.
+    /// Understands a word of `tenant_subscriptions.status`, without regard to case or surrounding
+    /// blanks.
     pub fn of(word: &str) -> Self {
         match word.trim().to_ascii_lowercase().as_str() {
             "active" => Self::Active,
@@ -112,8 +115,8 @@ impl SubscriptionStatus {
     }
 }
 
-/// A span of time: from `start` (inclusive) to `end` (exclusive), never empty. The ends of chrono's calendar stand for
-/// "always" and "never".
+/// A span of time: from `start` (inclusive) to `end` (exclusive), never empty. The ends of chrono's
+/// calendar stand for "always" and "never".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Window {
     pub(super) start: DateTime<Utc>,
@@ -154,7 +157,8 @@ impl HeldSubscription {
         }
         let start = self.starts_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
         let expiry = self.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let trial_end = self.trial_ends_at.filter(|_| self.is_trial).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let trial_end =
+            self.trial_ends_at.filter(|_| self.is_trial).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let end = expiry.min(trial_end);
         (start < end).then_some(Window { start, end })
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::ModuleCode;
 
-/// SQL files, in the order of their names: those of every tenant, and those of the tenants that have a module.
+/// SQL files, in the order of their names: those of every tenant, and those of the tenants that
+/// have a module.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TenantTemplate {
     /// Of every tenant: `_base/*.sql`.
@@ -26,7 +27,10 @@ pub struct TemplateFile {
 
 impl TenantTemplate {
     /// The files of a tenant that has these modules, in the order in which they are applied.
-    pub fn files_for<'a>(&'a self, modules: impl IntoIterator<Item = &'a ModuleCode>) -> Vec<&'a TemplateFile> {
+    pub fn files_for<'a>(
+        &'a self,
+        modules: impl IntoIterator<Item = &'a ModuleCode>,
+    ) -> Vec<&'a TemplateFile> {
         let of_modules = modules.into_iter().filter_map(|code| self.modules.get(code)).flatten();
         self.base.iter().chain(of_modules).collect()
     }
@@ -37,14 +41,20 @@ impl TenantTemplate {
         applied: &[AppliedFile],
         modules: impl IntoIterator<Item = &'a ModuleCode>,
     ) -> Differences {
-        let file = |name: &str| self.base.iter().chain(self.modules.values().flatten()).find(|file| file.name == name);
+        let file = |name: &str| {
+            self.base.iter().chain(self.modules.values().flatten()).find(|file| file.name == name)
+        };
         let was_applied = |file: &TemplateFile| applied.iter().any(|one| one.name == file.name);
         let those = |such: &dyn Fn(&AppliedFile) -> bool| -> Vec<String> {
             applied.iter().filter(|one| such(one)).map(|one| one.name.clone()).collect()
         };
         let wanted = self.files_for(modules);
         Differences {
-            missing: wanted.iter().filter(|file| !was_applied(file)).map(|file| file.name.clone()).collect(),
+            missing: wanted
+                .iter()
+                .filter(|file| !was_applied(file))
+                .map(|file| file.name.clone())
+                .collect(),
             changed: those(&|one| file(&one.name).is_some_and(|file| file.sha256 != one.sha256)),
             unknown: those(&|one| file(&one.name).is_none()),
         }

@@ -23,13 +23,16 @@ pub struct Tenant {
     pub plan_slug: Option<Arc<str>>,
 }
 
-/// A name that a new tenant could be given, to be shown: 1 to 255 characters, not all of them blanks.
+/// A name that a new tenant could be given, to be shown: 1 to 255 characters, not all of them
+/// blanks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TenantName(Box<str>);
 
 /// The text is none.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("must be 1 to {MAX_TENANT_NAME_CHARS} characters, not all of them blanks, and no control characters")]
+#[error(
+    "must be 1 to {MAX_TENANT_NAME_CHARS} characters, not all of them blanks, and no control characters"
+)]
 pub struct InvalidTenantName;
 
 impl FromStr for TenantName {

@@ -1,8 +1,11 @@
 //! Changes of the catalogue, as pure functions: from the offers as they are, to those that will be.
 
-use super::{BillingCycle, Module, ModuleCode, ModuleOffer, Money, Offers, Plan, PlanOffer, Violation};
+use super::{
+    BillingCycle, Module, ModuleCode, ModuleOffer, Money, Offers, Plan, PlanOffer, Violation,
+};
 
-/// A module that is to be there, and to be so. What is `None` stays as it is; what is new begins empty, and on sale.
+/// A module that is to be there, and to be so. What is `None` stays as it is; what is new begins
+/// empty, and on sale.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ModuleUpsert {
     /// Its code, or the one that it has now.
@@ -33,7 +36,8 @@ pub struct ModuleUpsert {
     pub frontend_routes: Option<Vec<String>>,
 }
 
-/// A plan that is to be there, and to be so. What is `None` stays as it is; what is new begins empty, and on sale.
+/// A plan that is to be there, and to be so. What is `None` stays as it is; what is new begins
+/// empty, and on sale.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PlanUpsert {
     /// Its slug.
@@ -55,7 +59,8 @@ pub struct PlanUpsert {
 }
 
 impl ModuleUpsert {
-    /// The module as it was, if it was there, and as it will be. `aliases` are the codes that modules had before.
+    /// The module as it was, if it was there, and as it will be. `aliases` are the codes that
+    /// modules had before.
     pub fn apply(
         &self,
         offers: &Offers,
@@ -68,12 +73,15 @@ impl ModuleUpsert {
         }
         let mut after = before.clone().unwrap_or_else(|| new_module(&self.code));
         self.set(&mut after);
-        let is_other_code = before.as_ref().is_none_or(|before| before.module.code != after.module.code);
+        let is_other_code =
+            before.as_ref().is_none_or(|before| before.module.code != after.module.code);
         let code = after.module.code.clone();
         if is_other_code && (offers.module(code.as_str()).is_some() || aliases.contains(&code)) {
             violations.push(Violation::CodeTaken(code));
         }
-        violations.extend(offers.with_module(&self.code, after.clone()).violations_about(&after.module.code));
+        violations.extend(
+            offers.with_module(&self.code, after.clone()).violations_about(&after.module.code),
+        );
         if violations.is_empty() { Ok((before, after)) } else { Err(violations) }
     }
 
@@ -163,15 +171,19 @@ impl PlanUpsert {
 }
 
 impl Offers {
-    /// The same offers with this module in the place of the one that had the code, or beside all others. Whatever named
-    /// that code names the new one.
+    /// The same offers with this module in the place of the one that had the code, or beside all
+    /// others. Whatever named that code names the new one.
     fn with_module(&self, code: &str, after: ModuleOffer) -> Self {
         let mut offers = self.clone();
         let (old, new) = (ModuleCode::new(code), after.module.code.clone());
         offers.modules.retain(|offer| offer.module.code != old);
         offers.modules.push(after);
         for offer in &mut offers.modules {
-            offer.dependencies.iter_mut().filter(|dependency| **dependency == old).for_each(|one| *one = new.clone());
+            offer
+                .dependencies
+                .iter_mut()
+                .filter(|dependency| **dependency == old)
+                .for_each(|one| *one = new.clone());
         }
         for plan in &mut offers.plans {
             if plan.plan.modules.remove(&old) {
@@ -196,13 +208,14 @@ impl Offers {
         }
         violations.extend(self.circle(code).map(|way| Violation::Circle(code.clone(), way)));
         if !offer.module.is_active {
-            let needs_it = |other: &&ModuleOffer| other.module.is_active && other.dependencies.contains(code);
-            violations.extend(
-                self.modules.iter().filter(needs_it).map(|other| Violation::RequiredOnSale {
+            let needs_it =
+                |other: &&ModuleOffer| other.module.is_active && other.dependencies.contains(code);
+            violations.extend(self.modules.iter().filter(needs_it).map(|other| {
+                Violation::RequiredOnSale {
                     module: code.clone(),
                     dependent: other.module.code.clone(),
-                }),
-            );
+                }
+            }));
         }
         let with_it = self.plans.iter().filter(|plan| plan.plan.modules.contains(code));
         violations.extend(with_it.flat_map(|plan| self.broken_plan(plan, code)));
@@ -211,16 +224,25 @@ impl Offers {
 
     /// What keeps a plan on sale from being sold because of one of its modules.
     fn broken_plan(&self, plan: &PlanOffer, code: &ModuleCode) -> Vec<Violation> {
-        let Some(offer) = self.module(code.as_str()).filter(|_| plan.plan.is_active) else { return Vec::new() };
-        let broken =
-            |problem: String| Violation::BrokenPlan { plan: plan.plan.slug.clone(), module: code.clone(), problem };
+        let Some(offer) = self.module(code.as_str()).filter(|_| plan.plan.is_active) else {
+            return Vec::new();
+        };
+        let broken = |problem: String| Violation::BrokenPlan {
+            plan: plan.plan.slug.clone(),
+            module: code.clone(),
+            problem,
+        };
         let mut violations = Vec::new();
         if !offer.module.is_active {
             violations.push(broken("it is no longer sold".into()));
         }
-        let missing = offer.dependencies.iter().filter(|dependency| !plan.plan.modules.contains(*dependency));
-        violations
-            .extend(missing.map(|dependency| broken(format!("it requires '{dependency}', which the plan lacks"))));
+        let missing =
+            offer.dependencies.iter().filter(|dependency| !plan.plan.modules.contains(*dependency));
+        violations.extend(
+            missing.map(|dependency| {
+                broken(format!("it requires '{dependency}', which the plan lacks"))
+            }),
+        );
         violations
     }
 
@@ -230,10 +252,14 @@ impl Offers {
         let mut seen = Vec::new();
         while let Some(way) = ways.pop() {
             let last = way.last()?;
-            for dependency in self.module(last.as_str()).map_or(&[][..], |offer| &offer.dependencies) {
+            for dependency in
+                self.module(last.as_str()).map_or(&[][..], |offer| &offer.dependencies)
+            {
                 let further = [&way[..], &[dependency]].concat();
                 if dependency == code {
-                    return Some(further.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> "));
+                    return Some(
+                        further.iter().map(ToString::to_string).collect::<Vec<_>>().join(" -> "),
+                    );
                 }
                 if !seen.contains(&dependency) {
                     seen.push(dependency);

@@ -33,7 +33,8 @@ impl Counter {
     }
 }
 
-/// The same for what happens with every request: threads do not take the number out of each other's hands.
+/// The same for what happens with every request: threads do not take the number out of each other's
+/// hands.
 #[derive(Debug, Default)]
 pub struct ShardedCounter(Sharded<Counter>);
 
@@ -49,13 +50,15 @@ impl ShardedCounter {
     }
 }
 
-/// A thing of which each thread has one, or nearly: a few threads may share one, so it must bear that.
+/// A thing of which each thread has one, or nearly: a few threads may share one, so it must bear
+/// that.
 pub(crate) struct Sharded<T> {
     shards: Box<[Shard<T>]>,
     make: Box<dyn Fn() -> T + Send + Sync>,
 }
 
-/// Far enough from the next that no two share a line of any processor's cache, nor the line fetched along with it.
+/// Far enough from the next that no two share a line of any processor's cache, nor the line fetched
+/// along with it.
 #[repr(align(128))]
 struct Shard<T>(OnceLock<T>);
 

@@ -18,7 +18,8 @@ struct LimiterState {
     others: u64,
 }
 
-/// Logs a line in a second at this level, with how many others there were since the last, and those others as `debug`.
+/// Logs a line in a second at this level, with how many others there were since the last, and those
+/// others as `debug`.
 macro_rules! log_limited {
     ($limiter:expr, $level:ident, $($line:tt)+) => {
         match $limiter.admit() {

@@ -1,9 +1,11 @@
 //! Metrics, for Prometheus.
 //!
-//! What every request counts has its place before the first one comes: counting looks nothing up, takes no lock and
-//! allocates nothing. Everything else is kept where it belongs, and read when somebody asks.
+//! What every request counts has its place before the first one comes: counting looks nothing up,
+//! takes no lock and allocates nothing. Everything else is kept where it belongs, and read when
+//! somebody asks.
 //!
-//! No label holds what a caller or a customer may choose: no tenant, no module, no method that does not exist.
+//! No label holds what a caller or a customer may choose: no tenant, no module, no method that does
+//! not exist.
 
 mod histogram;
 mod label;
@@ -49,7 +51,9 @@ impl<L: MetricLabel> CounterFamily<L> {
         for word in L::ALL {
             let counts = self.counts.each().filter_map(|counts| counts.get(word.number()));
             let count: u64 = counts.map(Counter::get).sum();
-            encoder.encode_family(&[(name, word.word())])?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            encoder
+                .encode_family(&[(name, word.word())])?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

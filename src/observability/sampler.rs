@@ -23,7 +23,8 @@ impl Sampler {
     /// Is this the one?
     pub(crate) fn chooses(&self) -> bool {
         // None: nothing is counted, which is what a request costs by default.
-        self.one_in > 0 && (self.seen.mine().fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.one_in)
+        self.one_in > 0
+            && (self.seen.mine().fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.one_in)
     }
 }
 

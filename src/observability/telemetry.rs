@@ -8,7 +8,9 @@ use std::{
 };
 
 use opentelemetry::{KeyValue, trace::TracerProvider};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig};
+use opentelemetry_otlp::{
+    SpanExporter, WithExportConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig,
+};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use thiserror::Error;
 use tracing_subscriber::{
@@ -58,19 +60,25 @@ pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 impl Telemetry {
     /// Sends what was traced last. Not to be called where the runtime works: it waits for it.
     pub(crate) fn end(self) {
-        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown_with_timeout(FLUSH_TIMEOUT)) {
+        if let Some(Err(error)) =
+            self.0.map(|provider| provider.shutdown_with_timeout(FLUSH_TIMEOUT))
+        {
             tracing::warn!(%error, "what was traced last did not reach the collector: {error}");
         }
     }
 }
 
-/// Starts logging to standard error, and tracing to a collector if there is one. Standard output belongs to answers.
-/// Must be called within the runtime that is to send the traces.
+/// Starts logging to standard error, and tracing to a collector if there is one. Standard output
+/// belongs to answers. Must be called within the runtime that is to send the traces.
 ///
 /// Does nothing where logging has been started already, as in tests.
-pub(crate) fn start(format: LogFormat, level: &str, collector: Option<&str>) -> Result<Telemetry, TelemetryError> {
-    // A span of SeaORM's own connector holds the database's URL. It is not used, and this keeps it so.
-    // And sqlx tells parameters of a URL that it does not know, values included.
+pub(crate) fn start(
+    format: LogFormat,
+    level: &str,
+    collector: Option<&str>,
+) -> Result<Telemetry, TelemetryError> {
+    // A span of SeaORM's own connector holds the database's URL. It is not used, and this keeps it
+    // so. And sqlx tells parameters of a URL that it does not know, values included.
     let filter = EnvFilter::builder()
         .parse(level)?
         .add_directive("sea_orm::driver=warn".parse()?)
@@ -88,7 +96,10 @@ pub(crate) fn start(format: LogFormat, level: &str, collector: Option<&str>) -> 
     let provider = collector.map(provider).transpose()?;
     let traces = provider.as_ref().map(|provider| {
         let tracer = provider.tracer("entitlementd");
-        let layer = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false);
         // What the exporter itself logs must not be traced, or it would never end.
         layer.with_filter(Targets::new().with_target(TRACED, tracing::Level::INFO))
     });
@@ -99,11 +110,16 @@ pub(crate) fn start(format: LogFormat, level: &str, collector: Option<&str>) -> 
 }
 
 fn provider(collector: &str) -> Result<SdkTracerProvider, TelemetryError> {
-    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(collector).with_timeout(EXPORT_TIMEOUT);
+    let mut exporter =
+        SpanExporter::builder().with_tonic().with_endpoint(collector).with_timeout(EXPORT_TIMEOUT);
     if collector.starts_with("https:") {
         exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
     }
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let resource = Resource::builder().with_service_name("entitlementd").with_attribute(version).build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter.build()?).with_resource(resource).build())
+    let resource =
+        Resource::builder().with_service_name("entitlementd").with_attribute(version).build();
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter.build()?)
+        .with_resource(resource)
+        .build())
 }

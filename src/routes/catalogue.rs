@@ -18,12 +18,16 @@ pub struct UnreadableEndpoint {
 
 impl fmt::Display for UnreadableEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "module {}: the entry {:?} of api_endpoints {}", self.module, self.entry, self.problem)
+        write!(
+            f,
+            "module {}: the entry {:?} of api_endpoints {}",
+            self.module, self.entry, self.problem
+        )
     }
 }
 
-/// What the modules' own lists of endpoints ask for. An entry is a path, and everything below it, perhaps after methods:
-/// `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
+/// What the modules' own lists of endpoints ask for. An entry is a path, and everything below it,
+/// perhaps after methods: `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
 pub fn rules_of(catalogue: &Catalogue) -> (Vec<Rule>, Vec<UnreadableEndpoint>) {
     let (mut rules, mut unreadable) = (Vec::new(), Vec::new());
     for module in catalogue.modules() {
@@ -31,7 +35,11 @@ pub fn rules_of(catalogue: &Catalogue) -> (Vec<Rule>, Vec<UnreadableEndpoint>) {
             match rule_of(&module.code, entry) {
                 Ok(rule) => rules.push(rule),
                 Err(problem) => {
-                    unreadable.push(UnreadableEndpoint { module: module.code.clone(), entry: entry.clone(), problem });
+                    unreadable.push(UnreadableEndpoint {
+                        module: module.code.clone(),
+                        entry: entry.clone(),
+                        problem,
+                    });
                 }
             }
         }
@@ -40,13 +48,18 @@ pub fn rules_of(catalogue: &Catalogue) -> (Vec<Rule>, Vec<UnreadableEndpoint>) {
 }
 
 fn rule_of(module: &ModuleCode, entry: &str) -> Result<Rule, String> {
-    let (methods, path) = entry.trim().rsplit_once(char::is_whitespace).unwrap_or(("", entry.trim()));
+    let (methods, path) =
+        entry.trim().rsplit_once(char::is_whitespace).unwrap_or(("", entry.trim()));
     // `/orders/*` was meant as what is below it.
     let path = path.strip_suffix("/*").unwrap_or(path);
-    let path = PathTemplate::parse(if path.is_empty() { "/" } else { path }).map_err(|problem| problem.to_string())?;
+    let path = PathTemplate::parse(if path.is_empty() { "/" } else { path })
+        .map_err(|problem| problem.to_string())?;
     // The ERP writes them as it likes, and an entry that is left out would gate nothing.
     let methods = methods_of(&methods.to_ascii_uppercase())?;
-    Ok(Rule { methods, ..Rule::new(path.with_subtree(), Access::AnyOf(vec![module.clone()]), Origin::Catalogue) })
+    Ok(Rule {
+        methods,
+        ..Rule::new(path.with_subtree(), Access::AnyOf(vec![module.clone()]), Origin::Catalogue)
+    })
 }
 
 #[cfg(test)]

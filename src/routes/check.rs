@@ -29,7 +29,8 @@ pub enum Finding {
         /// One that is met instead.
         by: Box<Rule>,
     },
-    /// Requests for it are refused: a router may as well take them to another rule, which asks for something else.
+    /// Requests for it are refused: a router may as well take them to another rule, which asks for
+    /// something else.
     Ambiguous {
         /// The rule.
         rule: Box<Rule>,
@@ -67,30 +68,44 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(conflict) => write!(f, "{conflict}"),
-            Self::Unreachable { rule, by } => write!(f, "{rule} is never met: {by} comes before it"),
+            Self::Unreachable { rule, by } => {
+                write!(f, "{rule} is never met: {by} comes before it")
+            }
             Self::Shadowed { rule, methods, by } => {
                 write!(f, "{rule} is never met for {}: {by} comes before it", methods.join("|"))
             }
             Self::Ambiguous { rule, other } => {
-                write!(f, "{rule} is refused with 400: a router that ignores case may take it for {other}")
+                write!(
+                    f,
+                    "{rule} is refused with 400: a router that ignores case may take it for {other}"
+                )
             }
-            Self::UnknownModule { rule, module } => write!(f, "{rule}: the catalogue has no module {module}"),
+            Self::UnknownModule { rule, module } => {
+                write!(f, "{rule}: the catalogue has no module {module}")
+            }
         }
     }
 }
 
-/// Finds what is odd about a map: what contradicts itself, what is never met, and, where a catalogue is at hand, what
-/// needs modules that do not exist.
-pub fn check(map: &RouteMap, conflicts: Vec<Conflict>, catalogue: Option<&Catalogue>) -> Vec<Finding> {
+/// Finds what is odd about a map: what contradicts itself, what is never met, and, where a
+/// catalogue is at hand, what needs modules that do not exist.
+pub fn check(
+    map: &RouteMap,
+    conflicts: Vec<Conflict>,
+    catalogue: Option<&Catalogue>,
+) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         conflicts.into_iter().map(|conflict| Finding::Conflict(Box::new(conflict))).collect();
     let deepest = map.rules().iter().map(|rule| rule.path.depth()).max().unwrap_or_default();
     for rule in map.rules() {
         findings.extend(overruled(map, rule, deepest));
         findings.extend(ambiguous(map, rule, deepest));
-        let unknown = catalogue.map(|catalogue| rule.unknown_modules(catalogue)).unwrap_or_default();
-        let finding =
-            |module: &ModuleCode| Finding::UnknownModule { rule: Box::new(Rule::clone(rule)), module: module.clone() };
+        let unknown =
+            catalogue.map(|catalogue| rule.unknown_modules(catalogue)).unwrap_or_default();
+        let finding = |module: &ModuleCode| Finding::UnknownModule {
+            rule: Box::new(Rule::clone(rule)),
+            module: module.clone(),
+        };
         findings.extend(unknown.into_iter().map(finding));
     }
     findings
@@ -100,23 +115,33 @@ pub fn check(map: &RouteMap, conflicts: Vec<Conflict>, catalogue: Option<&Catalo
 fn ambiguous(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     let is_other = |other: &&Rule| !other.demands_as(rule);
     let other = methods(rule).iter().find_map(|method| {
-        examples(rule, deepest).iter().filter(|path| map.find(method, path).is_err()).find_map(|path| {
-            let readings = map.explain(method, path).unwrap_or_default();
-            readings.into_iter().filter_map(|read| read.rule.map(AsRef::as_ref)).find(is_other).cloned()
-        })
+        examples(rule, deepest).iter().filter(|path| map.find(method, path).is_err()).find_map(
+            |path| {
+                let readings = map.explain(method, path).unwrap_or_default();
+                readings
+                    .into_iter()
+                    .filter_map(|read| read.rule.map(AsRef::as_ref))
+                    .find(is_other)
+                    .cloned()
+            },
+        )
     })?;
     Some(Finding::Ambiguous { rule: Box::new(rule.clone()), other: Box::new(other) })
 }
 
 /// A rule's methods. One that no rule names stands for all of them.
 fn methods(rule: &Rule) -> Cow<'_, [String]> {
-    if rule.methods.is_empty() { Cow::Owned(vec!["\u{0}".to_owned()]) } else { Cow::Borrowed(&rule.methods) }
+    if rule.methods.is_empty() {
+        Cow::Owned(vec!["\u{0}".to_owned()])
+    } else {
+        Cow::Borrowed(&rule.methods)
+    }
 }
 
 /// Is a rule met at all?
 ///
-/// It is enough to try paths whose parameters are words that no template has: more words could only bring in rules that
-/// are more specific.
+/// It is enough to try paths whose parameters are words that no template has: more words could only
+/// bring in rules that are more specific.
 fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     let methods = methods(rule);
     let overruled = |method: &String| {
@@ -137,7 +162,11 @@ fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     if lost.len() == methods.len() {
         return Some(Finding::Unreachable { rule, by });
     }
-    Some(Finding::Shadowed { rule, by, methods: lost.into_iter().map(|(method, _)| method.clone()).collect() })
+    Some(Finding::Shadowed {
+        rule,
+        by,
+        methods: lost.into_iter().map(|(method, _)| method.clone()).collect(),
+    })
 }
 
 /// Paths that a rule is about, one of each depth that can make a difference.
@@ -159,6 +188,7 @@ impl Rule {
     /// Are these one rule? Rules of the catalogue about the same paths are joined.
     fn is_the_same_as(&self, other: &Self) -> bool {
         let is_joined = self.origin == Origin::Catalogue && other.origin == Origin::Catalogue;
-        self.path.is_same_as(&other.path) && (is_joined || self.demands_as(other) && self.origin == other.origin)
+        self.path.is_same_as(&other.path)
+            && (is_joined || self.demands_as(other) && self.origin == other.origin)
     }
 }

@@ -54,7 +54,8 @@ pub fn read(path: &Path) -> Result<Vec<Rule>, UnreadableRoutes> {
     };
     let mut text = String::new();
     let size = fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    let rules = if size as u64 > MAX_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(&text) }?;
+    let rules =
+        if size as u64 > MAX_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(&text) }?;
     if rules.len() > MAX_RULES { Err(UnreadableRoutes::TooLarge) } else { Ok(rules) }
 }
 
@@ -89,8 +90,8 @@ fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
     rules.collect()
 }
 
-/// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods and modules are
-/// separated by `|`. Columns that are not known are somebody's notes.
+/// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods
+/// and modules are separated by `|`. Columns that are not known are somebody's notes.
 #[derive(Debug, Deserialize)]
 struct CsvRow {
     path: Option<String>,
@@ -103,12 +104,17 @@ struct CsvRow {
 }
 
 fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .from_reader(text.as_bytes());
     let headers = reader.headers()?.clone();
     let mut rules = Vec::new();
     for record in reader.records() {
         let record = record?;
-        let line = record.position().map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX));
+        let line = record
+            .position()
+            .map_or(0, |position| usize::try_from(position.line()).unwrap_or(usize::MAX));
         let row: CsvRow = record.deserialize(Some(&headers))?;
         let (path, is_prefix) = match (row.path, row.path_prefix) {
             (Some(path), None) => (path, false),
@@ -120,7 +126,11 @@ fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
             path,
             methods: vec![row.methods.unwrap_or_default()],
             module: None,
-            any_of: modules.split('|').filter(|module| !module.is_empty()).map(str::to_owned).collect(),
+            any_of: modules
+                .split('|')
+                .filter(|module| !module.is_empty())
+                .map(str::to_owned)
+                .collect(),
             access: row.access.filter(|access| !access.is_empty()),
             verified: row.verified.unwrap_or_default(),
             enforce: row.enforce,
@@ -136,12 +146,14 @@ fn problem(line: usize, problem: impl ToString) -> UnreadableRoutes {
 
 fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, UnreadableRoutes> {
     let path = PathTemplate::parse(&written.path);
-    let path = path.map_err(|reason| problem(line, format!("the path {:?}: {reason}", written.path)))?;
+    let path =
+        path.map_err(|reason| problem(line, format!("the path {:?}: {reason}", written.path)))?;
     let path = if is_prefix { path.with_subtree() } else { path };
     let methods = methods_of(&written.methods.join("|")).map_err(|reason| problem(line, reason))?;
     let codes = written.module.iter().chain(&written.any_of);
-    let modules =
-        codes.map(|code| ModuleCode::validate(code).map(ModuleCode::new)).collect::<Result<Vec<ModuleCode>, _>>();
+    let modules = codes
+        .map(|code| ModuleCode::validate(code).map(ModuleCode::new))
+        .collect::<Result<Vec<ModuleCode>, _>>();
     let modules = modules.map_err(|error| problem(line, format!("a module's code {error}")))?;
     let access = match (written.access.as_deref(), modules) {
         (None | Some("tenant"), modules) if modules.is_empty() => Access::Tenant,
@@ -153,7 +165,10 @@ fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, Unread
         (Some("module"), _) => return Err(problem(line, "the access \"module\" needs a module")),
         (word, _) => {
             let word = word.unwrap_or_default();
-            return Err(problem(line, format!("the access {word:?} is neither public, tenant nor module")));
+            return Err(problem(
+                line,
+                format!("the access {word:?} is neither public, tenant nor module"),
+            ));
         }
     };
     if access == Access::Public && written.verified {
@@ -166,11 +181,17 @@ fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, Unread
 /// Reads methods, separated by `|`, of the form in which requests have them. None, or `*`: all.
 pub(super) fn methods_of(text: &str) -> Result<Vec<String>, String> {
     let mut methods: Vec<String> = Vec::new();
-    for method in text.split('|').map(str::trim).filter(|method| !method.is_empty() && *method != "*") {
+    for method in
+        text.split('|').map(str::trim).filter(|method| !method.is_empty() && *method != "*")
+    {
         check_method(method).map_err(|refused| format!("the method {method:?}: {refused}"))?;
         if !methods.iter().any(|known| known == method) {
             methods.push(method.to_owned());
         }
     }
-    if methods.len() > MAX_METHODS { Err(format!("more than {MAX_METHODS} methods")) } else { Ok(methods) }
+    if methods.len() > MAX_METHODS {
+        Err(format!("more than {MAX_METHODS} methods"))
+    } else {
+        Ok(methods)
+    }
 }

@@ -14,10 +14,12 @@ use super::{
     path::{PathReading, RefusedPath, check, readings, without_query},
 };
 
-/// All rules. For each method there is a trie of its own, so that of the rules for other methods none is in the way.
+/// All rules. For each method there is a trie of its own, so that of the rules for other methods
+/// none is in the way.
 ///
-/// A trie prefers, segment by segment from the left, a word to a parameter, and a parameter to a subtree: wherever there
-/// are two rules for a path, the one that is the first to be more specific decides.
+/// A trie prefers, segment by segment from the left, a word to a parameter, and a parameter to a
+/// subtree: wherever there are two rules for a path, the one that is the first to be more specific
+/// decides.
 pub struct RouteMap {
     rules: Vec<Arc<Rule>>,
     tries: Tries<usize>,
@@ -46,7 +48,8 @@ impl fmt::Debug for RouteMap {
     }
 }
 
-/// Two rules of one file that are about the same paths and methods, and ask for different things. The first one holds.
+/// Two rules of one file that are about the same paths and methods, and ask for different things.
+/// The first one holds.
 #[derive(Clone, Debug)]
 pub struct Conflict {
     /// The one that holds.
@@ -57,7 +60,11 @@ pub struct Conflict {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} and {} are about the same requests and ask for different things", self.first, self.second)
+        write!(
+            f,
+            "{} and {} are about the same requests and ask for different things",
+            self.first, self.second
+        )
     }
 }
 
@@ -75,26 +82,38 @@ impl RouteMap {
     pub fn new(rules: Vec<Rule>, reading: PathReading) -> (Self, Vec<Conflict>) {
         let rules = rules.into_iter().map(Arc::new).collect();
         let mut builder = Builder { rules, conflicts: Vec::new() };
-        let mut named: BTreeSet<String> = builder.rules.iter().flat_map(|rule| rule.methods.clone()).collect();
+        let mut named: BTreeSet<String> =
+            builder.rules.iter().flat_map(|rule| rule.methods.clone()).collect();
         // Servers answer HEAD as they answer GET.
         if named.contains("GET") {
             named.insert("HEAD".to_owned());
         }
-        let places: Vec<_> = named.into_iter().map(|method| (builder.places(&method), method)).collect();
+        let places: Vec<_> =
+            named.into_iter().map(|method| (builder.places(&method), method)).collect();
         let others = builder.places("");
         let tries = Tries {
-            methods: places.iter().map(|(places, method)| (method.clone(), builder.router(places))).collect(),
+            methods: places
+                .iter()
+                .map(|(places, method)| (method.clone(), builder.router(places)))
+                .collect(),
             others: builder.router(&others),
         };
         let caseless = Tries {
-            methods: places.iter().map(|(places, method)| (method.clone(), caseless_router(places))).collect(),
+            methods: places
+                .iter()
+                .map(|(places, method)| (method.clone(), caseless_router(places)))
+                .collect(),
             others: caseless_router(&others),
         };
         let Builder { rules, mut conflicts } = builder;
-        let has_capitals = rules.iter().map(|rule| rule.path.to_trie()).any(|place| has_case(&place));
+        let has_capitals =
+            rules.iter().map(|rule| rule.path.to_trie()).any(|place| has_case(&place));
         // The same two meet in the trie of each method.
-        conflicts.sort_by_key(|conflict: &Conflict| (conflict.first.to_string(), conflict.second.to_string()));
-        conflicts.dedup_by_key(|conflict| (conflict.first.to_string(), conflict.second.to_string()));
+        conflicts.sort_by_key(|conflict: &Conflict| {
+            (conflict.first.to_string(), conflict.second.to_string())
+        });
+        conflicts
+            .dedup_by_key(|conflict| (conflict.first.to_string(), conflict.second.to_string()));
         (Self { rules, tries, caseless, has_capitals, reading }, conflicts)
     }
 
@@ -103,7 +122,8 @@ impl RouteMap {
         &self.rules
     }
 
-    /// The rule that decides about a request; `None`: there is none. `target` is a path, with or without its query.
+    /// The rule that decides about a request; `None`: there is none. `target` is a path, with or
+    /// without its query.
     pub fn find(&self, method: &str, target: &str) -> Result<Option<&Arc<Rule>>, RefusedPath> {
         let path = without_query(target);
         check(path)?;
@@ -111,7 +131,9 @@ impl RouteMap {
         for read in readings(path, self.reading)? {
             let rule = self.find_one(method, &read)?;
             match found {
-                _ if !self.holds_without_case(method, &read, rule) => return Err(RefusedPath::Ambiguous),
+                _ if !self.holds_without_case(method, &read, rule) => {
+                    return Err(RefusedPath::Ambiguous);
+                }
                 None => found = Some(rule),
                 Some(before) if before == rule => {}
                 Some(_) => return Err(RefusedPath::Ambiguous),
@@ -130,22 +152,29 @@ impl RouteMap {
         for read in readings(path, self.reading)? {
             explained.extend(self.without_case(method, &read));
             let ways = ends(read, self.reading);
-            explained.extend(ways.map(|path| Read { rule: rule_of(&path), path: path.into_owned() }));
+            explained
+                .extend(ways.map(|path| Read { rule: rule_of(&path), path: path.into_owned() }));
         }
         Ok(explained)
     }
 
-    /// What routers that take no heed of case make of a reading, where case could make a difference.
+    /// What routers that take no heed of case make of a reading, where case could make a
+    /// difference.
     fn without_case(&self, method: &str, read: &str) -> Vec<Read<'_>> {
         if self.reading != PathReading::Any || !(self.has_capitals || has_case(read)) {
             return Vec::new();
         }
         let router = self.caseless.of(method);
-        let rules_of = |path: &str| router.search(path).map(|found| found.data().as_slice()).unwrap_or_default();
+        let rules_of = |path: &str| {
+            router.search(path).map(|found| found.data().as_slice()).unwrap_or_default()
+        };
         let in_small_letters = Cow::Owned(in_small_letters(read));
         let reads = ends(in_small_letters, self.reading).flat_map(|path| {
             let rules = rules_of(&path).iter();
-            rules.map(move |rule| Read { rule: Some(&self.rules[*rule]), path: path.clone().into_owned() })
+            rules.map(move |rule| Read {
+                rule: Some(&self.rules[*rule]),
+                path: path.clone().into_owned(),
+            })
         });
         reads.collect()
     }
@@ -153,12 +182,15 @@ impl RouteMap {
     /// Does every router that takes no heed of case come to a rule that asks for the same?
     fn holds_without_case(&self, method: &str, read: &str, found: Option<usize>) -> bool {
         let found = found.map(|rule| &self.rules[rule]);
-        let is_the_same = |read: Read<'_>| found.zip(read.rule).is_some_and(|(found, other)| found.demands_as(other));
+        let is_the_same = |read: Read<'_>| {
+            found.zip(read.rule).is_some_and(|(found, other)| found.demands_as(other))
+        };
         self.without_case(method, read).into_iter().all(is_the_same)
     }
 
-    /// The rule for one reading, with and without a slash at its end. Where only one of them is known, that one is meant: a
-    /// router that tells them apart answers the other with a redirect, or with 404.
+    /// The rule for one reading, with and without a slash at its end. Where only one of them is
+    /// known, that one is meant: a router that tells them apart answers the other with a
+    /// redirect, or with 404.
     fn find_one(&self, method: &str, path: &str) -> Result<Option<usize>, RefusedPath> {
         let router = self.tries.of(method);
         let mut found = None;
@@ -212,7 +244,9 @@ impl Builder {
     fn places(&mut self, method: &str) -> Places {
         let mut places = Places::new();
         for rule in 0..self.rules.len() {
-            let Some(by_method) = rank_of_method(&self.rules[rule].methods, method) else { continue };
+            let Some(by_method) = rank_of_method(&self.rules[rule].methods, method) else {
+                continue;
+            };
             let (template, origin) = (&self.rules[rule].path, self.rules[rule].origin.rank());
             let place = template.to_trie();
             let root = if place.is_empty() { "/" } else { &place };
@@ -240,7 +274,9 @@ impl Builder {
     fn put(&mut self, places: &mut Places, place: String, rank: Rank, rule: usize) {
         let winner = match places.get(&place) {
             Some((before, _)) if *before > rank => return,
-            Some((before, first)) if *before == rank && !self.rules[*first].demands_as(&self.rules[rule]) => {
+            Some((before, first))
+                if *before == rank && !self.rules[*first].demands_as(&self.rules[rule]) =>
+            {
                 self.settle(*first, rule)
             }
             Some((before, first)) if *before == rank => *first,
@@ -249,8 +285,8 @@ impl Builder {
         places.insert(place, (rank, winner));
     }
 
-    /// Two rules of the same rank that ask for different things. Two modules that claim the same paths open them both;
-    /// anything else is a mistake.
+    /// Two rules of the same rank that ask for different things. Two modules that claim the same
+    /// paths open them both; anything else is a mistake.
     fn settle(&mut self, first: usize, second: usize) -> usize {
         let (one, other) = (&self.rules[first], &self.rules[second]);
         match (one.origin, &one.access, &other.access) {
@@ -259,7 +295,9 @@ impl Builder {
                 modules.extend(more.iter().filter(|module| !one_of.contains(module)).cloned());
                 let both = Rule { access: Access::AnyOf(modules), ..Rule::clone(one) };
                 let known = self.rules.iter().rposition(|rule| {
-                    rule.demands_as(&both) && rule.path.is_same_as(&both.path) && rule.methods == both.methods
+                    rule.demands_as(&both)
+                        && rule.path.is_same_as(&both.path)
+                        && rule.methods == both.methods
                 });
                 known.unwrap_or_else(|| {
                     self.rules.push(Arc::new(both));
@@ -267,7 +305,8 @@ impl Builder {
                 })
             }
             _ => {
-                self.conflicts.push(Conflict { first: Rule::clone(one), second: Rule::clone(other) });
+                self.conflicts
+                    .push(Conflict { first: Rule::clone(one), second: Rule::clone(other) });
                 first
             }
         }

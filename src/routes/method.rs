@@ -12,11 +12,17 @@ pub struct RefusedMethod;
 
 /// Looks whether a method is one: words of capital letters, joined by hyphens.
 ///
-/// All that are registered are of this form, and case matters (RFC 9110, section 9.1). To some frameworks it does not: what
-/// they would run as DELETE must not pass as a method that no rule names.
+/// All that are registered are of this form, and case matters (RFC 9110, section 9.1). To some
+/// frameworks it does not: what they would run as DELETE must not pass as a method that no rule
+/// names.
 pub fn check_method(method: &str) -> Result<(), RefusedMethod> {
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    if method.len() <= MAX_BYTES && method.split('-').all(is_word) { Ok(()) } else { Err(RefusedMethod) }
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    if method.len() <= MAX_BYTES && method.split('-').all(is_word) {
+        Ok(())
+    } else {
+        Err(RefusedMethod)
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What the usual routers make of a path, for tests and fuzzing: what passes must not arrive where more is asked of it.
+//! What the usual routers make of a path, for tests and fuzzing: what passes must not arrive where
+//! more is asked of it.
 //!
 //! | router | decodes | `;parameters` | `//` | case | slash at the end |
 //! |---|---|---|---|---|---|
@@ -12,9 +13,9 @@
 //! | Tomcat, Jetty, with Spring | once, after it has cut | cut off as sent | merged | matters | by version |
 //! | Rails | once, after it has merged | kept | merged | matters | does not matter |
 //!
-//! Beside them there are servers, filters and proxies that decode first and then cut, so that `%3B` begins parameters.
-//! Dot segments, encoded slashes and what is encoded twice reach no router: such paths are refused. A redirect comes back
-//! as a request of its own.
+//! Beside them there are servers, filters and proxies that decode first and then cut, so that `%3B`
+//! begins parameters. Dot segments, encoded slashes and what is encoded twice reach no router: such
+//! paths are refused. A redirect comes back as a request of its own.
 
 use percent_encoding::percent_decode_str;
 
@@ -37,7 +38,13 @@ enum Cut {
     Decoded,
 }
 
-const fn habits(name: &'static str, decode: bool, cut: Option<Cut>, merge: bool, ignores_case: bool) -> Habits {
+const fn habits(
+    name: &'static str,
+    decode: bool,
+    cut: Option<Cut>,
+    merge: bool,
+    ignores_case: bool,
+) -> Habits {
     Habits { name, decode, cut, merge, ignores_case }
 }
 

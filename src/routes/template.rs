@@ -10,9 +10,9 @@ const MAX_BYTES: usize = 1024;
 
 /// Which paths a rule is about.
 ///
-/// A template consists of segments: words that stand for themselves, `{name}` or `*` for exactly one segment of any
-/// kind, and at the end `**`, for any number of segments, none among them. Two templates that differ in names only are
-/// the same.
+/// A template consists of segments: words that stand for themselves, `{name}` or `*` for exactly
+/// one segment of any kind, and at the end `**`, for any number of segments, none among them. Two
+/// templates that differ in names only are the same.
 #[derive(Clone, Debug)]
 pub struct PathTemplate {
     text: Arc<str>,
@@ -102,7 +102,8 @@ impl PathTemplate {
         self.subtree
     }
 
-    /// As the trie writes the part before `**`: parameters by their places, so that names do not matter.
+    /// As the trie writes the part before `**`: parameters by their places, so that names do not
+    /// matter.
     pub(super) fn to_trie(&self) -> String {
         self.write(|place| format!("<{place}>"))
     }
@@ -143,13 +144,16 @@ impl Segment {
             return Err(InvalidTemplate::EarlySubtree);
         }
         let is_named = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        if text == "*" || is_named.is_some_and(|name| !name.is_empty() && !name.contains(['{', '}'])) {
+        if text == "*"
+            || is_named.is_some_and(|name| !name.is_empty() && !name.contains(['{', '}']))
+        {
             return Ok(Self::Any);
         }
         if text.contains(['{', '}', '*']) {
             return Err(InvalidTemplate::PartlyParameter);
         }
-        let word = percent_decode_str(text).decode_utf8().map_err(|_| InvalidTemplate::BadCharacter)?;
+        let word =
+            percent_decode_str(text).decode_utf8().map_err(|_| InvalidTemplate::BadCharacter)?;
         let is_bad = |character: char| character.is_control() || r"/\<>?#%;".contains(character);
         match &*word {
             "" => Err(InvalidTemplate::EmptySegment),
@@ -200,7 +204,9 @@ mod tests {
                 "{one} and {other}"
             );
         }
-        assert!(!PathTemplate::parse("/a").unwrap().is_same_as(&PathTemplate::parse("/a/**").unwrap()));
+        assert!(
+            !PathTemplate::parse("/a").unwrap().is_same_as(&PathTemplate::parse("/a/**").unwrap())
+        );
         assert_eq!(PathTemplate::parse("/a/").unwrap().with_subtree().to_string(), "/a/**");
     }
 }

@@ -1,14 +1,18 @@
-//! The map against a model that walks all rules, and against routers that read paths in all the ways there are.
+//! The map against a model that walks all rules, and against routers that read paths in all the
+//! ways there are.
 
 mod spellings;
 
 use proptest::prelude::*;
 
-use super::{Access, Finding, Origin, PathReading, PathTemplate, RefusedPath, RouteMap, Rule, check};
+use super::{
+    Access, Finding, Origin, PathReading, PathTemplate, RefusedPath, RouteMap, Rule, check,
+};
 use crate::domain::ModuleCode;
 
 fn rule(methods: &str, path: &str, module: &str) -> Rule {
-    let methods = methods.split('|').filter(|method| !method.is_empty()).map(str::to_owned).collect();
+    let methods =
+        methods.split('|').filter(|method| !method.is_empty()).map(str::to_owned).collect();
     let access = match module {
         "public" => Access::Public,
         "" => Access::Tenant,
@@ -68,8 +72,12 @@ fn the_most_specific_rule_decides_whatever_the_order() {
 
 #[test]
 fn a_rule_for_another_method_is_not_in_the_way() {
-    let map =
-        map(&[("GET", "/a/{id}", "reads"), ("POST", "/a/**", "writes"), ("", "/**", "rest"), ("", "/a/b/c", "all")]);
+    let map = map(&[
+        ("GET", "/a/{id}", "reads"),
+        ("POST", "/a/**", "writes"),
+        ("", "/**", "rest"),
+        ("", "/a/b/c", "all"),
+    ]);
     assert_eq!(found(&map, "GET", "/a/1"), "reads");
     assert_eq!(found(&map, "HEAD", "/a/1"), "reads");
     assert_eq!(found(&map, "POST", "/a/1"), "writes");
@@ -91,10 +99,19 @@ fn a_subtree_is_itself_and_everything_below_it_by_segments() {
 
 #[test]
 fn a_spelling_that_services_may_read_differently_is_refused() {
-    let map = map(&[("", "/public/**", "public"), ("", "/api/{id}", "one"), ("", "/api/finance/**", "finance")]);
-    for path in
-        ["/api/%66inance", "/public//../api", "/api//finance", "/api/finance;x=1", "//api/finance", "/%61pi/x/y"]
-    {
+    let map = map(&[
+        ("", "/public/**", "public"),
+        ("", "/api/{id}", "one"),
+        ("", "/api/finance/**", "finance"),
+    ]);
+    for path in [
+        "/api/%66inance",
+        "/public//../api",
+        "/api//finance",
+        "/api/finance;x=1",
+        "//api/finance",
+        "/%61pi/x/y",
+    ] {
         let found = found(&map, "GET", path);
         assert!(found.starts_with("400") || found == "-", "{path}: {found}");
     }
@@ -113,8 +130,11 @@ fn a_slash_at_the_end_that_leads_elsewhere_is_refused() {
 
 #[test]
 fn rules_that_contradict_each_other_are_told_and_the_first_holds() {
-    let rules =
-        vec![rule("GET|POST", "/a/{x}", "finance"), rule("POST", "/a/{y}", "hrms"), rule("POST", "/a/*", "finance")];
+    let rules = vec![
+        rule("GET|POST", "/a/{x}", "finance"),
+        rule("POST", "/a/{y}", "hrms"),
+        rule("POST", "/a/*", "finance"),
+    ];
     let (map, conflicts) = RouteMap::new(rules, PathReading::Any);
     assert_eq!(conflicts.len(), 1, "{conflicts:?}");
     assert_eq!(found(&map, "POST", "/a/1"), "finance");
@@ -146,13 +166,22 @@ fn what_is_never_met_is_found() {
         let findings = check(&map, Vec::new(), None);
         findings.iter().map(|finding| (finding.kind(), finding.to_string())).collect::<Vec<_>>()
     };
-    assert!(kinds(&[("", "/a/**", "x"), ("", "/a/{b}", "y"), ("", "/a/b", "z"), ("GET", "/a/b", "w")]).is_empty());
+    assert!(
+        kinds(&[("", "/a/**", "x"), ("", "/a/{b}", "y"), ("", "/a/b", "z"), ("GET", "/a/b", "w")])
+            .is_empty()
+    );
     let covered = kinds(&[("", "/a/**", "x"), ("", "/a/{b}/**", "y"), ("", "/a", "z")]);
-    assert!(matches!(&covered[..], [("unreachable", text)] if text.starts_with("* /a/** ")), "{covered:?}");
+    assert!(
+        matches!(&covered[..], [("unreachable", text)] if text.starts_with("* /a/** ")),
+        "{covered:?}"
+    );
 
     for pair in [["/a/b/**", "/A/b/**"], ["/a/b", "/a/B"], ["/a/{c}/b", "/a/{c}/B/**"]] {
         let differ = kinds(&[("GET", pair[0], "x"), ("GET", pair[1], "y")]);
-        assert!(matches!(&differ[..], [("ambiguous", one), ("ambiguous", _)] if one.contains(pair[1])), "{differ:?}");
+        assert!(
+            matches!(&differ[..], [("ambiguous", one), ("ambiguous", _)] if one.contains(pair[1])),
+            "{differ:?}"
+        );
         assert!(kinds(&[("GET", pair[0], "x"), ("POST", pair[1], "y")]).is_empty(), "{pair:?}");
         assert!(kinds(&[("GET", pair[0], "x"), ("GET", pair[1], "x")]).is_empty(), "{pair:?}");
     }
@@ -160,7 +189,10 @@ fn what_is_never_met_is_found() {
     let flag = Rule { origin: Origin::Flag, ..rule("GET", "/a/{b}", "public") };
     let (map, _) = RouteMap::new(vec![flag, rule("GET|POST", "/a/{b}", "x")], PathReading::Any);
     let findings = check(&map, Vec::new(), None);
-    assert!(matches!(&findings[..], [Finding::Shadowed { methods, .. }] if methods == &["GET"]), "{findings:?}");
+    assert!(
+        matches!(&findings[..], [Finding::Shadowed { methods, .. }] if methods == &["GET"]),
+        "{findings:?}"
+    );
 }
 
 /// What a template is to the model: its segments, `*` for a parameter, and whether it goes on.
@@ -220,16 +252,34 @@ fn map_of(templates: &[String], reading: PathReading) -> RouteMap {
 
 /// A spelling of a path: letters encoded, slashes doubled, parameters added, a slash at the end.
 fn spelling() -> impl Strategy<Value = String> {
-    let segment =
-        prop::sample::select(vec!["a", "b", "ab", "c", "%61", "%62", "a;x", "a%3Bx", ";x", "%3bx", "", "caf%C3%A9"]);
-    (prop::collection::vec(segment, 1..6), any::<bool>())
-        .prop_map(|(segments, slash)| format!("/{}{}", segments.join("/"), if slash { "/" } else { "" }))
+    let segment = prop::sample::select(vec![
+        "a",
+        "b",
+        "ab",
+        "c",
+        "%61",
+        "%62",
+        "a;x",
+        "a%3Bx",
+        ";x",
+        "%3bx",
+        "",
+        "caf%C3%A9",
+    ]);
+    (prop::collection::vec(segment, 1..6), any::<bool>()).prop_map(|(segments, slash)| {
+        format!("/{}{}", segments.join("/"), if slash { "/" } else { "" })
+    })
 }
 
-/// What routers make of a path that was sent: decoded or not, merged or not, cut or not, before they decode or after it.
+/// What routers make of a path that was sent: decoded or not, merged or not, cut or not, before
+/// they decode or after it.
 fn as_routers_read(sent: &str) -> Vec<String> {
-    let cut =
-        |read: &str| read.split('/').map(|segment| segment.split(';').next().unwrap()).collect::<Vec<_>>().join("/");
+    let cut = |read: &str| {
+        read.split('/')
+            .map(|segment| segment.split(';').next().unwrap())
+            .collect::<Vec<_>>()
+            .join("/")
+    };
     let mut readings = Vec::new();
     for way in 0..16 {
         let mut read = sent.to_owned();

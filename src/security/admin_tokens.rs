@@ -6,8 +6,9 @@
 //! signup-service  operator  9f86...0a08
 //! ```
 //!
-//! Only hashes are kept, so that who reads the file, or a backup of it, can do nothing with it. A plain SHA-256 will do,
-//! where passwords would need a slow hash: a token is 256 random bits, which nobody guesses.
+//! Only hashes are kept, so that who reads the file, or a backup of it, can do nothing with it. A
+//! plain SHA-256 will do, where passwords would need a slow hash: a token is 256 random bits, which
+//! nobody guesses.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -94,7 +95,11 @@ impl FromStr for TokenEntry {
     fn from_str(line: &str) -> Result<Self, LineProblem> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let [name, role, hash] = words[..] else { return Err(LineProblem::Words) };
-        Ok(Self { name: name.parse()?, role: role.parse()?, hash: hashes::parse(hash).ok_or(LineProblem::Hash)? })
+        Ok(Self {
+            name: name.parse()?,
+            role: role.parse()?,
+            hash: hashes::parse(hash).ok_or(LineProblem::Hash)?,
+        })
     }
 }
 
@@ -129,15 +134,13 @@ impl AdminTokens {
         self.0.is_empty()
     }
 
-    /// Whose token it is. Every line is compared, and each in constant time, so that how long it takes tells nothing.
+    /// Whose token it is. Every line is compared, and each in constant time, so that how long it
+    /// takes tells nothing.
     pub fn holder_of(&self, token: &str) -> Option<&TokenEntry> {
         let hash = hash(token);
-        self.0.iter().fold(
-            None,
-            |found, entry| {
-                if verify_slices_are_equal(&entry.hash, &hash).is_ok() { Some(entry) } else { found }
-            },
-        )
+        self.0.iter().fold(None, |found, entry| {
+            if verify_slices_are_equal(&entry.hash, &hash).is_ok() { Some(entry) } else { found }
+        })
     }
 
     /// Has anybody with this name a token?
@@ -146,7 +149,8 @@ impl AdminTokens {
     }
 }
 
-/// A token that was just made. Whoever has it is believed to be who it is for, so it never prints by accident.
+/// A token that was just made. Whoever has it is believed to be who it is for, so it never prints
+/// by accident.
 pub struct AdminToken(String);
 
 /// The system gave no random bytes.
@@ -177,7 +181,8 @@ mod tests {
         let token = AdminToken::generate().unwrap();
         let entry = TokenEntry::new("alice".parse().unwrap(), Role::Owner, &token);
         assert_eq!(entry.line().parse(), Ok(entry.clone()));
-        let tokens: AdminTokens = format!("bob viewer {}\n{}", "0".repeat(64), entry.line()).parse().unwrap();
+        let tokens: AdminTokens =
+            format!("bob viewer {}\n{}", "0".repeat(64), entry.line()).parse().unwrap();
         assert_eq!(tokens.holder_of(token.expose()), Some(&entry));
         assert_eq!(tokens.holder_of(&token.expose()[1..]), None);
     }
@@ -192,7 +197,11 @@ mod tests {
             (format!("alice root {hash}"), 1, LineProblem::Role(UnknownRole)),
             ("alice owner entadm_00".to_owned(), 1, LineProblem::Hash),
             (format!("alice owner +{}", &hash[1..]), 1, LineProblem::Hash),
-            (format!("alice owner {hash}\nbob viewer {other}\r\nalice viewer {hash}\n"), 3, LineProblem::Twice),
+            (
+                format!("alice owner {hash}\nbob viewer {other}\r\nalice viewer {hash}\n"),
+                3,
+                LineProblem::Twice,
+            ),
             // One hash, in letters of either size: only one of the two could ever be known by it.
             (
                 format!("# people\nalice owner {other}\n\nbob viewer {}\n", other.to_lowercase()),
@@ -203,7 +212,10 @@ mod tests {
             let error = text.parse::<AdminTokens>().unwrap_err();
             assert_eq!(error, InvalidTokens { line, problem }, "{text}");
             let told = error.to_string().to_lowercase();
-            assert!(!told.contains("entadm_") && !told.contains("aaaa") && !told.contains("0000"), "{told}");
+            assert!(
+                !told.contains("entadm_") && !told.contains("aaaa") && !told.contains("0000"),
+                "{told}"
+            );
         }
     }
 }

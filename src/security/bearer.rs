@@ -6,15 +6,19 @@ use http::{HeaderMap, HeaderName};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotOneToken;
 
-/// The token of credentials whose scheme is `Bearer`, in letters of either size (RFC 9110, section 11.1); `None`: another
-/// scheme.
+/// The token of credentials whose scheme is `Bearer`, in letters of either size (RFC 9110, section
+/// 11.1); `None`: another scheme.
 pub fn bearer(credentials: &str) -> Option<&str> {
     let (scheme, token) = credentials.trim_start().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
-/// The bearer token in a header; `None`: there is no such header. Of two headers neither counts: which one is meant?
-pub fn bearer_in<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, NotOneToken> {
+/// The bearer token in a header; `None`: there is no such header. Of two headers neither counts:
+/// which one is meant?
+pub fn bearer_in<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, NotOneToken> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -40,7 +44,9 @@ mod tests {
         for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
             assert_eq!(found(&[value]), Ok(Some("abc".to_owned())), "{value:?}");
         }
-        for values in [&["Basic abc"][..], &["Bearer"], &["abc"], &[""], &["Bearer abc", "Bearer abc"]] {
+        for values in
+            [&["Basic abc"][..], &["Bearer"], &["abc"], &[""], &["Bearer abc", "Bearer abc"]]
+        {
             assert_eq!(found(values), Err(NotOneToken), "{values:?}");
         }
     }

@@ -10,10 +10,15 @@ use rustls::{
         CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
-    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{
+        NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
 };
 use thiserror::Error;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time};
+use x509_parser::{
+    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time,
+};
 
 /// What the files hold, in PEM.
 #[derive(Clone, Copy)]
@@ -78,7 +83,11 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     /// Reads PEM. A certificate that is not good `now` is refused: no client would believe it.
-    pub fn new(pem: Pem<'_>, clients: ClientCertificates, now: DateTime<Utc>) -> Result<Self, InvalidTls> {
+    pub fn new(
+        pem: Pem<'_>,
+        clients: ClientCertificates,
+        now: DateTime<Utc>,
+    ) -> Result<Self, InvalidTls> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let chain = certificates("--tls-cert", pem.certificate)?;
         let not_after = good_until(&chain, now)?;
@@ -89,9 +98,11 @@ impl Tls {
                 Some(verifier(pem, ClientCertificates::Optional, &provider)?),
             ),
         };
-        let key = PrivateKeyDer::from_pem_slice(pem.key).map_err(|error| InvalidTls::Pem("--tls-key", error))?;
+        let key = PrivateKeyDer::from_pem_slice(pem.key)
+            .map_err(|error| InvalidTls::Pem("--tls-key", error))?;
         let offer = |clients: &Option<Arc<dyn ClientCertVerifier>>, protocol: &[u8]| {
-            offer(&provider, clients.clone(), chain.clone(), key.clone_key(), protocol).map_err(InvalidTls::Pair)
+            offer(&provider, clients.clone(), chain.clone(), key.clone_key(), protocol)
+                .map_err(InvalidTls::Pair)
         };
         Ok(Self {
             http2: offer(&required, b"h2")?,
@@ -104,12 +115,17 @@ impl Tls {
 
     /// Would a client be let in that shows this chain? It may have been, before something changed.
     pub fn trusts(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let (Some(clients), Some((first, rest))) = (&self.clients, chain.split_first()) else { return false };
+        let (Some(clients), Some((first, rest))) = (&self.clients, chain.split_first()) else {
+            return false;
+        };
         clients.verify_client_cert(first, rest, UnixTime::now()).is_ok()
     }
 }
 
-fn certificates(flag: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
+fn certificates(
+    flag: &'static str,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if all.is_empty() => Err(InvalidTls::Pem(flag, pem::Error::NoItemsFound)),
@@ -117,11 +133,15 @@ fn certificates(flag: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'st
     }
 }
 
-fn good_until(chain: &[CertificateDer<'_>], now: DateTime<Utc>) -> Result<DateTime<Utc>, InvalidTls> {
+fn good_until(
+    chain: &[CertificateDer<'_>],
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, InvalidTls> {
     let unreadable = || InvalidTls::Certificate("--tls-cert");
     let first = chain.first().ok_or_else(unreadable)?;
     let (_, read) = X509Certificate::from_der(first).map_err(|_| unreadable())?;
-    let instant = |time: ASN1Time| DateTime::from_timestamp(time.timestamp(), 0).ok_or_else(unreadable);
+    let instant =
+        |time: ASN1Time| DateTime::from_timestamp(time.timestamp(), 0).ok_or_else(unreadable);
     let (from, to) = (instant(read.validity().not_before)?, instant(read.validity().not_after)?);
     if (from..=to).contains(&now) { Ok(to) } else { Err(InvalidTls::OutOfTime(from, to)) }
 }
@@ -135,14 +155,16 @@ fn verifier(
     for root in certificates("--client-ca", pem.client_ca.unwrap_or_default())? {
         roots.add(root).map_err(|_| InvalidTls::Certificate("--client-ca"))?;
     }
-    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let mut verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     if let Some(pem) = pem.client_crl {
         let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
         let lists = match lists {
             Ok(lists) if lists.is_empty() => Err(pem::Error::NoItemsFound),
             lists => lists,
         };
-        verifier = verifier.with_crls(lists.map_err(|error| InvalidTls::Pem("--client-crl", error))?);
+        verifier =
+            verifier.with_crls(lists.map_err(|error| InvalidTls::Pem("--client-crl", error))?);
     }
     if clients == ClientCertificates::Optional {
         verifier = verifier.allow_unauthenticated();
@@ -157,20 +179,23 @@ fn offer(
     key: PrivateKeyDer<'static>,
     protocol: &[u8],
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions()?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?;
     let resumes = clients.is_none();
     let clients = clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
     let mut offer = builder.with_client_cert_verifier(clients).with_single_cert(chain, key)?;
     offer.alpn_protocols = vec![protocol.to_vec()];
     if !resumes {
-        // A session that is resumed brings its certificate along unseen, be it revoked or expired by now.
+        // A session that is resumed brings its certificate along unseen, be it revoked or expired
+        // by now.
         offer.session_storage = Arc::new(NoServerSessionStorage {});
         offer.send_tls13_tickets = 0;
     }
     Ok(Arc::new(offer))
 }
 
-/// The names that a certificate gives its holder: URIs (SPIFFE ids are such), then names of the DNS.
+/// The names that a certificate gives its holder: URIs (SPIFFE ids are such), then names of the
+/// DNS.
 pub fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };

@@ -1,7 +1,8 @@
 //! Bearer tokens: from a JWT to the tenant that it vouches for.
 //!
-//! Each key is bound to one algorithm when it is read. What a token says of its own algorithm only selects among the
-//! keys, so neither `none` nor an asymmetric key used as a shared secret gets anywhere.
+//! Each key is bound to one algorithm when it is read. What a token says of its own algorithm only
+//! selects among the keys, so neither `none` nor an asymmetric key used as a shared secret gets
+//! anywhere.
 
 mod jwk;
 mod keys;
@@ -45,7 +46,8 @@ pub struct TokenRules {
 impl TokenRules {
     /// May a token with this `iss` name this tenant?
     fn may_name(&self, issuer: Option<&Value>, tenant: TenantId) -> bool {
-        let bound = issuer.and_then(Value::as_str).and_then(|issuer| self.issuer_tenants.get(issuer));
+        let bound =
+            issuer.and_then(Value::as_str).and_then(|issuer| self.issuer_tenants.get(issuer));
         bound.is_none_or(|tenants| tenants.contains(&tenant))
     }
 }
@@ -59,7 +61,8 @@ pub struct Vouched {
     pub expires_at: DateTime<Utc>,
 }
 
-/// The token is not one that we can vouch for. The text is for the log; a caller learns no more than that.
+/// The token is not one that we can vouch for. The text is for the log; a caller learns no more
+/// than that.
 #[derive(Debug, Error)]
 pub enum InvalidToken {
     /// There is nothing to verify it with.
@@ -74,7 +77,8 @@ pub enum InvalidToken {
     /// The keys of an issuer have never been fetched: the token may be good.
     #[error("the keys of an issuer have not been fetched yet")]
     NoKeysYet,
-    /// Its header has extensions that must be understood (RFC 7515, section 4.1.11). We understand none.
+    /// Its header has extensions that must be understood (RFC 7515, section 4.1.11). We understand
+    /// none.
     #[error("its header has `crit`, and no extension is understood here")]
     Critical,
     /// Malformed, or the signature does not match.
@@ -107,7 +111,11 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: usize = self.held.iter().map(KeySet::len).sum();
         let mut debug = f.debug_struct("Tokens");
-        debug.field("keys", &keys).field("remote", &self.remote.len()).field("rules", &self.rules).finish()
+        debug
+            .field("keys", &keys)
+            .field("remote", &self.remote.len())
+            .field("rules", &self.rules)
+            .finish()
     }
 }
 
@@ -123,8 +131,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one. Those that are for something else, or
-    /// that nothing can be verified with, are passed over.
+    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one. Those that are
+    /// for something else, or that nothing can be verified with, are passed over.
     pub fn add_jwks(&mut self, json: &[u8]) -> Result<AddedKeys, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
         let taken = keys.taken();
@@ -135,7 +143,8 @@ impl Tokens {
         Ok(taken)
     }
 
-    /// Adds keys that will be fetched. They are good for tokens of this issuer only; `None`: as the rules say.
+    /// Adds keys that will be fetched. They are good for tokens of this issuer only; `None`: as the
+    /// rules say.
     pub fn add_remote(&mut self, issuer: Option<String>) -> Arc<RemoteKeys> {
         let keys = Arc::new(RemoteKeys::new(issuer));
         self.remote.push(Arc::clone(&keys));
@@ -147,11 +156,14 @@ impl Tokens {
         &self.remote
     }
 
-    /// Verifies a token, with or without `Bearer ` before it. Where its key is not known, the keys are fetched again.
+    /// Verifies a token, with or without `Bearer ` before it. Where its key is not known, the keys
+    /// are fetched again.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
         match self.verify_held(token, now) {
             // Boxed, so that the future of a token whose key is held stays small.
-            Err(InvalidToken::UnknownKey | InvalidToken::NoKeysYet) if Box::pin(self.refresh(now)).await => {
+            Err(InvalidToken::UnknownKey | InvalidToken::NoKeysYet)
+                if Box::pin(self.refresh(now)).await =>
+            {
                 self.verify_held(token, now)
             }
             outcome => outcome,
@@ -180,14 +192,20 @@ impl Tokens {
         for keys in &self.held {
             match keys.verify_signature(token, &header) {
                 Ok(claims) => return self.judge(&claims, rule, now),
-                Err(error) => outcome = outcome.map_err(|before| the_one_that_says_more(before, error)),
+                Err(error) => {
+                    outcome = outcome.map_err(|before| the_one_that_says_more(before, error))
+                }
             }
         }
         for remote in &self.remote {
             let keys = remote.current();
-            match keys.map_or(Err(InvalidToken::NoKeysYet), |keys| keys.verify_signature(token, &header)) {
+            match keys
+                .map_or(Err(InvalidToken::NoKeysYet), |keys| keys.verify_signature(token, &header))
+            {
                 Ok(claims) => return self.judge(&claims, remote.issuer().or(rule), now),
-                Err(error) => outcome = outcome.map_err(|before| the_one_that_says_more(before, error)),
+                Err(error) => {
+                    outcome = outcome.map_err(|before| the_one_that_says_more(before, error))
+                }
             }
         }
         outcome
@@ -212,7 +230,12 @@ impl Tokens {
         if !issuer.is_none_or(|wanted| claims.get("iss").is_some_and(|iss| iss == wanted)) {
             return Err(bad("iss"));
         }
-        if !self.rules.audience.as_ref().is_none_or(|wanted| names_audience(claims.get("aud"), wanted)) {
+        if !self
+            .rules
+            .audience
+            .as_ref()
+            .is_none_or(|wanted| names_audience(claims.get("aud"), wanted))
+        {
             return Err(bad("aud"));
         }
         let claim = &self.rules.tenant_claim;
@@ -230,13 +253,14 @@ impl Tokens {
     }
 }
 
-/// Of two reasons: a key that was there and did not fit, or one that may come yet, before one that is not there.
+/// Of two reasons: a key that was there and did not fit, or one that may come yet, before one that
+/// is not there.
 fn the_one_that_says_more(before: InvalidToken, error: InvalidToken) -> InvalidToken {
     if matches!(error, InvalidToken::UnknownKey) { before } else { error }
 }
 
-/// Seconds since 1970, fractions allowed (RFC 7519, section 2, `NumericDate`), up to the year 9999. A fraction of a
-/// second is well within the leeway.
+/// Seconds since 1970, fractions allowed (RFC 7519, section 2, `NumericDate`), up to the year 9999.
+/// A fraction of a second is well within the leeway.
 fn numeric_date(value: &Value) -> Option<DateTime<Utc>> {
     const LATEST: f64 = 253_402_300_799.0;
     let seconds = value.as_f64()?.floor();

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::read_file;
 use crate::{
-    config::{ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, UnusableSetting},
+    config::{
+        ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, UnusableSetting,
+    },
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
 };
 
@@ -38,8 +40,10 @@ impl<'a> Opening<'a> {
             database_statement_timeout,
             replica_database_url,
         } = &args.pool;
-        let durations =
-            Durations { acquire: database_acquire_timeout.std(), statement: Some(database_statement_timeout.std()) };
+        let durations = Durations {
+            acquire: database_acquire_timeout.std(),
+            statement: Some(database_statement_timeout.std()),
+        };
         Self {
             durations,
             max_connections: *database_max_connections,
@@ -60,7 +64,10 @@ pub(crate) fn log(mode: ChangesMode) -> ChangeLog {
 }
 
 /// Opens the database that the settings name.
-pub(crate) async fn open_store(args: &DatabaseArgs, opening: &Opening<'_>) -> Result<Store, UnusableSetting> {
+pub(crate) async fn open_store(
+    args: &DatabaseArgs,
+    opening: &Opening<'_>,
+) -> Result<Store, UnusableSetting> {
     let url = args.url()?;
     let ca_file = args.database_ca_file.as_deref();
     if let Some(path) = ca_file {
@@ -73,14 +80,31 @@ pub(crate) async fn open_store(args: &DatabaseArgs, opening: &Opening<'_>) -> Re
     };
     let Opening { durations, max_connections, log, create, listen_url, replicas } = *opening;
     let listen_url = listen_url.map(DatabaseUrl::expose);
-    let options = ConnectOptions { url: url.expose(), listen_url, ca_file, pooler, max_connections, durations, create };
-    let store = Store::open(&options, log).await.map_err(|error| unusable(args.setting(), &url, error))?;
+    let options = ConnectOptions {
+        url: url.expose(),
+        listen_url,
+        ca_file,
+        pooler,
+        max_connections,
+        durations,
+        create,
+    };
+    let store =
+        Store::open(&options, log).await.map_err(|error| unusable(args.setting(), &url, error))?;
 
     let setting = "--replica-database-url";
     if let Some(other) = replicas.iter().find(|replica| url.is_sqlite() || replica.is_sqlite()) {
-        return Err(UnusableSetting::new(setting, format!("is {other}: only PostgreSQL has replicas")));
+        return Err(UnusableSetting::new(
+            setting,
+            format!("is {other}: only PostgreSQL has replicas"),
+        ));
     }
-    let replica = |url| ConnectOptions { url: DatabaseUrl::expose(url), listen_url: None, create: false, ..options };
+    let replica = |url| ConnectOptions {
+        url: DatabaseUrl::expose(url),
+        listen_url: None,
+        create: false,
+        ..options
+    };
     let replica_options: Vec<_> = replicas.iter().map(replica).collect();
     let unusable_replica = |error| UnusableSetting::new(setting, format!("is one that {error}"));
     store.with_replicas(&replica_options).await.map_err(unusable_replica)
@@ -97,7 +121,9 @@ fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> Un
         ConnectError::ListenUrl => return UnusableSetting::new("--listen-database-url", error),
         ConnectError::Open(_) => format!("is {url}, which {error}"),
         ConnectError::NoFile { .. } => {
-            format!("is {url}, which {error}: name the database that is meant; `entitlementd migrate` makes a new one")
+            format!(
+                "is {url}, which {error}: name the database that is meant; `entitlementd migrate` makes a new one"
+            )
         }
     };
     UnusableSetting::new(setting, found)

@@ -40,12 +40,14 @@ pub(crate) fn reading(args: &RoutesArgs) -> PathReading {
 pub(crate) fn rules(args: &RoutesArgs) -> Result<Vec<Rule>, UnusableSetting> {
     let mut rules = match &args.routes {
         None => Vec::new(),
-        Some(path) => read(path)
-            .map_err(|error| UnusableSetting::new("--routes", format!("names {}, which {error}", path.display())))?,
+        Some(path) => read(path).map_err(|error| {
+            UnusableSetting::new("--routes", format!("names {}, which {error}", path.display()))
+        })?,
     };
     for path in &args.public {
-        let template = PathTemplate::parse(path)
-            .map_err(|error| UnusableSetting::new("--public", format!("is {path:?}, which is no path: {error}")))?;
+        let template = PathTemplate::parse(path).map_err(|error| {
+            UnusableSetting::new("--public", format!("is {path:?}, which is no path: {error}"))
+        })?;
         rules.push(Rule::new(template.with_subtree(), Access::Public, Origin::Flag));
     }
     Ok(rules)

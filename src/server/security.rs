@@ -29,7 +29,10 @@ pub(crate) struct TlsFiles {
 
 impl<'a> Security<'a> {
     /// Reads the files that the settings name, if there are any.
-    pub(crate) fn open(args: &'a SecurityArgs, clock: &Clock) -> Result<(Self, Option<TlsFiles>), UnusableSetting> {
+    pub(crate) fn open(
+        args: &'a SecurityArgs,
+        clock: &Clock,
+    ) -> Result<(Self, Option<TlsFiles>), UnusableSetting> {
         let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else {
             return Ok((Self { args, offer: None }, None));
         };
@@ -54,13 +57,18 @@ impl<'a> Security<'a> {
             Tls::new(pem, clients, clock.now()).map_err(|error| error.to_string())
         };
         let paths = [Some(cert), Some(key), args.client_ca.as_ref(), args.client_crl.as_ref()];
-        let (files, tls) = ReloadedFiles::open("--tls-cert", paths.into_iter().flatten().cloned().collect(), parse)?;
+        let (files, tls) = ReloadedFiles::open(
+            "--tls-cert",
+            paths.into_iter().flatten().cloned().collect(),
+            parse,
+        )?;
         let (tell, current) = watch::channel(Arc::new(tls));
         let offer = TlsOffer::new(current);
         Ok((Self { args, offer: Some(offer) }, Some(TlsFiles { files, tell })))
     }
 
-    /// How a listener is protected; `None`: it is in the clear. Refused where that is dangerous and nobody has accepted it.
+    /// How a listener is protected; `None`: it is in the clear. Refused where that is dangerous and
+    /// nobody has accepted it.
     pub(crate) fn of(
         &self,
         what: Insecure,
@@ -73,7 +81,8 @@ impl<'a> Security<'a> {
             return Ok(None);
         }
         if self.offer.is_none() && !socket.ip().is_loopback() {
-            let word = clap::ValueEnum::to_possible_value(&what).map(|value| value.get_name().to_owned());
+            let word =
+                clap::ValueEnum::to_possible_value(&what).map(|value| value.get_name().to_owned());
             let problem = format!(
                 "is {address}, which other machines can reach: give --tls-cert and --tls-key, take a loopback address, or \
                  accept with --insecure={} that it is in the clear",
@@ -85,7 +94,11 @@ impl<'a> Security<'a> {
     }
 
     /// Refuses a listener that anybody who reaches it may ask, unless that is accepted.
-    pub(crate) fn needs_callers(&self, flag: &'static str, address: &ListenAddress) -> Result<(), UnusableSetting> {
+    pub(crate) fn needs_callers(
+        &self,
+        flag: &'static str,
+        address: &ListenAddress,
+    ) -> Result<(), UnusableSetting> {
         let is_known = self.args.callers_file.is_some() || self.insists_on_certificates();
         let is_near = match address {
             ListenAddress::Tcp(socket) => socket.ip().is_loopback(),
@@ -103,7 +116,8 @@ impl<'a> Security<'a> {
 
     /// Are clients known by their certificates, whatever else they have?
     pub(crate) fn insists_on_certificates(&self) -> bool {
-        self.args.client_ca.is_some() && self.args.client_certificates == ClientCertificatesKind::Required
+        self.args.client_ca.is_some()
+            && self.args.client_certificates == ClientCertificatesKind::Required
     }
 
     /// The TLS that is offered, for those who read how it is.
@@ -113,12 +127,15 @@ impl<'a> Security<'a> {
 }
 
 /// Who may ask, by the settings, and the file that says so.
-pub(crate) fn callers(args: &SecurityArgs) -> Result<(CallerGate, Option<ReloadedFiles<Callers>>), UnusableSetting> {
+pub(crate) fn callers(
+    args: &SecurityArgs,
+) -> Result<(CallerGate, Option<ReloadedFiles<Callers>>), UnusableSetting> {
     let rate = args.caller_rate;
     let Some(path) = &args.callers_file else { return Ok((CallerGate::new(None, rate), None)) };
     let parse = move |texts: &[Vec<u8>]| {
         let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
-        Callers::parse(text.map_err(|_| "it is no text".to_owned())?, rate).map_err(|error| error.to_string())
+        Callers::parse(text.map_err(|_| "it is no text".to_owned())?, rate)
+            .map_err(|error| error.to_string())
     };
     let (file, callers) = ReloadedFiles::open("--callers-file", vec![path.clone()], parse)?;
     Ok((CallerGate::new(Some(callers), rate), Some(file)))

@@ -114,7 +114,8 @@ impl Server {
         outcome
     }
 
-    /// Starts what answers at each of the listeners, and opens them. The metrics are to be seen until all else has ended.
+    /// Starts what answers at each of the listeners, and opens them. The metrics are to be seen
+    /// until all else has ended.
     fn open(
         &self,
         endpoints: Endpoints,
@@ -134,15 +135,19 @@ impl Server {
         if let Some(Endpoint { listener, answers, tls, .. }) = admin {
             let settings = self.connection_settings(Protocol::Http2, tls);
             let request_timeout = settings.request_timeout.max(SETUP_TIMEOUT);
-            let settings = ConnectionSettings { max_streams: admin::MAX_STREAMS, request_timeout, ..settings };
+            let settings =
+                ConnectionSettings { max_streams: admin::MAX_STREAMS, request_timeout, ..settings };
             let inboxes = workers.start("admin", 1, &answers, &settings, draining)?;
-            accepting
-                .push(named("the listener of administrators", listener.accept_into(inboxes, admin::MAX_CONNECTIONS)));
+            accepting.push(named(
+                "the listener of administrators",
+                listener.accept_into(inboxes, admin::MAX_CONNECTIONS),
+            ));
         }
         Ok((accepting, workers, probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())))))
     }
 
-    /// Waits for the database, then feeds the cache, keeps things up and says how the server is. Never returns.
+    /// Waits for the database, then feeds the cache, keeps things up and says how the server is.
+    /// Never returns.
     async fn attend(&self) -> Infallible {
         self.readiness.wait_for_database(self.migrate).await;
         let feed = Feed::new(
@@ -175,7 +180,8 @@ impl Server {
     }
 
     fn max_connections(&self) -> MaxConnections {
-        let LimitArgs { max_connections, max_connections_per_address: per_address, .. } = self.args.limit;
+        let LimitArgs { max_connections, max_connections_per_address: per_address, .. } =
+            self.args.limit;
         MaxConnections { in_all: max_connections, per_address, makes_room: false }
     }
 
@@ -217,7 +223,10 @@ impl Workers {
     async fn wait(self, drain_timeout: Duration) {
         let all = join_all(self.0.into_iter().filter(|end| !end.is_terminated()));
         if tokio::time::timeout(drain_timeout, all).await.is_err() {
-            tracing::warn!(?drain_timeout, "requests were still in flight after {drain_timeout:?}: they are cut off");
+            tracing::warn!(
+                ?drain_timeout,
+                "requests were still in flight after {drain_timeout:?}: they are cut off"
+            );
         }
     }
 }

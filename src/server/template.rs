@@ -15,11 +15,14 @@ use crate::{
 /// The folder of what every tenant has.
 const BASE: &str = "_base";
 
-/// Reads the template, if there is one. Everything in it must be readable: half a template would make half a tenant.
+/// Reads the template, if there is one. Everything in it must be readable: half a template would
+/// make half a tenant.
 pub(crate) fn load(folder: Option<&Path>) -> Result<Option<TenantTemplate>, UnusableSetting> {
     let Some(folder) = folder else { return Ok(None) };
     let unusable = |problem: String| UnusableSetting::new("--tenant-template", problem);
-    read(folder).map(Some).map_err(|(path, problem)| unusable(format!("names {}, {problem}", path.display())))
+    read(folder)
+        .map(Some)
+        .map_err(|(path, problem)| unusable(format!("names {}, {problem}", path.display())))
 }
 
 type TemplateProblem = (PathBuf, String);
@@ -34,14 +37,16 @@ fn read(folder: &Path) -> Result<TenantTemplate, TemplateProblem> {
             if has_sql(&path) {
                 return Err((
                     path,
-                    format!("which lies beside the folders: move it to {BASE}, or to a module's folder"),
+                    format!(
+                        "which lies beside the folders: move it to {BASE}, or to a module's folder"
+                    ),
                 ));
             }
         } else if name == BASE {
             base = Some(files(&path, &name)?);
         } else {
-            let code =
-                ModuleCode::validate(&name).map_err(|error| (path.clone(), format!("which is no module: {error}")))?;
+            let code = ModuleCode::validate(&name)
+                .map_err(|error| (path.clone(), format!("which is no module: {error}")))?;
             modules.insert(ModuleCode::new(code), files(&path, &name)?);
         }
     }
@@ -61,7 +66,8 @@ fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, Template
 
 /// What lies in a folder, in the order of the names.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, TemplateProblem> {
-    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let read =
+        || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut entries = read().map_err(|error| unreadable(folder, &error))?;
     entries.sort_unstable();
     Ok(entries)

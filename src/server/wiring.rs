@@ -23,7 +23,8 @@ use crate::{
     store::Store,
 };
 
-/// A load is given up after this long, so that a caller hears of a dead database within two seconds.
+/// A load is given up after this long, so that a caller hears of a dead database within two
+/// seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Of the pool's connections, those that are left to what is read again in the background.
@@ -53,7 +54,8 @@ pub(crate) fn api(
         load_timeout: LOAD_TIMEOUT,
         max_loads: connections - FOR_BACKGROUND - max_bypass_reads,
         max_bypass_reads,
-        // No replica has replayed what has changed just now: it is the primary that would be asked, and is to be spared.
+        // No replica has replayed what has changed just now: it is the primary that would be asked,
+        // and is to be spared.
         reload_changed: args.pool.replica_database_url.is_empty(),
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
@@ -65,7 +67,10 @@ pub(crate) fn api(
         hosts: Arc::new(hosts),
         callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
-        ages: MaxAges { grant: args.cache.max_age.delta(), denial: args.cache.denial_max_age.delta() },
+        ages: MaxAges {
+            grant: args.cache.max_age.delta(),
+            denial: args.cache.denial_max_age.delta(),
+        },
         clock,
         gateway: Arc::new(gateway(&args.gateway)?),
         tracer: tracer(&args.trace),
@@ -76,16 +81,22 @@ pub(crate) fn api(
 
 /// Where nothing is exported, a trace of our own would be of no use.
 fn tracer(args: &TraceArgs) -> Tracer {
-    Tracer { others: Sampler::new(if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 }) }
+    Tracer {
+        others: Sampler::new(if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 }),
+    }
 }
 
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {
     let Some(path) = args.decision_log.clone() else { return Ok(None) };
     let max_bytes = (args.decision_log_max_mib as usize) << 20;
-    let file = LogTarget::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
+    let file =
+        LogTarget::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
     let target = if path.as_os_str() == "-" { LogTarget::Stdout } else { file };
     DecisionLog::open(&target, args.decision_log_one_grant_in).map(Some).map_err(|error| {
-        UnusableSetting::new("--decision-log", format!("names {}, which cannot be written: {error}", path.display()))
+        UnusableSetting::new(
+            "--decision-log",
+            format!("names {}, which cannot be written: {error}", path.display()),
+        )
     })
 }
 
@@ -100,26 +111,38 @@ pub(crate) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
     if let Some(path) = &args.jwt_secret_file {
         let setting = "--jwt-secret-file";
         let added = tokens.add_secret(&read_file(setting, path)?);
-        added.map_err(|error| UnusableSetting::new(setting, format!("names {}, which {error}", path.display())))?;
+        added.map_err(|error| {
+            UnusableSetting::new(setting, format!("names {}, which {error}", path.display()))
+        })?;
     }
     if let Some(path) = &args.jwks_file {
         let setting = "--jwks-file";
         let added = tokens.add_jwks(&read_file(setting, path)?);
-        let taken =
-            added.map_err(|error| UnusableSetting::new(setting, format!("names {}, which {error}", path.display())))?;
+        let taken = added.map_err(|error| {
+            UnusableSetting::new(setting, format!("names {}, which {error}", path.display()))
+        })?;
         jwks::tell(&path.display(), taken);
     }
     Ok(tokens)
 }
 
-/// The tenants that issuers are bound to. One that no token must name could be evaded by naming another.
-fn issuer_tenants(args: &TenantArgs) -> Result<HashMap<String, HashSet<TenantId>>, UnusableSetting> {
-    let issuers: HashSet<&str> =
-        args.jwks_url.iter().filter_map(|from| from.issuer.as_deref()).chain(args.jwt_issuer.as_deref()).collect();
+/// The tenants that issuers are bound to. One that no token must name could be evaded by naming
+/// another.
+fn issuer_tenants(
+    args: &TenantArgs,
+) -> Result<HashMap<String, HashSet<TenantId>>, UnusableSetting> {
+    let issuers: HashSet<&str> = args
+        .jwks_url
+        .iter()
+        .filter_map(|from| from.issuer.as_deref())
+        .chain(args.jwt_issuer.as_deref())
+        .collect();
     let mut bound: HashMap<String, HashSet<TenantId>> = HashMap::new();
     for IssuerTenant { issuer, tenant } in args.jwt_issuer_tenant.iter().cloned() {
         if !issuers.contains(issuer.as_str()) {
-            let problem = format!("names the issuer {issuer:?}, which neither --jwt-issuer nor --jwks-url names");
+            let problem = format!(
+                "names the issuer {issuer:?}, which neither --jwt-issuer nor --jwks-url names"
+            );
             return Err(UnusableSetting::new("--jwt-issuer-tenant", problem));
         }
         bound.entry(issuer).or_default().insert(tenant);

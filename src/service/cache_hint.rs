@@ -63,7 +63,8 @@ impl CacheHint {
 pub(super) struct Provenance {
     revision: u64,
     as_of: DateTime<Utc>,
-    /// For how long after that it is believed without asking again. `None`: until something changes.
+    /// For how long after that it is believed without asking again. `None`: until something
+    /// changes.
     ttl: Option<TimeDelta>,
     /// The database cannot be asked whether it is still so.
     stale: bool,
@@ -72,18 +73,32 @@ pub(super) struct Provenance {
 impl Api {
     /// What an answer from facts rests on.
     pub(super) fn provenance(&self, facts: &Facts) -> Provenance {
-        Provenance { revision: facts.revision, as_of: facts.as_of, ttl: self.cache.time_to_live(), stale: false }
+        Provenance {
+            revision: facts.revision,
+            as_of: facts.as_of,
+            ttl: self.cache.time_to_live(),
+            stale: false,
+        }
     }
 
     /// What an answer rests on, be it that there is no such tenant.
     pub(super) fn provenance_of(&self, known: &Known) -> Provenance {
         let Known { facts, as_of, revision, stale } = known;
-        let ttl = if facts.is_some() { self.cache.time_to_live() } else { Some(self.cache.settings().negative_ttl) };
+        let ttl = if facts.is_some() {
+            self.cache.time_to_live()
+        } else {
+            Some(self.cache.settings().negative_ttl)
+        };
         Provenance { revision: *revision, as_of: *as_of, ttl, stale: *stale }
     }
 
     /// The advice for one decision about a tenant.
-    pub(super) fn cache_hint(&self, provenance: Provenance, decision: Decision, asked: AskedTime) -> CacheHint {
+    pub(super) fn cache_hint(
+        &self,
+        provenance: Provenance,
+        decision: Decision,
+        asked: AskedTime,
+    ) -> CacheHint {
         let limit = if decision.allowed() { self.ages.grant } else { self.ages.denial };
         provenance.cache_hint(limit, decision.valid_until, asked)
     }
@@ -107,8 +122,13 @@ impl Provenance {
             Some(_) => TimeDelta::zero(),
             None => {
                 let valid = valid_until.map_or(limit, |end| end - asked.now);
-                // What is stale has outlived its time to live, perhaps: it is asked for again soon, whatever its age.
-                let fresh = if stale { Some(STALE_MAX_AGE) } else { ttl.map(|ttl| ttl - (asked.now - as_of)) };
+                // What is stale has outlived its time to live, perhaps: it is asked for again soon,
+                // whatever its age.
+                let fresh = if stale {
+                    Some(STALE_MAX_AGE)
+                } else {
+                    ttl.map(|ttl| ttl - (asked.now - as_of))
+                };
                 limit.min(fresh.unwrap_or(limit)).min(valid).max(TimeDelta::zero())
             }
         };

@@ -111,10 +111,12 @@ impl Credentials {
 }
 
 impl CallerGate {
-    /// Admits these callers (`None`: everybody), and of those who are known by their address alone so many requests a second.
+    /// Admits these callers (`None`: everybody), and of those who are known by their address alone
+    /// so many requests a second.
     pub(crate) fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
         let addresses = rate.filter(|_| callers.is_none());
-        let addresses = addresses.map(|rate| AddressRates { rate, seen: Cache::new(MAX_ADDRESSES) });
+        let addresses =
+            addresses.map(|rate| AddressRates { rate, seen: Cache::new(MAX_ADDRESSES) });
         let callers = callers.map(|callers| Arc::new(ArcSwap::from_pointee(callers)));
         Self { callers, addresses, changes: Arc::default() }
     }
@@ -133,7 +135,10 @@ impl CallerGate {
     }
 
     /// Who is known by this now; `None`: somebody of whom nothing is asked.
-    pub(super) fn known_by(&self, credentials: &Credentials) -> Result<Option<Arc<Caller>>, NotAdmitted> {
+    pub(super) fn known_by(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<Option<Arc<Caller>>, NotAdmitted> {
         let Some(callers) = &self.callers else { return Ok(None) };
         let callers = callers.load();
         let caller = match &credentials.token {
@@ -156,11 +161,17 @@ impl CallerGate {
         headers: &HeaderMap,
     ) -> Result<Option<Arc<Caller>>, NotAdmitted> {
         let Some(callers) = &self.callers else {
-            return self.addresses.as_ref().map_or(Ok(()), |addresses| addresses.take_turn(peer)).map(|()| None);
+            return self
+                .addresses
+                .as_ref()
+                .map_or(Ok(()), |addresses| addresses.take_turn(peer))
+                .map(|()| None);
         };
         let callers = callers.load();
-        let header = if service == CallerService::ForwardAuth { &CALLER_TOKEN } else { &AUTHORIZATION };
-        // A token says more than a certificate, which a whole machine may share. One that nobody knows is a mistake.
+        let header =
+            if service == CallerService::ForwardAuth { &CALLER_TOKEN } else { &AUTHORIZATION };
+        // A token says more than a certificate, which a whole machine may share. One that nobody
+        // knows is a mistake.
         let caller = match bearer_in(headers, header).map_err(|_| NotAdmitted::Unknown)? {
             Some(token) => callers.by_token(token),
             None => callers.by_names(&peer.names),
@@ -184,7 +195,10 @@ impl AddressRates {
     }
 }
 
-fn allowed(caller: Option<&Arc<Caller>>, service: CallerService) -> Result<&Arc<Caller>, NotAdmitted> {
+fn allowed(
+    caller: Option<&Arc<Caller>>,
+    service: CallerService,
+) -> Result<&Arc<Caller>, NotAdmitted> {
     let caller = caller.ok_or(NotAdmitted::Unknown)?;
     if caller.may_use(service) { Ok(caller) } else { Err(NotAdmitted::NotAllowed(Scope::Service)) }
 }
@@ -230,13 +244,16 @@ impl<'a> CallerIdentity<'a> {
 static NOT_ALLOWED: LogLimiter = LogLimiter::new();
 
 impl Api {
-    /// Refuses a question about a tenant that the caller may not ask about. `None`: it is not known which, or there is none.
+    /// Refuses a question about a tenant that the caller may not ask about. `None`: it is not known
+    /// which, or there is none.
     pub(super) fn permit_tenant(
         &self,
         caller: CallerIdentity<'_>,
         tenant: Option<TenantId>,
     ) -> Result<(), NotAdmitted> {
-        let may = |caller: &Caller| tenant.map_or(caller.may_ask_about_all(), |tenant| caller.may_ask_about(tenant));
+        let may = |caller: &Caller| {
+            tenant.map_or(caller.may_ask_about_all(), |tenant| caller.may_ask_about(tenant))
+        };
         self.permit_if(caller, may, Scope::Tenant)
     }
 
@@ -251,7 +268,11 @@ impl Api {
         caller: CallerIdentity<'_>,
         mut modules: impl Iterator<Item = &'m str>,
     ) -> Result<(), NotAdmitted> {
-        self.permit_if(caller, |caller| modules.all(|module| caller.may_ask_of(module)), Scope::Module)
+        self.permit_if(
+            caller,
+            |caller| modules.all(|module| caller.may_ask_of(module)),
+            Scope::Module,
+        )
     }
 
     fn permit_if(

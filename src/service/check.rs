@@ -88,14 +88,18 @@ impl List<'_> {
     }
 
     pub(super) fn modules(&self) -> Vec<EnabledModule<'_>> {
-        let mut modules = enabled_modules(&self.facts, &self.catalogue, self.at, self.include_upcoming);
+        let mut modules =
+            enabled_modules(&self.facts, &self.catalogue, self.at, self.include_upcoming);
         modules.retain(|enabled| self.caller.may_ask_of(enabled.row.module.as_str()));
         modules
     }
 }
 
 impl Api {
-    pub(super) async fn check<'a>(&self, query: CheckQuery<'a>) -> Result<Judgement<'a>, RequestError> {
+    pub(super) async fn check<'a>(
+        &self,
+        query: CheckQuery<'a>,
+    ) -> Result<Judgement<'a>, RequestError> {
         self.permit(query.tenant, [query.module].into_iter())?;
         let asked = self.asked(query.tenant.at);
         if query.tenant.min_revision == 0
@@ -105,7 +109,8 @@ impl Api {
             self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
             return Ok(judgement);
         }
-        // Boxed, so that the future of an answer that is held stays small: it is moved several times.
+        // Boxed, so that the future of an answer that is held stays small: it is moved several
+        // times.
         let judgement = self.count_decision(Box::pin(self.check_at_length(query, asked)).await?);
         self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
         Ok(judgement)
@@ -126,10 +131,15 @@ impl Api {
         asked: AskedTime,
     ) -> Result<Judgement<'a>, RequestError> {
         let known = self.ask(query.tenant, asked).await?;
-        Ok(self.judge(known.facts.as_ref(), self.provenance_of(&known), query.module, asked).await?)
+        Ok(self
+            .judge(known.facts.as_ref(), self.provenance_of(&known), query.module, asked)
+            .await?)
     }
 
-    pub(super) async fn batch_check<'a>(&self, query: BatchQuery<'a>) -> Result<Vec<Judgement<'a>>, RequestError> {
+    pub(super) async fn batch_check<'a>(
+        &self,
+        query: BatchQuery<'a>,
+    ) -> Result<Vec<Judgement<'a>>, RequestError> {
         self.permit(query.tenant, query.modules.iter().map(String::as_str))?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
@@ -139,12 +149,20 @@ impl Api {
             judgements.push(self.judge(facts, provenance, module, asked).await?);
         }
         for judgement in &judgements {
-            self.log_decision("BatchCheckModules", query.tenant.caller, query.tenant.tenant, judgement);
+            self.log_decision(
+                "BatchCheckModules",
+                query.tenant.caller,
+                query.tenant.tenant,
+                judgement,
+            );
         }
         Ok(judgements.into_iter().map(|judgement| self.count_decision(judgement)).collect())
     }
 
-    pub(super) async fn list_enabled<'a>(&self, query: ListQuery<'a>) -> Result<List<'a>, RequestError> {
+    pub(super) async fn list_enabled<'a>(
+        &self,
+        query: ListQuery<'a>,
+    ) -> Result<List<'a>, RequestError> {
         self.permit(query.tenant, std::iter::empty())?;
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
@@ -155,7 +173,8 @@ impl Api {
             catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await?;
         }
         // Where the tenant is not served, the list as a whole is a denial.
-        let limit = if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
+        let limit =
+            if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
         let hint = self.provenance_of(&known).cache_hint(limit, next_change(facts, at), asked);
         Ok(List {
@@ -169,7 +188,11 @@ impl Api {
     }
 
     /// Refuses what the caller may not ask about, before anything is looked up.
-    fn permit<'m>(&self, query: TenantQuery<'_>, modules: impl Iterator<Item = &'m str>) -> Result<(), NotAdmitted> {
+    fn permit<'m>(
+        &self,
+        query: TenantQuery<'_>,
+        modules: impl Iterator<Item = &'m str>,
+    ) -> Result<(), NotAdmitted> {
         self.permit_tenant(query.caller, Some(query.tenant))?;
         self.permit_modules(query.caller, modules)
     }
@@ -183,7 +206,11 @@ impl Api {
     async fn ask(&self, query: TenantQuery<'_>, asked: AskedTime) -> Result<Known, LoadError> {
         match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
-            revision => self.cache.get_at_least(query.tenant, revision, query.caller.requester(), asked.now).await,
+            revision => {
+                self.cache
+                    .get_at_least(query.tenant, revision, query.caller.requester(), asked.now)
+                    .await
+            }
         }
     }
 
@@ -196,12 +223,16 @@ impl Api {
         asked: AskedTime,
     ) -> Result<Judgement<'a>, LoadError> {
         match check_facts(facts, module, asked.instant()) {
-            Some(decision) => Ok(self.judgement(provenance, module, decision, None, asked).log_denial()),
+            Some(decision) => {
+                Ok(self.judgement(provenance, module, decision, None, asked).log_denial())
+            }
             None => {
                 // Boxed, as above: seldom has the catalogue the word.
                 let catalogue = Box::pin(self.cache.catalogue_for(module, asked.now)).await?;
                 let decision = check(facts, &catalogue, module, asked.instant());
-                Ok(self.judgement(provenance, module, decision, Some(&catalogue), asked).log_denial())
+                Ok(self
+                    .judgement(provenance, module, decision, Some(&catalogue), asked)
+                    .log_denial())
             }
         }
     }
@@ -215,7 +246,8 @@ impl Api {
         catalogue: Option<&Catalogue>,
         asked: AskedTime,
     ) -> Judgement<'a> {
-        let plan_slugs = catalogue.map(|catalogue| catalogue.plans_against(decision.reason, module));
+        let plan_slugs =
+            catalogue.map(|catalogue| catalogue.plans_against(decision.reason, module));
         Judgement {
             module,
             decision,

@@ -38,9 +38,15 @@ impl Api {
     }
 
     /// The same of an HTTP request. What is public is no decision.
-    pub(super) fn log_authz_decision(&self, authz_request: AuthzRequest<'_>, authz_decision: &AuthzDecision) {
+    pub(super) fn log_authz_decision(
+        &self,
+        authz_request: AuthzRequest<'_>,
+        authz_decision: &AuthzDecision,
+    ) {
         let Some(log) = &self.decision_log else { return };
-        if matches!(authz_decision.verdict, Verdict::Public) || !log.wants(authz_decision.refusal().is_none()) {
+        if matches!(authz_decision.verdict, Verdict::Public)
+            || !log.wants(authz_decision.refusal().is_none())
+        {
             return;
         }
         let facts = authz_decision.tenant.as_ref().map(|resolved| &resolved.facts);

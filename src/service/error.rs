@@ -1,4 +1,5 @@
-//! Why a request has no answer, in the words of the domain. What callers read of it is made in `grpc` and in `gateway`.
+//! Why a request has no answer, in the words of the domain. What callers read of it is made in
+//! `grpc` and in `gateway`.
 
 use thiserror::Error;
 
@@ -74,8 +75,8 @@ pub enum AdminError {
     /// The change was not made, or it is not known whether it was.
     #[error(transparent)]
     Change(#[from] MutationError),
-    /// The change ended without an outcome, so that it is not known whether it was made: it panicked, or the process is
-    /// stopping.
+    /// The change ended without an outcome, so that it is not known whether it was made: it
+    /// panicked, or the process is stopping.
     #[error("the change was given up")]
     ChangeAbandoned,
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Api, cache_hint::AskedTime, caller::CallerIdentity, check::Judgement, error::RequestError};
+use super::{
+    Api, cache_hint::AskedTime, caller::CallerIdentity, check::Judgement, error::RequestError,
+};
 use crate::{
     cache::{Known, LoadError, Requester},
     domain::{Catalogue, check, decision::deciding_subscription},
@@ -37,20 +39,33 @@ pub(super) struct Explanation<'a> {
 }
 
 impl Api {
-    pub(super) async fn explain<'a>(&self, query: ExplainQuery<'a>) -> Result<Explanation<'a>, RequestError> {
+    pub(super) async fn explain<'a>(
+        &self,
+        query: ExplainQuery<'a>,
+    ) -> Result<Explanation<'a>, RequestError> {
         self.permit_modules(query.caller, [query.module].into_iter())?;
         let asked = self.asked(query.at);
-        let (reading, catalogue) = self.read_past_the_cache(&query.tenant, query.caller.requester(), asked.now).await?;
+        let (reading, catalogue) =
+            self.read_past_the_cache(&query.tenant, query.caller.requester(), asked.now).await?;
         let Reading { revision, evidence } = reading;
         let facts = evidence.as_ref().map(|evidence| &evidence.facts);
         self.permit_tenant(query.caller, facts.map(|facts| facts.tenant.id))?;
         let at = asked.instant();
         let decision = check(facts, &catalogue, query.module, at);
-        let deciding =
-            facts.and_then(|facts| deciding_subscription(facts, catalogue.code_of_now(query.module), decision, at));
-        let known = facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
-        let judgement = self.judgement(self.provenance_of(&known), query.module, decision, Some(&catalogue), asked);
-        let cached = self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
+        let deciding = facts.and_then(|facts| {
+            deciding_subscription(facts, catalogue.code_of_now(query.module), decision, at)
+        });
+        let known =
+            facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
+        let judgement = self.judgement(
+            self.provenance_of(&known),
+            query.module,
+            decision,
+            Some(&catalogue),
+            asked,
+        );
+        let cached =
+            self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
         Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })
     }
 

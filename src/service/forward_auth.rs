@@ -1,7 +1,8 @@
 //! Forward auth over HTTP: nginx's `auth_request`, Traefik's ForwardAuth, Caddy's `forward_auth`.
 //!
-//! A proxy sends the client's headers along, and says in headers of its own what was asked for. A client could send those
-//! as well, so only the names that the one configured kind of proxy always sets are read, and each must come once.
+//! A proxy sends the client's headers along, and says in headers of its own what was asked for. A
+//! client could send those as well, so only the names that the one configured kind of proxy always
+//! sets are read, and each must come once.
 
 use std::{fmt::Write, time::Duration};
 
@@ -23,7 +24,8 @@ use crate::security::callers::CallerService;
 /// Which answers a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ForwardAuthCodes {
-    /// Every status and body reaches the client: Traefik, Caddy. `X-Forwarded-Method`, `-Uri` and `-Host`.
+    /// Every status and body reaches the client: Traefik, Caddy. `X-Forwarded-Method`, `-Uri` and
+    /// `-Host`.
     Full,
     /// 2xx, 401 and 403 only, and no body: nginx. `X-Original-Method`, `-URI` and `-Host`.
     Nginx,
@@ -62,19 +64,22 @@ impl ForwardAuth {
     /// Answers a request, whatever its own method, path and body.
     pub(crate) fn answer<B: Send + 'static>(&self, request: Request<B>, peer: &Peer) -> Answering {
         let this = self.clone();
-        let caller = match this.api.callers.admit(CallerService::ForwardAuth, peer, request.headers()) {
-            Ok(caller) => caller,
-            Err(refused) => {
-                let refusal = Refusal::not_admitted(this.api.counted(refused));
-                return Box::pin(async move { Ok(this.refuse(&refusal)) });
-            }
-        };
-        let span = this.api.tracer.span(request.headers(), "forward-auth").unwrap_or_else(Span::none);
+        let caller =
+            match this.api.callers.admit(CallerService::ForwardAuth, peer, request.headers()) {
+                Ok(caller) => caller,
+                Err(refused) => {
+                    let refusal = Refusal::not_admitted(this.api.counted(refused));
+                    return Box::pin(async move { Ok(this.refuse(&refusal)) });
+                }
+            };
+        let span =
+            this.api.tracer.span(request.headers(), "forward-auth").unwrap_or_else(Span::none);
         let answering = async move {
             let headers = request.headers();
             let judged = match this.authz_request(headers, CallerIdentity::new(caller.as_deref())) {
                 Ok(authz_request) => {
-                    tokio::time::timeout(this.request_timeout, this.api.decide_http(authz_request)).await
+                    tokio::time::timeout(this.request_timeout, this.api.decide_http(authz_request))
+                        .await
                 }
                 Err(refusal) => return Ok(this.refuse(&refusal)),
             };
@@ -93,11 +98,13 @@ impl ForwardAuth {
     ) -> Result<AuthzRequest<'a>, Refusal> {
         let [method, target, host] = self.codes.headers();
         let needed = |name: &HeaderName| {
-            only(headers, name)?.ok_or_else(|| Refusal::unreadable(name.as_str(), "is not set by the proxy"))
+            only(headers, name)?
+                .ok_or_else(|| Refusal::unreadable(name.as_str(), "is not set by the proxy"))
         };
         let (method, target) = (needed(&method)?, needed(&target)?);
         // A proxy that names no host keeps the client's.
-        let host = only(headers, &host)?.map_or_else(|| only(headers, &HOST), |host| Ok(Some(host)))?;
+        let host =
+            only(headers, &host)?.map_or_else(|| only(headers, &HOST), |host| Ok(Some(host)))?;
         let given = |name: &HeaderName| only(headers, name);
         let tenant_header = HeaderName::try_from(self.api.gateway.settings.tenant_header.as_str());
         Ok(AuthzRequest {
@@ -108,7 +115,8 @@ impl ForwardAuth {
             host,
             tenant_id: tenant_header.map_or(Ok(None), |name| given(&name))?,
             authorization: given(&AUTHORIZATION)?,
-            is_preflight: headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            is_preflight: headers.contains_key(ORIGIN)
+                && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
         })
     }
 
@@ -144,7 +152,8 @@ impl ForwardAuth {
     }
 }
 
-/// A header's value, if it has one that is not empty. Several are a proxy that adds to what a client has sent.
+/// A header's value, if it has one that is not empty. Several are a proxy that adds to what a
+/// client has sent.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let (value, more) = (values.next(), values.next());
@@ -168,8 +177,9 @@ fn in_ascii(json: &str) -> String {
     ascii
 }
 
-/// An answer with all headers that the upstream believes, each of them empty: a proxy that copies what an answer has then
-/// overwrites what a client has sent. It does so even where it lets refused requests pass.
+/// An answer with all headers that the upstream believes, each of them empty: a proxy that copies
+/// what an answer has then overwrites what a client has sent. It does so even where it lets refused
+/// requests pass.
 fn unknown_so_far(body: Body) -> Response<Body> {
     with_headers(Response::new(body), TRUSTED.map(|name| (name, "")))
 }

@@ -1,6 +1,7 @@
 //! Requests that a proxy asks about: Envoy's external authorization, and forward auth over HTTP.
 //!
-//! Both come to an inquiry, and both answer with a ruling: what a request may do does not depend on who asks.
+//! Both come to an inquiry, and both answer with a ruling: what a request may do does not depend on
+//! who asks.
 
 mod live;
 mod refusal;
@@ -83,7 +84,8 @@ pub(super) struct AuthzRequest<'a> {
     pub(super) host: Option<&'a str>,
     pub(super) tenant_id: Option<&'a str>,
     pub(super) authorization: Option<&'a str>,
-    /// A browser asks whether it may send a request: it has `origin` and `access-control-request-method`.
+    /// A browser asks whether it may send a request: it has `origin` and
+    /// `access-control-request-method`.
     pub(super) is_preflight: bool,
 }
 
@@ -140,7 +142,8 @@ impl Api {
         let mut judged = Judged::default();
         let verdict = self.evaluate(authz_request, &mut judged).await;
         let Judged { rule, tenant, module } = judged;
-        let enforce = self.gateway.settings.enforce && rule.as_ref().is_none_or(|rule| rule.enforce);
+        let enforce =
+            self.gateway.settings.enforce && rule.as_ref().is_none_or(|rule| rule.enforce);
         let refuse = if enforce { Verdict::Refused } else { Verdict::WouldDeny };
         let verdict = verdict.unwrap_or_else(refuse);
         let authz_decision = AuthzDecision { verdict, rule, tenant, module };
@@ -150,7 +153,11 @@ impl Api {
         authz_decision
     }
 
-    async fn evaluate(&self, authz_request: AuthzRequest<'_>, judged: &mut Judged) -> Result<Verdict, Refusal> {
+    async fn evaluate(
+        &self,
+        authz_request: AuthzRequest<'_>,
+        judged: &mut Judged,
+    ) -> Result<Verdict, Refusal> {
         // Even where nothing is enforced: which rule it would be about is anybody's guess.
         if let Err(refused) = check_method(authz_request.method) {
             return Ok(Verdict::Refused(Refusal::method(refused)));
@@ -159,7 +166,8 @@ impl Api {
         // Without the catalogue, what needs a module could pass for public.
         let catalogue = self.cache.catalogue(asked.now).await.map_err(Refusal::load)?;
         let routes = self.gateway.routes.current(&catalogue);
-        let rule = routes.find(authz_request.method, authz_request.target).map_err(Refusal::path)?;
+        let rule =
+            routes.find(authz_request.method, authz_request.target).map_err(Refusal::path)?;
         judged.rule = rule.cloned();
         if authz_request.is_preflight_of(rule) {
             return Ok(Verdict::Public);
@@ -175,37 +183,50 @@ impl Api {
         }
 
         let carried = authz_request.carried(&self.gateway.settings.tenant_header)?;
-        let vouched = self.vouched(carried, asked.now).await.map_err(|error| Refusal::unidentified(error.into()))?;
-        let must_be_verified = self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
+        let vouched = self
+            .vouched(carried, asked.now)
+            .await
+            .map_err(|error| Refusal::unidentified(error.into()))?;
+        let must_be_verified =
+            self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
         let by_token = vouched.and_then(|vouched| vouched.tenant);
         if must_be_verified && by_token.or(carried.by_certificate).is_none() {
             return Err(Refusal::not_verified());
         }
         if let Access::AnyOf(modules) = access {
-            let permitted = self.permit_modules(authz_request.caller, modules.iter().map(ModuleCode::as_str));
+            let permitted =
+                self.permit_modules(authz_request.caller, modules.iter().map(ModuleCode::as_str));
             permitted.map_err(Refusal::not_admitted)?;
         }
-        let resolved = self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
+        let resolved =
+            self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
         let resolved = judged.tenant.insert(resolved);
         let Access::AnyOf(modules) = access else { return Ok(Verdict::Granted) };
         let codes = modules.iter().map(ModuleCode::as_str);
         let (judgement, _) = self.judge_any(resolved, codes).await.map_err(Refusal::load)?.unzip();
         let Some(judgement) = judgement else { return Err(Refusal::not_mapped()) };
         judged.module = modules.iter().find(|module| module.as_str() == judgement.module).cloned();
-        if judgement.decision.allowed() { Ok(Verdict::Granted) } else { Err(Refusal::denied(judgement)) }
+        if judgement.decision.allowed() {
+            Ok(Verdict::Granted)
+        } else {
+            Err(Refusal::denied(judgement))
+        }
     }
 }
 
 impl<'a> AuthzRequest<'a> {
-    /// Browsers send no credentials with it, and whoever answers it tells nothing. A rule that names OPTIONS is about more.
+    /// Browsers send no credentials with it, and whoever answers it tells nothing. A rule that
+    /// names OPTIONS is about more.
     fn is_preflight_of(&self, rule: Option<&Arc<Rule>>) -> bool {
-        let is_meant = rule.is_some_and(|rule| rule.methods.iter().any(|method| method == "OPTIONS"));
+        let is_meant =
+            rule.is_some_and(|rule| rule.methods.iter().any(|method| method == "OPTIONS"));
         self.is_preflight && self.method == "OPTIONS" && !is_meant
     }
 
     fn carried(&self, tenant_header: &str) -> Result<Carried<'a>, Refusal> {
         let id = self.tenant_id.map(TenantId::parse).transpose();
-        let tenant_id = id.map_err(|error| Refusal::unreadable(tenant_header, &error.to_string()))?;
+        let tenant_id =
+            id.map_err(|error| Refusal::unreadable(tenant_header, &error.to_string()))?;
         Ok(Carried {
             caller: self.caller,
             by_certificate: self.by_certificate,
@@ -244,20 +265,33 @@ impl AuthzDecision {
         self.rule.as_ref().map(|rule| rule.path.as_str())
     }
 
-    /// What the upstream is told. All other trusted headers are taken away: see [`Self::headers_to_remove`].
+    /// What the upstream is told. All other trusted headers are taken away: see
+    /// [`Self::headers_to_remove`].
     pub(super) fn headers_to_set<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
         let mut headers = Vec::with_capacity(TRUSTED.len());
         if let Some(resolved) = &self.tenant {
             let tenant = &resolved.facts.tenant;
             headers.push(("x-tenant-id", tenant.id.to_string().into()));
-            headers.push(("x-tenant-verified", if resolved.verified() { "true" } else { "false" }.into()));
+            headers.push((
+                "x-tenant-verified",
+                if resolved.verified() { "true" } else { "false" }.into(),
+            ));
             headers.push(("x-entitlement-revision", resolved.facts.revision.to_string().into()));
-            // What is no header cannot be told: the upstream then knows no schema, rather than another one.
-            let is_header = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-            let given = |text: &'a str| Some(text).filter(|text| !text.is_empty()).filter(is_header).map(Cow::Borrowed);
-            headers.extend(given(&tenant.subdomain).map(|subdomain| ("x-tenant-subdomain", subdomain)));
-            headers.extend(given(&tenant.database_schema).map(|schema| ("x-tenant-schema", schema)));
-            headers.extend(tenant.plan_slug.as_deref().and_then(given).map(|plan| ("x-tenant-plan", plan)));
+            // What is no header cannot be told: the upstream then knows no schema, rather than
+            // another one.
+            let is_header =
+                |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            let given = |text: &'a str| {
+                Some(text).filter(|text| !text.is_empty()).filter(is_header).map(Cow::Borrowed)
+            };
+            headers.extend(
+                given(&tenant.subdomain).map(|subdomain| ("x-tenant-subdomain", subdomain)),
+            );
+            headers
+                .extend(given(&tenant.database_schema).map(|schema| ("x-tenant-schema", schema)));
+            headers.extend(
+                tenant.plan_slug.as_deref().and_then(given).map(|plan| ("x-tenant-plan", plan)),
+            );
         }
         if let Verdict::WouldDeny(refusal) = &self.verdict {
             headers.push((WOULD_DENY, refusal.reason.into()));
@@ -266,14 +300,21 @@ impl AuthzDecision {
     }
 
     /// Trusted headers that the upstream is not told, and a client may have sent.
-    pub(super) fn headers_to_remove(headers: &[(&'static str, Cow<'_, str>)]) -> impl Iterator<Item = &'static str> {
+    pub(super) fn headers_to_remove(
+        headers: &[(&'static str, Cow<'_, str>)],
+    ) -> impl Iterator<Item = &'static str> {
         TRUSTED.into_iter().filter(|name| headers.iter().all(|(headers, _)| headers != name))
     }
 
     fn log(&self, authz_request: AuthzRequest<'_>) {
         let Some(refusal) = self.refusal() else { return };
-        let (method, reason, route) = (authz_request.method, refusal.reason, self.route().unwrap_or_default());
-        let tenant = self.tenant.as_ref().map(|resolved| resolved.facts.tenant.id.to_string()).unwrap_or_default();
+        let (method, reason, route) =
+            (authz_request.method, refusal.reason, self.route().unwrap_or_default());
+        let tenant = self
+            .tenant
+            .as_ref()
+            .map(|resolved| resolved.facts.tenant.id.to_string())
+            .unwrap_or_default();
         let module = self.module.as_ref().map_or("", ModuleCode::as_str);
         match &self.verdict {
             Verdict::WouldDeny(_) => {
@@ -289,7 +330,14 @@ impl AuthzDecision {
                     "would deny {method} {route}: {reason}"
                 );
             }
-            _ => tracing::debug!(method, route, tenant, module, reason, "refused {method} {route}: {reason}"),
+            _ => tracing::debug!(
+                method,
+                route,
+                tenant,
+                module,
+                reason,
+                "refused {method} {route}: {reason}"
+            ),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! gRPC: the only place that makes statuses and names the types of the proto files.
 //!
-//! To add an RPC: describe it in `proto/`, add its line to the service's file here, write it in the file of its family in
-//! `service`, and its conversions in `convert`.
+//! To add an RPC: describe it in `proto/`, add its line to the service's file here, write it in the
+//! file of its family in `service`, and its conversions in `convert`.
 
 pub(super) mod admin;
 pub(crate) mod administration;

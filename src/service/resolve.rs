@@ -88,7 +88,9 @@ impl Api {
     ) -> Result<Resolved, Unidentified> {
         let now = asked.now;
         let by_token = vouched.and_then(|vouched| vouched.tenant);
-        let named = NamedIds { by_token, by_certificate: carried.by_certificate, by_id: carried.tenant_id }.agreed()?;
+        let named =
+            NamedIds { by_token, by_certificate: carried.by_certificate, by_id: carried.tenant_id }
+                .agreed()?;
         if let Some((id, _)) = named {
             self.permit_tenant(carried.caller, Some(id))?;
         }
@@ -100,8 +102,8 @@ impl Api {
         if let Some(known) = &by_host {
             self.permit_tenant(carried.caller, known.facts.as_ref().map(|facts| facts.tenant.id))?;
         }
-        let stale =
-            by_id.as_ref().is_some_and(|(known, _)| known.stale) || by_host.as_ref().is_some_and(|known| known.stale);
+        let stale = by_id.as_ref().is_some_and(|(known, _)| known.stale)
+            || by_host.as_ref().is_some_and(|known| known.stale);
         let by_id = by_id.map(|(known, source)| (known.facts, source));
         let (facts, source) = resolve(by_id, by_host.map(|known| known.facts))?;
 
@@ -112,7 +114,10 @@ impl Api {
         Ok(Resolved { facts, source, hint, provenance, asked })
     }
 
-    pub(super) async fn authorize<'a>(&self, query: AuthorizeQuery<'a>) -> Result<Authorized<'a>, RequestError> {
+    pub(super) async fn authorize<'a>(
+        &self,
+        query: AuthorizeQuery<'a>,
+    ) -> Result<Authorized<'a>, RequestError> {
         let caller = query.carried.caller;
         self.permit_modules(caller, query.any_of.iter().map(String::as_str))?;
         let resolved = self.resolve(query.carried).await?;
@@ -123,8 +128,8 @@ impl Api {
         Ok(Authorized { resolved, judgement, hint })
     }
 
-    /// The first of these modules that the tenant may use, or the first denial where it may use none, and the advice for
-    /// the answer as a whole; `None` where no module is named.
+    /// The first of these modules that the tenant may use, or the first denial where it may use
+    /// none, and the advice for the answer as a whole; `None` where no module is named.
     pub(super) async fn judge_any<'a>(
         &self,
         resolved: &Resolved,
@@ -134,7 +139,9 @@ impl Api {
         // Where all are denied, the answer changes as soon as one of them does.
         let mut hint = resolved.hint;
         for module in any_of {
-            let judgement = self.judge(Some(&resolved.facts), resolved.provenance, module, resolved.asked).await?;
+            let judgement = self
+                .judge(Some(&resolved.facts), resolved.provenance, module, resolved.asked)
+                .await?;
             if judgement.decision.allowed() {
                 let hint = resolved.hint.and(judgement.hint);
                 return Ok(Some((self.count_decision(judgement), hint)));
@@ -146,7 +153,11 @@ impl Api {
     }
 
     /// `None` where the host names no tenant, known or unknown.
-    async fn known_by_host(&self, host: Option<&str>, now: DateTime<Utc>) -> Result<Option<Known>, LoadError> {
+    async fn known_by_host(
+        &self,
+        host: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Known>, LoadError> {
         let Some(label) = host.and_then(|host| self.hosts.label_of(host)) else { return Ok(None) };
         self.cache.get_by_label(&label, now).await.map(Some)
     }

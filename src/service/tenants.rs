@@ -32,7 +32,10 @@ pub(super) struct TenantsPage {
 }
 
 impl Api {
-    pub(super) async fn list_tenants(&self, query: TenantsQuery<'_>) -> Result<TenantsPage, RequestError> {
+    pub(super) async fn list_tenants(
+        &self,
+        query: TenantsQuery<'_>,
+    ) -> Result<TenantsPage, RequestError> {
         let TenantsQuery { caller, module, after, size } = query;
         self.permit_enumeration(caller)?;
         self.permit_modules(caller, module.into_iter())?;
@@ -48,7 +51,8 @@ impl Api {
         let code = module.to_owned();
         let read = async move { store.tenants_with(&code, page, as_of).await };
         let read = self.cache.bypass(caller.requester(), read).await?;
-        let may = |facts: &Facts| check_facts(Some(facts), module, as_of).is_some_and(Decision::allowed);
+        let may =
+            |facts: &Facts| check_facts(Some(facts), module, as_of).is_some_and(Decision::allowed);
         Ok(page_of(size, as_of, read, |facts| facts.tenant.id, may))
     }
 }

@@ -1,6 +1,7 @@
 //! Which requests are traced, and under whose trace: [W3C trace context](https://www.w3.org/TR/trace-context/).
 //!
-//! A request costs a span only where it is traced. Of a caller's trace the caller decides; of others one in so many is.
+//! A request costs a span only where it is traced. Of a caller's trace the caller decides; of
+//! others one in so many is.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
@@ -15,7 +16,8 @@ use crate::observability::sampler::Sampler;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Where the trace's id and the flags stand in `00-<32 digits>-<16 digits>-<2 digits>`, and its length.
+/// Where the trace's id and the flags stand in `00-<32 digits>-<16 digits>-<2 digits>`, and its
+/// length.
 const ID: std::ops::Range<usize> = 3..35;
 const FLAGS: std::ops::Range<usize> = 53..55;
 
@@ -33,7 +35,12 @@ impl Tracer {
     }
 
     /// The same where the caller's trace context has been looked up already.
-    pub(super) fn span_under(&self, parent: Option<&HeaderValue>, headers: &HeaderMap, method: &str) -> Option<Span> {
+    pub(super) fn span_under(
+        &self,
+        parent: Option<&HeaderValue>,
+        headers: &HeaderMap,
+        method: &str,
+    ) -> Option<Span> {
         let is_traced = match parent {
             Some(parent) => is_sampled(parent.as_bytes()),
             None => self.others.chooses(),
@@ -93,15 +100,21 @@ mod tests {
     use super::*;
 
     fn headers(parent: &[u8]) -> HeaderMap {
-        HeaderValue::from_bytes(parent).map(|value| HeaderMap::from_iter([(TRACEPARENT, value)])).unwrap_or_default()
+        HeaderValue::from_bytes(parent)
+            .map(|value| HeaderMap::from_iter([(TRACEPARENT, value)]))
+            .unwrap_or_default()
     }
 
     #[test]
     fn a_caller_decides_about_its_own_trace() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
-        let [sampled, unsampled] = ["1", "0"].map(|flag| headers(format!("{parent}{flag}").as_bytes()));
+        let [sampled, unsampled] =
+            ["1", "0"].map(|flag| headers(format!("{parent}{flag}").as_bytes()));
         let tracer = Tracer { others: Sampler::new(1) };
-        assert!(tracer.span(&sampled, "/x/Check").is_some() && tracer.span(&unsampled, "/x/Check").is_none());
+        assert!(
+            tracer.span(&sampled, "/x/Check").is_some()
+                && tracer.span(&unsampled, "/x/Check").is_none()
+        );
         assert!(tracer.span(&HeaderMap::new(), "/x/Check").is_some());
         assert!(Tracer::default().span(&HeaderMap::new(), "/x/Check").is_none());
         assert_eq!(trace_id(&unsampled[TRACEPARENT]), Some("0af7651916cd43dd8448eb211c80319c"));

@@ -35,11 +35,13 @@ const LAST_HEARTBEATS: Duration = Duration::from_secs(1);
 /// The next transition is looked for again after this long at the latest: clocks are set.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
-/// Many rights end at the same instant, midnight for one. Those who watch them are told within this time after it, and not
-/// all at once, so that others are answered meanwhile. Everybody knows the instant from `valid_until`.
+/// Many rights end at the same instant, midnight for one. Those who watch them are told within this
+/// time after it, and not all at once, so that others are answered meanwhile. Everybody knows the
+/// instant from `valid_until`.
 const MAX_DELAY: Duration = Duration::from_millis(200);
 
-/// Once so many transitions are to be told, other things have their turn before more are looked for.
+/// Once so many transitions are to be told, other things have their turn before more are looked
+/// for.
 const MAX_TRANSITIONS: usize = 100;
 
 /// What becomes of a connection, in this order.
@@ -103,7 +105,11 @@ pub(super) struct Watcher {
 }
 
 impl Api {
-    pub(super) fn watch(&self, query: WatchQuery, ending: Option<Ending>) -> Result<Watcher, RequestError> {
+    pub(super) fn watch(
+        &self,
+        query: WatchQuery,
+        ending: Option<Ending>,
+    ) -> Result<Watcher, RequestError> {
         let rights = WatcherRights::new(&self.callers, query.credentials)?;
         self.permit_watch(rights.identity(), &query.tenants)?;
         let place = self.watchers.take(rights.identity().name(), query.tenants.len());
@@ -111,7 +117,8 @@ impl Api {
         // Watched first, so that what is told comes after what is known.
         let wanted = Arc::new(query.tenants);
         let events = self.cache.watch(Arc::clone(&wanted));
-        // Before the database has answered for the first time, nobody knows whether changes will be heard of.
+        // Before the database has answered for the first time, nobody knows whether changes will be
+        // heard of.
         let as_of = self.cache.last_proof().ok_or(RequestError::NotHeardYet)?;
         if self.cache.feed() == FeedState::Off {
             return Err(RequestError::ChangesOff);
@@ -137,7 +144,11 @@ impl Api {
 }
 
 impl Api {
-    fn permit_watch(&self, caller: CallerIdentity<'_>, tenants: &HashSet<TenantId>) -> Result<(), NotAdmitted> {
+    fn permit_watch(
+        &self,
+        caller: CallerIdentity<'_>,
+        tenants: &HashSet<TenantId>,
+    ) -> Result<(), NotAdmitted> {
         if tenants.is_empty() {
             return self.permit_enumeration(caller);
         }
@@ -181,7 +192,9 @@ impl Watcher {
     async fn goes_on(&mut self) -> Result<bool, RequestError> {
         self.read_named().await;
         match self.happened().await {
-            Wakeup::ConnectionStage(ConnectionStage::Ending) if self.announce_end => self.send_ending(),
+            Wakeup::ConnectionStage(ConnectionStage::Ending) if self.announce_end => {
+                self.send_ending()
+            }
             Wakeup::ConnectionStage(_) | Wakeup::Event(None) => return Ok(false),
             Wakeup::Event(Some(heard)) => self.receive(heard)?,
             Wakeup::Beat => self.send_heartbeat()?,
@@ -217,7 +230,9 @@ impl Watcher {
                 }
                 self.outbox.push_back(WatchMessage::Tenant { id, revision });
             }
-            Event::Catalogue(revision) => self.outbox.push_back(WatchMessage::Catalogue { revision }),
+            Event::Catalogue(revision) => {
+                self.outbox.push_back(WatchMessage::Catalogue { revision })
+            }
             Event::Reset => {
                 self.unread = (*self.wanted).clone();
                 self.outbox.push_back(WatchMessage::Reset);
@@ -229,7 +244,8 @@ impl Watcher {
 
     fn send_heartbeat(&mut self) -> Result<(), RequestError> {
         let lag = self.api.cache.lag(self.api.clock.now());
-        // What was heard by then goes first: who moves to another stream is done with this one once it has been told.
+        // What was heard by then goes first: who moves to another stream is done with this one once
+        // it has been told.
         while let Some(heard) = self.events.next_now() {
             self.receive(heard)?;
         }
@@ -243,7 +259,8 @@ impl Watcher {
         self.outbox.push_back(WatchMessage::Ending);
     }
 
-    /// Reads the facts of named tenants that are new or have changed. One that cannot be read is tried again later.
+    /// Reads the facts of named tenants that are new or have changed. One that cannot be read is
+    /// tried again later.
     async fn read_named(&mut self) {
         let now = self.api.clock.now();
         for id in std::mem::take(&mut self.unread) {
@@ -257,7 +274,9 @@ impl Watcher {
     fn until_next_transition(&self) -> Duration {
         let now = self.api.clock.now();
         // A negative span is no `Duration`: what is due already is told at once.
-        let until = |next: DateTime<Utc>| (next - now).to_std().map_or(Duration::ZERO, |pause| pause + self.delay);
+        let until = |next: DateTime<Utc>| {
+            (next - now).to_std().map_or(Duration::ZERO, |pause| pause + self.delay)
+        };
         self.named.next().map_or(LONGEST_SLEEP, until).min(LONGEST_SLEEP)
     }
 
@@ -267,8 +286,9 @@ impl Watcher {
         while self.outbox.len() < MAX_TRANSITIONS
             && let Some((id, changed)) = self.named.changed_by(now)
         {
-            let outbox =
-                changed.into_iter().map(|Transition { module, at }| WatchMessage::Transition { id, module, at });
+            let outbox = changed
+                .into_iter()
+                .map(|Transition { module, at }| WatchMessage::Transition { id, module, at });
             self.outbox.extend(outbox);
         }
     }
@@ -278,7 +298,10 @@ impl Watcher {
 async fn reached(ending: &mut Option<Ending>, awaited: ConnectionStage) -> ConnectionStage {
     match ending {
         // An error: the connection is gone already.
-        Some(ending) => ending.wait_for(|stage| *stage >= awaited).await.map_or(ConnectionStage::Ended, |stage| *stage),
+        Some(ending) => ending
+            .wait_for(|stage| *stage >= awaited)
+            .await
+            .map_or(ConnectionStage::Ended, |stage| *stage),
         None => std::future::pending().await,
     }
 }

@@ -1,8 +1,8 @@
 //! How queries are called.
 //!
-//! What only reads takes an [`Ask`] first, be it a database or a transaction: a database reads on any connection of its
-//! pool and reads again if that was lost, a transaction reads what it has written. What writes takes a
-//! [`Transaction`](super::transaction::Transaction).
+//! What only reads takes an [`Ask`] first, be it a database or a transaction: a database reads on
+//! any connection of its pool and reads again if that was lost, a transaction reads what it has
+//! written. What writes takes a [`Transaction`](super::transaction::Transaction).
 
 use std::future::Future;
 
@@ -15,10 +15,16 @@ pub(super) trait Ask: Sync {
     fn dialect(&self) -> Dialect;
 
     /// Runs a statement, and gives its rows.
-    fn query(&self, statement: Statement) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
+    fn query(
+        &self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
 
     /// Runs a query that was built with SeaORM.
-    fn select(&self, query: impl QueryTrait) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
+    fn select(
+        &self,
+        query: impl QueryTrait,
+    ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
         self.query(query.build(self.dialect().backend()))
     }
 

@@ -1,4 +1,5 @@
-//! Many tenants in one statement: for loads that wait together, and for what is read again in the background.
+//! Many tenants in one statement: for loads that wait together, and for what is read again in the
+//! background.
 
 use std::collections::HashMap;
 
@@ -28,11 +29,18 @@ impl BatchStatements {
     pub(super) fn new(dialect: Dialect, log: ChangeLog) -> Self {
         let revision = dialect.revision_of(log, "k.id");
         let holds = format!(", {} AS holds", replayed("$3"));
-        Self { from_primary: statement(dialect, &revision, ""), from_replica: statement(dialect, &revision, &holds) }
+        Self {
+            from_primary: statement(dialect, &revision, ""),
+            from_replica: statement(dialect, &revision, &holds),
+        }
     }
 
     /// Reads the rows of several tenants.
-    pub(super) async fn read(&self, database: &impl Ask, keys: &[TenantKey]) -> Result<Vec<QueryResult>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        database: &impl Ask,
+        keys: &[TenantKey],
+    ) -> Result<Vec<QueryResult>, StoreError> {
         database.sql(&self.from_primary, database.dialect().key_lists(keys).map(Value::from)).await
     }
 
@@ -49,11 +57,12 @@ impl BatchStatements {
     }
 }
 
-/// The text of a statement with two parameters, however many tenants it names: a list of ids, and one of subdomains.
+/// The text of a statement with two parameters, however many tenants it names: a list of ids, and
+/// one of subdomains.
 ///
-/// The keys and their revisions are worked out first, once for each tenant and not once for each subscription. A key
-/// that leads nowhere gives a row too. Then come the subscriptions, without what is their tenant's: to repeat that takes
-/// PostgreSQL half as long again.
+/// The keys and their revisions are worked out first, once for each tenant and not once for each
+/// subscription. A key that leads nowhere gives a row too. Then come the subscriptions, without
+/// what is their tenant's: to repeat that takes PostgreSQL half as long again.
 fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
     let [ids, subdomains] = dialect.key_tables();
     let tenants = select_tenants().build(dialect.backend()).sql;
@@ -74,7 +83,8 @@ fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
     )
 }
 
-/// What these rows say of each key, in the order of the keys. A row that cannot be read concerns its own tenant only.
+/// What these rows say of each key, in the order of the keys. A row that cannot be read concerns
+/// its own tenant only.
 pub(super) fn loaded(
     rows: Vec<QueryResult>,
     keys: &[TenantKey],
@@ -118,9 +128,11 @@ mod tests {
     async fn sqlite_looks_up_what_is_named_and_goes_through_no_table() {
         let database = Connection::connect("sqlite::memory:").await.unwrap();
         entitlementd_migration::migrate(&database, ChangeLog::Wanted, ["", ""]).await.unwrap();
-        let BatchStatements { from_primary, .. } = BatchStatements::new(Dialect::Sqlite, ChangeLog::Wanted);
+        let BatchStatements { from_primary, .. } =
+            BatchStatements::new(Dialect::Sqlite, ChangeLog::Wanted);
         let explain = format!("EXPLAIN QUERY PLAN {from_primary}");
-        let explain = Dialect::Sqlite.statement(explain, Dialect::Sqlite.key_lists(&[]).map(Value::from));
+        let explain =
+            Dialect::Sqlite.statement(explain, Dialect::Sqlite.key_lists(&[]).map(Value::from));
         let rows = database.query_all_raw(explain).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
         for table in ["tenants", "tenant_subscriptions", "n", "entitlement_changes", "c", "f"] {

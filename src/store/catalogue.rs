@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect, Select,
+    ColumnTrait, DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect,
+    Select,
     prelude::Json,
     sea_query::{CaseStatement, Expr, ExprTrait, Func, NullOrdering},
 };
@@ -19,8 +20,8 @@ use super::{
 };
 use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
-/// Reads the catalogue in three statements, and its revision before them: what is read may be newer than it says, and
-/// never older.
+/// Reads the catalogue in three statements, and its revision before them: what is read may be newer
+/// than it says, and never older.
 pub(super) async fn read(
     database: &impl Ask,
     log: ChangeLog,
@@ -31,13 +32,20 @@ pub(super) async fn read(
         ChangeLog::Wanted => read_revision(database).await?,
         ChangeLog::LeftOut => 0,
     };
-    let catalogue =
-        Catalogue::new(read_modules(database, context).await?, read_plans(database, context).await?, revision, now);
+    let catalogue = Catalogue::new(
+        read_modules(database, context).await?,
+        read_plans(database, context).await?,
+        revision,
+        now,
+    );
     Ok(catalogue.with_aliases(read_aliases(database, context).await?))
 }
 
 /// The codes that modules had before they were renamed, each with that of now.
-async fn read_aliases(database: &impl Ask, context: &ReadContext) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
+async fn read_aliases(
+    database: &impl Ask,
+    context: &ReadContext,
+) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
     let sql = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
                FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
     let rows = match database.sql(sql, []).await {
@@ -45,19 +53,27 @@ async fn read_aliases(database: &impl Ask, context: &ReadContext) -> Result<Vec<
         Err(error) if error.is_missing_table() => Vec::new(),
         rows => rows?,
     };
-    let code =
-        |row: &QueryResult, column: &str| row.try_get::<String>("", column).map(|code| context.codes.code(&code));
-    Ok(rows.iter().map(|row| Ok((code(row, "alias")?, code(row, "code")?))).collect::<Result<_, DbErr>>()?)
+    let code = |row: &QueryResult, column: &str| {
+        row.try_get::<String>("", column).map(|code| context.codes.code(&code))
+    };
+    Ok(rows
+        .iter()
+        .map(|row| Ok((code(row, "alias")?, code(row, "code")?)))
+        .collect::<Result<_, DbErr>>()?)
 }
 
 async fn read_revision(database: &impl Ask) -> Result<u64, StoreError> {
-    let sql = format!("SELECT CAST({} AS bigint) AS revision", database.dialect().catalogue_revision());
+    let sql =
+        format!("SELECT CAST({} AS bigint) AS revision", database.dialect().catalogue_revision());
     let rows = database.sql(sql, []).await?;
     let revision = rows.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
     Ok(revision.unwrap_or_default().cast_unsigned())
 }
 
-async fn read_modules(database: &impl Ask, context: &ReadContext) -> Result<Vec<Module>, StoreError> {
+async fn read_modules(
+    database: &impl Ask,
+    context: &ReadContext,
+) -> Result<Vec<Module>, StoreError> {
     let rows = database.select(select_modules()).await?;
     with_keys(&rows, "modules.code", context)?.iter().map(|row| module(row, context)).collect()
 }
@@ -80,11 +96,15 @@ pub(super) fn select_modules() -> Select<modules::Entity> {
 /// The longest JSON that is read, in characters: a list of ten thousand codes is shorter.
 const MAX_JSON_CHARS: i32 = 1 << 20;
 
-/// A JSON list, as text, and as far as it is of a length to be read: a longer one never leaves the database.
+/// A JSON list, as text, and as far as it is of a length to be read: a longer one never leaves the
+/// database.
 pub(super) fn list(column: impl ColumnTrait) -> Expr {
     let text = || column.into_simple_expr().cast_as("text");
     let length = Expr::from(Func::cust("length").arg(text()));
-    CaseStatement::new().case(length.gt(MAX_JSON_CHARS), r#""(longer than 1 MiB)""#).finally(text()).into()
+    CaseStatement::new()
+        .case(length.gt(MAX_JSON_CHARS), r#""(longer than 1 MiB)""#)
+        .finally(text())
+        .into()
 }
 
 pub(super) fn module(row: &Row<'_>, context: &ReadContext) -> Result<Module, StoreError> {
@@ -96,7 +116,8 @@ pub(super) fn module(row: &Row<'_>, context: &ReadContext) -> Result<Module, Sto
         is_base_module: row.flag("modules.is_base_module")?,
         is_active: row.flag("modules.is_active")?,
         sections: row.list("modules.sections", context, |item| item.as_i64()?.try_into().ok()),
-        frontend_routes: row.list("modules.frontend_routes", context, |item| item.as_str().map(str::to_owned)),
+        frontend_routes: row
+            .list("modules.frontend_routes", context, |item| item.as_str().map(str::to_owned)),
         api_endpoints: row.list("modules.api_endpoints", context, endpoint),
     })
 }
@@ -116,7 +137,8 @@ fn endpoint(item: &Json) -> Option<String> {
     }
 }
 
-/// Rows by their key. One without a key cannot be asked for: it is left out, rather than keeping the others from it.
+/// Rows by their key. One without a key cannot be asked for: it is left out, rather than keeping
+/// the others from it.
 pub(super) fn with_keys<'a>(
     rows: &'a [QueryResult],
     key: &'static str,
@@ -152,8 +174,9 @@ pub(super) fn select_plans() -> Select<plans::Entity> {
 }
 
 pub(super) fn plan(row: &Row<'_>, context: &ReadContext) -> Result<Plan, StoreError> {
-    let modules =
-        row.list("plans.included_modules", context, |item| item.as_str().map(|code| context.codes.code(code)));
+    let modules = row.list("plans.included_modules", context, |item| {
+        item.as_str().map(|code| context.codes.code(code))
+    });
     Ok(Plan {
         slug: row.get("plans.slug")?,
         is_active: row.flag("plans.is_active")?,

@@ -17,7 +17,8 @@ use crate::domain::TenantId;
 pub enum Change {
     /// One tenant's facts.
     Tenant(TenantId),
-    /// Every tenant's facts: a table was truncated, or a transaction has touched more tenants than are announced one by one.
+    /// Every tenant's facts: a table was truncated, or a transaction has touched more tenants than
+    /// are announced one by one.
     Tenants,
     /// Which tenants there are, and their subdomains.
     Directory,
@@ -26,7 +27,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// A word that is not known comes from a newer trigger: it may mean anything, so it means everything.
+    /// A word that is not known comes from a newer trigger: it may mean anything, so it means
+    /// everything.
     fn of(topic: &str, tenant: Option<Uuid>) -> Self {
         match (topic, tenant) {
             (topic::TENANT, Some(id)) => Self::Tenant(id.into()),

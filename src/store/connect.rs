@@ -1,7 +1,7 @@
 //! Opening the database.
 //!
-//! The pools are made with sqlx and adopted by SeaORM: SeaORM's own connector writes its options, password included,
-//! to a trace span.
+//! The pools are made with sqlx and adopted by SeaORM: SeaORM's own connector writes its options,
+//! password included, to a trace span.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,8 +22,8 @@ use tracing::log::LevelFilter;
 
 use super::{database::Database, idle_health::IdleHealth};
 
-/// A connection that lay idle this long, or since before another one did not answer, is asked for a sign of life before it
-/// is used. Others are not: that would double the round trips of every load.
+/// A connection that lay idle this long, or since before another one did not answer, is asked for a
+/// sign of life before it is used. Others are not: that would double the round trips of every load.
 const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
 /// And it has this long to give it: a new one is opened otherwise.
@@ -40,7 +40,8 @@ const LOCKED: Duration = Duration::from_millis(10);
 pub struct ConnectOptions<'a> {
     /// `postgres://` or `sqlite:`; may hold a password, so it never shows in an error.
     pub url: &'a str,
-    /// PostgreSQL itself, past the pooler, where LISTEN works; `None`: `url` will do, unless a transaction pooler is there.
+    /// PostgreSQL itself, past the pooler, where LISTEN works; `None`: `url` will do, unless a
+    /// transaction pooler is there.
     pub listen_url: Option<&'a str>,
     /// The certificates that the server's own must descend from; PostgreSQL only.
     pub ca_file: Option<&'a Path>,
@@ -50,12 +51,13 @@ pub struct ConnectOptions<'a> {
     pub max_connections: u32,
     /// How long things may take.
     pub durations: Durations,
-    /// Make a SQLite file that is not there, and let writers and readers pass each other in it. Whoever only looks
-    /// leaves the file as it is.
+    /// Make a SQLite file that is not there, and let writers and readers pass each other in it.
+    /// Whoever only looks leaves the file as it is.
     pub create: bool,
 }
 
-/// What stands between this process and PostgreSQL. Poolers refuse startup parameters that they do not know.
+/// What stands between this process and PostgreSQL. Poolers refuse startup parameters that they do
+/// not know.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Pooler {
     /// Nothing.
@@ -63,8 +65,8 @@ pub enum Pooler {
     None,
     /// A pooler that gives each of our connections a server connection for its whole life.
     Session,
-    /// A pooler that gives out a server connection per transaction: nothing lives longer than that, be it a setting or
-    /// a prepared statement.
+    /// A pooler that gives out a server connection per transaction: nothing lives longer than that,
+    /// be it a setting or a prepared statement.
     Transaction,
 }
 
@@ -80,8 +82,11 @@ pub struct Durations {
 /// The database cannot even be tried.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// Neither `postgres://` nor `sqlite:`, or malformed. The URL itself is left out: it may hold a password.
-    #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH")]
+    /// Neither `postgres://` nor `sqlite:`, or malformed. The URL itself is left out: it may hold a
+    /// password.
+    #[error(
+        "is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH"
+    )]
     Url,
     /// The URL to listen on is not `postgres://`, or malformed.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
@@ -101,13 +106,19 @@ pub enum ConnectError {
 const PREPARED: usize = 100;
 
 /// `health` is shared by all who are connected to the same server.
-pub(super) async fn open(options: &ConnectOptions<'_>, health: &IdleHealth) -> Result<Database, ConnectError> {
+pub(super) async fn open(
+    options: &ConnectOptions<'_>,
+    health: &IdleHealth,
+) -> Result<Database, ConnectError> {
     open_keeping(options, health, PREPARED).await
 }
 
-/// Opens a database for transactions that write. They keep no statement prepared: one that was, before somebody changed a column's
-/// type, would fail the whole transaction.
-pub(super) async fn open_to_write(options: &ConnectOptions<'_>, health: &IdleHealth) -> Result<Database, ConnectError> {
+/// Opens a database for transactions that write. They keep no statement prepared: one that was,
+/// before somebody changed a column's type, would fail the whole transaction.
+pub(super) async fn open_to_write(
+    options: &ConnectOptions<'_>,
+    health: &IdleHealth,
+) -> Result<Database, ConnectError> {
     open_keeping(options, health, 0).await
 }
 
@@ -123,12 +134,19 @@ async fn open_keeping(
     }
 }
 
-fn open_postgres(options: &ConnectOptions<'_>, health: IdleHealth, prepared: usize) -> Result<Database, ConnectError> {
-    let mut connect = secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options)
-        .statement_cache_capacity(prepared);
+fn open_postgres(
+    options: &ConnectOptions<'_>,
+    health: IdleHealth,
+    prepared: usize,
+) -> Result<Database, ConnectError> {
+    let mut connect =
+        secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options)
+            .statement_cache_capacity(prepared);
     let settings = session_settings(options.durations.statement);
     connect = match options.pooler {
-        Pooler::None => connect.options(settings.iter().map(|(name, value)| (*name, value.as_str()))),
+        Pooler::None => {
+            connect.options(settings.iter().map(|(name, value)| (*name, value.as_str())))
+        }
         Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
     };
     let idle_health = health.clone();
@@ -137,7 +155,8 @@ fn open_postgres(options: &ConnectOptions<'_>, health: IdleHealth, prepared: usi
         Box::pin(async move { Ok(is_alive(connection, idle.idle_for, &health).await) })
     });
     let set = |word: &str| {
-        let all: Vec<_> = settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
+        let all: Vec<_> =
+            settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
         all.concat()
     };
     if options.pooler == Pooler::Session {
@@ -154,16 +173,18 @@ fn open_postgres(options: &ConnectOptions<'_>, health: IdleHealth, prepared: usi
     })
 }
 
-/// How to open a connection of its own to listen on. `None` on SQLite, and behind a transaction pooler without a way past
-/// it.
+/// How to open a connection of its own to listen on. `None` on SQLite, and behind a transaction
+/// pooler without a way past it.
 pub(super) fn listen_options(
     options: &ConnectOptions<'_>,
     database: &Database,
 ) -> Result<Option<PgConnectOptions>, ConnectError> {
     let Some(pool) = database.postgres() else { return Ok(None) };
     let listen = match (options.listen_url, options.pooler) {
-        (Some(url), _) => secured(PgConnectOptions::from_str(url).map_err(|_| ConnectError::ListenUrl)?, options)
-            .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str()))),
+        (Some(url), _) => {
+            secured(PgConnectOptions::from_str(url).map_err(|_| ConnectError::ListenUrl)?, options)
+                .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str())))
+        }
         (None, Pooler::Transaction) => return Ok(None),
         (None, Pooler::None | Pooler::Session) => (*pool.connect_options()).clone(),
     };
@@ -186,7 +207,8 @@ fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnect
 fn session_settings(statement: Option<Duration>) -> Vec<(&'static str, String)> {
     // The role's own search path may lead elsewhere; the ERP's tables are in `public`.
     // And a policy must not hide a customer: PostgreSQL refuses instead.
-    let mut settings = vec![("search_path", "public".to_owned()), ("row_security", "off".to_owned())];
+    let mut settings =
+        vec![("search_path", "public".to_owned()), ("row_security", "off".to_owned())];
     settings.extend(statement.map(|limit| ("statement_timeout", limit.as_millis().to_string())));
     settings
 }
@@ -217,10 +239,16 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
     let deadline = Instant::now() + options.durations.acquire;
     loop {
         match pool.clone().connect_with(connect.clone()).await {
-            // Of several that turn on the WAL of a new file at once, SQLite refuses all but one without waiting for the
-            // busy timeout.
-            Err(error) if is_locked(&error) && Instant::now() < deadline => tokio::time::sleep(LOCKED).await,
-            opened => return opened.map(SqlxSqliteConnector::from_sqlx_sqlite_pool).map_err(ConnectError::Open),
+            // Of several that turn on the WAL of a new file at once, SQLite refuses all but one
+            // without waiting for the busy timeout.
+            Err(error) if is_locked(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(LOCKED).await
+            }
+            opened => {
+                return opened
+                    .map(SqlxSqliteConnector::from_sqlx_sqlite_pool)
+                    .map_err(ConnectError::Open);
+            }
         }
     }
 }
@@ -237,14 +265,19 @@ fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions
         .test_before_acquire(false)
 }
 
-async fn is_alive(connection: &mut sqlx::PgConnection, idle_for: Duration, health: &IdleHealth) -> bool {
+async fn is_alive(
+    connection: &mut sqlx::PgConnection,
+    idle_for: Duration,
+    health: &IdleHealth,
+) -> bool {
     if health.is_dead(idle_for) {
         return false;
     }
     if idle_for < TRUSTED_IDLE && !health.is_suspect(idle_for) {
         return true;
     }
-    let is_alive = matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())));
+    let is_alive =
+        matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())));
     if !is_alive {
         health.died();
     }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, SqlxPostgresConnector, Statement, Values};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, QueryResult, SqlxPostgresConnector, Statement, Values,
+};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
@@ -19,8 +21,8 @@ use super::{
     pooled_connection::{InUse, PooledConnection},
 };
 
-/// A read that lost its connection is sent again on another one, this often: a restarted server leaves a pool full of
-/// dead connections, and each one is dropped as it is met.
+/// A read that lost its connection is sent again on another one, this often: a restarted server
+/// leaves a pool full of dead connections, and each one is dropped as it is met.
 pub(super) const MAX_ATTEMPTS: u32 = 20;
 
 /// An open database.
@@ -52,12 +54,23 @@ impl Database {
     /// A PostgreSQL whose sessions are ours.
     pub(super) fn direct(pool: PgPool, health: IdleHealth) -> Self {
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        Self { connection, set_local: None, health, in_use: InUse::default(), lock_waits: Arc::default() }
+        Self {
+            connection,
+            set_local: None,
+            health,
+            in_use: InUse::default(),
+            lock_waits: Arc::default(),
+        }
     }
 
-    /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values written into the
-    /// text: one message is one transaction, prepares nothing, and so can meet no other client's statement.
-    pub(super) fn through_transaction_pooler(pool: PgPool, health: IdleHealth, set_local: String) -> Self {
+    /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values
+    /// written into the text: one message is one transaction, prepares nothing, and so can meet
+    /// no other client's statement.
+    pub(super) fn through_transaction_pooler(
+        pool: PgPool,
+        health: IdleHealth,
+        set_local: String,
+    ) -> Self {
         Self { set_local: Some(set_local), ..Self::direct(pool, health) }
     }
 
@@ -79,7 +92,8 @@ impl Database {
 
     /// The pool itself; `None` on SQLite.
     pub(super) fn postgres(&self) -> Option<&PgPool> {
-        (self.dialect() == Dialect::Postgres).then(|| self.connection.get_postgres_connection_pool())
+        (self.dialect() == Dialect::Postgres)
+            .then(|| self.connection.get_postgres_connection_pool())
     }
 
     /// What a transaction sets first; empty where its session has it set.
@@ -87,7 +101,8 @@ impl Database {
         self.set_local.as_deref().unwrap_or_default()
     }
 
-    /// A statement belongs to the trace that asks for it, if there is one. Its text holds no values.
+    /// A statement belongs to the trace that asks for it, if there is one. Its text holds no
+    /// values.
     fn span(&self, statement: &Statement) -> Span {
         if Span::current().is_none() {
             return Span::none();
@@ -101,20 +116,24 @@ impl Database {
         )
     }
 
-    /// A connection for sea-orm-migration, which prepares its statements, and what its transaction must begin and end
-    /// with. Behind a transaction pooler that is a connection of its own: what it remembers to have prepared is gone
-    /// with the transaction.
+    /// A connection for sea-orm-migration, which prepares its statements, and what its transaction
+    /// must begin and end with. Behind a transaction pooler that is a connection of its own:
+    /// what it remembers to have prepared is gone with the transaction.
     pub(super) fn for_migrating(&self) -> (DatabaseConnection, [&'static str; 2]) {
         let (Some(_), Some(pool)) = (&self.set_local, self.postgres()) else {
             return (self.connection.clone(), ["", ""]);
         };
-        let own = PgPoolOptions::new().max_connections(1).connect_lazy_with((*pool.connect_options()).clone());
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with((*pool.connect_options()).clone());
         let first = "DEALLOCATE ALL; SET LOCAL search_path = public";
         (SqlxPostgresConnector::from_sqlx_postgres_pool(own), [first, "DEALLOCATE ALL"])
     }
 
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let Some(pool) = self.postgres() else { return Ok(self.connection.query_all_raw(statement).await?) };
+        let Some(pool) = self.postgres() else {
+            return Ok(self.connection.query_all_raw(statement).await?);
+        };
         let mut connection = PooledConnection::acquire(pool, &self.health, &self.in_use).await?;
         let pending = self.health.sending();
         let rows = match &self.set_local {
@@ -154,13 +173,16 @@ impl Ask for Database {
     }
 }
 
-async fn fetch(connection: &mut PgConnection, Statement { sql, values, .. }: Statement) -> sqlx::Result<Vec<PgRow>> {
+async fn fetch(
+    connection: &mut PgConnection,
+    Statement { sql, values, .. }: Statement,
+) -> sqlx::Result<Vec<PgRow>> {
     let values = SqlxValues(values.unwrap_or(Values(Vec::new())));
     sqlx::query_with(AssertSqlSafe(sql), values).fetch_all(connection).await
 }
 
-/// Was the statement prepared before a column that it gives became one of another type? It then fails for as long as it is
-/// kept. PostgreSQL has no code of its own for that.
+/// Was the statement prepared before a column that it gives became one of another type? It then
+/// fails for as long as it is kept. PostgreSQL has no code of its own for that.
 fn is_out_of_date(error: &sqlx::Error) -> bool {
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
     error.as_database_error().is_some_and(|error| {

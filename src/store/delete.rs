@@ -36,8 +36,13 @@ pub struct Deletion {
 }
 
 impl Store {
-    /// Deletes a cancelled tenant. A request that was done already, by its id, is answered as it was then.
-    pub async fn delete_tenant(&self, deletion: &Deletion, author: &Author) -> Result<Mutated, MutationError> {
+    /// Deletes a cancelled tenant. A request that was done already, by its id, is answered as it
+    /// was then.
+    pub async fn delete_tenant(
+        &self,
+        deletion: &Deletion,
+        author: &Author,
+    ) -> Result<Mutated, MutationError> {
         let Deletion { key, name, force, keep_schema } = deletion;
         let mut request = json!({
             "tenant": request_json::key_to_json(key),
@@ -125,7 +130,9 @@ async fn drop_schema(txn: &Transaction, locked: &Found) -> Result<(), StoreError
         return Ok(());
     }
     let schema = quoted(&locked.schema());
-    let drop = format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; DROP SCHEMA IF EXISTS {schema} CASCADE");
+    let drop = format!(
+        "SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; DROP SCHEMA IF EXISTS {schema} CASCADE"
+    );
     txn.execute(&drop).await
 }
 
@@ -133,10 +140,22 @@ async fn drop_schema(txn: &Transaction, locked: &Found) -> Result<(), StoreError
 async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
     let id = locked.id.uuid();
     let db = &txn.inner;
-    usage_metrics::Entity::delete_many().filter(usage_metrics::Column::TenantId.eq(id)).exec(db).await?;
-    billing_history::Entity::delete_many().filter(billing_history::Column::TenantId.eq(id)).exec(db).await?;
-    feature_flags::Entity::delete_many().filter(feature_flags::Column::TenantId.eq(id)).exec(db).await?;
-    tenant_subscriptions::Entity::delete_many().filter(tenant_subscriptions::Column::TenantId.eq(id)).exec(db).await?;
+    usage_metrics::Entity::delete_many()
+        .filter(usage_metrics::Column::TenantId.eq(id))
+        .exec(db)
+        .await?;
+    billing_history::Entity::delete_many()
+        .filter(billing_history::Column::TenantId.eq(id))
+        .exec(db)
+        .await?;
+    feature_flags::Entity::delete_many()
+        .filter(feature_flags::Column::TenantId.eq(id))
+        .exec(db)
+        .await?;
+    tenant_subscriptions::Entity::delete_many()
+        .filter(tenant_subscriptions::Column::TenantId.eq(id))
+        .exec(db)
+        .await?;
     tenants::Entity::delete_many().filter(tenants::Column::Id.eq(id)).exec(db).await?;
     Ok(())
 }

@@ -28,16 +28,27 @@ struct DemoRight {
 }
 
 impl Store {
-    /// Puts the demo's tenants in place: `testcompany`, which has the starter plan, and `lapsed`, whose three
-    /// subscriptions have expired, have yet to start, and were a trial.
+    /// Puts the demo's tenants in place: `testcompany`, which has the starter plan, and `lapsed`,
+    /// whose three subscriptions have expired, have yet to start, and were a trial.
     pub async fn insert_demo(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let txn = self.writing.begin_writing().await?;
         let year = TimeDelta::days(365);
         let month = TimeDelta::days(30);
-        let right = |module, starts_at| DemoRight { module, starts_at, expires_at: None, trial_ends_at: None };
+        let right = |module, starts_at| DemoRight {
+            module,
+            starts_at,
+            expires_at: None,
+            trial_ends_at: None,
+        };
 
-        let test = DemoTenant { id: id(1), name: "Test Company", subdomain: "testcompany", plan: Some("starter") };
-        let rights = ["system_admin", "oms_fulfillment", "d2c_storefront"].map(|module| right(module, now - month));
+        let test = DemoTenant {
+            id: id(1),
+            name: "Test Company",
+            subdomain: "testcompany",
+            plan: Some("starter"),
+        };
+        let rights = ["system_admin", "oms_fulfillment", "d2c_storefront"]
+            .map(|module| right(module, now - month));
         insert_tenant(&txn, test, rights, now).await?;
 
         let lapsed = DemoTenant { id: id(2), name: "Lapsed Ltd", subdomain: "lapsed", plan: None };
@@ -77,7 +88,12 @@ async fn insert_tenant(
     Ok(())
 }
 
-async fn insert_right(txn: &Transaction, tenant: Uuid, right: DemoRight, now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn insert_right(
+    txn: &Transaction,
+    tenant: Uuid,
+    right: DemoRight,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let row = tenant_subscriptions::ActiveModel {
         id: Set(Uuid::new_v4()),
         tenant_id: Set(Some(tenant)),

@@ -1,5 +1,5 @@
-//! What differs between PostgreSQL and SQLite. Each text has its two forms in `postgres` and `sqlite`; everything else in
-//! the store is written once.
+//! What differs between PostgreSQL and SQLite. Each text has its two forms in `postgres` and
+//! `sqlite`; everything else in the store is written once.
 
 mod postgres;
 mod sqlite;
@@ -41,7 +41,11 @@ impl Dialect {
     }
 
     /// A statement in SQL, with values for `$1` and so on.
-    pub(super) fn statement(self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Statement {
+    pub(super) fn statement(
+        self,
+        sql: impl Into<String>,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Statement {
         let mut values = values.into_iter().peekable();
         match values.peek() {
             None => Statement::from_string(self.backend(), sql),
@@ -67,7 +71,8 @@ impl Dialect {
         }
     }
 
-    /// A statement with one parameter, which others can be added to: SeaORM does not number SQLite's.
+    /// A statement with one parameter, which others can be added to: SeaORM does not number
+    /// SQLite's.
     pub(super) fn with_numbered_parameter(self, sql: String) -> String {
         match self {
             Self::Postgres => sql,
@@ -75,7 +80,8 @@ impl Dialect {
         }
     }
 
-    /// An expression for a tenant's revision; 0 while changes are not counted. `tenant` is an expression too.
+    /// An expression for a tenant's revision; 0 while changes are not counted. `tenant` is an
+    /// expression too.
     pub(super) fn revision_of(self, log: ChangeLog, tenant: &str) -> String {
         match log {
             ChangeLog::Wanted => revision_of(self.backend(), tenant),
@@ -88,8 +94,8 @@ impl Dialect {
         catalogue_revision(self.backend())
     }
 
-    /// A column of instants, moved into the range that can be decoded. SQLite stores text: what cannot be decoded is an
-    /// error there, not a panic.
+    /// A column of instants, moved into the range that can be decoded. SQLite stores text: what
+    /// cannot be decoded is an error there, not a panic.
     pub(super) fn instant(self, column: SimpleExpr) -> SimpleExpr {
         match self {
             Self::Postgres => postgres::instant(column),
@@ -113,8 +119,8 @@ impl Dialect {
         }
     }
 
-    /// A condition that keeps a subquery to the rows whose tenant is in `k (id)`. PostgreSQL takes the key of a join into
-    /// the subquery; SQLite would put all tenants together first.
+    /// A condition that keeps a subquery to the rows whose tenant is in `k (id)`. PostgreSQL takes
+    /// the key of a join into the subquery; SQLite would put all tenants together first.
     pub(super) fn only_keys(self, column: &str) -> String {
         match self {
             Self::Postgres => String::new(),

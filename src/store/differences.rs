@@ -12,14 +12,22 @@ use crate::domain::template::Differences;
 
 impl Store {
     /// Compares a tenant's schema with the template. `None`: it was not made from one.
-    pub async fn differences(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
+    pub async fn differences(
+        &self,
+        key: &TenantKey,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Differences>, MutationError> {
         match self.compare(key, at).await {
             Err(MutationError::Store(error)) => Ok(self.name_missing_columns(Err(error)).await?),
             compared => compared,
         }
     }
 
-    async fn compare(&self, key: &TenantKey, at: DateTime<Utc>) -> Result<Option<Differences>, MutationError> {
+    async fn compare(
+        &self,
+        key: &TenantKey,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Differences>, MutationError> {
         let txn = self.writing.visit().await?;
         if !txn.dialect().has_schemas() {
             return Ok(None);

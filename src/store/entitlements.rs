@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
-    RelationTrait, Select,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect,
+    QueryTrait, RelationTrait, Select,
     prelude::{Decimal, Uuid},
     sea_query::{ExprTrait, SimpleExpr},
 };
@@ -19,7 +19,9 @@ use super::{
     row::{ReadContext, Row},
     transaction::Transaction,
 };
-use crate::domain::{Entitlements, ModuleCode, Money, TenantId, Terms, limits::MAX_IDENTIFIER_BYTES};
+use crate::domain::{
+    Entitlements, ModuleCode, Money, TenantId, Terms, limits::MAX_IDENTIFIER_BYTES,
+};
 
 /// A tenant's names.
 pub(super) struct Found {
@@ -41,41 +43,61 @@ pub(super) fn kept(name: &str) -> String {
     name[..name.floor_char_boundary(MAX_IDENTIFIER_BYTES)].to_owned()
 }
 
-/// Locks a tenant's row, so that nobody else changes it until the transaction ends; `None`: there is no such tenant.
+/// Locks a tenant's row, so that nobody else changes it until the transaction ends; `None`: there
+/// is no such tenant.
 ///
-/// FOR UPDATE, because a subscription that somebody inserts by hand then waits too: its foreign key locks the row.
+/// FOR UPDATE, because a subscription that somebody inserts by hand then waits too: its foreign key
+/// locks the row.
 pub(super) async fn lock(txn: &Transaction, key: &TenantKey) -> Result<Option<Found>, StoreError> {
     found(txn, by_key(key).lock_exclusive()).await
 }
 
 /// Finds a tenant's row; `None`: there is no such tenant.
-pub(super) async fn find(database: &impl Ask, key: &TenantKey) -> Result<Option<Found>, StoreError> {
+pub(super) async fn find(
+    database: &impl Ask,
+    key: &TenantKey,
+) -> Result<Option<Found>, StoreError> {
     found(database, by_key(key)).await
 }
 
 fn by_key(key: &TenantKey) -> Select<tenants::Entity> {
     use tenants::Column as T;
-    let select = tenants::Entity::find().select_only().columns([T::Id, T::Name, T::Subdomain, T::DatabaseSchema]);
+    let select = tenants::Entity::find().select_only().columns([
+        T::Id,
+        T::Name,
+        T::Subdomain,
+        T::DatabaseSchema,
+    ]);
     match key {
         TenantKey::Id(id) => select.filter(T::Id.eq(id.uuid())),
         TenantKey::Subdomain(label) => select.filter(T::Subdomain.eq(label.as_str())),
     }
 }
 
-async fn found(database: &impl Ask, select: Select<tenants::Entity>) -> Result<Option<Found>, StoreError> {
+async fn found(
+    database: &impl Ask,
+    select: Select<tenants::Entity>,
+) -> Result<Option<Found>, StoreError> {
     let rows = database.select(select).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let id: Uuid = row.try_get("", "id")?;
-    let text = |column: &str| row.try_get::<Option<String>>("", column).map(Option::unwrap_or_default);
-    let [name, subdomain, database_schema] = [text("name")?, text("subdomain")?, text("database_schema")?];
+    let text =
+        |column: &str| row.try_get::<Option<String>>("", column).map(Option::unwrap_or_default);
+    let [name, subdomain, database_schema] =
+        [text("name")?, text("subdomain")?, text("database_schema")?];
     Ok(Some(Found { id: id.into(), name, subdomain, database_schema }))
 }
 
 /// Reads what a tenant is entitled to.
-pub(super) async fn read(database: &impl Ask, id: TenantId, context: &ReadContext) -> Result<Entitlements, StoreError> {
+pub(super) async fn read(
+    database: &impl Ask,
+    id: TenantId,
+    context: &ReadContext,
+) -> Result<Entitlements, StoreError> {
     let select = select(database.dialect()).filter(tenants::Column::Id.eq(id.uuid()));
     let rows = database.select(select).await?;
-    let mut entitlements = Entitlements { status: String::new(), plan: None, subscriptions: Vec::new() };
+    let mut entitlements =
+        Entitlements { status: String::new(), plan: None, subscriptions: Vec::new() };
     for row in &rows {
         let Some(tenant) = Row::keyed_by::<Uuid>(row, "tenants.id")? else { continue };
         entitlements.status = tenant.text("tenants.status")?;
@@ -90,15 +112,15 @@ fn select(dialect: Dialect) -> Select<tenants::Entity> {
     let text = |column: SimpleExpr| column.cast_as("text");
     let instant = |column: S| dialect.instant(column.into_simple_expr());
     // The plan that a row came with, which need not be the tenant's.
-    let plan_of_row = plans::Entity::find()
-        .select_only()
-        .column(plans::Column::Slug)
-        .filter(plans::Column::Id.into_simple_expr().equals((tenant_subscriptions::Entity, S::PlanId)));
-    let own_plan = plans::Entity::find()
-        .select_only()
-        .column(plans::Column::Slug)
-        .filter(plans::Column::Id.into_simple_expr().equals((tenants::Entity, tenants::Column::PlanId)));
-    let slug = |select: Select<plans::Entity>| text(SimpleExpr::SubQuery(None, Box::new(select.into_query().into())));
+    let plan_of_row = plans::Entity::find().select_only().column(plans::Column::Slug).filter(
+        plans::Column::Id.into_simple_expr().equals((tenant_subscriptions::Entity, S::PlanId)),
+    );
+    let own_plan = plans::Entity::find().select_only().column(plans::Column::Slug).filter(
+        plans::Column::Id.into_simple_expr().equals((tenants::Entity, tenants::Column::PlanId)),
+    );
+    let slug = |select: Select<plans::Entity>| {
+        text(SimpleExpr::SubQuery(None, Box::new(select.into_query().into())))
+    };
     tenants::Entity::find()
         .select_only()
         .column_as(tenants::Column::Id, "tenants.id")
@@ -121,7 +143,9 @@ fn select(dialect: Dialect) -> Select<tenants::Entity> {
 
 /// `None` where the outer join found no subscription, or one whose module is gone.
 fn terms(result: &QueryResult, context: &ReadContext) -> Result<Option<Terms>, StoreError> {
-    let Some(row) = Row::keyed_by::<Uuid>(result, "tenant_subscriptions.id")? else { return Ok(None) };
+    let Some(row) = Row::keyed_by::<Uuid>(result, "tenant_subscriptions.id")? else {
+        return Ok(None);
+    };
     let Some(code) = row.get::<Option<String>>("modules.code")? else { return Ok(None) };
     Ok(Some(Terms {
         id: row.get("tenant_subscriptions.id")?,
@@ -138,7 +162,8 @@ fn terms(result: &QueryResult, context: &ReadContext) -> Result<Option<Terms>, S
     }))
 }
 
-/// Writes what differs, column by column: a row that was written by hand keeps what was not changed.
+/// Writes what differs, column by column: a row that was written by hand keeps what was not
+/// changed.
 pub(super) async fn write(
     txn: &Transaction,
     id: TenantId,
@@ -149,12 +174,17 @@ pub(super) async fn write(
     if before.status != after.status || before.plan != after.plan {
         let tenant = tenants::ActiveModel {
             status: if before.status == after.status { NotSet } else { Set(after.status.clone()) },
-            plan_id: if before.plan == after.plan { NotSet } else { Set(plan_id(txn, after.plan.as_deref()).await?) },
+            plan_id: if before.plan == after.plan {
+                NotSet
+            } else {
+                Set(plan_id(txn, after.plan.as_deref()).await?)
+            },
             updated_at: Set(at),
             ..Default::default()
         };
         // One that hands the row back would name every column, and trip over what sqlx cannot read.
-        let update = tenants::Entity::update_many().set(tenant).filter(tenants::Column::Id.eq(id.uuid()));
+        let update =
+            tenants::Entity::update_many().set(tenant).filter(tenants::Column::Id.eq(id.uuid()));
         update.exec(&txn.inner).await?;
     }
     for row in &after.subscriptions {
@@ -167,7 +197,12 @@ pub(super) async fn write(
     Ok(())
 }
 
-async fn update(txn: &Transaction, before: &Terms, after: &Terms, at: DateTime<Utc>) -> Result<(), StoreError> {
+async fn update(
+    txn: &Transaction,
+    before: &Terms,
+    after: &Terms,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let Some(id) = after.id else { return Ok(()) };
     macro_rules! differing {
         ($field:ident, $value:expr) => {
@@ -187,12 +222,19 @@ async fn update(txn: &Transaction, before: &Terms, after: &Terms, at: DateTime<U
         updated_at: Set(at),
         ..Default::default()
     };
-    let update = tenant_subscriptions::Entity::update_many().set(row).filter(tenant_subscriptions::Column::Id.eq(id));
+    let update = tenant_subscriptions::Entity::update_many()
+        .set(row)
+        .filter(tenant_subscriptions::Column::Id.eq(id));
     update.exec(&txn.inner).await?;
     Ok(())
 }
 
-async fn insert(txn: &Transaction, tenant: TenantId, terms: &Terms, at: DateTime<Utc>) -> Result<(), StoreError> {
+async fn insert(
+    txn: &Transaction,
+    tenant: TenantId,
+    terms: &Terms,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let kind = if terms.plan.is_some() { "plan" } else { "module" };
     let row = tenant_subscriptions::ActiveModel {
         id: Set(Uuid::new_v4()),
@@ -220,25 +262,41 @@ pub(super) fn decimal(money: Money) -> Decimal {
     Decimal::new(money.hundredths(), 2)
 }
 
-/// A plan's id by its slug. It was read in this transaction, while nobody could change the catalogue.
-pub(super) async fn plan_id(database: &impl Ask, slug: Option<&str>) -> Result<Option<Uuid>, StoreError> {
+/// A plan's id by its slug. It was read in this transaction, while nobody could change the
+/// catalogue.
+pub(super) async fn plan_id(
+    database: &impl Ask,
+    slug: Option<&str>,
+) -> Result<Option<Uuid>, StoreError> {
     let Some(slug) = slug else { return Ok(None) };
-    let select = plans::Entity::find().select_only().column(plans::Column::Id).filter(plans::Column::Slug.eq(slug));
+    let select = plans::Entity::find()
+        .select_only()
+        .column(plans::Column::Id)
+        .filter(plans::Column::Slug.eq(slug));
     id_of(database, select, slug).await.map(Some)
 }
 
 pub(super) async fn module_id(database: &impl Ask, code: &ModuleCode) -> Result<Uuid, StoreError> {
     let code = code.as_str();
-    let select =
-        modules::Entity::find().select_only().column(modules::Column::Id).filter(modules::Column::Code.eq(code));
+    let select = modules::Entity::find()
+        .select_only()
+        .column(modules::Column::Id)
+        .filter(modules::Column::Code.eq(code));
     id_of(database, select, code).await
 }
 
-async fn id_of(database: &impl Ask, select: impl QueryTrait, name: &str) -> Result<Uuid, StoreError> {
+async fn id_of(
+    database: &impl Ask,
+    select: impl QueryTrait,
+    name: &str,
+) -> Result<Uuid, StoreError> {
     let rows = database.select(select).await?;
     let Some(row) = rows.first() else {
         // Somebody has removed it by hand, past the lock.
-        return Err(sea_orm::DbErr::RecordNotFound(format!("{name:?}, which was there a moment ago")).into());
+        return Err(sea_orm::DbErr::RecordNotFound(format!(
+            "{name:?}, which was there a moment ago"
+        ))
+        .into());
     };
     Ok(row.try_get("", "id")?)
 }

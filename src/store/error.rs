@@ -6,7 +6,8 @@ use entitlementd_migration::MissingColumn;
 use sea_orm::{DbErr, RuntimeErr};
 use thiserror::Error;
 
-/// Shared by everyone who waits for one load, and so cheap to clone. The text is for the log, never for a caller.
+/// Shared by everyone who waits for one load, and so cheap to clone. The text is for the log, never
+/// for a caller.
 #[derive(Clone, Debug, Error)]
 pub enum StoreError {
     /// The database cannot be reached, refuses, or failed the statement.
@@ -18,7 +19,8 @@ pub enum StoreError {
          what each role needs, under \"Rights in the database\""
     )]
     Forbidden(Arc<DbErr>),
-    /// The database is there, and rejects the statement: a column is missing, say. Others may well be answered.
+    /// The database is there, and rejects the statement: a column is missing, say. Others may well
+    /// be answered.
     #[error("the database rejects a statement: {0}")]
     Rejected(Arc<DbErr>),
     /// The database lacks columns that administration needs. Checks are answered all the same.
@@ -30,7 +32,8 @@ pub enum StoreError {
     /// All connections that the pool may have are in use by us. It says nothing about the database.
     #[error("all connections to the database are in use")]
     PoolExhausted,
-    /// The connection on which changes are announced was lost, and with it what was announced meanwhile.
+    /// The connection on which changes are announced was lost, and with it what was announced
+    /// meanwhile.
     #[error("the connection that listens to changes was lost")]
     ListenerLost,
     /// A row is there, but is not what its column promises.
@@ -62,12 +65,13 @@ impl From<DbErr> for StoreError {
     }
 }
 
-/// Is an error of this code the statement's own, rather than the database's? By the classes of PostgreSQL's codes
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): features, data, constraints, transactions, syntax and
-/// names, objects in use, and what functions raise. SQLite's codes are short numbers: of no such class, of constraints, of a
-/// type.
+/// Is an error of this code the statement's own, rather than the database's? By the classes of
+/// PostgreSQL's codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): features, data, constraints, transactions, syntax and
+/// names, objects in use, and what functions raise. SQLite's codes are short numbers: of no such
+/// class, of constraints, of a type.
 fn is_the_statements(code: &str) -> bool {
-    const CLASSES: [&str; 13] = ["0A", "20", "21", "22", "23", "24", "25", "26", "2B", "40", "42", "44", "P0"];
+    const CLASSES: [&str; 13] =
+        ["0A", "20", "21", "22", "23", "24", "25", "26", "2B", "40", "42", "44", "P0"];
     const IN_USE: &str = "55";
     // An extended code holds its first in its lowest byte: https://www.sqlite.org/rescode.html
     const SQLITE: [u32; 3] = [1, 19, 20];
@@ -79,7 +83,9 @@ fn is_the_statements(code: &str) -> bool {
 
 /// PostgreSQL's code of an error, or SQLite's.
 fn code_of(error: &DbErr) -> Option<Cow<'_, str>> {
-    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else { return None };
+    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
+        return None;
+    };
     let RuntimeErr::SqlxError(cause) = cause else { return None };
     cause.as_database_error()?.code()
 }
@@ -116,24 +122,30 @@ impl StoreError {
         self.is_rejected_for(UNDEFINED_COLUMN, "no such column")
     }
 
-    /// Was it rejected with this code of PostgreSQL's? SQLite has one code for much, and says the rest in its message.
+    /// Was it rejected with this code of PostgreSQL's? SQLite has one code for much, and says the
+    /// rest in its message.
     fn is_rejected_for(&self, code: &str, sqlite: &str) -> bool {
         let Self::Rejected(error) = self else { return false };
         let DbErr::Query(RuntimeErr::SqlxError(cause)) = error.as_ref() else { return false };
-        cause
-            .as_database_error()
-            .is_some_and(|error| error.code().as_deref() == Some(code) || error.message().starts_with(sqlite))
+        cause.as_database_error().is_some_and(|error| {
+            error.code().as_deref() == Some(code) || error.message().starts_with(sqlite)
+        })
     }
 
-    /// Was it the connection that failed, rather than the statement? A read may then be sent again on another one.
+    /// Was it the connection that failed, rather than the statement? A read may then be sent again
+    /// on another one.
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Unavailable(error) = self else { return false };
-        let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error.as_ref() else { return false };
+        let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error.as_ref() else {
+            return false;
+        };
         let RuntimeErr::SqlxError(cause) = cause else { return false };
         match cause.as_ref() {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
             // Class 57P: an operator ended the backend, or the server is going down or coming up.
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("57P"))
+            }
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! Whether connections that lie idle are still alive.
 //!
-//! Where one gave no sign of life, or a statement no answer, others that have lain idle since before may be dead too: the
-//! server has lost power, or the network has forgotten them.
+//! Where one gave no sign of life, or a statement no answer, others that have lain idle since
+//! before may be dead too: the server has lost power, or the network has forgotten them.
 
 use std::{
     sync::Arc,
@@ -10,7 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// How connections that lie idle have fared. Clones share it: it is about a server, and the network on the way.
+/// How connections that lie idle have fared. Clones share it: it is about a server, and the network
+/// on the way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdleHealth(Arc<Mutex<Instants>>);
 
@@ -28,7 +29,8 @@ impl IdleHealth {
         self.0.lock().suspected = Some(Instant::now());
     }
 
-    /// A statement is sent, and idle connections are suspect unless an answer comes: see [`Pending::answered`].
+    /// A statement is sent, and idle connections are suspect unless an answer comes: see
+    /// [`Pending::answered`].
     pub(super) fn sending(&self) -> Pending {
         Pending { health: self.clone(), is_answered: false }
     }

@@ -1,4 +1,5 @@
-//! Codes and slugs, each held once: a hundred thousand tenants must not hold a hundred thousand copies of `finance`.
+//! Codes and slugs, each held once: a hundred thousand tenants must not hold a hundred thousand
+//! copies of `finance`.
 
 use std::{borrow::Borrow, collections::HashSet, hash::Hash, sync::Arc};
 
@@ -6,7 +7,8 @@ use parking_lot::Mutex;
 
 use crate::domain::ModuleCode;
 
-/// More than this many different ones of one kind are not shared. A catalogue has dozens of modules and a few plans.
+/// More than this many different ones of one kind are not shared. A catalogue has dozens of modules
+/// and a few plans.
 const MAX_INTERNED: usize = 10_000;
 
 /// Shares equal codes and slugs among all facts that were read.
@@ -60,7 +62,10 @@ mod tests {
         let interner = CodeInterner::default();
         let (once, again) = (interner.slug("growth"), interner.slug("growth"));
         assert!(Arc::ptr_eq(&once, &again));
-        assert_eq!((&*interner.slug("starter"), interner.code("growth").as_str()), ("starter", "growth"));
+        assert_eq!(
+            (&*interner.slug("starter"), interner.code("growth").as_str()),
+            ("starter", "growth")
+        );
         (0..2 * MAX_INTERNED).for_each(|number| drop(interner.slug(&number.to_string())));
         assert_eq!(interner.slugs.0.lock().len(), MAX_INTERNED);
         assert_eq!(&*interner.slug("one more"), "one more");

@@ -1,9 +1,10 @@
-//! Tenants for people who look for some: a page and how many there are, in at most three statements.
+//! Tenants for people who look for some: a page and how many there are, in at most three
+//! statements.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult, QuerySelect,
-    QueryTrait, RelationTrait, Select,
+    ColumnTrait, Condition, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait, RelationTrait, Select,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
 };
@@ -64,13 +65,21 @@ pub(super) async fn list(
     filter: &TenantFilter,
     now: DateTime<Utc>,
 ) -> Result<ListOfTenants, StoreError> {
-    let words = if filter.statuses.is_empty() { None } else { Some(status_words(database, &filter.statuses).await?) };
+    let words = if filter.statuses.is_empty() {
+        None
+    } else {
+        Some(status_words(database, &filter.statuses).await?)
+    };
     let such = conditions(filter, words, now);
     let page = page(filter).filter(such.clone());
     let tenants = database.select(page).await?.iter().map(listed).collect::<Result<_, _>>()?;
-    let count = tenants::Entity::find().select_only().column_as(tenants::Column::Id.count(), "total").filter(such);
+    let count = tenants::Entity::find()
+        .select_only()
+        .column_as(tenants::Column::Id.count(), "total")
+        .filter(such);
     let rows = database.select(count).await?;
-    let total = rows.first().map(|row| row.try_get::<i64>("", "total")).transpose()?.unwrap_or_default();
+    let total =
+        rows.first().map(|row| row.try_get::<i64>("", "total")).transpose()?.unwrap_or_default();
     Ok(ListOfTenants { tenants, total: total.cast_unsigned() })
 }
 
@@ -103,7 +112,9 @@ fn conditions(filter: &TenantFilter, words: Option<Vec<String>>, now: DateTime<U
     let text = filter.text.as_deref().map(|text| {
         let pattern = LikeExpr::new(format!("{}%", escaped(&text.to_lowercase()))).escape('\\');
         let lower = |column: T| SimpleExpr::from(Func::lower(column.into_simple_expr()));
-        Condition::any().add(lower(T::Subdomain).like(pattern.clone())).add(lower(T::Name).like(pattern))
+        Condition::any()
+            .add(lower(T::Subdomain).like(pattern.clone()))
+            .add(lower(T::Name).like(pattern))
     });
     Condition::all()
         .add_option(words.map(|words| T::Status.is_in(words)))
@@ -130,16 +141,20 @@ fn holds(code: &str, now: DateTime<Utc>) -> SimpleExpr {
     Expr::exists(select.into_query())
 }
 
-/// The words of `tenants.status`, as they are stored, that come to these statuses. They are found by going from each to
-/// the next in the column's index.
-async fn status_words(database: &impl Ask, statuses: &[TenantStatus]) -> Result<Vec<String>, StoreError> {
+/// The words of `tenants.status`, as they are stored, that come to these statuses. They are found
+/// by going from each to the next in the column's index.
+async fn status_words(
+    database: &impl Ask,
+    statuses: &[TenantStatus],
+) -> Result<Vec<String>, StoreError> {
     let sql = "WITH RECURSIVE words (word) AS (
                    SELECT min(status) FROM tenants
                    UNION ALL
                    SELECT (SELECT min(status) FROM tenants WHERE status > word) FROM words WHERE word IS NOT NULL)
                SELECT CAST(word AS text) AS word FROM words WHERE word IS NOT NULL";
     let rows = database.sql(sql, []).await?;
-    let words = rows.iter().map(|row| row.try_get::<String>("", "word")).collect::<Result<Vec<_>, _>>()?;
+    let words =
+        rows.iter().map(|row| row.try_get::<String>("", "word")).collect::<Result<Vec<_>, _>>()?;
     Ok(words.into_iter().filter(|word| statuses.contains(&TenantStatus::of(word))).collect())
 }
 
@@ -150,7 +165,9 @@ fn escaped(text: &str) -> String {
 fn listed(row: &QueryResult) -> Result<ListedTenant, StoreError> {
     let id: Uuid = row.try_get("", "tenants.id")?;
     let row = Row::keyed_by::<Uuid>(row, "tenants.id")?;
-    let Some(row) = row else { return Err(sea_orm::DbErr::RecordNotFound("a tenant's id".into()).into()) };
+    let Some(row) = row else {
+        return Err(sea_orm::DbErr::RecordNotFound("a tenant's id".into()).into());
+    };
     Ok(ListedTenant {
         id: id.into(),
         name: row.text("tenants.name")?,

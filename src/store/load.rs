@@ -22,7 +22,8 @@ pub enum TenantKey {
 }
 
 impl TenantKey {
-    /// Reads a tenant as people name it: a UUID in 36-character form, or a subdomain. `None`: it is neither.
+    /// Reads a tenant as people name it: a UUID in 36-character form, or a subdomain. `None`: it is
+    /// neither.
     pub fn parse(text: &str) -> Option<Self> {
         let by_id = TenantId::parse(text).ok().map(Self::Id);
         by_id.or_else(|| Label::parse(text).map(Self::Subdomain))
@@ -39,7 +40,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What was read of the tenant of this key. Of a subdomain that no tenant has there is no revision.
+    /// What was read of the tenant of this key. Of a subdomain that no tenant has there is no
+    /// revision.
     pub(super) fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
         let facts = evidence.map(|evidence| evidence.facts);
         let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
@@ -58,8 +60,9 @@ pub enum Source {
 
 /// Where the cache loads from; the one seam for a fake database in tests.
 pub trait LoadTenant: Send + Sync + 'static {
-    /// Reads the facts of tenants in one statement, and gives what was found in the order of the keys, of which no two are
-    /// the same. `now` is the instant before it is sent. A row that cannot be read concerns its own tenant only.
+    /// Reads the facts of tenants in one statement, and gives what was found in the order of the
+    /// keys, of which no two are the same. `now` is the instant before it is sent. A row that
+    /// cannot be read concerns its own tenant only.
     fn load_tenants(
         &self,
         keys: &[TenantKey],
@@ -71,7 +74,10 @@ pub trait LoadTenant: Send + Sync + 'static {
     fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
 
     /// Reads all modules and plans. `now` is the instant before the first statement is sent.
-    fn load_catalogue(&self, now: DateTime<Utc>) -> impl Future<Output = Result<Catalogue, StoreError>> + Send;
+    fn load_catalogue(
+        &self,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Catalogue, StoreError>> + Send;
 }
 
 impl LoadTenant for Store {
@@ -105,20 +111,29 @@ impl LoadTenant for Store {
 }
 
 impl Store {
-    /// Reads tenants from a replica that holds these changes; `None` where there is none, or it was not up to it.
-    async fn read_from_replica(&self, keys: &[TenantKey], changes: u64) -> Option<Vec<QueryResult>> {
+    /// Reads tenants from a replica that holds these changes; `None` where there is none, or it was
+    /// not up to it.
+    async fn read_from_replica(
+        &self,
+        keys: &[TenantKey],
+        changes: u64,
+    ) -> Option<Vec<QueryResult>> {
         let (replica, held) = self.replicas.one_that_holds(changes)?;
         let Replica { database, .. } = replica;
         let read = async {
             match keys {
-                [TenantKey::Id(id)] => self.tenants.read_from_replica(database, *id, &held.lsn).await,
+                [TenantKey::Id(id)] => {
+                    self.tenants.read_from_replica(database, *id, &held.lsn).await
+                }
                 _ => self.batches.read_from_replica(database, keys, &held.lsn).await,
             }
         };
         match in_time(read).await {
             Ok(rows) if tenant::holds(&rows) => return Some(rows),
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}"),
+            Err(error) => {
+                tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}")
+            }
         }
         replica.distrust();
         None

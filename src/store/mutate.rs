@@ -17,7 +17,9 @@ use super::{
     request_json,
     transaction::Transaction,
 };
-use crate::domain::{Author, Entitlements, ModuleCode, Mutation, SubdomainRefusal, Summary, TenantId, Violation};
+use crate::domain::{
+    Author, Entitlements, ModuleCode, Mutation, SubdomainRefusal, Summary, TenantId, Violation,
+};
 
 /// What a mutation did, or would do.
 #[derive(Clone, Debug)]
@@ -28,8 +30,8 @@ pub struct Mutated {
     pub before: Summary,
     /// What it is entitled to after.
     pub after: Summary,
-    /// The tenant's revision, read after the commit: whoever asks for it sees what was done. 0 while changes are not
-    /// counted.
+    /// The tenant's revision, read after the commit: whoever asks for it sees what was done. 0
+    /// while changes are not counted.
     pub revision: u64,
 }
 
@@ -105,7 +107,8 @@ pub(super) enum Request {
 }
 
 impl Store {
-    /// Does it, and records it. A request that was done already, by its id, is answered as it was then.
+    /// Does it, and records it. A request that was done already, by its id, is answered as it was
+    /// then.
     pub async fn mutate(
         &self,
         key: &TenantKey,
@@ -148,9 +151,14 @@ impl Store {
         Ok(events)
     }
 
-    /// Begins a request, unless its actor has done it under its request id; then it must have been the same. Another
-    /// request of that actor with that id waits until this one has ended.
-    pub(super) async fn begin(&self, author: &Author, action: &str, request: &Json) -> Result<Request, MutationError> {
+    /// Begins a request, unless its actor has done it under its request id; then it must have been
+    /// the same. Another request of that actor with that id waits until this one has ended.
+    pub(super) async fn begin(
+        &self,
+        author: &Author,
+        action: &str,
+        request: &Json,
+    ) -> Result<Request, MutationError> {
         let txn = self.writing.begin_writing().await?;
         let Some(id) = &author.request_id else { return Ok(Request::New(txn)) };
         let whose = format!("{} {} {id}", author.actor.kind(), author.actor);
@@ -205,7 +213,11 @@ impl Store {
         lock(txn, "SELECT pg_advisory_xact_lock_shared($1)", [locks::CATALOGUE.into()]).await
     }
 
-    pub(super) async fn mutated(&self, done: Done, now: DateTime<Utc>) -> Result<Mutated, MutationError> {
+    pub(super) async fn mutated(
+        &self,
+        done: Done,
+        now: DateTime<Utc>,
+    ) -> Result<Mutated, MutationError> {
         let Done { tenant, before, after, .. } = done;
         Ok(Mutated { tenant, before, after, revision: self.revision(tenant, now).await? })
     }
@@ -217,7 +229,11 @@ impl Store {
     }
 
     /// A tenant's revision as it is now.
-    pub(super) async fn revision(&self, tenant: TenantId, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    pub(super) async fn revision(
+        &self,
+        tenant: TenantId,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
         Ok(self.read(&TenantKey::Id(tenant), now).await?.revision)
     }
 }
@@ -231,7 +247,11 @@ pub(super) async fn lock_alone(txn: &Transaction, key: i64) -> Result<(), StoreE
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// Takes a lock that lasts as long as the transaction. On SQLite the transaction is alone.
-async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) -> Result<(), StoreError> {
+async fn lock<const N: usize>(
+    txn: &Transaction,
+    sql: &str,
+    values: [Value; N],
+) -> Result<(), StoreError> {
     if !txn.dialect().has_concurrent_writers() {
         return Ok(());
     }
@@ -239,7 +259,8 @@ async fn lock<const N: usize>(txn: &Transaction, sql: &str, values: [Value; N]) 
     match timeout(LONG_WAIT, taking.as_mut()).await {
         Ok(taken) => taken,
         Err(_) => {
-            // Anybody who can log in may hold it, and whoever asked may give up before the database does.
+            // Anybody who can log in may hold it, and whoever asked may give up before the database
+            // does.
             txn.lock_waits.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 "a change waits for an advisory lock that another session holds: see pg_locks where locktype = 'advisory'"

@@ -1,5 +1,5 @@
-//! Modules and plans as JSON, in the names of the proto: in the record, and on the command line. Amounts are text, so
-//! that no reader makes floats of them.
+//! Modules and plans as JSON, in the names of the proto: in the record, and on the command line.
+//! Amounts are text, so that no reader makes floats of them.
 
 use std::sync::Arc;
 

@@ -17,10 +17,16 @@ use crate::domain::{ModuleOffer, Money, Offers, PlanOffer};
 /// How a price is read.
 type ReadPrice = fn(&Row<'_>, &'static str, &ReadContext) -> Result<Option<Money>, StoreError>;
 
-/// All modules and plans, in two statements, for those who change what a tenant has: of a price that cannot be read, only
-/// who looks at prices is to hear.
-pub(super) async fn read_all(database: &impl Ask, context: &ReadContext) -> Result<Offers, StoreError> {
-    Ok(Offers { modules: modules(database, context, price).await?, plans: plans(database, context, price).await? })
+/// All modules and plans, in two statements, for those who change what a tenant has: of a price
+/// that cannot be read, only who looks at prices is to hear.
+pub(super) async fn read_all(
+    database: &impl Ask,
+    context: &ReadContext,
+) -> Result<Offers, StoreError> {
+    Ok(Offers {
+        modules: modules(database, context, price).await?,
+        plans: plans(database, context, price).await?,
+    })
 }
 
 /// All modules, in the order of the menu.
@@ -41,8 +47,9 @@ pub(super) async fn modules(
         Ok(ModuleOffer {
             module: module(row, context)?,
             description: row.text("modules.description")?,
-            dependencies: row
-                .list("modules.dependencies", context, |item| item.as_str().map(|code| context.codes.code(code))),
+            dependencies: row.list("modules.dependencies", context, |item| {
+                item.as_str().map(|code| context.codes.code(code))
+            }),
             price_monthly: price(row, "modules.price_monthly", context)?,
             price_yearly: price(row, "modules.price_yearly", context)?,
         })
@@ -97,11 +104,17 @@ pub(super) fn shown_price(
     _context: &ReadContext,
 ) -> Result<Option<Money>, StoreError> {
     let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
-    Money::parse(&text).map(Some).ok_or_else(|| row.unreadable(column, "is no amount to the hundredth"))
+    Money::parse(&text)
+        .map(Some)
+        .ok_or_else(|| row.unreadable(column, "is no amount to the hundredth"))
 }
 
 /// A price that is only passed on. One that is no amount is taken for none, and the log says so.
-pub(super) fn price(row: &Row<'_>, column: &'static str, context: &ReadContext) -> Result<Option<Money>, StoreError> {
+pub(super) fn price(
+    row: &Row<'_>,
+    column: &'static str,
+    context: &ReadContext,
+) -> Result<Option<Money>, StoreError> {
     let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
     let price = Money::parse(&text);
     if price.is_none() {

@@ -19,8 +19,8 @@ use super::{
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, BillingCycle, Entitlements, ModuleCode, Mutation, Onboarding, Subdomain, SubdomainRefusal, Summary,
-    TenantId, TenantName, TenantStatus,
+    Author, BillingCycle, Entitlements, ModuleCode, Mutation, Onboarding, Subdomain,
+    SubdomainRefusal, Summary, TenantId, TenantName, TenantStatus,
 };
 
 /// What a tenant is once its schema is there.
@@ -50,12 +50,18 @@ impl NewTenant {
     fn onboarding(&self, at: DateTime<Utc>) -> Onboarding {
         let Self { plan, modules, billing_cycle, trial_days, .. } = self;
         let trial_ends_at = (*trial_days > 0).then(|| at + TimeDelta::days(i64::from(*trial_days)));
-        Onboarding { plan: plan.clone(), modules: modules.clone(), billing_cycle: *billing_cycle, trial_ends_at }
+        Onboarding {
+            plan: plan.clone(),
+            modules: modules.clone(),
+            billing_cycle: *billing_cycle,
+            trial_ends_at,
+        }
     }
 }
 
 impl Store {
-    /// Adds a tenant, and then makes its schema. A request that was done already, by its id, goes on where it stood.
+    /// Adds a tenant, and then makes its schema. A request that was done already, by its id, goes
+    /// on where it stood.
     pub async fn onboard_and_provision(
         &self,
         new_tenant: &NewTenant,
@@ -66,20 +72,26 @@ impl Store {
         let now = self.read(&key, author.at).await?;
         let status = now.evidence.map(|evidence| evidence.facts.status());
         if !matches!(status, Some(TenantStatus::PendingSetup | TenantStatus::Failed)) {
-            // It was done before, and this is how it ended, whatever has become of the tenant since.
+            // It was done before, and this is how it ended, whatever has become of the tenant
+            // since.
             ACTIVE.clone_into(&mut added.after.status);
             let schema = self.schema_of(&key, author.at).await?;
             return Ok(Provisioned { mutated: added, schema, files: Vec::new() });
         }
         // The id is the first step's.
-        let provisioned = self.provision(&key, &Author { request_id: None, ..author.clone() }).await?;
+        let provisioned =
+            self.provision(&key, &Author { request_id: None, ..author.clone() }).await?;
         let mutated = Mutated { before: added.before, ..provisioned.mutated };
         Ok(Provisioned { mutated, ..provisioned })
     }
 
-    /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done already, by its id, is
-    /// answered as it was then.
-    pub async fn onboard(&self, new_tenant: &NewTenant, author: &Author) -> Result<Mutated, MutationError> {
+    /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done
+    /// already, by its id, is answered as it was then.
+    pub async fn onboard(
+        &self,
+        new_tenant: &NewTenant,
+        author: &Author,
+    ) -> Result<Mutated, MutationError> {
         let request = request_of(new_tenant, author);
         let txn = match self.begin(author, request_json::ONBOARD, &request).await? {
             Request::New(txn) => txn,
@@ -88,7 +100,8 @@ impl Store {
         lock_alone(&txn, locks::DIRECTORY).await?;
         subdomain::check(&txn, &new_tenant.subdomain).await?.map_err(MutationError::Subdomain)?;
         let done = self.add_tenant(&txn, new_tenant, author.at).await?;
-        let entry = Entry { before: None, ..done.entry(author, request_json::ONBOARD, request, &[]) };
+        let entry =
+            Entry { before: None, ..done.entry(author, request_json::ONBOARD, request, &[]) };
         record::add(&txn, entry).await?;
         txn.commit().await?;
         self.mutated(done, author.at).await
@@ -102,10 +115,13 @@ impl Store {
     ) -> Result<Done, MutationError> {
         self.rely_on_catalogue(txn).await?;
         let offers = offers::read_all(txn, &self.context).await?;
-        let nothing = Entitlements { status: "pending_setup".into(), plan: None, subscriptions: Vec::new() };
+        let nothing =
+            Entitlements { status: "pending_setup".into(), plan: None, subscriptions: Vec::new() };
         let onboarding = new_tenant.onboarding(at);
         let trial_ends_at = onboarding.trial_ends_at;
-        let after = Mutation::Onboard(onboarding).apply(&nothing, &offers, at).map_err(MutationError::Refused)?;
+        let after = Mutation::Onboard(onboarding)
+            .apply(&nothing, &offers, at)
+            .map_err(MutationError::Refused)?;
         let tenant = TenantId::from(Uuid::new_v4());
         insert(txn, tenant, new_tenant, trial_ends_at, at).await?;
         entitlements::write(txn, tenant, &nothing, &after, at).await?;
@@ -152,7 +168,8 @@ async fn insert(
 
 fn request_of(new_tenant: &NewTenant, author: &Author) -> Json {
     let NewTenant { name, subdomain, trial_days, settings, .. } = new_tenant;
-    let mut request = request_json::request_of(&Mutation::Onboard(new_tenant.onboarding(author.at)), author);
+    let mut request =
+        request_json::request_of(&Mutation::Onboard(new_tenant.onboarding(author.at)), author);
     request["name"] = name.to_string().into();
     request["subdomain"] = subdomain.as_str().into();
     request["trial_days"] = (*trial_days).into();

@@ -3,7 +3,8 @@
 use super::{StoreError, ask::Ask, entitlements::Found, row};
 use crate::domain::{Violation, limits::MAX_IDENTIFIER_BYTES};
 
-/// Which files of the template a tenant's schema holds; in that schema. Its comment says whose the schema is.
+/// Which files of the template a tenant's schema holds; in that schema. Its comment says whose the
+/// schema is.
 pub(super) const RECORD: &str = "entitlement_template_files";
 
 /// What is known of a schema.
@@ -21,16 +22,22 @@ pub(super) fn comment(locked: &Found) -> String {
     )
 }
 
-/// May a tenant's schema be made, or filled? Not if it is another tenant's, the database's own or somebody else's: what is
-/// there must have been made by us for this tenant, or by the ERP, by its rule for names. SQLite has no schemas.
-pub(super) async fn may_be_filled(database: &impl Ask, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
+/// May a tenant's schema be made, or filled? Not if it is another tenant's, the database's own or
+/// somebody else's: what is there must have been made by us for this tenant, or by the ERP, by its
+/// rule for names. SQLite has no schemas.
+pub(super) async fn may_be_filled(
+    database: &impl Ask,
+    locked: &Found,
+) -> Result<Result<(), Violation>, StoreError> {
     if !database.dialect().has_schemas() {
         return Ok(Ok(()));
     }
     let (schema, known) = (locked.schema(), look(database, locked).await?);
     // Records of older versions do not say whose they are.
-    let is_recorded = known.has_record && known.is_recorded_for.as_deref().is_none_or(|id| id == own_id(locked));
-    let is_ours = !known.exists || is_recorded || (!known.has_record && is_named_by_the_erp(&schema));
+    let is_recorded =
+        known.has_record && known.is_recorded_for.as_deref().is_none_or(|id| id == own_id(locked));
+    let is_ours =
+        !known.exists || is_recorded || (!known.has_record && is_named_by_the_erp(&schema));
     if is_ours && is_nobody_elses(database, locked).await? {
         return Ok(Ok(()));
     }
@@ -38,7 +45,10 @@ pub(super) async fn may_be_filled(database: &impl Ask, locked: &Found) -> Result
 }
 
 /// Is a tenant's schema dropped with it?
-pub(super) async fn may_be_dropped(database: &impl Ask, locked: &Found) -> Result<Result<(), Violation>, StoreError> {
+pub(super) async fn may_be_dropped(
+    database: &impl Ask,
+    locked: &Found,
+) -> Result<Result<(), Violation>, StoreError> {
     if let Err(violation) = may_be_filled(database, locked).await? {
         return Ok(Err(violation));
     }
@@ -57,16 +67,21 @@ fn own_id(locked: &Found) -> String {
 /// The ERP's own check before it makes a schema: `tenant_`, and then letters, digits, `_` and `-`.
 fn is_named_by_the_erp(schema: &str) -> bool {
     schema.strip_prefix("tenant_").is_some_and(|rest| {
-        rest.contains(char::is_alphanumeric) && rest.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+        rest.contains(char::is_alphanumeric)
+            && rest.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
     })
 }
 
 async fn is_nobody_elses(database: &impl Ask, locked: &Found) -> Result<bool, StoreError> {
     let schema = locked.schema();
-    if schema.is_empty() || schema.starts_with("pg_") || ["public", "information_schema"].contains(&schema.as_str()) {
+    if schema.is_empty()
+        || schema.starts_with("pg_")
+        || ["public", "information_schema"].contains(&schema.as_str())
+    {
         return Ok(false);
     }
-    let sql = "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
+    let sql =
+        "SELECT 1 FROM tenants WHERE id <> $1 AND substr(database_schema, 1, $2) = $3 LIMIT 1";
     let length = i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX);
     let values = [locked.id.uuid().into(), length.into(), schema.into()];
     Ok(database.sql(sql, values).await?.is_empty())

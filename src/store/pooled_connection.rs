@@ -1,8 +1,9 @@
 //! A connection out of a pool.
 //!
-//! The pool pings each connection that comes back, and waits for the answer for ever. Where the server went without a word
-//! (its machine has lost power, the network has forgotten the connection), the system takes a quarter of an hour to find
-//! out, and until then nobody could have the connection's place.
+//! The pool pings each connection that comes back, and waits for the answer for ever. Where the
+//! server went without a word (its machine has lost power, the network has forgotten the
+//! connection), the system takes a quarter of an hour to find out, and until then nobody could have
+//! the connection's place.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -26,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct InUse(Arc<AtomicUsize>);
 
 impl InUse {
-    /// Are all connections that the pool may have in use? Whoever finds none then waits for us, and not for the database.
+    /// Are all connections that the pool may have in use? Whoever finds none then waits for us, and
+    /// not for the database.
     fn is_all_of(&self, pool: &PgPool) -> bool {
         self.0.load(Ordering::Relaxed) >= pool.options().get_max_connections() as usize
     }
@@ -40,7 +42,11 @@ pub(super) struct PooledConnection {
 }
 
 impl PooledConnection {
-    pub(super) async fn acquire(pool: &PgPool, health: &IdleHealth, in_use: &InUse) -> Result<Self, StoreError> {
+    pub(super) async fn acquire(
+        pool: &PgPool,
+        health: &IdleHealth,
+        in_use: &InUse,
+    ) -> Result<Self, StoreError> {
         let connection = pool.acquire().await.map_err(|error| match error {
             sqlx::Error::PoolTimedOut if in_use.is_all_of(pool) => StoreError::PoolExhausted,
             error => StoreError::of_driver(error),

@@ -36,10 +36,14 @@ impl Provisioned {
 }
 
 impl Store {
-    /// Makes a tenant's schema, applies the files of the template that it lacks, and lets a tenant that waited for it
-    /// be served: all of it or nothing. If that fails, a tenant that waited is marked as failed, with the cause in the
-    /// record. Doing it again takes it up.
-    pub async fn provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
+    /// Makes a tenant's schema, applies the files of the template that it lacks, and lets a tenant
+    /// that waited for it be served: all of it or nothing. If that fails, a tenant that waited
+    /// is marked as failed, with the cause in the record. Doing it again takes it up.
+    pub async fn provision(
+        &self,
+        key: &TenantKey,
+        author: &Author,
+    ) -> Result<Provisioned, MutationError> {
         let failed = match self.try_provision(key, author).await {
             Err(error @ (MutationError::Template { .. } | MutationError::Refused(_))) => error,
             other => return other,
@@ -50,7 +54,11 @@ impl Store {
         Err(failed)
     }
 
-    async fn try_provision(&self, key: &TenantKey, author: &Author) -> Result<Provisioned, MutationError> {
+    async fn try_provision(
+        &self,
+        key: &TenantKey,
+        author: &Author,
+    ) -> Result<Provisioned, MutationError> {
         let mut request = request_json::request_of(&Mutation::FinishSetup, author);
         request["tenant"] = request_json::key_to_json(key);
         let txn = match self.begin(author, request_json::PROVISION, &request).await? {
@@ -58,7 +66,11 @@ impl Store {
             Request::Replayed(event) => {
                 let mutated = self.answer_again(&event).await?;
                 let files = event.applied_files().into_iter().map(str::to_owned).collect();
-                return Ok(Provisioned { mutated, schema: self.schema_of(key, author.at).await?, files });
+                return Ok(Provisioned {
+                    mutated,
+                    schema: self.schema_of(key, author.at).await?,
+                    files,
+                });
             }
         };
         let (done, locked) = self.apply(&txn, key, &Mutation::FinishSetup, author.at).await?;
@@ -78,13 +90,22 @@ impl Store {
     }
 
     /// The schema of a tenant; `None` on SQLite.
-    pub(super) async fn schema_of(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Option<String>, StoreError> {
+    pub(super) async fn schema_of(
+        &self,
+        key: &TenantKey,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>, StoreError> {
         let evidence = self.read(key, now).await?.evidence;
         let schema = evidence.map(|evidence| kept(&evidence.facts.tenant.database_schema));
         Ok(schema.filter(|_| self.primary.dialect().has_schemas()))
     }
 
-    async fn fail_setup(&self, key: &TenantKey, author: &Author, failed: &MutationError) -> Result<(), MutationError> {
+    async fn fail_setup(
+        &self,
+        key: &TenantKey,
+        author: &Author,
+        failed: &MutationError,
+    ) -> Result<(), MutationError> {
         let txn = self.writing.begin_writing().await?;
         let (done, _) = self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
         if done.before == done.after && done.before.status != "failed" {
@@ -99,8 +120,8 @@ impl Store {
         Ok(txn.commit().await?)
     }
 
-    /// Applies what a tenant lacks of the template after its modules have changed. One whose schema was not made from it
-    /// is left alone.
+    /// Applies what a tenant lacks of the template after its modules have changed. One whose schema
+    /// was not made from it is left alone.
     pub(super) async fn apply_template_to(
         &self,
         txn: &Transaction,
@@ -118,8 +139,14 @@ impl Store {
     }
 
     /// Makes the schema with its record of files, and says how it is called.
-    async fn make_schema(&self, txn: &Transaction, locked: &Found) -> Result<String, MutationError> {
-        ownership::may_be_filled(txn, locked).await?.map_err(|violation| MutationError::Refused(vec![violation]))?;
+    async fn make_schema(
+        &self,
+        txn: &Transaction,
+        locked: &Found,
+    ) -> Result<String, MutationError> {
+        ownership::may_be_filled(txn, locked)
+            .await?
+            .map_err(|violation| MutationError::Refused(vec![violation]))?;
         let schema = locked.schema();
         let name = quoted(&schema);
         let sql = format!(
@@ -157,12 +184,18 @@ impl Store {
     }
 }
 
-async fn apply_file(txn: &Transaction, schema: &str, file: &TemplateFile) -> Result<(), MutationError> {
+async fn apply_file(
+    txn: &Transaction,
+    schema: &str,
+    file: &TemplateFile,
+) -> Result<(), MutationError> {
     let name = quoted(schema);
     let failed = |cause: String| MutationError::Template { file: file.name.clone(), cause };
     let before = transaction_number(txn).await?;
     // Only the tenant's own schema: a file that forgets a schema's name must not write to `public`.
-    let first = format!("SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'");
+    let first = format!(
+        "SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
+    );
     txn.execute(&first).await?;
     txn.inner.execute_unprepared(&file.sql).await.map_err(|error| failed(error.to_string()))?;
     if transaction_number(txn).await? != before {
@@ -185,11 +218,18 @@ pub(super) async fn has_record(database: &impl Ask, schema: &str) -> Result<bool
     Ok(!database.sql(sql, values).await?.is_empty())
 }
 
-pub(super) async fn applied(database: &impl Ask, schema: &str) -> Result<Vec<AppliedFile>, StoreError> {
-    let sql = format!("SELECT name, sha256 FROM {}.{APPLIED} ORDER BY applied_at, name", quoted(schema));
+pub(super) async fn applied(
+    database: &impl Ask,
+    schema: &str,
+) -> Result<Vec<AppliedFile>, StoreError> {
+    let sql =
+        format!("SELECT name, sha256 FROM {}.{APPLIED} ORDER BY applied_at, name", quoted(schema));
     let rows = database.sql(sql, []).await?;
     let file = |row: &QueryResult| {
-        Ok::<_, DbErr>(AppliedFile { name: row.try_get("", "name")?, sha256: row.try_get("", "sha256")? })
+        Ok::<_, DbErr>(AppliedFile {
+            name: row.try_get("", "name")?,
+            sha256: row.try_get("", "sha256")?,
+        })
     };
     Ok(rows.iter().map(file).collect::<Result<_, _>>()?)
 }

@@ -9,12 +9,16 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{StoreError, ask::Ask, entity::entitlement_audit as audit, offer_json, transaction::Transaction};
+use super::{
+    StoreError, ask::Ask, entity::entitlement_audit as audit, offer_json, transaction::Transaction,
+};
 use crate::domain::{
-    Actor, Author, Holding, ModuleCode, Money, RequestId, Summary, TenantId, limits::REQUEST_ID_HOURS,
+    Actor, Author, Holding, ModuleCode, Money, RequestId, Summary, TenantId,
+    limits::REQUEST_ID_HOURS,
 };
 
-/// Beside what is known of a tenant after something was done: the files of the template that were applied.
+/// Beside what is known of a tenant after something was done: the files of the template that were
+/// applied.
 const APPLIED_FILES: &str = "applied_files";
 
 /// One row of the record: what somebody did.
@@ -74,7 +78,8 @@ pub(super) struct Entry<'a> {
     pub(super) after: Option<Json>,
 }
 
-/// What is known of a tenant after something was done, with the files of the template that were applied with it.
+/// What is known of a tenant after something was done, with the files of the template that were
+/// applied with it.
 pub(super) fn after_json(summary: &Summary, applied_files: &[String]) -> Json {
     let mut after = summary_to_json(summary);
     if !applied_files.is_empty() {
@@ -103,7 +108,8 @@ pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), Store
     Ok(())
 }
 
-/// What this actor did under this request id, if that is not too long ago. Another's requests are none of theirs.
+/// What this actor did under this request id, if that is not too long ago. Another's requests are
+/// none of theirs.
 pub(super) async fn find(
     database: &impl Ask,
     actor: &Actor,
@@ -121,7 +127,10 @@ pub(super) async fn find(
     Ok(newest.filter(|event| event.made_at > horizon))
 }
 
-pub(super) async fn list(database: &impl Ask, query: &AuditQuery) -> Result<Vec<AuditEvent>, StoreError> {
+pub(super) async fn list(
+    database: &impl Ask,
+    query: &AuditQuery,
+) -> Result<Vec<AuditEvent>, StoreError> {
     use audit::Column as C;
     let AuditQuery { tenant, actor, since, until, before, size } = query;
     let mut select = audit::Entity::find().order_by_desc(C::Id).limit(u64::from(*size));
@@ -161,7 +170,8 @@ impl From<audit::Model> for AuditEvent {
     }
 }
 
-/// A summary in the names of the proto's TenantEntitlements. Amounts are text, so that no reader makes floats of them.
+/// A summary in the names of the proto's TenantEntitlements. Amounts are text, so that no reader
+/// makes floats of them.
 #[derive(Deserialize, Serialize)]
 struct SummaryJson {
     status: String,
@@ -182,12 +192,13 @@ struct HoldingJson {
 /// A summary as it is recorded, and printed.
 pub fn summary_to_json(summary: &Summary) -> Json {
     let Summary { status, plan, modules, price_monthly, price_yearly } = summary;
-    let modules = modules.iter().map(|(code, Holding { starts_at, ends_at, is_trial })| HoldingJson {
-        module_code: code.to_string(),
-        starts_at: *starts_at,
-        ends_at: *ends_at,
-        is_trial: *is_trial,
-    });
+    let modules =
+        modules.iter().map(|(code, Holding { starts_at, ends_at, is_trial })| HoldingJson {
+            module_code: code.to_string(),
+            starts_at: *starts_at,
+            ends_at: *ends_at,
+            is_trial: *is_trial,
+        });
     json!(SummaryJson {
         status: status.clone(),
         plan_slug: plan.clone(),
@@ -204,7 +215,8 @@ impl AuditEvent {
         files.into_iter().flatten().filter_map(Json::as_str).collect()
     }
 
-    /// What the tenant was entitled to before and after, where it is a tenant's event; `None` where there was nothing.
+    /// What the tenant was entitled to before and after, where it is a tenant's event; `None` where
+    /// there was nothing.
     pub fn summaries(&self) -> Result<[Option<Summary>; 2], StoreError> {
         let read = |json: &Option<Json>| json.as_ref().map(|json| self.summary(json)).transpose();
         Ok([read(&self.before)?, read(&self.after)?])
@@ -213,10 +225,14 @@ impl AuditEvent {
     fn summary(&self, json: &Json) -> Result<Summary, StoreError> {
         let unreadable = |cause: String| offer_json::unreadable(self, cause);
         let read = SummaryJson::deserialize(json).map_err(|error| unreadable(error.to_string()))?;
-        let money = |text: &str| Money::parse(text).ok_or_else(|| unreadable(format!("{text:?} is no amount")));
-        let modules = read.modules.into_iter().map(|HoldingJson { module_code, starts_at, ends_at, is_trial }| {
-            (ModuleCode::new(&module_code), Holding { starts_at, ends_at, is_trial })
-        });
+        let money = |text: &str| {
+            Money::parse(text).ok_or_else(|| unreadable(format!("{text:?} is no amount")))
+        };
+        let modules = read.modules.into_iter().map(
+            |HoldingJson { module_code, starts_at, ends_at, is_trial }| {
+                (ModuleCode::new(&module_code), Holding { starts_at, ends_at, is_trial })
+            },
+        );
         Ok(Summary {
             status: read.status,
             plan: read.plan_slug,

@@ -1,7 +1,9 @@
-//! Read replicas: loads go to one, if it holds every change that has been announced of what is loaded.
+//! Read replicas: loads go to one, if it holds every change that has been announced of what is
+//! loaded.
 //!
-//! A replica is asked, twice a second, whether it has replayed the primary's log up to where it ended a moment ago; so it
-//! holds every change that was announced before that moment. Until then, what has changed is loaded from the primary.
+//! A replica is asked, twice a second, whether it has replayed the primary's log up to where it
+//! ended a moment ago; so it holds every change that was announced before that moment. Until then,
+//! what has changed is loaded from the primary.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -34,7 +36,8 @@ pub(super) struct Replica {
 pub(super) struct Held {
     /// Every change up to this one, as the cache numbers them.
     changes: u64,
-    /// The primary's log up to here. A replica that has come less far is another server behind the same address.
+    /// The primary's log up to here. A replica that has come less far is another server behind the
+    /// same address.
     pub(super) lsn: String,
 }
 
@@ -47,17 +50,22 @@ impl Replicas {
     /// A replica that holds these changes, each in its turn; and how far it has come.
     pub(super) fn one_that_holds(&self, changes: u64) -> Option<(&Replica, Held)> {
         let from = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut in_turn = (0..self.all.len()).map(|step| &self.all[(from.wrapping_add(step)) % self.all.len()]);
-        in_turn.find_map(|replica| Some((replica, replica.held().filter(|held| held.changes >= changes)?)))
+        let mut in_turn =
+            (0..self.all.len()).map(|step| &self.all[(from.wrapping_add(step)) % self.all.len()]);
+        in_turn.find_map(|replica| {
+            Some((replica, replica.held().filter(|held| held.changes >= changes)?))
+        })
     }
 
-    /// Finds out which replicas hold these changes. They must have been announced before this is called.
+    /// Finds out which replicas hold these changes. They must have been announced before this is
+    /// called.
     pub(super) async fn check(&self, primary: &Database, changes: u64) -> Result<(), StoreError> {
         if self.all.is_empty() {
             return Ok(());
         }
         // Where the log ends, written or not: a commit can be seen before its record is written.
-        let rows = in_time(primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn", [])).await?;
+        let rows =
+            in_time(primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn", [])).await?;
         let lsn: String = row::first(&rows)?.try_get("", "lsn")?;
         let held = Held { changes, lsn };
         futures_util::future::join_all(self.all.iter().map(|replica| replica.check(&held))).await;
@@ -85,7 +93,9 @@ impl Replica {
     async fn check(&self, wanted: &Held) {
         let sql = format!("SELECT {} AS holds", replayed(&format!("'{}'", wanted.lsn)));
         let answer = in_time(self.database.sql(sql, [])).await;
-        match answer.map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))) {
+        match answer
+            .map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false)))
+        {
             Ok(true) => self.hold(Some(wanted.clone())),
             // It lags: what it was seen to hold, it still does.
             Ok(false) => {}
@@ -107,11 +117,16 @@ impl Replica {
     }
 }
 
-/// Has this server replayed its primary's log up to here? One that was promoted is no replica any more.
+/// Has this server replayed its primary's log up to here? One that was promoted is no replica any
+/// more.
 pub(super) fn replayed(lsn: &str) -> String {
-    format!("(pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= CAST({lsn} AS pg_lsn), false))")
+    format!(
+        "(pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= CAST({lsn} AS pg_lsn), false))"
+    )
 }
 
-pub(super) async fn in_time<T>(asking: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+pub(super) async fn in_time<T>(
+    asking: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(StoreError::TimedOut))
 }

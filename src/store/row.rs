@@ -15,7 +15,9 @@ pub(super) struct ReadContext {
 
 /// The first row of a statement that always has one.
 pub(super) fn first(rows: &[QueryResult]) -> Result<&QueryResult, StoreError> {
-    rows.first().ok_or_else(|| DbErr::RecordNotFound("a statement that always has a row had none".into()).into())
+    rows.first().ok_or_else(|| {
+        DbErr::RecordNotFound("a statement that always has a row had none".into()).into()
+    })
 }
 
 /// A column of a result.
@@ -48,7 +50,9 @@ pub(super) struct Row<'a> {
 }
 
 fn show<K: TryGetable + ToString>(result: &QueryResult, column: &'static str) -> String {
-    result.try_get::<K>("", column).map_or_else(|_| "with an unreadable key".to_owned(), |key| key.to_string())
+    result
+        .try_get::<K>("", column)
+        .map_or_else(|_| "with an unreadable key".to_owned(), |key| key.to_string())
 }
 
 impl<'a> Row<'a> {
@@ -66,8 +70,8 @@ impl<'a> Row<'a> {
         (self.show)(self.result, self.key_column.name)
     }
 
-    /// Makes sure that another row, if it has a value in a column, has the same: two tenants with one subdomain must not be
-    /// one.
+    /// Makes sure that another row, if it has a value in a column, has the same: two tenants with
+    /// one subdomain must not be one.
     pub(super) fn must_agree<K: TryGetable + PartialEq>(
         &self,
         other: &QueryResult,
@@ -82,7 +86,11 @@ impl<'a> Row<'a> {
 
     /// A value that was read, and is not what its column promises.
     pub(super) fn unreadable(&self, column: &'static str, problem: &str) -> StoreError {
-        StoreError::Unreadable { column, key: self.key(), cause: Arc::new(DbErr::Custom(problem.to_owned())) }
+        StoreError::Unreadable {
+            column,
+            key: self.key(),
+            cause: Arc::new(DbErr::Custom(problem.to_owned())),
+        }
     }
 
     /// A column's value.
@@ -92,7 +100,11 @@ impl<'a> Row<'a> {
             Some(place) => self.result.try_get_by_index(place),
             None => self.result.try_get("", column),
         };
-        value.map_err(|cause| StoreError::Unreadable { column, key: self.key(), cause: Arc::new(cause) })
+        value.map_err(|cause| StoreError::Unreadable {
+            column,
+            key: self.key(),
+            cause: Arc::new(cause),
+        })
     }
 
     /// A text that decides nothing: NULL is empty.
@@ -105,8 +117,9 @@ impl<'a> Row<'a> {
         self.get::<Option<bool>>(column).map(Option::unwrap_or_default)
     }
 
-    /// A JSON list, given as text, that only adorns answers. What is not a list of the wanted kind is left out, and the log
-    /// says so: a menu section in the wrong form must not lock out customers.
+    /// A JSON list, given as text, that only adorns answers. What is not a list of the wanted kind
+    /// is left out, and the log says so: a menu section in the wrong form must not lock out
+    /// customers.
     pub(super) fn list<T>(
         &self,
         column: &'static str,

@@ -1,7 +1,8 @@
 //! Is the database's schema the one that the statements were written for?
 
 use entitlementd_migration::{
-    self as migration, ChangeLog, Denied, MissingColumn, MissingColumns, MissingTrigger, OpenDoor, SchemaManager, Step,
+    self as migration, ChangeLog, Denied, MissingColumn, MissingColumns, MissingTrigger, OpenDoor,
+    SchemaManager, Step,
 };
 use sea_orm::DbErr;
 
@@ -14,7 +15,8 @@ pub struct SchemaReport {
     pub steps: Vec<Step>,
     /// Columns that checks are answered from and that are not there.
     pub missing: Vec<MissingColumn>,
-    /// Columns that only administration needs and that are not there. Checks are answered all the same.
+    /// Columns that only administration needs and that are not there. Checks are answered all the
+    /// same.
     pub missing_for_administration: Vec<MissingColumn>,
     /// Triggers of the change log that are not there, or not armed.
     pub unarmed: Vec<MissingTrigger>,
@@ -54,7 +56,10 @@ impl SchemaReport {
         let unknown = |step: &Step| matches!(step, Step::Unknown(_));
         if !self.denied.is_empty() {
             SchemaState::Denied
-        } else if self.steps.iter().any(pending) || !self.missing.is_empty() || !self.unarmed.is_empty() {
+        } else if self.steps.iter().any(pending)
+            || !self.missing.is_empty()
+            || !self.unarmed.is_empty()
+        {
             SchemaState::Behind
         } else if self.steps.iter().any(unknown) {
             SchemaState::Ahead
@@ -70,10 +75,12 @@ impl Store {
         let visit = self.primary.visit().await?;
         let manager = SchemaManager::new(&visit.inner);
         let may_read_steps = migration::may_read_steps(&manager).await?;
-        let steps = if may_read_steps { migration::steps(&manager, self.log).await? } else { Vec::new() };
+        let steps =
+            if may_read_steps { migration::steps(&manager, self.log).await? } else { Vec::new() };
         let is_pending = steps.iter().any(|step| matches!(step, Step::Pending(_)));
         let is_counted = self.log == ChangeLog::Wanted && !is_pending;
-        let MissingColumns { for_serving, for_administration } = migration::missing_columns(&manager).await?;
+        let MissingColumns { for_serving, for_administration } =
+            migration::missing_columns(&manager).await?;
         let report = SchemaReport {
             missing: for_serving,
             missing_for_administration: if is_pending {
@@ -82,7 +89,11 @@ impl Store {
             } else {
                 for_administration
             },
-            unarmed: if is_counted { migration::missing_triggers(&manager).await? } else { Vec::new() },
+            unarmed: if is_counted {
+                migration::missing_triggers(&manager).await?
+            } else {
+                Vec::new()
+            },
             denied: migration::denied(&manager, self.log).await?,
             open_doors: migration::open_doors(&manager).await?,
             index_advice: migration::index_advice(&manager).await?,
@@ -92,23 +103,30 @@ impl Store {
         Ok(report)
     }
 
-    /// Names the columns that administration needs, where one that is missing has failed an administrator's reading.
-    pub(super) async fn name_missing_columns<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Names the columns that administration needs, where one that is missing has failed an
+    /// administrator's reading.
+    pub(super) async fn name_missing_columns<T>(
+        &self,
+        read: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match read {
-            Err(error) if error.is_missing_column() => Err(self.missing_for_administration().await?.unwrap_or(error)),
+            Err(error) if error.is_missing_column() => {
+                Err(self.missing_for_administration().await?.unwrap_or(error))
+            }
             read => read,
         }
     }
 
     async fn missing_for_administration(&self) -> Result<Option<StoreError>, StoreError> {
         let visit = self.primary.visit().await?;
-        let missing = migration::missing_columns(&SchemaManager::new(&visit.inner)).await?.for_administration;
+        let missing =
+            migration::missing_columns(&SchemaManager::new(&visit.inner)).await?.for_administration;
         visit.commit().await?;
         Ok((!missing.is_empty()).then(|| StoreError::MissingColumns(missing.into())))
     }
 
-    /// Applies the pending steps, and makes triggers anew that have gone missing. The error is for an operator: it may
-    /// hold the database's own words.
+    /// Applies the pending steps, and makes triggers anew that have gone missing. The error is for
+    /// an operator: it may hold the database's own words.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let (connection, frame) = self.primary.for_migrating();
         migration::migrate(&connection, self.log, frame).await

@@ -8,8 +8,8 @@ use sea_orm::{
 use super::{StoreError, ask::Ask, entity::tenants};
 use crate::domain::{Subdomain, SubdomainRefusal, limits::MAX_IDENTIFIER_BYTES};
 
-/// Looks for a tenant that has the subdomain or its schema, and for the schema itself: one that a tenant has left behind
-/// holds its data.
+/// Looks for a tenant that has the subdomain or its schema, and for the schema itself: one that a
+/// tenant has left behind holds its data.
 pub(super) async fn check(
     database: &impl Ask,
     subdomain: &Subdomain,
@@ -23,8 +23,8 @@ pub(super) async fn check(
         .arg(tenants::Column::DatabaseSchema.into_simple_expr())
         .arg(1)
         .arg(i32::try_from(MAX_IDENTIFIER_BYTES).unwrap_or(i32::MAX));
-    let is_taken =
-        has_tenant(database, Expr::expr(kept).eq(schema.as_str())).await? || exists(database, &schema).await?;
+    let is_taken = has_tenant(database, Expr::expr(kept).eq(schema.as_str())).await?
+        || exists(database, &schema).await?;
     Ok(if is_taken { Err(SubdomainRefusal::SchemaTaken) } else { Ok(()) })
 }
 
@@ -33,7 +33,8 @@ fn lower(column: tenants::Column) -> Expr {
 }
 
 async fn has_tenant(database: &impl Ask, such: impl Into<Condition>) -> Result<bool, StoreError> {
-    let select = tenants::Entity::find().select_only().column(tenants::Column::Id).filter(such).limit(1);
+    let select =
+        tenants::Entity::find().select_only().column(tenants::Column::Id).filter(such).limit(1);
     Ok(!database.select(select).await?.is_empty())
 }
 

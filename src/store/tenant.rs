@@ -1,9 +1,10 @@
-//! One tenant: its row, its plan's slug, its subscriptions and their modules' codes, in one statement.
+//! One tenant: its row, its plan's slug, its subscriptions and their modules' codes, in one
+//! statement.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect, QueryTrait,
-    RelationTrait, Select, Value,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect,
+    QueryTrait, RelationTrait, Select, Value,
     prelude::Uuid,
     sea_query::{ExprTrait, SimpleExpr},
 };
@@ -19,7 +20,10 @@ use super::{
     replica::replayed,
     row::{ReadContext, Row},
 };
-use crate::domain::{Facts, HeldSubscription, Label, Subscription, SubscriptionStatus, Tenant, TenantId, TenantStatus};
+use crate::domain::{
+    Facts, HeldSubscription, Label, Subscription, SubscriptionStatus, Tenant, TenantId,
+    TenantStatus,
+};
 
 /// A tenant as the database holds it, word for word, and what that comes to.
 #[derive(Clone, Debug)]
@@ -34,7 +38,10 @@ pub struct Evidence {
 
 impl Evidence {
     /// The rows of one module, in the order in which their windows open, each with its words.
-    pub fn rows_of(&self, module: &str) -> impl Iterator<Item = (&HeldSubscription, &SubscriptionEvidence)> {
+    pub fn rows_of(
+        &self,
+        module: &str,
+    ) -> impl Iterator<Item = (&HeldSubscription, &SubscriptionEvidence)> {
         let rows = self.facts.rows().iter().zip(&self.subscriptions);
         rows.filter(move |(row, _)| row.module.as_str() == module)
     }
@@ -70,7 +77,8 @@ pub struct SubscriptionEvidence {
 pub(super) struct TenantStatements {
     by_id: String,
     by_subdomain: String,
-    /// Identical to `by_id`, with a column that says whether the replica has come as far as is assumed.
+    /// Identical to `by_id`, with a column that says whether the replica has come as far as is
+    /// assumed.
     from_replica: String,
 }
 
@@ -78,8 +86,9 @@ impl TenantStatements {
     pub(super) fn new(dialect: Dialect, log: ChangeLog) -> Self {
         let by_id = select(dialect).filter(tenants::Column::Id.eq(Uuid::nil()));
         let by_subdomain = select(dialect).filter(tenants::Column::Subdomain.eq(""));
-        let rows =
-            |select: Select<tenants::Entity>| dialect.with_numbered_parameter(select.build(dialect.backend()).sql);
+        let rows = |select: Select<tenants::Entity>| {
+            dialect.with_numbered_parameter(select.build(dialect.backend()).sql)
+        };
         // A tenant that does not exist has a revision too: it may have been deleted.
         let own = dialect.revision_of(log, dialect.first_parameter());
         let by_id = rows(by_id);
@@ -92,11 +101,15 @@ impl TenantStatements {
         Self {
             by_id: tenant_and(""),
             from_replica: tenant_and(&format!(", {} AS holds", replayed("$2"))),
-            by_subdomain: format!("SELECT t.*, CAST({joined} AS bigint) AS revision FROM ({}) t", rows(by_subdomain)),
+            by_subdomain: format!(
+                "SELECT t.*, CAST({joined} AS bigint) AS revision FROM ({}) t",
+                rows(by_subdomain)
+            ),
         }
     }
 
-    /// Reads one tenant's rows from a replica, which must have replayed its primary's log up to here: see [`holds`].
+    /// Reads one tenant's rows from a replica, which must have replayed its primary's log up to
+    /// here: see [`holds`].
     pub(super) async fn read_from_replica(
         &self,
         replica: &impl Ask,
@@ -108,7 +121,11 @@ impl TenantStatements {
     }
 
     /// Reads one tenant's rows.
-    pub(super) async fn read(&self, database: &impl Ask, key: &TenantKey) -> Result<Vec<QueryResult>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        database: &impl Ask,
+        key: &TenantKey,
+    ) -> Result<Vec<QueryResult>, StoreError> {
         let (sql, value): (_, Value) = match key {
             TenantKey::Id(id) => (&self.by_id, id.uuid().into()),
             TenantKey::Subdomain(label) => (&self.by_subdomain, label.as_str().into()),
@@ -119,10 +136,13 @@ impl TenantStatements {
 
 /// The keys of all tenants.
 pub(super) async fn keys(database: &impl Ask) -> Result<Vec<TenantKey>, StoreError> {
-    let select = tenants::Entity::find().select_only().columns([tenants::Column::Id, tenants::Column::Subdomain]);
+    let select = tenants::Entity::find()
+        .select_only()
+        .columns([tenants::Column::Id, tenants::Column::Subdomain]);
     let mut keys = Vec::new();
     for row in database.select(select).await? {
-        let (id, subdomain): (Uuid, Option<String>) = (row.try_get("", "id")?, row.try_get("", "subdomain")?);
+        let (id, subdomain): (Uuid, Option<String>) =
+            (row.try_get("", "id")?, row.try_get("", "subdomain")?);
         keys.push(TenantKey::Id(TenantId::from(id)));
         keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
     }
@@ -176,7 +196,8 @@ pub(super) fn select_subscriptions(dialect: Dialect) -> Select<tenant_subscripti
     subscription_columns(dialect, select).column(tenant_subscriptions::Column::TenantId)
 }
 
-/// Cast, so that a text column that is made wider does not break the statements that are prepared already.
+/// Cast, so that a text column that is made wider does not break the statements that are prepared
+/// already.
 fn text(column: impl ColumnTrait) -> SimpleExpr {
     column.into_simple_expr().cast_as("text")
 }
@@ -207,13 +228,18 @@ fn subscription_columns<E: EntityTrait>(dialect: Dialect, select: Select<E>) -> 
 /// Has the replica that these rows are from come as far as it had to?
 pub(super) fn holds(rows: &[QueryResult]) -> bool {
     // Rows of subscriptions alone do not say.
-    let said = rows.iter().find_map(|row| row.try_get::<Option<bool>>("", "holds").unwrap_or(Some(false)));
+    let said =
+        rows.iter().find_map(|row| row.try_get::<Option<bool>>("", "holds").unwrap_or(Some(false)));
     said.unwrap_or(false)
 }
 
-/// Makes the facts of a tenant's rows, keeping the words they were made of. The first has the revision and the tenant's
-/// columns; others may leave them out.
-pub(super) fn reading(rows: &[QueryResult], context: &ReadContext, now: DateTime<Utc>) -> Result<Reading, StoreError> {
+/// Makes the facts of a tenant's rows, keeping the words they were made of. The first has the
+/// revision and the tenant's columns; others may leave them out.
+pub(super) fn reading(
+    rows: &[QueryResult],
+    context: &ReadContext,
+    now: DateTime<Utc>,
+) -> Result<Reading, StoreError> {
     let Some(first) = rows.first() else { return Ok(Reading { revision: 0, evidence: None }) };
     let revision: i64 = first.try_get("", "revision")?;
     let revision = revision.cast_unsigned();
@@ -230,7 +256,8 @@ pub(super) fn reading(rows: &[QueryResult], context: &ReadContext, now: DateTime
     subscriptions.sort_by(|(a, _), (b, _)| a.order(b));
     let (subscriptions, subscription_evidence) = subscriptions.into_iter().unzip();
     let facts = Facts::new(tenant, subscriptions, revision, now);
-    let evidence = Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence };
+    let evidence =
+        Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence };
     Ok(Reading { revision, evidence: Some(evidence) })
 }
 
@@ -238,7 +265,11 @@ fn tenant(row: &Row<'_>, context: &ReadContext) -> Result<(Tenant, TenantEvidenc
     let word: Option<String> = row.get(column::TENANT_STATUS)?;
     let status = TenantStatus::of(word.as_deref().unwrap_or_default());
     if status == TenantStatus::Other {
-        context.warnings.warn("tenants.status", word.as_deref().unwrap_or("NULL"), "the tenant is not served");
+        context.warnings.warn(
+            "tenants.status",
+            word.as_deref().unwrap_or("NULL"),
+            "the tenant is not served",
+        );
     }
     let tenant = Tenant {
         id: TenantId::from(row.get::<Uuid>(column::TENANT_ID)?),

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult, QuerySelect, QueryTrait,
-    RelationTrait, Select,
+    ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, QueryTrait, RelationTrait, Select,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait, Query},
 };
@@ -40,12 +40,14 @@ pub(super) async fn page(
     database: &impl Ask,
     page: PageOfTenants,
 ) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
-    // Cast, so that a column that is made wider does not break a statement that is prepared already.
+    // Cast, so that a column that is made wider does not break a statement that is prepared
+    // already.
     let status = tenants::Column::Status.into_simple_expr().cast_as("text");
     let select = page.select().column_as(status, "status");
     let mut tenants = Vec::new();
     for row in database.select(select).await? {
-        let (id, word): (Uuid, Option<String>) = (row.try_get("", "id")?, row.try_get("", "status")?);
+        let (id, word): (Uuid, Option<String>) =
+            (row.try_get("", "id")?, row.try_get("", "status")?);
         tenants.push((id.into(), TenantStatus::of(word.as_deref().unwrap_or_default())));
     }
     Ok(tenants)

@@ -3,8 +3,8 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait, Value,
+    ConnectionTrait, DatabaseTransaction, QueryResult, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait, Value,
 };
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
     dialect::Dialect,
 };
 
-/// Whoever holds what is to be changed is not waited for any longer, whatever else a session allows.
+/// Whoever holds what is to be changed is not waited for any longer, whatever else a session
+/// allows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
 
 /// A transaction. Dropped, it leaves everything as it was.
@@ -80,7 +81,10 @@ impl Database {
         let immediate = Some(SqliteTransactionMode::Immediate);
         let mut attempts = 1..MAX_ATTEMPTS;
         loop {
-            let options = TransactionOptions { sqlite_transaction_mode: immediate, ..TransactionOptions::default() };
+            let options = TransactionOptions {
+                sqlite_transaction_mode: immediate,
+                ..TransactionOptions::default()
+            };
             let settings = format!("{}; {LOCK_TIMEOUT}", self.settings());
             match self.begin(&settings, options).await {
                 Err(error) if error.lost_connection() && attempts.next().is_some() => {
@@ -91,7 +95,11 @@ impl Database {
         }
     }
 
-    async fn begin(&self, settings: &str, options: TransactionOptions) -> Result<Transaction, StoreError> {
+    async fn begin(
+        &self,
+        settings: &str,
+        options: TransactionOptions,
+    ) -> Result<Transaction, StoreError> {
         let (connection, [first, last]) = self.for_migrating();
         let inner = connection.begin_with_options(options).await?;
         // It is the first statement that notices a dead connection.

@@ -22,15 +22,21 @@ use super::{
     record::{self, Entry},
     transaction::Transaction,
 };
-use crate::domain::{Author, BillingCycle, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert};
+use crate::domain::{
+    Author, BillingCycle, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert,
+};
 
 const UPSERT_MODULE: &str = "UpsertModule";
 const UPSERT_PLAN: &str = "UpsertPlan";
 
 impl Store {
-    /// Adds a module to the catalogue, or changes one, and says how it is then. A request that was done already, by its
-    /// id, is answered as it was then.
-    pub async fn upsert_module(&self, upsert: &ModuleUpsert, author: &Author) -> Result<ModuleOffer, MutationError> {
+    /// Adds a module to the catalogue, or changes one, and says how it is then. A request that was
+    /// done already, by its id, is answered as it was then.
+    pub async fn upsert_module(
+        &self,
+        upsert: &ModuleUpsert,
+        author: &Author,
+    ) -> Result<ModuleOffer, MutationError> {
         let request = module_request(upsert, author);
         let txn = match self.begin(author, UPSERT_MODULE, &request).await? {
             Request::New(txn) => txn,
@@ -41,7 +47,9 @@ impl Store {
         let aliases = aliases(&txn).await?;
         let (before, after) = upsert.apply(&offers, &aliases).map_err(MutationError::Refused)?;
         write_module(&txn, before.as_ref(), &after, author).await?;
-        if let Some(before) = before.as_ref().filter(|before| before.module.code != after.module.code) {
+        if let Some(before) =
+            before.as_ref().filter(|before| before.module.code != after.module.code)
+        {
             rename(&txn, before, &after, author).await?;
         }
         let entry = Entry {
@@ -58,9 +66,13 @@ impl Store {
         Ok(after)
     }
 
-    /// Adds a plan to the catalogue, or changes one, and says how it is then. A request that was done already, by its id,
-    /// is answered as it was then.
-    pub async fn upsert_plan(&self, upsert: &PlanUpsert, author: &Author) -> Result<PlanOffer, MutationError> {
+    /// Adds a plan to the catalogue, or changes one, and says how it is then. A request that was
+    /// done already, by its id, is answered as it was then.
+    pub async fn upsert_plan(
+        &self,
+        upsert: &PlanUpsert,
+        author: &Author,
+    ) -> Result<PlanOffer, MutationError> {
         let request = plan_request(upsert, author);
         let txn = match self.begin(author, UPSERT_PLAN, &request).await? {
             Request::New(txn) => txn,
@@ -88,7 +100,9 @@ impl Store {
 /// The codes that modules had before they were renamed.
 async fn aliases(database: &impl Ask) -> Result<Vec<ModuleCode>, StoreError> {
     let rows = database.sql("SELECT alias FROM entitlement_module_aliases", []).await?;
-    let codes = rows.iter().map(|row| row.try_get::<String>("", "alias").map(|code| ModuleCode::new(&code)));
+    let codes = rows
+        .iter()
+        .map(|row| row.try_get::<String>("", "alias").map(|code| ModuleCode::new(&code)));
     Ok(codes.collect::<Result<_, _>>()?)
 }
 
@@ -114,10 +128,20 @@ async fn write_module(
         display_order: differing!(before, after, module.display_order, Some(module.display_order)),
         price_monthly: differing!(before, after, price_monthly, after.price_monthly.map(decimal)),
         price_yearly: differing!(before, after, price_yearly, after.price_yearly.map(decimal)),
-        is_base_module: differing!(before, after, module.is_base_module, Some(module.is_base_module)),
+        is_base_module: differing!(
+            before,
+            after,
+            module.is_base_module,
+            Some(module.is_base_module)
+        ),
         dependencies: differing!(before, after, dependencies, Some(codes(&after.dependencies))),
         sections: differing!(before, after, module.sections, Some(json!(module.sections))),
-        frontend_routes: differing!(before, after, module.frontend_routes, Some(json!(module.frontend_routes))),
+        frontend_routes: differing!(
+            before,
+            after,
+            module.frontend_routes,
+            Some(json!(module.frontend_routes))
+        ),
         is_active: differing!(before, after, module.is_active, Some(module.is_active)),
         updated_at: Set(author.at),
         ..Default::default()
@@ -155,24 +179,41 @@ async fn rename(
     let select = modules::Entity::find().select_only().column(modules::Column::Id);
     let rows = txn.select(select.column(modules::Column::Dependencies)).await?;
     for (id, list) in lists_with(&rows, "dependencies", old, new)? {
-        let row =
-            modules::ActiveModel { dependencies: Set(Some(list)), updated_at: Set(author.at), ..Default::default() };
-        modules::Entity::update_many().set(row).filter(modules::Column::Id.eq(id)).exec(&txn.inner).await?;
+        let row = modules::ActiveModel {
+            dependencies: Set(Some(list)),
+            updated_at: Set(author.at),
+            ..Default::default()
+        };
+        modules::Entity::update_many()
+            .set(row)
+            .filter(modules::Column::Id.eq(id))
+            .exec(&txn.inner)
+            .await?;
     }
     let select = plans::Entity::find().select_only().column(plans::Column::Id);
     let rows = txn.select(select.column(plans::Column::IncludedModules)).await?;
     for (id, list) in lists_with(&rows, "included_modules", old, new)? {
-        let row =
-            plans::ActiveModel { included_modules: Set(Some(list)), updated_at: Set(author.at), ..Default::default() };
-        plans::Entity::update_many().set(row).filter(plans::Column::Id.eq(id)).exec(&txn.inner).await?;
+        let row = plans::ActiveModel {
+            included_modules: Set(Some(list)),
+            updated_at: Set(author.at),
+            ..Default::default()
+        };
+        plans::Entity::update_many()
+            .set(row)
+            .filter(plans::Column::Id.eq(id))
+            .exec(&txn.inner)
+            .await?;
     }
     let row = feature_flags::ActiveModel { module_code: Set(new.to_owned()), ..Default::default() };
-    let flags = feature_flags::Entity::update_many().set(row).filter(feature_flags::Column::ModuleCode.eq(old));
+    let flags = feature_flags::Entity::update_many()
+        .set(row)
+        .filter(feature_flags::Column::ModuleCode.eq(old));
     flags.exec(&txn.inner).await?;
     Ok(())
 }
 
-/// The rows whose list holds the old code, each with the list as it is to be. What else is in it stays.
+/// The rows whose list holds the old code, each with the list as it is to be. What else is in it
+/// stays.
 fn lists_with(
     rows: &[sea_orm::QueryResult],
     column: &str,
@@ -182,7 +223,9 @@ fn lists_with(
     let mut lists = Vec::new();
     for row in rows {
         // One that cannot be read names no code.
-        let Ok(Some(Json::Array(mut items))) = row.try_get::<Option<Json>>("", column) else { continue };
+        let Ok(Some(Json::Array(mut items))) = row.try_get::<Option<Json>>("", column) else {
+            continue;
+        };
         if items.iter().any(|item| item == old) {
             items.iter_mut().filter(|item| **item == old).for_each(|item| *item = new.into());
             lists.push((row.try_get("", "id")?, items.into()));
@@ -203,13 +246,20 @@ async fn write_plan(
         price_inr: differing!(before, after, price, after.price.map(decimal)),
         included_modules: differing!(before, after, plan.modules, Some(json!(after.plan.codes()))),
         max_users: differing!(before, after, max_users, after.max_users),
-        max_transactions_monthly: differing!(before, after, max_transactions_monthly, after.max_transactions_monthly),
+        max_transactions_monthly: differing!(
+            before,
+            after,
+            max_transactions_monthly,
+            after.max_transactions_monthly
+        ),
         is_active: differing!(before, after, plan.is_active, Some(after.plan.is_active)),
         updated_at: Set(author.at),
         ..Default::default()
     };
     if before.is_some() {
-        let update = plans::Entity::update_many().set(row).filter(plans::Column::Slug.eq(after.plan.slug.as_str()));
+        let update = plans::Entity::update_many()
+            .set(row)
+            .filter(plans::Column::Slug.eq(after.plan.slug.as_str()));
         update.exec(&txn.inner).await?;
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! Warnings about what was read and is not understood. A row that is read a thousand times a second must not fill the log.
+//! Warnings about what was read and is not understood. A row that is read a thousand times a second
+//! must not fill the log.
 
 use std::collections::HashSet;
 
@@ -16,13 +17,18 @@ const MAX_VALUE_CHARS: usize = 100;
 pub(super) struct WarnOnce(Mutex<HashSet<(&'static str, String)>>);
 
 impl WarnOnce {
-    /// Warns, once per value, that `column` holds something that is not understood, and what is made of it.
+    /// Warns, once per value, that `column` holds something that is not understood, and what is
+    /// made of it.
     pub(super) fn warn(&self, column: &'static str, value: &str, consequence: &str) {
         let end = value.char_indices().nth(MAX_VALUE_CHARS).map_or(value.len(), |(end, _)| end);
         let value = &value[..end];
         let mut warned = self.0.lock();
         if warned.len() < MAX_WARNINGS && warned.insert((column, value.to_owned())) {
-            warn!(column, word = value, "{column} holds {value:?}, which is not understood: {consequence}");
+            warn!(
+                column,
+                word = value,
+                "{column} holds {value:?}, which is not understood: {consequence}"
+            );
         }
     }
 }

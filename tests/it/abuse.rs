@@ -1,4 +1,5 @@
-//! Those who push: floods, bombs, and peers that say nothing and read nothing. Everybody else goes on being answered.
+//! Those who push: floods, bombs, and peers that say nothing and read nothing. Everybody else goes
+//! on being answered.
 
 use std::{
     collections::BTreeSet,
@@ -29,8 +30,8 @@ use crate::{
         process::Process,
         server::{check_request, connect},
         wire::{
-            CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
-            Wire, call, frame,
+            CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM,
+            SETTINGS, WINDOW_UPDATE, Wire, call, frame,
         },
     },
 };
@@ -69,15 +70,22 @@ fn content(message: &impl Message) -> Vec<u8> {
 /// A request that is answered, with its stream's number.
 fn asked(stream: u32) -> Vec<u8> {
     let content = content(&check_request(1, "finance"));
-    [frame(HEADERS, END_HEADERS, stream, &call(CHECK)), frame(DATA, END_STREAM, stream, &content)].concat()
+    [frame(HEADERS, END_HEADERS, stream, &call(CHECK)), frame(DATA, END_STREAM, stream, &content)]
+        .concat()
 }
 
 fn cancelled(stream: u32) -> Vec<u8> {
     [asked(stream), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
 }
 
-/// Sends requests that are cancelled at once and others behind them, and waits until the others are answered.
-async fn round(wire: &mut Wire, streams: &mut impl Iterator<Item = u32>, cancellations: usize, requests: usize) {
+/// Sends requests that are cancelled at once and others behind them, and waits until the others are
+/// answered.
+async fn round(
+    wire: &mut Wire,
+    streams: &mut impl Iterator<Item = u32>,
+    cancellations: usize,
+    requests: usize,
+) {
     let mut bytes: Vec<_> = streams.by_ref().take(cancellations).flat_map(cancelled).collect();
     let mut open: BTreeSet<_> = streams.by_ref().take(requests).collect();
     bytes.extend(open.iter().copied().flat_map(asked));
@@ -135,7 +143,16 @@ async fn users_of_a_shared_connection_who_hang_up_fail_nobody_elses_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_its_answers_is_gone_soon_after_its_connection_is_to_end() {
-    let flags = ["--workers", "1", "--max-connection-age", "1s", "--request-timeout", "1s", "--drain-timeout", "1s"];
+    let flags = [
+        "--workers",
+        "1",
+        "--max-connection-age",
+        "1s",
+        "--request-timeout",
+        "1s",
+        "--drain-timeout",
+        "1s",
+    ];
     let server = start(&flags).await;
     // An initial window of nothing: no answer can be sent.
     let mut wire = Wire::connect(&server.running.address, &[(4, 0)]).await;
@@ -187,7 +204,8 @@ async fn connections_that_say_nothing_keep_no_administrator_out() {
     admin.client = TenantAdminServiceClient::new(connect(&address).await);
     assert_eq!(ask(&mut admin).await, 10, "and comes in");
 
-    // And requests that never end, of whose kind some may take minutes, are no better without a token.
+    // And requests that never end, of whose kind some may take minutes, are no better without a
+    // token.
     for number in 0..200 {
         let mut wire = Wire::connect(&address, &[]).await;
         let method = ["ListPlans", "OnboardTenant"][number % 2];
@@ -220,7 +238,8 @@ async fn headers_without_an_end_are_not_gathered() {
 async fn a_header_that_is_named_a_thousand_times_is_not_unpacked() {
     let mut server = start(&["--workers", "1"]).await;
     let mut wire = Wire::connect(&server.running.address, &[]).await;
-    // A header of 3 900 bytes that is to be remembered (entry 62), and then a thousand times the same in a byte each.
+    // A header of 3 900 bytes that is to be remembered (entry 62), and then a thousand times the
+    // same in a byte each.
     let mut block = call(CHECK);
     block.extend([0x40, 0x01, b'x', 0x7f, 0xbd, 0x1d]);
     block.extend(vec![b'y'; 3_900]);
@@ -240,7 +259,10 @@ async fn pings_and_settings_whose_answers_nobody_reads_pile_up_with_their_sender
         let many = bytes.repeat(1_000);
         // Nobody reads: at some point the server does not either, or has had enough.
         for _ in 0..2_000 {
-            if !matches!(tokio::time::timeout(Duration::from_millis(200), wire.send(&many)).await, Ok(true)) {
+            if !matches!(
+                tokio::time::timeout(Duration::from_millis(200), wire.send(&many)).await,
+                Ok(true)
+            ) {
                 break;
             }
         }
@@ -319,7 +341,8 @@ fn the_listener_speaks_http_2_as_h2spec_wants_it() {
     let (tests, failures) = text.split_once("Failures:").unwrap_or((&text, ""));
     assert!(tests.contains("HPACK"), "{text}");
     for failure in failures.split('\u{d7}').skip(1) {
-        let is_known = KNOWN.iter().any(|(test, why)| failure.contains(test) && failure.contains(why));
+        let is_known =
+            KNOWN.iter().any(|(test, why)| failure.contains(test) && failure.contains(why));
         assert!(is_known, "{failure}");
     }
 }
@@ -373,7 +396,8 @@ async fn descriptions_that_nobody_reads_take_little_memory_and_are_there_again_f
     let address: std::net::SocketAddr = server.address().parse().unwrap();
     server.wait_for("\"ready\"");
     let before = server.resident();
-    let wanted = MessageRequest::FileContainingSymbol("entitlement.v1.EntitlementService".to_owned());
+    let wanted =
+        MessageRequest::FileContainingSymbol("entitlement.v1.EntitlementService".to_owned());
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(wanted) };
     let mut wires = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -405,7 +429,8 @@ async fn descriptions_that_nobody_reads_take_little_memory_and_are_there_again_f
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_idle_take_little_memory() {
-    let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0", "--max-connections", "100000"]);
+    let mut server =
+        Process::serve(&["--demo", "--listen", "127.0.0.1:0", "--max-connections", "100000"]);
     let address: std::net::SocketAddr = server.address().parse().unwrap();
     server.wait_for("\"ready\"");
     let connect = async |count: usize| {

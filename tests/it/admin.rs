@@ -41,7 +41,8 @@ impl Admin {
         let (lines, tokens) = tokens();
         fs::write(&file, lines).unwrap();
         let path = file.to_str().unwrap();
-        let changes: &[&str] = if flags.contains(&"--changes") { &[] } else { &["--changes", "off"] };
+        let changes: &[&str] =
+            if flags.contains(&"--changes") { &[] } else { &["--changes", "off"] };
         let ours = ["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", path];
         let server = Server::start_with(database, &[&ours, changes, flags].concat()).await;
         let client = TenantAdminServiceClient::new(connect(&address(&server)).await);

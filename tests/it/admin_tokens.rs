@@ -5,7 +5,8 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use crate::harness::process::{program, run};
 
 fn new_token(file: &Path, name: &str, role: &str) -> (i32, String, String) {
-    let output = run(&["token", "new", name, "--role", role, "--admin-tokens-file", file.to_str().unwrap()]);
+    let output =
+        run(&["token", "new", name, "--role", role, "--admin-tokens-file", file.to_str().unwrap()]);
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     (output.status.code().unwrap(), out, err)
 }
@@ -61,10 +62,19 @@ fn of_many_that_make_a_token_of_one_name_one_gets_it() {
     let file = folder.path().join("tokens");
     let one = || {
         let mut command = program();
-        command.args(["token", "new", "alice", "--role", "viewer", "--admin-tokens-file"]).arg(&file);
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+        command
+            .args(["token", "new", "alice", "--role", "viewer", "--admin-tokens-file"])
+            .arg(&file);
+        command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
     };
     let mut children: Vec<_> = (0..8).map(|_| one()).collect();
-    let made = children.iter_mut().filter_map(|child| child.wait().unwrap().success().then_some(())).count();
+    let made = children
+        .iter_mut()
+        .filter_map(|child| child.wait().unwrap().success().then_some(()))
+        .count();
     assert_eq!((made, fs::read_to_string(&file).unwrap().lines().count()), (1, 1));
 }

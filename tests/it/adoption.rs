@@ -3,8 +3,8 @@
 use entitlementd::{
     domain::Role,
     proto::v1::{
-        ChangePlanRequest, DecisionReason, DisableModulesRequest, EnableModulesRequest, ListEnabledModulesRequest,
-        OnboardTenantRequest,
+        ChangePlanRequest, DecisionReason, DisableModulesRequest, EnableModulesRequest,
+        ListEnabledModulesRequest, OnboardTenantRequest,
     },
 };
 use tonic::Code;
@@ -21,16 +21,26 @@ struct Variant {
     nullable: bool,
 }
 
-const ALEMBIC: Variant =
-    Variant { schema: include_str!("../fixtures/variant_alembic.sql"), several_rows: false, nullable: false };
-const LIVE: Variant =
-    Variant { schema: include_str!("../fixtures/variant_live.sql"), several_rows: true, nullable: false };
-const STARTUP: Variant =
-    Variant { schema: include_str!("../fixtures/variant_startup.sql"), several_rows: true, nullable: true };
+const ALEMBIC: Variant = Variant {
+    schema: include_str!("../fixtures/variant_alembic.sql"),
+    several_rows: false,
+    nullable: false,
+};
+const LIVE: Variant = Variant {
+    schema: include_str!("../fixtures/variant_live.sql"),
+    several_rows: true,
+    nullable: false,
+};
+const STARTUP: Variant = Variant {
+    schema: include_str!("../fixtures/variant_startup.sql"),
+    several_rows: true,
+    nullable: true,
+};
 
 const ROWS: &str = include_str!("../fixtures/rows.sql");
 
-/// Everything in the database but what is ours, as pg_dump has it: triggers of the change log are the one addition.
+/// Everything in the database but what is ours, as pg_dump has it: triggers of the change log are
+/// the one addition.
 fn dump(database: &Database, existing: &[String]) -> String {
     let mut arguments = vec!["--no-comments".to_owned()];
     arguments.extend(existing.iter().map(|table| format!("--table={table}")));
@@ -38,9 +48,12 @@ fn dump(database: &Database, existing: &[String]) -> String {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let dump = postgres::shared().run("pg_dump", &arguments);
     // Newer versions of pg_dump guard a dump with a random word.
-    let dump = dump.lines().filter(|line| !line.contains("restrict")).collect::<Vec<_>>().join("\n");
+    let dump =
+        dump.lines().filter(|line| !line.contains("restrict")).collect::<Vec<_>>().join("\n");
     let is_ours = |block: &&str| {
-        block.starts_with("Name: ") && block.contains(" entitlement_") && block.contains("; Type: TRIGGER;")
+        block.starts_with("Name: ")
+            && block.contains(" entitlement_")
+            && block.contains("; Type: TRIGGER;")
     };
     dump.split("--\n-- ").filter(|block| !is_ours(block)).collect()
 }
@@ -68,16 +81,30 @@ async fn adopt(variant: &Variant) -> Server {
 async fn serves_the_rows(variant: &Variant) {
     let mut server = adopt(variant).await;
     assert!(server.check(1, "finance").await.allowed);
-    assert!(server.check(1, "hrms").await.allowed, "a trial without an end, of a module no longer sold");
+    assert!(
+        server.check(1, "hrms").await.allowed,
+        "a trial without an end, of a module no longer sold"
+    );
     assert_eq!(server.check(1, "crm_service").await.reason(), DecisionReason::SubscriptionInactive);
     assert_eq!(server.check(1, "marketing").await.reason(), DecisionReason::NotSubscribed);
     assert_eq!(server.check(2, "finance").await.reason(), DecisionReason::TenantNotServed);
-    let list = server.list(ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() }).await.unwrap();
-    let codes: Vec<_> = list.modules.iter().map(|module| (module.code.as_str(), module.sections.clone())).collect();
+    let list = server
+        .list(ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() })
+        .await
+        .unwrap();
+    let codes: Vec<_> =
+        list.modules.iter().map(|module| (module.code.as_str(), module.sections.clone())).collect();
     assert_eq!(codes, [("hrms", vec![]), ("finance", vec![12, 13])]);
-    assert_eq!(server.resolve("", "acme.erp.example", "").await.unwrap().tenant.unwrap().plan_slug, "growth");
+    assert_eq!(
+        server.resolve("", "acme.erp.example", "").await.unwrap().tenant.unwrap().plan_slug,
+        "growth"
+    );
 
-    assert_eq!(server.check(3, "finance").await.freshness.unwrap().valid_until, None, "infinity never comes");
+    assert_eq!(
+        server.check(3, "finance").await.freshness.unwrap().valid_until,
+        None,
+        "infinity never comes"
+    );
     assert_eq!(server.check(3, "hrms").await.reason(), DecisionReason::SubscriptionNotStarted);
     assert_eq!(server.check(3, "crm_service").await.reason(), DecisionReason::SubscriptionExpired);
     assert!(server.check(3, "marketing").await.allowed, "years that no program can read");
@@ -127,9 +154,17 @@ async fn nulls_everywhere(server: &mut Server) {
              INSERT INTO plans (slug) VALUES ('empty');",
         )
         .await;
-    assert_eq!(server.check(8, "finance").await.reason(), DecisionReason::TenantNotServed, "no status");
+    assert_eq!(
+        server.check(8, "finance").await.reason(),
+        DecisionReason::TenantNotServed,
+        "no status"
+    );
     assert!(server.check(9, "finance").await.allowed, "a right without a start has started");
-    assert_eq!(server.check(9, "hrms").await.reason(), DecisionReason::SubscriptionInactive, "no status");
+    assert_eq!(
+        server.check(9, "hrms").await.reason(),
+        DecisionReason::SubscriptionInactive,
+        "no status"
+    );
 }
 
 /// Rows that the ERP wrote are changed like our own: taken up again, ended, and joined by new ones.
@@ -153,9 +188,16 @@ async fn is_changed(variant: &Variant) {
     let finance = ending.modules.iter().find(|module| module.module_code == "finance").unwrap();
     // It is paid for by the year, since 2026-01-01.
     assert_eq!(finance.ends_at.unwrap().seconds, 1_798_761_600);
-    let cheap = ChangePlanRequest { tenant: "acme".into(), plan_slug: "cheap".into(), ..Default::default() };
+    let cheap = ChangePlanRequest {
+        tenant: "acme".into(),
+        plan_slug: "cheap".into(),
+        ..Default::default()
+    };
     let cheap = admin.change_plan(cheap).await.unwrap();
-    assert_eq!((cheap.added_module_codes, cheap.removed_module_codes), (vec![], vec!["finance".to_owned()]));
+    assert_eq!(
+        (cheap.added_module_codes, cheap.removed_module_codes),
+        (vec![], vec!["finance".to_owned()])
+    );
     admin.disable(disabling("ends", &["finance", "marketing"])).await.unwrap();
 
     let changed = "SELECT count(*) FROM tenant_subscriptions WHERE status = 'cancelled'";
@@ -168,7 +210,11 @@ async fn is_changed(variant: &Variant) {
         (3, "finance", false),
         (3, "marketing", false),
     ] {
-        assert_eq!(admin.server.check_past_the_cache(number, module).await.allowed, allowed, "{number} {module}");
+        assert_eq!(
+            admin.server.check_past_the_cache(number, module).await.allowed,
+            allowed,
+            "{number} {module}"
+        );
     }
     let onboarding = OnboardTenantRequest {
         name: "New".into(),
@@ -178,8 +224,15 @@ async fn is_changed(variant: &Variant) {
     };
     // A module of the plan is no longer sold: that is seen before anything is written.
     let request = admin.by(Role::Operator, onboarding.clone());
-    assert_eq!(admin.client.onboard_tenant(request).await.unwrap_err().code(), Code::FailedPrecondition);
-    let modules = OnboardTenantRequest { plan_slug: String::new(), module_codes: codes(&["finance"]), ..onboarding };
+    assert_eq!(
+        admin.client.onboard_tenant(request).await.unwrap_err().code(),
+        Code::FailedPrecondition
+    );
+    let modules = OnboardTenantRequest {
+        plan_slug: String::new(),
+        module_codes: codes(&["finance"]),
+        ..onboarding
+    };
     let request = admin.by(Role::Operator, modules);
     let change = admin.client.onboard_tenant(request).await.unwrap().into_inner().change.unwrap();
     assert_eq!(change.after.unwrap().status, "active");
@@ -246,8 +299,12 @@ async fn a_table_that_lacks_a_column_stops_the_migration_and_names_both() {
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("the table tenants has no column status"), "{error}");
-    assert!(error.contains("the table tenant_subscriptions has no column trial_ends_at"), "{error}");
-    let tables = postgres::shared().run("psql", &["-Atc", "SELECT to_regclass('billing_history')", &database.name]);
+    assert!(
+        error.contains("the table tenant_subscriptions has no column trial_ends_at"),
+        "{error}"
+    );
+    let tables = postgres::shared()
+        .run("psql", &["-Atc", "SELECT to_regclass('billing_history')", &database.name]);
     assert_eq!(tables.trim(), "", "nothing was made");
 }
 
@@ -261,7 +318,9 @@ async fn status_tells_the_index_that_an_adopted_table_lacks_and_makes_none() {
     let advice: Vec<&str> = told.lines().filter(|line| line.starts_with("CREATE")).collect();
     assert_eq!(
         advice,
-        ["CREATE INDEX CONCURRENTLY idx_tenant_subscriptions_tenant_id ON tenant_subscriptions (tenant_id);"]
+        [
+            "CREATE INDEX CONCURRENTLY idx_tenant_subscriptions_tenant_id ON tenant_subscriptions (tenant_id);"
+        ]
     );
     database.execute(advice[0]).await;
     let output = process::run(&["migrate", "--status", "--database-url", &database.url]);

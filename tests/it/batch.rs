@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
     domain::{Label, TenantId},
-    store::{ChangeLog, ConnectOptions, Durations, LoadTenant, Loaded, Pooler, Source, Store, StoreError, TenantKey},
+    store::{
+        ChangeLog, ConnectOptions, Durations, LoadTenant, Loaded, Pooler, Source, Store,
+        StoreError, TenantKey,
+    },
 };
 
 use crate::harness::{Database, NOW, Row, id, pooler, postgres};
@@ -21,15 +24,28 @@ fn by_subdomain(label: &str) -> TenantKey {
 async fn store(url: &str, pooler: Pooler, log: ChangeLog) -> Store {
     let second = Duration::from_secs(5);
     let durations = Durations { acquire: second, statement: Some(second) };
-    let options =
-        ConnectOptions { url, listen_url: None, ca_file: None, pooler, max_connections: 2, durations, create: false };
+    let options = ConnectOptions {
+        url,
+        listen_url: None,
+        ca_file: None,
+        pooler,
+        max_connections: 2,
+        durations,
+        create: false,
+    };
     Store::open(&options, log).await.unwrap()
 }
 
 /// Tenants with no, one and many subscriptions, one with every column in use, and several changes.
 async fn fill(database: &Database) {
     for number in 0..6 {
-        database.mk_tenant(number, &format!("t{number}"), if number == 3 { "suspended" } else { "active" }).await;
+        database
+            .mk_tenant(
+                number,
+                &format!("t{number}"),
+                if number == 3 { "suspended" } else { "active" },
+            )
+            .await;
     }
     database.mk_subscription(1, "finance", Row::default()).await;
     let row = Row { status: "cancelled", starts: -60, expires: Some(60), ..Row::default() };
@@ -60,7 +76,8 @@ async fn assert_the_same_together(store: &Store, keys: &[TenantKey], now: DateTi
     let together = store.load_tenants(keys, Source::Primary, now).await.unwrap();
     assert_eq!(together.len(), keys.len());
     for (key, together) in keys.iter().zip(&together) {
-        let alone = store.load_tenants(std::slice::from_ref(key), Source::Primary, now).await.unwrap();
+        let alone =
+            store.load_tenants(std::slice::from_ref(key), Source::Primary, now).await.unwrap();
         assert_eq!([shown(together)], *alone.iter().map(shown).collect::<Vec<_>>(), "{key:?}");
     }
 }
@@ -78,7 +95,8 @@ async fn tenants_that_are_read_together_are_what_they_are_by_themselves() {
                 assert_the_same_together(&store, &keys[8..], now).await;
             }
             let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap();
-            let exist: Vec<bool> = found.iter().map(|found| found.as_ref().unwrap().facts.is_some()).collect();
+            let exist: Vec<bool> =
+                found.iter().map(|found| found.as_ref().unwrap().facts.is_some()).collect();
             assert_eq!(exist, [true, true, true, true, true, true, false, true, true, false, true]);
         }
     }

@@ -151,7 +151,9 @@ async fn facts_that_were_read_later_are_not_replaced_by_older_ones() {
     yield_until(|| fake.loads() == 1).await;
     let past = {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.read_bypassing(tenant(0), Requester::ANYBODY, later).await })
+        tokio::spawn(
+            async move { cache.read_bypassing(tenant(0), Requester::ANYBODY, later).await },
+        )
     };
     yield_until(|| fake.loads() == 2).await;
     fake.gate.add_permits(2);
@@ -169,7 +171,8 @@ async fn a_tenant_that_a_later_load_found_gone_is_not_brought_back_by_an_earlier
         let cache = cache.clone();
         async move { cache.read_bypassing(tenant(0), Requester::ANYBODY, now).await.unwrap() }
     };
-    // The earlier load has read the row, and is held up; the later one finds it gone, and lands first.
+    // The earlier load has read the row, and is held up; the later one finds it gone, and lands
+    // first.
     let earlier = cache.clone();
     fake.gate.add_permits(1);
     let facts = get(NOW).await;

@@ -145,14 +145,23 @@ async fn a_revision_that_is_held_costs_no_load_and_one_that_is_not_costs_one() {
     let fake = Fake::with(1);
     let cache = mk_fed(&fake);
     cache.get(tenant(0), NOW).await.unwrap();
-    assert_eq!(cache.get_at_least(tenant(0), 1, Requester::ANYBODY, NOW).await.unwrap().revision, 1);
+    assert_eq!(
+        cache.get_at_least(tenant(0), 1, Requester::ANYBODY, NOW).await.unwrap().revision,
+        1
+    );
     assert_eq!(fake.loads(), 1);
     // The write is committed, and not announced yet.
     fake.revision.store(2, Ordering::SeqCst);
-    assert_eq!(cache.get_at_least(tenant(0), 2, Requester::ANYBODY, NOW).await.unwrap().revision, 2);
+    assert_eq!(
+        cache.get_at_least(tenant(0), 2, Requester::ANYBODY, NOW).await.unwrap().revision,
+        2
+    );
     assert_eq!(fake.loads(), 2);
     assert_eq!(held_revision(&cache), Some(2), "and everyone has it");
-    assert!(matches!(cache.get_at_least(tenant(0), 3, Requester::ANYBODY, NOW).await, Err(LoadError::NotFreshEnough)));
+    assert!(matches!(
+        cache.get_at_least(tenant(0), 3, Requester::ANYBODY, NOW).await,
+        Err(LoadError::NotFreshEnough)
+    ));
 }
 
 #[tokio::test]
@@ -268,7 +277,8 @@ async fn a_catalogue_that_has_changed_is_not_served_while_the_new_one_is_read() 
     assert!(!asked.is_finished());
     fake.catalogue_gate.add_permits(1);
     assert_eq!(asked.await.unwrap().unwrap().revision, 1);
-    // Where nothing has changed, nobody looks whether it has, and who does so in the background keeps nobody waiting.
+    // Where nothing has changed, nobody looks whether it has, and who does so in the background
+    // keeps nobody waiting.
     let late = NOW + TimeDelta::seconds(1_000);
     assert_eq!(cache.catalogue(late).await.unwrap().revision, 1);
     let looking = {

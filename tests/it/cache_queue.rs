@@ -1,4 +1,5 @@
-//! Loads that wait for their turn: joined, bounded, and never the database's failure. Over a fake database.
+//! Loads that wait for their turn: joined, bounded, and never the database's failure. Over a fake
+//! database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -160,7 +161,8 @@ async fn once_the_database_fails_those_who_wait_hear_of_it_at_once() {
 async fn after_a_statement_for_many_has_failed_fewer_go_together_until_it_works() {
     let fake = Fake::gated(1_000);
     let (cache, first) = busy(&fake).await;
-    let ask_many = |from: usize| (from..from + 60).map(|number| ask(&cache, number)).collect::<Vec<_>>();
+    let ask_many =
+        |from: usize| (from..from + 60).map(|number| ask(&cache, number)).collect::<Vec<_>>();
     let failing = ask_many(100);
     until_waiting(&cache, 60).await;
     fake.gate.add_permits(1);
@@ -209,11 +211,16 @@ async fn readings_past_the_cache_that_get_no_turn_are_refused_and_stop_nobody_el
     let cache = mk_cache_with(&fake, 100, 1);
     let past = |number| {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.read_bypassing(tenant(number), Requester::ANYBODY, NOW).await })
+        tokio::spawn(
+            async move { cache.read_bypassing(tenant(number), Requester::ANYBODY, NOW).await },
+        )
     };
     let under_way: Vec<_> = (0..4).map(past).collect();
     yield_until(|| fake.loads() == 4).await;
-    assert!(matches!(past(4).await.unwrap(), Err(LoadError::Overloaded)), "the clock runs while all wait");
+    assert!(
+        matches!(past(4).await.unwrap(), Err(LoadError::Overloaded)),
+        "the clock runs while all wait"
+    );
     assert_eq!(cache.tally().overloads.get(), 1);
     let load = ask(&cache, 5);
     yield_until(|| fake.loads() == 5).await;
@@ -261,7 +268,11 @@ async fn what_no_caller_waits_for_comes_last_and_comes_forward_when_one_does() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(cache.waiting_loads(), 0, "they are held, so they are read again; nobody waits for them");
+    assert_eq!(
+        cache.waiting_loads(),
+        0,
+        "they are held, so they are read again; nobody waits for them"
+    );
     let wanted = ask(&cache, 50);
     let cold: Vec<_> = (100..199).map(|number| ask(&cache, number)).collect();
     until_waiting(&cache, 100).await;

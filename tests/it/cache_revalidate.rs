@@ -1,4 +1,5 @@
-//! Reading again what is held: how fast, and to what end. Over a fake database, with time as an argument.
+//! Reading again what is held: how fast, and to what end. Over a fake database, with time as an
+//! argument.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,11 +25,18 @@ fn at(seconds: i64) -> DateTime<Utc> {
     NOW + TimeDelta::seconds(seconds)
 }
 
-/// Lets a pace run for so long, over so many places at each instant; gives how many were due in each second.
-fn run(pace: &mut Pace, seconds: u64, budget: Option<Budget>, places: impl Fn(Duration) -> usize) -> Vec<Vec<usize>> {
+/// Lets a pace run for so long, over so many places at each instant; gives how many were due in
+/// each second.
+fn run(
+    pace: &mut Pace,
+    seconds: u64,
+    budget: Option<Budget>,
+    places: impl Fn(Duration) -> usize,
+) -> Vec<Vec<usize>> {
     let (mut now, mut due) = (Duration::ZERO, vec![Vec::new(); seconds as usize]);
     while now < Duration::from_secs(seconds) {
-        let pause = pace.pause(places(now), ROUND).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let pause =
+            pace.pause(places(now), ROUND).clamp(Duration::from_millis(1), Duration::from_secs(1));
         now += pause;
         pace.pass(pause, places(now), ROUND);
         let count = pace.due(places(now));
@@ -144,7 +152,10 @@ async fn while_changes_are_heard_of_age_alone_costs_no_load() {
     for hours in [1, 24, 24 * 365] {
         let known = cache.get(tenant(0), at(hours * 3_600)).await.unwrap();
         assert_eq!((known.as_of, known.stale), (NOW, false));
-        assert!(cache.peek(tenant(0), at(hours * 3_600), |facts| Some(facts.revision)).is_some(), "the fast path");
+        assert!(
+            cache.peek(tenant(0), at(hours * 3_600), |facts| Some(facts.revision)).is_some(),
+            "the fast path"
+        );
     }
     assert!(fake.statements().is_empty());
 }
@@ -159,7 +170,10 @@ async fn each_held_tenant_is_proven_once_a_round_many_in_a_statement() {
     }
     assert_eq!(fake.statements(), [100, 100, 100], "the third begins the next round");
     let proven = |number| cache.held(tenant(number), at(300)).unwrap().as_of;
-    assert_eq!([0, 49, 50, 99, 100, 199, 200, 249].map(proven), [300, 300, 100, 100, 200, 200, 300, 300].map(at));
+    assert_eq!(
+        [0, 49, 50, 99, 100, 199, 200, 249].map(proven),
+        [300, 300, 100, 100, 200, 200, 300, 300].map(at)
+    );
     assert_eq!((cache.tally().audited.get(), cache.tally().divergences.get()), (300, 0));
     assert_eq!(cache.oldest_proof(at(300)), TimeDelta::seconds(200));
 }
@@ -188,10 +202,18 @@ async fn nothing_is_read_again_while_loads_wait_or_the_database_does_not_answer(
     *fake.failing.lock().unwrap() = true;
     fake.gate.add_permits(1);
     ask(6).await.unwrap().unwrap_err();
-    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Paused, "the last load has failed");
+    assert_eq!(
+        cache.revalidate(10, NOW).await.unwrap(),
+        RevalidationStep::Paused,
+        "the last load has failed"
+    );
     cache.trust(NOW);
     cache.suspect();
-    assert_eq!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Paused, "changes are not heard of");
+    assert_eq!(
+        cache.revalidate(10, NOW).await.unwrap(),
+        RevalidationStep::Paused,
+        "changes are not heard of"
+    );
     assert_eq!(statements(), 6);
     cache.trust(NOW);
     *fake.failing.lock().unwrap() = false;
@@ -295,7 +317,8 @@ async fn after_a_reset_what_nobody_asks_for_is_read_again_too() {
     assert_eq!(cache.tally().divergences.get(), 0, "it was known that anything may have changed");
 }
 
-/// Without changes age is all there is. Three times the time to live, every tenant asked for each second.
+/// Without changes age is all there is. Three times the time to live, every tenant asked for each
+/// second.
 #[tokio::test]
 async fn without_changes_nobody_waits_and_no_answer_is_older_than_the_time_to_live() {
     let fake = Fake::with(2_000);
@@ -316,14 +339,19 @@ async fn without_changes_nobody_waits_and_no_answer_is_older_than_the_time_to_li
             per_second.push((tenths / 10, due));
         }
         if tenths % 10 == 0 {
-            let fresh = (0..2_000).all(|number| cache.held(tenant(number), now).is_some_and(|known| !known.stale));
+            let fresh = (0..2_000)
+                .all(|number| cache.held(tenant(number), now).is_some_and(|known| !known.stale));
             assert!(fresh, "after {} s", tenths / 10);
         }
     }
     let statements = fake.statements().len();
-    assert!(statements as f64 <= 2_000.0 / (100.0 * 300.0) * 900.0 * 1.1 + 1.0, "{statements} statements");
+    assert!(
+        statements as f64 <= 2_000.0 / (100.0 * 300.0) * 900.0 * 1.1 + 1.0,
+        "{statements} statements"
+    );
     for second in 0..900 {
-        let read: usize = per_second.iter().filter(|(at, _)| *at == second).map(|(_, due)| due).sum();
+        let read: usize =
+            per_second.iter().filter(|(at, _)| *at == second).map(|(_, due)| due).sum();
         assert!(read <= 100, "{read} in second {second}");
     }
 }

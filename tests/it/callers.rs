@@ -13,9 +13,10 @@ use entitlementd::proto::{
         },
     },
     v1::{
-        AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest, ListEnabledModulesRequest,
-        ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest, WatchChangesResponse,
-        entitlement_service_client::EntitlementServiceClient, watch_changes_response::Event,
+        AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest,
+        ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
+        WatchChangesResponse, entitlement_service_client::EntitlementServiceClient,
+        watch_changes_response::Event,
     },
 };
 use prost::Message;
@@ -76,7 +77,8 @@ async fn start(callers: &tempfile::NamedTempFile, more: &[&str]) -> Server {
         database.mk_subscribed(tenant, "finance", Row::default()).await;
         database.mk_subscription(tenant, "hrms", Row::default()).await;
     }
-    let flags = ["--callers-file", callers.path().to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
+    let flags =
+        ["--callers-file", callers.path().to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
     Server::start_with(database, &[&flags, more].concat()).await
 }
 
@@ -104,7 +106,8 @@ async fn only_known_callers_are_answered_and_health_answers_everybody() {
         let (code, reason, _) = refused(answer);
         assert_eq!((code, reason), unknown);
     }
-    let (code, reason, _) = refused(client(&server, "envoy").await.check_module(check_request(1, "finance")).await);
+    let (code, reason, _) =
+        refused(client(&server, "envoy").await.check_module(check_request(1, "finance")).await);
     assert_eq!((code, reason.as_str()), (Code::PermissionDenied, "CALLER_NOT_ALLOWED"));
     let metrics = Metrics::read(server.running.metrics_address.unwrap()).await;
     assert_eq!(metrics.of("caller_refusals_total{reason=\"unknown\"}"), 2.0);
@@ -121,7 +124,13 @@ async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exis
     assert!(one.check_module(check_request(1, "finance")).await.unwrap().into_inner().allowed);
     let by_host = |host: &str| ResolveTenantRequest { host: host.to_owned(), ..Default::default() };
     assert_eq!(
-        one.resolve_tenant(by_host("tenant-1.erp.example")).await.unwrap().into_inner().tenant.unwrap().id,
+        one.resolve_tenant(by_host("tenant-1.erp.example"))
+            .await
+            .unwrap()
+            .into_inner()
+            .tenant
+            .unwrap()
+            .id,
         id(1)
     );
 
@@ -137,22 +146,28 @@ async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exis
             ..Default::default()
         };
         told.push(refused(one.batch_check_modules(request).await));
-        let request = ListEnabledModulesRequest { tenant_id: tenant_id.clone(), ..Default::default() };
+        let request =
+            ListEnabledModulesRequest { tenant_id: tenant_id.clone(), ..Default::default() };
         told.push(refused(one.list_enabled_modules(request).await));
         let request = ResolveTenantRequest { tenant_id: tenant_id.clone(), ..Default::default() };
         told.push(refused(one.resolve_tenant(request).await));
         told.push(refused(one.resolve_tenant(by_host(&host)).await));
         let any_of_module_codes = vec!["hrms".to_owned()];
-        let request = AuthorizeRequest { host: host.clone(), any_of_module_codes, ..Default::default() };
+        let request =
+            AuthorizeRequest { host: host.clone(), any_of_module_codes, ..Default::default() };
         told.push(refused(one.authorize(request).await));
         for tenant in [tenant_id.clone(), format!("tenant-{other}")] {
-            let request = ExplainModuleRequest { tenant, module_code: "hrms".into(), ..Default::default() };
+            let request =
+                ExplainModuleRequest { tenant, module_code: "hrms".into(), ..Default::default() };
             told.push(refused(one.explain_module(request).await));
         }
         told.push(refused(one.watch_changes(watched(vec![id(1), tenant_id])).await));
     }
-    let only =
-        (Code::PermissionDenied, "CALLER_NOT_ALLOWED".into(), "this caller may not ask about this tenant".into());
+    let only = (
+        Code::PermissionDenied,
+        "CALLER_NOT_ALLOWED".into(),
+        "this caller may not ask about this tenant".into(),
+    );
     assert_eq!(told, vec![only; 18]);
 
     for answer in [
@@ -189,7 +204,8 @@ async fn a_caller_is_known_by_its_certificate_and_a_token_says_more() {
     let ours = Authority::new("ours");
     let files = Files::new(&ours.server());
     let ca = files.put("ca.pem", &ours.pem);
-    let known = format!("[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\"]\n{ALL}\n");
+    let known =
+        format!("[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\"]\n{ALL}\n");
     let path = files.put("callers.toml", &known);
     let database = Database::sqlite().await;
     database.mk_subscribed(1, "finance", Row::default()).await;
@@ -198,12 +214,15 @@ async fn a_caller_is_known_by_its_certificate_and_a_token_says_more() {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let args = crate::harness::server::serve_args(&database.url, &flags);
     let clock = entitlementd::clock::ManualClock::at(crate::harness::NOW);
-    let running = entitlementd::server::start(args, entitlementd::clock::Clock::Manual(clock)).await.unwrap();
+    let running =
+        entitlementd::server::start(args, entitlementd::clock::Clock::Manual(clock)).await.unwrap();
     let channel = async |name: &str| {
         let client = ours.client(name, 2, ALWAYS);
         connect_tls(&running.address, &[&ours], Some(&client)).await.unwrap()
     };
-    let ask = async |channel| EntitlementServiceClient::new(channel).check_module(check_request(1, "finance")).await;
+    let ask = async |channel| {
+        EntitlementServiceClient::new(channel).check_module(check_request(1, "finance")).await
+    };
     let orders = channel("spiffe://erp/orders").await;
     until_so("the server answers", async || ask(orders.clone()).await.is_ok()).await;
     // The authority is ours, the name is not.
@@ -211,7 +230,10 @@ async fn a_caller_is_known_by_its_certificate_and_a_token_says_more() {
     assert_eq!((code, reason.as_str()), (Code::Unauthenticated, "CALLER_UNAUTHENTICATED"));
     let bearer = Bearer("Bearer stranger".parse().unwrap());
     let mut with_token = EntitlementServiceClient::with_interceptor(orders, bearer);
-    assert_eq!(refused(with_token.check_module(check_request(1, "finance")).await).0, Code::Unauthenticated);
+    assert_eq!(
+        refused(with_token.check_module(check_request(1, "finance")).await).0,
+        Code::Unauthenticated
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,19 +242,24 @@ async fn the_callers_library_shows_its_certificate_and_its_trace() {
     let ours = Authority::new("ours");
     let files = Files::new(&ours.server());
     let ca = files.put("ca.pem", &ours.pem);
-    let known = format!("[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\"]\n{ALL}\n");
+    let known =
+        format!("[[caller]]\nname = \"orders\"\ncertificates = [\"spiffe://erp/orders\"]\n{ALL}\n");
     let path = files.put("callers.toml", &known);
     let mut flags = files.flags();
     let more = ["--demo", "--listen", "127.0.0.1:0", "--log-level", "info,entitlementd=debug"];
-    flags.extend(["--client-ca", &ca, "--callers-file", &path].into_iter().chain(more).map(str::to_owned));
+    flags.extend(
+        ["--client-ca", &ca, "--callers-file", &path].into_iter().chain(more).map(str::to_owned),
+    );
     let mut server = process::Process::serve(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let address = server.address();
     server.wait_for("\"ready\"");
     let client = async |name: &str| {
         let issued = ours.client(name, 2, ALWAYS);
         let config = Config::new(format!("https://{address}"), OnOutage::Deny).without_watch();
-        let config =
-            config.tls_ca(ours.pem.as_str()).tls_domain("localhost").tls_identity(issued.certificate, issued.key);
+        let config = config
+            .tls_ca(ours.pem.as_str())
+            .tls_domain("localhost")
+            .tls_identity(issued.certificate, issued.key);
         let config = config.traceparent(|| Some(format!("00-{TRACE}-b7ad6b7169203331-01")));
         let client = Entitlements::connect(config).unwrap();
         client.check(id(1).parse().unwrap(), "no-such-module").await
@@ -253,9 +280,14 @@ async fn the_file_holds_as_soon_as_it_changes_and_a_broken_one_changes_nothing()
     let mut wms = client(&server, "wms").await;
     assert!(orders.check_module(check_request(1, "finance")).await.is_ok());
     write_callers(&file, &[("wms", ALL)]);
-    until_so("the new caller is known", async || wms.clone().check_module(check_request(1, "finance")).await.is_ok())
-        .await;
-    assert_eq!(refused(orders.check_module(check_request(1, "finance")).await).0, Code::Unauthenticated);
+    until_so("the new caller is known", async || {
+        wms.clone().check_module(check_request(1, "finance")).await.is_ok()
+    })
+    .await;
+    assert_eq!(
+        refused(orders.check_module(check_request(1, "finance")).await).0,
+        Code::Unauthenticated
+    );
     assert!(wms.check_module(check_request(1, "finance")).await.is_ok());
 }
 
@@ -273,7 +305,10 @@ async fn who_asks_too_often_is_told_when_to_come_again_and_others_are_answered()
         }
     }
     let status = too_fast.expect("200 requests within a hundred seconds are too many");
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::ResourceExhausted, "CALLER_TOO_FAST"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::ResourceExhausted, "CALLER_TOO_FAST")
+    );
     let wait = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
     let mut orders = client(&server, "orders").await;
@@ -292,7 +327,10 @@ async fn without_a_file_of_callers_it_is_addresses_whose_requests_are_counted() 
         refused += usize::from(server.check_request(check_request(1, "finance")).await.is_err());
     }
     assert!(refused > 0);
-    assert_eq!(server.health("").await, tonic_health::pb::health_check_response::ServingStatus::Serving);
+    assert_eq!(
+        server.health("").await,
+        tonic_health::pb::health_check_response::ServingStatus::Serving
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,12 +345,21 @@ async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_f
     std::fs::write(file.path(), text).unwrap();
     let server = start(&file, &["--unmatched", "tenant", "--require-verified-tenant"]).await;
     let bearer = Bearer("Bearer envoy".parse().unwrap());
-    let mut envoy = AuthorizationClient::with_interceptor(connect(&server.running.address).await, bearer);
+    let mut envoy =
+        AuthorizationClient::with_interceptor(connect(&server.running.address).await, bearer);
     let mut ask = async |principal: &str, header: Option<String>| {
         let headers = header.map(|id| ("x-tenant-id".to_owned(), id)).into_iter().collect();
-        let http = HttpRequest { method: "GET".into(), path: "/orders".into(), headers, ..Default::default() };
+        let http = HttpRequest {
+            method: "GET".into(),
+            path: "/orders".into(),
+            headers,
+            ..Default::default()
+        };
         let source = Some(Peer { principal: principal.to_owned() });
-        let attributes = AttributeContext { source, request: Some(attribute_context::Request { http: Some(http) }) };
+        let attributes = AttributeContext {
+            source,
+            request: Some(attribute_context::Request { http: Some(http) }),
+        };
         let request = CheckRequest { attributes: attributes.encode_to_vec().into() };
         let answer = envoy.check(request).await.unwrap().into_inner();
         if let Some(denied) = answer.denied_response {
@@ -320,10 +367,15 @@ async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_f
         }
         let ok = OkHttpResponse::decode(&*answer.ok_response.unwrap()).unwrap();
         let headers = ok.headers.into_iter().filter_map(|option| option.header);
-        Ok(headers.map(|header| (header.key, header.value)).collect::<std::collections::BTreeMap<_, _>>())
+        Ok(headers
+            .map(|header| (header.key, header.value))
+            .collect::<std::collections::BTreeMap<_, _>>())
     };
     let passed = ask("spiffe://customer/one", None).await.unwrap();
-    assert_eq!((passed["x-tenant-id"].as_str(), passed["x-tenant-verified"].as_str()), (id(1).as_str(), "true"));
+    assert_eq!(
+        (passed["x-tenant-id"].as_str(), passed["x-tenant-verified"].as_str()),
+        (id(1).as_str(), "true")
+    );
     assert_eq!(ask("spiffe://customer/two", None).await, Err(401));
     assert_eq!(ask("", Some(id(1))).await, Err(401));
     // A header says something else than the certificate.
@@ -333,12 +385,17 @@ async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_f
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_over_http_is_known_by_a_header_of_its_own() {
     let file = callers(&[("nginx", ALL)]);
-    let server = start(&file, &["--unmatched", "tenant", "--forward-auth-listen", "127.0.0.1:0"]).await;
+    let server =
+        start(&file, &["--unmatched", "tenant", "--forward-auth-listen", "127.0.0.1:0"]).await;
     let port = port_of(server.running.forward_auth_address.as_ref().unwrap());
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let own = id(1);
     let ask = async |caller: &str| {
-        let headers = [("x-forwarded-method", "GET"), ("x-forwarded-uri", "/orders"), ("x-tenant-id", own.as_str())];
+        let headers = [
+            ("x-forwarded-method", "GET"),
+            ("x-forwarded-uri", "/orders"),
+            ("x-tenant-id", own.as_str()),
+        ];
         let proof = [("x-entitlement-caller", caller)];
         let reply = send_to(address, "GET", "/", &[&headers[..], &proof].concat()).await;
         (reply.status, reply.body.contains("CALLER_UNAUTHENTICATED"))
@@ -362,8 +419,10 @@ async fn the_decision_log_says_who_asked() {
 #[test]
 fn a_file_that_cannot_be_used_is_told_before_anything_is_answered() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "[[caller]]\nname = \"orders\"\nservices = [\"everything\"]\n").unwrap();
-    let output = process::run(&["serve", "--demo", "--callers-file", file.path().to_str().unwrap()]);
+    std::fs::write(file.path(), "[[caller]]\nname = \"orders\"\nservices = [\"everything\"]\n")
+        .unwrap();
+    let output =
+        process::run(&["serve", "--demo", "--callers-file", file.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("--callers-file names") && told.contains("everything"), "{told}");
@@ -372,7 +431,8 @@ fn a_file_that_cannot_be_used_is_told_before_anything_is_answered() {
 /// The next thing that a watcher is told, heartbeats aside.
 async fn told(watch: &mut Streaming<WatchChangesResponse>) -> Result<Event, Status> {
     loop {
-        let next = timeout(Duration::from_secs(30), watch.message()).await.expect("nothing is told");
+        let next =
+            timeout(Duration::from_secs(30), watch.message()).await.expect("nothing is told");
         match next?.expect("the stream has ended").event.unwrap() {
             Event::Heartbeat(_) | Event::Reset(_) => {}
             event => return Ok(event),
@@ -384,12 +444,14 @@ async fn told(watch: &mut Streaming<WatchChangesResponse>) -> Result<Event, Stat
 async fn a_watcher_hears_what_it_may_ask_about_and_no_longer_than_it_may() {
     let only_finance = format!("{ALL}\nmodules = [\"finance\"]");
     let only_one = format!("{ALL}\ntenants = [\"{}\"]", id(1));
-    let file = callers(&[("gone", ALL), ("narrowed", ALL), ("finance", &only_finance), ("other", ALL)]);
+    let file =
+        callers(&[("gone", ALL), ("narrowed", ALL), ("finance", &only_finance), ("other", ALL)]);
     let server = start(&file, &["--changes", "auto", "--poll-interval", "20ms"]).await;
     let mut watching = Vec::new();
     for token in ["gone", "narrowed", "finance", "other"] {
         let watched = WatchChangesRequest { tenant_ids: vec![id(1), id(2)], ..Default::default() };
-        let mut watch = client(&server, token).await.watch_changes(watched).await.unwrap().into_inner();
+        let mut watch =
+            client(&server, token).await.watch_changes(watched).await.unwrap().into_inner();
         assert!(matches!(told(&mut watch).await, Ok(Event::Opened(_))));
         watching.push(watch);
     }
@@ -398,7 +460,8 @@ async fn a_watcher_hears_what_it_may_ask_about_and_no_longer_than_it_may() {
     // Both modules end, and one of them is not for the one that may ask about finance.
     let ends = "UPDATE tenant_subscriptions SET expires_at = '2026-11-23T12:01:00Z'";
     server.database.execute(ends).await;
-    let last = [revision(&server.database, 1).await, revision(&server.database, 2).await].map(i64::cast_unsigned);
+    let last = [revision(&server.database, 1).await, revision(&server.database, 2).await]
+        .map(i64::cast_unsigned);
     for watch in [&mut *finance, &mut *other] {
         let mut left = vec![(id(1), last[0]), (id(2), last[1])];
         while !left.is_empty() {
@@ -436,8 +499,14 @@ async fn a_watcher_hears_what_it_may_ask_about_and_no_longer_than_it_may() {
             return (status.code(), reason_of(&status));
         }
     };
-    assert_eq!(until_refused(gone).await, (Code::Unauthenticated, "CALLER_UNAUTHENTICATED".to_owned()));
-    assert_eq!(until_refused(narrowed).await, (Code::PermissionDenied, "CALLER_NOT_ALLOWED".to_owned()));
+    assert_eq!(
+        until_refused(gone).await,
+        (Code::Unauthenticated, "CALLER_UNAUTHENTICATED".to_owned())
+    );
+    assert_eq!(
+        until_refused(narrowed).await,
+        (Code::PermissionDenied, "CALLER_NOT_ALLOWED".to_owned())
+    );
     // Those who may go on.
     server.database.execute("UPDATE tenants SET status = 'suspended'").await;
     loop {

@@ -36,8 +36,9 @@ async fn a_revision_grows_with_each_change_that_matters_to_an_answer_and_with_no
         database.mk_subscribed(1, "finance", Row::default()).await;
         database.mk_tenant(2, "other", "active").await;
         let [one, two] = [1, 2].map(|tenant| database.uuid(&id(tenant)));
-        let flag =
-            format!("INSERT INTO feature_flags (tenant_id, module_code, feature_key) VALUES ({one}, 'finance', 'x')");
+        let flag = format!(
+            "INSERT INTO feature_flags (tenant_id, module_code, feature_key) VALUES ({one}, 'finance', 'x')"
+        );
         for (sql, matters) in [
             ("UPDATE tenants SET status = 'suspended'", true),
             ("UPDATE tenants SET status = 'suspended'", false),
@@ -61,7 +62,10 @@ async fn a_revision_grows_with_each_change_that_matters_to_an_answer_and_with_no
         let before = [revision(&database, 1).await, revision(&database, 2).await];
         database.execute(&format!("UPDATE tenant_subscriptions SET tenant_id = {two}")).await;
         let after = [revision(&database, 1).await, revision(&database, 2).await];
-        assert!(after[0] > before[0] && after[1] > before[1], "a row that moves raises both: {before:?} {after:?}");
+        assert!(
+            after[0] > before[0] && after[1] > before[1],
+            "a row that moves raises both: {before:?} {after:?}"
+        );
     }
 }
 
@@ -115,9 +119,12 @@ async fn folding_on_sqlite_changes_no_revision() {
     let database = Database::sqlite().await;
     database.mk_subscribed(1, "finance", Row::default()).await;
     let before = revision(&database, 1).await;
-    database.execute("UPDATE entitlement_changes SET changed_at = '2020-01-01T00:00:00.000+00:00'").await;
+    database
+        .execute("UPDATE entitlement_changes SET changed_at = '2020-01-01T00:00:00.000+00:00'")
+        .await;
     database.execute(&entitlementd_migration::fold_sqlite()).await;
-    let statement = Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT 1 FROM entitlement_changes");
+    let statement =
+        Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT 1 FROM entitlement_changes");
     assert!(database.connection.query_all_raw(statement).await.unwrap().is_empty());
     assert_eq!(revision(&database, 1).await, before);
     assert!(raises(&database, 1, "UPDATE tenants SET status = 'suspended'").await);
@@ -143,8 +150,9 @@ async fn a_transaction_announces_each_tenant_once_and_more_than_a_hundred_as_man
     }
     let mut listener = PgListener::connect(&database.url).await.unwrap();
     listener.listen("entitlement_changes").await.unwrap();
-    let words =
-        |heard: &[String]| heard.iter().map(|one| one.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let words = |heard: &[String]| {
+        heard.iter().map(|one| one.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
 
     let twice = "UPDATE tenants SET status = 'pending' WHERE subdomain < 't2';
                  UPDATE tenants SET status = 'active' WHERE subdomain < 't2'";
@@ -152,14 +160,17 @@ async fn a_transaction_announces_each_tenant_once_and_more_than_a_hundred_as_man
     let told = heard(&mut listener, &database).await;
     assert_eq!(words(&told), vec!["tenant"; 13], "t0, t1, t10 to t19 and t100: {told:?}");
 
-    database.execute("BEGIN; UPDATE tenants SET status = 'x' WHERE subdomain < 't2'; ROLLBACK").await;
+    database
+        .execute("BEGIN; UPDATE tenants SET status = 'x' WHERE subdomain < 't2'; ROLLBACK")
+        .await;
     assert_eq!(heard(&mut listener, &database).await, Vec::<String>::new());
 
     database.execute("UPDATE tenants SET status = 'pending' WHERE subdomain <> 't0'").await;
     assert_eq!(words(&heard(&mut listener, &database).await), vec!["tenant"; 100]);
 
-    let one_by_one: String =
-        (0..101).map(|number| format!("UPDATE tenants SET status = 'x' WHERE subdomain = 't{number}'; ")).collect();
+    let one_by_one: String = (0..101)
+        .map(|number| format!("UPDATE tenants SET status = 'x' WHERE subdomain = 't{number}'; "))
+        .collect();
     database.execute(&format!("BEGIN; {one_by_one} COMMIT")).await;
     assert_eq!(words(&heard(&mut listener, &database).await), ["many"]);
 }
@@ -200,9 +211,10 @@ async fn a_writer_needs_no_right_on_the_log_and_cannot_be_led_astray_by_its_own_
     let mut writer = PgConnection::connect(&url).await.unwrap();
     let read = "SELECT revision FROM entitlement_revisions";
     assert_eq!(writer.fetch_one(sqlx::raw_sql(read)).await.unwrap().get::<i64, _>(0), 2);
-    for forbidden in
-        ["DELETE FROM public.entitlement_changes", "INSERT INTO public.entitlement_changes (topic) VALUES ('x')"]
-    {
+    for forbidden in [
+        "DELETE FROM public.entitlement_changes",
+        "INSERT INTO public.entitlement_changes (topic) VALUES ('x')",
+    ] {
         assert!(writer.execute(sqlx::raw_sql(forbidden)).await.is_err(), "{forbidden}");
     }
 }
@@ -223,7 +235,10 @@ async fn what_a_writer_has_set_neither_fails_its_write_nor_keeps_it_from_being_a
     writer.execute(sqlx::raw_sql(own)).await.unwrap();
     writer.execute(sqlx::raw_sql("UPDATE tenants SET status = 'suspended'")).await.unwrap();
     let told = heard(&mut listener, &database).await;
-    assert!(told.len() == 1 && told[0].starts_with("tenant ") && told[0].ends_with(&id(1)), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].starts_with("tenant ") && told[0].ends_with(&id(1)),
+        "{told:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,14 +246,18 @@ async fn a_table_whose_columns_change_does_not_fail_the_erps_writes() {
     let database = Database::postgres().await;
     database.mk_subscribed(1, "finance", Row::default()).await;
     database.execute("ALTER TABLE tenant_subscriptions DROP COLUMN is_trial").await;
-    assert!(raises(&database, 1, "UPDATE tenant_subscriptions SET price_paid = 1").await, "a change, to be safe");
+    assert!(
+        raises(&database, 1, "UPDATE tenant_subscriptions SET price_paid = 1").await,
+        "a change, to be safe"
+    );
     let to_json = "ALTER TABLE tenant_subscriptions ALTER COLUMN status DROP DEFAULT,
                    ALTER COLUMN status TYPE json USING to_json(status)";
     database.execute(&format!("DROP INDEX idx_tenant_subscriptions_status; {to_json}")).await;
     assert!(raises(&database, 1, "UPDATE tenant_subscriptions SET price_paid = 2").await);
 }
 
-/// One writer's rows, each by its place: a look-up through an index can fail under SERIALIZABLE by itself.
+/// One writer's rows, each by its place: a look-up through an index can fail under SERIALIZABLE by
+/// itself.
 async fn places(connection: &mut PgConnection, module: &str) -> Vec<String> {
     let sql = "SELECT s.ctid::text FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id WHERE m.code = $1";
     sqlx::query_scalar(sql).bind(module).fetch_all(connection).await.unwrap()
@@ -252,16 +271,21 @@ async fn change_all(
     status: &str,
 ) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
-    transaction.execute(sqlx::raw_sql(AssertSqlSafe(format!("SET TRANSACTION ISOLATION LEVEL {level}")))).await?;
+    transaction
+        .execute(sqlx::raw_sql(AssertSqlSafe(format!("SET TRANSACTION ISOLATION LEVEL {level}"))))
+        .await?;
     for place in places {
-        let sql = "UPDATE tenant_subscriptions SET status = $1 WHERE ctid = $2::tid RETURNING ctid::text";
-        *place = sqlx::query_scalar(sql).bind(status).bind(&*place).fetch_one(&mut *transaction).await?;
+        let sql =
+            "UPDATE tenant_subscriptions SET status = $1 WHERE ctid = $2::tid RETURNING ctid::text";
+        *place =
+            sqlx::query_scalar(sql).bind(status).bind(&*place).fetch_one(&mut *transaction).await?;
     }
     transaction.commit().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_of_the_same_tenants_in_opposite_orders_neither_wait_nor_fail_at_any_isolation_level() {
+async fn writers_of_the_same_tenants_in_opposite_orders_neither_wait_nor_fail_at_any_isolation_level()
+ {
     const TENANTS: u32 = 6;
     const ROUNDS: u32 = 25;
     const MODULES: [&str; 4] = ["finance", "hrms", "procurement", "marketing"];
@@ -277,9 +301,12 @@ async fn writers_of_the_same_tenants_in_opposite_orders_neither_wait_nor_fail_at
             let url = database.url.clone();
             async move {
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                // Whoever waits for a lock that another one holds until the end of its transaction fails here.
+                // Whoever waits for a lock that another one holds until the end of its transaction
+                // fails here.
                 connection
-                    .execute(sqlx::raw_sql("SET lock_timeout = '5s'; SET deadlock_timeout = '100ms'"))
+                    .execute(sqlx::raw_sql(
+                        "SET lock_timeout = '5s'; SET deadlock_timeout = '100ms'",
+                    ))
                     .await
                     .unwrap();
                 let mut places = places(&mut connection, MODULES[writer]).await;
@@ -287,7 +314,9 @@ async fn writers_of_the_same_tenants_in_opposite_orders_neither_wait_nor_fail_at
                     places.reverse();
                 }
                 for round in 0..ROUNDS {
-                    change_all(&mut connection, level, &mut places, &format!("r{round}")).await.unwrap();
+                    change_all(&mut connection, level, &mut places, &format!("r{round}"))
+                        .await
+                        .unwrap();
                 }
             }
         };
@@ -307,14 +336,23 @@ async fn the_log_can_be_left_out_and_the_server_says_so() {
     let url = postgres::shared().url(&name);
     let migrated = process::run(&["migrate", "--changes", "off", "--database-url", &url]);
     assert!(migrated.status.success());
-    assert!(String::from_utf8(migrated.stdout).unwrap().contains("left out m20261123_000003_changes"));
+    assert!(
+        String::from_utf8(migrated.stdout).unwrap().contains("left out m20261123_000003_changes")
+    );
     // The record is ours, and keeps its own.
     let guests = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid <> 'entitlement_audit'::regclass";
     assert_eq!(postgres::shared().run("psql", &["-Atc", guests, &name]).trim(), "0");
 
     let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
     server.wait_for("run: entitlementd migrate");
-    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url, "--changes", "off"]);
+    let mut server = process::Process::serve(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--database-url",
+        &url,
+        "--changes",
+        "off",
+    ]);
     server.wait_for("changes are off");
     server.wait_for("\"ready\"");
 }
@@ -336,8 +374,12 @@ async fn triggers_that_were_lost_are_told_and_made_again() {
     database.execute("ALTER TABLE tenants DISABLE TRIGGER entitlement_tenants_changed").await;
     let status = process::run(&["migrate", "--status", "--database-url", &database.url]);
     let told = String::from_utf8(status.stdout).unwrap();
-    assert!(told.contains("the table tenants has no armed trigger entitlement_tenants_changed"), "{told}");
-    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
+    assert!(
+        told.contains("the table tenants has no armed trigger entitlement_tenants_changed"),
+        "{told}"
+    );
+    let mut server =
+        process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
     server.wait_for("has no armed trigger");
     process::migrate(&database.url);
     server.wait_for("\"ready\"");

@@ -1,4 +1,5 @@
-//! Whoever writes what, whenever: no answer is one that the database never gave, and none is too old.
+//! Whoever writes what, whenever: no answer is one that the database never gave, and none is too
+//! old.
 
 mod checker;
 mod dice;
@@ -23,14 +24,16 @@ use self::{
     model::{MODULES, TENANTS},
     writer::{Book, keep_writing},
 };
-use crate::harness::{Database, Server, pooler::Pooler, postgres, postgres::Cluster, process, proxy::Proxy};
+use crate::harness::{
+    Database, Server, pooler::Pooler, postgres, postgres::Cluster, process, proxy::Proxy,
+};
 
 /// It goes on for so long, and then until so much was done, which a busy machine takes longer for.
 const RUN: Duration = Duration::from_secs(7);
 const COMMITS: usize = 200;
 const ANSWERS: usize = 3_000;
-/// Writers rest again and again, for longer than an answer may be old: what is wrong then is not soon made right again by
-/// the next change.
+/// Writers rest again and again, for longer than an answer may be old: what is wrong then is not
+/// soon made right again by the next change.
 const ROUND: Duration = Duration::from_millis(2_400);
 const WRITING: Duration = Duration::from_millis(1_000);
 const LONGEST_RUN: Duration = Duration::from_mins(2);
@@ -40,7 +43,8 @@ const CHECKERS: u64 = 2;
 const TRAVELLED: Duration = Duration::from_secs(1);
 
 /// One server as anyone would start it, one with too little room, and one that forgets fast.
-const SERVERS: [&[&str]; 3] = [&[], &["--cache-capacity", "10"], &["--cache-ttl", "300ms", "--negative-ttl", "200ms"]];
+const SERVERS: [&[&str]; 3] =
+    [&[], &["--cache-capacity", "10"], &["--cache-ttl", "300ms", "--negative-ttl", "200ms"]];
 
 /// What was done, and whether it is to end.
 #[derive(Debug)]
@@ -69,7 +73,8 @@ impl Work {
     }
 
     fn is_enough(&self) -> bool {
-        self.commits.load(Ordering::Relaxed) >= COMMITS && self.answers.load(Ordering::Relaxed) >= ANSWERS
+        self.commits.load(Ordering::Relaxed) >= COMMITS
+            && self.answers.load(Ordering::Relaxed) >= ANSWERS
     }
 }
 
@@ -102,7 +107,8 @@ async fn keep_time(clocks: Vec<ManualClock>) {
     }
 }
 
-/// Writers write and checkers check. What they were answered must be what was true at most so long ago.
+/// Writers write and checkers check. What they were answered must be what was true at most so long
+/// ago.
 async fn is_consistent(servers: Vec<Server>, database: &Database, lag: Duration) {
     let seed = seed();
     let (book, work) = (Arc::new(Book::new()), Arc::new(Work::new()));
@@ -111,13 +117,23 @@ async fn is_consistent(servers: Vec<Server>, database: &Database, lag: Duration)
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         let dice = Dice::of(seed, writer);
-        writers.spawn(keep_writing(Arc::clone(&book), database.url.clone(), dice, Arc::clone(&work)));
+        writers.spawn(keep_writing(
+            Arc::clone(&book),
+            database.url.clone(),
+            dice,
+            Arc::clone(&work),
+        ));
     }
     let mut checkers = JoinSet::new();
     for (number, server) in (0..).zip(&servers) {
         for checker in 0..CHECKERS {
             let dice = Dice::of(seed, WRITERS + number * CHECKERS + checker);
-            checkers.spawn(keep_checking(Arc::clone(&book), server.client.clone(), dice, Arc::clone(&work)));
+            checkers.spawn(keep_checking(
+                Arc::clone(&book),
+                server.client.clone(),
+                dice,
+                Arc::clone(&work),
+            ));
         }
     }
     while work.began.elapsed() < RUN || !work.is_enough() {
@@ -142,7 +158,11 @@ async fn everyone_agrees_in_the_end(servers: Vec<Server>, book: &Book, lag: Dura
         for tenant in 0..TENANTS {
             for (module, code) in MODULES.iter().enumerate() {
                 let reason = server.check(tenant, code).await.reason();
-                assert_eq!(reason, book.history(tenant).last().answers[module], "tenant {tenant}, {code}");
+                assert_eq!(
+                    reason,
+                    book.history(tenant).last().answers[module],
+                    "tenant {tenant}, {code}"
+                );
             }
         }
     }
@@ -187,7 +207,11 @@ async fn answers_are_consistent_where_a_replica_lags_half_of_the_time() {
     lagging.spawn(lag_half_of_the_time(Arc::clone(&replica)));
     is_consistent(servers, &database, TRAVELLED).await;
     lagging.shutdown().await;
-    let loads = replica.log().lines().filter(|line| line.contains("AS \"tenants.database_schema\"")).count();
+    let loads = replica
+        .log()
+        .lines()
+        .filter(|line| line.contains("AS \"tenants.database_schema\""))
+        .count();
     assert!(loads > 20, "the replica had a part in it, {loads} loads");
 }
 

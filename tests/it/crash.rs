@@ -1,4 +1,5 @@
-//! The program is killed at every point of onboarding at which it speaks to the database. Doing it again finishes it.
+//! The program is killed at every point of onboarding at which it speaks to the database. Doing it
+//! again finishes it.
 
 use std::{
     collections::BTreeSet,
@@ -43,7 +44,8 @@ impl Trap {
         Self { port, left, victim }
     }
 
-    /// Runs the program, which is killed when the answer after so many is there: the database has done what it was told.
+    /// Runs the program, which is killed when the answer after so many is there: the database has
+    /// done what it was told.
     async fn run(&self, arguments: &[String], answers: u32) -> ExitStatus {
         self.left.store(answers, Ordering::SeqCst);
         self.victim.send_replace(None);
@@ -55,15 +57,27 @@ impl Trap {
     }
 }
 
-async fn pass_on(client: TcpStream, left: Arc<AtomicU32>, mut victim: watch::Receiver<Option<u32>>) {
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, postgres::shared().port())).await else { return };
+async fn pass_on(
+    client: TcpStream,
+    left: Arc<AtomicU32>,
+    mut victim: watch::Receiver<Option<u32>>,
+) {
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, postgres::shared().port())).await
+    else {
+        return;
+    };
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
-    let there = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let there =
+        tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
     let mut buffer = vec![0; 64 * 1024];
-    // The program waits for each answer. It waits for nothing after the last, so a trap for what it sends might be too late.
+    // The program waits for each answer. It waits for nothing after the last, so a trap for what it
+    // sends might be too late.
     while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
-        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+        if left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_err()
+        {
             let id = victim.wait_for(Option::is_some).await.unwrap().unwrap();
             // Another of its connections may have been quicker.
             _ = std::process::Command::new("kill")
@@ -102,23 +116,42 @@ async fn onboarding_that_is_killed_at_any_point_is_finished_by_doing_it_again() 
     let database = Database::postgres().await;
     let trap = Trap::set().await;
     let folder = template();
-    let through = database.url.replace(&format!(":{}/", postgres::shared().port()), &format!(":{}/", trap.port));
+    let through = database
+        .url
+        .replace(&format!(":{}/", postgres::shared().port()), &format!(":{}/", trap.port));
     assert_ne!(through, database.url);
     let mut seen = Vec::new();
     for answers in 0.. {
         let subdomain = format!("acme-{answers}");
         let onboard = |url: &str| -> Vec<String> {
-            let words = ["tenant", "onboard", &subdomain, "--name", "Acme", "--plan", "starter", "--database-url", url];
-            let more = ["--request-id", &subdomain, "--tenant-template", folder.path().to_str().unwrap()];
+            let words = [
+                "tenant",
+                "onboard",
+                &subdomain,
+                "--name",
+                "Acme",
+                "--plan",
+                "starter",
+                "--database-url",
+                url,
+            ];
+            let more =
+                ["--request-id", &subdomain, "--tenant-template", folder.path().to_str().unwrap()];
             words.iter().chain(&more).map(ToString::to_string).collect()
         };
         let ended = trap.run(&onboard(&through), answers).await;
         if !ended.success() {
-            let status = format!("SELECT (SELECT status FROM tenants WHERE subdomain = '{subdomain}') AS text");
+            let status = format!(
+                "SELECT (SELECT status FROM tenants WHERE subdomain = '{subdomain}') AS text"
+            );
             seen.push(text(&database, &status).await);
             let again = onboard(&database.url);
             let again = process::run(&again.iter().map(String::as_str).collect::<Vec<_>>());
-            assert!(again.status.success(), "{answers}: {}", String::from_utf8_lossy(&again.stderr));
+            assert!(
+                again.status.success(),
+                "{answers}: {}",
+                String::from_utf8_lossy(&again.stderr)
+            );
         }
         let state = format!(
             "SELECT t.status || (SELECT count(*) FROM tenant_subscriptions s WHERE s.tenant_id = t.id)
@@ -127,7 +160,11 @@ async fn onboarding_that_is_killed_at_any_point_is_finished_by_doing_it_again() 
                 || (SELECT count(*) FROM \"tenant_{subdomain}\".entitlement_template_files) AS text
              FROM tenants t WHERE subdomain = '{subdomain}'"
         );
-        assert_eq!(text(&database, &state).await, "active3OnboardTenant,ProvisionTenant12", "{answers}");
+        assert_eq!(
+            text(&database, &state).await,
+            "active3OnboardTenant,ProvisionTenant12",
+            "{answers}"
+        );
         if ended.success() {
             break;
         }

@@ -56,7 +56,8 @@ async fn the_dashboard_uses_only_metrics_and_labels_that_there_are() {
             assert!(series.contains(&name), "{name} of {expression}");
         }
         for label in grouped_by(expression) {
-            let is_there = ["instance", "le"].contains(&label) || metrics.page.contains(&format!("{label}=\""));
+            let is_there = ["instance", "le"].contains(&label)
+                || metrics.page.contains(&format!("{label}=\""));
             assert!(is_there, "{label} of {expression}");
         }
     }
@@ -75,7 +76,11 @@ fn the_dashboard_shows_any_data_source_and_every_panel_has_its_place() {
         assert_eq!(source["uid"], "${datasource}");
     }
     let variables = dashboard["templating"]["list"].as_array().unwrap();
-    assert!(variables.iter().any(|variable| variable["name"] == "datasource" && variable["type"] == "datasource"));
+    assert!(
+        variables
+            .iter()
+            .any(|variable| variable["name"] == "datasource" && variable["type"] == "datasource")
+    );
     let panels = dashboard["panels"].as_array().unwrap();
     let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len(), "each has an id of its own");
@@ -90,7 +95,10 @@ fn the_dashboard_shows_any_data_source_and_every_panel_has_its_place() {
 fn a_divergence_turns_its_panel_red() {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap();
-    let panel = panels.iter().find(|panel| panel["type"] == "stat" && panel["title"] == "Divergences").unwrap();
+    let panel = panels
+        .iter()
+        .find(|panel| panel["type"] == "stat" && panel["title"] == "Divergences")
+        .unwrap();
     let steps = &panel["fieldConfig"]["defaults"]["thresholds"]["steps"];
     assert_eq!(
         (&steps[0]["color"], &steps[1]["color"], &steps[1]["value"]),
@@ -102,13 +110,16 @@ fn a_divergence_turns_its_panel_red() {
 async fn the_table_of_metrics_is_complete_and_true() {
     let page = shown().await.page;
     let described = |kind: &str| {
-        let lines = page.lines().filter_map(|line| line.strip_prefix(&format!("# {kind} "))?.split(' ').next());
+        let lines = page
+            .lines()
+            .filter_map(|line| line.strip_prefix(&format!("# {kind} "))?.split(' ').next());
         lines.map(str::to_owned).collect::<BTreeSet<_>>()
     };
     let shown = described("TYPE");
     assert_eq!(shown, described("HELP"));
     let section = readme::page("docs/metrics.md");
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `entitlementd_")?.split('`').next());
+    let rows =
+        section.lines().filter_map(|line| line.strip_prefix("| `entitlementd_")?.split('`').next());
     let documented: BTreeSet<String> = rows.map(|name| format!("entitlementd_{name}")).collect();
     assert_eq!(documented, shown);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::domain::{
-    Catalogue, Decision, Facts, Module, ModuleCode, Reason, Subscription, SubscriptionStatus, Tenant, TenantStatus,
-    check,
+    Catalogue, Decision, Facts, Module, ModuleCode, Reason, Subscription, SubscriptionStatus,
+    Tenant, TenantStatus, check,
     enabled::{enabled_modules, next_change},
 };
 use proptest::prelude::*;
@@ -99,7 +99,8 @@ fn oracle(rows: &[Subscription], module: &str, at: DateTime<Utc>) -> Reason {
         }
         (9, Reason::Enabled)
     };
-    let mut mine: Vec<&Subscription> = rows.iter().filter(|row| row.module.as_str() == module).collect();
+    let mut mine: Vec<&Subscription> =
+        rows.iter().filter(|row| row.module.as_str() == module).collect();
     mine.sort_by_key(|row| (line(row).0, row.starts_at, row.id));
     mine.last().map_or(Reason::NotSubscribed, |row| line(row).1)
 }
@@ -205,7 +206,10 @@ fn rights_that_touch_are_one_right() {
         is_trial: false,
         trial_ends_at: None,
     };
-    let facts = mk_facts(&[row(1, 0, Some(10)), row(2, 10, Some(20)), row(3, 21, None)], TenantStatus::Active);
+    let facts = mk_facts(
+        &[row(1, 0, Some(10)), row(2, 10, Some(20)), row(3, 21, None)],
+        TenantStatus::Active,
+    );
     assert_eq!(decide(&facts, "finance", instant(0)).valid_until, Some(instant(20)));
     assert_eq!(decide(&facts, "finance", instant(20)).valid_until, Some(instant(21)));
     assert_eq!(decide(&facts, "finance", instant(21)).valid_until, None);

@@ -62,7 +62,10 @@ on_both! {
 async fn each_of_several_rows_is_shown_with_its_own_words_and_one_decides() {
     let mut server = Server::start(Database::postgres().await).await;
     // The ERP's own table has no such key.
-    server.database.execute("ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module").await;
+    server
+        .database
+        .execute("ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module")
+        .await;
     server.database.mk_tenant(1, "acme", "active").await;
     for (module, status, starts) in [
         ("finance", " Cancelled", -50),
@@ -73,8 +76,12 @@ async fn each_of_several_rows_is_shown_with_its_own_words_and_one_decides() {
         let row = Row { status, starts, expires: Some(-10), ..Row::default() };
         server.database.mk_subscription(1, module, row).await;
     }
-    let answer = server.client.explain_module(request("acme", "finance")).await.unwrap().into_inner();
-    let words = answer.subscriptions.iter().map(|row| (row.status.as_deref().unwrap(), row.reason(), row.decides));
+    let answer =
+        server.client.explain_module(request("acme", "finance")).await.unwrap().into_inner();
+    let words = answer
+        .subscriptions
+        .iter()
+        .map(|row| (row.status.as_deref().unwrap(), row.reason(), row.decides));
     assert_eq!(
         words.collect::<Vec<_>>(),
         [

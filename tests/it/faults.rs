@@ -1,5 +1,5 @@
-//! What may befall the database, under load: no check of a known tenant fails, none is wrongly granted or denied, and
-//! everything is as before within 2 s of the database's return.
+//! What may befall the database, under load: no check of a known tenant fails, none is wrongly
+//! granted or denied, and everything is as before within 2 s of the database's return.
 
 mod absence;
 mod exhaustion;
@@ -73,7 +73,8 @@ async fn connections_that_the_network_forgets_are_replaced() {
     proxy.strand();
     proxy.let_through();
     world.set(4, DecisionReason::TenantSuspended).await;
-    // The database is there all the time. It takes the servers so long to notice that it does not hear them.
+    // The database is there all the time. It takes the servers so long to notice that it does not
+    // hear them.
     let ended = began + Duration::from_millis(1500);
     tokio::time::sleep_until(ended.into()).await;
     world.recovers_under(load, Fault { began, ended, effect: Effect::MayBeStale }).await;

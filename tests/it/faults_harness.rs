@@ -63,7 +63,11 @@ async fn a_proxy_passes_bytes_on_and_can_be_a_black_hole() {
     server.shutdown().await.unwrap();
     let mut late = dial(&proxy).await;
     late.write_all(b"late").await.unwrap();
-    tokio::join!(receive_nothing(&mut client), receive_nothing(&mut server), receive_nothing(&mut late));
+    tokio::join!(
+        receive_nothing(&mut client),
+        receive_nothing(&mut server),
+        receive_nothing(&mut late)
+    );
 
     proxy.let_through();
     receive(&mut server, b"into the hole").await;
@@ -77,7 +81,8 @@ async fn a_proxy_that_is_full_goes_on_where_it_was() {
     let (listener, proxy) = proxied().await;
     let mut client = dial(&proxy).await;
     let mut server = answer(&listener).await;
-    let all: Vec<u8> = (0..20_000_000_u32).map(|number| number.to_le_bytes()[number as usize % 3]).collect();
+    let all: Vec<u8> =
+        (0..20_000_000_u32).map(|number| number.to_le_bytes()[number as usize % 3]).collect();
     let sent = all.clone();
     let sending = tokio::spawn(async move { client.write_all(&sent).await.map(|()| client) });
     let (first, rest) = all.split_at(1_000_000);
@@ -131,7 +136,11 @@ async fn a_cluster_that_was_killed_comes_back_with_its_rows() {
         open = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
     }
     assert_eq!(cluster.ask::<i64>("SELECT count(*) FROM kept").await, 2);
-    assert_eq!(cluster.ask::<String>("SHOW log_disconnections").await, "on", "its settings are the same");
+    assert_eq!(
+        cluster.ask::<String>("SHOW log_disconnections").await,
+        "on",
+        "its settings are the same"
+    );
     assert_eq!(cluster.log().matches("ready to accept connections").count(), 3, "the log goes on");
 }
 
@@ -144,7 +153,8 @@ async fn a_cluster_that_hangs_answers_once_it_is_resumed() {
         let mut on_open = std::pin::pin!(sqlx::raw_sql("SELECT 1").execute(&mut open));
         let url = cluster.url("postgres");
         let mut anew = std::pin::pin!(PgConnection::connect(&url));
-        let (open_answers, new_answers) = tokio::join!(timeout(MOMENT, &mut on_open), timeout(MOMENT, &mut anew));
+        let (open_answers, new_answers) =
+            tokio::join!(timeout(MOMENT, &mut on_open), timeout(MOMENT, &mut anew));
         assert!(open_answers.is_err() && new_answers.is_err());
         cluster.resume();
         timeout(BOUND, on_open).await.unwrap().unwrap();
@@ -201,7 +211,9 @@ async fn a_pooler_in_transaction_mode_refuses_startup_options_and_answers_withou
     let pooler = Pooler::to(cluster.port(), &["default_pool_size = 1"]);
     let plain: PgConnectOptions = pooler.url("postgres").parse().unwrap();
     let plain = plain.extra_float_digits(None);
-    for unknown in [plain.clone().extra_float_digits(2), plain.clone().options([("statement_timeout", "1s")])] {
+    for unknown in
+        [plain.clone().extra_float_digits(2), plain.clone().options([("statement_timeout", "1s")])]
+    {
         let error = PgConnection::connect_with(&unknown).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("unsupported startup parameter"), "{error}");
     }

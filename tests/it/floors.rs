@@ -44,7 +44,8 @@ fn place(path: &Path) -> String {
 fn named_places(code: &str) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for prefix in ["crate::", "entitlementd::"] {
-        for (_, rest) in code.match_indices(prefix).map(|(at, _)| code.split_at(at + prefix.len())) {
+        for (_, rest) in code.match_indices(prefix).map(|(at, _)| code.split_at(at + prefix.len()))
+        {
             match rest.strip_prefix('{') {
                 Some(group) => named.extend(top_level_names(group)),
                 None => named.extend(first_word(rest)),
@@ -76,7 +77,10 @@ fn top_level_names(group: &str) -> Vec<String> {
 }
 
 fn first_word(text: &str) -> Option<String> {
-    let word: String = text.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
+    let word: String = text
+        .chars()
+        .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_')
+        .collect();
     (!word.is_empty()).then_some(word)
 }
 
@@ -86,7 +90,8 @@ fn floors() -> BTreeMap<String, BTreeSet<String>> {
     let text = fs::read_to_string(path).unwrap();
     let (_, table) = text.split_once("| place | what it does | may name |").unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let words =
+        |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let floors = rows.map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
         let [place, _, may_name] = cells[..] else { panic!("{row}") };
@@ -101,18 +106,30 @@ fn no_floor_names_one_above_it() {
     let mut seen = BTreeSet::new();
     for path in files(&source()) {
         let place = place(&path);
-        let allowed = floors.get(&place).unwrap_or_else(|| panic!("{place} has no floor in docs/architecture.md"));
+        let allowed = floors
+            .get(&place)
+            .unwrap_or_else(|| panic!("{place} has no floor in docs/architecture.md"));
         for named in named_places(&code(&path)) {
             let inside = named == place || allowed.contains(&named);
-            assert!(inside || place == "lib", "{} names {named}: {place} may name {allowed:?}", path.display());
+            assert!(
+                inside || place == "lib",
+                "{} names {named}: {place} may name {allowed:?}",
+                path.display()
+            );
             seen.insert((place.clone(), named));
         }
         seen.insert((place.clone(), place));
     }
     for (place, allowed) in floors {
-        assert!(seen.iter().any(|(seen, _)| *seen == place), "{place} is in the architecture and not in the code");
+        assert!(
+            seen.iter().any(|(seen, _)| *seen == place),
+            "{place} is in the architecture and not in the code"
+        );
         for named in allowed {
-            assert!(seen.contains(&(place.clone(), named.clone())), "{place} may name {named}, and does not need to");
+            assert!(
+                seen.contains(&(place.clone(), named.clone())),
+                "{place} may name {named}, and does not need to"
+            );
         }
     }
 }
@@ -121,11 +138,19 @@ fn no_floor_names_one_above_it() {
 #[test]
 fn the_files_that_the_documents_name_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "fuzz/README.md", "benches/README.md"] {
+    for page in [
+        "docs/architecture.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "fuzz/README.md",
+        "benches/README.md",
+    ] {
         let text = fs::read_to_string(root.join(page)).unwrap();
         let paths = text.split('`').skip(1).step_by(2).filter(|word| {
-            let is_path = ["src/", "tests/", "migration/", "proto/", "clients/", "deploy/", "docs/"];
-            is_path.iter().any(|start| word.starts_with(start)) && !word.contains([' ', '*', '{', '<'])
+            let is_path =
+                ["src/", "tests/", "migration/", "proto/", "clients/", "deploy/", "docs/"];
+            is_path.iter().any(|start| word.starts_with(start))
+                && !word.contains([' ', '*', '{', '<'])
         });
         for path in paths {
             assert!(root.join(path).exists(), "{page} names {path}");
@@ -140,14 +165,16 @@ fn the_domain_is_pure() {
         assert!(!code.contains("async "), "{}", path.display());
         for line in code.lines().filter_map(|line| line.trim().strip_prefix("use ")) {
             let first = first_word(line).unwrap();
-            let known = DOMAIN_CRATES.contains(&first.as_str()) || ["super", "crate", "self"].contains(&first.as_str());
+            let known = DOMAIN_CRATES.contains(&first.as_str())
+                || ["super", "crate", "self"].contains(&first.as_str());
             assert!(known, "{} uses {first}", path.display());
         }
     }
 }
 
-/// Outside of `service/grpc`, what the service may name of gRPC: the body of an HTTP response, the words that the API has for
-/// refusals, which HTTP clients get too, and the list of methods, which are counted.
+/// Outside of `service/grpc`, what the service may name of gRPC: the body of an HTTP response, the
+/// words that the API has for refusals, which HTTP clients get too, and the list of methods, which
+/// are counted.
 const NAMED_OUTSIDE_GRPC: [(&str, &str); 3] = [
     ("service/forward_auth.rs", "tonic::body::Body"),
     ("service/gateway/refusal.rs", "proto::v1::ErrorReason"),
@@ -184,5 +211,8 @@ fn main_is_a_sentence() {
 #[test]
 fn named_places_are_found_in_groups_and_paths() {
     let code = "use crate::{\n    cache::{Cache, Known},\n    domain::ids,\n};\nlet x = crate::store::Store;";
-    assert_eq!(named_places(code), BTreeSet::from(["cache".to_owned(), "domain".to_owned(), "store".to_owned()]));
+    assert_eq!(
+        named_places(code),
+        BTreeSet::from(["cache".to_owned(), "domain".to_owned(), "store".to_owned()])
+    );
 }

@@ -1,4 +1,5 @@
-//! How fresh an answer is: a change that is committed by anyone flips every instance, and none too early.
+//! How fresh an answer is: a change that is committed by anyone flips every instance, and none too
+//! early.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,9 @@ async fn all_until(servers: &mut [Server], tenant: u32, module: &str, wanted: De
 }
 
 async fn every_change_flips_every_instance(flags: &[&str]) {
-    use DecisionReason::{Enabled, NotSubscribed, SubscriptionSuspended, TenantNotFound, TenantSuspended};
+    use DecisionReason::{
+        Enabled, NotSubscribed, SubscriptionSuspended, TenantNotFound, TenantSuspended,
+    };
     let first = Server::start_with(Database::postgres().await, flags).await;
     let mut servers = start_more(&first, 2, flags).await;
     let database = first.database.again().await;
@@ -84,7 +87,11 @@ async fn every_change_flips_every_instance(flags: &[&str]) {
     database.mk_tenant(3, "three", "active").await;
     all_until(&mut servers, 3, "finance", NotSubscribed).await;
     for server in &mut servers {
-        assert_eq!(server.check(2, "finance").await.reason(), NotSubscribed, "nothing is committed yet");
+        assert_eq!(
+            server.check(2, "finance").await.reason(),
+            NotSubscribed,
+            "nothing is committed yet"
+        );
     }
     long.commit().await.unwrap();
     all_until(&mut servers, 2, "finance", TenantSuspended).await;
@@ -136,7 +143,8 @@ async fn nobody_hides_a_change_by_telling_of_it_before_it_is_there() {
     writer.execute_unprepared("UPDATE tenants SET status = 'suspended'").await.unwrap();
     let number = "SELECT pg_current_xact_id()::text AS number";
     let number = Statement::from_string(DbBackend::Postgres, number);
-    let number: String = writer.query_one_raw(number).await.unwrap().unwrap().try_get("", "number").unwrap();
+    let number: String =
+        writer.query_one_raw(number).await.unwrap().unwrap().try_get("", "number").unwrap();
     // Anybody who can log in may do this. It is held until the end of the test.
     let mallory = database.again().await.connection;
     let mallory = mallory.begin().await.unwrap();
@@ -206,7 +214,10 @@ async fn a_writer_reads_its_own_write_on_every_instance() {
         }
         let tenant = server.database.uuid(&id(1));
         server.database.execute(&format!("DELETE FROM tenants WHERE id = {tenant}")).await;
-        assert_eq!(server.check_what_was_written(1, "finance").await, DecisionReason::TenantNotFound);
+        assert_eq!(
+            server.check_what_was_written(1, "finance").await,
+            DecisionReason::TenantNotFound
+        );
     }
 }
 
@@ -218,21 +229,28 @@ async fn a_revision_that_was_never_reached_is_unavailable() {
         let min_revision = Some(1 + revision(&server.database, 1).await.cast_unsigned());
         let request = CheckModuleRequest { min_revision, ..check_request(1, "finance") };
         let status = server.check_request(request).await.unwrap_err();
-        assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "NOT_FRESH_ENOUGH"));
+        assert_eq!(
+            (status.code(), reason_of(&status).as_str()),
+            (Code::Unavailable, "NOT_FRESH_ENOUGH")
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn past_the_time_to_live_callers_are_answered_at_once_while_the_feed_is_live() {
     let database = Database::postgres().await;
-    // Before the server starts: news of it may come after an answer that has it already, which is then asked for again.
+    // Before the server starts: news of it may come after an answer that has it already, which is
+    // then asked for again.
     database.mk_subscribed(1, "finance", Row::default()).await;
     let mut server = Server::start_fed(database).await;
     server.until(1, "finance", DecisionReason::Enabled).await;
     let lock = crate::harness::database::lock_tenants(&server.database).await;
     server.advance(1_000);
     let answer = server.check(1, "finance").await;
-    assert!(answer.allowed && !answer.freshness.unwrap().stale, "no change was announced, so it holds");
+    assert!(
+        answer.allowed && !answer.freshness.unwrap().stale,
+        "no change was announced, so it holds"
+    );
     lock.rollback().await.unwrap();
 }
 
@@ -242,7 +260,10 @@ async fn a_module_or_plan_that_changes_is_seen_without_waiting() {
         let mut server = Server::start_fed(database).await;
         server.database.mk_tenant(1, "one", "active").await;
         server.until(1, "finance", DecisionReason::NotSubscribed).await;
-        assert_eq!(server.check(1, "finance").await.plan_slugs, ["growth", "professional", "enterprise"]);
+        assert_eq!(
+            server.check(1, "finance").await.plan_slugs,
+            ["growth", "professional", "enterprise"]
+        );
         server.database.execute("UPDATE plans SET is_active = false WHERE slug = 'growth'").await;
         let started = Instant::now();
         while server.check(1, "finance").await.plan_slugs != ["professional", "enterprise"] {
@@ -278,11 +299,13 @@ async fn a_role_that_may_only_read_is_enough_to_serve() {
     let database = Database::postgres().await;
     let role = format!("reader_{}", database.name);
     let tables = "tenants, modules, plans, tenant_subscriptions";
-    let sql =
-        format!("CREATE ROLE {role} LOGIN; GRANT entitlementd_server TO {role}; GRANT SELECT ON {tables} TO {role}");
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN; GRANT entitlementd_server TO {role}; GRANT SELECT ON {tables} TO {role}"
+    );
     database.execute(&sql).await;
     let url = database.url.replace("postgres@", &format!("{role}@"));
-    let mut server = Server::start_with(database.by_way_of(url).await, &["--changes", "listen"]).await;
+    let mut server =
+        Server::start_with(database.by_way_of(url).await, &["--changes", "listen"]).await;
     server.database.mk_subscribed(1, "finance", Row::default()).await;
     server.until(1, "finance", DecisionReason::Enabled).await;
     server.database.set_status(1, "suspended").await;

@@ -1,7 +1,8 @@
 //! What an attacker, or a broken caller, sends.
 
 use entitlementd::proto::v1::{
-    AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest, ListEnabledModulesRequest,
+    AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
+    ListEnabledModulesRequest,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use prost_types::Timestamp;
@@ -9,7 +10,10 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::{
-    harness::{Database, Row, Server, field_violations, id, instant, reason_of, server::check_request, token},
+    harness::{
+        Database, Row, Server, field_violations, id, instant, reason_of, server::check_request,
+        token,
+    },
     on_both,
 };
 

@@ -71,7 +71,9 @@ impl Issuer {
     async fn answer(&self) -> Response<Body> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let says = self.says.lock().unwrap().clone();
-        let answer = |status: u16, body: String| Response::builder().status(status).body(Body::from(body)).unwrap();
+        let answer = |status: u16, body: String| {
+            Response::builder().status(status).body(Body::from(body)).unwrap()
+        };
         match says {
             Says::Keys(keys) => answer(200, json!({ "keys": keys }).to_string()),
             Says::Bytes(status, text) => answer(status, text),
@@ -112,8 +114,8 @@ impl Issuer {
             while let Ok((stream, _)) = listener.accept().await {
                 let Ok(stream) = acceptor.accept(stream).await else { continue };
                 let service = hyper_util::service::TowerToHyperService::new(router.clone());
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(connection);
             }
         });
@@ -135,8 +137,10 @@ async fn start(urls: &[&str], more: &[&str]) -> Server {
 
 /// What becomes of a token: whether it vouches for its tenant, or the word of the refusal.
 async fn verdict(server: &Server, token: &str) -> Result<bool, String> {
-    let request =
-        entitlementd::proto::v1::ResolveTenantRequest { bearer_token: token.to_owned(), ..Default::default() };
+    let request = entitlementd::proto::v1::ResolveTenantRequest {
+        bearer_token: token.to_owned(),
+        ..Default::default()
+    };
     match server.client.clone().resolve_tenant(request).await {
         Ok(answer) => Ok(answer.into_inner().verified),
         Err(status) => Err(reason_of(&status)),
@@ -153,7 +157,8 @@ fn invalid() -> Result<bool, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_rotated_in_is_found_by_the_first_token_and_one_that_is_rotated_out_is_gone() {
+async fn a_key_that_is_rotated_in_is_found_by_the_first_token_and_one_that_is_rotated_out_is_gone()
+{
     let (old, new) = (mk_ec("old"), mk_ec("new"));
     let issuer = Issuer::of(&[&old]);
     let server = start(&[&issuer.publish().await], &[]).await;
@@ -173,7 +178,10 @@ async fn tokens_with_keys_that_nobody_knows_do_not_make_it_ask_again_and_again()
     server.advance(11);
     let before = issuer.asked();
     for number in 0..50 {
-        assert_eq!(verdict(&server, &key.sign(Some(&format!("made-up-{number}")))).await, invalid());
+        assert_eq!(
+            verdict(&server, &key.sign(Some(&format!("made-up-{number}")))).await,
+            invalid()
+        );
     }
     assert_eq!(issuer.asked(), before + 1);
 }
@@ -186,8 +194,9 @@ async fn whatever_an_issuer_answers_the_keys_of_before_go_on_holding() {
     let server = start(&[&issuer.publish().await], &[]).await;
     let good = key.sign(Some("key"));
     fetched(&server, &good).await;
-    let failures =
-        async || Metrics::read(server.running.metrics_address.unwrap()).await.of("jwks_fetch_failures_total");
+    let failures = async || {
+        Metrics::read(server.running.metrics_address.unwrap()).await.of("jwks_fetch_failures_total")
+    };
     for (number, says) in [
         Says::Bytes(500, String::new()),
         Says::Bytes(200, "<html>garbage</html>".to_owned()),
@@ -230,7 +239,9 @@ async fn keys_for_something_else_keep_no_withdrawn_key_and_no_new_one_out() {
     issuer.says(keys(&[&third]));
     server.advance(11);
     assert_eq!(verdict(&server, &token(&third, "third")).await, Ok(true));
-    let failures = Metrics::read(server.running.metrics_address.unwrap()).await.of("jwks_fetch_failures_total");
+    let failures = Metrics::read(server.running.metrics_address.unwrap())
+        .await
+        .of("jwks_fetch_failures_total");
     assert_eq!(failures, 0.0);
 }
 
@@ -287,9 +298,15 @@ async fn before_the_first_set_a_token_is_neither_good_nor_bad() {
     drop(place);
     let server = start(&[&format!("http://{address}/keys")], &[]).await;
     let token = key.sign(Some("key"));
-    let request = entitlementd::proto::v1::ResolveTenantRequest { bearer_token: token.clone(), ..Default::default() };
+    let request = entitlementd::proto::v1::ResolveTenantRequest {
+        bearer_token: token.clone(),
+        ..Default::default()
+    };
     let status = server.client.clone().resolve_tenant(request).await.unwrap_err();
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "TOKEN_KEYS_UNAVAILABLE"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::Unavailable, "TOKEN_KEYS_UNAVAILABLE")
+    );
     let issuer = Issuer::of(&[&key]);
     issuer.publish_at(TcpListener::bind(address).await.unwrap());
     fetched(&server, &token).await;
@@ -301,23 +318,36 @@ async fn keys_come_over_tls_from_whom_the_authority_vouches_for() {
     let files = Files::new(&ours.server());
     let ca = files.put("ca.pem", &ours.pem);
     let (good, bad) = (mk_ec("good"), mk_ec("bad"));
-    let urls =
-        [Issuer::of(&[&good]).publish_over_tls(&ours).await, Issuer::of(&[&bad]).publish_over_tls(&theirs).await];
+    let urls = [
+        Issuer::of(&[&good]).publish_over_tls(&ours).await,
+        Issuer::of(&[&bad]).publish_over_tls(&theirs).await,
+    ];
     let server = start(&[&urls[0], &urls[1]], &["--jwks-ca-file", &ca]).await;
     fetched(&server, &good.sign(Some("good"))).await;
-    assert_eq!(verdict(&server, &bad.sign(Some("bad"))).await, Err("TOKEN_KEYS_UNAVAILABLE".to_owned()));
+    assert_eq!(
+        verdict(&server, &bad.sign(Some("bad"))).await,
+        Err("TOKEN_KEYS_UNAVAILABLE".to_owned())
+    );
 }
 
 #[test]
 fn urls_that_are_none_or_not_safe_are_refused_at_the_start() {
-    for url in ["http://idp.example/keys", "ftp://127.0.0.1/keys", "keys", "=https://idp.example/keys"] {
+    for url in
+        ["http://idp.example/keys", "ftp://127.0.0.1/keys", "keys", "=https://idp.example/keys"]
+    {
         let output = process::run(&["serve", "--demo", "--jwks-url", url]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{url}: {told}");
         assert!(told.contains("expected an https URL, or ISSUER=URL"), "{url}: {told}");
     }
-    let output =
-        process::run(&["serve", "--demo", "--jwks-url", "https://idp.example/keys", "--jwks-ca-file", "/nowhere"]);
+    let output = process::run(&[
+        "serve",
+        "--demo",
+        "--jwks-url",
+        "https://idp.example/keys",
+        "--jwks-ca-file",
+        "/nowhere",
+    ]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("--jwks-ca-file names /nowhere, which cannot be used"), "{told}");
 }

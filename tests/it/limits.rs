@@ -42,12 +42,21 @@ on_both! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_that_passes_is_deadline_exceeded_whoever_set_it() {
-    let server = Server::start_with(Database::postgres().await, &["--request-timeout", "200ms"]).await;
+    let server =
+        Server::start_with(Database::postgres().await, &["--request-timeout", "200ms"]).await;
     let _lock = lock_tenants(&server.database).await;
-    let by_caller = raw::check(&server.running.address, 1, "finance", &[("grpc-timeout", "50m")]).await;
-    assert_eq!((by_caller.grpc_status, by_caller.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
-    let by_server = raw::check(&server.running.address, 1, "finance", &[("grpc-timeout", "1H")]).await;
-    assert_eq!((by_server.grpc_status, by_server.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    let by_caller =
+        raw::check(&server.running.address, 1, "finance", &[("grpc-timeout", "50m")]).await;
+    assert_eq!(
+        (by_caller.grpc_status, by_caller.reason.as_str()),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+    );
+    let by_server =
+        raw::check(&server.running.address, 1, "finance", &[("grpc-timeout", "1H")]).await;
+    assert_eq!(
+        (by_server.grpc_status, by_server.reason.as_str()),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,13 +64,15 @@ async fn more_than_the_limit_in_flight_is_shed_and_health_is_not() {
     let server = Server::start_with(Database::postgres().await, &["--max-in-flight", "1"]).await;
     let lock = lock_tenants(&server.database).await;
     let mut client = server.client.clone();
-    let waiting = tokio::spawn(async move { client.check_module(check_request(1, "finance")).await });
+    let waiting =
+        tokio::spawn(async move { client.check_module(check_request(1, "finance")).await });
     wait_until_blocked(&lock).await;
     let mut client = server.client.clone();
     let refused = client.check_module(check_request(2, "finance")).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(crate::harness::reason_of(&refused), "OVERLOADED");
-    let retry = tonic_types::StatusExt::get_error_details(&refused).retry_info().unwrap().retry_delay;
+    let retry =
+        tonic_types::StatusExt::get_error_details(&refused).retry_info().unwrap().retry_delay;
     assert!(retry.is_some_and(|delay| !delay.is_zero()));
     server.health("").await;
     drop(lock);
@@ -70,8 +81,11 @@ async fn more_than_the_limit_in_flight_is_shed_and_health_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_connections_than_the_limit_are_closed() {
-    let mut server = Server::start_unready(Database::sqlite().await, &["--max-connections", "1"]).await;
-    let entitlementd::config::ListenAddress::Tcp(address) = server.running.address else { panic!("no address") };
+    let mut server =
+        Server::start_unready(Database::sqlite().await, &["--max-connections", "1"]).await;
+    let entitlementd::config::ListenAddress::Tcp(address) = server.running.address else {
+        panic!("no address")
+    };
     let mut refused = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut byte = [0];
     let read = tokio::io::AsyncReadExt::read(&mut refused, &mut byte).await;
@@ -87,13 +101,19 @@ async fn it_listens_on_a_unix_socket_and_replaces_a_dead_one() {
     let database = Database::sqlite().await;
     let mut args = serve_args(&database.url, &[]);
     args.listen = format!("unix:{}", path.display()).parse().unwrap();
-    let running = entitlementd::server::start(args.clone(), entitlementd::clock::Clock::System).await.unwrap();
+    let running = entitlementd::server::start(args.clone(), entitlementd::clock::Clock::System)
+        .await
+        .unwrap();
     let channel = connect(&running.address).await;
-    let mut client = entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient::new(channel);
+    let mut client =
+        entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient::new(channel);
     client.check_module(check_request(1, "finance")).await.unwrap();
 
     let second = entitlementd::server::start(args, entitlementd::clock::Clock::System).await;
-    assert!(second.unwrap_err().to_string().starts_with("--listen is unix:"), "a living one is not taken over");
+    assert!(
+        second.unwrap_err().to_string().starts_with("--listen is unix:"),
+        "a living one is not taken over"
+    );
     drop(client);
     running.stop().await.unwrap();
     assert!(!path.exists(), "it is removed at the end");
@@ -109,7 +129,9 @@ async fn a_wide_pool_is_not_needed_for_many_cold_tenants() {
     let asking: Vec<_> = (0..500)
         .map(|caller| {
             let mut client = server.client.clone();
-            tokio::spawn(async move { client.check_module(check_request(caller % 50, "finance")).await })
+            tokio::spawn(
+                async move { client.check_module(check_request(caller % 50, "finance")).await },
+            )
         })
         .collect();
     for asked in asking {

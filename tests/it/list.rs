@@ -1,6 +1,8 @@
 //! ListEnabledModules.
 
-use entitlementd::proto::v1::{EnabledModule, ListEnabledModulesRequest, ListEnabledModulesResponse, TenantStatus};
+use entitlementd::proto::v1::{
+    EnabledModule, ListEnabledModulesRequest, ListEnabledModulesResponse, TenantStatus,
+};
 use prost_types::Timestamp;
 use tonic::Code;
 

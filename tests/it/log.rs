@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use entitlementd::proto::v1::{ResolveTenantRequest, entitlement_service_client::EntitlementServiceClient};
+use entitlementd::proto::v1::{
+    ResolveTenantRequest, entitlement_service_client::EntitlementServiceClient,
+};
 use tonic::transport::Channel;
 
 use crate::harness::{process::Process, reason_of};
 
-/// A line break and a line, a sequence that clears the screen, one of a single character, and letters turned around.
+/// A line break and a line, a sequence that clears the screen, one of a single character, and
+/// letters turned around.
 const FORGED: &str = "x\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[2J\u{9b}2J\u{2028}\u{202e}";
 
 fn acts(letter: char) -> bool {
@@ -16,7 +19,8 @@ fn acts(letter: char) -> bool {
 }
 
 async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel =
+        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     EntitlementServiceClient::new(channel)
 }
 
@@ -35,7 +39,15 @@ async fn nothing_that_a_caller_sends_adds_a_line_or_acts_on_a_terminal() {
     for format in ["pretty", "json"] {
         let secret = crate::harness::token::secret_file();
         let secret = secret.path().to_str().unwrap();
-        let flags = ["--demo", "--listen", "127.0.0.1:0", "--jwt-secret-file", secret, "--log-level", "debug"];
+        let flags = [
+            "--demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--jwt-secret-file",
+            secret,
+            "--log-level",
+            "debug",
+        ];
         let mut server = Process::serve_in(format, &flags);
         let line = server.wait_for("listening on ");
         let (_, rest) = line.split_once("listening on ").unwrap();
@@ -48,16 +60,23 @@ async fn nothing_that_a_caller_sends_adds_a_line_or_acts_on_a_terminal() {
         server.signal("TERM");
         assert_eq!(server.wait(Duration::from_secs(30)), 0);
         let lines: Vec<&str> = server.logged.lines().collect();
-        assert!(lines.iter().any(|line| line.contains("ERROR forged")), "{format}: the text is there");
+        assert!(
+            lines.iter().any(|line| line.contains("ERROR forged")),
+            "{format}: the text is there"
+        );
         assert!(!lines.iter().any(|line| line.contains(acts)), "{format}: {lines:?}");
-        assert!(!lines.iter().any(|line| line.starts_with("2026-01-01T00:00:00Z")), "{format}: {lines:?}");
+        assert!(
+            !lines.iter().any(|line| line.starts_with("2026-01-01T00:00:00Z")),
+            "{format}: {lines:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_refusals_is_a_line_a_second() {
     let secret = crate::harness::token::secret_file();
-    let flags = ["--demo", "--listen", "127.0.0.1:0", "--jwt-secret-file", secret.path().to_str().unwrap()];
+    let flags =
+        ["--demo", "--listen", "127.0.0.1:0", "--jwt-secret-file", secret.path().to_str().unwrap()];
     let mut server = Process::serve(&flags);
     let mut client = connect(&server.address()).await;
     server.wait_for("\"ready\"");
@@ -71,8 +90,9 @@ async fn a_flood_of_refusals_is_a_line_a_second() {
     assert_eq!(server.wait(Duration::from_secs(30)), 0);
     for words in ["a bearer token was refused", "ResolveTenant refused"] {
         let lines = server.logged.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let lines: Vec<serde_json::Value> =
-            lines.filter(|line: &serde_json::Value| line["message"].as_str().unwrap().contains(words)).collect();
+        let lines: Vec<serde_json::Value> = lines
+            .filter(|line: &serde_json::Value| line["message"].as_str().unwrap().contains(words))
+            .collect();
         assert!((1..=seconds + 1).contains(&lines.len()), "{words}: {lines:?} in {seconds} s");
         let others: u64 = lines.iter().map(|line| line["others"].as_u64().unwrap()).sum();
         assert!(others < 300, "{words}: {lines:?}");

@@ -1,4 +1,5 @@
-//! Real proxies with the shipped configurations, in front of a real service, with the real server to ask.
+//! Real proxies with the shipped configurations, in front of a real service, with the real server
+//! to ask.
 
 mod forward_auth;
 mod hang_ups;
@@ -63,7 +64,9 @@ impl Kind {
     fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Envoy => &["--tenant-header", "x-claimed-tenant-id"],
-            Self::Nginx => &["--forward-auth-listen", "127.0.0.1:0", "--forward-auth-codes", "nginx"],
+            Self::Nginx => {
+                &["--forward-auth-listen", "127.0.0.1:0", "--forward-auth-codes", "nginx"]
+            }
         }
     }
 }
@@ -74,7 +77,9 @@ impl Mesh {
         let server = Server::start_with(database, &all).await;
         let upstream = Upstream::start().await;
         let proxy = match kind {
-            Kind::Envoy => Proxy::Envoy(Envoy::start(upstream.port, port_of(&server.running.address))),
+            Kind::Envoy => {
+                Proxy::Envoy(Envoy::start(upstream.port, port_of(&server.running.address)))
+            }
             Kind::Nginx => {
                 let address = server.running.forward_auth_address.as_ref().unwrap();
                 Proxy::Nginx(Nginx::start(upstream.port, port_of(address)))

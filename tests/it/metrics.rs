@@ -54,9 +54,19 @@ async fn answers_are_counted_by_method_and_code() {
 
         let metrics = server.metrics().await;
         assert_eq!(metrics.of(ok), 3.0);
-        assert_eq!(metrics.of(r#"rpc_duration_seconds_count{method="CheckModule",code="INVALID_ARGUMENT"}"#), 1.0);
-        assert_eq!(metrics.of(r#"rpc_duration_seconds_count{method="ResolveTenant",code="NOT_FOUND"}"#), 1.0);
-        assert_eq!(metrics.of(r#"rpc_duration_seconds_bucket{le="+Inf",method="CheckModule",code="OK"}"#), 3.0);
+        assert_eq!(
+            metrics
+                .of(r#"rpc_duration_seconds_count{method="CheckModule",code="INVALID_ARGUMENT"}"#),
+            1.0
+        );
+        assert_eq!(
+            metrics.of(r#"rpc_duration_seconds_count{method="ResolveTenant",code="NOT_FOUND"}"#),
+            1.0
+        );
+        assert_eq!(
+            metrics.of(r#"rpc_duration_seconds_bucket{le="+Inf",method="CheckModule",code="OK"}"#),
+            3.0
+        );
         let sum = metrics.of(r#"rpc_duration_seconds_sum{method="CheckModule",code="OK"}"#);
         assert!(sum > 0.0 && sum < 30.0, "{sum}");
     }
@@ -67,16 +77,24 @@ async fn methods_that_do_not_exist_are_one_series() {
     let server = start(Database::sqlite().await).await;
     let mut grpc = tonic::client::Grpc::new(connect(&server.running.address).await);
     for number in 0..20 {
-        for path in [format!("/entitlement.v1.EntitlementService/Nothing{number}"), format!("/nowhere{number}/Nothing")]
-        {
+        for path in [
+            format!("/entitlement.v1.EntitlementService/Nothing{number}"),
+            format!("/nowhere{number}/Nothing"),
+        ] {
             grpc.ready().await.unwrap();
             let codec = tonic_prost::ProstCodec::<(), ()>::default();
-            let status = grpc.unary(tonic::Request::new(()), path.parse().unwrap(), codec).await.unwrap_err();
+            let status = grpc
+                .unary(tonic::Request::new(()), path.parse().unwrap(), codec)
+                .await
+                .unwrap_err();
             assert_eq!(status.code(), Code::Unimplemented);
         }
     }
     let metrics = server.metrics().await;
-    assert_eq!(metrics.of(r#"rpc_duration_seconds_count{method="other",code="UNIMPLEMENTED"}"#), 40.0);
+    assert_eq!(
+        metrics.of(r#"rpc_duration_seconds_count{method="other",code="UNIMPLEMENTED"}"#),
+        40.0
+    );
     assert!(!metrics.page.to_lowercase().contains("nothing"), "{}", metrics.page);
 }
 
@@ -93,9 +111,13 @@ async fn a_call_that_its_caller_gave_up_is_cancelled_and_not_ok() {
     });
     wait_until_blocked(&lock).await;
     asking.abort();
-    let cancelled = r#"entitlementd_rpc_duration_seconds_count{method="CheckModule",code="CANCELLED"} 1"#;
+    let cancelled =
+        r#"entitlementd_rpc_duration_seconds_count{method="CheckModule",code="CANCELLED"} 1"#;
     server.until_metrics(|metrics| metrics.page.contains(cancelled)).await;
-    assert_eq!(server.metrics().await.of(r#"rpc_duration_seconds_count{method="CheckModule",code="OK"}"#), 0.0);
+    assert_eq!(
+        server.metrics().await.of(r#"rpc_duration_seconds_count{method="CheckModule",code="OK"}"#),
+        0.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,28 +126,43 @@ async fn each_decision_that_is_given_counts_once_by_its_reason() {
         let mut server = start(database).await;
         server.database.mk_subscribed(1, "finance", Row::default()).await;
         let metrics = server.metrics().await;
-        let reasons = metrics.page.lines().filter(|line| line.starts_with("entitlementd_decisions_total{")).count();
+        let reasons = metrics
+            .page
+            .lines()
+            .filter(|line| line.starts_with("entitlementd_decisions_total{"))
+            .count();
         assert_eq!(reasons, 13, "each is there before it is given");
 
         server.check(1, "finance").await;
         server.check(1, "hrms").await;
         let module_codes = ["finance", "hrms", "nothing"].map(str::to_owned).to_vec();
-        let batch = BatchCheckModulesRequest { tenant_id: id(1), module_codes, ..Default::default() };
+        let batch =
+            BatchCheckModulesRequest { tenant_id: id(1), module_codes, ..Default::default() };
         server.client.batch_check_modules(batch).await.unwrap();
-        for any_of_module_codes in
-            [vec!["hrms".to_owned(), "finance".to_owned()], vec!["hrms".to_owned(), "nothing".to_owned()]]
-        {
-            let authorize = AuthorizeRequest { tenant_id: id(1), any_of_module_codes, ..Default::default() };
+        for any_of_module_codes in [
+            vec!["hrms".to_owned(), "finance".to_owned()],
+            vec!["hrms".to_owned(), "nothing".to_owned()],
+        ] {
+            let authorize =
+                AuthorizeRequest { tenant_id: id(1), any_of_module_codes, ..Default::default() };
             server.client.authorize(authorize).await.unwrap();
         }
-        let explain = ExplainModuleRequest { tenant: id(1), module_code: "finance".into(), at: None };
+        let explain =
+            ExplainModuleRequest { tenant: id(1), module_code: "finance".into(), at: None };
         server.client.explain_module(explain).await.unwrap();
 
         let metrics = server.metrics().await;
-        for (reason, count) in
-            [("ENABLED", 3.0), ("NOT_SUBSCRIBED", 3.0), ("MODULE_NOT_FOUND", 1.0), ("TRIAL_ENDED", 0.0)]
-        {
-            assert_eq!(metrics.of(&format!("decisions_total{{reason=\"{reason}\"}}")), count, "{reason}");
+        for (reason, count) in [
+            ("ENABLED", 3.0),
+            ("NOT_SUBSCRIBED", 3.0),
+            ("MODULE_NOT_FOUND", 1.0),
+            ("TRIAL_ENDED", 0.0),
+        ] {
+            assert_eq!(
+                metrics.of(&format!("decisions_total{{reason=\"{reason}\"}}")),
+                count,
+                "{reason}"
+            );
         }
     }
 }
@@ -144,14 +181,24 @@ async fn what_is_held_is_a_hit_and_what_is_loaded_a_miss() {
         server.check(1, "hrms").await;
         let metrics = server.metrics().await;
         assert_eq!((metrics.of("cache_misses_total"), metrics.of("cache_hits_total")), (3.0, 4.0));
-        assert_eq!((metrics.of("cache_loads_total"), metrics.of("cache_load_errors_total")), (3.0, 0.0));
+        assert_eq!(
+            (metrics.of("cache_loads_total"), metrics.of("cache_load_errors_total")),
+            (3.0, 0.0)
+        );
         assert_eq!((metrics.of("cache_entries"), metrics.of("cache_waiting_loads")), (3.0, 0.0));
         assert_eq!(metrics.of("cache_stale_answers_total"), 0.0);
         assert_eq!(metrics.of(r#"feed_state{state="off"}"#), 1.0);
-        assert_eq!((metrics.of("pool_max_connections"), metrics.of("divergences_total")), (10.0, 0.0));
+        assert_eq!(
+            (metrics.of("pool_max_connections"), metrics.of("divergences_total")),
+            (10.0, 0.0)
+        );
         // A connection goes back to the pool a moment after its answer has come.
-        server.until_metrics(|metrics| metrics.of(r#"pool_connections{state="idle"}"#) >= 1.0).await;
-        server.until_metrics(|metrics| metrics.of(r#"pool_connections{state="in_use"}"#) == 0.0).await;
+        server
+            .until_metrics(|metrics| metrics.of(r#"pool_connections{state="idle"}"#) >= 1.0)
+            .await;
+        server
+            .until_metrics(|metrics| metrics.of(r#"pool_connections{state="in_use"}"#) == 0.0)
+            .await;
     }
 }
 
@@ -192,12 +239,29 @@ async fn prometheus_gets_the_format_that_it_asks_for() {
     let server = start(Database::sqlite().await).await;
     let address = server.running.metrics_address.unwrap();
     let plain = http::get(address, "/metrics").await;
-    assert!(plain.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{}", plain.head);
-    assert!(plain.body.contains("# TYPE entitlementd_cache_hits_total counter\nentitlementd_cache_hits_total 0\n"));
+    assert!(
+        plain.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{}",
+        plain.head
+    );
+    assert!(plain.body.contains(
+        "# TYPE entitlementd_cache_hits_total counter\nentitlementd_cache_hits_total 0\n"
+    ));
     let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
-    let open = http::send(address, &format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n")).await;
-    assert!(open.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", open.head);
-    assert!(open.body.contains("# TYPE entitlementd_cache_hits counter\nentitlementd_cache_hits_total 0\n"));
+    let open = http::send(
+        address,
+        &format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"),
+    )
+    .await;
+    assert!(
+        open.head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{}",
+        open.head
+    );
+    assert!(
+        open.body
+            .contains("# TYPE entitlementd_cache_hits counter\nentitlementd_cache_hits_total 0\n")
+    );
     assert!(open.body.ends_with("\n# EOF\n"));
 }
 

@@ -17,8 +17,16 @@ async fn empty_databases() -> [(String, Option<tempfile::TempDir>); 2] {
 }
 
 async fn count(database: &Database, sql: &str) -> i64 {
-    let statement = Statement::from_string(database.connection.get_database_backend(), sql.to_owned());
-    database.connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    let statement =
+        Statement::from_string(database.connection.get_database_backend(), sql.to_owned());
+    database
+        .connection
+        .query_one_raw(statement)
+        .await
+        .unwrap()
+        .unwrap()
+        .try_get_by_index(0)
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,7 +34,10 @@ async fn four_processes_may_migrate_at_once() {
     for (url, _folder) in empty_databases().await {
         let start = |_| {
             let mut program = process::program();
-            program.args(["migrate", "--database-url", &url]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            program
+                .args(["migrate", "--database-url", &url])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             program.spawn().unwrap()
         };
         let all: Vec<_> = (0..4).map(start).collect();
@@ -57,7 +68,9 @@ async fn a_database_that_did_not_watch_endpoints_does_once_it_is_migrated() {
     let changes = "SELECT count(*) FROM entitlement_changes WHERE topic = 'catalogue'";
     for database in [Database::sqlite().await, Database::postgres().await] {
         // As the step before left it: whatever it watched, it was not the endpoints.
-        database.execute("DELETE FROM entitlementd_migrations WHERE version LIKE '%_000006_%'").await;
+        database
+            .execute("DELETE FROM entitlementd_migrations WHERE version LIKE '%_000006_%'")
+            .await;
         database
             .execute(if database.is_sqlite() {
                 "DROP TRIGGER entitlement_modules_update;
@@ -80,8 +93,7 @@ async fn a_database_that_did_not_watch_endpoints_does_once_it_is_migrated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_whose_log_has_older_functions_has_this_programs_once_it_is_migrated() {
     let database = Database::postgres().await;
-    let functions =
-        "SELECT md5(string_agg(prosrc, '' ORDER BY proname)) FROM pg_proc WHERE proname LIKE 'entitlement_%'";
+    let functions = "SELECT md5(string_agg(prosrc, '' ORDER BY proname)) FROM pg_proc WHERE proname LIKE 'entitlement_%'";
     let read = async || database.one(functions).await.try_get_by_index::<String>(0).unwrap();
     let ours = read().await;
     database.execute("DELETE FROM entitlementd_migrations WHERE version LIKE '%_000007_%'").await;
@@ -123,8 +135,11 @@ fn those_who_only_look_make_no_database() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("typo.db");
     let url = format!("sqlite:{}", path.display());
-    for command in [vec!["migrate", "--status"], vec!["check", "--tenant", "acme", "--module", "finance"]] {
-        let output = process::program().args(command).args(["--database-url", &url]).output().unwrap();
+    for command in
+        [vec!["migrate", "--status"], vec!["check", "--tenant", "acme", "--module", "finance"]]
+    {
+        let output =
+            process::program().args(command).args(["--database-url", &url]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8(output.stderr).unwrap().contains("typo.db"));
         assert!(!path.exists());
@@ -138,7 +153,10 @@ async fn an_id_written_as_text_is_refused_by_sqlite() {
                 VALUES ('00000000-0000-4000-8000-000000000001', 'A', 'a', 'tenant_a')";
     assert!(database.connection.execute_unprepared(text).await.is_err());
     database
-        .execute(&text.replace("'00000000-0000-4000-8000-000000000001'", "x'00000000000040008000000000000001'"))
+        .execute(&text.replace(
+            "'00000000-0000-4000-8000-000000000001'",
+            "x'00000000000040008000000000000001'",
+        ))
         .await;
 }
 
@@ -149,7 +167,8 @@ async fn serve_on_postgres_migrates_only_when_told_and_says_what_to_run() {
     let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
     server.wait_for("run: entitlementd migrate");
     drop(server);
-    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url, "--migrate"]);
+    let mut server =
+        process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url, "--migrate"]);
     server.wait_for("\"ready\"");
 }
 
@@ -171,8 +190,14 @@ async fn a_schema_ahead_is_served_while_every_column_is_there() {
         let newer = "INSERT INTO entitlementd_migrations (version, applied_at) VALUES ('m20991231_000009_newer', 0)";
         database.execute(newer).await;
         let output = process::run(&["migrate", "--database-url", &database.url]);
-        assert!(output.status.success(), "nothing is pending: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(String::from_utf8(output.stdout).unwrap().contains("unknown  m20991231_000009_newer"));
+        assert!(
+            output.status.success(),
+            "nothing is pending: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            String::from_utf8(output.stdout).unwrap().contains("unknown  m20991231_000009_newer")
+        );
         let mut server = Server::start(database).await;
         server.check(1, "finance").await;
     }
@@ -182,6 +207,7 @@ async fn a_schema_ahead_is_served_while_every_column_is_there() {
 async fn a_schema_ahead_that_lacks_a_column_is_not_served() {
     let database = Database::postgres().await;
     database.execute("ALTER TABLE tenants RENAME COLUMN status TO state").await;
-    let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
+    let mut server =
+        process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
     server.wait_for("the table tenants has no column status");
 }

@@ -34,7 +34,8 @@ async fn a_column_that_only_administrators_need_is_named_and_checks_are_answered
             let output = run(&database, arguments);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let listed = String::from_utf8(output.stdout).unwrap();
-            let missing: Vec<&str> = listed.lines().filter(|line| line.starts_with("missing")).collect();
+            let missing: Vec<&str> =
+                listed.lines().filter(|line| line.starts_with("missing")).collect();
             assert_eq!(missing.len(), 1, "{listed}");
             assert!(missing[0].starts_with(&format!("missing  {sentence}")), "{listed}");
         }
@@ -74,7 +75,8 @@ async fn a_catalogue_is_not_put_where_a_column_is_missing() {
     assert!(error.contains(sentence), "{error}");
 }
 
-/// What is listed as needed is all that is needed: every other column is dropped, and tenants live their lives.
+/// What is listed as needed is all that is needed: every other column is dropped, and tenants live
+/// their lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_needed_that_is_not_listed() {
     let database = Database::postgres().await;
@@ -101,7 +103,10 @@ async fn nothing_is_needed_that_is_not_listed() {
                 "updated_at",
             ],
         ),
-        ("usage_metrics", &["module_code", "metric_type", "metric_value", "recorded_at", "metadata"]),
+        (
+            "usage_metrics",
+            &["module_code", "metric_type", "metric_value", "recorded_at", "metadata"],
+        ),
     ] {
         for column in columns {
             database.execute(&format!("ALTER TABLE {table} DROP COLUMN {column}")).await;
@@ -127,7 +132,8 @@ async fn nothing_is_needed_that_is_not_listed() {
         &["tenant", "delete", "acme", "--name", "Acme", "--reason", "left"],
     ] {
         let output = run(&database, arguments);
-        let [listed, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        let [listed, error] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         assert!(output.status.success(), "{arguments:?}: {error}");
         assert!(!listed.contains("missing  "), "{listed}");
     }

@@ -15,10 +15,17 @@ use crate::harness::{
 };
 
 fn is_unavailable(status: &Status) {
-    assert_eq!((status.code(), reason_of(status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert_eq!(
+        (status.code(), reason_of(status).as_str()),
+        (Code::Unavailable, "STORE_UNAVAILABLE")
+    );
     let retry = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
     assert!(!retry.is_zero());
-    assert!(!status.message().contains("sql") && !status.message().contains("connect"), "{}", status.message());
+    assert!(
+        !status.message().contains("sql") && !status.message().contains("connect"),
+        "{}",
+        status.message()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +39,11 @@ async fn what_is_held_is_answered_and_what_is_not_is_unavailable_within_two_seco
     cluster.stop();
 
     assert!(server.check(1, "finance").await.allowed);
-    assert_eq!(server.check(1, "hrms").await.plan_slugs, ["enterprise"], "the catalogue is held too");
+    assert_eq!(
+        server.check(1, "hrms").await.plan_slugs,
+        ["enterprise"],
+        "the catalogue is held too"
+    );
     let started = Instant::now();
     is_unavailable(&server.check_request(check_request(2, "finance")).await.unwrap_err());
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
@@ -81,8 +92,13 @@ async fn a_row_that_cannot_be_read_is_named_in_the_log_and_not_to_the_caller() {
     database.execute("UPDATE tenant_subscriptions SET starts_at = 'tomorrow'").await;
     let mut server = Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
     let address = server.address();
-    let channel = tonic::transport::Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    let mut client = entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient::new(channel);
+    let channel = tonic::transport::Channel::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let mut client =
+        entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient::new(channel);
     let status = client.check_module(check_request(1, "finance")).await.unwrap_err();
     assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Internal, "STORE_UNREADABLE"));
     assert!(!status.message().contains("tomorrow"));

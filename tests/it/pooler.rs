@@ -25,7 +25,8 @@ async fn serve(pooler: &Pooler, database: &Database, count: usize, flags: &[&str
     let url = pooler.url(&database.name);
     let kind = flags.iter().find(|flag| ["transaction", "session"].contains(flag)).unwrap();
     for _ in 0..2 {
-        let migrated = process::run(&["migrate", "--database-pooler", kind, "--database-url", &url]);
+        let migrated =
+            process::run(&["migrate", "--database-pooler", kind, "--database-url", &url]);
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     }
     let mut servers = Vec::new();
@@ -61,7 +62,10 @@ async fn everything_works(servers: &mut [Server], database: &Database) {
         for server in &mut *servers {
             let request = CheckModuleRequest { min_revision, ..check_request(tenant, "finance") };
             assert_eq!(server.check_request(request).await.unwrap().reason(), TenantSuspended);
-            assert!(server.resolve("", &format!("tenant-{tenant}.erp.example"), "").await.is_err(), "it is suspended");
+            assert!(
+                server.resolve("", &format!("tenant-{tenant}.erp.example"), "").await.is_err(),
+                "it is suspended"
+            );
             server.until(tenant, "finance", TenantSuspended).await;
         }
     }
@@ -90,10 +94,21 @@ async fn nobody_gets_anothers_answer(servers: &[Server], database: &Database) {
             let mut client = server.client.clone();
             callers.spawn(async move {
                 for _ in 0..10 {
-                    let request = CheckModuleRequest { min_revision: Some(1), ..check_request(tenant, "hrms") };
-                    let past = client.check_module(check_request(tenant, "hrms")).await.unwrap().into_inner();
+                    let request = CheckModuleRequest {
+                        min_revision: Some(1),
+                        ..check_request(tenant, "hrms")
+                    };
+                    let past = client
+                        .check_module(check_request(tenant, "hrms"))
+                        .await
+                        .unwrap()
+                        .into_inner();
                     let fresh = client.check_module(request).await.unwrap().into_inner();
-                    assert_eq!([past.allowed, fresh.allowed], [tenant % 2 == 0; 2], "tenant {tenant}");
+                    assert_eq!(
+                        [past.allowed, fresh.allowed],
+                        [tenant % 2 == 0; 2],
+                        "tenant {tenant}"
+                    );
                 }
             });
         }
@@ -106,7 +121,14 @@ async fn in_transaction_mode_it_listens_past_the_pooler() {
     let (pooler, database) = empty(&[FEW]).await;
     let direct = database.url.clone();
     // A poll would come far too late.
-    let flags = ["--database-pooler", "transaction", "--listen-database-url", &direct, "--poll-interval", "1h"];
+    let flags = [
+        "--database-pooler",
+        "transaction",
+        "--listen-database-url",
+        &direct,
+        "--poll-interval",
+        "1h",
+    ];
     let mut servers = serve(&pooler, &database, 3, &flags).await;
     let deadline = Instant::now() + Duration::from_secs(5);
     while listeners(&database).await < 3 {
@@ -141,8 +163,14 @@ async fn a_tenant_is_changed_through_it() {
         let (pooler, database) = empty(&[settings]).await;
         let url = pooler.url(&database.name);
         let through = |arguments: &[&str]| {
-            let output = process::run(&[arguments, &["--database-pooler", kind, "--database-url", &url]].concat());
-            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let output = process::run(
+                &[arguments, &["--database-pooler", kind, "--database-url", &url]].concat(),
+            );
+            assert!(
+                output.status.success(),
+                "{arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             String::from_utf8(output.stdout).unwrap()
         };
         through(&["migrate"]);

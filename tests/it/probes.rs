@@ -64,7 +64,9 @@ async fn readiness_goes_from_ready_to_degraded_to_unready_and_back() {
     server.until_readyz(200, "ready").await;
 
     cluster.kill_hard();
-    server.until_readyz(200, "degraded: the database has not answered since 2026-11-23T12:00:00.000Z").await;
+    server
+        .until_readyz(200, "degraded: the database has not answered since 2026-11-23T12:00:00.000Z")
+        .await;
     server.until_health(ServingStatus::Serving).await;
     let answer = server.check(1, "finance").await;
     assert!(answer.allowed && answer.freshness.unwrap().stale);
@@ -74,10 +76,16 @@ async fn readiness_goes_from_ready_to_degraded_to_unready_and_back() {
     assert_eq!(metrics.of(r#"feed_state{state="unheard"}"#), 1.0);
 
     server.advance(3600);
-    server.until_readyz(503, "unready: the database has not answered for longer than --max-stale").await;
+    server
+        .until_readyz(503, "unready: the database has not answered for longer than --max-stale")
+        .await;
     server.until_health(ServingStatus::NotServing).await;
     assert_eq!(server.metrics().await.of("feed_lag_seconds"), 3600.0);
-    assert_eq!(http::get(server.probes(), "/livez").await.status, 200, "starting it again would not help");
+    assert_eq!(
+        http::get(server.probes(), "/livez").await.status,
+        200,
+        "starting it again would not help"
+    );
 
     cluster.restart();
     server.until_readyz(200, "ready").await;
@@ -96,23 +104,35 @@ async fn before_the_database_has_answered_it_is_unready_and_alive() {
     let started = Instant::now();
     running.stop().await.unwrap();
     read_to_end(&mut silent).await;
-    assert!(started.elapsed() < Duration::from_secs(4), "its connections end with it: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "its connections end with it: {:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_database_is_unready_with_what_to_run() {
     let server = Server::start_unready(Database::empty_postgres().await, &SHOWN).await;
-    server.until_readyz(503, "unready: the database's schema is behind; run: entitlementd migrate").await;
+    server
+        .until_readyz(503, "unready: the database's schema is behind; run: entitlementd migrate")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_triggers_are_told_and_so_is_their_return() {
     let server = Server::start_with(Database::postgres().await, &SHOWN).await;
     server.until_readyz(200, "ready").await;
-    server.database.execute("ALTER TABLE tenants DISABLE TRIGGER entitlement_tenants_changed").await;
+    server
+        .database
+        .execute("ALTER TABLE tenants DISABLE TRIGGER entitlement_tenants_changed")
+        .await;
     server.until_readyz(200, "degraded: triggers of the change log are missing").await;
     assert_eq!(server.metrics().await.of(r#"feed_state{state="unarmed"}"#), 1.0);
-    server.database.execute("ALTER TABLE tenants ENABLE ALWAYS TRIGGER entitlement_tenants_changed").await;
+    server
+        .database
+        .execute("ALTER TABLE tenants ENABLE ALWAYS TRIGGER entitlement_tenants_changed")
+        .await;
     server.until_readyz(200, "ready").await;
 }
 
@@ -121,7 +141,10 @@ async fn polling_is_degraded_where_listening_was_wanted_and_else_it_is_not() {
     let nobody = format!("postgres://postgres@127.0.0.1:{}/nowhere", postgres::free_port());
     for (flags, words) in [
         (vec!["--listen-database-url", &nobody], "degraded: changes are polled"),
-        (vec!["--changes", "listen", "--database-pooler", "transaction"], "degraded: changes are polled"),
+        (
+            vec!["--changes", "listen", "--database-pooler", "transaction"],
+            "degraded: changes are polled",
+        ),
         (vec!["--database-pooler", "transaction"], "ready"),
         (vec!["--changes", "poll"], "ready"),
         (vec!["--changes", "off"], "ready"),
@@ -136,7 +159,8 @@ async fn polling_is_degraded_where_listening_was_wanted_and_else_it_is_not() {
 async fn a_server_that_is_stopping_is_unready_while_it_still_answers() {
     let flags = ["--demo", "--listen", "127.0.0.1:0", "--pre-drain", "1h"];
     let mut server = Process::serve(&[&flags[..], &SHOWN].concat());
-    let line: serde_json::Value = serde_json::from_str(&server.wait_for("metrics and probes")).unwrap();
+    let line: serde_json::Value =
+        serde_json::from_str(&server.wait_for("metrics and probes")).unwrap();
     let probes: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
     server.wait_for("\"ready\"");
     server.signal("TERM");
@@ -180,7 +204,10 @@ async fn large_heads_many_headers_and_nonsense_are_refused() {
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 20));
     assert!([414, 431].contains(&http::send(server.probes(), &long).await.status));
     assert_eq!(http::send(server.probes(), "SSH-2.0-OpenSSH_9\r\n\r\n").await.status, 400);
-    let body = format!("POST /livez HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n{}", "x".repeat(1 << 16));
+    let body = format!(
+        "POST /livez HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n{}",
+        "x".repeat(1 << 16)
+    );
     assert_eq!(http::send(server.probes(), &body).await.status, 405, "a body is not waited for");
     assert_eq!(http::get(server.probes(), "/livez").await.status, 200);
 }
@@ -209,5 +236,9 @@ async fn those_who_open_many_connections_keep_no_probe_out() {
     for stream in &mut many[..400] {
         assert_eq!(read_to_end(stream).await, "", "the oldest go first");
     }
-    assert!(started.elapsed() < Duration::from_secs(4), "none of them had to be waited for: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "none of them had to be waited for: {:?}",
+        started.elapsed()
+    );
 }

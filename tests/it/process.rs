@@ -18,7 +18,8 @@ use crate::harness::{
 };
 
 async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel =
+        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     EntitlementServiceClient::new(channel)
 }
 
@@ -46,14 +47,16 @@ async fn requests_in_flight_finish_and_those_that_watch_health_do_not_hold_it() 
     let address = server.address();
     server.wait_for("\"ready\"");
     let mut client = connect(&address).await;
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel =
+        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
     let request = tonic_health::pb::HealthCheckRequest::default();
     let mut watch = health.watch(request).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status, 1, "SERVING");
 
     let lock = lock_tenants(&database).await;
-    let in_flight = tokio::spawn(async move { client.check_module(check_request(1, "finance")).await });
+    let in_flight =
+        tokio::spawn(async move { client.check_module(check_request(1, "finance")).await });
     wait_until_blocked(&lock).await;
     server.signal("TERM");
     assert_eq!(watch.message().await.unwrap().unwrap().status, 2, "NOT_SERVING");
@@ -88,12 +91,16 @@ async fn before_listeners_close_it_goes_on_answering_for_the_pre_drain() {
 fn the_demo_prints_three_commands_to_paste_and_removes_its_database() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
     let line = server.wait_for("listening on");
-    let database = serde_json::from_str::<Value>(&line).unwrap()["database"].as_str().unwrap().to_owned();
+    let database =
+        serde_json::from_str::<Value>(&line).unwrap()["database"].as_str().unwrap().to_owned();
     let path = database.strip_prefix("sqlite:").unwrap().to_owned();
     assert!(std::path::Path::new(&path).exists());
     let printed = BufReader::new(server.child.stdout.take().unwrap()).lines();
-    let commands: Vec<String> =
-        printed.map(Result::unwrap).take(7).filter(|line| line.starts_with("grpcurl -plaintext")).collect();
+    let commands: Vec<String> = printed
+        .map(Result::unwrap)
+        .take(7)
+        .filter(|line| line.starts_with("grpcurl -plaintext"))
+        .collect();
     assert_eq!(commands.len(), 3);
     server.signal("TERM");
     assert_eq!(server.wait(Duration::from_secs(5)), 0);
@@ -107,7 +114,8 @@ async fn a_tenants_name_writes_nothing_else_on_an_operators_terminal() {
     database
         .execute("UPDATE tenants SET name = 'Acme' || char(27) || '[2J' || char(10) || 'decision     ALLOWED'")
         .await;
-    let output = run(&["check", "--database-url", &database.url, "--tenant", "acme", "--module", "finance"]);
+    let output =
+        run(&["check", "--database-url", &database.url, "--tenant", "acme", "--module", "finance"]);
     let printed = text(&output.stdout);
     assert!(printed.contains(r"Acme\u{1b}[2J\ndecision     ALLOWED"), "{printed}");
     assert_eq!(printed.lines().filter(|line| line.starts_with("decision")).count(), 1, "{printed}");
@@ -120,14 +128,26 @@ async fn check_answers_with_its_exit_code_and_every_fact() {
         database.mk_subscription(1, "finance", Row::default()).await;
         database.mk_subscription(1, "hrms", Row { status: "Trial", ..Row::default() }).await;
         let check = |tenant: &str, module: &str, more: &[&str]| {
-            let mut arguments = vec!["check", "--database-url", &database.url, "--tenant", tenant, "--module", module];
+            let mut arguments = vec![
+                "check",
+                "--database-url",
+                &database.url,
+                "--tenant",
+                tenant,
+                "--module",
+                module,
+            ];
             arguments.extend_from_slice(more);
             run(&arguments)
         };
 
         let allowed = check(&id(1), "finance", &[]);
         assert_eq!(allowed.status.code(), Some(0), "{}", text(&allowed.stderr));
-        assert!(text(&allowed.stdout).starts_with("decision     ALLOWED  ENABLED\n"), "{}", text(&allowed.stdout));
+        assert!(
+            text(&allowed.stdout).starts_with("decision     ALLOWED  ENABLED\n"),
+            "{}",
+            text(&allowed.stdout)
+        );
         assert!(text(&allowed.stdout).contains("status \" Active\""), "{}", text(&allowed.stdout));
 
         let denied = check("acme", "hrms", &["--json"]);
@@ -145,9 +165,11 @@ async fn check_answers_with_its_exit_code_and_every_fact() {
         for (tenant, module) in [("nobody", "finance"), ("acme", "nothing")] {
             assert_eq!(check(tenant, module, &[]).status.code(), Some(1));
         }
-        for (tenant, module, more) in
-            [("a b", "finance", vec![]), ("acme", "", vec![]), ("acme", "finance", vec!["--at", "soon"])]
-        {
+        for (tenant, module, more) in [
+            ("a b", "finance", vec![]),
+            ("acme", "", vec![]),
+            ("acme", "finance", vec!["--at", "soon"]),
+        ] {
             let trouble = check(tenant, module, &more);
             assert_eq!(trouble.status.code(), Some(2), "{tenant:?} {module:?}");
             assert!(text(&trouble.stderr).contains("error"), "{}", text(&trouble.stderr));
@@ -185,32 +207,51 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
         (vec!["--listen", "localhost"], vec!["--listen", "localhost", "127.0.0.1:50051"]),
         (vec!["--listen", &taken], vec!["--listen", &taken]),
         (vec!["--metrics-listen", "9464"], vec!["--metrics-listen", "9464", "127.0.0.1:9464"]),
-        (vec!["--metrics-listen", &taken, "--listen", "127.0.0.1:0"], vec!["--metrics-listen", &taken]),
+        (
+            vec!["--metrics-listen", &taken, "--listen", "127.0.0.1:0"],
+            vec!["--metrics-listen", &taken],
+        ),
         (vec!["--listen", "unix:"], vec!["--listen", "path"]),
         (vec!["--cache-ttl", "0s"], vec!["--cache-ttl", "above zero"]),
         (vec!["--cache-ttl", "300"], vec!["--cache-ttl", "300", "30s"]),
         (vec!["--workers", "0"], vec!["--workers", "1"]),
-        (vec!["--base-domain", "https://ilms.ai"], vec!["--base-domain", "https://ilms.ai", "ilms.ai"]),
+        (
+            vec!["--base-domain", "https://ilms.ai"],
+            vec!["--base-domain", "https://ilms.ai", "ilms.ai"],
+        ),
         (vec!["--jwt-secret-file", "/no/such/file"], vec!["--jwt-secret-file", "/no/such/file"]),
         (vec!["--jwt-secret-file", &empty], vec!["--jwt-secret-file", "empty", "shared secret"]),
         (vec!["--jwks-file", &not_json], vec!["--jwks-file", "JWK set"]),
         (vec!["--jwks-file", &symmetric], vec!["--jwks-file", "no key for RS256"]),
         (vec!["--jwks-file", &no_keys], vec!["--jwks-file", "no key"]),
         (vec!["--jwt-issuer-tenant", "erp=x"], vec!["--jwt-issuer-tenant", "erp=x", "UUID"]),
-        (vec!["--jwt-issuer", "erp", "--jwt-issuer-tenant", &stranger], vec!["--jwt-issuer-tenant", "other"]),
+        (
+            vec!["--jwt-issuer", "erp", "--jwt-issuer-tenant", &stranger],
+            vec!["--jwt-issuer-tenant", "other"],
+        ),
         (vec!["--log-level", "loud=very"], vec!["--log-level", "loud"]),
-        (vec!["--database-url", "mysql://u:s3cret@h/d"], vec!["--database-url", "postgres://", "sqlite:"]),
-        (vec!["--database-url", "sqlite:/no/such/folder/x.db"], vec!["--database-url", "/no/such/folder"]),
+        (
+            vec!["--database-url", "mysql://u:s3cret@h/d"],
+            vec!["--database-url", "postgres://", "sqlite:"],
+        ),
+        (
+            vec!["--database-url", "sqlite:/no/such/folder/x.db"],
+            vec!["--database-url", "/no/such/folder"],
+        ),
         (vec!["--database-url-file", &empty], vec!["--database-url-file", "empty"]),
         (
             vec!["--database-ca-file", "/no/such/ca", "--database-url", "postgres://h/d"],
             vec!["--database-ca-file", "/no/such/ca"],
         ),
         (vec!["--demo", "--database-url", "sqlite:x.db"], vec!["--demo", "--database-url"]),
-        (vec!["--database-url-file", "postgres://u:s3cret@h/d"], vec!["--database-url-file", "***@h/d"]),
+        (
+            vec!["--database-url-file", "postgres://u:s3cret@h/d"],
+            vec!["--database-url-file", "***@h/d"],
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let output = program().current_dir(folder.path()).arg("serve").args(&flags).output().unwrap();
+        let output =
+            program().current_dir(folder.path()).arg("serve").args(&flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         let error = text(&output.stderr);
         for word in words {
@@ -225,7 +266,14 @@ fn an_unusable_setting_is_named_with_what_was_found_and_expected_before_it_liste
 async fn a_password_shows_nowhere_even_at_trace() {
     let database = Database::postgres().await;
     let url = database.url.replace("postgres@", "postgres:s3cret@") + "?passwd=s3cret";
-    let mut server = Process::serve(&["--listen", "127.0.0.1:0", "--log-level", "trace", "--database-url", &url]);
+    let mut server = Process::serve(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--log-level",
+        "trace",
+        "--database-url",
+        &url,
+    ]);
     let address = server.address();
     server.wait_for("\"ready\"");
     connect(&address).await.check_module(check_request(1, "finance")).await.unwrap();
@@ -234,7 +282,11 @@ async fn a_password_shows_nowhere_even_at_trace() {
     assert!(server.logged.contains("TRACE"));
     assert!(!server.logged.contains("s3cret"));
 
-    let help = program().args(["serve", "--help"]).env("ENTITLEMENTD_DATABASE_URL", &url).output().unwrap();
+    let help = program()
+        .args(["serve", "--help"])
+        .env("ENTITLEMENTD_DATABASE_URL", &url)
+        .output()
+        .unwrap();
     assert!(!text(&help.stdout).contains("s3cret"));
     let misplaced = run(&["serve", &url]);
     assert_eq!(misplaced.status.code(), Some(2));
@@ -257,7 +309,9 @@ async fn settings_come_from_the_environment_too() {
 #[test]
 fn a_database_that_is_not_there_is_said_to_be_missing_and_where() {
     let folder = tempfile::tempdir().unwrap();
-    for (named, is_in) in [("", ""), ("sqlite:erp.db", ""), ("sqlite://data/erp.db?mode=rw", "data")] {
+    for (named, is_in) in
+        [("", ""), ("sqlite:erp.db", ""), ("sqlite://data/erp.db?mode=rw", "data")]
+    {
         let arguments = ["check", "--tenant", &id(1), "--module", "finance"];
         let mut command = program();
         command.args(arguments).current_dir(folder.path());
@@ -276,7 +330,9 @@ fn a_database_that_is_not_there_is_said_to_be_missing_and_where() {
 
 #[test]
 fn help_and_version_are_plain_where_nobody_sees_colours() {
-    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"], &["tenant", "delete", "-h"]] {
+    for arguments in
+        [&["--help"][..], &["--version"], &["serve", "--help"], &["tenant", "delete", "-h"]]
+    {
         let output = run(arguments);
         assert!(output.status.success() && !output.stdout.is_empty());
         assert!(!output.stdout.contains(&0x1b), "{arguments:?}");
@@ -289,7 +345,10 @@ async fn a_variable_that_was_left_over_changes_nothing_of_what_a_call_does() {
     database.mk_tenant(1, "acme", "active").await;
     let run = |arguments: &[&str], left_over: &[(&str, &str)]| {
         let mut command = program();
-        command.args(arguments).args(["--database-url", &database.url]).envs(left_over.iter().copied());
+        command
+            .args(arguments)
+            .args(["--database-url", &database.url])
+            .envs(left_over.iter().copied());
         command.output().unwrap()
     };
     let suspend = ["tenant", "set-status", "acme", "suspended", "--reason", "unpaid"];
@@ -297,7 +356,11 @@ async fn a_variable_that_was_left_over_changes_nothing_of_what_a_call_does() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let shown = run(&["tenant", "show", "acme", "--json"], &[]);
     assert!(text(&shown.stdout).to_lowercase().contains("suspended"), "{}", text(&shown.stdout));
-    let answers = [("ENTITLEMENTD_NAME", "acme"), ("ENTITLEMENTD_FORCE", "true"), ("ENTITLEMENTD_REASON", "it goes")];
+    let answers = [
+        ("ENTITLEMENTD_NAME", "acme"),
+        ("ENTITLEMENTD_FORCE", "true"),
+        ("ENTITLEMENTD_REASON", "it goes"),
+    ];
     let output = run(&["tenant", "delete", "acme"], &answers);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
@@ -312,22 +375,34 @@ async fn each_failed_request_is_one_line_with_its_id() {
     client.check_module(check_request(1, "finance")).await.unwrap();
     server.signal("TERM");
     server.wait(Duration::from_secs(5));
-    let lines: Vec<&str> = server.logged.lines().filter(|line| line.contains("CheckModule")).collect();
+    let lines: Vec<&str> =
+        server.logged.lines().filter(|line| line.contains("CheckModule")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     let line: Value = serde_json::from_str(lines[0]).unwrap();
-    assert_eq!((&line["request_id"], &line["code"]), (&"find-me".into(), &"InvalidArgument".into()));
+    assert_eq!(
+        (&line["request_id"], &line["code"]),
+        (&"find-me".into(), &"InvalidArgument".into())
+    );
 }
 
 #[test]
 fn settings_are_printed_with_who_has_set_them_and_without_passwords() {
     let output = program()
-        .args(["serve", "--print-config", "--cache-ttl", "1d", "--replica-database-url", "postgres://u:s3cret@b/x"])
+        .args([
+            "serve",
+            "--print-config",
+            "--cache-ttl",
+            "1d",
+            "--replica-database-url",
+            "postgres://u:s3cret@b/x",
+        ])
         .env("ENTITLEMENTD_DATABASE_URL", "postgres://u:s3cret@a/x?password=s3cret")
         .output()
         .unwrap();
     let printed = text(&output.stdout);
     let row = |flag: &str| {
-        let row = printed.lines().find(|line| line.split_whitespace().next() == Some(flag)).unwrap();
+        let row =
+            printed.lines().find(|line| line.split_whitespace().next() == Some(flag)).unwrap();
         row.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(row("--cache-ttl"), "1d command line");
@@ -340,14 +415,22 @@ fn settings_are_printed_with_who_has_set_them_and_without_passwords() {
 
 #[test]
 fn the_first_line_says_what_has_started_and_what_is_not_as_usual() {
-    let mut server = Process::serve_in("pretty", &["--demo", "--listen", "127.0.0.1:0", "--cache-ttl", "1d"]);
+    let mut server =
+        Process::serve_in("pretty", &["--demo", "--listen", "127.0.0.1:0", "--cache-ttl", "1d"]);
     let line = server.wait_for("is listening on ");
     assert!(line.len() < 500, "{line}");
     assert!(
-        line.contains(concat!("entitlementd ", env!("CARGO_PKG_VERSION"), " is listening on 127.0.0.1:")),
+        line.contains(concat!(
+            "entitlementd ",
+            env!("CARGO_PKG_VERSION"),
+            " is listening on 127.0.0.1:"
+        )),
         "{line}"
     );
-    assert!(line.contains("database=sqlite:") && line.contains("off=TLS, callers, metrics"), "{line}");
+    assert!(
+        line.contains("database=sqlite:") && line.contains("off=TLS, callers, metrics"),
+        "{line}"
+    );
     assert!(line.contains("settings=--demo --listen=127.0.0.1:0 --cache-ttl=1d"), "{line}");
     assert!(!line.contains("address="), "the message has said it: {line}");
 }
@@ -371,7 +454,10 @@ fn a_package_gets_completions_and_manual_pages() {
     let folder = tempfile::tempdir().unwrap();
     assert!(run(&["man", folder.path().to_str().unwrap()]).status.success());
     for page in ["entitlementd.1", "entitlementd-serve.1", "entitlementd-tenant-onboard.1"] {
-        assert!(std::fs::read_to_string(folder.path().join(page)).unwrap().contains(".TH"), "{page}");
+        assert!(
+            std::fs::read_to_string(folder.path().join(page)).unwrap().contains(".TH"),
+            "{page}"
+        );
     }
     let nowhere = run(&["man", "/nowhere/at/all"]);
     assert!(text(&nowhere.stderr).contains("/nowhere/at/all"), "{}", text(&nowhere.stderr));

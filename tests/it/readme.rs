@@ -48,8 +48,9 @@ fn pages() -> Vec<String> {
 pub fn section(name: &str, heading: &str) -> String {
     let text = page(name);
     let level = heading.chars().take_while(|letter| *letter == '#').count();
-    let (_, below) =
-        text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{name} has no section {heading}"));
+    let (_, below) = text
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("{name} has no section {heading}"));
     let mut is_code = false;
     let ends = |line: &&str| {
         is_code ^= line.starts_with("```");

@@ -40,7 +40,8 @@ impl Pair {
         let replica = Cluster::standby_of(&primary, &[]);
         replica.catch_up(&primary).await;
         let url = replica.url(&database.name);
-        let flags = ["--replica-database-url", &url, "--revalidate-max-rate", "0", "--changes", "listen"];
+        let flags =
+            ["--replica-database-url", &url, "--revalidate-max-rate", "0", "--changes", "listen"];
         let server = Server::start_with(database, &flags).await;
         let mut pair = Self { primary, replica, server };
         pair.until_the_replica_is_used(tenants).await;
@@ -98,7 +99,11 @@ async fn what_has_changed_is_loaded_from_the_primary_until_the_replica_has_it() 
             assert!(!pair.server.check(tenant, "finance").await.allowed, "it does not come back");
         }
     }
-    assert_eq!(loads(&pair.replica).await, before, "the replica was not asked for what has changed");
+    assert_eq!(
+        loads(&pair.replica).await,
+        before,
+        "the replica was not asked for what has changed"
+    );
     assert_eq!(pair.loads_of(5..10).await, [0, 5], "but for what has not");
     tokio::time::sleep(NOTICED).await;
     assert_eq!(pair.loads_of(10..12).await, [0, 2], "for as long as that is so");

@@ -1,6 +1,8 @@
 //! ResolveTenant and Authorize.
 
-use entitlementd::proto::v1::{AuthorizeRequest, DecisionReason, Tenant, TenantSource, TenantStatus};
+use entitlementd::proto::v1::{
+    AuthorizeRequest, DecisionReason, Tenant, TenantSource, TenantStatus,
+};
 use serde_json::json;
 use tonic::{Code, Status};
 

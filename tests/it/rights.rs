@@ -73,9 +73,14 @@ async fn nobody_makes_a_trigger_of_a_function_that_runs_with_its_owners_rights()
     let database = Database::postgres().await;
     let (_, url) = mk_role(&database, "mallory").await;
     let mut mallory = PgConnection::connect(&url).await.unwrap();
-    mallory.execute(sqlx::raw_sql("CREATE TEMP TABLE mine (id uuid, tenant_id uuid)")).await.unwrap();
+    mallory
+        .execute(sqlx::raw_sql("CREATE TEMP TABLE mine (id uuid, tenant_id uuid)"))
+        .await
+        .unwrap();
     for function in DEFINERS {
-        let sql = format!("CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION public.{function}()");
+        let sql = format!(
+            "CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION public.{function}()"
+        );
         let refused = refusal(&mut mallory, &sql).await;
         assert!(refused.contains("permission denied for function"), "{function}: {refused}");
     }
@@ -89,10 +94,15 @@ async fn nobody_makes_a_trigger_of_a_function_that_runs_with_its_owners_rights()
                AND has_table_privilege('entitlementd_log', c.oid, p)",
         )
         .await;
-    assert_eq!(others.try_get::<i64>("", "count").unwrap(), 0, "it adds to the log, and does nothing else");
+    assert_eq!(
+        others.try_get::<i64>("", "count").unwrap(),
+        0,
+        "it adds to the log, and does nothing else"
+    );
 }
 
-/// Types that an owner of a table may make, each with what makes a `uuid` of it and what compares two of it.
+/// Types that an owner of a table may make, each with what makes a `uuid` of it and what compares
+/// two of it.
 const OWN_TYPES: [&str; 3] = [
     "CREATE TYPE own AS (text text)",
     "CREATE TYPE own AS ENUM ('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002')",
@@ -113,7 +123,10 @@ async fn whoever_owns_a_table_runs_nothing_with_the_rights_of_another() {
             .await;
         let mut owner = PgConnection::connect(&url).await.unwrap();
         // The function is made ready with the column as it was.
-        owner.execute(sqlx::raw_sql("UPDATE tenant_subscriptions SET status = 'trial'")).await.unwrap();
+        owner
+            .execute(sqlx::raw_sql("UPDATE tenant_subscriptions SET status = 'trial'"))
+            .await
+            .unwrap();
         let cast = if own.contains("DOMAIN") {
             // A domain has no casts of its own; its base type's are the database's.
             String::new()
@@ -133,13 +146,20 @@ async fn whoever_owns_a_table_runs_nothing_with_the_rights_of_another() {
                  ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module;
                  DROP INDEX idx_tenant_subscriptions_tenant_id;
                  ALTER TABLE tenant_subscriptions ALTER COLUMN tenant_id TYPE own USING {}",
-                if own.contains(" (text ") { "ROW(tenant_id::text)::own" } else { "tenant_id::text::own" }
+                if own.contains(" (text ") {
+                    "ROW(tenant_id::text)::own"
+                } else {
+                    "tenant_id::text::own"
+                }
             ))))
             .await
             .unwrap();
         let before = revision(&database, 1).await;
         for connection in [owner, PgConnection::connect(&url).await.unwrap()].iter_mut() {
-            connection.execute(sqlx::raw_sql("UPDATE tenant_subscriptions SET status = status || 'x'")).await.unwrap();
+            connection
+                .execute(sqlx::raw_sql("UPDATE tenant_subscriptions SET status = status || 'x'"))
+                .await
+                .unwrap();
         }
         let spied = database.one("SELECT count(*) AS count FROM spied").await;
         assert_eq!(spied.try_get::<i64>("", "count").unwrap(), 0, "{own}");
@@ -158,8 +178,15 @@ async fn what_everybody_is_granted_by_default_is_taken_back_on_each_migration() 
     database.execute(&default.concat()).await;
     process::migrate(&database.url);
     assert_eq!(reachable(&database, &role).await, 0);
-    assert_eq!(reachable(&database, "entitlementd_writer").await, 3, "a view, by its two columns and as a whole");
-    assert_eq!(status(&database.url).lines().filter(|line| line.starts_with("open")).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(
+        reachable(&database, "entitlementd_writer").await,
+        3,
+        "a view, by its two columns and as a whole"
+    );
+    assert_eq!(
+        status(&database.url).lines().filter(|line| line.starts_with("open")).collect::<Vec<_>>(),
+        [""; 0]
+    );
 
     database
         .execute(&format!(
@@ -184,9 +211,15 @@ async fn what_everybody_is_granted_by_default_is_taken_back_on_each_migration() 
     }
     process::migrate(&database.url);
     assert_eq!(reachable(&database, &role).await, 0);
-    let left: Vec<String> =
-        status(&database.url).lines().filter(|line| line.starts_with("open")).map(Into::into).collect();
-    assert!(left.len() == 1 && left[0].contains("the table other"), "only its owner drops a trigger: {left:?}");
+    let left: Vec<String> = status(&database.url)
+        .lines()
+        .filter(|line| line.starts_with("open"))
+        .map(Into::into)
+        .collect();
+    assert!(
+        left.len() == 1 && left[0].contains("the table other"),
+        "only its owner drops a trigger: {left:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,16 +266,21 @@ async fn the_three_documented_roles_are_enough_and_none_may_do_more() {
     database.execute(&others).await;
 
     database.mk_subscribed(1, "finance", Row::default()).await;
-    let mut server =
-        Server::start_with(database.by_way_of(by("erp_entitlementd")).await, &["--changes", "listen"]).await;
+    let mut server = Server::start_with(
+        database.by_way_of(by("erp_entitlementd")).await,
+        &["--changes", "listen"],
+    )
+    .await;
     server.until(1, "finance", DecisionReason::Enabled).await;
     server.database.set_status(1, "suspended").await;
     server.until(1, "finance", DecisionReason::TenantSuspended).await;
     let mut serving = PgConnection::connect(&by("erp_entitlementd")).await.unwrap();
     serving.execute(sqlx::raw_sql("SELECT entitlement_fold()")).await.unwrap();
-    for more in
-        ["SELECT * FROM entitlement_audit", "UPDATE tenants SET status = 'active'", "DELETE FROM entitlement_changes"]
-    {
+    for more in [
+        "SELECT * FROM entitlement_audit",
+        "UPDATE tenants SET status = 'active'",
+        "DELETE FROM entitlement_changes",
+    ] {
         assert!(refusal(&mut serving, more).await.contains("permission denied"), "{more}");
     }
 
@@ -251,7 +289,16 @@ async fn the_three_documented_roles_are_enough_and_none_may_do_more() {
         text(&process::run(&[&["tenant"], words, &["--database-url", &administrator]].concat()));
     };
     let template = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tenant-template");
-    let onboard = ["onboard", "newcomer", "--name", "Newcomer", "--plan", "starter", "--tenant-template", template];
+    let onboard = [
+        "onboard",
+        "newcomer",
+        "--name",
+        "Newcomer",
+        "--plan",
+        "starter",
+        "--tenant-template",
+        template,
+    ];
     manage(&onboard);
     manage(&["set-status", "newcomer", "cancelled", "--reason", "left"]);
     manage(&["delete", "newcomer", "--name", "Newcomer", "--reason", "left"]);
@@ -270,14 +317,18 @@ async fn whoever_may_make_no_roles_is_told_so_and_the_erp_goes_on_writing() {
         told.contains("open     the role entitlementd_log does not exist; run: CREATE ROLE entitlementd_log NOLOGIN"),
         "{told}"
     );
-    assert!(told.contains("the function entitlement_tenants_changed runs with the rights of simple"), "{told}");
+    assert!(
+        told.contains("the function entitlement_tenants_changed runs with the rights of simple"),
+        "{told}"
+    );
     database.mk_tenant(1, "one", "active").await;
     assert_eq!(revision(&database, 1).await, 1);
 
     cluster.execute("CREATE ROLE entitlementd_log NOLOGIN; GRANT entitlementd_log TO simple").await;
     let told = text(&process::run(&["migrate", "--database-url", &url]));
     assert!(
-        !told.contains("entitlementd_log") && told.contains("the role entitlementd_server does not exist"),
+        !told.contains("entitlementd_log")
+            && told.contains("the role entitlementd_server does not exist"),
         "{told}"
     );
     // Neither a schema that is closed to all, nor a policy, stops the ERP's own writes.
@@ -294,21 +345,25 @@ async fn a_role_that_lacks_rights_is_told_which_and_not_to_migrate() {
     let database = Database::postgres().await;
     let (role, url) = mk_role(&database, "poor").await;
     let started = |words: &str| {
-        let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+        let mut server =
+            process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
         server.wait_for(words);
         server.logged.clone()
     };
     let logged = started(&format!("GRANT entitlementd_server TO {role}"));
     assert!(!logged.contains("run: entitlementd migrate (or"), "{logged}");
     database
-        .execute(&format!("GRANT entitlementd_server TO {role}; GRANT SELECT ON tenants, modules, plans TO {role}"))
+        .execute(&format!(
+            "GRANT entitlementd_server TO {role}; GRANT SELECT ON tenants, modules, plans TO {role}"
+        ))
         .await;
     let said = "may not read id, tenant_id, module_id, status, starts_at, expires_at, is_trial, trial_ends_at of the table \
                 tenant_subscriptions; run: GRANT SELECT ON tenant_subscriptions TO";
     let logged = started(said);
     assert!(!logged.contains("run: entitlementd migrate (or"), "{logged}");
     assert!(status(&url).contains(said));
-    let columns = "id, tenant_id, module_id, status, starts_at, expires_at, is_trial, trial_ends_at";
+    let columns =
+        "id, tenant_id, module_id, status, starts_at, expires_at, is_trial, trial_ends_at";
     database.execute(&format!("GRANT SELECT ({columns}) ON tenant_subscriptions TO {role}")).await;
     started("\"ready\"");
 }
@@ -327,17 +382,25 @@ async fn a_policy_that_hides_rows_makes_no_customer_unknown() {
         let mut server = Server::start_fed(database.by_way_of(url.clone()).await).await;
         server.database.mk_subscribed(1, "finance", Row::default()).await;
         server.until(1, "finance", DecisionReason::Enabled).await;
-        server.database.execute(&format!("ALTER TABLE tenants ENABLE ROW LEVEL SECURITY; {policy}")).await;
+        server
+            .database
+            .execute(&format!("ALTER TABLE tenants ENABLE ROW LEVEL SECURITY; {policy}"))
+            .await;
         server.database.execute("UPDATE tenant_subscriptions SET status = 'suspended'").await;
         let answer = server.check(1, "finance").await;
-        assert!(answer.allowed || answer.reason() == DecisionReason::SubscriptionSuspended, "{policy}: {answer:?}");
+        assert!(
+            answer.allowed || answer.reason() == DecisionReason::SubscriptionSuspended,
+            "{policy}: {answer:?}"
+        );
         assert!(
             server.check_request(check_request(2, "finance")).await.is_err(),
             "{policy}: whoever is not held is not unknown"
         );
-        let said = format!("row-level security would hide rows of the table tenants from the role {role}");
+        let said =
+            format!("row-level security would hide rows of the table tenants from the role {role}");
         assert!(status(&url).contains(&said), "{}", status(&url));
-        let mut other = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+        let mut other =
+            process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
         other.wait_for(&said);
         server.database.execute(&format!("ALTER ROLE {role} BYPASSRLS")).await;
         other.wait_for("\"ready\"");

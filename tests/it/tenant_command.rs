@@ -24,7 +24,9 @@ fn json(database: &Database, arguments: &[&str]) -> Value {
 async fn both() -> [Database; 2] {
     let databases = [Database::sqlite().await, Database::postgres().await];
     for database in &databases {
-        database.mk_subscribed(1, "system_admin", Row { starts: -100_000_000, ..Row::default() }).await;
+        database
+            .mk_subscribed(1, "system_admin", Row { starts: -100_000_000, ..Row::default() })
+            .await;
     }
     databases
 }
@@ -34,8 +36,10 @@ async fn a_tenant_is_changed_and_shown_without_a_server() {
     for database in both().await {
         let preview = done(&database, &["enable", "tenant-1", "finance", "hrms", "--preview"]);
         assert!(preview.ends_with("a preview: nothing was changed\n"), "{preview}");
-        let lines: Vec<String> =
-            preview.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let lines: Vec<String> = preview
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
         assert_eq!(
             lines[..7],
             [
@@ -70,17 +74,25 @@ async fn a_tenant_is_changed_and_shown_without_a_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_history_is_a_timeline_of_who_did_what_and_why() {
     for database in both().await {
-        assert_eq!(done(&database, &["history", "tenant-1"]), "nothing was done to it through entitlementd\n");
+        assert_eq!(
+            done(&database, &["history", "tenant-1"]),
+            "nothing was done to it through entitlementd\n"
+        );
         done(&database, &["enable", "tenant-1", "finance", "--request-id", "r-1"]);
         done(&database, &["enable", "tenant-1", "finance", "--request-id", "r-1"]);
-        done(&database, &["change-plan", "tenant-1", "starter", "--reason", "\u{1f69b} asked by phone"]);
+        done(
+            &database,
+            &["change-plan", "tenant-1", "starter", "--reason", "\u{1f69b} asked by phone"],
+        );
         done(&database, &["disable", "tenant-1", "finance"]);
         done(&database, &["set-status", "tenant-1", "cancelled", "--reason", "left us"]);
 
         let history = done(&database, &["history", "tenant-1"]);
         let who = run_whoami();
-        let told: Vec<&str> =
-            history.lines().map(|line| line.split_once("Z  ").map_or(line, |(_, told)| told)).collect();
+        let told: Vec<&str> = history
+            .lines()
+            .map(|line| line.split_once("Z  ").map_or(line, |(_, told)| told))
+            .collect();
         assert_eq!(
             told,
             [
@@ -102,7 +114,10 @@ async fn its_history_is_a_timeline_of_who_did_what_and_why() {
             ]
         );
         let newest = json(&database, &["history", &id(1), "--limit", "1"]);
-        assert_eq!((newest.as_array().unwrap().len(), &newest[0]["action"]), (1, &"SetTenantStatus".into()));
+        assert_eq!(
+            (newest.as_array().unwrap().len(), &newest[0]["action"]),
+            (1, &"SetTenantStatus".into())
+        );
     }
 }
 
@@ -114,7 +129,8 @@ fn run_whoami() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_ends_with_1_and_what_cannot_be_done_with_2() {
     let [database, _] = both().await;
-    let (code, output, error) = tenant(&database, &["enable", "tenant-1", "sales_distribution", "nope"]);
+    let (code, output, error) =
+        tenant(&database, &["enable", "tenant-1", "sales_distribution", "nope"]);
     assert_eq!((code, output.as_str()), (1, ""));
     assert_eq!(
         error,
@@ -126,8 +142,14 @@ async fn what_is_refused_ends_with_1_and_what_cannot_be_done_with_2() {
         (vec!["history", "nobody"], r#"there is no tenant "nobody""#),
         (vec!["enable", "nobody", "finance"], "there is no such tenant"),
         (vec!["show", "a b"], "expected a UUID in 36-character form, or a subdomain"),
-        (vec!["set-status", "tenant-1", "suspended"], "--reason is needed to suspend or cancel a tenant"),
-        (vec!["set-status", "tenant-1", "pending"], "[possible values: active, suspended, cancelled]"),
+        (
+            vec!["set-status", "tenant-1", "suspended"],
+            "--reason is needed to suspend or cancel a tenant",
+        ),
+        (
+            vec!["set-status", "tenant-1", "pending"],
+            "[possible values: active, suspended, cancelled]",
+        ),
         (vec!["enable", "tenant-1", "finance", "--reason", " "], "must be 1 to 500 characters"),
         (vec!["enable", "tenant-1"], "required arguments were not provided"),
     ] {
@@ -141,16 +163,24 @@ async fn what_is_refused_ends_with_1_and_what_cannot_be_done_with_2() {
 async fn a_database_that_is_behind_is_not_written_to() {
     let database = Database::empty_postgres().await;
     let (code, _, error) = tenant(&database, &["enable", "tenant-1", "finance"]);
-    assert_eq!((code, error.as_str()), (2, "error: the database's schema is behind: run entitlementd migrate first\n"));
+    assert_eq!(
+        (code, error.as_str()),
+        (2, "error: the database's schema is behind: run entitlementd migrate first\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_without_a_log_of_changes_is_written_to_where_that_is_said() {
     let database = Database::empty_postgres().await;
-    assert!(run(&["migrate", "--changes", "off", "--database-url", &database.url]).status.success());
+    assert!(
+        run(&["migrate", "--changes", "off", "--database-url", &database.url]).status.success()
+    );
     database.mk_tenant(1, "tenant-1", "active").await;
     assert_eq!(tenant(&database, &["enable", "tenant-1", "finance"]).0, 2);
-    assert_eq!(json(&database, &["enable", "tenant-1", "finance", "--changes", "off"])["revision"], 0);
+    assert_eq!(
+        json(&database, &["enable", "tenant-1", "finance", "--changes", "off"])["revision"],
+        0
+    );
 }
 
 /// The example that ships.
@@ -159,17 +189,23 @@ const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tenant-templ
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_is_brought_in_with_its_schema() {
     for database in both().await {
-        let onboard = ["onboard", "testcompany", "--name", "Test Company", "--tenant-template", TEMPLATE];
+        let onboard =
+            ["onboard", "testcompany", "--name", "Test Company", "--tenant-template", TEMPLATE];
         let (code, _, error) = tenant(&database, &onboard);
         assert_eq!(code, 2, "{error}");
         let onboarded = done(&database, &[&onboard[..], &["--plan", "starter"]].concat());
-        let wanted =
-            if database.is_sqlite() { "no schema was made: SQLite has none" } else { "schema tenant_testcompany" };
+        let wanted = if database.is_sqlite() {
+            "no schema was made: SQLite has none"
+        } else {
+            "schema tenant_testcompany"
+        };
         assert_eq!(onboarded.lines().next(), Some(wanted));
         assert_eq!(json(&database, &["show", "testcompany"])["status"], "active");
-        let (code, _, error) = tenant(&database, &[&onboard[..], &["--module", "hrms,finance"]].concat());
+        let (code, _, error) =
+            tenant(&database, &[&onboard[..], &["--module", "hrms,finance"]].concat());
         assert_eq!((code, error.as_str()), (1, "refused: This subdomain is already taken.\n"));
-        let (code, _, error) = tenant(&database, &["onboard", "www", "--name", "X", "--plan", "starter"]);
+        let (code, _, error) =
+            tenant(&database, &["onboard", "www", "--name", "X", "--plan", "starter"]);
         assert_eq!((code, error.as_str()), (1, "refused: This subdomain is reserved.\n"));
     }
 }
@@ -183,17 +219,30 @@ async fn new_files_are_rolled_out_to_500_tenants_and_one_that_fails_stops_nobody
         database.mk_subscription(number, "hrms", Row::default()).await;
     }
     // One has a table of its own in the way.
-    database.execute(r#"CREATE SCHEMA "tenant_tenant-7"; CREATE TABLE "tenant_tenant-7".roles (id int)"#).await;
+    database
+        .execute(
+            r#"CREATE SCHEMA "tenant_tenant-7"; CREATE TABLE "tenant_tenant-7".roles (id int)"#,
+        )
+        .await;
     let provision = ["provision", "--all", "--tenant-template", TEMPLATE];
     let (code, output, error) = tenant(&database, &provision);
     assert_eq!((code, output.as_str()), (1, "500 tenants looked at, 499 changed, 1 failed\n"));
-    assert!(error.contains(&format!("failed: {} the file _base/001_people.sql of the tenant template failed", id(7))));
+    assert!(error.contains(&format!(
+        "failed: {} the file _base/001_people.sql of the tenant template failed",
+        id(7)
+    )));
     let (code, output, _) = tenant(&database, &["verify", "--tenant-template", TEMPLATE]);
-    assert_eq!((code, output), (1, format!("{}: its schema was not made from a template\n", id(7))));
+    assert_eq!(
+        (code, output),
+        (1, format!("{}: its schema was not made from a template\n", id(7)))
+    );
 
     database.execute(r#"DROP TABLE "tenant_tenant-7".roles"#).await;
     assert_eq!(done(&database, &provision), "500 tenants looked at, 1 changed, 0 failed\n");
-    assert_eq!(done(&database, &["verify", "--tenant-template", TEMPLATE]), "every schema is as the template says\n");
+    assert_eq!(
+        done(&database, &["verify", "--tenant-template", TEMPLATE]),
+        "every schema is as the template says\n"
+    );
     assert_eq!(done(&database, &provision), "500 tenants looked at, 0 changed, 0 failed\n");
 
     // Another template: a file is new, one was edited, and others are gone.
@@ -221,12 +270,16 @@ async fn tenants_are_listed_and_deleted() {
     for database in both().await {
         database.mk_tenant(2, "gone", "cancelled").await;
         let listed = done(&database, &["list"]);
-        let lines: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+        let lines: Vec<Vec<&str>> =
+            listed.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["SUBDOMAIN", "NAME", "STATUS", "PLAN", "ID"]);
         assert_eq!(lines[2], ["gone", "Tenant", "2", "cancelled", &id(2)]);
         assert_eq!(lines[3], ["2", "of", "2"]);
         assert_eq!(json(&database, &["list", "tenant", "--status", "active"])["total"], 1);
-        assert_eq!(json(&database, &["list", "--limit", "1", "--after", &id(1)])["tenants"][0]["id"], id(2));
+        assert_eq!(
+            json(&database, &["list", "--limit", "1", "--after", &id(1)])["tenants"][0]["id"],
+            id(2)
+        );
         let (code, _, error) = tenant(&database, &["delete", "gone", "--name", "tenant 2"]);
         assert_eq!(
             (code, error.as_str()),

@@ -56,7 +56,9 @@ async fn many(database: &Database) {
         for row in rows {
             database.mk_subscription(number, "finance", row).await;
         }
-        database.mk_subscription(number, "hrms", Row { status: "suspended", ..Row::default() }).await;
+        database
+            .mk_subscription(number, "hrms", Row { status: "suspended", ..Row::default() })
+            .await;
     }
 }
 
@@ -99,8 +101,12 @@ async fn a_tenant_with_several_rows_for_a_module_is_one() {
     database.execute("ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module").await;
     many(&database).await;
     for number in [1, 2, 6] {
-        database.mk_subscription(number, "finance", Row { expires: Some(-5), ..Row::default() }).await;
-        database.mk_subscription(number, "finance", Row { status: "cancelled", ..Row::default() }).await;
+        database
+            .mk_subscription(number, "finance", Row { expires: Some(-5), ..Row::default() })
+            .await;
+        database
+            .mk_subscription(number, "finance", Row { status: "cancelled", ..Row::default() })
+            .await;
     }
     let mut server = Server::start_with(database, &[]).await;
     for size in [1, 2, 3] {

@@ -41,11 +41,18 @@ async fn start(flags: &[String], more: &[&str]) -> Secured {
 }
 
 impl Secured {
-    async fn connect(&self, authorities: &[&Authority], client: Option<&Issued>) -> Result<Channel, String> {
-        connect_tls(&self.running.address, authorities, client).await.map_err(|error| error.to_string())
+    async fn connect(
+        &self,
+        authorities: &[&Authority],
+        client: Option<&Issued>,
+    ) -> Result<Channel, String> {
+        connect_tls(&self.running.address, authorities, client)
+            .await
+            .map_err(|error| error.to_string())
     }
 
-    /// Asks over a connection of its own. Under TLS 1.3, a client learns that it is refused from the first answer.
+    /// Asks over a connection of its own. Under TLS 1.3, a client learns that it is refused from
+    /// the first answer.
     async fn ask(&self, authority: &Authority, client: Option<&Issued>) -> Result<bool, String> {
         let channel = self.connect(&[authority], client).await?;
         check(channel).await.map_err(|status| format!("{:?}: {status}", status.code()))
@@ -59,7 +66,8 @@ impl Secured {
 }
 
 async fn check(channel: Channel) -> Result<bool, Status> {
-    let answer = EntitlementServiceClient::new(channel).check_module(check_request(1, "finance")).await?;
+    let answer =
+        EntitlementServiceClient::new(channel).check_module(check_request(1, "finance")).await?;
     Ok(answer.into_inner().allowed)
 }
 
@@ -82,12 +90,19 @@ async fn only_who_shows_a_good_certificate_is_answered() {
         ("for servers", Some(server_only)),
         ("revoked", Some(ours.client("orders", 7, ALWAYS))),
     ] {
-        assert!(server.ask(&ours, client.as_ref()).await.is_err(), "a certificate that is {what} was let in");
+        assert!(
+            server.ask(&ours, client.as_ref()).await.is_err(),
+            "a certificate that is {what} was let in"
+        );
     }
     assert!(server.ask(&theirs, Some(&good)).await.is_err(), "a client believed another authority");
-    let plain = tonic::transport::Endpoint::try_from(format!("http://{}", server.running.address)).unwrap();
+    let plain =
+        tonic::transport::Endpoint::try_from(format!("http://{}", server.running.address)).unwrap();
     let plain = plain.connect().await;
-    assert!(plain.is_err() || check(plain.unwrap()).await.is_err(), "the server answered in the clear");
+    assert!(
+        plain.is_err() || check(plain.unwrap()).await.is_err(),
+        "the server answered in the clear"
+    );
     assert_eq!(server.ask(&ours, Some(&good)).await, Ok(true));
 }
 
@@ -112,7 +127,12 @@ async fn certificates_are_replaced_under_load_without_a_failed_request() {
                         let tls = tonic::transport::ClientTlsConfig::new().ca_certificates(known);
                         let uri = format!("https://{}", server.running.address);
                         let endpoint = tonic::transport::Endpoint::try_from(uri).unwrap();
-                        endpoint.tls_config(tls.domain_name("localhost")).unwrap().connect().await.unwrap()
+                        endpoint
+                            .tls_config(tls.domain_name("localhost"))
+                            .unwrap()
+                            .connect()
+                            .await
+                            .unwrap()
                     }
                 };
                 assert!(check(channel).await.unwrap());
@@ -122,7 +142,8 @@ async fn certificates_are_replaced_under_load_without_a_failed_request() {
     };
     let loads = [load(Some(steady)), load(None), load(None)];
     files.put_server(&new.server());
-    until_so("the new certificate is shown", async || server.ask(&new, None).await == Ok(true)).await;
+    until_so("the new certificate is shown", async || server.ask(&new, None).await == Ok(true))
+        .await;
     assert!(server.ask(&old, None).await.is_err(), "the old certificate is still shown");
     done.store(true, Ordering::Relaxed);
     for load in loads {
@@ -137,7 +158,10 @@ async fn a_bad_new_file_changes_nothing() {
     let files = Files::new(&old.server());
     let server = start(&files.flags(), &[]).await;
     server.ready(&old, None).await;
-    let (good, expired) = (new.server(), new.issue(&["localhost"], 9, 2020..2021, ExtendedKeyUsagePurpose::ServerAuth));
+    let (good, expired) = (
+        new.server(),
+        new.issue(&["localhost"], 9, 2020..2021, ExtendedKeyUsagePurpose::ServerAuth),
+    );
     for bad in [
         Issued { certificate: "nonsense".into(), key: good.key.clone() },
         Issued { certificate: good.certificate.clone(), key: new.server().key },
@@ -179,14 +203,22 @@ async fn every_listener_speaks_tls_and_probes_need_no_certificate() {
     let files = Files::new(&ours.server());
     let ca = files.put("ca.pem", &ours.pem);
     let tokens = files.put("tokens", &format!("alice owner {}\n", "0".repeat(64)));
-    let more = ["--client-ca", &ca, "--metrics-listen", "127.0.0.1:0", "--forward-auth-listen", "127.0.0.1:0"];
+    let more = [
+        "--client-ca",
+        &ca,
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--forward-auth-listen",
+        "127.0.0.1:0",
+    ];
     let admin = ["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &tokens];
     let server = start(&files.flags(), &[&more[..], &admin].concat()).await;
     let client = ours.client("spiffe://erp/prometheus", 2, ALWAYS);
     server.ready(&ours, Some(&client)).await;
 
     let authority = files.put("authority.pem", &ours.pem);
-    let (certificate, key) = (files.put("client.pem", &client.certificate), files.put("client-key.pem", &client.key));
+    let (certificate, key) =
+        (files.put("client.pem", &client.certificate), files.put("client-key.pem", &client.key));
     let get = |url: String, shows: bool| {
         let mut curl = std::process::Command::new("curl");
         curl.args([
@@ -219,8 +251,14 @@ async fn every_listener_speaks_tls_and_probes_need_no_certificate() {
     let admin = server.running.admin_address.as_ref().unwrap();
     let list = async |client| {
         let channel = connect_tls(admin, &[&ours], client).await.map_err(|_| Code::Unknown)?;
-        let mut admin = entitlementd::proto::v1::tenant_admin_service_client::TenantAdminServiceClient::new(channel);
-        admin.list_modules(entitlementd::proto::v1::ListModulesRequest::default()).await.map_err(|status| status.code())
+        let mut admin =
+            entitlementd::proto::v1::tenant_admin_service_client::TenantAdminServiceClient::new(
+                channel,
+            );
+        admin
+            .list_modules(entitlementd::proto::v1::ListModulesRequest::default())
+            .await
+            .map_err(|status| status.code())
     };
     assert_eq!(list(Some(&client)).await.unwrap_err(), Code::Unauthenticated);
     assert_ne!(list(None).await.unwrap_err(), Code::Unauthenticated);
@@ -232,22 +270,32 @@ fn what_other_machines_can_reach_is_protected_or_accepted_as_it_is() {
     let files = Files::new(&ours.server());
     let flags = files.flags();
     let tls: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let expired = Files::new(&ours.issue(&["localhost"], 9, 2020..2021, ExtendedKeyUsagePurpose::ServerAuth));
+    let expired =
+        Files::new(&ours.issue(&["localhost"], 9, 2020..2021, ExtendedKeyUsagePurpose::ServerAuth));
     let expired_flags = expired.flags();
     let expired: Vec<&str> = expired_flags.iter().map(String::as_str).collect();
     let open = ["--listen", "0.0.0.0:0"];
     for (flags, complaint) in [
-        (open.to_vec(), "--listen is 0.0.0.0:0, which other machines can reach: give --tls-cert and --tls-key"),
+        (
+            open.to_vec(),
+            "--listen is 0.0.0.0:0, which other machines can reach: give --tls-cert and --tls-key",
+        ),
         (
             [&open, &tls[..]].concat(),
             "--listen is 0.0.0.0:0, where anybody may ask who reaches it: give --callers-file",
         ),
         ([&open[..], &["--insecure=data"]].concat(), "where anybody may ask"),
-        (vec!["--metrics-listen", "0.0.0.0:0"], "accept with --insecure=metrics that it is in the clear"),
+        (
+            vec!["--metrics-listen", "0.0.0.0:0"],
+            "accept with --insecure=metrics that it is in the clear",
+        ),
         (vec!["--forward-auth-listen", "0.0.0.0:0"], "accept with --insecure=forward-auth that"),
         ([&["--insecure"], &tls[..]].concat(), "--insecure says that everything goes unprotected"),
         (vec!["--tls-cert", "x"], "--tls-key"),
-        (expired, "--tls-cert: it is good from 2020-01-01 00:00:00 UTC to 2021-01-01 00:00:00 UTC only"),
+        (
+            expired,
+            "--tls-cert: it is good from 2020-01-01 00:00:00 UTC to 2021-01-01 00:00:00 UTC only",
+        ),
     ] {
         let output = process::run(&[&["serve", "--demo"], &flags[..]].concat());
         let error = String::from_utf8(output.stderr).unwrap();

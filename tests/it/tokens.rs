@@ -45,10 +45,15 @@ fn base64url(bytes: &[u8]) -> String {
 fn mk_rsa(key_id: &str) -> Pair {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
     let public = pair.public_key();
-    let (n, e) =
-        (public.modulus().big_endian_without_leading_zero(), public.exponent().big_endian_without_leading_zero());
+    let (n, e) = (
+        public.modulus().big_endian_without_leading_zero(),
+        public.exponent().big_endian_without_leading_zero(),
+    );
     Pair {
         algorithm: Algorithm::RS256,
         private: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
@@ -57,7 +62,8 @@ fn mk_rsa(key_id: &str) -> Pair {
 }
 
 pub fn mk_ec(key_id: &str) -> Pair {
-    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+        .unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref()).unwrap();
     let point = pair.public_key().as_ref();
     Pair {
@@ -77,7 +83,8 @@ fn mk_ed(key_id: &str) -> Pair {
     }
 }
 
-/// Members of a key set that verify no token here: for something else, or nothing can be verified with them.
+/// Members of a key set that verify no token here: for something else, or nothing can be verified
+/// with them.
 pub fn not_for_us() -> Vec<Value> {
     let ec = |changes: Value| changed(mk_ec("first").public, changes);
     let rsa = |changes: Value| changed(mk_rsa("first").public, changes);

@@ -32,7 +32,11 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let scopes = request.into_inner().resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        let scopes = request
+            .into_inner()
+            .resource_spans
+            .into_iter()
+            .flat_map(|resource| resource.scope_spans);
         self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -62,7 +66,9 @@ fn hex(bytes: &[u8]) -> String {
 
 fn traced<T>(message: T, flags: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-{flags}").parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("traceparent", format!("00-{TRACE}-{PARENT}-{flags}").parse().unwrap());
     request
 }
 
@@ -72,14 +78,26 @@ async fn a_callers_trace_goes_on_through_the_rpc_the_load_and_its_statement_and_
     let url = collector.start().await;
     // Of refusals that come at once, all but the first are logged as `debug`.
     let level = "info,entitlementd=debug";
-    let flags =
-        ["--demo", "--listen", "127.0.0.1:0", "--otlp-endpoint", &url, "--trace-one-in", "0", "--log-level", level];
+    let flags = [
+        "--demo",
+        "--listen",
+        "127.0.0.1:0",
+        "--otlp-endpoint",
+        &url,
+        "--trace-one-in",
+        "0",
+        "--log-level",
+        level,
+    ];
     let mut server = Process::serve(&flags);
     let address = server.address();
     server.wait_for("\"ready\"");
     let mut client = EntitlementServiceClient::new(connect(&address.parse().unwrap()).await);
-    let check =
-        |module: &str| CheckModuleRequest { tenant_id: id(1), module_code: module.into(), ..Default::default() };
+    let check = |module: &str| CheckModuleRequest {
+        tenant_id: id(1),
+        module_code: module.into(),
+        ..Default::default()
+    };
     client.check_module(traced(check("finance"), "01")).await.unwrap();
     // Not sampled by its caller, and not by this server.
     client.check_module(traced(check("hrms"), "00")).await.unwrap();
@@ -93,20 +111,37 @@ async fn a_callers_trace_goes_on_through_the_rpc_the_load_and_its_statement_and_
 
     let checks = collector.named("entitlement.v1.EntitlementService/CheckModule");
     assert_eq!(checks.len(), 1, "{checks:?}");
-    assert_eq!((hex(&checks[0].trace_id).as_str(), hex(&checks[0].parent_span_id).as_str()), (TRACE, PARENT));
+    assert_eq!(
+        (hex(&checks[0].trace_id).as_str(), hex(&checks[0].parent_span_id).as_str()),
+        (TRACE, PARENT)
+    );
     let loads = collector.named("load");
     assert_eq!(loads.len(), 1, "{loads:?}");
-    assert_eq!((hex(&loads[0].trace_id).as_str(), &loads[0].parent_span_id), (TRACE, &checks[0].span_id));
+    assert_eq!(
+        (hex(&loads[0].trace_id).as_str(), &loads[0].parent_span_id),
+        (TRACE, &checks[0].span_id)
+    );
     let statements = collector.named("query");
     assert!(!statements.is_empty());
     for statement in statements {
-        assert_eq!((hex(&statement.trace_id).as_str(), &statement.parent_span_id), (TRACE, &loads[0].span_id));
+        assert_eq!(
+            (hex(&statement.trace_id).as_str(), &statement.parent_span_id),
+            (TRACE, &loads[0].span_id)
+        );
         assert!(statement.attributes.iter().any(|attribute| attribute.key == "db.query.text"));
     }
     // Both refusals are in the log under the trace's id.
-    let lines = server.logged.lines().filter(|line| line.contains("ResolveTenant refused") && line.contains(TRACE));
+    let lines = server
+        .logged
+        .lines()
+        .filter(|line| line.contains("ResolveTenant refused") && line.contains(TRACE));
     assert_eq!(lines.count(), 2, "{}", server.logged);
-    assert!(server.logged.lines().any(|line| line.contains("a bearer token was refused") && line.contains(TRACE)));
+    assert!(
+        server
+            .logged
+            .lines()
+            .any(|line| line.contains("a bearer token was refused") && line.contains(TRACE))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,12 +149,24 @@ async fn requests_without_a_trace_begin_one_and_a_collector_that_is_gone_holds_n
     let collector = Collector::default();
     let url = collector.start().await;
     for (endpoint, wanted) in [(url.as_str(), 1), ("http://127.0.0.1:9", 1)] {
-        let flags = ["--demo", "--listen", "127.0.0.1:0", "--otlp-endpoint", endpoint, "--trace-one-in", "1"];
+        let flags = [
+            "--demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--otlp-endpoint",
+            endpoint,
+            "--trace-one-in",
+            "1",
+        ];
         let mut server = Process::serve(&flags);
         let address = server.address();
         server.wait_for("\"ready\"");
         let mut client = EntitlementServiceClient::new(connect(&address.parse().unwrap()).await);
-        let check = CheckModuleRequest { tenant_id: id(1), module_code: "finance".into(), ..Default::default() };
+        let check = CheckModuleRequest {
+            tenant_id: id(1),
+            module_code: "finance".into(),
+            ..Default::default()
+        };
         client.check_module(check).await.unwrap();
         drop(client);
         server.signal("TERM");

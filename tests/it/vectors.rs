@@ -1,10 +1,12 @@
-//! The conformance vectors: what the decision says is what they say, and so what the callers' libraries say.
+//! The conformance vectors: what the decision says is what they say, and so what the callers'
+//! libraries say.
 
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use entitlementd::domain::{
-    Catalogue, Facts, Module, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantStatus, check,
+    Catalogue, Facts, Module, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantStatus,
+    check,
     enabled::{enabled_modules, next_change},
 };
 use serde::Deserialize;
@@ -73,7 +75,10 @@ struct Question {
 fn all() -> Vec<Vectors> {
     ["named", "generated"]
         .map(|name| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name).with_extension("json");
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/vectors")
+                .join(name)
+                .with_extension("json");
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
         })
         .into()
@@ -137,8 +142,14 @@ fn the_decision_is_that_of_the_vectors() {
             let facts = facts(&case);
             for Question { module, at, allowed, reason, message, valid_until } in &case.questions {
                 let decision = check(facts.as_ref(), &catalogue, module, *at);
-                let said = (decision.allowed(), word(decision.reason), decision.reason.message(module));
-                assert_eq!(said, (*allowed, reason.clone(), message.clone()), "{}: {module} at {at}", case.name);
+                let said =
+                    (decision.allowed(), word(decision.reason), decision.reason.message(module));
+                assert_eq!(
+                    said,
+                    (*allowed, reason.clone(), message.clone()),
+                    "{}: {module} at {at}",
+                    case.name
+                );
                 assert_eq!(decision.valid_until, *valid_until, "{}: {module} at {at}", case.name);
                 asked += 1;
             }

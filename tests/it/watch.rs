@@ -31,7 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 type Watch = Streaming<WatchChangesResponse>;
 
-async fn try_watch(client: &EntitlementServiceClient<Channel>, tenants: &[u32]) -> Result<Watch, Status> {
+async fn try_watch(
+    client: &EntitlementServiceClient<Channel>,
+    tenants: &[u32],
+) -> Result<Watch, Status> {
     let tenant_ids = tenants.iter().map(|tenant| id(*tenant)).collect();
     client
         .clone()
@@ -78,7 +81,8 @@ async fn end(watch: &mut Watch) -> Result<(), Status> {
 /// Waits for news of a tenant at this revision or later.
 async fn until_told(watch: &mut Watch, tenant: u32, at_least: u64) {
     loop {
-        if let Event::TenantChanged(TenantChanged { tenant_id, revision }) = next_change(watch).await
+        if let Event::TenantChanged(TenantChanged { tenant_id, revision }) =
+            next_change(watch).await
             && tenant_id == id(tenant)
             && revision >= at_least
         {
@@ -103,7 +107,10 @@ async fn a_change_is_told_with_the_revision_at_which_it_is_answered() {
                 server.database.mk_tenant(2, "two", "active").await;
             }
             server.database.set_status(1, status).await;
-            server.database.set_status(2, if status == "active" { "pending" } else { status }).await;
+            server
+                .database
+                .set_status(2, if status == "active" { "pending" } else { status })
+                .await;
             let wanted = committed(&server.database, 1).await;
             until_told(&mut all, 1, wanted).await;
             until_told(&mut one, 1, wanted).await;
@@ -154,11 +161,14 @@ async fn time_alone_is_told_at_its_instant_to_those_who_name_the_tenant() {
     let mut server = Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
     let address = server.address();
     server.wait_for("\"ready\"");
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel =
+        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let client = EntitlementServiceClient::new(channel);
     let mut one = watch(&client, &[1]).await;
     let told = next_change(&mut one).await;
-    let Event::Transition(Transition { tenant_id, module_code, at: told_at }) = told else { panic!("{told:?}") };
+    let Event::Transition(Transition { tenant_id, module_code, at: told_at }) = told else {
+        panic!("{told:?}")
+    };
     assert_eq!((tenant_id, module_code.as_str()), (id(1), "finance"));
     assert_eq!(told_at.unwrap().seconds, at.timestamp());
     let late = Clock::System.now() - at;
@@ -187,7 +197,8 @@ async fn a_watcher_that_is_too_slow_is_reset_and_then_hears_again() {
     let mut quick = watch(&server.client, &[]).await;
     // It takes no more than this before it has read what it has.
     let narrow = endpoint(&server.running.address).initial_stream_window_size(4096);
-    let mut slow = watch(&EntitlementServiceClient::new(narrow.connect().await.unwrap()), &[]).await;
+    let mut slow =
+        watch(&EntitlementServiceClient::new(narrow.connect().await.unwrap()), &[]).await;
     server.database.mk_tenant(1, "last", "active").await;
     for round in 0..25 {
         let change = format!("UPDATE tenants SET name = '{round}' WHERE name <> 'Tenant 1'");
@@ -220,12 +231,17 @@ async fn streams_end_well_when_the_server_stops() {
     let stopping = tokio::spawn(server.running.stop());
     end(&mut all).await.unwrap();
     end(&mut one).await.unwrap();
-    timeout(Duration::from_secs(8), stopping).await.expect("streams hold it open").unwrap().unwrap();
+    timeout(Duration::from_secs(8), stopping)
+        .await
+        .expect("streams hold it open")
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_end_well_when_their_connection_has_reached_its_age() {
-    let server = Server::start_with(Database::sqlite().await, &["--max-connection-age", "1s"]).await;
+    let server =
+        Server::start_with(Database::sqlite().await, &["--max-connection-age", "1s"]).await;
     let mut all = watch(&server.client, &[]).await;
     end(&mut all).await.unwrap();
     // On a connection of its own: the old one may be found closed only when it is used.
@@ -242,11 +258,14 @@ async fn watch_to_the_end(client: &EntitlementServiceClient<Channel>) -> Watch {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_wants_to_know_is_told_of_the_end_and_of_changes_until_then() {
-    let server = Server::start_with(Database::sqlite().await, &["--max-connection-age", "1s"]).await;
+    let server =
+        Server::start_with(Database::sqlite().await, &["--max-connection-age", "1s"]).await;
     let mut all = watch_to_the_end(&server.client).await;
     while next_change(&mut all).await != Event::Ending(Ending {}) {}
-    // On a connection of its own: that the old one takes no more requests may be found out only when it is used.
-    let mut another = watch(&EntitlementServiceClient::new(connect(&server.running.address).await), &[]).await;
+    // On a connection of its own: that the old one takes no more requests may be found out only
+    // when it is used.
+    let mut another =
+        watch(&EntitlementServiceClient::new(connect(&server.running.address).await), &[]).await;
     let announced = Instant::now();
     server.database.mk_tenant(1, "one", "active").await;
     let wanted = committed(&server.database, 1).await;
@@ -276,7 +295,10 @@ async fn one_watcher_too_many_is_refused_and_a_place_is_given_back() {
     let first = watch(&server.client, &[]).await;
     let _second = watch(&server.client, &[]).await;
     let status = try_watch(&server.client, &[]).await.unwrap_err();
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::ResourceExhausted, "OVERLOADED")
+    );
     drop(first);
     let mut attempts = 0;
     while try_watch(&server.client, &[]).await.is_err() {
@@ -289,16 +311,27 @@ async fn one_watcher_too_many_is_refused_and_a_place_is_given_back() {
 async fn without_news_there_is_nothing_to_watch() {
     let server = Server::start(Database::sqlite().await).await;
     let status = try_watch(&server.client, &[]).await.unwrap_err();
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::FailedPrecondition, "CHANGES_OFF"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::FailedPrecondition, "CHANGES_OFF")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_learns_that_the_triggers_are_gone() {
     let server = Server::start_fed(Database::postgres().await).await;
     let mut all = watch(&server.client, &[]).await;
-    server.database.connection.execute_unprepared("ALTER TABLE plans DISABLE TRIGGER ALL").await.unwrap();
+    server
+        .database
+        .connection
+        .execute_unprepared("ALTER TABLE plans DISABLE TRIGGER ALL")
+        .await
+        .unwrap();
     let status = end(&mut all).await.unwrap_err();
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::FailedPrecondition, "CHANGES_OFF"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::FailedPrecondition, "CHANGES_OFF")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,8 +357,10 @@ async fn bad_ids_and_too_many_of_them_are_refused() {
 async fn ten_thousand_watch_one_instance() {
     const CONNECTIONS: usize = 50;
     const STREAMS: usize = 200;
-    let server =
-        Server::start_fed(Database::on(postgres::shared(), postgres::shared().migrated_database().await).await).await;
+    let server = Server::start_fed(
+        Database::on(postgres::shared(), postgres::shared().migrated_database().await).await,
+    )
+    .await;
     let mut watches = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = EntitlementServiceClient::new(connect(&server.running.address).await);
@@ -345,9 +380,13 @@ async fn who_watches_before_the_database_was_heard_from_is_told_to_try_again() {
     let network = Proxy::to(postgres::shared().port()).await;
     network.black_hole();
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name);
-    let mut server = Server::start_unready(database.by_way_of(url).await, &["--poll-interval", "20ms"]).await;
+    let mut server =
+        Server::start_unready(database.by_way_of(url).await, &["--poll-interval", "20ms"]).await;
     let status = server.client.watch_changes(WatchChangesRequest::default()).await.unwrap_err();
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::Unavailable, "STORE_UNAVAILABLE")
+    );
     network.let_through();
     server.wait_until_ready().await;
     server.client.watch_changes(WatchChangesRequest::default()).await.unwrap();

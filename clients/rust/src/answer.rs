@@ -11,8 +11,8 @@ use crate::clock::{Micros, date};
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Nobody knows: the server could not be asked, and the rule for outages answered. Or a newer server gave a reason
-    /// that this library does not know.
+    /// Nobody knows: the server could not be asked, and the rule for outages answered. Or a newer
+    /// server gave a reason that this library does not know.
     #[default]
     Unspecified,
     /// Allowed.
@@ -109,7 +109,8 @@ impl Answer {
         self.words.as_ref().map_or("", |words| &words.message)
     }
 
-    /// On [`Reason::NotSubscribed`], the slugs of the plans on sale that contain the module, cheapest first.
+    /// On [`Reason::NotSubscribed`], the slugs of the plans on sale that contain the module,
+    /// cheapest first.
     pub fn plan_slugs(&self) -> &[String] {
         self.words.as_ref().map_or(&[], |words| &words.plan_slugs)
     }
@@ -129,7 +130,8 @@ impl Answer {
         date(self.valid_until)
     }
 
-    /// Was it given although the server, or the server's database, could not be asked whether it is still so?
+    /// Was it given although the server, or the server's database, could not be asked whether it is
+    /// still so?
     pub fn is_stale(&self) -> bool {
         self.stale
     }

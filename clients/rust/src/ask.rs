@@ -77,9 +77,17 @@ pub(crate) struct Judged {
 pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
     fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>>;
 
-    fn check(&self, tenant: Uuid, module: &str, min_revision: u64) -> BoxFuture<'static, Result<Judged, Status>>;
+    fn check(
+        &self,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<Judged, Status>>;
 
-    fn resolve(&self, credentials: OwnedCredentials) -> BoxFuture<'static, Result<(Resolved, Told), Status>>;
+    fn resolve(
+        &self,
+        credentials: OwnedCredentials,
+    ) -> BoxFuture<'static, Result<(Resolved, Told), Status>>;
 
     fn authorize(
         &self,
@@ -87,5 +95,7 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>>;
 
-    fn watch(&self) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>>;
+    fn watch(
+        &self,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>>;
 }

@@ -9,7 +9,8 @@ use http::request::Parts;
 
 use crate::{Error, Refusal, Resolved, layers::problem};
 
-/// The tenant that a layer found. Refuses with 401 where there is none: also on public paths, and where no layer stands.
+/// The tenant that a layer found. Refuses with 401 where there is none: also on public paths, and
+/// where no layer stands.
 impl<S: Sync> FromRequestParts<S> for Resolved {
     type Rejection = Refusal;
 

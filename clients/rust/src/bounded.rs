@@ -6,10 +6,11 @@ use papaya::HashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
-/// What came first goes first. A look touches nothing but the thing itself, which a map that remembers who was asked for
-/// could not say; what goes too early costs a call.
+/// What came first goes first. A look touches nothing but the thing itself, which a map that
+/// remembers who was asked for could not say; what goes too early costs a call.
 ///
-/// Who changes a thing puts another in its place, one after another: looks are many, changes come with a call.
+/// Who changes a thing puts another in its place, one after another: looks are many, changes come
+/// with a call.
 #[derive(Debug)]
 pub(crate) struct Bounded<K: Eq + Hash, V> {
     capacity: usize,
@@ -43,7 +44,12 @@ impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
     }
 
     /// The same, where one is made if there is none.
-    pub(crate) fn with<R>(&self, key: K, make: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> R {
+    pub(crate) fn with<R>(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
         let mut order = self.order.lock();
         let things = self.by_key.pin();
         let known = things.get(&key).cloned();

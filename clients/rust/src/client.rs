@@ -7,11 +7,13 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Authorized, Config, ConfigError, EnabledModule, Error, Resolved, TenantStatus, ask::Credentials,
-    clock::date, core::Core, held::Look, list::List, remote::Remote, watch::Watching,
+    Answer, Authorized, Config, ConfigError, EnabledModule, Error, Resolved, TenantStatus,
+    ask::Credentials, clock::date, core::Core, held::Look, list::List, remote::Remote,
+    watch::Watching,
 };
 
-/// Answers whether a tenant may use a module, mostly from its own memory. Cheap to clone: make one for a process.
+/// Answers whether a tenant may use a module, mostly from its own memory. Cheap to clone: make one
+/// for a process.
 #[derive(Clone, Debug)]
 pub struct Entitlements {
     core: Arc<Core>,
@@ -30,25 +32,32 @@ pub struct EnabledModules {
     pub revision: u64,
     /// When those facts were read.
     pub as_of: Option<chrono::DateTime<chrono::Utc>>,
-    /// Was it given although the server, or the server's database, could not be asked whether it is still so?
+    /// Was it given although the server, or the server's database, could not be asked whether it
+    /// is still so?
     pub stale: bool,
     /// Was it given by the rule for outages?
     pub by_outage_rule: bool,
 }
 
 impl Entitlements {
-    /// A client of the server that the configuration names. It connects when it is first asked, and watches changes from
-    /// now on.
+    /// A client of the server that the configuration names. It connects when it is first asked, and
+    /// watches changes from now on.
     ///
     /// # Errors
     ///
-    /// Where the configuration cannot be used, or there is no tokio runtime. Not where the server is away: that is what
-    /// the rule for outages is for.
+    /// Where the configuration cannot be used, or there is no tokio runtime. Not where the server
+    /// is away: that is what the rule for outages is for.
     pub fn connect(config: Config) -> Result<Self, ConfigError> {
         Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let core = Core::new(Arc::new(Remote::new(&config)?), config.on_outage, config.capacity, config.clock.clone());
+        let core = Core::new(
+            Arc::new(Remote::new(&config)?),
+            config.on_outage,
+            config.capacity,
+            config.clock.clone(),
+        );
         let core = Arc::new(core);
-        let watching = if config.watch { Watching::start(Arc::clone(&core)) } else { Watching::nobody(false) };
+        let watching =
+            if config.watch { Watching::start(Arc::clone(&core)) } else { Watching::nobody(false) };
         Ok(Self::of(core, watching))
     }
 
@@ -56,13 +65,15 @@ impl Entitlements {
         Self { core, watching: Arc::new(watching), min_revision: 0 }
     }
 
-    /// Resolves once changes are heard of: from then on, what is held is good until it changes. A service need not wait.
+    /// Resolves once changes are heard of: from then on, what is held is good until it changes. A
+    /// service need not wait.
     pub async fn watching(&self) {
         self.watching.opened().await;
     }
 
-    /// The same client, whose answers about a tenant rest on this revision or a later one: to read one's own write, read the
-    /// tenant's revision after the commit. What is older is asked for again, and no rule for outages makes use of it.
+    /// The same client, whose answers about a tenant rest on this revision or a later one: to read
+    /// one's own write, read the tenant's revision after the commit. What is older is asked for
+    /// again, and no rule for outages makes use of it.
     #[must_use]
     pub fn at_least(&self, min_revision: u64) -> Self {
         Self { min_revision, ..self.clone() }
@@ -70,11 +81,13 @@ impl Entitlements {
 
     /// May this tenant use this module now?
     ///
-    /// In an outage the rule that the client was made with answers. A module that does not exist, or a tenant, is denied.
+    /// In an outage the rule that the client was made with answers. A module that does not exist,
+    /// or a tenant, is denied.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the server refuses the question: a code that can be none, or a caller that may not ask.
+    /// [`Error::Refused`] where the server refuses the question: a code that can be none, or a
+    /// caller that may not ask.
     pub async fn check(&self, tenant: Uuid, module: &str) -> Result<Answer, Error> {
         if let Some(answer) = self.check_held(tenant, module) {
             return Ok(answer);
@@ -109,7 +122,11 @@ impl Entitlements {
     /// # Errors
     ///
     /// Those of [`check`](Self::check), and [`Error::Refused`] where no module is named.
-    pub async fn check_any(&self, tenant: Uuid, modules: &[impl AsRef<str>]) -> Result<Answer, Error> {
+    pub async fn check_any(
+        &self,
+        tenant: Uuid,
+        modules: &[impl AsRef<str>],
+    ) -> Result<Answer, Error> {
         let (first, others) = modules.split_first().ok_or_else(no_module)?;
         let first = self.check(tenant, first.as_ref()).await?;
         if first.allowed {
@@ -129,7 +146,11 @@ impl Entitlements {
     /// # Errors
     ///
     /// Those of [`check`](Self::check), and [`Error::Refused`] where no module is named.
-    pub async fn check_all(&self, tenant: Uuid, modules: &[impl AsRef<str>]) -> Result<Answer, Error> {
+    pub async fn check_all(
+        &self,
+        tenant: Uuid,
+        modules: &[impl AsRef<str>],
+    ) -> Result<Answer, Error> {
         let (last, others) = modules.split_last().ok_or_else(no_module)?;
         for module in others {
             let answer = self.check(tenant, module.as_ref()).await?;
@@ -144,8 +165,8 @@ impl Entitlements {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with NOT_FOUND where there is no such tenant; [`Error::Unavailable`] in an outage, where the rule
-    /// has no list to serve.
+    /// [`Error::Refused`] with NOT_FOUND where there is no such tenant; [`Error::Unavailable`] in
+    /// an outage, where the rule has no list to serve.
     pub async fn enabled_modules(&self, tenant: Uuid) -> Result<EnabledModules, Error> {
         let (list, by_outage_rule) = self.core.list(tenant, self.min_revision).await?;
         let List { rights: Some(_), status, told } = &list else {
@@ -165,13 +186,14 @@ impl Entitlements {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED or NOT_FOUND, as the server says;
-    /// [`Error::Unavailable`] in an outage, where the answer is not held.
+    /// [`Error::Refused`] with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED or NOT_FOUND,
+    /// as the server says; [`Error::Unavailable`] in an outage, where the answer is not held.
     pub async fn resolve(&self, credentials: Credentials<'_>) -> Result<Resolved, Error> {
         Box::pin(self.core.resolve(credentials)).await
     }
 
-    /// Which tenant does a request belong to, and may it use one of these modules? One round trip where nothing is held.
+    /// Which tenant does a request belong to, and may it use one of these modules? One round trip
+    /// where nothing is held.
     ///
     /// # Errors
     ///

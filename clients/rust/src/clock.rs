@@ -10,7 +10,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-/// An instant: microseconds since 1970, UTC. What is held is compared with it on every check, so it is a number.
+/// An instant: microseconds since 1970, UTC. What is held is compared with it on every check, so it
+/// is a number.
 pub(crate) type Micros = i64;
 
 /// Before every instant, and after every one.
@@ -27,7 +28,10 @@ pub(crate) enum Clock {
 impl Clock {
     pub(crate) fn now(&self) -> Micros {
         match self {
-            #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the one place that reads the clock"
+            )]
             Self::System => Utc::now().timestamp_micros(),
             Self::Manual(clock) => clock.0.load(Ordering::Relaxed),
         }
@@ -60,12 +64,17 @@ pub(crate) fn micros(span: Duration) -> Micros {
     Micros::try_from(span.as_micros()).unwrap_or(NEVER)
 }
 
-/// Is `now` that close to an instant? A clock that was set back must not make what is held younger than it is.
+/// Is `now` that close to an instant? A clock that was set back must not make what is held younger
+/// than it is.
 pub(crate) fn is_within(span: Micros, instant: Micros, now: Micros) -> bool {
     now.abs_diff(instant) < span.unsigned_abs()
 }
 
 /// For people and answers; the ends of time are `None`.
 pub(crate) fn date(instant: Micros) -> Option<DateTime<Utc>> {
-    if instant == ALWAYS || instant == NEVER { None } else { DateTime::from_timestamp_micros(instant) }
+    if instant == ALWAYS || instant == NEVER {
+        None
+    } else {
+        DateTime::from_timestamp_micros(instant)
+    }
 }

@@ -4,13 +4,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::clock::{Clock, ManualClock};
 
-/// What is answered while the server cannot be asked. There is no default: whoever makes a client chooses.
+/// What is answered while the server cannot be asked. There is no default: whoever makes a client
+/// chooses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnOutage {
     /// Denies: nobody gets what they may not have lost.
     Deny,
-    /// Answers from what is held, if the server last vouched for it no longer ago than this; time still applies. Else
-    /// denies.
+    /// Answers from what is held, if the server last vouched for it no longer ago than this; time
+    /// still applies. Else denies.
     ServeStale(Duration),
     /// Grants: nobody is kept from what they may have.
     Allow,
@@ -71,7 +72,8 @@ impl Config {
         }
     }
 
-    /// Another instance of the same server. One is used at a time, and the next where that does not answer.
+    /// Another instance of the same server. One is used at a time, and the next where that does not
+    /// answer.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoints.push(endpoint.into());
         self
@@ -107,7 +109,8 @@ impl Config {
         self
     }
 
-    /// Says who the caller is. Refused where it would travel in the clear, other than on this machine.
+    /// Says who the caller is. Refused where it would travel in the clear, other than on this
+    /// machine.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.bearer_token = Some(token.into());
         self
@@ -125,20 +128,30 @@ impl Config {
         self
     }
 
-    /// The caller's own certificate and its key, in PEM, for a server that asks for one (mutual TLS).
-    pub fn tls_identity(mut self, certificate_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>) -> Self {
+    /// The caller's own certificate and its key, in PEM, for a server that asks for one (mutual
+    /// TLS).
+    pub fn tls_identity(
+        mut self,
+        certificate_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
         self.tls.get_or_insert_default().identity = Some((certificate_pem.into(), key_pem.into()));
         self
     }
 
     /// The `traceparent` of whatever is being done ([W3C trace context](https://www.w3.org/TR/trace-context/)), so that the
-    /// server's spans belong to the caller's trace. With `tracing-opentelemetry`, inject `Span::current().context()`.
-    pub fn traceparent(mut self, current: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+    /// server's spans belong to the caller's trace. With `tracing-opentelemetry`, inject
+    /// `Span::current().context()`.
+    pub fn traceparent(
+        mut self,
+        current: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         self.traceparent = Some(Traceparent(Arc::new(current)));
         self
     }
 
-    /// Hears of no changes: answers are held for their `max_age` only. For what lives for a moment, such as a command.
+    /// Hears of no changes: answers are held for their `max_age` only. For what lives for a moment,
+    /// such as a command.
     pub fn without_watch(mut self) -> Self {
         self.watch = false;
         self

@@ -11,9 +11,10 @@ use crate::{
     clock::{Micros, NEVER},
     list::{List, Modules, Right, Told, or_always, or_never, tag},
     proto::v1::{
-        AuthorizeResponse, CheckModuleResponse, DecisionReason, EnabledModule, Freshness, ListEnabledModulesResponse,
-        ModuleDecision, ResolveTenantResponse, TenantSource as SourceWord, TenantStatus as StatusWord,
-        WatchChangesResponse, watch_changes_response::Event as Wire,
+        AuthorizeResponse, CheckModuleResponse, DecisionReason, EnabledModule, Freshness,
+        ListEnabledModulesResponse, ModuleDecision, ResolveTenantResponse,
+        TenantSource as SourceWord, TenantStatus as StatusWord, WatchChangesResponse,
+        watch_changes_response::Event as Wire,
     },
 };
 
@@ -49,7 +50,8 @@ pub(crate) fn listed(response: ListEnabledModulesResponse, modules: &Modules) ->
 fn right(enabled: EnabledModule, modules: &Modules) -> Right {
     let starts_at = or_always(instant(enabled.starts_at));
     let [valid_until, expires_at, trial_ends_at] =
-        [enabled.valid_until, enabled.expires_at, enabled.trial_ends_at].map(|end| or_never(instant(end)));
+        [enabled.valid_until, enabled.expires_at, enabled.trial_ends_at]
+            .map(|end| or_never(instant(end)));
     let module = Module {
         code: enabled.code,
         name: enabled.name,
@@ -60,7 +62,15 @@ fn right(enabled: EnabledModule, modules: &Modules) -> Right {
         frontend_routes: enabled.frontend_routes,
     };
     let (tag, is_trial) = (tag(&module.code), enabled.is_trial);
-    Right { module: modules.shared(module), starts_at, valid_until, expires_at, trial_ends_at, tag, is_trial }
+    Right {
+        module: modules.shared(module),
+        starts_at,
+        valid_until,
+        expires_at,
+        trial_ends_at,
+        tag,
+        is_trial,
+    }
 }
 
 pub(crate) fn checked(response: CheckModuleResponse) -> Judged {
@@ -69,11 +79,20 @@ pub(crate) fn checked(response: CheckModuleResponse) -> Judged {
 }
 
 fn decided(decision: ModuleDecision, told: Told) -> Judged {
-    let own = Told { valid_until: or_never(instant(decision.valid_until)), max_age: span(decision.max_age), ..told };
+    let own = Told {
+        valid_until: or_never(instant(decision.valid_until)),
+        max_age: span(decision.max_age),
+        ..told
+    };
     judged(decision.allowed, decision.reason, (decision.message, decision.plan_slugs), own)
 }
 
-fn judged(allowed: bool, word: i32, (message, plan_slugs): (String, Vec<String>), told: Told) -> Judged {
+fn judged(
+    allowed: bool,
+    word: i32,
+    (message, plan_slugs): (String, Vec<String>),
+    told: Told,
+) -> Judged {
     let answer = Answer {
         allowed,
         reason: reason(word),
@@ -99,7 +118,11 @@ pub(crate) fn authorized(response: AuthorizeResponse) -> Result<(Resolved, Told,
     Ok((whom(tenant, source, verified)?, told, decided(decision, told)))
 }
 
-fn whom(tenant: Option<crate::proto::v1::Tenant>, source: i32, verified: bool) -> Result<Resolved, Status> {
+fn whom(
+    tenant: Option<crate::proto::v1::Tenant>,
+    source: i32,
+    verified: bool,
+) -> Result<Resolved, Status> {
     let tenant = tenant.ok_or_else(|| Status::unknown("the answer holds no tenant"))?;
     let id = uuid(&tenant.id)?;
     let tenant = Tenant {
@@ -117,7 +140,8 @@ fn uuid(text: &str) -> Result<Uuid, Status> {
     text.parse().map_err(|_| Status::unknown("the answer holds a tenant id that is none"))
 }
 
-/// What a message of the stream says. What is not understood comes from a newer server, and may mean anything.
+/// What a message of the stream says. What is not understood comes from a newer server, and may
+/// mean anything.
 pub(crate) fn event(response: WatchChangesResponse) -> Event {
     match response.event {
         Some(Wire::Opened(_)) => Event::Opened,
@@ -175,6 +199,7 @@ fn source(word: i32) -> TenantSource {
 
 /// What NOT_FOUND says of a tenant's list: good for as long as a denial of it.
 pub(crate) fn absent() -> List {
-    let told = Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false };
+    let told =
+        Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false };
     List { rights: None, status: TenantStatus::Other, told }
 }

@@ -21,7 +21,8 @@ use crate::{
     list::{List, Told},
 };
 
-/// A question that is under way: those who ask after news of the tenant, or in another era, ask anew.
+/// A question that is under way: those who ask after news of the tenant, or in another era, ask
+/// anew.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Question<T> {
     about: T,
@@ -52,7 +53,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(ask: Arc<dyn Ask>, on_outage: OnOutage, capacity: usize, clock: Clock) -> Self {
+    pub(crate) fn new(
+        ask: Arc<dyn Ask>,
+        on_outage: OnOutage,
+        capacity: usize,
+        clock: Clock,
+    ) -> Self {
         Self {
             held: Held::new(capacity),
             clock,
@@ -92,10 +98,16 @@ impl Core {
         }
     }
 
-    async fn find_out(self: &Arc<Self>, tenant: Uuid, module: &str, min_revision: u64) -> Result<Answer, Status> {
+    async fn find_out(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> Result<Answer, Status> {
         let now = self.clock.now();
         if let Look::AskForList = self.held.look(tenant, module, min_revision, now)
-            && let Some(answer) = self.fetch_list(tenant, min_revision).await?.grant(module, self.clock.now())
+            && let Some(answer) =
+                self.fetch_list(tenant, min_revision).await?.grant(module, self.clock.now())
         {
             return Ok(answer);
         }
@@ -110,7 +122,9 @@ impl Core {
     /// What the rule says. It never answers from what is older than was asked for.
     fn by_rule(&self, tenant: Uuid, module: &str, min_revision: u64) -> Answer {
         let now = self.clock.now();
-        let held = |most: Duration| self.held.stale_list(tenant, min_revision, micros(most), now)?.grant(module, now);
+        let held = |most: Duration| {
+            self.held.stale_list(tenant, min_revision, micros(most), now)?.grant(module, now)
+        };
         match self.on_outage {
             OnOutage::Deny => by_rule(false),
             OnOutage::Allow => by_rule(true),
@@ -122,7 +136,11 @@ impl Core {
     }
 
     /// The list, held or asked for, or by the rule; whether it was by the rule comes with it.
-    pub(crate) async fn list(self: &Arc<Self>, tenant: Uuid, min_revision: u64) -> Result<(List, bool), Error> {
+    pub(crate) async fn list(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        min_revision: u64,
+    ) -> Result<(List, bool), Error> {
         if let Some(list) = self.held.list(tenant, min_revision, self.clock.now()) {
             return Ok((list, false));
         }
@@ -158,18 +176,30 @@ impl Core {
         self.lists.join(Question::new(tenant, began), ask).await
     }
 
-    async fn fetch_reason(self: &Arc<Self>, tenant: Uuid, module: &str, min_revision: u64) -> Result<Judged, Status> {
+    async fn fetch_reason(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> Result<Judged, Status> {
         let began = self.held.begin(tenant, min_revision, self.clock.now());
         let (core, about) = (Arc::clone(self), (tenant, Box::from(module)));
         let code = module.to_owned();
         let ask = move || {
             async move {
-                if let Look::Answer(answer) = core.held.look(tenant, &code, min_revision, began.at) {
+                if let Look::Answer(answer) = core.held.look(tenant, &code, min_revision, began.at)
+                {
                     return Ok(Judged { answer, max_age: 0 });
                 }
                 let judged = core.ask(core.ask.check(tenant, &code, began.min_revision)).await?;
                 if !judged.answer.allowed {
-                    core.held.keep_denial(tenant, &code, judged.answer.clone(), judged.max_age, began);
+                    core.held.keep_denial(
+                        tenant,
+                        &code,
+                        judged.answer.clone(),
+                        judged.max_age,
+                        began,
+                    );
                 }
                 Ok(judged)
             }
@@ -179,7 +209,10 @@ impl Core {
     }
 
     /// Who it is that a request carries the credentials of.
-    pub(crate) async fn resolve(self: &Arc<Self>, credentials: Credentials<'_>) -> Result<Resolved, Error> {
+    pub(crate) async fn resolve(
+        self: &Arc<Self>,
+        credentials: Credentials<'_>,
+    ) -> Result<Resolved, Error> {
         let key = self.key.of(credentials);
         if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
             return Ok(resolved);
@@ -197,7 +230,8 @@ impl Core {
         Ok(self.resolved.join(Question::new(key, began), ask).await?.0)
     }
 
-    /// The same, and whether the tenant may use one of some modules, for one round trip where nothing is held.
+    /// The same, and whether the tenant may use one of some modules, for one round trip where
+    /// nothing is held.
     pub(crate) async fn authorize(
         self: &Arc<Self>,
         credentials: Credentials<'_>,
@@ -209,7 +243,8 @@ impl Core {
         }
         let began = self.began_asking_who();
         let codes = modules.iter().map(|code| code.as_ref().to_owned()).collect();
-        let (resolved, told, judged) = self.ask(self.ask.authorize(credentials.into(), codes)).await?;
+        let (resolved, told, judged) =
+            self.ask(self.ask.authorize(credentials.into(), codes)).await?;
         self.held.keep_resolved(key, resolved.clone(), told, began);
         self.counters.by_server.increment(1);
         Ok((resolved, Some(judged.answer)))
@@ -228,7 +263,9 @@ impl Core {
         let answer = asked.await;
         match &answer {
             // A status of the server's own is an answer, whatever it says.
-            Err(status) if is_outage(status) && status.get_details_error_info().is_none() => self.gate.close(),
+            Err(status) if is_outage(status) && status.get_details_error_info().is_none() => {
+                self.gate.close()
+            }
             _ => self.gate.open(),
         }
         answer
@@ -236,8 +273,7 @@ impl Core {
 }
 
 /// What a denial by the rule says.
-const NOT_CHECKED: &str =
-    "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
+const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
 
 fn by_rule(allowed: bool) -> Answer {
     Answer {
@@ -248,6 +284,7 @@ fn by_rule(allowed: bool) -> Answer {
         revision: 0,
         as_of: ALWAYS,
         valid_until: NEVER,
-        words: (!allowed).then(|| Words { message: NOT_CHECKED.to_owned(), plan_slugs: Vec::new() }.into()),
+        words: (!allowed)
+            .then(|| Words { message: NOT_CHECKED.to_owned(), plan_slugs: Vec::new() }.into()),
     }
 }

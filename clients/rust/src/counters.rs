@@ -17,11 +17,20 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn new() -> Self {
         const CHECKS: &str = "entitlement_client_checks_total";
-        describe_counter!(CHECKS, "Checks, by who answered: what is held, the server, or the rule for outages");
+        describe_counter!(
+            CHECKS,
+            "Checks, by who answered: what is held, the server, or the rule for outages"
+        );
         describe_counter!("entitlement_client_changes_total", "Changes of tenants that were told");
-        describe_counter!("entitlement_client_resets_total", "Times that anything may have changed");
+        describe_counter!(
+            "entitlement_client_resets_total",
+            "Times that anything may have changed"
+        );
         #[cfg(feature = "tower")]
-        describe_counter!("entitlement_client_would_deny_total", "Requests that shadow mode let pass");
+        describe_counter!(
+            "entitlement_client_would_deny_total",
+            "Requests that shadow mode let pass"
+        );
         describe_gauge!("entitlement_client_watching", "1 while the stream of changes is open");
         Self {
             held: counter!(CHECKS, "by" => "held"),

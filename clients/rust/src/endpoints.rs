@@ -24,8 +24,11 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let channels =
-            config.endpoints.iter().map(|endpoint| channel(endpoint, config)).collect::<Result<Vec<_>, _>>()?;
+        let channels = config
+            .endpoints
+            .iter()
+            .map(|endpoint| channel(endpoint, config))
+            .collect::<Result<Vec<_>, _>>()?;
         // So that not all processes begin with the first.
         let current = fastrand::usize(..channels.len());
         Ok(Self { channels, current: current.into() })
@@ -37,7 +40,8 @@ impl Endpoints {
         (place, self.channels[place].clone())
     }
 
-    /// The one at this place did not answer: the next is in use from now on, unless somebody has moved on already.
+    /// The one at this place did not answer: the next is in use from now on, unless somebody has
+    /// moved on already.
     pub(crate) fn move_on_from(&self, place: usize) {
         let next = (place + 1) % self.channels.len();
         _ = self.current.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -53,7 +57,8 @@ fn channel(address: &str, config: &Config) -> Result<Channel, ConfigError> {
         None => format!("http://{address}"),
     };
     let bad = |cause: String| ConfigError::Endpoint { endpoint: address.to_owned(), cause };
-    let mut endpoint = Endpoint::from_shared(uri.clone()).map_err(|error| bad(error.to_string()))?;
+    let mut endpoint =
+        Endpoint::from_shared(uri.clone()).map_err(|error| bad(error.to_string()))?;
     if uri.starts_with("https://") {
         let tls = tls(config.tls.clone().unwrap_or_default());
         endpoint = endpoint.tls_config(tls).map_err(|error| bad(error.to_string()))?;
@@ -88,7 +93,8 @@ fn is_loopback(host: Option<&str>) -> bool {
 /// The header that says who the caller is.
 pub(crate) fn authorization(config: &Config) -> Result<Option<MetadataValue<Ascii>>, ConfigError> {
     let Some(token) = &config.bearer_token else { return Ok(None) };
-    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| ConfigError::Token)?;
+    let mut value: MetadataValue<Ascii> =
+        format!("Bearer {token}").parse().map_err(|_| ConfigError::Token)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

@@ -21,7 +21,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// The server's word for it: the reason of a denial, or of the status's `ErrorInfo`, such as `TENANT_CONFLICT`.
+    /// The server's word for it: the reason of a denial, or of the status's `ErrorInfo`, such as
+    /// `TENANT_CONFLICT`.
     pub fn word(&self) -> String {
         let (Self::Unavailable(status) | Self::Refused(status)) = self else {
             let Self::Denied(answer) = self else { return String::new() };
@@ -32,11 +33,16 @@ impl Error {
     }
 }
 
-/// Is it that the server does not answer, rather than that it refuses? See the table in `clients/README.md`.
+/// Is it that the server does not answer, rather than that it refuses? See the table in
+/// `clients/README.md`.
 pub(crate) fn is_outage(status: &Status) -> bool {
     matches!(
         status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Unknown
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Cancelled
+            | Code::Unknown
     )
 }
 

@@ -25,8 +25,8 @@ where
         Self(Arc::default())
     }
 
-    /// Joins the question of this key, or begins it. A caller that gives up does not end it for the others: it runs in a
-    /// task of its own.
+    /// Joins the question of this key, or begins it. A caller that gives up does not end it for the
+    /// others: it runs in a task of its own.
     pub(crate) async fn join(
         &self,
         key: K,
@@ -40,7 +40,9 @@ where
                     let _end = OnEnd(|| drop(flights.lock().remove(&key)));
                     asked.await
                 });
-                let flight = async move { task.await.unwrap_or_else(|error| Err(Status::unknown(error.to_string()))) };
+                let flight = async move {
+                    task.await.unwrap_or_else(|error| Err(Status::unknown(error.to_string())))
+                };
                 vacant.insert(flight.boxed().shared()).clone()
             }
         };

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Opens for all while the server answers. In an outage it opens for one at a time, ever less often, so that an outage
-/// costs callers no time.
+/// Opens for all while the server answers. In an outage it opens for one at a time, ever less
+/// often, so that an outage costs callers no time.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<Option<Outage>>);
 
@@ -42,6 +42,9 @@ impl Gate {
     pub(crate) fn close(&self) {
         let mut outage = self.0.lock();
         let pause = outage.map_or(FIRST_PAUSE, |outage| LONGEST_PAUSE.min(outage.pause * 2));
-        *outage = Some(Outage { pause, next_try: Instant::now() + pause.mul_f64(0.9 + 0.2 * fastrand::f64()) });
+        *outage = Some(Outage {
+            pause,
+            next_try: Instant::now() + pause.mul_f64(0.9 + 0.2 * fastrand::f64()),
+        });
     }
 }

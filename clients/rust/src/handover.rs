@@ -1,4 +1,5 @@
-//! From one stream of changes to the next without missing a change, so that nothing that is held need be forgotten.
+//! From one stream of changes to the next without missing a change, so that nothing that is held
+//! need be forgotten.
 
 use std::{pin::pin, time::Duration};
 
@@ -14,11 +15,13 @@ use crate::{
     watch::{hear, next},
 };
 
-/// What a server knows takes no longer to be told: the tenant is read again, and the network is not always quick.
+/// What a server knows takes no longer to be told: the tenant is read again, and the network is not
+/// always quick.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// A stream that has announced its end is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Another stream is tried to be opened so often. A server that stops waits for it, and may be the only one.
+/// Another stream is tried to be opened so often. A server that stops waits for it, and may be the
+/// only one.
 const TRIES: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,16 +36,18 @@ struct Opened {
 impl Opened {
     /// Has the old stream told everything that the new one does not?
     ///
-    /// The new one may come from another server, and does not tell what that had heard before: all of it was committed
-    /// before it opened. The old server may hear of it later, and tells it then. It has heard of all that was committed up
-    /// to `lag` ago, and told it but for what is on its way.
+    /// The new one may come from another server, and does not tell what that had heard before: all
+    /// of it was committed before it opened. The old server may hear of it later, and tells it
+    /// then. It has heard of all that was committed up to `lag` ago, and told it but for what
+    /// is on its way.
     fn has_missed_nothing(&self, lag: Duration) -> bool {
         self.at.elapsed() > lag + ON_ITS_WAY
     }
 }
 
-/// The stream will end in a moment: opens another one, and gives that when it has taken over. What is held stays good if
-/// nothing can have been missed in between; else it is as if the old one had ended, and the new one begun, without a word.
+/// The stream will end in a moment: opens another one, and gives that when it has taken over. What
+/// is held stays good if nothing can have been missed in between; else it is as if the old one had
+/// ended, and the new one begun, without a word.
 pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, Status> {
     let mut new = open(core, Duration::ZERO);
     let mut opened = None::<Opened>;
@@ -85,7 +90,9 @@ pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, St
 /// The old stream ended before it was known that nothing was missed.
 fn instead_of(core: &Core, error: Option<Status>, new: Option<Events>) -> Result<Events, Status> {
     let Some(new) = new else {
-        return Err(error.unwrap_or_else(|| Status::unavailable("it ended before another one was open")));
+        return Err(
+            error.unwrap_or_else(|| Status::unavailable("it ended before another one was open"))
+        );
     };
     hear(core, Event::Opened);
     Ok(new)

@@ -66,7 +66,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Of two streams the one that lags may tell of a revision after the other has told of a later one.
+    /// Of two streams the one that lags may tell of a revision after the other has told of a later
+    /// one.
     fn raise(&mut self, told: Self) -> Self {
         let least = if self.era == told.era { self.revision } else { 0 };
         *self = Self { revision: told.revision.max(least), ..told };
@@ -77,8 +78,8 @@ impl Wanted {
 /// What is held of one tenant.
 #[derive(Clone, Debug)]
 struct Slot {
-    /// The number of the last news of it or, where the slot was made since, of anything: so a slot that was let go of and
-    /// came back is never mistaken for one that has heard no news.
+    /// The number of the last news of it or, where the slot was made since, of anything: so a slot
+    /// that was let go of and came back is never mistaken for one that has heard no news.
     news: u64,
     wanted: Wanted,
     list: Option<HeldList>,
@@ -98,7 +99,8 @@ struct HeldResolved {
 pub(crate) struct Held {
     pub(crate) stream: Stream,
     tenants: Bounded<Id, Slot>,
-    /// News of tenants, whether or not anything is held of them: who is told of many must not lose what it holds of others.
+    /// News of tenants, whether or not anything is held of them: who is told of many must not lose
+    /// what it holds of others.
     announced: Bounded<Id, Wanted>,
     resolved: Bounded<u128, HeldResolved>,
     news: AtomicU64,
@@ -138,7 +140,9 @@ impl Held {
         if let Some(answer) = good.and_then(|held| held.list.grant(module, now)) {
             return Look::Answer(answer);
         }
-        let is_good = |held: &&HeldDenial| &*held.module == module && self.is_denial_good(held, min_revision, now);
+        let is_good = |held: &&HeldDenial| {
+            &*held.module == module && self.is_denial_good(held, min_revision, now)
+        };
         match (slot.denials.iter().find(is_good), good) {
             (Some(denial), _) => Look::Answer(denial.answer.clone()),
             (None, Some(_)) => Look::AskWhy,
@@ -149,16 +153,25 @@ impl Held {
     /// The list, if it is good.
     pub(crate) fn list(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Option<List> {
         let good = |held: &&HeldList| self.is_good(held, min_revision, now);
-        self.tenants.look(&Id(tenant), |slot| slot.list.as_ref().filter(good).map(|held| held.list.clone())).flatten()
+        self.tenants
+            .look(&Id(tenant), |slot| slot.list.as_ref().filter(good).map(|held| held.list.clone()))
+            .flatten()
     }
 
     /// The list, whatever has become of it, if the server vouched for it no longer ago than `most`.
-    pub(crate) fn stale_list(&self, tenant: Uuid, min_revision: u64, most: Micros, now: Micros) -> Option<List> {
+    pub(crate) fn stale_list(
+        &self,
+        tenant: Uuid,
+        min_revision: u64,
+        most: Micros,
+        now: Micros,
+    ) -> Option<List> {
         let held = self.tenants.look(&Id(tenant), |slot| slot.list.clone()).flatten()?;
         if held.list.told.revision < min_revision {
             return None;
         }
-        let vouched = held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
+        let vouched =
+            held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
         is_within(most, vouched, now).then_some(held.list)
     }
 
@@ -168,7 +181,8 @@ impl Held {
             return false;
         }
         let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
-        is_vouched_for || (!self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now))
+        is_vouched_for
+            || (!self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now))
     }
 
     fn is_denial_good(&self, held: &HeldDenial, min_revision: u64, now: Micros) -> bool {
@@ -215,7 +229,14 @@ impl Held {
     }
 
     /// The same for the answer to a question about a module.
-    pub(crate) fn keep_denial(&self, tenant: Uuid, module: &str, answer: Answer, max_age: Micros, began: Began) {
+    pub(crate) fn keep_denial(
+        &self,
+        tenant: Uuid,
+        module: &str,
+        answer: Answer,
+        max_age: Micros,
+        began: Began,
+    ) {
         self.tenants.change(Id(tenant), |slot| {
             if slot.news != began.news {
                 return;
@@ -231,9 +252,11 @@ impl Held {
     /// A tenant has changed, and an answer with this revision is fresh; 0: nobody knows.
     pub(crate) fn tenant_changed(&self, tenant: Uuid, revision: u64, now: Micros) {
         let told = Wanted { revision, era: self.stream.era() };
-        // First: whoever makes the slot afterwards finds it, and a slot that was made before is found below.
+        // First: whoever makes the slot afterwards finds it, and a slot that was made before is
+        // found below.
         let wanted = self.announced.with(Id(tenant), || told, |place| place.raise(told));
-        // What is held may have it already: an answer can be faster than the news, and news can come twice.
+        // What is held may have it already: an answer can be faster than the news, and news can
+        // come twice.
         let has_it = |held: u64| revision > 0 && held >= revision;
         self.tenants.change(Id(tenant), |slot| {
             slot.wanted = wanted;
@@ -263,15 +286,23 @@ impl Held {
 
     fn good_resolved(&self, held: &HeldResolved, now: Micros) -> Option<Resolved> {
         let HeldResolved { resolved, told, began } = held;
-        let is_good =
-            now < told.valid_until && !self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now);
+        let is_good = now < told.valid_until
+            && !self.stream.has_outdated(began.era)
+            && is_within(told.max_age, began.at, now);
         let news = || self.tenants.look(&Id(resolved.tenant.id), |slot| slot.news);
         let has_changed = || news().is_none_or(|news| news != began.news);
         (is_good && !has_changed()).then(|| resolved.clone())
     }
 
-    /// Keeps who it is, unless news of the tenant came while it was asked for: `began.news` is that of anything.
-    pub(crate) fn keep_resolved(&self, credentials: u128, resolved: Resolved, told: Told, began: Began) {
+    /// Keeps who it is, unless news of the tenant came while it was asked for: `began.news` is that
+    /// of anything.
+    pub(crate) fn keep_resolved(
+        &self,
+        credentials: u128,
+        resolved: Resolved,
+        told: Told,
+        began: Began,
+    ) {
         let news = self.see_or_make(resolved.tenant.id, |slot| slot.news);
         if news <= began.news {
             let held = HeldResolved { resolved, told, began: Began { news, ..began } };

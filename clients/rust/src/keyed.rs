@@ -6,7 +6,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::ask::Credentials;
 
-/// A key that is made with the process, so that nobody can prepare credentials that meet others under it.
+/// A key that is made with the process, so that nobody can prepare credentials that meet others
+/// under it.
 #[derive(Clone, Copy)]
 pub(crate) struct Key(u64, u64);
 

@@ -1,6 +1,7 @@
-//! Layers that find a request's tenant, and let it pass where the tenant may use a module. Feature `tower`; with feature
-//! `axum`, [`Resolved`](crate::Resolved) is an argument of handlers, and errors are responses; with feature `tonic`, layers
-//! stand in front of tonic's services. The crate's own page has an example of each.
+//! Layers that find a request's tenant, and let it pass where the tenant may use a module. Feature
+//! `tower`; with feature `axum`, [`Resolved`](crate::Resolved) is an argument of handlers, and
+//! errors are responses; with feature `tonic`, layers stand in front of tonic's services. The
+//! crate's own page has an example of each.
 
 mod answers;
 mod module;
@@ -27,7 +28,8 @@ pub enum Enforce {
     /// They are.
     #[default]
     On,
-    /// Shadow mode: what would be refused passes, is logged and counted, and its response is marked with [`WOULD_DENY`].
+    /// Shadow mode: what would be refused passes, is logged and counted, and its response is marked
+    /// with [`WOULD_DENY`].
     Off,
 }
 

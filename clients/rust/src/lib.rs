@@ -31,7 +31,9 @@ mod tenant_db;
 pub mod testing;
 mod watch;
 
-pub use answer::{Answer, Authorized, EnabledModule, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus};
+pub use answer::{
+    Answer, Authorized, EnabledModule, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus,
+};
 pub use ask::Credentials;
 pub use client::{EnabledModules, Entitlements};
 pub use config::{Config, ConfigError, OnOutage};

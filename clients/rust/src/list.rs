@@ -11,7 +11,8 @@ use crate::{
     clock::{ALWAYS, Micros, NEVER, date},
 };
 
-/// Modules that are shared between lists. The catalogue has tens; a server that makes up more gets no sharing.
+/// Modules that are shared between lists. The catalogue has tens; a server that makes up more gets
+/// no sharing.
 const MOST_MODULES: usize = 10_000;
 
 /// What the server says about an answer.
@@ -37,8 +38,8 @@ pub(crate) struct Right {
     pub(crate) is_trial: bool,
 }
 
-/// The modules of a list. Up to twelve lie in the list itself: among a hundred thousand tenants each place in memory that
-/// has to be gone to costs more than all the rest of a check.
+/// The modules of a list. Up to twelve lie in the list itself: among a hundred thousand tenants
+/// each place in memory that has to be gone to costs more than all the rest of a check.
 pub(crate) type Rights = SmallVec<[Right; 12]>;
 
 /// What a tenant may use.
@@ -71,7 +72,12 @@ impl List {
     /// What may be used at this instant, in the server's order.
     pub(crate) fn enabled(&self, now: Micros) -> Vec<EnabledModule> {
         let is_now = |right: &&Right| right.starts_at <= now && now < right.valid_until;
-        self.rights.iter().flat_map(|rights| rights.iter()).filter(is_now).map(Right::shown).collect()
+        self.rights
+            .iter()
+            .flat_map(|rights| rights.iter())
+            .filter(is_now)
+            .map(Right::shown)
+            .collect()
     }
 }
 
@@ -171,18 +177,32 @@ mod tests {
     fn a_list_grants_when_the_vectors_say_so_and_never_else() {
         let mut asked = 0;
         for file in ["named", "generated"] {
-            let path =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(file).with_extension("json");
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../tests/vectors")
+                .join(file)
+                .with_extension("json");
             let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             for case in vectors["cases"].as_array().unwrap() {
                 let held = if case["list"].is_null() { None } else { Some(list(&case["list"])) };
                 for question in case["questions"].as_array().unwrap() {
-                    let (module, at) = (question["module"].as_str().unwrap(), instant(&question["at"]).unwrap());
+                    let (module, at) =
+                        (question["module"].as_str().unwrap(), instant(&question["at"]).unwrap());
                     let grant = held.as_ref().and_then(|list| list.grant(module, at));
                     let wanted = question["from_list"].as_bool().unwrap();
-                    assert_eq!(grant.is_some(), wanted, "{}: {module} at {}", case["name"], question["at"]);
+                    assert_eq!(
+                        grant.is_some(),
+                        wanted,
+                        "{}: {module} at {}",
+                        case["name"],
+                        question["at"]
+                    );
                     if let Some(grant) = grant {
-                        assert_eq!(grant.valid_until, or_never(instant(&question["valid_until"])), "{}", case["name"]);
+                        assert_eq!(
+                            grant.valid_until,
+                            or_never(instant(&question["valid_until"])),
+                            "{}",
+                            case["name"]
+                        );
                     }
                     asked += 1;
                 }

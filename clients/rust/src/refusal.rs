@@ -14,7 +14,8 @@ const DOMAIN: &str = "entitlement.v1";
 /// How soon to try again where the server does not say.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why a service refuses a request, in words for its own caller: problem+json over HTTP, a status over gRPC.
+/// Why a service refuses a request, in words for its own caller: problem+json over HTTP, a status
+/// over gRPC.
 ///
 /// | | HTTP | gRPC |
 /// |---|---|---|
@@ -44,7 +45,8 @@ impl Refusal {
         &self.detail
     }
 
-    /// A word for programs: `NOT_SUBSCRIBED`, `TENANT_CONFLICT`, or `UNSPECIFIED` where nobody knows.
+    /// A word for programs: `NOT_SUBSCRIBED`, `TENANT_CONFLICT`, or `UNSPECIFIED` where nobody
+    /// knows.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -67,12 +69,19 @@ impl Refusal {
     /// A header that names the tenant cannot be read.
     #[cfg(feature = "tower")]
     pub(crate) fn unreadable(header: &str) -> Self {
-        Self::new(Code::InvalidArgument, &format!("The header {header} cannot be read."), "INVALID_FIELD")
+        Self::new(
+            Code::InvalidArgument,
+            &format!("The header {header} cannot be read."),
+            "INVALID_FIELD",
+        )
     }
 
     fn later(status: &Status) -> Self {
         let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        Self { retry_after: told.or(Some(RETRY)), ..Self::new(Code::Unavailable, LATER, "UNSPECIFIED") }
+        Self {
+            retry_after: told.or(Some(RETRY)),
+            ..Self::new(Code::Unavailable, LATER, "UNSPECIFIED")
+        }
     }
 
     /// A denial; 503 where the outage rule denied, since nobody knows that the tenant may not.
@@ -84,10 +93,14 @@ impl Refusal {
             };
         }
         let plan_slugs = answer.plan_slugs().to_vec();
-        Self { plan_slugs, ..Self::new(Code::PermissionDenied, answer.message(), answer.reason.as_str()) }
+        Self {
+            plan_slugs,
+            ..Self::new(Code::PermissionDenied, answer.message(), answer.reason.as_str())
+        }
     }
 
-    /// The server refuses: its sentence for what the request carried, and none for what the service itself did wrong.
+    /// The server refuses: its sentence for what the request carried, and none for what the service
+    /// itself did wrong.
     fn of_refused(status: &Status, reason: &str) -> Self {
         match status.code() {
             Code::NotFound => Self::no_tenant(),

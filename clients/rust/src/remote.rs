@@ -1,4 +1,5 @@
-//! The server, over gRPC: each question with a deadline, and asked again where it answers UNAVAILABLE.
+//! The server, over gRPC: each question with a deadline, and asked again where it answers
+//! UNAVAILABLE.
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
@@ -24,8 +25,8 @@ use crate::{
     endpoints::{Endpoints, authorization},
     list::{List, Modules, Told},
     proto::v1::{
-        AuthorizeRequest, CheckModuleRequest, ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
-        entitlement_service_client::EntitlementServiceClient,
+        AuthorizeRequest, CheckModuleRequest, ListEnabledModulesRequest, ResolveTenantRequest,
+        WatchChangesRequest, entitlement_service_client::EntitlementServiceClient,
     },
 };
 
@@ -74,7 +75,8 @@ impl Remote {
         request
     }
 
-    /// Asks, and asks again, all within the deadline. A span around it has the names that OpenTelemetry gives such calls.
+    /// Asks, and asks again, all within the deadline. A span around it has the names that
+    /// OpenTelemetry gives such calls.
     async fn call<M, R, F>(
         self,
         method: &'static str,
@@ -85,7 +87,12 @@ impl Remote {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let span = debug_span!("entitlementd", rpc.system = "grpc", rpc.service = SERVICE_NAME, rpc.method = method);
+        let span = debug_span!(
+            "entitlementd",
+            rpc.system = "grpc",
+            rpc.service = SERVICE_NAME,
+            rpc.method = method
+        );
         let Inner { endpoints, deadline, tries, .. } = &*self.0;
         let request = || self.request(message.clone(), Some(*deadline));
         let ask = async |channel| asked_over(channel, |client| ask(client, request())).await;
@@ -94,7 +101,9 @@ impl Remote {
             for _ in 1..*tries {
                 let (place, channel) = endpoints.current();
                 match ask(channel).await {
-                    Err(status) if status.code() == Code::Unavailable => endpoints.move_on_from(place),
+                    Err(status) if status.code() == Code::Unavailable => {
+                        endpoints.move_on_from(place)
+                    }
                     done => return done,
                 }
                 tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
@@ -107,14 +116,16 @@ impl Remote {
             Ok(answer) => answer.map(Response::into_inner),
             Err(_) => {
                 endpoints.move_on_from(endpoints.current().0);
-                Err(Status::deadline_exceeded(format!("entitlementd did not answer within {deadline:?}")))
+                Err(Status::deadline_exceeded(format!(
+                    "entitlementd did not answer within {deadline:?}"
+                )))
             }
         }
     }
 }
 
-/// Asks over a connection, and once more where that was closed meanwhile: that a server takes no more requests on one is
-/// found out only when it is used, and the next request goes over another.
+/// Asks over a connection, and once more where that was closed meanwhile: that a server takes no
+/// more requests on one is found out only when it is used, and the next request goes over another.
 async fn asked_over<R, F>(
     channel: Channel,
     ask: impl Fn(EntitlementServiceClient<Channel>) -> F,
@@ -125,16 +136,19 @@ where
     let client = EntitlementServiceClient::new(channel);
     match ask(client.clone()).await {
         Err(status) if is_of_transport(&status) => ask(client).await.map_err(|status| {
-            // It has many words for a connection that broke, INTERNAL among them: none is the server's.
+            // It has many words for a connection that broke, INTERNAL among them: none is the
+            // server's.
             if is_of_transport(&status) { Status::unavailable(status.message()) } else { status }
         }),
         done => done,
     }
 }
 
-/// Is it the connection that says so? UNAVAILABLE is no connection at all, for which there are tries.
+/// Is it the connection that says so? UNAVAILABLE is no connection at all, for which there are
+/// tries.
 fn is_of_transport(status: &Status) -> bool {
-    status.code() != Code::Unavailable && status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)
+    status.code() != Code::Unavailable
+        && status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)
 }
 
 impl Ask for Remote {
@@ -147,9 +161,11 @@ impl Ask for Remote {
         };
         let this = self.clone();
         async move {
-            let asked = this.clone().call("ListEnabledModules", request, |mut client, request| async move {
-                client.list_enabled_modules(request).await
-            });
+            let asked = this.clone().call(
+                "ListEnabledModules",
+                request,
+                |mut client, request| async move { client.list_enabled_modules(request).await },
+            );
             match asked.await {
                 Ok(response) => Ok(convert::listed(response, &this.0.modules)),
                 Err(status) if status.code() == Code::NotFound => Ok(convert::absent()),
@@ -159,25 +175,33 @@ impl Ask for Remote {
         .boxed()
     }
 
-    fn check(&self, tenant: Uuid, module: &str, min_revision: u64) -> BoxFuture<'static, Result<Judged, Status>> {
+    fn check(
+        &self,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<Judged, Status>> {
         let request = CheckModuleRequest {
             tenant_id: tenant.to_string(),
             module_code: module.to_owned(),
             min_revision: Some(min_revision),
             at: None,
         };
-        let asked = self
-            .clone()
-            .call("CheckModule", request, |mut client, request| async move { client.check_module(request).await });
+        let asked = self.clone().call("CheckModule", request, |mut client, request| async move {
+            client.check_module(request).await
+        });
         async { asked.await.map(convert::checked) }.boxed()
     }
 
-    fn resolve(&self, credentials: OwnedCredentials) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
+    fn resolve(
+        &self,
+        credentials: OwnedCredentials,
+    ) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
         let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
         let request = ResolveTenantRequest { tenant_id, host, bearer_token };
-        let asked = self
-            .clone()
-            .call("ResolveTenant", request, |mut client, request| async move { client.resolve_tenant(request).await });
+        let asked = self.clone().call("ResolveTenant", request, |mut client, request| async move {
+            client.resolve_tenant(request).await
+        });
         async { convert::resolved(asked.await?) }.boxed()
     }
 
@@ -187,25 +211,35 @@ impl Ask for Remote {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
         let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
-        let request = AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes: modules };
-        let asked = self
-            .clone()
-            .call("Authorize", request, |mut client, request| async move { client.authorize(request).await });
+        let request =
+            AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes: modules };
+        let asked = self.clone().call("Authorize", request, |mut client, request| async move {
+            client.authorize(request).await
+        });
         async { convert::authorized(asked.await?) }.boxed()
     }
 
-    fn watch(&self) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
+    fn watch(
+        &self,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
         let this = self.clone();
         async move {
             let (place, channel) = this.0.endpoints.current();
             let open = |mut client: EntitlementServiceClient<Channel>| {
-                let request = this.request(WatchChangesRequest { tenant_ids: Vec::new(), announce_end: true }, None);
+                let request = this.request(
+                    WatchChangesRequest { tenant_ids: Vec::new(), announce_end: true },
+                    None,
+                );
                 async move { client.watch_changes(request).await }
             };
             let opened = timeout(this.0.deadline, asked_over(channel, open)).await;
-            let stream = opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("the stream did not open in time")));
+            let stream = opened.unwrap_or_else(|_| {
+                Err(Status::deadline_exceeded("the stream did not open in time"))
+            });
             match stream {
-                Ok(stream) => Ok(stream.into_inner().map(|event| event.map(convert::event)).boxed()),
+                Ok(stream) => {
+                    Ok(stream.into_inner().map(|event| event.map(convert::event)).boxed())
+                }
                 Err(status) => {
                     this.0.endpoints.move_on_from(place);
                     Err(status)

@@ -18,8 +18,9 @@ const MOST_ERAS: usize = 64;
 
 /// The stream, as far as it matters to what is held.
 ///
-/// An era begins when a stream opens, and when anything may have changed. What was asked for in the present era is good
-/// while the stream lives; what was asked for before the last reset is outdated.
+/// An era begins when a stream opens, and when anything may have changed. What was asked for in the
+/// present era is good while the stream lives; what was asked for before the last reset is
+/// outdated.
 #[derive(Debug)]
 pub(crate) struct Stream {
     era: AtomicU64,
@@ -31,7 +32,13 @@ pub(crate) struct Stream {
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { era: 1.into(), reset: 0.into(), is_open: false.into(), heard: ALWAYS.into(), past: Mutex::default() }
+        Self {
+            era: 1.into(),
+            reset: 0.into(),
+            is_open: false.into(),
+            heard: ALWAYS.into(),
+            past: Mutex::default(),
+        }
     }
 }
 
@@ -57,7 +64,8 @@ impl Stream {
         self.heard.store(heard_at(lag, now), Ordering::Release);
     }
 
-    /// Another stream is listened to from now on, and nothing was missed. Its server was last heard then.
+    /// Another stream is listened to from now on, and nothing was missed. Its server was last heard
+    /// then.
     pub(crate) fn taken_over(&self, heard: Micros) {
         self.heard.store(heard, Ordering::Release);
     }
@@ -124,7 +132,9 @@ mod tests {
     fn a_stream_that_is_silent_or_lags_vouches_for_nothing_until_it_is_heard_again() {
         let stream = Stream::default();
         stream.open(0);
-        assert!(stream.vouches(stream.era(), SILENCE - 1) && !stream.vouches(stream.era(), SILENCE));
+        assert!(
+            stream.vouches(stream.era(), SILENCE - 1) && !stream.vouches(stream.era(), SILENCE)
+        );
         stream.beat(LAG, SILENCE);
         assert!(!stream.vouches(stream.era(), SILENCE));
         stream.beat(0, SILENCE);

@@ -1,8 +1,8 @@
 //! Transactions in one tenant's schema. Feature `sea-orm`; PostgreSQL.
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlxPostgresConnector,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqlxPostgresConnector, TransactionTrait,
     sqlx::postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -13,8 +13,9 @@ const LONGEST_NAME: usize = 63;
 
 /// Gives transactions that see the schema of one tenant, and nothing else.
 ///
-/// The search path is set with `SET LOCAL`, so it ends with the transaction: no connection goes back to a pool, or a pooler in
-/// transaction mode, with the path of a tenant on it. Cheap to clone.
+/// The search path is set with `SET LOCAL`, so it ends with the transaction: no connection goes
+/// back to a pool, or a pooler in transaction mode, with the path of a tenant on it. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct TenantDb {
     connection: DatabaseConnection,
@@ -26,8 +27,8 @@ pub struct TenantDb {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TenantDbError {
-    /// The name is no tenant's schema: it lacks the prefix, is too long, or has characters other than letters, digits, `_`
-    /// and `-`.
+    /// The name is no tenant's schema: it lacks the prefix, is too long, or has characters other
+    /// than letters, digits, `_` and `-`.
     #[error("no tenant's schema: {0:?}")]
     Schema(String),
     /// The connection leads to something else than PostgreSQL.
@@ -41,8 +42,9 @@ pub enum TenantDbError {
 impl TenantDb {
     /// On a connection to PostgreSQL itself, or a pooler in session mode.
     ///
-    /// Statements stay prepared on its connections, and PostgreSQL plans them anew where the search path is another one. Where
-    /// tenants' tables have different columns, it refuses to ("cached plan must not change result type"): take
+    /// Statements stay prepared on its connections, and PostgreSQL plans them anew where the search
+    /// path is another one. Where tenants' tables have different columns, it refuses to
+    /// ("cached plan must not change result type"): take
     /// [`behind_transaction_pooler`](Self::behind_transaction_pooler) there, too.
     pub fn new(connection: DatabaseConnection) -> Self {
         Self { connection, prefix: "tenant_".into(), keeps_statements: true }
@@ -50,16 +52,18 @@ impl TenantDb {
 
     /// Through a pooler in transaction mode: PgBouncer, Supavisor. Connects when it is first used.
     ///
-    /// Nothing stays prepared: what one connection prepared is not there on the next one, or is somebody else's.
+    /// Nothing stays prepared: what one connection prepared is not there on the next one, or is
+    /// somebody else's.
     pub fn behind_transaction_pooler(pool: PgPoolOptions, connect: PgConnectOptions) -> Self {
         // A startup parameter that poolers refuse; since PostgreSQL 12 it changes nothing.
         let connect = connect.statement_cache_capacity(0).extra_float_digits(None);
-        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(connect));
+        let connection =
+            SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(connect));
         Self { keeps_statements: false, ..Self::new(connection) }
     }
 
-    /// What the schema of each tenant begins with. Default `tenant_`; one that does not is refused: `public`, or one of
-    /// PostgreSQL's own, is no tenant's.
+    /// What the schema of each tenant begins with. Default `tenant_`; one that does not is refused:
+    /// `public`, or one of PostgreSQL's own, is no tenant's.
     #[must_use]
     pub fn schema_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
@@ -98,10 +102,13 @@ impl TenantDb {
             return Err(TenantDbError::NotPostgres);
         }
         let transaction = self.connection.begin().await?;
-        // sqlx names what it prepares `sqlx_s_1` and so on: those that another client left on this connection go first.
+        // sqlx names what it prepares `sqlx_s_1` and so on: those that another client left on this
+        // connection go first.
         let forget = if self.keeps_statements { "" } else { "DEALLOCATE ALL; " };
         // What a name may be made of needs no escaping within quotes.
-        transaction.execute_unprepared(&format!("{forget}SET LOCAL search_path TO \"{schema}\"")).await?;
+        transaction
+            .execute_unprepared(&format!("{forget}SET LOCAL search_path TO \"{schema}\""))
+            .await?;
         Ok(transaction)
     }
 }

@@ -1,4 +1,5 @@
-//! A double of the server, for the tests of services: in memory, with the client's own cache and rules around it.
+//! A double of the server, for the tests of services: in memory, with the client's own cache and
+//! rules around it.
 //!
 //! ```
 //! use entitlement_client::{OnOutage, Reason, testing::Double};
@@ -57,7 +58,8 @@ const DENIAL_MAX_AGE: Duration = Duration::from_secs(5);
 /// Of what the double's clients hold something.
 const CAPACITY: usize = 10_000;
 
-/// A server that knows what it was told. Its clients hear of changes before the call that makes them returns.
+/// A server that knows what it was told. Its clients hear of changes before the call that makes
+/// them returns.
 #[derive(Clone, Debug)]
 pub struct Double {
     clock: ManualClock,
@@ -102,7 +104,12 @@ impl Double {
     /// A client of it, with this rule for outages.
     pub fn client(&self, on_outage: OnOutage) -> Entitlements {
         let asked = Asked { clock: self.clock.clone(), known: Arc::clone(&self.known) };
-        let core = Arc::new(Core::new(Arc::new(asked), on_outage, CAPACITY, Clock::Manual(self.clock.clone())));
+        let core = Arc::new(Core::new(
+            Arc::new(asked),
+            on_outage,
+            CAPACITY,
+            Clock::Manual(self.clock.clone()),
+        ));
         if !self.known.is_dark.load(Ordering::SeqCst) {
             hear(&core, Event::Opened);
         }
@@ -110,7 +117,8 @@ impl Double {
         Entitlements::of(core, Watching::nobody(true))
     }
 
-    /// There is such a tenant. One that is only allowed or denied something is active, and named after its id.
+    /// There is such a tenant. One that is only allowed or denied something is active, and named
+    /// after its id.
     pub fn tenant(&self, tenant: Tenant) {
         let id = tenant.id;
         self.change(id, |facts| facts.tenant = tenant.into());
@@ -123,7 +131,9 @@ impl Double {
 
     /// The tenant may use the module.
     pub fn allow(&self, tenant: Uuid, module: &str) {
-        self.change(tenant, |facts| _ = facts.modules.insert(module.to_owned(), Grant::Until(NEVER)));
+        self.change(tenant, |facts| {
+            _ = facts.modules.insert(module.to_owned(), Grant::Until(NEVER))
+        });
     }
 
     /// It may use it up to an instant, and from then on its subscription has expired.
@@ -134,7 +144,9 @@ impl Double {
 
     /// It may not use it, for this reason. Without a word, a module is denied as not subscribed.
     pub fn deny(&self, tenant: Uuid, module: &str, reason: Reason) {
-        self.change(tenant, |facts| _ = facts.modules.insert(module.to_owned(), Grant::Never(reason)));
+        self.change(tenant, |facts| {
+            _ = facts.modules.insert(module.to_owned(), Grant::Never(reason))
+        });
     }
 
     /// The server cannot be asked any more, and the stream of changes breaks.
@@ -202,7 +214,13 @@ impl Facts {
     }
 
     fn told(&self, max_age: Duration, valid_until: Micros, now: Micros) -> Told {
-        Told { revision: self.revision, as_of: now, valid_until, max_age: micros(max_age), stale: false }
+        Told {
+            revision: self.revision,
+            as_of: now,
+            valid_until,
+            max_age: micros(max_age),
+            stale: false,
+        }
     }
 
     fn denial(&self) -> Option<Reason> {
@@ -210,7 +228,9 @@ impl Facts {
             TenantStatus::Active | TenantStatus::Pending => None,
             TenantStatus::Suspended => Some(Reason::TenantSuspended),
             TenantStatus::Cancelled => Some(Reason::TenantCancelled),
-            TenantStatus::PendingSetup | TenantStatus::Failed | TenantStatus::Other => Some(Reason::TenantNotServed),
+            TenantStatus::PendingSetup | TenantStatus::Failed | TenantStatus::Other => {
+                Some(Reason::TenantNotServed)
+            }
         }
     }
 
@@ -221,7 +241,11 @@ impl Facts {
         };
         let rights: Rights = self.modules.iter().filter_map(of).collect();
         let next_change = rights.iter().map(|right| right.valid_until).min().unwrap_or(NEVER);
-        List { rights: Some(rights), status: self.tenant.status, told: self.told(MAX_AGE, next_change, now) }
+        List {
+            rights: Some(rights),
+            status: self.tenant.status,
+            told: self.told(MAX_AGE, next_change, now),
+        }
     }
 
     fn judge(&self, module: &str, now: Micros) -> (Reason, Micros) {
@@ -274,7 +298,9 @@ impl Asked {
     fn facts(&self, tenant: Uuid, min_revision: u64) -> Result<Option<Facts>, Status> {
         let facts = self.known.tenants.lock().get(&tenant).cloned();
         match facts {
-            Some(facts) if facts.revision < min_revision => Err(Status::unavailable("not that fresh")),
+            Some(facts) if facts.revision < min_revision => {
+                Err(Status::unavailable("not that fresh"))
+            }
             facts => Ok(facts),
         }
     }
@@ -287,8 +313,9 @@ impl Asked {
     fn check_now(&self, tenant: Uuid, module: &str, min_revision: u64) -> Result<Judged, Status> {
         let now = self.now()?;
         let facts = self.facts(tenant, min_revision)?;
-        let (reason, valid_until) =
-            facts.as_ref().map_or((Reason::TenantNotFound, NEVER), |facts| facts.judge(module, now));
+        let (reason, valid_until) = facts
+            .as_ref()
+            .map_or((Reason::TenantNotFound, NEVER), |facts| facts.judge(module, now));
         let allowed = reason == Reason::Enabled;
         let answer = Answer {
             allowed,
@@ -298,7 +325,9 @@ impl Asked {
             revision: facts.map_or(0, |facts| facts.revision),
             as_of: now,
             valid_until,
-            words: (!allowed).then(|| Words { message: sentence(reason, module), plan_slugs: Vec::new() }.into()),
+            words: (!allowed).then(|| {
+                Words { message: sentence(reason, module), plan_slugs: Vec::new() }.into()
+            }),
         };
         Ok(Judged { answer, max_age: micros(if allowed { MAX_AGE } else { DENIAL_MAX_AGE }) })
     }
@@ -312,9 +341,12 @@ impl Asked {
             .or(by_host.map(|id| (id, TenantSource::Host)))
             .ok_or_else(|| Status::not_found("nothing names a tenant"))?;
         if [by_token, by_id, by_host].into_iter().flatten().any(|other| other != id) {
-            return Err(Status::permission_denied("token, id and host do not name the same tenant"));
+            return Err(Status::permission_denied(
+                "token, id and host do not name the same tenant",
+            ));
         }
-        let facts = self.facts(id, 0)?.ok_or_else(|| Status::not_found("there is no such tenant"))?;
+        let facts =
+            self.facts(id, 0)?.ok_or_else(|| Status::not_found("there is no such tenant"))?;
         if let Some(reason) = facts.denial() {
             return Err(Status::permission_denied(sentence(reason, "")));
         }
@@ -330,7 +362,9 @@ impl Asked {
         }
         let by_id = match tenant_id.as_str() {
             "" => None,
-            text => Some(text.parse().map_err(|_| Status::invalid_argument("tenant_id is not a UUID"))?),
+            text => Some(
+                text.parse().map_err(|_| Status::invalid_argument("tenant_id is not a UUID"))?,
+            ),
         };
         let token = bearer_token.strip_prefix("Bearer ").unwrap_or(bearer_token);
         let by_token = match token {
@@ -342,7 +376,8 @@ impl Asked {
         };
         let label = host.split('.').next().filter(|_| host.contains('.'));
         let tenants = self.known.tenants.lock();
-        let by_host = label.and_then(|label| tenants.values().find(|facts| facts.tenant.subdomain == label));
+        let by_host =
+            label.and_then(|label| tenants.values().find(|facts| facts.tenant.subdomain == label));
         Ok([by_token, by_id, by_host.map(|facts| facts.tenant.id)])
     }
 
@@ -353,7 +388,8 @@ impl Asked {
     ) -> Result<(Resolved, Told, Judged), Status> {
         let (resolved, told) = self.resolve_now(credentials)?;
         let mut judged = modules.iter().map(|module| self.check_now(resolved.tenant.id, module, 0));
-        let first = judged.next().unwrap_or_else(|| Err(Status::invalid_argument("no module is named")))?;
+        let first =
+            judged.next().unwrap_or_else(|| Err(Status::invalid_argument("no module is named")))?;
         if first.answer.allowed {
             return Ok((resolved, told, first));
         }
@@ -367,11 +403,19 @@ impl Ask for Asked {
         ready(self.list_now(tenant, min_revision)).boxed()
     }
 
-    fn check(&self, tenant: Uuid, module: &str, min_revision: u64) -> BoxFuture<'static, Result<Judged, Status>> {
+    fn check(
+        &self,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<Judged, Status>> {
         ready(self.check_now(tenant, module, min_revision)).boxed()
     }
 
-    fn resolve(&self, credentials: OwnedCredentials) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
+    fn resolve(
+        &self,
+        credentials: OwnedCredentials,
+    ) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
         ready(self.resolve_now(&credentials)).boxed()
     }
 
@@ -383,7 +427,9 @@ impl Ask for Asked {
         ready(self.authorize_now(&credentials, &modules)).boxed()
     }
 
-    fn watch(&self) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
+    fn watch(
+        &self,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
         ready(Ok(pending().boxed())).boxed()
     }
 }
@@ -392,10 +438,14 @@ impl Ask for Asked {
 fn sentence(reason: Reason, module: &str) -> String {
     match reason {
         Reason::NotSubscribed => {
-            format!("Module '{module}' is not enabled for your account. Please upgrade your subscription.")
+            format!(
+                "Module '{module}' is not enabled for your account. Please upgrade your subscription."
+            )
         }
         Reason::SubscriptionExpired => {
-            format!("Your subscription to module '{module}' has expired. Please renew your subscription.")
+            format!(
+                "Your subscription to module '{module}' has expired. Please renew your subscription."
+            )
         }
         Reason::TenantSuspended => "Your account is suspended. Please contact support.".to_owned(),
         other => format!("Module '{module}' may not be used: {other}."),

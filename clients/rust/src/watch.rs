@@ -65,10 +65,14 @@ async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
         match ended {
             Ok(()) => tracing::debug!("the stream of changes ended"),
             Err(status) if status.code() == Code::FailedPrecondition => {
-                tracing::warn!("entitlementd does not hear of changes; answers are held for their max_age");
+                tracing::warn!(
+                    "entitlementd does not hear of changes; answers are held for their max_age"
+                );
                 pause = OFF_PAUSE;
             }
-            Err(status) => tracing::warn!(code = ?status.code(), "the stream of changes broke: {}", status.message()),
+            Err(status) => {
+                tracing::warn!(code = ?status.code(), "the stream of changes broke: {}", status.message())
+            }
         }
         tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = LONGEST_PAUSE.min(pause * 2);
@@ -95,7 +99,9 @@ async fn follow(
 }
 
 /// What a stream tells next; `None`: it has ended.
-pub(crate) async fn next(stream: &mut BoxStream<'static, Result<Event, Status>>) -> Result<Option<Event>, Status> {
+pub(crate) async fn next(
+    stream: &mut BoxStream<'static, Result<Event, Status>>,
+) -> Result<Option<Event>, Status> {
     let told = timeout(SILENCE, stream.next()).await;
     told.map_err(|_| Status::deadline_exceeded("it has said nothing for too long"))?.transpose()
 }

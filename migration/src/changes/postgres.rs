@@ -8,15 +8,16 @@ use crate::LOCK;
 /// Held by the one that notifies listeners.
 const TELLING: i64 = LOCK + 2;
 
-/// A setting of the writer's transaction, in which it counts the tenants that it has touched: a mark for each, up to one
-/// more than are announced. Whatever else stands there, its length is a number. Counting tenants in the log would be a
-/// read, and reads are what makes transactions fail under SERIALIZABLE.
+/// A setting of the writer's transaction, in which it counts the tenants that it has touched: a
+/// mark for each, up to one more than are announced. Whatever else stands there, its length is a
+/// number. Counting tenants in the log would be a read, and reads are what makes transactions fail
+/// under SERIALIZABLE.
 const TOUCHED: &str = "entitlementd.tenants_touched";
 
 const EVERYONE: &str = "'00000000-0000-0000-0000-000000000000'";
 
-/// What every function of ours begins with. It runs with its owner's rights, since the writer has none on the log, and
-/// so must not find the writer's own functions and tables first.
+/// What every function of ours begins with. It runs with its owner's rights, since the writer has
+/// none on the log, and so must not find the writer's own functions and tables first.
 const DEFINER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
 pub(super) fn schema() -> String {
@@ -75,17 +76,19 @@ fn tables() -> String {
 
 /// The function that a row of a watched table calls when it has changed.
 ///
-/// It compares inside: `UPDATE OF` overlooks what other triggers change, and both it and `WHEN` would tie the ERP's
-/// columns to the trigger. A column that is gone, or of another type than this
+/// It compares inside: `UPDATE OF` overlooks what other triggers change, and both it and `WHEN`
+/// would tie the ERP's columns to the trigger. A column that is gone, or of another type than this
 /// session knew, is a change to be safe, and must not fail the ERP's write. Images are
-/// compared, for types that know no equality, and because it is cheaper than an operator for each column.
+/// compared, for types that know no equality, and because it is cheaper than an operator for each
+/// column.
 ///
-/// No function of a writer's may ever run here, with the owner's rights: whoever owns a table may give its column a type of
-/// his own, with casts and an equality of his own. Comparing images runs none, and a tenant's id is only looked at if it is
-/// a `uuid`; if it is not, every tenant may have changed.
+/// No function of a writer's may ever run here, with the owner's rights: whoever owns a table may
+/// give its column a type of his own, with casts and an equality of his own. Comparing images runs
+/// none, and a tenant's id is only looked at if it is a `uuid`; if it is not, every tenant may have
+/// changed.
 ///
-/// Every expression is made ready again in each transaction, which is most of what a short one pays: so there are few,
-/// and none for a value that nobody looks at, such as what is returned.
+/// Every expression is made ready again in each transaction, which is most of what a short one
+/// pays: so there are few, and none for a value that nobody looks at, such as what is returned.
 /// In an insertion OLD is all NULL, in a deletion NEW.
 pub(super) fn changed(watched: &Watched) -> String {
     let Watched { table, tenant, columns, keys } = watched;
@@ -104,15 +107,21 @@ pub(super) fn changed(watched: &Watched) -> String {
         }
         None => append(watched.topic()),
     };
-    let [declare_keyed, keyed, append_keyed] = keys.map_or_else(Default::default, |(keys, topic)| {
-        // The directory is who there is; for the others, a row that comes or goes is nobody's yet, or no longer.
-        let always = if topic == topic::DIRECTORY { "TG_OP <> 'UPDATE' OR" } else { "TG_OP = 'UPDATE' AND" };
-        [
-            "keyed boolean := true;".to_owned(),
-            format!("keyed := {always} NOT {};", same(keys)),
-            format!("IF keyed THEN {} END IF;", append(topic)),
-        ]
-    });
+    let [declare_keyed, keyed, append_keyed] =
+        keys.map_or_else(Default::default, |(keys, topic)| {
+            // The directory is who there is; for the others, a row that comes or goes is nobody's
+            // yet, or no longer.
+            let always = if topic == topic::DIRECTORY {
+                "TG_OP <> 'UPDATE' OR"
+            } else {
+                "TG_OP = 'UPDATE' AND"
+            };
+            [
+                "keyed boolean := true;".to_owned(),
+                format!("keyed := {always} NOT {};", same(keys)),
+                format!("IF keyed THEN {} END IF;", append(topic)),
+            ]
+        });
     let [declare_touched, is_id] = tenant.map_or_else(Default::default, |key| {
         [
             "touched text; is_id boolean := false;".to_owned(),
@@ -141,18 +150,23 @@ pub(super) fn changed(watched: &Watched) -> String {
     )
 }
 
-/// Is an updated row the same in these columns? One that was not there before, or is no longer, is not.
+/// Is an updated row the same in these columns? One that was not there before, or is no longer, is
+/// not.
 fn same(columns: &[&str]) -> String {
-    let [old, new] =
-        ["OLD", "NEW"].map(|row| columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", "));
+    let [old, new] = ["OLD", "NEW"].map(|row| {
+        columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", ")
+    });
     format!("record_image_eq(ROW({old}), ROW({new}))")
 }
 
 fn append(topic: &str) -> String {
-    format!("INSERT INTO public.entitlement_changes (topic) VALUES ('{topic}') ON CONFLICT DO NOTHING;")
+    format!(
+        "INSERT INTO public.entitlement_changes (topic) VALUES ('{topic}') ON CONFLICT DO NOTHING;"
+    )
 }
 
-/// An assignment is evaluated in place, where `PERFORM` would run a query; the writer pays for either.
+/// An assignment is evaluated in place, where `PERFORM` would run a query; the writer pays for
+/// either.
 fn append_tenant(tenant: &str) -> String {
     format!(
         "INSERT INTO public.entitlement_changes (topic, tenant_id) VALUES ('{}', {tenant}) ON CONFLICT DO NOTHING;
@@ -174,20 +188,25 @@ fn truncated() -> String {
     let tenants = append(topic::TENANTS) + &append(topic::DIRECTORY);
     // Without its modules, no tenant has what it had.
     let catalogue = append(topic::TENANTS) + &append(topic::CATALOGUE);
-    function("entitlement_tenants_truncated", tenants) + &function("entitlement_catalogue_truncated", catalogue)
+    function("entitlement_tenants_truncated", tenants)
+        + &function("entitlement_catalogue_truncated", catalogue)
 }
 
-/// Notifies listeners, once the transaction is about to commit and it is known how many tenants it has touched.
+/// Notifies listeners, once the transaction is about to commit and it is known how many tenants it
+/// has touched.
 ///
-/// Transactions that notify commit one after the other, each until it is on disk: they hold a lock of PostgreSQL's own
-/// through the flush, and share none. So only one of ours does at a time. The others commit unannounced, and are found in the
-/// log: whoever receives the one looks there soon, and until nothing more comes. Should the one be rolled back at the last
-/// moment, and nobody else write, the others are found by the next regular poll.
+/// Transactions that notify commit one after the other, each until it is on disk: they hold a lock
+/// of PostgreSQL's own through the flush, and share none. So only one of ours does at a time. The
+/// others commit unannounced, and are found in the log: whoever receives the one looks there soon,
+/// and until nothing more comes. Should the one be rolled back at the last moment, and nobody else
+/// write, the others are found by the next regular poll.
 ///
-/// It has the writer's own rights and search path, and so names everything in full: setting a path for each call was a
-/// fifth of what it cost.
+/// It has the writer's own rights and search path, and so names everything in full: setting a path
+/// for each call was a fifth of what it cost.
 fn announce() -> String {
-    let tell = |parts: &str| format!("told := pg_catalog.pg_notify('{CHANNEL}', pg_catalog.concat_ws(' ', {parts}));");
+    let tell = |parts: &str| {
+        format!("told := pg_catalog.pg_notify('{CHANNEL}', pg_catalog.concat_ws(' ', {parts}));")
+    };
     format!(
         "CREATE OR REPLACE FUNCTION entitlement_announce() RETURNS trigger LANGUAGE plpgsql AS $function$
          DECLARE
@@ -215,13 +234,15 @@ fn announce() -> String {
     )
 }
 
-/// Folds old rows into a number per tenant: one process at a time, a bounded number of rows, in one statement, so that
-/// no reader ever sees a row and its number together, or neither. The lock is one that nobody can take who has no right to
-/// the table: anybody could hold an advisory one for ever.
+/// Folds old rows into a number per tenant: one process at a time, a bounded number of rows, in one
+/// statement, so that no reader ever sees a row and its number together, or neither. The lock is
+/// one that nobody can take who has no right to the table: anybody could hold an advisory one for
+/// ever.
 ///
-/// Old are rows below a horizon that was passed an hour ago: `changed_at` says when a row was written, and a long
-/// transaction may have committed it only now. Rows of transactions that are yet to come were written by another
-/// cluster, and restored here: they could hide a change of the transaction that will have their number.
+/// Old are rows below a horizon that was passed an hour ago: `changed_at` says when a row was
+/// written, and a long transaction may have committed it only now. Rows of transactions that are
+/// yet to come were written by another cluster, and restored here: they could hide a change of the
+/// transaction that will have their number.
 fn fold() -> String {
     format!(
         "CREATE OR REPLACE FUNCTION entitlement_fold() RETURNS bigint LANGUAGE plpgsql {DEFINER} AS $function$
@@ -263,9 +284,17 @@ pub(super) fn triggers() -> Vec<Trigger> {
     for Watched { table, tenant, .. } in watched() {
         let row = format!("entitlement_{table}_changed");
         let event = "AFTER INSERT OR UPDATE OR DELETE";
-        triggers.push(trigger(table, &row, &format!("TRIGGER {row} {event} ON {table} FOR EACH ROW"), &row));
+        triggers.push(trigger(
+            table,
+            &row,
+            &format!("TRIGGER {row} {event} ON {table} FOR EACH ROW"),
+            &row,
+        ));
         let truncated = format!("entitlement_{table}_truncated");
-        let function = format!("entitlement_{}_truncated", if tenant.is_some() { "tenants" } else { "catalogue" });
+        let function = format!(
+            "entitlement_{}_truncated",
+            if tenant.is_some() { "tenants" } else { "catalogue" }
+        );
         let head = format!("TRIGGER {truncated} AFTER TRUNCATE ON {table} FOR EACH STATEMENT");
         triggers.push(trigger(table, &truncated, &head, &function));
     }
@@ -274,7 +303,9 @@ pub(super) fn triggers() -> Vec<Trigger> {
 
 fn announcing() -> Trigger {
     let (table, name) = ("entitlement_changes", "entitlement_announce");
-    let head = format!("CONSTRAINT TRIGGER {name} AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW");
+    let head = format!(
+        "CONSTRAINT TRIGGER {name} AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+    );
     trigger(table, name, &head, name)
 }
 
@@ -291,8 +322,10 @@ fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigg
 
 /// The triggers that are there and armed, by name.
 pub(super) fn armed() -> String {
-    let wanted: Vec<String> =
-        triggers().iter().map(|trigger| format!("('{}', '{}')", trigger.table, trigger.name)).collect();
+    let wanted: Vec<String> = triggers()
+        .iter()
+        .map(|trigger| format!("('{}', '{}')", trigger.table, trigger.name))
+        .collect();
     format!(
         "SELECT t.tgname::text AS name FROM pg_trigger t
          JOIN (VALUES {}) wanted (tab, name) ON t.tgrelid = to_regclass(wanted.tab) AND t.tgname = wanted.name

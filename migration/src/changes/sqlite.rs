@@ -1,4 +1,5 @@
-//! The log on SQLite, where writers come one after the other, so that rows become visible in the order of their ids.
+//! The log on SQLite, where writers come one after the other, so that rows become visible in the
+//! order of their ids.
 
 use sea_orm_migration::sea_orm::DbBackend;
 
@@ -6,7 +7,8 @@ use super::{Trigger, Watched, topic};
 use crate::tables::now;
 
 /// The triggers of the log that are there. SQLite cannot disarm one.
-pub(super) const ARMED: &str = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'entitlement%'";
+pub(super) const ARMED: &str =
+    "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'entitlement%'";
 
 pub(super) fn schema() -> String {
     let tables = r"
@@ -37,7 +39,11 @@ pub(super) fn schema() -> String {
 pub(super) fn triggers(watched: &Watched) -> Vec<Trigger> {
     let table = watched.table;
     let own = |row: &str| match watched.tenant {
-        Some(tenant) => append(topic::TENANT, &format!("{row}.{tenant}"), &format!("{row}.{tenant} IS NOT NULL")),
+        Some(tenant) => append(
+            topic::TENANT,
+            &format!("{row}.{tenant}"),
+            &format!("{row}.{tenant} IS NOT NULL"),
+        ),
         None => append(watched.topic(), "zeroblob(16)", "true"),
     };
     let directory = match watched.keys {
@@ -46,14 +52,19 @@ pub(super) fn triggers(watched: &Watched) -> Vec<Trigger> {
     };
     let mut update = own("NEW");
     if let Some(tenant) = watched.tenant {
-        update += &append(topic::TENANT, &format!("OLD.{tenant}"), &format!("OLD.{tenant} IS NOT NEW.{tenant}"));
+        update += &append(
+            topic::TENANT,
+            &format!("OLD.{tenant}"),
+            &format!("OLD.{tenant} IS NOT NEW.{tenant}"),
+        );
     }
     if let Some((keys, topic)) = watched.keys {
         update += &append(topic, "zeroblob(16)", &differs(keys));
     }
     let trigger = |event: &str, when: String, body: String| {
         let name = format!("entitlement_{table}_{}", event.to_lowercase());
-        let create = format!("CREATE TRIGGER {name} AFTER {event} ON {table} {when} BEGIN {body} END");
+        let create =
+            format!("CREATE TRIGGER {name} AFTER {event} ON {table} {when} BEGIN {body} END");
         Trigger { table, name, create }
     };
     vec![
@@ -64,18 +75,20 @@ pub(super) fn triggers(watched: &Watched) -> Vec<Trigger> {
 }
 
 fn append(topic: &str, tenant: &str, condition: &str) -> String {
-    format!("INSERT INTO entitlement_changes (topic, tenant_id) SELECT '{topic}', {tenant} WHERE {condition}; ")
+    format!(
+        "INSERT INTO entitlement_changes (topic, tenant_id) SELECT '{topic}', {tenant} WHERE {condition}; "
+    )
 }
 
 fn differs(columns: &[&str]) -> String {
-    let differs: Vec<String> = columns.iter().map(|column| format!("OLD.{column} IS NOT NEW.{column}")).collect();
+    let differs: Vec<String> =
+        columns.iter().map(|column| format!("OLD.{column} IS NOT NEW.{column}")).collect();
     differs.join(" OR ")
 }
 
 /// Folds rows that are older than an hour into a number per tenant. To be run in one transaction.
 pub fn fold() -> String {
-    let old =
-        "SELECT id FROM entitlement_changes WHERE changed_at < strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 hour')";
+    let old = "SELECT id FROM entitlement_changes WHERE changed_at < strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 hour')";
     format!(
         "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes)
             SELECT topic, tenant_id, count(*) FROM entitlement_changes WHERE id IN ({old}) GROUP BY topic, tenant_id

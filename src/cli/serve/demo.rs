@@ -40,16 +40,26 @@ impl Demo {
     pub(crate) fn invite(&self, address: &ListenAddress) {
         let grpcurl = match address {
             ListenAddress::Tcp(address) => format!("{address} entitlement.v1.EntitlementService"),
-            ListenAddress::Unix(path) => format!("-unix {} entitlement.v1.EntitlementService", path.display()),
+            ListenAddress::Unix(path) => {
+                format!("-unix {} entitlement.v1.EntitlementService", path.display())
+            }
         };
-        println!("Two tenants are in the demo: testcompany, on the starter plan, and lapsed. Paste one of these:\n");
+        println!(
+            "Two tenants are in the demo: testcompany, on the starter plan, and lapsed. Paste one of these:\n"
+        );
         for (request, method) in [
-            (format!(r#"{{"tenant_id": "{TEST_COMPANY}", "module_code": "finance"}}"#), "CheckModule"),
+            (
+                format!(r#"{{"tenant_id": "{TEST_COMPANY}", "module_code": "finance"}}"#),
+                "CheckModule",
+            ),
             (format!(r#"{{"host": "testcompany.{BASE_DOMAIN}"}}"#), "ResolveTenant"),
             (r#"{"tenant": "lapsed", "module_code": "finance"}"#.to_owned(), "ExplainModule"),
         ] {
             println!("grpcurl -plaintext -d '{request}' {grpcurl}/{method}");
         }
-        println!("\nThe id of lapsed is {LAPSED}. Ctrl-C ends the demo and removes {}.", self.folder.path().display());
+        println!(
+            "\nThe id of lapsed is {LAPSED}. Ctrl-C ends the demo and removes {}.",
+            self.folder.path().display()
+        );
     }
 }

@@ -27,7 +27,11 @@ pub(crate) async fn run(args: HistoryArgs) -> CommandResult {
 }
 
 /// The newest events; `None`: no tenant has this subdomain. A UUID need not be a tenant's any more.
-async fn read(store: &Store, key: &TenantKey, limit: u32) -> Result<Option<Vec<AuditEvent>>, StoreError> {
+async fn read(
+    store: &Store,
+    key: &TenantKey,
+    limit: u32,
+) -> Result<Option<Vec<AuditEvent>>, StoreError> {
     let id = match key {
         TenantKey::Id(id) => Some(*id),
         TenantKey::Subdomain(_) => {
@@ -50,7 +54,9 @@ fn as_text(events: &[AuditEvent]) -> Result<String, StoreError> {
             escape_control(actor),
             escape_control(actor_kind)
         ));
-        text.extend(reason.as_deref().map(|reason| format!("    because {}", escape_control(reason))));
+        text.extend(
+            reason.as_deref().map(|reason| format!("    because {}", escape_control(reason))),
+        );
         text.extend(lines(event)?.iter().map(|line| format!("    {}", escape_control(line))));
     }
     if text.is_empty() {

@@ -9,7 +9,8 @@ use crate::{
     cli::output::{CommandResult, instant, price, print, print_json, table},
     clock::Clock,
     config::{
-        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs, SetStatusArgs, UnusableSetting,
+        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs,
+        SetStatusArgs, UnusableSetting,
     },
     domain::{Actor, Author, Disabling, Enabling, Ends, ModuleCode, Mutation, PlanChange, Summary},
     escape::escape_control,
@@ -19,26 +20,39 @@ use crate::{
 pub(crate) async fn set_status(args: SetStatusArgs) -> CommandResult {
     let SetStatusArgs { tenant, status, mutation } = args;
     if status.needs_reason() && mutation.mutation.reason.is_none() {
-        return Err(UnusableSetting::new("--reason", "is needed to suspend or cancel a tenant").into());
+        return Err(
+            UnusableSetting::new("--reason", "is needed to suspend or cancel a tenant").into()
+        );
     }
     run(&tenant, Mutation::SetStatus(status), mutation).await
 }
 
 pub(crate) async fn enable(args: EnableArgs) -> CommandResult {
-    let EnableArgs { tenant, module, include_dependencies, billing_cycle, expires_at, trial_ends_at, mutation } = args;
+    let EnableArgs {
+        tenant,
+        module,
+        include_dependencies,
+        billing_cycle,
+        expires_at,
+        trial_ends_at,
+        mutation,
+    } = args;
     let modules = codes(&module);
-    let enabling = Enabling { modules, include_dependencies, billing_cycle, expires_at, trial_ends_at };
+    let enabling =
+        Enabling { modules, include_dependencies, billing_cycle, expires_at, trial_ends_at };
     run(&tenant, Mutation::Enable(enabling), mutation).await
 }
 
 pub(crate) async fn disable(args: DisableArgs) -> CommandResult {
     let DisableArgs { tenant, module, include_dependents, at_period_end, mutation } = args;
-    let disabling = Disabling { modules: codes(&module), include_dependents, ends: ends(at_period_end) };
+    let disabling =
+        Disabling { modules: codes(&module), include_dependents, ends: ends(at_period_end) };
     run(&tenant, Mutation::Disable(disabling), mutation).await
 }
 
 pub(crate) async fn change_plan(args: ChangePlanArgs) -> CommandResult {
-    let ChangePlanArgs { tenant, plan, billing_cycle, include_dependents, at_period_end, mutation } = args;
+    let ChangePlanArgs { tenant, plan, billing_cycle, include_dependents, at_period_end, mutation } =
+        args;
     let change = PlanChange { plan, billing_cycle, include_dependents, ends: ends(at_period_end) };
     run(&tenant, Mutation::ChangePlan(change), mutation).await
 }
@@ -51,7 +65,9 @@ pub(crate) async fn delete(args: DeleteArgs) -> CommandResult {
     store.close().await;
     match done {
         Ok(mutated) if args.json => print_json(&as_json(&mutated, false)),
-        Ok(mutated) => print(&format!("{} ({}) is deleted", escape_control(&tenant), mutated.tenant)),
+        Ok(mutated) => {
+            print(&format!("{} ({}) is deleted", escape_control(&tenant), mutated.tenant))
+        }
         Err(error) => refusal(error),
     }
 }
@@ -84,10 +100,16 @@ async fn run(tenant: &str, mutation: Mutation, args: PreviewArgs) -> CommandResu
 /// Who is at the keyboard, and why.
 pub(crate) fn author(args: &MutationArgs) -> Author {
     let actor = Actor::OsUser(whoami::username().unwrap_or_else(|_| "unknown".into()));
-    Author { actor, at: Clock::System.now(), why: args.reason.clone(), request_id: args.request_id.clone() }
+    Author {
+        actor,
+        at: Clock::System.now(),
+        why: args.reason.clone(),
+        request_id: args.request_id.clone(),
+    }
 }
 
-/// A refusal is an answer, with a line for everything that stands in the way. Anything else is trouble.
+/// A refusal is an answer, with a line for everything that stands in the way. Anything else is
+/// trouble.
 pub(crate) fn refusal(error: MutationError) -> CommandResult {
     match error {
         MutationError::Refused(violations) => {
@@ -107,14 +129,27 @@ pub(crate) fn refusal(error: MutationError) -> CommandResult {
 pub(crate) fn as_text(tenant: &str, mutated: &Mutated, preview: bool) -> String {
     let Mutated { before, after, revision, .. } = mutated;
     let mut table = table(&[&escape_control(tenant), "BEFORE", "AFTER"]);
-    let plan = |summary: &Summary| escape_control(summary.plan.as_deref().unwrap_or("-")).into_owned();
+    let plan =
+        |summary: &Summary| escape_control(summary.plan.as_deref().unwrap_or("-")).into_owned();
     table.add_row(["status".into(), escape_control(&before.status), escape_control(&after.status)]);
     table.add_row(["plan".to_owned(), plan(before), plan(after)]);
-    table.add_row([Cell::new("monthly"), price(Some(before.price_monthly)), price(Some(after.price_monthly))]);
-    table.add_row([Cell::new("yearly"), price(Some(before.price_yearly)), price(Some(after.price_yearly))]);
+    table.add_row([
+        Cell::new("monthly"),
+        price(Some(before.price_monthly)),
+        price(Some(after.price_monthly)),
+    ]);
+    table.add_row([
+        Cell::new("yearly"),
+        price(Some(before.price_yearly)),
+        price(Some(after.price_yearly)),
+    ]);
     let mut lines = vec![table.trim_fmt()];
     lines.extend(differences(before, after).iter().map(|line| escape_control(line).into_owned()));
-    lines.push(if preview { "a preview: nothing was changed".into() } else { format!("revision {revision}") });
+    lines.push(if preview {
+        "a preview: nothing was changed".into()
+    } else {
+        format!("revision {revision}")
+    });
     lines.join("\n")
 }
 

@@ -41,7 +41,8 @@ pub(crate) async fn run(args: OnboardArgs) -> CommandResult {
     let author = author(&args);
     let modules = module.iter().map(|code| ModuleCode::new(code)).collect();
     let billing_cycle = Some(billing_cycle);
-    let new_tenant = NewTenant { name, subdomain, plan, modules, billing_cycle, trial_days, settings };
+    let new_tenant =
+        NewTenant { name, subdomain, plan, modules, billing_cycle, trial_days, settings };
 
     let store = open_to_write(&args).await?;
     let done = store.onboard_and_provision(&new_tenant, &author).await;
@@ -54,8 +55,9 @@ pub(crate) async fn run(args: OnboardArgs) -> CommandResult {
             print_json(&json)
         }
         Ok(Provisioned { mutated, schema, files }) => {
-            let mut lines =
-                vec![schema.map_or(NO_SCHEMA.to_owned(), |schema| format!("schema {}", escape_control(&schema)))];
+            let mut lines = vec![schema.map_or(NO_SCHEMA.to_owned(), |schema| {
+                format!("schema {}", escape_control(&schema))
+            })];
             lines.extend(files.iter().map(|file| format!("applied {}", escape_control(file))));
             lines.push(mutate::as_text(&label, &mutated, false));
             print(&lines.join("\n"))

@@ -18,7 +18,8 @@ use crate::{
     store::{MutationError, PageOfTenants, Provisioned, Store, TenantKey},
 };
 
-/// Connections beside those of the tenants that are under way: revisions are read when they are done.
+/// Connections beside those of the tenants that are under way: revisions are read when they are
+/// done.
 const SPARED: u32 = 2;
 
 pub(crate) async fn run(args: ProvisionArgs) -> CommandResult {
@@ -48,17 +49,21 @@ async fn keys(store: &Store, one: Option<TenantKey>) -> Result<Vec<TenantKey>, B
     let mut page = PageOfTenants { after: None, size: MAX_PAGE };
     loop {
         let tenants = store.tenants(page).await?;
-        let wanted =
-            tenants.iter().filter(|(_, status)| !matches!(status, TenantStatus::Cancelled | TenantStatus::Other));
+        let wanted = tenants
+            .iter()
+            .filter(|(_, status)| !matches!(status, TenantStatus::Cancelled | TenantStatus::Other));
         keys.extend(wanted.map(|(id, _)| TenantKey::Id(*id)));
         match tenants.last() {
-            Some((last, _)) if tenants.len() >= page.size as usize => page.after = Some(last.uuid()),
+            Some((last, _)) if tenants.len() >= page.size as usize => {
+                page.after = Some(last.uuid())
+            }
             _ => return Ok(keys),
         }
     }
 }
 
-/// Does it to each tenant, so many at the same time, and shows how far it is. One that fails stops nobody.
+/// Does it to each tenant, so many at the same time, and shows how far it is. One that fails stops
+/// nobody.
 async fn each<T, F: Future<Output = Result<T, MutationError>>>(
     keys: Vec<TenantKey>,
     concurrency: u32,
@@ -91,11 +96,19 @@ fn name_of(key: &TenantKey) -> String {
 fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool) -> CommandResult {
     let failures = outcomes.iter().filter_map(|(name, done)| Some((name, done.as_ref().err()?)));
     let failures: Vec<_> = failures.map(|(name, error)| (name, error.to_string())).collect();
-    let changed = outcomes.iter().filter_map(|(_, done)| done.as_ref().ok()).filter(|done| done.has_changed()).count();
+    let changed = outcomes
+        .iter()
+        .filter_map(|(_, done)| done.as_ref().ok())
+        .filter(|done| done.has_changed())
+        .count();
     if json {
-        let failures: Vec<Value> =
-            failures.iter().map(|(name, error)| json!({ "tenant": name, "error": error })).collect();
-        print_json(&json!({ "tenants": outcomes.len(), "changed": changed, "failures": failures }))?;
+        let failures: Vec<Value> = failures
+            .iter()
+            .map(|(name, error)| json!({ "tenant": name, "error": error }))
+            .collect();
+        print_json(
+            &json!({ "tenants": outcomes.len(), "changed": changed, "failures": failures }),
+        )?;
     } else {
         for (name, error) in &failures {
             eprintln!("failed: {} {}", escape_control(name), escape_control(error));
@@ -104,7 +117,10 @@ fn report(outcomes: &[(String, Result<Provisioned, MutationError>)], json: bool)
         if outcomes.iter().any(|(_, done)| done.as_ref().is_ok_and(|done| done.schema.is_none())) {
             eprintln!("{NO_SCHEMA}");
         }
-        print(&format!("{} tenants looked at, {changed} changed, {failed} failed", outcomes.len()))?;
+        print(&format!(
+            "{} tenants looked at, {changed} changed, {failed} failed",
+            outcomes.len()
+        ))?;
     }
     Ok(if failures.is_empty() { GOOD } else { DENIED })
 }
@@ -133,12 +149,19 @@ pub(crate) async fn verify(args: VerifyArgs) -> CommandResult {
         }
     }
     if json {
-        print_json(&lines.iter().map(|(name, differences)| difference_json(name, differences.as_ref())).collect())?;
+        print_json(
+            &lines
+                .iter()
+                .map(|(name, differences)| difference_json(name, differences.as_ref()))
+                .collect(),
+        )?;
     } else if lines.is_empty() {
         print("every schema is as the template says")?;
     } else {
-        let all: Vec<String> =
-            lines.iter().map(|(name, differences)| difference_text(name, differences.as_ref())).collect();
+        let all: Vec<String> = lines
+            .iter()
+            .map(|(name, differences)| difference_text(name, differences.as_ref()))
+            .collect();
         print(&all.join("\n"))?;
     }
     Ok(if lines.is_empty() { GOOD } else { DENIED })
@@ -148,9 +171,11 @@ fn difference_text(name: &str, differences: Option<&Differences>) -> String {
     let Some(Differences { missing, changed, unknown }) = differences else {
         return format!("{}: its schema was not made from a template", escape_control(name));
     };
-    let words = [("lacks", missing), ("has an older", changed), ("has what the template lacks:", unknown)];
+    let words =
+        [("lacks", missing), ("has an older", changed), ("has what the template lacks:", unknown)];
     let words = words.iter().filter(|(_, files)| !files.is_empty());
-    let words: Vec<String> = words.map(|(word, files)| format!("{word} {}", files.join(", "))).collect();
+    let words: Vec<String> =
+        words.map(|(word, files)| format!("{word} {}", files.join(", "))).collect();
     escape_control(&format!("{name}: {}", words.join("; "))).into_owned()
 }
 

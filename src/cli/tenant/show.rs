@@ -20,7 +20,9 @@ pub(crate) async fn run(args: ReadArgs) -> CommandResult {
     let store = database::open_to_read(&database).await?;
     let read = store.read(&key, at).await;
     store.close().await;
-    let evidence = read?.evidence.ok_or_else(|| format!("there is no tenant {:?}", escape_control(&tenant)))?;
+    let evidence = read?
+        .evidence
+        .ok_or_else(|| format!("there is no tenant {:?}", escape_control(&tenant)))?;
     if json { print_json(&as_json(&evidence, at)) } else { print(&as_text(&evidence, at)) }
 }
 
@@ -36,7 +38,15 @@ fn as_text(evidence: &Evidence, at: DateTime<Utc>) -> String {
     let tenant = &evidence.facts.tenant;
     let status = evidence.tenant.status.as_deref().unwrap_or("NULL");
     let head = [
-        ("tenant", format!("{} ({}), {}", escape_control(&tenant.subdomain), tenant.id, escape_control(&tenant.name))),
+        (
+            "tenant",
+            format!(
+                "{} ({}), {}",
+                escape_control(&tenant.subdomain),
+                tenant.id,
+                escape_control(&tenant.name)
+            ),
+        ),
         ("status", escape_control(status).into_owned()),
         ("plan", escape_control(tenant.plan_slug.as_deref().unwrap_or("none")).into_owned()),
         ("schema", escape_control(&tenant.database_schema).into_owned()),

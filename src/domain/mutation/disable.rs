@@ -6,7 +6,8 @@ use super::{Disabling, Edit, Ends, Violation};
 use crate::domain::{ModuleCode, SubscriptionStatus, Terms};
 
 impl Edit<'_> {
-    /// Disables modules, and what depends on them where that is wanted. Those that the tenant does not have stay as they are.
+    /// Disables modules, and what depends on them where that is wanted. Those that the tenant does
+    /// not have stay as they are.
     pub(super) fn disable(&mut self, disabling: &Disabling) {
         let Disabling { modules, include_dependents, ends } = disabling;
         let mut wanted = modules.clone();
@@ -18,7 +19,9 @@ impl Edit<'_> {
                     self.violated(Violation::UnknownModule(code));
                     continue;
                 }
-                Some(offer) if offer.module.is_base_module => self.violated(Violation::BaseModule(code.clone())),
+                Some(offer) if offer.module.is_base_module => {
+                    self.violated(Violation::BaseModule(code.clone()))
+                }
                 _ => {}
             }
             if *include_dependents {
@@ -41,7 +44,9 @@ impl Edit<'_> {
     /// The modules that the tenant has and that cannot be without this one, but for those named.
     fn dependents_of(&self, code: &ModuleCode, but: &[ModuleCode]) -> Vec<ModuleCode> {
         let needs_it = self.offers.modules.iter().filter(|offer| offer.dependencies.contains(code));
-        let held = needs_it.map(|offer| &offer.module.code).filter(|other| self.entitlements.holds(other, self.at));
+        let held = needs_it
+            .map(|offer| &offer.module.code)
+            .filter(|other| self.entitlements.holds(other, self.at));
         held.filter(|other| !but.contains(other)).cloned().collect()
     }
 
@@ -57,9 +62,15 @@ impl Edit<'_> {
 
     /// Complains of every module that would go on without one that it depends on.
     fn check_dependents(&mut self, codes: &[ModuleCode], end: DateTime<Utc>) {
-        for code in codes.iter().filter(|code| self.entitlements.holds(code, self.at)).cloned().collect::<Vec<_>>() {
+        for code in codes
+            .iter()
+            .filter(|code| self.entitlements.holds(code, self.at))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             for dependent in self.dependents_of(&code, codes) {
-                let outlasts = |row: &Terms| row.module == dependent && row.is_held(end.max(self.at));
+                let outlasts =
+                    |row: &Terms| row.module == dependent && row.is_held(end.max(self.at));
                 if self.entitlements.subscriptions.iter().any(outlasts) {
                     self.violated(Violation::HasDependent { module: code.clone(), dependent });
                 }

@@ -6,13 +6,16 @@ use super::{BillingCycle, Edit, Enabling, Violation};
 use crate::domain::{ModuleCode, ModuleOffer, SubscriptionStatus, TenantStatus, Terms};
 
 impl Edit<'_> {
-    /// Enables modules, and what they depend on where that is wanted. `plan` is the one that they come with.
+    /// Enables modules, and what they depend on where that is wanted. `plan` is the one that they
+    /// come with.
     pub(super) fn enable(&mut self, enabling: &Enabling, plan: Option<&str>) {
         let status = self.entitlements.tenant_status();
         if status.denial().is_some() && status != TenantStatus::PendingSetup {
             self.violated(Violation::TenantStatus(self.entitlements.status.clone()));
         }
-        for (field, end) in [("expires_at", enabling.expires_at), ("trial_ends_at", enabling.trial_ends_at)] {
+        for (field, end) in
+            [("expires_at", enabling.expires_at), ("trial_ends_at", enabling.trial_ends_at)]
+        {
             if end.is_some_and(|end| end <= self.at) {
                 self.violated(Violation::Past(field));
             }
@@ -36,7 +39,12 @@ impl Edit<'_> {
     }
 
     /// Adds what a module depends on and the tenant lacks to what is wanted, or complains of it.
-    fn check_dependencies(&mut self, offer: &ModuleOffer, wanted: &mut Vec<ModuleCode>, include: bool) {
+    fn check_dependencies(
+        &mut self,
+        offer: &ModuleOffer,
+        wanted: &mut Vec<ModuleCode>,
+        include: bool,
+    ) {
         for dependency in &offer.dependencies {
             if wanted.contains(dependency) || self.entitlements.grants(dependency, self.at) {
                 continue;
@@ -45,17 +53,22 @@ impl Edit<'_> {
                 wanted.push(dependency.clone());
             } else {
                 let module = offer.module.code.clone();
-                self.violated(Violation::MissingDependency { module, dependency: dependency.clone() });
+                self.violated(Violation::MissingDependency {
+                    module,
+                    dependency: dependency.clone(),
+                });
             }
         }
     }
 
-    /// Gives a module exactly these terms. A row that has ended is taken up again, rather than joined by another.
+    /// Gives a module exactly these terms. A row that has ended is taken up again, rather than
+    /// joined by another.
     fn enable_one(&mut self, offer: &ModuleOffer, enabling: &Enabling, plan: Option<&str>) {
         let (code, at) = (&offer.module.code, self.at);
         let of_module = |row: &&mut Terms| row.module == *code;
         let rank = |row: &&mut Terms| (row.grants(at), row.is_held(at), row.starts_at, row.id);
-        let mut rows: Vec<&mut Terms> = self.entitlements.subscriptions.iter_mut().filter(of_module).collect();
+        let mut rows: Vec<&mut Terms> =
+            self.entitlements.subscriptions.iter_mut().filter(of_module).collect();
         rows.sort_unstable_by_key(rank);
         let Some(row) = rows.pop() else {
             let mut row = nothing(code.clone(), at);
@@ -63,8 +76,11 @@ impl Edit<'_> {
             return self.entitlements.subscriptions.push(row);
         };
         set(row, offer, enabling, plan, at);
-        // The live database may hold several rows: another one must not outlast what was agreed upon.
-        rows.into_iter().filter(|row| row.is_held(at)).for_each(|row| super::disable::end_now(row, at));
+        // The live database may hold several rows: another one must not outlast what was agreed
+        // upon.
+        rows.into_iter()
+            .filter(|row| row.is_held(at))
+            .for_each(|row| super::disable::end_now(row, at));
     }
 }
 
@@ -85,13 +101,20 @@ fn nothing(module: ModuleCode, at: DateTime<Utc>) -> Terms {
     }
 }
 
-fn set(row: &mut Terms, offer: &ModuleOffer, enabling: &Enabling, plan: Option<&str>, at: DateTime<Utc>) {
+fn set(
+    row: &mut Terms,
+    offer: &ModuleOffer,
+    enabling: &Enabling,
+    plan: Option<&str>,
+    at: DateTime<Utc>,
+) {
     let Enabling { billing_cycle, expires_at, trial_ends_at, .. } = enabling;
     if !row.grants(at) {
         row.starts_at = Some(at);
     }
     let cycle_before = row.billing_cycle.as_deref().and_then(BillingCycle::of);
-    let is_as_before = row.is_held(at) && billing_cycle.is_none_or(|cycle| cycle_before == Some(cycle));
+    let is_as_before =
+        row.is_held(at) && billing_cycle.is_none_or(|cycle| cycle_before == Some(cycle));
     if !is_as_before {
         let cycle = billing_cycle.or(cycle_before.filter(|_| row.is_held(at))).unwrap_or_default();
         row.billing_cycle = Some(cycle.word().to_owned());

@@ -11,11 +11,16 @@ impl Edit<'_> {
         if let Some(slug) = slug {
             match offers.plan(slug) {
                 None => self.violated(Violation::UnknownPlan(slug.clone())),
-                Some(plan) if !plan.plan.is_active => self.violated(Violation::RetiredPlan(slug.clone())),
+                Some(plan) if !plan.plan.is_active => {
+                    self.violated(Violation::RetiredPlan(slug.clone()))
+                }
                 Some(plan) => modules.extend(plan.plan.modules.iter().cloned()),
             }
         }
-        let base = offers.modules.iter().filter(|offer| offer.module.is_base_module && offer.module.is_active);
+        let base = offers
+            .modules
+            .iter()
+            .filter(|offer| offer.module.is_base_module && offer.module.is_active);
         modules.extend(base.map(|offer| offer.module.code.clone()));
         modules.sort_unstable();
         modules.dedup();
@@ -25,7 +30,8 @@ impl Edit<'_> {
         self.enable(&enabling, slug.as_deref());
     }
 
-    /// A tenant that was waiting for its schema is active. One that is served, or suspended, stays what it is.
+    /// A tenant that was waiting for its schema is active. One that is served, or suspended, stays
+    /// what it is.
     pub(super) fn finish_setup(&mut self) {
         match self.entitlements.tenant_status() {
             TenantStatus::PendingSetup | TenantStatus::Failed => {

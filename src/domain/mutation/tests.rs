@@ -37,7 +37,11 @@ fn offer(name: &str, dependencies: &[&str]) -> ModuleOffer {
 
 fn plan(slug: &str, modules: &[&str]) -> PlanOffer {
     PlanOffer {
-        plan: Plan { slug: slug.into(), is_active: slug != "old", modules: HashSet::from_iter(codes(modules)) },
+        plan: Plan {
+            slug: slug.into(),
+            is_active: slug != "old",
+            modules: HashSet::from_iter(codes(modules)),
+        },
         name: slug.into(),
         price: None,
         billing_cycle: "monthly".into(),
@@ -57,7 +61,11 @@ fn offers() -> Offers {
             offer("d", &[]),
             offer("retired", &[]),
         ],
-        plans: vec![plan("small", &["base", "a"]), plan("large", &["base", "a", "b", "d"]), plan("old", &["a"])],
+        plans: vec![
+            plan("small", &["base", "a"]),
+            plan("large", &["base", "a", "b", "d"]),
+            plan("old", &["a"]),
+        ],
     }
 }
 
@@ -101,7 +109,10 @@ fn enabling_needs_dependencies_or_takes_them_along_however_deep() {
     let along = Enabling { include_dependencies: true, ..enable(&["c"]) };
     assert_eq!(held(&applied(Mutation::Enable(along), &nothing)), ["a", "b", "c"]);
     // Those that are asked for together need not be asked for in order.
-    assert_eq!(held(&applied(Mutation::Enable(enable(&["c", "a", "b"])), &nothing)), ["a", "b", "c"]);
+    assert_eq!(
+        held(&applied(Mutation::Enable(enable(&["c", "a", "b"])), &nothing)),
+        ["a", "b", "c"]
+    );
 }
 
 #[test]
@@ -140,15 +151,22 @@ fn a_cancelled_row_is_taken_up_again() {
 #[test]
 fn the_end_of_a_period_is_that_of_the_last_and_enabling_takes_it_back() {
     let before = tenant(&["a", "b"]);
-    let ending = applied(Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["a", "b"]) }), &before);
+    let ending = applied(
+        Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["a", "b"]) }),
+        &before,
+    );
     let end = (NOW - TimeDelta::days(40)).checked_add_months(chrono::Months::new(2)).unwrap();
     assert!(ending.subscriptions.iter().all(|row| row.expires_at == Some(end) && !row.auto_renew));
     assert_eq!(held(&ending), ["a", "b"]);
     let back = applied(Mutation::Enable(enable(&["a", "b"])), &ending);
     assert_eq!(back, before);
     // A dependent that ends no later stands in nobody's way.
-    let dependent_ends = applied(Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["b"]) }), &before);
-    let both_end = applied(Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["a"]) }), &dependent_ends);
+    let dependent_ends =
+        applied(Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["b"]) }), &before);
+    let both_end = applied(
+        Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["a"]) }),
+        &dependent_ends,
+    );
     assert_eq!(both_end, ending);
     assert_eq!(refused(Mutation::Disable(disable(&["a"])), &dependent_ends).len(), 1);
 }
@@ -162,7 +180,10 @@ fn another_plan_brings_its_modules_and_takes_those_of_the_one_before() {
         ends: Ends::Now,
     };
     let small = applied(Mutation::ChangePlan(change("small")), &tenant(&[]));
-    assert_eq!((held(&small), small.plan.as_deref()), (vec!["a".into(), "base".into()], Some("small")));
+    assert_eq!(
+        (held(&small), small.plan.as_deref()),
+        (vec!["a".into(), "base".into()], Some("small"))
+    );
     assert!(small.subscriptions.iter().all(|row| row.price_paid == Money::parse("100.03")));
     let large = applied(Mutation::ChangePlan(change("large")), &small);
     assert_eq!(held(&large), ["a", "b", "base", "d"]);
@@ -174,7 +195,10 @@ fn another_plan_brings_its_modules_and_takes_those_of_the_one_before() {
     );
     let along = PlanChange { include_dependents: true, ..change("small") };
     assert_eq!(held(&applied(Mutation::ChangePlan(along), &extra)), ["a", "base"]);
-    assert_eq!(refused(Mutation::ChangePlan(change("old")), &small), ["The plan 'old' is no longer sold."]);
+    assert_eq!(
+        refused(Mutation::ChangePlan(change("old")), &small),
+        ["The plan 'old' is no longer sold."]
+    );
     assert_eq!(refused(Mutation::ChangePlan(change("nope")), &small), ["There is no plan 'nope'."]);
 }
 
@@ -192,7 +216,8 @@ fn a_row_beside_another_does_not_outlast_what_was_agreed_upon() {
     let mut twice = tenant(&["a"]);
     twice.subscriptions.push(twice.subscriptions[0].clone());
     let end = NOW + TimeDelta::days(1);
-    let ending = applied(Mutation::Enable(Enabling { expires_at: Some(end), ..enable(&["a"]) }), &twice);
+    let ending =
+        applied(Mutation::Enable(Enabling { expires_at: Some(end), ..enable(&["a"]) }), &twice);
     assert_eq!(ending.summary(&offers(), NOW).modules.values().next().unwrap().ends_at, Some(end));
 }
 

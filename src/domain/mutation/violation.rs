@@ -52,8 +52,8 @@ pub enum Violation {
     /// The tenant's status is none in which a schema is made.
     #[error("A schema is made for tenants that are not cancelled, and this one is {0:?}.")]
     NoSetup(String),
-    /// The schema is another tenant's, the database's own, or was made neither by entitlementd for this tenant nor by the ERP's
-    /// rule for names.
+    /// The schema is another tenant's, the database's own, or was made neither by entitlementd for
+    /// this tenant nor by the ERP's rule for names.
     #[error(
         "The schema {0:?} cannot be told to be this tenant's: it is another one's, the database's own, or was made by \
          somebody else. A tenant can be deleted without it (keep_schema)."
@@ -85,7 +85,8 @@ pub enum Violation {
         /// What depends on it.
         dependent: ModuleCode,
     },
-    /// A plan on sale would hold a module without what it depends on, or one that is no longer sold.
+    /// A plan on sale would hold a module without what it depends on, or one that is no longer
+    /// sold.
     #[error("The plan '{plan}' is on sale with '{module}': {problem}.")]
     BrokenPlan {
         /// The plan.

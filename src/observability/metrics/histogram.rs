@@ -1,4 +1,5 @@
-//! Durations by how long they were, in atomics: the library's own histogram takes a lock for each one.
+//! Durations by how long they were, in atomics: the library's own histogram takes a lock for each
+//! one.
 
 use std::{
     fmt,
@@ -8,11 +9,11 @@ use std::{
 
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
-/// What lies in a bucket takes at most so many microseconds: what is held takes tens of them, a load some thousands, and
-/// no request is given more than a few seconds.
+/// What lies in a bucket takes at most so many microseconds: what is held takes tens of them, a
+/// load some thousands, and no request is given more than a few seconds.
 const BOUNDS: [u32; 16] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000,
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000,
 ];
 
 /// How many durations there were, by how long they were.
@@ -46,7 +47,8 @@ impl Sum {
         for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
             *sum += bucket.load(Ordering::Relaxed);
         }
-        self.nanoseconds = self.nanoseconds.wrapping_add(histogram.nanoseconds.load(Ordering::Relaxed));
+        self.nanoseconds =
+            self.nanoseconds.wrapping_add(histogram.nanoseconds.load(Ordering::Relaxed));
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -73,7 +75,10 @@ mod tests {
         }
         let mut sum = Sum::default();
         sum.add(&histogram);
-        assert_eq!((sum.buckets[0], sum.buckets[1], sum.buckets[15], sum.buckets[16]), (2, 1, 1, 2));
+        assert_eq!(
+            (sum.buckets[0], sum.buckets[1], sum.buckets[15], sum.buckets[16]),
+            (2, 1, 1, 2)
+        );
         assert_eq!(sum.count(), 6);
     }
 }

@@ -97,10 +97,16 @@ struct SourceCollector<R>(R);
 impl<R: MetricSource> Collector for SourceCollector<R> {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for Sample { name, help, value } in self.0.samples() {
-            let kind = if matches!(value, Value::Counter(_)) { MetricType::Counter } else { MetricType::Gauge };
+            let kind = if matches!(value, Value::Counter(_)) {
+                MetricType::Counter
+            } else {
+                MetricType::Gauge
+            };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             match value {
-                Value::Counter(count) => metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?,
+                Value::Counter(count) => {
+                    metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?
+                }
                 Value::Gauge(gauge) => metric.encode_gauge(&gauge)?,
                 Value::Gauges(label, gauges) => {
                     for (word, gauge) in gauges {
@@ -113,11 +119,13 @@ impl<R: MetricSource> Collector for SourceCollector<R> {
     }
 }
 
-/// OpenMetrics names a counter without its `_total` where it describes it, and marks its end. The older text does
-/// neither, and is the same in all else that is used here.
+/// OpenMetrics names a counter without its `_total` where it describes it, and marks its end. The
+/// older text does neither, and is the same in all else that is used here.
 fn as_text(page: &str) -> Result<String, fmt::Error> {
-    let counters: Vec<&str> =
-        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let counters: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
     let mut text = String::with_capacity(page.len() + counters.len() * 16);
     for line in page.lines().filter(|line| *line != "# EOF") {
         let described = line.strip_prefix("# ").and_then(|rest| {
@@ -125,7 +133,9 @@ fn as_text(page: &str) -> Result<String, fmt::Error> {
             Some((words.next()?, words.next()?, words.next()?))
         });
         match described {
-            Some((what, name, rest)) if counters.contains(&name) => writeln!(text, "# {what} {name}_total {rest}")?,
+            Some((what, name, rest)) if counters.contains(&name) => {
+                writeln!(text, "# {what} {name}_total {rest}")?
+            }
             _ => writeln!(text, "{line}")?,
         }
     }
@@ -143,7 +153,11 @@ mod tests {
         fn samples(&self) -> Vec<Sample> {
             vec![
                 Sample { name: "things", help: "Things done", value: Value::Counter(3) },
-                Sample { name: "state", help: "Which", value: Value::Gauges("state", vec![("a", 1.0), ("b", 0.0)]) },
+                Sample {
+                    name: "state",
+                    help: "Which",
+                    value: Value::Gauges("state", vec![("a", 1.0), ("b", 0.0)]),
+                },
             ]
         }
     }
@@ -166,8 +180,9 @@ mod tests {
                     entitlementd_state{state=\"a\"} 1.0\nentitlementd_state{state=\"b\"} 0.0\n";
         assert!(text.ends_with(tail), "{text}");
         let open = page.write(Format::OpenMetrics).unwrap();
-        let tail =
-            tail.replace("things_total Things", "things Things").replace("things_total counter", "things counter");
+        let tail = tail
+            .replace("things_total Things", "things Things")
+            .replace("things_total counter", "things counter");
         assert!(open.ends_with(&(tail + "# EOF\n")), "{open}");
     }
 }

@@ -47,19 +47,22 @@ pub(crate) struct Rpcs<M> {
 
 impl<M: MetricLabel> Default for Rpcs<M> {
     fn default() -> Self {
-        let durations = Sharded::new(|| Arc::new((0..=M::ALL.len()).map(|_| Default::default()).collect()));
+        let durations =
+            Sharded::new(|| Arc::new((0..=M::ALL.len()).map(|_| Default::default()).collect()));
         Self { durations, method: PhantomData }
     }
 }
 
 impl<M: MetricLabel> Rpcs<M> {
-    /// Times the answer to a request for this method (`None`: none of ours), which came at `started`.
+    /// Times the answer to a request for this method (`None`: none of ours), which came at
+    /// `started`.
     pub(crate) fn time(&self, method: Option<M>, started: Instant) -> Stopwatch {
         let method = method.map_or(M::ALL.len(), M::number);
         Stopwatch { durations: Some(Arc::clone(self.durations.mine())), method, started }
     }
 
-    /// Codes that a method has not answered with are left out, all but OK: most of them it never will.
+    /// Codes that a method has not answered with are left out, all but OK: most of them it never
+    /// will.
     pub(crate) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         let names = M::ALL.iter().map(|method| method.word()).chain([OTHER]);
         for (method, name) in names.enumerate() {

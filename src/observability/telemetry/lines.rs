@@ -1,4 +1,5 @@
-//! Log lines that nobody forges: what others have written in them neither ends a line nor acts on a terminal.
+//! Log lines that nobody forges: what others have written in them neither ends a line nor acts on a
+//! terminal.
 
 use std::{
     error::Error,
@@ -14,8 +15,8 @@ use tracing_subscriber::{
 
 use crate::escape::{escape_control, escape_control_json};
 
-/// Writes the fields of a line for people. tracing's own writer lets line breaks through, and in all fields but the
-/// message every other control character.
+/// Writes the fields of a line for people. tracing's own writer lets line breaks through, and in
+/// all fields but the message every other control character.
 pub(super) struct PlainFields;
 
 impl<'w> FormatFields<'w> for PlainFields {
@@ -147,7 +148,10 @@ mod tests {
     #[test]
     fn a_line_for_people_is_one_line_whatever_is_in_its_fields_and_its_span() {
         let kept = Kept::default();
-        let lines = tracing_subscriber::fmt::layer().with_writer(kept.clone()).with_ansi(false).without_time();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(kept.clone())
+            .with_ansi(false)
+            .without_time();
         let registry = tracing_subscriber::registry().with(lines.fmt_fields(PlainFields));
         let forged = "a\nERROR \u{1b}[2J\u{9b}\u{2028}\u{202e}b";
         let error: io::Error = io::Error::other(forged);
@@ -172,8 +176,12 @@ mod tests {
     #[test]
     fn a_field_that_the_message_has_said_is_not_said_again_and_a_number_is() {
         let kept = Kept::default();
-        let lines = tracing_subscriber::fmt::layer().with_writer(kept.clone()).with_ansi(false).without_time();
-        let registry = tracing_subscriber::registry().with(lines.fmt_fields(PlainFields).with_target(false));
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(kept.clone())
+            .with_ansi(false)
+            .without_time();
+        let registry =
+            tracing_subscriber::registry().with(lines.fmt_fields(PlainFields).with_target(false));
         tracing::subscriber::with_default(registry, || {
             let (error, path, others) = (io::Error::other("it is gone"), "/a", 3);
             tracing::warn!(%error, path, others, other = "/b", "{path} failed 3 times: {error}");

@@ -41,7 +41,9 @@ fn map_of(templates: &[Written]) -> RouteMap {
 fn spelled(character: char, how: u8) -> String {
     let code = u32::from(character);
     match (how, character) {
-        (0..=5, '/') => ["//", ";x/", "%3Bx/", "%3b/", "/;y/", "/%3By/"][usize::from(how)].to_owned(),
+        (0..=5, '/') => {
+            ["//", ";x/", "%3Bx/", "%3b/", "/;y/", "/%3By/"][usize::from(how)].to_owned()
+        }
         (6, '/') => "/%2e/".to_owned(),
         (7, '/') => "%2f".to_owned(),
         (8, '/') => "%25%32%66".to_owned(),
@@ -60,19 +62,27 @@ fn spelled(character: char, how: u8) -> String {
 /// Another spelling of a path, and something at its end.
 fn spelling() -> impl Strategy<Value = String> {
     let end = prop::sample::select(vec!["", "", "", "/", ";x", "%3Bx", "/;", "//", "?a=/b"]);
-    ("(/(a|b|ab|aB|B|c)){1,6}", prop::collection::vec(0_u8..120, 24), end).prop_map(|(path, how, end)| {
-        let spelled: String =
-            path.char_indices().map(|(place, character)| spelled(character, how[place % how.len()])).collect();
-        let first = if spelled.starts_with('/') { "" } else { "/" };
-        format!("{first}{spelled}{end}")
-    })
+    ("(/(a|b|ab|aB|B|c)){1,6}", prop::collection::vec(0_u8..120, 24), end).prop_map(
+        |(path, how, end)| {
+            let spelled: String = path
+                .char_indices()
+                .map(|(place, character)| spelled(character, how[place % how.len()]))
+                .collect();
+            let first = if spelled.starts_with('/') { "" } else { "/" };
+            format!("{first}{spelled}{end}")
+        },
+    )
 }
 
-/// The templates that a router could choose for a path: the most specific ones, of which there are several where case
-/// does not matter to it.
+/// The templates that a router could choose for a path: the most specific ones, of which there are
+/// several where case does not matter to it.
 fn chosen<'a>(router: &Habits, templates: &'a [Written], path: &str) -> Vec<&'a Written> {
-    let as_matched = |template: &str| if router.ignores_case { template.to_lowercase() } else { template.to_owned() };
-    let fits = |(template, _): &&Written| super::matches(&segments(&as_matched(template)), &segments(path));
+    let as_matched = |template: &str| {
+        if router.ignores_case { template.to_lowercase() } else { template.to_owned() }
+    };
+    let fits = |(template, _): &&Written| {
+        super::matches(&segments(&as_matched(template)), &segments(path))
+    };
     let fitting: Vec<&Written> = templates.iter().filter(fits).collect();
     let best = fitting.iter().map(|(template, _)| specificity(template)).max();
     fitting.into_iter().filter(|(template, _)| Some(specificity(template)) == best).collect()
@@ -106,7 +116,11 @@ proptest! {
 
 #[test]
 fn an_encoded_semicolon_does_not_hide_a_guarded_path() {
-    let map = map(&[("", "/static/**", "public"), ("", "/static/admin/**", "finance"), ("", "/x/{id}", "public")]);
+    let map = map(&[
+        ("", "/static/**", "public"),
+        ("", "/static/admin/**", "finance"),
+        ("", "/x/{id}", "public"),
+    ]);
     for path in [
         "/static/admin%3Bx/y",
         "/static/admin%3bx/y",
@@ -120,7 +134,9 @@ fn an_encoded_semicolon_does_not_hide_a_guarded_path() {
     ] {
         assert_eq!(found(&map, "GET", path), "400 Ambiguous", "{path}");
     }
-    for (path, access) in [("/static/a%3Bb/c", "public"), ("/static/admin/a%3Bb", "finance"), ("/x/a%3Bb", "public")] {
+    for (path, access) in
+        [("/static/a%3Bb/c", "public"), ("/static/admin/a%3Bb", "finance"), ("/x/a%3Bb", "public")]
+    {
         assert_eq!(found(&map, "GET", path), access, "{path}");
     }
 }
@@ -134,7 +150,13 @@ fn another_case_does_not_hide_a_guarded_path() {
         ("", "/Api/Orders/{id}", "orders"),
     ];
     let map = map(&rules);
-    for path in ["/static/Admin/x", "/STATIC/admin", "/static/%41dmin/x", "/static/caf%C3%89/5", "/api/orders/5"] {
+    for path in [
+        "/static/Admin/x",
+        "/STATIC/admin",
+        "/static/%41dmin/x",
+        "/static/caf%C3%89/5",
+        "/api/orders/5",
+    ] {
         assert_eq!(found(&map, "GET", path), "400 Ambiguous", "{path}");
     }
     for (path, access) in [
@@ -146,7 +168,12 @@ fn another_case_does_not_hide_a_guarded_path() {
     ] {
         assert_eq!(found(&map, "GET", path), access, "{path}");
     }
-    let rules = || vec![super::rule("", "/static/**", "public"), super::rule("", "/static/admin/**", "finance")];
+    let rules = || {
+        vec![
+            super::rule("", "/static/**", "public"),
+            super::rule("", "/static/admin/**", "finance"),
+        ]
+    };
     for reading in [PathReading::Normalized, PathReading::Literal] {
         let (map, _) = RouteMap::new(rules(), reading);
         assert_eq!(found(&map, "GET", "/static/Admin/x"), "public", "{reading:?}");

@@ -22,8 +22,8 @@ pub(super) fn is_key(member: &Value) -> bool {
     member.get("kty").is_some_and(Value::is_string)
 }
 
-/// A public key for RS256, ES256 or EdDSA. `None`: it is for something else, or nothing can be verified with it, and RFC
-/// 7517, section 5, has it passed over.
+/// A public key for RS256, ES256 or EdDSA. `None`: it is for something else, or nothing can be
+/// verified with it, and RFC 7517, section 5, has it passed over.
 pub(super) fn read(member: Value) -> Option<Usable> {
     let jwk: Jwk = serde_json::from_value(member).ok()?;
     let algorithm = algorithm_of(&jwk)?;
@@ -34,12 +34,19 @@ pub(super) fn read(member: Value) -> Option<Usable> {
 /// The one algorithm that a public key is for; `None` where it is for something else.
 fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     let common = &jwk.common;
-    let verifies = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+    let verifies = common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|usage| *usage == PublicKeyUse::Signature)
         && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            Algorithm::ES256
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            Algorithm::EdDSA
+        }
         _ => return None,
     };
     let declared = common.key_algorithm.map(|declared| declared.to_string());
@@ -47,12 +54,13 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     (verifies && agrees).then_some(algorithm)
 }
 
-/// Could it verify anything? The library finds out at the first token only, whose refusal would then tell of the key.
+/// Could it verify anything? The library finds out at the first token only, whose refusal would
+/// then tell of the key.
 fn is_sound(key: &DecodingKey, algorithm: Algorithm) -> bool {
     match (key.kind(), algorithm) {
         (DecodingKeyKind::RsaModulusExponent { n, e }, Algorithm::RS256) => {
-            // A product of two primes is odd, and so is an exponent; with 1, anybody could sign. The last check is of the
-            // sizes: those that the verification takes.
+            // A product of two primes is odd, and so is an exponent; with 1, anybody could sign.
+            // The last check is of the sizes: those that the verification takes.
             let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
             let key: Result<PublicEncryptingKey, _> = RsaPublicKeyComponents { n, e }.try_into();
             is_odd(n) && is_odd(e) && e[..] != [1] && key.is_ok()
@@ -60,7 +68,9 @@ fn is_sound(key: &DecodingKey, algorithm: Algorithm) -> bool {
         (DecodingKeyKind::SecretOrDer(point), Algorithm::ES256) => {
             ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).is_ok()
         }
-        (DecodingKeyKind::SecretOrDer(point), Algorithm::EdDSA) => ParsedPublicKey::new(&ED25519, point).is_ok(),
+        (DecodingKeyKind::SecretOrDer(point), Algorithm::EdDSA) => {
+            ParsedPublicKey::new(&ED25519, point).is_ok()
+        }
         _ => false,
     }
 }

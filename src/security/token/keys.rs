@@ -75,11 +75,12 @@ impl KeySet {
         Ok(Self { keys: vec![key], passed_over: 0 })
     }
 
-    /// The public keys of a JWK set, for RS256, ES256 and EdDSA. Those that are for something else, or that nothing can be
-    /// verified with, are passed over.
+    /// The public keys of a JWK set, for RS256, ES256 and EdDSA. Those that are for something else,
+    /// or that nothing can be verified with, are passed over.
     ///
-    /// There may be none left. Such a set is the issuer's word all the same: it has keys, and no longer those of before. But
-    /// a set without any key is what a broken issuer answers, and says nothing.
+    /// There may be none left. Such a set is the issuer's word all the same: it has keys, and no
+    /// longer those of before. But a set without any key is what a broken issuer answers, and
+    /// says nothing.
     pub(super) fn of_jwks(json: &[u8]) -> Result<Self, InvalidKeys> {
         let members = serde_json::from_slice::<Jwks>(json).map_err(InvalidKeys::NotJwks)?.keys;
         if !members.iter().any(jwk::is_key) {
@@ -87,7 +88,8 @@ impl KeySet {
         }
         let all = members.len();
         let usable = members.into_iter().filter_map(jwk::read);
-        let keys: Vec<Key> = usable.map(|key| Key::new(key.id, key.verifier, key.algorithm)).collect();
+        let keys: Vec<Key> =
+            usable.map(|key| Key::new(key.id, key.verifier, key.algorithm)).collect();
         if keys.len() > MAX_KEYS {
             return Err(InvalidKeys::TooMany);
         }
@@ -95,7 +97,11 @@ impl KeySet {
     }
 
     /// The claims of a token with this header that one of the keys has signed.
-    pub(super) fn verify_signature(&self, token: &str, header: &Header) -> Result<Map<String, Value>, InvalidToken> {
+    pub(super) fn verify_signature(
+        &self,
+        token: &str,
+        header: &Header,
+    ) -> Result<Map<String, Value>, InvalidToken> {
         let fits = |key: &&Key| {
             let named = header.kid.is_none() || key.id.is_none() || header.kid == key.id;
             key.validation.algorithms.contains(&header.alg) && named

@@ -9,15 +9,15 @@ use tokio::sync::{Notify, watch};
 
 use super::keys::{AddedKeys, InvalidKeys, KeySet};
 
-/// A token whose key is not known has the set fetched again, but no sooner than this after the last time: anybody can
-/// write a token with a key id of their own.
+/// A token whose key is not known has the set fetched again, but no sooner than this after the last
+/// time: anybody can write a token with a key id of their own.
 const REFRESH_NO_SOONER: TimeDelta = TimeDelta::seconds(10);
 
 /// A token waits so long for the set at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The keys of one issuer, which are fetched. Whoever fetches them calls [`Self::replace`] or [`Self::failed`], and waits
-/// for [`Self::wanted`] in between.
+/// The keys of one issuer, which are fetched. Whoever fetches them calls [`Self::replace`] or
+/// [`Self::failed`], and waits for [`Self::wanted`] in between.
 pub struct RemoteKeys {
     issuer: Option<String>,
     keys: ArcSwapOption<KeySet>,
@@ -36,7 +36,13 @@ struct KeysState {
 impl RemoteKeys {
     pub(super) fn new(issuer: Option<String>) -> Self {
         let (tried, _) = watch::channel(());
-        Self { issuer, keys: ArcSwapOption::empty(), state: Mutex::default(), tried, wanted: Notify::new() }
+        Self {
+            issuer,
+            keys: ArcSwapOption::empty(),
+            state: Mutex::default(),
+            tried,
+            wanted: Notify::new(),
+        }
     }
 
     pub(super) fn issuer(&self) -> Option<&str> {
@@ -47,8 +53,8 @@ impl RemoteKeys {
         self.keys.load_full()
     }
 
-    /// Takes a set that was fetched `now`: keys that it lacks no longer hold. What is no set, or one without any key,
-    /// changes nothing.
+    /// Takes a set that was fetched `now`: keys that it lacks no longer hold. What is no set, or
+    /// one without any key, changes nothing.
     pub fn replace(&self, json: &[u8], now: DateTime<Utc>) -> Result<AddedKeys, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
         let taken = keys.taken();
@@ -80,7 +86,8 @@ impl RemoteKeys {
         (state.fetched_at, state.failures)
     }
 
-    /// Has the set fetched again, and waits for it. `false`: it was tried a moment ago, or takes too long.
+    /// Has the set fetched again, and waits for it. `false`: it was tried a moment ago, or takes
+    /// too long.
     pub(super) async fn refresh(&self, now: DateTime<Utc>) -> bool {
         let mut tried = self.tried.subscribe();
         if self.state.lock().tried_at.is_some_and(|tried_at| now - tried_at < REFRESH_NO_SOONER) {

@@ -13,22 +13,25 @@ use crate::{
     store::{ChangeLog, Listener, News, Poll, Position, Store, StoreError},
 };
 
-/// While it listens, the log is polled this often all the same: a sign of life, and a net for what was not heard.
+/// While it listens, the log is polled this often all the same: a sign of life, and a net for what
+/// was not heard.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// After news the log is polled this soon, and then ever less often: of writers that commit at the same time only one
-/// tells, and the others' changes may follow.
+/// After news the log is polled this soon, and then ever less often: of writers that commit at the
+/// same time only one tells, and the others' changes may follow.
 const SOON: Duration = Duration::from_millis(20);
 /// A poll that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// While listening does not work, it is tried again at least this often, and when the database comes back.
+/// While listening does not work, it is tried again at least this often, and when the database
+/// comes back.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// Before the log is polled instead, listening gets this long to begin.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// Anybody who can log in may send notices. So the log is read for this many of them at once, and then for one in each
-/// interval; what comes in between is one with the next.
+/// Anybody who can log in may send notices. So the log is read for this many of them at once, and
+/// then for one in each interval; what comes in between is one with the next.
 const HINTS_AT_ONCE: u32 = 20;
 const BETWEEN_HINTS: Duration = Duration::from_millis(10);
-/// Changes that were found so often in a row, and for so long, without a notice: somebody keeps writers from telling.
+/// Changes that were found so often in a row, and for so long, without a notice: somebody keeps
+/// writers from telling.
 const UNTOLD: u32 = 5;
 const UNTOLD_FOR: Duration = Duration::from_secs(10);
 
@@ -52,8 +55,8 @@ pub(crate) enum FeedMode {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FeedReport {
     pub(crate) mode: FeedMode,
-    /// Changes that were found without a notice while it listened: their writers left the telling to another, or a poll was
-    /// faster.
+    /// Changes that were found without a notice while it listened: their writers left the telling
+    /// to another, or a poll was faster.
     pub(crate) unheard: u64,
     /// How full PostgreSQL's queue of notices is, from 0 to 1.
     pub(crate) queue_usage: f64,
@@ -71,7 +74,12 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(api: Api, mode: ChangesMode, poll_interval: Duration, report: Arc<Mutex<FeedReport>>) -> Self {
+    pub(crate) fn new(
+        api: Api,
+        mode: ChangesMode,
+        poll_interval: Duration,
+        report: Arc<Mutex<FeedReport>>,
+    ) -> Self {
         Self { api, mode, poll_interval, position: None, report }
     }
 
@@ -97,8 +105,8 @@ impl Feed {
         }
     }
 
-    /// Listens until that fails. A notice is a hint that the log is worth reading, and never news by itself: anybody may have
-    /// sent it.
+    /// Listens until that fails. A notice is a hint that the log is worth reading, and never news
+    /// by itself: anybody may have sent it.
     async fn listen(&mut self, mut listener: Listener) -> StoreError {
         let mut pause = HEARTBEAT;
         let mut hints = Hints::new(Instant::now());
@@ -126,8 +134,8 @@ impl Feed {
         }
     }
 
-    /// Polls the log until there is something to listen to, which is begun after a pause. Where nothing is to be
-    /// listened to, it never returns.
+    /// Polls the log until there is something to listen to, which is begun after a pause. Where
+    /// nothing is to be listened to, it never returns.
     async fn poll_until_it_listens(&mut self, pause: Duration) -> Listener {
         let store = Arc::clone(&self.api.store);
         let is_wanted = self.mode != ChangesMode::Poll && store.can_listen();
@@ -180,7 +188,8 @@ impl Feed {
             self.api.cache.trust(now);
             mode
         } else {
-            // What happens now leaves no trace: once the triggers are back, anything may have changed.
+            // What happens now leaves no trace: once the triggers are back, anything may have
+            // changed.
             self.position = None;
             self.api.cache.feed_off(Some(now));
             FeedMode::Unarmed
@@ -202,7 +211,8 @@ impl Feed {
         before
     }
 
-    /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was before.
+    /// Notes how changes are heard of, and tells the log when that has changed. Gives what it was
+    /// before.
     fn tell(&self, mode: FeedMode, note: impl FnOnce(&mut FeedReport)) -> FeedMode {
         let mut report = self.report.lock();
         let before = std::mem::replace(&mut report.mode, mode);
@@ -212,7 +222,9 @@ impl Feed {
             _ if mode == before => {}
             FeedMode::Listening => tracing::info!("listening to changes"),
             FeedMode::Polling => tracing::info!("polling the log of changes"),
-            FeedMode::Unarmed => tracing::error!("triggers of the change log are missing; run: entitlementd migrate"),
+            FeedMode::Unarmed => {
+                tracing::error!("triggers of the change log are missing; run: entitlementd migrate")
+            }
             FeedMode::Disconnected | FeedMode::Off => {}
         }
         before
@@ -297,9 +309,12 @@ async fn begin_to_listen(store: &Store, is_wanted: bool, pause: Duration) -> Lis
     loop {
         match store.listen().await {
             Ok(listener) => return listener,
-            Err(error) => tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}"),
+            Err(error) => {
+                tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}")
+            }
         }
-        // A database that restarts is back soon; one that cannot be listened to is not worth asking often.
+        // A database that restarts is back soon; one that cannot be listened to is not worth asking
+        // often.
         tokio::time::sleep(jittered(pause)).await;
         pause = (pause * 2).min(LISTEN_AGAIN);
     }

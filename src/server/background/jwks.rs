@@ -1,4 +1,5 @@
-//! Key sets by URL: fetched at the start, from time to time, and when a token names a key that is not known.
+//! Key sets by URL: fetched at the start, from time to time, and when a token names a key that is
+//! not known.
 
 use std::{convert::Infallible, error::Error, fmt::Display, fs, sync::Arc, time::Duration};
 
@@ -30,7 +31,11 @@ pub(crate) struct Fetcher {
 }
 
 /// Adds the keys of the settings to those of the tokens, and says who fetches them.
-pub(crate) fn fetchers(args: &TenantArgs, tokens: &mut Tokens, clock: &Clock) -> Result<Vec<Fetcher>, UnusableSetting> {
+pub(crate) fn fetchers(
+    args: &TenantArgs,
+    tokens: &mut Tokens,
+    clock: &Clock,
+) -> Result<Vec<Fetcher>, UnusableSetting> {
     if args.jwks_url.is_empty() {
         return Ok(Vec::new());
     }
@@ -49,17 +54,24 @@ fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
     // The one that the listeners use. That there is one already is as good.
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A redirect could lead from https to http, or to somebody else.
-    let mut builder = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
+    let mut builder =
+        Client::builder().redirect(Policy::none()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
     if let Some(path) = &args.jwks_ca_file {
         let setting = "--jwks-ca-file";
         let pem = fs::read(path).map_err(|error| error.to_string());
-        let roots = pem.and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
+        let roots = pem
+            .and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
         let roots = roots.map_err(|error| {
-            UnusableSetting::new(setting, format!("names {}, which cannot be used: {error}", path.display()))
+            UnusableSetting::new(
+                setting,
+                format!("names {}, which cannot be used: {error}", path.display()),
+            )
         })?;
         builder = builder.tls_certs_only(roots);
     }
-    builder.build().map_err(|error| UnusableSetting::new("--jwks-url", format!("cannot be fetched: {error}")))
+    builder
+        .build()
+        .map_err(|error| UnusableSetting::new("--jwks-url", format!("cannot be fetched: {error}")))
 }
 
 impl Fetcher {
@@ -69,7 +81,10 @@ impl Fetcher {
         loop {
             let url = &self.from.url;
             let fetched = match self.fetch().await {
-                Ok(json) => self.keys.replace(&json, self.clock.now()).map_err(|error| format!("the set {error}")),
+                Ok(json) => self
+                    .keys
+                    .replace(&json, self.clock.now())
+                    .map_err(|error| format!("the set {error}")),
                 Err(error) => Err(error),
             };
             let pause = match fetched {

@@ -27,8 +27,8 @@ const IS_DENIED: &str = "the database's role lacks rights; run: entitlementd mig
 /// How often it is looked how well the cache can answer.
 const FOLLOW: Duration = Duration::from_millis(10);
 
-/// The names under which health is asked: its one service, and the whole server. In this order, so that whoever hears that
-/// the server serves finds that its service does.
+/// The names under which health is asked: its one service, and the whole server. In this order, so
+/// that whoever hears that the server serves finds that its service does.
 const NAMES: [&str; 2] = [SERVICE_NAME, ""];
 
 /// How the server is.
@@ -78,7 +78,12 @@ impl Readiness {
             ChangesMode::Listen => true,
             ChangesMode::Poll | ChangesMode::Off => false,
         };
-        Self { api, is_to_listen, report, stage: ServerStage::Starting("the database has not answered yet").into() }
+        Self {
+            api,
+            is_to_listen,
+            report,
+            stage: ServerStage::Starting("the database has not answered yet").into(),
+        }
     }
 
     /// How the server is now.
@@ -139,8 +144,9 @@ impl Readiness {
         *self.stage() = ServerStage::Starting("what has changed has not been read yet");
     }
 
-    /// Follows how the server is, and says so to those who ask for its health; never returns. SERVING while it can
-    /// answer for what it holds: an outage of the database must not take every instance out of rotation at once.
+    /// Follows how the server is, and says so to those who ask for its health; never returns.
+    /// SERVING while it can answer for what it holds: an outage of the database must not take
+    /// every instance out of rotation at once.
     pub(crate) async fn follow(&self, health: &HealthReporter) -> Infallible {
         let mut said = None;
         let mut beat = tokio::time::interval(FOLLOW);
@@ -162,16 +168,23 @@ impl Readiness {
                 Condition::Unready(_) => tracing::error!("not serving, {condition}"),
             }
             let is_unready = matches!(condition, Condition::Unready(_));
-            report(health, if is_unready { ServingStatus::NotServing } else { ServingStatus::Serving }).await;
+            report(
+                health,
+                if is_unready { ServingStatus::NotServing } else { ServingStatus::Serving },
+            )
+            .await;
             said = Some(condition);
         }
     }
 
-    /// Has it heard from the database? The catalogue has a part in most denials: it is there before the first one.
+    /// Has it heard from the database? The catalogue has a part in most denials: it is there before
+    /// the first one.
     async fn can_answer(&self) -> bool {
         let Api { cache, clock, .. } = &self.api;
         let has_heard = cache.last_proof().is_some();
-        has_heard && (cache.health(clock.now()) != CacheHealth::Good || cache.catalogue(clock.now()).await.is_ok())
+        has_heard
+            && (cache.health(clock.now()) != CacheHealth::Good
+                || cache.catalogue(clock.now()).await.is_ok())
     }
 
     /// It is about to end: nobody should ask it any more.
@@ -199,9 +212,12 @@ pub(crate) async fn end_watches(health: &mut HealthReporter) {
     }
 }
 
-/// Looks at the schema, and migrates it first where it is behind and that is wanted. Why can nothing be answered? `None`: it can.
+/// Looks at the schema, and migrates it first where it is behind and that is wanted. Why can
+/// nothing be answered? `None`: it can.
 async fn look(api: &Api, migrate: bool) -> Result<Option<&'static str>, StoreError> {
-    let mut report = tokio::time::timeout(LOOK, api.store.schema()).await.unwrap_or(Err(StoreError::TimedOut))?;
+    let mut report = tokio::time::timeout(LOOK, api.store.schema())
+        .await
+        .unwrap_or(Err(StoreError::TimedOut))?;
     if migrate && report.state() == SchemaState::Behind {
         if let Err(error) = api.store.migrate().await {
             tracing::error!(%error, "the migration failed: {error}");
@@ -245,5 +261,7 @@ fn tell_what_is_behind(report: &SchemaReport) {
     for step in &report.steps {
         tracing::info!("migration {step}");
     }
-    tracing::error!("not ready: the database's schema is behind; run: entitlementd migrate (or serve with --migrate)");
+    tracing::error!(
+        "not ready: the database's schema is behind; run: entitlementd migrate (or serve with --migrate)"
+    );
 }

@@ -7,7 +7,8 @@ use crate::config::UnusableSetting;
 /// How often they are looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// A file of settings that is larger is a mistake, such as a device. Lists of revoked certificates are the largest.
+/// A file of settings that is larger is a mistake, such as a device. Lists of revoked certificates
+/// are the largest.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What the files come to, or how they are wrong.
@@ -39,13 +40,17 @@ impl<T> ReloadedFiles<T> {
     fn texts(&self) -> Result<Vec<Vec<u8>>, String> {
         let read = |path: &PathBuf| {
             let mut text = Vec::new();
-            let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
+            let read =
+                File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
             match read {
-                Ok(read) if read as u64 > MAX_BYTES => {
-                    Err(format!("names {}, which holds more than {MAX_BYTES} bytes", path.display()))
-                }
+                Ok(read) if read as u64 > MAX_BYTES => Err(format!(
+                    "names {}, which holds more than {MAX_BYTES} bytes",
+                    path.display()
+                )),
                 Ok(_) => Ok(text),
-                Err(error) => Err(format!("names {}, which cannot be read: {error}", path.display())),
+                Err(error) => {
+                    Err(format!("names {}, which cannot be read: {error}", path.display()))
+                }
             }
         };
         self.paths.iter().map(read).collect()
@@ -75,7 +80,11 @@ impl<T> ReloadedFiles<T> {
             match self.read_again() {
                 Ok(Some(value)) => {
                     take(value);
-                    tracing::info!(setting = self.setting, "{} has changed, and holds from now on", self.setting);
+                    tracing::info!(
+                        setting = self.setting,
+                        "{} has changed, and holds from now on",
+                        self.setting
+                    );
                 }
                 Ok(None) => {}
                 Err(problem) if problem == complaint => continue,

@@ -1,5 +1,5 @@
-//! What is done in the background: finding out which replicas are up to date, folding the log of changes, reading again
-//! what is held.
+//! What is done in the background: finding out which replicas are up to date, folding the log of
+//! changes, reading again what is held.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -17,22 +17,29 @@ use crate::{
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
 const FOLD: Duration = Duration::from_mins(10);
-/// How much longer than until the next poll a change may take from its commit until it is heard of, before it is taken for
-/// unheard.
+/// How much longer than until the next poll a change may take from its commit until it is heard of,
+/// before it is taken for unheard.
 const GRACE: TimeDelta = TimeDelta::seconds(2);
-/// Statements that read again at the same time, where there is no budget: as many as there are connections for them.
+/// Statements that read again at the same time, where there is no budget: as many as there are
+/// connections for them.
 const MAX_AT_ONCE: usize = 2;
-/// Between two looks at what is due: a timer's own grain, and how soon it is seen that more is held.
+/// Between two looks at what is due: a timer's own grain, and how soon it is seen that more is
+/// held.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps things up, and never returns.
 pub(crate) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
-    let budget =
-        changes.revalidate_max().map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
+    let budget = changes
+        .revalidate_max()
+        .map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
     let grace = GRACE + changes.poll_interval.delta();
-    let (never, ..) =
-        tokio::join!(check_replicas(api), fold(&api.store), revalidate(api, budget, grace), refresh_catalogue(api));
+    let (never, ..) = tokio::join!(
+        check_replicas(api),
+        fold(&api.store),
+        revalidate(api, budget, grace),
+        refresh_catalogue(api)
+    );
     never
 }
 
@@ -63,12 +70,15 @@ async fn fold(store: &Store) -> Infallible {
 async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infallible {
     let Some(budget) = budget else { return std::future::pending().await };
     let cache = &api.cache;
-    let (mut pace, mut reading, mut passed) = (Pace::default(), FuturesUnordered::new(), Instant::now());
+    let (mut pace, mut reading, mut passed) =
+        (Pace::default(), FuturesUnordered::new(), Instant::now());
     loop {
         cache.judge_differences(grace, api.clock.now());
-        // While changes are heard of, nothing is lost by being slow. Without them, what is not read again in time is read
-        // all the same, by callers who wait for it: then the budget would save nothing.
-        let (budget, most) = if cache.feed() == FeedState::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
+        // While changes are heard of, nothing is lost by being slow. Without them, what is not read
+        // again in time is read all the same, by callers who wait for it: then the budget
+        // would save nothing.
+        let (budget, most) =
+            if cache.feed() == FeedState::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
         let (places, round) = (cache.places(), cache.round());
         let due = if reading.len() < most { pace.due(places) } else { 0 };
         if due > 0 {

@@ -40,16 +40,32 @@ pub(crate) async fn bind(
     api: &Api,
     health: Routes,
     security: &Security<'_>,
-) -> Result<Option<(Endpoint<Front<AdminServices>>, impl Future<Output = Infallible> + use<>)>, ServeError> {
+) -> Result<
+    Option<(Endpoint<Front<AdminServices>>, impl Future<Output = Infallible> + use<>)>,
+    ServeError,
+> {
     let Some(wanted) = &args.admin.admin_listen else { return Ok(None) };
     let flag = "--admin-listen";
     let tls = security.of(Insecure::Admin, flag, wanted)?;
     let (file, tokens) = tokens(&args.admin)?;
     let gate = AdminGate::new(tokens);
     let others = reflection::add(health, SERVICE_NAME)?;
-    let admin = AdminApi { api: api.clone(), gate: gate.clone(), limiter: AdminLimiter::on(Handle::current()) };
-    let settings = FrontSettings { max_in_flight: MAX_IN_FLIGHT, request_timeout: args.limit.request_timeout.std() };
-    let answers = Front::new(AdminServices::new(admin), others, settings, Arc::clone(&api.metrics), api.tracer.clone());
+    let admin = AdminApi {
+        api: api.clone(),
+        gate: gate.clone(),
+        limiter: AdminLimiter::on(Handle::current()),
+    };
+    let settings = FrontSettings {
+        max_in_flight: MAX_IN_FLIGHT,
+        request_timeout: args.limit.request_timeout.std(),
+    };
+    let answers = Front::new(
+        AdminServices::new(admin),
+        others,
+        settings,
+        Arc::clone(&api.metrics),
+        api.tracer.clone(),
+    );
     let (address, listener) = Listener::bind(flag, wanted).await?;
     tracing::info!(%address, "administrators are answered on {address}");
     // Be it that none is left: a token that was taken back must not go on holding.
@@ -68,9 +84,13 @@ fn tokens(args: &AdminArgs) -> Result<(ReloadedFiles<AdminTokens>, AdminTokens),
         let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
         text.map_err(|_| "it is no text".to_owned())?.parse().map_err(|error| format!("{error}"))
     };
-    let (file, tokens): (_, AdminTokens) = ReloadedFiles::open(setting, vec![PathBuf::clone(&path)], parse)?;
+    let (file, tokens): (_, AdminTokens) =
+        ReloadedFiles::open(setting, vec![PathBuf::clone(&path)], parse)?;
     if tokens.is_empty() {
-        let problem = format!("names {}, which holds no token: entitlementd token new makes one", path.display());
+        let problem = format!(
+            "names {}, which holds no token: entitlementd token new makes one",
+            path.display()
+        );
         return Err(UnusableSetting::new(setting, problem));
     }
     Ok((file, tokens))

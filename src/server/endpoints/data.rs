@@ -35,7 +35,8 @@ pub(crate) async fn bind(
     };
     let others = reflection::add(health, SERVICE_NAME)?;
     let services = DataServices::new(api.clone());
-    let answers = Front::new(services, others, settings, Arc::clone(&api.metrics), api.tracer.clone());
+    let answers =
+        Front::new(services, others, settings, Arc::clone(&api.metrics), api.tracer.clone());
     let tls = security.of(Insecure::Data, "--listen", &args.listen)?;
     security.needs_callers("--listen", &args.listen)?;
     let (address, listener) = Listener::bind("--listen", &args.listen).await?;

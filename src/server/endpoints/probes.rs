@@ -1,7 +1,8 @@
 //! `/metrics`, `/livez` and `/readyz`, over HTTP/1.1 at an address of their own.
 //!
-//! Few and simple clients come here, but any may come: one request a connection, a small head, little time, and a newer
-//! connection ends the oldest one. So those who open many and say nothing keep no probe out.
+//! Few and simple clients come here, but any may come: one request a connection, a small head,
+//! little time, and a newer connection ends the oldest one. So those who open many and say nothing
+//! keep no probe out.
 
 use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -52,7 +53,8 @@ pub(crate) struct Probes {
 struct Pages {
     metrics: Page,
     readiness: Arc<Readiness>,
-    /// The metrics are for those with a certificate. Probes are not asked for one: a kubelet has none.
+    /// The metrics are for those with a certificate. Probes are not asked for one: a kubelet has
+    /// none.
     are_closed: bool,
 }
 
@@ -64,18 +66,27 @@ impl Probes {
         security: &Security<'_>,
     ) -> Result<Option<Self>, UnusableSetting> {
         let Some(wanted) = wanted else { return Ok(None) };
-        let tls = security.of(Insecure::Metrics, "--metrics-listen", &ListenAddress::Tcp(wanted))?;
+        let tls =
+            security.of(Insecure::Metrics, "--metrics-listen", &ListenAddress::Tcp(wanted))?;
         let listener = TcpListener::bind(wanted).await;
         let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = bound.map_err(|error| {
-            UnusableSetting::new("--metrics-listen", format!("is {wanted}, which cannot be used: {error}"))
+            UnusableSetting::new(
+                "--metrics-listen",
+                format!("is {wanted}, which cannot be used: {error}"),
+            )
         })?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         tracing::info!(%address, "metrics and probes are at {scheme}://{address}");
         let are_closed = tls.is_some() && security.insists_on_certificates();
         let readiness = Arc::clone(&metrics.readiness);
         let metrics = Page::new(Arc::clone(&metrics.api.metrics), metrics);
-        Ok(Some(Self { listener, address, pages: Arc::new(Pages { metrics, readiness, are_closed }), tls }))
+        Ok(Some(Self {
+            listener,
+            address,
+            pages: Arc::new(Pages { metrics, readiness, are_closed }),
+            tls,
+        }))
     }
 
     /// Where it listens, with the port that it was given.
@@ -113,7 +124,9 @@ async fn serve(stream: TcpStream, pages: Arc<Pages>, tls: Option<TlsOffer>) {
         let Some(tls) = tls else { return serve_stream(stream, pages, false).await };
         match tls.accept(stream, |tls: &Tls| Arc::clone(&tls.probes)).await {
             Ok((stream, chain)) => serve_stream(stream, pages, !chain.is_empty()).await,
-            Err(error) => tracing::debug!(%error, "a client and this server did not agree on TLS: {error}"),
+            Err(error) => {
+                tracing::debug!(%error, "a client and this server did not agree on TLS: {error}")
+            }
         }
     };
     if tokio::time::timeout(MAX_AGE, serving).await.is_err() {
@@ -121,7 +134,11 @@ async fn serve(stream: TcpStream, pages: Arc<Pages>, tls: Option<TlsOffer>) {
     }
 }
 
-async fn serve_stream(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>, has_certificate: bool) {
+async fn serve_stream(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    pages: Arc<Pages>,
+    has_certificate: bool,
+) {
     let answer = service_fn(move |request| {
         let pages = Arc::clone(&pages);
         async move { Ok::<_, Infallible>(pages.answer(&request, has_certificate)) }
@@ -161,7 +178,11 @@ impl Pages {
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Response<String> {
-        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let accept = request
+            .headers()
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .unwrap_or_default();
         let format = Format::accepted(accept);
         match self.metrics.write(format) {
             Ok(page) => with_type(StatusCode::OK, format.content_type(), page),

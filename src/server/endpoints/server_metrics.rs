@@ -57,7 +57,14 @@ impl ServerMetrics {
         tls: Option<TlsOffer>,
     ) -> Self {
         let started_at = api.clock.now();
-        Self { api, report, readiness, max_connections: args.pool.database_max_connections, started_at, tls }
+        Self {
+            api,
+            report,
+            readiness,
+            max_connections: args.pool.database_max_connections,
+            started_at,
+            tls,
+        }
     }
 
     fn of_process(&self) -> Vec<Sample> {
@@ -72,7 +79,11 @@ impl ServerMetrics {
                 help: "1, with the version of the program",
                 value: Value::Gauges("version", vec![(env!("CARGO_PKG_VERSION"), 1.0)]),
             },
-            gauge("start_time_seconds", "When the process started, in seconds since 1970", seconds(self.started_at)),
+            gauge(
+                "start_time_seconds",
+                "When the process started, in seconds since 1970",
+                seconds(self.started_at),
+            ),
             Sample {
                 name: "condition",
                 help: "1 for what /readyz says, 0 for what it does not",
@@ -85,8 +96,16 @@ impl ServerMetrics {
         let (cache, tally) = (&self.api.cache, self.api.cache.tally());
         let oldest = cache.oldest_proof(self.api.clock.now());
         vec![
-            counter("cache_hits", "Look-ups of a tenant that were answered from memory", tally.hits.get()),
-            counter("cache_misses", "Look-ups of a tenant for which the database was asked", tally.misses.get()),
+            counter(
+                "cache_hits",
+                "Look-ups of a tenant that were answered from memory",
+                tally.hits.get(),
+            ),
+            counter(
+                "cache_misses",
+                "Look-ups of a tenant for which the database was asked",
+                tally.misses.get(),
+            ),
             counter(
                 "cache_stale_answers",
                 "Look-ups answered although the database could not be asked",
@@ -102,7 +121,11 @@ impl ServerMetrics {
                 "Statements that read tenants from the database, up to 100 each",
                 tally.statements.get(),
             ),
-            counter("cache_load_errors", "Readings of the database that failed", tally.load_errors.get()),
+            counter(
+                "cache_load_errors",
+                "Readings of the database that failed",
+                tally.load_errors.get(),
+            ),
             counter(
                 "cache_overloads",
                 "Requests refused because too many waited to ask the database, or for longer than a second",
@@ -111,7 +134,11 @@ impl ServerMetrics {
             gauge("cache_waiting_loads", "Loads that wait for their turn", cache.waiting_loads()),
             gauge("cache_entries", "Tenants held", cache.len()),
             gauge("cache_capacity", "Tenants held at most", cache.settings().capacity),
-            counter("audited", "Held tenants that were compared with the database", tally.audited.get()),
+            counter(
+                "audited",
+                "Held tenants that were compared with the database",
+                tally.audited.get(),
+            ),
             gauge(
                 "revalidation_oldest_seconds",
                 "How long ago the least recently checked of the held tenants was read or compared",
@@ -131,10 +158,15 @@ impl ServerMetrics {
     }
 
     fn of_decision_log(&self) -> Vec<Sample> {
-        let [written, dropped] = self.api.decision_log.as_ref().map(DecisionLog::counts).unwrap_or_default();
+        let [written, dropped] =
+            self.api.decision_log.as_ref().map(DecisionLog::counts).unwrap_or_default();
         vec![
             counter("decision_log_written", "Decisions that were logged", written),
-            counter("decision_log_dropped", "Decisions that were not logged, since the log could not keep up", dropped),
+            counter(
+                "decision_log_dropped",
+                "Decisions that were not logged, since the log could not keep up",
+                dropped,
+            ),
         ]
     }
 
@@ -142,7 +174,11 @@ impl ServerMetrics {
         let (failures, not_after) =
             self.tls.as_ref().map_or((0, 0.0), |tls| (tls.failures(), seconds(tls.not_after())));
         vec![
-            counter("tls_handshake_failures", "Connections whose client did not agree on TLS", failures),
+            counter(
+                "tls_handshake_failures",
+                "Connections whose client did not agree on TLS",
+                failures,
+            ),
             gauge(
                 "tls_certificate_not_after_seconds",
                 "Until when the server's certificate is good, in seconds since 1970; 0 without one",
@@ -154,8 +190,10 @@ impl ServerMetrics {
     fn of_keys(&self) -> Vec<Sample> {
         let reports: Vec<_> = self.api.tokens.remote().iter().map(|keys| keys.report()).collect();
         // The oldest counts; a set that was never fetched is as old as the process.
-        let oldest = reports.iter().map(|(fetched_at, _)| fetched_at.unwrap_or(self.started_at)).min();
-        let age = oldest.map_or(0.0, |oldest| (self.api.clock.now() - oldest).as_seconds_f64().max(0.0));
+        let oldest =
+            reports.iter().map(|(fetched_at, _)| fetched_at.unwrap_or(self.started_at)).min();
+        let age =
+            oldest.map_or(0.0, |oldest| (self.api.clock.now() - oldest).as_seconds_f64().max(0.0));
         vec![
             counter(
                 "jwks_fetch_failures",
@@ -185,7 +223,11 @@ impl ServerMetrics {
             Sample {
                 name: "feed_state",
                 help: "1 for how changes are received; unarmed: triggers are missing, unheard: the database does not answer",
-                value: one_of("state", &["listening", "polling", "off", "unarmed", "unheard"], state),
+                value: one_of(
+                    "state",
+                    &["listening", "polling", "off", "unarmed", "unheard"],
+                    state,
+                ),
             },
             gauge("feed_lag_seconds", "How long ago the database last answered the feed", lag),
             counter("changes", "Changes that were received", tally.changes.get()),
@@ -212,14 +254,19 @@ impl ServerMetrics {
     fn of_database(&self) -> Vec<Sample> {
         let [open, idle] = self.api.store.connections();
         let [replicas, usable] = self.api.store.replicas();
-        let connections = vec![("in_use", number(open.saturating_sub(idle))), ("idle", number(idle))];
+        let connections =
+            vec![("in_use", number(open.saturating_sub(idle))), ("idle", number(idle))];
         vec![
             Sample {
                 name: "pool_connections",
                 help: "Connections to the primary",
                 value: Value::Gauges("state", connections),
             },
-            gauge("pool_max_connections", "Connections to the primary at most", self.max_connections as usize),
+            gauge(
+                "pool_max_connections",
+                "Connections to the primary at most",
+                self.max_connections as usize,
+            ),
             counter(
                 "advisory_lock_waits",
                 "Changes of administrators that waited for over a second for an advisory lock, which another session holds",
@@ -241,7 +288,10 @@ fn gauge(name: &'static str, help: &'static str, gauge: impl Into<Amount>) -> Sa
 
 /// 1 for the word that holds, 0 for the others.
 fn one_of(label: &'static str, words: &[&'static str], holds: &str) -> Value {
-    Value::Gauges(label, words.iter().map(|word| (*word, f64::from(u8::from(*word == holds)))).collect())
+    Value::Gauges(
+        label,
+        words.iter().map(|word| (*word, f64::from(u8::from(*word == holds)))).collect(),
+    )
 }
 
 /// What a gauge shows.

@@ -10,10 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream that says that it can write several buffers at once only after its first read or write.
 ///
-/// h2 asks when a connection is made. If so, it copies payloads of up to 256 bytes behind each other, and ends a write at
-/// each larger one: a system call for every answer. If not, it copies up to 1024 (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`),
-/// which is what most answers take, and a copy costs far less than a call. It asks again at each write, and then the truth
-/// saves a call for each payload that is larger still. Whatever it is told, it writes the same bytes.
+/// h2 asks when a connection is made. If so, it copies payloads of up to 256 bytes behind each
+/// other, and ends a write at each larger one: a system call for every answer. If not, it copies up
+/// to 1024 (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`), which is what most answers take, and a copy
+/// costs far less than a call. It asks again at each write, and then the truth saves a call for
+/// each payload that is larger still. Whatever it is told, it writes the same bytes.
 pub(crate) struct CoalescedWrites<S> {
     stream: S,
     has_begun: bool,
@@ -34,13 +35,21 @@ impl<S: Unpin> CoalescedWrites<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for CoalescedWrites<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.begun().poll_read(context, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescedWrites<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.begun().poll_write(context, bytes)
     }
 

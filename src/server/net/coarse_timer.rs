@@ -5,8 +5,9 @@ use std::{pin::Pin, time::Duration, time::Instant};
 use hyper::rt::{Sleep, Timer};
 use hyper_util::rt::TokioTimer;
 
-/// Sleeps as [`TokioTimer`] does. What it tells hyper of the present is the kernel's coarse clock: with keep-alive on,
-/// hyper notes the time of each frame that it reads, twice a request, and compares it with a span of many seconds.
+/// Sleeps as [`TokioTimer`] does. What it tells hyper of the present is the kernel's coarse clock:
+/// with keep-alive on, hyper notes the time of each frame that it reads, twice a request, and
+/// compares it with a span of many seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct CoarseTimer {
     timer: TokioTimer,

@@ -1,7 +1,7 @@
 //! A connection, from its first byte to its end.
 //!
-//! Connections are served with hyper, since tonic's server knows no bound for draining, kills at the end of a connection's
-//! age instead of draining it, and turns two of hyper's limits off.
+//! Connections are served with hyper, since tonic's server knows no bound for draining, kills at
+//! the end of a connection's age instead of draining it, and turns two of hyper's limits off.
 
 use std::{
     future::{Future, pending},
@@ -49,10 +49,12 @@ pub(crate) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is to be sent is kept for a stream, in bytes; a longer answer waits for its reader.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
-/// Streams that we reset because of a peer's errors, in all the time that its connection lasts. This bounds the memory of
-/// resets that are not read; how many there may be beside answered requests is for [`Traffic`] to say.
+/// Streams that we reset because of a peer's errors, in all the time that its connection lasts.
+/// This bounds the memory of resets that are not read; how many there may be beside answered
+/// requests is for [`Traffic`] to say.
 const MAX_LOCAL_RESETS: usize = 16 * 1024;
-/// An HTTP/1.1 head takes at most so many bytes: a proxy sends the client's along, of which nginx takes 32 KiB.
+/// An HTTP/1.1 head takes at most so many bytes: a proxy sends the client's along, of which nginx
+/// takes 32 KiB.
 const MAX_HEAD: usize = 64 * 1024;
 /// And so many headers.
 const MAX_HEADERS: usize = 200;
@@ -82,8 +84,8 @@ pub(crate) struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
-    /// How long a connection that is to end may last: what is under way is answered, and the answers are read, or not.
-    /// Whoever does not read them would stay for ever.
+    /// How long a connection that is to end may last: what is under way is answered, and the
+    /// answers are read, or not. Whoever does not read them would stay for ever.
     fn last_answers(&self) -> Duration {
         self.request_timeout + self.drain_timeout
     }
@@ -133,9 +135,18 @@ async fn serve_any(
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
             Ok(stream) => {
                 let address = stream.peer_addr().ok().map(|address| address.ip());
-                serve_over(stream, Peer { address, presence, ..Peer::default() }, front, settings, draining).await
+                serve_over(
+                    stream,
+                    Peer { address, presence, ..Peer::default() },
+                    front,
+                    settings,
+                    draining,
+                )
+                .await
             }
-            Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
+            Err(error) => {
+                return tracing::warn!(%error, "a connection was lost before it began: {error}");
+            }
         },
         Socket::Unix(stream) => match UnixStream::from_std(stream) {
             Ok(stream) if !has_begun(stream.readable(), draining.clone()).await => return,
@@ -150,7 +161,9 @@ async fn serve_any(
                 )
                 .await
             }
-            Err(error) => return tracing::warn!(%error, "a connection was lost before it began: {error}"),
+            Err(error) => {
+                return tracing::warn!(%error, "a connection was lost before it began: {error}");
+            }
         },
     };
     if let Err(error) = served {
@@ -182,11 +195,23 @@ async fn serve_over(
     };
     let names = chain.first().map(names_of).unwrap_or_default();
     let distrusted = Box::pin(async move { tls.distrusts(&chain).await });
-    serve_stream(stream, Peer { names: names.into(), ..peer }, front, settings, draining, distrusted).await
+    serve_stream(
+        stream,
+        Peer { names: names.into(), ..peer },
+        front,
+        settings,
+        draining,
+        distrusted,
+    )
+    .await
 }
 
-/// Waits for a peer's first bytes. One that never sends any would keep its place, and hold up a drain.
-async fn has_begun(readable: impl Future<Output = io::Result<()>>, mut draining: watch::Receiver<bool>) -> bool {
+/// Waits for a peer's first bytes. One that never sends any would keep its place, and hold up a
+/// drain.
+async fn has_begun(
+    readable: impl Future<Output = io::Result<()>>,
+    mut draining: watch::Receiver<bool>,
+) -> bool {
     tokio::select! {
         readable = tokio::time::timeout(FIRST_BYTES, readable) => matches!(readable, Ok(Ok(()))),
         _ = draining.wait_for(|draining| *draining) => false,
@@ -229,7 +254,10 @@ async fn serve_stream(
                 .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                 // Nobody who speaks gRPC reads it.
                 .auto_date_header(false)
-                .serve_connection(TokioIo::new(CoalescedWrites::new(Metered::new(stream, traffic.clone()))), answers);
+                .serve_connection(
+                    TokioIo::new(CoalescedWrites::new(Metered::new(stream, traffic.clone()))),
+                    answers,
+                );
             let mut connection = pin!(connection);
             let reached = tokio::select! {
                 served = requests.serve(connection.as_mut()) => match served {
@@ -241,7 +269,8 @@ async fn serve_stream(
                     None => return Ok(()),
                 },
             };
-            // Tells the peer to open no more streams, and lets those that are open finish. Those who watch never would.
+            // Tells the peer to open no more streams, and lets those that are open finish. Those
+            // who watch never would.
             _ = stage.send(reached);
             connection.as_mut().graceful_shutdown();
             if reached == ConnectionStage::Ending {
@@ -262,7 +291,10 @@ async fn serve_stream(
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(MAX_HEAD)
                 .max_headers(MAX_HEADERS)
-                .serve_connection(TokioIo::new(stream), service_fn(|request| front.answer(request, &peer, &ending)));
+                .serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(|request| front.answer(request, &peer, &ending)),
+                );
             let mut connection = pin!(connection);
             tokio::select! {
                 served = connection.as_mut() => return served,
@@ -275,8 +307,8 @@ async fn serve_stream(
     }
 }
 
-/// Waits until a connection has to end: the server stops, its peer is no longer trusted, or it has lasted long enough.
-/// Gives how soon it ends; `None`: at once, since it has not begun.
+/// Waits until a connection has to end: the server stops, its peer is no longer trusted, or it has
+/// lasted long enough. Gives how soon it ends; `None`: at once, since it has not begun.
 async fn must_end(
     mut draining: watch::Receiver<bool>,
     max_age: Duration,
@@ -290,9 +322,13 @@ async fn must_end(
     }
 }
 
-/// Waits until a connection has lasted long enough; too long without its peer's hello, for which hyper waits for ever; or
-/// as long as none may that keeps answers which its peer does not let pass. Callers who came together do not leave together.
-async fn comes_of_age(max_age: Duration, watched: Option<(&Traffic, &Unread)>) -> Option<ConnectionStage> {
+/// Waits until a connection has lasted long enough; too long without its peer's hello, for which
+/// hyper waits for ever; or as long as none may that keeps answers which its peer does not let
+/// pass. Callers who came together do not leave together.
+async fn comes_of_age(
+    max_age: Duration,
+    watched: Option<(&Traffic, &Unread)>,
+) -> Option<ConnectionStage> {
     let began = Instant::now();
     let end = began + jittered(max_age);
     let Some((traffic, unread)) = watched else {
@@ -303,7 +339,9 @@ async fn comes_of_age(max_age: Duration, watched: Option<(&Traffic, &Unread)>) -
     loop {
         tokio::time::sleep_until(end.min(look)).await;
         if !traffic.has_begun() {
-            tracing::debug!("a connection was closed: its peer had not said hello after {FIRST_BYTES:?}");
+            tracing::debug!(
+                "a connection was closed: its peer had not said hello after {FIRST_BYTES:?}"
+            );
             return None;
         }
         if unread.is_stuck() {

@@ -44,12 +44,16 @@ impl<A: Answers> Service<Request<Incoming>> for Counting<A> {
     type Future = CountedAnswer<A>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        CountedAnswer { connection: Arc::clone(&self.0), room: None, step: AnswerState::Asked(Some(request)) }
+        CountedAnswer {
+            connection: Arc::clone(&self.0),
+            room: None,
+            step: AnswerState::Asked(Some(request)),
+        }
     }
 }
 
-/// An answer on its way, whose content will be counted. While the connection holds too much it is not begun: neither does
-/// its time run, nor is it one of the requests in flight.
+/// An answer on its way, whose content will be counted. While the connection holds too much it is
+/// not begun: neither does its time run, nor is it one of the requests in flight.
 pub(crate) struct CountedAnswer<A: Answers> {
     connection: Arc<Connection<A>>,
     room: Room,
@@ -99,9 +103,11 @@ pub(crate) struct CountedBody {
 }
 
 impl CountedBody {
-    /// What is there at once is taken here: hyper asks for it only when the peer has room, and until then nobody counted it.
+    /// What is there at once is taken here: hyper asks for it only when the peer has room, and
+    /// until then nobody counted it.
     fn begin(body: Body, unread: Arc<Unread>, context: &mut Context<'_>) -> Self {
-        let mut begun = Self { body, unread, made: None, room: None, last: Weak::new(), sent: None };
+        let mut begun =
+            Self { body, unread, made: None, room: None, last: Weak::new(), sent: None };
         if let Poll::Ready(polled) = begun.poll_body(context) {
             begun.made = Some(polled);
         }
@@ -129,8 +135,9 @@ impl CountedBody {
         self.poll_body(context)
     }
 
-    /// Waits with the end until all has been sent, where the connection holds much. With the end hyper lets go of a stream:
-    /// whatever its window did not let pass would lie in h2 for as long as the connection lasts.
+    /// Waits with the end until all has been sent, where the connection holds much. With the end
+    /// hyper lets go of a stream: whatever its window did not let pass would lie in h2 for as
+    /// long as the connection lasts.
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let begins = self.sent.is_none();
         if begins && !self.unread.must_wait_for(&self.last) {

@@ -80,7 +80,8 @@ impl Frames {
     }
 }
 
-/// The end of a connection whose peer asks for too much (ENHANCE_YOUR_CALM), with the last stream that was looked at.
+/// The end of a connection whose peer asks for too much (ENHANCE_YOUR_CALM), with the last stream
+/// that was looked at.
 pub(crate) fn calm_down(last_stream: u32) -> [u8; 17] {
     let [a, b, c, d] = last_stream.to_be_bytes();
     [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0xb]
@@ -95,8 +96,12 @@ mod tests {
             let head = [0, 0, length, kind, flags, 0x80, 0, 1, stream];
             [&head[..], &vec![0xff; usize::from(length)]].concat()
         };
-        let frames =
-            [frame(0, 4, 0, 0), frame(20, HEADERS, 4, 7), frame(5, DATA, END_STREAM, 7), frame(4, RST_STREAM, 0, 7)];
+        let frames = [
+            frame(0, 4, 0, 0),
+            frame(20, HEADERS, 4, 7),
+            frame(5, DATA, END_STREAM, 7),
+            frame(4, RST_STREAM, 0, 7),
+        ];
         [&[b'P'; PREFACE][..], &frames.concat()].concat()
     }
 
@@ -105,9 +110,9 @@ mod tests {
         let bytes = sent();
         for size in 1..=bytes.len() {
             let (mut frames, mut seen) = (Frames::of_client(), Vec::new());
-            bytes
-                .chunks(size)
-                .for_each(|bytes| frames.pass(bytes, |head| seen.push((head.kind, head.flags, head.stream))));
+            bytes.chunks(size).for_each(|bytes| {
+                frames.pass(bytes, |head| seen.push((head.kind, head.flags, head.stream)))
+            });
             assert_eq!(seen, [(4, 0, 256), (1, 4, 263), (0, 1, 263), (3, 0, 263)], "{size}");
             assert!(frames.is_between_two());
         }

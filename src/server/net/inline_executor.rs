@@ -18,15 +18,16 @@ use super::{
     unread::Unread,
 };
 
-/// Requests that a connection has answered before it is the turn of the thread's other connections. One with a token to
-/// verify takes a hundred times as long as most.
+/// Requests that a connection has answered before it is the turn of the thread's other connections.
+/// One with a token to verify takes a hundred times as long as most.
 const MAX_IN_A_TURN: usize = 64;
 
 /// Takes the requests that hyper reads from one connection, which it would give a task each.
 ///
-/// What is held is answered without waiting for anything, and for that a task costs more than the decision: it is made,
-/// listed, queued and woken. So requests are collected while the connection reads, then polled once, and only those that
-/// have to wait get a task. They are not polled as they come, since the connection would write each answer by itself.
+/// What is held is answered without waiting for anything, and for that a task costs more than the
+/// decision: it is made, listed, queued and woken. So requests are collected while the connection
+/// reads, then polled once, and only those that have to wait get a task. They are not polled as
+/// they come, since the connection would write each answer by itself.
 #[derive(Clone)]
 pub(crate) struct InlineExecutor(Arc<ExecutorState>);
 
@@ -44,8 +45,8 @@ pub(crate) enum Served<T> {
     Spent,
 }
 
-/// Lets go of the requests that nobody will answer when their connection ends. Each of them holds its executor, and would
-/// be held by it for ever.
+/// Lets go of the requests that nobody will answer when their connection ends. Each of them holds
+/// its executor, and would be held by it for ever.
 pub(crate) struct DropRequests(InlineExecutor);
 
 impl Drop for DropRequests {
@@ -79,7 +80,10 @@ impl InlineExecutor {
     }
 
     /// The same, whatever its peer cancels: it was asked to leave already.
-    pub(crate) async fn serve_to_the_end<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+    pub(crate) async fn serve_to_the_end<C: Future>(
+        &self,
+        mut connection: Pin<&mut C>,
+    ) -> C::Output {
         loop {
             if let Served::Ended(ended) = self.serve(connection.as_mut()).await {
                 return ended;
@@ -87,7 +91,11 @@ impl InlineExecutor {
         }
     }
 
-    fn poll<C: Future>(&self, mut connection: Pin<&mut C>, context: &mut Context<'_>) -> Poll<Served<C::Output>> {
+    fn poll<C: Future>(
+        &self,
+        mut connection: Pin<&mut C>,
+        context: &mut Context<'_>,
+    ) -> Poll<Served<C::Output>> {
         let ExecutorState { requests, traffic, unread } = &*self.0;
         traffic.begin_turn(requests.lock().len());
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
@@ -107,7 +115,8 @@ impl InlineExecutor {
         if is_spent {
             return Poll::Ready(Served::Spent);
         }
-        // What is left, or is read meanwhile, or could not be read yet, has its turn after the others.
+        // What is left, or is read meanwhile, or could not be read yet, has its turn after the
+        // others.
         if is_paused || !requests.lock().is_empty() {
             context.waker().wake_by_ref();
         }
@@ -218,14 +227,19 @@ mod tests {
     fn a_connection_that_reads_on_and_on_yields_to_the_others() {
         let (requests, answered) = (executor(), Arc::default());
         let woken = poll_once(&requests, |requests| requests.execute(count(&answered)));
-        assert_eq!((woken, answered.load(Ordering::Relaxed)), (1, 1), "one turn, and another one asked for");
+        assert_eq!(
+            (woken, answered.load(Ordering::Relaxed)),
+            (1, 1),
+            "one turn, and another one asked for"
+        );
     }
 
     #[test]
     fn a_connection_that_has_read_many_at_once_yields_too() {
         let (requests, answered) = (executor(), Arc::default());
         (0..=MAX_IN_A_TURN * 2).for_each(|_| requests.execute(count(&answered)));
-        let turns = [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
+        let turns =
+            [(); 3].map(|()| (poll_once(&requests, |_| {}), answered.load(Ordering::Relaxed)));
         assert_eq!(turns, [(1, MAX_IN_A_TURN), (1, MAX_IN_A_TURN * 2), (0, MAX_IN_A_TURN * 2 + 1)]);
     }
 
@@ -237,7 +251,11 @@ mod tests {
             traffic.begin_turn(usize::MAX);
             let mut stream = Metered::new(tokio::io::empty(), traffic.clone());
             let mut context = Context::from_waker(Waker::noop());
-            assert!(Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0])).is_pending());
+            assert!(
+                Pin::new(&mut stream)
+                    .poll_read(&mut context, &mut ReadBuf::new(&mut [0]))
+                    .is_pending()
+            );
         });
         assert_eq!(woken, 1, "nobody else would wake it");
         assert_eq!(poll_once(&requests, |_| {}), 0);

@@ -1,7 +1,7 @@
 //! Accepting connections, and handing each to the worker that has the fewest.
 //!
-//! A connection is the unit of work on a core: callers hold few and long-lived ones. The kernel's own spreading over
-//! SO_REUSEPORT goes by a hash, and can put most of them on one core.
+//! A connection is the unit of work on a core: callers hold few and long-lived ones. The kernel's
+//! own spreading over SO_REUSEPORT goes by a hash, and can put most of them on one core.
 
 use std::{
     collections::HashMap,
@@ -62,7 +62,8 @@ impl Drop for UnixPath {
     }
 }
 
-/// A connection on its way to a worker. It carries its place among all connections, and among those of its worker.
+/// A connection on its way to a worker. It carries its place among all connections, and among those
+/// of its worker.
 pub(crate) struct Accepted {
     pub(crate) stream: Socket,
     pub(crate) places: ConnectionPlaces,
@@ -105,7 +106,11 @@ struct FromAddress(AddressCounts, IpAddr);
 
 impl AddressCounts {
     /// Counts a connection, where that is of use.
-    fn enter(&self, address: Option<IpAddr>, most: Option<u32>) -> Result<Option<FromAddress>, OneTooMany> {
+    fn enter(
+        &self,
+        address: Option<IpAddr>,
+        most: Option<u32>,
+    ) -> Result<Option<FromAddress>, OneTooMany> {
         let (Some(address), Some(most)) = (address, most) else { return Ok(None) };
         let mut addresses = self.0.lock();
         let count = addresses.entry(address).or_default();
@@ -160,8 +165,11 @@ impl Listener {
         setting: &'static str,
         wanted: &ListenAddress,
     ) -> Result<(ListenAddress, Self), UnusableSetting> {
-        let bound = Self::bind_to(wanted).await.and_then(|listener| Ok((listener.address()?, listener)));
-        bound.map_err(|error| UnusableSetting::new(setting, format!("is {wanted}, which cannot be used: {error}")))
+        let bound =
+            Self::bind_to(wanted).await.and_then(|listener| Ok((listener.address()?, listener)));
+        bound.map_err(|error| {
+            UnusableSetting::new(setting, format!("is {wanted}, which cannot be used: {error}"))
+        })
     }
 
     async fn bind_to(address: &ListenAddress) -> io::Result<Self> {
@@ -186,7 +194,9 @@ impl Listener {
         let MaxConnections { in_all: max_connections, per_address, makes_room } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
         let addresses = AddressCounts::default();
-        let seats = makes_room.then(|| Seats::new(max_connections as usize, per_address.unwrap_or(u32::MAX) as usize));
+        let seats = makes_room.then(|| {
+            Seats::new(max_connections as usize, per_address.unwrap_or(u32::MAX) as usize)
+        });
         let (full, full_address) = (LogLimiter::new(), LogLimiter::new());
         loop {
             let stream = match self.accept().await {
@@ -200,7 +210,11 @@ impl Listener {
             // A peer that has gone already has no address, and holds no place for long.
             let from = stream.address();
             let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
-                log_limited!(full, warn, "a connection was closed: there are as many as may be, and all are in use");
+                log_limited!(
+                    full,
+                    warn,
+                    "a connection was closed: there are as many as may be, and all are in use"
+                );
                 continue;
             };
             let counted = if makes_room { Ok(None) } else { addresses.enter(from, per_address) };
@@ -216,18 +230,31 @@ impl Listener {
             let mut place = Arc::clone(&room).try_acquire_owned().ok();
             if place.is_none() && seat.is_some() {
                 // Somebody was told to leave.
-                place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned()).await.ok().and_then(Result::ok);
+                place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned())
+                    .await
+                    .ok()
+                    .and_then(Result::ok);
             }
             let Some(connection) = place else {
-                log_limited!(full, warn, max_connections, "a connection was closed: {max_connections} are open");
+                log_limited!(
+                    full,
+                    warn,
+                    max_connections,
+                    "a connection was closed: {max_connections} are open"
+                );
                 continue;
             };
-            let Some(inbox) = inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed)) else {
+            let Some(inbox) =
+                inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed))
+            else {
                 return;
             };
             inbox.connections.fetch_add(1, Ordering::Relaxed);
-            let places =
-                ConnectionPlaces { _connection: connection, worker: Arc::clone(&inbox.connections), _address: address };
+            let places = ConnectionPlaces {
+                _connection: connection,
+                worker: Arc::clone(&inbox.connections),
+                _address: address,
+            };
             if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
                 return;
             }
@@ -248,7 +275,8 @@ impl Listener {
 
 /// A server that was killed leaves its socket behind. One that still answers is not taken over.
 async fn remove_dead_socket(path: &Path) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if is_socket && tokio::net::UnixStream::connect(path).await.is_err() {
         std::fs::remove_file(path)?;
     }

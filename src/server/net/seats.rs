@@ -1,5 +1,5 @@
-//! Connections that give way to newer ones where there is no room, so that those who open many and say nothing keep no
-//! administrator out.
+//! Connections that give way to newer ones where there is no room, so that those who open many and
+//! say nothing keep no administrator out.
 
 use std::{
     cmp::Reverse,
@@ -46,12 +46,14 @@ impl Seats {
         Self { staying: Mutex::default(), in_all, per_address }
     }
 
-    /// A seat for a connection from this address. Another one may have to leave for it, and is told to.
+    /// A seat for a connection from this address. Another one may have to leave for it, and is told
+    /// to.
     pub(crate) fn take(&self, address: Option<IpAddr>) -> Result<Arc<Seat>, Full> {
         let mut seats = self.staying.lock();
         seats.retain(|seat| seat.strong_count() > 0);
         let is_neighbour = |seat: &Seat| address.is_some() && seat.address == address;
-        let neighbours = seats.iter().filter_map(Weak::upgrade).filter(|seat| is_neighbour(seat)).count();
+        let neighbours =
+            seats.iter().filter_map(Weak::upgrade).filter(|seat| is_neighbour(seat)).count();
         if neighbours >= self.per_address {
             make_room(&mut seats, is_neighbour)?;
         } else if seats.len() >= self.in_all {
@@ -63,17 +65,27 @@ impl Seats {
     }
 }
 
-/// Ends the connection, of those that may have to leave, that is missed the least: one on which nothing is under way;
-/// one on which nobody was ever known before the others; of the address that has the most; the oldest.
-fn make_room(seats: &mut VecDeque<Weak<Seat>>, may_have_to: impl Fn(&Seat) -> bool) -> Result<(), Full> {
-    let staying: Vec<_> = seats.iter().enumerate().filter_map(|(place, seat)| Some((place, seat.upgrade()?))).collect();
+/// Ends the connection, of those that may have to leave, that is missed the least: one on which
+/// nothing is under way; one on which nobody was ever known before the others; of the address that
+/// has the most; the oldest.
+fn make_room(
+    seats: &mut VecDeque<Weak<Seat>>,
+    may_have_to: impl Fn(&Seat) -> bool,
+) -> Result<(), Full> {
+    let staying: Vec<_> = seats
+        .iter()
+        .enumerate()
+        .filter_map(|(place, seat)| Some((place, seat.upgrade()?)))
+        .collect();
     let mut crowds: HashMap<Option<IpAddr>, usize> = HashMap::new();
     for (_, seat) in &staying {
         *crowds.entry(seat.address).or_default() += 1;
     }
     let idle = staying.iter().filter(|(_, seat)| seat.presence.is_idle() && may_have_to(seat));
     // The first of equals: the oldest.
-    let missed = |(_, seat): &&(usize, Arc<Seat>)| (seat.presence.was_known(), Reverse(crowds[&seat.address]));
+    let missed = |(_, seat): &&(usize, Arc<Seat>)| {
+        (seat.presence.was_known(), Reverse(crowds[&seat.address]))
+    };
     let (place, seat) = idle.min_by_key(missed).ok_or(Full)?;
     seats.remove(*place);
     seat.leave.notify_one();
@@ -93,7 +105,8 @@ mod tests {
     #[test]
     fn the_oldest_that_nobody_was_known_on_gives_way_and_none_on_which_something_is_under_way() {
         let seats = Seats::new(6, 4);
-        let [here, there] = ["127.0.0.1", "127.0.0.2"].map(|address| Some(address.parse().unwrap()));
+        let [here, there] =
+            ["127.0.0.1", "127.0.0.2"].map(|address| Some(address.parse().unwrap()));
         let take = |address| seats.take(address).unwrap();
         let (known, busy, silent) = (take(here), take(here), take(here));
         drop(Presence::enter(&known.presence));
@@ -105,7 +118,10 @@ mod tests {
         assert!(has_left(&silent) && !has_left(&newer), "four from here");
         let (other, _another) = (take(there), take(there));
         let _third = take(there);
-        assert!(has_left(&newer) && !has_left(&other), "six in all, of which the oldest that says nothing goes");
+        assert!(
+            has_left(&newer) && !has_left(&other),
+            "six in all, of which the oldest that says nothing goes"
+        );
         drop(under_way);
     }
 
@@ -122,10 +138,15 @@ mod tests {
     #[test]
     fn two_addresses_that_are_crowded_take_no_place_of_a_third() {
         let seats = Seats::new(6, 3);
-        let [one, other, third] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|address| Some(address.parse().unwrap()));
-        let _crowd: Vec<_> = (0..3).flat_map(|_| [one, other]).map(|address| seats.take(address).unwrap()).collect();
+        let [one, other, third] =
+            ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|address| Some(address.parse().unwrap()));
+        let _crowd: Vec<_> =
+            (0..3).flat_map(|_| [one, other]).map(|address| seats.take(address).unwrap()).collect();
         let newcomer = seats.take(third).unwrap();
-        let _more: Vec<_> = (0..100).flat_map(|_| [one, other]).map(|address| seats.take(address).unwrap()).collect();
+        let _more: Vec<_> = (0..100)
+            .flat_map(|_| [one, other])
+            .map(|address| seats.take(address).unwrap())
+            .collect();
         assert!(!has_left(&newcomer), "although it has said nothing yet");
     }
 

@@ -23,7 +23,11 @@ pub(crate) struct Stalling {
 
 impl Stalling {
     /// Polls a request for the first time; gives what is left of it where it has to wait.
-    pub(crate) fn begin(mut exchange: Exchange, unread: &Arc<Unread>, context: &mut Context<'_>) -> Option<Self> {
+    pub(crate) fn begin(
+        mut exchange: Exchange,
+        unread: &Arc<Unread>,
+        context: &mut Context<'_>,
+    ) -> Option<Self> {
         unread.note(WaitsFor::Unchanged);
         exchange.as_mut().poll(context).is_pending().then(|| {
             let mut begun = Self { exchange, unread: Arc::clone(unread), stall: None };
@@ -53,7 +57,9 @@ impl Future for Stalling {
         self.waits();
         let Some(stall) = &mut self.stall else { return Poll::Pending };
         ready!(stall.as_mut().poll(context));
-        tracing::debug!("a stream was reset: its peer had taken nothing of the answer for {MAX_STALL:?}");
+        tracing::debug!(
+            "a stream was reset: its peer had taken nothing of the answer for {MAX_STALL:?}"
+        );
         Poll::Ready(())
     }
 }

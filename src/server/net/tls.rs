@@ -42,7 +42,9 @@ impl TlsOffer {
     ) -> io::Result<(TlsStream<S>, Vec<CertificateDer<'static>>)> {
         let config = choose(&self.current.borrow());
         let accepting = TlsAcceptor::from(config).accept(stream);
-        let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await.unwrap_or_else(|late| Err(late.into()));
+        let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting)
+            .await
+            .unwrap_or_else(|late| Err(late.into()));
         if accepted.is_err() {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
@@ -52,7 +54,8 @@ impl TlsOffer {
         Ok((stream, chain))
     }
 
-    /// Waits until a peer is no longer trusted that has shown these certificates: revoked, or its issuer is gone.
+    /// Waits until a peer is no longer trusted that has shown these certificates: revoked, or its
+    /// issuer is gone.
     pub(crate) async fn distrusts(mut self, chain: &[CertificateDer<'static>]) {
         while !chain.is_empty() && self.current.changed().await.is_ok() {
             if !self.current.borrow_and_update().trusts(chain) {

@@ -1,10 +1,12 @@
-//! What a connection's peer may do to it: how many requests are read before some are answered, and how many it may cancel.
+//! What a connection's peer may do to it: how many requests are read before some are answered, and
+//! how many it may cancel.
 //!
-//! A proxy's connection carries thousands of users, and each may hang up: to cancel a request is no offence. h2 only knows
-//! a limit on requests that are cancelled before it has passed them on ("rapid reset", CVE-2023-44487), and where that is
-//! exceeded it ends the connection at once, with all that was under way. So it gets a limit that is never reached, and what
-//! the limit guarded, memory and work, is bounded here: reading pauses while requests wait, and cancelled requests are set
-//! against answered ones.
+//! A proxy's connection carries thousands of users, and each may hang up: to cancel a request is no
+//! offence. h2 only knows a limit on requests that are cancelled before it has passed them on
+//! ("rapid reset", CVE-2023-44487), and where that is exceeded it ends the connection at once, with
+//! all that was under way. So it gets a limit that is never reached, and what the limit guarded,
+//! memory and work, is bounded here: reading pauses while requests wait, and cancelled requests are
+//! set against answered ones.
 
 use std::{
     io, mem,
@@ -21,8 +23,8 @@ use super::frames::{DATA, END_STREAM, FrameHead, Frames, HEADERS, RST_STREAM, ca
 
 /// Requests that may wait for their turn, cancelled or not. While there are more, none is read.
 const MAX_WAITING: usize = 256;
-/// Each time this has passed a cancelled request is forgiven (128 in a second), whatever else happens: where all requests
-/// take too long, all of them are cancelled.
+/// Each time this has passed a cancelled request is forgiven (128 in a second), whatever else
+/// happens: where all requests take too long, all of them are cancelled.
 const FORGIVEN_EACH: Duration = Duration::from_nanos(1_000_000_000 / 128);
 /// A peer may cancel at least so many requests more than were answered,
 const MIN_BUDGET: u32 = 1024;
@@ -47,7 +49,8 @@ struct TrafficState {
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct TurnEnd {
-    /// There was more to read than might be. Then there has to be another one: nobody else asks for it.
+    /// There was more to read than might be. Then there has to be another one: nobody else asks
+    /// for it.
     pub(crate) is_paused: bool,
     /// The peer has just cancelled more than it may.
     pub(crate) is_spent: bool,
@@ -85,7 +88,8 @@ impl CancellationBudget {
     fn cancelled(&mut self, now: Instant) -> bool {
         let span = now.saturating_duration_since(self.forgiven);
         // Forgiven up to the last whole one, so that nothing of a span is lost however short it is.
-        let forgiven = u32::try_from(span.as_nanos() / FORGIVEN_EACH.as_nanos()).unwrap_or(u32::MAX);
+        let forgiven =
+            u32::try_from(span.as_nanos() / FORGIVEN_EACH.as_nanos()).unwrap_or(u32::MAX);
         self.forgiven += FORGIVEN_EACH * forgiven;
         self.left = self.most.min(self.left + i64::from(forgiven));
         self.left -= 1;
@@ -114,7 +118,8 @@ impl Traffic {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// More cancelled requests than h2 can ever have that it has not passed on: the connection is ended before.
+    /// More cancelled requests than h2 can ever have that it has not passed on: the connection is
+    /// ended before.
     pub(crate) fn max_pending_resets(&self) -> usize {
         usize::try_from(self.0.lock().budget.most).unwrap_or(usize::MAX).saturating_mul(4)
     }
@@ -175,7 +180,9 @@ impl Traffic {
 impl TrafficState {
     fn cancelled(&mut self) {
         if self.budget.cancelled(Instant::now()) {
-            tracing::debug!("a connection is asked to end: its peer has cancelled more requests than were answered");
+            tracing::debug!(
+                "a connection is asked to end: its peer has cancelled more requests than were answered"
+            );
             self.is_spent = true;
         }
     }
@@ -209,7 +216,11 @@ impl<S: AsyncWrite + Unpin> Metered<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match this.traffic.reading() {
             ReadState::GoesOn => {}
@@ -223,7 +234,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<S> {
     }
 }
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = written {
@@ -263,82 +278,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-
-    use super::*;
-
-    /// How many requests are cancelled until the peer is asked to leave, and until it is made to, if each second lasts as
-    /// many and there are so many answers to each.
-    fn borne(cancelled_a_second: u32, answers: u32, most: u32) -> [Option<u32>; 2] {
-        let began = Instant::now();
-        let mut budget = CancellationBudget::new(1024, began);
-        let mut ends = [None; 2];
-        for number in 1..=most {
-            (0..answers).for_each(|_| budget.answered());
-            let now = began + Duration::from_secs(1) * number / cancelled_a_second;
-            if budget.cancelled(now) {
-                ends[0] = ends[0].or(Some(number));
-            }
-            if budget.is_overdrawn() {
-                ends[1] = ends[1].or(Some(number));
-            }
-        }
-        ends
-    }
-
-    #[test]
-    fn who_only_cancels_is_asked_to_leave_and_then_made_to() {
-        assert_eq!(borne(1_000_000, 0, 10_000), [Some(1_025), Some(2_049)]);
-    }
-
-    #[test]
-    fn who_has_as_many_requests_answered_may_cancel_for_ever() {
-        assert_eq!(borne(1_000_000, 1, 1_000_000), [None, None]);
-    }
-
-    #[test]
-    fn who_cancels_everything_because_it_takes_too_long_is_borne_with() {
-        assert_eq!(borne(100, 0, 100_000), [None, None]);
-        assert_eq!(borne(127, 0, 100_000), [None, None]);
-        let [asked, _] = borne(1_000, 0, 100_000);
-        assert!(asked.is_some_and(|asked| asked > 1_100), "{asked:?}");
-    }
-
-    #[test]
-    fn nobody_saves_up_more_than_there_was_at_first() {
-        let began = Instant::now();
-        let mut budget = CancellationBudget::new(1024, began);
-        (0..1_000_000).for_each(|_| budget.answered());
-        let later = began + Duration::from_hours(24);
-        let asked = (1..10_000).find(|_| budget.cancelled(later));
-        assert_eq!(asked, Some(1_025));
-    }
-
-    fn requests(count: usize) -> Vec<u8> {
-        [vec![b'P'; 24], [0, 0, 0, HEADERS, 5, 0, 0, 0, 1].repeat(count)].concat()
-    }
-
-    #[tokio::test]
-    async fn no_more_is_read_while_as_many_wait_as_may() {
-        let traffic = Traffic::new(1);
-        let bytes = requests(MAX_WAITING);
-        let mut stream = Metered::new(tokio::io::join(&bytes[..], tokio::io::sink()), traffic.clone());
-        let mut buffer = [0; 32];
-        let mut read = |length: usize| {
-            let mut context = Context::from_waker(std::task::Waker::noop());
-            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut buffer[..length]))
-        };
-        assert!(read(24).is_ready());
-        for waiting in [MAX_WAITING, MAX_WAITING + 1] {
-            traffic.begin_turn(waiting);
-            assert!(read(9).is_pending() && traffic.end_turn().is_paused);
-        }
-        traffic.begin_turn(MAX_WAITING - 2);
-        assert!(!traffic.end_turn().is_paused);
-        assert!(read(9).is_ready() && read(9).is_ready() && read(9).is_pending());
-        assert!(traffic.end_turn().is_paused);
-        traffic.begin_turn(0);
-        assert!(stream.read(&mut [0; 9]).await.is_ok_and(|count| count == 9));
-    }
-}
+mod tests;

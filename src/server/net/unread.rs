@@ -1,8 +1,9 @@
-//! Answers that are made and not yet taken by their peer: what memory they hold, and whether they go on.
+//! Answers that are made and not yet taken by their peer: what memory they hold, and whether they
+//! go on.
 //!
-//! h2 keeps what it cannot send for as long as the stream's window says, and the window is the peer's. Requests of a
-//! connection that holds too much wait (`counted`), and a stream that does not go on is reset, by itself: its connection has
-//! others (`stalling`).
+//! h2 keeps what it cannot send for as long as the stream's window says, and the window is the
+//! peer's. Requests of a connection that holds too much wait (`counted`), and a stream that does
+//! not go on is reset, by itself: its connection has others (`stalling`).
 
 use std::{
     future::Future,
@@ -26,9 +27,11 @@ const SHARE: usize = 64 * 1024;
 const MAX_PER_CONNECTION: usize = 1024 * 1024;
 /// What all answers may hold beyond their connections' shares, in bytes.
 const POOL: usize = 256 * 1024 * 1024;
-/// What an answer is not counted for that holds no more, in bytes: its stream takes as much, and their number is bounded.
+/// What an answer is not counted for that holds no more, in bytes: its stream takes as much, and
+/// their number is bounded.
 const MIN_COUNTED: usize = 1024;
-/// An answer is handed to h2 in parts of at most this size, in bytes, so that each that is taken shows.
+/// An answer is handed to h2 in parts of at most this size, in bytes, so that each that is taken
+/// shows.
 const MAX_PART: usize = 4 * 1024;
 
 /// What unread answers hold beyond their connections' shares, in bytes. Clones share it.
@@ -36,7 +39,8 @@ const MAX_PART: usize = 4 * 1024;
 pub(crate) struct UnreadPool(Arc<AtomicUsize>);
 
 impl UnreadPool {
-    /// A connection holds more, or less. What stays within its share is not counted here: all threads share this.
+    /// A connection holds more, or less. What stays within its share is not counted here: all
+    /// threads share this.
     fn changed(&self, before: usize, after: usize) {
         let [before, after] = [before, after].map(|held| held.saturating_sub(SHARE));
         if after > before {
@@ -69,7 +73,8 @@ const REMEMBERED_LOOKS: usize = 4;
 /// Where a connection holds too much: resolves when it no longer does.
 pub(crate) type Room = Option<BoxFuture<'static, ()>>;
 
-/// What a stream said last that it waits for, while it was polled. A connection's streams are polled one after the other.
+/// What a stream said last that it waits for, while it was polled. A connection's streams are
+/// polled one after the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WaitsFor {
     /// It was not asked: as before.
@@ -85,8 +90,9 @@ impl Unread {
         Arc::new(Self { pool, ..Self::default() })
     }
 
-    /// Looks once more; says whether h2 has kept a part for longer than [`MAX_STALL`]. That happens where a stream's window
-    /// lets some of its answer pass: hyper has let go of the stream by then, and only its connection can be ended.
+    /// Looks once more; says whether h2 has kept a part for longer than [`MAX_STALL`]. That happens
+    /// where a stream's window lets some of its answer pass: hyper has let go of the stream by
+    /// then, and only its connection can be ended.
     pub(crate) fn is_stuck(&self) -> bool {
         let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         self.unsent[look % REMEMBERED_LOOKS].load(Ordering::Relaxed) > 0
@@ -99,11 +105,12 @@ impl Unread {
 
     fn is_full(&self) -> bool {
         let held = || self.held.load(Ordering::Relaxed);
-        self.is_crowded() && (held() >= MAX_PER_CONNECTION || self.pool.0.load(Ordering::Relaxed) >= POOL)
+        self.is_crowded()
+            && (held() >= MAX_PER_CONNECTION || self.pool.0.load(Ordering::Relaxed) >= POOL)
     }
 
-    /// Resolves when this is so, which has to depend on what is held. What a crowded connection holds is its own, so it is
-    /// always told.
+    /// Resolves when this is so, which has to depend on what is held. What a crowded connection
+    /// holds is its own, so it is always told.
     async fn until(self: Arc<Self>, is_so: impl Fn(&Self) -> bool) {
         loop {
             let changed = self.room.notified();
@@ -115,7 +122,11 @@ impl Unread {
     }
 
     /// Waits with an answer while the connection holds too much.
-    pub(crate) fn poll_room(self: &Arc<Self>, room: &mut Room, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(
+        self: &Arc<Self>,
+        room: &mut Room,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         if room.is_none() && self.is_full() {
             *room = Some(Box::pin(Arc::clone(self).until(|unread| !unread.is_full())));
         }
@@ -133,7 +144,11 @@ impl Unread {
         }
         let before = self.held.fetch_add(size, Ordering::Relaxed);
         self.pool.changed(before, before + size);
-        Part { bytes, held: Some(Arc::new(HeldMemory { unread: Arc::clone(self), size })), unsent: None }
+        Part {
+            bytes,
+            held: Some(Arc::new(HeldMemory { unread: Arc::clone(self), size })),
+            unsent: None,
+        }
     }
 
     /// Must the end of an answer wait, since not all of it has been sent, and much is held?
@@ -142,7 +157,10 @@ impl Unread {
     }
 
     /// Resolves when it need not any more.
-    pub(crate) fn is_sent(self: &Arc<Self>, answer: Weak<HeldMemory>) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn is_sent(
+        self: &Arc<Self>,
+        answer: Weak<HeldMemory>,
+    ) -> impl Future<Output = ()> + use<> {
         Arc::clone(self).until(move |unread| !unread.must_wait_for(&answer))
     }
 
@@ -210,7 +228,8 @@ impl Part {
         if self.bytes.len() <= MAX_PART {
             return (self, None);
         }
-        let first = Self { bytes: self.bytes.split_to(MAX_PART), held: self.held.clone(), unsent: None };
+        let first =
+            Self { bytes: self.bytes.split_to(MAX_PART), held: self.held.clone(), unsent: None };
         (first, Some(self))
     }
 
@@ -243,7 +262,8 @@ mod tests {
         let pool = UnreadPool::default();
         let content = Bytes::from(vec![0; SHARE * 2]);
         let hold = |size: usize, unread: &Arc<Unread>| unread.hold(content.slice(..size));
-        let _others: Vec<_> = (0..POOL / SHARE).map(|_| hold(SHARE * 2, &Unread::new(pool.clone()))).collect();
+        let _others: Vec<_> =
+            (0..POOL / SHARE).map(|_| hold(SHARE * 2, &Unread::new(pool.clone()))).collect();
         let unread = Unread::new(pool);
         let first = hold(SHARE - MIN_COUNTED, &unread);
         assert!(!unread.is_full());

@@ -26,7 +26,8 @@ pub(crate) struct Worker {
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
-/// Starts a worker. It stops taking connections, and drains those it has, once `draining` turns true.
+/// Starts a worker. It stops taking connections, and drains those it has, once `draining` turns
+/// true.
 pub(crate) fn start(
     name: &str,
     front: impl Answers,

@@ -38,7 +38,10 @@ struct Failures {
 impl AdminGate {
     /// Admits those who hold these tokens.
     pub(crate) fn new(tokens: AdminTokens) -> Self {
-        Self { tokens: Arc::new(ArcSwap::from_pointee(tokens)), failures: Cache::new(MAX_ADDRESSES) }
+        Self {
+            tokens: Arc::new(ArcSwap::from_pointee(tokens)),
+            failures: Cache::new(MAX_ADDRESSES),
+        }
     }
 
     /// From now on, these tokens and no others.
@@ -48,12 +51,14 @@ impl AdminGate {
 
     /// Counts a failure, and says whether it is one too many.
     ///
-    /// The limit keeps the log readable. Nobody guesses 256 random bits, so a token that is known is admitted all the
-    /// same: otherwise anybody behind the operators' own address could lock them out.
+    /// The limit keeps the log readable. Nobody guesses 256 random bits, so a token that is known
+    /// is admitted all the same: otherwise anybody behind the operators' own address could lock
+    /// them out.
     fn fail(&self, peer: Option<IpAddr>, now: DateTime<Utc>) -> bool {
         let one_more = |before: Option<moka::Entry<_, Failures>>| {
-            let before =
-                before.map(moka::Entry::into_value).filter(|before| now - before.since < TimeDelta::minutes(1));
+            let before = before
+                .map(moka::Entry::into_value)
+                .filter(|before| now - before.since < TimeDelta::minutes(1));
             let Failures { since, count } = before.unwrap_or(Failures { since: now, count: 0 });
             Op::Put(Failures { since, count: count.saturating_add(1) })
         };
@@ -71,10 +76,15 @@ pub(in crate::service) struct Administrator {
 
 impl AdminApi {
     /// Whose the token of a request is.
-    pub(in crate::service) fn identify(&self, headers: &HeaderMap, peer: &Peer) -> Result<Administrator, AdminError> {
+    pub(in crate::service) fn identify(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<Administrator, AdminError> {
         let tokens = self.gate.tokens.load();
         let token = bearer_in(headers, &AUTHORIZATION).ok().flatten();
-        let holder = token.and_then(|token| tokens.holder_of(token)).ok_or_else(|| self.unknown(peer))?;
+        let holder =
+            token.and_then(|token| tokens.holder_of(token)).ok_or_else(|| self.unknown(peer))?;
         Ok(Administrator { name: holder.name.clone(), role: holder.role })
     }
 

@@ -1,5 +1,5 @@
-//! Where the database is read and changed for administrators: apart from loads, a few at a time, and in time. How it goes
-//! says nothing about how checks go.
+//! Where the database is read and changed for administrators: apart from loads, a few at a time,
+//! and in time. How it goes says nothing about how checks go.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +36,8 @@ pub(crate) struct AdminLimiter {
 impl AdminLimiter {
     /// They work on this runtime.
     pub(crate) fn on(runtime: Handle) -> Self {
-        let [reads, changes, setups] = [MAX_READS, MAX_CHANGES, MAX_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
+        let [reads, changes, setups] =
+            [MAX_READS, MAX_CHANGES, MAX_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
         Self { reads, changes, setups, runtime }
     }
 
@@ -53,7 +54,9 @@ impl AdminLimiter {
             Some(read) => read.unwrap_or(Err(StoreError::TimedOut)).map_err(AdminError::Read),
             None => Err(AdminError::ReadAbandoned),
         };
-        read.inspect_err(|error| tracing::warn!(%error, "an administrator's reading failed: {error}"))
+        read.inspect_err(
+            |error| tracing::warn!(%error, "an administrator's reading failed: {error}"),
+        )
     }
 
     /// Makes a change. Whoever gives up waiting ends it.
@@ -83,7 +86,9 @@ impl AdminLimiter {
         let mut task = JoinSet::new();
         task.spawn_on(tokio::time::timeout(timeout, work), &self.runtime);
         match task.join_next().await.and_then(Result::ok) {
-            Some(done) => done.unwrap_or_else(|_| Err(StoreError::TimedOut.into())).map_err(AdminError::Change),
+            Some(done) => done
+                .unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
+                .map_err(AdminError::Change),
             None => {
                 tracing::warn!("a change was given up, and it is not known whether it was made");
                 Err(AdminError::ChangeAbandoned)

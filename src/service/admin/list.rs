@@ -18,7 +18,10 @@ pub(in crate::service) struct TenantListPage {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn list_tenants(&self, filter: TenantFilter) -> Result<TenantListPage, AdminError> {
+    pub(in crate::service) async fn list_tenants(
+        &self,
+        filter: TenantFilter,
+    ) -> Result<TenantListPage, AdminError> {
         let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
         let size = filter.size as usize;
         // One more, which says whether there is a next page.

@@ -1,4 +1,5 @@
-//! SetTenantStatus, EnableModules, DisableModules, ChangePlan and PreviewChange: one path, whatever is changed.
+//! SetTenantStatus, EnableModules, DisableModules, ChangePlan and PreviewChange: one path, whatever
+//! is changed.
 
 use std::sync::Arc;
 
@@ -25,10 +26,15 @@ impl AdminApi {
     ) -> Result<Mutated, AdminError> {
         let MutationQuery { key, mutation, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.limiter.change(Box::pin(async move { store.mutate(&key, &mutation, &author).await })).await
+        self.limiter
+            .change(Box::pin(async move { store.mutate(&key, &mutation, &author).await }))
+            .await
     }
 
-    pub(in crate::service) async fn preview(&self, query: MutationQuery) -> Result<Mutated, AdminError> {
+    pub(in crate::service) async fn preview(
+        &self,
+        query: MutationQuery,
+    ) -> Result<Mutated, AdminError> {
         let MutationQuery { key, mutation, .. } = query;
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
         self.limiter.change(Box::pin(async move { store.preview(&key, &mutation, at).await })).await

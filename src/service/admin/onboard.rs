@@ -31,10 +31,16 @@ pub(in crate::service) struct DeleteQuery {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn delete(&self, actor: ActorName, query: DeleteQuery) -> Result<Mutated, AdminError> {
+    pub(in crate::service) async fn delete(
+        &self,
+        actor: ActorName,
+        query: DeleteQuery,
+    ) -> Result<Mutated, AdminError> {
         let DeleteQuery { deletion, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.limiter.set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await })).await
+        self.limiter
+            .set_up(Box::pin(async move { store.delete_tenant(&deletion, &author).await }))
+            .await
     }
 
     pub(in crate::service) async fn onboard(
@@ -47,7 +53,11 @@ impl AdminApi {
             return Err(AdminError::Subdomain(SubdomainRefusal::Reserved));
         }
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.limiter.set_up(Box::pin(async move { store.onboard_and_provision(&new_tenant, &author).await })).await
+        self.limiter
+            .set_up(Box::pin(
+                async move { store.onboard_and_provision(&new_tenant, &author).await },
+            ))
+            .await
     }
 
     pub(in crate::service) async fn provision(

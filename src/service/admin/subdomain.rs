@@ -18,17 +18,23 @@ pub(in crate::service) struct SubdomainVerdict {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn check_subdomain(&self, text: &str) -> Result<SubdomainVerdict, AdminError> {
+    pub(in crate::service) async fn check_subdomain(
+        &self,
+        text: &str,
+    ) -> Result<SubdomainVerdict, AdminError> {
         let subdomain = match Subdomain::parse(text) {
             Ok(subdomain) => subdomain,
-            Err(error) => return Ok(SubdomainVerdict { schema: None, refusal: Some(error.into()) }),
+            Err(error) => {
+                return Ok(SubdomainVerdict { schema: None, refusal: Some(error.into()) });
+            }
         };
         let schema = Some(subdomain.database_schema());
         if self.is_reserved(text) {
             return Ok(SubdomainVerdict { schema, refusal: Some(SubdomainRefusal::Reserved) });
         }
         let store = Arc::clone(&self.api.store);
-        let checked = self.limiter.read(async move { store.check_subdomain(&subdomain).await }).await;
+        let checked =
+            self.limiter.read(async move { store.check_subdomain(&subdomain).await }).await;
         Ok(SubdomainVerdict { schema, refusal: checked?.err() })
     }
 

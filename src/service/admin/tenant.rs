@@ -19,7 +19,10 @@ pub(in crate::service) struct TenantRecord {
 }
 
 impl AdminApi {
-    pub(in crate::service) async fn tenant(&self, key: TenantKey) -> Result<TenantRecord, AdminError> {
+    pub(in crate::service) async fn tenant(
+        &self,
+        key: TenantKey,
+    ) -> Result<TenantRecord, AdminError> {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
         let read = self.limiter.read(async move { store.read(&key, at).await }).await;
         let Reading { revision, evidence } = read?;

@@ -23,7 +23,9 @@ impl AdminApi {
     ) -> Result<ModuleOffer, AdminError> {
         let UpsertQuery { upsert, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.limiter.change(Box::pin(async move { store.upsert_module(&upsert, &author).await })).await
+        self.limiter
+            .change(Box::pin(async move { store.upsert_module(&upsert, &author).await }))
+            .await
     }
 
     pub(in crate::service) async fn upsert_plan(
@@ -33,6 +35,8 @@ impl AdminApi {
     ) -> Result<PlanOffer, AdminError> {
         let UpsertQuery { upsert, purpose } = query;
         let (store, author) = (Arc::clone(&self.api.store), self.author(actor, purpose));
-        self.limiter.change(Box::pin(async move { store.upsert_plan(&upsert, &author).await })).await
+        self.limiter
+            .change(Box::pin(async move { store.upsert_plan(&upsert, &author).await }))
+            .await
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     routes::{PathReading, RouteMap, Rule, rules_of},
 };
 
-/// The route map of now. It is made anew when the catalogue's endpoints have changed, by the first request after that.
+/// The route map of now. It is made anew when the catalogue's endpoints have changed, by the first
+/// request after that.
 #[derive(Debug, Default)]
 pub(crate) struct LiveRoutes {
     rules: Vec<Rule>,
@@ -42,18 +43,24 @@ impl LiveRoutes {
 
     fn built_of(&self, catalogue: &Arc<Catalogue>) -> Option<Arc<RouteMap>> {
         let built = self.built.load();
-        built.as_ref().filter(|built| Arc::ptr_eq(&built.of, catalogue)).map(|built| Arc::clone(&built.map))
+        built
+            .as_ref()
+            .filter(|built| Arc::ptr_eq(&built.of, catalogue))
+            .map(|built| Arc::clone(&built.map))
     }
 
     fn build(&self, catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
         let before = self.built.load();
-        let map = match before.as_ref().filter(|built| has_the_same_endpoints(&built.of, catalogue)) {
+        let map = match before.as_ref().filter(|built| has_the_same_endpoints(&built.of, catalogue))
+        {
             Some(built) => Arc::clone(&built.map),
             None => Arc::new(self.build_anew(catalogue)),
         };
-        // A request that began earlier may come with an older catalogue: it has its map, and the newer one stays.
+        // A request that began earlier may come with an older catalogue: it has its map, and the
+        // newer one stays.
         if before.as_ref().is_none_or(|built| built.of.as_of <= catalogue.as_of) {
-            self.built.store(Some(Arc::new(Built { of: Arc::clone(catalogue), map: Arc::clone(&map) })));
+            self.built
+                .store(Some(Arc::new(Built { of: Arc::clone(catalogue), map: Arc::clone(&map) })));
         }
         map
     }
@@ -63,7 +70,8 @@ impl LiveRoutes {
         for endpoint in unreadable {
             tracing::warn!("{endpoint}: it is left out");
         }
-        let (map, _) = RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);
+        let (map, _) =
+            RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);
         for rule in map.rules() {
             for module in rule.unknown_modules(catalogue) {
                 tracing::warn!(%module, "the rule {rule} names the module {module}, which the catalogue lacks");
@@ -77,7 +85,9 @@ impl LiveRoutes {
 fn has_the_same_endpoints(one: &Catalogue, other: &Catalogue) -> bool {
     let endpoints = |catalogue: &Catalogue| {
         let modules = catalogue.modules().into_iter();
-        modules.map(|module| (module.code.clone(), module.api_endpoints.clone())).collect::<Vec<_>>()
+        modules
+            .map(|module| (module.code.clone(), module.api_endpoints.clone()))
+            .collect::<Vec<_>>()
     };
     endpoints(one) == endpoints(other)
 }

@@ -47,7 +47,11 @@ impl Refusal {
     }
 
     pub(in crate::service) fn unreadable(header: &str, problem: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorReason::InvalidField, format!("The header {header} {problem}."))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            ErrorReason::InvalidField,
+            format!("The header {header} {problem}."),
+        )
     }
 
     /// It took longer than it may.
@@ -56,7 +60,11 @@ impl Refusal {
     }
 
     pub(super) fn not_mapped() -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorReason::RouteNotMapped, "This path is open to nobody.")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            ErrorReason::RouteNotMapped,
+            "This path is open to nobody.",
+        )
     }
 
     pub(super) fn not_verified() -> Self {
@@ -83,9 +91,15 @@ impl Refusal {
     /// The proxy may not ask.
     pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Self {
         match refused {
-            NotAdmitted::Unknown => Self::new(StatusCode::FORBIDDEN, ErrorReason::CallerUnauthenticated, NOT_FOR_YOU),
-            NotAdmitted::NotAllowed(_) => Self::new(StatusCode::FORBIDDEN, ErrorReason::CallerNotAllowed, NOT_FOR_YOU),
-            NotAdmitted::TooMany(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::CallerTooFast, LATER),
+            NotAdmitted::Unknown => {
+                Self::new(StatusCode::FORBIDDEN, ErrorReason::CallerUnauthenticated, NOT_FOR_YOU)
+            }
+            NotAdmitted::NotAllowed(_) => {
+                Self::new(StatusCode::FORBIDDEN, ErrorReason::CallerNotAllowed, NOT_FOR_YOU)
+            }
+            NotAdmitted::TooMany(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::CallerTooFast, LATER)
+            }
         }
     }
 
@@ -96,9 +110,11 @@ impl Refusal {
                 let detail = "Tenant context not found. Please login.";
                 Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TenantNotFound, detail)
             }
-            Unresolved::NotFound => {
-                Self::new(StatusCode::NOT_FOUND, ErrorReason::TenantNotFound, Reason::TenantNotFound.message(""))
-            }
+            Unresolved::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                ErrorReason::TenantNotFound,
+                Reason::TenantNotFound.message(""),
+            ),
             Unresolved::Conflict => {
                 let detail = "Token, header and host do not name the same account.";
                 Self::new(StatusCode::FORBIDDEN, ErrorReason::TenantConflict, detail)
@@ -145,7 +161,9 @@ impl Refusal {
                 headers.push(("www-authenticate", r#"Bearer error="invalid_token""#.to_owned()));
             }
             StatusCode::UNAUTHORIZED => headers.push(("www-authenticate", "Bearer".to_owned())),
-            StatusCode::SERVICE_UNAVAILABLE => headers.push(("retry-after", RETRY.as_secs().to_string())),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.push(("retry-after", RETRY.as_secs().to_string()))
+            }
             _ => {}
         }
         headers

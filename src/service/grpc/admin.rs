@@ -6,14 +6,15 @@ use super::{Answer, answer, convert};
 use crate::{
     domain::Role,
     proto::v1::{
-        ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse, DeleteTenantRequest,
-        DeleteTenantResponse, DisableModulesRequest, DisableModulesResponse, EnableModulesRequest,
-        EnableModulesResponse, GetTenantRequest, GetTenantResponse, ListAuditEventsRequest, ListAuditEventsResponse,
-        ListModulesRequest, ListModulesResponse, ListPlansRequest, ListPlansResponse, ListTenantsRequest,
-        ListTenantsResponse, OnboardTenantRequest, OnboardTenantResponse, PreviewChangeRequest, PreviewChangeResponse,
-        RetryProvisioningRequest, RetryProvisioningResponse, SetTenantStatusRequest, SetTenantStatusResponse,
-        UpsertModuleRequest, UpsertModuleResponse, UpsertPlanRequest, UpsertPlanResponse,
-        tenant_admin_service_server::TenantAdminService,
+        ChangePlanRequest, ChangePlanResponse, CheckSubdomainRequest, CheckSubdomainResponse,
+        DeleteTenantRequest, DeleteTenantResponse, DisableModulesRequest, DisableModulesResponse,
+        EnableModulesRequest, EnableModulesResponse, GetTenantRequest, GetTenantResponse,
+        ListAuditEventsRequest, ListAuditEventsResponse, ListModulesRequest, ListModulesResponse,
+        ListPlansRequest, ListPlansResponse, ListTenantsRequest, ListTenantsResponse,
+        OnboardTenantRequest, OnboardTenantResponse, PreviewChangeRequest, PreviewChangeResponse,
+        RetryProvisioningRequest, RetryProvisioningResponse, SetTenantStatusRequest,
+        SetTenantStatusResponse, UpsertModuleRequest, UpsertModuleResponse, UpsertPlanRequest,
+        UpsertPlanResponse, tenant_admin_service_server::TenantAdminService,
     },
     service::{
         admin::{AdminApi, Administrator},
@@ -24,24 +25,35 @@ use crate::{
 /// Who asks, if they have such a role.
 fn admit<T>(request: &Request<T>, needed: Role) -> Result<Administrator, Status> {
     // The front has put it there; whoever came past the front is nobody.
-    let administrator: &Administrator = request.extensions().get().ok_or(AdminError::Unauthenticated)?;
+    let administrator: &Administrator =
+        request.extensions().get().ok_or(AdminError::Unauthenticated)?;
     administrator.may(needed)?;
     Ok(administrator.clone())
 }
 
 #[async_trait]
 impl TenantAdminService for AdminApi {
-    async fn list_modules(&self, request: Request<ListModulesRequest>) -> Answer<ListModulesResponse> {
+    async fn list_modules(
+        &self,
+        request: Request<ListModulesRequest>,
+    ) -> Answer<ListModulesResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::modules_response(self.modules(convert::modules_query(request.into_inner())).await?))
+        answer(convert::modules_response(
+            self.modules(convert::modules_query(request.into_inner())).await?,
+        ))
     }
 
     async fn list_plans(&self, request: Request<ListPlansRequest>) -> Answer<ListPlansResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::plans_response(self.plans(convert::plans_query(request.into_inner())).await?))
+        answer(convert::plans_response(
+            self.plans(convert::plans_query(request.into_inner())).await?,
+        ))
     }
 
-    async fn upsert_module(&self, request: Request<UpsertModuleRequest>) -> Answer<UpsertModuleResponse> {
+    async fn upsert_module(
+        &self,
+        request: Request<UpsertModuleRequest>,
+    ) -> Answer<UpsertModuleResponse> {
         let actor = admit(&request, Role::Owner)?.name;
         let query = convert::module_upsert_query(request.into_inner())?;
         answer(convert::module_upsert_response(self.upsert_module(actor, query).await?))
@@ -55,23 +67,38 @@ impl TenantAdminService for AdminApi {
 
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Answer<GetTenantResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::tenant_response(self.tenant(convert::tenant_key(request.get_ref())?).await?))
+        answer(convert::tenant_response(
+            self.tenant(convert::tenant_key(request.get_ref())?).await?,
+        ))
     }
 
-    async fn list_tenants(&self, request: Request<ListTenantsRequest>) -> Answer<ListTenantsResponse> {
+    async fn list_tenants(
+        &self,
+        request: Request<ListTenantsRequest>,
+    ) -> Answer<ListTenantsResponse> {
         admit(&request, Role::Viewer)?;
         let filter = convert::list_tenants_query(request.get_ref())?;
         answer(convert::list_tenants_response(self.list_tenants(filter).await?))
     }
 
-    async fn check_subdomain(&self, request: Request<CheckSubdomainRequest>) -> Answer<CheckSubdomainResponse> {
+    async fn check_subdomain(
+        &self,
+        request: Request<CheckSubdomainRequest>,
+    ) -> Answer<CheckSubdomainResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::subdomain_response(self.check_subdomain(convert::subdomain_query(request.get_ref())).await?))
+        answer(convert::subdomain_response(
+            self.check_subdomain(convert::subdomain_query(request.get_ref())).await?,
+        ))
     }
 
-    async fn onboard_tenant(&self, request: Request<OnboardTenantRequest>) -> Answer<OnboardTenantResponse> {
+    async fn onboard_tenant(
+        &self,
+        request: Request<OnboardTenantRequest>,
+    ) -> Answer<OnboardTenantResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::onboard_response(self.onboard(actor, convert::onboard_query(request.into_inner())?).await?))
+        answer(convert::onboard_response(
+            self.onboard(actor, convert::onboard_query(request.into_inner())?).await?,
+        ))
     }
 
     async fn retry_provisioning(
@@ -79,41 +106,75 @@ impl TenantAdminService for AdminApi {
         request: Request<RetryProvisioningRequest>,
     ) -> Answer<RetryProvisioningResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::provision_response(self.provision(actor, convert::provision_query(request.get_ref())?).await?))
+        answer(convert::provision_response(
+            self.provision(actor, convert::provision_query(request.get_ref())?).await?,
+        ))
     }
 
-    async fn set_tenant_status(&self, request: Request<SetTenantStatusRequest>) -> Answer<SetTenantStatusResponse> {
+    async fn set_tenant_status(
+        &self,
+        request: Request<SetTenantStatusRequest>,
+    ) -> Answer<SetTenantStatusResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::status_response(self.mutate(actor, convert::status_query(request.get_ref())?).await?))
+        answer(convert::status_response(
+            self.mutate(actor, convert::status_query(request.get_ref())?).await?,
+        ))
     }
 
-    async fn enable_modules(&self, request: Request<EnableModulesRequest>) -> Answer<EnableModulesResponse> {
+    async fn enable_modules(
+        &self,
+        request: Request<EnableModulesRequest>,
+    ) -> Answer<EnableModulesResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::enable_response(self.mutate(actor, convert::enable_query(request.get_ref())?).await?))
+        answer(convert::enable_response(
+            self.mutate(actor, convert::enable_query(request.get_ref())?).await?,
+        ))
     }
 
-    async fn disable_modules(&self, request: Request<DisableModulesRequest>) -> Answer<DisableModulesResponse> {
+    async fn disable_modules(
+        &self,
+        request: Request<DisableModulesRequest>,
+    ) -> Answer<DisableModulesResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::disable_response(self.mutate(actor, convert::disable_query(request.get_ref())?).await?))
+        answer(convert::disable_response(
+            self.mutate(actor, convert::disable_query(request.get_ref())?).await?,
+        ))
     }
 
     async fn change_plan(&self, request: Request<ChangePlanRequest>) -> Answer<ChangePlanResponse> {
         let actor = admit(&request, Role::Operator)?.name;
-        answer(convert::plan_change_response(self.mutate(actor, convert::plan_change_query(request.get_ref())?).await?))
+        answer(convert::plan_change_response(
+            self.mutate(actor, convert::plan_change_query(request.get_ref())?).await?,
+        ))
     }
 
-    async fn preview_change(&self, request: Request<PreviewChangeRequest>) -> Answer<PreviewChangeResponse> {
+    async fn preview_change(
+        &self,
+        request: Request<PreviewChangeRequest>,
+    ) -> Answer<PreviewChangeResponse> {
         admit(&request, Role::Viewer)?;
-        answer(convert::preview_response(self.preview(convert::preview_query(request.get_ref())?).await?))
+        answer(convert::preview_response(
+            self.preview(convert::preview_query(request.get_ref())?).await?,
+        ))
     }
 
-    async fn delete_tenant(&self, request: Request<DeleteTenantRequest>) -> Answer<DeleteTenantResponse> {
+    async fn delete_tenant(
+        &self,
+        request: Request<DeleteTenantRequest>,
+    ) -> Answer<DeleteTenantResponse> {
         let actor = admit(&request, Role::Owner)?.name;
-        answer(convert::delete_response(self.delete(actor, convert::delete_query(request.get_ref())?).await?))
+        answer(convert::delete_response(
+            self.delete(actor, convert::delete_query(request.get_ref())?).await?,
+        ))
     }
 
-    async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Answer<ListAuditEventsResponse> {
         let role = admit(&request, Role::Viewer)?.role;
-        answer(convert::audit_response(self.audit_events(convert::audit_query(request.get_ref())?, role).await?))
+        answer(convert::audit_response(
+            self.audit_events(convert::audit_query(request.get_ref())?, role).await?,
+        ))
     }
 }

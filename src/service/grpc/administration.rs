@@ -26,7 +26,8 @@ pub(crate) struct AdminServices {
 impl AdminServices {
     /// Answers by this API.
     pub(crate) fn new(api: AdminApi) -> Self {
-        let server = TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
+        let server =
+            TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
         Self { api, server }
     }
 }
@@ -79,7 +80,8 @@ impl Services for AdminServices {
 
     fn call(&self, _method: Method, request: Request<Incoming>) -> Answering {
         // An administrator's connection keeps its place while a request is under way.
-        let under_way = request.extensions().get().map(|peer: &Peer| Presence::enter(&peer.presence));
+        let under_way =
+            request.extensions().get().map(|peer: &Peer| Presence::enter(&peer.presence));
         let answering = self.server.clone().call(request);
         Box::pin(async move {
             let _under_way = under_way;

@@ -29,10 +29,11 @@ use crate::{
 };
 
 /// A future of an answer, as tonic's generated code makes it.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+pub(crate) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Requests that failed, which is our own matter, and those that were refused, which is their callers'. A flood of either
-/// must not fill the disk: the metrics count them all.
+/// Requests that failed, which is our own matter, and those that were refused, which is their
+/// callers'. A flood of either must not fill the disk: the metrics count them all.
 static FAILED: LogLimiter = LogLimiter::new();
 static REFUSED: LogLimiter = LogLimiter::new();
 
@@ -95,7 +96,8 @@ impl Answer {
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(timeout) = self.timeout else { return Poll::Pending };
         let deadline = self.stopwatch.started() + timeout;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        let sleep =
+            self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
         sleep.as_mut().poll(context)
     }
 
@@ -115,8 +117,8 @@ impl Answer {
         response
     }
 
-    /// A failed answer consists of headers only. It is logged, and where tonic refused the message itself, the status
-    /// becomes one of ours.
+    /// A failed answer consists of headers only. It is logged, and where tonic refused the message
+    /// itself, the status becomes one of ours.
     fn explain_failure(&self, response: &mut Response<Body>) {
         let Some(mut failure) = Status::from_header_map(response.headers()) else { return };
         if self.method.is_some() && is_tonics_refusal(&failure) {
@@ -131,12 +133,22 @@ impl Answer {
     }
 
     fn log(&self, failure: &Status) {
-        let (method, code, elapsed) = (self.path(), failure.code(), self.stopwatch.started().elapsed());
-        let trace_id = self.traced.as_ref().and_then(|traced| traced.parent.as_ref()).and_then(trace::trace_id);
+        let (method, code, elapsed) =
+            (self.path(), failure.code(), self.stopwatch.started().elapsed());
+        let trace_id = self
+            .traced
+            .as_ref()
+            .and_then(|traced| traced.parent.as_ref())
+            .and_then(trace::trace_id);
         let request_id = self.request_id.to_str().unwrap_or_default();
-        // What is wrong with us is for the operator, what is wrong with a request is for its caller.
+        // What is wrong with us is for the operator, what is wrong with a request is for its
+        // caller.
         match code {
-            Code::Unavailable | Code::Internal | Code::Unknown | Code::ResourceExhausted | Code::DeadlineExceeded => {
+            Code::Unavailable
+            | Code::Internal
+            | Code::Unknown
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded => {
                 log_limited!(
                     FAILED,
                     warn,

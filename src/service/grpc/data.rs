@@ -23,7 +23,8 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct DataServices {
     api: Api,
-    /// The generated servers are called as they are: axum's router would cost more than the decision.
+    /// The generated servers are called as they are: axum's router would cost more than the
+    /// decision.
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
 }
@@ -33,8 +34,10 @@ impl DataServices {
     pub(crate) fn new(api: Api) -> Self {
         Self {
             api: api.clone(),
-            authorization: AuthorizationServer::new(api.clone()).max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES),
-            entitlement: EntitlementServiceServer::new(api).max_decoding_message_size(MAX_REQUEST_BYTES),
+            authorization: AuthorizationServer::new(api.clone())
+                .max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES),
+            entitlement: EntitlementServiceServer::new(api)
+                .max_decoding_message_size(MAX_REQUEST_BYTES),
         }
     }
 }
@@ -87,7 +90,9 @@ impl Services for DataServices {
             request.extensions_mut().insert(credentials);
             request.extensions_mut().insert(ending.clone());
         }
-        let Some(service) = service(method).filter(|_| !self.api.callers.is_open()) else { return Ok(()) };
+        let Some(service) = service(method).filter(|_| !self.api.callers.is_open()) else {
+            return Ok(());
+        };
         let admitted = self.api.callers.admit(service, peer, request.headers());
         let caller = admitted.map_err(|refused| status::not_admitted(self.api.counted(refused)))?;
         if let Some(caller) = caller {

@@ -8,22 +8,28 @@ use tonic::{Request, Status, async_trait};
 use super::{Answer, answer, convert, data::ending_of};
 use crate::{
     proto::v1::{
-        AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse, CheckModuleRequest,
-        CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
-        ListEnabledModulesResponse, ListTenantIdsRequest, ListTenantIdsResponse, ResolveTenantRequest,
-        ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
-        entitlement_service_server::EntitlementService,
+        AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse,
+        CheckModuleRequest, CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse,
+        ListEnabledModulesRequest, ListEnabledModulesResponse, ListTenantIdsRequest,
+        ListTenantIdsResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
+        WatchChangesResponse, entitlement_service_server::EntitlementService,
     },
     service::{Api, watch::Watcher},
 };
 
 #[async_trait]
 impl EntitlementService for Api {
-    async fn resolve_tenant(&self, request: Request<ResolveTenantRequest>) -> Answer<ResolveTenantResponse> {
+    async fn resolve_tenant(
+        &self,
+        request: Request<ResolveTenantRequest>,
+    ) -> Answer<ResolveTenantResponse> {
         answer(convert::resolve_response(self.resolve(convert::resolve_query(&request)?).await?))
     }
 
-    async fn check_module(&self, request: Request<CheckModuleRequest>) -> Answer<CheckModuleResponse> {
+    async fn check_module(
+        &self,
+        request: Request<CheckModuleRequest>,
+    ) -> Answer<CheckModuleResponse> {
         answer(convert::check_response(self.check(convert::check_query(&request)?).await?))
     }
 
@@ -42,20 +48,34 @@ impl EntitlementService for Api {
     }
 
     async fn authorize(&self, request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {
-        answer(convert::authorize_response(self.authorize(convert::authorize_query(&request)?).await?))
+        answer(convert::authorize_response(
+            self.authorize(convert::authorize_query(&request)?).await?,
+        ))
     }
 
-    async fn explain_module(&self, request: Request<ExplainModuleRequest>) -> Answer<ExplainModuleResponse> {
+    async fn explain_module(
+        &self,
+        request: Request<ExplainModuleRequest>,
+    ) -> Answer<ExplainModuleResponse> {
         answer(convert::explain_response(self.explain(convert::explain_query(&request)?).await?))
     }
 
-    async fn list_tenant_ids(&self, request: Request<ListTenantIdsRequest>) -> Answer<ListTenantIdsResponse> {
-        answer(convert::tenants_response(&self.list_tenants(convert::tenants_query(&request)?).await?))
+    async fn list_tenant_ids(
+        &self,
+        request: Request<ListTenantIdsRequest>,
+    ) -> Answer<ListTenantIdsResponse> {
+        answer(convert::tenants_response(
+            &self.list_tenants(convert::tenants_query(&request)?).await?,
+        ))
     }
 
-    type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
+    type WatchChangesStream =
+        Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
 
-    async fn watch_changes(&self, request: Request<WatchChangesRequest>) -> Answer<Self::WatchChangesStream> {
+    async fn watch_changes(
+        &self,
+        request: Request<WatchChangesRequest>,
+    ) -> Answer<Self::WatchChangesStream> {
         let ending = ending_of(request.extensions());
         answer(Box::pin(stream_of(self.watch(convert::watch_query(&request)?, ending)?)))
     }

@@ -4,16 +4,23 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::convert;
 use crate::{
-    proto::envoy::{CheckRequest, CheckResponse, service::auth::v3::authorization_server::Authorization},
+    proto::envoy::{
+        CheckRequest, CheckResponse, service::auth::v3::authorization_server::Authorization,
+    },
     service::{Api, caller::CallerIdentity},
 };
 
 #[async_trait]
 impl Authorization for Api {
-    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let attributes = convert::proxy_attributes(request.get_ref(), &self.gateway.settings.tenant_header)?;
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let attributes =
+            convert::proxy_attributes(request.get_ref(), &self.gateway.settings.tenant_header)?;
         let by_certificate = self.callers.vouched_for(attributes.principal());
-        let authz_request = attributes.authz_request(CallerIdentity::of(request.extensions()), by_certificate);
+        let authz_request =
+            attributes.authz_request(CallerIdentity::of(request.extensions()), by_certificate);
         Ok(Response::new(convert::authz_response(&self.decide_http(authz_request).await)))
     }
 }

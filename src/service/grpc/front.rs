@@ -1,7 +1,8 @@
-//! The front of a listener that speaks gRPC: every request passes here, before and after the service that answers it.
+//! The front of a listener that speaks gRPC: every request passes here, before and after the
+//! service that answers it.
 //!
-//! It gives each request an id, sheds what is too much, keeps the deadline, counts and logs. Health and reflection are
-//! neither shed nor cut off.
+//! It gives each request an id, sheds what is too much, keeps the deadline, counts and logs. Health
+//! and reflection are neither shed nor cut off.
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -56,8 +57,8 @@ pub(crate) trait Services {
     /// What holds for the requests of a method; `None`: it is not answered on this listener.
     fn limit(&self, method: Method) -> Option<Limit>;
 
-    /// Lets in who may ask, and leaves with the request what its service needs to know. `ending` says when its connection
-    /// is to end.
+    /// Lets in who may ask, and leaves with the request what its service needs to know. `ending`
+    /// says when its connection is to end.
     fn admit(
         &self,
         method: Method,
@@ -81,7 +82,8 @@ pub(crate) struct Front<S> {
     tracer: Tracer,
 }
 
-/// A request that was let in or refused: its answer, how long it may take, and its place among those in flight.
+/// A request that was let in or refused: its answer, how long it may take, and its place among
+/// those in flight.
 type StartedAnswer = (Answering, Option<Duration>, Option<InFlight>);
 
 impl<S: Services> Front<S> {
@@ -98,7 +100,12 @@ impl<S: Services> Front<S> {
     }
 
     /// Answers a request. `ending` says when its connection is to end.
-    pub(crate) fn answer(&self, mut request: Request<Incoming>, peer: &Peer, ending: &Ending) -> Answer {
+    pub(crate) fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: &Peer,
+        ending: &Ending,
+    ) -> Answer {
         let request_id = request_id(request.headers());
         let path = request.uri().path();
         let ours = Method::of(path).and_then(|method| Some((method, self.services.limit(method)?)));
@@ -107,10 +114,12 @@ impl<S: Services> Front<S> {
         let unknown = method.is_none().then(|| Box::from(path));
         let traced = self.traced(method, &request);
         let (answering, timeout, in_flight) = match ours {
-            Some((method, limit)) => match self.services.admit(method, &mut request, peer, ending) {
-                Ok(()) => self.begin(method, limit, request),
-                Err(refused) => (at_once(refused), None, None),
-            },
+            Some((method, limit)) => {
+                match self.services.admit(method, &mut request, peer, ending) {
+                    Ok(()) => self.begin(method, limit, request),
+                    Err(refused) => (at_once(refused), None, None),
+                }
+            }
             None => (self.other(request), None, None),
         };
         let answering = match traced.as_ref().and_then(|traced| traced.span.clone()) {
@@ -133,8 +142,10 @@ impl<S: Services> Front<S> {
     /// What a request has to do with a trace, which most have not.
     fn traced(&self, method: Option<Method>, request: &Request<Incoming>) -> Option<Box<Traced>> {
         let parent = request.headers().get(trace::TRACEPARENT);
-        let span = method.and_then(|_| self.tracer.span_under(parent, request.headers(), request.uri().path()));
-        (parent.is_some() || span.is_some()).then(|| Box::new(Traced { parent: parent.cloned(), span }))
+        let span = method
+            .and_then(|_| self.tracer.span_under(parent, request.headers(), request.uri().path()));
+        (parent.is_some() || span.is_some())
+            .then(|| Box::new(Traced { parent: parent.cloned(), span }))
     }
 
     fn begin(&self, method: Method, limit: Limit, request: Request<Incoming>) -> StartedAnswer {
@@ -145,7 +156,9 @@ impl<S: Services> Front<S> {
         };
         let timeout = grpc_timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
         match InFlight::enter(&self.in_flight, self.settings.max_in_flight) {
-            Some(in_flight) => (self.services.call(method, request), Some(timeout), Some(in_flight)),
+            Some(in_flight) => {
+                (self.services.call(method, request), Some(timeout), Some(in_flight))
+            }
             None => (at_once(status::overloaded()), None, None),
         }
     }

@@ -11,14 +11,16 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The caller's id for a request, if it is fit for a log line, or a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers
-        .get(REQUEST_ID)
-        .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
+    let given = headers.get(REQUEST_ID).filter(|id| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+            && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
     let mut id = given.cloned().unwrap_or_else(|| {
-        // Half a UUID tells a day's requests apart, and costs half as much to compress. It is no secret, so any
-        // randomness will do.
+        // Half a UUID tells a day's requests apart, and costs half as much to compress. It is no
+        // secret, so any randomness will do.
         let mut buffer = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::from_u64_pair(fastrand::u64(..), 0).simple().encode_lower(&mut buffer);
+        let text =
+            uuid::Uuid::from_u64_pair(fastrand::u64(..), 0).simple().encode_lower(&mut buffer);
         // Hexadecimal digits are visible ASCII; the fallback is never taken.
         HeaderValue::from_str(&text[..16]).unwrap_or(HeaderValue::from_static("unknown"))
     });
@@ -27,8 +29,8 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     id
 }
 
-/// The caller's deadline: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). What is malformed is ignored,
-/// as other servers do.
+/// The caller's deadline: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). What is
+/// malformed is ignored, as other servers do.
 pub(super) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (amount, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;

@@ -15,8 +15,8 @@ use tower_service::Service;
 
 use super::status;
 
-/// A service that needs no token, and whose answers lie in channels where no connection counts them. Clones share the
-/// limit.
+/// A service that needs no token, and whose answers lie in channels where no connection counts
+/// them. Clones share the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Limited<S> {
     service: S,

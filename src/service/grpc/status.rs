@@ -33,18 +33,22 @@ const RETRY_FAILURES: Duration = Duration::from_mins(1);
 /// What their words may take of that, as they are written there.
 const MAX_VIOLATION_BYTES: usize = 3 * 1024;
 
-/// Violations named at most. They travel in a header, of which many clients take no more than 8 KiB.
+/// Violations named at most. They travel in a header, of which many clients take no more than 8
+/// KiB.
 const MAX_VIOLATIONS: usize = 20;
 
-const CANNOT_BE_ASKED: &str = "the database cannot be asked at the moment, and the answer is not held";
+const CANNOT_BE_ASKED: &str =
+    "the database cannot be asked at the moment, and the answer is not held";
 const TOO_MANY_ASK: &str = "too many wait to ask the database, and the answer is not held";
 // It is not known whether the change was made.
 const SEND_AGAIN: &str = "the database failed; send it again with the same request_id";
 
 pub(in crate::service) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
     violations.truncate(MAX_VIOLATIONS);
-    let fields: Vec<String> =
-        violations.iter().map(|violation| format!("{} {}", violation.field, violation.description)).collect();
+    let fields: Vec<String> = violations
+        .iter()
+        .map(|violation| format!("{} {}", violation.field, violation.description))
+        .collect();
     let message = format!("invalid request: {}", fields.join("; "));
     let mut details = details(ErrorReason::InvalidField);
     details.set_bad_request(violations);
@@ -58,7 +62,9 @@ pub(in crate::service) fn no_http_request() -> Status {
 
 /// What tonic could not read as the request's message.
 pub(in crate::service) fn malformed_request() -> Status {
-    let message = format!("the message is not readable as this request, or larger than {MAX_REQUEST_BYTES} bytes");
+    let message = format!(
+        "the message is not readable as this request, or larger than {MAX_REQUEST_BYTES} bytes"
+    );
     status(Code::InvalidArgument, message, ErrorReason::MalformedRequest)
 }
 
@@ -110,7 +116,9 @@ pub(in crate::service) fn mutation(error: MutationError) -> Status {
         MutationError::Subdomain(refusal) => subdomain_refused(refusal),
         MutationError::Template { file, cause } => {
             tracing::error!(file, cause, "the file {file} of the tenant template failed: {cause}");
-            let message = format!("the file {file} of the tenant template failed; the log and the record say why");
+            let message = format!(
+                "the file {file} of the tenant template failed; the log and the record say why"
+            );
             status(Code::FailedPrecondition, message, ErrorReason::TemplateFailed)
         }
         MutationError::RequestIdReused => {
@@ -146,8 +154,9 @@ fn refused(violations: &[Violation]) -> Status {
     };
     let words: Vec<String> = words.take_while(fits).collect();
     let named = violations.iter().zip(&words);
-    let named =
-        named.map(|(violation, words)| PreconditionViolation::new(violation.kind(), violation.subject(), words));
+    let named = named.map(|(violation, words)| {
+        PreconditionViolation::new(violation.kind(), violation.subject(), words)
+    });
     let mut details = details(ErrorReason::ChangeRefused);
     details.set_precondition_failure(named.collect::<Vec<_>>());
     Status::with_error_details(Code::FailedPrecondition, words.join(" "), details)
@@ -168,12 +177,14 @@ impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Unidentified(error) => error.into(),
-            RequestError::NoModules => {
-                invalid_fields(vec![FieldViolation::new("any_of_module_codes", "must not be empty")])
-            }
+            RequestError::NoModules => invalid_fields(vec![FieldViolation::new(
+                "any_of_module_codes",
+                "must not be empty",
+            )]),
             RequestError::TooManyWatchers => exhausted("too many watch changes", RETRY_STORE),
             RequestError::ChangesOff => {
-                let message = "this server does not hear of changes: keep answers for their max_age";
+                let message =
+                    "this server does not hear of changes: keep answers for their max_age";
                 status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
             }
             RequestError::NotHeardYet => store_unavailable("the database has not answered yet"),
@@ -194,7 +205,12 @@ impl From<AdminError> for Status {
             }
             AdminError::TooManyFailures => {
                 let message = "too many tokens that nobody knows";
-                try_again(Code::ResourceExhausted, message, ErrorReason::TooManyFailures, RETRY_FAILURES)
+                try_again(
+                    Code::ResourceExhausted,
+                    message,
+                    ErrorReason::TooManyFailures,
+                    RETRY_FAILURES,
+                )
             }
             AdminError::TenantNotFound => tenant_not_found(),
             AdminError::Subdomain(refusal) => subdomain_refused(refusal),
@@ -211,7 +227,12 @@ impl From<Unidentified> for Status {
         match error {
             Unidentified::Token(InvalidToken::NoKeysYet) => {
                 let message = "the keys that verify bearer tokens could not be fetched yet";
-                try_again(Code::Unavailable, message, ErrorReason::TokenKeysUnavailable, RETRY_STORE)
+                try_again(
+                    Code::Unavailable,
+                    message,
+                    ErrorReason::TokenKeysUnavailable,
+                    RETRY_STORE,
+                )
             }
             Unidentified::Token(error) => token_invalid(&error),
             Unidentified::Unresolved(error) => unresolved(error),
@@ -224,7 +245,9 @@ impl From<Unidentified> for Status {
 fn unresolved(error: Unresolved) -> Status {
     match error {
         Unresolved::NotNamed | Unresolved::NotFound => tenant_not_found(),
-        Unresolved::Conflict => status(Code::PermissionDenied, error.to_string(), ErrorReason::TenantConflict),
+        Unresolved::Conflict => {
+            status(Code::PermissionDenied, error.to_string(), ErrorReason::TenantConflict)
+        }
         Unresolved::NotServed(reason) => {
             let word = match reason {
                 Reason::TenantSuspended => ErrorReason::TenantSuspended,
@@ -261,11 +284,17 @@ pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Status {
             let message = "neither certificate nor bearer token is that of a known caller";
             status(Code::Unauthenticated, message, ErrorReason::CallerUnauthenticated)
         }
-        NotAdmitted::NotAllowed(scope) => status(Code::PermissionDenied, beyond(scope), ErrorReason::CallerNotAllowed),
+        NotAdmitted::NotAllowed(scope) => {
+            status(Code::PermissionDenied, beyond(scope), ErrorReason::CallerNotAllowed)
+        }
         NotAdmitted::TooMany(wait) => {
             let mut details = details(ErrorReason::CallerTooFast);
             details.set_retry_info(Some(wait));
-            Status::with_error_details(Code::ResourceExhausted, "this caller asks too often", details)
+            Status::with_error_details(
+                Code::ResourceExhausted,
+                "this caller asks too often",
+                details,
+            )
         }
     }
 }

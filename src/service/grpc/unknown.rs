@@ -14,10 +14,12 @@ use tonic::{
 use super::status;
 use crate::domain::limits::MAX_REQUEST_BYTES;
 
-/// Refuses what none of these services answers, once it has been heard out, or `patience` is at its end.
+/// Refuses what none of these services answers, once it has been heard out, or `patience` is at its
+/// end.
 ///
-/// A refusal may go out before its request has come in (RFC 9113, 8.1), but what is wrong with the rest is then told to
-/// a stream that has ended already: a caller's mistake shows or not as it happens to be in time.
+/// A refusal may go out before its request has come in (RFC 9113, 8.1), but what is wrong with the
+/// rest is then told to a stream that has ended already: a caller's mistake shows or not as it
+/// happens to be in time.
 pub(in crate::service) fn refuse_unknown(services: Routes, patience: Duration) -> Routes {
     let refuse = async move |request: Request<AxumBody>| {
         // The answer is the same, whichever of them ended.
@@ -27,7 +29,8 @@ pub(in crate::service) fn refuse_unknown(services: Routes, patience: Duration) -
     services.into_axum_router().fallback(refuse).into()
 }
 
-/// Until it ends, breaks off, or is more than a request may be. Nothing of it is kept: nobody need be admitted to send it.
+/// Until it ends, breaks off, or is more than a request may be. Nothing of it is kept: nobody need
+/// be admitted to send it.
 async fn hear_out(mut body: AxumBody) {
     let mut left = MAX_REQUEST_BYTES;
     while let Some(Ok(frame)) = body.frame().await {

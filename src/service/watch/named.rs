@@ -9,8 +9,8 @@ use crate::domain::{
     enabled::{Transition, next_change, transitions},
 };
 
-/// What has been read of the tenants, in the order in which time changes them: a change of one, or an instant that passes,
-/// costs nothing for the others.
+/// What has been read of the tenants, in the order in which time changes them: a change of one, or
+/// an instant that passes, costs nothing for the others.
 #[derive(Debug)]
 pub(super) struct NamedTenants {
     facts: HashMap<TenantId, NamedTenant>,
@@ -45,7 +45,8 @@ impl NamedTenants {
         self.next.first().map(|(at, _)| *at)
     }
 
-    /// What time has changed of one tenant, of those of which it has changed anything by now; `None`: there are no more.
+    /// What time has changed of one tenant, of those of which it has changed anything by now;
+    /// `None`: there are no more.
     pub(super) fn changed_by(&mut self, now: DateTime<Utc>) -> Option<(TenantId, Vec<Transition>)> {
         let (_, id) = *self.next.first().filter(|(at, _)| *at <= now)?;
         let NamedTenant { facts, sent_until, next } = self.facts.remove(&id)?;

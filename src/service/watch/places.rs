@@ -75,7 +75,8 @@ impl WatcherPlaces {
             return None;
         }
         if !caller.is_empty() {
-            let half = WatchCount { streams: most.streams.div_ceil(2), tenants: most.tenants.div_ceil(2) };
+            let half =
+                WatchCount { streams: most.streams.div_ceil(2), tenants: most.tenants.div_ceil(2) };
             let own = taken.by_caller.get(caller).copied().unwrap_or_default();
             if !own.fits(tenants, half) {
                 return None;

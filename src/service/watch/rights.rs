@@ -46,12 +46,17 @@ impl WatcherRights {
     }
 
     /// Finds out, where the file has changed, whether whoever watches these tenants still may.
-    pub(super) fn look_again(&mut self, api: &Api, wanted: &HashSet<TenantId>) -> Result<(), NotAdmitted> {
+    pub(super) fn look_again(
+        &mut self,
+        api: &Api,
+        wanted: &HashSet<TenantId>,
+    ) -> Result<(), NotAdmitted> {
         if !self.changes.has_changed().unwrap_or(false) {
             return Ok(());
         }
         self.changes.mark_unchanged();
-        self.caller = self.gate.known_by(&self.credentials).map_err(|refused| api.counted(refused))?;
+        self.caller =
+            self.gate.known_by(&self.credentials).map_err(|refused| api.counted(refused))?;
         api.permit_watch(self.identity(), wanted)
     }
 

@@ -26,14 +26,19 @@ pub struct Listener {
 impl Store {
     /// Begins to listen: on a connection of its own, since a pool's connections come and go.
     ///
-    /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without complaint, and never
-    /// notifies.
+    /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without
+    /// complaint, and never notifies.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
-        tokio::time::timeout(PATIENCE, self.begin_to_listen()).await.unwrap_or(Err(StoreError::TimedOut))
+        tokio::time::timeout(PATIENCE, self.begin_to_listen())
+            .await
+            .unwrap_or(Err(StoreError::TimedOut))
     }
 
     async fn begin_to_listen(&self) -> Result<Listener, StoreError> {
-        let options = self.listen_options.clone().ok_or_else(|| DbErr::Custom("it announces no changes".into()))?;
+        let options = self
+            .listen_options
+            .clone()
+            .ok_or_else(|| DbErr::Custom("it announces no changes".into()))?;
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let pool = pool.acquire_timeout(PATIENCE).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await.map_err(StoreError::of_driver)?;
@@ -48,10 +53,11 @@ impl Store {
 }
 
 impl Listener {
-    /// Waits for a notice, and takes those that came with it. May be dropped while it waits: nothing is lost.
+    /// Waits for a notice, and takes those that came with it. May be dropped while it waits:
+    /// nothing is lost.
     ///
-    /// What it says is not looked at: anybody who can log in may send one. An error is the end of this listener: what was
-    /// announced meanwhile is only in the log.
+    /// What it says is not looked at: anybody who can log in may send one. An error is the end of
+    /// this listener: what was announced meanwhile is only in the log.
     pub async fn hint(&mut self) -> Result<(), StoreError> {
         next_payload(&mut self.connection).await?;
         while self.connection.next_buffered().is_some() {}
@@ -65,12 +71,14 @@ impl Listener {
         let pending = self.health.sending();
         let rows = self.connection.fetch_all(query).await;
         pending.answered();
-        let rows: Vec<QueryResult> = rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect();
+        let rows: Vec<QueryResult> =
+            rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect();
         Poll::of(&rows, since, taken)
     }
 }
 
-/// `None` of the driver is a connection that was lost; it would go on with a new one, and never say what it missed.
+/// `None` of the driver is a connection that was lost; it would go on with a new one, and never say
+/// what it missed.
 async fn next_payload(listener: &mut PgListener) -> Result<String, StoreError> {
     let notice = listener.try_recv().await.map_err(StoreError::of_driver)?;
     notice.map(|notice| notice.payload().to_owned()).ok_or(StoreError::ListenerLost)

@@ -7,16 +7,19 @@ use sea_orm::{QueryResult, prelude::Uuid};
 use super::Change;
 use crate::store::{Store, StoreError, ask::Ask, dialect::Dialect, row};
 
-/// More news than this at once is reported as "anything": forgetting so many tenants one by one is no better.
+/// More news than this at once is reported as "anything": forgetting so many tenants one by one is
+/// no better.
 const MAX_NEWS: usize = 1_000;
 
-/// The log keeps rows for an hour and more. Whoever was away for half of it must take everything for changed.
+/// The log keeps rows for an hour and more. Whoever was away for half of it must take everything
+/// for changed.
 const LONGEST_AWAY: Duration = Duration::from_mins(30);
 
 /// How far the log was read.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// What tells one history from another: after a restore, a promotion or a crash, numbers may be given again.
+    /// What tells one history from another: after a restore, a promotion or a crash, numbers may
+    /// be given again.
     history: String,
     /// PostgreSQL: which transactions could be seen. SQLite: the last row's id.
     seen: String,
@@ -50,9 +53,9 @@ pub enum News {
 impl Store {
     /// Reads the log from where it was read last.
     ///
-    /// Rows become visible in the order of commits, which is not the order of their transactions' numbers. So what is new
-    /// is asked for exactly: rows of transactions that could not be seen in the last look's snapshot. A long transaction
-    /// that commits late is not missed.
+    /// Rows become visible in the order of commits, which is not the order of their transactions'
+    /// numbers. So what is new is asked for exactly: rows of transactions that could not be
+    /// seen in the last look's snapshot. A long transaction that commits late is not missed.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
         let database = &self.watched;
         let taken = Instant::now();
@@ -62,11 +65,18 @@ impl Store {
 }
 
 impl Poll {
-    pub(super) fn of(rows: &[QueryResult], since: Option<&Position>, taken: Instant) -> Result<Self, StoreError> {
+    pub(super) fn of(
+        rows: &[QueryResult],
+        since: Option<&Position>,
+        taken: Instant,
+    ) -> Result<Self, StoreError> {
         let first = row::first(rows)?;
-        let (history, seen): (String, String) = (first.try_get("", "history")?, first.try_get("", "seen")?);
-        let continues = since.is_some_and(|since| since.history == history && taken - since.taken < LONGEST_AWAY);
-        let news = if continues && rows.len() <= MAX_NEWS { changes(rows)? } else { News::Anything };
+        let (history, seen): (String, String) =
+            (first.try_get("", "history")?, first.try_get("", "seen")?);
+        let continues = since
+            .is_some_and(|since| since.history == history && taken - since.taken < LONGEST_AWAY);
+        let news =
+            if continues && rows.len() <= MAX_NEWS { changes(rows)? } else { News::Anything };
         Ok(Self {
             position: Position { history, seen, taken },
             news,

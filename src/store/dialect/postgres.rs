@@ -5,8 +5,9 @@ use sea_orm::sea_query::{ExprTrait, SimpleExpr, expr::Expr};
 
 use crate::store::{StoreError, TenantKey, ask::Ask, database::Database};
 
-/// PostgreSQL knows `infinity`, `-infinity` and years far beyond chrono's, and sqlx panics when it decodes them. The
-/// proto Timestamp ends with the year 9999. What lies outside of its range is moved to its ends before it is sent.
+/// PostgreSQL knows `infinity`, `-infinity` and years far beyond chrono's, and sqlx panics when it
+/// decodes them. The proto Timestamp ends with the year 9999. What lies outside of its range is
+/// moved to its ends before it is sent.
 const EARLIEST: &str = "TIMESTAMPTZ '0001-01-01 00:00:00+00'";
 const LATEST: &str = "TIMESTAMPTZ '9999-12-31 23:59:59+00'";
 
@@ -17,8 +18,9 @@ pub(super) fn instant(column: SimpleExpr) -> SimpleExpr {
         .into()
 }
 
-/// PostgreSQL is to see the lists only as it runs the statement, hence the `SELECT` around them: a plan of its own for each
-/// list looks cheaper to it wherever the list is short, and making that plan takes several times as long as the rows.
+/// PostgreSQL is to see the lists only as it runs the statement, hence the `SELECT` around them: a
+/// plan of its own for each list looks cheaper to it wherever the list is short, and making that
+/// plan takes several times as long as the rows.
 pub(super) const KEY_TABLES: [&str; 2] = [
     "unnest(CAST(string_to_array((SELECT $1), ',') AS uuid[])) i (id)",
     "unnest(string_to_array((SELECT $2), ',')) s (subdomain)",
@@ -38,9 +40,9 @@ pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
 
 /// `seen` is a snapshot: which transactions could be seen.
 ///
-/// A history ends with a new timeline (promotion, point-in-time recovery), another database or table (restore), a start
-/// of the server, and a crash, after which its statistics begin anew: commits that were announced may be lost where
-/// synchronous_commit is off.
+/// A history ends with a new timeline (promotion, point-in-time recovery), another database or
+/// table (restore), a start of the server, and a crash, after which its statistics begin anew:
+/// commits that were announced may be lost where synchronous_commit is off.
 ///
 /// Rows with numbers that are yet to be given were restored from another cluster.
 pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {

@@ -5,8 +5,10 @@ use serde_json::json;
 
 use crate::store::{StoreError, TenantKey, database::Database};
 
-pub(super) const KEY_TABLES: [&str; 2] =
-    ["(SELECT unhex(value) AS id FROM json_each(?1)) i", "(SELECT value AS subdomain FROM json_each(?2)) s"];
+pub(super) const KEY_TABLES: [&str; 2] = [
+    "(SELECT unhex(value) AS id FROM json_each(?1)) i",
+    "(SELECT value AS subdomain FROM json_each(?2)) s",
+];
 
 pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
     let (mut ids, mut subdomains) = (Vec::new(), Vec::new());

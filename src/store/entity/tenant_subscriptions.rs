@@ -1,4 +1,5 @@
-//! `tenant_subscriptions`: rights of tenants to modules. The live database has no unique key on (tenant, module).
+//! `tenant_subscriptions`: rights of tenants to modules. The live database has no unique key on
+//! (tenant, module).
 
 use sea_orm::entity::prelude::*;
 

@@ -23,7 +23,8 @@ async fn a_statement_of_an_administrator_that_cannot_work_costs_no_check() {
         }
         database.mk_subscription(0, "finance", Row::default()).await;
         database.execute("ALTER TABLE modules DROP COLUMN price_monthly").await;
-        let mut admin = Admin::of(database, &["--changes", "auto", "--poll-interval", "20ms"]).await;
+        let mut admin =
+            Admin::of(database, &["--changes", "auto", "--poll-interval", "20ms"]).await;
         for first in (0..TENANTS).step_by(10) {
             let request = admin.by(Role::Viewer, ListModulesRequest::default());
             let error = admin.client.list_modules(request).await.unwrap_err();
@@ -31,7 +32,14 @@ async fn a_statement_of_an_administrator_that_cannot_work_costs_no_check() {
             // None of them is held, and all are asked for at once.
             let checks = (first..first + 10).map(|tenant| {
                 let mut client = admin.server.client.clone();
-                async move { client.check_module(check_request(tenant, "finance")).await.unwrap().into_inner().allowed }
+                async move {
+                    client
+                        .check_module(check_request(tenant, "finance"))
+                        .await
+                        .unwrap()
+                        .into_inner()
+                        .allowed
+                }
             });
             let allowed = join_all(checks).await;
             assert_eq!(allowed.iter().filter(|allowed| **allowed).count(), usize::from(first == 0));
@@ -51,7 +59,10 @@ async fn a_lock_that_somebody_holds_stops_no_administrator_unseen() {
     let admin = Admin::of(database, &SHOWN).await;
     // Anybody who can log in may take it.
     let mallory = admin.server.database.again().await.connection.begin().await.unwrap();
-    mallory.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({CATALOGUE})")).await.unwrap();
+    mallory
+        .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({CATALOGUE})"))
+        .await
+        .unwrap();
     let mut client = admin.client.clone();
     let change = admin.by(Role::Operator, status(TenantStatus::Suspended));
     let change = tokio::spawn(async move { client.set_tenant_status(change).await });

@@ -2,7 +2,10 @@
 
 use entitlementd::{
     domain::Role,
-    proto::v1::{CatalogueModule, ListEnabledModulesRequest, ListModulesRequest, ListPlansRequest, TenantStatus},
+    proto::v1::{
+        CatalogueModule, ListEnabledModulesRequest, ListModulesRequest, ListPlansRequest,
+        TenantStatus,
+    },
 };
 use serde_json::Value;
 use tonic::{Code, Status};
@@ -33,7 +36,12 @@ async fn modules_come_with_what_they_cost_and_need() {
         );
         let finance = found.iter().find(|module| module.code == "finance").unwrap();
         assert_eq!(
-            (finance.name.as_str(), finance.price_monthly.as_str(), finance.price_yearly.as_str(), finance.on_sale),
+            (
+                finance.name.as_str(),
+                finance.price_monthly.as_str(),
+                finance.price_yearly.as_str(),
+                finance.on_sale
+            ),
             ("Finance & Accounting", "9999.00", "107990.00", true)
         );
         let sales = found.iter().find(|module| module.code == "sales_distribution").unwrap();
@@ -44,10 +52,15 @@ async fn modules_come_with_what_they_cost_and_need() {
         let database = &admin.server.database;
         database.execute("UPDATE modules SET is_active = false, price_monthly = NULL, display_order = NULL WHERE code = 'finance'").await;
         database.execute("UPDATE modules SET price_yearly = 1234.5 WHERE code = 'hrms'").await;
-        assert!(!modules(&mut admin, true).await.unwrap().iter().any(|module| module.code == "finance"));
+        assert!(
+            !modules(&mut admin, true).await.unwrap().iter().any(|module| module.code == "finance")
+        );
         let found = modules(&mut admin, false).await.unwrap();
         let retired = found.last().unwrap();
-        assert_eq!((retired.code.as_str(), retired.price_monthly.as_str(), retired.on_sale), ("finance", "", false));
+        assert_eq!(
+            (retired.code.as_str(), retired.price_monthly.as_str(), retired.on_sale),
+            ("finance", "", false)
+        );
         let hrms = found.iter().find(|module| module.code == "hrms").unwrap();
         assert_eq!(hrms.price_yearly, "1234.50");
     }
@@ -79,7 +92,11 @@ async fn plans_come_with_what_they_cost_and_hold() {
 async fn a_price_that_is_no_amount_is_never_shown_as_one() {
     let database = Database::postgres().await;
     let mut admin = Admin::of(database, &[]).await;
-    admin.server.database.execute("UPDATE modules SET price_yearly = 'NaN' WHERE code = 'finance'").await;
+    admin
+        .server
+        .database
+        .execute("UPDATE modules SET price_yearly = 'NaN' WHERE code = 'finance'")
+        .await;
     let error = modules(&mut admin, false).await.unwrap_err();
     assert_eq!((error.code(), reason_of(&error).as_str()), (Code::Internal, "STORE_UNREADABLE"));
 }
@@ -98,7 +115,11 @@ async fn a_price_that_is_no_amount_stops_no_change() {
     admin.disable(disabling(&["finance"])).await.unwrap();
     admin.set_status(status(TenantStatus::Suspended)).await.unwrap();
     let kept = admin.server.database.one("SELECT min(price_paid)::text AS paid FROM tenant_subscriptions s JOIN modules m ON m.id = s.module_id WHERE m.code = 'hrms'").await;
-    assert_eq!(kept.try_get::<String>("", "paid").unwrap(), "NaN", "what cannot be read is left as it is");
+    assert_eq!(
+        kept.try_get::<String>("", "paid").unwrap(),
+        "NaN",
+        "what cannot be read is left as it is"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,17 +131,27 @@ async fn a_list_that_is_too_long_to_be_read_is_taken_for_none_and_not_logged() {
             "to_jsonb(ARRAY[repeat('x', 30000000)])"
         };
         database.mk_subscribed(1, "finance", Row::default()).await;
-        database.execute(&format!("UPDATE modules SET sections = {long} WHERE code = 'finance'")).await;
+        database
+            .execute(&format!("UPDATE modules SET sections = {long} WHERE code = 'finance'"))
+            .await;
         database.execute("UPDATE modules SET frontend_routes = '[{\"a\": 1}, \"/f\"]' WHERE code = 'finance'").await;
         let url = database.url.clone();
         let mut server = Server::start(database).await;
         assert!(server.check(1, "finance").await.allowed);
-        let listed = server.list(ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() }).await.unwrap();
+        let listed = server
+            .list(ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() })
+            .await
+            .unwrap();
         assert_eq!(listed.modules[0].sections, [0; 0]);
         assert_eq!(listed.modules[0].frontend_routes, ["/f"]);
-        let mut other = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
+        let mut other =
+            process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
         other.wait_for("\"ready\"");
-        assert!(other.logged.contains("longer than 1 MiB") && other.logged.len() < 100_000, "{}", other.logged.len());
+        assert!(
+            other.logged.contains("longer than 1 MiB") && other.logged.len() < 100_000,
+            "{}",
+            other.logged.len()
+        );
     }
 }
 
@@ -134,7 +165,11 @@ fn cli(database: &Database, arguments: &[&str]) -> (i32, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_line_lists_the_same_from_the_database_itself() {
     for database in [Database::sqlite().await, Database::postgres().await] {
-        database.execute("UPDATE modules SET is_active = false, price_yearly = NULL WHERE code = 'scm_ai'").await;
+        database
+            .execute(
+                "UPDATE modules SET is_active = false, price_yearly = NULL WHERE code = 'scm_ai'",
+            )
+            .await;
         let (code, text) = cli(&database, &["module", "list"]);
         assert_eq!(code, 0);
         let line = |start: &str| {
@@ -142,14 +177,27 @@ async fn the_command_line_lists_the_same_from_the_database_itself() {
             line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
         };
         assert_eq!(line("CODE"), ["CODE", "NAME", "MONTHLY", "YEARLY", "NEEDS", "NOTE"]);
-        let retired = ["scm_ai", "Supply Chain & AI Insights", "8999.00", "-", "oms_fulfillment", "no longer sold"];
+        let retired = [
+            "scm_ai",
+            "Supply Chain & AI Insights",
+            "8999.00",
+            "-",
+            "oms_fulfillment",
+            "no longer sold",
+        ];
         assert_eq!(line("scm_ai"), retired);
-        assert_eq!(line("system_admin"), ["system_admin", "System Administration", "2999.00", "32390.00", "base"]);
+        assert_eq!(
+            line("system_admin"),
+            ["system_admin", "System Administration", "2999.00", "32390.00", "base"]
+        );
 
         let (_, text) = cli(&database, &["module", "list", "--on-sale-only", "--json"]);
         let modules: Vec<Value> = serde_json::from_str(&text).unwrap();
         assert_eq!(modules.len(), 9);
-        assert_eq!((&modules[2]["code"], &modules[2]["price_yearly"]), (&"finance".into(), &"107990.00".into()));
+        assert_eq!(
+            (&modules[2]["code"], &modules[2]["price_yearly"]),
+            (&"finance".into(), &"107990.00".into())
+        );
         let (_, text) = cli(&database, &["plan", "list", "--json"]);
         let plans: Vec<Value> = serde_json::from_str(&text).unwrap();
         assert_eq!((&plans[0]["slug"], &plans[3]["max_users"]), (&"starter".into(), &Value::Null));

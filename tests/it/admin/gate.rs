@@ -9,7 +9,8 @@ use std::{
 use entitlementd::{
     domain::{Role, limits::MAX_FAILURES_A_MINUTE},
     proto::v1::{
-        CheckModuleRequest, CheckSubdomainRequest, entitlement_service_client::EntitlementServiceClient,
+        CheckModuleRequest, CheckSubdomainRequest,
+        entitlement_service_client::EntitlementServiceClient,
         tenant_admin_service_client::TenantAdminServiceClient,
     },
 };
@@ -94,7 +95,8 @@ async fn the_file_is_read_again_when_it_changes() {
     until_admitted(&mut admin, &alice, true).await;
 
     let lines = fs::read_to_string(&file).unwrap();
-    let without_viewer: String = lines.split_inclusive('\n').filter(|line| !line.starts_with("viewer ")).collect();
+    let without_viewer: String =
+        lines.split_inclusive('\n').filter(|line| !line.starts_with("viewer ")).collect();
     fs::write(&file, without_viewer).unwrap();
     until_admitted(&mut admin, &viewer, false).await;
 
@@ -109,9 +111,13 @@ async fn the_file_is_read_again_when_it_changes() {
 async fn each_listener_answers_its_own_service_and_health_needs_no_token() {
     let admin = Admin::of(Database::sqlite().await, &[]).await;
     let ours = connect(&address(&admin.server)).await;
-    let health = HealthClient::new(ours.clone()).check(HealthCheckRequest::default()).await.unwrap();
+    let health =
+        HealthClient::new(ours.clone()).check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(health.into_inner().status, 1);
-    let error = EntitlementServiceClient::new(ours).check_module(CheckModuleRequest::default()).await.unwrap_err();
+    let error = EntitlementServiceClient::new(ours)
+        .check_module(CheckModuleRequest::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::Unimplemented);
     let others = connect(&admin.server.running.address).await;
     let request = admin.by(Role::Owner, question());
@@ -132,10 +138,22 @@ fn it_does_not_start_where_anybody_would_be_admitted_or_overheard() {
     let missing = Path::new(&good).with_file_name("missing").to_str().unwrap().to_owned();
     for (flags, complaint) in [
         (vec!["--admin-listen", "127.0.0.1:0"], "--admin-listen needs --admin-tokens-file"),
-        (vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &missing], "which cannot be read"),
-        (vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &empty], "which holds no token"),
-        (vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &broken], "line 1: expected NAME ROLE SHA256"),
-        (vec!["--admin-listen", "0.0.0.0:0", "--admin-tokens-file", &good], "accept with --insecure=admin"),
+        (
+            vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &missing],
+            "which cannot be read",
+        ),
+        (
+            vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &empty],
+            "which holds no token",
+        ),
+        (
+            vec!["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", &broken],
+            "line 1: expected NAME ROLE SHA256",
+        ),
+        (
+            vec!["--admin-listen", "0.0.0.0:0", "--admin-tokens-file", &good],
+            "accept with --insecure=admin",
+        ),
     ] {
         let output = run(&[&["serve", "--demo", "--listen", "127.0.0.1:0"], &flags[..]].concat());
         let error = String::from_utf8(output.stderr).unwrap();
@@ -148,7 +166,10 @@ fn it_does_not_start_where_anybody_would_be_admitted_or_overheard() {
 async fn a_message_that_cannot_be_read_is_refused_in_our_words() {
     let mut admin = Admin::of(Database::sqlite().await, &[]).await;
     let request = admin.by(Role::Viewer, CheckSubdomainRequest { subdomain: "a".repeat(70_000) });
-    assert_eq!(refused(&mut admin, request).await, (Code::InvalidArgument, "MALFORMED_REQUEST".to_owned()));
+    assert_eq!(
+        refused(&mut admin, request).await,
+        (Code::InvalidArgument, "MALFORMED_REQUEST".to_owned())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +183,8 @@ async fn administrators_requests_are_counted_and_have_an_id_as_others_do() {
     assert!(refusal.metadata().contains_key("x-request-id"));
     let metrics = admin.server.metrics().await;
     for code in ["OK", "UNAUTHENTICATED"] {
-        let series = format!(r#"rpc_duration_seconds_count{{method="CheckSubdomain",code="{code}"}}"#);
+        let series =
+            format!(r#"rpc_duration_seconds_count{{method="CheckSubdomain",code="{code}"}}"#);
         assert_eq!(metrics.of(&series), 1.0, "{code}");
     }
 }

@@ -9,7 +9,10 @@ use tonic::Status;
 use super::Admin;
 use crate::harness::{Database, Row, id, process, server::field_violations};
 
-async fn list(admin: &mut Admin, request: ListTenantsRequest) -> Result<ListTenantsResponse, Status> {
+async fn list(
+    admin: &mut Admin,
+    request: ListTenantsRequest,
+) -> Result<ListTenantsResponse, Status> {
     let request = admin.by(Role::Viewer, request);
     admin.client.list_tenants(request).await.map(tonic::Response::into_inner)
 }
@@ -35,9 +38,21 @@ async fn tenants_are_found_by_status_plan_module_and_text() {
         }
         database.mk_subscription(1, "finance", Row::default()).await;
         database.mk_subscription(2, "finance", Row { expires: Some(0), ..Row::default() }).await;
-        database.mk_subscription(3, "finance", Row { trial_ends: Some(1), is_trial: true, ..Row::default() }).await;
+        database
+            .mk_subscription(
+                3,
+                "finance",
+                Row { trial_ends: Some(1), is_trial: true, ..Row::default() },
+            )
+            .await;
         database.mk_subscription(4, "finance", Row { status: "cancelled", ..Row::default() }).await;
-        database.mk_subscription(5, "finance", Row { starts: 60, trial_ends: Some(0), ..Row::default() }).await;
+        database
+            .mk_subscription(
+                5,
+                "finance",
+                Row { starts: 60, trial_ends: Some(0), ..Row::default() },
+            )
+            .await;
         database
             .execute(
                 "UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = 'starter') WHERE subdomain = 'zeta';
@@ -46,7 +61,10 @@ async fn tenants_are_found_by_status_plan_module_and_text() {
             .await;
         let mut admin = Admin::of(database, &[]).await;
         let request = ListTenantsRequest::default;
-        let status = |status: TenantStatus| ListTenantsRequest { statuses: vec![status.into()], ..request() };
+        let status = |status: TenantStatus| ListTenantsRequest {
+            statuses: vec![status.into()],
+            ..request()
+        };
         let text = |text: &str| ListTenantsRequest { text: text.into(), ..request() };
         for (request, wanted) in [
             (request(), vec![1, 2, 3, 4, 5]),
@@ -61,20 +79,32 @@ async fn tenants_are_found_by_status_plan_module_and_text() {
             (text("bolt_"), vec![3]),
             (text("%"), vec![]),
             (text("' OR 1=1 --"), vec![]),
-            (ListTenantsRequest { module_code: "finance".into(), ..status(TenantStatus::Active) }, vec![1, 5]),
+            (
+                ListTenantsRequest {
+                    module_code: "finance".into(),
+                    ..status(TenantStatus::Active)
+                },
+                vec![1, 5],
+            ),
         ] {
             let shown = format!("{request:?}");
             let total = wanted.len() as u64;
             assert_eq!(found(&mut admin, request).await, (wanted, total), "{shown}");
         }
         let page = list(&mut admin, text("bolt_")).await.unwrap().tenants.remove(0);
-        assert_eq!((page.status(), page.status_word.as_str()), (TenantStatus::Suspended, "suspended"));
+        assert_eq!(
+            (page.status(), page.status_word.as_str()),
+            (TenantStatus::Suspended, "suspended")
+        );
         assert_eq!((page.id, page.database_schema.as_str()), (id(3), "tenant_bolt_x"));
 
-        let first = list(&mut admin, ListTenantsRequest { page_size: 3, ..request() }).await.unwrap();
+        let first =
+            list(&mut admin, ListTenantsRequest { page_size: 3, ..request() }).await.unwrap();
         assert_eq!((first.tenants.len(), first.total), (3, 5));
         let page_token = first.next_page_token;
-        let rest = list(&mut admin, ListTenantsRequest { page_size: 3, page_token, ..request() }).await.unwrap();
+        let rest = list(&mut admin, ListTenantsRequest { page_size: 3, page_token, ..request() })
+            .await
+            .unwrap();
         assert_eq!((rest.tenants.len(), rest.total, rest.next_page_token.as_str()), (2, 5, ""));
         let bad = ListTenantsRequest {
             statuses: vec![0],
@@ -95,7 +125,8 @@ const EXPLAIN: &str = "
     ALTER DATABASE \"NAME\" SET auto_explain.log_level = 'notice';";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_of_a_hundred_thousand_tenants_is_found_by_an_index_in_at_most_three_statements() {
+async fn every_page_of_a_hundred_thousand_tenants_is_found_by_an_index_in_at_most_three_statements()
+{
     let database = Database::postgres().await;
     database
         .execute(

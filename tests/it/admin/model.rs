@@ -1,12 +1,14 @@
-//! Operations at random, against the service and against a model that is simple enough to be believed.
+//! Operations at random, against the service and against a model that is simple enough to be
+//! believed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use entitlementd::{
     domain::Role,
     proto::v1::{
-        ChangePlanRequest, DeleteTenantRequest, DisableModulesRequest, EnableModulesRequest, GetTenantRequest,
-        ListTenantsRequest, OnboardTenantRequest, SetTenantStatusRequest, TenantChange, TenantStatus,
+        ChangePlanRequest, DeleteTenantRequest, DisableModulesRequest, EnableModulesRequest,
+        GetTenantRequest, ListTenantsRequest, OnboardTenantRequest, SetTenantStatusRequest,
+        TenantChange, TenantStatus,
     },
 };
 use fastrand::Rng;
@@ -27,8 +29,10 @@ const MODULES: [(&str, Option<&str>, u32); 6] = [
     ("hrms", None, 4999),
 ];
 const BASE: &str = "system_admin";
-const PLANS: [(&str, &[&str]); 2] =
-    [("starter", &["system_admin", "oms_fulfillment", "d2c_storefront"]), ("people", &["system_admin", "hrms"])];
+const PLANS: [(&str, &[&str]); 2] = [
+    ("starter", &["system_admin", "oms_fulfillment", "d2c_storefront"]),
+    ("people", &["system_admin", "hrms"]),
+];
 const SUBDOMAINS: [&str; 3] = ["acme", "bolt", "crow"];
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +67,9 @@ fn operation(dice: &mut Rng) -> Operation {
         9..=10 => {
             let [active, suspended, cancelled] =
                 [TenantStatus::Active, TenantStatus::Suspended, TenantStatus::Cancelled];
-            Operation::SetStatus(dice.choice([active, active, active, suspended, cancelled]).unwrap())
+            Operation::SetStatus(
+                dice.choice([active, active, active, suspended, cancelled]).unwrap(),
+            )
         }
         _ => Operation::Delete,
     }
@@ -139,12 +145,17 @@ fn judge(before: Option<&Tenant>, operation: &Operation) -> Option<Option<Tenant
 }
 
 fn without(modules: &Codes, gone: &Codes, along: bool) -> Codes {
-    let goes =
-        |module: &str| gone.contains(module) || along && needs(module).is_some_and(|needed| gone.contains(needed));
+    let goes = |module: &str| {
+        gone.contains(module) || along && needs(module).is_some_and(|needed| gone.contains(needed))
+    };
     modules.iter().copied().filter(|module| !goes(module)).collect()
 }
 
-async fn perform(admin: &mut Admin, subdomain: &str, operation: &Operation) -> Result<TenantChange, Status> {
+async fn perform(
+    admin: &mut Admin,
+    subdomain: &str,
+    operation: &Operation,
+) -> Result<TenantChange, Status> {
     let tenant = subdomain.to_owned();
     let codes = |codes: &Codes| codes.iter().map(ToString::to_string).collect::<Vec<_>>();
     match operation.clone() {
@@ -163,27 +174,47 @@ async fn perform(admin: &mut Admin, subdomain: &str, operation: &Operation) -> R
             let module_codes = codes(&modules);
             let include_dependencies = along;
             admin
-                .enable(EnableModulesRequest { tenant, module_codes, include_dependencies, ..Default::default() })
+                .enable(EnableModulesRequest {
+                    tenant,
+                    module_codes,
+                    include_dependencies,
+                    ..Default::default()
+                })
                 .await
         }
         Operation::Disable { modules, along } => {
             let module_codes = codes(&modules);
             let include_dependents = along;
             admin
-                .disable(DisableModulesRequest { tenant, module_codes, include_dependents, ..Default::default() })
+                .disable(DisableModulesRequest {
+                    tenant,
+                    module_codes,
+                    include_dependents,
+                    ..Default::default()
+                })
                 .await
         }
         Operation::ChangePlan { plan, along } => {
             let (plan_slug, include_dependents) = (plan.to_owned(), along);
-            admin.change_plan(ChangePlanRequest { tenant, plan_slug, include_dependents, ..Default::default() }).await
+            admin
+                .change_plan(ChangePlanRequest {
+                    tenant,
+                    plan_slug,
+                    include_dependents,
+                    ..Default::default()
+                })
+                .await
         }
         Operation::SetStatus(status) => {
             let (status, reason) = (status.into(), "why not".to_owned());
-            admin.set_status(SetTenantStatusRequest { tenant, status, reason, ..Default::default() }).await
+            admin
+                .set_status(SetTenantStatusRequest { tenant, status, reason, ..Default::default() })
+                .await
         }
         Operation::Delete => {
             let name = subdomain.to_uppercase();
-            let request = admin.by(Role::Owner, DeleteTenantRequest { tenant, name, ..Default::default() });
+            let request =
+                admin.by(Role::Owner, DeleteTenantRequest { tenant, name, ..Default::default() });
             Ok(admin.client.delete_tenant(request).await?.into_inner().change.unwrap())
         }
     }
@@ -198,9 +229,17 @@ async fn is_as_modelled(admin: &mut Admin, subdomain: &str, wanted: Option<&Tena
     };
     let found = found.unwrap().into_inner();
     let tenant = found.tenant.unwrap();
-    assert_eq!((tenant.status.as_deref(), tenant.plan_slug.as_str()), (Some(wanted.status), wanted.plan), "{told}");
-    let allowed: BTreeSet<&str> =
-        found.modules.iter().filter(|module| module.allowed).map(|module| module.module_code.as_str()).collect();
+    assert_eq!(
+        (tenant.status.as_deref(), tenant.plan_slug.as_str()),
+        (Some(wanted.status), wanted.plan),
+        "{told}"
+    );
+    let allowed: BTreeSet<&str> = found
+        .modules
+        .iter()
+        .filter(|module| module.allowed)
+        .map(|module| module.module_code.as_str())
+        .collect();
     let may = if wanted.status == "active" { wanted.modules.clone() } else { Codes::new() };
     assert_eq!(allowed, may, "{told}");
 }
@@ -228,10 +267,15 @@ async fn run(database: Database, seed: u64) {
                 done += 1;
                 let last = revisions.entry(change.tenant_id.clone()).or_default();
                 let has_changed = before != *after;
-                assert!(change.revision > *last || (change.revision == *last && !has_changed), "{told}");
+                assert!(
+                    change.revision > *last || (change.revision == *last && !has_changed),
+                    "{told}"
+                );
                 *last = change.revision;
                 let prices = after.iter().flat_map(|tenant| &tenant.modules);
-                let price: u32 = prices.map(|code| MODULES.iter().find(|(one, ..)| one == code).unwrap().2).sum();
+                let price: u32 = prices
+                    .map(|code| MODULES.iter().find(|(one, ..)| one == code).unwrap().2)
+                    .sum();
                 assert_eq!(change.after.unwrap().price_monthly, format!("{price}.00"), "{told}");
                 match after {
                     Some(after) => drop(model.insert(subdomain, after.clone())),
@@ -248,7 +292,10 @@ async fn run(database: Database, seed: u64) {
         is_as_modelled(&mut admin, subdomain, model.get(subdomain), &told).await;
     }
     let request = admin.by(Role::Viewer, ListTenantsRequest::default());
-    assert_eq!(admin.client.list_tenants(request).await.unwrap().into_inner().total, model.len() as u64);
+    assert_eq!(
+        admin.client.list_tenants(request).await.unwrap().into_inner().total,
+        model.len() as u64
+    );
     assert!(done > 50 && refused > 50, "{done} done, {refused} refused");
 }
 

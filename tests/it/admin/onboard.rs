@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use entitlementd::{
     domain::Role,
     proto::v1::{
-        BillingCycle, DecisionReason, EnableModulesRequest, ListAuditEventsRequest, OnboardTenantRequest,
-        OnboardTenantResponse, RetryProvisioningRequest, RetryProvisioningResponse, SetTenantStatusRequest,
-        TenantStatus,
+        BillingCycle, DecisionReason, EnableModulesRequest, ListAuditEventsRequest,
+        OnboardTenantRequest, OnboardTenantResponse, RetryProvisioningRequest,
+        RetryProvisioningResponse, SetTenantStatusRequest, TenantStatus,
     },
 };
 use futures_util::future::join_all;
@@ -25,7 +25,10 @@ use crate::harness::{
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tenant-template");
 
 impl Admin {
-    async fn onboard(&mut self, request: OnboardTenantRequest) -> Result<OnboardTenantResponse, Status> {
+    async fn onboard(
+        &mut self,
+        request: OnboardTenantRequest,
+    ) -> Result<OnboardTenantResponse, Status> {
         let request = self.by(Role::Operator, request);
         self.client.onboard_tenant(request).await.map(tonic::Response::into_inner)
     }
@@ -73,7 +76,11 @@ fn with_modules(subdomain: &str, modules: &[&str]) -> OnboardTenantRequest {
 }
 
 async fn admin_of(database: Database, template: &str) -> Admin {
-    Admin::of(database, &["--changes", "auto", "--poll-interval", "20ms", "--tenant-template", template]).await
+    Admin::of(
+        database,
+        &["--changes", "auto", "--poll-interval", "20ms", "--tenant-template", template],
+    )
+    .await
 }
 
 /// A template whose finance is broken until it is mended.
@@ -98,19 +105,29 @@ async fn a_tenant_is_brought_in_and_served_at_once() {
         let mut admin = admin_of(database, EXAMPLE).await;
         let onboarded = admin.onboard(test_company()).await.unwrap();
         let change = onboarded.change.unwrap();
-        assert_eq!(change.added_module_codes, ["d2c_storefront", "oms_fulfillment", "system_admin"]);
+        assert_eq!(
+            change.added_module_codes,
+            ["d2c_storefront", "oms_fulfillment", "system_admin"]
+        );
         let after = change.after.unwrap();
         assert_eq!((after.status.as_str(), after.plan_slug.as_str()), ("active", "starter"));
         assert_eq!(after.price_monthly, "19997.00");
         if is_sqlite {
-            assert_eq!((onboarded.database_schema.as_str(), onboarded.applied_files.len()), ("", 0));
+            assert_eq!(
+                (onboarded.database_schema.as_str(), onboarded.applied_files.len()),
+                ("", 0)
+            );
         } else {
             assert_eq!(onboarded.database_schema, "tenant_testcompany");
             assert_eq!(onboarded.applied_files, ["_base/001_people.sql", "_base/002_audit.sql"]);
             assert_eq!(admin.tables("tenant_testcompany").await, 6);
         }
-        let resolved = admin.server.resolve("", "testcompany.erp.example", "").await.unwrap().tenant.unwrap();
-        assert_eq!((resolved.id, resolved.database_schema.as_str()), (change.tenant_id, "tenant_testcompany"));
+        let resolved =
+            admin.server.resolve("", "testcompany.erp.example", "").await.unwrap().tenant.unwrap();
+        assert_eq!(
+            (resolved.id, resolved.database_schema.as_str()),
+            (change.tenant_id, "tenant_testcompany")
+        );
         assert_eq!(admin.actions().await, ["OnboardTenant", "ProvisionTenant"]);
     }
 }
@@ -127,7 +144,11 @@ async fn a_new_tenant_gets_what_was_asked_for_and_the_base_modules() {
             ..with_modules("acme", &["hrms"])
         };
         let after = admin.onboard(request).await.unwrap().change.unwrap().after.unwrap();
-        let codes: Vec<_> = after.modules.iter().map(|module| (module.module_code.as_str(), module.is_trial)).collect();
+        let codes: Vec<_> = after
+            .modules
+            .iter()
+            .map(|module| (module.module_code.as_str(), module.is_trial))
+            .collect();
         assert_eq!(codes, [("hrms", true), ("system_admin", true)]);
         let query = "SELECT CAST(settings AS text) || CAST(trial_ends_at IS NOT NULL AS text) AS row FROM tenants";
         let row: String = admin.server.database.one(query).await.try_get("", "row").unwrap();
@@ -140,7 +161,10 @@ async fn a_new_tenant_gets_what_was_asked_for_and_the_base_modules() {
         };
         assert!(admin.server.check_request(request.clone()).await.unwrap().allowed);
         admin.server.advance(14 * 86_400);
-        assert_eq!(admin.server.check_request(request).await.unwrap().reason(), DecisionReason::TrialEnded);
+        assert_eq!(
+            admin.server.check_request(request).await.unwrap().reason(),
+            DecisionReason::TrialEnded
+        );
     }
 }
 
@@ -149,7 +173,11 @@ async fn who_cannot_come_is_told_why_and_leaves_nothing_behind() {
     for database in [Database::sqlite().await, Database::postgres().await] {
         database.mk_tenant(1, "taken", "active").await;
         let mut admin = admin_of(database, EXAMPLE).await;
-        let bad = OnboardTenantRequest { trial_days: 400, subdomain: "admin\n".into(), ..Default::default() };
+        let bad = OnboardTenantRequest {
+            trial_days: 400,
+            subdomain: "admin\n".into(),
+            ..Default::default()
+        };
         let error = admin.onboard(bad).await.unwrap_err();
         assert_eq!(field_violations(&error), ["name", "subdomain", "plan_slug", "trial_days"]);
         let nul = Value { kind: Some(Kind::StringValue("a\0".into())) };
@@ -160,17 +188,26 @@ async fn who_cannot_come_is_told_why_and_leaves_nothing_behind() {
         assert_eq!(field_violations(&admin.onboard(reserved).await.unwrap_err()), ["subdomain"]);
         let taken = OnboardTenantRequest { subdomain: "taken".into(), ..test_company() };
         let error = admin.onboard(taken).await.unwrap_err();
-        assert_eq!((error.code(), reason_of(&error).as_str()), (Code::AlreadyExists, "SUBDOMAIN_TAKEN"));
+        assert_eq!(
+            (error.code(), reason_of(&error).as_str()),
+            (Code::AlreadyExists, "SUBDOMAIN_TAKEN")
+        );
         for request in [
             OnboardTenantRequest { plan_slug: "nope".into(), ..test_company() },
             with_modules("testcompany", &["sales_distribution"]),
             with_modules("testcompany", &["nope"]),
         ] {
             let error = admin.onboard(request).await.unwrap_err();
-            assert_eq!((error.code(), reason_of(&error).as_str()), (Code::FailedPrecondition, "CHANGE_REFUSED"));
+            assert_eq!(
+                (error.code(), reason_of(&error).as_str()),
+                (Code::FailedPrecondition, "CHANGE_REFUSED")
+            );
         }
         let query = "SELECT CAST(count(*) AS text) AS count FROM tenants";
-        assert_eq!(admin.server.database.one(query).await.try_get::<String>("", "count").unwrap(), "1");
+        assert_eq!(
+            admin.server.database.one(query).await.try_get::<String>("", "count").unwrap(),
+            "1"
+        );
         assert!(admin.actions().await.is_empty());
     }
 }
@@ -180,11 +217,13 @@ async fn of_many_at_once_for_one_subdomain_one_wins() {
     for database in [Database::sqlite().await, Database::postgres().await] {
         let mut admin = admin_of(database, EXAMPLE).await;
         let ask = || {
-            let (mut client, request) = (admin.client.clone(), admin.by(Role::Operator, test_company()));
+            let (mut client, request) =
+                (admin.client.clone(), admin.by(Role::Operator, test_company()));
             async move { client.onboard_tenant(request).await }
         };
         let answers = join_all((0..8).map(|_| ask())).await;
-        let refused: Vec<&Status> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        let refused: Vec<&Status> =
+            answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
         assert_eq!(refused.len(), 7);
         assert!(refused.iter().all(|status| reason_of(status) == "SUBDOMAIN_TAKEN"), "{refused:?}");
         assert_eq!(admin.actions().await, ["OnboardTenant", "ProvisionTenant"]);
@@ -207,19 +246,39 @@ async fn a_setup_that_fails_is_kept_with_its_cause_and_taken_up_again() {
     let template = broken_template();
     let path = template.path().to_str().unwrap();
     let mut admin = admin_of(Database::postgres().await, path).await;
-    let request = OnboardTenantRequest { request_id: "r-1".into(), ..with_modules("acme", &["finance"]) };
+    let request =
+        OnboardTenantRequest { request_id: "r-1".into(), ..with_modules("acme", &["finance"]) };
     for _ in 0..2 {
         let error = admin.onboard(request.clone()).await.unwrap_err();
-        assert_eq!((error.code(), reason_of(&error).as_str()), (Code::FailedPrecondition, "TEMPLATE_FAILED"));
-        assert!(error.message().starts_with("the file finance/002.sql of the tenant template failed"));
+        assert_eq!(
+            (error.code(), reason_of(&error).as_str()),
+            (Code::FailedPrecondition, "TEMPLATE_FAILED")
+        );
+        assert!(
+            error.message().starts_with("the file finance/002.sql of the tenant template failed")
+        );
         assert!(!error.message().contains("nonsense"));
-        assert_eq!((admin.status("acme").await.as_str(), admin.tables("tenant_acme").await), ("failed", 0));
+        assert_eq!(
+            (admin.status("acme").await.as_str(), admin.tables("tenant_acme").await),
+            ("failed", 0)
+        );
     }
-    assert_eq!(admin.actions().await, ["OnboardTenant", "ProvisioningFailed", "ProvisioningFailed"]);
-    let history =
-        crate::harness::process::run(&["tenant", "history", "acme", "--database-url", &admin.server.database.url]);
+    assert_eq!(
+        admin.actions().await,
+        ["OnboardTenant", "ProvisioningFailed", "ProvisioningFailed"]
+    );
+    let history = crate::harness::process::run(&[
+        "tenant",
+        "history",
+        "acme",
+        "--database-url",
+        &admin.server.database.url,
+    ]);
     let history = String::from_utf8(history.stdout).unwrap();
-    assert!(history.contains("nonsense") && history.contains("status pending_setup -> failed"), "{history}");
+    assert!(
+        history.contains("nonsense") && history.contains("status pending_setup -> failed"),
+        "{history}"
+    );
 
     // The template is read when the server starts.
     fs::write(template.path().join("finance/002.sql"), "CREATE TABLE third (id int)").unwrap();
@@ -228,7 +287,10 @@ async fn a_setup_that_fails_is_kept_with_its_cause_and_taken_up_again() {
     let mut admin = admin_of(database, path).await;
     let retried = admin.retry("acme").await.unwrap();
     assert_eq!(retried.applied_files, ["_base/001.sql", "finance/001.sql", "finance/002.sql"]);
-    assert_eq!((admin.status("acme").await.as_str(), admin.tables("tenant_acme").await), ("active", 4));
+    assert_eq!(
+        (admin.status("acme").await.as_str(), admin.tables("tenant_acme").await),
+        ("active", 4)
+    );
     // Again, there is nothing to do; and the first request is answered as it has turned out.
     assert!(admin.retry("acme").await.unwrap().applied_files.is_empty());
     let again = admin.onboard(request).await.unwrap();
@@ -294,11 +356,17 @@ async fn a_schema_is_never_made_for_a_tenant_that_is_gone_or_in_one_that_is_not_
         );
         assert_eq!(admin.tables(&format!("tenant_{tenant}")).await, 0);
     }
-    assert_eq!((admin.status("gone").await.as_str(), admin.status("shared").await.as_str()), ("cancelled", "failed"));
+    assert_eq!(
+        (admin.status("gone").await.as_str(), admin.status("shared").await.as_str()),
+        ("cancelled", "failed")
+    );
     assert_eq!(admin.retry("nobody").await.unwrap_err().code(), Code::NotFound);
     // Setting up is for the setup: no administrator makes such a tenant active by hand.
-    let by_hand =
-        SetTenantStatusRequest { tenant: "shared".into(), status: TenantStatus::Active.into(), ..Default::default() };
+    let by_hand = SetTenantStatusRequest {
+        tenant: "shared".into(),
+        status: TenantStatus::Active.into(),
+        ..Default::default()
+    };
     assert_eq!(admin.set_status(by_hand).await.unwrap_err().code(), Code::FailedPrecondition);
 }
 
@@ -306,7 +374,8 @@ async fn a_schema_is_never_made_for_a_tenant_that_is_gone_or_in_one_that_is_not_
 async fn a_file_that_ends_the_transaction_is_told_of() {
     let template = tempfile::tempdir().unwrap();
     fs::create_dir(template.path().join("_base")).unwrap();
-    fs::write(template.path().join("_base/001.sql"), "CREATE TABLE first (id int); COMMIT").unwrap();
+    fs::write(template.path().join("_base/001.sql"), "CREATE TABLE first (id int); COMMIT")
+        .unwrap();
     let mut admin = admin_of(Database::postgres().await, template.path().to_str().unwrap()).await;
     let error = admin.onboard(test_company()).await.unwrap_err();
     assert_eq!(reason_of(&error), "TEMPLATE_FAILED");
@@ -322,7 +391,9 @@ fn a_template_that_is_not_whole_stops_the_start() {
     };
     let (code, error) = serve(&folder.path().join("none"));
     assert!(
-        code == Some(2) && error.contains("--tenant-template names") && error.contains("cannot be read"),
+        code == Some(2)
+            && error.contains("--tenant-template names")
+            && error.contains("cannot be read"),
         "{error}"
     );
     let (code, error) = serve(folder.path());
@@ -330,5 +401,8 @@ fn a_template_that_is_not_whole_stops_the_start() {
     fs::create_dir(folder.path().join("_base")).unwrap();
     fs::write(folder.path().join("lost.sql"), "SELECT 1").unwrap();
     let (code, error) = serve(folder.path());
-    assert!(code == Some(2) && error.contains("lost.sql, which lies beside the folders"), "{error}");
+    assert!(
+        code == Some(2) && error.contains("lost.sql, which lies beside the folders"),
+        "{error}"
+    );
 }

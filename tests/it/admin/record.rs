@@ -3,8 +3,8 @@
 use entitlementd::{
     domain::Role,
     proto::v1::{
-        AuditEvent, EnableModulesRequest, ListAuditEventsRequest, ListAuditEventsResponse, SetTenantStatusRequest,
-        TenantStatus, preview_change_request::Change,
+        AuditEvent, EnableModulesRequest, ListAuditEventsRequest, ListAuditEventsResponse,
+        SetTenantStatusRequest, TenantStatus, preview_change_request::Change,
     },
 };
 use futures_util::future::join_all;
@@ -21,7 +21,10 @@ use crate::harness::{
     server::{field_violations, reason_of},
 };
 
-async fn events(admin: &mut Admin, request: ListAuditEventsRequest) -> Result<ListAuditEventsResponse, Status> {
+async fn events(
+    admin: &mut Admin,
+    request: ListAuditEventsRequest,
+) -> Result<ListAuditEventsResponse, Status> {
     events_as(admin, Role::Operator, request).await
 }
 
@@ -58,7 +61,10 @@ async fn admin_of(database: Database) -> Admin {
 async fn every_change_is_recorded_with_who_when_what_and_why() {
     for database in [Database::sqlite().await, Database::postgres().await] {
         let mut admin = admin_of(database).await;
-        admin.enable(EnableModulesRequest { request_id: "r-1".into(), ..enabling(&["finance"]) }).await.unwrap();
+        admin
+            .enable(EnableModulesRequest { request_id: "r-1".into(), ..enabling(&["finance"]) })
+            .await
+            .unwrap();
         admin.server.advance(60);
         admin.set_status(status(TenantStatus::Suspended)).await.unwrap();
         admin.disable(disabling(&["finance"])).await.unwrap();
@@ -69,8 +75,14 @@ async fn every_change_is_recorded_with_who_when_what_and_why() {
         let found = all_events(&mut admin).await;
         assert_eq!(actions(&found), ["DisableModules", "SetTenantStatus", "EnableModules"]);
         let suspended = &found[1];
-        assert_eq!((suspended.actor.as_str(), suspended.actor_kind.as_str()), ("operator", "token"));
-        assert_eq!((suspended.tenant_id.as_str(), suspended.subject.as_str()), (id(1).as_str(), "tenant-1"));
+        assert_eq!(
+            (suspended.actor.as_str(), suspended.actor_kind.as_str()),
+            ("operator", "token")
+        );
+        assert_eq!(
+            (suspended.tenant_id.as_str(), suspended.subject.as_str()),
+            (id(1).as_str(), "tenant-1")
+        );
         assert_eq!(suspended.reason, "the invoice is unpaid");
         assert_eq!(suspended.made_at, Some(Timestamp { seconds: NOW.timestamp() + 60, nanos: 0 }));
         assert_eq!(
@@ -78,7 +90,10 @@ async fn every_change_is_recorded_with_who_when_what_and_why() {
             ("active", "suspended")
         );
         assert_eq!(text(suspended.request.as_ref(), "status"), "suspended");
-        assert_eq!((found[2].request_id.as_str(), text(found[2].after.as_ref(), "price_monthly")), ("r-1", "22998.00"));
+        assert_eq!(
+            (found[2].request_id.as_str(), text(found[2].after.as_ref(), "price_monthly")),
+            ("r-1", "22998.00")
+        );
         assert!(found[0].id > found[1].id && found[1].id > found[2].id);
     }
 }
@@ -96,7 +111,8 @@ async fn the_record_is_read_by_tenant_actor_and_time_page_by_page() {
         let by_owner = admin.by(Role::Owner, other);
         admin.client.enable_modules(by_owner).await.unwrap();
 
-        let of_one = ListAuditEventsRequest { tenant_id: id(1), page_size: 2, ..Default::default() };
+        let of_one =
+            ListAuditEventsRequest { tenant_id: id(1), page_size: 2, ..Default::default() };
         let page = events(&mut admin, of_one.clone()).await.unwrap();
         assert_eq!(page.events.len(), 2);
         let rest = ListAuditEventsRequest { page_token: page.next_page_token, ..of_one };
@@ -105,7 +121,10 @@ async fn the_record_is_read_by_tenant_actor_and_time_page_by_page() {
 
         let by_owner = ListAuditEventsRequest { actor: "owner".into(), ..Default::default() };
         let found = events(&mut admin, by_owner).await.unwrap().events;
-        assert_eq!(found.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>(), ["tenant-2"]);
+        assert_eq!(
+            found.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>(),
+            ["tenant-2"]
+        );
         let at = |seconds: i64| Some(Timestamp { seconds: NOW.timestamp() + seconds, nanos: 0 });
         let between = ListAuditEventsRequest { since: at(10), until: at(30), ..Default::default() };
         assert_eq!(events(&mut admin, between).await.unwrap().events.len(), 2);
@@ -128,7 +147,8 @@ async fn no_row_of_the_record_is_changed_or_removed() {
         let mut admin = admin_of(database).await;
         admin.enable(enabling(&["finance"])).await.unwrap();
         let before = all_events(&mut admin).await;
-        let mut attempts = vec!["UPDATE entitlement_audit SET actor = 'nobody'", "DELETE FROM entitlement_audit"];
+        let mut attempts =
+            vec!["UPDATE entitlement_audit SET actor = 'nobody'", "DELETE FROM entitlement_audit"];
         attempts.extend(if is_sqlite {
             ["INSERT OR REPLACE INTO entitlement_audit (id, made_at, actor_kind, actor, action, subject, request) \
               VALUES (1, '', '', 'nobody', '', '', '')"; 1]
@@ -138,7 +158,8 @@ async fn no_row_of_the_record_is_changed_or_removed() {
                 .as_slice()
         });
         for attempt in attempts {
-            let error = admin.server.database.connection.execute_unprepared(attempt).await.unwrap_err();
+            let error =
+                admin.server.database.connection.execute_unprepared(attempt).await.unwrap_err();
             assert!(error.to_string().contains("is a record"), "{attempt}: {error}");
         }
         assert_eq!(all_events(&mut admin).await, before);
@@ -159,19 +180,30 @@ async fn the_same_request_is_done_once_and_answered_as_it_was() {
             (&first.before, &first.after, &first.added_module_codes)
         );
         assert!(again.revision > first.revision);
-        assert!(!admin.server.check(1, "finance").await.allowed, "it was disabled since, and stays so");
+        assert!(
+            !admin.server.check(1, "finance").await.allowed,
+            "it was disabled since, and stays so"
+        );
 
         let other = EnableModulesRequest { module_codes: vec!["hrms".into()], ..request.clone() };
         let error = admin.enable(other).await.unwrap_err();
-        assert_eq!((error.code(), reason_of(&error).as_str()), (Code::AlreadyExists, "REQUEST_ID_REUSED"));
-        let other =
-            entitlementd::proto::v1::DisableModulesRequest { request_id: "r-1".into(), ..disabling(&["finance"]) };
+        assert_eq!(
+            (error.code(), reason_of(&error).as_str()),
+            (Code::AlreadyExists, "REQUEST_ID_REUSED")
+        );
+        let other = entitlementd::proto::v1::DisableModulesRequest {
+            request_id: "r-1".into(),
+            ..disabling(&["finance"])
+        };
         assert_eq!(admin.disable(other).await.unwrap_err().code(), Code::AlreadyExists);
 
         // A day later it is a new request.
         admin.server.advance(1);
         admin.enable(request).await.unwrap();
-        assert_eq!(actions(&all_events(&mut admin).await), ["EnableModules", "DisableModules", "EnableModules"]);
+        assert_eq!(
+            actions(&all_events(&mut admin).await),
+            ["EnableModules", "DisableModules", "EnableModules"]
+        );
     }
 }
 
@@ -181,8 +213,21 @@ async fn the_same_request_from_many_clients_at_once_is_done_once() {
         let mut admin = admin_of(database).await;
         let request = EnableModulesRequest { request_id: "r-1".into(), ..enabling(&["finance"]) };
         let ask = |number: usize| {
-            let (mut client, request) = (admin.client.clone(), admin.by(Role::Operator, request.clone()));
-            async move { (number, client.enable_modules(request).await.unwrap().into_inner().change.unwrap().after) }
+            let (mut client, request) =
+                (admin.client.clone(), admin.by(Role::Operator, request.clone()));
+            async move {
+                (
+                    number,
+                    client
+                        .enable_modules(request)
+                        .await
+                        .unwrap()
+                        .into_inner()
+                        .change
+                        .unwrap()
+                        .after,
+                )
+            }
         };
         let answers = join_all((0..8).map(ask)).await;
         assert!(answers.iter().all(|(_, after)| *after == answers[0].1));
@@ -194,7 +239,8 @@ async fn the_same_request_from_many_clients_at_once_is_done_once() {
 async fn the_same_id_from_another_administrator_is_another_request() {
     for database in [Database::sqlite().await, Database::postgres().await] {
         let mut admin = admin_of(database).await;
-        let request = SetTenantStatusRequest { request_id: "r-1".into(), ..status(TenantStatus::Suspended) };
+        let request =
+            SetTenantStatusRequest { request_id: "r-1".into(), ..status(TenantStatus::Suspended) };
         admin.set_status(request.clone()).await.unwrap();
         admin.set_status(status(TenantStatus::Active)).await.unwrap();
         let by_owner = admin.by(Role::Owner, request.clone());
@@ -206,14 +252,19 @@ async fn the_same_id_from_another_administrator_is_another_request() {
         admin.set_status(request).await.unwrap();
         admin.set_status(status(TenantStatus::Active)).await.unwrap();
         // To its own other request, the id is taken; to another's it is not.
-        let other = |module: &str| EnableModulesRequest { request_id: "r-2".into(), ..enabling(&[module]) };
+        let other =
+            |module: &str| EnableModulesRequest { request_id: "r-2".into(), ..enabling(&[module]) };
         admin.enable(other("finance")).await.unwrap();
         let by_owner = admin.by(Role::Owner, other("hrms"));
         admin.client.enable_modules(by_owner).await.unwrap();
         assert_eq!(reason_of(&admin.enable(other("hrms")).await.unwrap_err()), "REQUEST_ID_REUSED");
 
         let found = all_events(&mut admin).await;
-        let who: Vec<_> = found.iter().rev().map(|event| (event.actor.as_str(), event.request_id.as_str())).collect();
+        let who: Vec<_> = found
+            .iter()
+            .rev()
+            .map(|event| (event.actor.as_str(), event.request_id.as_str()))
+            .collect();
         assert_eq!(
             who,
             [
@@ -231,7 +282,10 @@ async fn the_same_id_from_another_administrator_is_another_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_sees_the_record_without_request_ids() {
     let mut admin = admin_of(Database::sqlite().await).await;
-    admin.enable(EnableModulesRequest { request_id: "r-1".into(), ..enabling(&["finance"]) }).await.unwrap();
+    admin
+        .enable(EnableModulesRequest { request_id: "r-1".into(), ..enabling(&["finance"]) })
+        .await
+        .unwrap();
     for (role, id) in [(Role::Viewer, ""), (Role::Operator, "r-1"), (Role::Owner, "r-1")] {
         let found = events_as(&mut admin, role, ListAuditEventsRequest::default()).await.unwrap();
         assert!(!format!("{found:?}").contains("r-1") || !id.is_empty(), "{found:?}");

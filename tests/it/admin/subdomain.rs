@@ -20,7 +20,9 @@ async fn a_subdomain_is_available_or_the_answer_says_why_not() {
         let long = "a".repeat(56);
         database.mk_tenant(2, &format!("{long}1"), "active").await;
         database
-            .execute(&format!("UPDATE tenants SET database_schema = 'tenant_{long}1' WHERE subdomain = '{long}1'"))
+            .execute(&format!(
+                "UPDATE tenants SET database_schema = 'tenant_{long}1' WHERE subdomain = '{long}1'"
+            ))
             .await;
         let mut admin = Admin::of(database, &["--reserved-label", "partners"]).await;
         for (subdomain, reason, message) in [
@@ -40,10 +42,18 @@ async fn a_subdomain_is_available_or_the_answer_says_why_not() {
             ),
         ] {
             let answer = check(&mut admin, subdomain).await;
-            assert_eq!((answer.reason(), answer.message.as_str()), (reason, message), "{subdomain:?}");
+            assert_eq!(
+                (answer.reason(), answer.message.as_str()),
+                (reason, message),
+                "{subdomain:?}"
+            );
             assert_eq!(answer.available, reason == SubdomainReason::Available);
             let schema = format!("tenant_{subdomain}");
-            let kept = if reason == SubdomainReason::Invalid { "" } else { &schema[..schema.len().min(63)] };
+            let kept = if reason == SubdomainReason::Invalid {
+                ""
+            } else {
+                &schema[..schema.len().min(63)]
+            };
             assert_eq!(answer.database_schema, kept);
         }
     }

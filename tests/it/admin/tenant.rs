@@ -30,7 +30,12 @@ async fn a_tenant_is_shown_with_every_module_that_it_has_or_had() {
                 .modules
                 .iter()
                 .map(|module| {
-                    (module.module_code.as_str(), module.allowed, module.reason(), module.subscriptions.len())
+                    (
+                        module.module_code.as_str(),
+                        module.allowed,
+                        module.reason(),
+                        module.subscriptions.len(),
+                    )
                 })
                 .collect();
             let wanted = [
@@ -38,7 +43,9 @@ async fn a_tenant_is_shown_with_every_module_that_it_has_or_had() {
                 ("hrms", false, DecisionReason::SubscriptionCancelled, 1),
             ];
             assert_eq!(modules, wanted);
-            assert!(found.modules[0].valid_until.is_some() && found.modules[0].subscriptions[0].decides);
+            assert!(
+                found.modules[0].valid_until.is_some() && found.modules[0].subscriptions[0].decides
+            );
         }
 
         // Written by hand, and seen at once; time is judged at the moment of asking.
@@ -48,7 +55,9 @@ async fn a_tenant_is_shown_with_every_module_that_it_has_or_had() {
         admin.server.database.set_status(1, "suspended").await;
         let found = get(&mut admin, "tenant-1").await.unwrap();
         assert_eq!(found.tenant.unwrap().status.as_deref(), Some("suspended"));
-        assert!(found.modules.iter().all(|module| module.reason() == DecisionReason::TenantSuspended));
+        assert!(
+            found.modules.iter().all(|module| module.reason() == DecisionReason::TenantSuspended)
+        );
     }
 }
 
@@ -73,7 +82,10 @@ async fn who_is_not_there_is_not_found_and_what_names_nobody_is_refused() {
     let mut admin = Admin::of(Database::sqlite().await, &[]).await;
     for name in [id(9), "nobody".to_owned()] {
         let error = get(&mut admin, &name).await.unwrap_err();
-        assert_eq!((error.code(), reason_of(&error).as_str()), (Code::NotFound, "TENANT_NOT_FOUND"));
+        assert_eq!(
+            (error.code(), reason_of(&error).as_str()),
+            (Code::NotFound, "TENANT_NOT_FOUND")
+        );
     }
     for name in ["", "a b", "' OR 1=1 --", "tenant-1\n"] {
         let error = get(&mut admin, name).await.unwrap_err();

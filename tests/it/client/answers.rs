@@ -184,7 +184,10 @@ async fn without_news_of_changes_answers_are_held_for_their_max_age() {
 async fn a_question_that_can_be_none_is_refused() {
     let world = World::of(Database::sqlite().await, OnOutage::Allow).await;
     let error = world.client.check(tenant(1), "").await.unwrap_err();
-    assert!(matches!(&error, Error::Refused(status) if status.code() == tonic::Code::InvalidArgument), "{error:?}");
+    assert!(
+        matches!(&error, Error::Refused(status) if status.code() == tonic::Code::InvalidArgument),
+        "{error:?}"
+    );
     assert_eq!(error.word(), "INVALID_FIELD");
 }
 
@@ -218,7 +221,9 @@ async fn a_question_to_the_server_is_a_span() {
     drop(captured);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(
-        log.contains("entitlementd{rpc.system=\"grpc\" rpc.service=\"entitlement.v1.EntitlementService\""),
+        log.contains(
+            "entitlementd{rpc.system=\"grpc\" rpc.service=\"entitlement.v1.EntitlementService\""
+        ),
         "{log}"
     );
     assert!(log.contains("rpc.method=\"ListEnabledModules\""), "{log}");

@@ -36,7 +36,10 @@ impl App {
     async fn axum(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self { address, serving: tokio::spawn(async { axum::serve(listener, router).await.unwrap() }) }
+        Self {
+            address,
+            serving: tokio::spawn(async { axum::serve(listener, router).await.unwrap() }),
+        }
     }
 
     /// An ERP with a ledger that needs finance.
@@ -56,14 +59,23 @@ impl App {
                 .route("/public", get(async || "public"))
                 .route("/docs/{page}", get(async || "docs"))
                 .route("/docsearch", get(async || "search"))
-                .layer(TenantLayer::http(entitlements).public_path("/public").public_prefix("/docs").enforce(enforce)),
+                .layer(
+                    TenantLayer::http(entitlements)
+                        .public_path("/public")
+                        .public_prefix("/docs")
+                        .enforce(enforce),
+                ),
         )
         .await
     }
 
     /// What a request with these headers is answered.
     async fn get(&self, path: &str, headers: &str) -> http::Reply {
-        let host = if headers.to_lowercase().contains("host:") { "" } else { "Host: erp-service:8080\r\n" };
+        let host = if headers.to_lowercase().contains("host:") {
+            ""
+        } else {
+            "Host: erp-service:8080\r\n"
+        };
         let request = format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
         http::send(self.address, &request).await
     }
@@ -74,7 +86,8 @@ impl App {
         assert!(head.contains("content-type: application/problem+json"), "{head}\n{body}");
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["status"], status);
-        let [reason, detail] = ["reason", "detail"].map(|field| problem[field].as_str().unwrap().to_owned());
+        let [reason, detail] =
+            ["reason", "detail"].map(|field| problem[field].as_str().unwrap().to_owned());
         (status, reason, detail)
     }
 }
@@ -114,9 +127,11 @@ async fn a_refusal_is_a_problem_that_says_what_to_do() {
     let world = two_tenants(&FLAGS, OnOutage::Deny).await;
     let erp = App::erp(&world.client, Enforce::On).await;
     let login = "Tenant context not found. Please login.";
-    let upgrade = "Module 'finance' is not enabled for your account. Please upgrade your subscription.";
+    let upgrade =
+        "Module 'finance' is not enabled for your account. Please upgrade your subscription.";
     let unreadable = "The header x-tenant-id cannot be read.";
-    let not_hrms = "Module 'hrms' is not enabled for your account. Please upgrade your subscription.";
+    let not_hrms =
+        "Module 'hrms' is not enabled for your account. Please upgrade your subscription.";
     for (path, headers, status, reason, detail) in [
         ("/ledger", String::new(), 401, "TENANT_NOT_FOUND", login),
         ("/docsearch", String::new(), 401, "TENANT_NOT_FOUND", login),
@@ -130,7 +145,8 @@ async fn a_refusal_is_a_problem_that_says_what_to_do() {
         let refusal = erp.refusal(path, &headers).await;
         assert_eq!(refusal, (status, reason.into(), detail.into()), "{path} {headers}");
     }
-    let conflict = erp.refusal("/ledger", &format!("{}Host: other.erp.example\r\n", names(1))).await;
+    let conflict =
+        erp.refusal("/ledger", &format!("{}Host: other.erp.example\r\n", names(1))).await;
     assert_eq!((conflict.0, conflict.1.as_str()), (403, "TENANT_CONFLICT"));
     let garbage = erp.refusal("/ledger", "X-Tenant-ID: 1\r\n").await;
     assert_eq!(garbage.0, 400);
@@ -142,7 +158,8 @@ async fn a_refusal_is_a_problem_that_says_what_to_do() {
 async fn tokens_are_handed_over_or_kept() {
     let secret = token::secret_file();
     let path = secret.path().to_str().unwrap().to_owned();
-    let world = two_tenants(&[&FLAGS[..], &["--jwt-secret-file", &path]].concat(), OnOutage::Deny).await;
+    let world =
+        two_tenants(&[&FLAGS[..], &["--jwt-secret-file", &path]].concat(), OnOutage::Deny).await;
     let erp = App::erp(&world.client, Enforce::On).await;
     let mut claims = token::claims(&id(1));
     claims["exp"] = json!(crate::harness::NOW.timestamp() + 60);
@@ -151,7 +168,8 @@ async fn tokens_are_handed_over_or_kept() {
     let forged = "Authorization: Bearer x.y.z\r\n";
     assert_eq!(erp.refusal("/ledger", forged).await.1, "TOKEN_INVALID");
     let layer = RequireModule::http(&world.client, "finance").without_bearer_token();
-    let alone = App::axum(Router::new().route("/ledger", get(async || "passed").layer(layer))).await;
+    let alone =
+        App::axum(Router::new().route("/ledger", get(async || "passed").layer(layer))).await;
     assert_eq!(alone.get("/ledger", &(names(1) + forged)).await.body, "passed");
     assert_eq!(alone.refusal("/ledger", forged).await.0, 401);
 }
@@ -162,7 +180,10 @@ async fn an_outage_is_503_and_says_when_to_come_back() {
     let erp = App::erp(&world.client, Enforce::On).await;
     world.lose_the_server().await;
     let sentence = "The request cannot be judged at the moment. Please try again later.";
-    assert_eq!(erp.refusal("/ledger", &names(2)).await, (503, "UNSPECIFIED".into(), sentence.into()));
+    assert_eq!(
+        erp.refusal("/ledger", &names(2)).await,
+        (503, "UNSPECIFIED".into(), sentence.into())
+    );
     let head = erp.get("/ledger", &names(2)).await.head;
     assert!(head.contains("retry-after: 1\r\n"), "{head}");
 }
@@ -171,12 +192,18 @@ async fn an_outage_is_503_and_says_when_to_come_back() {
 async fn a_denial_by_the_outage_rule_is_503() {
     let world = two_tenants(&FLAGS, OnOutage::Deny).await;
     let erp = App::erp(&world.client, Enforce::On).await;
-    assert_eq!(erp.get("/docsearch", &names(2)).await.status, 200, "the tenant is known from now on");
+    assert_eq!(
+        erp.get("/docsearch", &names(2)).await.status,
+        200,
+        "the tenant is known from now on"
+    );
     world.until_resolved_by_id(2).await;
     world.lose_the_server().await;
-    let sentence =
-        "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
-    assert_eq!(erp.refusal("/ledger", &names(2)).await, (503, "UNSPECIFIED".into(), sentence.into()));
+    let sentence = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
+    assert_eq!(
+        erp.refusal("/ledger", &names(2)).await,
+        (503, "UNSPECIFIED".into(), sentence.into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +228,10 @@ async fn shadow_mode_lets_pass_and_marks() {
 }
 
 /// A tonic server with one guarded service.
-async fn grpc(layer: RequireModule<Grpc>, tenants: Option<TenantLayer<Grpc>>) -> (App, HealthClient<Channel>) {
+async fn grpc(
+    layer: RequireModule<Grpc>,
+    tenants: Option<TenantLayer<Grpc>>,
+) -> (App, HealthClient<Channel>) {
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -210,16 +240,22 @@ async fn grpc(layer: RequireModule<Grpc>, tenants: Option<TenantLayer<Grpc>>) ->
     let serving = tokio::spawn(async move {
         let server = tonic::transport::Server::builder();
         match tenants {
-            Some(tenants) => server.layer(tenants).add_service(guarded).serve_with_incoming(incoming).await,
+            Some(tenants) => {
+                server.layer(tenants).add_service(guarded).serve_with_incoming(incoming).await
+            }
             None => { server }.add_service(guarded).serve_with_incoming(incoming).await,
         }
         .unwrap();
     });
-    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let channel =
+        Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     (App { address, serving }, HealthClient::new(channel))
 }
 
-async fn call(client: &mut HealthClient<Channel>, number: Option<u32>) -> Result<tonic::metadata::MetadataMap, Status> {
+async fn call(
+    client: &mut HealthClient<Channel>,
+    number: Option<u32>,
+) -> Result<tonic::metadata::MetadataMap, Status> {
     let mut request = Request::new(HealthCheckRequest { service: String::new() });
     if let Some(number) = number {
         request.metadata_mut().insert("x-tenant-id", id(number).parse().unwrap());
@@ -250,7 +286,11 @@ async fn a_tonic_service_behind_a_gate_answers_with_statuses() {
 
     let public = TenantLayer::grpc(&world.client).public_prefix("/grpc.health.v1.Health");
     let (_app, mut client) = grpc(gate(), Some(public)).await;
-    assert_eq!(call(&mut client, None).await.unwrap_err().code(), Code::Unauthenticated, "the gate still stands");
+    assert_eq!(
+        call(&mut client, None).await.unwrap_err().code(),
+        Code::Unauthenticated,
+        "the gate still stands"
+    );
 
     world.lose_the_server().await;
     let (_app, mut client) = grpc(gate(), None).await;

@@ -34,7 +34,11 @@ async fn who_denies_in_an_outage_denies_once_what_is_held_is_no_longer_good() {
     let answer = world.check(1, "finance").await;
     assert!(!answer.allowed() && answer.by_outage_rule(), "{answer:?}");
     assert_eq!(answer.reason(), Reason::Unspecified);
-    assert!(answer.message().starts_with("It cannot be checked at the moment"), "{}", answer.message());
+    assert!(
+        answer.message().starts_with("It cannot be checked at the moment"),
+        "{}",
+        answer.message()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,9 +80,11 @@ async fn a_change_while_the_stream_was_cut_is_found_when_it_opens_again() {
     world.until(1, "finance", |answer| answer.allowed()).await;
     world.network.cut().await;
     world.server.database.execute("UPDATE tenant_subscriptions SET status = 'suspended'").await;
-    // An answer from before the server has heard, asked for while there is no stream, would be good for its max_age.
+    // An answer from before the server has heard, asked for while there is no stream, would be good
+    // for its max_age.
     world.server.until(1, "finance", DecisionReason::SubscriptionSuspended).await;
-    // By the client's clock no time passes: what was held would be good for its max_age, were it not for the stream.
+    // By the client's clock no time passes: what was held would be good for its max_age, were it
+    // not for the stream.
     world.clock.advance(Duration::from_secs(31));
     world.until(1, "finance", |answer| answer.reason() == Reason::SubscriptionSuspended).await;
     world.client.watching().await;
@@ -91,7 +97,8 @@ async fn a_server_that_hangs_costs_one_caller_its_deadline_and_the_others_nothin
     let world = World::of(Database::sqlite().await, OnOutage::Allow).await;
     let deadline = Duration::from_millis(300);
     let network = Proxy::to(super::port(&world.server)).await;
-    let client = Entitlements::connect(config(&network, OnOutage::Allow).deadline(deadline)).unwrap();
+    let client =
+        Entitlements::connect(config(&network, OnOutage::Allow).deadline(deadline)).unwrap();
     client.watching().await;
     network.black_hole();
     let started = Instant::now();
@@ -159,7 +166,9 @@ async fn no_check_of_a_known_tenant_fails_while_the_server_is_killed_and_restart
     }
     database.execute("UPDATE tenant_subscriptions SET status = 'suspended'").await;
     let started = Instant::now();
-    while client.check(tenant(1), "finance").await.unwrap().reason() != Reason::SubscriptionSuspended {
+    while client.check(tenant(1), "finance").await.unwrap().reason()
+        != Reason::SubscriptionSuspended
+    {
         assert!(started.elapsed() < PATIENCE, "changes are heard of again");
         tokio::task::yield_now().await;
     }
@@ -173,7 +182,8 @@ async fn where_one_endpoint_is_away_the_other_is_asked() {
     // Whichever of the two a client begins with.
     for _ in 0..8 {
         let nobody = format!("127.0.0.1:{}", postgres::free_port());
-        let config = Config::new(nobody, OnOutage::Deny).endpoint(format!("127.0.0.1:{}", super::port(&world.server)));
+        let config = Config::new(nobody, OnOutage::Deny)
+            .endpoint(format!("127.0.0.1:{}", super::port(&world.server)));
         let client = Entitlements::connect(config).unwrap();
         assert!(client.check(tenant(1), "finance").await.unwrap().allowed());
         client.watching().await;

@@ -16,7 +16,8 @@ use super::{FLAGS, PATIENCE, World, config, port, tenant};
 use crate::harness::{Database, NOW, Row, Server, postgres, proxy::Proxy};
 
 const TENANTS: u32 = 200;
-/// By the client's clock they have passed: what is held is good for as long as changes are heard of, and no longer.
+/// By the client's clock they have passed: what is held is good for as long as changes are heard
+/// of, and no longer.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 async fn subscribed() -> Database {
@@ -56,7 +57,8 @@ struct Load {
 impl Load {
     fn on(client: &Entitlements) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let callers = (0..4).map(|_| tokio::spawn(ask(client.clone(), Arc::clone(&stop)))).collect();
+        let callers =
+            (0..4).map(|_| tokio::spawn(ask(client.clone(), Arc::clone(&stop)))).collect();
         Self { stop, callers }
     }
 
@@ -107,8 +109,8 @@ async fn when_a_connection_has_reached_its_age_nothing_is_asked_for_again_but_wh
     assert!(world.questions("WatchChanges").await >= 3.0);
 }
 
-/// Two servers of one database, and a client that moves from the first to the second. The first hears of changes by way of
-/// a network of its own, and by its clock time passes.
+/// Two servers of one database, and a client that moves from the first to the second. The first
+/// hears of changes by way of a network of its own, and by its clock time passes.
 struct Two {
     first: Server,
     second: Server,
@@ -166,7 +168,9 @@ impl Two {
 
     async fn until_suspended(&self) {
         let started = Instant::now();
-        while self.client.check(tenant(1), "finance").await.unwrap().reason() != Reason::TenantSuspended {
+        while self.client.check(tenant(1), "finance").await.unwrap().reason()
+            != Reason::TenantSuspended
+        {
             assert!(started.elapsed() < PATIENCE, "the change was missed");
             tokio::task::yield_now().await;
         }
@@ -187,12 +191,17 @@ async fn what_the_new_server_had_heard_before_and_the_old_one_hears_late_is_told
     two.behind.let_through();
     two.until_suspended().await;
     two.first.until_watched_by(0.0).await;
-    assert_eq!(granted(&two.client), TENANTS as usize - 1, "of all but one the list is as good as before");
+    assert_eq!(
+        granted(&two.client),
+        TENANTS as usize - 1,
+        "of all but one the list is as good as before"
+    );
     assert_eq!(two.asked().await, 1.0);
     // The new stream is heard.
     two.second.database.set_status(2, "suspended").await;
     let started = Instant::now();
-    while two.client.check(tenant(2), "finance").await.unwrap().reason() != Reason::TenantSuspended {
+    while two.client.check(tenant(2), "finance").await.unwrap().reason() != Reason::TenantSuspended
+    {
         assert!(started.elapsed() < PATIENCE, "the new stream is not heard");
         tokio::task::yield_now().await;
     }
@@ -203,7 +212,11 @@ async fn where_the_old_server_never_hears_of_it_everything_is_asked_for_again() 
     let two = Two::moving_with_one_change_behind().await;
     two.first.until_watched_by(0.0).await;
     two.until_suspended().await;
-    assert_eq!(granted(&two.client), 0, "what had been held for its max_age might have changed, too");
+    assert_eq!(
+        granted(&two.client),
+        0,
+        "what had been held for its max_age might have changed, too"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,7 +229,11 @@ async fn no_question_fails_because_a_connection_has_reached_its_age() {
             for number in 0..250 {
                 // Nothing is held of it.
                 let answer = client.check(tenant(asker * 250 + number), "finance").await.unwrap();
-                assert_eq!(answer.reason(), Reason::TenantNotFound, "question {number}: {answer:?}");
+                assert_eq!(
+                    answer.reason(),
+                    Reason::TenantNotFound,
+                    "question {number}: {answer:?}"
+                );
             }
         })
     });

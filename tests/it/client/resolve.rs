@@ -17,7 +17,8 @@ impl World {
         self.until_resolved(by_id(&id(number))).await;
     }
 
-    /// Asks until the server is not asked any more: an answer that news of the tenant overtook is not held.
+    /// Asks until the server is not asked any more: an answer that news of the tenant overtook is
+    /// not held.
     async fn until_resolved(&self, credentials: Credentials<'_>) {
         let started = Instant::now();
         loop {
@@ -37,7 +38,9 @@ async fn refused(world: &World, credentials: Credentials<'_>) -> (tonic::Code, S
     match world.client.resolve(credentials).await.unwrap_err() {
         error @ (Error::Refused(_) | Error::Unavailable(_)) => {
             let word = error.word();
-            let (Error::Refused(status) | Error::Unavailable(status)) = error else { unreachable!() };
+            let (Error::Refused(status) | Error::Unavailable(status)) = error else {
+                unreachable!()
+            };
             (status.code(), word)
         }
         other => panic!("{other:?}"),
@@ -60,7 +63,10 @@ async fn a_tenant_is_resolved_once_and_held_until_it_changes() {
 
         world.server.database.set_status(1, "suspended").await;
         world.until(1, "finance", |answer| !answer.allowed()).await;
-        assert_eq!(refused(&world, by_id(&id)).await, (tonic::Code::PermissionDenied, "TENANT_SUSPENDED".into()));
+        assert_eq!(
+            refused(&world, by_id(&id)).await,
+            (tonic::Code::PermissionDenied, "TENANT_SUSPENDED".into())
+        );
         world.server.database.set_status(1, "active").await;
         world.until(1, "finance", |answer| answer.allowed()).await;
         world.client.resolve(by_id(&id)).await.unwrap();
@@ -89,9 +95,15 @@ async fn a_token_vouches_for_its_tenant_until_it_expires() {
     assert_eq!(world.questions("ResolveTenant").await, asked, "held until its end");
     // The server's leeway is 60 s.
     world.advance(100);
-    assert_eq!(refused(&world, credentials).await, (tonic::Code::Unauthenticated, "TOKEN_INVALID".into()));
+    assert_eq!(
+        refused(&world, credentials).await,
+        (tonic::Code::Unauthenticated, "TOKEN_INVALID".into())
+    );
     let wrong = Credentials { bearer_token: "Bearer x.y.z", ..Credentials::default() };
-    assert_eq!(refused(&world, wrong).await, (tonic::Code::Unauthenticated, "TOKEN_INVALID".into()));
+    assert_eq!(
+        refused(&world, wrong).await,
+        (tonic::Code::Unauthenticated, "TOKEN_INVALID".into())
+    );
     let known = id(1);
     let conflict = Credentials { tenant_id: &known, host: "nobody.erp.example", bearer_token: "" };
     assert_eq!(refused(&world, conflict).await.0, tonic::Code::PermissionDenied);

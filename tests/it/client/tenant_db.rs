@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use entitlement_client::{Tenant, TenantDb, TenantDbError, TenantStatus};
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, SqlxPostgresConnector, Statement, Value};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, SqlxPostgresConnector, Statement, Value,
+};
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
@@ -46,14 +48,19 @@ fn service(url: &str, is_pooled: bool) -> TenantDb {
 /// What a transaction sees, by a statement with a value, which is prepared.
 async fn notes(transaction: &DatabaseTransaction) -> Vec<String> {
     let sql = "SELECT note FROM notes WHERE note <> $1 ORDER BY note";
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from("nothing")]);
+    let statement =
+        Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from("nothing")]);
     let rows = transaction.query_all_raw(statement).await.unwrap();
     rows.iter().map(|row| row.try_get("", "note").unwrap()).collect()
 }
 
 async fn write(transaction: &DatabaseTransaction, note: &str) {
     let values = [Value::from(note)];
-    let insert = Statement::from_sql_and_values(DbBackend::Postgres, "INSERT INTO notes VALUES ($1)", values);
+    let insert = Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "INSERT INTO notes VALUES ($1)",
+        values,
+    );
     transaction.execute_raw(insert).await.unwrap();
 }
 
@@ -135,7 +142,8 @@ async fn tables_that_differ_between_tenants_are_no_trouble_where_nothing_stays_p
     assert_eq!(notes(&direct.for_tenant(&of(SCHEMAS[0])).await.unwrap()).await, [SCHEMAS[0]]);
     let transaction = direct.for_tenant(&of(SCHEMAS[1])).await.unwrap();
     let sql = "SELECT note FROM notes WHERE note <> $1 ORDER BY note";
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from("nothing")]);
+    let statement =
+        Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from("nothing")]);
     let error = transaction.query_all_raw(statement).await.unwrap_err();
     assert!(
         error.to_string().contains("cached plan must not change result type"),
@@ -161,7 +169,8 @@ async fn what_is_no_tenants_schema_is_refused_before_anything_is_sent() {
         let refused = nowhere.for_tenant(&of(schema)).await.unwrap_err();
         assert!(matches!(refused, TenantDbError::Schema(_)), "{schema}: {refused:?}");
     }
-    let another = nowhere.clone().schema_prefix("erp_").for_tenant(&of("tenant_acme")).await.unwrap_err();
+    let another =
+        nowhere.clone().schema_prefix("erp_").for_tenant(&of("tenant_acme")).await.unwrap_err();
     assert!(matches!(another, TenantDbError::Schema(_)));
     let sqlite = TenantDb::new(Database::sqlite().await.connection);
     let refused = sqlite.for_tenant(&of("tenant_acme")).await.unwrap_err();

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::harness::id;
 
-/// So old may an answer be that is marked stale, which it is only where the machine is too busy for the feed.
+/// So old may an answer be that is marked stale, which it is only where the machine is too busy for
+/// the feed.
 const MOST_STALE: Duration = Duration::from_secs(5);
 
 /// One question and its answer.
@@ -53,7 +54,11 @@ pub async fn keep_checking(
     answers
 }
 
-async fn check(book: &Book, client: &mut EntitlementServiceClient<Channel>, dice: &mut Dice) -> Answer {
+async fn check(
+    book: &Book,
+    client: &mut EntitlementServiceClient<Channel>,
+    dice: &mut Dice,
+) -> Answer {
     let tenant = dice.below(TENANTS as usize) as u32;
     let first = dice.below(MODULES.len());
     let modules = if dice.once_in(2) { first..first + 1 } else { 0..MODULES.len() };
@@ -67,11 +72,21 @@ async fn check(book: &Book, client: &mut EntitlementServiceClient<Channel>, dice
     let asked = Instant::now();
     let answer = client.batch_check_modules(request).await;
     let received = Instant::now();
-    let answer = answer.unwrap_or_else(|status| panic!("tenant {tenant}, {floor:?}: {status:?}")).into_inner();
+    let answer = answer
+        .unwrap_or_else(|status| panic!("tenant {tenant}, {floor:?}: {status:?}"))
+        .into_inner();
     let reasons = modules.zip(answer.decisions.iter().map(|decision| decision.reason())).collect();
     let freshness = answer.freshness.unwrap();
     let floor = floor.map(|(number, _)| number);
-    Answer { tenant, reasons, floor, asked, received, revision: freshness.revision, stale: freshness.stale }
+    Answer {
+        tenant,
+        reasons,
+        floor,
+        asked,
+        received,
+        revision: freshness.revision,
+        stale: freshness.stale,
+    }
 }
 
 /// The last state whose revision was read, and that revision.

@@ -29,8 +29,8 @@ impl Tenant {
     /// What must be answered.
     pub fn answers(&self) -> Answers {
         use DecisionReason::{
-            Enabled, NotSubscribed, SubscriptionCancelled, SubscriptionExpired, SubscriptionSuspended, TenantCancelled,
-            TenantNotFound, TenantSuspended,
+            Enabled, NotSubscribed, SubscriptionCancelled, SubscriptionExpired,
+            SubscriptionSuspended, TenantCancelled, TenantNotFound, TenantSuspended,
         };
         self.subscriptions.map(|subscription| match (self.status, subscription) {
             (None, _) => TenantNotFound,
@@ -50,7 +50,8 @@ pub fn change(dice: &mut Dice, tenants: &mut [(u32, Tenant)]) -> String {
     let place = dice.below(tenants.len());
     let other = (place + 1) % tenants.len();
     let module = dice.below(MODULES.len());
-    let other_has_it = tenants[other].1.status.is_none() || tenants[other].1.subscriptions[module].is_some();
+    let other_has_it =
+        tenants[other].1.status.is_none() || tenants[other].1.subscriptions[module].is_some();
     let other_id = id(tenants[other].0);
     let (number, tenant) = &mut tenants[place];
     let number = *number;
@@ -63,7 +64,11 @@ pub fn change(dice: &mut Dice, tenants: &mut [(u32, Tenant)]) -> String {
     match dice.below(12) {
         0 => remove(number, tenant),
         // Gone and back, in one transaction: it was never away.
-        1 => remove(number, tenant) + &make(number, tenant) + &subscribe(dice, number, tenant, module),
+        1 => {
+            remove(number, tenant)
+                + &make(number, tenant)
+                + &subscribe(dice, number, tenant, module)
+        }
         2 | 3 => {
             let status = dice.pick(&["active", "active", "suspended", "cancelled"]);
             tenant.status = Some(status);
@@ -72,7 +77,10 @@ pub fn change(dice: &mut Dice, tenants: &mut [(u32, Tenant)]) -> String {
         4 | 5 if !other_has_it => {
             tenant.subscriptions[module] = None;
             tenants[other].1.subscriptions[module] = Some(subscription);
-            format!("UPDATE tenant_subscriptions SET tenant_id = '{other_id}' {};", of(number, module))
+            format!(
+                "UPDATE tenant_subscriptions SET tenant_id = '{other_id}' {};",
+                of(number, module)
+            )
         }
         6 | 7 => {
             tenant.subscriptions[module] = None;
@@ -81,7 +89,11 @@ pub fn change(dice: &mut Dice, tenants: &mut [(u32, Tenant)]) -> String {
         8 | 9 => {
             let is_expired = !subscription.is_expired;
             tenant.subscriptions[module] = Some(Subscription { is_expired, ..subscription });
-            format!("UPDATE tenant_subscriptions SET expires_at = {} {};", expiry(is_expired), of(number, module))
+            format!(
+                "UPDATE tenant_subscriptions SET expires_at = {} {};",
+                expiry(is_expired),
+                of(number, module)
+            )
         }
         _ => {
             let status = dice.pick(&["active", "active", "suspended", "cancelled"]);
@@ -119,7 +131,10 @@ fn subscribe(dice: &mut Dice, number: u32, tenant: &mut Tenant, module: usize) -
 
 fn of(number: u32, module: usize) -> String {
     let tenant = id(number);
-    format!("WHERE tenant_id = '{tenant}' AND module_id = (SELECT id FROM modules WHERE code = '{}')", MODULES[module])
+    format!(
+        "WHERE tenant_id = '{tenant}' AND module_id = (SELECT id FROM modules WHERE code = '{}')",
+        MODULES[module]
+    )
 }
 
 fn expiry(is_expired: bool) -> &'static str {

@@ -36,7 +36,8 @@ impl Book {
     pub fn new() -> Self {
         let tenant = Tenant::default();
         let state = State { answers: tenant.answers(), revision: Some(0) };
-        let page = |_| Page { tenant: tenant.clone().into(), history: Mutex::new(History::of(state)) };
+        let page =
+            |_| Page { tenant: tenant.clone().into(), history: Mutex::new(History::of(state)) };
         Self((0..TENANTS).map(page).collect())
     }
 
@@ -59,7 +60,8 @@ pub async fn keep_writing(book: Arc<Book>, url: String, mut dice: Dice, work: Ar
 
 /// One transaction. Says whether it was committed.
 async fn write(book: &Book, connection: &mut PgConnection, dice: &mut Dice) -> bool {
-    let mut numbers: Vec<u32> = (0..=dice.below(3)).map(|_| dice.below(TENANTS as usize) as u32).collect();
+    let mut numbers: Vec<u32> =
+        (0..=dice.below(3)).map(|_| dice.below(TENANTS as usize) as u32).collect();
     // In this order, nobody waits for somebody who waits.
     numbers.sort_unstable();
     numbers.dedup();
@@ -74,7 +76,10 @@ async fn write(book: &Book, connection: &mut PgConnection, dice: &mut Dice) -> b
     let is_long = dice.once_in(20);
     for _ in 0..=dice.below(4) {
         let sql = change(dice, &mut tenants);
-        transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql.clone()))).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        transaction
+            .execute(sqlx::raw_sql(AssertSqlSafe(sql.clone())))
+            .await
+            .unwrap_or_else(|e| panic!("{sql}: {e}"));
         if is_long {
             tokio::time::sleep(Duration::from_millis(dice.below(200) as u64)).await;
         }
@@ -99,7 +104,11 @@ async fn write(book: &Book, connection: &mut PgConnection, dice: &mut Dice) -> b
 }
 
 async fn revision(connection: &mut PgConnection, tenant: u32) -> u64 {
-    let sql = format!("SELECT revision::bigint FROM entitlement_revisions WHERE tenant_id = '{}'", id(tenant));
-    let revision: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(connection).await.unwrap();
+    let sql = format!(
+        "SELECT revision::bigint FROM entitlement_revisions WHERE tenant_id = '{}'",
+        id(tenant)
+    );
+    let revision: Option<i64> =
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(connection).await.unwrap();
     revision.unwrap_or_default().cast_unsigned()
 }

@@ -10,7 +10,9 @@ use super::{
     load::RECOVERED,
     world::{KNOWN, LISTENS, POLLS, World, new_database},
 };
-use crate::harness::{Database, Row, Server, postgres::Cluster, proxy::Proxy, reason_of, server::check_request};
+use crate::harness::{
+    Database, Row, Server, postgres::Cluster, proxy::Proxy, reason_of, server::check_request,
+};
 
 /// Longer than it takes to look for the database once.
 const A_WHILE: Duration = Duration::from_millis(1500);
@@ -18,7 +20,10 @@ const A_WHILE: Duration = Duration::from_millis(1500);
 async fn is_unavailable(server: &mut Server, tenant: u32) {
     let asked = Instant::now();
     let status = server.check_request(check_request(tenant, "finance")).await.unwrap_err();
-    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert_eq!(
+        (status.code(), reason_of(&status).as_str()),
+        (Code::Unavailable, "STORE_UNAVAILABLE")
+    );
     assert!(asked.elapsed() < Duration::from_millis(2500), "{:?}", asked.elapsed());
 }
 

@@ -20,13 +20,16 @@ use super::{
 };
 use crate::harness::{database::lock_tenants, postgres::Cluster, server::check_request};
 
-/// Whoever cannot be answered hears of it within 2 s; where the callers alone keep the machine busy, by then.
+/// Whoever cannot be answered hears of it within 2 s; where the callers alone keep the machine
+/// busy, by then.
 const SAID_BY: Duration = Duration::from_secs(4);
 
-/// More than are remembered, and than may wait. FLOOD asks for another number: 100000 take minutes in a debug build.
+/// More than are remembered, and than may wait. FLOOD asks for another number: 100000 take minutes
+/// in a debug build.
 const INVENTED: u32 = 20_000;
 
-/// Invents tenants, each only once, until it is enough; gives how the checks ended, and how long the longest took.
+/// Invents tenants, each only once, until it is enough; gives how the checks ended, and how long
+/// the longest took.
 async fn invent(
     mut client: EntitlementServiceClient<Channel>,
     next: Arc<AtomicU32>,
@@ -45,7 +48,8 @@ async fn invent(
     }
 }
 
-/// Asks for so many invented tenants, a part of them at a time. Gives how many were unknown, and how many unavailable.
+/// Asks for so many invented tenants, a part of them at a time. Gives how many were unknown, and
+/// how many unavailable.
 async fn flood(world: &World, tenants: u32, at_a_time: usize) -> [u32; 2] {
     let next = Arc::new(AtomicU32::new(0));
     let mut callers = JoinSet::new();
@@ -96,9 +100,11 @@ async fn loads_that_wait_for_a_lock_make_nothing_stale_that_is_held() {
 /// Asks past the cache, in vain, until then.
 async fn read_past(mut client: EntitlementServiceClient<Channel>, until: Instant) {
     while Instant::now() < until {
-        let request = CheckModuleRequest { min_revision: Some(1_000), ..check_request(0, "finance") };
+        let request =
+            CheckModuleRequest { min_revision: Some(1_000), ..check_request(0, "finance") };
         let status = client.check_module(request).await.unwrap_err();
-        // The database does not answer, or so few of these are asked at a time that the turn does not come.
+        // The database does not answer, or so few of these are asked at a time that the turn does
+        // not come.
         assert!(matches!(status.code(), Code::Unavailable | Code::ResourceExhausted), "{status:?}");
     }
 }

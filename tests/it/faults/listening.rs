@@ -32,7 +32,8 @@ fn the_other(round: u32) -> DecisionReason {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_while_the_listening_connection_is_ended_is_not_missed_and_it_listens_again_at_once() {
+async fn a_change_while_the_listening_connection_is_ended_is_not_missed_and_it_listens_again_at_once()
+ {
     let cluster = Cluster::start(&[]);
     let database = new_database(&cluster).await;
     let mut servers = Vec::new();
@@ -49,7 +50,9 @@ async fn a_change_while_the_listening_connection_is_ended_is_not_missed_and_it_l
         world.set(4, the_other(round)).await;
         world.until_all_know(4, Instant::now() + RECOVERED).await;
     }
-    world.recovers_under(load, Fault { began, ended: Instant::now(), effect: Effect::MayBeStale }).await;
+    world
+        .recovers_under(load, Fault { began, ended: Instant::now(), effect: Effect::MayBeStale })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,8 +61,16 @@ async fn while_listening_cannot_begin_changes_are_polled_without_a_gap() {
     let database = new_database(&cluster).await;
     let [network, silence] = [Proxy::to(cluster.port()).await, Proxy::to(cluster.port()).await];
     silence.black_hole();
-    let url = |proxy: &Proxy| format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name);
-    let flags = ["--listen-database-url", &url(&silence), "--poll-interval", "20ms", "--revalidate-max-rate", "0"];
+    let url =
+        |proxy: &Proxy| format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name);
+    let flags = [
+        "--listen-database-url",
+        &url(&silence),
+        "--poll-interval",
+        "20ms",
+        "--revalidate-max-rate",
+        "0",
+    ];
     let server = Server::start_with(database.by_way_of(url(&network)).await, &flags).await;
     let mut world = World::of(database, vec![server]).await;
     network.black_hole();

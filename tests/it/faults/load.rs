@@ -17,7 +17,8 @@ use tonic::{Status, transport::Channel};
 
 use crate::harness::{Server, history::History, server::check_request};
 
-/// An answer that is not marked stale was true this long ago at most. A silent connection is noticed after 1.5 s.
+/// An answer that is not marked stale was true this long ago at most. A silent connection is
+/// noticed after 1.5 s.
 const LAG: Duration = Duration::from_secs(2);
 /// By then a feed that is cut off knows it.
 const NOTICED: Duration = Duration::from_millis(2500);
@@ -78,8 +79,13 @@ impl Load {
         let callers = self.callers.join_all().await;
         let truth = truth.lock().unwrap();
         for answers in &callers {
-            let during = answers.iter().filter(|answer| answer.asked > fault.began && answer.received < fault.ended);
-            assert!(during.count() > 0 && answers.last().unwrap().asked > fault.ended, "nobody asked");
+            let during = answers
+                .iter()
+                .filter(|answer| answer.asked > fault.began && answer.received < fault.ended);
+            assert!(
+                during.count() > 0 && answers.last().unwrap().asked > fault.ended,
+                "nobody asked"
+            );
             for answer in answers {
                 answer.judge(&truth[&answer.tenant], fault);
             }
@@ -90,17 +96,25 @@ impl Load {
 impl Answer {
     fn judge(&self, truth: &History<DecisionReason>, Fault { began, ended, effect }: Fault) {
         let Self { tenant, asked, received, outcome } = self;
-        let when = format!("tenant {tenant}, asked {:?} after the fault began", asked.saturating_duration_since(began));
+        let when = format!(
+            "tenant {tenant}, asked {:?} after the fault began",
+            asked.saturating_duration_since(began)
+        );
         let answer = outcome.as_ref().unwrap_or_else(|status| panic!("{when}: {status:?}"));
         let freshness = answer.freshness.as_ref().unwrap();
         let true_since = if freshness.stale { began.min(*asked) } else { *asked } - LAG;
         let mut truths = truth.within(true_since, *received).map(|(_, reason)| *reason);
         let reason = answer.reason();
-        assert!(truths.any(|truth| truth == reason), "{when}: {reason:?} is wrong, stale: {}", freshness.stale);
+        assert!(
+            truths.any(|truth| truth == reason),
+            "{when}: {reason:?} is wrong, stale: {}",
+            freshness.stale
+        );
         assert_eq!(answer.allowed, reason == DecisionReason::Enabled, "{when}");
 
         if freshness.stale {
-            let has_reason = effect != Effect::Nothing && *received >= began && *asked <= ended + RECOVERED;
+            let has_reason =
+                effect != Effect::Nothing && *received >= began && *asked <= ended + RECOVERED;
             assert!(has_reason, "{when}: stale without a reason");
             let max_age = freshness.max_age.unwrap();
             assert!((max_age.seconds, max_age.nanos) <= (1, 0), "{when}: {max_age:?}");

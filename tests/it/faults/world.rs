@@ -1,4 +1,5 @@
-//! Two servers of one database, one that listens and one that polls, and tenants that both of them know.
+//! Two servers of one database, one that listens and one that polls, and tenants that both of them
+//! know.
 
 use std::{
     collections::HashMap,
@@ -9,7 +10,9 @@ use std::{
 use entitlementd::proto::v1::DecisionReason;
 
 use super::load::{Fault, Load, RECOVERED, Truth};
-use crate::harness::{Database, Row, Server, history::History, postgres::Cluster, process, server::check_request};
+use crate::harness::{
+    Database, Row, Server, history::History, postgres::Cluster, process, server::check_request,
+};
 
 /// Longer than any change takes to travel.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +22,8 @@ pub const KNOWN: [u32; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 /// Audits would read tenants again, and hide a change that went unheard.
 pub const LISTENS: &[&str] = &["--changes", "listen", "--revalidate-max-rate", "0"];
-pub const POLLS: &[&str] = &["--changes", "poll", "--poll-interval", "200ms", "--revalidate-max-rate", "0"];
+pub const POLLS: &[&str] =
+    &["--changes", "poll", "--poll-interval", "200ms", "--revalidate-max-rate", "0"];
 
 /// Servers, and what they should say.
 pub struct World {
@@ -68,7 +72,8 @@ impl World {
             truth.insert(tenant, History::of(reason));
         }
         let mut world = Self { servers, database, truth: Arc::new(Mutex::new(truth)) };
-        // What was loaded while news of it came was not kept: once all news has come, everything is read again.
+        // What was loaded while news of it came was not kept: once all news has come, everything is
+        // read again.
         tokio::time::sleep(Duration::from_millis(500)).await;
         for tenant in KNOWN {
             world.until_all_know(tenant, Instant::now() + PATIENCE).await;
@@ -109,15 +114,20 @@ impl World {
                 {
                     break;
                 }
-                assert!(Instant::now() < deadline, "server {number}, tenant {tenant}: {answer:?}, not {wanted:?}");
+                assert!(
+                    Instant::now() < deadline,
+                    "server {number}, tenant {tenant}: {answer:?}, not {wanted:?}"
+                );
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
     }
 
-    /// The database is back: in time, what was changed meanwhile and what is changed now is known, and nothing is stale.
+    /// The database is back: in time, what was changed meanwhile and what is changed now is known,
+    /// and nothing is stale.
     pub async fn recovers(&mut self, ended: Instant) {
-        for (tenant, reason) in [(0, DecisionReason::TenantSuspended), (2, DecisionReason::Enabled)] {
+        for (tenant, reason) in [(0, DecisionReason::TenantSuspended), (2, DecisionReason::Enabled)]
+        {
             self.set(tenant, reason).await;
             self.until_all_know(tenant, ended + RECOVERED).await;
         }
@@ -125,7 +135,10 @@ impl World {
             self.until_all_know(tenant, ended + RECOVERED).await;
         }
         // Long enough for what would come back late.
-        tokio::time::sleep((ended + RECOVERED).saturating_duration_since(Instant::now()) + RECOVERED / 2).await;
+        tokio::time::sleep(
+            (ended + RECOVERED).saturating_duration_since(Instant::now()) + RECOVERED / 2,
+        )
+        .await;
     }
 
     /// The same, and every answer of the load was as it had to be.

@@ -27,7 +27,13 @@ pub struct Row {
 
 impl Default for Row {
     fn default() -> Self {
-        Self { status: "active", starts: -1_000_000, expires: None, is_trial: false, trial_ends: None }
+        Self {
+            status: "active",
+            starts: -1_000_000,
+            expires: None,
+            is_trial: false,
+            trial_ends: None,
+        }
     }
 }
 
@@ -48,7 +54,9 @@ impl Database {
 
     pub async fn mk_subscription(&self, number: u32, module: &str, row: Row) {
         let tenant = self.uuid(&id(number));
-        let at = |seconds: i64| format!("'{}'", instant(seconds).to_rfc3339_opts(SecondsFormat::AutoSi, false));
+        let at = |seconds: i64| {
+            format!("'{}'", instant(seconds).to_rfc3339_opts(SecondsFormat::AutoSi, false))
+        };
         let or_null = |seconds: Option<i64>| seconds.map_or_else(|| "NULL".to_owned(), at);
         let Row { status, starts, expires, is_trial, trial_ends } = row;
         self.execute(&format!(

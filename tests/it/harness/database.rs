@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, QueryResult, Statement,
-    TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
+    QueryResult, Statement, TransactionTrait,
 };
 use tempfile::TempDir;
 
@@ -56,7 +56,8 @@ impl Database {
         Self { url: self.url.clone(), name: self.name.clone(), connection, _folder: None }
     }
 
-    /// The same database for a server that goes there another way; this connection stays what it is.
+    /// The same database for a server that goes there another way; this connection stays what it
+    /// is.
     pub async fn by_way_of(&self, url: String) -> Self {
         Self { url, ..self.again().await }
     }
@@ -67,13 +68,20 @@ impl Database {
 
     /// Runs SQL as a person would, by hand.
     pub async fn execute(&self, sql: &str) {
-        self.connection.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.connection
+            .execute_unprepared(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// The only row that a query finds.
     pub async fn one(&self, sql: &str) -> QueryResult {
         let query = Statement::from_string(self.connection.get_database_backend(), sql);
-        let mut rows = self.connection.query_all_raw(query).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let mut rows = self
+            .connection
+            .query_all_raw(query)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
         assert_eq!(rows.len(), 1, "{sql}");
         rows.remove(0)
     }

@@ -84,14 +84,25 @@ impl Fake {
         if *self.failing.lock().unwrap() { Err(StoreError::TimedOut) } else { Ok(revision) }
     }
 
-    fn find(&self, key: &TenantKey, revision: u64, now: DateTime<Utc>) -> Result<Loaded, StoreError> {
+    fn find(
+        &self,
+        key: &TenantKey,
+        revision: u64,
+        now: DateTime<Utc>,
+    ) -> Result<Loaded, StoreError> {
         let id = match key {
             TenantKey::Id(id) => id.uuid(),
-            TenantKey::Subdomain(label) => Uuid::from_u128(label.as_str().trim_start_matches('t').parse().unwrap()),
+            TenantKey::Subdomain(label) => {
+                Uuid::from_u128(label.as_str().trim_start_matches('t').parse().unwrap())
+            }
         };
         if *self.unreadable.lock().unwrap() == Some(id.into()) {
             let cause = Arc::new(DbErr::Custom("a word".into()));
-            return Err(StoreError::Unreadable { column: "tenants.status", key: id.to_string(), cause });
+            return Err(StoreError::Unreadable {
+                column: "tenants.status",
+                key: id.to_string(),
+                cause,
+            });
         }
         let panicking = *self.panicking.lock().unwrap();
         assert_ne!(panicking, Some(id.into()), "as it was told");
@@ -103,7 +114,10 @@ impl Fake {
             status: TenantStatus::Active,
             plan_slug: None,
         };
-        Ok(Loaded { revision, facts: self.exists(id).then(|| Facts::new(tenant, vec![], revision, now)) })
+        Ok(Loaded {
+            revision,
+            facts: self.exists(id).then(|| Facts::new(tenant, vec![], revision, now)),
+        })
     }
 }
 
@@ -124,7 +138,9 @@ impl LoadTenant for Fake {
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
         self.rosters.fetch_add(1, Ordering::SeqCst);
-        Ok((0..self.tenants.load(Ordering::SeqCst)).map(|number| TenantKey::Id(tenant(number))).collect())
+        Ok((0..self.tenants.load(Ordering::SeqCst))
+            .map(|number| TenantKey::Id(tenant(number)))
+            .collect())
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {

@@ -1,4 +1,5 @@
-//! What may befall a cluster. These take `&mut self`: only a test that has a cluster to itself can do this to it.
+//! What may befall a cluster. These take `&mut self`: only a test that has a cluster to itself can
+//! do this to it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -8,14 +9,17 @@ use super::{
 };
 
 impl Cluster {
-    /// Kills every process of the cluster, which says nothing to clients and writes nothing any more. What was committed
-    /// is there after [`Self::restart`].
+    /// Kills every process of the cluster, which says nothing to clients and writes nothing any
+    /// more. What was committed is there after [`Self::restart`].
     pub fn kill_hard(&mut self) {
-        // One that is killed in the midst of a page leaves half of it, and full page writes are off here.
+        // One that is killed in the midst of a page leaves half of it, and full page writes are off
+        // here.
         self.hang();
         let processes = self.processes();
         signal("KILL", &processes);
-        until("every process has gone", || processes.iter().all(|process| matches!(state(process), None | Some('Z'))));
+        until("every process has gone", || {
+            processes.iter().all(|process| matches!(state(process), None | Some('Z')))
+        });
         self.remove_shared_memory();
     }
 
@@ -26,8 +30,8 @@ impl Cluster {
         self.wait_until_up(logged);
     }
 
-    /// Stops every process of the cluster where it stands. Connections stay open, and new ones are begun by the kernel,
-    /// but nobody answers.
+    /// Stops every process of the cluster where it stands. Connections stay open, and new ones are
+    /// begun by the kernel, but nobody answers.
     pub fn hang(&mut self) {
         // The postmaster first: then no others are made, and those that end stay in its list.
         stop(&[self.postmaster()]);
@@ -42,7 +46,8 @@ impl Cluster {
     /// The ids of all processes of the cluster. While it runs, they come and go.
     fn processes(&self) -> Vec<String> {
         let postmaster = self.postmaster();
-        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+        let children =
+            fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
         children.split_whitespace().map(str::to_owned).chain([postmaster]).collect()
     }
 
@@ -58,7 +63,8 @@ impl Cluster {
     fn remove_shared_memory(&self) {
         let key_and_id = self.lock_file(6);
         let id = key_and_id.split_whitespace().nth(1).unwrap();
-        let removed = command(Path::new("ipcrm"), &self.keeper.folder).args(["-m", id]).status().unwrap();
+        let removed =
+            command(Path::new("ipcrm"), &self.keeper.folder).args(["-m", id]).status().unwrap();
         assert!(removed.success());
     }
 
@@ -71,7 +77,9 @@ impl Cluster {
 
 fn stop(processes: &[String]) {
     signal("STOP", processes);
-    until("every process stands", || processes.iter().all(|process| matches!(state(process), None | Some('T' | 'Z'))));
+    until("every process stands", || {
+        processes.iter().all(|process| matches!(state(process), None | Some('T' | 'Z')))
+    });
 }
 
 /// Some may have ended meanwhile, of which `kill` complains.
@@ -79,7 +87,8 @@ fn signal(name: &str, processes: &[String]) {
     Command::new("kill").arg(format!("-{name}")).args(processes).output().unwrap();
 }
 
-/// The letter that stands for what a process does: T for one that is stopped, Z for one that has ended.
+/// The letter that stands for what a process does: T for one that is stopped, Z for one that has
+/// ended.
 fn state(process: &str) -> Option<char> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     text.rsplit_once(") ")?.1.chars().next()

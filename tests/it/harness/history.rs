@@ -1,4 +1,5 @@
-//! What was true when: the states that something had, by the instants of the commits that made them.
+//! What was true when: the states that something had, by the instants of the commits that made
+//! them.
 
 use std::time::Instant;
 
@@ -52,14 +53,17 @@ impl<S> History<S> {
         &self.0[number].state
     }
 
-    /// The states that were current at some instant of this span, as far as can be told, and their numbers.
+    /// The states that were current at some instant of this span, as far as can be told, and their
+    /// numbers.
     pub fn within(&self, from: Instant, to: Instant) -> impl Iterator<Item = (usize, &S)> {
         let replaced = |number: usize| self.0.get(number + 1).and_then(|next| next.done);
         let current = move |number: usize, state: &Committed<S>| {
             // The first was there before anyone looked.
-            (number == 0 || state.begun <= to) && replaced(number).is_none_or(|replaced| replaced >= from)
+            (number == 0 || state.begun <= to)
+                && replaced(number).is_none_or(|replaced| replaced >= from)
         };
         let all = self.0.iter().enumerate();
-        all.filter(move |(number, state)| current(*number, state)).map(|(number, state)| (number, &state.state))
+        all.filter(move |(number, state)| current(*number, state))
+            .map(|(number, state)| (number, &state.state))
     }
 }

@@ -26,7 +26,8 @@ pub async fn send(address: SocketAddr, request: &str) -> Reply {
     _ = stream.write_all(request.as_bytes()).await;
     let answer = read_to_end(&mut stream).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer:?}")).parse().unwrap();
+    let status =
+        head.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: {answer:?}")).parse().unwrap();
     Reply { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
@@ -63,7 +64,10 @@ impl Metrics {
 
     /// What a series shows, without the prefix that all share.
     pub fn of(&self, series: &str) -> f64 {
-        *self.samples.get(&format!("entitlementd_{series}")).unwrap_or_else(|| panic!("no {series} in {}", self.page))
+        *self
+            .samples
+            .get(&format!("entitlementd_{series}"))
+            .unwrap_or_else(|| panic!("no {series} in {}", self.page))
     }
 
     /// The names of all series, without labels.

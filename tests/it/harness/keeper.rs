@@ -1,4 +1,5 @@
-//! Programs that are not ours: found, run by a user whom they accept, and ended with the test binary, however that ends.
+//! Programs that are not ours: found, run by a user whom they accept, and ended with the test
+//! binary, however that ends.
 
 use std::{
     env,
@@ -17,9 +18,10 @@ use std::{
 /// Longer than anything that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts a program, and again for each line that comes in, once it has ended. No more can come in when the test binary
-/// is gone: then it ends the program and removes the folder. The program and its children may have been stopped, which is
-/// why the system then sends HUP, as it does to any group of processes that nobody can let go on any more.
+/// Starts a program, and again for each line that comes in, once it has ended. No more can come in
+/// when the test binary is gone: then it ends the program and removes the folder. The program and
+/// its children may have been stopped, which is why the system then sends HUP, as it does to any
+/// group of processes that nobody can let go on any more.
 const SCRIPT: &str = r#"
     trap '' HUP
     signal=$1
@@ -47,7 +49,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Runs a program that must not be root's, which this signal will end.
-    pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(folder: PathBuf, signal: &str, name: &str, arguments: I) -> Self {
+    pub fn start<I: IntoIterator<Item: AsRef<OsStr>>>(
+        folder: PathBuf,
+        signal: &str,
+        name: &str,
+        arguments: I,
+    ) -> Self {
         let shell = command(Path::new("/bin/sh"), &folder);
         Self::run(shell, folder, signal, name, arguments)
     }
@@ -106,7 +113,9 @@ impl Keeper {
 
     /// Waits until these words stand in the log after so many bytes.
     pub fn wait_for(&self, words: &str, start: usize) {
-        until(&format!("{words:?} is logged in {}", self.folder.display()), || self.log_after(start).contains(words));
+        until(&format!("{words:?} is logged in {}", self.folder.display()), || {
+            self.log_after(start).contains(words)
+        });
     }
 }
 
@@ -130,7 +139,8 @@ pub async fn until_so(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// A new folder of the user who runs such programs. Its path is short: sockets are made in it.
 pub fn new_folder() -> PathBuf {
-    let folder = tempfile::Builder::new().prefix("entitlementd-pg").tempdir_in("/tmp").unwrap().keep();
+    let folder =
+        tempfile::Builder::new().prefix("entitlementd-pg").tempdir_in("/tmp").unwrap().keep();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
     if let Some((user, group)) = unprivileged() {
         chown(&folder, Some(user), Some(group)).unwrap();
@@ -145,7 +155,8 @@ pub fn program(name: &str) -> PathBuf {
     folders.push("/usr/sbin".into());
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     folders.extend(installed.map(|version| version.path().join("bin")));
-    let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists());
+    let found =
+        folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists());
     found.unwrap_or_else(|| {
         panic!("no {name}: tests/run says where it comes from; PG_BIN is the folder of PostgreSQL's programs")
     })
@@ -158,8 +169,11 @@ fn unprivileged() -> Option<(u32, u32)> {
     }
     let accounts = fs::read_to_string("/etc/passwd").unwrap();
     let account = |name: &str| {
-        let fields: Vec<&str> =
-            accounts.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        let fields: Vec<&str> = accounts
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")))?
+            .split(':')
+            .collect();
         Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
     };
     account("postgres").or_else(|| account("nobody"))

@@ -32,7 +32,9 @@ impl Upstream {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(async { axum::serve(listener, Router::new().fallback(show)).await.unwrap() });
+        let task = tokio::spawn(async {
+            axum::serve(listener, Router::new().fallback(show)).await.unwrap()
+        });
         Self { port, task: task.abort_handle() }
     }
 }
@@ -41,7 +43,8 @@ impl Upstream {
 async fn show(request: Request) -> String {
     let mut headers = serde_json::Map::new();
     for name in request.headers().keys() {
-        let values: Vec<_> = request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+        let values: Vec<_> =
+            request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
         headers.insert(name.to_string(), json!(values.join(",")));
     }
     json!({ "target": request.uri().to_string(), "headers": headers }).to_string()
@@ -57,7 +60,8 @@ impl Echo {
     pub fn start() -> Self {
         let port = free_port();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy/echo.py");
-        let keeper = Keeper::start_as_us(new_folder(), "KILL", "python3", [script, &port.to_string()]);
+        let keeper =
+            Keeper::start_as_us(new_folder(), "KILL", "python3", [script, &port.to_string()]);
         keeper.wait_for("listening", 0);
         Self { port, _keeper: keeper }
     }
@@ -80,15 +84,25 @@ impl Envoy {
         let folder = new_folder();
         let port = free_port();
         let port_of = |port: u16| format!("port_value: {port} ");
-        let ports =
-            [(10000, port), (8000, upstream), (50051, authorizer)].map(|(from, to)| (port_of(from), port_of(to)));
+        let ports = [(10000, port), (8000, upstream), (50051, authorizer)]
+            .map(|(from, to)| (port_of(from), port_of(to)));
         let changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
         let text = changed("envoy/envoy.yaml", ports.into_iter().chain(changes));
         fs::write(folder.join("envoy.yaml"), text).unwrap();
-        let flags = ["-c", "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"];
+        let flags = [
+            "-c",
+            "envoy.yaml",
+            "--use-dynamic-base-id",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "warning",
+        ];
         let keeper = Keeper::start_as_us(folder, "KILL", "envoy", flags);
         let envoy = Self { address: SocketAddr::from(([127, 0, 0, 1], port)), keeper };
-        super::keeper::until("Envoy listens", || std::net::TcpStream::connect(envoy.address).is_ok());
+        super::keeper::until("Envoy listens", || {
+            std::net::TcpStream::connect(envoy.address).is_ok()
+        });
         envoy
     }
 
@@ -121,7 +135,12 @@ impl Nginx {
         ];
         fs::write(folder.join("nginx.conf"), changed("nginx/nginx.conf", ports)).unwrap();
         let here = format!("{}/", folder.display());
-        let keeper = Keeper::start(folder, "TERM", "nginx", ["-p", &here, "-e", "stderr", "-c", "nginx.conf"]);
+        let keeper = Keeper::start(
+            folder,
+            "TERM",
+            "nginx",
+            ["-p", &here, "-e", "stderr", "-c", "nginx.conf"],
+        );
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         super::keeper::until("nginx listens", || std::net::TcpStream::connect(address).is_ok());
         Self { address, keeper }
@@ -141,8 +160,14 @@ fn changed(file: &str, changes: impl IntoIterator<Item = (String, String)>) -> S
     })
 }
 
-/// Sends a request over a connection of its own. Without a host among the headers there is one that names no tenant.
-pub async fn send_to(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+/// Sends a request over a connection of its own. Without a host among the headers there is one that
+/// names no tenant.
+pub async fn send_to(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Reply {
     let mut request = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "host") {
         request.push_str("host: service.internal\r\n");

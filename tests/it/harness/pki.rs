@@ -6,8 +6,9 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
@@ -60,13 +61,25 @@ impl Authority {
         self.issue(&[name], serial, years, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    pub fn issue(&self, names: &[&str], serial: u64, years: Years, usage: ExtendedKeyUsagePurpose) -> Issued {
-        let (uris, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
-        let mut params = CertificateParams::new(names.into_iter().map(str::to_owned).collect::<Vec<_>>()).unwrap();
-        params.subject_alt_names.extend(uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap())));
+    pub fn issue(
+        &self,
+        names: &[&str],
+        serial: u64,
+        years: Years,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Issued {
+        let (uris, names): (Vec<&str>, Vec<&str>) =
+            names.iter().partition(|name| name.contains("://"));
+        let mut params =
+            CertificateParams::new(names.into_iter().map(str::to_owned).collect::<Vec<_>>())
+                .unwrap();
+        params
+            .subject_alt_names
+            .extend(uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap())));
         params.extended_key_usages = vec![usage];
         params.serial_number = Some(SerialNumber::from(serial));
-        (params.not_before, params.not_after) = (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Issued { certificate, key: key.serialize_pem() }

@@ -7,15 +7,16 @@ use super::{
     postgres::free_port,
 };
 
-/// It passes each transaction to whichever connection of its own is free, and refuses startup parameters that it does
-/// not know, among them `options` and `extra_float_digits`.
+/// It passes each transaction to whichever connection of its own is free, and refuses startup
+/// parameters that it does not know, among them `options` and `extra_float_digits`.
 pub struct Pooler {
     port: u16,
     _keeper: Keeper,
 }
 
 impl Pooler {
-    /// Starts one in front of whatever listens on a port. Its settings are lines of its configuration.
+    /// Starts one in front of whatever listens on a port. Its settings are lines of its
+    /// configuration.
     pub fn to(target_port: u16, settings: &[&str]) -> Self {
         let folder = new_folder();
         let port = free_port();

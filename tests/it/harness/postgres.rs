@@ -1,4 +1,5 @@
-//! A PostgreSQL cluster of our own, one for the whole test binary. It ends with the binary, however that ends.
+//! A PostgreSQL cluster of our own, one for the whole test binary. It ends with the binary, however
+//! that ends.
 
 use std::{
     net::TcpListener,
@@ -31,7 +32,9 @@ impl Cluster {
         let folder = new_folder();
         let data = folder.join("data");
         let mut initdb = command(&program("initdb"), &folder);
-        initdb.args(["-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8", "-D"]).arg(&data);
+        initdb
+            .args(["-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8", "-D"])
+            .arg(&data);
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
@@ -68,7 +71,9 @@ impl Cluster {
     /// Runs one of PostgreSQL's programs against the cluster and gives its output.
     pub fn run(&self, name: &str, arguments: &[&str]) -> String {
         let mut command = command(&program(name), &self.keeper.folder);
-        command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]).args(arguments);
+        command
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()])
+            .args(arguments);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -107,7 +112,10 @@ impl Cluster {
     }
 
     /// The one value that a question has for an answer in the database `postgres`.
-    pub async fn ask<T: Type<Postgres> + for<'r> Decode<'r, Postgres> + Send + Unpin>(&self, sql: &str) -> T {
+    pub async fn ask<T: Type<Postgres> + for<'r> Decode<'r, Postgres> + Send + Unpin>(
+        &self,
+        sql: &str,
+    ) -> T {
         let ask = async {
             let mut connection = PgConnection::connect(&self.url("postgres")).await?;
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await
@@ -115,14 +123,16 @@ impl Cluster {
         within_patience(sql, ask).await
     }
 
-    /// Waits until connections are accepted, on a standby read-only ones, as the log says after so many bytes.
+    /// Waits until connections are accepted, on a standby read-only ones, as the log says after so
+    /// many bytes.
     pub(super) fn wait_until_up(&self, logged: usize) {
         self.keeper.wait_for("database system is ready to accept", logged);
     }
 
     /// How many statements a database has been sent, but for signs of life.
     pub async fn statements(&self, database: &str) -> usize {
-        // What a statement does is logged before it is done; asking for something makes sure of the order.
+        // What a statement does is logged before it is done; asking for something makes sure of the
+        // order.
         assert_eq!(self.ask::<i32>("SELECT 1").await, 1);
         let begins = format!("{database} ");
         let statement = |line: &&str| {
@@ -135,16 +145,23 @@ impl Cluster {
 }
 
 async fn within_patience<T>(sql: &str, run: impl Future<Output = sqlx::Result<T>>) -> T {
-    let done = tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("{sql}: no answer"));
+    let done =
+        tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("{sql}: no answer"));
     done.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// Runs the server. What it has committed outlives its processes, and all that it holds lies in its folder.
+/// Runs the server. What it has committed outlives its processes, and all that it holds lies in its
+/// folder.
 fn keep_running(folder: PathBuf, port: u16, settings: &[&str]) -> Keeper {
     let port = port.to_string();
     let folder_name = folder.to_str().unwrap().to_owned();
     let mut arguments = vec!["-D", "data", "-h", "127.0.0.1", "-p", &port, "-k", &folder_name];
-    let quick = ["fsync=off", "full_page_writes=off", "max_connections=300", "dynamic_shared_memory_type=mmap"];
+    let quick = [
+        "fsync=off",
+        "full_page_writes=off",
+        "max_connections=300",
+        "dynamic_shared_memory_type=mmap",
+    ];
     // A standby that hangs holds up its primary's end for this long.
     let bounded = ["wal_sender_timeout=5s"];
     let told = ["log_statement=all", "log_line_prefix=%d "];
@@ -154,8 +171,8 @@ fn keep_running(folder: PathBuf, port: u16, settings: &[&str]) -> Keeper {
     Keeper::start(folder.clone(), "INT", "postgres", arguments)
 }
 
-/// A port that nobody listens on now. The system hands out higher ones to those who ask for any, so that nobody takes
-/// this one while its owner is down.
+/// A port that nobody listens on now. The system hands out higher ones to those who ask for any, so
+/// that nobody takes this one while its owner is down.
 pub fn free_port() -> u16 {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(211);

@@ -10,9 +10,11 @@ use std::{
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program, without the environment's own settings. BENCH_SERVER names another build of it, to be compared.
+/// The program, without the environment's own settings. BENCH_SERVER names another build of it, to
+/// be compared.
 pub fn program() -> Command {
-    let path = std::env::var_os("BENCH_SERVER").unwrap_or_else(|| env!("CARGO_BIN_EXE_entitlementd").into());
+    let path = std::env::var_os("BENCH_SERVER")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_entitlementd").into());
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ENTITLEMENTD_") {
@@ -62,10 +64,17 @@ impl Process {
         let mut command = program();
         let folder = tempfile::tempdir().unwrap();
         command.args(["serve", "--log-format", format]).args(flags).env("TMPDIR", folder.path());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
         Self { child, log, logged: String::new(), _folder: folder }
     }
 
@@ -73,7 +82,9 @@ impl Process {
     pub fn wait_for(&mut self, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+            let Ok(line) =
+                self.log.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            else {
                 panic!("{words:?} was never logged: {}", self.logged);
             };
             self.logged.push_str(&line);

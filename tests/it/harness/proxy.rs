@@ -21,7 +21,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Pieces that are on their way at once, where the way is long. Where it is not, who sends is held up as by a socket.
+/// Pieces that are on their way at once, where the way is long. Where it is not, who sends is held
+/// up as by a socket.
 const ON_THE_WAY: usize = 1024;
 
 /// Bytes, an end or an error, and when they arrive.
@@ -52,7 +53,13 @@ impl Proxy {
         let open = Arc::new(Mutex::new(watch::Sender::new(true)));
         let connections = Arc::default();
         let mut acceptor = JoinSet::new();
-        acceptor.spawn(accept(listener, Arc::clone(&target), delay, Arc::clone(&open), Arc::clone(&connections)));
+        acceptor.spawn(accept(
+            listener,
+            Arc::clone(&target),
+            delay,
+            Arc::clone(&open),
+            Arc::clone(&connections),
+        ));
         Self { port, target, open, stranded: Mutex::default(), connections, _acceptor: acceptor }
     }
 
@@ -71,8 +78,8 @@ impl Proxy {
         present.shutdown().await;
     }
 
-    /// From now on no byte is passed on, in either direction, and nothing is closed: neither side learns of anything.
-    /// New connections are accepted.
+    /// From now on no byte is passed on, in either direction, and nothing is closed: neither side
+    /// learns of anything. New connections are accepted.
     pub fn black_hole(&self) {
         self.open.lock().unwrap().send_replace(false);
     }
@@ -138,7 +145,11 @@ async fn pass_on(
 }
 
 /// What is sent is on its way beside what was sent before: a long way makes nothing narrower.
-async fn send(mut from: OwnedReadHalf, delay: Duration, arrivals: mpsc::Sender<Arrival>) -> io::Result<()> {
+async fn send(
+    mut from: OwnedReadHalf,
+    delay: Duration,
+    arrivals: mpsc::Sender<Arrival>,
+) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await.map(|length| buffer[..length].to_vec());
@@ -165,7 +176,11 @@ async fn receive(
     Ok(()) // Dropping `to` tells the other side.
 }
 
-async fn write(to: &OwnedWriteHalf, mut bytes: &[u8], open: &mut watch::Receiver<bool>) -> io::Result<()> {
+async fn write(
+    to: &OwnedWriteHalf,
+    mut bytes: &[u8],
+    open: &mut watch::Receiver<bool>,
+) -> io::Result<()> {
     while !bytes.is_empty() {
         to.writable().await?;
         let written = {

@@ -6,8 +6,9 @@ use entitlementd::{
     clock::{Clock, ManualClock},
     config::{Cli, Command, ListenAddress, ServeArgs},
     proto::v1::{
-        CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest, ListEnabledModulesResponse,
-        ResolveTenantRequest, ResolveTenantResponse, entitlement_service_client::EntitlementServiceClient,
+        CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest,
+        ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
+        entitlement_service_client::EntitlementServiceClient,
     },
     server,
     server::Running,
@@ -16,7 +17,9 @@ use tonic::{
     Request, Status,
     transport::{Channel, Endpoint},
 };
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_types::StatusExt;
 
 use super::{Database, id};
@@ -33,8 +36,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that is ready, with base domain `erp.example`. It hears of no change: what it holds changes with the
-    /// clock alone.
+    /// A server that is ready, with base domain `erp.example`. It hears of no change: what it holds
+    /// changes with the clock alone.
     pub async fn start(database: Database) -> Self {
         Self::start_with(database, &["--changes", "off"]).await
     }
@@ -82,7 +85,10 @@ impl Server {
         self.check_request(check_request(tenant, module)).await.unwrap()
     }
 
-    pub async fn check_request(&mut self, request: CheckModuleRequest) -> Result<CheckModuleResponse, Status> {
+    pub async fn check_request(
+        &mut self,
+        request: CheckModuleRequest,
+    ) -> Result<CheckModuleResponse, Status> {
         self.client.check_module(request).await.map(tonic::Response::into_inner)
     }
 
@@ -92,11 +98,19 @@ impl Server {
         self.check_request(request).await.unwrap()
     }
 
-    pub async fn list(&mut self, request: ListEnabledModulesRequest) -> Result<ListEnabledModulesResponse, Status> {
+    pub async fn list(
+        &mut self,
+        request: ListEnabledModulesRequest,
+    ) -> Result<ListEnabledModulesResponse, Status> {
         self.client.list_enabled_modules(request).await.map(tonic::Response::into_inner)
     }
 
-    pub async fn resolve(&mut self, tenant_id: &str, host: &str, token: &str) -> Result<ResolveTenantResponse, Status> {
+    pub async fn resolve(
+        &mut self,
+        tenant_id: &str,
+        host: &str,
+        token: &str,
+    ) -> Result<ResolveTenantResponse, Status> {
         let request = ResolveTenantRequest {
             tenant_id: tenant_id.to_owned(),
             host: host.to_owned(),
@@ -111,13 +125,25 @@ impl Server {
 }
 
 pub fn check_request(tenant: u32, module: &str) -> CheckModuleRequest {
-    CheckModuleRequest { tenant_id: id(tenant), module_code: module.to_owned(), ..Default::default() }
+    CheckModuleRequest {
+        tenant_id: id(tenant),
+        module_code: module.to_owned(),
+        ..Default::default()
+    }
 }
 
 /// What a command line comes to.
 pub fn serve_args(url: &str, flags: &[&str]) -> ServeArgs {
-    let fixed =
-        ["entitlementd", "serve", "--listen", "127.0.0.1:0", "--base-domain", "erp.example", "--database-url", url];
+    let fixed = [
+        "entitlementd",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--base-domain",
+        "erp.example",
+        "--database-url",
+        url,
+    ];
     match Cli::parse_from(fixed.iter().chain(flags)).command {
         Command::Serve(args) => *args,
         other => panic!("not serve: {other:?}"),
@@ -144,7 +170,11 @@ pub fn endpoint_over(scheme: &str, address: &ListenAddress) -> Endpoint {
 
 /// The word in a status's ErrorInfo, whose domain is ours.
 pub fn reason_of(status: &Status) -> String {
-    let info = status.get_error_details().error_info().cloned().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    let info = status
+        .get_error_details()
+        .error_info()
+        .cloned()
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "entitlement.v1");
     info.reason
 }

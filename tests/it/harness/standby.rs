@@ -8,7 +8,8 @@ use super::{
 };
 
 impl Cluster {
-    /// Starts a replica of a cluster. Settings are not copied, and it must allow as many connections as the primary.
+    /// Starts a replica of a cluster. Settings are not copied, and it must allow as many
+    /// connections as the primary.
     pub fn standby_of(primary: &Self, settings: &[&str]) -> Self {
         let folder = new_folder();
         let data = folder.join("data");

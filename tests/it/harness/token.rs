@@ -14,7 +14,8 @@ pub fn claims(tenant: &str) -> Value {
 
 /// A token signed with [`SECRET`].
 pub fn hs256(claims: &Value) -> String {
-    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+        .unwrap()
 }
 
 /// A file that holds [`SECRET`].

@@ -35,9 +35,12 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The headers of a gRPC call, none of them compressed.
 pub fn call(path: &str) -> Vec<u8> {
-    // :method POST and :scheme http of the static table, then literals that are not remembered (RFC 7541, section 6.2.2).
+    // :method POST and :scheme http of the static table, then literals that are not remembered (RFC
+    // 7541, section 6.2.2).
     let mut block = vec![0x83, 0x86];
-    for (name, value) in [(&[0x04][..], path), (&[0x01], "localhost"), (&[0x0f, 0x10], "application/grpc")] {
+    for (name, value) in
+        [(&[0x04][..], path), (&[0x01], "localhost"), (&[0x0f, 0x10], "application/grpc")]
+    {
         block.extend(name);
         block.push(u8::try_from(value.len()).unwrap());
         block.extend(value.as_bytes());
@@ -84,7 +87,10 @@ impl Wire {
     /// The next frame; `None`: the connection has ended.
     pub async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
-        timeout(PATIENCE, self.0.read_exact(&mut head)).await.expect("the server says something").ok()?;
+        timeout(PATIENCE, self.0.read_exact(&mut head))
+            .await
+            .expect("the server says something")
+            .ok()?;
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
         self.0.read_exact(&mut payload).await.ok()?;
         let [.., kind, flags, a, b, c, d] = head;
@@ -101,8 +107,8 @@ impl Wire {
         }
     }
 
-    /// Sends without end while somebody reads, up to so many times; gives the error of the GOAWAY that ends it. `None`: it ended
-    /// without one, or never.
+    /// Sends without end while somebody reads, up to so many times; gives the error of the GOAWAY
+    /// that ends it. `None`: it ended without one, or never.
     pub async fn flood(self, times: usize, bytes: impl Fn(u32) -> Vec<u8>) -> Option<u32> {
         let (mut read, mut write) = self.0.into_split();
         let reading = tokio::spawn(async move {

@@ -21,16 +21,25 @@ impl Asked {
     pub(super) async fn start(flags: &[&str]) -> Self {
         let routes = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         std::fs::write(routes.path(), ROUTES).unwrap();
-        let own = ["--routes", routes.path().to_str().unwrap(), "--forward-auth-listen", "127.0.0.1:0"];
+        let own =
+            ["--routes", routes.path().to_str().unwrap(), "--forward-auth-listen", "127.0.0.1:0"];
         let server = Server::start_with(seeded().await, &[&own, flags].concat()).await;
         let port = port_of(server.running.forward_auth_address.as_ref().unwrap());
         Self { address: SocketAddr::from(([127, 0, 0, 1], port)), server, _routes: routes }
     }
 
     /// As a proxy asks that was sent a request with these headers.
-    pub(super) async fn about(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
-        let own =
-            [("x-forwarded-method", method), ("x-forwarded-uri", target), ("x-forwarded-host", "service.internal")];
+    pub(super) async fn about(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let own = [
+            ("x-forwarded-method", method),
+            ("x-forwarded-uri", target),
+            ("x-forwarded-host", "service.internal"),
+        ];
         self.send(&[&own, headers].concat()).await
     }
 
@@ -68,7 +77,11 @@ async fn a_proxy_that_does_not_say_what_is_asked_for_lets_nobody_pass() {
     let asked = Asked::start(&["--enforce", "off"]).await;
     let own = id(1);
     // A client's own words for another kind of proxy.
-    let foreign = [("x-original-method", "GET"), ("x-original-uri", "/health"), ("x-tenant-id", own.as_str())];
+    let foreign = [
+        ("x-original-method", "GET"),
+        ("x-original-uri", "/health"),
+        ("x-tenant-id", own.as_str()),
+    ];
     let reply = send_to(asked.address, "GET", "/health", &foreign).await;
     assert_eq!((reply.status, reply.reason().as_str()), (400, "INVALID_FIELD"));
     // A proxy that adds to what a client has sent, instead of replacing it.
@@ -80,10 +93,19 @@ async fn a_proxy_that_does_not_say_what_is_asked_for_lets_nobody_pass() {
 async fn what_would_be_refused_is_logged_and_summed_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("decisions.jsonl").to_str().unwrap().to_owned();
-    let asked = Asked::start(&["--enforce", "off", "--decision-log", &path, "--decision-log-one-grant-in", "1"]).await;
+    let asked = Asked::start(&[
+        "--enforce",
+        "off",
+        "--decision-log",
+        &path,
+        "--decision-log-one-grant-in",
+        "1",
+    ])
+    .await;
     let (own, other) = (id(1), id(9));
     for tenant in [&own, &own, &other] {
-        let reply = asked.about("GET", "/api/v1/orders/5/invoice", &[("x-tenant-id", tenant)]).await;
+        let reply =
+            asked.about("GET", "/api/v1/orders/5/invoice", &[("x-tenant-id", tenant)]).await;
         assert_eq!(reply.status, 200);
     }
     asked.about("GET", "/api/v1/orders/5", &[("x-tenant-id", &own)]).await;
@@ -101,7 +123,10 @@ async fn what_would_be_refused_is_logged_and_summed_up() {
             "requests": 2, "tenants": 1, "last": "2026-11-23T12:00:00.000Z",
         })
     );
-    assert_eq!((&report[1]["reason"], &report[1]["tenants"]), (&"TENANT_NOT_FOUND".into(), &0.into()));
+    assert_eq!(
+        (&report[1]["reason"], &report[1]["tenants"]),
+        (&"TENANT_NOT_FOUND".into(), &0.into())
+    );
     let log = std::fs::read_to_string(&path).unwrap();
     assert_eq!(log.matches("\"decision\":\"granted\"").count(), 1, "{log}");
     assert_eq!(log.lines().count(), 4, "{log}");

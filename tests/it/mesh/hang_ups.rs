@@ -1,4 +1,5 @@
-//! Users of Envoy who hang up before they are answered. They share its connections to the server with everybody else.
+//! Users of Envoy who hang up before they are answered. They share its connections to the server
+//! with everybody else.
 
 use std::net::SocketAddr;
 
@@ -10,13 +11,22 @@ use crate::harness::{
     wire::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Wire, frame},
 };
 
-const FLAGS: [&str; 8] =
-    ["--tenant-header", "x-claimed-tenant-id", "--changes", "off", "--unmatched", "tenant", "--workers", "1"];
+const FLAGS: [&str; 8] = [
+    "--tenant-header",
+    "x-claimed-tenant-id",
+    "--changes",
+    "off",
+    "--unmatched",
+    "tenant",
+    "--workers",
+    "1",
+];
 
 /// A user who leaves as soon as the request is sent.
 async fn hang_up(envoy: SocketAddr) {
     let mut stream = TcpStream::connect(envoy).await.unwrap();
-    let request = format!("GET /any HTTP/1.1\r\nhost: service.internal\r\nx-tenant-id: {}\r\n\r\n", id(1));
+    let request =
+        format!("GET /any HTTP/1.1\r\nhost: service.internal\r\nx-tenant-id: {}\r\n\r\n", id(1));
     stream.write_all(request.as_bytes()).await.unwrap();
 }
 
@@ -47,7 +57,9 @@ async fn a_flood_of_resets_behind_a_proxy_costs_nobody_else_an_answer() {
         hasty.spawn(reset_at_once(address, 400));
         for _ in 0..20 {
             hasty.spawn(hang_up(address));
-            patient.spawn(async move { send_to(address, "GET", "/any", &[("x-tenant-id", &id(1))]).await.status });
+            patient.spawn(async move {
+                send_to(address, "GET", "/any", &[("x-tenant-id", &id(1))]).await.status
+            });
         }
         assert_eq!(patient.join_all().await, [200; 20], "{}", envoy.log());
         hasty.join_all().await;

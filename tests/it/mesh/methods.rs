@@ -31,14 +31,17 @@ const ROUTES: &str = r#"
     access = "public"
 "#;
 
-/// None of them is a method, and a server that does not look closely runs the first three as DELETE.
+/// None of them is a method, and a server that does not look closely runs the first three as
+/// DELETE.
 const SPELLINGS: [&str; 7] = ["delete", "Delete", "DELETe", "get", "DELETE-", "DEL_ETE", "GET1"];
 
 /// Over HTTP/2, where a method may be any token.
 async fn send_h2(address: SocketAddr, method: &str, target: &str) -> (u16, String) {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     let connection = tokio::spawn(connection);
     let request = Request::builder()
         .method(Method::from_bytes(method.as_bytes()).unwrap())
@@ -60,7 +63,10 @@ async fn behind_envoy_only_a_method_in_capital_letters_passes_whatever_is_enforc
             for method in SPELLINGS {
                 let (status, body) = send_h2(envoy.address, method, target).await;
                 assert_eq!(status, 400, "{flags:?}: {method} {target}: {body}");
-                assert!(body.contains("INVALID_FIELD") && body.contains("capital letters"), "{body}");
+                assert!(
+                    body.contains("INVALID_FIELD") && body.contains("capital letters"),
+                    "{body}"
+                );
             }
         }
         let guarded = if flags.contains(&"off") { 200 } else { 403 };
@@ -70,7 +76,11 @@ async fn behind_envoy_only_a_method_in_capital_letters_passes_whatever_is_enforc
             ("M-SEARCH", "/api/v1/orders/5", 200),
             ("DELETE", "/api/v1/new/5", 200),
         ] {
-            assert_eq!(send_h2(envoy.address, method, target).await.0, status, "{flags:?}: {method} {target}");
+            assert_eq!(
+                send_h2(envoy.address, method, target).await.0,
+                status,
+                "{flags:?}: {method} {target}"
+            );
         }
     }
 }
@@ -84,17 +94,34 @@ async fn forward_auth_answers_only_methods_in_capital_letters_whatever_is_enforc
         ("nginx", ["x-original-method", "x-original-uri", "x-original-host"], 403),
     ] {
         for enforce in ["on", "off"] {
-            let own = ["--forward-auth-listen", "127.0.0.1:0", "--forward-auth-codes", codes, "--enforce", enforce];
+            let own = [
+                "--forward-auth-listen",
+                "127.0.0.1:0",
+                "--forward-auth-codes",
+                codes,
+                "--enforce",
+                enforce,
+            ];
             let flags = [&own[..], &["--routes", routes.path().to_str().unwrap()]].concat();
             let server = Server::start_with(seeded().await, &flags).await;
             let port = port_of(server.running.forward_auth_address.as_ref().unwrap());
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             for target in ["/api/v1/orders/5", "/api/v1/new/5", "/api/v1/other"] {
                 for method in SPELLINGS {
-                    let asked = [(headers[0], method), (headers[1], target), (headers[2], "service.internal")];
+                    let asked = [
+                        (headers[0], method),
+                        (headers[1], target),
+                        (headers[2], "service.internal"),
+                    ];
                     let reply = send_to(address, "GET", "/", &asked).await;
-                    assert_eq!(reply.status, refused, "{codes}, {enforce}: {method} {target}: {reply:?}");
-                    assert!(reply.head.contains("x-entitlement-reason: invalid_field"), "{reply:?}");
+                    assert_eq!(
+                        reply.status, refused,
+                        "{codes}, {enforce}: {method} {target}: {reply:?}"
+                    );
+                    assert!(
+                        reply.head.contains("x-entitlement-reason: invalid_field"),
+                        "{reply:?}"
+                    );
                 }
             }
         }

@@ -15,7 +15,8 @@ use crate::harness::{
     proxy::Proxy,
 };
 
-const FLAGS: [&str; 6] = ["--tenant-header", "x-claimed-tenant-id", "--changes", "off", "--unmatched", "tenant"];
+const FLAGS: [&str; 6] =
+    ["--tenant-header", "x-claimed-tenant-id", "--changes", "off", "--unmatched", "tenant"];
 
 struct World {
     server: Server,
@@ -49,7 +50,11 @@ async fn until(envoy: &Envoy, wanted: u16) {
         if status == wanted {
             return;
         }
-        assert!(std::time::Instant::now() < deadline, "{status} instead of {wanted}: {}", envoy.log());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{status} instead of {wanted}: {}",
+            envoy.log()
+        );
     }
 }
 
@@ -83,7 +88,11 @@ async fn a_failure_that_lets_requests_pass_brings_none_of_a_clients_own_headers(
     until(&envoy, 200).await;
     world.network.black_hole();
     let own = id(1);
-    let spoofed = [("x-tenant-id", own.as_str()), ("x-tenant-schema", "tenant_other"), ("x-tenant-verified", "true")];
+    let spoofed = [
+        ("x-tenant-id", own.as_str()),
+        ("x-tenant-schema", "tenant_other"),
+        ("x-tenant-verified", "true"),
+    ];
     let reply = envoy.send("GET", "/any", &spoofed).await;
     for (header, _) in spoofed {
         assert_eq!(reply.seen(header), "", "{header}");
@@ -97,7 +106,8 @@ async fn users_who_hang_up_fail_nobody_elses_requests() {
     let envoy = world.envoy(&[]);
     until(&envoy, 200).await;
     for _ in 0..5 {
-        // What Envoy asks on their behalf waits on the way, and then comes together with that they are gone.
+        // What Envoy asks on their behalf waits on the way, and then comes together with that they
+        // are gone.
         world.network.black_hole();
         let hasty = (0..HASTY).map(async |_| {
             let mut user = TcpStream::connect(envoy.address).await.unwrap();

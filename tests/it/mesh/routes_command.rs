@@ -38,7 +38,10 @@ fn conflicts_and_rules_that_are_never_met_are_told_with_their_lines() {
     let output = routes(&["check", "--routes", &file, "--public", "/b"]);
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output);
-    assert!(told.contains("conflict") && told.contains("line 1") && told.contains("line 5"), "{told}");
+    assert!(
+        told.contains("conflict") && told.contains("line 1") && told.contains("line 5"),
+        "{told}"
+    );
 
     let refused = program().args(["serve", "--demo", "--routes", &file]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
@@ -53,7 +56,9 @@ async fn modules_that_the_catalogue_lacks_and_endpoints_that_cannot_be_read_are_
         .await;
     let (_folder, file) = written("routes.csv", "path,methods,module_code\n/a,GET,finanse\n");
     let url = database.url.clone();
-    let output = tokio::task::spawn_blocking(move || routes(&["check", "--routes", &file, "--database-url", &url]));
+    let output = tokio::task::spawn_blocking(move || {
+        routes(&["check", "--routes", &file, "--database-url", &url])
+    });
     let told = text(&output.await.unwrap());
     assert!(told.contains("the catalogue has no module finanse"), "{told}");
     assert!(told.contains("\"orders\""), "{told}");
@@ -67,7 +72,11 @@ fn explain_shows_which_rule_decides_and_where_readings_differ() {
         "path,methods,module_code,access\n/a/{id},GET,finance,\n/a/**,,,tenant\n/p/**,,,public\n",
     );
     let explain = |path: &str| text(&routes(&["explain", "GET", path, "--routes", &file]));
-    assert!(explain("/a/5").contains("decides    GET /a/{id} (finance; line 2)"), "{}", explain("/a/5"));
+    assert!(
+        explain("/a/5").contains("decides    GET /a/{id} (finance; line 2)"),
+        "{}",
+        explain("/a/5")
+    );
     assert!(explain("/a/5/6").contains("needs      tenant"));
     assert!(explain("/q").contains("no rule"));
     assert!(explain("/p/%2e%2e/a").contains("400, the path has a dot segment"));
@@ -80,10 +89,12 @@ fn explain_shows_which_rule_decides_and_where_readings_differ() {
 #[test]
 fn what_a_path_a_method_or_a_file_holds_does_not_act_on_a_terminal() {
     let forged = "x\n\u{1b}[2J\u{9b}2J\u{2028}\u{202e}0 rules";
-    let acts = |letter: char| letter != '\n' && letter.is_control() || "\u{2028}\u{202e}".contains(letter);
+    let acts =
+        |letter: char| letter != '\n' && letter.is_control() || "\u{2028}\u{202e}".contains(letter);
     let content = "[[route]]\npath = '/a/{x}'\nmodule = \"MODULE\"\n\n[[route]]\npath = '/a/{y}'\nmodule = 'hrms'\n";
     let (_folder, sound) = written("sound.csv", "path,access\n/**,tenant\n");
-    let odd = ["\u{2028}\u{202e}0 rules", forged].map(|module| written("r.toml", &content.replace("MODULE", module)));
+    let odd = ["\u{2028}\u{202e}0 rules", forged]
+        .map(|module| written("r.toml", &content.replace("MODULE", module)));
     let path = format!("/a/{forged}");
     for arguments in [
         &["explain", "get", &path, "--routes", &sound][..],
@@ -95,8 +106,14 @@ fn what_a_path_a_method_or_a_file_holds_does_not_act_on_a_terminal() {
         &["check", "--routes", &sound, "--public", forged],
     ] {
         let told = text(&routes(arguments));
-        assert!(told.to_lowercase().contains("0 rules") && !told.contains(acts), "{arguments:?}: {told:?}");
-        assert!(!told.lines().any(|line| line.starts_with(r"\u{1b}[2J")), "{arguments:?}: {told:?}");
+        assert!(
+            told.to_lowercase().contains("0 rules") && !told.contains(acts),
+            "{arguments:?}: {told:?}"
+        );
+        assert!(
+            !told.lines().any(|line| line.starts_with(r"\u{1b}[2J")),
+            "{arguments:?}: {told:?}"
+        );
     }
 }
 
@@ -106,9 +123,17 @@ fn a_file_that_cannot_be_used_is_told_with_its_line() {
         ("r.toml", "[[route]]\npath = '/a/{b}.pdf'\n", "a parameter is a whole segment"),
         ("r.toml", "[[route]]\npath = '/a'\nmodul = 'x'\n", "unknown field"),
         ("r.csv", "path,access\n/a,private\n", "neither public, tenant nor module"),
-        ("r.csv", "path,methods\n/a,G T\n", "line 2: the method \"G T\": the method is not a word in capital letters"),
+        (
+            "r.csv",
+            "path,methods\n/a,G T\n",
+            "line 2: the method \"G T\": the method is not a word in capital letters",
+        ),
         ("r.csv", "path,methods\n/a,GET|delete\n", "line 2: the method \"delete\""),
-        ("r.toml", "[[route]]\npath = '/a'\nmethods = ['GET', 'Delete']\n", "line 1: the method \"Delete\""),
+        (
+            "r.toml",
+            "[[route]]\npath = '/a'\nmethods = ['GET', 'Delete']\n",
+            "line 1: the method \"Delete\"",
+        ),
         ("r.csv", "path,module_code,access\n/a,finance,public\n", "goes with no module"),
         ("r.json", "[]", "neither .toml nor .csv"),
     ] {

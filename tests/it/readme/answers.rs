@@ -14,8 +14,8 @@ const ADOPTING: &str = "docs/adopting.md";
 const ADMINISTRATION: &str = "docs/administration.md";
 const SECURITY: &str = "docs/security.md";
 
-/// The part of `docs/administration.md` that comes before the story, each command of which goes on where the one before has
-/// stopped.
+/// The part of `docs/administration.md` that comes before the story, each command of which goes on
+/// where the one before has stopped.
 fn administration() -> String {
     let text = page(ADMINISTRATION);
     text.split_once("\n## A tenant's life\n").unwrap().0.to_owned()
@@ -26,10 +26,12 @@ fn the_demo_answers_as_shown() {
     let mut server = Process::serve(&["--demo", "--listen", "127.0.0.1:0"]);
     let address = server.address();
     server.wait_for("\"ready\"");
-    let shown = [commands(&page("README.md"), "grpcurl"), commands(&page(ADOPTING), "grpcurl")].concat();
+    let shown =
+        [commands(&page("README.md"), "grpcurl"), commands(&page(ADOPTING), "grpcurl")].concat();
     assert_eq!(shown.len(), 3);
     for (command, output) in shown {
-        let command = command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50051", &address);
+        let command =
+            command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50051", &address);
         assert_eq!(json(&shell(&command)), json(&output), "{command}");
     }
 }
@@ -43,13 +45,22 @@ fn every_command_that_is_shown_stands_in_a_page_whose_commands_are_run() {
         .filter(|(_, count)| *count > 0)
         .collect();
     // The numbers are those of the tests here, in `story` and in `mesh`.
-    let run = [("README.md", 2), (ADMINISTRATION, 2 + 9), (ADOPTING, 2), ("docs/gateway.md", 4 + 1), (SECURITY, 1)];
+    let run = [
+        ("README.md", 2),
+        (ADMINISTRATION, 2 + 9),
+        (ADOPTING, 2),
+        ("docs/gateway.md", 4 + 1),
+        (SECURITY, 1),
+    ];
     assert_eq!(shown, run.map(|(name, count)| (name.to_owned(), count)));
 }
 
 #[test]
 fn a_caller_is_known_and_kept_within_its_bounds_as_shown() {
-    let block = blocks(&page(SECURITY), "sh").into_iter().find(|block| block.contains("openssl req")).unwrap();
+    let block = blocks(&page(SECURITY), "sh")
+        .into_iter()
+        .find(|block| block.contains("openssl req"))
+        .unwrap();
     let (make, serve) = block.trim_end().rsplit_once('\n').unwrap();
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().to_str().unwrap();
@@ -58,9 +69,12 @@ fn a_caller_is_known_and_kept_within_its_bounds_as_shown() {
     let (_, flags) = serve.split_once("serve ").unwrap();
     let flags = [".pem", ".toml"].iter().fold(flags.to_owned(), |flags, end| {
         let names = ["cert", "key", "callers"].map(|name| format!("{name}{end}"));
-        names.iter().fold(flags, |flags, name| flags.replace(&format!(" {name}"), &format!(" {here}/{name}")))
+        names.iter().fold(flags, |flags, name| {
+            flags.replace(&format!(" {name}"), &format!(" {here}/{name}"))
+        })
     });
-    let mut server = Process::serve(&flags.split(' ').chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
+    let mut server =
+        Process::serve(&flags.split(' ').chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
     let address = server.address();
     let port = address.rsplit(':').next().unwrap();
     server.wait_for("\"ready\"");
@@ -83,8 +97,10 @@ fn a_caller_is_known_and_kept_within_its_bounds_as_shown() {
 
 #[test]
 fn the_callers_shown_are_ones_that_can_be_read() {
-    let shown: Vec<_> =
-        blocks(&page(SECURITY), "toml").into_iter().filter(|block| block.contains("[[caller]]")).collect();
+    let shown: Vec<_> = blocks(&page(SECURITY), "toml")
+        .into_iter()
+        .filter(|block| block.contains("[[caller]]"))
+        .collect();
     assert_eq!(shown.len(), 1);
     let callers = entitlementd::security::callers::Callers::parse(&shown[0], None).unwrap();
     assert_eq!(callers.by_name("spiffe://erp/ns/prod/sa/orders").unwrap().name.as_str(), "orders");
@@ -92,16 +108,21 @@ fn the_callers_shown_are_ones_that_can_be_read() {
 
 #[test]
 fn administrators_are_answered_as_shown() {
-    let block = blocks(&administration(), "sh").into_iter().find(|block| block.contains("token new")).unwrap();
+    let block = blocks(&administration(), "sh")
+        .into_iter()
+        .find(|block| block.contains("token new"))
+        .unwrap();
     let ours = block.replace("cargo run --release --", env!("CARGO_BIN_EXE_entitlementd"));
     let (make, serve) = ours.trim_end().split_once('\n').unwrap();
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("admin-tokens").to_str().unwrap().to_owned();
-    let token = shell(&format!("{}; echo $TOKEN", make.replace(" admin-tokens)", &format!(" {tokens})"))));
+    let token =
+        shell(&format!("{}; echo $TOKEN", make.replace(" admin-tokens)", &format!(" {tokens})"))));
 
     let (_, flags) = serve.split_once("serve ").unwrap();
     let flags = flags.replace(":50052", ":0").replace(" admin-tokens", &format!(" {tokens}"));
-    let mut server = Process::serve(&flags.split(' ').chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
+    let mut server =
+        Process::serve(&flags.split(' ').chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
     let line = server.wait_for("administrators are answered on ");
     let line: Value = serde_json::from_str(&line).unwrap();
     let address = line["address"].as_str().unwrap().to_owned();
@@ -109,8 +130,13 @@ fn administrators_are_answered_as_shown() {
     let shown = commands(&administration(), "grpcurl");
     assert_eq!(shown.len(), 1);
     for (command, output) in shown {
-        let command = command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50052", &address);
-        assert_eq!(json(&shell(&command.replace("$TOKEN", token.trim_end()))), json(&output), "{command}");
+        let command =
+            command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50052", &address);
+        assert_eq!(
+            json(&shell(&command.replace("$TOKEN", token.trim_end()))),
+            json(&output),
+            "{command}"
+        );
     }
 }
 

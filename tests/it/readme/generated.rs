@@ -26,14 +26,19 @@ async fn the_reference_of_metrics_is_what_would_be_generated() {
 #[test]
 fn the_reference_of_flags_is_what_would_be_generated() {
     let is_current = page(configuration::PATH) == configuration::render();
-    assert!(is_current, "{} is out of date; run: cargo run --example generate_docs", configuration::PATH);
+    assert!(
+        is_current,
+        "{} is out of date; run: cargo run --example generate_docs",
+        configuration::PATH
+    );
 }
 
 /// All commands below one, and all flags and variables of them.
 fn named(command: &Command, names: &mut BTreeSet<String>) {
     for flag in command.get_arguments().filter(|flag| !flag.is_positional()) {
         names.insert(format!("| `--{}", flag.get_long().unwrap()));
-        names.extend(flag.get_env().map(|variable| format!("| `{}` |", variable.to_str().unwrap())));
+        names
+            .extend(flag.get_env().map(|variable| format!("| `{}` |", variable.to_str().unwrap())));
     }
     command.get_subcommands().for_each(|command| named(command, names));
 }

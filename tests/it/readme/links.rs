@@ -36,14 +36,17 @@ fn links(text: &str) -> Vec<String> {
     targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
 }
 
-/// The anchors of a page, as the platforms that render Markdown make them: in small letters, without punctuation, with
-/// hyphens for blanks.
+/// The anchors of a page, as the platforms that render Markdown make them: in small letters,
+/// without punctuation, with hyphens for blanks.
 fn anchors(text: &str) -> BTreeSet<String> {
     let text = without_blocks(text);
-    let headings = text.lines().filter(|line| line.starts_with('#')).filter_map(|line| line.split_once("# "));
+    let headings =
+        text.lines().filter(|line| line.starts_with('#')).filter_map(|line| line.split_once("# "));
     let anchor = |heading: &str| {
-        let letters =
-            heading.trim().chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+        let letters = heading
+            .trim()
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
         letters.collect::<String>().to_lowercase().replace(' ', "-")
     };
     headings.map(|(_, heading)| anchor(heading)).collect()
@@ -58,10 +61,13 @@ fn every_link_leads_somewhere() {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
         for link in links(&text) {
             count += 1;
-            let (file, anchor) = link.split_once('#').map_or((&*link, None), |(file, anchor)| (file, Some(anchor)));
+            let (file, anchor) =
+                link.split_once('#').map_or((&*link, None), |(file, anchor)| (file, Some(anchor)));
             let target = if file.is_empty() { path(&name) } else { path(folder).join(file) };
             let leads = match (target.exists(), anchor) {
-                (true, Some(anchor)) => anchors(&std::fs::read_to_string(&target).unwrap()).contains(anchor),
+                (true, Some(anchor)) => {
+                    anchors(&std::fs::read_to_string(&target).unwrap()).contains(anchor)
+                }
                 (exists, _) => exists,
             };
             if !leads {
@@ -85,9 +91,14 @@ fn no_page_is_out_of_reach_from_the_readme() {
         for link in links(&page(&name)) {
             let file = link.split('#').next().unwrap();
             let Ok(target) = path(&folder).join(file).canonicalize() else { continue };
-            let inside =
-                target.strip_prefix(path("").canonicalize().unwrap()).map(|inside| inside.to_str().unwrap().to_owned());
-            next.extend(inside.into_iter().filter(|inside| inside.starts_with("docs/") && inside.ends_with(".md")));
+            let inside = target
+                .strip_prefix(path("").canonicalize().unwrap())
+                .map(|inside| inside.to_str().unwrap().to_owned());
+            next.extend(
+                inside
+                    .into_iter()
+                    .filter(|inside| inside.starts_with("docs/") && inside.ends_with(".md")),
+            );
         }
     }
     let left: Vec<String> = pages().into_iter().filter(|name| !reached.contains(name)).collect();

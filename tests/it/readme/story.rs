@@ -1,4 +1,5 @@
-//! The story of a tenant in `docs/administration.md`, each command of which goes on where the one before has stopped.
+//! The story of a tenant in `docs/administration.md`, each command of which goes on where the one
+//! before has stopped.
 
 use std::{os::unix::fs::PermissionsExt, process::Command};
 
@@ -26,9 +27,13 @@ async fn the_life_of_a_tenant_goes_as_told() {
     let address = server.address();
     server.wait_for("\"ready\"");
     let tools = tempfile::tempdir().unwrap();
-    for (name, program) in [("entitlementd", env!("CARGO_BIN_EXE_entitlementd").to_owned()), ("grpcurl", grpcurl())] {
-        std::fs::write(tools.path().join(name), format!("#!/bin/sh\nexec {program} \"$@\"\n")).unwrap();
-        std::fs::set_permissions(tools.path().join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, program) in
+        [("entitlementd", env!("CARGO_BIN_EXE_entitlementd").to_owned()), ("grpcurl", grpcurl())]
+    {
+        std::fs::write(tools.path().join(name), format!("#!/bin/sh\nexec {program} \"$@\"\n"))
+            .unwrap();
+        std::fs::set_permissions(tools.path().join(name), std::fs::Permissions::from_mode(0o755))
+            .unwrap();
     }
     let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
     // Whoever runs it, the story is about alice.
@@ -38,7 +43,8 @@ async fn the_life_of_a_tenant_goes_as_told() {
     assert_eq!(steps.len(), 9);
     let mut id = String::new();
     for block in steps {
-        let (commands, output): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("$ "));
+        let (commands, output): (Vec<&str>, Vec<&str>) =
+            block.lines().partition(|line| line.starts_with("$ "));
         let script = commands.iter().map(|line| &line[2..]).collect::<Vec<_>>().join("\n");
         let script = script.replace("127.0.0.1:50051", &address);
         let ran = Command::new("sh")
@@ -48,7 +54,8 @@ async fn the_life_of_a_tenant_goes_as_told() {
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .unwrap();
-        let printed = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap().replace(&user, "alice");
+        let printed =
+            String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap().replace(&user, "alice");
         let told = output.join("\n") + "\n";
         // JSON has no order of its own.
         match serde_json::from_str::<Value>(&without_chance(&told)) {

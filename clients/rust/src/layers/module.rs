@@ -15,10 +15,12 @@ use tower_service::Service;
 use super::{Enforce, Grpc, Http, Mark, Protocol, Setup, request::Unresolved};
 use crate::{Entitlements, Error, Refusal, Resolved};
 
-/// Lets a request pass whose tenant may use one of some modules. Behind a [`TenantLayer`](super::TenantLayer) it takes the tenant
-/// that was found there; alone, it finds the tenant itself.
+/// Lets a request pass whose tenant may use one of some modules. Behind a
+/// [`TenantLayer`](super::TenantLayer) it takes the tenant that was found there; alone, it finds
+/// the tenant itself.
 ///
-/// With feature `tonic`, what it makes of a tonic service can be added to a server like the service itself:
+/// With feature `tonic`, what it makes of a tonic service can be added to a server like the service
+/// itself:
 ///
 /// ```
 /// # #[cfg(feature = "tonic")] {
@@ -55,7 +57,11 @@ impl RequireModule<Grpc> {
 
 impl<P> RequireModule<P> {
     fn new(entitlements: &Entitlements, module: &str) -> Self {
-        Self { setup: Setup::new(entitlements), modules: vec![module.to_owned()], protocol: PhantomData }
+        Self {
+            setup: Setup::new(entitlements),
+            modules: vec![module.to_owned()],
+            protocol: PhantomData,
+        }
     }
 
     /// This module will do, too. A refusal speaks of the first one.

@@ -1,6 +1,7 @@
 //! Paths that need no tenant.
 
-/// Exact paths, and prefixes that end where a segment does: `/api/admin` does not cover `/api/adminfoo`.
+/// Exact paths, and prefixes that end where a segment does: `/api/admin` does not cover
+/// `/api/adminfoo`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PublicPaths {
     exact: Vec<String>,
@@ -28,7 +29,9 @@ fn begins_with(path: &str, prefix: &str) -> bool {
 
 /// Somebody behind us may read dots as the way up, also where they are written as `%2e`.
 fn leads_up(path: &str) -> bool {
-    path.split('/').any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+    path.split('/').any(|segment| {
+        matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+    })
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ impl Setup {
 }
 
 impl<'a> Credentials<'a> {
-    /// What a request carries: `X-Tenant-ID`, its host, and `Authorization` where the scheme is `Bearer`. Feature `tower`.
+    /// What a request carries: `X-Tenant-ID`, its host, and `Authorization` where the scheme is
+    /// `Bearer`. Feature `tower`.
     ///
     /// # Errors
     ///
@@ -46,7 +47,8 @@ impl<'a> Credentials<'a> {
             None => single(&head.headers, &header::HOST)?,
         };
         let tenant_id = single(&head.headers, &TENANT_ID)?;
-        let authorization = if with_bearer_token { single(&head.headers, &header::AUTHORIZATION)? } else { "" };
+        let authorization =
+            if with_bearer_token { single(&head.headers, &header::AUTHORIZATION)? } else { "" };
         Ok(Self { tenant_id, host, bearer_token: bearer(authorization) })
     }
 }

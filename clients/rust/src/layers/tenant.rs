@@ -15,9 +15,9 @@ use tower_service::Service;
 use super::{Enforce, Grpc, Http, Mark, Protocol, Setup, public::PublicPaths, request::Unresolved};
 use crate::{Entitlements, Refusal};
 
-/// Resolves each request's tenant once, by `X-Tenant-ID`, host and bearer token, and puts it into the request's extensions
-/// as [`Resolved`](crate::Resolved). A request without a tenant is refused, other than on public paths and with OPTIONS, which
-/// never carries credentials.
+/// Resolves each request's tenant once, by `X-Tenant-ID`, host and bearer token, and puts it into
+/// the request's extensions as [`Resolved`](crate::Resolved). A request without a tenant is
+/// refused, other than on public paths and with OPTIONS, which never carries credentials.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TenantLayer<P> {
@@ -42,7 +42,11 @@ impl TenantLayer<Grpc> {
 
 impl<P> TenantLayer<P> {
     fn new(entitlements: &Entitlements) -> Self {
-        Self { setup: Setup::new(entitlements), public: PublicPaths::default(), protocol: PhantomData }
+        Self {
+            setup: Setup::new(entitlements),
+            public: PublicPaths::default(),
+            protocol: PhantomData,
+        }
     }
 
     /// Answered without a tenant: this path, and no other.
@@ -51,13 +55,15 @@ impl<P> TenantLayer<P> {
         self
     }
 
-    /// Answered without a tenant: this path and those below it. `/api/admin` does not cover `/api/adminfoo`.
+    /// Answered without a tenant: this path and those below it. `/api/admin` does not cover
+    /// `/api/adminfoo`.
     pub fn public_prefix(mut self, prefix: &str) -> Self {
         self.public.add_prefix(prefix);
         self
     }
 
-    /// [`Enforce::Off`] is shadow mode: a request without a tenant passes too, so handlers have to cope.
+    /// [`Enforce::Off`] is shadow mode: a request without a tenant passes too, so handlers have to
+    /// cope.
     pub fn enforce(mut self, enforce: Enforce) -> Self {
         self.setup.enforce = enforce;
         self
@@ -92,7 +98,12 @@ pub struct TenantGate<S, P> {
 impl<S: Clone, P> Clone for TenantGate<S, P> {
     fn clone(&self) -> Self {
         let Self { inner, setup, public, protocol } = self;
-        Self { inner: inner.clone(), setup: setup.clone(), public: Arc::clone(public), protocol: *protocol }
+        Self {
+            inner: inner.clone(),
+            setup: setup.clone(),
+            public: Arc::clone(public),
+            protocol: *protocol,
+        }
     }
 }
 

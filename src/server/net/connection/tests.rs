@@ -40,9 +40,11 @@ impl Answers for Contents {
 
     fn answer(&self, _request: Request<Incoming>, _peer: &Peer, _ending: &Ending) -> Self::Answer {
         self.answered.fetch_add(1, Ordering::Relaxed);
-        let content =
-            Full::new(Bytes::from(vec![7; self.size])).map_err(|never: Infallible| -> Status { match never {} });
-        ready(Ok(Response::new(Body::new(content.with_trailers(ready(Some(Ok(HeaderMap::new()))))))))
+        let content = Full::new(Bytes::from(vec![7; self.size]))
+            .map_err(|never: Infallible| -> Status { match never {} });
+        ready(Ok(Response::new(Body::new(
+            content.with_trailers(ready(Some(Ok(HeaderMap::new())))),
+        ))))
     }
 }
 
@@ -53,7 +55,8 @@ impl Answers for Quiet {
     type Answer = Ready<Result<Response<Body>, Infallible>>;
 
     fn answer(&self, _request: Request<Incoming>, _peer: &Peer, _ending: &Ending) -> Self::Answer {
-        let content = http_body_util::StreamBody::new(futures_util::stream::pending::<Result<_, Status>>());
+        let content =
+            http_body_util::StreamBody::new(futures_util::stream::pending::<Result<_, Status>>());
         ready(Ok(Response::new(Body::new::<http_body_util::StreamBody<_>>(content))))
     }
 }
@@ -97,8 +100,20 @@ impl Client {
             unread: UnreadPool::default(),
             tls: None,
         };
-        let serving = serve_stream(stream, Peer::default(), Arc::new(front), settings, draining, Box::pin(pending()));
-        Self { stream: client, serving: tokio::spawn(serving), began: Instant::now(), _drain: drain }
+        let serving = serve_stream(
+            stream,
+            Peer::default(),
+            Arc::new(front),
+            settings,
+            draining,
+            Box::pin(pending()),
+        );
+        Self {
+            stream: client,
+            serving: tokio::spawn(serving),
+            began: Instant::now(),
+            _drain: drain,
+        }
     }
 
     /// Says hello, with this initial window for each stream.
@@ -184,7 +199,8 @@ async fn a_stream_whose_peer_takes_nothing_of_the_answer_is_reset_and_no_other()
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_peer_has_no_room_for_all_of_the_answer_is_reset() {
     for window in [1, 100, 20_000] {
-        let mut client = Client::greeted(Contents { size: 50_000, ..Contents::default() }, window).await;
+        let mut client =
+            Client::greeted(Contents { size: 50_000, ..Contents::default() }, window).await;
         client.ask([1]).await;
         assert_eq!(client.next_of(RST_STREAM).await, 1);
         assert!((MAX_STALL..MAX_STALL * 2).contains(&client.began.elapsed()));
@@ -192,7 +208,8 @@ async fn a_stream_whose_peer_has_no_room_for_all_of_the_answer_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_answers_that_fill_a_connection_those_are_reset_that_do_not_go_on_however_small_their_window_is() {
+async fn of_answers_that_fill_a_connection_those_are_reset_that_do_not_go_on_however_small_their_window_is()
+ {
     let front = Contents { size: 3_000, ..Contents::default() };
     let mut client = Client::greeted(front, 1).await;
     // 300 kB, where 64 KiB are nobody's business.
@@ -229,8 +246,8 @@ async fn requests_that_nobody_will_answer_go_with_their_connection() {
     let front = Contents::default();
     let (answered, front) = (Arc::clone(&front.answered), front);
     let mut client = Client::greeted(front, 1_000).await;
-    // More than are read at once, so that some wait for their turn when what ends the connection is read: DATA on no stream
-    // (RFC 9113, section 6.1).
+    // More than are read at once, so that some wait for their turn when what ends the connection is
+    // read: DATA on no stream (RFC 9113, section 6.1).
     let request = [&REQUEST[..], &[0, 1, b'x', 100], &[b'y'; 100]].concat();
     let requests = (0..300).flat_map(|number| frame(HEADERS, WHOLE, number * 2 + 1, &request));
     client.send(&requests.chain(frame(DATA, 0, 0, &[0])).collect::<Vec<_>>()).await;
@@ -269,7 +286,8 @@ async fn a_stream_on_which_nothing_happens_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_peer_reads_nothing_is_ended() {
-    let mut client = Client::greeted(Contents { size: 100_000, ..Contents::default() }, 1 << 30).await;
+    let mut client =
+        Client::greeted(Contents { size: 100_000, ..Contents::default() }, 1 << 30).await;
     client.send(&window_update(0, 1 << 30)).await;
     client.ask([1, 3, 5]).await;
     assert!(client.end().await < MAX_STALL * 2);

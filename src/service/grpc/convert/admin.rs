@@ -12,9 +12,9 @@ use crate::{
         decision::deciding_subscription,
     },
     proto::v1::{
-        CatalogueModule, CataloguePlan, CheckSubdomainRequest, CheckSubdomainResponse, GetTenantRequest,
-        GetTenantResponse, ListModulesRequest, ListModulesResponse, ListPlansRequest, ListPlansResponse,
-        SubdomainReason, TenantModule,
+        CatalogueModule, CataloguePlan, CheckSubdomainRequest, CheckSubdomainResponse,
+        GetTenantRequest, GetTenantResponse, ListModulesRequest, ListModulesResponse,
+        ListPlansRequest, ListPlansResponse, SubdomainReason, TenantModule,
     },
     service::admin::{SubdomainVerdict, TenantRecord},
     store::TenantKey,

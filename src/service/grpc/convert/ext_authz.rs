@@ -34,7 +34,11 @@ pub(in crate::service) fn proxy_attributes<'a>(
 ) -> Result<ProxyAttributes<'a>, Status> {
     let read = Attributes::read(&request.attributes, tenant_header);
     let attributes = read.map_err(|_| status::malformed_request())?;
-    if attributes.is_http { Ok(ProxyAttributes(attributes)) } else { Err(status::no_http_request()) }
+    if attributes.is_http {
+        Ok(ProxyAttributes(attributes))
+    } else {
+        Err(status::no_http_request())
+    }
 }
 
 impl ProxyAttributes<'_> {
@@ -69,10 +73,16 @@ pub(in crate::service) fn authz_response(authz_decision: &AuthzDecision) -> Chec
     let attributes = authz_decision.headers_to_set();
     let dynamic_metadata = Some(metadata(authz_decision, &attributes));
     let (code, ok_response, denied_response) = match &authz_decision.verdict {
-        Verdict::Refused(refusal) => (Code::PermissionDenied, None, Some(denied(refusal).encode_to_vec())),
+        Verdict::Refused(refusal) => {
+            (Code::PermissionDenied, None, Some(denied(refusal).encode_to_vec()))
+        }
         Verdict::Public | Verdict::Granted | Verdict::WouldDeny(_) => {
             let set = attributes.iter().map(|(name, value)| (*name, &**value));
-            (Code::Ok, Some(write::ok_response(set, AuthzDecision::headers_to_remove(&attributes))), None)
+            (
+                Code::Ok,
+                Some(write::ok_response(set, AuthzDecision::headers_to_remove(&attributes))),
+                None,
+            )
         }
     };
     let status = Some(tonic_types::Status { code: code.into(), ..Default::default() });
@@ -92,9 +102,13 @@ fn denied(refusal: &Refusal) -> DeniedHttpResponse {
 }
 
 /// For access logs. What is not known is left out. Numbers are texts: one of JSON holds no 64 bits.
-fn metadata(authz_decision: &AuthzDecision, attributes: &[(&'static str, Cow<'_, str>)]) -> Vec<u8> {
-    let attributes =
-        |name: &str| attributes.iter().find(|(attributes, _)| *attributes == name).map(|(_, value)| &**value);
+fn metadata(
+    authz_decision: &AuthzDecision,
+    attributes: &[(&'static str, Cow<'_, str>)],
+) -> Vec<u8> {
+    let attributes = |name: &str| {
+        attributes.iter().find(|(attributes, _)| *attributes == name).map(|(_, value)| &**value)
+    };
     let fields = [
         ("decision", Some(authz_decision.word())),
         ("reason", authz_decision.refusal().map(|refusal| refusal.reason)),

@@ -6,7 +6,8 @@ use tonic::Request;
 use super::{
     ext_authz::proxy_attributes,
     requests::{
-        authorize_query, batch_query, check_query, explain_query, list_query, resolve_query, tenants_query, watch_query,
+        authorize_query, batch_query, check_query, explain_query, list_query, resolve_query,
+        tenants_query, watch_query,
     },
 };
 use crate::{

@@ -8,20 +8,29 @@ use crate::{
         TenantId, TenantStatus,
         limits::{DEFAULT_PAGE, MAX_SEARCH_CHARS},
     },
-    proto::v1::{self as pb, DeleteTenantRequest, DeleteTenantResponse, ListTenantsRequest, ListTenantsResponse},
+    proto::v1::{
+        self as pb, DeleteTenantRequest, DeleteTenantResponse, ListTenantsRequest,
+        ListTenantsResponse,
+    },
     service::admin::{DeleteQuery, TenantListPage},
     store::{Deletion, ListedTenant, Mutated, TenantFilter},
 };
 
-pub(in crate::service) fn list_tenants_query(request: &ListTenantsRequest) -> Result<TenantFilter, Status> {
-    let ListTenantsRequest { statuses, plan_slug, module_code, text, page_size, page_token } = request;
+pub(in crate::service) fn list_tenants_query(
+    request: &ListTenantsRequest,
+) -> Result<TenantFilter, Status> {
+    let ListTenantsRequest { statuses, plan_slug, module_code, text, page_size, page_token } =
+        request;
     let mut fields = Fields::default();
     let given = |text: &String| (!text.is_empty()).then(|| text.clone());
     if !module_code.is_empty() {
         fields.codes("module_code", std::slice::from_ref(module_code));
     }
     if text.chars().count() > MAX_SEARCH_CHARS || text.contains('\0') {
-        fields.violated("text", format!("must be at most {MAX_SEARCH_CHARS} characters, none of them NUL"));
+        fields.violated(
+            "text",
+            format!("must be at most {MAX_SEARCH_CHARS} characters, none of them NUL"),
+        );
     }
     if plan_slug.contains('\0') {
         fields.violated("plan_slug", "must not contain NUL");
@@ -77,7 +86,9 @@ fn listed(tenant: ListedTenant) -> pb::ListedTenant {
     }
 }
 
-pub(in crate::service) fn delete_query(request: &DeleteTenantRequest) -> Result<DeleteQuery, Status> {
+pub(in crate::service) fn delete_query(
+    request: &DeleteTenantRequest,
+) -> Result<DeleteQuery, Status> {
     let DeleteTenantRequest { tenant, name, force, reason, request_id, keep_schema } = request;
     let mut fields = Fields::default();
     let key = fields.tenant_key("tenant", tenant);
@@ -85,7 +96,8 @@ pub(in crate::service) fn delete_query(request: &DeleteTenantRequest) -> Result<
         fields.violated("name", "must be the tenant's name, repeated");
     }
     let purpose = fields.purpose(reason, request_id);
-    let deletion = |key| Deletion { key, name: name.clone(), force: *force, keep_schema: *keep_schema };
+    let deletion =
+        |key| Deletion { key, name: name.clone(), force: *force, keep_schema: *keep_schema };
     let query = key.map(|key| DeleteQuery { deletion: deletion(key), purpose });
     fields.all_good(query)
 }

@@ -7,20 +7,22 @@ use tonic::Status;
 use super::{requests::Fields, responses::timestamp};
 use crate::{
     domain::{
-        BillingCycle, Disabling, Enabling, Ends, Holding, ModuleCode, Mutation, PlanChange, SettableStatus, Summary,
-        limits::MAX_MUTATED_MODULES,
+        BillingCycle, Disabling, Enabling, Ends, Holding, ModuleCode, Mutation, PlanChange,
+        SettableStatus, Summary, limits::MAX_MUTATED_MODULES,
     },
     proto::v1::{
-        self as pb, ChangePlanRequest, ChangePlanResponse, DisableModulesRequest, DisableModulesResponse,
-        EnableModulesRequest, EnableModulesResponse, PreviewChangeRequest, PreviewChangeResponse,
-        SetTenantStatusRequest, SetTenantStatusResponse, TenantChange, TenantEntitlements,
-        preview_change_request::Change,
+        self as pb, ChangePlanRequest, ChangePlanResponse, DisableModulesRequest,
+        DisableModulesResponse, EnableModulesRequest, EnableModulesResponse, PreviewChangeRequest,
+        PreviewChangeResponse, SetTenantStatusRequest, SetTenantStatusResponse, TenantChange,
+        TenantEntitlements, preview_change_request::Change,
     },
     service::admin::{MutationQuery, Purpose},
     store::Mutated,
 };
 
-pub(in crate::service) fn status_query(request: &SetTenantStatusRequest) -> Result<MutationQuery, Status> {
+pub(in crate::service) fn status_query(
+    request: &SetTenantStatusRequest,
+) -> Result<MutationQuery, Status> {
     let SetTenantStatusRequest { tenant, status, reason, request_id } = request;
     let mut fields = Fields::default();
     let status = match pb::TenantStatus::try_from(*status) {
@@ -28,8 +30,10 @@ pub(in crate::service) fn status_query(request: &SetTenantStatusRequest) -> Resu
         Ok(pb::TenantStatus::Suspended) => Some(SettableStatus::Suspended),
         Ok(pb::TenantStatus::Cancelled) => Some(SettableStatus::Cancelled),
         _ => {
-            fields
-                .violated("status", "must be TENANT_STATUS_ACTIVE, TENANT_STATUS_SUSPENDED or TENANT_STATUS_CANCELLED");
+            fields.violated(
+                "status",
+                "must be TENANT_STATUS_ACTIVE, TENANT_STATUS_SUSPENDED or TENANT_STATUS_CANCELLED",
+            );
             None
         }
     };
@@ -39,7 +43,9 @@ pub(in crate::service) fn status_query(request: &SetTenantStatusRequest) -> Resu
     fields.mutation(tenant, status.map(Mutation::SetStatus), reason, request_id)
 }
 
-pub(in crate::service) fn enable_query(request: &EnableModulesRequest) -> Result<MutationQuery, Status> {
+pub(in crate::service) fn enable_query(
+    request: &EnableModulesRequest,
+) -> Result<MutationQuery, Status> {
     let EnableModulesRequest {
         tenant,
         module_codes,
@@ -61,8 +67,17 @@ pub(in crate::service) fn enable_query(request: &EnableModulesRequest) -> Result
     fields.mutation(tenant, Some(Mutation::Enable(enabling)), reason, request_id)
 }
 
-pub(in crate::service) fn disable_query(request: &DisableModulesRequest) -> Result<MutationQuery, Status> {
-    let DisableModulesRequest { tenant, module_codes, include_dependents, at_period_end, reason, request_id } = request;
+pub(in crate::service) fn disable_query(
+    request: &DisableModulesRequest,
+) -> Result<MutationQuery, Status> {
+    let DisableModulesRequest {
+        tenant,
+        module_codes,
+        include_dependents,
+        at_period_end,
+        reason,
+        request_id,
+    } = request;
     let mut fields = Fields::default();
     let disabling = Disabling {
         modules: fields.module_list("module_codes", module_codes),
@@ -72,7 +87,9 @@ pub(in crate::service) fn disable_query(request: &DisableModulesRequest) -> Resu
     fields.mutation(tenant, Some(Mutation::Disable(disabling)), reason, request_id)
 }
 
-pub(in crate::service) fn plan_change_query(request: &ChangePlanRequest) -> Result<MutationQuery, Status> {
+pub(in crate::service) fn plan_change_query(
+    request: &ChangePlanRequest,
+) -> Result<MutationQuery, Status> {
     let ChangePlanRequest {
         tenant,
         plan_slug,
@@ -95,7 +112,9 @@ pub(in crate::service) fn plan_change_query(request: &ChangePlanRequest) -> Resu
     fields.mutation(tenant, Some(Mutation::ChangePlan(change)), reason, request_id)
 }
 
-pub(in crate::service) fn preview_query(request: &PreviewChangeRequest) -> Result<MutationQuery, Status> {
+pub(in crate::service) fn preview_query(
+    request: &PreviewChangeRequest,
+) -> Result<MutationQuery, Status> {
     match &request.change {
         Some(Change::SetStatus(request)) => status_query(request),
         Some(Change::Enable(request)) => enable_query(request),
@@ -123,7 +142,8 @@ impl Fields {
     ) -> Result<MutationQuery, Status> {
         let key = self.tenant_key("tenant", tenant);
         let purpose = self.purpose(reason, request_id);
-        let query = key.zip(mutation).map(|(key, mutation)| MutationQuery { key, mutation, purpose });
+        let query =
+            key.zip(mutation).map(|(key, mutation)| MutationQuery { key, mutation, purpose });
         self.all_good(query)
     }
 
@@ -140,13 +160,20 @@ impl Fields {
         if text.is_empty() { None } else { self.parsed(field, text) }
     }
 
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+    pub(super) fn parsed<T: FromStr<Err: Display>>(
+        &mut self,
+        field: &str,
+        text: &str,
+    ) -> Option<T> {
         text.parse().map_err(|error: T::Err| self.violated(field, error.to_string())).ok()
     }
 
     pub(super) fn module_list(&mut self, field: &str, codes: &[String]) -> Vec<ModuleCode> {
         if !(1..=MAX_MUTATED_MODULES).contains(&codes.len()) {
-            self.violated(field, format!("must hold 1 to {MAX_MUTATED_MODULES} codes, not {}", codes.len()));
+            self.violated(
+                field,
+                format!("must hold 1 to {MAX_MUTATED_MODULES} codes, not {}", codes.len()),
+            );
             return Vec::new();
         }
         self.codes(field, codes);

@@ -6,12 +6,17 @@ use tonic::Status;
 use super::{mutations::change, record::to_json, requests::Fields};
 use crate::{
     domain::{Subdomain, limits::MAX_TRIAL_DAYS},
-    proto::v1::{OnboardTenantRequest, OnboardTenantResponse, RetryProvisioningRequest, RetryProvisioningResponse},
+    proto::v1::{
+        OnboardTenantRequest, OnboardTenantResponse, RetryProvisioningRequest,
+        RetryProvisioningResponse,
+    },
     service::admin::{OnboardQuery, ProvisionQuery},
     store::{NewTenant, Provisioned},
 };
 
-pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result<OnboardQuery, Status> {
+pub(in crate::service) fn onboard_query(
+    request: OnboardTenantRequest,
+) -> Result<OnboardQuery, Status> {
     let OnboardTenantRequest {
         name,
         subdomain,
@@ -25,16 +30,22 @@ pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result
     } = request;
     let mut fields = Fields::default();
     let name = fields.parsed("name", &name);
-    let subdomain = Subdomain::parse(&subdomain).map_err(|error| fields.violated("subdomain", error.to_string()));
+    let subdomain = Subdomain::parse(&subdomain)
+        .map_err(|error| fields.violated("subdomain", error.to_string()));
     if plan_slug.is_empty() == module_codes.is_empty() {
         fields.violated("plan_slug", "must be given, or module_codes, and not both");
     }
-    let modules = if module_codes.is_empty() { Vec::new() } else { fields.module_list("module_codes", &module_codes) };
+    let modules = if module_codes.is_empty() {
+        Vec::new()
+    } else {
+        fields.module_list("module_codes", &module_codes)
+    };
     if trial_days > MAX_TRIAL_DAYS {
         fields.violated("trial_days", format!("must be at most {MAX_TRIAL_DAYS}"));
     }
     let settings = settings.unwrap_or_default().fields;
-    let settings: Map<String, Json> = settings.into_iter().map(|(name, value)| (name, to_json(value))).collect();
+    let settings: Map<String, Json> =
+        settings.into_iter().map(|(name, value)| (name, to_json(value))).collect();
     let settings = json!(settings);
     // JSON can say it, and PostgreSQL's jsonb cannot hold it.
     if settings.to_string().contains("\\u0000") {
@@ -45,13 +56,23 @@ pub(in crate::service) fn onboard_query(request: OnboardTenantRequest) -> Result
     let plan = (!plan_slug.is_empty()).then_some(plan_slug);
     let named = name.zip(subdomain.ok());
     let query = named.map(|(name, subdomain)| OnboardQuery {
-        new_tenant: NewTenant { name, subdomain, plan, modules, billing_cycle, trial_days, settings },
+        new_tenant: NewTenant {
+            name,
+            subdomain,
+            plan,
+            modules,
+            billing_cycle,
+            trial_days,
+            settings,
+        },
         purpose,
     });
     fields.all_good(query)
 }
 
-pub(in crate::service) fn provision_query(request: &RetryProvisioningRequest) -> Result<ProvisionQuery, Status> {
+pub(in crate::service) fn provision_query(
+    request: &RetryProvisioningRequest,
+) -> Result<ProvisionQuery, Status> {
     let RetryProvisioningRequest { tenant, reason, request_id } = request;
     let mut fields = Fields::default();
     let key = fields.tenant_key("tenant", tenant);
@@ -65,8 +86,14 @@ pub(in crate::service) fn onboard_response(provisioned: Provisioned) -> OnboardT
     OnboardTenantResponse { change: Some(change(mutated)), database_schema, applied_files: files }
 }
 
-pub(in crate::service) fn provision_response(provisioned: Provisioned) -> RetryProvisioningResponse {
+pub(in crate::service) fn provision_response(
+    provisioned: Provisioned,
+) -> RetryProvisioningResponse {
     let Provisioned { mutated, schema, files } = provisioned;
     let database_schema = schema.unwrap_or_default();
-    RetryProvisioningResponse { change: Some(change(mutated)), database_schema, applied_files: files }
+    RetryProvisioningResponse {
+        change: Some(change(mutated)),
+        database_schema,
+        applied_files: files,
+    }
 }

@@ -15,7 +15,9 @@ use crate::{
 /// Whole numbers below this are exact as a double: 2 to the power of 53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-pub(in crate::service) fn audit_query(request: &ListAuditEventsRequest) -> Result<AuditQuery, Status> {
+pub(in crate::service) fn audit_query(
+    request: &ListAuditEventsRequest,
+) -> Result<AuditQuery, Status> {
     let ListAuditEventsRequest { tenant_id, actor, since, until, page_size, page_token } = request;
     let mut fields = Fields::default();
     let query = AuditQuery {
@@ -82,26 +84,36 @@ fn value(json: Json) -> Value {
         Json::Bool(flag) => Kind::BoolValue(flag),
         Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
         Json::String(text) => Kind::StringValue(text),
-        Json::Array(items) => Kind::ListValue(ListValue { values: items.into_iter().map(value).collect() }),
-        Json::Object(fields) => {
-            Kind::StructValue(Struct { fields: fields.into_iter().map(|(name, json)| (name, value(json))).collect() })
+        Json::Array(items) => {
+            Kind::ListValue(ListValue { values: items.into_iter().map(value).collect() })
         }
+        Json::Object(fields) => Kind::StructValue(Struct {
+            fields: fields.into_iter().map(|(name, json)| (name, value(json))).collect(),
+        }),
     };
     Value { kind: Some(kind) }
 }
 
 /// A message's value as JSON. It knows one kind of number; a whole one is written as such.
 pub(super) fn to_json(value: Value) -> Json {
-    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and is small enough to be exact")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it has no fraction, and is small enough to be exact"
+    )]
     match value.kind {
         None | Some(Kind::NullValue(_)) => Json::Null,
         Some(Kind::BoolValue(flag)) => flag.into(),
-        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < MAX_EXACT => (number as i64).into(),
+        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < MAX_EXACT => {
+            (number as i64).into()
+        }
         Some(Kind::NumberValue(number)) => number.into(),
         Some(Kind::StringValue(text)) => text.into(),
         Some(Kind::ListValue(list)) => list.values.into_iter().map(to_json).collect(),
-        Some(Kind::StructValue(structure)) => {
-            structure.fields.into_iter().map(|(name, value)| (name, to_json(value))).collect::<Map<_, _>>().into()
-        }
+        Some(Kind::StructValue(structure)) => structure
+            .fields
+            .into_iter()
+            .map(|(name, value)| (name, to_json(value)))
+            .collect::<Map<_, _>>()
+            .into(),
     }
 }

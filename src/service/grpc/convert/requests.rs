@@ -35,7 +35,9 @@ fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
     CallerIdentity::of(request.extensions())
 }
 
-pub(in crate::service) fn check_query(request: &Request<CheckModuleRequest>) -> Result<CheckQuery<'_>, Status> {
+pub(in crate::service) fn check_query(
+    request: &Request<CheckModuleRequest>,
+) -> Result<CheckQuery<'_>, Status> {
     let CheckModuleRequest { tenant_id, module_code, min_revision, at } = request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
@@ -43,7 +45,9 @@ pub(in crate::service) fn check_query(request: &Request<CheckModuleRequest>) -> 
     Ok(CheckQuery { tenant: fields.all_good(tenant)?, module: module_code })
 }
 
-pub(in crate::service) fn batch_query(request: &Request<BatchCheckModulesRequest>) -> Result<BatchQuery<'_>, Status> {
+pub(in crate::service) fn batch_query(
+    request: &Request<BatchCheckModulesRequest>,
+) -> Result<BatchQuery<'_>, Status> {
     let BatchCheckModulesRequest { tenant_id, module_codes, min_revision, at } = request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
@@ -51,21 +55,28 @@ pub(in crate::service) fn batch_query(request: &Request<BatchCheckModulesRequest
     Ok(BatchQuery { tenant: fields.all_good(tenant)?, modules: module_codes })
 }
 
-pub(in crate::service) fn list_query(request: &Request<ListEnabledModulesRequest>) -> Result<ListQuery<'_>, Status> {
-    let ListEnabledModulesRequest { tenant_id, min_revision, at, include_upcoming } = request.get_ref();
+pub(in crate::service) fn list_query(
+    request: &Request<ListEnabledModulesRequest>,
+) -> Result<ListQuery<'_>, Status> {
+    let ListEnabledModulesRequest { tenant_id, min_revision, at, include_upcoming } =
+        request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
     Ok(ListQuery { tenant: fields.all_good(tenant)?, include_upcoming: *include_upcoming })
 }
 
-pub(in crate::service) fn resolve_query(request: &Request<ResolveTenantRequest>) -> Result<Carried<'_>, Status> {
+pub(in crate::service) fn resolve_query(
+    request: &Request<ResolveTenantRequest>,
+) -> Result<Carried<'_>, Status> {
     let ResolveTenantRequest { tenant_id, host, bearer_token } = request.get_ref();
     let mut fields = Fields::default();
     let carried = fields.carried(caller(request), tenant_id, host, bearer_token);
     fields.all_good(Some(carried))
 }
 
-pub(in crate::service) fn authorize_query(request: &Request<AuthorizeRequest>) -> Result<AuthorizeQuery<'_>, Status> {
+pub(in crate::service) fn authorize_query(
+    request: &Request<AuthorizeRequest>,
+) -> Result<AuthorizeQuery<'_>, Status> {
     let AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes } = request.get_ref();
     let mut fields = Fields::default();
     let carried = fields.carried(caller(request), tenant_id, host, bearer_token);
@@ -73,16 +84,25 @@ pub(in crate::service) fn authorize_query(request: &Request<AuthorizeRequest>) -
     fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes }))
 }
 
-pub(in crate::service) fn explain_query(request: &Request<ExplainModuleRequest>) -> Result<ExplainQuery<'_>, Status> {
+pub(in crate::service) fn explain_query(
+    request: &Request<ExplainModuleRequest>,
+) -> Result<ExplainQuery<'_>, Status> {
     let ExplainModuleRequest { tenant, module_code, at } = request.get_ref();
     let mut fields = Fields::default();
     let key = fields.tenant_key("tenant", tenant);
     fields.module("module_code", module_code);
     let at = fields.instant("at", at.as_ref());
-    fields.all_good(key.map(|tenant| ExplainQuery { caller: caller(request), tenant, module: module_code, at }))
+    fields.all_good(key.map(|tenant| ExplainQuery {
+        caller: caller(request),
+        tenant,
+        module: module_code,
+        at,
+    }))
 }
 
-pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>) -> Result<TenantsQuery<'_>, Status> {
+pub(in crate::service) fn tenants_query(
+    request: &Request<ListTenantIdsRequest>,
+) -> Result<TenantsQuery<'_>, Status> {
     let ListTenantIdsRequest { module_code, page_size, page_token } = request.get_ref();
     let mut fields = Fields::default();
     let module = (!module_code.is_empty()).then_some(module_code.as_str());
@@ -94,11 +114,16 @@ pub(in crate::service) fn tenants_query(request: &Request<ListTenantIdsRequest>)
     fields.all_good(Some(TenantsQuery { caller: caller(request), module, after, size }))
 }
 
-pub(in crate::service) fn watch_query(request: &Request<WatchChangesRequest>) -> Result<WatchQuery, Status> {
+pub(in crate::service) fn watch_query(
+    request: &Request<WatchChangesRequest>,
+) -> Result<WatchQuery, Status> {
     let WatchChangesRequest { tenant_ids, announce_end } = request.get_ref();
     let mut fields = Fields::default();
     if tenant_ids.len() > MAX_WATCHED {
-        fields.violated("tenant_ids", format!("must hold at most {MAX_WATCHED} ids, not {}", tenant_ids.len()));
+        fields.violated(
+            "tenant_ids",
+            format!("must hold at most {MAX_WATCHED} ids, not {}", tenant_ids.len()),
+        );
         return fields.all_good(None);
     }
     let mut tenants = HashSet::with_capacity(tenant_ids.len());
@@ -152,7 +177,12 @@ impl Fields {
     ) -> Option<TenantQuery<'a>> {
         let tenant = self.tenant_id(id);
         let at = self.instant("at", at);
-        Some(TenantQuery { caller, tenant: tenant?, min_revision: min_revision.unwrap_or_default(), at })
+        Some(TenantQuery {
+            caller,
+            tenant: tenant?,
+            min_revision: min_revision.unwrap_or_default(),
+            at,
+        })
     }
 
     /// How many are wanted at most; `default` where the caller leaves it open.
@@ -168,7 +198,11 @@ impl Fields {
     }
 
     /// Where a page goes on; `None`: it is the first.
-    pub(super) fn page_token<T>(&mut self, token: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn page_token<T>(
+        &mut self,
+        token: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         if token.is_empty() {
             return None;
         }
@@ -193,7 +227,13 @@ impl Fields {
         }
         let given = |text: &'a str| (!text.is_empty()).then_some(text);
         let tenant_id = if tenant_id.is_empty() { None } else { self.tenant_id(tenant_id) };
-        Carried { caller, by_certificate: None, tenant_id, host: given(host), bearer_token: given(bearer_token) }
+        Carried {
+            caller,
+            by_certificate: None,
+            tenant_id,
+            host: given(host),
+            bearer_token: given(bearer_token),
+        }
     }
 
     fn module(&mut self, field: &str, code: &str) {

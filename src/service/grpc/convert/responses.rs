@@ -33,7 +33,9 @@ pub(in crate::service) fn check_response(judgement: Judgement<'_>) -> pb::CheckM
     }
 }
 
-pub(in crate::service) fn batch_response(judgements: Vec<Judgement<'_>>) -> pb::BatchCheckModulesResponse {
+pub(in crate::service) fn batch_response(
+    judgements: Vec<Judgement<'_>>,
+) -> pb::BatchCheckModulesResponse {
     let whole = judgements.iter().map(|judgement| judgement.hint).reduce(CacheHint::and);
     pb::BatchCheckModulesResponse {
         decisions: judgements.into_iter().map(module_decision).collect(),
@@ -77,7 +79,9 @@ pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::
     }
 }
 
-pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::ExplainModuleResponse {
+pub(in crate::service) fn explain_response(
+    explanation: Explanation<'_>,
+) -> pb::ExplainModuleResponse {
     let Explanation { at, evidence, catalogue, deciding, judgement, cached } = explanation;
     let module = judgement.module;
     let rule = |rule: crate::domain::explain::TableLine| pb::Rule {
@@ -85,7 +89,9 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
         condition: rule.condition.to_owned(),
         outcome: outcome(rule.outcome).into(),
     };
-    let rows = |evidence: &Evidence| subscriptions_facts(evidence, catalogue.code_of_now(module), at, deciding);
+    let rows = |evidence: &Evidence| {
+        subscriptions_facts(evidence, catalogue.code_of_now(module), at, deciding)
+    };
     pb::ExplainModuleResponse {
         at: Some(timestamp(at)),
         rules: rules(judgement.decision).map(rule).collect(),
@@ -101,18 +107,29 @@ pub(in crate::service) fn explain_response(explanation: Explanation<'_>) -> pb::
 pub(in crate::service) fn watch_response(told: WatchMessage) -> pb::WatchChangesResponse {
     use pb::watch_changes_response as event;
     let event = match told {
-        WatchMessage::Opened { as_of } => event::Event::Opened(event::Opened { as_of: Some(timestamp(as_of)) }),
-        WatchMessage::Tenant { id, revision } => {
-            event::Event::TenantChanged(event::TenantChanged { tenant_id: id.to_string(), revision })
+        WatchMessage::Opened { as_of } => {
+            event::Event::Opened(event::Opened { as_of: Some(timestamp(as_of)) })
         }
-        WatchMessage::Catalogue { revision } => event::Event::CatalogueChanged(event::CatalogueChanged { revision }),
-        WatchMessage::Transition { id, module, at } => event::Event::Transition(event::Transition {
-            tenant_id: id.to_string(),
-            module_code: module.to_string(),
-            at: Some(timestamp(at)),
-        }),
+        WatchMessage::Tenant { id, revision } => {
+            event::Event::TenantChanged(event::TenantChanged {
+                tenant_id: id.to_string(),
+                revision,
+            })
+        }
+        WatchMessage::Catalogue { revision } => {
+            event::Event::CatalogueChanged(event::CatalogueChanged { revision })
+        }
+        WatchMessage::Transition { id, module, at } => {
+            event::Event::Transition(event::Transition {
+                tenant_id: id.to_string(),
+                module_code: module.to_string(),
+                at: Some(timestamp(at)),
+            })
+        }
         WatchMessage::Reset => event::Event::Reset(event::Reset {}),
-        WatchMessage::Heartbeat { lag } => event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) }),
+        WatchMessage::Heartbeat { lag } => {
+            event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) })
+        }
         WatchMessage::Ending => event::Event::Ending(event::Ending {}),
     };
     pb::WatchChangesResponse { event: Some(event) }
@@ -152,7 +169,11 @@ pub(super) fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {
 }
 
 fn module_facts(module: &Module) -> pb::ModuleFacts {
-    pb::ModuleFacts { code: module.code.to_string(), name: module.name.clone(), is_active: module.is_active }
+    pb::ModuleFacts {
+        code: module.code.to_string(),
+        name: module.name.clone(),
+        is_active: module.is_active,
+    }
 }
 
 fn cached_answer(cached: Option<Judgement<'_>>) -> pb::CachedAnswer {
@@ -197,7 +218,10 @@ fn enabled_module(enabled: EnabledModule<'_>) -> pb::EnabledModule {
         trial_ends_at: row.trial_ends_at.map(timestamp),
         valid_until: enabled.valid_until.map(timestamp),
         sections: enabled.module.map(|module| module.sections.clone()).unwrap_or_default(),
-        frontend_routes: enabled.module.map(|module| module.frontend_routes.clone()).unwrap_or_default(),
+        frontend_routes: enabled
+            .module
+            .map(|module| module.frontend_routes.clone())
+            .unwrap_or_default(),
     }
 }
 
@@ -281,15 +305,4 @@ fn outcome(outcome: LineOutcome) -> pb::RuleOutcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_reason_has_the_word_of_the_api() {
-        for known in Reason::ALL {
-            assert_eq!(reason(known).as_str_name(), format!("DECISION_REASON_{}", known.word()));
-        }
-        let reasons = (1..).map_while(|number| pb::DecisionReason::try_from(number).ok()).count();
-        assert_eq!(reasons, Reason::ALL.len(), "the API has a reason that the domain has not");
-    }
-}
+mod tests;

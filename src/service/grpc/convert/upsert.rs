@@ -9,9 +9,14 @@ use super::{
 use crate::{
     domain::{
         ModuleCode, ModuleOffer, ModuleUpsert, Money, PlanOffer, PlanUpsert,
-        limits::{MAX_DESCRIPTION_CHARS, MAX_MUTATED_MODULES, MAX_OFFER_NAME_CHARS, MAX_ROUTE_CHARS, MAX_WORD_CHARS},
+        limits::{
+            MAX_DESCRIPTION_CHARS, MAX_MUTATED_MODULES, MAX_OFFER_NAME_CHARS, MAX_ROUTE_CHARS,
+            MAX_WORD_CHARS,
+        },
     },
-    proto::v1::{CodeList, UpsertModuleRequest, UpsertModuleResponse, UpsertPlanRequest, UpsertPlanResponse},
+    proto::v1::{
+        CodeList, UpsertModuleRequest, UpsertModuleResponse, UpsertPlanRequest, UpsertPlanResponse,
+    },
     service::admin::UpsertQuery,
 };
 
@@ -24,7 +29,11 @@ pub(in crate::service) fn module_upsert_query(
         fields.code("new_code", &request.new_code);
     }
     fields.credentials("name", request.name.as_deref(), MAX_OFFER_NAME_CHARS);
-    fields.at_most("description", request.description.as_deref().unwrap_or_default(), MAX_DESCRIPTION_CHARS);
+    fields.at_most(
+        "description",
+        request.description.as_deref().unwrap_or_default(),
+        MAX_DESCRIPTION_CHARS,
+    );
     fields.at_most("category", request.category.as_deref().unwrap_or_default(), MAX_WORD_CHARS);
     let routes = request.frontend_routes.map(|list| list.routes);
     for (number, route) in routes.iter().flatten().enumerate() {
@@ -52,7 +61,9 @@ pub(in crate::service) fn module_upsert_query(
     fields.all_good(Some(UpsertQuery { upsert, purpose }))
 }
 
-pub(in crate::service) fn plan_upsert_query(request: UpsertPlanRequest) -> Result<UpsertQuery<PlanUpsert>, Status> {
+pub(in crate::service) fn plan_upsert_query(
+    request: UpsertPlanRequest,
+) -> Result<UpsertQuery<PlanUpsert>, Status> {
     let mut fields = Fields::default();
     fields.code("slug", &request.slug);
     fields.credentials("name", request.name.as_deref(), MAX_OFFER_NAME_CHARS);
@@ -64,7 +75,8 @@ pub(in crate::service) fn plan_upsert_query(request: UpsertPlanRequest) -> Resul
         billing_cycle: fields.billing_cycle(request.billing_cycle),
         modules: fields.code_list("modules.codes", request.modules),
         max_users: fields.limit("max_users", request.max_users),
-        max_transactions_monthly: fields.limit("max_transactions_monthly", request.max_transactions_monthly),
+        max_transactions_monthly: fields
+            .limit("max_transactions_monthly", request.max_transactions_monthly),
     };
     let purpose = fields.purpose(&request.reason, &request.request_id);
     fields.all_good(Some(UpsertQuery { upsert, purpose }))
@@ -86,7 +98,10 @@ impl Fields {
 
     fn at_most(&mut self, field: &str, text: &str, most: usize) {
         if text.chars().count() > most || text.contains(char::is_control) {
-            self.violated(field, format!("must be at most {most} characters, none of them a control character"));
+            self.violated(
+                field,
+                format!("must be at most {most} characters, none of them a control character"),
+            );
         }
     }
 
@@ -109,7 +124,10 @@ impl Fields {
         }
         let price = Money::parse(text).filter(|price| price.is_price());
         if price.is_none() {
-            self.violated(field, "must be an amount from 0 to 99999999.99, with at most two decimals: \"9999.00\"");
+            self.violated(
+                field,
+                "must be an amount from 0 to 99999999.99, with at most two decimals: \"9999.00\"",
+            );
         }
         price
     }

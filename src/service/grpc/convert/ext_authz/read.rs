@@ -1,7 +1,7 @@
 //! What Envoy tells of an HTTP request, read where it lies in the message.
 //!
-//! A proxy asks about every request of its clients and sends all of their headers along. Only a few of its fields matter,
-//! and they matter for no longer than the answer takes: nothing is copied.
+//! A proxy asks about every request of its clients and sends all of their headers along. Only a few
+//! of its fields matter, and they matter for no longer than the answer takes: nothing is copied.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct MalformedAttributes;
 
-/// An `AttributeContext`, as far as it matters. Of a field that comes twice the last one counts, and of a message that
-/// does so both are one, as protobuf has it.
+/// An `AttributeContext`, as far as it matters. Of a field that comes twice the last one counts,
+/// and of a message that does so both are one, as protobuf has it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Attributes<'a> {
     pub(super) principal: &'a str,
@@ -45,7 +45,10 @@ impl Header<'_> {
 
 impl<'a> Attributes<'a> {
     /// Reads the fields of an `AttributeContext`. A client names its tenant in `tenant_header`.
-    pub(super) fn read(message: &'a [u8], tenant_header: &str) -> Result<Self, MalformedAttributes> {
+    pub(super) fn read(
+        message: &'a [u8],
+        tenant_header: &str,
+    ) -> Result<Self, MalformedAttributes> {
         let mut read = Self::default();
         for field in WireFields(message) {
             match field? {
@@ -66,7 +69,11 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    fn request(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), MalformedAttributes> {
+    fn request(
+        &mut self,
+        message: &'a [u8],
+        tenant_header: &str,
+    ) -> Result<(), MalformedAttributes> {
         for field in WireFields(message) {
             if let (2, http) = field? {
                 self.is_http = true;
@@ -96,12 +103,17 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    fn header_map(&mut self, message: &'a [u8], tenant_header: &str) -> Result<(), MalformedAttributes> {
+    fn header_map(
+        &mut self,
+        message: &'a [u8],
+        tenant_header: &str,
+    ) -> Result<(), MalformedAttributes> {
         for field in WireFields(message) {
             let (1, header) = field? else { continue };
             let [key, value, raw] = strings(header)?;
             self.headers(key, tenant_header, |header| {
-                let value = if raw.is_empty() { text(value)?.into() } else { String::from_utf8_lossy(raw) };
+                let value =
+                    if raw.is_empty() { text(value)?.into() } else { String::from_utf8_lossy(raw) };
                 match &mut header.listed {
                     Some(list) => {
                         let list = list.to_mut();
@@ -116,7 +128,8 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    /// Tells those headers that go by this name. Most go by none that matters, and are looked at no further.
+    /// Tells those headers that go by this name. Most go by none that matters, and are looked at no
+    /// further.
     fn headers(
         &mut self,
         name: &[u8],
@@ -151,7 +164,8 @@ fn text(bytes: &[u8]) -> Result<&str, MalformedAttributes> {
     std::str::from_utf8(bytes).map_err(|_| MalformedAttributes)
 }
 
-/// The fields of a message that are texts, bytes or messages: their tags, which begin with 1, and what they hold.
+/// The fields of a message that are texts, bytes or messages: their tags, which begin with 1, and
+/// what they hold.
 struct WireFields<'a>(&'a [u8]);
 
 impl<'a> Iterator for WireFields<'a> {
@@ -168,11 +182,13 @@ impl<'a> Iterator for WireFields<'a> {
 }
 
 impl<'a> WireFields<'a> {
-    /// `None`: it is of another kind. After an error there is nothing to go on with: whoever reads gives up.
+    /// `None`: it is of another kind. After an error there is nothing to go on with: whoever reads
+    /// gives up.
     fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, MalformedAttributes> {
         let (tag, kind) = decode_key(&mut self.0).map_err(|_| MalformedAttributes)?;
         if kind != WireType::LengthDelimited {
-            skip_field(kind, tag, &mut self.0, DecodeContext::default()).map_err(|_| MalformedAttributes)?;
+            skip_field(kind, tag, &mut self.0, DecodeContext::default())
+                .map_err(|_| MalformedAttributes)?;
             return Ok(None);
         }
         let length = decode_varint(&mut self.0).map_err(|_| MalformedAttributes)?;
@@ -184,112 +200,4 @@ impl<'a> WireFields<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-    use prost::Message;
-
-    use super::*;
-    use crate::proto::envoy::{
-        config::core::v3::{HeaderMap, HeaderValue},
-        service::auth::v3::{
-            AttributeContext,
-            attribute_context::{HttpRequest, Peer, Request},
-        },
-    };
-
-    fn name() -> impl Strategy<Value = String> {
-        prop_oneof![
-            Just("x-tenant-id".to_owned()),
-            Just("authorization".to_owned()),
-            Just("origin".to_owned()),
-            Just("access-control-request-method".to_owned()),
-            "[a-z:-]{0,12}",
-        ]
-    }
-
-    fn listed() -> impl Strategy<Value = HeaderValue> {
-        (name(), ".{0,9}", prop::collection::vec(any::<u8>(), 0..9)).prop_map(|(key, value, raw_value)| HeaderValue {
-            key,
-            value,
-            raw_value,
-        })
-    }
-
-    prop_compose! {
-        fn http()(
-            id in ".{0,9}", method in "[A-Z]{0,9}", path in ".{0,200}", host in ".{0,40}",
-            headers in prop::collection::hash_map(name(), ".{0,200}", 0..9),
-            listed in prop::option::of(prop::collection::vec(listed(), 0..9)),
-        ) -> HttpRequest {
-            HttpRequest { id, method, headers, header_map: listed.map(|headers| HeaderMap { headers }), path, host }
-        }
-    }
-
-    prop_compose! {
-        fn context()(
-            source in prop::option::of(".{0,40}"), http in prop::option::of(prop::option::of(http())),
-        ) -> AttributeContext {
-            AttributeContext {
-                source: source.map(|principal| Peer { principal }),
-                request: http.map(|http| Request { http }),
-            }
-        }
-    }
-
-    /// A header by the messages that prost makes.
-    fn header(http: &HttpRequest, name: &str) -> Option<String> {
-        let listed = http.header_map.iter().flat_map(|map| &map.headers).filter(|header| header.key == name);
-        let listed = listed.map(|header| match &*header.raw_value {
-            [] => header.value.clone(),
-            raw => String::from_utf8_lossy(raw).into_owned(),
-        });
-        let listed: Vec<String> = listed.collect();
-        let listed = (!listed.is_empty()).then(|| listed.join(","));
-        http.headers.get(name).cloned().or(listed).filter(|value| !value.is_empty())
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_read_in_place_is_what_prost_reads(context in context()) {
-            let bytes = context.encode_to_vec();
-            let read = Attributes::read(&bytes, "x-tenant-id").unwrap();
-            prop_assert_eq!(read.principal, context.source.map(|peer| peer.principal).unwrap_or_default());
-            let http = context.request.and_then(|request| request.http);
-            prop_assert_eq!(read.is_http, http.is_some());
-            let http = http.unwrap_or_default();
-            prop_assert_eq!((read.method, read.path, read.host), (&*http.method, &*http.path, &*http.host));
-            for (read, name) in [
-                (&read.tenant_id, "x-tenant-id"),
-                (&read.authorization, "authorization"),
-                (&read.origin, "origin"),
-                (&read.access_control_request_method, "access-control-request-method"),
-            ] {
-                prop_assert_eq!(read.value().map(str::to_owned), header(&http, name));
-            }
-        }
-
-        #[test]
-        fn what_prost_refuses_is_refused_and_two_messages_in_a_row_are_one(
-            one in context(), other in context(), cut in any::<prop::sample::Index>(), flip in any::<u8>(),
-        ) {
-            let mut bytes = [one.encode_to_vec(), other.encode_to_vec()].concat();
-            let whole = AttributeContext::decode(&*bytes).unwrap();
-            let http = whole.request.and_then(|request| request.http).unwrap_or_default();
-            let headers: HashMap<_, _> = http.headers;
-            let read = Attributes::read(&bytes, "x-tenant-id").unwrap();
-            prop_assert_eq!((read.method, read.path, read.host), (&*http.method, &*http.path, &*http.host));
-            prop_assert_eq!(read.authorization.joined, headers.get("authorization").map(String::as_str));
-            if !bytes.is_empty() {
-                let place = cut.index(bytes.len());
-                bytes[place] ^= flip;
-                bytes.truncate(bytes.len() - place / 2);
-                // Fields that are not looked at may hold anything here, where prost wants text.
-                if Attributes::read(&bytes, "x-tenant-id").is_err() {
-                    prop_assert!(AttributeContext::decode(&*bytes).is_err());
-                }
-            }
-        }
-    }
-}
+mod tests;

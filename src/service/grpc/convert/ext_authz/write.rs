@@ -1,15 +1,16 @@
 //! The parts of an answer to Envoy, written straight to bytes.
 //!
-//! An answer that lets a request pass holds some thirty texts in messages four deep. Made of messages, each of them is
-//! allocated, and measured once for every message around it: that took longer than the judgement.
+//! An answer that lets a request pass holds some thirty texts in messages four deep. Made of
+//! messages, each of them is allocated, and measured once for every message around it: that took
+//! longer than the judgement.
 
 use prost::encoding::{WireType, encode_varint, encoded_len_varint};
 
 /// Enough for most parts.
 const ROOM: usize = 512;
 
-/// An `OkHttpResponse`: headers that the upstream gets in place of those of the same names, and headers that it does not
-/// get.
+/// An `OkHttpResponse`: headers that the upstream gets in place of those of the same names, and
+/// headers that it does not get.
 pub(super) fn ok_response<'a, 'b>(
     set: impl Iterator<Item = (&'a str, &'a str)>,
     remove: impl Iterator<Item = &'b str>,
@@ -41,7 +42,8 @@ pub(super) fn texts<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Vec
     part
 }
 
-/// What a field takes up that holds so many bytes. All tags here are below 16, so that a key is one byte.
+/// What a field takes up that holds so many bytes. All tags here are below 16, so that a key is one
+/// byte.
 fn length(held: usize) -> usize {
     1 + encoded_len_varint(held as u64) + held
 }
