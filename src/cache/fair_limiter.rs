@@ -125,7 +125,7 @@ impl Limiter {
         match own {
             Some(line) => line.waiting.push_back(sender),
             None => {
-                state.lines.push_back(CallerQueue { requester, waiting: VecDeque::from([sender]) })
+                state.lines.push_back(CallerQueue { requester, waiting: VecDeque::from([sender]) });
             }
         }
         Ok(receiver)

@@ -193,7 +193,7 @@ impl Tokens {
             match keys.verify_signature(token, &header) {
                 Ok(claims) => return self.judge(&claims, rule, now),
                 Err(error) => {
-                    outcome = outcome.map_err(|before| the_one_that_says_more(before, error))
+                    outcome = outcome.map_err(|before| the_one_that_says_more(before, error));
                 }
             }
         }
@@ -204,7 +204,7 @@ impl Tokens {
             {
                 Ok(claims) => return self.judge(&claims, remote.issuer().or(rule), now),
                 Err(error) => {
-                    outcome = outcome.map_err(|before| the_one_that_says_more(before, error))
+                    outcome = outcome.map_err(|before| the_one_that_says_more(before, error));
                 }
             }
         }

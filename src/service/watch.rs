@@ -193,7 +193,7 @@ impl Watcher {
         self.read_named().await;
         match self.happened().await {
             Wakeup::ConnectionStage(ConnectionStage::Ending) if self.announce_end => {
-                self.send_ending()
+                self.send_ending();
             }
             Wakeup::ConnectionStage(_) | Wakeup::Event(None) => return Ok(false),
             Wakeup::Event(Some(heard)) => self.receive(heard)?,
@@ -231,7 +231,7 @@ impl Watcher {
                 self.outbox.push_back(WatchMessage::Tenant { id, revision });
             }
             Event::Catalogue(revision) => {
-                self.outbox.push_back(WatchMessage::Catalogue { revision })
+                self.outbox.push_back(WatchMessage::Catalogue { revision });
             }
             Event::Reset => {
                 self.unread = (*self.wanted).clone();

@@ -242,7 +242,7 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
             // Of several that turn on the WAL of a new file at once, SQLite refuses all but one
             // without waiting for the busy timeout.
             Err(error) if is_locked(&error) && Instant::now() < deadline => {
-                tokio::time::sleep(LOCKED).await
+                tokio::time::sleep(LOCKED).await;
             }
             opened => {
                 return opened

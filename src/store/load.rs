@@ -132,7 +132,7 @@ impl Store {
             Ok(rows) if tenant::holds(&rows) => return Some(rows),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}")
+                tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}");
             }
         }
         replica.distrust();

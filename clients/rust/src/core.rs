@@ -264,7 +264,7 @@ impl Core {
         match &answer {
             // A status of the server's own is an answer, whatever it says.
             Err(status) if is_outage(status) && status.get_details_error_info().is_none() => {
-                self.gate.close()
+                self.gate.close();
             }
             _ => self.gate.open(),
         }

@@ -102,7 +102,7 @@ impl Remote {
                 let (place, channel) = endpoints.current();
                 match ask(channel).await {
                     Err(status) if status.code() == Code::Unavailable => {
-                        endpoints.move_on_from(place)
+                        endpoints.move_on_from(place);
                     }
                     done => return done,
                 }

@@ -132,7 +132,7 @@ impl Double {
     /// The tenant may use the module.
     pub fn allow(&self, tenant: Uuid, module: &str) {
         self.change(tenant, |facts| {
-            _ = facts.modules.insert(module.to_owned(), Grant::Until(NEVER))
+            _ = facts.modules.insert(module.to_owned(), Grant::Until(NEVER));
         });
     }
 
@@ -145,7 +145,7 @@ impl Double {
     /// It may not use it, for this reason. Without a word, a module is denied as not subscribed.
     pub fn deny(&self, tenant: Uuid, module: &str, reason: Reason) {
         self.change(tenant, |facts| {
-            _ = facts.modules.insert(module.to_owned(), Grant::Never(reason))
+            _ = facts.modules.insert(module.to_owned(), Grant::Never(reason));
         });
     }
 

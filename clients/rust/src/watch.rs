@@ -71,7 +71,7 @@ async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
                 pause = OFF_PAUSE;
             }
             Err(status) => {
-                tracing::warn!(code = ?status.code(), "the stream of changes broke: {}", status.message())
+                tracing::warn!(code = ?status.code(), "the stream of changes broke: {}", status.message());
             }
         }
         tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;

@@ -55,7 +55,7 @@ async fn keys(store: &Store, one: Option<TenantKey>) -> Result<Vec<TenantKey>, B
         keys.extend(wanted.map(|(id, _)| TenantKey::Id(*id)));
         match tenants.last() {
             Some((last, _)) if tenants.len() >= page.size as usize => {
-                page.after = Some(last.uuid())
+                page.after = Some(last.uuid());
             }
             _ => return Ok(keys),
         }

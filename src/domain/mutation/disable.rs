@@ -20,7 +20,7 @@ impl Edit<'_> {
                     continue;
                 }
                 Some(offer) if offer.module.is_base_module => {
-                    self.violated(Violation::BaseModule(code.clone()))
+                    self.violated(Violation::BaseModule(code.clone()));
                 }
                 _ => {}
             }

@@ -12,7 +12,7 @@ impl Edit<'_> {
             match offers.plan(slug) {
                 None => self.violated(Violation::UnknownPlan(slug.clone())),
                 Some(plan) if !plan.plan.is_active => {
-                    self.violated(Violation::RetiredPlan(slug.clone()))
+                    self.violated(Violation::RetiredPlan(slug.clone()));
                 }
                 Some(plan) => modules.extend(plan.plan.modules.iter().cloned()),
             }

@@ -105,7 +105,7 @@ impl<R: MetricSource> Collector for SourceCollector<R> {
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             match value {
                 Value::Counter(count) => {
-                    metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?
+                    metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
                 }
                 Value::Gauge(gauge) => metric.encode_gauge(&gauge)?,
                 Value::Gauges(label, gauges) => {
@@ -134,7 +134,7 @@ fn as_text(page: &str) -> Result<String, fmt::Error> {
         });
         match described {
             Some((what, name, rest)) if counters.contains(&name) => {
-                writeln!(text, "# {what} {name}_total {rest}")?
+                writeln!(text, "# {what} {name}_total {rest}")?;
             }
             _ => writeln!(text, "{line}")?,
         }

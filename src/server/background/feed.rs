@@ -223,7 +223,9 @@ impl Feed {
             FeedMode::Listening => tracing::info!("listening to changes"),
             FeedMode::Polling => tracing::info!("polling the log of changes"),
             FeedMode::Unarmed => {
-                tracing::error!("triggers of the change log are missing; run: entitlementd migrate")
+                tracing::error!(
+                    "triggers of the change log are missing; run: entitlementd migrate"
+                );
             }
             FeedMode::Disconnected | FeedMode::Off => {}
         }
@@ -310,7 +312,7 @@ async fn begin_to_listen(store: &Store, is_wanted: bool, pause: Duration) -> Lis
         match store.listen().await {
             Ok(listener) => return listener,
             Err(error) => {
-                tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}")
+                tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}");
             }
         }
         // A database that restarts is back soon; one that cannot be listened to is not worth asking

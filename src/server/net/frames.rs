@@ -111,7 +111,7 @@ mod tests {
         for size in 1..=bytes.len() {
             let (mut frames, mut seen) = (Frames::of_client(), Vec::new());
             bytes.chunks(size).for_each(|bytes| {
-                frames.pass(bytes, |head| seen.push((head.kind, head.flags, head.stream)))
+                frames.pass(bytes, |head| seen.push((head.kind, head.flags, head.stream)));
             });
             assert_eq!(seen, [(4, 0, 256), (1, 4, 263), (0, 1, 263), (3, 0, 263)], "{size}");
             assert!(frames.is_between_two());

@@ -162,7 +162,7 @@ impl Refusal {
             }
             StatusCode::UNAUTHORIZED => headers.push(("www-authenticate", "Bearer".to_owned())),
             StatusCode::SERVICE_UNAVAILABLE => {
-                headers.push(("retry-after", RETRY.as_secs().to_string()))
+                headers.push(("retry-after", RETRY.as_secs().to_string()));
             }
             _ => {}
         }
