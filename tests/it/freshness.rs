@@ -162,11 +162,6 @@ async fn notices_that_the_log_does_not_bear_out_make_nobody_forget_anything() {
     let mut server = Server::start_with(Database::postgres().await, &flags).await;
     server.database.mk_subscribed(1, "finance", Row::default()).await;
     server.until(1, "finance", DecisionReason::Enabled).await;
-    let shown = async |server: &Server| {
-        let page = server.metrics().await;
-        ["cache_loads_total", "changes_total"].map(|name| page.of(name))
-    };
-    let before = shown(&server).await;
     let flood = "DO $$ BEGIN FOR i IN 1..2000 LOOP
                  PERFORM pg_notify('entitlement_changes', concat((ARRAY['tenants', 'many', 'x', 'tenant'])[1 + i % 4], ' ', i)); COMMIT;
                  END LOOP; END $$";
@@ -175,8 +170,11 @@ async fn notices_that_the_log_does_not_bear_out_make_nobody_forget_anything() {
     // What is true comes through all the same, after them.
     server.database.set_status(1, "suspended").await;
     server.until(1, "finance", DecisionReason::TenantSuspended).await;
-    let after = shown(&server).await;
-    assert!(after[0] <= before[0] + 2.0 && after[1] <= before[1] + 1.0, "{before:?}, {after:?}");
+    let page = server.metrics().await;
+    for name in ["cache_loads_total", "changes_total"] {
+        // A handful are true: when the tenant was made, subscribed and suspended. 2 000 are not.
+        assert!(page.of(name) < 20.0, "{name}: {}", page.of(name));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

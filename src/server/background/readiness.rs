@@ -228,6 +228,9 @@ async fn look(api: &Api, migrate: bool) -> Result<Option<&'static str>, StoreErr
     for advice in &report.index_advice {
         tracing::warn!("the database lacks an index; run: {advice}");
     }
+    for column in &report.missing_for_administration {
+        tracing::warn!("administrators are not answered, since {column}");
+    }
     for door in &report.open_doors {
         tracing::warn!("in the database: {door}");
     }

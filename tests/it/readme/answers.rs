@@ -170,7 +170,7 @@ async fn the_plans_are_listed_as_shown() {
 #[test]
 fn the_two_commands_are_what_the_readme_says_they_are() {
     let shown = blocks(&page("README.md"), "sh");
-    assert_eq!(shown[0], "cargo run --release -- serve --demo\n");
+    assert_eq!(shown[0], "cargo run -- serve --demo\n");
     assert_eq!(shown[1], "tests/run\n");
     let ci = page(".ci/run");
     assert!(ci.trim_end().ends_with("exec tests/run"));
