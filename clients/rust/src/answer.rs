@@ -1,4 +1,4 @@
-//! What callers are told.
+//! What callers receive.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::{Micros, date};
 
-/// Why a module may be used, or why not: the words of the server's `DecisionReason`.
+/// Why a module may be used, or why not: mirrors the server's `DecisionReason`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -17,13 +17,13 @@ pub enum Reason {
     Unspecified,
     /// Allowed.
     Enabled,
-    /// There is no such tenant.
+    /// No tenant has this id.
     TenantNotFound,
     /// The tenant is suspended.
     TenantSuspended,
     /// The tenant has left.
     TenantCancelled,
-    /// The tenant's status is another one that is not served.
+    /// The tenant has another status that is not served.
     TenantNotServed,
     /// The catalogue has no module with this code.
     ModuleNotFound,
@@ -35,7 +35,7 @@ pub enum Reason {
     SubscriptionCancelled,
     /// The subscription has expired.
     SubscriptionExpired,
-    /// The subscription's status is a word that the server does not know.
+    /// The subscription has a status that the server does not know.
     SubscriptionInactive,
     /// The subscription starts later.
     SubscriptionNotStarted,
@@ -44,7 +44,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its word, as in the design: `NOT_SUBSCRIBED`.
+    /// Its name in the server's API, as in docs/decision-table.md: `NOT_SUBSCRIBED`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unspecified => "UNSPECIFIED",
@@ -82,11 +82,11 @@ pub struct Answer {
     pub(crate) revision: u64,
     pub(crate) as_of: Micros,
     pub(crate) valid_until: Micros,
-    /// What a denial says; a grant says nothing, and so allocates nothing.
+    /// The details of a denial; a grant has none, and so allocates nothing.
     pub(crate) words: Option<Arc<Words>>,
 }
 
-/// What a denial says.
+/// The details of a denial.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Words {
     pub(crate) message: String,
@@ -94,7 +94,7 @@ pub(crate) struct Words {
 }
 
 impl Answer {
-    /// May it?
+    /// May the tenant use the module?
     pub fn allowed(&self) -> bool {
         self.allowed
     }
@@ -115,28 +115,29 @@ impl Answer {
         self.words.as_ref().map_or(&[], |words| &words.plan_slugs)
     }
 
-    /// The revision of the facts that it rests on; 0: none, or the server does not count.
+    /// The revision of the facts that this answer rests on; 0: none, or the server does not count
+    /// revisions.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// When those facts were read. `None` where the answer rests on none.
+    /// When those facts were read. `None` if the answer rests on none.
     pub fn as_of(&self) -> Option<DateTime<Utc>> {
         date(self.as_of)
     }
 
-    /// The instant at which time alone changes it; `None`: never.
+    /// The instant at which the answer changes by time alone; `None`: never.
     pub fn valid_until(&self) -> Option<DateTime<Utc>> {
         date(self.valid_until)
     }
 
-    /// Was it given although the server, or the server's database, could not be asked whether it is
-    /// still so?
+    /// Was it given without asking whether it still holds, because the server or its database was
+    /// unreachable?
     pub fn is_stale(&self) -> bool {
         self.stale
     }
 
-    /// Was it given by the rule for outages, since the server could not be asked?
+    /// Was it given by the outage rule, because the server was unreachable?
     pub fn by_outage_rule(&self) -> bool {
         self.by_outage_rule
     }
@@ -154,11 +155,11 @@ pub enum TenantStatus {
     PendingSetup,
     /// Switched off, and may come back.
     Suspended,
-    /// It has left.
+    /// The tenant has left.
     Cancelled,
     /// Its setup failed.
     Failed,
-    /// A word that is not known.
+    /// A status that is not known.
     #[default]
     Other,
 }
@@ -170,17 +171,17 @@ pub struct Tenant {
     pub id: Uuid,
     /// Its name, to be shown.
     pub name: String,
-    /// Its label under a base domain.
+    /// Its label under a base domain: `testcompany`.
     pub subdomain: String,
     /// The database schema that holds its data. Quote it.
     pub database_schema: String,
-    /// What it may do at all.
+    /// Its status, which decides whether it is served at all.
     pub status: TenantStatus,
     /// The slug of its plan; empty: it has none.
     pub plan_slug: String,
 }
 
-/// What named the tenant, the strongest of several.
+/// What identified the tenant: the strongest of several sources.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TenantSource {
@@ -189,9 +190,9 @@ pub enum TenantSource {
     Unspecified,
     /// A bearer token that was verified.
     BearerToken,
-    /// The id that was passed on. Nothing vouches for it.
+    /// The tenant id that the caller passed on. Nothing vouches for it.
     TenantId,
-    /// The host that was passed on. Nothing vouches for it.
+    /// The host that the caller passed on. Nothing vouches for it.
     Host,
     /// A client's certificate that a proxy has verified.
     Certificate,
@@ -200,27 +201,28 @@ pub enum TenantSource {
 /// The tenant that a request belongs to. Served, and cheap to clone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolved {
-    /// The tenant.
+    /// The tenant, which is served.
     pub tenant: Arc<Tenant>,
-    /// What named it.
+    /// What identified it.
     pub source: TenantSource,
-    /// Did a verified token name it? Otherwise it is only what the request claims.
+    /// Did a verified token identify it? Otherwise it is only what the request claims.
     pub verified: bool,
 }
 
 /// A tenant, and whether it may use one of the modules that were asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Authorized {
-    /// The tenant.
+    /// The tenant, and what identified it.
     pub resolved: Resolved,
-    /// For the first module that it may use, else for the first one.
+    /// For the first module that the tenant may use; if there is none, for the first module asked
+    /// about.
     pub answer: Answer,
 }
 
 /// A module that a tenant may use.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EnabledModule {
-    /// What the catalogue says of it. Shared by all tenants.
+    /// The module as the catalogue describes it. Shared by all tenants.
     pub module: Arc<Module>,
     /// Does the right come from a trial?
     pub is_trial: bool,
@@ -234,18 +236,18 @@ pub struct EnabledModule {
     pub valid_until: Option<DateTime<Utc>>,
 }
 
-/// What the catalogue says of a module.
+/// A module as the catalogue describes it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Module {
     /// Its code.
     pub code: String,
     /// Its name, to be shown.
     pub name: String,
-    /// What it belongs to; may be empty.
+    /// The category that it belongs to; may be empty.
     pub category: String,
     /// Lists are ordered by this, then by code.
     pub display_order: i32,
-    /// Part of every account.
+    /// Is it part of every account?
     pub is_base_module: bool,
     /// The numbers of its menu sections.
     pub sections: Vec<i32>,

@@ -1,4 +1,4 @@
-//! Asking the server: what a client needs of it, and nothing of how it is reached.
+//! Asking the server: what a client needs from it, independent of how it is reached.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Credentials<'_> {
     }
 }
 
-/// The same, to be sent.
+/// Owned [`Credentials`], to be sent.
 #[derive(Clone)]
 pub(crate) struct OwnedCredentials {
     pub(crate) tenant_id: String,
@@ -47,7 +47,7 @@ impl From<Credentials<'_>> for OwnedCredentials {
     }
 }
 
-/// What the stream of changes tells.
+/// An event of the change stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Opened,
@@ -62,18 +62,18 @@ pub(crate) enum Event {
     },
     /// The stream will end in a moment.
     Ending,
-    /// Time alone has changed something, which is seen by the clock.
+    /// Something changed by time alone, which the client's own clock covers.
     Nothing,
 }
 
-/// An answer, and for how long it may be held.
+/// An answer, and how long it may be held.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     pub(crate) answer: Answer,
     pub(crate) max_age: Micros,
 }
 
-/// Somebody who knows: the server, or a double of it.
+/// Whoever can answer: the server, or a test double.
 pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
     fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>>;
 

@@ -1,4 +1,4 @@
-//! For handlers of axum.
+//! Extractors and responses for axum handlers.
 
 use axum_core::{
     body::Body,
@@ -9,8 +9,8 @@ use http::request::Parts;
 
 use crate::{Error, Refusal, Resolved, layers::problem};
 
-/// The tenant that a layer found. Refuses with 401 where there is none: also on public paths, and
-/// where no layer stands.
+/// The tenant that a layer found. Refuses with 401 if there is none, which includes public paths
+/// and routes without a layer.
 impl<S: Sync> FromRequestParts<S> for Resolved {
     type Rejection = Refusal;
 

@@ -1,4 +1,4 @@
-//! A map of at most so many things, at which any number of threads look without waiting.
+//! A map with a maximum number of entries, which any number of threads read without waiting.
 
 use std::{collections::VecDeque, hash::Hash};
 
@@ -6,16 +6,16 @@ use papaya::HashMap;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
-/// What came first goes first. A look touches nothing but the thing itself, which a map that
-/// remembers who was asked for could not say; what goes too early costs a call.
+/// The oldest entry is evicted first. A read touches nothing but the entry itself, so the map does
+/// not know which entries are in use; evicting one too early costs a call.
 ///
-/// Who changes a thing puts another in its place, one after another: looks are many, changes come
-/// with a call.
+/// A change replaces the entry, and changes are serialized: reads are many, and a change goes with
+/// a call to the server.
 #[derive(Debug)]
 pub(crate) struct Bounded<K: Eq + Hash, V> {
     capacity: usize,
     by_key: HashMap<K, V, FxBuildHasher>,
-    /// Whoever writes holds it.
+    /// Locked by every writer.
     order: Mutex<VecDeque<K>>,
 }
 
@@ -28,12 +28,12 @@ impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
         self.by_key.len()
     }
 
-    /// What is seen in the thing of this key, if there is one.
+    /// Reads the entry with this key, if there is one.
     pub(crate) fn look<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         self.by_key.pin().get(key).map(look)
     }
 
-    /// Changes the thing of this key, if there is one.
+    /// Changes the entry with this key, if there is one.
     pub(crate) fn change(&self, key: K, change: impl FnOnce(&mut V)) {
         let _alone = self.order.lock();
         let things = self.by_key.pin();
@@ -43,7 +43,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
         }
     }
 
-    /// The same, where one is made if there is none.
+    /// Changes the entry with this key, which is made first if there is none.
     pub(crate) fn with<R>(
         &self,
         key: K,

@@ -30,23 +30,23 @@ pub struct EnabledModules {
     pub tenant_status: TenantStatus,
     /// The revision of the facts that it rests on; 0: the server does not count.
     pub revision: u64,
-    /// When those facts were read.
+    /// When those facts were read; `None` if it rests on none.
     pub as_of: Option<chrono::DateTime<chrono::Utc>>,
-    /// Was it given although the server, or the server's database, could not be asked whether it
-    /// is still so?
+    /// Was it given without asking whether it still holds, because the server or its database was
+    /// unreachable?
     pub stale: bool,
-    /// Was it given by the rule for outages?
+    /// Was it given by the outage rule?
     pub by_outage_rule: bool,
 }
 
 impl Entitlements {
-    /// A client of the server that the configuration names. It connects when it is first asked, and
-    /// watches changes from now on.
+    /// A client of the server that the configuration names. It connects on first use, and watches
+    /// for changes from now on.
     ///
     /// # Errors
     ///
-    /// Where the configuration cannot be used, or there is no tokio runtime. Not where the server
-    /// is away: that is what the rule for outages is for.
+    /// If the configuration is unusable, or there is no tokio runtime. Not if the server is
+    /// unreachable: the outage rule covers that.
     pub fn connect(config: Config) -> Result<Self, ConfigError> {
         Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
         let core = Core::new(
@@ -65,15 +65,15 @@ impl Entitlements {
         Self { core, watching: Arc::new(watching), min_revision: 0 }
     }
 
-    /// Resolves once changes are heard of: from then on, what is held is good until it changes. A
-    /// service need not wait.
+    /// Resolves once changes are being received: from then on, what is held is good until it
+    /// changes. A service need not wait for this.
     pub async fn watching(&self) {
         self.watching.opened().await;
     }
 
-    /// The same client, whose answers about a tenant rest on this revision or a later one: to read
-    /// one's own write, read the tenant's revision after the commit. What is older is asked for
-    /// again, and no rule for outages makes use of it.
+    /// This client, but its answers about a tenant rest on this revision or a later one. To read
+    /// your own write, read the tenant's revision after the commit. Older answers are asked for
+    /// again, and the outage rule does not use them.
     #[must_use]
     pub fn at_least(&self, min_revision: u64) -> Self {
         Self { min_revision, ..self.clone() }
@@ -81,12 +81,12 @@ impl Entitlements {
 
     /// May this tenant use this module now?
     ///
-    /// In an outage the rule that the client was made with answers. A module that does not exist,
-    /// or a tenant, is denied.
+    /// In an outage, the rule that the client was made with answers. A module or tenant that does
+    /// not exist is denied.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the server refuses the question: a code that can be none, or a
+    /// [`Error::Refused`] where the server refuses the question: an invalid module code, or a
     /// caller that may not ask.
     pub async fn check(&self, tenant: Uuid, module: &str) -> Result<Answer, Error> {
         if let Some(answer) = self.check_held(tenant, module) {
@@ -96,7 +96,7 @@ impl Entitlements {
         Box::pin(self.core.check(tenant, module, self.min_revision)).await
     }
 
-    /// The answer, if one is held. Asks nobody: for where waiting is not to be had.
+    /// The answer, if one is held. Never asks the server: for code that cannot wait.
     pub fn check_held(&self, tenant: Uuid, module: &str) -> Option<Answer> {
         match self.core.held.look(tenant, module, self.min_revision, self.core.clock.now()) {
             Look::Answer(answer) => {
@@ -107,7 +107,7 @@ impl Entitlements {
         }
     }
 
-    /// Errs where the tenant may not use the module: for `?` in a handler.
+    /// Returns an error if the tenant may not use the module: for `?` in a handler.
     ///
     /// # Errors
     ///
@@ -117,7 +117,8 @@ impl Entitlements {
         if answer.allowed { Ok(()) } else { Err(Error::Denied(answer)) }
     }
 
-    /// May it use one of these? The answer for the first that it may use, else for the first.
+    /// May it use one of these? The answer for the first that it may use; if there is none, for the
+    /// first of all.
     ///
     /// # Errors
     ///
@@ -141,7 +142,8 @@ impl Entitlements {
         Ok(first)
     }
 
-    /// May it use all of these? The answer for the first that it may not use, else for the last.
+    /// May it use all of these? The answer for the first that it may not use; if there is none, for
+    /// the last of all.
     ///
     /// # Errors
     ///
@@ -165,8 +167,8 @@ impl Entitlements {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with NOT_FOUND where there is no such tenant; [`Error::Unavailable`] in
-    /// an outage, where the rule has no list to serve.
+    /// [`Error::Refused`] with NOT_FOUND if the tenant does not exist; [`Error::Unavailable`] in an
+    /// outage, if the rule has no list to serve.
     pub async fn enabled_modules(&self, tenant: Uuid) -> Result<EnabledModules, Error> {
         let (list, by_outage_rule) = self.core.list(tenant, self.min_revision).await?;
         let List { rights: Some(_), status, told } = &list else {
@@ -187,7 +189,7 @@ impl Entitlements {
     /// # Errors
     ///
     /// [`Error::Refused`] with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED or NOT_FOUND,
-    /// as the server says; [`Error::Unavailable`] in an outage, where the answer is not held.
+    /// as the server says; [`Error::Unavailable`] in an outage, if the answer is not held.
     pub async fn resolve(&self, credentials: Credentials<'_>) -> Result<Resolved, Error> {
         Box::pin(self.core.resolve(credentials)).await
     }
@@ -216,7 +218,7 @@ impl Entitlements {
         self.core.counters.would_deny.increment(1);
     }
 
-    /// Of how many tenants something is held.
+    /// The number of tenants that something is held about.
     pub fn held_tenants(&self) -> usize {
         self.core.held.tenants()
     }

@@ -18,7 +18,7 @@ pub(crate) type Micros = i64;
 pub(crate) const ALWAYS: Micros = Micros::MIN;
 pub(crate) const NEVER: Micros = Micros::MAX;
 
-/// Tells the time.
+/// The source of the current time.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     System,

@@ -4,20 +4,20 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::clock::{Clock, ManualClock};
 
-/// What is answered while the server cannot be asked. There is no default: whoever makes a client
-/// chooses.
+/// What is answered while the server cannot be asked. There is no default: you choose when you make
+/// a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnOutage {
-    /// Denies: nobody gets what they may not have lost.
+    /// Denies: nobody keeps access that they may have lost.
     Deny,
-    /// Answers from what is held, if the server last vouched for it no longer ago than this; time
-    /// still applies. Else denies.
+    /// Answers from what is held, if the server last vouched for it no longer ago than this. Starts
+    /// and expiries still apply. Otherwise denies.
     ServeStale(Duration),
-    /// Grants: nobody is kept from what they may have.
+    /// Grants: nobody is kept from what they may be entitled to.
     Allow,
 }
 
-/// How a client is set up. [`Config::new`] has what it needs, and the rest has good defaults.
+/// How a client is set up. [`Config::new`] takes what is required; the rest has good defaults.
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
@@ -35,7 +35,7 @@ pub struct Config {
     pub(crate) clock: Clock,
 }
 
-/// Where the trace of a question is found.
+/// Where the `traceparent` of a question comes from.
 #[derive(Clone)]
 pub(crate) struct Traceparent(pub(crate) Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Traceparent {
     }
 }
 
-/// How the server is known to be the right one.
+/// How the server proves that it is the right one.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     pub(crate) ca_pem: Vec<u8>,
@@ -72,26 +72,26 @@ impl Config {
         }
     }
 
-    /// Another instance of the same server. One is used at a time, and the next where that does not
+    /// Another instance of the server. One is used at a time; the next is used when it does not
     /// answer.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoints.push(endpoint.into());
         self
     }
 
-    /// How long a question to the server may take, with all tries. Default 2 s.
+    /// How long a question to the server may take, including all attempts. Default 2 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// How long a connection may take to be made. Default 1 s.
+    /// How long connecting may take. Default 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How often a question is asked where the server answers UNAVAILABLE. Default 3.
+    /// How many times a question is sent while the server answers UNAVAILABLE. Default 3.
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries.max(1);
         self
@@ -103,26 +103,26 @@ impl Config {
         self
     }
 
-    /// Of how many tenants something is held, and how many answers of `resolve`. Default 100 000.
+    /// How many tenants are held, and how many answers of `resolve`. Default 100 000.
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.capacity = capacity.max(1);
         self
     }
 
-    /// Says who the caller is. Refused where it would travel in the clear, other than on this
+    /// Identifies the caller by this token. Refused if it would travel unencrypted, except on this
     /// machine.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.bearer_token = Some(token.into());
         self
     }
 
-    /// Certificates, in PEM, of those who may vouch for the server of an `https` endpoint.
+    /// CA certificates, in PEM, that the certificate of an `https` endpoint must descend from.
     pub fn tls_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.tls.get_or_insert_default().ca_pem = pem.into();
         self
     }
 
-    /// The name in the server's certificate, where it is not that of the endpoint.
+    /// The name in the server's certificate, if it differs from the endpoint's.
     pub fn tls_domain(mut self, domain: impl Into<String>) -> Self {
         self.tls.get_or_insert_default().domain = Some(domain.into());
         self
@@ -139,9 +139,9 @@ impl Config {
         self
     }
 
-    /// The `traceparent` of whatever is being done ([W3C trace context](https://www.w3.org/TR/trace-context/)), so that the
-    /// server's spans belong to the caller's trace. With `tracing-opentelemetry`, inject
-    /// `Span::current().context()`.
+    /// The `traceparent` of the current operation ([W3C trace
+    /// context](https://www.w3.org/TR/trace-context/)), so that the server's spans belong to the
+    /// caller's trace. With `tracing-opentelemetry`, inject `Span::current().context()`.
     pub fn traceparent(
         mut self,
         current: impl Fn() -> Option<String> + Send + Sync + 'static,
@@ -150,14 +150,14 @@ impl Config {
         self
     }
 
-    /// Hears of no changes: answers are held for their `max_age` only. For what lives for a moment,
-    /// such as a command.
+    /// Does not watch for changes: answers are held for their `max_age` only. For short-lived
+    /// programs, such as a command.
     pub fn without_watch(mut self) -> Self {
         self.watch = false;
         self
     }
 
-    /// Tells the time by a clock that is moved by hand: for tests.
+    /// Uses a clock that is moved by hand: for tests.
     pub fn clock(mut self, clock: ManualClock) -> Self {
         self.clock = Clock::Manual(clock);
         self
@@ -179,18 +179,18 @@ impl fmt::Debug for Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// An endpoint is no address.
+    /// An endpoint is not an address.
     #[error("the endpoint {endpoint:?} is not an address: {cause}")]
     Endpoint {
-        /// As it was given.
+        /// The endpoint, as given.
         endpoint: String,
         /// What is wrong with it.
         cause: String,
     },
-    /// The token would travel in the clear.
+    /// The token would travel unencrypted.
     #[error("the bearer token would travel in the clear to {0:?}: use https")]
     TokenInTheClear(String),
-    /// The token cannot stand in a header.
+    /// The token cannot be sent in a header.
     #[error("the bearer token holds characters that cannot stand in a header")]
     Token,
     /// The client was made where there is no tokio runtime.

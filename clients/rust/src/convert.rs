@@ -1,4 +1,4 @@
-//! From the wire to our own words.
+//! From the wire to this library's types.
 
 use prost_types::{Duration, Timestamp};
 use tonic::Status;
@@ -140,8 +140,8 @@ fn uuid(text: &str) -> Result<Uuid, Status> {
     text.parse().map_err(|_| Status::unknown("the answer holds a tenant id that is none"))
 }
 
-/// What a message of the stream says. What is not understood comes from a newer server, and may
-/// mean anything.
+/// What a message of the change stream means. A message that is not understood comes from a newer
+/// server, and may mean anything.
 pub(crate) fn event(response: WatchChangesResponse) -> Event {
     match response.event {
         Some(Wire::Opened(_)) => Event::Opened,
@@ -197,7 +197,7 @@ fn source(word: i32) -> TenantSource {
     }
 }
 
-/// What NOT_FOUND says of a tenant's list: good for as long as a denial of it.
+/// What NOT_FOUND means for a tenant's list: it is held as long as a denial.
 pub(crate) fn absent() -> List {
     let told =
         Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false };

@@ -1,4 +1,4 @@
-//! Questions: answered from what is held, else by the server, else by the rule for outages.
+//! Questions: answered from what is held, else by the server, else by the outage rule.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,8 +21,8 @@ use crate::{
     list::{List, Told},
 };
 
-/// A question that is under way: those who ask after news of the tenant, or in another era, ask
-/// anew.
+/// A question that is under way. Callers that ask after a change of the tenant, or in another era,
+/// ask again.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Question<T> {
     about: T,
@@ -119,7 +119,7 @@ impl Core {
         Ok(answer)
     }
 
-    /// What the rule says. It never answers from what is older than was asked for.
+    /// What the outage rule answers. It never uses facts older than the caller wants.
     fn by_rule(&self, tenant: Uuid, module: &str, min_revision: u64) -> Answer {
         let now = self.clock.now();
         let held = |most: Duration| {
@@ -135,7 +135,7 @@ impl Core {
         }
     }
 
-    /// The list, held or asked for, or by the rule; whether it was by the rule comes with it.
+    /// The list: held, fetched, or by the outage rule; also whether it was by the outage rule.
     pub(crate) async fn list(
         self: &Arc<Self>,
         tenant: Uuid,
@@ -208,7 +208,7 @@ impl Core {
         self.reasons.join(Question::new(about, began), ask).await
     }
 
-    /// Who it is that a request carries the credentials of.
+    /// Resolves the tenant that these credentials identify.
     pub(crate) async fn resolve(
         self: &Arc<Self>,
         credentials: Credentials<'_>,
@@ -230,7 +230,7 @@ impl Core {
         Ok(self.resolved.join(Question::new(key, began), ask).await?.0)
     }
 
-    /// The same, and whether the tenant may use one of some modules, for one round trip where
+    /// Resolves the tenant, and checks whether it may use one of these modules: one round trip if
     /// nothing is held.
     pub(crate) async fn authorize(
         self: &Arc<Self>,
@@ -255,14 +255,14 @@ impl Core {
         Began { at: self.clock.now(), era, news: self.held.last_news(), min_revision: 0 }
     }
 
-    /// Asks the server, if it is the turn, and remembers whether it answered.
+    /// Asks the server, if it is this caller's turn, and records whether it answered.
     async fn ask<T>(&self, asked: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         if !self.gate.admits() {
             return Err(Status::unavailable("it did not answer a moment ago"));
         }
         let answer = asked.await;
         match &answer {
-            // A status of the server's own is an answer, whatever it says.
+            // A status of the server's own is an answer, whatever it is.
             Err(status) if is_outage(status) && status.get_details_error_info().is_none() => {
                 self.gate.close();
             }
@@ -272,7 +272,7 @@ impl Core {
     }
 }
 
-/// What a denial by the rule says.
+/// The message of a denial by the outage rule.
 const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
 
 fn by_rule(allowed: bool) -> Answer {

@@ -21,10 +21,10 @@ impl Counters {
             CHECKS,
             "Checks, by who answered: what is held, the server, or the rule for outages"
         );
-        describe_counter!("entitlement_client_changes_total", "Changes of tenants that were told");
+        describe_counter!("entitlement_client_changes_total", "Tenant changes that were received");
         describe_counter!(
             "entitlement_client_resets_total",
-            "Times that anything may have changed"
+            "Resets: events after which anything may have changed"
         );
         #[cfg(feature = "tower")]
         describe_counter!(

@@ -1,4 +1,4 @@
-//! Where the server is: one instance at a time, the next where that does not answer.
+//! Where the server is: one instance at a time, and the next if it does not answer.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use tonic::{
 
 use crate::config::{Config, ConfigError, Tls};
 
-/// How long a connection's sign of life may take.
+/// How long a connection may take to answer a keep-alive.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections, made when they are first needed.
@@ -34,14 +34,14 @@ impl Endpoints {
         Ok(Self { channels, current: current.into() })
     }
 
-    /// The one in use, and its place.
+    /// The endpoint in use, and its index.
     pub(crate) fn current(&self) -> (usize, Channel) {
         let place = self.current.load(Ordering::Relaxed) % self.channels.len();
         (place, self.channels[place].clone())
     }
 
-    /// The one at this place did not answer: the next is in use from now on, unless somebody has
-    /// moved on already.
+    /// The endpoint at this index did not answer: the next is in use from now on, unless another
+    /// caller has moved on already.
     pub(crate) fn move_on_from(&self, place: usize) {
         let next = (place + 1) % self.channels.len();
         _ = self.current.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);

@@ -5,24 +5,24 @@ use tonic_types::StatusExt;
 
 use crate::Answer;
 
-/// Why there is no grant.
+/// Why there is no grant or no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The tenant may not use the module. From [`require`](crate::Entitlements::require) only.
     #[error("{}", .0.message())]
     Denied(Answer),
-    /// The server cannot be asked, and nothing that is held answers. Try again later.
+    /// The server cannot be asked, and no answer is held. Try again later.
     #[error("entitlementd cannot be asked: {}", .0.message())]
     Unavailable(Status),
-    /// The server refused the question; to ask it again does not help.
+    /// The server refused the question; asking again does not help.
     #[error("entitlementd refused: {}", .0.message())]
     Refused(Status),
 }
 
 impl Error {
-    /// The server's word for it: the reason of a denial, or of the status's `ErrorInfo`, such as
-    /// `TENANT_CONFLICT`.
+    /// The server's code for it: the reason of a denial, or the one in the status's `ErrorInfo`,
+    /// such as `TENANT_CONFLICT`.
     pub fn word(&self) -> String {
         let (Self::Unavailable(status) | Self::Refused(status)) = self else {
             let Self::Denied(answer) = self else { return String::new() };
@@ -33,7 +33,7 @@ impl Error {
     }
 }
 
-/// Is it that the server does not answer, rather than that it refuses? See the table in
+/// Does it mean that the server does not answer, rather than that it refuses? See the table in
 /// `clients/README.md`.
 pub(crate) fn is_outage(status: &Status) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! One question, however many wait for its answer.
+//! One question to the server, however many callers wait for its answer.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -25,8 +25,8 @@ where
         Self(Arc::default())
     }
 
-    /// Joins the question of this key, or begins it. A caller that gives up does not end it for the
-    /// others: it runs in a task of its own.
+    /// Joins the question with this key, or starts it. A caller that gives up does not end it for
+    /// the others: it runs in a task of its own.
     pub(crate) async fn join(
         &self,
         key: K,
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Does something when dropped, whatever the way.
+/// Runs a closure when dropped.
 struct OnEnd<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnEnd<F> {

@@ -1,4 +1,4 @@
-//! Who may ask while the server does not answer: one now and then.
+//! Who may ask while the server does not answer: one caller at a time, now and then.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Opens for all while the server answers. In an outage it opens for one at a time, ever less
-/// often, so that an outage costs callers no time.
+/// Opens for all while the server answers. In an outage it opens for one caller at a time, at
+/// growing intervals, so that an outage costs callers no time.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<Option<Outage>>);
 
@@ -38,7 +38,7 @@ impl Gate {
         *self.0.lock() = None;
     }
 
-    /// It has not.
+    /// The server has not answered.
     pub(crate) fn close(&self) {
         let mut outage = self.0.lock();
         let pause = outage.map_or(FIRST_PAUSE, |outage| LONGEST_PAUSE.min(outage.pause * 2));

@@ -1,5 +1,5 @@
 //! From one stream of changes to the next without missing a change, so that nothing that is held
-//! need be forgotten.
+//! has to be dropped.
 
 use std::{pin::pin, time::Duration};
 
@@ -15,39 +15,39 @@ use crate::{
     watch::{hear, next},
 };
 
-/// What a server knows takes no longer to be told: the tenant is read again, and the network is not
-/// always quick.
+/// An event that a server knows of arrives within this time: the server reads the tenant again
+/// first, and the network may be slow.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
-/// A stream that has announced its end is not waited for any longer.
+/// How long a stream that has announced its end is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Another stream is tried to be opened so often. A server that stops waits for it, and may be the
-/// only one.
+/// How many times opening another stream is tried. A server that is stopping waits for this, and
+/// may be the only one.
 const TRIES: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(100);
 
 type Events = BoxStream<'static, Result<Event, Status>>;
 
-/// When another stream opened, and when its server was last known to hear of changes.
+/// When another stream opened, and when its server is last known to have received changes.
 struct Opened {
     at: Instant,
     heard: Micros,
 }
 
 impl Opened {
-    /// Has the old stream told everything that the new one does not?
+    /// Has the old stream sent everything that the new one will not?
     ///
-    /// The new one may come from another server, and does not tell what that had heard before: all
-    /// of it was committed before it opened. The old server may hear of it later, and tells it
-    /// then. It has heard of all that was committed up to `lag` ago, and told it but for what
-    /// is on its way.
+    /// The new stream may come from another server, and does not send what that server received
+    /// before the stream opened. All of that was committed before the stream opened. The old server
+    /// may receive it later, and then sends it: it has received all that was committed up to `lag`
+    /// ago, and has sent it except for what is still in transit.
     fn has_missed_nothing(&self, lag: Duration) -> bool {
         self.at.elapsed() > lag + ON_ITS_WAY
     }
 }
 
-/// The stream will end in a moment: opens another one, and gives that when it has taken over. What
-/// is held stays good if nothing can have been missed in between; else it is as if the old one had
-/// ended, and the new one begun, without a word.
+/// The stream will end in a moment: opens another one, and returns it once it has taken over. What
+/// is held stays good if nothing can have been missed in between; otherwise it is as if the old
+/// stream had ended without notice and the new one had begun.
 pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, Status> {
     let mut new = open(core, Duration::ZERO);
     let mut opened = None::<Opened>;
@@ -74,7 +74,7 @@ pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, St
                         opened.heard = heard_at(lag, core.clock.now());
                     }
                 }
-                // Its own connection ends, or it cannot be had.
+                // The new stream's connection is about to end too, or it could not be opened.
                 Ok(Some(Event::Ending) | None) | Err(_) if tries < TRIES => {
                     (new, opened, tries) = (open(core, PAUSE.mul_f64(0.5 + fastrand::f64())), None, tries + 1);
                 }
@@ -87,7 +87,7 @@ pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, St
     }
 }
 
-/// The old stream ended before it was known that nothing was missed.
+/// The old stream ended before it was certain that nothing was missed.
 fn instead_of(core: &Core, error: Option<Status>, new: Option<Events>) -> Result<Events, Status> {
     let Some(new) = new else {
         return Err(

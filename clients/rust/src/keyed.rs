@@ -6,8 +6,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::ask::Credentials;
 
-/// A key that is made with the process, so that nobody can prepare credentials that meet others
-/// under it.
+/// A key that is made at process start, so that nobody can prepare credentials that collide under
+/// it.
 #[derive(Clone, Copy)]
 pub(crate) struct Key(u64, u64);
 
@@ -27,7 +27,7 @@ impl Key {
     pub(crate) fn of(self, Credentials { tenant_id, host, bearer_token }: Credentials<'_>) -> u128 {
         let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
         for part in [tenant_id, host, bearer_token] {
-            // Lengths keep the parts apart.
+            // The lengths separate the parts.
             hasher.write_usize(part.len());
             hasher.write(part.as_bytes());
         }

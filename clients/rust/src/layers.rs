@@ -33,7 +33,7 @@ pub enum Enforce {
     Off,
 }
 
-/// What both layers know, and do with a refusal.
+/// What both layers know, and how they handle a refusal.
 #[derive(Clone, Debug)]
 struct Setup {
     entitlements: Entitlements,
@@ -46,7 +46,7 @@ impl Setup {
         Self { entitlements: entitlements.clone(), enforce: Enforce::On, with_bearer_token: true }
     }
 
-    /// The refusal, where it is enforced; else the mark that the response is to carry.
+    /// The refusal, if enforced; otherwise the mark that the response is to carry.
     fn judge(&self, refusal: Refusal) -> Result<Mark, Refusal> {
         if self.enforce == Enforce::On {
             return Err(refusal);
@@ -62,7 +62,7 @@ impl Setup {
 struct Mark(Option<HeaderValue>);
 
 impl Mark {
-    /// The innermost mark stays: it tells most of the request.
+    /// The innermost mark stays: it is the most specific.
     fn put<B>(self, mut response: Response<B>) -> Response<B> {
         if let Some(reason) = self.0 {
             response.headers_mut().entry(WOULD_DENY).or_insert(reason);

@@ -11,8 +11,8 @@ use crate::{
     clock::{ALWAYS, Micros, NEVER, date},
 };
 
-/// Modules that are shared between lists. The catalogue has tens; a server that makes up more gets
-/// no sharing.
+/// The number of modules that are shared between lists. A catalogue has tens; a server that sends
+/// more gets no sharing.
 const MOST_MODULES: usize = 10_000;
 
 /// What the server says about an answer.
@@ -33,19 +33,19 @@ pub(crate) struct Right {
     pub(crate) valid_until: Micros,
     pub(crate) expires_at: Micros,
     pub(crate) trial_ends_at: Micros,
-    /// A hash of the code: the codes themselves lie elsewhere.
+    /// A hash of the code: the codes themselves are stored elsewhere.
     pub(crate) tag: u32,
     pub(crate) is_trial: bool,
 }
 
 /// The modules of a list. Up to twelve lie in the list itself: among a hundred thousand tenants
-/// each place in memory that has to be gone to costs more than all the rest of a check.
+/// each additional memory access costs more than all the rest of a check.
 pub(crate) type Rights = SmallVec<[Right; 12]>;
 
 /// What a tenant may use.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
-    /// `None`: there is no such tenant.
+    /// `None`: the tenant does not exist.
     pub(crate) rights: Option<Rights>,
     pub(crate) status: TenantStatus,
     pub(crate) told: Told,
@@ -94,7 +94,7 @@ impl Right {
     }
 }
 
-/// Two codes with one tag cost a comparison.
+/// Two codes with equal tags cost one extra comparison.
 pub(crate) fn tag(code: &str) -> u32 {
     let mut hasher = FxHasher::default();
     hasher.write(code.as_bytes());
@@ -103,7 +103,7 @@ pub(crate) fn tag(code: &str) -> u32 {
     tag
 }
 
-/// The modules that lists share: a hundred thousand tenants have the same ten.
+/// The modules that lists share: a hundred thousand tenants have the same ten modules.
 #[derive(Debug, Default)]
 pub(crate) struct Modules(Mutex<HashSet<Arc<Module>, FxBuildHasher>>);
 
@@ -121,12 +121,12 @@ impl Modules {
     }
 }
 
-/// An instant of the server's, or the end of time that its absence stands for.
+/// An instant from the server; if absent, the beginning of time.
 pub(crate) fn or_always(instant: Option<Micros>) -> Micros {
     instant.unwrap_or(ALWAYS)
 }
 
-/// The same at the other end.
+/// An instant from the server; if absent, the end of time.
 pub(crate) fn or_never(instant: Option<Micros>) -> Micros {
     instant.unwrap_or(NEVER)
 }

@@ -1,4 +1,4 @@
-//! The generated client of `proto/entitlement/v1`, for what this library does not do.
+//! The generated client of `proto/entitlement/v1`, for what this library does not cover.
 
 /// Package `entitlement.v1`.
 #[expect(

@@ -1,4 +1,4 @@
-//! What a service answers where it refuses a request.
+//! What a service answers when it refuses a request.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,7 +11,7 @@ const NO_TENANT: &str = "Tenant context not found. Please login.";
 const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
 /// The `ErrorInfo.domain` of the server's statuses.
 const DOMAIN: &str = "entitlement.v1";
-/// How soon to try again where the server does not say.
+/// When to retry if the server does not say.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a service refuses a request, in words for its own caller: problem+json over HTTP, a status
@@ -45,8 +45,8 @@ impl Refusal {
         &self.detail
     }
 
-    /// A word for programs: `NOT_SUBSCRIBED`, `TENANT_CONFLICT`, or `UNSPECIFIED` where nobody
-    /// knows.
+    /// A code for programs: `NOT_SUBSCRIBED`, `TENANT_CONFLICT`, or `UNSPECIFIED` if the reason is
+    /// not known.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -84,7 +84,8 @@ impl Refusal {
         }
     }
 
-    /// A denial; 503 where the outage rule denied, since nobody knows that the tenant may not.
+    /// A denial; 503 if the outage rule denied, because it is not known whether the tenant may use
+    /// the module.
     pub(crate) fn of_denial(answer: &Answer) -> Self {
         if answer.by_outage_rule {
             return Self {
@@ -99,8 +100,8 @@ impl Refusal {
         }
     }
 
-    /// The server refuses: its sentence for what the request carried, and none for what the service
-    /// itself did wrong.
+    /// The server refuses: its message is passed on if it concerns what the request carried, and
+    /// withheld if it concerns a mistake of the service itself.
     fn of_refused(status: &Status, reason: &str) -> Self {
         match status.code() {
             Code::NotFound => Self::no_tenant(),
@@ -113,7 +114,7 @@ impl Refusal {
         }
     }
 
-    /// The service asks wrongly, or may not ask: nothing that its own caller could mend.
+    /// The service asks incorrectly, or may not ask: nothing that its own caller could fix.
     pub(crate) fn broken(status: &Status) -> Self {
         tracing::error!(code = ?status.code(), "entitlementd refuses this service: {}", status.message());
         Self::new(Code::Internal, LATER, "UNSPECIFIED")

@@ -1,5 +1,4 @@
-//! The server, over gRPC: each question with a deadline, and asked again where it answers
-//! UNAVAILABLE.
+//! The server, over gRPC: each question has a deadline, and is sent again after UNAVAILABLE.
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
@@ -31,10 +30,10 @@ use crate::{
 };
 
 const SERVICE_NAME: &str = "entitlement.v1.EntitlementService";
-/// Between two tries of one question, at first.
+/// The initial pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How questions are asked.
+/// How questions are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Remote(Arc<Inner>);
 
@@ -75,8 +74,8 @@ impl Remote {
         request
     }
 
-    /// Asks, and asks again, all within the deadline. A span around it has the names that
-    /// OpenTelemetry gives such calls.
+    /// Sends a question, and sends it again if necessary, all within the deadline. The span around
+    /// it is named by the OpenTelemetry conventions for RPC clients.
     async fn call<M, R, F>(
         self,
         method: &'static str,
@@ -124,8 +123,8 @@ impl Remote {
     }
 }
 
-/// Asks over a connection, and once more where that was closed meanwhile: that a server takes no
-/// more requests on one is found out only when it is used, and the next request goes over another.
+/// Sends a question over a connection, and once more if that was closed meanwhile: only using a
+/// connection shows that a server takes no more requests on it, and the next request uses another.
 async fn asked_over<R, F>(
     channel: Channel,
     ask: impl Fn(EntitlementServiceClient<Channel>) -> F,
@@ -136,16 +135,16 @@ where
     let client = EntitlementServiceClient::new(channel);
     match ask(client.clone()).await {
         Err(status) if is_of_transport(&status) => ask(client).await.map_err(|status| {
-            // It has many words for a connection that broke, INTERNAL among them: none is the
-            // server's.
+            // The transport reports a broken connection with various codes, INTERNAL among them:
+            // none of them is the server's.
             if is_of_transport(&status) { Status::unavailable(status.message()) } else { status }
         }),
         done => done,
     }
 }
 
-/// Is it the connection that says so? UNAVAILABLE is no connection at all, for which there are
-/// tries.
+/// Does the status come from the transport? UNAVAILABLE means that there was no connection at all,
+/// which retries cover.
 fn is_of_transport(status: &Status) -> bool {
     status.code() != Code::Unavailable
         && status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)

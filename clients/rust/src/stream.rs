@@ -1,4 +1,4 @@
-//! What the stream of changes says about everything that is held: how far it can be trusted.
+//! What the change stream says about everything that is held: how far it can be trusted.
 
 use std::{
     collections::VecDeque,
@@ -9,14 +9,17 @@ use parking_lot::Mutex;
 
 use crate::clock::{ALWAYS, Micros, is_within};
 
-/// A stream that has said nothing for so long is not trusted: the server says something every 10 s.
+/// A stream that has been silent for this long is not trusted: the server sends something every 10
+/// s.
 const SILENCE: Micros = 30_000_000;
-/// A server that has not heard from its own database for so long is not trusted to tell of changes.
+/// A server that has not heard from its own database for this long is not trusted to report
+/// changes.
 const LAG: Micros = 10_000_000;
-/// Eras of which it is remembered how long the server vouched for what was held then.
+/// The number of eras for which it is remembered how long the server vouched for what was held
+/// then.
 const MOST_ERAS: usize = 64;
 
-/// The stream, as far as it matters to what is held.
+/// The state of the stream, as far as it matters to what is held.
 ///
 /// An era begins when a stream opens, and when anything may have changed. What was asked for in the
 /// present era is good while the stream lives; what was asked for before the last reset is
@@ -47,25 +50,25 @@ impl Stream {
         self.era.load(Ordering::Acquire)
     }
 
-    /// It has begun: from here on nothing is missed.
+    /// The stream has opened: from here on nothing is missed.
     pub(crate) fn open(&self, now: Micros) {
         self.end_era();
         self.heard.store(now, Ordering::Release);
         self.is_open.store(true, Ordering::Release);
     }
 
-    /// It has ended.
+    /// The stream has ended.
     pub(crate) fn close(&self) {
         self.is_open.store(false, Ordering::Release);
     }
 
-    /// The server is there, and has heard from its database so long ago.
+    /// A heartbeat: the server last heard from its database this long ago.
     pub(crate) fn beat(&self, lag: Micros, now: Micros) {
         self.heard.store(heard_at(lag, now), Ordering::Release);
     }
 
-    /// Another stream is listened to from now on, and nothing was missed. Its server was last heard
-    /// then.
+    /// Another stream is read from now on, and nothing was missed. Its server last reported at this
+    /// instant.
     pub(crate) fn taken_over(&self, heard: Micros) {
         self.heard.store(heard, Ordering::Release);
     }
@@ -86,14 +89,14 @@ impl Stream {
         ended + 1
     }
 
-    /// Would every change of what was asked for in this era have been told?
+    /// Would every change of what was asked for in this era have been received?
     pub(crate) fn vouches(&self, era: u64, now: Micros) -> bool {
         self.is_open.load(Ordering::Acquire)
             && era == self.era()
             && is_within(SILENCE, self.heard.load(Ordering::Acquire), now)
     }
 
-    /// May what was asked for in this era have changed since, for all that was told?
+    /// May what was asked for in this era have changed since, going by what was received?
     pub(crate) fn has_outdated(&self, era: u64) -> bool {
         era < self.reset.load(Ordering::Acquire)
     }
@@ -108,7 +111,8 @@ impl Stream {
     }
 }
 
-/// When a server was heard whose heartbeat says so: one that lags might as well be silent.
+/// The instant that a heartbeat with this lag vouches for: a server that lags too much counts as
+/// silent.
 pub(crate) fn heard_at(lag: Micros, now: Micros) -> Micros {
     if lag < LAG { now } else { ALWAYS }
 }

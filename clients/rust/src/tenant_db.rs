@@ -8,10 +8,10 @@ use sea_orm::{
 
 use crate::Tenant;
 
-/// Bytes. PostgreSQL cuts longer names off, and two tenants would share a schema.
+/// In bytes. PostgreSQL truncates longer names, and two tenants would share a schema.
 const LONGEST_NAME: usize = 63;
 
-/// Gives transactions that see the schema of one tenant, and nothing else.
+/// Begins transactions that see the schema of one tenant, and nothing else.
 ///
 /// The search path is set with `SET LOCAL`, so it ends with the transaction: no connection goes
 /// back to a pool, or a pooler in transaction mode, with the path of a tenant on it. Cheap to
@@ -27,11 +27,11 @@ pub struct TenantDb {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TenantDbError {
-    /// The name is no tenant's schema: it lacks the prefix, is too long, or has characters other
-    /// than letters, digits, `_` and `-`.
+    /// The name is not that of a tenant's schema: it lacks the prefix, is too long, or has
+    /// characters other than letters, digits, `_` and `-`.
     #[error("no tenant's schema: {0:?}")]
     Schema(String),
-    /// The connection leads to something else than PostgreSQL.
+    /// The connection is not to PostgreSQL.
     #[error("schemas of tenants are for PostgreSQL")]
     NotPostgres,
     /// The database did not begin the transaction.
@@ -40,20 +40,20 @@ pub enum TenantDbError {
 }
 
 impl TenantDb {
-    /// On a connection to PostgreSQL itself, or a pooler in session mode.
+    /// For a connection to PostgreSQL itself, or a pooler in session mode.
     ///
-    /// Statements stay prepared on its connections, and PostgreSQL plans them anew where the search
-    /// path is another one. Where tenants' tables have different columns, it refuses to
-    /// ("cached plan must not change result type"): take
+    /// Statements stay prepared on its connections, and PostgreSQL plans them again when the search
+    /// path differs. If tenants' tables have different columns, it refuses to ("cached plan must
+    /// not change result type"): take
     /// [`behind_transaction_pooler`](Self::behind_transaction_pooler) there, too.
     pub fn new(connection: DatabaseConnection) -> Self {
         Self { connection, prefix: "tenant_".into(), keeps_statements: true }
     }
 
-    /// Through a pooler in transaction mode: PgBouncer, Supavisor. Connects when it is first used.
+    /// Through a pooler in transaction mode: PgBouncer, Supavisor. Connects on first use.
     ///
-    /// Nothing stays prepared: what one connection prepared is not there on the next one, or is
-    /// somebody else's.
+    /// Nothing stays prepared: what one connection prepared does not exist on the next one, or
+    /// belongs to another client.
     pub fn behind_transaction_pooler(pool: PgPoolOptions, connect: PgConnectOptions) -> Self {
         // A startup parameter that poolers refuse; since PostgreSQL 12 it changes nothing.
         let connect = connect.statement_cache_capacity(0).extra_float_digits(None);
@@ -62,15 +62,15 @@ impl TenantDb {
         Self { keeps_statements: false, ..Self::new(connection) }
     }
 
-    /// What the schema of each tenant begins with. Default `tenant_`; one that does not is refused:
-    /// `public`, or one of PostgreSQL's own, is no tenant's.
+    /// What the schema of each tenant begins with. Default `tenant_`; other names are refused:
+    /// `public` and PostgreSQL's own schemas are not a tenant's.
     #[must_use]
     pub fn schema_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self
     }
 
-    /// A transaction that sees the tenant's schema only. Commit it; dropped, it is rolled back.
+    /// A transaction that sees the tenant's schema only. Commit it; it is rolled back when dropped.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl TenantDb {
         // sqlx names what it prepares `sqlx_s_1` and so on: those that another client left on this
         // connection go first.
         let forget = if self.keeps_statements { "" } else { "DEALLOCATE ALL; " };
-        // What a name may be made of needs no escaping within quotes.
+        // The characters that a name may have need no escaping within quotes.
         transaction
             .execute_unprepared(&format!("{forget}SET LOCAL search_path TO \"{schema}\""))
             .await?;

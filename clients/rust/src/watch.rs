@@ -1,4 +1,4 @@
-//! Hearing of changes: one stream, opened again whenever it ends.
+//! Receiving changes: one stream, opened again whenever it ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,9 +10,10 @@ use crate::{ask::Event, core::Core, handover::hand_over};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A server that does not hear of changes may be restarted as one that does.
+/// The pause after a server reports that it does not receive changes: it may be restarted with
+/// another configuration.
 const OFF_PAUSE: Duration = Duration::from_secs(30);
-/// A stream that has said nothing for so long is given up.
+/// A stream that has been silent for this long is given up.
 const SILENCE: Duration = Duration::from_secs(45);
 
 /// Ends the task when dropped.
@@ -28,7 +29,7 @@ impl Watching {
         Self { task: Some(tokio::spawn(keep_watching(core, say))), is_open }
     }
 
-    /// Nobody watches: there is no stream, or whoever changes things says so by another way.
+    /// Nobody watches: there is no stream, or changes are announced in another way.
     pub(crate) fn nobody(is_open: bool) -> Self {
         Self { task: None, is_open: watch::channel(is_open).1 }
     }
@@ -66,7 +67,7 @@ async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
             Ok(()) => tracing::debug!("the stream of changes ended"),
             Err(status) if status.code() == Code::FailedPrecondition => {
                 tracing::warn!(
-                    "entitlementd does not hear of changes; answers are held for their max_age"
+                    "entitlementd does not receive changes; answers are held for their max_age"
                 );
                 pause = OFF_PAUSE;
             }
@@ -98,21 +99,21 @@ async fn follow(
     Ok(())
 }
 
-/// What a stream tells next; `None`: it has ended.
+/// The next event of a stream; `None`: it has ended.
 pub(crate) async fn next(
     stream: &mut BoxStream<'static, Result<Event, Status>>,
 ) -> Result<Option<Event>, Status> {
     let told = timeout(SILENCE, stream.next()).await;
-    told.map_err(|_| Status::deadline_exceeded("it has said nothing for too long"))?.transpose()
+    told.map_err(|_| Status::deadline_exceeded("the stream has been silent for too long"))?.transpose()
 }
 
-/// The stream has ended.
+/// Records that the stream has ended.
 pub(crate) fn lose(core: &Core) {
     core.held.stream.close();
     core.counters.watching.set(0.0);
 }
 
-/// Takes an event in.
+/// Applies an event.
 pub(crate) fn hear(core: &Core, event: Event) {
     let now = core.clock.now();
     match event {

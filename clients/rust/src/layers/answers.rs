@@ -52,7 +52,7 @@ pub(crate) fn problem<B: From<String>>(refusal: &Refusal) -> Response<B> {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(delay) = refusal.retry_after {
-        // Whole seconds, rounded up: nobody is to come too early.
+        // Whole seconds, rounded up: nobody should retry too early.
         let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }

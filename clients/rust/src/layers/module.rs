@@ -42,7 +42,7 @@ pub struct RequireModule<P> {
 }
 
 impl RequireModule<Http> {
-    /// For axum, and what else speaks HTTP.
+    /// For axum and other HTTP services.
     pub fn http(entitlements: &Entitlements, module: &str) -> Self {
         Self::new(entitlements, module)
     }
@@ -64,7 +64,7 @@ impl<P> RequireModule<P> {
         }
     }
 
-    /// This module will do, too. A refusal speaks of the first one.
+    /// Accepts this module as an alternative. A refusal names the first one.
     pub fn or(mut self, module: &str) -> Self {
         self.modules.push(module.to_owned());
         self
@@ -76,7 +76,7 @@ impl<P> RequireModule<P> {
         self
     }
 
-    /// Keeps bearer tokens here, for a server that was given no key to verify them with.
+    /// Does not pass bearer tokens on: for a server that has no key to verify them with.
     pub fn without_bearer_token(mut self) -> Self {
         self.setup.with_bearer_token = false;
         self
@@ -100,7 +100,7 @@ pub struct ModuleGate<S, P> {
     protocol: PhantomData<fn() -> P>,
 }
 
-// Derived, it would ask that P can be cloned.
+// Deriving it would require `P: Clone`.
 impl<S: Clone, P> Clone for ModuleGate<S, P> {
     fn clone(&self) -> Self {
         let Self { inner, judge, protocol } = self;
@@ -125,7 +125,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let clone = self.inner.clone();
-        // The one that was found ready is the one to be called.
+        // The service that was polled ready must be the one that is called.
         let mut inner = mem::replace(&mut self.inner, clone);
         let judge = Arc::clone(&self.judge);
         Box::pin(async move {
@@ -153,7 +153,7 @@ struct Judge {
 impl Judge {
     async fn admit(&self, head: &mut Parts) -> Result<Mark, Refusal> {
         if self.setup.enforce == Enforce::Off && head.extensions.get::<Unresolved>().is_some() {
-            // The layer that did not find the tenant has said so.
+            // The layer that did not find the tenant has logged that.
             return Ok(Mark::default());
         }
         match self.resolve_and_check(head).await {
@@ -169,7 +169,7 @@ impl Judge {
         match self.setup.entitlements.check_any(tenant, &self.modules).await {
             Ok(answer) if answer.allowed() => Ok(()),
             Ok(answer) => Err(Refusal::of_denial(&answer)),
-            // The tenant was found, so what is refused is what this service asked for.
+            // The tenant was found, so a refusal concerns what this service asked for.
             Err(Error::Refused(status)) => Err(Refusal::broken(&status)),
             Err(error) => Err(error.into()),
         }

@@ -27,7 +27,7 @@ fn begins_with(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Somebody behind us may read dots as the way up, also where they are written as `%2e`.
+/// A service behind this one may resolve dot segments, also if they are written as `%2e`.
 fn leads_up(path: &str) -> bool {
     path.split('/').any(|segment| {
         matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")

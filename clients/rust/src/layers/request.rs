@@ -7,12 +7,12 @@ use crate::{Credentials, Refusal, Resolved};
 
 const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 
-/// Why a layer in shadow mode found no tenant. Those after it need not ask again.
+/// Why a layer in shadow mode found no tenant. Later layers need not ask again.
 #[derive(Clone, Debug)]
 pub(super) struct Unresolved(pub(super) Refusal);
 
 impl Setup {
-    /// The tenant that a layer before this one found, or else the one that the request names.
+    /// The tenant that an earlier layer found, or else the one that the request names.
     pub(super) async fn resolve(&self, head: &Parts) -> Result<Resolved, Refusal> {
         let extensions = &head.extensions;
         if let Some(resolved) = extensions.get::<Resolved>() {
@@ -35,13 +35,13 @@ impl<'a> Credentials<'a> {
     ///
     /// # Errors
     ///
-    /// Where one of these headers comes twice, or is not text.
+    /// If one of these headers comes twice, or is not text.
     pub fn of_request(head: &'a Parts) -> Result<Self, Refusal> {
         Self::named(head, true)
     }
 
     fn named(head: &'a Parts, with_bearer_token: bool) -> Result<Self, Refusal> {
-        // What HTTP/2 puts into `:authority` outranks a Host header: RFC 9113, 8.3.1.
+        // `:authority` of HTTP/2 outranks a Host header: RFC 9113, 8.3.1.
         let host = match head.uri.authority() {
             Some(authority) => authority.as_str(),
             None => single(&head.headers, &header::HOST)?,
@@ -53,7 +53,8 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// The value of a header; empty: it is absent. Two would leave it to chance who reads which.
+/// The value of a header; empty: it is absent. With two values, services could disagree on which
+/// one counts.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -63,7 +64,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refu
     }
 }
 
-/// Other schemes, such as Basic, are between the service and its caller.
+/// Other schemes, for example Basic, are between the service and its caller.
 fn bearer(authorization: &str) -> &str {
     match authorization.split_once(' ') {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => authorization,

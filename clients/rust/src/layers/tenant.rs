@@ -17,7 +17,7 @@ use crate::{Entitlements, Refusal};
 
 /// Resolves each request's tenant once, by `X-Tenant-ID`, host and bearer token, and puts it into
 /// the request's extensions as [`Resolved`](crate::Resolved). A request without a tenant is
-/// refused, other than on public paths and with OPTIONS, which never carries credentials.
+/// refused, except on public paths and with OPTIONS, which never carries credentials.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TenantLayer<P> {
@@ -27,7 +27,7 @@ pub struct TenantLayer<P> {
 }
 
 impl TenantLayer<Http> {
-    /// For axum, and what else speaks HTTP.
+    /// For axum and other HTTP services.
     pub fn http(entitlements: &Entitlements) -> Self {
         Self::new(entitlements)
     }
@@ -69,7 +69,7 @@ impl<P> TenantLayer<P> {
         self
     }
 
-    /// Keeps bearer tokens here, for a server that was given no key to verify them with.
+    /// Does not pass bearer tokens on: for a server that has no key to verify them with.
     pub fn without_bearer_token(mut self) -> Self {
         self.setup.with_bearer_token = false;
         self
@@ -94,7 +94,7 @@ pub struct TenantGate<S, P> {
     protocol: PhantomData<fn() -> P>,
 }
 
-// Derived, it would ask that P can be cloned.
+// Deriving it would require `P: Clone`.
 impl<S: Clone, P> Clone for TenantGate<S, P> {
     fn clone(&self) -> Self {
         let Self { inner, setup, public, protocol } = self;
@@ -124,7 +124,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let clone = self.inner.clone();
-        // The one that was found ready is the one to be called.
+        // The service that was polled ready must be the one that is called.
         let mut inner = mem::replace(&mut self.inner, clone);
         if request.method() == Method::OPTIONS || self.public.contain(request.uri().path()) {
             return Box::pin(inner.call(request));
