@@ -1,5 +1,5 @@
 //! Indexes that an adopted database would profit from. They are listed, never made: building one is
-//! the owner's choice.
+//! the owner's decision.
 
 use sea_orm_migration::{
     prelude::*,
@@ -25,8 +25,8 @@ const HAS_INDEX: &str = "SELECT EXISTS (
     WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND a.attname = $2
       AND i.indisvalid AND i.indpred IS NULL) AS has_index";
 
-/// The statements that make the missing indexes, for people to run. Empty where nothing is missing,
-/// and on SQLite, where the tables are our own.
+/// The statements that make the missing indexes, for an operator to run. Empty if nothing is
+/// missing, and on SQLite, where the tables are our own.
 pub async fn index_advice(manager: &SchemaManager<'_>) -> Result<Vec<String>, DbErr> {
     let db = manager.get_connection();
     let mut advice = Vec::new();

@@ -1,5 +1,6 @@
-//! What there is in the database, whoever asks: PostgreSQL's information schema hides what a role
-//! has no right on, and then "may not be read" looks like "is not there".
+//! What exists in the database, independent of the role that asks: PostgreSQL's information schema
+//! hides objects that a role has no rights on, so that "may not be read" looks like "does not
+//! exist".
 
 use sea_orm_migration::{
     prelude::*,
@@ -9,7 +10,7 @@ use sea_orm_migration::{
 const COLUMNS: &str = "SELECT a.attname::text AS name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND a.attnum > 0 AND NOT a.attisdropped";
 
-/// Is there a table of this name?
+/// Is there a table with this name?
 pub(crate) async fn has_table(manager: &SchemaManager<'_>, table: &str) -> Result<bool, DbErr> {
     match manager.get_database_backend() {
         DbBackend::Postgres => Ok(!columns(manager, table).await?.is_empty()),
@@ -17,7 +18,7 @@ pub(crate) async fn has_table(manager: &SchemaManager<'_>, table: &str) -> Resul
     }
 }
 
-/// Which of these columns has a table not?
+/// Which of these columns does the table lack?
 pub(crate) async fn without(
     manager: &SchemaManager<'_>,
     table: &str,

@@ -3,9 +3,9 @@
 //!
 //! The triggers are guests in the ERP's transactions. A counter per tenant would make writers of
 //! one tenant wait for each other, deadlock, and fail at higher isolation levels; a row that is
-//! only ever inserted, under a key that holds the transaction's own number, meets no other
-//! transaction. A tenant's revision is the number of its rows, so it grows with each commit, in
-//! commit order, without a lock.
+//! only ever inserted, under a key that holds the transaction's own number, does not conflict with
+//! any other transaction. A tenant's revision is the number of its rows, so it grows with each
+//! commit, in commit order, without a lock.
 
 mod postgres;
 mod sqlite;
@@ -22,13 +22,13 @@ use crate::{catalog, required::serving_columns_of};
 /// The channel on which PostgreSQL notifies listeners of a change.
 pub const CHANNEL: &str = "entitlement_changes";
 
-/// A number of changes that nobody reaches, and of which two can be added.
+/// A number of changes that nobody reaches, small enough that two of them can be added.
 const MAX_FOLDED: i64 = 1 << 61;
 
 /// A transaction that touches more tenants than this is announced once, as "many".
 pub const MAX_ANNOUNCED: u32 = 100;
 
-/// What a row of the log speaks of.
+/// What a row of the log is about.
 pub mod topic {
     /// One tenant's facts.
     pub const TENANT: &str = "tenant";
@@ -45,10 +45,11 @@ struct Watched {
     table: &'static str,
     /// The column that holds the tenant's id; `None`: the table belongs to the catalogue.
     tenant: Option<&'static str>,
-    /// An update that leaves these as they are is no change. They are the columns that answers are
-    /// made from.
+    /// An update that leaves these columns unchanged is not logged. They are the columns that
+    /// answers are made from.
     columns: &'static [&'static str],
-    /// Beside the table's own topic: which columns, when they change, change what.
+    /// Beside the table's own topic: the columns whose change concerns another topic, and that
+    /// topic.
     keys: Option<(&'static [&'static str], &'static str)>,
 }
 
@@ -78,8 +79,8 @@ fn watched() -> [Watched; 5] {
             columns: &["tenant_id", "module_code", "feature_key", "is_enabled", "config"],
             keys: None,
         },
-        // Facts carry codes and slugs by join: one that is renamed changes the facts of everyone
-        // who has it.
+        // Facts carry codes and slugs by join: renaming one changes the facts of every tenant that
+        // has it.
         Watched {
             table: "modules",
             tenant: None,
@@ -119,8 +120,8 @@ pub(crate) async fn create(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     create_missing_triggers(manager).await
 }
 
-/// Makes the triggers that are not there, or not armed: a table that the ERP dropped and made anew
-/// has lost its own.
+/// Makes the triggers that are missing, or not armed: a table that the ERP dropped and created
+/// again has lost its own.
 pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let connection = manager.get_connection();
     let armed = armed(connection).await?;
@@ -132,8 +133,7 @@ pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Resu
     Ok(())
 }
 
-/// Brings what watches a table up to the columns that are read now. Where there is no log, nothing
-/// watches.
+/// Updates what watches a table to the columns that are read now. Without a log, nothing watches.
 pub(crate) async fn watch_columns_anew(
     manager: &SchemaManager<'_>,
     table: &str,
@@ -162,8 +162,8 @@ pub(crate) fn log_triggers() -> Vec<(&'static str, String)> {
     postgres::triggers().into_iter().map(|trigger| (trigger.table, trigger.name)).collect()
 }
 
-/// Replaces the functions of the log by those of this program. Where there is no log, nobody runs
-/// any; SQLite's triggers have none.
+/// Replaces the functions of the log with those of this program. Without a log, nothing runs them;
+/// SQLite's triggers have none.
 pub(crate) async fn replace_functions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     if manager.get_database_backend() == DbBackend::Sqlite
         || !catalog::has_table(manager, "entitlement_changes").await?
@@ -174,7 +174,7 @@ pub(crate) async fn replace_functions(manager: &SchemaManager<'_>) -> Result<(),
     Ok(())
 }
 
-/// Replaces the view of revisions by this program's, where there is a log.
+/// Replaces the view of revisions with this program's, if there is a log.
 pub(crate) async fn replace_view(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     if !catalog::has_table(manager, "entitlement_changes").await? {
         return Ok(());
@@ -187,12 +187,13 @@ pub(crate) async fn replace_view(manager: &SchemaManager<'_>) -> Result<(), DbEr
     manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
 
-/// A trigger that should be there. A change of its table would go unnoticed.
+/// A trigger that should exist and does not, or is not armed. A change of its table would go
+/// unnoticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MissingTrigger {
-    /// The table.
+    /// The table that it belongs to.
     pub table: &'static str,
-    /// The trigger.
+    /// Its name.
     pub name: String,
 }
 
@@ -202,7 +203,7 @@ impl std::fmt::Display for MissingTrigger {
     }
 }
 
-/// The triggers that are not there, or not armed.
+/// The triggers that are missing, or not armed.
 pub async fn missing_triggers(manager: &SchemaManager<'_>) -> Result<Vec<MissingTrigger>, DbErr> {
     let armed = armed(manager.get_connection()).await?;
     let missing = triggers(manager.get_database_backend())
@@ -234,8 +235,8 @@ fn everyone(backend: DbBackend) -> &'static str {
     }
 }
 
-/// An expression for a tenant's revision: the number of changes that were folded away and of those
-/// in the log, its own and those of everyone. `tenant` is an expression too.
+/// An expression for a tenant's revision: the number of changes that were folded plus those in the
+/// log, its own and those that concern everyone. `tenant` is an expression too.
 pub fn revision_of(backend: DbBackend, tenant: &str) -> String {
     let [own, everyone] =
         [count(backend, topic::TENANT, tenant), count(backend, topic::TENANTS, everyone(backend))];
@@ -247,7 +248,7 @@ pub fn catalogue_revision(backend: DbBackend) -> String {
     count(backend, topic::CATALOGUE, everyone(backend))
 }
 
-/// Whatever number stands among those that were folded, the sum is one that can be counted on.
+/// A count of changes. Whatever number was stored for folded changes, the sum does not overflow.
 fn count(backend: DbBackend, topic: &str, tenant: &str) -> String {
     let [least, greatest] = match backend {
         DbBackend::Sqlite => ["min", "max"],
@@ -260,11 +261,11 @@ fn count(backend: DbBackend, topic: &str, tenant: &str) -> String {
     )
 }
 
-/// Every tenant's revision, deleted ones included, for anyone who writes and wants to read what was
-/// written.
+/// Every tenant's revision, deleted ones included, for anyone who writes and wants to read the
+/// result.
 ///
-/// It does not name the ERP's table: PostgreSQL would not let the ERP drop that, nor change its
-/// columns.
+/// It does not name the ERP's table: with a view on it, PostgreSQL would not let the ERP drop that
+/// table or change its columns.
 fn view(backend: DbBackend) -> String {
     let revision = revision_of(backend, "s.tenant_id");
     format!(
@@ -275,5 +276,5 @@ fn view(backend: DbBackend) -> String {
     )
 }
 
-/// The tenants that are there as the log begins have a revision too.
+/// The tenants that exist when the log begins have a revision too.
 const FIRST: &str = "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;";

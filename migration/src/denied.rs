@@ -1,4 +1,4 @@
-//! What the role that serves may not do, although it has to. PostgreSQL only.
+//! Rights that the serving role lacks although it needs them. PostgreSQL only.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::{
     rights::{quoted, roles},
 };
 
-/// Tables of ours that the server reads.
+/// Our own tables that the server reads.
 const OURS: [&str; 3] =
     ["entitlement_changes", "entitlement_folded_changes", "entitlement_module_aliases"];
 
-/// Something that the role may not do. Displays as what it is, and what to run.
+/// A right that the role lacks. Displays as what is missing, and the statement to run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Denied(String);
 
@@ -27,7 +27,7 @@ impl fmt::Display for Denied {
     }
 }
 
-/// What the role of this connection may not do that serving takes.
+/// The rights that serving takes and the role of this connection lacks.
 pub async fn denied(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<Denied>, DbErr> {
     let connection = manager.get_connection();
     if connection.get_database_backend() != DbBackend::Postgres {

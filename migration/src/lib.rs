@@ -50,7 +50,7 @@ pub enum ChangeLog {
     LeftOut,
 }
 
-/// The steps, in order. Their record lies beside those of other programs in `public`, so it has a
+/// The steps, in order. Their record is in `public` beside those of other programs, so it has a
 /// name of its own.
 #[derive(Debug)]
 pub struct Migrator;
@@ -75,7 +75,7 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// The step that may be left out.
+/// Is this the step that may be left out?
 pub(crate) fn makes_the_change_log(step: &dyn MigrationTrait) -> bool {
     step.name() == m20261123_000003_changes::Migration.name()
 }
@@ -83,28 +83,28 @@ pub(crate) fn makes_the_change_log(step: &dyn MigrationTrait) -> bool {
 /// The table that records which steps have been applied.
 pub(crate) const RECORD: &str = "entitlementd_migrations";
 
-/// Any number that no other program in the database locks: the bytes of "entitled".
+/// A lock number that no other program in the database uses: the bytes of "entitled".
 const LOCK: i64 = 0x656e_7469_746c_6564;
 
-/// Locks that writers take, for as long as their transaction lasts, so that they do not pass each
-/// other by. PostgreSQL only.
+/// Advisory locks that writers hold until their transaction ends, so that they do not miss each
+/// other's changes. PostgreSQL only.
 pub mod locks {
-    /// Shared by those who rely on the catalogue, alone for those who change it.
+    /// Taken shared by those who rely on the catalogue, and exclusively by those who change it.
     pub const CATALOGUE: i64 = super::LOCK + 3;
-    /// Alone for those who add a tenant: its schema's name must be nobody else's, and no key sees
-    /// to that.
+    /// Taken exclusively by those who add a tenant: its schema name must be unique, and no key
+    /// enforces that.
     pub const DIRECTORY: i64 = super::LOCK + 4;
-    /// Of a request id, with its hash: the first four letters of "entitled". Pairs are apart from
-    /// single numbers.
+    /// The first of a pair, with the hash of a request id as the second: the first four letters of
+    /// "entitled". Pairs do not collide with single numbers.
     pub const REQUEST: i32 = 0x656e_7469;
 }
 
-/// Applies every pending step, all or none, one process at a time. Doing it again does nothing, but
-/// for triggers of the log that have gone missing: they are made again.
+/// Applies every pending step, all or none, one process at a time. Repeating it does nothing,
+/// except that missing triggers of the log are made again.
 ///
 /// A database that is ahead of this program is left alone. `first` is what the transaction begins
-/// with, and `last` what it ends with: behind a pooler, a session is not found as one would like
-/// it, and must not be left otherwise.
+/// with, and `last` what it ends with: behind a pooler, a session may arrive with other settings,
+/// and must be left as it was found.
 pub async fn migrate(
     db: &DatabaseConnection,
     log: ChangeLog,
@@ -130,13 +130,13 @@ pub async fn migrate(
             changes::create_missing_triggers(&manager).await?;
         }
     }
-    // Each time: rights may have been given since, and functions been made again.
+    // Every time: rights may have been granted since, and functions may have been replaced.
     rights::secure(&manager).await?;
     txn.execute_unprepared(last).await?;
     txn.commit().await
 }
 
-/// Begins a transaction that no other migrating process is in at the same time.
+/// Begins a transaction that excludes all other migrating processes.
 async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTransaction, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
         let immediate = Some(SqliteTransactionMode::Immediate);
@@ -151,9 +151,9 @@ async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTra
     txn.execute_unprepared(first).await?;
     txn.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
     txn.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
-    // Held until the end of the transaction, and so safe behind a transaction pooler.
+    // Held until the end of the transaction, and therefore safe behind a transaction pooler.
     txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    // A new table's foreign key waits for the writers of an adopted one, and newer writers wait
+    // A new table's foreign key waits for the writers of an adopted one, and newer writers queue
     // behind it: not for long.
     txn.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
     Ok(txn)

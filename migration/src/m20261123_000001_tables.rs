@@ -10,8 +10,8 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // What only administration needs is reported once all is in place, and stops nobody from
-        // serving.
+        // Columns that only administration needs are reported once everything is in place; without
+        // them, serving still works.
         let missing = required::missing_in_existing_tables(manager).await?;
         required::refuse("this database cannot be adopted", &missing.for_serving)?;
         for table in tables::all(manager.get_database_backend()) {

@@ -43,7 +43,7 @@ const MODULES: [Module; 10] = [
 const OMS: Option<&str> = Some("oms_fulfillment");
 const BASE_MODULE: &str = "system_admin";
 
-/// A plan's row, and the modules that it has beyond those of the plan before it.
+/// A plan's row, and the modules that it adds to those of the plan before it.
 struct Plan {
     name: &'static str,
     slug: &'static str,
@@ -123,7 +123,7 @@ fn insert_modules(backend: DbBackend) -> Result<InsertStatement, DbErr> {
     {
         insert
             .values([
-                // An adopted table need not have defaults for these.
+                // An adopted table need not have defaults for these columns.
                 tables::new_id(backend),
                 tables::now(backend),
                 tables::now(backend),
@@ -194,8 +194,8 @@ fn insert_plans(backend: DbBackend) -> Result<InsertStatement, DbErr> {
     Ok(insert)
 }
 
-/// An adopted table may be empty, and lack a column that only administration needs: the catalogue
-/// cannot be put there.
+/// An adopted table may be empty and lack a column that only administration needs: then the
+/// catalogue cannot be inserted.
 async fn refuse_without(
     manager: &SchemaManager<'_>,
     table: &'static str,

@@ -1,4 +1,4 @@
-//! Step 3: the log of changes. It may be left out, where the database's owner forbids triggers.
+//! Step 3: the log of changes. It may be left out if the database's owner forbids triggers.
 
 use sea_orm_migration::prelude::*;
 

@@ -23,7 +23,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A tenant's id is no foreign key: what was done to a tenant outlives it.
+/// A tenant's id is not a foreign key: the record outlives the tenant.
 const POSTGRES_TABLE: &str = "
     CREATE TABLE entitlement_audit (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -61,7 +61,7 @@ const SQLITE_TABLE: &str = "
     );
 ";
 
-/// By tenant, by actor, by time, and by the id of a request that may come again.
+/// By tenant, by actor, by time, and by the id of a request that may be repeated.
 const INDEXES: &str = "
     CREATE INDEX entitlement_audit_tenant ON entitlement_audit (tenant_id, id);
     CREATE INDEX entitlement_audit_actor ON entitlement_audit (actor, id);
@@ -75,7 +75,7 @@ pub(crate) const TRIGGERS: [(&str, &str); 2] = [
     ("entitlement_audit", "entitlement_audit_keeps_all"),
 ];
 
-/// ALWAYS: setting `session_replication_role` does not get around them.
+/// ALWAYS: setting `session_replication_role` does not bypass them.
 const POSTGRES_TRIGGERS: &str = "
     CREATE FUNCTION entitlement_audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -89,7 +89,7 @@ const POSTGRES_TRIGGERS: &str = "
     ALTER TABLE entitlement_audit ENABLE ALWAYS TRIGGER entitlement_audit_keeps_all;
 ";
 
-/// SQLite has no TRUNCATE: a DELETE of all rows passes here too.
+/// SQLite has no TRUNCATE: a DELETE of all rows fires these triggers too.
 const SQLITE_TRIGGERS: &str = "
     CREATE TRIGGER audit_keeps_on_update BEFORE UPDATE ON entitlement_audit BEGIN
         SELECT RAISE(ABORT, 'entitlement_audit is a record: rows are added, and never changed or removed');

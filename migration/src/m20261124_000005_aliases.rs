@@ -15,7 +15,7 @@ impl MigrationTrait for Migration {
             DbBackend::Sqlite => ("BLOB", ""),
             _ => ("uuid", COMMENT),
         };
-        // No foreign key: a module that the ERP removes must not be held up.
+        // No foreign key: it must not block the ERP from deleting a module.
         let sql = format!(
             "CREATE TABLE entitlement_module_aliases (alias varchar(50) PRIMARY KEY, module_id {id} NOT NULL); {comment}"
         );

@@ -1,4 +1,4 @@
-//! Step 7: the functions of the log's triggers cost the ERP's writers less.
+//! Step 7: cheaper functions for the log's triggers, for the ERP's writers.
 
 use sea_orm_migration::prelude::*;
 

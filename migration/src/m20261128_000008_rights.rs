@@ -1,5 +1,5 @@
-//! Step 8: what runs with its owner's rights runs nothing of a writer's, and a number that was
-//! forged harms no reading. What everybody may do is looked after on each migration.
+//! Step 8: functions that run with their owner's rights execute nothing that a writer supplies, and
+//! a forged number does not break reading. Public rights are checked on each migration.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The columns of the ERP's tables that entitlementd names in its statements.
 //!
 //! An adopted database must have those that checks are answered from. It may lack others:
-//! administration is refused then, and says which are missing, while checks are answered.
+//! administration is then refused, naming the missing columns, while checks are answered.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::catalog;
 /// One of the ERP's tables.
 pub(crate) struct Required {
     pub(crate) table: &'static str,
-    /// What checks are answered from. The triggers of the log watch the same columns.
+    /// The columns that checks are answered from. The triggers of the log watch the same columns.
     pub(crate) for_serving: &'static [&'static str],
-    /// What administrators read and write beyond that.
+    /// The columns that administrators read and write beyond those.
     for_administration: &'static [&'static str],
 }
 
@@ -121,12 +121,12 @@ pub(crate) fn serving_columns_of(table: &str) -> &'static [&'static str] {
         .map_or(&[], |required| required.for_serving)
 }
 
-/// A column that is needed and not there.
+/// A column that is needed and missing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MissingColumn {
-    /// The table.
+    /// The table that lacks it.
     pub table: &'static str,
-    /// The column.
+    /// Its name.
     pub column: &'static str,
 }
 
@@ -139,13 +139,13 @@ impl fmt::Display for MissingColumn {
 /// The needed columns that a database lacks.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct MissingColumns {
-    /// Without these nothing can be answered.
+    /// Without these, nothing can be answered.
     pub for_serving: Vec<MissingColumn>,
-    /// Without these checks are answered, and administrators are not.
+    /// Without these, checks are answered but administrators are not.
     pub for_administration: Vec<MissingColumn>,
 }
 
-/// The needed columns that the database lacks. A table that is not there lacks them all.
+/// The needed columns that the database lacks. A missing table lacks all of them.
 pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<MissingColumns, DbErr> {
     let mut missing = MissingColumns::default();
     for required in &REQUIRED {
@@ -154,7 +154,7 @@ pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<MissingColum
     Ok(missing)
 }
 
-/// The needed columns that tables lack which exist. Those that do not are made by the migration.
+/// The needed columns that existing tables lack. Missing tables are made by the migration.
 pub async fn missing_in_existing_tables(
     manager: &SchemaManager<'_>,
 ) -> Result<MissingColumns, DbErr> {
@@ -180,7 +180,7 @@ impl MissingColumns {
     }
 }
 
-/// Refuses to go on without columns, and names each.
+/// Fails if columns are missing, naming each.
 pub(crate) fn refuse(problem: &str, missing: &[MissingColumn]) -> Result<(), DbErr> {
     if missing.is_empty() {
         return Ok(());

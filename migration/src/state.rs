@@ -1,4 +1,4 @@
-//! Which steps a database has seen.
+//! Which steps have been applied to a database.
 
 use std::collections::HashSet;
 
@@ -9,16 +9,17 @@ use sea_orm_migration::{
 
 use crate::{ChangeLog, Migrator, RECORD, catalog, makes_the_change_log};
 
-/// One step, and where it stands. Displays as a line for people.
+/// One step, and its state. Displays as a line for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
     /// The database has it.
     Applied(String),
-    /// This program knows it and the database lacks it.
+    /// This program knows it, and the database lacks it.
     Pending(String),
-    /// The database lacks it, and is meant to: see [`ChangeLog`].
+    /// The database lacks it on purpose: see [`ChangeLog`].
     LeftOut(String),
-    /// The database has it and this program does not know it: a newer program has been here.
+    /// The database has it, and this program does not know it: a newer program has migrated the
+    /// database.
     Unknown(String),
 }
 

@@ -1,4 +1,4 @@
-//! The seven tables of the ERP's public schema, as its first migration makes them.
+//! The seven tables of the ERP's public schema, as the ERP's first migration makes them.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -23,7 +23,7 @@ pub(crate) fn all(backend: DbBackend) -> Vec<NewTable> {
     ]
 }
 
-/// The tables on one kind of database.
+/// The tables for one kind of database.
 struct On(DbBackend);
 
 impl On {
@@ -201,7 +201,7 @@ impl On {
     fn reference(&self, name: &'static str) -> ColumnDef {
         let mut column = ColumnDef::new(name).uuid().to_owned();
         if self.0 == DbBackend::Sqlite {
-            // SQLite would take an id written as text, and no statement would ever find it.
+            // SQLite would accept an id written as text, and no statement would ever find it.
             column.check(Expr::cust(format!(
                 "typeof({name}) IN ('blob', 'null') AND length({name}) = 16"
             )));
@@ -218,8 +218,8 @@ pub(crate) fn new_id(backend: DbBackend) -> SimpleExpr {
     })
 }
 
-/// This instant, by the database's clock. SQLite's CURRENT_TIMESTAMP has another form than the
-/// instants that programs write, and sorts apart from them.
+/// The current instant, by the database's clock. SQLite's CURRENT_TIMESTAMP has a different format
+/// from the instants that programs write, and sorts differently.
 pub(crate) fn now(backend: DbBackend) -> SimpleExpr {
     Expr::cust(match backend {
         DbBackend::Sqlite => "(strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))",

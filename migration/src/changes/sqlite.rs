@@ -1,12 +1,12 @@
-//! The log on SQLite, where writers come one after the other, so that rows become visible in the
-//! order of their ids.
+//! The log on SQLite, where writers are serialized, so that rows become visible in the order of
+//! their ids.
 
 use sea_orm_migration::sea_orm::DbBackend;
 
 use super::{Trigger, Watched, topic};
 use crate::tables::now;
 
-/// The triggers of the log that are there. SQLite cannot disarm one.
+/// The log's triggers that exist. SQLite cannot disarm one.
 pub(super) const ARMED: &str =
     "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'entitlement%'";
 
@@ -86,7 +86,7 @@ fn differs(columns: &[&str]) -> String {
     differs.join(" OR ")
 }
 
-/// Folds rows that are older than an hour into a number per tenant. To be run in one transaction.
+/// Folds rows that are older than an hour into a number per tenant. Must run in one transaction.
 pub fn fold() -> String {
     let old = "SELECT id FROM entitlement_changes WHERE changed_at < strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 hour')";
     format!(
