@@ -1,4 +1,4 @@
-//! The program: what was asked for, doing it, and how it ended.
+//! The program: parsing its arguments, running, and the exit code.
 
 mod catalogue;
 mod check;
@@ -23,13 +23,13 @@ use crate::{
     observability::telemetry::{self, Telemetry, TelemetryError},
 };
 
-/// The program ended well, or the answer of `check` is yes.
+/// The program succeeded, or the answer of `check` is yes.
 const GOOD: u8 = 0;
 /// The answer of `check` is no, or a change was refused.
 const DENIED: u8 = 1;
-/// The program could not do what it was asked to: a setting, a database, a port.
+/// The program could not do what it was asked to do: a setting, a database, a port.
 const TROUBLE: u8 = 2;
-/// Nobody reads what is printed: what shells say of a program that SIGPIPE has ended.
+/// Nobody reads the output: the exit code that shells report for a program that SIGPIPE has ended.
 const BROKEN_PIPE: u8 = 141;
 
 /// The program: parse, run, and say how it ended.
@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whoever was to read what is printed has gone, such as `head`, and need not be told.
+/// The reader of the output, for example `head`, has gone: that is not an error to report.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
@@ -104,16 +104,16 @@ fn runtime() -> io::Result<Runtime> {
 
 fn trouble(error: &dyn std::fmt::Display) -> ExitCode {
     let text = without_passwords(&error.to_string());
-    // Set in, so that no line of it passes for one of ours.
+    // Indented, so that no line of it can pass for one of ours.
     eprintln!("error: {}", escape_control_lines(&text).replace('\n', "\n  "));
     TROUBLE.into()
 }
 
-/// Prints what clap has to say: help on standard output, in colours where that is a terminal which
-/// wants them; an error on standard error, without a URL's password.
+/// Prints a message of clap: help on standard output, in colours if that is a terminal which wants
+/// them; an error on standard error, without a URL's password.
 fn usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // Whoever closed the pipe has read enough.
+        // If the pipe is closed, the reader has seen enough.
         _ = error.print();
         return GOOD.into();
     }

@@ -1,11 +1,11 @@
-//! Whether it is any use to ask the database: a circuit breaker.
+//! A circuit breaker: is it any use to query the database?
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::store::StoreError;
 
-/// Open while the database fails. Only what the database itself does opens it: a turn that did not
-/// come in time, or a row that cannot be read, says nothing about the database.
+/// Open while the database fails. Only what the database itself does opens it: a load that got no
+/// turn in time, or a row that cannot be read, says nothing about the database.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     is_open: AtomicBool,
@@ -24,7 +24,7 @@ impl Breaker {
         }
     }
 
-    /// Notes how asking the database went. Has it begun to fail just now?
+    /// Records how a query went. Returns whether the database has just begun to fail.
     pub(super) fn note<T>(&self, outcome: &Result<T, StoreError>) -> bool {
         match outcome {
             Err(StoreError::Unavailable(_) | StoreError::TimedOut) => {

@@ -1,4 +1,4 @@
-//! How much of a core a future takes.
+//! How much CPU time a future takes.
 
 use std::{
     future::Future,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Runs a future, and measures for how long it kept its thread: what it waited is not counted.
+/// Runs a future, and measures how long it kept its thread busy; waiting is not counted.
 pub(super) async fn busy<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let mut future = pin!(future);
     let mut busy = Duration::ZERO;

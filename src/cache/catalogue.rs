@@ -1,4 +1,4 @@
-//! The catalogue, held once.
+//! The catalogue, held once for all.
 
 use std::sync::{
     Arc,
@@ -18,13 +18,12 @@ pub(super) struct HeldCatalogue {
     held: ArcSwapOption<VersionedCatalogue>,
     /// How often it has changed.
     changes: AtomicU64,
-    /// When it was last asked for in vain, or is being asked for although nothing is known to have
-    /// changed.
+    /// When it was last queried without success, or is being queried although no change is known.
     asked_at: Mutex<Option<DateTime<Utc>>>,
     load: Arc<Flight<Arc<Catalogue>>>,
 }
 
-/// A catalogue, and the changes that it is sure to know of.
+/// A catalogue, and the number of changes that it is sure to reflect.
 #[derive(Debug)]
 struct VersionedCatalogue {
     catalogue: Arc<Catalogue>,
@@ -41,20 +40,20 @@ impl HeldCatalogue {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// It has changed. What is held stays, for the case that the database cannot be asked; a load
-    /// that is under way may have missed the change.
+    /// Marks it as changed. What is held stays, in case the database cannot be reached; a load that
+    /// is under way may have missed the change.
     pub(super) fn outdate(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         *self.asked_at.lock() = None;
         self.load.forget();
     }
 
-    /// What is held, whatever has become of it.
+    /// What is held, outdated or not.
     fn held(&self) -> Option<Arc<Catalogue>> {
         self.held.load().as_deref().map(|read| Arc::clone(&read.catalogue))
     }
 
-    /// What is held, unless it has changed since, or is older than that.
+    /// What is held, unless it has changed since or is older than `age`.
     fn current(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
         let held = self.held.load();
         let current = held.as_deref().filter(|read| read.changes == self.changes());
@@ -63,7 +62,8 @@ impl HeldCatalogue {
             .filter(|held| is_within(age, held.as_of, now))
     }
 
-    /// Keeps what was read after so many changes, unless a later load was quicker.
+    /// Keeps a catalogue that was read after this number of changes, unless a later load was
+    /// quicker.
     fn place(&self, catalogue: &Arc<Catalogue>, changes: u64) {
         let read = Arc::new(VersionedCatalogue { catalogue: Arc::clone(catalogue), changes });
         self.held.rcu(|held| match held {
@@ -72,9 +72,9 @@ impl HeldCatalogue {
         });
     }
 
-    /// A load begins. Where nothing has changed, what is held will do for everybody else meanwhile;
-    /// where something has, they wait for it: they may have facts that only the new one
-    /// explains.
+    /// Begins a load. If nothing has changed, everybody else is answered from what is held
+    /// meanwhile; otherwise they wait for the load, because they may have facts that only the new
+    /// catalogue explains.
     fn begin(&self, now: DateTime<Utc>) -> u64 {
         let changes = self.changes();
         if self.held.load().as_deref().is_some_and(|read| read.changes == changes) {
@@ -83,7 +83,7 @@ impl HeldCatalogue {
         changes
     }
 
-    /// A load that began after so many changes has failed.
+    /// Records that a load which began after this number of changes has failed.
     fn fail(&self, changes: u64, now: DateTime<Utc>) {
         let mut asked_at = self.asked_at.lock();
         if self.changes() == changes {
@@ -93,14 +93,14 @@ impl HeldCatalogue {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// The catalogue. While changes are heard of the one that is held, however old; otherwise no
-    /// older than the time to live. With the database away, the one that is held.
+    /// The catalogue. While changes are received, the one that is held, however old; otherwise one
+    /// no older than the time to live. While the database is unreachable, the one that is held.
     pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
         self.catalogue_within(self.time_to_live().unwrap_or(TimeDelta::MAX), now).await
     }
 
-    /// Reads the catalogue again where it is this old, so that nobody has to wait for that later.
-    /// One that nobody has asked for is not read.
+    /// Reads the catalogue again if it is this old, so that nobody has to wait for that later. A
+    /// catalogue that nobody has asked for is not read.
     pub async fn refresh_catalogue(&self, age: TimeDelta, now: DateTime<Utc>) {
         if self.0.catalogue.held().is_some() && !self.0.breaker.is_open() {
             // A failure has been logged, and what is held stays.
@@ -108,8 +108,8 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// The catalogue for a question about one module. A code that is unknown reads it again, at
-    /// most once per `negative_ttl`, so that a new module is not unknown for long.
+    /// The catalogue for a question about one module. An unknown code causes it to be read again,
+    /// at most once per `negative_ttl`, so that a new module is recognized soon.
     pub async fn catalogue_for(
         &self,
         module: &str,
@@ -133,7 +133,8 @@ impl<L: LoadTenant> Cache<L> {
         // Boxed, as all loads are, so that the futures of answers that need none stay small.
         let load = || Box::pin(self.load_catalogue(age, now));
         match self.0.catalogue.held() {
-            // It was asked for just now, in vain: not everyone has to wait for the next attempt.
+            // It was queried just now, without success: not everyone has to wait for the next
+            // attempt.
             Some(held) if self.0.catalogue.asked_within(self.0.settings.negative_ttl, now) => {
                 Ok(held)
             }

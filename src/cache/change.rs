@@ -1,4 +1,4 @@
-//! What the feed of changes tells the cache, and what the cache tells its watchers.
+//! What the change feed reports to the cache, and what the cache sends to its watchers.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     store::{Change, LoadTenant, TenantKey},
 };
 
-/// What watchers are told, after the cache has forgotten.
+/// An event that watchers receive, after the cache has dropped what it held.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
     /// A tenant's facts have changed; they are at this revision now, or at one that could not be
@@ -20,7 +20,7 @@ pub enum Event {
     Catalogue(u64),
     /// Anything may have changed.
     Reset,
-    /// Changes are not heard of any more.
+    /// Changes are no longer received.
     FeedOff,
 }
 
@@ -29,7 +29,7 @@ pub enum Event {
 pub enum CacheHealth {
     /// Yes.
     Good,
-    /// It serves what it holds, since when the database last answered.
+    /// It serves what it holds, although the database does not answer.
     Stale {
         /// When the database last answered.
         since: DateTime<Utc>,
@@ -39,7 +39,7 @@ pub enum CacheHealth {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// What the feed is.
+    /// The state of the feed.
     pub fn feed(&self) -> FeedState {
         self.0.trust.feed()
     }
@@ -65,7 +65,7 @@ impl<L: LoadTenant> Cache<L> {
         self.0.change_clock.count()
     }
 
-    /// For how long nothing was heard of the feed; zero where there is none.
+    /// How long ago the feed last heard from the database; zero if there is no feed.
     pub fn lag(&self, now: DateTime<Utc>) -> TimeDelta {
         match (self.feed(), self.last_proof()) {
             (FeedState::Off, _) | (_, None) => TimeDelta::zero(),
@@ -73,19 +73,19 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// The feed has caught up with the log, and hears of every change from here on.
+    /// The feed has caught up with the log, and receives every change from here on.
     pub fn trust(&self, now: DateTime<Utc>) {
         self.0.trust.set(FeedState::Live, Some(now));
         self.0.breaker.close();
     }
 
-    /// Changes may go unheard from here on: what is held is in doubt, until the feed has caught up.
+    /// Changes may be missed from here on: what is held is in doubt, until the feed has caught up.
     pub fn suspect(&self) {
         self.0.trust.set(FeedState::Suspect, None);
     }
 
-    /// There is no feed, or none that could be believed: the time to live is the bound. `proof`:
-    /// when the database has just answered, if it has.
+    /// There is no feed, or none that can be trusted: the time to live is the limit. `proof`: when
+    /// the database has just answered, if it has.
     pub fn feed_off(&self, proof: Option<DateTime<Utc>>) {
         let was_heard = self.feed() != FeedState::Off;
         self.0.trust.set(FeedState::Off, proof);
@@ -97,8 +97,8 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// Takes in news. What is held of it is no longer believed, and loads of it that are under way
-    /// are not kept.
+    /// Applies changes. What is held of the changed things is no longer trusted, and loads of them
+    /// that are under way are not kept.
     pub fn apply_changes(&self, changes: &[Change], now: DateTime<Utc>) {
         for change in changes {
             self.0.tally.changes.add();
@@ -129,8 +129,9 @@ impl<L: LoadTenant> Cache<L> {
         self.0.runtime.spawn(async move { drop(cache.catalogue(now).await) });
     }
 
-    /// Watches what changes from here on, of these tenants and of what concerns all; `tenants` is
-    /// empty: everything. Who falls behind is told so, and must check everything again.
+    /// Watches changes from here on: those of these tenants and those that concern all; `tenants`
+    /// is empty: everything. A watcher that falls behind is notified of that, and must check
+    /// everything again.
     pub fn watch(&self, tenants: Arc<HashSet<TenantId>>) -> Events {
         self.0.watchers.watch(tenants)
     }
@@ -146,7 +147,7 @@ impl<L: LoadTenant> Cache<L> {
 
     fn tenant_changed(&self, id: TenantId, now: DateTime<Utc>) {
         self.0.outdate(id);
-        // Read again at once: whoever asks next need not wait as long, and watchers want the
+        // Read again at once: the next caller need not wait as long, and watchers want the
         // revision.
         let is_worth_it = self.0.settings.reload_changed && self.0.facts.holds(id);
         if !is_worth_it && !self.0.watchers.has_watchers_of(id) {
@@ -186,7 +187,7 @@ impl<L: LoadTenant> Inner<L> {
             let _placing = self.placing.lock();
             self.change_clock.directory_changed();
             self.known_tenants.forget();
-            // Which subdomains they are is not told, and there are few.
+            // Which subdomains they are is not known, and there are few.
             self.unknown.invalidate_all();
         }
         self.queue.forget(|flying| matches!(flying, TenantKey::Subdomain(_)));

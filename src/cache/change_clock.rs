@@ -1,4 +1,5 @@
-//! When what was last changed, so that a load which began before the news is not kept.
+//! When each thing last changed, so that a load which began before a change was received is not
+//! kept.
 
 use std::{
     hash::BuildHasher,
@@ -12,8 +13,8 @@ use crate::{
     store::{Source, TenantKey},
 };
 
-/// Tenants share this many counters. That two of them do costs a load that was not kept, and no
-/// more.
+/// Tenants share this many counters. If two share one, a load may be discarded needlessly, and that
+/// is all.
 const SHARES: u64 = 4096;
 
 /// Changes are numbered as they come in. A load notes the number at which it begins.
@@ -22,7 +23,7 @@ pub(super) struct ChangeClock {
     count: AtomicU64,
     /// The number of the last change of everything.
     everything: AtomicU64,
-    /// The number of the last change of which tenants there are.
+    /// The number of the last change of the set of tenants.
     directory: AtomicU64,
     tenants: Box<[AtomicU64]>,
 }
@@ -68,12 +69,12 @@ impl ChangeClock {
         Source::AnyThatHolds(keys.iter().map(last).max().unwrap_or_default().max(everything))
     }
 
-    /// Has anything been said of this tenant since?
+    /// Has a change of this tenant been received since?
     pub(super) fn since(&self, start: LoadStart, id: TenantId) -> bool {
         is_later(&self.everything, start) || is_later(self.share(id), start)
     }
 
-    /// Has anything been said of which tenants there are since?
+    /// Has a change of the set of tenants been received since?
     pub(super) fn of_directory_since(&self, start: LoadStart) -> bool {
         is_later(&self.everything, start) || is_later(&self.directory, start)
     }

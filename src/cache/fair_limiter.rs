@@ -1,5 +1,5 @@
-//! Turns to read past the cache, shared fairly: whoever asks for many waits behind its own, and not
-//! before others.
+//! Turns to read from the database past the cache, shared fairly: a caller with many requests waits
+//! behind its own requests, not ahead of others.
 
 use std::{collections::VecDeque, hash::BuildHasher, sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::LoadError;
 
-/// Who wants a turn. Two of the same number share what one has.
+/// Who wants a turn. Two requesters with equal numbers share the turns of one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Requester(u64);
 
 impl Requester {
-    /// Where nobody has a name: there is nobody else.
+    /// Used if callers have no names: everybody is one requester.
     pub const ANYBODY: Self = Self(0);
 
-    /// Who is called this; anybody, where it is empty.
+    /// The requester with this name; [`Self::ANYBODY`] if it is empty.
     pub fn called(name: &str) -> Self {
         if name.is_empty() { Self::ANYBODY } else { Self(FxBuildHasher.hash_one(name)) }
     }
 }
 
-/// So many turns at the same time.
+/// A limit on concurrent turns.
 #[derive(Clone, Debug)]
 pub(super) struct FairLimiter(Arc<Limiter>);
 
@@ -33,34 +33,34 @@ struct Limiter {
     state: Mutex<LimiterState>,
 }
 
-/// How many there are, and how many may wait.
+/// How many turns there are, and how many may wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LimiterSettings {
-    /// Turns at the same time.
+    /// Concurrent turns.
     pub(super) turns: usize,
-    /// Who wait at the same time.
+    /// Requests that may wait at a time.
     pub(super) waiting: usize,
-    /// Of those, that ask in the name of one.
+    /// How many of them may be of one requester.
     pub(super) waiting_each: usize,
-    /// For how long.
+    /// How long a request may wait.
     pub(super) patience: Duration,
 }
 
 #[derive(Debug, Default)]
 struct LimiterState {
     taken: Vec<Requester>,
-    /// Whoever is first has the next turn, and then waits behind the others.
+    /// The queue at the front has the next turn, and then waits behind the others.
     lines: VecDeque<CallerQueue>,
 }
 
-/// Those who wait in the name of one requester. Never empty.
+/// The waiting requests of one requester. Never empty.
 #[derive(Debug)]
 struct CallerQueue {
     requester: Requester,
     waiting: VecDeque<oneshot::Sender<Permit>>,
 }
 
-/// A turn. It ends when it is dropped.
+/// A turn, which ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     shared: Arc<Limiter>,
@@ -89,8 +89,8 @@ impl FairLimiter {
 }
 
 impl Limiter {
-    /// Is one free for this requester? Where there may be others it never has all of them, unless
-    /// there is one only.
+    /// Is a turn free for this requester? If there may be other requesters, one of them never has
+    /// all turns, unless there is only one turn.
     fn may_have_another(&self, state: &LimiterState, requester: Requester) -> bool {
         let turns = self.limits.turns;
         let most =
@@ -110,7 +110,7 @@ impl Limiter {
         requester: Requester,
     ) -> Result<oneshot::Receiver<Permit>, LoadError> {
         for line in &mut state.lines {
-            // Whoever has given up waits no longer.
+            // A caller that has given up no longer waits.
             line.waiting.retain(|waiting| !waiting.is_closed());
         }
         state.lines.retain(|line| !line.waiting.is_empty());
@@ -145,7 +145,8 @@ impl Limiter {
             }
             let turn = self.begin(&mut state, requester);
             drop(state);
-            // Whoever has given up does not take it: it ends here, and the next one has it.
+            // A caller that has given up does not take its turn: the turn ends here, and the next
+            // caller gets it.
             drop(waiting.map(|waiting| waiting.send(turn)));
         }
     }

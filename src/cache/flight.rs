@@ -1,5 +1,5 @@
-//! One load however many wait for it, of what there is only once. Loads of tenants have a queue:
-//! see `queue`.
+//! One load, however many callers wait for it, of things that exist only once. Loads of tenants
+//! have a queue: see `queue`.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use crate::store::StoreError;
 /// `moka` and `quick_cache` have a single flight too. In moka's a leader that is cancelled hands
 /// over to the next, and in `quick_cache`'s a failure does: with the database away, each waiter
 /// would time out after the one before it. Here the load is a task of its own, and everyone who
-/// waits shares its outcome, be it an error.
+/// waits shares its outcome, even an error.
 pub(super) struct Flight<T>(Mutex<Option<InFlightLoad<T>>>);
 
 /// A load, and its number, by which it knows its own place.
@@ -55,8 +55,8 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
     /// Joins the load that is under way, or takes what is `held` by now, or starts `load`.
     ///
     /// A caller finds nothing held before it comes here, and the load that it missed may have
-    /// landed in between: what is held is looked at once more while no flight can land. A load
-    /// that panics is an error for all who wait.
+    /// landed in between: what is held is checked once more while no flight can land. A load that
+    /// panics is an error for all who wait.
     pub(super) fn join(
         self: &Arc<Self>,
         runtime: &Handle,
@@ -90,14 +90,14 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
 }
 
 impl<T> Flight<T> {
-    /// Strikes the load off. Those who wait for it get its outcome, which was true when they asked;
-    /// whoever comes now starts another.
+    /// Removes the load. Callers that wait for it get its outcome, which was true when they asked;
+    /// later callers start another load.
     pub(super) fn forget(&self) {
         *self.0.lock() = None;
     }
 }
 
-/// Strikes a load off when its task ends, however it ends.
+/// Removes a load when its task ends, however it ends.
 struct Landing<T> {
     flight: Arc<Flight<T>>,
     number: u64,
@@ -105,7 +105,7 @@ struct Landing<T> {
 
 impl<T> Drop for Landing<T> {
     fn drop(&mut self) {
-        // It may have been forgotten, and another one be under way.
+        // It may have been removed, and another load may be under way.
         self.flight.0.lock().take_if(|under_way| under_way.number == self.number);
     }
 }

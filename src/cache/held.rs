@@ -1,9 +1,9 @@
-//! The facts of tenants that exist, by id, at most so many of them.
+//! The facts of tenants that exist, by id, for a limited number of tenants.
 //!
-//! This is what every request reads, mostly at random, so what counts is how much memory a look
-//! touches: a look decides under the lock of one shard, and neither counts a reference nor moves
-//! anything in a list of the least recently used. moka and quick_cache do, and over many tenants a
-//! look into them takes longer (`cargo bench --bench lookup`).
+//! This is what every request reads, mostly at random, so what counts is how much memory a lookup
+//! touches: a lookup decides under the lock of one shard, and neither counts a reference nor moves
+//! anything in a list of the least recently used. moka and quick_cache do, and with many tenants a
+//! lookup in them takes longer (`cargo bench --bench lookup`).
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -25,11 +25,11 @@ const OUTDATED: u32 = 0;
 #[derive(Debug)]
 pub(super) struct HeldFacts {
     by_id: DashMap<TenantId, Held, FxBuildHasher>,
-    /// Which tenant a subdomain belongs to, by its hash. Two with one hash cost a load each time,
-    /// and no more: whoever looks compares the subdomain itself.
+    /// The tenant of each subdomain, by the subdomain's hash. Two subdomains with equal hashes cost
+    /// an extra load each time, and nothing else: every lookup compares the subdomain itself.
     by_subdomain: DashMap<u64, TenantId, FxBuildHasher>,
     hasher: RandomState,
-    /// Whoever adds or removes holds it.
+    /// Locked by everyone who adds or removes.
     ring: Mutex<Ring>,
 }
 
@@ -40,7 +40,7 @@ struct Held {
     epoch: AtomicU32,
     /// Its place in the ring.
     place: u32,
-    /// Written only when it changes: a write would cost more than the whole look.
+    /// Written only when it changes: a write would cost more than the whole lookup.
     asked_for: AtomicBool,
 }
 
@@ -59,8 +59,8 @@ impl HeldFacts {
         self.by_id.len()
     }
 
-    /// Looks at the facts of a tenant in place, and the epoch they belong to. `look` must be quick:
-    /// a shard is locked meanwhile.
+    /// Reads the facts of a tenant in place, and the epoch that they belong to. `look` must be
+    /// quick: a shard is locked meanwhile.
     pub(super) fn peek<R>(&self, id: TenantId, look: impl FnOnce(&Facts, u32) -> R) -> Option<R> {
         let held = self.by_id.get(&id)?;
         if !held.asked_for.load(Ordering::Relaxed) {
@@ -86,7 +86,7 @@ impl HeldFacts {
         }
         held.epoch.store(epoch, Ordering::Relaxed);
         if held.facts.says_the_same_as(&facts) {
-            // What is held stays where it is in memory: others may hold it too.
+            // The tenant's data stays where it is in memory: others may hold it too.
             held.facts.as_of = facts.as_of;
             return;
         }
@@ -105,8 +105,8 @@ impl HeldFacts {
         }
     }
 
-    /// Notes that facts were read again and are what they were. `false`: they are not, or are
-    /// believed no longer.
+    /// Records that facts were read again and are unchanged. `false`: they have changed, or are no
+    /// longer trusted.
     pub(super) fn prove(&self, found: &Facts, epoch: u32) -> bool {
         let Some(mut held) = self.by_id.get_mut(&found.tenant.id) else { return false };
         let is_proven =
@@ -117,7 +117,7 @@ impl HeldFacts {
         is_proven
     }
 
-    /// Is a tenant held, whatever has become of it?
+    /// Is a tenant held, outdated or not?
     pub(super) fn holds(&self, id: TenantId) -> bool {
         self.by_id.contains_key(&id)
     }
@@ -127,15 +127,15 @@ impl HeldFacts {
         self.by_id.get(&id).is_some_and(|held| held.epoch.load(Ordering::Relaxed) == epoch)
     }
 
-    /// Marks a tenant's facts as known to have changed. They stay, for the case that the database
-    /// cannot be asked.
+    /// Marks a tenant's facts as known to have changed. They stay, in case the database cannot be
+    /// reached.
     pub(super) fn outdate(&self, id: TenantId) {
         if let Some(held) = self.by_id.get(&id) {
             held.epoch.store(OUTDATED, Ordering::Relaxed);
         }
     }
 
-    /// Lets go of a tenant, if its facts are such.
+    /// Removes a tenant, if its facts meet a condition.
     pub(super) fn remove_if(&self, id: TenantId, such: impl FnOnce(&Facts) -> bool) {
         let mut ring = self.ring.lock();
         if let Some((_, held)) = self.by_id.remove_if(&id, |_, held| such(&held.facts)) {
@@ -144,23 +144,23 @@ impl HeldFacts {
         }
     }
 
-    /// No tenant has this subdomain any more.
+    /// Records that no tenant has this subdomain any more.
     pub(super) fn no_longer_has(&self, subdomain: &str) {
         self.by_subdomain.remove(&self.hasher.hash_one(subdomain));
     }
 
-    /// How many places there are to go through, be they empty.
+    /// The number of places to go through, including empty ones.
     pub(super) fn places(&self) -> usize {
         self.ring.lock().len()
     }
 
-    /// The tenants in the next so many places, round and round.
+    /// The tenants in the next `places` places, cyclically.
     pub(super) fn next(&self, places: usize) -> Vec<TenantId> {
         self.ring.lock().next(places)
     }
 
-    /// When the facts were read that wait longest to be read again, as far as the next few places
-    /// tell.
+    /// When those facts were read that have waited longest to be read again, judging by the next few
+    /// places.
     pub(super) fn oldest(&self, places: usize) -> Option<DateTime<Utc>> {
         let next = self.ring.lock().peek(places);
         next.iter().filter_map(|id| self.by_id.get(id).map(|held| held.facts.as_of)).min()
@@ -180,7 +180,7 @@ impl HeldFacts {
         self.by_id.insert(id, held);
     }
 
-    /// Another tenant may have the subdomain by now.
+    /// Removes the subdomain's entry, unless another tenant has the subdomain by now.
     fn forget_subdomain(&self, facts: &Facts) {
         let hash = self.hasher.hash_one(&*facts.tenant.subdomain);
         self.by_subdomain.remove_if(&hash, |_, id| *id == facts.tenant.id);

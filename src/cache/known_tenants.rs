@@ -1,9 +1,8 @@
-//! Which tenants exist, for as long as somebody keeps asking for ones that do not.
+//! Which tenants exist: kept while callers keep asking for ones that do not.
 //!
-//! Ids that are invented anew each time are never held, and each would cost the database a
-//! statement. When too many come in a short time, the keys of all tenants are read once, and what
-//! is not among them is unknown without asking. The answer is as old as any other "does not exist":
-//! at most `negative_ttl`.
+//! Random ids are never held, and each of them would cost a query. When too many arrive in a short
+//! time, the keys of all tenants are read once, and anything that is not among them is unknown
+//! without a query. The answer is as old as any other "does not exist": at most `negative_ttl`.
 
 use std::{
     collections::HashSet,
@@ -17,7 +16,7 @@ use parking_lot::Mutex;
 use super::{Inner, flight::Flight, is_within};
 use crate::store::{LoadTenant, StoreError, TenantKey};
 
-/// This many unknown tenants within `negative_ttl` are looked up one by one.
+/// Up to this many unknown tenants within `negative_ttl` are looked up one by one.
 const MAX_LOOKED_UP: u32 = 100;
 
 #[derive(Debug, Default)]
@@ -52,8 +51,8 @@ impl KnownTenants {
         count.unknown = count.unknown.saturating_add(1);
     }
 
-    /// It could not be read. Until it is tried again, as many unknown tenants are looked up as at
-    /// first.
+    /// It could not be read. Until that is tried again, unknown tenants are looked up one by one,
+    /// within the initial limit.
     fn give_up(&self, now: DateTime<Utc>) {
         *self.unknown.lock() = UnknownCount { since: now, unknown: 0 };
     }
@@ -63,7 +62,7 @@ impl KnownTenants {
         count.unknown >= MAX_LOOKED_UP && is_within(window, count.since, now)
     }
 
-    /// Which tenants there are has changed.
+    /// The set of tenants has changed.
     pub(super) fn forget(&self) {
         *self.keys.lock() = None;
         self.load.forget();
@@ -71,10 +70,10 @@ impl KnownTenants {
 }
 
 impl<L: LoadTenant> Inner<L> {
-    /// Since when it is known, without asking for it, that the tenant does not exist.
+    /// Since when it is known, without a query, that the tenant does not exist.
     ///
-    /// A roster that cannot be read (it may be too long to be read in time) is no failure of
-    /// anything: tenants are then looked up one by one.
+    /// A roster that cannot be read (it may be too long to be read in time) is not an error:
+    /// tenants are then looked up one by one.
     pub(super) async fn known_to_be_absent(
         self: &Arc<Self>,
         key: &TenantKey,

@@ -1,4 +1,4 @@
-//! Loading, and putting what was loaded in place.
+//! Loading, and storing what was loaded.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 
-/// What goes with a load from its beginning: what was known when it was sent.
+/// What was known when a load was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) start: LoadStart,
@@ -28,7 +28,7 @@ pub(super) struct Sent {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// What the database says now, whatever is held.
+    /// What the database holds now, whatever the cache holds.
     pub async fn read_bypassing(
         &self,
         id: TenantId,
@@ -48,8 +48,8 @@ impl<L: LoadTenant> Cache<L> {
         known.await?.ok_or(LoadError::Abandoned)
     }
 
-    /// Runs a reading that passes the cache by: few at a time, so that they leave connections to
-    /// the loads, and in time.
+    /// Runs a read that bypasses the cache: only a few at a time, so that connections are left to
+    /// the loads, and with a timeout.
     pub async fn bypass<T: Send + 'static>(
         &self,
         requester: Requester,
@@ -60,7 +60,8 @@ impl<L: LoadTenant> Cache<L> {
             let _turn =
                 inner.bypass.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
             let read = inner.in_time(reading).await;
-            // One that fails may have been too much by itself: what loads find is what counts.
+            // A read that fails may have been too large by itself: the breaker follows what loads
+            // find.
             if read.is_ok() {
                 inner.breaker.close();
             }
@@ -105,7 +106,7 @@ fn span() -> Span {
     }
 }
 
-/// A turn to load what waits. Where more waits when it is over, another follows it, however it
+/// A turn to load what waits. If more is waiting when it ends, another turn follows, however it
 /// ended.
 struct LoadTurn<L: LoadTenant>(Arc<Inner<L>>);
 
@@ -132,7 +133,7 @@ impl<L: LoadTenant> Inner<L> {
     async fn load_together(&self, Batch { loads, now, .. }: Batch) {
         let keys: Vec<TenantKey> = loads.iter().map(|load| load.key.clone()).collect();
         let (sent, source) = {
-            // News that is being taken in would be missing from one of the two.
+            // Changes that are being applied would otherwise be missing from one of the two.
             let _placing = self.placing.lock();
             (self.send(now), self.source_for(&keys))
         };
@@ -169,8 +170,7 @@ impl<L: LoadTenant> Inner<L> {
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
         self.tally.loads.add_many(keys.len() as u64);
         self.tally.statements.add();
-        // Boxed: what a statement takes is large, and everything that may load would hold it in
-        // itself.
+        // Boxed: the future of a query is large, and every future that may load would contain it.
         Box::pin(self.loader.load_tenants(keys, source, now)).await
     }
 
@@ -181,13 +181,13 @@ impl<L: LoadTenant> Inner<L> {
 
     fn source_for(&self, keys: &[TenantKey]) -> Source {
         match self.trust.feed() {
-            // Who hears of no change cannot tell whether a replica is up to date.
+            // Without received changes, it is not known whether a replica is up to date.
             FeedState::Off => Source::Primary,
             FeedState::Live | FeedState::Suspect => self.change_clock.source_for(keys),
         }
     }
 
-    /// Bounds the time that the database may take. Waiting for a turn is no part of it.
+    /// Limits the time that the database may take. Waiting for a turn does not count.
     pub(super) async fn in_time<T>(
         &self,
         load: impl Future<Output = Result<T, StoreError>>,
@@ -197,14 +197,14 @@ impl<L: LoadTenant> Inner<L> {
         loaded.inspect_err(|error| self.failed(error))
     }
 
-    /// Counts a reading that failed, and says so: here, once for each load and not for each of the
-    /// callers that wait for it, and no more than once a second.
+    /// Counts and logs a failed read: once per load, not for each of the callers that wait for it,
+    /// and at most once a second.
     pub(super) fn failed(&self, error: &StoreError) {
         self.tally.load_errors.add();
         log_limited!(self.log_limiter, warn, %error, "a load failed: {error}");
     }
 
-    /// Puts in place what was read, and gives it.
+    /// Stores what was read, and returns it.
     pub(super) fn put_in_place(&self, key: &TenantKey, loaded: Loaded, sent: Sent) -> Known {
         let known = Known::of(loaded, sent.now);
         let _placing = self.placing.lock();
@@ -218,8 +218,8 @@ impl<L: LoadTenant> Inner<L> {
     fn place(&self, facts: &Facts, start: LoadStart, epoch: u32) {
         let id = facts.tenant.id;
         if self.change_clock.since(start, id) {
-            // They have changed since. Where nothing else is held they will do, if the database
-            // cannot be asked again.
+            // The facts have changed since. If nothing else is held, they are kept in case the
+            // database cannot be reached again.
             self.facts.insert_outdated(facts.clone());
             return;
         }

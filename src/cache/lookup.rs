@@ -1,4 +1,4 @@
-//! Looking at what is held, and judging how good it is.
+//! Looking up what is held, and judging how good it is.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,18 +8,18 @@ use crate::{
     store::{LoadTenant, TenantKey},
 };
 
-/// What a look at what is held comes to.
+/// The outcome of a lookup.
 pub(super) enum Lookup {
-    /// The answer.
+    /// A valid answer.
     Fresh(Known),
-    /// Facts that must be read again first. They will do if the database cannot be asked.
+    /// Facts that must be read again first. They are used if the database cannot be reached.
     Suspect(Known),
     /// Nothing of use.
     Miss,
 }
 
-/// Is `now` that close to an instant? A clock that was set back must not make what is held younger
-/// than it is.
+/// Is `now` that close to an instant? A clock that was set back must not make what is held look
+/// younger than it is.
 pub(super) fn is_within(span: TimeDelta, instant: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (now - instant).abs() < span
 }
@@ -39,12 +39,12 @@ impl<L: LoadTenant> Inner<L> {
             .peek(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
     }
 
-    /// Are facts believed although changes are not heard of?
+    /// Are facts trusted although changes are not received?
     fn is_young(&self, facts: &Facts, now: DateTime<Utc>) -> bool {
         is_within(self.settings.ttl, facts.as_of, now)
     }
 
-    /// Counts what a look came to.
+    /// Counts the outcome of a lookup.
     pub(super) fn counted(&self, look: Lookup) -> Lookup {
         match &look {
             Lookup::Fresh(known) => {
@@ -78,7 +78,7 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    /// How good are facts that are held?
+    /// Judges facts that are held.
     fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Lookup {
         let trusted = self.trust.trusted();
         if epoch == trusted.epoch {
@@ -109,13 +109,13 @@ impl<L: LoadTenant> Inner<L> {
         })
     }
 
-    /// That a tenant does not exist, as far as is remembered: while the feed is suspect, it may
-    /// have been made since.
+    /// A known absence of a tenant: while the feed is suspect, the tenant may have been created
+    /// since.
     pub(super) fn absent(&self, revision: u64, as_of: DateTime<Utc>) -> Known {
         Known { stale: self.trust.feed() == FeedState::Suspect, ..Known::absent(revision, as_of) }
     }
 
-    /// Serves what is held although it is in doubt, where the error leaves it and it is not too
+    /// Serves what is held although it is in doubt, if the error permits that and it is not too
     /// old.
     pub(super) fn make_do(
         &self,
@@ -130,7 +130,7 @@ impl<L: LoadTenant> Inner<L> {
         Ok(known)
     }
 
-    /// Is it not too long ago that the database vouched for this?
+    /// Did the database vouch for this recently enough?
     pub(super) fn is_bearable(&self, known: &Known, now: DateTime<Utc>) -> bool {
         let vouched = match self.trust.feed() {
             FeedState::Suspect => self.trust.last_proof().unwrap_or(known.as_of).max(known.as_of),

@@ -1,16 +1,15 @@
-//! How fast what is held is read again: as evenly as can be, and never so fast that anybody
+//! How fast what is held is read again: as evenly as possible, and never so fast that anybody
 //! notices. Pure: time is an argument.
 
 use std::time::Duration;
 
 use super::MAX_BATCH;
 
-/// A round is made of at least so many statements, where there are as many tenants: few at a time,
-/// so that a round lasts as long as it should even while more and more are held.
+/// A round consists of at least this many statements, if there are as many tenants: few tenants at
+/// a time, so that a round lasts as long as it should even while more and more are held.
 const PARTS: usize = 16;
 
-/// What has not been read when it should have been, since something was in the way, is made up for
-/// by no more than this.
+/// The most reads to catch up on, after they were prevented for some time.
 const MAX_CREDIT: usize = 2 * MAX_BATCH;
 
 /// After a statement that failed, none is sent for this long.
@@ -19,13 +18,13 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// What reading again may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Statements a second.
+    /// Statements per second.
     pub rate: f64,
-    /// Of the time of one core, what this process may spend on it: 0.05 is a twentieth.
+    /// The share of one core's time that this process may spend on it: 0.05 is a twentieth.
     pub share: f64,
 }
 
-/// Says how many places of the ring to read again, and when.
+/// Decides how many places of the ring to read again, and when.
 #[derive(Clone, Debug)]
 pub struct Pace {
     /// Places that should have been read by now.
@@ -42,14 +41,14 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// So much time has passed. A round through all places is to take so long.
+    /// Advances time by `elapsed`. A round through all places should take `round`.
     pub fn pass(&mut self, elapsed: Duration, places: usize, round: Duration) {
         self.rest = self.rest.saturating_sub(elapsed);
         self.credit = (self.credit + per_second(places, round) * elapsed.as_secs_f64())
             .min(number(MAX_CREDIT));
     }
 
-    /// How many of all places to read now; 0: none yet.
+    /// How many of the places to read now; 0: none yet.
     pub fn due(&mut self, places: usize) -> usize {
         let wanted = self.wanted(places);
         if wanted == 0 || !self.rest.is_zero() || self.credit < number(wanted) {
@@ -67,9 +66,9 @@ impl Pace {
         until_due.max(self.rest)
     }
 
-    /// A statement has been answered: it took so long in all, and kept a core busy for a part of
-    /// that. With a budget it is followed by a rest, which is at least as long as it took: a
-    /// database that is slow is asked less.
+    /// A statement has been answered: it took `took` in all, and kept a core busy for `busy` of
+    /// that. With a budget, a rest follows that is at least as long as the statement took: a slow
+    /// database is queried less.
     pub fn read(&mut self, took: Duration, busy: Duration, budget: Option<Budget>) {
         self.batch = (self.batch * 2).min(MAX_BATCH);
         self.rest = budget.map_or(Duration::ZERO, |Budget { rate, share }| {
@@ -82,7 +81,7 @@ impl Pace {
         });
     }
 
-    /// A statement has failed. It may have been too much at once.
+    /// A statement has failed. It may have asked for too much at once.
     pub fn failed(&mut self) {
         self.batch = (self.batch / 2).max(1);
         self.rest = REST_AFTER_FAILURE;

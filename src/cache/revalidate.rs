@@ -1,5 +1,5 @@
-//! Reading again what is held, in the background: to prove it, and to find out whether a change
-//! ever went unheard.
+//! Reading again in the background what is held: to confirm it, and to find out whether a change
+//! was ever missed.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,18 +12,18 @@ use crate::{
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
 };
 
-/// Differences that wait to be judged at most. What is held has been put right by then, whatever
-/// they come to.
+/// The maximum number of differences that wait to be judged. The cache has been corrected by then,
+/// whatever the verdict.
 const MAX_DIFFERENCES: usize = 1_000;
 
-/// Of the time to live, what a round may take while changes are not heard of: nothing that is held
-/// outlives it, and nothing is read much more often than it must be.
+/// The share of the time to live that a round may take while changes are not received: nothing that
+/// is held outlives it, and nothing is read much more often than necessary.
 const ROUND: f64 = 0.92;
 
-/// What a step has come to.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RevalidationStep {
-    /// It was not the time: loads wait, or the database does not answer.
+    /// It was not the time: loads are waiting, or the database does not answer.
     Paused,
     /// Tenants were read again, if there were any.
     Read {
@@ -32,7 +32,7 @@ pub enum RevalidationStep {
     },
 }
 
-/// Tenants that were not what they should have been.
+/// Tenants whose held facts differed from the database.
 #[derive(Debug, Default)]
 pub(super) struct Differences(Mutex<VecDeque<Difference>>);
 
@@ -45,19 +45,19 @@ struct Difference {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// How long a round is to take, in which everything that is held is read again once.
+    /// How long a round should take, in which everything that is held is read again once.
     pub fn round(&self) -> Duration {
         let ttl = self.settings().ttl.to_std().unwrap_or_default();
         if self.feed() == FeedState::Off { ttl.mul_f64(ROUND) } else { ttl }
     }
 
-    /// The places that a round goes through.
+    /// The number of places that a round goes through.
     pub fn places(&self) -> usize {
         self.0.facts.places()
     }
 
-    /// How long ago the facts were read, or compared with the database, that wait longest to be so
-    /// again.
+    /// The age of the oldest facts, counted from when they were read or last compared with the
+    /// database.
     pub fn oldest_proof(&self, now: DateTime<Utc>) -> TimeDelta {
         self.0
             .facts
@@ -65,9 +65,8 @@ impl<L: LoadTenant> Cache<L> {
             .map_or(TimeDelta::zero(), |oldest| (now - oldest).max(TimeDelta::zero()))
     }
 
-    /// Reads the tenants in the next places again, in one statement. Those that are what they were
-    /// are as fresh as if they had just been loaded; the others are put right. It waits for
-    /// nobody, and nobody for it.
+    /// Reads the tenants in the next places again, in one statement. Unchanged facts then count as
+    /// just loaded; the others are corrected. It waits for nobody, and nobody waits for it.
     pub async fn revalidate(
         &self,
         places: usize,
@@ -90,7 +89,7 @@ impl<L: LoadTenant> Cache<L> {
     async fn read_again(&self, keys: Vec<TenantKey>, now: DateTime<Utc>) -> Result<(), StoreError> {
         let inner = &self.0;
         let sent = {
-            // What is being outdated meanwhile would look like a change without news.
+            // A change that is being applied meanwhile would look like one that was not received.
             let _placing = inner.placing.lock();
             inner.send(now)
         };
@@ -108,7 +107,7 @@ impl<L: LoadTenant> Cache<L> {
         let inner = &self.0;
         let TenantKey::Id(id) = *key else { return };
         if inner.change_clock.since(sent.start, id) {
-            // It is known that what was read may be old already.
+            // What was read is known to be possibly outdated.
             return;
         }
         inner.tally.audited.add();
@@ -121,9 +120,9 @@ impl<L: LoadTenant> Cache<L> {
         inner.put_in_place(key, loaded, sent);
     }
 
-    /// Judges what differed `grace` ago or longer. A change that was committed while the database
-    /// was asked is no divergence: news of it has come meanwhile. One of which no news has come
-    /// is counted, and its watchers are told.
+    /// Judges what differed `grace` ago or longer. A change that was committed during the read is
+    /// not a divergence: it has been received meanwhile. One that was not received is counted, and
+    /// its watchers are notified.
     pub fn judge_differences(&self, grace: TimeDelta, now: DateTime<Utc>) {
         for Difference { id, start, .. } in self.0.differences.found_before(now - grace) {
             if self.0.change_clock.since(start, id) {

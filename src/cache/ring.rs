@@ -1,16 +1,16 @@
-//! The places of the tenants that are held, in a ring: two hands go round it, each at its own pace.
+//! The places of the tenants that are held, in a ring with two hands, each at its own pace.
 //!
 //! One makes room, by the second-chance rule (CLOCK): the tenant under the hand goes, unless it was
-//! asked for since the hand last came by. The other reads again: whatever is held comes under it
-//! once in each round.
+//! asked for since the hand last came by. The other reads again: it passes everything that is held
+//! once per round.
 
 use crate::domain::TenantId;
 
-/// To make room, the hand passes over this many tenants that were asked for, and then takes the
-/// next all the same.
+/// To make room, the hand passes over up to this many tenants that were asked for, and then evicts
+/// the next one regardless.
 const MAX_PASSED_OVER: usize = 64;
 
-/// At most so many places. A place that was vacated is the next to be taken.
+/// A ring with a maximum number of places. A vacated place is the next to be taken.
 #[derive(Debug)]
 pub(super) struct Ring {
     capacity: usize,
@@ -31,8 +31,8 @@ impl Ring {
         self.places.len()
     }
 
-    /// Takes a place for a tenant. Gives it, and who had to make room. `spare`: was this one asked
-    /// for since it was last looked at?
+    /// Takes a place for a tenant. Returns the place, and the tenant that was evicted for it.
+    /// `spare`: was this tenant asked for since the hand last came by?
     pub(super) fn take_place(
         &mut self,
         id: TenantId,
@@ -63,7 +63,7 @@ impl Ring {
         self.vacant.push(place);
     }
 
-    /// The tenants in the next places, each place once at most; they have had their turn.
+    /// The tenants in the next places, each place at most once. The hand moves past them.
     pub(super) fn next(&mut self, places: usize) -> Vec<TenantId> {
         let next = self.peek(places);
         if let Some(round) = std::num::NonZero::new(self.places.len()) {
@@ -72,7 +72,7 @@ impl Ring {
         next
     }
 
-    /// The tenants in the next places, each place once at most.
+    /// The tenants in the next places, each place at most once.
     pub(super) fn peek(&self, places: usize) -> Vec<TenantId> {
         let (before, from_here) = self.places.split_at(self.reading);
         from_here.iter().chain(before).take(places).copied().flatten().collect()

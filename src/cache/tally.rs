@@ -1,33 +1,33 @@
-//! What the cache has done, counted.
+//! Counters of what the cache has done.
 
 use crate::observability::counters::{Counter, ShardedCounter};
 
-/// What the cache has done.
+/// Counters of what the cache has done.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Look-ups of a tenant that were answered from memory.
+    /// Lookups of a tenant that were answered from memory.
     pub hits: ShardedCounter,
-    /// Look-ups of a tenant for which the database was asked.
+    /// Lookups of a tenant for which the database was queried.
     pub misses: Counter,
-    /// Look-ups that were answered although what is held may be otherwise by now, and the database
-    /// could not be asked.
+    /// Lookups that were answered although what is held may be outdated, because the database could
+    /// not be reached.
     pub stale: Counter,
-    /// Tenants read from the database, those that were read again in the background included.
+    /// Tenants read from the database, including those read again in the background.
     pub loads: Counter,
     /// Statements that read them.
     pub statements: Counter,
-    /// Questions that were refused because too many waited for a turn to ask the database, or for
-    /// too long.
+    /// Questions that were refused because too many callers were waiting for a turn to query the
+    /// database, or had waited too long.
     pub overloads: Counter,
-    /// Readings of the database that failed: tenants, catalogue, and those past the cache.
+    /// Failed reads of the database: tenants, catalogue, and reads that bypass the cache.
     pub load_errors: Counter,
-    /// Changes that were announced.
+    /// Changes that were received.
     pub changes: Counter,
-    /// Times at which anything may have changed.
+    /// Resets: events after which anything may have changed.
     pub resets: Counter,
     /// Held tenants that were compared with the database.
     pub audited: Counter,
-    /// Held tenants that were not what the database says, although no change was announced. Must
-    /// stay zero.
+    /// Held tenants that differed from the database although no change was announced. Must stay
+    /// zero.
     pub divergences: Counter,
 }

@@ -1,4 +1,4 @@
-//! How far what is held can be trusted: what the feed of changes knows of itself.
+//! How far what is held can be trusted, as far as the change feed knows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,18 +10,18 @@ const FIRST: u32 = 2;
 /// While this is the trusted epoch, nothing that is held belongs to it.
 const NONE: u32 = 1;
 
-/// What is said of the feed.
+/// The state of the change feed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FeedState {
-    /// There is none: what is held is believed for its time to live.
+    /// There is none: what is held is trusted for its time to live.
     Off,
-    /// Every change is heard: what is held is the truth until it says otherwise.
+    /// Every change is received: what is held is valid until a change arrives.
     Live,
-    /// Changes may go unheard: what is held is suspect until it has been checked again.
+    /// Changes may be missed: what is held is suspect until it has been checked again.
     Suspect,
 }
 
-/// The feed's word on what is held.
+/// What the feed vouches for.
 #[derive(Debug)]
 pub(super) struct Trust {
     /// A [`Trusted`], packed. Read on every look-up.
@@ -29,12 +29,12 @@ pub(super) struct Trust {
     state: Mutex<TrustState>,
 }
 
-/// What is believed of all that is held.
+/// Which of the facts that are held are trusted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Trusted {
-    /// The epoch whose facts are believed; [`NONE`] while the feed is suspect.
+    /// The epoch whose facts are trusted; [`NONE`] while the feed is suspect.
     pub(super) epoch: u32,
-    /// Every change is heard, so that age says nothing.
+    /// Every change is received, so that age does not matter.
     pub(super) is_fed: bool,
 }
 
@@ -66,19 +66,19 @@ struct TrustState {
 }
 
 impl Trust {
-    /// Without a feed.
+    /// The state without a feed.
     pub(super) fn new() -> Self {
         let state =
             TrustState { feed: FeedState::Off, epoch: FIRST, last_proof: None, is_answered: true };
         Self { trusted: Trusted::of(state).pack().into(), state: Mutex::new(state) }
     }
 
-    /// What is believed now.
+    /// What is trusted now.
     pub(super) fn trusted(&self) -> Trusted {
         Trusted::unpack(self.trusted.load(Ordering::Acquire))
     }
 
-    /// Would facts of this epoch be believed, were the feed not suspect?
+    /// Would facts of this epoch be trusted, were the feed not suspect?
     pub(super) fn was_in(&self, epoch: u32) -> bool {
         epoch == self.state().epoch
     }
@@ -100,7 +100,7 @@ impl Trust {
         self.state().is_answered
     }
 
-    /// Sets what the feed is, and where the database has just answered, when.
+    /// Sets the state of the feed, and when the database has just answered, if it has.
     pub(super) fn set(&self, feed: FeedState, proof: Option<DateTime<Utc>>) {
         self.change(|state| {
             state.feed = feed;
@@ -111,7 +111,7 @@ impl Trust {
 
     /// Ends the epoch: everything that is held must be read again.
     pub(super) fn end_epoch(&self) {
-        // After four billion resets numbers come again, and 0 and 1 stay free.
+        // After four billion resets the numbers repeat, skipping 0 and 1.
         self.change(|state| state.epoch = state.epoch.checked_add(1).unwrap_or(FIRST));
     }
 

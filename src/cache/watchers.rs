@@ -1,7 +1,7 @@
-//! Those who watch: everything that changes, or some tenants by name.
+//! Those who watch: everything that changes, or certain tenants.
 //!
-//! A change of one tenant costs what those who watch that tenant cost, and not what all do: of a
-//! thousand who name a thousand tenants each, it wakes the few that it concerns.
+//! A change of one tenant costs in proportion to the watchers of that tenant, not to all of them:
+//! of a thousand watchers who name a thousand tenants each, it wakes the few that it concerns.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,19 +17,19 @@ use tokio::sync::{broadcast, mpsc};
 use super::Event;
 use crate::domain::TenantId;
 
-/// Events that a watcher may fall behind by, before it must check everything again.
+/// How many events a watcher may fall behind by before it must check everything again.
 pub(super) const MAX_UNREAD: usize = 1024;
 
-/// What a watcher hears of.
+/// What a watcher receives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Received {
-    /// This has happened.
+    /// An event.
     Event(Event),
-    /// It was too slow, and something was left out.
+    /// The watcher was too slow, and events were dropped.
     Lagged,
 }
 
-/// The cache's own end.
+/// The cache's end of the channels.
 #[derive(Clone, Debug)]
 pub(super) struct Watchers {
     all: broadcast::Sender<Event>,
@@ -39,12 +39,12 @@ pub(super) struct Watchers {
 #[derive(Debug, Default)]
 struct ByName {
     next: u64,
-    /// Everybody who has named tenants, by their numbers.
+    /// Everybody who has named tenants, by number.
     boxes: HashMap<u64, Arc<Letterbox>>,
     tenants: HashMap<TenantId, HashMap<u64, Arc<Letterbox>>>,
 }
 
-/// Where one watcher's events go.
+/// The destination of one watcher's events.
 #[derive(Debug)]
 struct Letterbox {
     sender: mpsc::Sender<Event>,
@@ -59,7 +59,7 @@ impl Letterbox {
     }
 }
 
-/// One watcher's end.
+/// A watcher's end of the channel.
 #[derive(Debug)]
 pub struct Events(Kind);
 
@@ -108,7 +108,7 @@ impl Watchers {
         }))
     }
 
-    /// How many watch.
+    /// The number of watchers.
     pub(super) fn count(&self) -> usize {
         self.all.receiver_count() + self.named.read().boxes.len()
     }
@@ -118,9 +118,9 @@ impl Watchers {
         self.all.receiver_count() > 0 || self.named.read().tenants.contains_key(&tenant)
     }
 
-    /// Tells whom it concerns.
+    /// Notifies the watchers that the event concerns.
     pub(super) fn notify(&self, event: Event) {
-        // Nobody may be watching everything.
+        // Fails if nobody watches everything.
         _ = self.all.send(event);
         let named = self.named.read();
         match event {

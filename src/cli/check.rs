@@ -31,7 +31,7 @@ use crate::{
 /// How long a statement, and the wait for a connection, may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the database holds of a tenant and a module, and what that comes to.
+/// What the database holds of a tenant and a module, and the resulting decision.
 struct Examined {
     module: String,
     at: DateTime<Utc>,
@@ -40,13 +40,13 @@ struct Examined {
     decision: Decision,
 }
 
-/// Asks the database what a server would, and prints the answer with all that it rests on.
+/// Queries the database as a server would, and prints the answer with everything that it rests on.
 pub(crate) async fn run(args: CheckArgs) -> CommandResult {
     let key = key(&args.tenant)?;
     let module = ModuleCode::validate(&args.module)
         .map_err(|error| UnusableSetting::new("--module", error))?;
     let durations = Durations { acquire: STATEMENT_TIMEOUT, statement: Some(STATEMENT_TIMEOUT) };
-    // What is not asked for need not be there: this is the tool for a database in trouble.
+    // What is not needed may be missing: this is the tool for a database in trouble.
     let opening =
         Opening { durations, log: ChangeLog::LeftOut, create: false, ..database::PATIENT };
     let store = database::open_store(&args.database, &opening).await?;
@@ -137,7 +137,7 @@ impl Examined {
         Ok(out)
     }
 
-    /// JSON in the names of the proto. Instants are RFC 3339; what is absent is null.
+    /// JSON with the proto's names. Instants are RFC 3339; what is absent is null.
     fn as_json(&self) -> Value {
         let Self { module, at, evidence, catalogue, decision } = self;
         let subscription =
@@ -220,7 +220,7 @@ fn write_subscription(
     Ok(())
 }
 
-/// An instant as it is stored: a subscription may end within a second.
+/// An instant as stored: a subscription may end within a second.
 fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

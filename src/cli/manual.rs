@@ -7,7 +7,7 @@ use crate::config::{self, CompletionsArgs, ManArgs, UnusableSetting};
 
 const NAME: &str = "entitlementd";
 
-/// Prints a shell's completions.
+/// Prints completions for a shell.
 pub(crate) fn completions(args: CompletionsArgs) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut config::command(), NAME, &mut script);

@@ -1,4 +1,4 @@
-//! What commands print.
+//! The output of commands.
 
 use std::{
     error::Error,
@@ -12,21 +12,21 @@ use serde_json::Value;
 use super::GOOD;
 use crate::{domain::Money, escape::escape_control_json};
 
-/// The exit code, or what went wrong.
+/// The exit code, or the error.
 pub(crate) type CommandResult = Result<u8, Box<dyn Error>>;
 
-/// Prints a text, which ends with one line break whatever it ends with.
+/// Prints a text, followed by exactly one line break.
 pub(crate) fn print(text: &str) -> CommandResult {
     writeln!(io::stdout(), "{}", text.trim_end())?;
     Ok(GOOD)
 }
 
-/// Prints JSON over several lines.
+/// Prints JSON, indented.
 pub(crate) fn print_json(json: &Value) -> CommandResult {
     print(&escape_control_json(&format!("{json:#}")))
 }
 
-/// A table without lines, in columns under these headings.
+/// A table without borders, with these column headings.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_header(header);
@@ -47,7 +47,7 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// An instant to the second, or what is printed where there is none.
+/// An instant to the second, or another text if there is none.
 pub(crate) fn instant_or(at: Option<DateTime<Utc>>, otherwise: &str) -> String {
     at.map_or(otherwise.to_owned(), instant)
 }

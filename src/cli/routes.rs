@@ -30,7 +30,7 @@ pub(crate) async fn run(args: RoutesCommandArgs) -> CommandResult {
     }
 }
 
-/// The map as a server would have it now.
+/// The route map that a server would have now.
 struct Assembled {
     map: RouteMap,
     conflicts: Vec<Conflict>,
@@ -50,7 +50,7 @@ async fn assemble(
     Ok(Assembled { map, conflicts, unreadable, catalogue })
 }
 
-/// The catalogue, where a database is named.
+/// The catalogue, if a database is named.
 async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Error>> {
     if args.database_url.is_none() && args.database_url_file.is_none() {
         return Ok(None);

@@ -16,7 +16,7 @@ use crate::{
     observability::decision_log::DecisionRecord,
 };
 
-/// Tenants that are told apart for one row; more are only counted as more.
+/// The number of tenants that are counted exactly per row.
 const MAX_TENANTS: usize = 100_000;
 
 /// Requests of one kind.
@@ -30,8 +30,7 @@ struct ReportRow {
 /// Method, route, module and reason.
 type ReportKey = [String; 4];
 
-/// Sums up what would have been refused, most frequent first. Exit code 0: nothing would, 1:
-/// something.
+/// Sums up what would have been refused, most frequent first. Exit code 0: nothing, 1: something.
 pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     let mut rows: BTreeMap<ReportKey, ReportRow> = BTreeMap::new();
     let mut unreadable = 0;

@@ -38,7 +38,7 @@ pub(crate) async fn run(command: TenantCommand) -> CommandResult {
     }
 }
 
-/// A tenant as people name it.
+/// A tenant by its UUID or subdomain.
 pub(crate) fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     let problem = "is no tenant's name: expected a UUID in 36-character form, or a subdomain";
     TenantKey::parse(tenant).ok_or_else(|| {
@@ -46,7 +46,7 @@ pub(crate) fn key(tenant: &str) -> Result<TenantKey, UnusableSetting> {
     })
 }
 
-/// Opens a database to write to: it must be as this program knows it.
+/// Opens a database for writing: its schema must be the one that this program knows.
 pub(crate) async fn open_to_write(args: &MutationArgs) -> Result<Store, Box<dyn Error>> {
     open_for_many(args, database::PATIENT.max_connections).await
 }

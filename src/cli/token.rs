@@ -20,7 +20,7 @@ pub(crate) fn run(args: TokenArgs) -> Result<u8, Box<dyn Error>> {
     }
 }
 
-/// Adds a token to the file, and only then prints it: what was printed is good.
+/// Adds a token to the file, and only then prints it: a printed token is valid.
 fn new(args: NewTokenArgs) -> Result<u8, Box<dyn Error>> {
     let NewTokenArgs { name, role, admin_tokens_file: path } = args;
     let unusable = |problem: &dyn std::fmt::Display| {
@@ -30,7 +30,8 @@ fn new(args: NewTokenArgs) -> Result<u8, Box<dyn Error>> {
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).append(true).create(true).mode(0o600).open(&path).map_err(cannot)?;
-    // Two at once would not see each other's names. The lock goes with the file.
+    // Two concurrent processes would not see each other's names. The lock is released with the
+    // file.
     file.lock().map_err(cannot)?;
     let text = read(&mut file).map_err(cannot)?;
     let tokens: AdminTokens = text.parse().map_err(|error| unusable(&error))?;
@@ -51,7 +52,7 @@ fn new(args: NewTokenArgs) -> Result<u8, Box<dyn Error>> {
 /// Reads a file of tokens that is not too large.
 pub(crate) fn read(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
-    // One byte more, so that a file that is larger is told from one that is not.
+    // One byte more, to detect a file that is too large.
     file.take(MAX_TOKENS_FILE_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_TOKENS_FILE_BYTES {
         return Err(io::Error::other(format!("it is larger than {MAX_TOKENS_FILE_BYTES} bytes")));

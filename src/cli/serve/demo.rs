@@ -1,4 +1,4 @@
-//! `entitlementd serve --demo`: something to look at, without a database of one's own.
+//! `entitlementd serve --demo`: something to try, without a database of one's own.
 
 use std::{error::Error, path::Path};
 
@@ -36,7 +36,7 @@ fn url(folder: &Path) -> String {
 }
 
 impl Demo {
-    /// Prints what to paste.
+    /// Prints commands to paste.
     pub(crate) fn invite(&self, address: &ListenAddress) {
         let grpcurl = match address {
             ListenAddress::Tcp(address) => format!("{address} entitlement.v1.EntitlementService"),

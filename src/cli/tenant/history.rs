@@ -26,7 +26,7 @@ pub(crate) async fn run(args: HistoryArgs) -> CommandResult {
     if json { print_json(&events.iter().map(as_json).collect()) } else { print(&as_text(&events)?) }
 }
 
-/// The newest events; `None`: no tenant has this subdomain. A UUID need not be a tenant's any more.
+/// The newest events; `None`: no tenant has this subdomain. A UUID may belong to a deleted tenant.
 async fn read(
     store: &Store,
     key: &TenantKey,
@@ -94,7 +94,7 @@ fn or_none(word: &str) -> &str {
     if word.is_empty() { "none" } else { word }
 }
 
-/// JSON in the names of the proto.
+/// JSON with the proto's names.
 fn as_json(event: &AuditEvent) -> Value {
     json!({
         "id": event.id,

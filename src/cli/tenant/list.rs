@@ -38,7 +38,7 @@ fn as_text(list: &ListOfTenants) -> String {
     format!("{}\n{} of {}", table.trim_fmt(), list.tenants.len(), list.total)
 }
 
-/// JSON in the names of the proto.
+/// JSON with the proto's names.
 fn as_json(list: &ListOfTenants) -> Value {
     let tenants = list.tenants.iter().map(|tenant| {
         json!({

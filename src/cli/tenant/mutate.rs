@@ -97,7 +97,7 @@ async fn run(tenant: &str, mutation: Mutation, args: PreviewArgs) -> CommandResu
     }
 }
 
-/// Who is at the keyboard, and why.
+/// The user at the keyboard, and the reason.
 pub(crate) fn author(args: &MutationArgs) -> Author {
     let actor = Actor::OsUser(whoami::username().unwrap_or_else(|_| "unknown".into()));
     Author {
@@ -108,8 +108,7 @@ pub(crate) fn author(args: &MutationArgs) -> Author {
     }
 }
 
-/// A refusal is an answer, with a line for everything that stands in the way. Anything else is
-/// trouble.
+/// A refusal is an answer, with a line for each violation. Anything else is an error.
 pub(crate) fn refusal(error: MutationError) -> CommandResult {
     match error {
         MutationError::Refused(violations) => {
@@ -153,7 +152,7 @@ pub(crate) fn as_text(tenant: &str, mutated: &Mutated, preview: bool) -> String 
     lines.join("\n")
 }
 
-/// What has become of the modules, a line for each.
+/// What has changed for the modules, a line for each.
 pub(crate) fn differences(before: &Summary, after: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     for (code, holding) in &after.modules {
@@ -172,7 +171,7 @@ pub(crate) fn differences(before: &Summary, after: &Summary) -> Vec<String> {
     lines
 }
 
-/// JSON in the names of the proto.
+/// JSON with the proto's names.
 pub(crate) fn as_json(mutated: &Mutated, preview: bool) -> serde_json::Value {
     let Mutated { tenant, before, after, revision } = mutated;
     let codes = |one: &Summary, other: &Summary| -> Vec<String> {

@@ -14,7 +14,7 @@ use crate::{
     store::{MutationError, NewTenant, Provisioned},
 };
 
-/// What SQLite cannot do.
+/// Printed on SQLite, which has no schemas.
 pub(crate) const NO_SCHEMA: &str = "no schema was made: SQLite has none";
 
 pub(crate) async fn run(args: OnboardArgs) -> CommandResult {

@@ -18,8 +18,7 @@ use crate::{
     store::{MutationError, PageOfTenants, Provisioned, Store, TenantKey},
 };
 
-/// Connections beside those of the tenants that are under way: revisions are read when they are
-/// done.
+/// Connections beyond those of the tenants in progress: revisions are read when a tenant is done.
 const SPARED: u32 = 2;
 
 pub(crate) async fn run(args: ProvisionArgs) -> CommandResult {
@@ -40,7 +39,7 @@ pub(crate) async fn run(args: ProvisionArgs) -> CommandResult {
     report(&outcomes?, args.json)
 }
 
-/// The tenant, or all that are not cancelled.
+/// One tenant, or all that are not cancelled.
 async fn keys(store: &Store, one: Option<TenantKey>) -> Result<Vec<TenantKey>, Box<dyn Error>> {
     if let Some(one) = one {
         return Ok(vec![one]);
@@ -62,8 +61,8 @@ async fn keys(store: &Store, one: Option<TenantKey>) -> Result<Vec<TenantKey>, B
     }
 }
 
-/// Does it to each tenant, so many at the same time, and shows how far it is. One that fails stops
-/// nobody.
+/// Does it for each tenant, a limited number at a time, and shows progress. A failure does not stop
+/// the others.
 async fn each<T, F: Future<Output = Result<T, MutationError>>>(
     keys: Vec<TenantKey>,
     concurrency: u32,

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ReadArgs) -> CommandResult {
     if json { print_json(&as_json(&evidence, at)) } else { print(&as_text(&evidence, at)) }
 }
 
-/// Each module that the tenant has or had, and what a check says of it.
+/// Each module that the tenant has or had, and what a check answers about it.
 fn modules(facts: &Facts, at: DateTime<Utc>) -> impl Iterator<Item = (&str, Decision)> {
     facts.by_module().filter_map(move |rows| {
         let code = rows.first()?.module.as_str();
