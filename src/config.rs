@@ -1,5 +1,6 @@
 //! The command line: one documented struct per concern. A setting of a deployment is also an
-//! environment variable, `ENTITLEMENTD_<FLAG>`; what one call means is not. Secrets never print.
+//! environment variable, `ENTITLEMENTD_<FLAG>`; an argument that concerns a single call is not.
+//! Secrets are never printed.
 
 mod admin;
 mod catalogue;
@@ -54,35 +55,34 @@ use crate::observability::telemetry::LogFormat;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
-    /// How it logs.
+    /// The settings of the log.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer over gRPC.
     Serve(Box<ServeArgs>),
-    /// Bring the database to the schema that this program reads. Existing tables are adopted as
+    /// Migrate the database to the schema that this program reads. Existing tables are adopted as
     /// they are.
     Migrate(MigrateArgs),
     /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed,
-    /// 1: denied, 2: trouble.
+    /// 1: denied, 2: error.
     Check(CheckArgs),
-    /// Tenants: look at them and change them, in the database itself. Exit code 0: done, 1:
-    /// refused, 2: trouble.
+    /// Show and change tenants, directly in the database. Exit code 0: done, 1: refused, 2: error.
     Tenant(Box<TenantAdminArgs>),
     /// The modules that are sold.
     Module(ModuleArgs),
     /// The plans that are sold.
     Plan(PlanArgs),
-    /// What HTTP requests need, for proxies that ask.
+    /// The rules for HTTP requests that proxies ask about.
     Routes(RoutesCommandArgs),
-    /// Tokens of administrators.
+    /// Administrators' tokens.
     Token(TokenArgs),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
@@ -90,11 +90,11 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// How it logs, to standard error.
+/// The log, which goes to standard error.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Log")]
 pub struct LogArgs {
-    /// How log lines look, on standard error.
+    /// The format of log lines on standard error.
     #[arg(long, global = true, env = "ENTITLEMENTD_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
     /// error, warn, info, debug or trace; per module too: info,entitlementd=debug shows denials
@@ -102,7 +102,7 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
-/// What `migrate` takes.
+/// The arguments of `migrate`.
 #[derive(Args, Debug)]
 pub struct MigrateArgs {
     /// The database.
@@ -111,19 +111,19 @@ pub struct MigrateArgs {
     /// Only list the steps, and the indexes that the database would profit from. Changes nothing.
     #[arg(long)]
     pub status: bool,
-    /// `off` leaves the log of changes and its triggers out. Any other word wants them.
+    /// `off` omits the log of changes and its triggers. All other values include them.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
 }
 
-/// What `completions` takes.
+/// The arguments of `completions`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: Shell,
 }
 
-/// What `man` takes.
+/// The arguments of `man`.
 #[derive(Args, Debug)]
 pub struct ManArgs {
     /// The folder to write to, which must exist: /usr/local/share/man/man1 for all users of a
@@ -131,7 +131,7 @@ pub struct ManArgs {
     pub folder: PathBuf,
 }
 
-/// What `check` takes.
+/// The arguments of `check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     /// The database.
@@ -151,7 +151,7 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-/// A setting that cannot be used. Which one, what was found, and what was expected.
+/// A setting that cannot be used: which one, what was found, and what was expected.
 #[derive(Debug, Error)]
 #[error("{setting} {problem}")]
 pub struct UnusableSetting {
@@ -162,7 +162,7 @@ pub struct UnusableSetting {
 }
 
 impl UnusableSetting {
-    /// Says what is wrong with a setting.
+    /// Describes a setting that cannot be used.
     pub fn new(setting: &'static str, problem: impl ToString) -> Self {
         Self { setting, problem: problem.to_string() }
     }

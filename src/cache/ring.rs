@@ -32,7 +32,7 @@ impl Ring {
     }
 
     /// Takes a place for a tenant. Returns the place, and the tenant that was evicted for it.
-    /// `spare`: was this tenant asked for since the hand last came by?
+    /// `spare`: was the tenant under the hand asked for since the hand last came by?
     pub(super) fn take_place(
         &mut self,
         id: TenantId,

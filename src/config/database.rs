@@ -1,4 +1,4 @@
-//! Which database.
+//! Which database to use.
 
 use std::{fmt, fs, path::PathBuf, str::FromStr};
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{Span, UnusableSetting, value::positive};
 
-/// Which database.
+/// Which database to use.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
     /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH. A password is
@@ -19,24 +19,23 @@ pub struct DatabaseArgs {
         conflicts_with = "database_url_file"
     )]
     pub database_url: Option<DatabaseUrl>,
-    /// A file that holds the database's URL.
+    /// A file that contains the database's URL.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
-    /// Certificates (PEM) that the database server's own must descend from. Demands TLS and the
-    /// right host name.
+    /// CA certificates (PEM) that the database server's certificate must descend from. Requires TLS
+    /// and a matching host name.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_CA_FILE", value_name = "FILE")]
     pub database_ca_file: Option<PathBuf>,
-    /// What stands between this process and PostgreSQL. Behind `transaction`, nothing outlives a
-    /// transaction: no setting and no prepared statement, and LISTEN needs
-    /// --listen-database-url.
+    /// The pooler between this process and PostgreSQL. With `transaction`, nothing outlives a
+    /// transaction: no setting and no prepared statement, and LISTEN needs --listen-database-url.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_POOLER", value_enum, default_value_t)]
     pub database_pooler: PoolerKind,
 }
 
-/// What stands between this process and PostgreSQL.
+/// The pooler between this process and PostgreSQL.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum PoolerKind {
-    /// Nothing.
+    /// None.
     #[default]
     None,
     /// A pooler that pools by session.
@@ -48,33 +47,33 @@ pub enum PoolerKind {
 /// How changes are received.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum ChangesMode {
-    /// Listen where that works, and poll where it does not.
+    /// Listen if that works, and poll otherwise.
     #[default]
     Auto,
     /// Listen, and poll only while listening does not work.
     Listen,
     /// Poll the log of changes.
     Poll,
-    /// Do without: no triggers are needed, and the time to live is the bound.
+    /// Receive no changes: no triggers are needed, and answers are at most as old as --cache-ttl.
     Off,
 }
 
 /// How the database is used.
 #[derive(Args, Clone, Debug)]
 pub struct PoolArgs {
-    /// Connections to the database at the same time, and to each replica. Up to two more watch for
+    /// Maximum number of connections to the database, and to each replica. Up to two more watch for
     /// changes, one listens, and administrators' changes take up to six.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_max_connections: u32,
-    /// A load waits this long for a connection, opening one included.
+    /// How long a load waits for a connection, including opening one.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_ACQUIRE_TIMEOUT", value_name = "SPAN", default_value = "1s", value_parser = positive)]
     pub database_acquire_timeout: Span,
-    /// PostgreSQL gives a statement up after this long.
+    /// How long PostgreSQL may take for a statement.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_STATEMENT_TIMEOUT", value_name = "SPAN", default_value = "1500ms", value_parser = positive)]
     pub database_statement_timeout: Span,
-    /// A streaming replica to load from, where it holds what is wanted, unless changes are off.
-    /// Each URL must lead to one server. Repeatable; commas in the environment.
+    /// A streaming replica to load from when it is recent enough, unless changes are off. Each URL
+    /// must lead to one server. Repeatable; commas in the environment.
     #[arg(
         long,
         env = "ENTITLEMENTD_REPLICA_DATABASE_URL",
@@ -91,10 +90,10 @@ pub struct ChangesArgs {
     /// How changes are received.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
-    /// How often the log of changes is polled, where nothing is listened to.
+    /// How often the log of changes is polled while not listening.
     #[arg(long, env = "ENTITLEMENTD_POLL_INTERVAL", value_name = "SPAN", default_value = "500ms", value_parser = positive)]
     pub poll_interval: Span,
-    /// PostgreSQL itself, past a pooler, to listen on [default: --database-url]
+    /// PostgreSQL itself, bypassing a pooler, to listen on [default: --database-url]
     #[arg(
         long,
         env = "ENTITLEMENTD_LISTEN_DATABASE_URL",
@@ -102,23 +101,23 @@ pub struct ChangesArgs {
         hide_env_values = true
     )]
     pub listen_database_url: Option<DatabaseUrl>,
-    /// What is held is read again in the background, up to 100 tenants in a statement: at most so
-    /// many statements a second; 0: none. With changes off, more where --cache-ttl needs them.
+    /// Cached tenants are read again in the background, up to 100 per statement: maximum number of
+    /// statements per second; 0: none. With changes off, more if --cache-ttl needs them.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_RATE", value_name = "COUNT", default_value = "10",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub revalidate_max_rate: u32,
-    /// Reading again takes at most this share of the time of one core, in percent. With changes
-    /// off, more where --cache-ttl needs it.
+    /// Maximum share of one core's time that reading again may take, in percent. With changes off,
+    /// more if --cache-ttl needs it.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_CPU", value_name = "PERCENT", default_value = "5",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub revalidate_max_cpu: u32,
-    /// Has no effect any more, except for 0, which means --revalidate-max-rate 0.
+    /// No longer has any effect, except for 0, which means --revalidate-max-rate 0.
     #[arg(long, env = "ENTITLEMENTD_AUDIT_RATE", value_name = "COUNT", hide = true)]
     pub audit_rate: Option<u32>,
 }
 
 impl ChangesArgs {
-    /// What reading again may cost; `None`: nothing is read again.
+    /// The budget for reading again; `None`: nothing is read again.
     pub fn revalidate_max(&self) -> Option<(u32, u32)> {
         let is_wanted = self.revalidate_max_rate > 0 && self.audit_rate != Some(0);
         is_wanted.then_some((self.revalidate_max_rate, self.revalidate_max_cpu))
@@ -126,7 +125,7 @@ impl ChangesArgs {
 }
 
 impl DatabaseArgs {
-    /// The URL, from wherever it is given.
+    /// The URL, from wherever it was given.
     pub fn url(&self) -> Result<DatabaseUrl, UnusableSetting> {
         let unusable = |problem| UnusableSetting::new("--database-url-file", problem);
         match (&self.database_url, &self.database_url_file) {
@@ -153,17 +152,18 @@ impl DatabaseArgs {
     }
 }
 
-/// A database's URL. Prints without user, password and parameters, which may hold a password too.
+/// A database's URL. Prints without user, password and parameters, which may contain a password
+/// too.
 #[derive(Clone, Eq, PartialEq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The whole URL. Not for eyes.
+    /// The whole URL, which may contain a password. Do not print it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Is it SQLite's?
+    /// Is it a SQLite URL?
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
     }
@@ -172,8 +172,8 @@ impl DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = std::convert::Infallible;
 
-    /// Takes any text: clap would print one that it refuses, password and all. The store refuses it
-    /// later.
+    /// Accepts any text: clap would print a refused one, including its password. The store refuses
+    /// it later.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
     }

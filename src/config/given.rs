@@ -1,4 +1,4 @@
-//! Settings as they were given: by whom, and which are not the defaults.
+//! Settings as they were given: where each comes from, and which are not the defaults.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, parser::Val
 
 use super::{Cli, Command as What, redact::without_passwords};
 
-/// The flags of `serve` that `-h` shows on its one page. `--help` shows all.
+/// The flags of `serve` that the one page of `-h` shows. `--help` shows all.
 const FIRST: [&str; 20] = [
     "admin_listen",
     "admin_tokens_file",
@@ -30,25 +30,25 @@ const FIRST: [&str; 20] = [
     "tls_key",
 ];
 
-/// A setting of `serve`, as it holds.
+/// A setting of `serve`, with the value in effect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Given {
     /// Its flag, with the dashes.
     pub flag: String,
     /// Its value, without passwords; empty: it has none.
     pub value: String,
-    /// Who has set it.
+    /// Where it comes from.
     pub source: Source,
 }
 
-/// Who has set a setting.
+/// Where a setting comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
-    /// Nobody.
+    /// The default.
     Default,
     /// The command line.
     Flag,
-    /// The environment, by this variable.
+    /// This environment variable.
     Variable(String),
 }
 
@@ -87,7 +87,7 @@ impl Cli {
     }
 }
 
-/// The whole command line. `serve -h` is one page of it.
+/// The whole command line. `serve -h` is one page of its help.
 pub fn command() -> Command {
     Cli::command().mut_subcommand("serve", |serve| {
         let serve = serve
@@ -100,7 +100,7 @@ pub fn command() -> Command {
     })
 }
 
-/// `None` for what is no setting, such as `--help`.
+/// `None` for arguments that are not settings, for example `--help`.
 fn given(flag: &Arg, matches: &ArgMatches) -> Option<Given> {
     let (id, name) = (flag.get_id().as_str(), flag.get_long()?);
     if ["help", "version", "print_config"].contains(&id) {

@@ -1,6 +1,6 @@
 //! Text that may hold the URL of a database, without its password.
 
-/// Blanks what stands between `://` and `@` in each word that is a URL, and its parameters.
+/// Replaces what is between `://` and `@` in each word that is a URL, and its parameters.
 pub fn without_passwords(text: &str) -> String {
     let blank = |word: &str| {
         let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };

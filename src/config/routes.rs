@@ -1,4 +1,4 @@
-//! What HTTP requests need, and how proxies are answered.
+//! The route map, and how proxies are answered.
 
 use std::path::PathBuf;
 
@@ -9,34 +9,33 @@ use super::{DatabaseArgs, ListenAddress};
 /// The route map.
 #[derive(Args, Clone, Debug)]
 pub struct RoutesArgs {
-    /// Rules for HTTP requests, beside those of modules.api_endpoints: a file that ends in .toml
-    /// or .csv
+    /// Rules for HTTP requests, in addition to those of modules.api_endpoints: a .toml or .csv file
     #[arg(long, env = "ENTITLEMENTD_ROUTES", value_name = "FILE")]
     pub routes: Option<PathBuf>,
-    /// A path that is public, with everything below it. Takes precedence over a rule of the file
-    /// about these paths. Repeatable; commas in the environment.
+    /// A path that is public, including everything below it. Takes precedence over a rule of the
+    /// file for these paths. Repeatable; commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_PUBLIC", value_name = "PATH", value_delimiter = ',')]
     pub public: Vec<String>,
-    /// How the upstream reads paths.
+    /// How the upstream interprets paths.
     #[arg(long, env = "ENTITLEMENTD_PATH_READING", value_enum, default_value_t)]
     pub path_reading: PathReadingKind,
 }
 
-/// How the upstream reads paths.
+/// How the upstream interprets paths.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum PathReadingKind {
-    /// Nobody knows: a path that a router could read in two ways, case among them, is answered with
-    /// 400, if the rules differ.
+    /// Unknown: a path that routers could read in two ways, which includes its case, is answered
+    /// with 400 if the rules differ.
     #[default]
     Any,
-    /// Decoded, ;parameters cut off (before or after that), doubled slashes merged, a slash at the
-    /// end dropped; with case.
+    /// Percent-decoded, ;parameters removed (before or after decoding), doubled slashes merged, a
+    /// trailing slash removed; case-sensitive.
     Normalized,
-    /// As sent, with case.
+    /// As sent, case-sensitive.
     Literal,
 }
 
-/// How proxies are answered that ask about HTTP requests.
+/// How proxies that ask about HTTP requests are answered.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayArgs {
     /// The route map.
@@ -45,28 +44,28 @@ pub struct GatewayArgs {
     /// What happens to a request that no rule covers.
     #[arg(long, env = "ENTITLEMENTD_UNMATCHED", value_enum, default_value_t)]
     pub unmatched: UnmatchedKind,
-    /// Only a verified token names a tenant, or a certificate of --callers-file, whatever a rule
-    /// says.
+    /// Only a verified token, or a certificate of --callers-file, can name a tenant, whatever a
+    /// rule says.
     #[arg(long, env = "ENTITLEMENTD_REQUIRE_VERIFIED_TENANT", value_parser = BoolishValueParser::new())]
     pub require_verified_tenant: bool,
-    /// Are refusals enforced? `off`: what would be refused passes, is logged and counted, and its
-    /// upstream gets the reason.
+    /// Are refusals enforced? `off`: requests that would be refused pass, are logged and counted,
+    /// and their upstream gets the reason.
     #[arg(long, env = "ENTITLEMENTD_ENFORCE", value_enum, default_value_t)]
     pub enforce: Enforce,
     /// The header by which a client names its tenant. The upstream always gets the tenant in
     /// x-tenant-id.
     #[arg(long, env = "ENTITLEMENTD_TENANT_HEADER", value_name = "NAME", default_value = "x-tenant-id", value_parser = header)]
     pub tenant_header: String,
-    /// Where proxies that ask over HTTP (nginx, Traefik, Caddy) are answered: ADDRESS:PORT or
+    /// Where proxies that ask over HTTP (nginx, Traefik, Caddy) can connect: ADDRESS:PORT or
     /// unix:/PATH [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_LISTEN", value_name = "ADDRESS")]
     pub forward_auth_listen: Option<ListenAddress>,
-    /// Which answers they understand.
+    /// Which responses these proxies understand.
     #[arg(long, env = "ENTITLEMENTD_FORWARD_AUTH_CODES", value_enum, default_value_t)]
     pub forward_auth_codes: ForwardAuthCodesKind,
 }
 
-/// Which answers a proxy understands that asks over HTTP, and which headers it sets.
+/// Which responses an HTTP proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum ForwardAuthCodesKind {
     /// All: Traefik, Caddy. They set X-Forwarded-Method, X-Forwarded-Uri and X-Forwarded-Host.
@@ -106,28 +105,28 @@ fn header(text: &str) -> Result<String, String> {
     Ok(name.as_str().to_owned())
 }
 
-/// What `routes` takes.
+/// The arguments of `routes`.
 #[derive(Args, Debug)]
 pub struct RoutesCommandArgs {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: RoutesCommand,
 }
 
-/// What to do with the route map.
+/// The commands for the route map.
 #[derive(Debug, Subcommand)]
 pub enum RoutesCommand {
     /// Find rules that contradict each other or are never reached, and modules that do not exist.
-    /// Exit code 0: nothing, 1: something, 2: trouble.
+    /// Exit code 0: no findings, 1: findings, 2: error.
     Check(RoutesCheckArgs),
     /// Show which rule decides about a request.
     Explain(RoutesExplainArgs),
-    /// Sum up what a decision log says would be refused. Exit code 0: nothing, 1: something, 2:
-    /// trouble.
+    /// Summarize what would be refused according to a decision log. Exit code 0: nothing, 1:
+    /// something, 2: error.
     ShadowReport(RoutesShadowReportArgs),
 }
 
-/// What `routes shadow-report` takes.
+/// The arguments of `routes shadow-report`.
 #[derive(Args, Debug)]
 pub struct RoutesShadowReportArgs {
     /// The file that `serve --decision-log` wrote, or - for standard input.
@@ -138,18 +137,18 @@ pub struct RoutesShadowReportArgs {
     pub json: bool,
 }
 
-/// What `routes check` takes.
+/// The arguments of `routes check`.
 #[derive(Args, Debug)]
 pub struct RoutesCheckArgs {
     /// The route map.
     #[command(flatten)]
     pub routes: RoutesArgs,
-    /// A database whose catalogue adds rules, and knows which modules there are.
+    /// A database whose catalogue adds rules, and defines which modules exist.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// What `routes explain` takes.
+/// The arguments of `routes explain`.
 #[derive(Args, Debug)]
 pub struct RoutesExplainArgs {
     /// The route map.
@@ -161,7 +160,7 @@ pub struct RoutesExplainArgs {
     /// GET, POST and so on, in capital letters: case matters.
     #[arg(value_name = "METHOD")]
     pub method: String,
-    /// The path, perhaps with a query.
+    /// The path, with or without a query.
     #[arg(value_name = "PATH")]
     pub path: String,
 }

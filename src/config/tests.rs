@@ -1,4 +1,4 @@
-//! Tests of what stands beside.
+//! Tests of the parent module.
 
 use clap::CommandFactory;
 
@@ -9,8 +9,8 @@ fn the_command_line_is_sound() {
     Cli::command().debug_assert();
 }
 
-/// What one call means. None of it comes from the environment: a variable that was left over,
-/// or meant something else, would answer a question of safety, or make a change do nothing.
+/// Arguments of a single call. None of them comes from the environment: a variable that was left
+/// over, or meant something else, would answer a safety question, or make a change do nothing.
 const OF_ONE_CALL: &[&str] = &[
     "after",
     "all",
@@ -53,7 +53,7 @@ const OF_ONE_CALL: &[&str] = &[
     "trial_ends_at",
 ];
 
-/// Settings of a deployment, of commands that do one thing. Those of `serve` are settings all.
+/// Settings of a deployment, in commands that do one thing. Those of `serve` are all settings.
 const OF_A_DEPLOYMENT: &[&str] = &[
     "admin_tokens_file",
     "changes",
@@ -79,7 +79,7 @@ fn settings_of_a_deployment_are_variables_too_and_what_one_call_means_is_not() {
     assert_eq!(seen, listed, "no list names what is gone");
 }
 
-/// Of a command's own flags those that are global belong to all commands, and are seen there.
+/// Global flags belong to all commands, and are checked at the root.
 fn look_at(command: &clap::Command, serves: bool, seen: &mut std::collections::BTreeSet<String>) {
     for flag in
         command.get_opts().filter(|flag| !["help", "version"].contains(&flag.get_id().as_str()))

@@ -1,4 +1,4 @@
-//! What `token` takes.
+//! The arguments of `token`.
 
 use std::path::PathBuf;
 
@@ -6,31 +6,32 @@ use clap::{Args, Subcommand};
 
 use crate::domain::{ActorName, Role};
 
-/// What `token` takes.
+/// The arguments of `token`.
 #[derive(Args, Debug)]
 pub struct TokenArgs {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: TokenCommand,
 }
 
-/// What can be done with tokens.
+/// The commands for tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token, add its hash to the file, and print it: once, alone on standard output.
+    /// Make a token, add its hash to the file, and print it: once, with nothing else on standard
+    /// output.
     New(NewTokenArgs),
 }
 
-/// What `token new` takes.
+/// The arguments of `token new`.
 #[derive(Args, Debug)]
 pub struct NewTokenArgs {
-    /// Whose token it is, as the record of changes will show it.
+    /// The holder's name, as shown in the record of changes.
     pub name: ActorName,
     /// What its holder may do: viewer, operator or owner.
     #[arg(long)]
     pub role: Role,
-    /// The file, a line for each token: NAME ROLE SHA256. Made if it is missing, for its owner
-    /// alone to read.
+    /// The file, one line per token: NAME ROLE SHA256. Created if missing, readable by its owner
+    /// only.
     #[arg(long, env = "ENTITLEMENTD_ADMIN_TOKENS_FILE", value_name = "FILE")]
     pub admin_tokens_file: PathBuf,
 }

@@ -1,16 +1,16 @@
-//! Where traces go.
+//! The settings of traces.
 
 use clap::Args;
 use url::Url;
 
-/// Where traces go, and how many.
+/// Where traces go, and how many there are.
 #[derive(Args, Clone, Debug)]
 pub struct TraceArgs {
     /// Send traces to this collector, by OTLP over gRPC, for example http://127.0.0.1:4317 [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint)]
     pub otlp_endpoint: Option<Url>,
-    /// Of requests without a trace of their caller's, one in so many is traced; 0: none. Callers
-    /// decide about their own.
+    /// Trace one in this many requests that have no trace of their caller's; 0: none. Callers
+    /// decide about their own traces.
     #[arg(long, env = "ENTITLEMENTD_TRACE_ONE_IN", value_name = "COUNT", default_value = "1000")]
     pub trace_one_in: u32,
 }

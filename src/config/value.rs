@@ -1,4 +1,4 @@
-//! The forms in which settings are written.
+//! The formats of settings.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::domain::{ModuleCode, Money, TenantId, limits::MAX_OFFER_NAME_CHARS};
 pub struct Span(Duration);
 
 impl Span {
-    /// For timers.
+    /// As a `std` duration, for timers.
     pub fn std(self) -> Duration {
         self.0
     }
 
-    /// For the calendar.
+    /// As a chrono duration, for calculating with instants.
     pub fn delta(self) -> TimeDelta {
-        // `positive` keeps spans within a hundred years.
+        // `positive` limits spans to a hundred years.
         TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
     }
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A span that is longer than nothing.
+/// A span greater than zero.
 pub(super) fn positive(text: &str) -> Result<Span, String> {
     let span: Span = text.parse()?;
     if span.0.is_zero() { Err("expected a duration above zero".into()) } else { Ok(span) }
@@ -65,7 +65,7 @@ pub(super) fn module_code(text: &str) -> Result<String, String> {
         .map_err(|error| format!("a module's code {error}"))
 }
 
-/// Modules' codes, with commas between them; empty: none.
+/// Module codes, separated by commas; empty: none.
 pub(super) fn module_codes(text: &str) -> Result<Codes, String> {
     let codes = text.split(',').filter(|code| !code.is_empty());
     codes
@@ -106,7 +106,7 @@ pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
         .ok_or_else(|| "expected an instant such as 2026-12-31T23:59:59Z, or a date".to_owned())
 }
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ListenAddress {
     /// An address and port; port 0 takes a free one.
@@ -143,7 +143,7 @@ impl fmt::Display for ListenAddress {
 pub struct JwksUrl {
     /// The `iss` of its tokens; `None`: any that tokens may have.
     pub issuer: Option<String>,
-    /// Where.
+    /// The address of the key set.
     pub url: Url,
 }
 
@@ -154,7 +154,7 @@ impl FromStr for JwksUrl {
         let expected = || {
             "expected an https URL, or ISSUER=URL; http is for loopback addresses only".to_owned()
         };
-        // An issuer is often a URL itself, and may hold a `=`.
+        // An issuer is often a URL itself, and may contain a `=`.
         let split = ["=https://", "=http://"].iter().filter_map(|start| text.rfind(start)).max();
         let (issuer, url) = match split {
             Some(at) => (Some(text[..at].to_owned()), &text[at + 1..]),
@@ -189,7 +189,7 @@ impl FromStr for IssuerTenant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // An issuer is often a URL, and may hold a `=`; an id holds none.
+        // An issuer is often a URL, and may contain a `=`; an id contains none.
         let split = text.rsplit_once('=').filter(|(issuer, _)| !issuer.is_empty());
         let (issuer, id) = split.ok_or("expected ISSUER=ID, with the id of a tenant")?;
         let tenant = TenantId::parse(id).map_err(|error| format!("the id of a tenant {error}"))?;
