@@ -1,6 +1,7 @@
-//! The words and the rules: tenants, subscriptions, the catalogue, and the decision.
+//! The vocabulary and the rules: tenants, subscriptions, the catalogue, and the decision.
 //!
-//! Everything here is pure. Nothing reads a clock, waits, or knows of a database or a wire format.
+//! Everything here is pure. Nothing reads a clock, waits, or depends on a database or a wire
+//! format.
 
 pub mod actor;
 pub mod author;

@@ -1,15 +1,15 @@
-//! Text that others have written, on a terminal or in a log.
+//! Escaping text from others, for a terminal or a log.
 
 use std::{borrow::Cow, fmt::Write};
 
-/// The text, with what would act on a terminal written out: a tenant chooses its own name, and
-/// whoever asks its own words, and they must not move an operator's cursor, add a line to what is
-/// printed, or turn its order around.
+/// Escapes whatever would act on a terminal. Tenants choose their names, and callers choose what
+/// they send; neither may move an operator's cursor, add a line to the output, or reverse its
+/// direction.
 pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
     written_out(text, acts, |text, letter| text.extend(letter.escape_default()))
 }
 
-/// The same of text whose own lines are meant: a message that shows a part of a file.
+/// Escapes text whose own line breaks are wanted: a message that shows part of a file.
 pub(crate) fn escape_control_lines(text: &str) -> Cow<'_, str> {
     written_out(
         text,
@@ -18,12 +18,11 @@ pub(crate) fn escape_control_lines(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// The same of JSON, which stays what it is. Its own writer has escaped what JSON forbids in
-/// strings, and no more.
+/// Escapes JSON, which stays equivalent. Its writer has escaped only what JSON forbids in strings.
 pub(crate) fn escape_control_json(json: &str) -> Cow<'_, str> {
     let write = |text: &mut String, letter| {
-        // Writing to a string never fails; what acts is in the first plane, where one escape is
-        // enough.
+        // Writing to a string never fails; the escaped characters are in the basic multilingual
+        // plane, so that one escape is enough.
         _ = write!(text, "\\u{:04x}", u32::from(letter));
     };
     written_out(
@@ -33,8 +32,7 @@ pub(crate) fn escape_control_json(json: &str) -> Cow<'_, str> {
     )
 }
 
-/// A control character, a separator of lines, or one that turns the direction of what comes after
-/// it.
+/// A control character, a line separator, or one that changes the direction of the text after it.
 fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

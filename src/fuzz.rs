@@ -1,5 +1,5 @@
-//! What fuzzing calls: every parser that meets what strangers send. Each takes any bytes, and
-//! panics where a promise is broken.
+//! The entry points for fuzzing: every parser of untrusted input. Each takes any bytes, and panics
+//! if an invariant is broken.
 //!
 //! `fuzz/` drives them with libFuzzer, and the tests replay its corpus and mutate it.
 
@@ -18,7 +18,7 @@ use crate::{
     service,
 };
 
-/// A target: its name, and what it does with bytes.
+/// A target: its name, and the function that takes the bytes.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -32,17 +32,17 @@ pub const TARGETS: [FuzzTarget; 7] = [
     ("requests", service::fuzz_requests),
 ];
 
-/// Runs the target of this name.
+/// Runs the target with this name.
 pub fn run(name: &str, bytes: &[u8]) {
     TARGETS.iter().filter(|(target, _)| *target == name).for_each(|(_, run)| run(bytes));
 }
 
-/// Text of any kind: what is no UTF-8 is mended, so that no input is wasted.
+/// Arbitrary text: invalid UTF-8 is replaced, so that no input is wasted.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A label that is found stands in the host, and right before the base domain.
+/// A label that is found is part of the host, directly before the base domain.
 fn host(bytes: &[u8]) {
     static HOSTS: LazyLock<BaseDomains> =
         LazyLock::new(|| BaseDomains::new(&["erp.example".to_owned()], &[]).unwrap_or_default());
@@ -56,21 +56,21 @@ fn host(bytes: &[u8]) {
     }
 }
 
-/// Nobody has signed it.
+/// No key has signed it.
 fn token(bytes: &[u8]) {
     static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
         let mut tokens = Tokens::new(TokenRules {
             tenant_claim: "tenant_id".to_owned(),
             ..TokenRules::default()
         });
-        // A key that nobody knows: a signature that fits it cannot be found.
+        // A key that nobody knows: a matching signature cannot be found.
         _ = tokens.add_secret(hex::encode(hashes::hash("fuzzing")).as_bytes());
         tokens
     });
     assert!(TOKENS.verify_held(&text(bytes), DateTime::<Utc>::UNIX_EPOCH).is_err());
 }
 
-/// What is guarded is never found public, however it is spelled.
+/// A guarded path is never taken for a public one, however it is spelled.
 fn path(bytes: &[u8]) {
     static MAPS: LazyLock<Vec<(PathReading, RouteMap)>> = LazyLock::new(|| {
         let rules = [
@@ -100,7 +100,7 @@ fn path(bytes: &[u8]) {
     }
 }
 
-/// A router that brings it to what is guarded.
+/// The router that maps the target to a guarded path, if there is one.
 fn arrives_guarded(target: &str) -> Option<&'static str> {
     let path = target.split('?').next().unwrap_or_default();
     let brings =
@@ -108,7 +108,7 @@ fn arrives_guarded(target: &str) -> Option<&'static str> {
     ROUTERS.iter().find(|router| brings(router.read(path) + "/")).map(|router| router.name)
 }
 
-/// A template that is read is written as one that reads the same.
+/// A template that is parsed and written parses to an equal one.
 fn template(bytes: &[u8]) {
     if let Ok(template) = PathTemplate::parse(&text(bytes)) {
         let again = PathTemplate::parse(&template.to_string());
@@ -116,7 +116,7 @@ fn template(bytes: &[u8]) {
     }
 }
 
-/// An id that is read is written as it was, but for the case of its letters.
+/// An id that is parsed and written is unchanged, except for the case of its letters.
 fn ids(bytes: &[u8]) {
     let text = text(bytes);
     if let Ok(id) = TenantId::parse(&text) {
@@ -130,7 +130,7 @@ fn ids(bytes: &[u8]) {
     }
 }
 
-/// A file of callers is read, or said to be wrong, and never tells what it holds of a token.
+/// A file of callers is parsed or refused, and a refusal never reveals anything of a token.
 fn callers(bytes: &[u8]) {
     _ = Callers::parse(&text(bytes), None);
 }

@@ -1,7 +1,7 @@
 //! entitlementd answers one question for every service of a multi-tenant, modular ERP: may this
 //! tenant use this module now?
 //!
-//! The floors of the house. Calls go only to the right, and `tests/it/floors.rs` sees to it:
+//! The layers. Calls go only to the right, which `tests/it/floors.rs` checks:
 //!
 //! ```text
 //! main -> cli -> server -> service -> cache -> store -> domain

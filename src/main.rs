@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use entitlementd::cli;
 
-// Each request makes and drops dozens of small objects: an allocator that is made for that.
+// Each request allocates and frees dozens of small objects, which this allocator is good at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! What the program says of itself: logs, traces, metrics and the log of decisions.
+//! What the program reports about itself: logs, traces, metrics and the decision log.
 
 pub(crate) mod counters;
 pub(crate) mod decision_log;

@@ -1,4 +1,4 @@
-//! The code that `build.rs` makes of `proto/`.
+//! The code that `build.rs` generates from `proto/`.
 
 /// `entitlement.v1`.
 #[expect(
@@ -12,13 +12,13 @@ pub mod v1 {
     tonic::include_proto!("entitlement.v1");
 }
 
-/// Envoy's API of external authorization, as far as it is answered: `proto/envoy`.
+/// Envoy's external authorization API, as far as it is used: `proto/envoy`.
 #[expect(missing_docs, reason = "the modules are named as the packages are")]
 pub mod envoy {
     use prost::bytes::Bytes;
 
-    /// `envoy.service.auth.v3.CheckRequest`, not taken apart: of a hundred fields a few are looked
-    /// at, and in place.
+    /// `envoy.service.auth.v3.CheckRequest`, not decoded: of a hundred fields only a few are read,
+    /// in place.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct CheckRequest {
         /// An encoded `AttributeContext`.
@@ -26,10 +26,10 @@ pub mod envoy {
         pub attributes: Bytes,
     }
 
-    /// `envoy.service.auth.v3.CheckResponse`, whose parts are encoded already.
+    /// `envoy.service.auth.v3.CheckResponse`, whose parts are already encoded.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct CheckResponse {
-        /// OK: the request goes on.
+        /// OK means that the request passes.
         #[prost(message, optional, tag = "1")]
         pub status: Option<tonic_types::Status>,
         /// An encoded `DeniedHttpResponse`.

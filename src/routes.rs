@@ -1,8 +1,8 @@
 //! The route map: what a request needs, by its method and path.
 //!
-//! Rules come from three places. One that is said on the command line comes before one of a file,
-//! and that before one of the catalogue, where they are about the same paths and methods;
-//! everywhere else the most specific decides, whatever the order.
+//! Rules come from three places. For equal paths and methods, a rule from the command line takes
+//! precedence over one of a file, and that over one of the catalogue; otherwise the most specific
+//! rule decides, whatever the order.
 
 mod catalogue;
 mod check;
@@ -31,7 +31,7 @@ use crate::domain::{Catalogue, ModuleCode};
 /// What a request needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Access {
-    /// Nothing: it passes, and no tenant is looked for.
+    /// Nothing: it passes, and no tenant is resolved.
     Public,
     /// A tenant that is served.
     Tenant,
@@ -52,7 +52,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// Who made a rule. The later one comes first.
+/// The origin of a rule, in ascending order of precedence.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Origin {
     /// `modules.api_endpoints`.
@@ -74,7 +74,7 @@ impl fmt::Display for Origin {
 }
 
 impl Origin {
-    /// The order among rules about the same paths: lines of a file come equal.
+    /// The precedence among rules with equal paths: lines of a file rank equally.
     fn rank(self) -> u8 {
         match self {
             Self::Catalogue => 0,
@@ -93,27 +93,27 @@ pub struct Rule {
     pub methods: Vec<String>,
     /// What they need.
     pub access: Access,
-    /// The tenant has to be vouched for: by a verified token, or by the caller's certificate.
+    /// The tenant must be verified: by a token, or by the caller's certificate.
     pub verified: bool,
-    /// False: a request that would be refused passes, and says so.
+    /// False: a request that would be refused passes, and is marked with the reason.
     pub enforce: bool,
     /// Where it comes from.
     pub origin: Origin,
 }
 
 impl Rule {
-    /// A rule about all methods that is enforced.
+    /// An enforced rule for all methods.
     pub fn new(path: PathTemplate, access: Access, origin: Origin) -> Self {
         Self { path, methods: Vec::new(), access, verified: false, enforce: true, origin }
     }
 
-    /// The modules that a catalogue lacks.
+    /// The modules of this rule that a catalogue lacks.
     pub fn unknown_modules(&self, catalogue: &Catalogue) -> Vec<&ModuleCode> {
         let Access::AnyOf(modules) = &self.access else { return Vec::new() };
         modules.iter().filter(|module| catalogue.module(module.as_str()).is_none()).collect()
     }
 
-    /// Do they ask for the same?
+    /// Do two rules have equal requirements?
     fn demands_as(&self, other: &Self) -> bool {
         self.access == other.access
             && self.verified == other.verified

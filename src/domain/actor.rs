@@ -13,15 +13,15 @@ pub enum Role {
     Viewer,
     /// Change tenants: their status, modules and plans.
     Operator,
-    /// Everything, be it past undoing.
+    /// Everything, including what cannot be undone.
     Owner,
 }
 
 impl Role {
-    /// All roles, the least first.
+    /// All roles, from the least to the most powerful.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Owner];
 
-    /// Its word in files and flags.
+    /// Its name in files and flags.
     pub fn word(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -37,7 +37,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// The word names no role.
+/// The text is not the name of a role.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("expected viewer, operator or owner")]
 pub struct UnknownRole;
@@ -50,12 +50,11 @@ impl FromStr for Role {
     }
 }
 
-/// The name of whoever administers, as the record of changes will show it: `alice`,
-/// `signup-service`.
+/// The name of an administrator, as the record of changes will show it: `alice`, `signup-service`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ActorName(Box<str>);
 
-/// The text is no name of an actor.
+/// The text is not a valid name.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("expected 1 to {MAX_ACTOR_NAME_BYTES} of a-z A-Z 0-9 . _ @ -, the first a letter or digit")]
 pub struct InvalidActorName;
@@ -63,8 +62,8 @@ pub struct InvalidActorName;
 impl FromStr for ActorName {
     type Err = InvalidActorName;
 
-    /// Letters that look like others, blanks and line breaks are refused: a name must not pass for
-    /// another in the record.
+    /// Letters that look like others, blanks and line breaks are refused: a name must not look like
+    /// another one in the record.
     fn from_str(text: &str) -> Result<Self, InvalidActorName> {
         let fits = (1..=MAX_ACTOR_NAME_BYTES).contains(&text.len());
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
@@ -78,7 +77,7 @@ impl FromStr for ActorName {
 }
 
 impl ActorName {
-    /// Its text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

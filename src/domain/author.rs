@@ -1,4 +1,4 @@
-//! Who mutates something, when, why, and under which request id.
+//! Who changes something, when, why, and under which request id.
 
 use std::{fmt, str::FromStr};
 
@@ -10,18 +10,18 @@ use super::{
     limits::{MAX_REASON_CHARS, MAX_REQUEST_ID_BYTES},
 };
 
-/// Someone who administers, as the record shows it.
+/// An administrator, as the record shows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Actor {
     /// The holder of a token, by the token's name.
     Token(ActorName),
-    /// A user of the machine on which the command line was used. Whoever can write to the database
-    /// can be anybody.
+    /// A user of the machine on which the command line was used. Anyone who can write to the
+    /// database can claim any name.
     OsUser(String),
 }
 
 impl Actor {
-    /// The kind's word in the record.
+    /// The name of this kind of actor in the record.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
@@ -39,16 +39,16 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What the record keeps of a mutation beside the mutation itself.
+/// What is recorded of a mutation in addition to the mutation itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Author {
-    /// Who.
+    /// Who makes it.
     pub actor: Actor,
-    /// When.
+    /// When it is made.
     pub at: DateTime<Utc>,
-    /// Why.
+    /// Why it is made.
     pub why: Option<ChangeReason>,
-    /// The number under which the actor's same request may come again.
+    /// The id under which the actor may repeat the request.
     pub request_id: Option<RequestId>,
 }
 
@@ -56,7 +56,7 @@ pub struct Author {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChangeReason(Box<str>);
 
-/// The text is no reason.
+/// The text is not a valid reason.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error(
     "must be 1 to {MAX_REASON_CHARS} characters, not all of them blanks, and no control characters"
@@ -80,12 +80,12 @@ impl fmt::Display for ChangeReason {
     }
 }
 
-/// A number that an actor gives its request, so that it can send it again: a UUID, for example.
-/// Another actor's same number is another number.
+/// An id that an actor gives its request, so that it can repeat it: a UUID, for example. Ids of
+/// different actors are independent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestId(Box<str>);
 
-/// The text is no request id.
+/// The text is not a valid request id.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("must be 1 to {MAX_REQUEST_ID_BYTES} printable ASCII characters without blanks")]
 pub struct InvalidRequestId;

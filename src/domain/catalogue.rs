@@ -6,18 +6,18 @@ use chrono::{DateTime, Utc};
 
 use super::{ModuleCode, Reason};
 
-/// A sellable part of the ERP. Data, not code: new ones appear without a release.
+/// A part of the ERP that is sold. Data, not code: new modules appear without a release.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Module {
-    /// Its code.
+    /// The code that requests name it by.
     pub code: ModuleCode,
     /// Its name, to be shown.
     pub name: String,
-    /// What it belongs to; may be empty.
+    /// Its category; may be empty.
     pub category: String,
-    /// Its place in a menu; 0 where the catalogue says nothing.
+    /// Its position in a menu; 0 if the catalogue does not say.
     pub display_order: i32,
-    /// Part of every account.
+    /// Is it part of every account?
     pub is_base_module: bool,
     /// False: no longer sold. That stops new subscriptions, not existing ones.
     pub is_active: bool,
@@ -25,7 +25,7 @@ pub struct Module {
     pub sections: Vec<i32>,
     /// Its routes in the front end.
     pub frontend_routes: Vec<String>,
-    /// What it answers to over HTTP, perhaps after methods: `/api/v1/orders`, `GET|POST
+    /// Its HTTP endpoints, optionally after methods: `/api/v1/orders`, `GET|POST
     /// /api/v1/orders/{id}`.
     pub api_endpoints: Vec<String>,
 }
@@ -33,7 +33,7 @@ pub struct Module {
 /// A bundle of modules with a price and limits.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
-    /// Its name in URLs and answers.
+    /// Its identifier in URLs and answers.
     pub slug: String,
     /// Is it on sale?
     pub is_active: bool,
@@ -50,21 +50,22 @@ impl Plan {
     }
 }
 
-/// All modules and plans, as they were read at one time.
+/// All modules and plans, read at one time.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
-    /// When it was read, at the latest: the instant before the statements were sent.
+    /// When it was read: the instant before the statements were sent.
     pub as_of: DateTime<Utc>,
-    /// Grows with each committed change of a module or plan; 0 while the database does not count.
+    /// Grows with each committed change of a module or plan; 0 while the database does not count
+    /// revisions.
     pub revision: u64,
     modules: HashMap<ModuleCode, Module>,
-    /// The codes that modules had before, each with that of now.
+    /// The codes that modules had before they were renamed, each with the current code.
     aliases: HashMap<ModuleCode, ModuleCode>,
     plans: Vec<Plan>,
 }
 
 impl Catalogue {
-    /// Puts a catalogue together. `plans` come cheapest first.
+    /// Makes a catalogue. `plans` are ordered, cheapest first.
     pub fn new(
         modules: Vec<Module>,
         plans: Vec<Plan>,
@@ -75,8 +76,8 @@ impl Catalogue {
         Self { as_of, revision, modules, aliases: HashMap::new(), plans }
     }
 
-    /// Honours codes that modules had before, each with that of now. A code that a module has is no
-    /// alias.
+    /// Adds the former codes of modules, each with the current code. A current code of a module is
+    /// never treated as an alias.
     #[must_use]
     pub fn with_aliases(self, aliases: impl IntoIterator<Item = (ModuleCode, ModuleCode)>) -> Self {
         Self { aliases: aliases.into_iter().collect(), ..self }
@@ -94,12 +95,12 @@ impl Catalogue {
         self.modules.get(code).or_else(|| self.modules.get(self.aliases.get(code)?))
     }
 
-    /// The code of now: the same, unless a module had it before it was renamed.
+    /// The current code of a module: `code` itself, unless a module had it before it was renamed.
     pub fn code_of_now<'a>(&'a self, code: &'a str) -> &'a str {
         self.module(code).map_or(code, |module| module.code.as_str())
     }
 
-    /// The slugs of the plans that would lift a denial, cheapest first; empty where no plan would.
+    /// The slugs of the plans that would lift a denial, cheapest first; empty if no plan would.
     pub fn plans_against(&self, denial: Reason, module: &str) -> Vec<String> {
         let plans = (denial == Reason::NotSubscribed).then(|| self.plans_with(module));
         plans.into_iter().flatten().map(|plan| plan.slug.clone()).collect()

@@ -25,7 +25,7 @@ pub enum Reason {
     SubscriptionCancelled,
     /// Line 5, status `expired`, and line 7.
     SubscriptionExpired,
-    /// Line 5, a word that is not known.
+    /// Line 5, a status that is not known.
     SubscriptionInactive,
     /// Line 6.
     SubscriptionNotStarted,
@@ -36,7 +36,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Each of them, at the place of its number.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; Self::Enabled as usize + 1] = [
         Self::TenantNotFound,
         Self::TenantSuspended,
@@ -71,7 +71,7 @@ impl Decision {
         self.reason == Reason::Enabled
     }
 
-    /// Did a subscription decide, rather than the tenant or the catalogue?
+    /// Was it a subscription that decided, rather than the tenant or the catalogue?
     pub fn by_subscription(self) -> bool {
         self.line >= 5
     }
@@ -81,11 +81,11 @@ impl Decision {
     }
 }
 
-/// Decides by the table in the design: the first line that applies.
+/// Decides by docs/decision-table.md: the first line that applies.
 ///
-/// `facts` is `None` where there is no such tenant. The facts carry their module codes by join, so
-/// a module that a subscription names exists even if the catalogue at hand is older. A code that a
-/// module had before it was renamed is that module's.
+/// `facts` is `None` if the tenant does not exist. The facts carry their module codes by join, so a
+/// module that a subscription names exists even if the given catalogue is older. A former code of a
+/// module counts as that module's code.
 pub fn check(
     facts: Option<&Facts>,
     catalogue: &Catalogue,
@@ -102,8 +102,8 @@ pub fn check(
     })
 }
 
-/// The same by the facts alone; `None` where there is no subscription, and so the catalogue has the
-/// word.
+/// Decides by the facts alone; `None` if there is no subscription to the module, so that the
+/// catalogue is needed to decide.
 pub fn check_facts(facts: Option<&Facts>, module: &str, at: DateTime<Utc>) -> Option<Decision> {
     let Some(facts) = facts else {
         return Some(Decision::timeless(Reason::TenantNotFound, 1));
@@ -114,14 +114,14 @@ pub fn check_facts(facts: Option<&Facts>, module: &str, at: DateTime<Utc>) -> Op
     decide(facts.rows_of(module), at)
 }
 
-/// Lines 5 to 9 over all rows of one module; `None` where there are none.
+/// Lines 5 to 9 over all rows of one module; `None` if there are none.
 pub(super) fn decide(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Decision> {
     let (_, row) = deciding_row(rows, at)?;
     let (reason, line) = row.reason_and_line(at);
     Some(Decision { reason, line, valid_until: next_change(rows, at) })
 }
 
-/// Which of the module's rows gave a decision its reason, by its place among them; `None` where
+/// The index, among the module's rows, of the row that gave a decision its reason; `None` if
 /// something else did.
 pub fn deciding_subscription(
     facts: &Facts,
@@ -133,19 +133,19 @@ pub fn deciding_subscription(
     deciding.map(|(place, _)| place)
 }
 
-/// The row that gives the answer its reason: the one that got furthest down the table (a grant is
-/// its end), then the one with the latest start, then the one with the highest id. Its place comes
-/// with it.
+/// The row that gives the answer its reason, with its index: the one that got furthest down the
+/// table (a grant is its end), then the one with the latest start, then the one with the highest
+/// id.
 fn deciding_row(
     rows: &[HeldSubscription],
     at: DateTime<Utc>,
 ) -> Option<(usize, &HeldSubscription)> {
-    // Rows lie in order of start and id, and of several equal maxima `max_by_key` takes the last.
+    // Rows are ordered by start and id, and of several equal maxima `max_by_key` takes the last.
     rows.iter().enumerate().max_by_key(|(_, row)| row.reason_and_line(at).1)
 }
 
 /// The next instant at which time alone changes whether any of the rows grants: the end of the
-/// uninterrupted right where one does, else the first start ahead.
+/// uninterrupted right if one does, otherwise the first start ahead.
 fn next_change(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match right_at(rows, at) {
         Some(right) => (right.end < DateTime::<Utc>::MAX_UTC).then_some(right.end),
@@ -160,7 +160,7 @@ fn next_change(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<DateTime<
 /// The uninterrupted right that contains `at`, as far as it reaches forward. Windows that touch are
 /// one right.
 fn right_at(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Window> {
-    // Rows lie in the order in which their windows open, so one pass is enough.
+    // Rows are ordered by the start of their windows, so one pass is enough.
     rows.iter().filter_map(HeldSubscription::window).fold(None, |right, window| match right {
         None => window.contains(at).then_some(window),
         Some(right) if window.start <= right.end => {
@@ -171,7 +171,7 @@ fn right_at(rows: &[HeldSubscription], at: DateTime<Utc>) -> Option<Window> {
 }
 
 impl Reason {
-    /// Its word in logs, metrics and what commands print: that of `DecisionReason` in the API.
+    /// Its name in logs, metrics and the output of commands: that of `DecisionReason` in the API.
     pub fn word(self) -> &'static str {
         match self {
             Self::TenantNotFound => "TENANT_NOT_FOUND",
@@ -190,7 +190,7 @@ impl Reason {
         }
     }
 
-    /// On a denial, a sentence that can be shown to a person. Empty where the module is enabled.
+    /// On a denial, a sentence that can be shown to a person. Empty if the module is enabled.
     pub fn message(self, module: &str) -> String {
         match self {
             Self::Enabled => String::new(),
@@ -205,7 +205,7 @@ impl Reason {
                 "Your account is not ready yet. Please try again later or contact support.".into()
             }
             Self::ModuleNotFound => format!("Module '{module}' does not exist."),
-            // The sentence that the ERP's callers already show.
+            // The sentence that the ERP's clients already show.
             Self::NotSubscribed => {
                 format!(
                     "Module '{module}' is not enabled for your account. Please upgrade your subscription."

@@ -5,20 +5,20 @@ use chrono::{DateTime, Utc};
 
 use super::{Catalogue, Decision, Facts, HeldSubscription, Module, ModuleCode, decision::decide};
 
-/// A module that the tenant may use, or will.
+/// A module that the tenant may use now, or later.
 #[derive(Clone, Copy, Debug)]
 pub struct EnabledModule<'a> {
-    /// What the catalogue says of it; `None` where the catalogue at hand is older than the
+    /// The module as the catalogue describes it; `None` if the given catalogue is older than the
     /// subscription.
     pub module: Option<&'a Module>,
-    /// Of the rows that give the right, the one that gives it longest.
+    /// Of the rows that grant the right, the one that grants it longest.
     pub row: &'a HeldSubscription,
     /// The end of the uninterrupted right over all rows; `None`: it has no end.
     pub valid_until: Option<DateTime<Utc>>,
 }
 
 impl EnabledModule<'_> {
-    /// Its place in a menu; 0 where the catalogue says nothing.
+    /// Its position in a menu; 0 if the catalogue does not say.
     pub fn display_order(&self) -> i32 {
         self.module.map_or(0, |module| module.display_order)
     }
@@ -50,12 +50,12 @@ pub fn next_change(facts: &Facts, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     served(facts).filter_map(|rows| decide(rows, at)?.valid_until).min()
 }
 
-/// A right that starts or ends, by time alone.
+/// A right that starts or ends by time alone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Transition {
-    /// The module that may be used from then on, or no longer.
+    /// The module whose right starts or ends.
     pub module: ModuleCode,
-    /// When.
+    /// The instant at which it does.
     pub at: DateTime<Utc>,
 }
 
@@ -76,7 +76,7 @@ pub fn transitions(facts: &Facts, after: DateTime<Utc>, until: DateTime<Utc>) ->
     found
 }
 
-/// The rows of each module in turn; none where the tenant is not served.
+/// The rows of each module in turn; none if the tenant is not served.
 fn served(facts: &Facts) -> impl Iterator<Item = &[HeldSubscription]> {
     facts.by_module().filter(|_| facts.status().denial().is_none())
 }

@@ -11,11 +11,11 @@ use super::{BillingCycle, ModuleCode, Money, Offers, SubscriptionStatus, TenantS
 /// A tenant's status, plan and subscriptions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entitlements {
-    /// The status word as it is stored.
+    /// The status as it is stored.
     pub status: String,
     /// The slug of its plan.
     pub plan: Option<String>,
-    /// Every row, those that have ended too.
+    /// All rows, including those that have ended.
     pub subscriptions: Vec<Terms>,
 }
 
@@ -28,26 +28,26 @@ pub struct Terms {
     pub module: ModuleCode,
     /// The slug of the plan that it came with.
     pub plan: Option<String>,
-    /// The status word as it is stored.
+    /// The status as it is stored.
     pub status: String,
-    /// The billing cycle's word as it is stored.
+    /// The billing cycle as it is stored.
     pub billing_cycle: Option<String>,
-    /// What is paid for a billing cycle.
+    /// The price of one billing cycle.
     pub price_paid: Option<Money>,
-    /// The right holds from here. `None`: it has always run.
+    /// The start of the right. `None`: it has always run.
     pub starts_at: Option<DateTime<Utc>>,
-    /// The right no longer holds at this instant. `None`: never.
+    /// The end of the right, exclusive. `None`: never.
     pub expires_at: Option<DateTime<Utc>>,
     /// Does `trial_ends_at` count?
     pub is_trial: bool,
     /// The trial's end.
     pub trial_ends_at: Option<DateTime<Utc>>,
-    /// Is it meant to go on when it ends?
+    /// Is it renewed when it ends?
     pub auto_renew: bool,
 }
 
 impl Terms {
-    /// Does it grant the module at some instant from this one on?
+    /// Does it grant the module at this instant or later?
     pub fn is_held(&self, at: DateTime<Utc>) -> bool {
         SubscriptionStatus::of(&self.status) == SubscriptionStatus::Active
             && self.ends_at().is_none_or(|end| at < end)
@@ -58,14 +58,13 @@ impl Terms {
         self.is_held(at) && self.starts_at.is_none_or(|start| start <= at)
     }
 
-    /// When it ends by itself.
+    /// When it ends by time alone.
     pub fn ends_at(&self) -> Option<DateTime<Utc>> {
         let trial_end = self.trial_ends_at.filter(|_| self.is_trial);
         [self.expires_at, trial_end].into_iter().flatten().min()
     }
 
-    /// The end of the period that is paid for: its own end, or the next day on which a cycle
-    /// begins.
+    /// The end of the paid period: its own end, or the next day on which a billing cycle begins.
     pub(super) fn period_end(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         if let Some(end) = self.ends_at() {
             return end;
@@ -79,50 +78,50 @@ impl Terms {
     }
 }
 
-/// What entitlements come to at one instant.
+/// What entitlements amount to at one instant.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Summary {
-    /// The tenant's status word.
+    /// The tenant's status as it is stored.
     pub status: String,
     /// The slug of its plan.
     pub plan: Option<String>,
-    /// The modules that it has, or will have without doing anything, by code. What the tenant's
-    /// status comes to is not in it.
+    /// The modules that it has, or will have without further action, by code. The tenant's status
+    /// is not taken into account.
     pub modules: BTreeMap<ModuleCode, Holding>,
-    /// What these modules cost for a month, by the catalogue.
+    /// The monthly price of these modules by the catalogue.
     pub price_monthly: Money,
-    /// What they cost for a year, by the catalogue.
+    /// Their yearly price by the catalogue.
     pub price_yearly: Money,
 }
 
-/// When a module is had.
+/// The period for which a tenant has a module.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Holding {
-    /// From here on; `None`: it always was.
+    /// The start; `None`: it has always run.
     pub starts_at: Option<DateTime<Utc>>,
-    /// Until here; `None`: without an end.
+    /// The end; `None`: never.
     pub ends_at: Option<DateTime<Utc>>,
     /// Is that the end of a trial?
     pub is_trial: bool,
 }
 
 impl Entitlements {
-    /// The tenant's status, understood.
+    /// The tenant's status, parsed.
     pub fn tenant_status(&self) -> TenantStatus {
         TenantStatus::of(&self.status)
     }
 
-    /// Has the tenant the module, now or later?
+    /// Does the tenant have the module, now or later?
     pub fn holds(&self, module: &ModuleCode, at: DateTime<Utc>) -> bool {
         self.subscriptions.iter().any(|row| row.module == *module && row.is_held(at))
     }
 
-    /// Has the tenant the module at this instant?
+    /// Does the tenant have the module at this instant?
     pub fn grants(&self, module: &ModuleCode, at: DateTime<Utc>) -> bool {
         self.subscriptions.iter().any(|row| row.module == *module && row.grants(at))
     }
 
-    /// What they come to. A module that the catalogue has no price for adds nothing.
+    /// Sums them up. A module without a price adds nothing.
     pub fn summary(&self, offers: &Offers, at: DateTime<Utc>) -> Summary {
         let mut modules: BTreeMap<ModuleCode, Holding> = BTreeMap::new();
         for row in self.subscriptions.iter().filter(|row| row.is_held(at)) {
@@ -148,14 +147,14 @@ impl Entitlements {
 }
 
 impl Summary {
-    /// The modules that are in this one and not in the other, by code.
+    /// The modules that are in this summary and not in the other, by code.
     pub fn modules_beside<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a ModuleCode> {
         self.modules.keys().filter(|code| !other.modules.contains_key(*code))
     }
 }
 
 impl Holding {
-    /// Of two rows of one module, the earlier start and the later end.
+    /// Combines two rows of one module: the earlier start and the later end.
     fn or(self, other: Self) -> Self {
         let longer = match (self.ends_at, other.ends_at) {
             (None, _) => self,

@@ -1,4 +1,4 @@
-//! Why a decision came out as it did: the decision table, line by line.
+//! Why a decision turned out as it did: the decision table, line by line.
 
 use super::Decision;
 
@@ -15,19 +15,19 @@ pub const CONDITIONS: [&str; 9] = [
     "otherwise: enabled",
 ];
 
-/// What became of one line.
+/// The outcome of one line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LineOutcome {
-    /// Looked at; its condition does not hold.
+    /// Evaluated; its condition does not hold.
     Passed,
     /// Its condition holds: this line decides.
     Decides,
-    /// Not looked at: an earlier line had decided.
+    /// Not evaluated: an earlier line had decided.
     NotReached,
 }
 
 impl LineOutcome {
-    /// Its word in what commands print: that of `RuleOutcome` in the API.
+    /// Its name in the output of commands: that of `RuleOutcome` in the API.
     pub fn word(self) -> &'static str {
         match self {
             Self::Passed => "PASSED",
@@ -40,15 +40,15 @@ impl LineOutcome {
 /// One line of the decision table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TableLine {
-    /// Its place, from 1.
+    /// Its position, counted from 1.
     pub order: u8,
     /// Its condition.
     pub condition: &'static str,
-    /// What became of it.
+    /// Whether it decided.
     pub outcome: LineOutcome,
 }
 
-/// The whole decision table under a decision.
+/// The whole decision table as a decision went through it.
 pub fn rules(decision: Decision) -> impl Iterator<Item = TableLine> {
     (1..).zip(CONDITIONS).map(move |(order, condition)| {
         let outcome = match u8::cmp(&order, &decision.line) {

@@ -1,4 +1,4 @@
-//! Facts: what the database says of one tenant, at one revision.
+//! Facts: what the database holds about one tenant, at one revision.
 
 use std::sync::Arc;
 
@@ -6,29 +6,30 @@ use chrono::{DateTime, Utc};
 
 use super::{HeldSubscription, Subscription, Tenant, TenantStatus};
 
-/// Rows whose tags are held; a tenant with more has its rows searched.
+/// The number of rows whose tags are held; the rows of a tenant with more are searched.
 const MAX_TAGS: usize = 16;
 
 /// The tenant's row and its subscriptions, read in one statement.
 ///
-/// Time is applied when the facts are asked, so facts that are held never outlive an expiry and
+/// Time is applied when the facts are evaluated, so facts that are held never outlive an expiry and
 /// never miss a start.
 ///
-/// A hundred thousand tenants lie in memory that is far away, so what counts for a decision is how
-/// many cache lines it touches. What every decision reads lies here, side by side; the rest is
-/// shared, so that facts are cheap to clone. Tags lead to a module's rows without a look at the
-/// others.
+/// The facts of a hundred thousand tenants do not fit into the CPU's caches, so what counts for a
+/// decision is how many cache lines it touches. What every decision reads is stored here, side by
+/// side; the rest is shared, so that facts are cheap to clone. Tags lead to a module's rows without
+/// a look at the others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Facts {
     subscriptions: Arc<[HeldSubscription]>,
     /// A hash of each row's module, in the order of the rows; zeros after the last.
     tags: [u8; MAX_TAGS],
-    /// When they were read, at the latest: the instant before the statement was sent.
+    /// When they were read: the instant before the statement was sent.
     pub as_of: DateTime<Utc>,
-    /// The tenant's, again: every decision reads it, and the tenant lies elsewhere.
+    /// A copy of the tenant's status: every decision reads it, and the tenant is stored elsewhere.
     status: TenantStatus,
-    /// Grows with each committed change of these facts; 0 while the database does not count.
+    /// Grows with each committed change of these facts; 0 while the database does not count
+    /// revisions.
     pub revision: u64,
     /// The tenant itself.
     pub tenant: Arc<Tenant>,
@@ -57,7 +58,7 @@ impl Facts {
         self.status
     }
 
-    /// Do two readings come to the same, whenever they were made?
+    /// Do two readings have equal contents, whenever they were made?
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         *self == Self { as_of: self.as_of, ..other.clone() }
     }
@@ -67,7 +68,7 @@ impl Facts {
         &self.subscriptions
     }
 
-    /// The rows of one module, in the order in which their windows open.
+    /// The rows of one module, ordered by the start of their windows.
     pub fn rows_of(&self, module: &str) -> &[HeldSubscription] {
         let rows = self.rows();
         let is_of = |row: &HeldSubscription| row.module.as_str() == module;
@@ -89,7 +90,7 @@ impl Facts {
     }
 }
 
-/// FNV-1a, folded to a byte. Two modules with one tag cost a look at one row too many.
+/// FNV-1a, folded to a byte. If two modules share a tag, an additional row is looked at.
 fn tag(module: &str) -> u8 {
     let hash = module
         .bytes()

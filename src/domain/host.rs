@@ -15,7 +15,7 @@ pub const RESERVED_LABELS: [&str; 4] = ["www", "api", "admin", "localhost"];
 pub struct Label(Box<str>);
 
 impl Label {
-    /// Reads a label, in any case; `None` where the text is none.
+    /// Parses a label, in any case; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         is_label(text).then(|| Self(text.to_ascii_lowercase().into()))
     }
@@ -53,7 +53,7 @@ pub struct BaseDomains {
 }
 
 impl BaseDomains {
-    /// Takes the configured base domains and the labels that are reserved beside
+    /// Takes the configured base domains and the labels that are reserved in addition to
     /// [`RESERVED_LABELS`].
     pub fn new(domains: &[String], reserved: &[String]) -> Result<Self, InvalidBaseDomain> {
         let domains = domains
@@ -65,17 +65,17 @@ impl BaseDomains {
         Ok(Self { domains, reserved })
     }
 
-    /// Does this label name no tenant?
+    /// Is this a label that names no tenant?
     pub fn is_reserved(&self, label: &str) -> bool {
         self.reserved.contains(label)
     }
 
-    /// The label by which a host names a tenant; `None` where it names none: the apex, a reserved
-    /// label, an address, a foreign domain, a deeper name, or something that is no host at all.
+    /// The label by which a host names a tenant; `None` if it names none: the apex, a reserved
+    /// label, an address, a foreign domain, a deeper name, or something that is not a host at all.
     pub fn label_of(&self, host: &str) -> Option<Label> {
         let name = readable_name(without_port(host)?)?;
-        // One base domain may lie under another: the apex of the inner one is no tenant of the
-        // outer one.
+        // One base domain may be within another: the apex of the inner one does not name a tenant
+        // of the outer one.
         if self.domains.contains(&name) {
             return None;
         }
@@ -86,7 +86,7 @@ impl BaseDomains {
     }
 }
 
-/// Drops a port. `None` where what follows the colon is no port, as in `[::1]:80`.
+/// Drops a port. `None` if what follows the colon is not a port, as in `[::1]:80`.
 fn without_port(host: &str) -> Option<&str> {
     match host.split_once(':') {
         None => Some(host),
@@ -97,7 +97,7 @@ fn without_port(host: &str) -> Option<&str> {
     }
 }
 
-/// Lower-cases a name and drops one trailing dot. `None` where it is no DNS name, or an address.
+/// Lower-cases a name and drops one trailing dot. `None` if it is an address, or not a DNS name.
 fn readable_name(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let readable = name.len() <= MAX_NAME_BYTES

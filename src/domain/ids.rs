@@ -50,11 +50,11 @@ impl fmt::Display for TenantId {
 /// A module's code, `finance` for example. Codes compare byte for byte.
 ///
 /// Shared, because the facts of a hundred thousand tenants name the same dozen modules; and behind
-/// a pointer of eight bytes, not sixteen, because they name them a million times.
+/// a pointer of eight bytes instead of sixteen, because there are a million of them.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ModuleCode(Arc<Box<str>>);
 
-/// How a text fails to be a module code.
+/// Why a text is not a module code.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum InvalidModuleCode {
     /// No characters at all.
@@ -63,7 +63,7 @@ pub enum InvalidModuleCode {
     /// More characters than the catalogue can hold.
     #[error("must be at most {MAX_MODULE_CODE_CHARS} characters")]
     TooLong,
-    /// NUL, a line break, or the like.
+    /// NUL, a line break or another control character.
     #[error("must not contain control characters")]
     ControlCharacter,
 }
@@ -75,14 +75,14 @@ impl ModuleCode {
         Self(Arc::new(code.into()))
     }
 
-    /// Says whether a text could be a module's code, without making one: the hot path keeps the
+    /// Checks that a text could be a module's code, without making one: the hot path keeps the
     /// caller's own text.
     pub fn validate(text: &str) -> Result<&str, InvalidModuleCode> {
         if text.is_empty() {
             return Err(InvalidModuleCode::Empty);
         }
         // A character has at least one byte: most codes need no counting, and a megabyte is not
-        // walked.
+        // scanned.
         if text.len() > MAX_MODULE_CODE_CHARS * 4
             || (text.len() > MAX_MODULE_CODE_CHARS && text.chars().count() > MAX_MODULE_CODE_CHARS)
         {

@@ -10,14 +10,14 @@ pub struct Money {
 }
 
 impl Money {
-    /// Reads a decimal number, `9999`, `9999.5` or `9999.00`; `None` where it is none, or finer
+    /// Parses a decimal number, `9999`, `9999.5` or `9999.00`; `None` if it is not one, or finer
     /// than a hundredth.
     pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let all_digits =
             |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        // Zeros that a wider column adds say nothing.
+        // Trailing zeros of a wider column mean nothing.
         let fraction_kept = fraction.trim_end_matches('0');
         if !all_digits(whole) || !all_digits(fraction) || fraction_kept.len() > 2 {
             return None;
@@ -28,20 +28,19 @@ impl Money {
 }
 
 impl Money {
-    /// So many hundredths.
+    /// The amount in hundredths.
     pub fn hundredths(self) -> i64 {
         self.hundredths
     }
 
-    /// Is it one that a price can have: not negative, and with at most ten digits, as a
-    /// `numeric(10,2)` holds?
+    /// Can it be a price: not negative, and with at most ten digits, as a `numeric(10,2)` holds?
     pub fn is_price(self) -> bool {
         (0..10_000_000_000).contains(&self.hundredths)
     }
 }
 
 impl Sum for Money {
-    /// More than 64 bits hold is not to be had: the largest amount stands for it.
+    /// Saturates: a sum that exceeds 64 bits is the largest amount.
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
         let hundredths = amounts.fold(0_i64, |sum, amount| sum.saturating_add(amount.hundredths));
         Self { hundredths }

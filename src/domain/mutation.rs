@@ -11,26 +11,27 @@ use chrono::{DateTime, Utc};
 pub use self::violation::Violation;
 use super::{Entitlements, ModuleCode, Offers, TenantStatus, Terms};
 
-/// A change of one tenant's entitlements.
+/// A change to one tenant's entitlements.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Mutation {
-    /// Another status.
+    /// Set another status.
     SetStatus(SettableStatus),
-    /// Modules on.
+    /// Enable modules.
     Enable(Enabling),
-    /// Modules off.
+    /// Disable modules.
     Disable(Disabling),
-    /// Another plan, with its modules, and without those of the plan before.
+    /// Set another plan: enable its modules, and disable those of the previous plan that are not in
+    /// it.
     ChangePlan(PlanChange),
     /// The first modules of a new tenant.
     Onboard(Onboarding),
-    /// Its schema is there: it may be served.
+    /// Its schema is ready: the tenant may be served.
     FinishSetup,
-    /// Its schema could not be made.
+    /// Its schema could not be created.
     FailSetup,
 }
 
-/// A status that an administrator may give a tenant. The others are steps of its setup.
+/// A status that an administrator may give a tenant. The other statuses are steps of its setup.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SettableStatus {
     /// Served.
@@ -44,66 +45,66 @@ pub enum SettableStatus {
 /// Which modules are enabled, and until when.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Enabling {
-    /// The modules that are asked for.
+    /// The requested modules.
     pub modules: Vec<ModuleCode>,
-    /// Enable what they depend on, too.
+    /// Also enable what they depend on?
     pub include_dependencies: bool,
-    /// `None`: as before, and monthly for what is new.
+    /// `None`: unchanged, and monthly for new modules.
     pub billing_cycle: Option<BillingCycle>,
-    /// `None`: without an end.
+    /// `None`: never.
     pub expires_at: Option<DateTime<Utc>>,
-    /// It is a trial until then. `None`: it is none.
+    /// When the trial ends. `None`: it is not a trial.
     pub trial_ends_at: Option<DateTime<Utc>>,
 }
 
 /// Which modules are disabled, and when.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Disabling {
-    /// The modules that are asked for.
+    /// The requested modules.
     pub modules: Vec<ModuleCode>,
-    /// Disable what depends on them, too.
+    /// Also disable what depends on them?
     pub include_dependents: bool,
     /// When they end.
     pub ends: Ends,
 }
 
-/// Which plan, and what becomes of the modules that were in the one before and are not in this one.
+/// Which plan, and what becomes of the modules of the previous plan that are not in it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PlanChange {
     /// The new plan's slug.
     pub plan: String,
-    /// Of modules that are new; `None`: monthly.
+    /// For modules that are new; `None`: monthly.
     pub billing_cycle: Option<BillingCycle>,
-    /// Disable what depends on the modules that go, too.
+    /// Also disable what depends on the removed modules?
     pub include_dependents: bool,
-    /// When they end.
+    /// When the removed modules end.
     pub ends: Ends,
 }
 
-/// What a new tenant begins with. Base modules come by themselves.
+/// What a new tenant starts with. Base modules are included automatically.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Onboarding {
     /// A plan, by its slug, with its modules.
     pub plan: Option<String>,
     /// Modules without a plan.
     pub modules: Vec<ModuleCode>,
-    /// `None`: monthly.
+    /// For the prices; `None`: monthly.
     pub billing_cycle: Option<BillingCycle>,
-    /// It is a trial until then. `None`: it is none.
+    /// When the trial ends. `None`: it is not a trial.
     pub trial_ends_at: Option<DateTime<Utc>>,
 }
 
-/// When something ends that is disabled.
+/// When a disabled module ends.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Ends {
     /// At once.
     #[default]
     Now,
-    /// When what is paid for has been used: of several modules, all end with the last.
+    /// At the end of the paid period: several modules all end with the last.
     PeriodEnd,
 }
 
-/// How long a price pays for.
+/// The period that a price covers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BillingCycle {
     /// A month.
@@ -114,8 +115,7 @@ pub enum BillingCycle {
 }
 
 impl BillingCycle {
-    /// Understands a word of a `billing_cycle`, without regard to case. `annual` is what the ERP's
-    /// front end says.
+    /// Parses a `billing_cycle`, ignoring case. `annual` is what the ERP's front end writes.
     pub fn of(word: &str) -> Option<Self> {
         match word.trim().to_ascii_lowercase().as_str() {
             "monthly" => Some(Self::Monthly),
@@ -124,7 +124,7 @@ impl BillingCycle {
         }
     }
 
-    /// The word that is stored.
+    /// The stored form.
     pub fn word(self) -> &'static str {
         match self {
             Self::Monthly => "monthly",
@@ -132,7 +132,7 @@ impl BillingCycle {
         }
     }
 
-    /// How many months it has.
+    /// The number of months that it covers.
     pub fn months(self) -> u32 {
         match self {
             Self::Monthly => 1,
@@ -142,7 +142,7 @@ impl BillingCycle {
 }
 
 impl SettableStatus {
-    /// The word that is stored.
+    /// The stored form.
     pub fn word(self) -> &'static str {
         let status = match self {
             Self::Active => TenantStatus::Active,
@@ -152,16 +152,17 @@ impl SettableStatus {
         status.word()
     }
 
-    /// Must the administrator say why?
+    /// Must the administrator give a reason?
     pub fn needs_reason(self) -> bool {
         self != Self::Active
     }
 
-    /// May a tenant of that status be given this one? What it is already is no question here.
+    /// May a tenant with the status `before` be given this one? Whether it has this status already
+    /// is not checked here.
     fn may_follow(self, before: TenantStatus) -> bool {
         match before {
-            // The ERP's words for a tenant that is served, or that nobody knows: an administrator
-            // has to be able to put it right.
+            // Statuses of the ERP's own, or unknown ones: an administrator must be able to correct
+            // them.
             TenantStatus::Pending | TenantStatus::Other => true,
             TenantStatus::Active => self != Self::Active,
             TenantStatus::Suspended => self != Self::Suspended,
@@ -173,7 +174,7 @@ impl SettableStatus {
 }
 
 impl Mutation {
-    /// Does it to entitlements, or says everything that stands in the way.
+    /// Applies it to entitlements, or returns every violation.
     pub fn apply(
         &self,
         before: &Entitlements,
@@ -194,7 +195,7 @@ impl Mutation {
     }
 }
 
-/// Entitlements on their way from before to after.
+/// Entitlements while they are being changed.
 struct Edit<'a> {
     entitlements: Entitlements,
     offers: &'a Offers,

@@ -1,24 +1,24 @@
-//! What the catalogue says of a module or plan to those who sell it.
+//! What the catalogue says about a module or plan to those who sell it.
 
 use super::{BillingCycle, Module, ModuleCode, Money, Plan};
 
 /// A module as it is sold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ModuleOffer {
-    /// What every answer knows of it.
+    /// What every answer contains of it.
     pub module: Module,
-    /// What it is for, to be shown; may be empty.
+    /// Its description, to be shown; may be empty.
     pub description: String,
-    /// The modules that it cannot be without, in the catalogue's order.
+    /// The modules that it depends on, in the catalogue's order.
     pub dependencies: Vec<ModuleCode>,
-    /// What it costs for a month; `None`: the catalogue does not say.
+    /// Its price for a month; `None`: the catalogue does not say.
     pub price_monthly: Option<Money>,
-    /// What it costs for a year: a price of its own, not twelve months less something.
+    /// Its price for a year, which is independent of the monthly price.
     pub price_yearly: Option<Money>,
 }
 
 impl ModuleOffer {
-    /// What it costs for a billing cycle.
+    /// Its price for a billing cycle.
     pub fn price(&self, cycle: BillingCycle) -> Option<Money> {
         match cycle {
             BillingCycle::Monthly => self.price_monthly,
@@ -30,17 +30,17 @@ impl ModuleOffer {
 /// A plan as it is sold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PlanOffer {
-    /// What every answer knows of it.
+    /// What every answer contains of it.
     pub plan: Plan,
     /// Its name, to be shown.
     pub name: String,
-    /// What it costs for a billing cycle; `None`: the catalogue does not say.
+    /// Its price for a billing cycle; `None`: the catalogue does not say.
     pub price: Option<Money>,
-    /// How long that is: `monthly`, `yearly`; may be empty.
+    /// Its billing cycle: `monthly`, `yearly`; may be empty.
     pub billing_cycle: String,
-    /// Users that it includes; `None`: any number.
+    /// The number of users that it includes; `None`: unlimited.
     pub max_users: Option<i32>,
-    /// Transactions a month that it includes; `None`: any number.
+    /// The number of transactions a month that it includes; `None`: unlimited.
     pub max_transactions_monthly: Option<i32>,
 }
 
@@ -64,7 +64,8 @@ impl Offers {
         self.plans.iter().find(|offer| offer.plan.slug == slug)
     }
 
-    /// These modules, each after those of them that it depends on. Of a circle, one comes first.
+    /// These modules, each after those of them that it depends on. In a cycle, one module comes
+    /// first.
     pub fn dependencies_first<'a>(
         &'a self,
         codes: impl IntoIterator<Item = &'a ModuleCode>,

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::{Facts, Reason, TenantId};
 
-/// What named the tenant, the strongest first.
+/// What identified the tenant, the strongest first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TenantSource {
     /// A verified bearer token.
@@ -17,7 +17,7 @@ pub enum TenantSource {
     Host,
 }
 
-/// Why a request belongs to no tenant that is served.
+/// Why a request does not belong to a served tenant.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Unresolved {
     /// Token, id and host do not name the same tenant.
@@ -26,7 +26,7 @@ pub enum Unresolved {
     /// Nothing names a tenant.
     #[error("no tenant is named, or the named one does not exist")]
     NotNamed,
-    /// The named one does not exist.
+    /// The named tenant does not exist.
     #[error("no tenant is named, or the named one does not exist")]
     NotFound,
     /// The tenant exists, but is not served; the reason is one of line 2 of the decision table.
@@ -34,21 +34,21 @@ pub enum Unresolved {
     NotServed(Reason),
 }
 
-/// The tenant ids that a request names directly.
+/// The tenant ids that a request contains.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NamedIds {
-    /// By a verified token.
+    /// From a verified token.
     pub by_token: Option<TenantId>,
-    /// By a certificate.
+    /// From a certificate.
     pub by_certificate: Option<TenantId>,
-    /// By an id that was passed on.
+    /// From an id that was passed on.
     pub by_id: Option<TenantId>,
 }
 
 impl NamedIds {
-    /// The one tenant that token, certificate and id name, and the strongest of them.
+    /// The one tenant that token, certificate and id name, and the strongest of these sources.
     ///
-    /// None of them is ever overridden: those that differ are a conflict.
+    /// None of them overrides another: different tenants are a conflict.
     pub fn agreed(self) -> Result<Option<(TenantId, TenantSource)>, Unresolved> {
         let sources = [
             (self.by_token, TenantSource::BearerToken),
@@ -65,10 +65,10 @@ impl NamedIds {
     }
 }
 
-/// What was found for one thing that names a tenant: facts, or no such tenant.
+/// What was found for one identifier of a tenant: its facts, or that it does not exist.
 pub type Found = Option<Facts>;
 
-/// Settles on one tenant. Each argument is `None` where the request holds nothing of the kind.
+/// Determines the one tenant. Each argument is `None` if the request has no such identifier.
 pub fn resolve(
     by_id: Option<(Found, TenantSource)>,
     by_host: Option<Found>,
@@ -76,7 +76,7 @@ pub fn resolve(
     let id_of = |facts: &Facts| facts.tenant.id;
     let (facts, source) = match (by_id, by_host) {
         (Some((found, source)), Some(by_host)) => {
-            // Two that are both unknown name no two tenants.
+            // Two identifiers that are both unknown do not name different tenants.
             if found.as_ref().map(id_of) != by_host.as_ref().map(id_of) {
                 return Err(Unresolved::Conflict);
             }

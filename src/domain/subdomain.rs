@@ -4,8 +4,9 @@ use thiserror::Error;
 
 use super::limits::{MAX_IDENTIFIER_BYTES, MAX_LABEL_BYTES, MIN_SUBDOMAIN_BYTES};
 
-/// Subdomains that no new tenant may have, beside those that operators reserve: what the ERP
-/// itself, its mail and its pages may want. [`super::host::RESERVED_LABELS`] are among them.
+/// Subdomains that no new tenant may have, in addition to those that operators reserve: names that
+/// the ERP itself, its mail and its pages may need. [`super::host::RESERVED_LABELS`] are among
+/// them.
 pub const RESERVED_SUBDOMAINS: [&str; 33] = [
     "account",
     "admin",
@@ -47,7 +48,7 @@ pub const RESERVED_SUBDOMAINS: [&str; 33] = [
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subdomain(Box<str>);
 
-/// The text is not one.
+/// The text is not a valid subdomain.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error(
     "A subdomain has {MIN_SUBDOMAIN_BYTES} to {MAX_LABEL_BYTES} of a-z, 0-9 and -, a letter or digit at both ends."
@@ -55,7 +56,7 @@ pub struct Subdomain(Box<str>);
 pub struct InvalidSubdomain;
 
 impl Subdomain {
-    /// Takes the text as it is: capitals and line breaks are refused, not mended.
+    /// Takes the text as it is: capitals and line breaks are refused, not corrected.
     pub fn parse(text: &str) -> Result<Self, InvalidSubdomain> {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let fits = (MIN_SUBDOMAIN_BYTES..=MAX_LABEL_BYTES).contains(&text.len());
@@ -73,9 +74,9 @@ impl Subdomain {
         &self.0
     }
 
-    /// The tenant's schema, `tenant_` and the subdomain, as the ERP names it. PostgreSQL keeps 63
-    /// bytes of a name without a word, and so does this: what is compared is what there will
-    /// be.
+    /// The tenant's schema, `tenant_` and the subdomain, as the ERP names it. PostgreSQL silently
+    /// truncates names to 63 bytes, and so does this: the name that is compared is the one that
+    /// will be created.
     pub fn database_schema(&self) -> String {
         let mut name = format!("tenant_{}", self.0);
         name.truncate(MAX_IDENTIFIER_BYTES);
@@ -83,19 +84,19 @@ impl Subdomain {
     }
 }
 
-/// Why a subdomain is not to be had.
+/// Why a subdomain is not available.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum SubdomainRefusal {
-    /// It is none.
+    /// It is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidSubdomain),
-    /// No tenant may have it.
+    /// It is reserved.
     #[error("This subdomain is reserved.")]
     Reserved,
-    /// A tenant has it.
+    /// A tenant has it already.
     #[error("This subdomain is already taken.")]
     Taken,
-    /// Its schema is there, or is another tenant's.
+    /// Its schema exists already, or is another tenant's.
     #[error("This subdomain is too much like one that is already taken.")]
     SchemaTaken,
 }

@@ -10,15 +10,15 @@ use super::{ModuleCode, Reason};
 /// One row of `tenant_subscriptions`. A tenant may have several for one module.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subscription {
-    /// The row's UUID; it breaks ties.
+    /// The row's UUID, which breaks ties.
     pub id: Uuid,
-    /// The module, by join.
+    /// The module, from a join.
     pub module: ModuleCode,
-    /// The status word, understood.
+    /// The status, parsed.
     pub status: SubscriptionStatus,
-    /// The right holds from here. `None`: it has always run.
+    /// The start of the right. `None`: it has always run.
     pub starts_at: Option<DateTime<Utc>>,
-    /// The right no longer holds at this instant. `None`: never.
+    /// The end of the right, exclusive. `None`: never.
     pub expires_at: Option<DateTime<Utc>>,
     /// Does `trial_ends_at` count?
     pub is_trial: bool,
@@ -27,31 +27,31 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The order in which facts keep rows: those of a module together, in the order in which their
-    /// windows open, and by id where they open at the same instant.
+    /// The order in which facts keep rows: grouped by module, then ordered by the start of their
+    /// windows, then by id.
     pub fn order(&self, other: &Self) -> Ordering {
         let by_module = self.module.cmp(&other.module);
         by_module.then(self.starts_at.cmp(&other.starts_at)).then(self.id.cmp(&other.id))
     }
 }
 
-/// What [`Facts`](super::Facts) hold of a subscription: all but its id, for which its place among
-/// the others stands.
+/// What [`Facts`](super::Facts) hold of a subscription: everything except its id, which its
+/// position among the others replaces.
 ///
 /// The facts of a hundred thousand tenants hold a million of these, and every decision reads some.
-/// What it reads comes first in memory, and nothing is wasted between the fields.
+/// What decisions read comes first in memory, and there is no padding between the fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct HeldSubscription {
     /// The module.
     pub module: ModuleCode,
-    /// The status word, understood.
+    /// The status, parsed.
     pub status: SubscriptionStatus,
     /// Does `trial_ends_at` count?
     pub is_trial: bool,
-    /// The right holds from here. `None`: it has always run.
+    /// The start of the right. `None`: it has always run.
     pub starts_at: Option<DateTime<Utc>>,
-    /// The right no longer holds at this instant. `None`: never.
+    /// The end of the right, exclusive. `None`: never.
     pub expires_at: Option<DateTime<Utc>>,
     /// The trial's end, exclusive like `expires_at`. `None`: the trial has no end of its own.
     pub trial_ends_at: Option<DateTime<Utc>>,
@@ -65,7 +65,7 @@ impl From<Subscription> for HeldSubscription {
     }
 }
 
-/// A subscription's status word, understood.
+/// The status of a subscription, parsed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SubscriptionStatus {
     /// `active`: the only one that can grant.
@@ -76,13 +76,12 @@ pub enum SubscriptionStatus {
     Cancelled,
     /// `expired`.
     Expired,
-    /// Any other word, or none.
+    /// Any other status, or none.
     Other,
 }
 
 impl SubscriptionStatus {
-    /// Understands a word of `tenant_subscriptions.status`, without regard to case or surrounding
-    /// blanks.
+    /// Parses a `tenant_subscriptions.status`, ignoring case and surrounding blanks.
     pub fn of(word: &str) -> Self {
         match word.trim().to_ascii_lowercase().as_str() {
             "active" => Self::Active,
@@ -93,7 +92,7 @@ impl SubscriptionStatus {
         }
     }
 
-    /// The word that is stored; "other" for a word that nobody knows.
+    /// The stored form; "other" for an unknown status.
     pub fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -115,8 +114,8 @@ impl SubscriptionStatus {
     }
 }
 
-/// A span of time: from `start` (inclusive) to `end` (exclusive), never empty. The ends of chrono's
-/// calendar stand for "always" and "never".
+/// A period of time: from `start` (inclusive) to `end` (exclusive), never empty. The ends of
+/// chrono's calendar stand for "always" and "never".
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Window {
     pub(super) start: DateTime<Utc>,
@@ -130,12 +129,12 @@ impl Window {
 }
 
 impl HeldSubscription {
-    /// What this row alone comes to: lines 5 to 9 of the decision table.
+    /// The outcome of this row alone: lines 5 to 9 of the decision table.
     pub fn reason(&self, at: DateTime<Utc>) -> Reason {
         self.reason_and_line(at).0
     }
 
-    /// The same, with the line of the decision table that decides.
+    /// The outcome of this row alone, and the line of the decision table that decides.
     pub(super) fn reason_and_line(&self, at: DateTime<Utc>) -> (Reason, u8) {
         if let Some(reason) = self.status.denial() {
             (reason, 5)
@@ -150,7 +149,7 @@ impl HeldSubscription {
         }
     }
 
-    /// When this row grants; `None` where it never does.
+    /// When this row grants; `None` if it never does.
     pub(super) fn window(&self) -> Option<Window> {
         if self.status != SubscriptionStatus::Active {
             return None;

@@ -1,32 +1,31 @@
-//! The operator's template: what a tenant's schema holds.
+//! The operator's template: the contents of a tenant's schema.
 
 use std::collections::BTreeMap;
 
 use super::ModuleCode;
 
-/// SQL files, in the order of their names: those of every tenant, and those of the tenants that
-/// have a module.
+/// SQL files, ordered by name: those for every tenant, and those for tenants that have a module.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TenantTemplate {
-    /// Of every tenant: `_base/*.sql`.
+    /// For every tenant: `_base/*.sql`.
     pub base: Vec<TemplateFile>,
-    /// Of those that have the module: `<module_code>/*.sql`.
+    /// For tenants that have the module: `<module_code>/*.sql`.
     pub modules: BTreeMap<ModuleCode, Vec<TemplateFile>>,
 }
 
 /// One file. It is applied once to each tenant.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TemplateFile {
-    /// Its name under the template's folder: `finance/001_ledger.sql`.
+    /// Its path within the template's folder: `finance/001_ledger.sql`.
     pub name: String,
-    /// What it says.
+    /// Its contents.
     pub sql: String,
-    /// The SHA-256 of that, in hexadecimal.
+    /// The SHA-256 of the contents, in hexadecimal.
     pub sha256: String,
 }
 
 impl TenantTemplate {
-    /// The files of a tenant that has these modules, in the order in which they are applied.
+    /// The files for a tenant that has these modules, in the order in which they are applied.
     pub fn files_for<'a>(
         &'a self,
         modules: impl IntoIterator<Item = &'a ModuleCode>,
@@ -35,7 +34,7 @@ impl TenantTemplate {
         self.base.iter().chain(of_modules).collect()
     }
 
-    /// Compares it with what was applied to a tenant that has these modules.
+    /// Compares the template with what was applied to a tenant that has these modules.
     pub fn compare<'a>(
         &'a self,
         applied: &[AppliedFile],
@@ -61,12 +60,12 @@ impl TenantTemplate {
     }
 }
 
-/// A file as it was applied.
+/// A file that was applied.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AppliedFile {
-    /// Its name under the template's folder.
+    /// Its path within the template's folder.
     pub name: String,
-    /// The SHA-256 of what it said then, in hexadecimal.
+    /// The SHA-256 of its contents at that time, in hexadecimal.
     pub sha256: String,
 }
 
@@ -75,14 +74,14 @@ pub struct AppliedFile {
 pub struct Differences {
     /// Files that the tenant lacks.
     pub missing: Vec<String>,
-    /// Files that say something else than when they were applied.
+    /// Files whose contents have changed since they were applied.
     pub changed: Vec<String>,
-    /// Files that were applied, and that the template no longer has.
+    /// Files that were applied, and that the template no longer contains.
     pub unknown: Vec<String>,
 }
 
 impl Differences {
-    /// Is there none?
+    /// Are there no differences?
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

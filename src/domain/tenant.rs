@@ -6,10 +6,10 @@ use thiserror::Error;
 
 use super::{Reason, TenantId, limits::MAX_TENANT_NAME_CHARS};
 
-/// What the database says of a tenant itself.
+/// What the database holds about a tenant itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tenant {
-    /// What it may do at all.
+    /// Its status, which decides whether it is served at all.
     pub status: TenantStatus,
     /// Its UUID.
     pub id: TenantId,
@@ -17,7 +17,7 @@ pub struct Tenant {
     pub name: Box<str>,
     /// Its label under a base domain.
     pub subdomain: Box<str>,
-    /// The schema that holds its data. Not unique in the field.
+    /// The schema that holds its data. Not unique in existing databases.
     pub database_schema: Box<str>,
     /// The slug of its plan, if it has one. Shared: there are few plans.
     pub plan_slug: Option<Arc<str>>,
@@ -28,7 +28,7 @@ pub struct Tenant {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TenantName(Box<str>);
 
-/// The text is none.
+/// The text is not a valid name.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error(
     "must be 1 to {MAX_TENANT_NAME_CHARS} characters, not all of them blanks, and no control characters"
@@ -52,7 +52,7 @@ impl fmt::Display for TenantName {
     }
 }
 
-/// A tenant's status word, understood.
+/// A tenant's status, parsed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TenantStatus {
     /// `active`: served.
@@ -67,12 +67,12 @@ pub enum TenantStatus {
     Cancelled,
     /// `failed`: its setup failed.
     Failed,
-    /// Any other word, or none.
+    /// Any other status, or none.
     Other,
 }
 
 impl TenantStatus {
-    /// Understands a word of `tenants.status`, without regard to case or surrounding blanks.
+    /// Parses a `tenants.status`, ignoring case and surrounding blanks.
     pub fn of(word: &str) -> Self {
         match word.trim().to_ascii_lowercase().as_str() {
             "active" => Self::Active,
@@ -85,7 +85,7 @@ impl TenantStatus {
         }
     }
 
-    /// The word that is stored; "other" for a word that nobody knows.
+    /// The stored form; "other" for an unknown status.
     pub fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -98,7 +98,7 @@ impl TenantStatus {
         }
     }
 
-    /// Why a tenant of this status is not served; `None` where it is.
+    /// Why a tenant with this status is not served; `None` if it is served.
     pub fn denial(self) -> Option<Reason> {
         match self {
             Self::Active | Self::Pending => None,

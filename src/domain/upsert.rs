@@ -1,34 +1,34 @@
-//! Changes of the catalogue, as pure functions: from the offers as they are, to those that will be.
+//! Changes of the catalogue, as pure functions: from the current offers to the future ones.
 
 use super::{
     BillingCycle, Module, ModuleCode, ModuleOffer, Money, Offers, Plan, PlanOffer, Violation,
 };
 
-/// A module that is to be there, and to be so. What is `None` stays as it is; what is new begins
-/// empty, and on sale.
+/// The desired state of a module. `None` leaves a field unchanged; a new module starts empty, and
+/// on sale.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ModuleUpsert {
-    /// Its code, or the one that it has now.
+    /// Its current code.
     pub code: String,
-    /// The code that it is to have.
+    /// Its new code.
     pub new_code: Option<ModuleCode>,
     /// Its name, to be shown.
     pub name: Option<String>,
-    /// What it is for, to be shown.
+    /// Its description, to be shown.
     pub description: Option<String>,
-    /// What it belongs to.
+    /// Its category.
     pub category: Option<String>,
-    /// Its place in a menu.
+    /// Its position in a menu.
     pub display_order: Option<i32>,
-    /// Part of every account?
+    /// Is it part of every account?
     pub is_base_module: Option<bool>,
-    /// On sale?
+    /// Is it on sale?
     pub on_sale: Option<bool>,
-    /// The modules that it cannot be without.
+    /// The modules that it depends on.
     pub dependencies: Option<Vec<ModuleCode>>,
-    /// What it costs for a month.
+    /// Its price for a month.
     pub price_monthly: Option<Money>,
-    /// What it costs for a year.
+    /// Its price for a year.
     pub price_yearly: Option<Money>,
     /// The numbers of its menu sections.
     pub sections: Option<Vec<i32>>,
@@ -36,31 +36,31 @@ pub struct ModuleUpsert {
     pub frontend_routes: Option<Vec<String>>,
 }
 
-/// A plan that is to be there, and to be so. What is `None` stays as it is; what is new begins
-/// empty, and on sale.
+/// The desired state of a plan. `None` leaves a field unchanged; a new plan starts empty, and on
+/// sale.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PlanUpsert {
-    /// Its slug.
+    /// The slug that identifies it.
     pub slug: String,
     /// Its name, to be shown.
     pub name: Option<String>,
-    /// On sale?
+    /// Is it on sale?
     pub on_sale: Option<bool>,
-    /// What it costs for a billing cycle.
+    /// Its price for a billing cycle.
     pub price: Option<Money>,
-    /// How long that is.
+    /// Its billing cycle.
     pub billing_cycle: Option<BillingCycle>,
     /// The codes of its modules.
     pub modules: Option<Vec<ModuleCode>>,
-    /// Users that it includes; 0: any number.
+    /// The number of users that it includes; 0: unlimited.
     pub max_users: Option<i32>,
-    /// Transactions a month that it includes; 0: any number.
+    /// The number of transactions a month that it includes; 0: unlimited.
     pub max_transactions_monthly: Option<i32>,
 }
 
 impl ModuleUpsert {
-    /// The module as it was, if it was there, and as it will be. `aliases` are the codes that
-    /// modules had before.
+    /// The module before the change, if it existed, and after it. `aliases` are former codes of
+    /// modules.
     pub fn apply(
         &self,
         offers: &Offers,
@@ -135,7 +135,7 @@ fn new_module(code: &str) -> ModuleOffer {
 }
 
 impl PlanUpsert {
-    /// The plan as it was, if it was there, and as it will be.
+    /// The plan before the change, if it existed, and after it.
     pub fn apply(&self, offers: &Offers) -> Result<(Option<PlanOffer>, PlanOffer), Vec<Violation>> {
         let before = offers.plan(&self.slug).cloned();
         let mut violations = Vec::new();
@@ -171,8 +171,8 @@ impl PlanUpsert {
 }
 
 impl Offers {
-    /// The same offers with this module in the place of the one that had the code, or beside all
-    /// others. Whatever named that code names the new one.
+    /// These offers with `after` in place of the module that had the code, or in addition to all
+    /// others. References to the old code become references to the new one.
     fn with_module(&self, code: &str, after: ModuleOffer) -> Self {
         let mut offers = self.clone();
         let (old, new) = (ModuleCode::new(code), after.module.code.clone());
@@ -193,7 +193,7 @@ impl Offers {
         offers
     }
 
-    /// What is wrong with a module, and with what names it.
+    /// What is wrong with a module, and with what refers to it.
     fn violations_about(&self, code: &ModuleCode) -> Vec<Violation> {
         let Some(offer) = self.module(code.as_str()) else { return Vec::new() };
         let mut violations = Vec::new();
@@ -222,7 +222,7 @@ impl Offers {
         violations
     }
 
-    /// What keeps a plan on sale from being sold because of one of its modules.
+    /// What makes a plan on sale unsellable because of one of its modules.
     fn broken_plan(&self, plan: &PlanOffer, code: &ModuleCode) -> Vec<Violation> {
         let Some(offer) = self.module(code.as_str()).filter(|_| plan.plan.is_active) else {
             return Vec::new();
@@ -246,7 +246,7 @@ impl Offers {
         violations
     }
 
-    /// The way from a module over its dependencies back to itself, if there is one.
+    /// The path from a module through its dependencies back to itself, if there is one.
     fn circle(&self, code: &ModuleCode) -> Option<String> {
         let mut ways = vec![vec![code]];
         let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! Counts that many threads make.
+//! Counters that many threads increment.
 
 use std::{
     cell::Cell,
@@ -9,56 +9,54 @@ use std::{
     },
 };
 
-/// Shards at most: with more threads than that, some share one.
+/// Maximum number of shards: with more threads than that, some share one.
 const MAX_SHARDS: usize = 64;
 
-/// How often something has happened since the process began.
+/// A count of events since the process started.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// It has happened once more.
+    /// Counts one event.
     pub fn add(&self) {
         self.add_many(1);
     }
 
-    /// It has happened so many times more.
+    /// Counts several events.
     pub fn add_many(&self, times: u64) {
         self.0.fetch_add(times, Ordering::Relaxed);
     }
 
-    /// How often so far.
+    /// The current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The same for what happens with every request: threads do not take the number out of each other's
-/// hands.
+/// A counter for events that happen with every request: threads do not contend for it.
 #[derive(Debug, Default)]
 pub struct ShardedCounter(Sharded<Counter>);
 
 impl ShardedCounter {
-    /// It has happened once more.
+    /// Counts one event.
     pub fn add(&self) {
         self.0.mine().add();
     }
 
-    /// How often so far.
+    /// The current count.
     pub fn get(&self) -> u64 {
         self.0.each().map(Counter::get).sum()
     }
 }
 
-/// A thing of which each thread has one, or nearly: a few threads may share one, so it must bear
-/// that.
+/// A value per thread, more or less: a few threads may share one, so it must tolerate that.
 pub(crate) struct Sharded<T> {
     shards: Box<[Shard<T>]>,
     make: Box<dyn Fn() -> T + Send + Sync>,
 }
 
-/// Far enough from the next that no two share a line of any processor's cache, nor the line fetched
-/// along with it.
+/// Aligned so that no two shards are in one cache line of any processor, nor in the line that is
+/// prefetched with it.
 #[repr(align(128))]
 struct Shard<T>(OnceLock<T>);
 
@@ -69,20 +67,20 @@ impl<T: Default + 'static> Default for Sharded<T> {
 }
 
 impl<T> Sharded<T> {
-    /// Each is made when its thread first asks for it.
+    /// Each value is made when its thread first asks for it.
     pub(crate) fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // Threads are numbered as they come: with room to spare, those that are busy seldom meet.
+        // Threads are numbered as they appear: with spare shards, busy threads rarely share one.
         let count = (4 * cores).next_power_of_two().min(MAX_SHARDS);
         Self { shards: (0..count).map(|_| Shard(OnceLock::new())).collect(), make: Box::new(make) }
     }
 
-    /// This thread's own.
+    /// This thread's value.
     pub(crate) fn mine(&self) -> &T {
         self.shards[thread_number() % self.shards.len()].0.get_or_init(&self.make)
     }
 
-    /// All that there are so far.
+    /// All values so far.
     pub(crate) fn each(&self) -> impl Iterator<Item = &T> {
         self.shards.iter().filter_map(|shard| shard.0.get())
     }
@@ -94,7 +92,7 @@ impl<T: fmt::Debug> fmt::Debug for Sharded<T> {
     }
 }
 
-/// Which thread this is, counted from the first that asked.
+/// The number of this thread, in the order in which threads first asked.
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     const UNKNOWN: usize = usize::MAX;

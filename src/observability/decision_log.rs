@@ -1,7 +1,7 @@
 //! The decision log: a line of JSON for each denial, and for some of the grants.
 //!
-//! Requests only put an entry in a queue. A thread of its own writes; when it falls behind, entries
-//! are dropped and counted, and no answer waits.
+//! Requests only put an entry in a queue. A separate thread writes them; when it falls behind,
+//! entries are dropped and counted, and no answer waits.
 
 use std::{
     fs::OpenOptions,
@@ -23,38 +23,37 @@ use serde::{Deserialize, Serialize};
 use super::sampler::Sampler;
 use crate::escape::escape_control_json;
 
-/// Entries that wait to be written: some megabytes at most.
+/// Maximum number of entries that wait to be written: some megabytes.
 const QUEUE: usize = 8192;
 
 /// One decision.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct DecisionRecord {
-    /// When it was given, in RFC 3339.
+    /// When the decision was given, in RFC 3339.
     pub time: String,
-    /// What was asked: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway` for an HTTP
-    /// request.
+    /// The method that was called: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway`
+    /// for an HTTP request.
     pub asked: String,
-    /// Who asked, by its name in the file of callers.
+    /// The caller's name in the file of callers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub caller: String,
-    /// What became of it: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`,
-    /// `refused`.
+    /// The outcome: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`, `refused`.
     pub decision: String,
-    /// The tenant's id, where one is known.
+    /// The tenant's id, if it is known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tenant_id: String,
-    /// The module, if one was asked for.
+    /// The module, if one was named.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub module: String,
-    /// Why, in one word.
+    /// The reason, as one word.
     pub reason: String,
     /// The revision of the tenant's facts.
     pub revision: u64,
     /// The HTTP request's method.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub method: String,
-    /// The rule that is about the HTTP request, as it is written.
+    /// The rule that covers the HTTP request, as it is written.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub route: String,
 }
@@ -64,19 +63,17 @@ pub(crate) struct DecisionRecord {
 pub(crate) enum LogTarget {
     /// Standard output.
     Stdout,
-    /// A file, which is put aside as `FILE.1`, `FILE.2`, ... once it is so large, in bytes; so many
-    /// are kept.
+    /// A file, which is rotated to `FILE.1`, `FILE.2`, ... at a maximum size.
     File {
-        /// Where it is.
         path: PathBuf,
-        /// When it is put aside, in bytes.
+        /// The size at which it is rotated, in bytes.
         max_bytes: usize,
-        /// How many older ones are kept.
+        /// The number of rotated files that are kept.
         kept: usize,
     },
 }
 
-/// The queue to the log. Clones lead to the same one.
+/// The queue to the log. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct DecisionLog {
     queue: SyncSender<Message>,
@@ -92,20 +89,20 @@ struct LogCounts {
 
 enum Message {
     DecisionRecord(Box<DecisionRecord>),
-    /// Everything before it is to be on its way; then this is told.
+    /// Reached once all earlier entries are written; then the sender is notified.
     End(SyncSender<()>),
 }
 
 impl DecisionLog {
-    /// Opens the log. Of grants, one in so many is logged; 0: none.
+    /// Opens the log. One in this many grants is logged; 0: none.
     pub(crate) fn open(target: &LogTarget, one_grant_in: u32) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = match target {
             LogTarget::Stdout => Box::new(io::stdout()),
             LogTarget::File { path, max_bytes, kept } => {
                 let mut options = OpenOptions::new();
-                // It tells who uses what: nobody else's business.
+                // It shows who uses what: readable by the owner only.
                 options.append(true).create(true).mode(0o600);
-                // What rotates it would say nothing of a file that cannot be opened.
+                // The rotating writer would not report a file that cannot be opened.
                 options.open(path)?;
                 let (kept, limit) =
                     (AppendCount::new(*kept), ContentLimit::BytesSurpassed(*max_bytes));
@@ -125,7 +122,7 @@ impl DecisionLog {
         Ok(Self { queue, grants: Sampler::new(one_grant_in), counts })
     }
 
-    /// Is this one to be logged? Denials always are.
+    /// Is this decision to be logged? Denials always are.
     pub(crate) fn wants(&self, granted: bool) -> bool {
         !granted || self.grants.chooses()
     }
@@ -137,23 +134,23 @@ impl DecisionLog {
         }
     }
 
-    /// Entries that were written, and that were dropped.
+    /// The numbers of entries that were written, and that were dropped.
     pub(crate) fn counts(&self) -> [u64; 2] {
         [&self.counts.written, &self.counts.dropped].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Waits until everything is written, but not for long.
+    /// Waits until everything is written, for `patience` at most.
     pub(crate) fn end(&self, patience: Duration) {
         let (done, ended) = sync_channel(1);
         if self.queue.try_send(Message::End(done)).is_ok() {
-            // Nothing is left to be done where it does not end in time.
+            // Nothing more can be done if it does not end in time.
             _ = ended.recv_timeout(patience);
         }
     }
 }
 
 fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &LogCounts) {
-    // Larger than any line, so that a line is never torn in two by a rotation.
+    // Larger than any line, so that no line is split by a rotation.
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     let mut complained = false;
     while let Ok(message) = entries.recv() {

@@ -1,14 +1,14 @@
-//! Lines in the log of what may go wrong thousands of times a second.
+//! Rate-limited log lines, for what may fail thousands of times a second.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// At most one line in this time.
+/// The minimum interval between two lines.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Lets one line in a second through, and counts the others.
+/// Lets one line per second through, and counts the others.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimiter(Mutex<LimiterState>);
 
@@ -18,8 +18,8 @@ struct LimiterState {
     others: u64,
 }
 
-/// Logs a line in a second at this level, with how many others there were since the last, and those
-/// others as `debug`.
+/// Logs at most one line per second at this level, with the number of lines suppressed since the
+/// previous one, and the suppressed ones as `debug`.
 macro_rules! log_limited {
     ($limiter:expr, $level:ident, $($line:tt)+) => {
         match $limiter.admit() {
@@ -31,12 +31,12 @@ macro_rules! log_limited {
 pub(crate) use log_limited;
 
 impl LogLimiter {
-    /// Nothing has been said yet.
+    /// Nothing has been logged yet.
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(LimiterState { last: None, others: 0 }))
     }
 
-    /// May this be said? How many others were not, since the last that was.
+    /// May this be logged? If so, the number of lines suppressed since the previous one.
     pub(crate) fn admit(&self) -> Option<u64> {
         let mut state = self.0.lock();
         if state.last.is_some_and(|last| last.elapsed() < EVERY) {

@@ -1,11 +1,11 @@
 //! Metrics, for Prometheus.
 //!
-//! What every request counts has its place before the first one comes: counting looks nothing up,
-//! takes no lock and allocates nothing. Everything else is kept where it belongs, and read when
-//! somebody asks.
+//! The counters of requests exist before the first request comes: counting looks nothing up, takes
+//! no lock and allocates nothing. Everything else is kept by its owner, and read when the metrics
+//! are scraped.
 //!
-//! No label holds what a caller or a customer may choose: no tenant, no module, no method that does
-//! not exist.
+//! No label has values that a caller or a customer can choose: no tenant, no module, no method that
+//! does not exist.
 
 mod histogram;
 mod label;
@@ -24,7 +24,7 @@ pub(crate) use self::{
 };
 use super::counters::{Counter, Sharded};
 
-/// Things counted by the words of one label.
+/// A counter for each value of one label.
 #[derive(Debug)]
 pub(crate) struct CounterFamily<L> {
     counts: Sharded<Box<[Counter]>>,
@@ -39,14 +39,14 @@ impl<L: MetricLabel> Default for CounterFamily<L> {
 }
 
 impl<L: MetricLabel> CounterFamily<L> {
-    /// One more, of this word.
+    /// Counts one event with this label value.
     pub(crate) fn add(&self, word: L) {
         if let Some(count) = self.counts.mine().get(word.number()) {
             count.add();
         }
     }
 
-    /// Writes a counter for each word of the label, whose name this is.
+    /// Writes a counter for each value of the label, which has this name.
     pub(crate) fn encode(&self, name: &str, mut encoder: MetricEncoder) -> fmt::Result {
         for word in L::ALL {
             let counts = self.counts.each().filter_map(|counts| counts.get(word.number()));

@@ -1,4 +1,4 @@
-//! One in so many.
+//! Sampling one in N.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::counters::Sharded;
 
-/// Chooses one in so many. Each thread counts for itself, or nearly. Clones share the counts.
+/// Chooses one in N. Each thread counts for itself, more or less. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sampler {
     one_in: u32,
@@ -15,14 +15,14 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// One in so many; 0: none.
+    /// Chooses one in `one_in`; 0: none.
     pub(crate) fn new(one_in: u32) -> Self {
         Self { one_in, ..Self::default() }
     }
 
     /// Is this the one?
     pub(crate) fn chooses(&self) -> bool {
-        // None: nothing is counted, which is what a request costs by default.
+        // With 0 nothing is counted, which costs a request nothing by default.
         self.one_in > 0
             && (self.seen.mine().fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.one_in)
     }

@@ -23,16 +23,16 @@ use tracing_subscriber::{
 
 use self::lines::{JsonLines, PlainFields};
 
-/// The target of all spans: what is traced, and only that, is exported.
+/// The target of all spans: these spans, and only these, are exported.
 pub(crate) const TRACED: &str = "traced";
 
-/// A collector that does not answer is given up after this long.
+/// How long a collector may take to answer.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// At the end, what was traced last is waited for this long.
+/// How long the end of the program waits for the last spans to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -42,10 +42,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// What keeps logs and traces from being started.
+/// Why logs and traces could not be started.
 #[derive(Debug, Error)]
 pub(crate) enum TelemetryError {
-    /// The level is none.
+    /// The log level is invalid.
     #[error("{0}")]
     Level(#[from] ParseError),
     /// The collector's address cannot be used.
@@ -53,12 +53,12 @@ pub(crate) enum TelemetryError {
     Collector(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// What is traced is on its way while this lives.
+/// Exports spans while this lives.
 #[derive(Debug)]
 pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
-    /// Sends what was traced last. Not to be called where the runtime works: it waits for it.
+    /// Sends the last spans. Must not be called on the runtime's thread: it blocks.
     pub(crate) fn end(self) {
         if let Some(Err(error)) =
             self.0.map(|provider| provider.shutdown_with_timeout(FLUSH_TIMEOUT))
@@ -68,17 +68,17 @@ impl Telemetry {
     }
 }
 
-/// Starts logging to standard error, and tracing to a collector if there is one. Standard output
-/// belongs to answers. Must be called within the runtime that is to send the traces.
+/// Starts logging to standard error, and tracing to a collector if there is one. Standard output is
+/// reserved for answers. Must be called within the runtime that is to send the traces.
 ///
-/// Does nothing where logging has been started already, as in tests.
+/// Does nothing if logging has been started already, as in tests.
 pub(crate) fn start(
     format: LogFormat,
     level: &str,
     collector: Option<&str>,
 ) -> Result<Telemetry, TelemetryError> {
-    // A span of SeaORM's own connector holds the database's URL. It is not used, and this keeps it
-    // so. And sqlx tells parameters of a URL that it does not know, values included.
+    // A span of SeaORM's own connector holds the database's URL. It is not used, and this makes
+    // sure of that. And sqlx logs unknown parameters of a URL, including their values.
     let filter = EnvFilter::builder()
         .parse(level)?
         .add_directive("sea_orm::driver=warn".parse()?)

@@ -5,12 +5,12 @@ use std::fmt;
 use super::{Access, Origin, PathTemplate, Rule, file::methods_of};
 use crate::domain::{Catalogue, ModuleCode};
 
-/// An entry of `modules.api_endpoints` that cannot be read, and so gates nothing.
+/// An entry of `modules.api_endpoints` that cannot be parsed, and so protects nothing.
 #[derive(Clone, Debug)]
 pub struct UnreadableEndpoint {
     /// The module whose entry it is.
     pub module: ModuleCode,
-    /// The entry.
+    /// The entry as it is stored.
     pub entry: String,
     /// What is wrong with it.
     pub problem: String,
@@ -26,8 +26,8 @@ impl fmt::Display for UnreadableEndpoint {
     }
 }
 
-/// What the modules' own lists of endpoints ask for. An entry is a path, and everything below it,
-/// perhaps after methods: `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
+/// The rules of the modules' own endpoint lists. An entry is a path, which includes everything
+/// below it, optionally after methods: `/api/v1/orders`, `GET|POST /api/v1/orders/{id}`.
 pub fn rules_of(catalogue: &Catalogue) -> (Vec<Rule>, Vec<UnreadableEndpoint>) {
     let (mut rules, mut unreadable) = (Vec::new(), Vec::new());
     for module in catalogue.modules() {
@@ -50,11 +50,11 @@ pub fn rules_of(catalogue: &Catalogue) -> (Vec<Rule>, Vec<UnreadableEndpoint>) {
 fn rule_of(module: &ModuleCode, entry: &str) -> Result<Rule, String> {
     let (methods, path) =
         entry.trim().rsplit_once(char::is_whitespace).unwrap_or(("", entry.trim()));
-    // `/orders/*` was meant as what is below it.
+    // `/orders/*` means everything below it.
     let path = path.strip_suffix("/*").unwrap_or(path);
     let path = PathTemplate::parse(if path.is_empty() { "/" } else { path })
         .map_err(|problem| problem.to_string())?;
-    // The ERP writes them as it likes, and an entry that is left out would gate nothing.
+    // The ERP writes methods in any case, and an entry that is dropped would protect nothing.
     let methods = methods_of(&methods.to_ascii_uppercase())?;
     Ok(Rule {
         methods,

@@ -1,47 +1,47 @@
-//! What is odd about a map, for `entitlementd routes check`.
+//! What is suspicious about a route map, for `entitlementd routes check`.
 
 use std::{borrow::Cow, fmt};
 
 use super::{Conflict, Origin, RouteMap, Rule};
 use crate::domain::{Catalogue, ModuleCode};
 
-/// A segment that no template has as a word.
+/// A segment that no template contains literally.
 const FRESH: &str = "\u{fffd}";
 
-/// Something about a rule that its author hardly wanted.
+/// Something about a rule that its author probably did not intend.
 #[derive(Clone, Debug)]
 pub enum Finding {
     /// Two rules of a file contradict each other.
     Conflict(Box<Conflict>),
-    /// No request ever meets the rule.
+    /// No request ever matches the rule.
     Unreachable {
         /// The rule.
         rule: Box<Rule>,
-        /// One that is met instead.
+        /// A rule that matches instead.
         by: Box<Rule>,
     },
-    /// For some of its methods no request ever meets the rule.
+    /// For some of its methods, no request ever matches the rule.
     Shadowed {
         /// The rule.
         rule: Box<Rule>,
         /// The methods.
         methods: Vec<String>,
-        /// One that is met instead.
+        /// A rule that matches instead.
         by: Box<Rule>,
     },
-    /// Requests for it are refused: a router may as well take them to another rule, which asks for
-    /// something else.
+    /// Requests for it are refused: a router could also match them to another rule, which has other
+    /// requirements.
     Ambiguous {
         /// The rule.
         rule: Box<Rule>,
         /// The other one.
         other: Box<Rule>,
     },
-    /// The catalogue has no such module: nobody can ever get in by it.
+    /// The catalogue does not have this module: the rule never lets anyone pass.
     UnknownModule {
         /// The rule.
         rule: Box<Rule>,
-        /// The code.
+        /// The module's code.
         module: ModuleCode,
     },
 }
@@ -52,7 +52,7 @@ impl Finding {
         matches!(self, Self::Conflict(_))
     }
 
-    /// One word for what it is.
+    /// A name for this kind of finding.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Conflict(_) => "conflict",
@@ -87,8 +87,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Finds what is odd about a map: what contradicts itself, what is never met, and, where a
-/// catalogue is at hand, what needs modules that do not exist.
+/// Finds what is suspicious about a map: contradictions, rules that never match, and, if a
+/// catalogue is given, rules that need modules which do not exist.
 pub fn check(
     map: &RouteMap,
     conflicts: Vec<Conflict>,
@@ -111,7 +111,7 @@ pub fn check(
     findings
 }
 
-/// Is a path that a rule is about read as one of another rule's?
+/// May a path that this rule covers be read as one that another rule covers?
 fn ambiguous(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     let is_other = |other: &&Rule| !other.demands_as(rule);
     let other = methods(rule).iter().find_map(|method| {
@@ -129,7 +129,7 @@ fn ambiguous(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     Some(Finding::Ambiguous { rule: Box::new(rule.clone()), other: Box::new(other) })
 }
 
-/// A rule's methods. One that no rule names stands for all of them.
+/// A rule's methods. A method that no rule names stands for all of them.
 fn methods(rule: &Rule) -> Cow<'_, [String]> {
     if rule.methods.is_empty() {
         Cow::Owned(vec!["\u{0}".to_owned()])
@@ -138,10 +138,10 @@ fn methods(rule: &Rule) -> Cow<'_, [String]> {
     }
 }
 
-/// Is a rule met at all?
+/// Does any request match a rule?
 ///
-/// It is enough to try paths whose parameters are words that no template has: more words could only
-/// bring in rules that are more specific.
+/// It is enough to try paths whose parameters are words that no template contains: other words
+/// could only match rules that are more specific.
 fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     let methods = methods(rule);
     let overruled = |method: &String| {
@@ -169,7 +169,7 @@ fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
     })
 }
 
-/// Paths that a rule is about, one of each depth that can make a difference.
+/// Paths that a rule covers, one of each depth that can make a difference.
 fn examples(rule: &Rule, deepest: usize) -> Vec<String> {
     let own = rule.path.example(FRESH);
     let deeper = if rule.path.has_subtree() { deepest + 1 - rule.path.depth() } else { 0 };
@@ -177,7 +177,7 @@ fn examples(rule: &Rule, deepest: usize) -> Vec<String> {
 }
 
 impl RouteMap {
-    /// The rule that a plain path meets.
+    /// The rule that a plain path matches.
     fn met(&self, method: &str, path: &str) -> Option<&Rule> {
         let path = if path.is_empty() { "/" } else { path };
         self.find(method, path).ok().flatten().map(AsRef::as_ref)
@@ -185,7 +185,7 @@ impl RouteMap {
 }
 
 impl Rule {
-    /// Are these one rule? Rules of the catalogue about the same paths are joined.
+    /// Are these one rule? Rules of the catalogue with equal paths are merged.
     fn is_the_same_as(&self, other: &Self) -> bool {
         let is_joined = self.origin == Origin::Catalogue && other.origin == Origin::Catalogue;
         self.path.is_same_as(&other.path)

@@ -9,14 +9,14 @@ use toml::Spanned;
 use super::{Access, Origin, PathTemplate, Rule, check_method};
 use crate::domain::ModuleCode;
 
-/// The largest file that is read, in bytes.
+/// Maximum size of a file, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// The most rules of one file.
+/// Maximum number of rules in one file.
 const MAX_RULES: usize = 50_000;
-/// Methods of one rule: there are nine, and some of WebDAV.
+/// Maximum number of methods of one rule: there are nine, plus some of WebDAV.
 const MAX_METHODS: usize = 40;
 
-/// A file of rules that cannot be used. The first thing that is wrong, with its line.
+/// A file of rules that cannot be used: the first error, with its line.
 #[derive(Debug, Error)]
 pub enum UnreadableRoutes {
     /// It cannot be read at all.
@@ -44,7 +44,7 @@ pub enum UnreadableRoutes {
     },
 }
 
-/// Reads the rules of a file: TOML where its name ends in `.toml`, CSV where it ends in `.csv`.
+/// Reads the rules of a file: TOML if its name ends in `.toml`, CSV if it ends in `.csv`.
 pub fn read(path: &Path) -> Result<Vec<Rule>, UnreadableRoutes> {
     let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let parse = match kind.to_ascii_lowercase().as_str() {
@@ -59,7 +59,7 @@ pub fn read(path: &Path) -> Result<Vec<Rule>, UnreadableRoutes> {
     if rules.len() > MAX_RULES { Err(UnreadableRoutes::TooLarge) } else { Ok(rules) }
 }
 
-/// A rule as files write it.
+/// A rule as it is written in files.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RuleEntry {
@@ -81,7 +81,7 @@ struct TomlFile {
 
 fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
     let file: TomlFile = toml::from_str(text)?;
-    // Files are short, and lines are counted once.
+    // Files are short, and lines are counted only once.
     let line_of = |byte: usize| text[..byte].matches('\n').count() + 1;
     let rules = file.route.into_iter().map(|written| {
         let line = line_of(written.span().start);
@@ -91,7 +91,7 @@ fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
 }
 
 /// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods
-/// and modules are separated by `|`. Columns that are not known are somebody's notes.
+/// and modules are separated by `|`. Unknown columns are taken for notes.
 #[derive(Debug, Deserialize)]
 struct CsvRow {
     path: Option<String>,
@@ -178,7 +178,7 @@ fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, Unread
     Ok(Rule { methods, verified, enforce, ..Rule::new(path, access, Origin::File(line)) })
 }
 
-/// Reads methods, separated by `|`, of the form in which requests have them. None, or `*`: all.
+/// Reads methods separated by `|`, written as in requests. None, or `*`: all.
 pub(super) fn methods_of(text: &str) -> Result<Vec<String>, String> {
     let mut methods: Vec<String> = Vec::new();
     for method in

@@ -1,8 +1,8 @@
-//! Which methods are answered.
+//! Which methods are accepted.
 
 use thiserror::Error;
 
-/// The longest method, in bytes. The longest that is registered has 17.
+/// Maximum length of a method, in bytes. The longest registered method has 17.
 const MAX_BYTES: usize = 32;
 
 /// Why a method is answered with 400, and why no rule of a file may name it.
@@ -10,10 +10,10 @@ const MAX_BYTES: usize = 32;
 #[error("the method is not a word in capital letters, such as GET or VERSION-CONTROL")]
 pub struct RefusedMethod;
 
-/// Looks whether a method is one: words of capital letters, joined by hyphens.
+/// Checks that a method is well-formed: words of capital letters, joined by hyphens.
 ///
-/// All that are registered are of this form, and case matters (RFC 9110, section 9.1). To some
-/// frameworks it does not: what they would run as DELETE must not pass as a method that no rule
+/// All that are registered are of this form, and case matters (RFC 9110, section 9.1). Some
+/// frameworks ignore case: what they would run as DELETE must not pass as a method that no rule
 /// names.
 pub fn check_method(method: &str) -> Result<(), RefusedMethod> {
     let is_word =

@@ -1,29 +1,29 @@
 //! How a request's path may be read.
 //!
 //! Routers differ: some decode a path before they match it, some merge doubled slashes, some cut
-//! off `;parameters` before or after they decode, some tell `/a/` from `/a`, some take no heed of
-//! case. Whoever knows of a spelling that we read in one way and the upstream in another gets past
-//! a gate. So what no honest client sends is refused, and by default everything else must come to
-//! the same rule in each reading.
+//! off `;parameters` before or after they decode, some distinguish `/a/` from `/a`, some ignore
+//! case. A spelling that we read in one way and the upstream in another bypasses a rule. So what no
+//! legitimate client sends is refused, and by default everything else must lead to one and the same
+//! rule in each reading.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 use thiserror::Error;
 
-/// The longest path that is answered, in bytes, without its query.
+/// Maximum length of a path without its query, in bytes.
 pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
-/// How the upstream reads paths.
+/// How the upstream interprets paths.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum PathReading {
-    /// Nobody knows: all readings must lead to the same rule.
+    /// Unknown: all readings must lead to the same rule.
     #[default]
     Any,
-    /// Decoded, `;parameters` cut off (before or after that), doubled slashes merged, a slash at
-    /// the end dropped. Case matters.
+    /// Percent-decoded, `;parameters` removed (before or after decoding), doubled slashes merged, a
+    /// trailing slash removed. Case-sensitive.
     Normalized,
-    /// As sent. Case matters.
+    /// As sent. Case-sensitive.
     Literal,
 }
 
@@ -39,16 +39,16 @@ pub enum RefusedPath {
     /// `\`, or an encoded slash or backslash.
     #[error("the path has a backslash, or a slash or backslash that is percent-encoded")]
     Slash,
-    /// NUL or another control character, as it is or encoded; a blank or `#` as it is.
+    /// NUL or another control character, literal or encoded; a literal blank or `#`.
     #[error("the path has a control character, a blank or a fragment")]
     Control,
-    /// `.` or `..`, in whatever spelling.
+    /// `.` or `..`, in any spelling.
     #[error("the path has a dot segment")]
     DotSegment,
-    /// `%2541`, and `%25%34%31`: what is decoded once is still encoded.
+    /// `%2541`, and `%25%34%31`: once decoded, it is still encoded.
     #[error("the path is percent-encoded twice")]
     DoubleEncoding,
-    /// `%` without two digits, or what is encoded is not UTF-8.
+    /// `%` without two digits, or encoded bytes that are not UTF-8.
     #[error("the path has a percent-encoding that cannot be read")]
     Malformed,
     /// The readings lead to different rules.
@@ -61,7 +61,7 @@ pub(super) fn without_query(target: &str) -> &str {
     target.split_once('?').map_or(target, |(path, _)| path)
 }
 
-/// Finds what no honest client sends.
+/// Refuses what no legitimate client sends.
 pub(super) fn check(path: &str) -> Result<(), RefusedPath> {
     if path.len() > MAX_PATH_BYTES {
         return Err(RefusedPath::TooLong);
@@ -87,7 +87,7 @@ pub(super) fn check(path: &str) -> Result<(), RefusedPath> {
     }
 }
 
-/// Looks at what follows a `%`, and gives what follows its digits.
+/// Checks what follows a `%`, and returns what follows its digits.
 fn check_encoded(after: &[u8]) -> Result<&[u8], RefusedPath> {
     let (digits, after) = after.split_at_checked(2).ok_or(RefusedPath::Malformed)?;
     match byte_of(digits).ok_or(RefusedPath::Malformed)? {
@@ -98,7 +98,7 @@ fn check_encoded(after: &[u8]) -> Result<&[u8], RefusedPath> {
     }
 }
 
-/// Would it be the digits of an encoding once it is decoded? They may be encoded themselves.
+/// Would this be the digits of an encoding after decoding? They may be encoded themselves.
 fn begins_with_digits(after: &[u8]) -> bool {
     percent_decode(after).take(2).filter(u8::is_ascii_hexdigit).count() == 2
 }
@@ -110,14 +110,14 @@ fn byte_of(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// `..;x` is one as well: some routers cut parameters off first.
+/// `..;x` counts too: some routers remove parameters first.
 fn is_dot_segment(segment: &str) -> bool {
     let decoded = percent_decode(segment.as_bytes()).collect::<Vec<u8>>();
     let word = decoded.split(|byte| *byte == b';').next().unwrap_or_default();
     matches!(word, b"." | b"..")
 }
 
-/// One way to read a path. A slash at the end is left to who looks it up.
+/// One way to read a path. A trailing slash is left to the lookup.
 #[derive(Clone, Copy)]
 struct Way {
     decode: bool,
@@ -125,7 +125,7 @@ struct Way {
     merge: bool,
 }
 
-/// When `;parameters` are cut off. To who decodes first, `%3B` begins some as well.
+/// When `;parameters` are removed. If decoding comes first, `%3B` begins parameters too.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Cut {
     Never,
@@ -143,7 +143,7 @@ impl Cut {
     }
 }
 
-/// All ways in which a path may be read, without repetition. There is one for all but odd paths.
+/// All readings of a path, without duplicates. There is only one, except for unusual paths.
 pub(super) fn readings(path: &str, reading: PathReading) -> Result<Vec<Cow<'_, str>>, RefusedPath> {
     let choices = |is_odd: bool| match reading {
         _ if !is_odd => &[false][..],
@@ -157,7 +157,7 @@ pub(super) fn readings(path: &str, reading: PathReading) -> Result<Vec<Cow<'_, s
     let mut readings = Vec::with_capacity(1);
     for &decode in choices(is_encoded) {
         for &cut in if has_parameters { Cut::choices(reading) } else { &[Cut::Never] } {
-            // Without its parameters a segment may be empty.
+            // A segment may be empty once its parameters are removed.
             for &merge in choices(has_parameters || path.contains("//")) {
                 let read = Way { decode, cut, merge }.read(path)?;
                 if !readings.contains(&read) {
@@ -200,8 +200,8 @@ fn cut_off(path: &str) -> String {
     cut.collect::<Vec<_>>().join("/")
 }
 
-/// Encodes the encoding of characters that needed none, so that they stay as they were sent. What
-/// has to be encoded (é) means the same to all (RFC 3986, section 2.3).
+/// Encodes needless percent-encodings again, so that they stay as they were sent. What has to be
+/// encoded (é) is read identically by all routers (RFC 3986, section 2.3).
 fn keep_needless(path: &str) -> String {
     let mut kept = String::with_capacity(path.len());
     for (place, character) in path.char_indices() {
@@ -214,7 +214,7 @@ fn keep_needless(path: &str) -> String {
     kept
 }
 
-/// `pchar` of RFC 3986, and the percent sign, which stays what it is.
+/// `pchar` of RFC 3986, and the percent sign, which stays as it is.
 fn needs_no_encoding(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte)
 }

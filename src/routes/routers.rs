@@ -1,5 +1,5 @@
-//! What the usual routers make of a path, for tests and fuzzing: what passes must not arrive where
-//! more is asked of it.
+//! How common routers read a path, for tests and fuzzing: a request that passes must not reach a
+//! place with stricter requirements.
 //!
 //! | router | decodes | `;parameters` | `//` | case | slash at the end |
 //! |---|---|---|---|---|---|
@@ -13,16 +13,16 @@
 //! | Tomcat, Jetty, with Spring | once, after it has cut | cut off as sent | merged | matters | by version |
 //! | Rails | once, after it has merged | kept | merged | matters | does not matter |
 //!
-//! Beside them there are servers, filters and proxies that decode first and then cut, so that `%3B`
-//! begins parameters. Dot segments, encoded slashes and what is encoded twice reach no router: such
-//! paths are refused. A redirect comes back as a request of its own.
+//! In addition, there are servers, filters and proxies that decode first and then cut, so that
+//! `%3B` begins parameters. Dot segments, encoded slashes and double encodings reach no router:
+//! paths with these are refused. A redirect comes back as a request of its own.
 
 use percent_encoding::percent_decode_str;
 
 /// What a router does to a path before it matches it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Habits {
-    /// Who has them.
+    /// The routers that do this.
     pub(crate) name: &'static str,
     decode: bool,
     cut: Option<Cut>,
@@ -48,7 +48,7 @@ const fn habits(
     Habits { name, decode, cut, merge, ignores_case }
 }
 
-/// Those of the table, and some that mix their habits.
+/// Those of the table, and some combinations.
 pub(crate) const ROUTERS: [Habits; 12] = [
     habits("Starlette, Django, Flask, Go", true, None, false, false),
     habits("Starlette's files, Rails", true, None, true, false),
@@ -65,7 +65,7 @@ pub(crate) const ROUTERS: [Habits; 12] = [
 ];
 
 impl Habits {
-    /// A path as the router matches it; where case does not matter, in small letters.
+    /// A path as the router matches it; in lower case if case does not matter to the router.
     pub(crate) fn read(&self, path: &str) -> String {
         let mut read = path.to_owned();
         if self.cut == Some(Cut::AsSent) {

@@ -5,14 +5,14 @@ use std::{fmt, sync::Arc};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-/// The most that a template may take, in bytes.
+/// Maximum length of a template, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Which paths a rule is about.
+/// The paths that a rule covers.
 ///
-/// A template consists of segments: words that stand for themselves, `{name}` or `*` for exactly
-/// one segment of any kind, and at the end `**`, for any number of segments, none among them. Two
-/// templates that differ in names only are the same.
+/// A template consists of segments: literal words, `{name}` or `*` for exactly one segment of any
+/// kind, and at the end `**`, for any number of segments, including none. Templates that differ
+/// only in names are equal.
 #[derive(Clone, Debug)]
 pub struct PathTemplate {
     text: Arc<str>,
@@ -22,19 +22,19 @@ pub struct PathTemplate {
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Segment {
-    /// As it reads once it is decoded.
+    /// A literal, percent-decoded.
     Word(String),
-    /// Any that is not empty.
+    /// Any segment that is not empty.
     Any,
 }
 
-/// A template that cannot be read.
+/// A template that cannot be parsed.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum InvalidTemplate {
     /// Relative, or empty.
     #[error("a path begins with a slash")]
     NoSlash,
-    /// Longer than any path that is answered.
+    /// Longer than any path that is accepted.
     #[error("is longer than {MAX_BYTES} bytes")]
     TooLong,
     /// `//` in the middle.
@@ -46,7 +46,7 @@ pub enum InvalidTemplate {
     /// `{id}.pdf`, `a*`.
     #[error("a parameter is a whole segment: {{name}}, * or, at the end, **")]
     PartlyParameter,
-    /// A character that no path has in the end, or that would not be answered.
+    /// A character that no decoded path contains, or that would not be accepted.
     #[error("has a character that is not for paths")]
     BadCharacter,
     /// `.` or `..`
@@ -55,7 +55,7 @@ pub enum InvalidTemplate {
 }
 
 impl PathTemplate {
-    /// Reads a template. A slash at its end says nothing.
+    /// Parses a template. A trailing slash has no meaning.
     pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
         if text.len() > MAX_BYTES {
             return Err(InvalidTemplate::TooLong);
@@ -71,7 +71,7 @@ impl PathTemplate {
         Ok(Self { text: text.into(), segments, subtree })
     }
 
-    /// The same, and everything below: what a prefix is about.
+    /// This template and everything below it: the paths with this prefix.
     #[must_use]
     pub fn with_subtree(mut self) -> Self {
         if !self.subtree {
@@ -87,28 +87,28 @@ impl PathTemplate {
         &self.text
     }
 
-    /// Are these the same paths?
+    /// Do two templates cover equal paths?
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.subtree == other.subtree && self.segments == other.segments
     }
 
-    /// How many segments it has before the end.
+    /// The number of segments, not counting `**`.
     pub(super) fn depth(&self) -> usize {
         self.segments.len()
     }
 
-    /// Does it go on below?
+    /// Does it end in `**`?
     pub(super) fn has_subtree(&self) -> bool {
         self.subtree
     }
 
-    /// As the trie writes the part before `**`: parameters by their places, so that names do not
-    /// matter.
+    /// The part before `**` in the syntax of the trie: parameters are named by position, so that
+    /// their names do not matter.
     pub(super) fn to_trie(&self) -> String {
         self.write(|place| format!("<{place}>"))
     }
 
-    /// A path that it is about, in which each parameter is `word`.
+    /// A path that the template covers, with `word` for each parameter.
     pub(super) fn example(&self, word: &str) -> String {
         self.write(|_| word.to_owned())
     }
@@ -132,7 +132,7 @@ impl fmt::Display for PathTemplate {
     }
 }
 
-/// `**`, or as FastAPI and axum write it.
+/// `**`, or the notation of FastAPI and axum for it.
 fn is_subtree(segment: &str) -> bool {
     let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     segment == "**" || inner.is_some_and(|inner| inner.starts_with('*') || inner.ends_with(":path"))

@@ -1,4 +1,5 @@
-//! The tokens of administrators: a file with a line for each, `NAME ROLE SHA256`.
+//! Administrators' tokens: a file with one line for each, `NAME ROLE SHA256`. Removing a line
+//! revokes its token.
 //!
 //! ```text
 //! # name          role      SHA-256 of the token
@@ -6,9 +7,9 @@
 //! signup-service  operator  9f86...0a08
 //! ```
 //!
-//! Only hashes are kept, so that who reads the file, or a backup of it, can do nothing with it. A
-//! plain SHA-256 will do, where passwords would need a slow hash: a token is 256 random bits, which
-//! nobody guesses.
+//! Only hashes are kept, so that the file, or a backup of it, is of no use to anyone who reads it.
+//! A plain SHA-256 is enough, although passwords would need a slow hash: a token is 256 random
+//! bits, which cannot be guessed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,41 +25,41 @@ use crate::domain::{
     actor::{InvalidActorName, UnknownRole},
 };
 
-/// What each token starts with, so that scanners for secrets know one where they meet it.
+/// The prefix of each token, by which secret scanners recognize one.
 const PREFIX: &str = "entadm_";
 
-/// Random bytes in a token.
+/// The number of random bytes in a token.
 const RANDOM_BYTES: usize = 32;
 
-/// How a file of tokens is wrong.
+/// An error in a file of tokens.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("line {line}: {problem}")]
 pub struct InvalidTokens {
-    /// Its number, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub problem: LineProblem,
 }
 
-/// How a line is wrong. Its text is left out: it may be the token itself.
+/// An error in a line. The text of the line is left out: it may be the token itself.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum LineProblem {
-    /// Too few words, or too many.
+    /// Too few fields, or too many.
     #[error("expected NAME ROLE SHA256, with blanks between them")]
     Words,
-    /// The first word.
+    /// The name, which is the first field.
     #[error("the name: {0}")]
     Name(#[from] InvalidActorName),
-    /// The second.
+    /// The role, which is the second field.
     #[error("the role: {0}")]
     Role(#[from] UnknownRole),
-    /// The third.
+    /// The hash, which is the third field.
     #[error("the hash: expected 64 hexadecimal digits")]
     Hash,
-    /// There are two lines with this name: whose is it?
+    /// Two lines have this name, so the holder would be ambiguous.
     #[error("the name stands on an earlier line too")]
     Twice,
-    /// There are two lines with this hash: whose token is it?
+    /// Two lines have this hash, so the holder would be ambiguous.
     #[error("the hash is that of line {0}")]
     SameHash(usize),
 }
@@ -70,20 +71,20 @@ pub struct AdminTokens(Vec<TokenEntry>);
 /// A line of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TokenEntry {
-    /// Whose token it is.
+    /// The holder's name.
     pub name: ActorName,
-    /// What they may do.
+    /// The holder's role.
     pub role: Role,
     hash: Hash,
 }
 
 impl TokenEntry {
-    /// What the file is to hold of a token.
+    /// The entry for a token.
     pub fn new(name: ActorName, role: Role, token: &AdminToken) -> Self {
         Self { name, role, hash: hash(token.expose()) }
     }
 
-    /// Its line, with its end.
+    /// The entry as a line, with a line break.
     pub fn line(&self) -> String {
         format!("{} {} {}\n", self.name, self.role, hex::encode(self.hash))
     }
@@ -106,7 +107,7 @@ impl FromStr for TokenEntry {
 impl FromStr for AdminTokens {
     type Err = InvalidTokens;
 
-    /// Reads a file. Empty lines, and those that start with `#`, say nothing.
+    /// Parses a file. Empty lines, and those that start with `#`, are ignored.
     fn from_str(text: &str) -> Result<Self, InvalidTokens> {
         let (mut names, mut hashes) = (HashSet::new(), HashMap::new());
         let mut entries = Vec::new();
@@ -129,13 +130,13 @@ impl FromStr for AdminTokens {
 }
 
 impl AdminTokens {
-    /// Is there none?
+    /// Is there no token?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whose token it is. Every line is compared, and each in constant time, so that how long it
-    /// takes tells nothing.
+    /// The holder of a token. Every line is compared, and each in constant time, so that the
+    /// duration reveals nothing.
     pub fn holder_of(&self, token: &str) -> Option<&TokenEntry> {
         let hash = hash(token);
         self.0.iter().fold(None, |found, entry| {
@@ -143,30 +144,30 @@ impl AdminTokens {
         })
     }
 
-    /// Has anybody with this name a token?
+    /// Is there a token for this name?
     pub fn has(&self, name: &ActorName) -> bool {
         self.0.iter().any(|entry| entry.name == *name)
     }
 }
 
-/// A token that was just made. Whoever has it is believed to be who it is for, so it never prints
-/// by accident.
+/// A newly made token. Anyone who has it is taken for its holder, so it is never printed by
+/// accident.
 pub struct AdminToken(String);
 
-/// The system gave no random bytes.
+/// The system has no random bytes.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("the system has no random bytes")]
 pub struct NoRandomness;
 
 impl AdminToken {
-    /// Makes one.
+    /// Generates a token.
     pub fn generate() -> Result<Self, NoRandomness> {
         let mut random = [0; RANDOM_BYTES];
         rand::fill(&mut random).map_err(|_| NoRandomness)?;
         Ok(Self(format!("{PREFIX}{}", hex::encode(random))))
     }
 
-    /// Its text, to be handed over once.
+    /// Its text, to be shown once.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -202,7 +203,8 @@ mod tests {
                 3,
                 LineProblem::Twice,
             ),
-            // One hash, in letters of either size: only one of the two could ever be known by it.
+            // One hash, in upper case and lower case: only one of the two names could ever be
+            // identified by it.
             (
                 format!("# people\nalice owner {other}\n\nbob viewer {}\n", other.to_lowercase()),
                 4,

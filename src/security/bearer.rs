@@ -2,19 +2,19 @@
 
 use http::{HeaderMap, HeaderName};
 
-/// A header holds something, and not one bearer token.
+/// A header that does not hold exactly one bearer token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotOneToken;
 
-/// The token of credentials whose scheme is `Bearer`, in letters of either size (RFC 9110, section
-/// 11.1); `None`: another scheme.
+/// The token of credentials whose scheme is `Bearer`, in any case (RFC 9110, section 11.1); `None`:
+/// another scheme.
 pub fn bearer(credentials: &str) -> Option<&str> {
     let (scheme, token) = credentials.trim_start().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
-/// The bearer token in a header; `None`: there is no such header. Of two headers neither counts:
-/// which one is meant?
+/// The bearer token in a header; `None`: the header is absent. Two headers are refused, because it
+/// is not clear which one counts.
 pub fn bearer_in<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

@@ -41,13 +41,13 @@ pub enum CallerService {
     ForwardAuth,
 }
 
-/// How a file of callers is wrong.
+/// An error in a file of callers.
 #[derive(Debug, Error)]
 pub enum InvalidCallers {
-    /// It cannot be read as what it should be.
+    /// It is not valid TOML, or not as described.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
-    /// Something in it makes no sense.
+    /// An entry that makes no sense.
     #[error("the caller {name:?}: {problem}")]
     Caller {
         /// The caller's name.
@@ -79,12 +79,12 @@ struct CallerEntry {
     rate: Option<NonZeroU32>,
 }
 
-/// One who may ask.
+/// Somebody who may ask.
 #[derive(Debug)]
 pub struct Caller {
-    /// In logs, and in the decision log.
+    /// Its name in logs, and in the decision log.
     pub name: ActorName,
-    /// The tenant that its certificate names, where a proxy passes it on.
+    /// The tenant that its certificate identifies, if a proxy passes it on.
     pub vouches_for: Option<TenantId>,
     services: Vec<CallerService>,
     tenants: Option<HashSet<TenantId>>,
@@ -113,46 +113,47 @@ impl Caller {
         self.modules.as_ref().is_none_or(|modules| modules.contains(module))
     }
 
-    /// Counts a request. One too many: how long to wait.
+    /// Counts a request. Err: too many; how long to wait.
     pub fn take_turn(&self) -> Result<(), Duration> {
         self.rate.as_ref().map_or(Ok(()), Rate::take_turn)
     }
 }
 
-/// Requests a second. A second's worth may come at once.
+/// A rate in requests per second. A second's worth of requests may come at once.
 #[derive(Debug)]
 pub struct Rate(DefaultDirectRateLimiter);
 
 impl Rate {
-    /// So many.
+    /// This many requests per second.
     pub fn new(per_second: NonZeroU32) -> Self {
         Self(RateLimiter::direct(Quota::per_second(per_second)))
     }
 
-    /// Counts a request. One too many: how long to wait.
+    /// Counts a request. Err: too many; how long to wait.
     pub fn take_turn(&self) -> Result<(), Duration> {
         self.0.check().map_err(|early| early.wait_time_from(DefaultClock::default().now()))
     }
 }
 
-/// All who may ask.
+/// All callers.
 #[derive(Debug, Default)]
 pub struct Callers {
     by_certificate: HashMap<String, Arc<Caller>>,
-    // An attacker who times look-ups learns of hashes, and nobody finds the token of one.
+    // Not in constant time: timing may reveal parts of a hash, but nobody finds the token of a
+    // hash.
     by_token: HashMap<Hash, Arc<Caller>>,
 }
 
-/// What is kept of a token.
+/// The stored form of a token.
 pub type TokenHash = Hash;
 
-/// The hash by which a token is known.
+/// The hash by which a token is identified.
 pub fn hash_of(token: &str) -> TokenHash {
     hashes::hash(token)
 }
 
 impl Callers {
-    /// Reads a file of them. Those that it gives no rate have the general one.
+    /// Parses a file of callers. A caller without a rate of its own gets the general one.
     pub fn parse(text: &str, rate: Option<NonZeroU32>) -> Result<Self, InvalidCallers> {
         let file: File = toml::from_str(text)?;
         let mut callers = Self::default();
@@ -196,7 +197,7 @@ impl Callers {
             rate: own.or(rate).map(Rate::new),
         });
         for certificate in certificates {
-            // Names of the DNS have no case; a URI has.
+            // DNS names are case-insensitive; URIs are not.
             let key = if certificate.contains("://") {
                 certificate
             } else {
@@ -236,22 +237,22 @@ impl Callers {
         Ok(())
     }
 
-    /// Whose token it is.
+    /// The caller with this token.
     pub fn by_token(&self, token: &str) -> Option<&Arc<Caller>> {
         self.by_hash(&hash_of(token))
     }
 
-    /// Whose token has this hash.
+    /// The caller whose token has this hash.
     pub fn by_hash(&self, hash: &TokenHash) -> Option<&Arc<Caller>> {
         self.by_token.get(hash)
     }
 
-    /// Who goes by one of the names in a certificate: the first that is known.
+    /// The caller with one of the names in a certificate: the first name that is known.
     pub fn by_names(&self, names: &[String]) -> Option<&Arc<Caller>> {
         names.iter().find_map(|name| self.by_certificate.get(name))
     }
 
-    /// Who goes by this name.
+    /// The caller with this name.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Caller>> {
         self.by_certificate.get(name)
     }

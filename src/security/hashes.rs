@@ -2,17 +2,17 @@
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-/// A hash.
+/// A SHA-256 hash.
 pub type Hash = [u8; SHA256_OUTPUT_LEN];
 
-/// The hash of a text.
+/// The SHA-256 hash of a text.
 pub fn hash(text: &str) -> Hash {
     let mut hash = [0; SHA256_OUTPUT_LEN];
     hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     hash
 }
 
-/// A hash that is written in hexadecimal, in letters of either size; `None` where it is not one.
+/// Parses a hexadecimal hash, in any case; `None` if it is not one.
 pub fn parse(hexadecimal: &str) -> Option<Hash> {
     let mut hash = Hash::default();
     hex::decode_to_slice(hexadecimal, &mut hash).ok()?;

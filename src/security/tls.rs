@@ -20,57 +20,57 @@ use x509_parser::{
     certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time,
 };
 
-/// What the files hold, in PEM.
+/// The contents of the files, in PEM.
 #[derive(Clone, Copy)]
 pub struct Pem<'a> {
-    /// The server's certificate, and those between it and its root.
+    /// The server's certificate, and its intermediates.
     pub certificate: &'a [u8],
-    /// The key of the first.
+    /// The private key of that certificate.
     pub key: &'a [u8],
-    /// Who vouches for clients; `None`: no client is asked for a certificate.
+    /// The CA certificates for clients; `None`: clients are not asked for a certificate.
     pub client_ca: Option<&'a [u8]>,
-    /// Which of their certificates are revoked.
+    /// The revocation lists for client certificates.
     pub client_crl: Option<&'a [u8]>,
 }
 
-/// Must a client show a certificate, where there is somebody who vouches for clients?
+/// Must a client show a certificate, if there are CA certificates for clients?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientCertificates {
     /// Yes.
     Required,
-    /// It may. One that is shown must be good.
+    /// It may. One that is shown must be valid.
     Optional,
 }
 
-/// How PEM cannot be used. The text names the flag whose file it is.
+/// Why PEM cannot be used. The text names the flag of the file.
 #[derive(Debug, Error)]
 pub enum InvalidTls {
-    /// A file is not PEM, or holds nothing of its kind.
+    /// A file is not PEM, or does not contain what it should.
     #[error("{0}: {1}")]
     Pem(&'static str, pem::Error),
-    /// A certificate that is none.
+    /// A certificate that cannot be parsed.
     #[error("{0}: a certificate in it cannot be read")]
     Certificate(&'static str),
-    /// Out of its time.
+    /// Expired, or not yet valid.
     #[error("--tls-cert: it is good from {0} to {1} only")]
     OutOfTime(DateTime<Utc>, DateTime<Utc>),
-    /// Certificate and key do not fit, or the key is of a kind that is not known.
+    /// Certificate and key do not match, or the key is of an unknown kind.
     #[error("--tls-cert and --tls-key: {0}")]
     Pair(rustls::Error),
-    /// Nobody can be verified by it.
+    /// No client can be verified with it.
     #[error("--client-ca, --client-crl: {0}")]
     Clients(#[from] VerifierBuilderError),
 }
 
 /// What listeners offer to those who connect: TLS 1.2 and 1.3.
 pub struct Tls {
-    /// Over HTTP/2, as gRPC does.
+    /// For HTTP/2, which gRPC uses.
     pub http2: Arc<ServerConfig>,
-    /// Over HTTP/1.1.
+    /// For HTTP/1.1.
     pub http1: Arc<ServerConfig>,
-    /// The same, without insisting on a client's certificate.
+    /// For HTTP/1.1, without requiring a client certificate.
     pub probes: Arc<ServerConfig>,
-    /// Until when the server's own certificate is good.
+    /// When the server's own certificate expires.
     pub not_after: DateTime<Utc>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -82,7 +82,7 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads PEM. A certificate that is not good `now` is refused: no client would believe it.
+    /// Reads PEM. A certificate that is not valid `now` is refused: no client would accept it.
     pub fn new(
         pem: Pem<'_>,
         clients: ClientCertificates,
@@ -113,7 +113,8 @@ impl Tls {
         })
     }
 
-    /// Would a client be let in that shows this chain? It may have been, before something changed.
+    /// Would a client that shows this chain be accepted now? It may have been accepted before
+    /// something changed.
     pub fn trusts(&self, chain: &[CertificateDer<'_>]) -> bool {
         let (Some(clients), Some((first, rest))) = (&self.clients, chain.split_first()) else {
             return false;
@@ -186,16 +187,15 @@ fn offer(
     let mut offer = builder.with_client_cert_verifier(clients).with_single_cert(chain, key)?;
     offer.alpn_protocols = vec![protocol.to_vec()];
     if !resumes {
-        // A session that is resumed brings its certificate along unseen, be it revoked or expired
-        // by now.
+        // A resumed session reuses its client certificate unchecked, even if it has been revoked or
+        // has expired by now.
         offer.session_storage = Arc::new(NoServerSessionStorage {});
         offer.send_tls13_tickets = 0;
     }
     Ok(Arc::new(offer))
 }
 
-/// The names that a certificate gives its holder: URIs (SPIFFE ids are such), then names of the
-/// DNS.
+/// The names that a certificate gives its holder: URIs (for example SPIFFE ids), then DNS names.
 pub fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };

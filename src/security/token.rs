@@ -27,19 +27,20 @@ pub use self::{
 };
 use crate::domain::{TenantId, limits::MAX_TOKEN_BYTES};
 
-/// How far two clocks may differ, by RFC 7519, section 4.1.4: "no more than a few minutes".
+/// The tolerated difference between two clocks, by RFC 7519, section 4.1.4: "no more than a few
+/// minutes".
 const LEEWAY: TimeDelta = TimeDelta::seconds(60);
 
-/// What a token must say beside being signed.
+/// What a token must contain, besides a valid signature.
 #[derive(Clone, Debug, Default)]
 pub struct TokenRules {
-    /// The wanted `iss`; `None`: any.
+    /// The required `iss`; `None`: any.
     pub issuer: Option<String>,
-    /// The wanted entry of `aud`; `None`: any.
+    /// The required entry of `aud`; `None`: any.
     pub audience: Option<String>,
     /// The claim that names the tenant.
     pub tenant_claim: String,
-    /// The tenants that an issuer may name; any, where it is not here.
+    /// The tenants that each issuer may name; an issuer that is not in here may name any.
     pub issuer_tenants: HashMap<String, HashSet<TenantId>>,
 }
 
@@ -52,17 +53,17 @@ impl TokenRules {
     }
 }
 
-/// What a good token comes to.
+/// What a valid token proves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Vouched {
-    /// The tenant it names; `None`: it names none.
+    /// The tenant that it names; `None`: it names none.
     pub tenant: Option<TenantId>,
-    /// Its `exp`: what it vouches for must not be kept longer.
+    /// Its `exp`: an answer that rests on it must not be kept longer.
     pub expires_at: DateTime<Utc>,
 }
 
-/// The token is not one that we can vouch for. The text is for the log; a caller learns no more
-/// than that.
+/// The token is not valid, or cannot be verified. The text is for the log; a caller learns only
+/// that.
 #[derive(Debug, Error)]
 pub enum InvalidToken {
     /// There is nothing to verify it with.
@@ -74,35 +75,35 @@ pub enum InvalidToken {
     /// No key has its algorithm and key id.
     #[error("no key for its algorithm and key id")]
     UnknownKey,
-    /// The keys of an issuer have never been fetched: the token may be good.
+    /// The keys of an issuer have never been fetched: the token may be valid.
     #[error("the keys of an issuer have not been fetched yet")]
     NoKeysYet,
-    /// Its header has extensions that must be understood (RFC 7515, section 4.1.11). We understand
-    /// none.
+    /// Its header has extensions that must be understood (RFC 7515, section 4.1.11). None are
+    /// supported.
     #[error("its header has `crit`, and no extension is understood here")]
     Critical,
     /// Malformed, or the signature does not match.
     #[error("{0}")]
     Refused(#[from] jsonwebtoken::errors::Error),
-    /// A claim is missing or not as wanted.
+    /// A claim is missing, or does not have the required value.
     #[error("its claim {0:?} is missing or not as wanted")]
     Claim(String),
-    /// Its issuer is bound to tenants of which this is none.
+    /// Its issuer is bound to tenants, and this is not one of them.
     #[error("its issuer may not name the tenant {0}")]
     ForeignTenant(TenantId),
-    /// `exp` has passed.
+    /// It has expired (`exp`).
     #[error("it has expired")]
     Expired,
-    /// `nbf` lies ahead.
+    /// It is not valid yet (`nbf`).
     #[error("it is not valid yet")]
     NotYetValid,
 }
 
-/// The keys that vouch for tokens, and what tokens must say.
+/// The keys that verify tokens, and what tokens must contain.
 pub struct Tokens {
-    /// From files: they are there from the start.
+    /// From files: available from the start.
     held: Vec<KeySet>,
-    /// By URL.
+    /// From URLs.
     remote: Vec<Arc<RemoteKeys>>,
     rules: TokenRules,
 }
@@ -120,7 +121,7 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// No keys: every token is refused until some are added.
+    /// Without keys: every token is refused until some are added.
     pub fn new(rules: TokenRules) -> Self {
         Self { held: Vec::new(), remote: Vec::new(), rules }
     }
@@ -131,8 +132,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one. Those that are
-    /// for something else, or that nothing can be verified with, are passed over.
+    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one is required.
+    /// Keys that are for something else, or that cannot verify anything, are skipped.
     pub fn add_jwks(&mut self, json: &[u8]) -> Result<AddedKeys, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
         let taken = keys.taken();
@@ -143,21 +144,21 @@ impl Tokens {
         Ok(taken)
     }
 
-    /// Adds keys that will be fetched. They are good for tokens of this issuer only; `None`: as the
-    /// rules say.
+    /// Adds a set of keys that will be fetched. It verifies tokens of this issuer only; `None`:
+    /// those of the issuer in the rules.
     pub fn add_remote(&mut self, issuer: Option<String>) -> Arc<RemoteKeys> {
         let keys = Arc::new(RemoteKeys::new(issuer));
         self.remote.push(Arc::clone(&keys));
         keys
     }
 
-    /// The keys that are fetched.
+    /// The sets of keys that are fetched.
     pub fn remote(&self) -> &[Arc<RemoteKeys>] {
         &self.remote
     }
 
-    /// Verifies a token, with or without `Bearer ` before it. Where its key is not known, the keys
-    /// are fetched again.
+    /// Verifies a token, with or without `Bearer ` before it. If its key is not known, the keys are
+    /// fetched again.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
         match self.verify_held(token, now) {
             // Boxed, so that the future of a token whose key is held stays small.
@@ -174,7 +175,7 @@ impl Tokens {
         join_all(self.remote.iter().map(|keys| keys.refresh(now))).await.contains(&true)
     }
 
-    /// The same with the keys that are there.
+    /// Verifies a token with the keys that are available, without fetching.
     pub fn verify_held(&self, token: &str, now: DateTime<Utc>) -> Result<Vouched, InvalidToken> {
         let token = strip_scheme(token);
         if token.len() > MAX_TOKEN_BYTES {
@@ -253,8 +254,8 @@ impl Tokens {
     }
 }
 
-/// Of two reasons: a key that was there and did not fit, or one that may come yet, before one that
-/// is not there.
+/// The more informative of two errors: a key that did not match, or one that may still be fetched,
+/// is reported rather than an unknown key.
 fn the_one_that_says_more(before: InvalidToken, error: InvalidToken) -> InvalidToken {
     if matches!(error, InvalidToken::UnknownKey) { before } else { error }
 }
@@ -276,7 +277,7 @@ fn names_audience(aud: Option<&Value>, wanted: &str) -> bool {
     }
 }
 
-/// The scheme's name has no case (RFC 9110, section 11.1).
+/// The scheme's name is case-insensitive (RFC 9110, section 11.1).
 fn strip_scheme(token: &str) -> &str {
     match token.split_at_checked(7) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("Bearer ") => rest.trim_matches(' '),

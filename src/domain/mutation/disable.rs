@@ -1,4 +1,4 @@
-//! Modules off.
+//! Disabling modules.
 
 use chrono::{DateTime, Utc};
 
@@ -6,8 +6,8 @@ use super::{Disabling, Edit, Ends, Violation};
 use crate::domain::{ModuleCode, SubscriptionStatus, Terms};
 
 impl Edit<'_> {
-    /// Disables modules, and what depends on them where that is wanted. Those that the tenant does
-    /// not have stay as they are.
+    /// Disables modules, and what depends on them if requested. Modules that the tenant does not
+    /// have stay unchanged.
     pub(super) fn disable(&mut self, disabling: &Disabling) {
         let Disabling { modules, include_dependents, ends } = disabling;
         let mut wanted = modules.clone();
@@ -41,7 +41,7 @@ impl Edit<'_> {
         }
     }
 
-    /// The modules that the tenant has and that cannot be without this one, but for those named.
+    /// The modules that the tenant has and that depend on this one, except for those in `but`.
     fn dependents_of(&self, code: &ModuleCode, but: &[ModuleCode]) -> Vec<ModuleCode> {
         let needs_it = self.offers.modules.iter().filter(|offer| offer.dependencies.contains(code));
         let held = needs_it
@@ -50,7 +50,7 @@ impl Edit<'_> {
         held.filter(|other| !but.contains(other)).cloned().collect()
     }
 
-    /// The instant at which all of these end.
+    /// The instant at which all of these modules end.
     fn end_of(&self, codes: &[ModuleCode], ends: Ends) -> DateTime<Utc> {
         let rows = self.entitlements.subscriptions.iter();
         let ending = rows.filter(|row| codes.contains(&row.module) && row.is_held(self.at));
@@ -60,7 +60,7 @@ impl Edit<'_> {
         }
     }
 
-    /// Complains of every module that would go on without one that it depends on.
+    /// Adds a violation for every module that would outlast one that it depends on.
     fn check_dependents(&mut self, codes: &[ModuleCode], end: DateTime<Utc>) {
         for code in codes
             .iter()

@@ -1,4 +1,4 @@
-//! Modules on.
+//! Enabling modules.
 
 use chrono::{DateTime, Utc};
 
@@ -6,8 +6,8 @@ use super::{BillingCycle, Edit, Enabling, Violation};
 use crate::domain::{ModuleCode, ModuleOffer, SubscriptionStatus, TenantStatus, Terms};
 
 impl Edit<'_> {
-    /// Enables modules, and what they depend on where that is wanted. `plan` is the one that they
-    /// come with.
+    /// Enables modules, and what they depend on if requested. `plan` is the one that they belong
+    /// to.
     pub(super) fn enable(&mut self, enabling: &Enabling, plan: Option<&str>) {
         let status = self.entitlements.tenant_status();
         if status.denial().is_some() && status != TenantStatus::PendingSetup {
@@ -33,12 +33,13 @@ impl Edit<'_> {
             if !offer.module.is_active && !self.entitlements.holds(&code, self.at) {
                 self.violated(Violation::RetiredModule(code.clone()));
             }
-            // What was taken along has the terms of what it was taken along for.
+            // A dependency gets the terms of the module that it is enabled for.
             self.enable_one(offer, enabling, plan);
         }
     }
 
-    /// Adds what a module depends on and the tenant lacks to what is wanted, or complains of it.
+    /// Adds the dependencies that the tenant lacks to the modules to enable, or adds a violation
+    /// for each.
     fn check_dependencies(
         &mut self,
         offer: &ModuleOffer,
@@ -61,8 +62,8 @@ impl Edit<'_> {
         }
     }
 
-    /// Gives a module exactly these terms. A row that has ended is taken up again, rather than
-    /// joined by another.
+    /// Gives a module exactly these terms. A row that has ended is reactivated, rather than another
+    /// one added.
     fn enable_one(&mut self, offer: &ModuleOffer, enabling: &Enabling, plan: Option<&str>) {
         let (code, at) = (&offer.module.code, self.at);
         let of_module = |row: &&mut Terms| row.module == *code;
@@ -76,7 +77,7 @@ impl Edit<'_> {
             return self.entitlements.subscriptions.push(row);
         };
         set(row, offer, enabling, plan, at);
-        // The live database may hold several rows: another one must not outlast what was agreed
+        // The live database may hold several rows: another row must not outlast what was agreed
         // upon.
         rows.into_iter()
             .filter(|row| row.is_held(at))
@@ -84,7 +85,7 @@ impl Edit<'_> {
     }
 }
 
-/// A row that grants nothing yet.
+/// A row that does not grant anything yet.
 fn nothing(module: ModuleCode, at: DateTime<Utc>) -> Terms {
     Terms {
         id: None,

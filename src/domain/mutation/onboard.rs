@@ -30,8 +30,8 @@ impl Edit<'_> {
         self.enable(&enabling, slug.as_deref());
     }
 
-    /// A tenant that was waiting for its schema is active. One that is served, or suspended, stays
-    /// what it is.
+    /// A tenant that was waiting for its schema becomes active. A tenant that is served, or
+    /// suspended, keeps its status.
     pub(super) fn finish_setup(&mut self) {
         match self.entitlements.tenant_status() {
             TenantStatus::PendingSetup | TenantStatus::Failed => {

@@ -108,7 +108,7 @@ fn enabling_needs_dependencies_or_takes_them_along_however_deep() {
     );
     let along = Enabling { include_dependencies: true, ..enable(&["c"]) };
     assert_eq!(held(&applied(Mutation::Enable(along), &nothing)), ["a", "b", "c"]);
-    // Those that are asked for together need not be asked for in order.
+    // The order of the modules in a request does not matter.
     assert_eq!(
         held(&applied(Mutation::Enable(enable(&["c", "a", "b"])), &nothing)),
         ["a", "b", "c"]
@@ -140,11 +140,11 @@ fn a_cancelled_row_is_taken_up_again() {
     let on = applied(Mutation::Enable(enable(&["a"])), &off);
     assert_eq!((on.subscriptions.len(), held(&on)), (1, vec!["a".to_owned()]));
     assert_eq!((on.subscriptions[0].starts_at, on.subscriptions[0].expires_at), (Some(NOW), None));
-    // What is there stays as it is, to the price that was agreed upon.
+    // What the tenant has stays as it is, including the agreed price.
     let mut agreed = on.clone();
     agreed.subscriptions[0].price_paid = Money::parse("1");
     assert_eq!(applied(Mutation::Enable(enable(&["a"])), &agreed), agreed);
-    // What is not there need not be disabled.
+    // A module that the tenant does not have need not be disabled.
     assert_eq!(applied(Mutation::Disable(disable(&["a", "b"])), &off), off);
 }
 
@@ -160,7 +160,7 @@ fn the_end_of_a_period_is_that_of_the_last_and_enabling_takes_it_back() {
     assert_eq!(held(&ending), ["a", "b"]);
     let back = applied(Mutation::Enable(enable(&["a", "b"])), &ending);
     assert_eq!(back, before);
-    // A dependent that ends no later stands in nobody's way.
+    // A dependent that ends no later is not a violation.
     let dependent_ends =
         applied(Mutation::Disable(Disabling { ends: Ends::PeriodEnd, ..disable(&["b"]) }), &before);
     let both_end = applied(

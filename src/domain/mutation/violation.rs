@@ -4,16 +4,16 @@ use thiserror::Error;
 
 use crate::domain::ModuleCode;
 
-/// Why a mutation is refused. A refusal names all that apply.
+/// Why a mutation is refused. A refusal contains all violations.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum Violation {
-    /// The catalogue has no such module.
+    /// The catalogue has no module with this code.
     #[error("There is no module '{0}'.")]
     UnknownModule(ModuleCode),
     /// The module is no longer sold, and the tenant does not have it.
     #[error("The module '{0}' is no longer sold.")]
     RetiredModule(ModuleCode),
-    /// The catalogue has no such plan.
+    /// The catalogue has no plan with this slug.
     #[error("There is no plan '{0}'.")]
     UnknownPlan(String),
     /// The plan is no longer sold, and the tenant does not have it.
@@ -22,7 +22,7 @@ pub enum Violation {
     /// A module that it depends on is not enabled.
     #[error("The module '{module}' requires '{dependency}', which is not enabled.")]
     MissingDependency {
-        /// The module that is asked for.
+        /// The requested module.
         module: ModuleCode,
         /// What it depends on.
         dependency: ModuleCode,
@@ -30,7 +30,7 @@ pub enum Violation {
     /// A module that depends on it stays enabled.
     #[error("The module '{module}' is required by '{dependent}', which is enabled.")]
     HasDependent {
-        /// The module that is to go.
+        /// The module to be disabled.
         module: ModuleCode,
         /// What depends on it.
         dependent: ModuleCode,
@@ -38,71 +38,71 @@ pub enum Violation {
     /// The module is part of every account.
     #[error("The module '{0}' is part of every account and cannot be disabled.")]
     BaseModule(ModuleCode),
-    /// The tenant's status does not allow it to be sold anything.
+    /// Modules cannot be enabled for a tenant with this status.
     #[error("Modules are enabled for tenants that are active, and this one is {0:?}.")]
     TenantStatus(String),
-    /// The tenant's status cannot become that one.
+    /// The tenant's status cannot be changed to the requested one.
     #[error("A tenant that is {from:?} cannot become {to:?}.")]
     Transition {
-        /// What it is.
+        /// The current status.
         from: String,
-        /// What it was to become.
+        /// The requested status.
         to: &'static str,
     },
-    /// The tenant's status is none in which a schema is made.
+    /// No schema is made for a tenant with this status.
     #[error("A schema is made for tenants that are not cancelled, and this one is {0:?}.")]
     NoSetup(String),
-    /// The schema is another tenant's, the database's own, or was made neither by entitlementd for
-    /// this tenant nor by the ERP's rule for names.
+    /// The schema is another tenant's, or the database's own, or was neither made by entitlementd
+    /// for this tenant nor named by the ERP's rule.
     #[error(
         "The schema {0:?} cannot be told to be this tenant's: it is another one's, the database's own, or was made by \
          somebody else. A tenant can be deleted without it (keep_schema)."
     )]
     ForeignSchema(String),
-    /// The tenant is to be deleted, and is not cancelled.
+    /// The tenant to be deleted is not cancelled.
     #[error("Only a cancelled tenant is deleted, and this one is {0:?}.")]
     NotCancelled(String),
-    /// The tenant is to be deleted, and is called otherwise.
+    /// The tenant to be deleted has another name.
     #[error("The tenant is not called that: repeat its name, letter by letter.")]
     OtherName,
-    /// The tenant is to be deleted, and owes money.
+    /// The tenant to be deleted has unpaid invoices.
     #[error("It has {0} unpaid invoices.")]
     UnpaidInvoices(u64),
-    /// A module with this code is there, or was called so before.
+    /// A module has this code, or had it before it was renamed.
     #[error("The code '{0}' is another module's, or was.")]
     CodeTaken(ModuleCode),
-    /// What is new needs a name.
+    /// A new module or plan needs a name.
     #[error("'{0}' is new, and has no name.")]
     NoName(String),
-    /// Modules that depend on each other cannot be enabled.
+    /// The module would depend on itself, along this path.
     #[error("The module '{0}' would depend on itself: {1}.")]
     Circle(ModuleCode, String),
-    /// A module that depends on it is on sale.
+    /// A module on sale depends on it.
     #[error("The module '{module}' is required by '{dependent}', which is on sale.")]
     RequiredOnSale {
-        /// The module that is to be retired.
+        /// The module to be retired.
         module: ModuleCode,
         /// What depends on it.
         dependent: ModuleCode,
     },
-    /// A plan on sale would hold a module without what it depends on, or one that is no longer
+    /// A plan on sale would contain a module without its dependencies, or one that is no longer
     /// sold.
     #[error("The plan '{plan}' is on sale with '{module}': {problem}.")]
     BrokenPlan {
-        /// The plan.
+        /// The plan on sale.
         plan: String,
-        /// The module.
+        /// The module that it contains.
         module: ModuleCode,
         /// What would be wrong.
         problem: String,
     },
-    /// An end that lies behind.
+    /// An end that lies in the past.
     #[error("{0} must lie in the future.")]
     Past(&'static str),
 }
 
 impl Violation {
-    /// The word by which programs know it.
+    /// Its name for programs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::UnknownModule(_) => "UNKNOWN_MODULE",
@@ -126,7 +126,7 @@ impl Violation {
         }
     }
 
-    /// What it is about: a module's code, a plan's slug, a status or a field.
+    /// Its subject: a module's code, a plan's slug, a status or a field.
     pub fn subject(&self) -> &str {
         match self {
             Self::UnknownModule(code)

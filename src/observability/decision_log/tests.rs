@@ -1,4 +1,4 @@
-//! Tests of what stands beside.
+//! Tests of the parent module.
 
 use std::{
     fs,
@@ -20,12 +20,12 @@ fn lines(path: &std::path::Path) -> Vec<DecisionRecord> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Writes nothing until it is let.
+/// Blocks until it is released.
 struct Stuck(Mutex<Receiver<()>>, Arc<AtomicU64>);
 
 impl Write for Stuck {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whoever let it go has gone: it goes on.
+        // An error means that the sender is gone, which releases it too.
         _ = self.0.lock().unwrap().recv();
         let lines = bytes.split(|byte| *byte == b'\n').count() - 1;
         self.1.fetch_add(lines as u64, Ordering::Relaxed);
@@ -63,7 +63,7 @@ fn a_file_is_put_aside_when_it_is_large_and_no_line_is_torn() {
     let path = folder.path().join("decisions.jsonl");
     let target = LogTarget::File { path: path.clone(), max_bytes: 100_000, kept: 2 };
     for round in 0..4 {
-        // Another process after the other goes on in the same file.
+        // Another process, later, appends to the file of the first.
         let log = DecisionLog::open(&target, 1).unwrap();
         for number in 0..1000 {
             log.add(entry(1000 * round + number));

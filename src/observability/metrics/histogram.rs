@@ -1,5 +1,4 @@
-//! Durations by how long they were, in atomics: the library's own histogram takes a lock for each
-//! one.
+//! A histogram of durations, in atomics: the library's own histogram takes a lock for each sample.
 
 use std::{
     fmt,
@@ -9,21 +8,21 @@ use std::{
 
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
-/// What lies in a bucket takes at most so many microseconds: what is held takes tens of them, a
-/// load some thousands, and no request is given more than a few seconds.
+/// The upper bounds of the buckets, in microseconds: answers from memory take tens of them, a load
+/// some thousands, and no request may take more than a few seconds.
 const BOUNDS: [u32; 16] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000,
 ];
 
-/// How many durations there were, by how long they were.
+/// The number of durations in each bucket.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
-/// The same, of all threads together.
+/// The histogram summed over all threads.
 #[derive(Debug, Default)]
 pub(super) struct Sum {
     buckets: [u64; BOUNDS.len() + 1],
@@ -33,7 +32,7 @@ pub(super) struct Sum {
 impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
         let is_within = |bound: &u32| duration <= Duration::from_micros((*bound).into());
-        // Most are found in the first few.
+        // Most durations are in the first few buckets.
         let bucket = BOUNDS.iter().position(is_within).unwrap_or(BOUNDS.len());
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         // Enough for 584 years.

@@ -1,20 +1,20 @@
-//! Labels: words that are all known before anything is counted.
+//! Labels whose values are all known in advance.
 
 use std::fmt;
 
-/// A label, each of whose words has a counter from the start.
+/// A label that has a counter for each of its values from the start.
 pub(crate) trait MetricLabel: Copy + fmt::Debug + Send + Sync + 'static {
-    /// All of them, in the order of their numbers.
+    /// All values, in the order of their numbers.
     const ALL: &'static [Self];
 
-    /// Its place among all.
+    /// The position of this value in [`Self::ALL`].
     fn number(self) -> usize;
 
-    /// What the metrics call it.
+    /// The value's name in the metrics.
     fn word(self) -> &'static str;
 }
 
-/// Makes an enum a label: its variants, each with its word.
+/// Makes an enum a label: its variants, each with its name in the metrics.
 macro_rules! label {
     ($(#[$about:meta])* $visible:vis enum $name:ident { $($(#[$each:meta])* $variant:ident => $word:literal,)+ }) => {
         $(#[$about])*

@@ -1,4 +1,4 @@
-//! The page that Prometheus reads.
+//! The page that Prometheus scrapes.
 
 use std::{
     fmt::{self, Write},
@@ -12,48 +12,47 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What stands before each name.
+/// The prefix of each name.
 const PREFIX: &str = "entitlementd";
 
-/// What is kept elsewhere, and read when somebody asks.
+/// Metrics that are kept elsewhere, and read when the page is scraped.
 pub(crate) trait MetricSource: fmt::Debug + Send + Sync + 'static {
-    /// How things are now.
+    /// The current values.
     fn samples(&self) -> Vec<Sample>;
 }
 
-/// One metric, as it is now.
+/// One metric, with its current value.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// Its name, without what all names share and without `_total`.
+    /// Its name, without the common prefix and without `_total`.
     pub name: &'static str,
-    /// What it means, without a full stop.
+    /// Its help text, without a full stop.
     pub help: &'static str,
-    /// What it is.
     pub value: Value,
 }
 
-/// What a metric is.
+/// The value of a metric, with its type.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
-    /// Grows, and begins at zero with the process.
+    /// A counter, which starts at zero with the process.
     Counter(u64),
-    /// Goes up and down.
+    /// A gauge.
     Gauge(f64),
-    /// The same for each word of one label.
+    /// A gauge for each value of one label, with the label's name.
     Gauges(&'static str, Vec<(&'static str, f64)>),
 }
 
-/// How the page is written.
+/// The format of the page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Format {
-    /// Prometheus's own text, which everything reads.
+    /// Prometheus's own text format, which every scraper reads.
     Text,
-    /// OpenMetrics, which Prometheus asks for.
+    /// OpenMetrics, which Prometheus requests.
     OpenMetrics,
 }
 
 impl Format {
-    /// What an `Accept` header asks for.
+    /// The format that an `Accept` header asks for.
     pub(crate) fn accepted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
     }
@@ -67,12 +66,12 @@ impl Format {
     }
 }
 
-/// The page that Prometheus reads.
+/// The page that Prometheus scrapes.
 #[derive(Debug)]
 pub(crate) struct Page(Registry);
 
 impl Page {
-    /// What requests count, and what is read where it is.
+    /// Makes a page of the counters of requests, and of what is read elsewhere.
     pub(crate) fn new(metrics: Arc<impl Collector>, read: impl MetricSource) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(metrics));
@@ -80,7 +79,7 @@ impl Page {
         Self(registry)
     }
 
-    /// Writes the page as things are now.
+    /// Writes the page with the current values.
     pub(crate) fn write(&self, format: Format) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.0)?;
@@ -119,8 +118,8 @@ impl<R: MetricSource> Collector for SourceCollector<R> {
     }
 }
 
-/// OpenMetrics names a counter without its `_total` where it describes it, and marks its end. The
-/// older text does neither, and is the same in all else that is used here.
+/// OpenMetrics omits `_total` where it describes a counter, and has an end marker. The older text
+/// format does neither, and is equal in everything else that is used here.
 fn as_text(page: &str) -> Result<String, fmt::Error> {
     let counters: Vec<&str> = page
         .lines()

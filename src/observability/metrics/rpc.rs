@@ -1,4 +1,4 @@
-//! Answers by method and code, and how long they took.
+//! The numbers and durations of answers, by method and code.
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Instant};
 
@@ -32,13 +32,13 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// Under this name go health, reflection, and methods that do not exist.
+/// The name for health, reflection, and methods that do not exist.
 const OTHER: &str = "other";
 
-/// Each method's durations, by code. One more stands for all others.
+/// Durations by method, then by code. One more method stands for all others.
 type HistogramTable = Box<[[Histogram; CODES.len()]]>;
 
-/// Answers by method and code.
+/// The numbers and durations of answers, by method and code.
 #[derive(Debug)]
 pub(crate) struct Rpcs<M> {
     durations: Sharded<Arc<HistogramTable>>,
@@ -54,15 +54,15 @@ impl<M: MetricLabel> Default for Rpcs<M> {
 }
 
 impl<M: MetricLabel> Rpcs<M> {
-    /// Times the answer to a request for this method (`None`: none of ours), which came at
-    /// `started`.
+    /// Times the answer to a request for this method (`None`: not a method of ours), which arrived
+    /// at `started`.
     pub(crate) fn time(&self, method: Option<M>, started: Instant) -> Stopwatch {
         let method = method.map_or(M::ALL.len(), M::number);
         Stopwatch { durations: Some(Arc::clone(self.durations.mine())), method, started }
     }
 
-    /// Codes that a method has not answered with are left out, all but OK: most of them it never
-    /// will.
+    /// Codes that a method has never answered with are left out, except OK: most of them never
+    /// occur.
     pub(crate) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         let names = M::ALL.iter().map(|method| method.word()).chain([OTHER]);
         for (method, name) in names.enumerate() {
@@ -78,22 +78,22 @@ impl<M: MetricLabel> Rpcs<M> {
     }
 }
 
-/// Times one answer. One that is dropped while it runs belongs to a call that was cancelled.
+/// Times one answer. If it is dropped while it runs, the call was cancelled.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
-    /// `None` once it was stopped.
+    /// `None` once it is stopped.
     durations: Option<Arc<HistogramTable>>,
     method: usize,
     started: Instant,
 }
 
 impl Stopwatch {
-    /// When the request came.
+    /// When the request arrived.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
-    /// The answer is there, with this code.
+    /// Records that the answer is ready, with this code.
     pub(crate) fn stop(&mut self, code: Code) {
         if let Some(durations) = self.durations.take() {
             durations[self.method][code as usize].observe(self.started.elapsed());

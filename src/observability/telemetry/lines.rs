@@ -1,5 +1,4 @@
-//! Log lines that nobody forges: what others have written in them neither ends a line nor acts on a
-//! terminal.
+//! Log lines that cannot be forged: text from others neither ends a line nor acts on a terminal.
 
 use std::{
     error::Error,
@@ -16,7 +15,7 @@ use tracing_subscriber::{
 use crate::escape::{escape_control, escape_control_json};
 
 /// Writes the fields of a line for people. tracing's own writer lets line breaks through, and in
-/// all fields but the message every other control character.
+/// all fields except the message also every other control character.
 pub(super) struct PlainFields;
 
 impl<'w> FormatFields<'w> for PlainFields {
@@ -30,21 +29,22 @@ impl<'w> FormatFields<'w> for PlainFields {
 struct Line<'w> {
     writer: Writer<'w>,
     is_empty: bool,
-    /// What the line says already, which its fields need not say again.
+    /// The message, whose contents need not be repeated as fields.
     message: String,
     outcome: fmt::Result,
 }
 
 impl Line<'_> {
     fn add(&mut self, field: &Field, value: &str) {
-        // What comes by the `log` crate says where from in fields, which the line shows elsewhere.
+        // Records of the `log` crate have their origin in fields, which the line shows elsewhere.
         if self.outcome.is_ok() && !field.name().starts_with("log.") {
             let name = field.name();
             self.outcome = self.write(name.strip_prefix("r#").unwrap_or(name), value);
         }
     }
 
-    /// Messages name what matters among their fields: programs read the field, people the message.
+    /// Messages mention what matters among their fields: programs read the field, people the
+    /// message.
     fn add_text(&mut self, field: &Field, text: &str, value: &str) {
         if field.name() == "message" {
             text.clone_into(&mut self.message);
@@ -60,7 +60,7 @@ impl Line<'_> {
         let value = escape_control(value);
         match name {
             "message" => write!(self.writer, "{gap}{value}"),
-            // Italics, and then dimmed, as tracing's own.
+            // Italic, and then dimmed, as in tracing's own format.
             _ if self.writer.has_ansi_escapes() => {
                 write!(self.writer, "{gap}\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}")
             }
@@ -98,7 +98,7 @@ impl Visit for Line<'_> {
     }
 }
 
-/// Writes lines of JSON to standard error. A line comes whole.
+/// Writes lines of JSON to standard error, each in one write.
 pub(super) struct JsonLines;
 
 impl Write for JsonLines {

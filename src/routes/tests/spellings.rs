@@ -37,7 +37,7 @@ fn map_of(templates: &[Written]) -> RouteMap {
     map
 }
 
-/// Changes to a character: mostly none, so that much of what is made up passes.
+/// Respells a character: mostly not at all, so that many of the generated paths pass.
 fn spelled(character: char, how: u8) -> String {
     let code = u32::from(character);
     match (how, character) {
@@ -59,7 +59,7 @@ fn spelled(character: char, how: u8) -> String {
     }
 }
 
-/// Another spelling of a path, and something at its end.
+/// Another spelling of a path, possibly with something appended.
 fn spelling() -> impl Strategy<Value = String> {
     let end = prop::sample::select(vec!["", "", "", "/", ";x", "%3Bx", "/;", "//", "?a=/b"]);
     ("(/(a|b|ab|aB|B|c)){1,6}", prop::collection::vec(0_u8..120, 24), end).prop_map(
@@ -74,8 +74,8 @@ fn spelling() -> impl Strategy<Value = String> {
     )
 }
 
-/// The templates that a router could choose for a path: the most specific ones, of which there are
-/// several where case does not matter to it.
+/// The templates that a router could choose for a path: the most specific ones, which may be
+/// several if the router ignores case.
 fn chosen<'a>(router: &Habits, templates: &'a [Written], path: &str) -> Vec<&'a Written> {
     let as_matched = |template: &str| {
         if router.ignores_case { template.to_lowercase() } else { template.to_owned() }
@@ -97,7 +97,7 @@ proptest! {
         sent in spelling(),
     ) {
         let Ok(rule) = map_of(&templates).find("GET", &sent).map(Option::<&_>::cloned) else { return Ok(()) };
-        // What no rule is about passes with `--unmatched allow`.
+        // A request that no rule covers passes with `--unmatched allow`.
         if rule.as_ref().is_some_and(|rule| rule.access != Access::Public) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Tests of what stands beside.
+//! Tests of the parent module.
 
 use super::*;
 
@@ -69,7 +69,7 @@ fn a_callers_own_rate_goes_before_the_general_one() {
     let text = "[[caller]]\nname = \"a\"\ncertificates = [\"a\"]\nservices = []\nrate = 3\n\
                 [[caller]]\nname = \"b\"\ncertificates = [\"b\"]\nservices = []\n";
     let callers = Callers::parse(text, NonZeroU32::new(1)).unwrap();
-    // What is left of a second grows while this runs, so only what comes at once is counted.
+    // The allowance is replenished while this runs, so only what comes at once is counted.
     let at_once =
         |name| (0..100).take_while(|_| callers.by_name(name).unwrap().take_turn().is_ok()).count();
     assert!((3..100).contains(&at_once("a")));

@@ -1,4 +1,4 @@
-//! Members of a JWK set: which of them are keys for us.
+//! Members of a JWK set: which of them are keys that can be used.
 
 use aws_lc_rs::{
     rsa::PublicEncryptingKey,
@@ -10,20 +10,20 @@ use jsonwebtoken::{
 };
 use serde_json::Value;
 
-/// A key that verifies tokens by one algorithm.
+/// A key that verifies tokens with one algorithm.
 pub(super) struct Usable {
     pub(super) id: Option<String>,
     pub(super) verifier: DecodingKey,
     pub(super) algorithm: Algorithm,
 }
 
-/// Is it a key at all, of whatever kind?
+/// Is it a key at all, of any kind?
 pub(super) fn is_key(member: &Value) -> bool {
     member.get("kty").is_some_and(Value::is_string)
 }
 
-/// A public key for RS256, ES256 or EdDSA. `None`: it is for something else, or nothing can be
-/// verified with it, and RFC 7517, section 5, has it passed over.
+/// A public key for RS256, ES256 or EdDSA. `None`: it is for something else, or cannot verify
+/// anything, and RFC 7517, section 5, requires it to be ignored.
 pub(super) fn read(member: Value) -> Option<Usable> {
     let jwk: Jwk = serde_json::from_value(member).ok()?;
     let algorithm = algorithm_of(&jwk)?;
@@ -31,7 +31,7 @@ pub(super) fn read(member: Value) -> Option<Usable> {
     Some(Usable { id: jwk.common.key_id, verifier, algorithm })
 }
 
-/// The one algorithm that a public key is for; `None` where it is for something else.
+/// The one algorithm that a public key is for; `None` if it is for something else.
 fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     let common = &jwk.common;
     let verifies = common
@@ -54,13 +54,13 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     (verifies && agrees).then_some(algorithm)
 }
 
-/// Could it verify anything? The library finds out at the first token only, whose refusal would
-/// then tell of the key.
+/// Could it verify anything? The library finds that out only with the first token, whose refusal
+/// would then be about the key.
 fn is_sound(key: &DecodingKey, algorithm: Algorithm) -> bool {
     match (key.kind(), algorithm) {
         (DecodingKeyKind::RsaModulusExponent { n, e }, Algorithm::RS256) => {
             // A product of two primes is odd, and so is an exponent; with 1, anybody could sign.
-            // The last check is of the sizes: those that the verification takes.
+            // The last check is of the sizes that the verification accepts.
             let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
             let key: Result<PublicEncryptingKey, _> = RsaPublicKeyComponents { n, e }.try_into();
             is_odd(n) && is_odd(e) && e[..] != [1] && key.is_ok()

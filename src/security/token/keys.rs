@@ -6,25 +6,26 @@ use thiserror::Error;
 
 use super::{InvalidToken, jwk};
 
-/// A set with more keys for us is a mistake; each one could cost a verification.
+/// The maximum number of usable keys in a set; a larger set is a mistake, and each key could cost a
+/// verification.
 const MAX_KEYS: usize = 100;
 
 /// A file of keys that cannot be used.
 #[derive(Debug, Error)]
 pub enum InvalidKeys {
-    /// Nothing in it.
+    /// It is empty.
     #[error("is empty: expected a shared secret")]
     EmptySecret,
     /// Not JSON, or not a JWK set.
     #[error("is not a JWK set (RFC 7517): {0}")]
     NotJwks(serde_json::Error),
-    /// Too many.
+    /// It has too many usable keys.
     #[error("holds more than {MAX_KEYS} keys for RS256, ES256 and EdDSA")]
     TooMany,
-    /// Nothing in it is a key, of whatever kind.
+    /// It contains no keys of any kind.
     #[error("holds no key")]
     Empty,
-    /// Not one key that can be used.
+    /// It contains keys, but none that can be used.
     #[error("holds no key for RS256, ES256 or EdDSA")]
     NoKey,
 }
@@ -40,16 +41,16 @@ struct Key {
     validation: Validation,
 }
 
-/// What became of a set of keys.
+/// The result of reading a set of keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AddedKeys {
-    /// Keys that verify tokens.
+    /// The number of keys that verify tokens.
     pub keys: usize,
-    /// Members that are for something else, or that nothing can be verified with.
+    /// The number of keys that are for something else, or cannot verify anything.
     pub passed_over: usize,
 }
 
-/// Keys that come from one place.
+/// Keys from one source.
 pub(super) struct KeySet {
     keys: Vec<Key>,
     passed_over: usize,
@@ -60,7 +61,7 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// What became of the set that it was made of.
+    /// The result of reading the set.
     pub(super) fn taken(&self) -> AddedKeys {
         AddedKeys { keys: self.keys.len(), passed_over: self.passed_over }
     }
@@ -75,12 +76,12 @@ impl KeySet {
         Ok(Self { keys: vec![key], passed_over: 0 })
     }
 
-    /// The public keys of a JWK set, for RS256, ES256 and EdDSA. Those that are for something else,
-    /// or that nothing can be verified with, are passed over.
+    /// The public keys of a JWK set, for RS256, ES256 and EdDSA. Keys that are for something else,
+    /// or that cannot verify anything, are skipped.
     ///
-    /// There may be none left. Such a set is the issuer's word all the same: it has keys, and no
-    /// longer those of before. But a set without any key is what a broken issuer answers, and
-    /// says nothing.
+    /// There may be none left. That is still a statement of the issuer: it has keys, and has
+    /// withdrawn the previous ones. But a set without any key is what a broken issuer sends, and
+    /// means nothing.
     pub(super) fn of_jwks(json: &[u8]) -> Result<Self, InvalidKeys> {
         let members = serde_json::from_slice::<Jwks>(json).map_err(InvalidKeys::NotJwks)?.keys;
         if !members.iter().any(jwk::is_key) {
@@ -120,7 +121,7 @@ impl KeySet {
 impl Key {
     fn new(id: Option<String>, verifier: DecodingKey, algorithm: Algorithm) -> Self {
         let mut validation = Validation::new(algorithm);
-        // Only the signature is left to the library: it would judge times by a clock of its own.
+        // The library only checks the signature: it would check times by a clock of its own.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;

@@ -1,4 +1,4 @@
-//! Keys that are fetched, by whoever is asked to: the set of one issuer, as it was last read.
+//! Keys that are fetched by another part of the program: the set of one issuer, as last read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,14 +9,14 @@ use tokio::sync::{Notify, watch};
 
 use super::keys::{AddedKeys, InvalidKeys, KeySet};
 
-/// A token whose key is not known has the set fetched again, but no sooner than this after the last
-/// time: anybody can write a token with a key id of their own.
+/// A token with an unknown key causes the set to be fetched again, but not sooner than this after
+/// the previous time: anybody can write a token with a made-up key id.
 const REFRESH_NO_SOONER: TimeDelta = TimeDelta::seconds(10);
 
-/// A token waits so long for the set at most.
+/// How long a token waits for the set.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The keys of one issuer, which are fetched. Whoever fetches them calls [`Self::replace`] or
+/// The keys of one issuer, which are fetched. The fetcher calls [`Self::replace`] or
 /// [`Self::failed`], and waits for [`Self::wanted`] in between.
 pub struct RemoteKeys {
     issuer: Option<String>,
@@ -53,8 +53,8 @@ impl RemoteKeys {
         self.keys.load_full()
     }
 
-    /// Takes a set that was fetched `now`: keys that it lacks no longer hold. What is no set, or
-    /// one without any key, changes nothing.
+    /// Replaces the set with one that was fetched `now`: keys that are not in it are no longer
+    /// valid. Something that is not a set, or has no keys at all, changes nothing.
     pub fn replace(&self, json: &[u8], now: DateTime<Utc>) -> Result<AddedKeys, InvalidKeys> {
         let keys = KeySet::of_jwks(json)?;
         let taken = keys.taken();
@@ -64,7 +64,7 @@ impl RemoteKeys {
         Ok(taken)
     }
 
-    /// The set could not be fetched, or not be used: what was there before goes on holding.
+    /// The set could not be fetched, or not be used: the previous one stays valid.
     pub fn failed(&self, now: DateTime<Utc>) {
         self.state.lock().failures += 1;
         self.tell(now);
@@ -75,19 +75,19 @@ impl RemoteKeys {
         self.tried.send_replace(());
     }
 
-    /// Waits until a token comes whose key is not known.
+    /// Waits until a token with an unknown key arrives.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// When the set was last fetched, and how often that has failed.
+    /// When the set was last fetched, and how often fetching has failed.
     pub fn report(&self) -> (Option<DateTime<Utc>>, u64) {
         let state = *self.state.lock();
         (state.fetched_at, state.failures)
     }
 
-    /// Has the set fetched again, and waits for it. `false`: it was tried a moment ago, or takes
-    /// too long.
+    /// Requests that the set is fetched again, and waits for it. `false`: it was tried a moment
+    /// ago, or takes too long.
     pub(super) async fn refresh(&self, now: DateTime<Utc>) -> bool {
         let mut tried = self.tried.subscribe();
         if self.state.lock().tried_at.is_some_and(|tried_at| now - tried_at < REFRESH_NO_SOONER) {
