@@ -1,4 +1,4 @@
-//! A server: bind, wire, supervise, stop.
+//! A server: binding, wiring, supervising, stopping.
 
 mod background;
 pub(crate) mod database;
@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-/// Why a server did not start, or ended before it was told to.
+/// Why a server did not start, or ended without being asked to.
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// A setting cannot be used.
@@ -47,31 +47,31 @@ pub enum ServeError {
     /// A thread could not be started.
     #[error("a worker cannot be started: {0}")]
     Worker(io::Error),
-    /// The descriptors of the API do not fit together.
+    /// The API's descriptors are inconsistent.
     #[error("reflection cannot be offered: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// A part ended that never should.
+    /// A part ended that should run until the server stops.
     #[error("{0} ended by itself")]
     Ended(&'static str),
 }
 
-/// A server that is running.
+/// A running server.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens, with the port that it was given.
+    /// The address that it listens on, with the actual port.
     pub address: ListenAddress,
-    /// Where it answers proxies over HTTP, if it does.
+    /// The address for proxies that ask over HTTP, if there is one.
     pub forward_auth_address: Option<ListenAddress>,
-    /// Where it answers administrators, if it does.
+    /// The address for administrators, if there is one.
     pub admin_address: Option<ListenAddress>,
-    /// Where it shows its metrics and answers probes, if it does.
+    /// The address of the metrics and probes, if there is one.
     pub metrics_address: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Running {
-    /// Waits until it ends by itself, which it never should.
+    /// Waits until it ends without being stopped, which should never happen.
     pub async fn ended(&mut self) -> ServeError {
         match (&mut self.task).await {
             Ok(Err(error)) => error,
@@ -79,18 +79,18 @@ impl Running {
         }
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Stops the server, and waits until it has ended.
     pub async fn stop(self) -> Result<(), ServeError> {
-        // A server that has ended already says how below.
+        // If the server has already ended, the error follows below.
         _ = self.stop.send(());
         self.task.await.unwrap_or(Err(ServeError::Ended("the server")))
     }
 }
 
-/// Files and URLs that are read again.
+/// Files and URLs that are read again while the server runs.
 type Sources = FuturesUnordered<BoxFuture<'static, Infallible>>;
 
-/// Starts a server: everything that can be wrong with its settings is found before it listens.
+/// Starts a server: every error in its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let url = args.database.url()?;
     let template = template::load(args.admin.tenant_template.as_deref())?;
@@ -143,7 +143,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })
 }
 
-/// The first line of the log: what has started, and how it differs from what people expect.
+/// The first line of the log: what has started, and the settings that may surprise.
 fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) {
     let settings: Vec<String> = args
         .given
@@ -175,13 +175,13 @@ fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) 
     }
 }
 
-/// A span moved by up to a tenth, either way: many instances must not do their work at the same
+/// A duration changed randomly by up to a tenth: many instances must not do their work at the same
 /// instant.
 fn jittered(span: Duration) -> Duration {
     span.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
-/// What a file of the settings holds.
+/// The contents of a file that a setting names.
 fn read_file(setting: &'static str, path: &Path) -> Result<Vec<u8>, UnusableSetting> {
     fs::read(path).map_err(|error| {
         UnusableSetting::new(

@@ -40,28 +40,27 @@ use crate::{
 /// Everything that an answer is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
-    /// Facts and catalogue.
+    /// The facts and the catalogue.
     pub cache: Cache<Store>,
     /// The database itself, for ExplainModule and ListTenantIds.
     pub store: Arc<Store>,
-    /// Who vouches for bearer tokens.
+    /// The keys that verify bearer tokens.
     pub tokens: Arc<Tokens>,
     /// Which hosts name tenants.
     pub hosts: Arc<BaseDomains>,
     /// How long callers may keep answers.
     pub ages: MaxAges,
-    /// Who may ask.
+    /// The callers that may ask.
     pub callers: CallerGate,
-    /// The places of those who watch changes.
+    /// The limit on watchers.
     pub watchers: WatcherPlaces,
-    /// The time.
     pub clock: Clock,
-    /// What HTTP requests need that proxies ask about.
+    /// The rules for HTTP requests that proxies ask about.
     pub gateway: Arc<Gateway>,
-    /// Where decisions are logged, if they are.
+    /// The decision log, if there is one.
     pub decision_log: Option<DecisionLog>,
-    /// Which requests are traced.
+    /// The choice of requests that are traced.
     pub tracer: Tracer,
-    /// What requests count.
+    /// The counters of requests.
     pub metrics: Arc<Metrics>,
 }

@@ -1,7 +1,7 @@
-//! The database: rows to domain, one statement per snapshot.
+//! The database: rows to domain types, one statement per snapshot.
 //!
-//! No row leaves the store, absence is `Ok(None)`, and a row that cannot be read names its table,
-//! column and key.
+//! Rows do not leave the store, absence is `Ok(None)`, and the error for an unreadable row names
+//! its table, column and key.
 
 mod ask;
 mod batch;
@@ -70,34 +70,34 @@ use crate::domain::{
     TenantTemplate,
 };
 
-/// Connections for watching: one, and another while it does not come back.
+/// The number of connections for watching: one, and another while the first does not come back.
 const MAX_WATCHING: u32 = 2;
 
 /// A database that holds the ERP's public schema.
 #[derive(Debug)]
 pub struct Store {
     primary: Database,
-    /// Connections of their own for those who must get one although loads have taken all of
-    /// `primary`: the feed, and the check of replicas.
+    /// Separate connections for users that must get one even if loads have taken all of `primary`:
+    /// the change feed, and the check of replicas.
     watched: Database,
-    /// Connections of their own for what administrators change: a transaction that waits must not
-    /// take one from loads.
+    /// Separate connections for administrators' changes: a transaction that waits must not take one
+    /// from loads.
     writing: Database,
     health: IdleHealth,
     replicas: Replicas,
-    /// How to open a connection to listen on; `None` where there is none to be had.
+    /// How to open a connection to listen on; `None` if that is not possible.
     listen_options: Option<PgConnectOptions>,
     log: ChangeLog,
     tenants: TenantStatements,
     batches: BatchStatements,
     context: ReadContext,
-    /// What tenants' schemas hold; `None`: the operator has no template.
+    /// The contents of tenants' schemas; `None`: the operator has no template.
     template: Option<TenantTemplate>,
 }
 
 impl Store {
-    /// Prepares a pool. Connects only when something is asked, so that a database that is down
-    /// stops nobody from starting.
+    /// Prepares a pool. Connects only on first use, so that the server can start while the database
+    /// is down.
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let health = IdleHealth::default();
         let primary = connect::open(options, &health).await?;
@@ -111,7 +111,7 @@ impl Store {
                 connect::open_to_write(options, &health).await?,
             ]
         } else {
-            // A file is never crowded, and one in memory is there only once.
+            // A file needs no separate connections, and an in-memory database exists only once.
             [primary.clone(), primary.clone()]
         };
         let tenants = TenantStatements::new(primary.dialect(), log);
@@ -134,7 +134,7 @@ impl Store {
         })
     }
 
-    /// Adds replicas, from which loads are read where that is as good as from the primary.
+    /// Adds replicas, which loads read from if that is as good as reading from the primary.
     pub async fn with_replicas(self, options: &[ConnectOptions<'_>]) -> Result<Self, ConnectError> {
         let mut databases = Vec::with_capacity(options.len());
         for options in options {
@@ -149,7 +149,7 @@ impl Store {
         Self { template, ..self }
     }
 
-    /// Closes every connection, once those in use have come back.
+    /// Closes every connection, once those in use have been returned.
     pub async fn close(&self) {
         self.primary.close().await;
         self.watched.close().await;
@@ -157,28 +157,28 @@ impl Store {
         self.replicas.close().await;
     }
 
-    /// Connections to the primary, and those of them that nobody uses.
+    /// The numbers of connections to the primary, and of idle ones among them.
     pub fn connections(&self) -> [usize; 2] {
         self.primary.connections()
     }
 
-    /// How often a change waited for over a second for an advisory lock.
+    /// How often a change waited for more than a second for an advisory lock.
     pub fn lock_waits(&self) -> u64 {
         self.writing.lock_waits.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Replicas, and those of them that loads may be read from.
+    /// The numbers of replicas, and of those among them that loads may read from.
     pub fn replicas(&self) -> [usize; 2] {
         self.replicas.count()
     }
 
-    /// Finds out which replicas hold these changes. They must have been announced before this is
+    /// Finds out which replicas hold these changes, which must have been announced before this is
     /// called.
     pub async fn check_replicas(&self, changes: u64) -> Result<(), StoreError> {
         self.replicas.check(&self.watched, changes).await
     }
 
-    /// Is the database there?
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.watched.sql("SELECT 1", []).await.map(|_| ())
     }
@@ -188,12 +188,12 @@ impl Store {
         self.log
     }
 
-    /// Could this database announce changes, rather than be asked for them?
+    /// Can this database announce changes, so that it need not be polled?
     pub fn can_listen(&self) -> bool {
         self.listen_options.is_some()
     }
 
-    /// Reads a tenant's rows word for word, for people who ask why.
+    /// Reads a tenant's rows unchanged, for people who ask why.
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
         let rows = self.tenants.read(&self.primary, key).await?;
         tenant::reading(&rows, &self.context, now)
@@ -207,8 +207,8 @@ impl Store {
         tenants::page(&self.primary, page).await
     }
 
-    /// Reads a page of the tenants that have a subscription to this module, whatever has become of
-    /// it. Their facts hold the subscriptions to it, and no others.
+    /// Reads a page of the tenants that have a subscription to this module, of whatever state.
+    /// Their facts hold only the subscriptions to it.
     pub async fn tenants_with(
         &self,
         module: &str,
@@ -218,7 +218,7 @@ impl Store {
         tenants::page_with(&self.primary, module, page, &self.context, now).await
     }
 
-    /// Looks for tenants.
+    /// Searches for tenants.
     pub async fn list_tenants(
         &self,
         filter: &TenantFilter,
@@ -227,7 +227,7 @@ impl Store {
         list::list(&self.primary, filter, now).await
     }
 
-    /// Reads all modules with their prices, or those that are on sale, in the order of the menu.
+    /// Reads all modules with their prices, or only those on sale, in the order of the menu.
     pub async fn module_offers(&self, on_sale_only: bool) -> Result<Vec<ModuleOffer>, StoreError> {
         let read = offers::modules(&self.primary, &self.context, offers::shown_price).await;
         let mut modules = self.name_missing_columns(read).await?;
@@ -235,7 +235,7 @@ impl Store {
         Ok(modules)
     }
 
-    /// Reads all plans with their prices, or those that are on sale, in the order in which they are
+    /// Reads all plans with their prices, or only those on sale, in the order in which they are
     /// shown.
     pub async fn plan_offers(&self, on_sale_only: bool) -> Result<Vec<PlanOffer>, StoreError> {
         let read = offers::plans(&self.primary, &self.context, offers::shown_price).await;
@@ -244,7 +244,7 @@ impl Store {
         Ok(plans)
     }
 
-    /// Could a new tenant have this subdomain, as far as the database can tell?
+    /// Can a new tenant have this subdomain, as far as the database knows?
     pub async fn check_subdomain(
         &self,
         subdomain: &Subdomain,
@@ -252,8 +252,8 @@ impl Store {
         subdomain::check(&self.primary, subdomain).await
     }
 
-    /// Folds rows of the log that are old into a number per tenant, so that the log stays short.
-    /// Several processes may: one does.
+    /// Folds old rows of the log into a number per tenant, so that the log stays short. Several
+    /// processes may call this; one of them does the work.
     pub async fn fold(&self) -> Result<(), StoreError> {
         self.primary.dialect().fold(&self.primary).await
     }

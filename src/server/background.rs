@@ -1,4 +1,4 @@
-//! What goes on beside the requests: hearing of changes, keeping things up, reading files again.
+//! What runs in the background: receiving changes, upkeep, reading files again.
 
 pub(crate) mod allowance;
 pub(crate) mod feed;

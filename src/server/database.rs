@@ -1,4 +1,4 @@
-//! The database, opened as the settings say.
+//! Opening the database according to the settings.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
 };
 
-/// How the database is opened where a person waits: migrations wait for each other.
+/// How the database is opened for commands, where a person waits: migrations wait for each other.
 pub(crate) const PATIENT: Opening<'static> = Opening {
     durations: Durations { acquire: Duration::from_mins(1), statement: None },
     max_connections: 4,
@@ -25,7 +25,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) durations: Durations,
     pub(crate) max_connections: u32,
     pub(crate) log: ChangeLog,
-    /// Make a SQLite file that is not there.
+    /// Create a SQLite file that does not exist.
     pub(crate) create: bool,
     pub(crate) listen_url: Option<&'a DatabaseUrl>,
     pub(crate) replicas: &'a [DatabaseUrl],
@@ -55,7 +55,7 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// Does it want the log of changes?
+/// Whether this mode needs the log of changes.
 pub(crate) fn log(mode: ChangesMode) -> ChangeLog {
     match mode {
         ChangesMode::Off => ChangeLog::LeftOut,
@@ -110,7 +110,7 @@ pub(crate) async fn open_store(
     store.with_replicas(&replica_options).await.map_err(unusable_replica)
 }
 
-/// Opens a database to look at. What is not asked for need not be there.
+/// Opens a database for reading. Tables that are not needed may be missing.
 pub(crate) async fn open_to_read(args: &DatabaseArgs) -> Result<Store, UnusableSetting> {
     open_store(args, &Opening { log: ChangeLog::LeftOut, create: false, ..PATIENT }).await
 }

@@ -1,4 +1,4 @@
-//! The route map and what else answers proxies, from the settings.
+//! The route map and the other parts that answer proxies, from the settings.
 
 use crate::{
     config::{Enforce, GatewayArgs, PathReadingKind, RoutesArgs, UnmatchedKind, UnusableSetting},
@@ -6,7 +6,7 @@ use crate::{
     service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
 };
 
-/// Everything that answers proxies. Rules that contradict each other keep the server from starting.
+/// Everything that answers proxies. Contradictory rules keep the server from starting.
 pub(crate) fn gateway(args: &GatewayArgs) -> Result<Gateway, UnusableSetting> {
     let rules = rules(&args.routes)?;
     let reading = reading(&args.routes);

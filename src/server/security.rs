@@ -1,4 +1,4 @@
-//! TLS of the listeners, and who may ask there.
+//! TLS of the listeners, and who may ask on them.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -15,13 +15,13 @@ use crate::{
     service::CallerGate,
 };
 
-/// The TLS of the settings, and the files that it comes from.
+/// The TLS settings, and the files that they come from.
 pub(crate) struct Security<'a> {
     args: &'a SecurityArgs,
     offer: Option<TlsOffer>,
 }
 
-/// The files of TLS, and who is to be told when they change.
+/// The TLS files, and the channel that announces their changes.
 pub(crate) struct TlsFiles {
     files: ReloadedFiles<Tls>,
     tell: watch::Sender<Arc<Tls>>,
@@ -67,15 +67,15 @@ impl<'a> Security<'a> {
         Ok((Self { args, offer: Some(offer) }, Some(TlsFiles { files, tell })))
     }
 
-    /// How a listener is protected; `None`: it is in the clear. Refused where that is dangerous and
-    /// nobody has accepted it.
+    /// The TLS of a listener; `None`: it is unencrypted. Refused if that is dangerous and has not
+    /// been accepted explicitly.
     pub(crate) fn of(
         &self,
         what: Insecure,
         flag: &'static str,
         address: &ListenAddress,
     ) -> Result<Option<TlsOffer>, UnusableSetting> {
-        // Who may open a socket in the file system is told by its directory's permissions.
+        // The permissions of its directory decide who may open a Unix socket.
         let ListenAddress::Tcp(socket) = address else { return Ok(None) };
         if self.args.allows(what) {
             return Ok(None);
@@ -93,7 +93,7 @@ impl<'a> Security<'a> {
         Ok(self.offer.clone())
     }
 
-    /// Refuses a listener that anybody who reaches it may ask, unless that is accepted.
+    /// Refuses a listener that anybody who reaches it may use, unless that is accepted explicitly.
     pub(crate) fn needs_callers(
         &self,
         flag: &'static str,
@@ -114,19 +114,19 @@ impl<'a> Security<'a> {
         Err(UnusableSetting::new(flag, problem))
     }
 
-    /// Are clients known by their certificates, whatever else they have?
+    /// Do clients always need a certificate, whatever else they have?
     pub(crate) fn insists_on_certificates(&self) -> bool {
         self.args.client_ca.is_some()
             && self.args.client_certificates == ClientCertificatesKind::Required
     }
 
-    /// The TLS that is offered, for those who read how it is.
+    /// The TLS that is offered, for reporting on it.
     pub(crate) fn offer(&self) -> Option<TlsOffer> {
         self.offer.clone()
     }
 }
 
-/// Who may ask, by the settings, and the file that says so.
+/// The callers of the settings, and the file that defines them.
 pub(crate) fn callers(
     args: &SecurityArgs,
 ) -> Result<(CallerGate, Option<ReloadedFiles<Callers>>), UnusableSetting> {
@@ -141,7 +141,7 @@ pub(crate) fn callers(
     Ok((CallerGate::new(Some(callers), rate), Some(file)))
 }
 
-/// Keeps the gate to what the file of callers says.
+/// Applies changes of the callers' file to the gate.
 pub(crate) async fn follow_callers(file: ReloadedFiles<Callers>, gate: CallerGate) -> Infallible {
     file.follow(|callers| gate.replace(callers)).await
 }

@@ -1,4 +1,4 @@
-//! The parts of a server that runs: starting them, watching over them, and ending them in order.
+//! The parts of a running server: starting them, watching over them, and ending them in order.
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
@@ -41,10 +41,10 @@ use crate::{
     },
 };
 
-/// At shutdown, a database that hangs is not waited for longer than this.
+/// How long a database that hangs is waited for at shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where somebody may come in, and what answers there.
+/// The listeners, and what answers on each.
 pub(super) struct Endpoints {
     pub(super) data: Endpoint<Front<DataServices>>,
     pub(super) forward_auth: Option<Endpoint<ForwardAuth>>,
@@ -56,17 +56,17 @@ pub(super) struct Server {
     args: ServeArgs,
     api: Api,
     health: HealthReporter,
-    /// Bring the schema up to date once the database answers.
+    /// Migrate the schema once the database answers.
     migrate: bool,
     report: Arc<Mutex<FeedReport>>,
     readiness: Arc<Readiness>,
     unread: UnreadPool,
 }
 
-/// Listeners that are open, each with what it is called. They close when this is dropped.
+/// The open listeners, each with its name. They close when this is dropped.
 type Accepting = FuturesUnordered<BoxFuture<'static, &'static str>>;
 
-/// Threads that answer, for as long as they run.
+/// The running worker threads.
 #[derive(Default)]
 struct Workers(Vec<oneshot::Receiver<()>>);
 
@@ -82,7 +82,7 @@ impl Server {
         Self { args, api, health, migrate, report, readiness, unread: UnreadPool::default() }
     }
 
-    /// Runs every part, ends when one ends or when it is told to, and then drains.
+    /// Runs every part, until one ends or the server is to stop, and then drains.
     pub(super) async fn supervise(
         mut self,
         endpoints: Endpoints,
@@ -107,15 +107,15 @@ impl Server {
         tokio::time::sleep(self.args.limit.pre_drain.std()).await;
         drop(accepting);
         readiness::end_watches(&mut self.health).await;
-        // Nobody listens only where every worker has ended.
+        // Sending fails only if every worker has ended.
         _ = drain.send(true);
         workers.wait(self.args.limit.drain_timeout.std()).await;
         self.close().await;
         outcome
     }
 
-    /// Starts what answers at each of the listeners, and opens them. The metrics are to be seen
-    /// until all else has ended.
+    /// Starts what answers on each of the listeners, and opens them. The metrics stay available
+    /// until everything else has ended.
     fn open(
         &self,
         endpoints: Endpoints,
@@ -146,8 +146,8 @@ impl Server {
         Ok((accepting, workers, probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())))))
     }
 
-    /// Waits for the database, then feeds the cache, keeps things up and says how the server is.
-    /// Never returns.
+    /// Waits for the database, then feeds the cache, does the upkeep and reports the state of the
+    /// server. Never returns.
     async fn attend(&self) -> Infallible {
         self.readiness.wait_for_database(self.migrate).await;
         let feed = Feed::new(
@@ -163,10 +163,10 @@ impl Server {
         }
     }
 
-    /// Writes what is left of the decision log, and lets go of the database.
+    /// Writes the rest of the decision log, and closes the database.
     async fn close(&self) {
         if let Some(log) = self.api.decision_log.clone() {
-            // It says itself what it could not write.
+            // The log itself reports what it could not write.
             _ = tokio::task::spawn_blocking(move || log.end(CLOSE_TIMEOUT)).await;
         }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.api.store.close()).await.is_err() {
@@ -200,7 +200,7 @@ impl Server {
 }
 
 impl Workers {
-    /// Starts so many, and says where they take connections.
+    /// Starts this many workers, and returns the channels for their connections.
     fn start(
         &mut self,
         name: &str,
@@ -219,7 +219,7 @@ impl Workers {
         (0..count).map(&mut start).collect()
     }
 
-    /// Waits until all have ended, for this time at most.
+    /// Waits until all workers have ended, at most for this time.
     async fn wait(self, drain_timeout: Duration) {
         let all = join_all(self.0.into_iter().filter(|end| !end.is_terminated()));
         if tokio::time::timeout(drain_timeout, all).await.is_err() {
@@ -231,7 +231,7 @@ impl Workers {
     }
 }
 
-/// Runs a listener as a task, and says its name when that ends.
+/// Runs a listener as a task, and returns its name when that ends.
 fn named(
     name: &'static str,
     accepting: impl Future<Output: Send> + Send + 'static,

@@ -12,7 +12,7 @@ use crate::{
     security::hashes,
 };
 
-/// The folder of what every tenant has.
+/// The folder with the files for every tenant.
 const BASE: &str = "_base";
 
 /// Reads the template, if there is one. Everything in it must be readable: half a template would
@@ -33,7 +33,7 @@ fn read(folder: &Path) -> Result<TenantTemplate, TemplateProblem> {
     for path in entries(folder)? {
         let name = name_of(&path)?;
         if !path.is_dir() {
-            // A README may lie there; SQL would be forgotten.
+            // A README may be here; SQL files would be overlooked.
             if has_sql(&path) {
                 return Err((
                     path,
@@ -64,7 +64,7 @@ fn files(folder: &Path, folder_name: &str) -> Result<Vec<TemplateFile>, Template
     Ok(files)
 }
 
-/// What lies in a folder, in the order of the names.
+/// The contents of a folder, ordered by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, TemplateProblem> {
     let read =
         || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();

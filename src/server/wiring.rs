@@ -1,4 +1,4 @@
-//! From settings to parts.
+//! Assembling the parts of a server from the settings.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,17 +23,16 @@ use crate::{
     store::Store,
 };
 
-/// A load is given up after this long, so that a caller hears of a dead database within two
-/// seconds.
+/// How long a load may take, so that a caller learns of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Of the pool's connections, those that are left to what is read again in the background.
+/// The number of the pool's connections that are left to reading again in the background.
 const FOR_BACKGROUND: usize = 2;
 
-/// Readings past the cache at the same time, at most.
+/// Maximum number of concurrent reads that bypass the cache.
 const MAX_BYPASS_READS: usize = 4;
 
-/// Puts together everything that an answer is made from. `runtime` is where loads run.
+/// Assembles everything that an answer is made from. `runtime` is where loads run.
 pub(crate) fn api(
     args: &ServeArgs,
     store: Store,
@@ -44,7 +43,7 @@ pub(crate) fn api(
 ) -> Result<Api, UnusableSetting> {
     let store = Arc::new(store);
     let connections = args.pool.database_max_connections as usize;
-    // A third, so that loads have most of them. There are four at least.
+    // A third, so that loads have most of the connections. There are at least four.
     let max_bypass_reads = (connections / 3).min(MAX_BYPASS_READS);
     let settings = CacheSettings {
         ttl: args.cache.cache_ttl.delta(),
@@ -54,8 +53,8 @@ pub(crate) fn api(
         load_timeout: LOAD_TIMEOUT,
         max_loads: connections - FOR_BACKGROUND - max_bypass_reads,
         max_bypass_reads,
-        // No replica has replayed what has changed just now: it is the primary that would be asked,
-        // and is to be spared.
+        // No replica has replayed a change that was just made: reloading would use the primary,
+        // which is to be spared.
         reload_changed: args.pool.replica_database_url.is_empty(),
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
@@ -79,7 +78,7 @@ pub(crate) fn api(
     })
 }
 
-/// Where nothing is exported, a trace of our own would be of no use.
+/// Without an exporter, traces of our own would be of no use.
 fn tracer(args: &TraceArgs) -> Tracer {
     Tracer {
         others: Sampler::new(if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 }),
@@ -100,7 +99,7 @@ fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableS
     })
 }
 
-/// The keys of the settings that are in files.
+/// The keys from the files of the settings.
 pub(crate) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
     let mut tokens = Tokens::new(TokenRules {
         issuer: args.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
@@ -126,8 +125,8 @@ pub(crate) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
     Ok(tokens)
 }
 
-/// The tenants that issuers are bound to. One that no token must name could be evaded by naming
-/// another.
+/// The tenants that issuers are bound to. Binding an issuer that no setting requires tokens to have
+/// could be evaded by naming another one.
 fn issuer_tenants(
     args: &TenantArgs,
 ) -> Result<HashMap<String, HashSet<TenantId>>, UnusableSetting> {

@@ -1,4 +1,4 @@
-//! What administrators ask for, on a listener of their own.
+//! What administrators request, on a listener of their own.
 
 mod catalogue;
 mod gate;
@@ -31,15 +31,15 @@ use crate::domain::{Actor, ActorName, Author, ChangeReason, RequestId};
 /// Everything that an administrator's answer is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct AdminApi {
-    /// What the others' answers are made from.
+    /// What the answers to other callers are made from.
     pub api: Api,
-    /// Who may ask.
+    /// The administrators that may ask.
     pub gate: AdminGate,
-    /// Where the database is read and changed for them.
+    /// The limits for administrators' use of the database.
     pub limiter: AdminLimiter,
 }
 
-/// Why something is to be done, and under which request id.
+/// The reason for a request, and its request id.
 #[derive(Debug)]
 pub(super) struct Purpose {
     pub(super) why: Option<ChangeReason>,
@@ -47,7 +47,7 @@ pub(super) struct Purpose {
 }
 
 impl AdminApi {
-    /// What the record will say of who does something now.
+    /// The author, as the record will show who makes a change now.
     fn author(&self, actor: ActorName, purpose: Purpose) -> Author {
         let Purpose { why, request_id } = purpose;
         Author { actor: Actor::Token(actor), at: self.api.clock.now(), why, request_id }

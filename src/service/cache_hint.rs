@@ -8,24 +8,24 @@ use crate::{
     domain::{Decision, Facts},
 };
 
-/// How long a caller may keep an answer that was served although the database could not be asked.
+/// How long a caller may keep an answer that was served while the database was unreachable.
 const STALE_MAX_AGE: TimeDelta = TimeDelta::seconds(1);
 
-/// How long callers may keep answers at most.
+/// The maximum times for which callers may keep answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaxAges {
-    /// Grants.
+    /// For grants.
     pub grant: TimeDelta,
-    /// Denials: shorter, so that a customer who has just paid is not kept out.
+    /// For denials: shorter, so that a customer who has just paid is not kept out.
     pub denial: TimeDelta,
 }
 
-/// When an answer is asked for.
+/// The time of a request, and the instant that it asks about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedTime {
     /// The present.
     pub(super) now: DateTime<Utc>,
-    /// The instant to judge, where the caller named one.
+    /// The instant to judge, if the caller named one.
     pub(super) at: Option<DateTime<Utc>>,
 }
 
@@ -36,7 +36,7 @@ impl AskedTime {
     }
 }
 
-/// What a `Freshness` says.
+/// The contents of a `Freshness`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheHint {
     pub(super) revision: u64,
@@ -47,7 +47,7 @@ pub(super) struct CacheHint {
 }
 
 impl CacheHint {
-    /// The advice for two answers that are kept as one.
+    /// The hint for two answers that are kept as one.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             valid_until: self.valid_until.into_iter().chain(other.valid_until).min(),
@@ -63,10 +63,9 @@ impl CacheHint {
 pub(super) struct Provenance {
     revision: u64,
     as_of: DateTime<Utc>,
-    /// For how long after that it is believed without asking again. `None`: until something
-    /// changes.
+    /// How long it is trusted after that without reading it again. `None`: until something changes.
     ttl: Option<TimeDelta>,
-    /// The database cannot be asked whether it is still so.
+    /// The database is unreachable, so it is not known whether it still holds.
     stale: bool,
 }
 
@@ -81,7 +80,7 @@ impl Api {
         }
     }
 
-    /// What an answer rests on, be it that there is no such tenant.
+    /// What an answer rests on, including that a tenant does not exist.
     pub(super) fn provenance_of(&self, known: &Known) -> Provenance {
         let Known { facts, as_of, revision, stale } = known;
         let ttl = if facts.is_some() {
@@ -92,7 +91,7 @@ impl Api {
         Provenance { revision: *revision, as_of: *as_of, ttl, stale: *stale }
     }
 
-    /// The advice for one decision about a tenant.
+    /// The hint for one decision about a tenant.
     pub(super) fn cache_hint(
         &self,
         provenance: Provenance,
@@ -105,12 +104,12 @@ impl Api {
 }
 
 impl Provenance {
-    /// The same, stale where that is so.
+    /// This hint, marked as stale if `stale` is set.
     pub(super) fn or_stale(self, stale: bool) -> Self {
         Self { stale, ..self }
     }
 
-    /// The advice for an answer that may be kept for `limit`, if nothing else ends it before.
+    /// The hint for an answer that may be kept for `limit`, unless something else ends it before.
     pub(super) fn cache_hint(
         self,
         limit: TimeDelta,
@@ -122,8 +121,8 @@ impl Provenance {
             Some(_) => TimeDelta::zero(),
             None => {
                 let valid = valid_until.map_or(limit, |end| end - asked.now);
-                // What is stale has outlived its time to live, perhaps: it is asked for again soon,
-                // whatever its age.
+                // Stale facts may have outlived their time to live: they are soon asked for again,
+                // whatever their age.
                 let fresh = if stale {
                     Some(STALE_MAX_AGE)
                 } else {

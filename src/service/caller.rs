@@ -1,4 +1,4 @@
-//! Who asks: whether they may at all, and about whom.
+//! The caller: whether it may ask at all, and about what.
 
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use crate::{
     security::callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
 };
 
-/// Addresses whose requests are counted. With more at once the oldest are forgotten.
+/// The number of addresses whose requests are counted. With more, the oldest are forgotten.
 const MAX_ADDRESSES: u64 = 10_000;
 
-/// In forward auth, `authorization` is the client's own.
+/// The caller's token in forward auth, where `authorization` is the client's own.
 pub(super) const CALLER_TOKEN: HeaderName = HeaderName::from_static("x-entitlement-caller");
 
-/// Who may ask, as it is at the moment. Clones share it.
+/// The callers that may currently ask. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallerGate {
     callers: Option<Arc<ArcSwap<Callers>>>,
@@ -31,7 +31,7 @@ pub(crate) struct CallerGate {
     changes: Arc<watch::Sender<()>>,
 }
 
-/// By what somebody is known.
+/// What a caller is identified by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Credentials {
     /// The hash of a token.
@@ -40,49 +40,50 @@ pub(super) struct Credentials {
     names: Arc<[String]>,
 }
 
-/// Those who are known by nothing but their address.
+/// Rates of callers that are identified only by their address.
 #[derive(Clone, Debug)]
 struct AddressRates {
     rate: NonZeroU32,
     seen: Cache<IpAddr, Arc<Rate>>,
 }
 
-/// Why somebody may not ask.
+/// Why a caller may not ask.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotAdmitted {
-    /// Neither certificate nor token is a known caller's.
+    /// Neither certificate nor token belongs to a known caller.
     Unknown,
-    /// It is not for this caller: the service, the tenant, the module, or all tenants.
+    /// This caller may not use the service, or may not ask about the tenant, the module, or all
+    /// tenants.
     NotAllowed(Scope),
     /// Too many requests: how long to wait.
     TooMany(Duration),
 }
 
-/// What a caller has gone beyond.
+/// What a caller is not allowed to use or ask about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scope {
-    /// The service.
+    /// This service.
     Service,
-    /// The tenant.
+    /// This tenant.
     Tenant,
-    /// The module.
+    /// This module.
     Module,
     /// All tenants.
     Enumeration,
 }
 
 label! {
-    /// What a refusal is counted as.
+    /// The kinds of refusals that are counted.
     pub(crate) enum NotAdmittedKind {
-        /// No known caller's.
+        /// The caller is not known.
         Unknown => "unknown",
         /// Too many requests.
         Rate => "rate",
-        /// Beyond the caller's services.
+        /// Not one of the caller's services.
         Service => "service",
-        /// Beyond its tenants.
+        /// Not one of its tenants.
         Tenant => "tenant",
-        /// Beyond its modules.
+        /// Not one of its modules.
         Module => "module",
         /// It may not ask about all tenants.
         Enumeration => "enumeration",
@@ -103,7 +104,7 @@ impl NotAdmitted {
 }
 
 impl Credentials {
-    /// What a request shows, to be looked at again for as long as it lasts.
+    /// The credentials of a request, kept so that they can be checked again while it lasts.
     pub(super) fn of(peer: &Peer, headers: &HeaderMap) -> Self {
         let token = bearer_in(headers, &AUTHORIZATION).ok().flatten().map(hash_of);
         Self { token, names: Arc::clone(&peer.names) }
@@ -111,8 +112,8 @@ impl Credentials {
 }
 
 impl CallerGate {
-    /// Admits these callers (`None`: everybody), and of those who are known by their address alone
-    /// so many requests a second.
+    /// Admits these callers (`None`: everybody), and limits the rate in requests per second of
+    /// those that are identified only by their address.
     pub(crate) fn new(callers: Option<Callers>, rate: Option<NonZeroU32>) -> Self {
         let addresses = rate.filter(|_| callers.is_none());
         let addresses =
@@ -129,12 +130,12 @@ impl CallerGate {
         }
     }
 
-    /// Tells when who may ask has changed.
+    /// Resolves when the set of callers has changed.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// Who is known by this now; `None`: somebody of whom nothing is asked.
+    /// The caller with these credentials now; `None`: anybody may ask.
     pub(super) fn known_by(
         &self,
         credentials: &Credentials,
@@ -148,12 +149,12 @@ impl CallerGate {
         allowed(caller, CallerService::Entitlement).cloned().map(Some)
     }
 
-    /// Is there anything to be asked of those who come?
+    /// May anybody ask?
     pub(super) fn is_open(&self) -> bool {
         self.callers.is_none() && self.addresses.is_none()
     }
 
-    /// Who asks; `None`: somebody of whom nothing is asked.
+    /// The caller of a request; `None`: anybody may ask.
     pub(super) fn admit(
         &self,
         service: CallerService,
@@ -170,8 +171,8 @@ impl CallerGate {
         let callers = callers.load();
         let header =
             if service == CallerService::ForwardAuth { &CALLER_TOKEN } else { &AUTHORIZATION };
-        // A token says more than a certificate, which a whole machine may share. One that nobody
-        // knows is a mistake.
+        // A token is more specific than a certificate, which a whole machine may share. An unknown
+        // token is a mistake.
         let caller = match bearer_in(headers, header).map_err(|_| NotAdmitted::Unknown)? {
             Some(token) => callers.by_token(token),
             None => callers.by_names(&peer.names),
@@ -181,7 +182,7 @@ impl CallerGate {
         Ok(Some(Arc::clone(caller)))
     }
 
-    /// The tenant that a certificate names which a proxy has verified.
+    /// The tenant that a certificate identifies which a proxy has verified.
     pub(super) fn vouched_for(&self, principal: &str) -> Option<TenantId> {
         self.callers.as_ref()?.load().by_name(principal)?.vouches_for
     }
@@ -203,7 +204,7 @@ fn allowed(
     if caller.may_use(service) { Ok(caller) } else { Err(NotAdmitted::NotAllowed(Scope::Service)) }
 }
 
-/// Of IPv6, one customer has at least a /64 to choose addresses from (RFC 6177).
+/// A customer can choose among at least a /64 of IPv6 addresses (RFC 6177).
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
@@ -211,7 +212,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Who asks, and so what they may ask about.
+/// The caller, and so what it may ask about.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CallerIdentity<'a>(Option<&'a Caller>);
 
@@ -220,22 +221,22 @@ impl<'a> CallerIdentity<'a> {
         Self(caller)
     }
 
-    /// Who has asked for what these belong to. The front has put them there.
+    /// The caller of the request with these extensions. The front has put it there.
     pub(super) fn of(extensions: &'a Extensions) -> Self {
         Self(extensions.get().map(|caller: &Arc<Caller>| &**caller))
     }
 
-    /// May it ask about this module? What it may not ask about is left out of lists.
+    /// May it ask about this module? Other modules are left out of lists.
     pub(super) fn may_ask_of(self, module: &str) -> bool {
         self.0.is_none_or(|caller| caller.may_ask_of(module))
     }
 
-    /// Whose turn a reading past the cache is. Those who have no names are one.
+    /// Whose turn a read that bypasses the cache takes. Callers without names share one.
     pub(super) fn requester(self) -> Requester {
         Requester::called(self.name())
     }
 
-    /// The caller's name; empty where callers have none.
+    /// The caller's name; empty if callers have no names.
     pub(super) fn name(self) -> &'a str {
         self.0.map_or("", |caller| caller.name.as_str())
     }
@@ -244,8 +245,8 @@ impl<'a> CallerIdentity<'a> {
 static NOT_ALLOWED: LogLimiter = LogLimiter::new();
 
 impl Api {
-    /// Refuses a question about a tenant that the caller may not ask about. `None`: it is not known
-    /// which, or there is none.
+    /// Refuses a question about a tenant that the caller may not ask about. `None`: the tenant is
+    /// not known, or there is none.
     pub(super) fn permit_tenant(
         &self,
         caller: CallerIdentity<'_>,
@@ -257,7 +258,7 @@ impl Api {
         self.permit_if(caller, may, Scope::Tenant)
     }
 
-    /// Refuses a question about all tenants of a caller who may not ask about all.
+    /// Refuses a question about all tenants, if the caller may not ask about all.
     pub(super) fn permit_enumeration(&self, caller: CallerIdentity<'_>) -> Result<(), NotAdmitted> {
         self.permit_if(caller, Caller::may_ask_about_all, Scope::Enumeration)
     }

@@ -24,34 +24,34 @@ use crate::{
 pub(super) struct TenantQuery<'a> {
     pub(super) caller: CallerIdentity<'a>,
     pub(super) tenant: TenantId,
-    /// 0: any will do.
+    /// 0: any revision.
     pub(super) min_revision: u64,
     /// `None`: now.
     pub(super) at: Option<DateTime<Utc>>,
 }
 
-/// A question about one module of it.
+/// A question about one module of a tenant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CheckQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
     pub(super) module: &'a str,
 }
 
-/// A question about several.
+/// A question about several modules.
 #[derive(Debug)]
 pub(super) struct BatchQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
     pub(super) modules: &'a [String],
 }
 
-/// A question about all of them.
+/// A question about all modules.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
     pub(super) include_upcoming: bool,
 }
 
-/// The answer for one module, with all that is said about it.
+/// The answer for one module, with everything that is reported about it.
 #[derive(Debug)]
 pub(super) struct Judgement<'a> {
     pub(super) module: &'a str,
@@ -61,7 +61,7 @@ pub(super) struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    /// Tells the log of a denial. Never while something is locked: a log can block.
+    /// Logs a denial. Must not be called while a lock is held: logging can block.
     fn log_denial(self) -> Self {
         let reason = self.decision.reason;
         if !self.decision.allowed() {
@@ -71,7 +71,7 @@ impl Judgement<'_> {
     }
 }
 
-/// The answer for all of them: what is needed to list them.
+/// The answer for all modules: what is needed to list them.
 #[derive(Debug)]
 pub(super) struct List<'a> {
     caller: CallerIdentity<'a>,
@@ -109,14 +109,14 @@ impl Api {
             self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
             return Ok(judgement);
         }
-        // Boxed, so that the future of an answer that is held stays small: it is moved several
+        // Boxed, so that the future of an answer from memory stays small: it is moved several
         // times.
         let judgement = self.count_decision(Box::pin(self.check_at_length(query, asked)).await?);
         self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
         Ok(judgement)
     }
 
-    /// The answer, where the facts are held and have the word: most answers are given here.
+    /// The answer, if the facts are held and suffice to decide: most answers are given here.
     fn peek<'a>(&self, query: CheckQuery<'a>, asked: AskedTime) -> Option<Judgement<'a>> {
         let judge = |facts: &Facts| {
             let decision = check_facts(Some(facts), query.module, asked.instant())?;
@@ -172,7 +172,7 @@ impl Api {
         if let Some(newer) = modules.find(|row| catalogue.module(row.module.as_str()).is_none()) {
             catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await?;
         }
-        // Where the tenant is not served, the list as a whole is a denial.
+        // If the tenant is not served, the list as a whole is a denial.
         let limit =
             if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
@@ -197,12 +197,12 @@ impl Api {
         self.permit_modules(query.caller, modules)
     }
 
-    /// The present, and the instant to judge.
+    /// The current time, and the instant to judge.
     pub(super) fn asked(&self, at: Option<DateTime<Utc>>) -> AskedTime {
         AskedTime { now: self.clock.now(), at }
     }
 
-    /// Finds out what is known of the tenant that a query names.
+    /// Looks up the tenant that a query names.
     async fn ask(&self, query: TenantQuery<'_>, asked: AskedTime) -> Result<Known, LoadError> {
         match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
@@ -214,7 +214,7 @@ impl Api {
         }
     }
 
-    /// Decides about one module, and gathers what is said about the decision.
+    /// Decides about one module, and gathers what is reported about the decision.
     pub(super) async fn judge<'a>(
         &self,
         facts: Option<&Facts>,
@@ -227,7 +227,7 @@ impl Api {
                 Ok(self.judgement(provenance, module, decision, None, asked).log_denial())
             }
             None => {
-                // Boxed, as above: seldom has the catalogue the word.
+                // Boxed, as above: the catalogue is rarely needed to decide.
                 let catalogue = Box::pin(self.cache.catalogue_for(module, asked.now)).await?;
                 let decision = check(facts, &catalogue, module, asked.instant());
                 Ok(self
@@ -237,7 +237,8 @@ impl Api {
         }
     }
 
-    /// All that is said about a decision. The catalogue is needed where it had the word.
+    /// Everything that is reported about a decision. The catalogue is required if it was needed to
+    /// decide.
     pub(super) fn judgement<'a>(
         &self,
         provenance: Provenance,

@@ -1,4 +1,4 @@
-//! What of decisions goes to the decision log.
+//! The decisions that go to the decision log.
 
 use chrono::SecondsFormat;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Api {
-    /// Tells the decision log of a decision.
+    /// Adds a decision to the decision log.
     pub(super) fn log_decision(
         &self,
         asked: &'static str,
@@ -37,7 +37,8 @@ impl Api {
         });
     }
 
-    /// The same of an HTTP request. What is public is no decision.
+    /// Adds the decision about an HTTP request to the decision log. Public requests are not
+    /// decisions.
     pub(super) fn log_authz_decision(
         &self,
         authz_request: AuthzRequest<'_>,
@@ -59,7 +60,7 @@ impl Api {
             module: authz_decision.module.as_ref().map(ModuleCode::to_string).unwrap_or_default(),
             reason: authz_decision.refusal().map_or("ENABLED", |refusal| refusal.reason).to_owned(),
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
-            // A client's own word, and any length is possible.
+            // The client chose it, so it may have any length.
             method: authz_request.method.chars().take(32).collect(),
             route: authz_decision.route().unwrap_or_default().to_owned(),
         });

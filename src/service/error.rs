@@ -1,5 +1,5 @@
-//! Why a request has no answer, in the words of the domain. What callers read of it is made in
-//! `grpc` and in `gateway`.
+//! Why a request has no answer, in domain terms. What callers see of it is made in `grpc` and in
+//! `gateway`.
 
 use thiserror::Error;
 
@@ -14,13 +14,13 @@ use crate::{
 /// Why a request has no answer.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    /// It belongs to no tenant that may be served.
+    /// It does not belong to a served tenant.
     #[error(transparent)]
     Unidentified(#[from] Unidentified),
     /// No module is named.
     #[error("no module is named")]
     NoModules,
-    /// As many watch changes as may.
+    /// The maximum number of watchers is reached.
     #[error("too many watch changes")]
     TooManyWatchers,
     /// This server does not receive changes.
@@ -31,16 +31,16 @@ pub enum RequestError {
     NotHeardYet,
 }
 
-/// Why a request belongs to no tenant that may be served.
+/// Why a request does not belong to a served tenant.
 #[derive(Debug, Error)]
 pub enum Unidentified {
-    /// Its token cannot be vouched for.
+    /// Its token is not valid, or cannot be verified.
     #[error(transparent)]
     Token(#[from] InvalidToken),
-    /// What it carries does not come to one tenant that is served.
+    /// What it carries does not identify exactly one served tenant.
     #[error(transparent)]
     Unresolved(#[from] Unresolved),
-    /// Nobody knows at the moment.
+    /// It is not known at the moment.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The caller may not ask about it.
@@ -51,19 +51,19 @@ pub enum Unidentified {
 /// Why an administrator's request has no answer.
 #[derive(Debug, Error)]
 pub enum AdminError {
-    /// It has no token, or one that nobody knows.
+    /// It has no token, or an unknown one.
     #[error("no administrator's token")]
     Unauthenticated,
-    /// Its token is not of this role.
+    /// Its token does not have this role.
     #[error("this needs a token of the role {0}")]
     NotAllowed(Role),
-    /// Too many tokens that nobody knows, from this address.
+    /// Too many unknown tokens from this address.
     #[error("too many tokens that nobody knows")]
     TooManyFailures,
-    /// There is no such tenant.
+    /// The tenant does not exist.
     #[error("there is no such tenant")]
     TenantNotFound,
-    /// The subdomain is not to be had.
+    /// The subdomain is not available.
     #[error(transparent)]
     Subdomain(SubdomainRefusal),
     /// The database could not be read.

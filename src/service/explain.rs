@@ -24,17 +24,18 @@ pub(super) struct ExplainQuery<'a> {
     pub(super) at: Option<DateTime<Utc>>,
 }
 
-/// The decision, and all that it rests on.
+/// The decision, and everything that it rests on.
 #[derive(Debug)]
 pub(super) struct Explanation<'a> {
     pub(super) at: DateTime<Utc>,
     /// The tenant's rows; `None`: there are none.
     pub(super) evidence: Option<Evidence>,
     pub(super) catalogue: Catalogue,
-    /// The subscription that gave the decision its reason, by its place among those to the module.
+    /// The index, among the subscriptions to the module, of the one that gave the decision its
+    /// reason.
     pub(super) deciding: Option<usize>,
     pub(super) judgement: Judgement<'a>,
-    /// What a check would have been told from memory; `None`: the tenant is not held.
+    /// What a check would have answered from memory; `None`: the tenant is not held.
     pub(super) cached: Option<Judgement<'a>>,
 }
 

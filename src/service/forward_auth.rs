@@ -1,8 +1,8 @@
 //! Forward auth over HTTP: nginx's `auth_request`, Traefik's ForwardAuth, Caddy's `forward_auth`.
 //!
-//! A proxy sends the client's headers along, and says in headers of its own what was asked for. A
-//! client could send those as well, so only the names that the one configured kind of proxy always
-//! sets are read, and each must come once.
+//! A proxy passes the client's headers on, and describes the request in headers of its own. A
+//! client could send those as well, so only the names that the configured kind of proxy always sets
+//! are read, and each must occur exactly once.
 
 use std::{fmt::Write, time::Duration};
 
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::security::callers::CallerService;
 
-/// Which answers a proxy understands, and which headers it sets.
+/// Which responses a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ForwardAuthCodes {
     /// Every status and body reaches the client: Traefik, Caddy. `X-Forwarded-Method`, `-Uri` and
@@ -31,13 +31,13 @@ pub(crate) enum ForwardAuthCodes {
     Nginx,
 }
 
-/// The status that it would have been, where nginx cannot pass it on.
+/// The status that the answer would have, for nginx, which cannot pass it on.
 const STATUS: HeaderName = HeaderName::from_static("x-entitlement-status");
-/// The body that it would have had.
+/// The body that the answer would have.
 const PROBLEM: HeaderName = HeaderName::from_static("x-entitlement-problem");
 
 impl ForwardAuthCodes {
-    /// The headers that say method, target and host.
+    /// The headers with method, target and host.
     fn headers(self) -> [HeaderName; 3] {
         let names = match self {
             Self::Full => ["x-forwarded-method", "x-forwarded-uri", "x-forwarded-host"],
@@ -56,7 +56,7 @@ pub(crate) struct ForwardAuth {
 }
 
 impl ForwardAuth {
-    /// Answers that take longer than the timeout are given up.
+    /// Answers that take longer than `request_timeout` are given up.
     pub(crate) fn new(api: Api, codes: ForwardAuthCodes, request_timeout: Duration) -> Self {
         Self { api, codes, request_timeout }
     }
@@ -102,7 +102,7 @@ impl ForwardAuth {
                 .ok_or_else(|| Refusal::unreadable(name.as_str(), "is not set by the proxy"))
         };
         let (method, target) = (needed(&method)?, needed(&target)?);
-        // A proxy that names no host keeps the client's.
+        // A proxy that names no host passes on the client's.
         let host =
             only(headers, &host)?.map_or_else(|| only(headers, &HOST), |host| Ok(Some(host)))?;
         let given = |name: &HeaderName| only(headers, name);
@@ -152,8 +152,8 @@ impl ForwardAuth {
     }
 }
 
-/// A header's value, if it has one that is not empty. Several are a proxy that adds to what a
-/// client has sent.
+/// A header's value, unless it is empty. Several values mean that a proxy adds to what a client has
+/// sent.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let (value, more) = (values.next(), values.next());
@@ -165,7 +165,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     Ok(text.filter(|text| !text.is_empty()))
 }
 
-/// JSON in characters that a header may have.
+/// JSON with only the characters that a header may have.
 fn in_ascii(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for unit in json.encode_utf16() {
@@ -177,9 +177,9 @@ fn in_ascii(json: &str) -> String {
     ascii
 }
 
-/// An answer with all headers that the upstream believes, each of them empty: a proxy that copies
-/// what an answer has then overwrites what a client has sent. It does so even where it lets refused
-/// requests pass.
+/// An answer with all headers that the upstream trusts, each of them empty: a proxy that copies an
+/// answer's headers then overwrites those that a client has sent. It does so even if it lets
+/// refused requests pass.
 fn unknown_so_far(body: Body) -> Response<Body> {
     with_headers(Response::new(body), TRUSTED.map(|name| (name, "")))
 }
@@ -189,7 +189,7 @@ fn with_headers(
     headers: impl IntoIterator<Item = (&'static str, impl AsRef<str>)>,
 ) -> Response<Body> {
     for (name, value) in headers {
-        // Whoever names it has made sure that it is one.
+        // The names come from constants or validated settings.
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }

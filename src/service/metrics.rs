@@ -1,4 +1,4 @@
-//! What requests count.
+//! The metrics of requests.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use crate::{
     proto::Method,
 };
 
-/// What requests count.
+/// The metrics of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// Answers, and how long they took.
+    /// The numbers and durations of answers.
     pub rpcs: Rpcs<Method>,
-    /// Decisions that were given.
+    /// Decisions.
     pub decisions: CounterFamily<Reason>,
-    /// What became of HTTP requests that proxies asked about.
+    /// The outcomes of HTTP requests that proxies asked about.
     pub gateway_requests: CounterFamily<VerdictKind>,
-    /// Requests of callers that were refused, since they may not ask.
+    /// Requests that were refused because their caller may not ask.
     pub caller_refusals: CounterFamily<NotAdmittedKind>,
 }
 

@@ -11,39 +11,39 @@ use std::{
 /// Who is at the other end of a connection. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peer {
-    /// The address that it comes from; `None` for a socket in the file system.
+    /// Its address; `None` for a Unix socket.
     pub address: Option<IpAddr>,
-    /// The names in the certificate that it has shown: URIs, then names of the DNS.
+    /// The names in the certificate that it showed: URIs, then DNS names.
     pub names: Arc<[String]>,
-    /// What goes on there.
+    /// What is happening on the connection.
     pub presence: Arc<Presence>,
 }
 
-/// What goes on at a connection: whether it would be missed.
+/// What is happening on a connection: whether it would be missed.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     under_way: AtomicUsize,
     was_known: AtomicBool,
 }
 
-/// A request of somebody who is known, for as long as this lives.
+/// A request of a known caller, counted while this lives.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Arc<Presence>);
 
 impl Presence {
-    /// A request of somebody who is known begins.
+    /// Records that a request of a known caller begins.
     pub(crate) fn enter(presence: &Arc<Self>) -> UnderWay {
         presence.was_known.store(true, Ordering::Relaxed);
         presence.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(presence))
     }
 
-    /// Is no request of theirs under way?
+    /// Is no request of a known caller under way?
     pub(crate) fn is_idle(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
     }
 
-    /// Was anybody known there?
+    /// Was there ever a request of a known caller?
     pub(crate) fn was_known(&self) -> bool {
         self.was_known.load(Ordering::Relaxed)
     }

@@ -22,14 +22,14 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Carried<'a> {
     pub(super) caller: CallerIdentity<'a>,
-    /// The tenant that a client's certificate names, which a proxy has verified.
+    /// The tenant that a client's certificate identifies, as verified by a proxy.
     pub(super) by_certificate: Option<TenantId>,
     pub(super) tenant_id: Option<TenantId>,
     pub(super) host: Option<&'a str>,
     pub(super) bearer_token: Option<&'a str>,
 }
 
-/// The same, and the modules of which one is enough.
+/// What a request carries, and modules of which one is enough.
 pub(super) struct AuthorizeQuery<'a> {
     pub(super) carried: Carried<'a>,
     pub(super) any_of: &'a [String],
@@ -46,30 +46,30 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// Does a verified token name this tenant, or a certificate?
+    /// Does a verified token, or a certificate, identify this tenant?
     pub(super) fn verified(&self) -> bool {
         matches!(self.source, TenantSource::BearerToken | TenantSource::Certificate)
     }
 }
 
-/// The tenant, and what it may do.
+/// The tenant, and the decision about a module.
 #[derive(Debug)]
 pub(super) struct Authorized<'a> {
     pub(super) resolved: Resolved,
     pub(super) judgement: Judgement<'a>,
-    /// For the whole answer.
+    /// For the answer as a whole.
     pub(super) hint: CacheHint,
 }
 
 impl Api {
-    /// Reads what names a tenant, looks it up, and settles on one.
+    /// Reads what identifies a tenant, looks it up, and determines the one tenant.
     pub(super) async fn resolve(&self, carried: Carried<'_>) -> Result<Resolved, Unidentified> {
         let asked = self.asked(None);
         let vouched = self.vouched(carried, asked.now).await?;
         self.resolve_vouched(carried, vouched, asked).await
     }
 
-    /// What the token comes to, if there is one.
+    /// What the token proves, if there is one.
     pub(super) async fn vouched(
         &self,
         carried: Carried<'_>,
@@ -79,7 +79,7 @@ impl Api {
         self.tokens.verify(token, now).await.map(Some)
     }
 
-    /// The same as [`Self::resolve`], once the token has been looked at.
+    /// As [`Self::resolve`], once the token has been verified.
     pub(super) async fn resolve_vouched(
         &self,
         carried: Carried<'_>,
@@ -128,15 +128,15 @@ impl Api {
         Ok(Authorized { resolved, judgement, hint })
     }
 
-    /// The first of these modules that the tenant may use, or the first denial where it may use
-    /// none, and the advice for the answer as a whole; `None` where no module is named.
+    /// The first of these modules that the tenant may use, or the first denial if it may use none,
+    /// and the hint for the answer as a whole; `None` if no module is named.
     pub(super) async fn judge_any<'a>(
         &self,
         resolved: &Resolved,
         any_of: impl Iterator<Item = &'a str>,
     ) -> Result<Option<(Judgement<'a>, CacheHint)>, LoadError> {
         let mut first_denial = None;
-        // Where all are denied, the answer changes as soon as one of them does.
+        // If all are denied, the answer changes as soon as one of them does.
         let mut hint = resolved.hint;
         for module in any_of {
             let judgement = self
@@ -152,7 +152,7 @@ impl Api {
         Ok(first_denial.map(|judgement| (self.count_decision(judgement), hint)))
     }
 
-    /// `None` where the host names no tenant, known or unknown.
+    /// `None` if the host names no tenant, known or unknown.
     async fn known_by_host(
         &self,
         host: Option<&str>,

@@ -1,4 +1,4 @@
-//! ListTenantIds: which tenants are there, for jobs that go through them all.
+//! ListTenantIds: which tenants there are, for jobs that process them all.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use crate::{
     store::PageOfTenants,
 };
 
-/// Which tenants, and from where on.
+/// Which tenants, and where to start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TenantsQuery<'a> {
     pub(super) caller: CallerIdentity<'a>,
     /// `None`: those that are served.
     pub(super) module: Option<&'a str>,
-    /// The last one of the page before.
+    /// The last one of the previous page.
     pub(super) after: Option<TenantId>,
-    /// At most so many.
+    /// Maximum number of tenants.
     pub(super) size: u32,
 }
 
-/// A page of them.
+/// A page of tenants.
 #[derive(Debug)]
 pub(super) struct TenantsPage {
     pub(super) tenants: Vec<TenantId>,
-    /// The one that the next page comes after; `None`: there is no next page.
+    /// The last tenant of this page, if there may be another page.
     pub(super) next: Option<TenantId>,
     pub(super) as_of: DateTime<Utc>,
 }
@@ -61,7 +61,7 @@ fn is_served(status: TenantStatus) -> bool {
     status.denial().is_none()
 }
 
-/// Those that are wanted of what was read. A page that was read in full may have a next one.
+/// The tenants on a page that match. If the page was read in full, another one may follow.
 fn page_of<T>(
     size: u32,
     as_of: DateTime<Utc>,

@@ -1,7 +1,7 @@
 //! Which requests are traced, and under whose trace: [W3C trace context](https://www.w3.org/TR/trace-context/).
 //!
-//! A request costs a span only where it is traced. Of a caller's trace the caller decides; of
-//! others one in so many is.
+//! A request costs a span only if it is traced. If the caller has a trace, the caller decides; of
+//! other requests, one in N is traced.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
@@ -16,25 +16,25 @@ use crate::observability::sampler::Sampler;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Where the trace's id and the flags stand in `00-<32 digits>-<16 digits>-<2 digits>`, and its
-/// length.
+/// The positions of the trace's id and of the flags in `00-<32 digits>-<16 digits>-<2 digits>`, and
+/// its length.
 const ID: std::ops::Range<usize> = 3..35;
 const FLAGS: std::ops::Range<usize> = 53..55;
 
 /// Which requests are traced.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracer {
-    /// Of requests without a trace of their caller's.
+    /// For requests without a trace of their caller's.
     pub(crate) others: Sampler,
 }
 
 impl Tracer {
-    /// A span for a request, where it is traced. `method` is the path of a gRPC method.
+    /// A span for a request, if it is traced. `method` is the path of a gRPC method.
     pub(super) fn span(&self, headers: &HeaderMap, method: &str) -> Option<Span> {
         self.span_under(headers.get(TRACEPARENT), headers, method)
     }
 
-    /// The same where the caller's trace context has been looked up already.
+    /// A span for a request whose caller's trace context has already been looked up.
     pub(super) fn span_under(
         &self,
         parent: Option<&HeaderValue>,
@@ -62,7 +62,7 @@ fn span(headers: &HeaderMap, method: &str) -> Span {
     );
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
     let given = parent.span().span_context().trace_id();
-    // Where nothing is exported there is no trace to be part of; the log has its id all the same.
+    // Without an exporter there is no trace to be part of; the log has its id nevertheless.
     _ = span.set_parent(parent);
     let own = span.context().span().span_context().trace_id();
     let id = if own == opentelemetry::trace::TraceId::INVALID { given } else { own };

@@ -1,8 +1,8 @@
 //! How queries are called.
 //!
-//! What only reads takes an [`Ask`] first, be it a database or a transaction: a database reads on
-//! any connection of its pool and reads again if that was lost, a transaction reads what it has
-//! written. What writes takes a [`Transaction`](super::transaction::Transaction).
+//! What only reads takes an [`Ask`] as its first argument, either a database or a transaction: a
+//! database reads on any connection of its pool and retries if that was lost, a transaction reads
+//! what it has written. What writes takes a [`Transaction`](super::transaction::Transaction).
 
 use std::future::Future;
 
@@ -10,11 +10,11 @@ use sea_orm::{QueryResult, QueryTrait, Statement, Value};
 
 use super::{StoreError, dialect::Dialect};
 
-/// Whatever reads can be asked of.
+/// Something that can be read from.
 pub(super) trait Ask: Sync {
     fn dialect(&self) -> Dialect;
 
-    /// Runs a statement, and gives its rows.
+    /// Runs a statement, and returns its rows.
     fn query(
         &self,
         statement: Statement,

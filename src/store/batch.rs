@@ -1,4 +1,4 @@
-//! Many tenants in one statement: for loads that wait together, and for what is read again in the
+//! Many tenants in one statement: for loads that wait together, and for reading again in the
 //! background.
 
 use std::collections::HashMap;
@@ -21,7 +21,8 @@ use crate::domain::{Label, TenantId};
 #[derive(Debug)]
 pub(super) struct BatchStatements {
     from_primary: String,
-    /// Identical, with a column that says whether the replica has come as far as is assumed.
+    /// The statement for a replica, with an additional column that says whether the replica has
+    /// come as far as is assumed.
     from_replica: String,
 }
 
@@ -44,8 +45,8 @@ impl BatchStatements {
         database.sql(&self.from_primary, database.dialect().key_lists(keys).map(Value::from)).await
     }
 
-    /// Reads them from a replica, which must have replayed its primary's log up to here: see
-    /// [`holds`](super::tenant::holds).
+    /// Reads them from a replica, which must have replayed its primary's log up to this position:
+    /// see [`holds`](super::tenant::holds).
     pub(super) async fn read_from_replica(
         &self,
         replica: &impl Ask,
@@ -57,12 +58,12 @@ impl BatchStatements {
     }
 }
 
-/// The text of a statement with two parameters, however many tenants it names: a list of ids, and
-/// one of subdomains.
+/// The text of a statement with two parameters, however many tenants it names: a list of ids, and a
+/// list of subdomains.
 ///
-/// The keys and their revisions are worked out first, once for each tenant and not once for each
-/// subscription. A key that leads nowhere gives a row too. Then come the subscriptions, without
-/// what is their tenant's: to repeat that takes PostgreSQL half as long again.
+/// The keys and their revisions are determined first, once per tenant instead of once per
+/// subscription. A key without a tenant gives a row too. Then come the subscriptions, without the
+/// tenant's columns: repeating those takes PostgreSQL half as long again.
 fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
     let [ids, subdomains] = dialect.key_tables();
     let tenants = select_tenants().build(dialect.backend()).sql;
@@ -83,8 +84,8 @@ fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
     )
 }
 
-/// What these rows say of each key, in the order of the keys. A row that cannot be read concerns
-/// its own tenant only.
+/// What these rows say about each key, in the order of the keys. An unreadable row concerns only
+/// its own tenant.
 pub(super) fn loaded(
     rows: Vec<QueryResult>,
     keys: &[TenantKey],

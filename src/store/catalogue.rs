@@ -20,8 +20,8 @@ use super::{
 };
 use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
-/// Reads the catalogue in three statements, and its revision before them: what is read may be newer
-/// than it says, and never older.
+/// Reads the catalogue in three statements, and its revision before them: its contents may be newer
+/// than the revision, but never older.
 pub(super) async fn read(
     database: &impl Ask,
     log: ChangeLog,
@@ -41,7 +41,7 @@ pub(super) async fn read(
     Ok(catalogue.with_aliases(read_aliases(database, context).await?))
 }
 
-/// The codes that modules had before they were renamed, each with that of now.
+/// The codes that modules had before they were renamed, each with the current code.
 async fn read_aliases(
     database: &impl Ask,
     context: &ReadContext,
@@ -49,7 +49,7 @@ async fn read_aliases(
     let sql = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
                FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
     let rows = match database.sql(sql, []).await {
-        // `check` works on a database that was never migrated.
+        // `check` also works on a database that was never migrated.
         Err(error) if error.is_missing_table() => Vec::new(),
         rows => rows?,
     };
@@ -93,11 +93,10 @@ pub(super) fn select_modules() -> Select<modules::Entity> {
         .column_as(list(M::ApiEndpoints), "modules.api_endpoints")
 }
 
-/// The longest JSON that is read, in characters: a list of ten thousand codes is shorter.
+/// Maximum length of JSON that is read, in characters: a list of ten thousand codes is shorter.
 const MAX_JSON_CHARS: i32 = 1 << 20;
 
-/// A JSON list, as text, and as far as it is of a length to be read: a longer one never leaves the
-/// database.
+/// A JSON list, as text, if it is short enough to be read: a longer one never leaves the database.
 pub(super) fn list(column: impl ColumnTrait) -> Expr {
     let text = || column.into_simple_expr().cast_as("text");
     let length = Expr::from(Func::cust("length").arg(text()));
@@ -122,7 +121,7 @@ pub(super) fn module(row: &Row<'_>, context: &ReadContext) -> Result<Module, Sto
     })
 }
 
-/// An endpoint is a text, or an object with `path` and perhaps `method` or `methods`.
+/// An endpoint is a string, or an object with `path` and optionally `method` or `methods`.
 fn endpoint(item: &Json) -> Option<String> {
     let Json::Object(fields) = item else { return item.as_str().map(str::to_owned) };
     let path = fields.get("path")?.as_str()?;
@@ -137,8 +136,8 @@ fn endpoint(item: &Json) -> Option<String> {
     }
 }
 
-/// Rows by their key. One without a key cannot be asked for: it is left out, rather than keeping
-/// the others from it.
+/// Rows by key. A row without a key cannot be asked for: it is left out, rather than making the
+/// others unreadable.
 pub(super) fn with_keys<'a>(
     rows: &'a [QueryResult],
     key: &'static str,
@@ -157,7 +156,7 @@ pub(super) fn with_keys<'a>(
 async fn read_plans(database: &impl Ask, context: &ReadContext) -> Result<Vec<Plan>, StoreError> {
     use plans::Column as P;
     let select = select_plans()
-        // Cheapest first. The database compares the prices, so that no money passes through here.
+        // Cheapest first. The database compares the prices, so that no prices are read here.
         .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc);
     let rows = database.select(select).await?;

@@ -1,4 +1,4 @@
-//! Changes as they are committed: read from the log, which PostgreSQL says when to read.
+//! Changes as they are committed: read from the log, when PostgreSQL notifies of them.
 
 mod listen;
 mod poll;
@@ -12,22 +12,22 @@ pub use self::{
 };
 use crate::domain::TenantId;
 
-/// What is no longer what it was.
+/// What has changed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Change {
-    /// One tenant's facts.
+    /// The facts of one tenant.
     Tenant(TenantId),
-    /// Every tenant's facts: a table was truncated, or a transaction has touched more tenants than
-    /// are announced one by one.
+    /// The facts of every tenant: a table was truncated, or a transaction has changed more tenants
+    /// than are announced individually.
     Tenants,
-    /// Which tenants there are, and their subdomains.
+    /// The set of tenants, and their subdomains.
     Directory,
-    /// Modules and plans.
+    /// The modules and plans.
     Catalogue,
 }
 
 impl Change {
-    /// A word that is not known comes from a newer trigger: it may mean anything, so it means
+    /// An unknown topic comes from a newer trigger: it may mean anything, so it counts as
     /// everything.
     fn of(topic: &str, tenant: Option<Uuid>) -> Self {
         match (topic, tenant) {

@@ -22,68 +22,67 @@ use tracing::log::LevelFilter;
 
 use super::{database::Database, idle_health::IdleHealth};
 
-/// A connection that lay idle this long, or since before another one did not answer, is asked for a
-/// sign of life before it is used. Others are not: that would double the round trips of every load.
+/// A connection that has been idle for this long, or since before another one did not answer, is
+/// pinged before it is used. Others are not: that would double the round trips of every load.
 const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
-/// And it has this long to give it: a new one is opened otherwise.
+/// How long the answer to a ping may take: otherwise a new connection is opened.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 
-/// A statement that takes this long to answer is logged.
+/// A statement that takes this long is logged.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Until a file that others are opening is tried again.
+/// The pause before a file that others are opening is tried again.
 const LOCKED: Duration = Duration::from_millis(10);
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions<'a> {
-    /// `postgres://` or `sqlite:`; may hold a password, so it never shows in an error.
+    /// `postgres://` or `sqlite:`; may contain a password, so it never appears in an error.
     pub url: &'a str,
-    /// PostgreSQL itself, past the pooler, where LISTEN works; `None`: `url` will do, unless a
-    /// transaction pooler is there.
+    /// PostgreSQL itself, bypassing the pooler, where LISTEN works; `None`: `url` is used, unless
+    /// it leads to a transaction pooler.
     pub listen_url: Option<&'a str>,
-    /// The certificates that the server's own must descend from; PostgreSQL only.
+    /// CA certificates that the server's certificate must descend from; PostgreSQL only.
     pub ca_file: Option<&'a Path>,
-    /// What stands between this process and PostgreSQL.
+    /// The pooler between this process and PostgreSQL.
     pub pooler: Pooler,
-    /// Connections at the same time.
+    /// Maximum number of connections.
     pub max_connections: u32,
     /// How long things may take.
     pub durations: Durations,
-    /// Make a SQLite file that is not there, and let writers and readers pass each other in it.
-    /// Whoever only looks leaves the file as it is.
+    /// Create a SQLite file that does not exist, and let writers and readers work in it
+    /// concurrently. Commands that only read leave the file as it is.
     pub create: bool,
 }
 
-/// What stands between this process and PostgreSQL. Poolers refuse startup parameters that they do
-/// not know.
+/// The pooler between this process and PostgreSQL. Poolers refuse unknown startup parameters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Pooler {
-    /// Nothing.
+    /// None.
     #[default]
     None,
     /// A pooler that gives each of our connections a server connection for its whole life.
     Session,
-    /// A pooler that gives out a server connection per transaction: nothing lives longer than that,
-    /// be it a setting or a prepared statement.
+    /// A pooler that assigns a server connection per transaction: nothing outlives that, neither a
+    /// setting nor a prepared statement.
     Transaction,
 }
 
 /// How long the database may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Durations {
-    /// To hand out a connection, opening one included.
+    /// To provide a connection, including opening one.
     pub acquire: Duration,
-    /// To run one statement; `None`: as long as it takes. PostgreSQL only.
+    /// To run one statement; `None`: unlimited. PostgreSQL only.
     pub statement: Option<Duration>,
 }
 
-/// The database cannot even be tried.
+/// Why the database cannot even be tried.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// Neither `postgres://` nor `sqlite:`, or malformed. The URL itself is left out: it may hold a
-    /// password.
+    /// Neither `postgres://` nor `sqlite:`, or malformed. The URL itself is left out: it may
+    /// contain a password.
     #[error(
         "is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH"
     )]
@@ -91,10 +90,10 @@ pub enum ConnectError {
     /// The URL to listen on is not `postgres://`, or malformed.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     ListenUrl,
-    /// A SQLite file that is not there, and was not to be made.
+    /// A SQLite file that does not exist, and must not be created.
     #[error("does not exist in {}", folder.display())]
     NoFile {
-        /// Where it was looked for.
+        /// The folder in which it was looked for.
         folder: PathBuf,
     },
     /// A SQLite file that cannot be opened.
@@ -102,10 +101,10 @@ pub enum ConnectError {
     Open(#[source] sqlx::Error),
 }
 
-/// Statements that a connection keeps prepared.
+/// The number of statements that a connection keeps prepared.
 const PREPARED: usize = 100;
 
-/// `health` is shared by all who are connected to the same server.
+/// `health` is shared by all connections to a server.
 pub(super) async fn open(
     options: &ConnectOptions<'_>,
     health: &IdleHealth,
@@ -113,8 +112,8 @@ pub(super) async fn open(
     open_keeping(options, health, PREPARED).await
 }
 
-/// Opens a database for transactions that write. They keep no statement prepared: one that was,
-/// before somebody changed a column's type, would fail the whole transaction.
+/// Opens a database for transactions that write. They prepare no statements: one that was prepared
+/// before a column's type was changed would fail the whole transaction.
 pub(super) async fn open_to_write(
     options: &ConnectOptions<'_>,
     health: &IdleHealth,
@@ -173,8 +172,8 @@ fn open_postgres(
     })
 }
 
-/// How to open a connection of its own to listen on. `None` on SQLite, and behind a transaction
-/// pooler without a way past it.
+/// How to open a separate connection to listen on. `None` on SQLite, and behind a transaction
+/// pooler without an address that bypasses it.
 pub(super) fn listen_options(
     options: &ConnectOptions<'_>,
     database: &Database,
@@ -197,16 +196,17 @@ fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnect
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW);
     match options.ca_file {
-        // Whoever names a CA wants the server's certificate checked, whatever the URL leaves open.
+        // Naming a CA means that the server's certificate must be verified, whatever the URL leaves
+        // open.
         Some(ca_file) => connect.ssl_root_cert(ca_file).ssl_mode(PgSslMode::VerifyFull),
         None => connect,
     }
 }
 
-/// What holds for each of our sessions.
+/// The settings of each of our sessions.
 fn session_settings(statement: Option<Duration>) -> Vec<(&'static str, String)> {
-    // The role's own search path may lead elsewhere; the ERP's tables are in `public`.
-    // And a policy must not hide a customer: PostgreSQL refuses instead.
+    // The role's own search path may lead elsewhere; the ERP's tables are in `public`. And a
+    // row-level policy must not hide a customer: PostgreSQL refuses instead.
     let mut settings =
         vec![("search_path", "public".to_owned()), ("row_security", "off".to_owned())];
     settings.extend(statement.map(|limit| ("statement_timeout", limit.as_millis().to_string())));
@@ -230,17 +230,17 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
         return Err(ConnectError::NoFile { folder: file.parent().unwrap_or(&file).to_owned() });
     }
     let pool: SqlitePoolOptions = if in_memory {
-        // Each connection would be a database of its own, and gone with the connection.
+        // Each connection would be a separate database, which is gone with the connection.
         pool_options::<Sqlite>(options).max_connections(1).idle_timeout(None).max_lifetime(None)
     } else {
         pool_options::<Sqlite>(options)
     };
-    // Opened at once: a file that cannot be opened will not mend itself.
+    // Opened at once: retrying does not help with a file that cannot be opened.
     let deadline = Instant::now() + options.durations.acquire;
     loop {
         match pool.clone().connect_with(connect.clone()).await {
-            // Of several that turn on the WAL of a new file at once, SQLite refuses all but one
-            // without waiting for the busy timeout.
+            // If several processes turn on the WAL of a new file at once, SQLite refuses all but
+            // one without waiting for the busy timeout.
             Err(error) if is_locked(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(LOCKED).await;
             }

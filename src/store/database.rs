@@ -1,4 +1,4 @@
-//! Running statements, whatever stands between this process and the database.
+//! Running statements, whatever pooler is between this process and the database.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -21,26 +21,26 @@ use super::{
     pooled_connection::{InUse, PooledConnection},
 };
 
-/// A read that lost its connection is sent again on another one, this often: a restarted server
-/// leaves a pool full of dead connections, and each one is dropped as it is met.
+/// How often a read that lost its connection is retried on another one: a restarted server leaves a
+/// pool full of dead connections, and each one is dropped when it is used.
 pub(super) const MAX_ATTEMPTS: u32 = 20;
 
 /// An open database.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    /// For everything but reads behind a transaction pooler.
+    /// For everything except reads behind a transaction pooler.
     pub(super) connection: DatabaseConnection,
-    /// Set behind a transaction pooler: what each transaction sets first.
+    /// Behind a transaction pooler: what each transaction sets first.
     set_local: Option<String>,
-    /// Of the pool's connections, if it is PostgreSQL's.
+    /// The health of the pool's connections, if it is PostgreSQL's.
     health: IdleHealth,
     in_use: InUse,
-    /// How often a transaction waited for a long time for an advisory lock.
+    /// How often a transaction waited a long time for an advisory lock.
     pub(super) lock_waits: Arc<AtomicU64>,
 }
 
 impl Database {
-    /// SQLite.
+    /// A SQLite database.
     pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
         Self {
             connection,
@@ -51,7 +51,7 @@ impl Database {
         }
     }
 
-    /// A PostgreSQL whose sessions are ours.
+    /// A PostgreSQL database with sessions of our own.
     pub(super) fn direct(pool: PgPool, health: IdleHealth) -> Self {
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         Self {
@@ -63,9 +63,9 @@ impl Database {
         }
     }
 
-    /// One behind a pooler that knows no sessions. Everything goes over the simple protocol, values
-    /// written into the text: one message is one transaction, prepares nothing, and so can meet
-    /// no other client's statement.
+    /// A PostgreSQL database behind a pooler without sessions. Everything uses the simple protocol,
+    /// with values in the text: one message is one transaction, prepares nothing, and so cannot
+    /// conflict with another client's statement.
     pub(super) fn through_transaction_pooler(
         pool: PgPool,
         health: IdleHealth,
@@ -74,14 +74,14 @@ impl Database {
         Self { set_local: Some(set_local), ..Self::direct(pool, health) }
     }
 
-    /// Closes every connection, once those in use have come back.
+    /// Closes every connection, once those in use have been returned.
     pub(super) async fn close(&self) {
         if let Err(error) = self.connection.clone().close().await {
             tracing::warn!(%error, "a database pool did not close cleanly");
         }
     }
 
-    /// Connections, and those of them that nobody uses.
+    /// The numbers of connections, and of idle ones among them.
     pub(super) fn connections(&self) -> [usize; 2] {
         if let Some(pool) = self.postgres() {
             return [pool.size() as usize, pool.num_idle()];
@@ -96,12 +96,12 @@ impl Database {
             .then(|| self.connection.get_postgres_connection_pool())
     }
 
-    /// What a transaction sets first; empty where its session has it set.
+    /// What a transaction sets first; empty if its session has it set.
     pub(super) fn settings(&self) -> &str {
         self.set_local.as_deref().unwrap_or_default()
     }
 
-    /// A statement belongs to the trace that asks for it, if there is one. Its text holds no
+    /// The span of a statement, in the trace of its request, if there is one. Its text contains no
     /// values.
     fn span(&self, statement: &Statement) -> Span {
         if Span::current().is_none() {
@@ -117,8 +117,8 @@ impl Database {
     }
 
     /// A connection for sea-orm-migration, which prepares its statements, and what its transaction
-    /// must begin and end with. Behind a transaction pooler that is a connection of its own:
-    /// what it remembers to have prepared is gone with the transaction.
+    /// must begin and end with. Behind a transaction pooler it is a separate connection: what it
+    /// remembers as prepared is gone after the transaction.
     pub(super) fn for_migrating(&self) -> (DatabaseConnection, [&'static str; 2]) {
         let (Some(_), Some(pool)) = (&self.set_local, self.postgres()) else {
             return (self.connection.clone(), ["", ""]);
@@ -181,8 +181,8 @@ async fn fetch(
     sqlx::query_with(AssertSqlSafe(sql), values).fetch_all(connection).await
 }
 
-/// Was the statement prepared before a column that it gives became one of another type? It then
-/// fails for as long as it is kept. PostgreSQL has no code of its own for that.
+/// Was the statement prepared before the type of one of its result columns changed? It then fails
+/// as long as it stays prepared. PostgreSQL has no separate code for that.
 fn is_out_of_date(error: &sqlx::Error) -> bool {
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
     error.as_database_error().is_some_and(|error| {

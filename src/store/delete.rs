@@ -1,4 +1,4 @@
-//! A tenant that leaves for good: its rows and its schema go together, or not at all.
+//! Deleting a tenant for good: its rows and its schema are deleted together, or not at all.
 
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoSimpleExpr, QueryFilter, QuerySelect,
@@ -22,22 +22,22 @@ use crate::domain::{Author, Entitlements, Summary, TenantId, TenantStatus, Viola
 
 const DELETE: &str = "DeleteTenant";
 
-/// Which tenant is deleted, and what is made sure of.
+/// The tenant to delete, and safeguards.
 #[derive(Clone, Debug)]
 pub struct Deletion {
-    /// The tenant.
+    /// The tenant to delete.
     pub key: TenantKey,
-    /// Its name, repeated: whoever deletes the wrong tenant has not read it.
+    /// Its name, repeated as a safeguard against deleting the wrong tenant.
     pub name: String,
-    /// Although it owes money.
+    /// Delete despite unpaid invoices?
     pub force: bool,
-    /// All but its schema, which stays.
+    /// Keep its schema?
     pub keep_schema: bool,
 }
 
 impl Store {
-    /// Deletes a cancelled tenant. A request that was done already, by its id, is answered as it
-    /// was then.
+    /// Deletes a cancelled tenant. A request that was already done, by its id, gets its first
+    /// answer.
     pub async fn delete_tenant(
         &self,
         deletion: &Deletion,
@@ -50,7 +50,7 @@ impl Store {
             "force": force,
             "reason": author.why.as_ref().map(ToString::to_string),
         });
-        // Left out otherwise: a request from before there was a choice is the same request.
+        // Only recorded if set: a request from before this option existed counts as identical.
         if *keep_schema {
             request["keep_schema"] = true.into();
         }
@@ -86,7 +86,7 @@ impl Store {
     }
 }
 
-/// Everything that stands in the way of deleting a tenant.
+/// Everything that prevents deleting a tenant.
 async fn violations(
     database: &impl Ask,
     deletion: &Deletion,
@@ -114,7 +114,7 @@ async fn violations(
 async fn unpaid_invoices(database: &impl Ask, tenant: TenantId) -> Result<u64, StoreError> {
     use billing_history::Column as B;
     let word = Func::lower(Func::cust("trim").arg(B::Status.into_simple_expr()));
-    // A word that nobody knows, or none, may well be owed.
+    // An unknown status, or none, may well be owed.
     let word = Func::coalesce([SimpleExpr::from(word), SimpleExpr::val("")]);
     let unpaid = billing_history::Entity::find()
         .select_only()
@@ -136,7 +136,7 @@ async fn drop_schema(txn: &Transaction, locked: &Found) -> Result<(), StoreError
     txn.execute(&drop).await
 }
 
-/// Where the keys cascade this is done for us; in the field they need not.
+/// If the keys cascade, the database does this; in existing databases they need not.
 async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
     let id = locked.id.uuid();
     let db = &txn.inner;

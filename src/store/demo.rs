@@ -1,4 +1,4 @@
-//! Two tenants to look at.
+//! Two tenants for the demo.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait, prelude::Uuid};
@@ -19,7 +19,7 @@ struct DemoTenant {
     plan: Option<&'static str>,
 }
 
-/// What a subscription of the demo has beside its tenant and module.
+/// The terms of a demo subscription.
 struct DemoRight {
     module: &'static str,
     starts_at: DateTime<Utc>,
@@ -28,8 +28,8 @@ struct DemoRight {
 }
 
 impl Store {
-    /// Puts the demo's tenants in place: `testcompany`, which has the starter plan, and `lapsed`,
-    /// whose three subscriptions have expired, have yet to start, and were a trial.
+    /// Inserts the demo's tenants: `testcompany`, which has the starter plan, and `lapsed`, whose
+    /// three subscriptions have expired, have yet to start, and were a trial.
     pub async fn insert_demo(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let txn = self.writing.begin_writing().await?;
         let year = TimeDelta::days(365);

@@ -1,4 +1,4 @@
-//! What differs between PostgreSQL and SQLite. Each text has its two forms in `postgres` and
+//! The differences between PostgreSQL and SQLite. Each text has its two forms in `postgres` and
 //! `sqlite`; everything else in the store is written once.
 
 mod postgres;
@@ -24,7 +24,7 @@ impl Dialect {
         }
     }
 
-    /// As SeaORM knows it.
+    /// The name that SeaORM uses.
     pub(super) fn backend(self) -> DbBackend {
         match self {
             Self::Postgres => DbBackend::Postgres,
@@ -32,7 +32,7 @@ impl Dialect {
         }
     }
 
-    /// As OpenTelemetry names it, in `db.system.name`.
+    /// The name that OpenTelemetry uses, in `db.system.name`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgresql",
@@ -53,12 +53,12 @@ impl Dialect {
         }
     }
 
-    /// Has it schemas, one for each tenant?
+    /// Does it have schemas, one for each tenant?
     pub(super) fn has_schemas(self) -> bool {
         self == Self::Postgres
     }
 
-    /// May several transactions write at the same time, so that it takes locks to keep them apart?
+    /// Can several transactions write concurrently, so that locks are needed to keep them apart?
     pub(super) fn has_concurrent_writers(self) -> bool {
         self == Self::Postgres
     }
@@ -71,7 +71,7 @@ impl Dialect {
         }
     }
 
-    /// A statement with one parameter, which others can be added to: SeaORM does not number
+    /// A statement with one parameter, to which others can be added: SeaORM does not number
     /// SQLite's.
     pub(super) fn with_numbered_parameter(self, sql: String) -> String {
         match self {
@@ -89,12 +89,12 @@ impl Dialect {
         }
     }
 
-    /// An expression for the catalogue's revision, where changes are counted.
+    /// An expression for the catalogue's revision, if changes are counted.
     pub(super) fn catalogue_revision(self) -> String {
         catalogue_revision(self.backend())
     }
 
-    /// A column of instants, moved into the range that can be decoded. SQLite stores text: what
+    /// A column of instants, clamped to the range that can be decoded. SQLite stores text: what
     /// cannot be decoded is an error there, not a panic.
     pub(super) fn instant(self, column: SimpleExpr) -> SimpleExpr {
         match self {
@@ -103,7 +103,7 @@ impl Dialect {
         }
     }
 
-    /// Tables made of two parameters: ids in `i (id)`, and subdomains in `s (subdomain)`.
+    /// Tables made from two parameters: ids in `i (id)`, and subdomains in `s (subdomain)`.
     pub(super) fn key_tables(self) -> [&'static str; 2] {
         match self {
             Self::Postgres => postgres::KEY_TABLES,
@@ -119,8 +119,8 @@ impl Dialect {
         }
     }
 
-    /// A condition that keeps a subquery to the rows whose tenant is in `k (id)`. PostgreSQL takes
-    /// the key of a join into the subquery; SQLite would put all tenants together first.
+    /// A condition that limits a subquery to the rows whose tenant is in `k (id)`. PostgreSQL
+    /// pushes the key of a join into the subquery; SQLite would read all tenants first.
     pub(super) fn only_keys(self, column: &str) -> String {
         match self {
             Self::Postgres => String::new(),
@@ -128,7 +128,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the log of changes from where it was `seen` last, at most so many rows.
+    /// Reads the log of changes from the last position, at most `most` rows.
     pub(super) fn log_since(self, seen: Option<&str>, most: usize) -> String {
         match self {
             Self::Postgres => postgres::log_since(seen, most),
@@ -136,7 +136,7 @@ impl Dialect {
         }
     }
 
-    /// Folds what is old in the log.
+    /// Folds old rows of the log.
     pub(super) async fn fold(self, database: &Database) -> Result<(), StoreError> {
         match self {
             Self::Postgres => postgres::fold(database).await,

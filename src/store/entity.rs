@@ -1,11 +1,11 @@
 //! The seven tables of the ERP's public schema, and our own record, as SeaORM entities. Private to
 //! the store: no row leaves it.
 //!
-//! Left out are the columns whose name differs between the variants in the field:
-//! `tenants.metadata` or `tenant_metadata`, and `usage_metrics.metadata` or `metric_metadata`.
+//! Columns whose name differs between existing databases are left out: `tenants.metadata` or
+//! `tenant_metadata`, and `usage_metrics.metadata` or `metric_metadata`.
 //!
-//! Relations point one way, from the table that holds the key: whoever joins the other way turns
-//! one round with `rev`.
+//! Relations point one way, from the table that holds the key: to join in the other direction,
+//! reverse one with `rev`.
 
 pub(super) mod billing_history;
 pub(super) mod entitlement_audit;

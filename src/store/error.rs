@@ -1,4 +1,4 @@
-//! What can go wrong when the database is asked.
+//! What can go wrong when the database is queried.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -6,37 +6,38 @@ use entitlementd_migration::MissingColumn;
 use sea_orm::{DbErr, RuntimeErr};
 use thiserror::Error;
 
-/// Shared by everyone who waits for one load, and so cheap to clone. The text is for the log, never
-/// for a caller.
+/// Shared by everyone who waits for one load, and therefore cheap to clone. The text is for the
+/// log, never for a caller.
 #[derive(Clone, Debug, Error)]
 pub enum StoreError {
-    /// The database cannot be reached, refuses, or failed the statement.
+    /// The database cannot be reached, refuses the connection, or failed while running the
+    /// statement.
     #[error("the database cannot be asked: {0}")]
     Unavailable(Arc<DbErr>),
-    /// The role that serves may not do this, or a policy of the database's would hide rows from it.
+    /// The serving role lacks the right, or a row-level policy would hide rows from it.
     #[error(
         "the database refuses this role: {0}; `entitlementd migrate --status` says what it lacks, and docs/adopting.md \
          what each role needs, under \"Rights in the database\""
     )]
     Forbidden(Arc<DbErr>),
-    /// The database is there, and rejects the statement: a column is missing, say. Others may well
-    /// be answered.
+    /// The database is reachable, and rejects the statement: a column is missing, for example.
+    /// Other statements may well succeed.
     #[error("the database rejects a statement: {0}")]
     Rejected(Arc<DbErr>),
-    /// The database lacks columns that administration needs. Checks are answered all the same.
+    /// The database lacks columns that administration needs. Checks are answered nevertheless.
     #[error("the database cannot be administered: {}", sentences(.0))]
     MissingColumns(Arc<[MissingColumn]>),
     /// The database took longer than a load may take.
     #[error("the database did not answer in time")]
     TimedOut,
-    /// All connections that the pool may have are in use by us. It says nothing about the database.
+    /// All connections of the pool are in use by us. That says nothing about the database.
     #[error("all connections to the database are in use")]
     PoolExhausted,
-    /// The connection on which changes are announced was lost, and with it what was announced
+    /// The connection on which changes are announced was lost, and with it anything announced
     /// meanwhile.
     #[error("the connection that listens to changes was lost")]
     ListenerLost,
-    /// A row is there, but is not what its column promises.
+    /// A row exists, but does not hold what its column promises.
     #[error("{column} of the row {key} cannot be read: {cause}")]
     Unreadable {
         /// Table and column: `tenants.status`.
@@ -65,15 +66,16 @@ impl From<DbErr> for StoreError {
     }
 }
 
-/// Is an error of this code the statement's own, rather than the database's? By the classes of
-/// PostgreSQL's codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): features, data, constraints, transactions, syntax and
-/// names, objects in use, and what functions raise. SQLite's codes are short numbers: of no such
-/// class, of constraints, of a type.
+/// Does an error with this code concern the statement, rather than the database as a whole? By the
+/// classes of PostgreSQL's codes
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): features, data, constraints,
+/// transactions, syntax and names, objects in use, and what functions raise. SQLite's codes are
+/// short numbers: generic error, constraint, type mismatch.
 fn is_the_statements(code: &str) -> bool {
     const CLASSES: [&str; 13] =
         ["0A", "20", "21", "22", "23", "24", "25", "26", "2B", "40", "42", "44", "P0"];
     const IN_USE: &str = "55";
-    // An extended code holds its first in its lowest byte: https://www.sqlite.org/rescode.html
+    // The lowest byte of an extended code is the primary code: https://www.sqlite.org/rescode.html
     const SQLITE: [u32; 3] = [1, 19, 20];
     match code.len() {
         5 => CLASSES.iter().chain([&IN_USE]).any(|class| code.starts_with(class)),
@@ -91,12 +93,12 @@ fn code_of(error: &DbErr) -> Option<Cow<'_, str>> {
 }
 
 impl StoreError {
-    /// What sqlx itself reports, where SeaORM is not in between.
+    /// An error of sqlx itself, without SeaORM.
     pub(super) fn of_driver(error: sqlx::Error) -> Self {
         DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
     }
 
-    /// Is it the database that cannot be asked, rather than what it says that cannot be read?
+    /// Is the database unreachable or failing, rather than its contents unreadable?
     pub fn is_the_databases(&self) -> bool {
         match self {
             Self::Unavailable(_)
@@ -110,20 +112,20 @@ impl StoreError {
         }
     }
 
-    /// Is a table not there that was asked for?
+    /// Is a table missing?
     pub(super) fn is_missing_table(&self) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";
         self.is_rejected_for(UNDEFINED_TABLE, "no such table")
     }
 
-    /// Is a column not there that was asked for?
+    /// Is a column missing?
     pub(super) fn is_missing_column(&self) -> bool {
         const UNDEFINED_COLUMN: &str = "42703";
         self.is_rejected_for(UNDEFINED_COLUMN, "no such column")
     }
 
-    /// Was it rejected with this code of PostgreSQL's? SQLite has one code for much, and says the
-    /// rest in its message.
+    /// Was it rejected with this PostgreSQL code? SQLite has one code for many errors, and gives
+    /// the rest in its message.
     fn is_rejected_for(&self, code: &str, sqlite: &str) -> bool {
         let Self::Rejected(error) = self else { return false };
         let DbErr::Query(RuntimeErr::SqlxError(cause)) = error.as_ref() else { return false };
@@ -132,8 +134,8 @@ impl StoreError {
         })
     }
 
-    /// Was it the connection that failed, rather than the statement? A read may then be sent again
-    /// on another one.
+    /// Did the connection fail, rather than the statement? A read may then be retried on another
+    /// one.
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Unavailable(error) = self else { return false };
         let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error.as_ref() else {

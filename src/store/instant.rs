@@ -1,17 +1,17 @@
-//! Instants as the database knows them and as the domain does.
+//! Conversion of instants between the database and the domain.
 
 use chrono::{DateTime, Utc};
 
-/// The ends of what a proto Timestamp can hold, in seconds since 1970: the years 1 and 9999.
+/// The range of a proto Timestamp, in seconds since 1970: the years 1 to 9999.
 const EARLIEST_SECONDS: i64 = -62_135_596_800;
 const LATEST_SECONDS: i64 = 253_402_300_799;
 
-/// An instant at which something begins: the beginning of time is no instant.
+/// A start; the earliest instant stands for "always", and becomes `None`.
 pub(super) fn beginning(at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     at.filter(|at| at.timestamp() > EARLIEST_SECONDS).map(within_range)
 }
 
-/// An instant at which something ends: the end of time is no instant.
+/// An end; the latest instant stands for "never", and becomes `None`.
 pub(super) fn end(at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     at.filter(|at| at.timestamp() < LATEST_SECONDS).map(within_range)
 }

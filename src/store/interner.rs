@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 
 use crate::domain::ModuleCode;
 
-/// More than this many different ones of one kind are not shared. A catalogue has dozens of modules
-/// and a few plans.
+/// The maximum number of different values that are shared, per kind. A catalogue has dozens of
+/// modules and a few plans.
 const MAX_INTERNED: usize = 10_000;
 
-/// Shares equal codes and slugs among all facts that were read.
+/// Shares equal codes and slugs among all facts.
 #[derive(Debug, Default)]
 pub(super) struct CodeInterner {
     codes: Interned<ModuleCode>,
@@ -19,12 +19,12 @@ pub(super) struct CodeInterner {
 }
 
 impl CodeInterner {
-    /// A module's code, shared with everyone who holds the same one.
+    /// A module's code, shared with all equal ones.
     pub(super) fn code(&self, code: &str) -> ModuleCode {
         self.codes.get(code, ModuleCode::new)
     }
 
-    /// A plan's slug, shared likewise.
+    /// A plan's slug, shared with all equal ones.
     pub(super) fn slug(&self, slug: &str) -> Arc<str> {
         self.slugs.get(slug, |slug| slug.into())
     }

@@ -1,5 +1,4 @@
-//! Tenants for people who look for some: a page and how many there are, in at most three
-//! statements.
+//! A page of tenants for a search, and the total number, in at most three statements.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -17,20 +16,20 @@ use super::{
 };
 use crate::domain::{TenantId, TenantStatus};
 
-/// Which tenants, in the order of their ids. What is `None` or empty selects nothing away.
+/// Which tenants, ordered by id. `None` and empty fields do not filter.
 #[derive(Clone, Debug, Default)]
 pub struct TenantFilter {
-    /// Of one of these statuses.
+    /// With one of these statuses.
     pub statuses: Vec<TenantStatus>,
     /// On the plan with this slug.
     pub plan: Option<String>,
     /// With a subscription to this module that is active and has not ended.
     pub module: Option<String>,
-    /// Whose subdomain, or name, begins with this, without regard to case.
+    /// Whose subdomain or name begins with this, ignoring case.
     pub text: Option<String>,
-    /// Those after this one.
+    /// After this tenant.
     pub after: Option<TenantId>,
-    /// So many, or all that are left.
+    /// Maximum number of tenants.
     pub size: u32,
 }
 
@@ -45,7 +44,7 @@ pub struct ListedTenant {
     pub subdomain: String,
     /// The schema that holds its data.
     pub database_schema: String,
-    /// The status word as it is stored.
+    /// The status as it is stored.
     pub status: String,
     /// The slug of its plan; may be empty.
     pub plan_slug: String,
@@ -54,9 +53,9 @@ pub struct ListedTenant {
 /// A page of tenants.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ListOfTenants {
-    /// Those of this page.
+    /// The tenants on this page.
     pub tenants: Vec<ListedTenant>,
-    /// How many there are on all pages together.
+    /// The number of tenants on all pages together.
     pub total: u64,
 }
 
@@ -123,7 +122,7 @@ fn conditions(filter: &TenantFilter, words: Option<Vec<String>>, now: DateTime<U
         .add_option(text)
 }
 
-/// Has the tenant a subscription to the module that is active and has not ended?
+/// Does the tenant have a subscription to the module that is active and has not ended?
 fn holds(code: &str, now: DateTime<Utc>) -> SimpleExpr {
     use tenant_subscriptions::Column as S;
     let word = Func::lower(Func::cust("trim").arg(S::Status.into_simple_expr()));
@@ -141,8 +140,8 @@ fn holds(code: &str, now: DateTime<Utc>) -> SimpleExpr {
     Expr::exists(select.into_query())
 }
 
-/// The words of `tenants.status`, as they are stored, that come to these statuses. They are found
-/// by going from each to the next in the column's index.
+/// The stored values of `tenants.status` that mean one of these statuses. They are found by
+/// stepping from each value to the next in the column's index.
 async fn status_words(
     database: &impl Ask,
     statuses: &[TenantStatus],

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{Catalogue, Facts, Label, TenantId};
 
-/// What names a tenant in the database.
+/// What identifies a tenant in the database.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum TenantKey {
     /// `tenants.id`.
@@ -22,26 +22,24 @@ pub enum TenantKey {
 }
 
 impl TenantKey {
-    /// Reads a tenant as people name it: a UUID in 36-character form, or a subdomain. `None`: it is
-    /// neither.
+    /// Parses a tenant's UUID in 36-character form, or subdomain. `None`: it is neither.
     pub fn parse(text: &str) -> Option<Self> {
         let by_id = TenantId::parse(text).ok().map(Self::Id);
         by_id.or_else(|| Label::parse(text).map(Self::Subdomain))
     }
 }
 
-/// What one load has found.
+/// The result of loading one tenant.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The tenant's revision, be it that it was deleted; 0 while changes are not counted.
+    /// The tenant's revision, even if it was deleted; 0 while changes are not counted.
     pub revision: u64,
     /// Its facts, if it exists.
     pub facts: Option<Facts>,
 }
 
 impl Loaded {
-    /// What was read of the tenant of this key. Of a subdomain that no tenant has there is no
-    /// revision.
+    /// What was read for this key. For a subdomain that no tenant has there is no revision.
     pub(super) fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
         let facts = evidence.map(|evidence| evidence.facts);
         let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
@@ -49,20 +47,20 @@ impl Loaded {
     }
 }
 
-/// Which database will do.
+/// Which database may be read.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// The primary.
     Primary,
-    /// A replica too, if it holds every change up to this one, as the cache has numbered them.
+    /// A replica too, if it holds every change up to this one, in the cache's numbering.
     AnyThatHolds(u64),
 }
 
 /// Where the cache loads from; the one seam for a fake database in tests.
 pub trait LoadTenant: Send + Sync + 'static {
-    /// Reads the facts of tenants in one statement, and gives what was found in the order of the
-    /// keys, of which no two are the same. `now` is the instant before it is sent. A row that
-    /// cannot be read concerns its own tenant only.
+    /// Reads the facts of tenants in one statement, and returns them in the order of the keys,
+    /// which must all be different. `now` is the instant before the statement is sent. An
+    /// unreadable row concerns only its own tenant.
     fn load_tenants(
         &self,
         keys: &[TenantKey],
@@ -88,7 +86,7 @@ impl LoadTenant for Store {
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
         let from_replica = match (keys, source) {
-            // The statement for one subdomain is the primary's.
+            // The statement for one subdomain is only prepared for the primary.
             ([TenantKey::Subdomain(_)], _) | (_, Source::Primary) => None,
             (_, Source::AnyThatHolds(changes)) => self.read_from_replica(keys, changes).await,
         };
@@ -111,8 +109,8 @@ impl LoadTenant for Store {
 }
 
 impl Store {
-    /// Reads tenants from a replica that holds these changes; `None` where there is none, or it was
-    /// not up to it.
+    /// Reads tenants from a replica that holds these changes; `None` if there is none, or the
+    /// replica turned out not to hold them.
     async fn read_from_replica(
         &self,
         keys: &[TenantKey],

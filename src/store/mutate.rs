@@ -1,4 +1,4 @@
-//! Mutations: one transaction each, recorded in it, and done once however often it is asked for.
+//! Mutations: one transaction each, recorded in it, and done once however often they are requested.
 
 use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
@@ -24,41 +24,42 @@ use crate::domain::{
 /// What a mutation did, or would do.
 #[derive(Clone, Debug)]
 pub struct Mutated {
-    /// The tenant.
+    /// The tenant that it concerns.
     pub tenant: TenantId,
-    /// What it was entitled to before; empty for a new one.
+    /// The entitlements before; empty for a new tenant.
     pub before: Summary,
-    /// What it is entitled to after.
+    /// The entitlements after.
     pub after: Summary,
-    /// The tenant's revision, read after the commit: whoever asks for it sees what was done. 0
-    /// while changes are not counted.
+    /// The tenant's revision, read after the commit: a read with this as its minimum reflects the
+    /// change. 0 while changes are not counted.
     pub revision: u64,
 }
 
 /// Why a mutation was not done.
 #[derive(Debug, Error)]
 pub enum MutationError {
-    /// The database failed. Whether it was done is not known, if it failed at the commit.
+    /// The database failed. If it failed at the commit, it is not known whether the mutation was
+    /// done.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no such tenant.
+    /// The tenant does not exist.
     #[error("there is no such tenant")]
     TenantNotFound,
-    /// It is against the rules, each of these.
+    /// It violates these rules.
     #[error("refused: {}", sentences(.0))]
     Refused(Vec<Violation>),
-    /// The subdomain of a new tenant is not to be had.
+    /// The subdomain of a new tenant is not available.
     #[error("{0}")]
     Subdomain(SubdomainRefusal),
     /// A file of the tenant template failed.
     #[error("the file {file} of the tenant template failed: {cause}")]
     Template {
-        /// Its name.
+        /// The path of the file within the template.
         file: String,
-        /// What the database says. For the log, the record and the command line.
+        /// The database's error message. For the log, the record and the command line.
         cause: String,
     },
-    /// The actor has made another request under the same id.
+    /// The actor has made another request with this id.
     #[error("another request was made under this request id")]
     RequestIdReused,
 }
@@ -73,12 +74,12 @@ pub(super) struct Done {
     pub(super) subdomain: String,
     pub(super) before: Summary,
     pub(super) after: Summary,
-    /// The modules that it has after, each after what it depends on.
+    /// The modules that it has after, each after the modules that it depends on.
     pub(super) held: Vec<ModuleCode>,
 }
 
 impl Done {
-    /// What is recorded of it.
+    /// The entry in the record.
     pub(super) fn entry<'a>(
         &'a self,
         author: &'a Author,
@@ -98,17 +99,17 @@ impl Done {
     }
 }
 
-/// A request, as the record knows it.
+/// A request: new, or already done.
 pub(super) enum Request {
-    /// It is new: this is the transaction to do it in.
+    /// It is new, and this is the transaction to do it in.
     New(Transaction),
-    /// It was done before.
+    /// It was already done.
     Replayed(Box<AuditEvent>),
 }
 
 impl Store {
-    /// Does it, and records it. A request that was done already, by its id, is answered as it was
-    /// then.
+    /// Makes a mutation, and records it. A request that was already done, by its id, gets its first
+    /// answer.
     pub async fn mutate(
         &self,
         key: &TenantKey,
@@ -129,7 +130,7 @@ impl Store {
         self.mutated(done, author.at).await
     }
 
-    /// Says what it would do, by doing it in a transaction that is thrown away.
+    /// Shows what a mutation would do, by making it in a transaction that is rolled back.
     pub async fn preview(
         &self,
         key: &TenantKey,
@@ -151,8 +152,8 @@ impl Store {
         Ok(events)
     }
 
-    /// Begins a request, unless its actor has done it under its request id; then it must have been
-    /// the same. Another request of that actor with that id waits until this one has ended.
+    /// Begins a request, unless its actor has already made it under its request id; then it must be
+    /// identical. Another request of that actor with that id waits until this one has ended.
     pub(super) async fn begin(
         &self,
         author: &Author,
@@ -174,7 +175,7 @@ impl Store {
         }
     }
 
-    /// Does it to a tenant that nobody else changes meanwhile.
+    /// Makes a mutation of a tenant that nobody else can change meanwhile.
     pub(super) async fn apply(
         &self,
         txn: &Transaction,
@@ -208,7 +209,7 @@ impl Store {
         Ok((locked, entitlements))
     }
 
-    /// From here on, nobody changes the catalogue until the transaction ends.
+    /// From here on, nobody can change the catalogue until the transaction ends.
     pub(super) async fn rely_on_catalogue(&self, txn: &Transaction) -> Result<(), StoreError> {
         lock(txn, "SELECT pg_advisory_xact_lock_shared($1)", [locks::CATALOGUE.into()]).await
     }
@@ -228,7 +229,7 @@ impl Store {
         Ok(Mutated { tenant, before, after, revision: self.revision(tenant, event.made_at).await? })
     }
 
-    /// A tenant's revision as it is now.
+    /// A tenant's current revision.
     pub(super) async fn revision(
         &self,
         tenant: TenantId,
@@ -238,7 +239,7 @@ impl Store {
     }
 }
 
-/// From here on, nobody else is where this lock is taken, until the transaction ends.
+/// From here on, nobody else can hold this lock, until the transaction ends.
 pub(super) async fn lock_alone(txn: &Transaction, key: i64) -> Result<(), StoreError> {
     lock(txn, "SELECT pg_advisory_xact_lock($1)", [key.into()]).await
 }
@@ -246,7 +247,8 @@ pub(super) async fn lock_alone(txn: &Transaction, key: i64) -> Result<(), StoreE
 /// Another administrator's change holds a lock for less than this.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
-/// Takes a lock that lasts as long as the transaction. On SQLite the transaction is alone.
+/// Takes a lock that lasts as long as the transaction. On SQLite the transaction is the only
+/// writer.
 async fn lock<const N: usize>(
     txn: &Transaction,
     sql: &str,
@@ -259,8 +261,8 @@ async fn lock<const N: usize>(
     match timeout(LONG_WAIT, taking.as_mut()).await {
         Ok(taken) => taken,
         Err(_) => {
-            // Anybody who can log in may hold it, and whoever asked may give up before the database
-            // does.
+            // Anybody who can log in may hold the lock, and the caller may give up before the
+            // database does.
             txn.lock_waits.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 "a change waits for an advisory lock that another session holds: see pg_locks where locktype = 'advisory'"

@@ -1,5 +1,5 @@
-//! Modules and plans as JSON, in the names of the proto: in the record, and on the command line.
-//! Amounts are text, so that no reader makes floats of them.
+//! Modules and plans as JSON with the proto's names: in the record, and on the command line.
+//! Amounts are text, so that no reader converts them to floats.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ struct ModuleJson {
     price_yearly: Option<String>,
     sections: Vec<i32>,
     frontend_routes: Vec<String>,
-    /// Requests that were recorded before it was read have none.
+    /// Requests that were recorded before this field existed lack it.
     #[serde(default)]
     api_endpoints: Vec<String>,
 }
@@ -76,7 +76,7 @@ pub fn plan_to_json(offer: &PlanOffer) -> Json {
     })
 }
 
-/// The module as an event has left it.
+/// The module after an event.
 pub(super) fn module_of(event: &AuditEvent) -> Result<ModuleOffer, StoreError> {
     let read = ModuleJson::deserialize(event.after.as_ref().unwrap_or(&Json::Null));
     let json = read.map_err(|error| unreadable(event, error.to_string()))?;
@@ -99,7 +99,7 @@ pub(super) fn module_of(event: &AuditEvent) -> Result<ModuleOffer, StoreError> {
     })
 }
 
-/// The plan as an event has left it.
+/// The plan after an event.
 pub(super) fn plan_of(event: &AuditEvent) -> Result<PlanOffer, StoreError> {
     let read = PlanJson::deserialize(event.after.as_ref().unwrap_or(&Json::Null));
     let json = read.map_err(|error| unreadable(event, error.to_string()))?;

@@ -1,4 +1,4 @@
-//! The catalogue for those who sell it: with prices, which no other answer needs.
+//! The catalogue with prices, for those who sell it; no other answer needs prices.
 
 use sea_orm::{
     ColumnTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect,
@@ -14,11 +14,11 @@ use super::{
 };
 use crate::domain::{ModuleOffer, Money, Offers, PlanOffer};
 
-/// How a price is read.
+/// A function that reads a price.
 type ReadPrice = fn(&Row<'_>, &'static str, &ReadContext) -> Result<Option<Money>, StoreError>;
 
-/// All modules and plans, in two statements, for those who change what a tenant has: of a price
-/// that cannot be read, only who looks at prices is to hear.
+/// All modules and plans, in two statements, for changes of what a tenant has: an unreadable price
+/// is an error only for those who look at prices.
 pub(super) async fn read_all(
     database: &impl Ask,
     context: &ReadContext,
@@ -92,12 +92,12 @@ fn read<T>(
     with_keys(rows, key, context)?.iter().map(read).collect()
 }
 
-/// As text: SQLite would make a float of a price on its way here.
+/// Read as text: SQLite would convert a price to a float.
 pub(super) fn text(column: impl ColumnTrait) -> sea_orm::sea_query::Expr {
     column.into_simple_expr().cast_as("text")
 }
 
-/// A price that is shown: one that is no amount, such as NaN, must not be shown as another.
+/// A price that is shown: an invalid amount, for example NaN, must not be shown as another one.
 pub(super) fn shown_price(
     row: &Row<'_>,
     column: &'static str,
@@ -109,7 +109,7 @@ pub(super) fn shown_price(
         .ok_or_else(|| row.unreadable(column, "is no amount to the hundredth"))
 }
 
-/// A price that is only passed on. One that is no amount is taken for none, and the log says so.
+/// A price that is only passed on. An invalid amount counts as no price, which is logged.
 pub(super) fn price(
     row: &Row<'_>,
     column: &'static str,

@@ -1,4 +1,4 @@
-//! New tenants: the row with its subscriptions, and then the schema.
+//! New tenants: first the row with its subscriptions, and then the schema.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd_migration::locks;
@@ -23,30 +23,30 @@ use crate::domain::{
     SubdomainRefusal, Summary, TenantId, TenantName, TenantStatus,
 };
 
-/// What a tenant is once its schema is there.
+/// A tenant's status once its schema exists.
 const ACTIVE: &str = "active";
 
-/// A tenant that is to be.
+/// A tenant to be created.
 #[derive(Clone, Debug)]
 pub struct NewTenant {
     /// Its name, to be shown.
     pub name: TenantName,
-    /// Its label under a base domain; its schema is named after it.
+    /// Its label under a base domain, from which its schema's name is derived.
     pub subdomain: Subdomain,
     /// A plan, by its slug, with its modules.
     pub plan: Option<String>,
     /// Modules without a plan.
     pub modules: Vec<ModuleCode>,
-    /// What the prices are for; `None`: monthly.
+    /// The billing cycle of the prices; `None`: monthly.
     pub billing_cycle: Option<BillingCycle>,
-    /// All modules are a trial for so many days; 0: they are none.
+    /// All modules are on trial for this number of days; 0: no trial.
     pub trial_days: u32,
     /// `tenants.settings`: an object.
     pub settings: Json,
 }
 
 impl NewTenant {
-    /// What it begins with, if that is now.
+    /// Its first modules, if it starts now.
     fn onboarding(&self, at: DateTime<Utc>) -> Onboarding {
         let Self { plan, modules, billing_cycle, trial_days, .. } = self;
         let trial_ends_at = (*trial_days > 0).then(|| at + TimeDelta::days(i64::from(*trial_days)));
@@ -60,8 +60,8 @@ impl NewTenant {
 }
 
 impl Store {
-    /// Adds a tenant, and then makes its schema. A request that was done already, by its id, goes
-    /// on where it stood.
+    /// Adds a tenant, and then makes its schema. A request that was already begun, by its id,
+    /// continues where it was.
     pub async fn onboard_and_provision(
         &self,
         new_tenant: &NewTenant,
@@ -72,21 +72,20 @@ impl Store {
         let now = self.read(&key, author.at).await?;
         let status = now.evidence.map(|evidence| evidence.facts.status());
         if !matches!(status, Some(TenantStatus::PendingSetup | TenantStatus::Failed)) {
-            // It was done before, and this is how it ended, whatever has become of the tenant
-            // since.
+            // It was done before; this is how it ended, whatever has become of the tenant since.
             ACTIVE.clone_into(&mut added.after.status);
             let schema = self.schema_of(&key, author.at).await?;
             return Ok(Provisioned { mutated: added, schema, files: Vec::new() });
         }
-        // The id is the first step's.
+        // The request id belongs to the first step.
         let provisioned =
             self.provision(&key, &Author { request_id: None, ..author.clone() }).await?;
         let mutated = Mutated { before: added.before, ..provisioned.mutated };
         Ok(Provisioned { mutated, ..provisioned })
     }
 
-    /// Adds a tenant that waits for its schema, with its subscriptions. A request that was done
-    /// already, by its id, is answered as it was then.
+    /// Adds a tenant that waits for its schema, with its subscriptions. A request that was already
+    /// done, by its id, gets its first answer.
     pub async fn onboard(
         &self,
         new_tenant: &NewTenant,
@@ -158,7 +157,7 @@ async fn insert(
     };
     match tenants::Entity::insert(row).exec_without_returning(&txn.inner).await {
         Ok(_) => Ok(()),
-        // The ERP was quicker: it knows nothing of our lock.
+        // The ERP was quicker: it does not use our lock.
         Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
             Err(MutationError::Subdomain(SubdomainRefusal::Taken))
         }

@@ -1,20 +1,20 @@
-//! Whose a schema is. A row may name any, and what is dropped is gone.
+//! Whose a schema is. A row may name any schema, and a dropped one is gone.
 
 use super::{StoreError, ask::Ask, entitlements::Found, row};
 use crate::domain::{Violation, limits::MAX_IDENTIFIER_BYTES};
 
-/// Which files of the template a tenant's schema holds; in that schema. Its comment says whose the
-/// schema is.
+/// The table, in a tenant's schema, of the template files that were applied to it. Its comment says
+/// whose the schema is.
 pub(super) const RECORD: &str = "entitlement_template_files";
 
-/// What is known of a schema.
+/// What is known about a schema.
 struct Known {
     exists: bool,
     has_record: bool,
     is_recorded_for: Option<String>,
 }
 
-/// The comment of the record in the schema of a tenant.
+/// The comment on the table in a tenant's schema.
 pub(super) fn comment(locked: &Found) -> String {
     format!(
         "The files of the tenant template that entitlementd has applied to this schema. The tenant is {}.",
@@ -22,9 +22,9 @@ pub(super) fn comment(locked: &Found) -> String {
     )
 }
 
-/// May a tenant's schema be made, or filled? Not if it is another tenant's, the database's own or
-/// somebody else's: what is there must have been made by us for this tenant, or by the ERP, by its
-/// rule for names. SQLite has no schemas.
+/// May a tenant's schema be made, or filled? Not if it is another tenant's, the database's own, or
+/// of unknown origin: an existing schema must have been made by us for this tenant, or by the ERP,
+/// according to its rule for names. SQLite has no schemas.
 pub(super) async fn may_be_filled(
     database: &impl Ask,
     locked: &Found,
@@ -33,7 +33,7 @@ pub(super) async fn may_be_filled(
         return Ok(Ok(()));
     }
     let (schema, known) = (locked.schema(), look(database, locked).await?);
-    // Records of older versions do not say whose they are.
+    // Tables of older versions do not say whose the schema is.
     let is_recorded =
         known.has_record && known.is_recorded_for.as_deref().is_none_or(|id| id == own_id(locked));
     let is_ours =

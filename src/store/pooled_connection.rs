@@ -1,9 +1,9 @@
-//! A connection out of a pool.
+//! A connection from a pool.
 //!
-//! The pool pings each connection that comes back, and waits for the answer for ever. Where the
-//! server went without a word (its machine has lost power, the network has forgotten the
-//! connection), the system takes a quarter of an hour to find out, and until then nobody could have
-//! the connection's place.
+//! The pool pings each returned connection, and waits forever for the answer. If the server
+//! disappeared silently (its machine has lost power, the network has dropped the connection), the
+//! operating system takes a quarter of an hour to find out, and until then nobody could use the
+//! connection's slot.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -19,22 +19,22 @@ use tokio::{runtime::Handle, time::timeout};
 
 use super::{StoreError, idle_health::IdleHealth};
 
-/// A connection that comes back has this long to give a sign of life.
+/// How long a returned connection may take to answer a ping.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many connections of a pool are in use. Clones share it.
+/// The number of a pool's connections that are in use. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct InUse(Arc<AtomicUsize>);
 
 impl InUse {
-    /// Are all connections that the pool may have in use? Whoever finds none then waits for us, and
-    /// not for the database.
+    /// Are all connections of the pool in use? A caller that gets none is then waiting for us, not
+    /// for the database.
     fn is_all_of(&self, pool: &PgPool) -> bool {
         self.0.load(Ordering::Relaxed) >= pool.options().get_max_connections() as usize
     }
 }
 
-/// A connection that goes back to its pool when it is dropped.
+/// A connection that is returned to its pool when it is dropped.
 pub(super) struct PooledConnection {
     connection: PoolConnection<Postgres>,
     health: IdleHealth,
@@ -62,7 +62,7 @@ impl Drop for PooledConnection {
         let Ok(runtime) = Handle::try_current() else { return };
         let (health, coming_back) = (self.health.clone(), self.connection.return_to_pool());
         runtime.spawn(async move {
-            // Dropped where it takes too long, it closes the connection.
+            // If it takes too long, dropping it closes the connection.
             if timeout(PATIENCE, coming_back).await.is_err() {
                 health.suspect();
             }

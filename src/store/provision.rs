@@ -1,4 +1,4 @@
-//! A tenant's schema: made, and filled from the operator's template. PostgreSQL only.
+//! A tenant's schema: created, and filled from the operator's template. PostgreSQL only.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
@@ -14,17 +14,17 @@ use super::{
 };
 use crate::domain::{Author, ModuleCode, Mutation, TemplateFile, template::AppliedFile};
 
-/// A statement of a template is given up after this long, however long it is for others.
+/// How long a statement of a template may take, whatever the limit for other statements.
 pub(super) const STATEMENT_TIMEOUT: &str = "60s";
 
-/// A tenant whose schema was looked after.
+/// The result of provisioning a tenant.
 #[derive(Clone, Debug)]
 pub struct Provisioned {
-    /// What became of the tenant.
+    /// The change of the tenant.
     pub mutated: Mutated,
     /// Its schema; `None` on SQLite, which has none.
     pub schema: Option<String>,
-    /// The files that were applied, in that order.
+    /// The files that were applied, in the order of application.
     pub files: Vec<String>,
 }
 
@@ -36,9 +36,9 @@ impl Provisioned {
 }
 
 impl Store {
-    /// Makes a tenant's schema, applies the files of the template that it lacks, and lets a tenant
-    /// that waited for it be served: all of it or nothing. If that fails, a tenant that waited
-    /// is marked as failed, with the cause in the record. Doing it again takes it up.
+    /// Creates a tenant's schema, applies the template files that it lacks, and lets a tenant that
+    /// waited for it be served: all of it or nothing. If that fails, a tenant that waited is marked
+    /// as failed, with the cause in the record. Repeating it resumes the setup.
     pub async fn provision(
         &self,
         key: &TenantKey,
@@ -113,15 +113,15 @@ impl Store {
         }
         let mut request = request_json::request_of(&Mutation::FailSetup, author);
         request["error"] = failed.to_string().into();
-        // The request was not done: its id stays free for the one that is.
+        // The request was not done: its id stays free for the attempt that succeeds.
         let author = Author { request_id: None, ..author.clone() };
         let action = request_json::action_of(&Mutation::FailSetup);
         record::add(&txn, done.entry(&author, action, request, &[])).await?;
         Ok(txn.commit().await?)
     }
 
-    /// Applies what a tenant lacks of the template after its modules have changed. One whose schema
-    /// was not made from it is left alone.
+    /// Applies the template files that a tenant lacks after its modules have changed. A schema that
+    /// was not made from the template is left alone.
     pub(super) async fn apply_template_to(
         &self,
         txn: &Transaction,
@@ -138,7 +138,7 @@ impl Store {
         self.apply_template(txn, &schema, modules).await
     }
 
-    /// Makes the schema with its record of files, and says how it is called.
+    /// Creates the schema with its table of files, and returns its name.
     async fn make_schema(
         &self,
         txn: &Transaction,
@@ -192,7 +192,7 @@ async fn apply_file(
     let name = quoted(schema);
     let failed = |cause: String| MutationError::Template { file: file.name.clone(), cause };
     let before = transaction_number(txn).await?;
-    // Only the tenant's own schema: a file that forgets a schema's name must not write to `public`.
+    // Only the tenant's own schema: a file that omits the schema's name must not write to `public`.
     let first = format!(
         "SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
     );
@@ -234,7 +234,7 @@ pub(super) async fn applied(
     Ok(rows.iter().map(file).collect::<Result<_, _>>()?)
 }
 
-/// A name as SQL text, whatever is in it.
+/// A name quoted for SQL, whatever characters it contains.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

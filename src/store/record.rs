@@ -17,57 +17,56 @@ use crate::domain::{
     limits::REQUEST_ID_HOURS,
 };
 
-/// Beside what is known of a tenant after something was done: the files of the template that were
-/// applied.
+/// An additional key of the recorded state of a tenant: the template files that were applied.
 const APPLIED_FILES: &str = "applied_files";
 
 /// One row of the record: what somebody did.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
-    /// Grows from row to row.
+    /// Its number, which grows from row to row.
     pub id: i64,
-    /// When.
+    /// When it was done.
     pub made_at: DateTime<Utc>,
-    /// The word for what kind of actor it was.
+    /// The kind of actor, as recorded.
     pub actor_kind: String,
-    /// Who.
+    /// Who did it.
     pub actor: String,
-    /// What: the name of the RPC that does it.
+    /// What was done: the name of the RPC.
     pub action: String,
-    /// To which tenant, if to one.
+    /// The tenant that it was done to, if any.
     pub tenant: Option<TenantId>,
-    /// The tenant's subdomain, or whatever else it was done to, as it was called then.
+    /// The tenant's subdomain, or the name of whatever else it was done to, at that time.
     pub subject: String,
-    /// Why.
+    /// Why it was done.
     pub reason: Option<String>,
-    /// What was asked for.
+    /// The request.
     pub request: Json,
-    /// What was before; `None`: there was nothing.
+    /// The state before; `None`: there was nothing.
     pub before: Option<Json>,
-    /// What was after; `None`: nothing was left.
+    /// The state after; `None`: nothing was left.
     pub after: Option<Json>,
-    /// The request's own number.
+    /// The request's own id.
     pub request_id: Option<String>,
 }
 
 /// Which rows of the record, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
-    /// Of this tenant alone.
+    /// Only rows of this tenant.
     pub tenant: Option<TenantId>,
-    /// By this actor alone.
+    /// Only rows of this actor.
     pub actor: Option<String>,
     /// From this instant on.
     pub since: Option<DateTime<Utc>>,
     /// Before this instant.
     pub until: Option<DateTime<Utc>>,
-    /// Those that are older than this row.
+    /// Only rows that are older than this row.
     pub before: Option<i64>,
-    /// So many, or all that are left.
+    /// Maximum number of rows.
     pub size: u32,
 }
 
-/// What is to be recorded.
+/// An entry to be recorded.
 pub(super) struct Entry<'a> {
     pub(super) author: &'a Author,
     pub(super) action: &'static str,
@@ -78,8 +77,7 @@ pub(super) struct Entry<'a> {
     pub(super) after: Option<Json>,
 }
 
-/// What is known of a tenant after something was done, with the files of the template that were
-/// applied with it.
+/// The recorded state of a tenant after a change, with the template files that were applied by it.
 pub(super) fn after_json(summary: &Summary, applied_files: &[String]) -> Json {
     let mut after = summary_to_json(summary);
     if !applied_files.is_empty() {
@@ -108,8 +106,8 @@ pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), Store
     Ok(())
 }
 
-/// What this actor did under this request id, if that is not too long ago. Another's requests are
-/// none of theirs.
+/// What this actor did under this request id, if that was recent enough. Requests of other actors
+/// do not count.
 pub(super) async fn find(
     database: &impl Ask,
     actor: &Actor,
@@ -170,8 +168,8 @@ impl From<audit::Model> for AuditEvent {
     }
 }
 
-/// A summary in the names of the proto's TenantEntitlements. Amounts are text, so that no reader
-/// makes floats of them.
+/// A summary with the names of the proto's TenantEntitlements. Amounts are text, so that no reader
+/// converts them to floats.
 #[derive(Deserialize, Serialize)]
 struct SummaryJson {
     status: String,
@@ -189,7 +187,7 @@ struct HoldingJson {
     is_trial: bool,
 }
 
-/// A summary as it is recorded, and printed.
+/// A summary as it is recorded and printed.
 pub fn summary_to_json(summary: &Summary) -> Json {
     let Summary { status, plan, modules, price_monthly, price_yearly } = summary;
     let modules =
@@ -209,13 +207,13 @@ pub fn summary_to_json(summary: &Summary) -> Json {
 }
 
 impl AuditEvent {
-    /// The files of the template that were applied, in that order.
+    /// The template files that were applied, in the order of application.
     pub fn applied_files(&self) -> Vec<&str> {
         let files = self.after.as_ref().and_then(|after| after[APPLIED_FILES].as_array());
         files.into_iter().flatten().filter_map(Json::as_str).collect()
     }
 
-    /// What the tenant was entitled to before and after, where it is a tenant's event; `None` where
+    /// What the tenant was entitled to before and after, if the event concerns a tenant; `None` if
     /// there was nothing.
     pub fn summaries(&self) -> Result<[Option<Summary>; 2], StoreError> {
         let read = |json: &Option<Json>| json.as_ref().map(|json| self.summary(json)).transpose();

@@ -1,9 +1,9 @@
-//! Read replicas: loads go to one, if it holds every change that has been announced of what is
+//! Read replicas: a load uses one if it holds every change that has been announced for what is
 //! loaded.
 //!
-//! A replica is asked, twice a second, whether it has replayed the primary's log up to where it
-//! ended a moment ago; so it holds every change that was announced before that moment. Until then,
-//! what has changed is loaded from the primary.
+//! A replica is asked, twice a second, whether it has replayed the primary's log up to where the
+//! log ended a moment ago; if so, it holds every change that was announced before that moment.
+//! Until then, changed tenants are loaded from the primary.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -13,7 +13,7 @@ use std::{
 use super::{StoreError, ask::Ask, database::Database, row};
 use parking_lot::Mutex;
 
-/// A replica that takes longer is passed by: the primary is asked, within the same load.
+/// How long a replica may take: otherwise the primary is used, within the same load.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 
 /// The replicas of a primary.
@@ -27,17 +27,17 @@ pub(super) struct Replicas {
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) database: Database,
-    /// What it was last seen to hold; `None`: nothing is known of it.
+    /// What it was last seen to hold; `None`: unknown.
     holds: Mutex<Option<Held>>,
 }
 
-/// How far a replica had come.
+/// How far a replica has come.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
-    /// Every change up to this one, as the cache numbers them.
+    /// It holds every change up to this one, in the cache's numbering.
     changes: u64,
-    /// The primary's log up to here. A replica that has come less far is another server behind the
-    /// same address.
+    /// The position in the primary's log that it has replayed. A replica that has not come this far
+    /// is another server behind the same address.
     pub(super) lsn: String,
 }
 
@@ -47,7 +47,7 @@ impl Replicas {
         Self { all: databases.into_iter().map(replica).collect(), turn: AtomicUsize::new(0) }
     }
 
-    /// A replica that holds these changes, each in its turn; and how far it has come.
+    /// A replica that holds these changes, in rotation; and how far it has come.
     pub(super) fn one_that_holds(&self, changes: u64) -> Option<(&Replica, Held)> {
         let from = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut in_turn =
@@ -57,13 +57,14 @@ impl Replicas {
         })
     }
 
-    /// Finds out which replicas hold these changes. They must have been announced before this is
+    /// Finds out which replicas hold these changes, which must have been announced before this is
     /// called.
     pub(super) async fn check(&self, primary: &Database, changes: u64) -> Result<(), StoreError> {
         if self.all.is_empty() {
             return Ok(());
         }
-        // Where the log ends, written or not: a commit can be seen before its record is written.
+        // The end of the log, whether written or not: a commit can be visible before its record is
+        // written.
         let rows =
             in_time(primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn", [])).await?;
         let lsn: String = row::first(&rows)?.try_get("", "lsn")?;
@@ -72,7 +73,7 @@ impl Replicas {
         Ok(())
     }
 
-    /// How many there are, and how many are fit to be asked.
+    /// The numbers of replicas, and of those that may be used.
     pub(super) fn count(&self) -> [usize; 2] {
         [self.all.len(), self.all.iter().filter(|replica| replica.held().is_some()).count()]
     }
@@ -85,7 +86,7 @@ impl Replicas {
 }
 
 impl Replica {
-    /// It did not answer, or was not what it was taken for.
+    /// The replica did not answer, or did not hold what was assumed.
     pub(super) fn distrust(&self) {
         self.hold(None);
     }
@@ -97,7 +98,7 @@ impl Replica {
             .map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false)))
         {
             Ok(true) => self.hold(Some(wanted.clone())),
-            // It lags: what it was seen to hold, it still does.
+            // It lags: it still holds what it was seen to hold.
             Ok(false) => {}
             Err(error) => {
                 if self.held().is_some() {
@@ -117,8 +118,8 @@ impl Replica {
     }
 }
 
-/// Has this server replayed its primary's log up to here? One that was promoted is no replica any
-/// more.
+/// Has this server replayed its primary's log up to this position? A promoted server is no longer a
+/// replica.
 pub(super) fn replayed(lsn: &str) -> String {
     format!(
         "(pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= CAST({lsn} AS pg_lsn), false))"

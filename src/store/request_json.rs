@@ -1,4 +1,4 @@
-//! What was asked for, as the record keeps it: what tells one request from another.
+//! The request, as the record keeps it: requests under one id are compared by it.
 
 use sea_orm::prelude::Json;
 use serde_json::json;
@@ -13,7 +13,7 @@ pub(super) const ONBOARD: &str = "OnboardTenant";
 /// The action that makes its schema.
 pub(super) const PROVISION: &str = "ProvisionTenant";
 
-/// The name of the RPC that does it.
+/// The name of the RPC for a mutation.
 pub(super) fn action_of(mutation: &Mutation) -> &'static str {
     match mutation {
         Mutation::SetStatus(_) => "SetTenantStatus",
@@ -26,7 +26,7 @@ pub(super) fn action_of(mutation: &Mutation) -> &'static str {
     }
 }
 
-/// What was asked for: what tells one request from another.
+/// The request, which distinguishes it from others with the same id.
 pub(super) fn request_of(mutation: &Mutation, author: &Author) -> Json {
     let codes = |modules: &[ModuleCode]| -> Vec<String> {
         modules.iter().map(ToString::to_string).collect()
@@ -63,7 +63,8 @@ pub(super) fn request_of(mutation: &Mutation, author: &Author) -> Json {
                 "ends": end(ends),
             })
         }
-        // The end of a trial is counted from now, and so differs from one time to the next.
+        // The end of a trial is calculated from the current time, and so differs between
+        // repetitions.
         Mutation::Onboard(Onboarding { plan, modules, billing_cycle, trial_ends_at: _ }) => json!({
             "plan": plan,
             "modules": codes(modules),
@@ -75,7 +76,7 @@ pub(super) fn request_of(mutation: &Mutation, author: &Author) -> Json {
     request
 }
 
-/// A tenant as it was named.
+/// A tenant as the request named it.
 pub(super) fn key_to_json(key: &TenantKey) -> Json {
     match key {
         TenantKey::Id(id) => id.to_string().into(),

@@ -6,7 +6,7 @@ use sea_orm::{DbErr, QueryResult, TryGetable, prelude::Json};
 
 use super::{StoreError, interner::CodeInterner, warn_once::WarnOnce};
 
-/// What all readings share.
+/// What all reads share.
 #[derive(Debug, Default)]
 pub(super) struct ReadContext {
     pub(super) codes: CodeInterner,
@@ -28,7 +28,7 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// One whose place is known: to look for a name costs as much as to read a value.
+    /// A column with a known index: looking up a name costs as much as reading a value.
     pub(super) const fn at(place: usize, name: &'static str) -> Self {
         Self { name, place: Some(place) }
     }
@@ -40,12 +40,12 @@ impl From<&'static str> for Column {
     }
 }
 
-/// One row of a result. Columns are named `table.column`, in the result too.
+/// One row of a result. Columns are named `table.column`, also in the result.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     result: &'a QueryResult,
     key_column: Column,
-    /// Reads the key as it is shown in errors: only there, since rows are read by the thousand.
+    /// Formats the key for errors: only then, since rows are read by the thousand.
     show: fn(&QueryResult, &'static str) -> String,
 }
 
@@ -56,7 +56,7 @@ fn show<K: TryGetable + ToString>(result: &QueryResult, column: &'static str) ->
 }
 
 impl<'a> Row<'a> {
-    /// A row whose key, for errors, is in this column; `None` where that is NULL.
+    /// A row whose key, for errors, is in this column; `None` if that is NULL.
     pub(super) fn keyed_by<K: TryGetable + ToString>(
         result: &'a QueryResult,
         key_column: impl Into<Column>,
@@ -70,8 +70,8 @@ impl<'a> Row<'a> {
         (self.show)(self.result, self.key_column.name)
     }
 
-    /// Makes sure that another row, if it has a value in a column, has the same: two tenants with
-    /// one subdomain must not be one.
+    /// Makes sure that another row does not have a different value in a column: two tenants with
+    /// one subdomain must not be taken for one.
     pub(super) fn must_agree<K: TryGetable + PartialEq>(
         &self,
         other: &QueryResult,
@@ -84,7 +84,7 @@ impl<'a> Row<'a> {
         Err(self.unreadable(column.name, "another row has the same subdomain"))
     }
 
-    /// A value that was read, and is not what its column promises.
+    /// The error for a value that was read, and does not hold what its column promises.
     pub(super) fn unreadable(&self, column: &'static str, problem: &str) -> StoreError {
         StoreError::Unreadable {
             column,
@@ -107,18 +107,18 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// A text that decides nothing: NULL is empty.
+    /// A text that decides nothing: NULL counts as empty.
     pub(super) fn text(&self, column: impl Into<Column>) -> Result<String, StoreError> {
         self.get::<Option<String>>(column).map(Option::unwrap_or_default)
     }
 
-    /// A flag: NULL is false.
+    /// A flag: NULL counts as false.
     pub(super) fn flag(&self, column: impl Into<Column>) -> Result<bool, StoreError> {
         self.get::<Option<bool>>(column).map(Option::unwrap_or_default)
     }
 
-    /// A JSON list, given as text, that only adorns answers. What is not a list of the wanted kind
-    /// is left out, and the log says so: a menu section in the wrong form must not lock out
+    /// A JSON list, given as text, that is only informative. Anything that is not a list of the
+    /// expected kind is left out, which is logged: a malformed menu section must not lock out
     /// customers.
     pub(super) fn list<T>(
         &self,

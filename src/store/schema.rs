@@ -1,4 +1,4 @@
-//! Is the database's schema the one that the statements were written for?
+//! Whether the database's schema is the one that the statements were written for.
 
 use entitlementd_migration::{
     self as migration, ChangeLog, Denied, MissingColumn, MissingColumns, MissingTrigger, OpenDoor,
@@ -8,41 +8,41 @@ use sea_orm::DbErr;
 
 use super::{Store, StoreError};
 
-/// What was found of the schema.
+/// The findings about the schema.
 #[derive(Clone, Debug)]
 pub struct SchemaReport {
-    /// Every step that this program or the database knows, and where it stands.
+    /// Every step that this program or the database knows, and its state.
     pub steps: Vec<Step>,
-    /// Columns that checks are answered from and that are not there.
+    /// Missing columns that checks are answered from.
     pub missing: Vec<MissingColumn>,
-    /// Columns that only administration needs and that are not there. Checks are answered all the
-    /// same.
+    /// Missing columns that only administration needs. Checks are answered nevertheless.
     pub missing_for_administration: Vec<MissingColumn>,
-    /// Triggers of the change log that are not there, or not armed.
+    /// Triggers of the change log that are missing, or not armed.
     pub unarmed: Vec<MissingTrigger>,
-    /// What this connection's role may not do that serving takes.
+    /// Rights that serving takes and this connection's role lacks.
     pub denied: Vec<Denied>,
-    /// What lets others do more with the objects of ours than is needed.
+    /// Rights of others on our own objects that go further than necessary.
     pub open_doors: Vec<OpenDoor>,
-    /// Statements that would make missing indexes.
+    /// Statements that would create missing indexes.
     pub index_advice: Vec<String>,
 }
 
-/// What a report comes to.
+/// The conclusion from a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SchemaState {
-    /// The role may not do what serving takes: nothing can be answered.
+    /// The role lacks rights that serving takes: nothing can be answered.
     Denied,
     /// As this program expects it.
     Current,
     /// Steps are pending, or needed columns or triggers are missing: nothing can be answered.
     Behind,
-    /// A newer program has been here, and all that is needed is there: a rolling upgrade.
+    /// A newer program has migrated the database, and everything needed is there: a rolling
+    /// upgrade.
     Ahead,
 }
 
 impl SchemaReport {
-    /// May the database be administered? The error names the columns that it takes.
+    /// Can the database be administered? The error names the missing columns.
     pub fn administration(&self) -> Result<(), StoreError> {
         match self.missing_for_administration.as_slice() {
             [] => Ok(()),
@@ -50,7 +50,7 @@ impl SchemaReport {
         }
     }
 
-    /// What the report comes to.
+    /// The conclusion from the report.
     pub fn state(&self) -> SchemaState {
         let pending = |step: &Step| matches!(step, Step::Pending(_));
         let unknown = |step: &Step| matches!(step, Step::Unknown(_));
@@ -70,7 +70,7 @@ impl SchemaReport {
 }
 
 impl Store {
-    /// Looks at the schema. Writes nothing.
+    /// Examines the schema. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
         let visit = self.primary.visit().await?;
         let manager = SchemaManager::new(&visit.inner);
@@ -84,7 +84,7 @@ impl Store {
         let report = SchemaReport {
             missing: for_serving,
             missing_for_administration: if is_pending {
-                // A table that is yet to be made will have them.
+                // A table that has yet to be created will have them.
                 migration::missing_in_existing_tables(&manager).await?.for_administration
             } else {
                 for_administration
@@ -103,8 +103,8 @@ impl Store {
         Ok(report)
     }
 
-    /// Names the columns that administration needs, where one that is missing has failed an
-    /// administrator's reading.
+    /// If an administrator's read failed because a column is missing, returns an error that names
+    /// all columns that administration needs and that are missing.
     pub(super) async fn name_missing_columns<T>(
         &self,
         read: Result<T, StoreError>,
@@ -125,8 +125,8 @@ impl Store {
         Ok((!missing.is_empty()).then(|| StoreError::MissingColumns(missing.into())))
     }
 
-    /// Applies the pending steps, and makes triggers anew that have gone missing. The error is for
-    /// an operator: it may hold the database's own words.
+    /// Applies the pending steps, and creates missing triggers again. The error is for an operator:
+    /// it may contain the database's own messages.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let (connection, frame) = self.primary.for_migrating();
         migration::migrate(&connection, self.log, frame).await

@@ -1,4 +1,4 @@
-//! Whether a subdomain is to be had.
+//! Whether a subdomain is available.
 
 use sea_orm::{
     Condition, EntityTrait, IntoSimpleExpr, QueryFilter, QuerySelect,
@@ -8,8 +8,8 @@ use sea_orm::{
 use super::{StoreError, ask::Ask, entity::tenants};
 use crate::domain::{Subdomain, SubdomainRefusal, limits::MAX_IDENTIFIER_BYTES};
 
-/// Looks for a tenant that has the subdomain or its schema, and for the schema itself: one that a
-/// tenant has left behind holds its data.
+/// Looks for a tenant that has the subdomain or its schema, and for the schema itself: a schema
+/// that a deleted tenant left behind holds its data.
 pub(super) async fn check(
     database: &impl Ask,
     subdomain: &Subdomain,
@@ -18,7 +18,7 @@ pub(super) async fn check(
     if has_tenant(database, lower(tenants::Column::Subdomain).eq(subdomain.as_str())).await? {
         return Ok(Err(SubdomainRefusal::Taken));
     }
-    // What the row says may be longer than what PostgreSQL has made of it.
+    // The name in the row may be longer than what PostgreSQL made of it.
     let kept = Func::cust(Alias::new("substr"))
         .arg(tenants::Column::DatabaseSchema.into_simple_expr())
         .arg(1)
@@ -38,7 +38,7 @@ async fn has_tenant(database: &impl Ask, such: impl Into<Condition>) -> Result<b
     Ok(!database.select(select).await?.is_empty())
 }
 
-/// Is there such a schema? SQLite has none.
+/// Does a schema with this name exist? SQLite has none.
 async fn exists(database: &impl Ask, schema: &str) -> Result<bool, StoreError> {
     if !database.dialect().has_schemas() {
         return Ok(false);

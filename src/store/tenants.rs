@@ -1,4 +1,4 @@
-//! Many tenants, page by page, in the order of their ids: one statement a page.
+//! Many tenants, page by page, ordered by id: one statement per page.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -17,12 +17,12 @@ use super::{
 };
 use crate::domain::{Facts, TenantId, TenantStatus};
 
-/// Which of them.
+/// Which page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageOfTenants {
-    /// Those after this one; `None`: from the first on.
+    /// After this tenant; `None`: from the first one on.
     pub after: Option<Uuid>,
-    /// So many, or all that are left.
+    /// Maximum number of tenants.
     pub size: u32,
 }
 
@@ -40,8 +40,7 @@ pub(super) async fn page(
     database: &impl Ask,
     page: PageOfTenants,
 ) -> Result<Vec<(TenantId, TenantStatus)>, StoreError> {
-    // Cast, so that a column that is made wider does not break a statement that is prepared
-    // already.
+    // Cast, so that widening the column does not break a statement that is already prepared.
     let status = tenants::Column::Status.into_simple_expr().cast_as("text");
     let select = page.select().column_as(status, "status");
     let mut tenants = Vec::new();
@@ -66,7 +65,7 @@ pub(super) async fn page_with(
         .join(JoinType::InnerJoin, tenant_subscriptions::Relation::Modules.def())
         .filter(modules::Column::Code.eq(module));
     let ids = page.select().filter(tenants::Column::Id.in_subquery(subscribed.into_query()));
-    // A page is cut before its rows are joined: a tenant may have several.
+    // The page is limited before its rows are joined: a tenant may have several.
     let ids = Query::select().column("id").from_subquery(ids.into_query(), "page").take();
     let select = tenant::select(database.dialect())
         .column_as(Expr::val(0_i64).cast_as("bigint"), "revision")

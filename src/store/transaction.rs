@@ -1,4 +1,4 @@
-//! Transactions: to look around in, and to write in.
+//! Transactions: for reading, and for writing.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -14,15 +14,14 @@ use super::{
     dialect::Dialect,
 };
 
-/// Whoever holds what is to be changed is not waited for any longer, whatever else a session
-/// allows.
+/// How long a lock on what is to be changed is waited for, whatever else a session allows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
 
-/// A transaction. Dropped, it leaves everything as it was.
+/// A transaction. Dropping it rolls it back.
 pub(super) struct Transaction {
-    /// For what SeaORM writes.
+    /// For statements of SeaORM.
     pub(super) inner: DatabaseTransaction,
-    /// What it ends with: behind a pooler, a session must not be left otherwise than it was found.
+    /// What it ends with: behind a pooler, a session must be left as it was found.
     last: &'static str,
     /// How often a lock was waited for a long time.
     pub(super) lock_waits: Arc<AtomicU64>,
@@ -39,7 +38,7 @@ impl Ask for Transaction {
 }
 
 impl Transaction {
-    /// Runs SQL, be it several statements. They are not prepared.
+    /// Runs SQL, which may be several statements. They are not prepared.
     pub(super) async fn execute(&self, sql: &str) -> Result<(), StoreError> {
         self.inner.execute_unprepared(sql).await?;
         Ok(())
@@ -61,7 +60,7 @@ impl Transaction {
         Ok(self.inner.commit().await?)
     }
 
-    /// Leaves everything as it was.
+    /// Rolls it back.
     pub(super) async fn roll_back(self) -> Result<(), StoreError> {
         self.execute(self.last).await?;
         Ok(self.inner.rollback().await?)
@@ -69,14 +68,14 @@ impl Transaction {
 }
 
 impl Database {
-    /// Begins a transaction to look around in, with statements that are not our own.
+    /// Begins a transaction for reading, with statements that are not our own.
     pub(super) async fn visit(&self) -> Result<Transaction, StoreError> {
         self.begin("", TransactionOptions::default()).await
     }
 
-    /// Begins a transaction to write in. On SQLite there is one at a time.
+    /// Begins a transaction for writing. On SQLite there is one at a time.
     ///
-    /// One that lost its connection before it began is begun again: nothing was written.
+    /// If it loses its connection before it has begun, it is begun again: nothing was written.
     pub(super) async fn begin_writing(&self) -> Result<Transaction, StoreError> {
         let immediate = Some(SqliteTransactionMode::Immediate);
         let mut attempts = 1..MAX_ATTEMPTS;
@@ -102,7 +101,7 @@ impl Database {
     ) -> Result<Transaction, StoreError> {
         let (connection, [first, last]) = self.for_migrating();
         let inner = connection.begin_with_options(options).await?;
-        // It is the first statement that notices a dead connection.
+        // The first statement is the one that notices a dead connection.
         let first = format!("{first}; {settings}");
         let first = if self.dialect().has_concurrent_writers() { &first } else { "" };
         inner.execute_unprepared(first).await?;

@@ -1,24 +1,24 @@
-//! Warnings about what was read and is not understood. A row that is read a thousand times a second
-//! must not fill the log.
+//! Warnings about values that were read and not understood. A row that is read a thousand times a
+//! second must not fill the log.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 use tracing::warn;
 
-/// After this many different warnings there are no more.
+/// Maximum number of different warnings.
 const MAX_WARNINGS: usize = 100;
 
-/// The longest part of a value that is logged, in characters.
+/// Maximum length of a logged value, in characters.
 const MAX_VALUE_CHARS: usize = 100;
 
-/// Remembers what was warned of.
+/// Remembers the warnings.
 #[derive(Debug, Default)]
 pub(super) struct WarnOnce(Mutex<HashSet<(&'static str, String)>>);
 
 impl WarnOnce {
     /// Warns, once per value, that `column` holds something that is not understood, and what is
-    /// made of it.
+    /// done about it.
     pub(super) fn warn(&self, column: &'static str, value: &str, consequence: &str) {
         let end = value.char_indices().nth(MAX_VALUE_CHARS).map_or(value.len(), |(end, _)| end);
         let value = &value[..end];

@@ -1,25 +1,25 @@
-//! So many at once, and from then on so many a second.
+//! Rate limiting: a burst, and from then on a fixed rate.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What may be done so often. Time is an argument.
+/// A token bucket. Time is an argument.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     interval: Duration,
     burst: Duration,
-    /// When all of it is there again.
+    /// When the whole burst is available again.
     full: Instant,
 }
 
 impl Allowance {
-    /// One in each interval in the long run, and `burst` of them at once.
+    /// Allows one use per interval in the long run, and `burst` uses at once.
     pub(crate) fn new(interval: Duration, burst: u32, now: Instant) -> Self {
         Self { interval, burst: interval * burst.saturating_sub(1), full: now }
     }
 
-    /// Takes one, and says from when on it may be used.
+    /// Takes one, and returns when it may be used.
     pub(crate) fn take(&mut self, now: Instant) -> Instant {
         let from = self.full.checked_sub(self.burst).map_or(now, |from| from.max(now));
         self.full = self.full.max(from) + self.interval;

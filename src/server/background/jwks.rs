@@ -1,5 +1,4 @@
-//! Key sets by URL: fetched at the start, from time to time, and when a token names a key that is
-//! not known.
+//! Key sets by URL: fetched at start, periodically, and when a token names an unknown key.
 
 use std::{convert::Infallible, error::Error, fmt::Display, fs, sync::Arc, time::Duration};
 
@@ -12,13 +11,13 @@ use crate::{
     server::jittered,
 };
 
-/// An answer takes no longer than this, from the connection to its last byte.
+/// How long a fetch may take, from the connection to its last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A set is not larger than this, in bytes.
+/// Maximum size of a set, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// After a failure, it is tried again this soon, and then ever less often.
+/// The delay before a failed fetch is first retried; it then grows.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Fetches the keys of one issuer.
@@ -30,7 +29,7 @@ pub(crate) struct Fetcher {
     clock: Clock,
 }
 
-/// Adds the keys of the settings to those of the tokens, and says who fetches them.
+/// Adds the keys of the settings to those of the tokens, and returns their fetchers.
 pub(crate) fn fetchers(
     args: &TenantArgs,
     tokens: &mut Tokens,
@@ -51,9 +50,9 @@ pub(crate) fn fetchers(
 }
 
 fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
-    // The one that the listeners use. That there is one already is as good.
+    // The provider that the listeners use. If one is installed already, that is fine too.
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // A redirect could lead from https to http, or to somebody else.
+    // A redirect could lead from https to http, or to another host.
     let mut builder =
         Client::builder().redirect(Policy::none()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
     if let Some(path) = &args.jwks_ca_file {
@@ -125,7 +124,7 @@ impl Fetcher {
     }
 }
 
-/// Tells what became of a set of keys.
+/// Logs the result of reading a set of keys.
 pub(crate) fn tell(from: &dyn Display, taken: AddedKeys) {
     let AddedKeys { keys, passed_over } = taken;
     if keys == 0 {
@@ -137,7 +136,7 @@ pub(crate) fn tell(from: &dyn Display, taken: AddedKeys) {
     }
 }
 
-/// An error's text, and those of what it rests on: the outermost says little.
+/// An error's text with those of its causes: the outermost says little.
 fn with_causes(error: reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

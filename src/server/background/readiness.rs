@@ -1,4 +1,4 @@
-//! How the server is: the one judgement behind gRPC health and `/readyz`.
+//! The state of the server: the one judgement behind gRPC health and `/readyz`.
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
@@ -14,31 +14,31 @@ use crate::{
     store::{SchemaReport, SchemaState, StoreError},
 };
 
-/// How long until a schema that is behind is looked at again.
+/// How often a schema that is behind is checked again.
 const BEHIND: Duration = Duration::from_secs(5);
-/// How long a look at the schema may take.
+/// How long a check of the schema may take.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long until a database that could not be reached is tried again.
+/// How often an unreachable database is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(1);
 
 const IS_BEHIND: &str = "the database's schema is behind; run: entitlementd migrate";
 const IS_DENIED: &str = "the database's role lacks rights; run: entitlementd migrate --status";
 
-/// How often it is looked how well the cache can answer.
+/// How often it is checked how well the cache can answer.
 const FOLLOW: Duration = Duration::from_millis(10);
 
-/// The names under which health is asked: its one service, and the whole server. In this order, so
-/// that whoever hears that the server serves finds that its service does.
+/// The names for which health is reported: the one service, and the whole server. In this order, so
+/// that a caller that finds the server serving also finds its service serving.
 const NAMES: [&str; 2] = [SERVICE_NAME, ""];
 
-/// How the server is.
+/// The state of the server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Condition {
-    /// All is as it should be.
+    /// Everything is as it should be.
     Ready,
-    /// It answers, and somebody should know why it could do better.
+    /// It answers, but something needs attention.
     Degraded(String),
-    /// It should not be asked.
+    /// It should not receive requests.
     Unready(String),
 }
 
@@ -52,20 +52,20 @@ impl fmt::Display for Condition {
     }
 }
 
-/// How far it has come.
+/// The stage that the server has reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ServerStage {
-    /// It has yet to hear from the database, or of changes: for this reason.
+    /// It has yet to hear from the database, or to read the changes: for this reason.
     Starting(&'static str),
     Answering,
     Stopping,
 }
 
-/// Knows how the server is.
+/// Determines the state of the server.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     api: Api,
-    /// Polling is less than was asked for.
+    /// Listening was requested, so polling counts as degraded.
     is_to_listen: bool,
     report: Arc<Mutex<FeedReport>>,
     stage: Mutex<ServerStage>,
@@ -86,7 +86,7 @@ impl Readiness {
         }
     }
 
-    /// How the server is now.
+    /// The current state of the server.
     pub(crate) fn condition(&self) -> Condition {
         match *self.stage() {
             ServerStage::Starting(reason) => Condition::Unready(reason.to_owned()),
@@ -124,7 +124,7 @@ impl Readiness {
         }
     }
 
-    /// Returns once the database can be asked. Migrates first, if it is to.
+    /// Returns once the database can be used. Migrates it first, if requested.
     pub(crate) async fn wait_for_database(&self, migrate: bool) {
         loop {
             let pause = match look(&self.api, migrate).await {
@@ -144,9 +144,9 @@ impl Readiness {
         *self.stage() = ServerStage::Starting("what has changed has not been read yet");
     }
 
-    /// Follows how the server is, and says so to those who ask for its health; never returns.
-    /// SERVING while it can answer for what it holds: an outage of the database must not take
-    /// every instance out of rotation at once.
+    /// Follows the state of the server, and reports it to health checks; never returns. SERVING
+    /// while it can answer for what it holds: an outage of the database must not take every
+    /// instance out of rotation at once.
     pub(crate) async fn follow(&self, health: &HealthReporter) -> Infallible {
         let mut said = None;
         let mut beat = tokio::time::interval(FOLLOW);
@@ -177,8 +177,8 @@ impl Readiness {
         }
     }
 
-    /// Has it heard from the database? The catalogue has a part in most denials: it is there before
-    /// the first one.
+    /// Has it heard from the database? The catalogue is needed for most denials: it is loaded
+    /// before the first one.
     async fn can_answer(&self) -> bool {
         let Api { cache, clock, .. } = &self.api;
         let has_heard = cache.last_proof().is_some();
@@ -187,7 +187,7 @@ impl Readiness {
                 || cache.catalogue(clock.now()).await.is_ok())
     }
 
-    /// It is about to end: nobody should ask it any more.
+    /// The server is about to end: it should not receive requests any more.
     pub(crate) async fn stop(&self, health: &HealthReporter) {
         *self.stage() = ServerStage::Stopping;
         report(health, ServingStatus::NotServing).await;
@@ -198,22 +198,22 @@ impl Readiness {
     }
 }
 
-/// Says how the server is, under each of its names.
+/// Reports a status under each of the names.
 pub(crate) async fn report(health: &HealthReporter, status: ServingStatus) {
     for name in NAMES {
         health.set_service_status(name, status).await;
     }
 }
 
-/// Ends the streams of those who watch health: they would hold the server open.
+/// Ends the streams that watch health: they would hold the server open.
 pub(crate) async fn end_watches(health: &mut HealthReporter) {
     for name in NAMES {
         health.clear_service_status(name).await;
     }
 }
 
-/// Looks at the schema, and migrates it first where it is behind and that is wanted. Why can
-/// nothing be answered? `None`: it can.
+/// Checks the schema, and migrates it first if it is behind and that is requested. Returns why
+/// nothing can be answered; `None`: everything can.
 async fn look(api: &Api, migrate: bool) -> Result<Option<&'static str>, StoreError> {
     let mut report = tokio::time::timeout(LOOK, api.store.schema())
         .await

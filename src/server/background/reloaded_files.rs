@@ -4,17 +4,17 @@ use std::{convert::Infallible, fs::File, io::Read, path::PathBuf, time::Duration
 
 use crate::config::UnusableSetting;
 
-/// How often they are looked at.
+/// How often the files are checked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// A file of settings that is larger is a mistake, such as a device. Lists of revoked certificates
-/// are the largest.
+/// The maximum size of a file of settings; a larger one is a mistake, for example a device.
+/// Revocation lists are the largest.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What the files come to, or how they are wrong.
+/// Parses the files, or says what is wrong with them.
 type Parse<T> = dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync;
 
-/// Files that come to something, and what they held when they were last read.
+/// Files that are parsed into a value, and their contents when they were last read.
 pub(crate) struct ReloadedFiles<T> {
     setting: &'static str,
     paths: Vec<PathBuf>,
@@ -61,7 +61,7 @@ impl<T> ReloadedFiles<T> {
         (self.parse)(texts).map_err(|problem| format!("names {}: {problem}", names.join(", ")))
     }
 
-    /// `None`: they say what they said before.
+    /// `None`: their contents are unchanged.
     fn read_again(&mut self) -> Result<Option<T>, String> {
         let texts = self.texts()?;
         if self.read.as_ref() == Some(&texts) {
@@ -72,7 +72,8 @@ impl<T> ReloadedFiles<T> {
         Ok(Some(value))
     }
 
-    /// Reads them again and again. What cannot be used changes nothing, and is complained of once.
+    /// Reads them again and again. Contents that cannot be used change nothing, and are reported
+    /// once.
     pub(crate) async fn follow(mut self, take: impl Fn(T) + Send) -> Infallible {
         let mut complaint = String::new();
         loop {

@@ -1,5 +1,5 @@
-//! What is done in the background: finding out which replicas are up to date, folding the log of
-//! changes, reading again what is held.
+//! Background work: finding out which replicas are up to date, folding the log of changes, reading
+//! again what is held.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -17,18 +17,18 @@ use crate::{
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
 const FOLD: Duration = Duration::from_mins(10);
-/// How much longer than until the next poll a change may take from its commit until it is heard of,
-/// before it is taken for unheard.
+/// How much longer than until the next poll a change may take from its commit until it is received,
+/// before it counts as missed.
 const GRACE: TimeDelta = TimeDelta::seconds(2);
-/// Statements that read again at the same time, where there is no budget: as many as there are
-/// connections for them.
+/// Statements that read again concurrently if there is no budget: as many as there are connections
+/// for them.
 const MAX_AT_ONCE: usize = 2;
-/// Between two looks at what is due: a timer's own grain, and how soon it is seen that more is
-/// held.
+/// The minimum pause between two checks of what is due: a timer's own granularity, and how soon new
+/// tenants are noticed.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps things up, and never returns.
+/// Does the background work, and never returns.
 pub(crate) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
     let budget = changes
         .revalidate_max()
@@ -47,7 +47,7 @@ async fn check_replicas(api: &Api) -> Infallible {
     let mut beat = interval(CHECK_REPLICAS);
     loop {
         beat.tick().await;
-        // Counted before the primary is asked: what is announced later is not vouched for.
+        // Counted before the primary is queried: later changes are not vouched for.
         let changes = api.cache.changes_so_far();
         if let Err(error) = api.store.check_replicas(changes).await {
             tracing::debug!(%error, "the primary does not say how far its replicas should be: {error}");
@@ -74,9 +74,9 @@ async fn revalidate(api: &Api, budget: Option<Budget>, grace: TimeDelta) -> Infa
         (Pace::default(), FuturesUnordered::new(), Instant::now());
     loop {
         cache.judge_differences(grace, api.clock.now());
-        // While changes are heard of, nothing is lost by being slow. Without them, what is not read
-        // again in time is read all the same, by callers who wait for it: then the budget
-        // would save nothing.
+        // While changes are received, nothing is lost by being slow. Without them, what is not read
+        // again in time is read anyway, by callers who wait for it: then the budget would save
+        // nothing.
         let (budget, most) =
             if cache.feed() == FeedState::Off { (None, MAX_AT_ONCE) } else { (Some(budget), 1) };
         let (places, round) = (cache.places(), cache.round());

@@ -1,4 +1,4 @@
-//! The admin listener: off unless it is asked for, and not without tokens.
+//! The admin listener: off unless requested, and never without tokens.
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc};
 
@@ -26,15 +26,18 @@ use crate::{
     },
 };
 
-/// Connections of administrators at the same time. A newer one ends one that is not used.
+/// Maximum number of administrators' connections. When it is reached, a newer connection ends an
+/// unused one.
 pub(crate) const MAX_CONNECTIONS: MaxConnections =
     MaxConnections { in_all: 64, per_address: Some(32), makes_room: true };
-/// Requests that one of them may have under way.
+/// Maximum number of concurrent requests on one of them.
 pub(crate) const MAX_STREAMS: u32 = 16;
-/// Requests under way on all of them: none is ever shed, since each waits for its turn.
+/// Maximum number of concurrent requests on all of them: none is ever shed, since each waits for
+/// its turn.
 const MAX_IN_FLIGHT: usize = (MAX_CONNECTIONS.in_all * MAX_STREAMS) as usize;
 
-/// Binds the address, if there is one. With it comes what keeps the tokens to what their file says.
+/// Binds the address, if there is one. Also returns the task that applies changes of the tokens'
+/// file.
 pub(crate) async fn bind(
     args: &ServeArgs,
     api: &Api,
@@ -68,12 +71,12 @@ pub(crate) async fn bind(
     );
     let (address, listener) = Listener::bind(flag, wanted).await?;
     tracing::info!(%address, "administrators are answered on {address}");
-    // Be it that none is left: a token that was taken back must not go on holding.
+    // Also if none is left: a revoked token must not remain valid.
     let following = file.follow(move |tokens| gate.replace(tokens));
     Ok(Some((Endpoint { listener, address, tls, answers }, following)))
 }
 
-/// The tokens of the file, and the file.
+/// The tokens' file, and the tokens in it.
 fn tokens(args: &AdminArgs) -> Result<(ReloadedFiles<AdminTokens>, AdminTokens), UnusableSetting> {
     let Some(path) = args.admin_tokens_file.clone() else {
         let problem = "needs --admin-tokens-file: without a token, nobody is admitted";

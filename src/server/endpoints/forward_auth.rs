@@ -1,4 +1,4 @@
-//! The listener for proxies that ask over HTTP: off unless it is asked for.
+//! The listener for proxies that ask over HTTP: off unless requested.
 
 use http::Request;
 use hyper::body::Incoming;

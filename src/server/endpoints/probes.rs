@@ -1,8 +1,8 @@
 //! `/metrics`, `/livez` and `/readyz`, over HTTP/1.1 at an address of their own.
 //!
-//! Few and simple clients come here, but any may come: one request a connection, a small head,
-//! little time, and a newer connection ends the oldest one. So those who open many and say nothing
-//! keep no probe out.
+//! Clients here are few and simple, but anybody may connect: one request per connection, a small
+//! head, little time, and a newer connection ends the oldest one. So clients that open many
+//! connections and send nothing do not keep probes out.
 
 use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,18 +30,18 @@ use crate::{
     },
 };
 
-/// Connections at the same time.
+/// Maximum number of connections.
 const MAX_CONNECTIONS: usize = 64;
-/// A request's head takes at most so many bytes. It is the least that hyper takes.
+/// Maximum size of a request's head, in bytes. It is the smallest value that hyper accepts.
 const MAX_HEAD: usize = 8 * 1024;
-/// And so many headers.
+/// Maximum number of headers.
 const MAX_HEADERS: usize = 64;
 /// How long a client may take to send the head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may last, its answer included.
+/// How long a connection may last, including its answer.
 const MAX_AGE: Duration = Duration::from_secs(10);
 
-/// Answers probes and shows the metrics.
+/// Answers probes and serves the metrics.
 pub(crate) struct Probes {
     listener: TcpListener,
     address: SocketAddr,
@@ -49,12 +49,11 @@ pub(crate) struct Probes {
     tls: Option<TlsOffer>,
 }
 
-/// What is to be seen.
+/// What the pages show.
 struct Pages {
     metrics: Page,
     readiness: Arc<Readiness>,
-    /// The metrics are for those with a certificate. Probes are not asked for one: a kubelet has
-    /// none.
+    /// The metrics require a client certificate. Probes do not: a kubelet has none.
     are_closed: bool,
 }
 
@@ -89,15 +88,15 @@ impl Probes {
         }))
     }
 
-    /// Where it listens, with the port that it was given.
+    /// The address that it listens on, with the actual port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers for ever. Ends, and every connection with it, when it is dropped.
+    /// Answers forever. When it is dropped, it ends together with every connection.
     pub(crate) async fn run(self) {
         let mut connections = JoinSet::new();
-        // Those that have ended stay in line: ending them once more does nothing.
+        // Connections that have ended stay in the queue: ending them again does nothing.
         let mut latest: VecDeque<AbortHandle> = VecDeque::with_capacity(MAX_CONNECTIONS + 1);
         loop {
             tokio::select! {
@@ -172,7 +171,7 @@ impl Pages {
             }
             "/metrics" => self.metrics(request),
             "/readyz" => self.readiness(),
-            // Whoever reads this knows that the process can answer.
+            // The answer itself shows that the process can answer.
             _ => text(StatusCode::OK, "ok"),
         }
     }

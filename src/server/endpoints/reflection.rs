@@ -1,4 +1,4 @@
-//! Reflection, so that grpcurl and its like need no proto files.
+//! Reflection, so that tools like grpcurl need no proto files.
 
 use std::sync::Arc;
 
@@ -8,18 +8,19 @@ use tonic_reflection::server::{Builder, Error};
 
 use crate::{proto::FILE_DESCRIPTOR_SET, service::Limited};
 
-/// Streams at the same time, on one listener. Whoever can connect may open one.
+/// Maximum number of streams on one listener. Anyone who can connect may open one.
 const MAX_STREAMS: usize = 32;
 
-/// Adds it; older versions of grpcurl ask for v1alpha.
+/// Adds reflection; older versions of grpcurl use v1alpha.
 ///
-/// It names the service that is answered here, health and itself: there are descriptors of more.
+/// It names only the service that is answered here, health and itself: the descriptors contain
+/// more.
 pub(crate) fn add(routes: Routes, service: &str) -> Result<Routes, Error> {
     let builder = || {
         Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that the details of a status print as what they are.
+            // So that the details of a status are printed with their types.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .with_service_name(service)
             .with_service_name("grpc.health.v1.Health")

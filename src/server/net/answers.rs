@@ -1,4 +1,4 @@
-//! What answers the requests of a connection.
+//! The interface through which a connection's requests are answered.
 
 use std::{convert::Infallible, future::Future};
 
@@ -11,9 +11,9 @@ use crate::service::{
     grpc::front::{Answer, Front, Services},
 };
 
-/// What answers the requests of a connection.
+/// Answers the requests of a connection.
 pub(crate) trait Answers: Send + Sync + 'static {
-    /// An answer on its way.
+    /// The future of an answer.
     type Answer: Future<Output = Result<Response<Body>, Infallible>> + Send + Unpin + 'static;
 
     /// Answers a request. `ending` says when its connection is to end.

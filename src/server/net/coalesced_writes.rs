@@ -1,4 +1,4 @@
-//! A stream on which small answers are gathered into one write.
+//! A stream that makes h2 combine small answers into one write.
 
 use std::{
     io,
@@ -8,13 +8,14 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that says that it can write several buffers at once only after its first read or write.
+/// A stream that reports vectored writes only after its first read or write.
 ///
-/// h2 asks when a connection is made. If so, it copies payloads of up to 256 bytes behind each
-/// other, and ends a write at each larger one: a system call for every answer. If not, it copies up
-/// to 1024 (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`), which is what most answers take, and a copy
-/// costs far less than a call. It asks again at each write, and then the truth saves a call for
-/// each payload that is larger still. Whatever it is told, it writes the same bytes.
+/// h2 asks for that when a connection is made. With vectored writes, it copies payloads of up to
+/// 256 bytes one after the other, and ends a write at each larger one: a system call for every
+/// answer. Without, it copies up to 1024 (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`), which is what
+/// most answers take, and a copy costs far less than a call. It asks again at each write, and then
+/// the true answer saves a call for each payload that is larger still. The bytes that it writes do
+/// not depend on the answer.
 pub(crate) struct CoalescedWrites<S> {
     stream: S,
     has_begun: bool,

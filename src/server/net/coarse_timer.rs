@@ -1,17 +1,17 @@
-//! A timer for hyper that knows the time only to some milliseconds, and so knows it cheaply.
+//! A timer for hyper whose clock is precise only to a few milliseconds, and therefore cheap.
 
 use std::{pin::Pin, time::Duration, time::Instant};
 
 use hyper::rt::{Sleep, Timer};
 use hyper_util::rt::TokioTimer;
 
-/// Sleeps as [`TokioTimer`] does. What it tells hyper of the present is the kernel's coarse clock:
-/// with keep-alive on, hyper notes the time of each frame that it reads, twice a request, and
-/// compares it with a span of many seconds.
+/// Sleeps as [`TokioTimer`] does. The current time that it gives hyper is the kernel's coarse
+/// clock: with keep-alive on, hyper notes the time of each frame that it reads, twice a request,
+/// and compares it with a span of many seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct CoarseTimer {
     timer: TokioTimer,
-    /// One instant, by both clocks.
+    /// One instant on both clocks.
     began: (Instant, coarsetime::Instant),
 }
 

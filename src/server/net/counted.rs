@@ -1,4 +1,4 @@
-//! Answers that are counted from when they are made until they are sent.
+//! Answers whose memory is counted from when they are made until they are sent.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::service::{Ending, Peer};
 
-/// Answers a connection's requests, and counts what is made for them.
+/// Answers a connection's requests, and counts the memory of the answers.
 pub(crate) struct Counting<A>(Arc<Connection<A>>);
 
 struct Connection<A> {
@@ -32,7 +32,7 @@ struct Connection<A> {
 }
 
 impl<A> Counting<A> {
-    /// `ending` says when the connection is to end.
+    /// `ending` resolves when the connection is to end.
     pub(crate) fn new(front: Arc<A>, peer: Peer, ending: Ending, unread: Arc<Unread>) -> Self {
         Self(Arc::new(Connection { front, peer, ending, unread }))
     }
@@ -52,8 +52,8 @@ impl<A: Answers> Service<Request<Incoming>> for Counting<A> {
     }
 }
 
-/// An answer on its way, whose content will be counted. While the connection holds too much it is
-/// not begun: neither does its time run, nor is it one of the requests in flight.
+/// An answer in progress, whose content will be counted. While the connection holds too much, it is
+/// not started: its timeout does not run, and it does not count as a request in flight.
 pub(crate) struct CountedAnswer<A: Answers> {
     connection: Arc<Connection<A>>,
     room: Room,
@@ -87,24 +87,24 @@ impl<A: Answers> Future for CountedAnswer<A> {
     }
 }
 
-/// What a body gives when it is polled; `None`: it has ended.
+/// The result of polling a body; `None`: it has ended.
 type Polled = Option<Result<Frame<Part>, Status>>;
 
 /// An answer's content.
 pub(crate) struct CountedBody {
     body: Body,
     unread: Arc<Unread>,
-    /// What comes next, where that is made already.
+    /// The next frame, if it has been made already.
     made: Option<Polled>,
     room: Room,
-    /// What of it was made last.
+    /// The memory of the frame that was made last.
     last: Weak<HeldMemory>,
     sent: Room,
 }
 
 impl CountedBody {
-    /// What is there at once is taken here: hyper asks for it only when the peer has room, and
-    /// until then nobody counted it.
+    /// Content that is available at once is taken here: hyper asks for it only when the peer has
+    /// room, and until then it would not be counted.
     fn begin(body: Body, unread: Arc<Unread>, context: &mut Context<'_>) -> Self {
         let mut begun =
             Self { body, unread, made: None, room: None, last: Weak::new(), sent: None };
@@ -130,13 +130,13 @@ impl CountedBody {
             return Poll::Ready(made);
         }
         let Self { unread, room, .. } = self;
-        // More of an answer waits as another one would.
+        // Further content of an answer waits like another answer.
         ready!(unread.poll_room(room, context));
         self.poll_body(context)
     }
 
-    /// Waits with the end until all has been sent, where the connection holds much. With the end
-    /// hyper lets go of a stream: whatever its window did not let pass would lie in h2 for as
+    /// Delays the end until all content has been sent, if the connection holds much. At the end
+    /// hyper lets go of a stream: whatever its window did not let through would stay in h2 for as
     /// long as the connection lasts.
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let begins = self.sent.is_none();
@@ -146,12 +146,12 @@ impl CountedBody {
         let (unread, last) = (&self.unread, &self.last);
         let sent = self.sent.get_or_insert_with(|| Box::pin(unread.is_sent(last.clone())));
         let polled = sent.as_mut().poll(context);
-        // That others go on is no news of this one.
+        // Progress of other streams does not concern this one.
         self.unread.note(if begins { WaitsFor::Peer } else { WaitsFor::Unchanged });
         polled
     }
 
-    /// How much is made of it, in bytes.
+    /// The number of bytes made so far.
     fn made(&self) -> u64 {
         match &self.made {
             Some(Some(Ok(frame))) => frame.data_ref().map_or(0, |part| part.remaining() as u64),

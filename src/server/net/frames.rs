@@ -1,31 +1,31 @@
-//! The heads of HTTP/2 frames, picked out of bytes that pass by (RFC 9113, section 4.1).
+//! The heads of HTTP/2 frames, extracted from bytes that pass (RFC 9113, section 4.1).
 
-/// A request's or an answer's content.
+/// The content of a request or answer.
 pub(crate) const DATA: u8 = 0;
-/// A request's or an answer's headers or trailers.
+/// The headers or trailers of a request or answer.
 pub(crate) const HEADERS: u8 = 1;
-/// The end of a stream that is wanted no more.
+/// The end of a stream that is no longer wanted.
 pub(crate) const RST_STREAM: u8 = 3;
 /// The end of a connection.
 pub(crate) const GOAWAY: u8 = 7;
 /// Nothing follows on this stream.
 pub(crate) const END_STREAM: u8 = 1;
 
-/// What a client says before its first frame, in bytes.
+/// The length of what a client sends before its first frame, in bytes.
 const PREFACE: usize = 24;
 const HEAD: usize = 9;
 
-/// Where one direction of a connection is: in a frame's head, or in what follows it.
+/// The position in one direction of a connection: in a frame's head, or in its payload.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     head: [u8; HEAD],
-    /// Bytes of the head that have passed.
+    /// The bytes of the head that have passed.
     read: usize,
-    /// Bytes that belong to no head, and have yet to pass.
+    /// The bytes of the payload that have yet to pass.
     left: usize,
 }
 
-/// What a frame is.
+/// The head of a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct FrameHead {
     pub(crate) kind: u8,
@@ -34,12 +34,12 @@ pub(crate) struct FrameHead {
 }
 
 impl Frames {
-    /// What a client sends.
+    /// For what a client sends.
     pub(crate) fn of_client() -> Self {
         Self { left: PREFACE, ..Self::default() }
     }
 
-    /// Lets bytes pass, and shows the head of each frame that begins in them.
+    /// Processes bytes that pass, and shows the head of each frame that begins in them.
     pub(crate) fn pass(&mut self, mut bytes: &[u8], mut show: impl FnMut(FrameHead)) {
         loop {
             let passed = self.left.min(bytes.len());
@@ -48,7 +48,7 @@ impl Frames {
             if bytes.is_empty() {
                 return;
             }
-            // Nearly all heads come whole.
+            // Nearly all heads arrive in one piece.
             if self.read == 0
                 && let Some((head, rest)) = bytes.split_first_chunk()
             {
@@ -74,14 +74,14 @@ impl Frames {
         FrameHead { kind, flags, stream: u32::from_be_bytes([a & 0x7f, b, c, d]) }
     }
 
-    /// Has every frame passed that has begun?
+    /// Has every frame that began passed completely?
     pub(crate) fn is_between_two(&self) -> bool {
         self.read == 0 && self.left == 0
     }
 }
 
-/// The end of a connection whose peer asks for too much (ENHANCE_YOUR_CALM), with the last stream
-/// that was looked at.
+/// The frame that ends a connection whose peer asks for too much (ENHANCE_YOUR_CALM), with the last
+/// stream that was processed.
 pub(crate) fn calm_down(last_stream: u32) -> [u8; 17] {
     let [a, b, c, d] = last_stream.to_be_bytes();
     [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0xb]

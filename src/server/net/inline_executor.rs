@@ -1,4 +1,4 @@
-//! Requests are answered on their connection's own task, where that can be done at once.
+//! Answers requests on their connection's own task, if they can be answered at once.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,16 +18,17 @@ use super::{
     unread::Unread,
 };
 
-/// Requests that a connection has answered before it is the turn of the thread's other connections.
-/// One with a token to verify takes a hundred times as long as most.
+/// The number of requests that a connection has answered before the thread's other connections get
+/// their turn. A request with a token to verify takes a hundred times as long as most.
 const MAX_IN_A_TURN: usize = 64;
 
-/// Takes the requests that hyper reads from one connection, which it would give a task each.
+/// Takes the requests that hyper reads from one connection, for each of which hyper would otherwise
+/// spawn a task.
 ///
-/// What is held is answered without waiting for anything, and for that a task costs more than the
-/// decision: it is made, listed, queued and woken. So requests are collected while the connection
-/// reads, then polled once, and only those that have to wait get a task. They are not polled as
-/// they come, since the connection would write each answer by itself.
+/// An answer from memory does not wait for anything, so that a task costs more than the decision:
+/// it is made, listed, queued and woken. So requests are collected while the connection reads, then
+/// polled once, and only those that have to wait get a task. They are not polled as they arrive,
+/// because the connection would then write each answer separately.
 #[derive(Clone)]
 pub(crate) struct InlineExecutor(Arc<ExecutorState>);
 
@@ -37,7 +38,7 @@ struct ExecutorState {
     unread: Arc<Unread>,
 }
 
-/// Why a connection is served no longer.
+/// Why a connection is no longer served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Served<T> {
     Ended(T),
@@ -45,13 +46,13 @@ pub(crate) enum Served<T> {
     Spent,
 }
 
-/// Lets go of the requests that nobody will answer when their connection ends. Each of them holds
-/// its executor, and would be held by it for ever.
+/// Drops the requests that nobody will answer when their connection ends. Each of them holds its
+/// executor, and would otherwise be held by it forever.
 pub(crate) struct DropRequests(InlineExecutor);
 
 impl Drop for DropRequests {
     fn drop(&mut self) {
-        // Taken first: while they are dropped, nothing is locked.
+        // Taken first: nothing is locked while they are dropped.
         let left = mem::take(&mut *self.0.0.requests.lock());
         drop(left);
     }
@@ -64,22 +65,22 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InlineExecutor {
 }
 
 impl InlineExecutor {
-    /// Of a connection with this traffic and these unread answers.
+    /// For a connection with this traffic and these unread answers.
     pub(crate) fn new(traffic: Traffic, unread: Arc<Unread>) -> Self {
         Self(Arc::new(ExecutorState { requests: Mutex::default(), traffic, unread }))
     }
 
-    /// Has to live for as long as the connection, and no longer.
+    /// Must live exactly as long as the connection.
     pub(crate) fn drop_requests_at_the_end(&self) -> DropRequests {
         DropRequests(self.clone())
     }
 
-    /// Serves a connection that hands its requests over to this.
+    /// Serves a connection whose requests are handed to this executor.
     pub(crate) async fn serve<C: Future>(&self, mut connection: Pin<&mut C>) -> Served<C::Output> {
         poll_fn(|context| self.poll(connection.as_mut(), context)).await
     }
 
-    /// The same, whatever its peer cancels: it was asked to leave already.
+    /// Serves a connection that was already asked to leave: cancelled requests no longer end it.
     pub(crate) async fn serve_to_the_end<C: Future>(
         &self,
         mut connection: Pin<&mut C>,
@@ -106,7 +107,7 @@ impl InlineExecutor {
             for request in turn {
                 answer(request, unread);
             }
-            // Now it writes all answers at once.
+            // Now the connection writes all answers at once.
             if let Poll::Ready(ended) = connection.poll(context) {
                 return Poll::Ready(Served::Ended(ended));
             }
@@ -115,8 +116,8 @@ impl InlineExecutor {
         if is_spent {
             return Poll::Ready(Served::Spent);
         }
-        // What is left, or is read meanwhile, or could not be read yet, has its turn after the
-        // others.
+        // Requests that are left, were read meanwhile, or could not be read yet get their turn
+        // after the other connections.
         if is_paused || !requests.lock().is_empty() {
             context.waker().wake_by_ref();
         }
@@ -133,9 +134,9 @@ impl InlineExecutor {
 }
 
 fn answer(request: Exchange, unread: &Arc<Unread>) {
-    // Nobody is to be woken: a request that waits is polled again by its task.
+    // No waker is needed: a request that waits is polled again by its own task.
     let mut context = Context::from_waker(Waker::noop());
-    // A panic ends its own request and no other, as it would on a task.
+    // A panic ends only its own request, as it would on a task.
     let begun = catch_unwind(AssertUnwindSafe(|| Stalling::begin(request, unread, &mut context)));
     if let Ok(Some(waits)) = begun {
         tokio::spawn(waits);
@@ -159,7 +160,7 @@ mod tests {
         InlineExecutor::new(Traffic::new(256), Arc::default())
     }
 
-    /// Counts how often it is woken.
+    /// Counts wake-ups.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -169,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Polls a connection once that hands over these requests, each time that it is polled.
+    /// Polls a connection once; each time it is polled, the connection hands over these requests.
     fn poll_once(requests: &InlineExecutor, read: impl Fn(&InlineExecutor)) -> usize {
         let connection = poll_fn(|_| {
             read(requests);

@@ -1,4 +1,4 @@
-//! Accepting connections, and handing each to the worker that has the fewest.
+//! Accepting connections, and handing each to the worker with the fewest.
 //!
 //! A connection is the unit of work on a core: callers hold few and long-lived ones. The kernel's
 //! own spreading over SO_REUSEPORT goes by a hash, and can put most of them on one core.
@@ -32,26 +32,26 @@ use crate::{
     observability::log_limiter::{LogLimiter, log_limited},
 };
 
-/// Out of file descriptors, for example: wait a little instead of spinning.
+/// A pause after an error such as too many open files, instead of spinning.
 pub(crate) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
-/// A listener that is bound, and what answers its connections.
+/// A bound listener, and what answers its connections.
 pub(crate) struct Endpoint<A> {
     pub(crate) listener: Listener,
-    /// Where it listens, with the port that it was given.
+    /// The address that it listens on, with the actual port.
     pub(crate) address: ListenAddress,
-    /// `None`: in the clear.
+    /// `None`: unencrypted.
     pub(crate) tls: Option<TlsOffer>,
     pub(crate) answers: A,
 }
 
-/// A socket that is bound.
+/// A bound socket.
 pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, UnixPath),
 }
 
-/// Removes a socket from the file system once nobody listens on it.
+/// Removes a Unix socket's file once nobody listens on it.
 pub(crate) struct UnixPath(PathBuf);
 
 impl Drop for UnixPath {
@@ -62,16 +62,16 @@ impl Drop for UnixPath {
     }
 }
 
-/// A connection on its way to a worker. It carries its place among all connections, and among those
+/// A connection on its way to a worker. It holds its place among all connections, and among those
 /// of its worker.
 pub(crate) struct Accepted {
     pub(crate) stream: Socket,
     pub(crate) places: ConnectionPlaces,
-    /// Where it may have to give way to another.
+    /// Its seat, if it may have to give way to another connection.
     pub(crate) seat: Option<Arc<Seat>>,
 }
 
-/// What a connection takes up, given back when it ends.
+/// The places that a connection takes, released when it ends.
 pub(crate) struct ConnectionPlaces {
     _connection: OwnedSemaphorePermit,
     worker: Arc<AtomicUsize>,
@@ -84,28 +84,28 @@ impl Drop for ConnectionPlaces {
     }
 }
 
-/// How many connections there may be at the same time.
+/// The maximum number of connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaxConnections {
     pub(crate) in_all: u32,
-    /// From one address; `None`: all of them.
+    /// From one address; `None`: no separate limit.
     pub(crate) per_address: Option<u32>,
-    /// Where there are as many, a newer one ends one that is not used.
+    /// When the maximum is reached, a newer connection ends an unused one.
     pub(crate) makes_room: bool,
 }
 
-/// Addresses, and how many connections each has. Only those are held that have some.
+/// The number of connections of each address. Only addresses that have some are held.
 #[derive(Clone, Default)]
 struct AddressCounts(Arc<Mutex<HashMap<IpAddr, u32>>>);
 
-/// An address has as many connections as it may.
+/// An address has reached its maximum number of connections.
 struct OneTooMany;
 
-/// A connection from an address, counted for as long as this lives.
+/// A connection from an address, counted while this lives.
 struct FromAddress(AddressCounts, IpAddr);
 
 impl AddressCounts {
-    /// Counts a connection, where that is of use.
+    /// Counts a connection, if there is a limit per address.
     fn enter(
         &self,
         address: Option<IpAddr>,
@@ -134,11 +134,11 @@ impl Drop for FromAddress {
     }
 }
 
-/// How long a connection may take to leave that has to.
+/// How long a connection that was asked to leave may take.
 const UNTIL_LEFT: Duration = Duration::from_secs(1);
 
 impl Socket {
-    /// Where it comes from, if that is an address.
+    /// The address that the connection comes from, if it has one.
     fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok().map(|peer| peer.ip()),
@@ -147,20 +147,20 @@ impl Socket {
     }
 }
 
-/// A stream that belongs to no runtime yet.
+/// A stream that is not registered with a runtime yet.
 pub(crate) enum Socket {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// Where a worker takes its connections from.
+/// The channel to a worker's connections.
 pub(crate) struct Inbox {
     pub(crate) sender: mpsc::Sender<Accepted>,
     pub(crate) connections: Arc<AtomicUsize>,
 }
 
 impl Listener {
-    /// Binds what a flag names, and says where it listens, with the port that it was given.
+    /// Binds what a flag names, and returns the address that it listens on, with the actual port.
     pub(crate) async fn bind(
         setting: &'static str,
         wanted: &ListenAddress,
@@ -189,7 +189,7 @@ impl Listener {
         }
     }
 
-    /// Accepts for ever. Ends when it is dropped, or when every worker has gone.
+    /// Accepts forever. Ends when it is dropped, or when every worker is gone.
     pub(crate) async fn accept_into(self, inboxes: Vec<Inbox>, most: MaxConnections) {
         let MaxConnections { in_all: max_connections, per_address, makes_room } = most;
         let room = Arc::new(Semaphore::new(max_connections as usize));
@@ -207,7 +207,7 @@ impl Listener {
                     continue;
                 }
             };
-            // A peer that has gone already has no address, and holds no place for long.
+            // A peer that has already gone has no address, and does not hold its place for long.
             let from = stream.address();
             let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
                 log_limited!(
@@ -229,7 +229,7 @@ impl Listener {
             };
             let mut place = Arc::clone(&room).try_acquire_owned().ok();
             if place.is_none() && seat.is_some() {
-                // Somebody was told to leave.
+                // Another connection was asked to leave.
                 place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned())
                     .await
                     .ok()
@@ -273,7 +273,8 @@ impl Listener {
     }
 }
 
-/// A server that was killed leaves its socket behind. One that still answers is not taken over.
+/// Removes the socket file that a killed server left behind. A socket that still answers is not
+/// taken over.
 async fn remove_dead_socket(path: &Path) -> io::Result<()> {
     let is_socket =
         std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());

@@ -1,5 +1,5 @@
-//! Connections that give way to newer ones where there is no room, so that those who open many and
-//! say nothing keep no administrator out.
+//! Connections that give way to newer ones when there is no room, so that clients that open many
+//! and send nothing do not keep administrators out.
 
 use std::{
     cmp::Reverse,
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::service::Presence;
 
-/// One connection's seat, held for as long as it lasts.
+/// The seat of one connection, held while it lasts.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) presence: Arc<Presence>,
@@ -28,7 +28,7 @@ impl Seat {
     }
 }
 
-/// The seats of those that are not told to leave, the oldest first.
+/// The seats of connections that were not asked to leave, the oldest first.
 #[derive(Debug)]
 pub(crate) struct Seats {
     staying: Mutex<VecDeque<Weak<Seat>>>,
@@ -36,18 +36,18 @@ pub(crate) struct Seats {
     per_address: usize,
 }
 
-/// There is no seat, and nobody who could leave one.
+/// There is no free seat, and no connection that could leave one.
 #[derive(Debug)]
 pub(crate) struct Full;
 
 impl Seats {
-    /// So many in all, and so many for one address.
+    /// The maximum number of seats in all, and for one address.
     pub(crate) fn new(in_all: usize, per_address: usize) -> Self {
         Self { staying: Mutex::default(), in_all, per_address }
     }
 
-    /// A seat for a connection from this address. Another one may have to leave for it, and is told
-    /// to.
+    /// Takes a seat for a connection from this address. Another connection may have to leave for
+    /// it, and is then notified.
     pub(crate) fn take(&self, address: Option<IpAddr>) -> Result<Arc<Seat>, Full> {
         let mut seats = self.staying.lock();
         seats.retain(|seat| seat.strong_count() > 0);
@@ -65,9 +65,9 @@ impl Seats {
     }
 }
 
-/// Ends the connection, of those that may have to leave, that is missed the least: one on which
-/// nothing is under way; one on which nobody was ever known before the others; of the address that
-/// has the most; the oldest.
+/// Picks, among the connections that may have to leave, the one that is missed least, and ends it:
+/// connections with a request under way stay; those on which no known administrator ever appeared
+/// go before the others; then those of the address with the most connections; then the oldest.
 fn make_room(
     seats: &mut VecDeque<Weak<Seat>>,
     may_have_to: impl Fn(&Seat) -> bool,
@@ -82,7 +82,7 @@ fn make_room(
         *crowds.entry(seat.address).or_default() += 1;
     }
     let idle = staying.iter().filter(|(_, seat)| seat.presence.is_idle() && may_have_to(seat));
-    // The first of equals: the oldest.
+    // The first of equal ones, which is the oldest.
     let missed = |(_, seat): &&(usize, Arc<Seat>)| {
         (seat.presence.was_known(), Reverse(crowds[&seat.address]))
     };
@@ -130,7 +130,7 @@ mod tests {
         let seats = Seats::new(6, 4);
         let known = seats.take(None).unwrap();
         drop(Presence::enter(&known.presence));
-        // None of them goes when it is told to.
+        // None of them leaves when it is asked to.
         let _silent: Vec<_> = (0..1_000).map(|_| seats.take(None).unwrap()).collect();
         assert!(!has_left(&known));
     }

@@ -1,4 +1,4 @@
-//! Streams that end where their peer does not let them go on.
+//! Streams that end if their peer does not let them proceed.
 
 use std::{
     future::Future,
@@ -11,10 +11,10 @@ use tokio::time::{Sleep, sleep};
 
 use super::unread::{MAX_STALL, Unread, WaitsFor};
 
-/// A request that hyper has read, and everything until its answer has been handed on.
+/// A request that hyper has read, with everything until its answer has been handed over.
 pub(crate) type Exchange = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A request that ends where its peer does not take the answer: to drop it is to reset its stream.
+/// A request that ends if its peer does not take the answer: dropping it resets its stream.
 pub(crate) struct Stalling {
     exchange: Exchange,
     unread: Arc<Unread>,
@@ -22,7 +22,7 @@ pub(crate) struct Stalling {
 }
 
 impl Stalling {
-    /// Polls a request for the first time; gives what is left of it where it has to wait.
+    /// Polls a request for the first time; returns what is left of it if it has to wait.
     pub(crate) fn begin(
         mut exchange: Exchange,
         unread: &Arc<Unread>,
@@ -36,7 +36,7 @@ impl Stalling {
         })
     }
 
-    /// Looks at what it has to wait for.
+    /// Checks what it is waiting for.
     fn waits(&mut self) {
         match self.unread.take_note() {
             WaitsFor::Peer => self.stall = Some(Box::pin(sleep(MAX_STALL))),

@@ -1,4 +1,4 @@
-//! TLS of a connection.
+//! TLS for a connection.
 
 use std::{
     io,
@@ -18,10 +18,10 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::security::tls::Tls;
 
-/// How long a client may take to agree on keys.
+/// How long the TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// TLS as it is at the moment. Clones share it.
+/// The current TLS configuration. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsOffer {
     current: watch::Receiver<Arc<Tls>>,
@@ -29,12 +29,12 @@ pub(crate) struct TlsOffer {
 }
 
 impl TlsOffer {
-    /// Offers what is the current TLS at any time.
+    /// Always offers the current configuration.
     pub(crate) fn new(current: watch::Receiver<Arc<Tls>>) -> Self {
         Self { current, failures: Arc::default() }
     }
 
-    /// Agrees on keys with a peer, and says which certificates it has shown.
+    /// Performs the handshake with a peer, and returns the certificates that it showed.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -54,8 +54,8 @@ impl TlsOffer {
         Ok((stream, chain))
     }
 
-    /// Waits until a peer is no longer trusted that has shown these certificates: revoked, or its
-    /// issuer is gone.
+    /// Waits until a peer that showed these certificates is no longer trusted: they were revoked,
+    /// or their issuer was removed.
     pub(crate) async fn distrusts(mut self, chain: &[CertificateDer<'static>]) {
         while !chain.is_empty() && self.current.changed().await.is_ok() {
             if !self.current.borrow_and_update().trusts(chain) {
@@ -65,12 +65,12 @@ impl TlsOffer {
         std::future::pending::<()>().await;
     }
 
-    /// Until when the server's certificate is good.
+    /// When the server's certificate expires.
     pub(crate) fn not_after(&self) -> chrono::DateTime<chrono::Utc> {
         self.current.borrow().not_after
     }
 
-    /// Handshakes that failed.
+    /// The number of failed handshakes.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }

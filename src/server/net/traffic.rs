@@ -1,5 +1,5 @@
-//! What a connection's peer may do to it: how many requests are read before some are answered, and
-//! how many it may cancel.
+//! Limits on what a connection's peer may do: how many requests are read before some are answered,
+//! and how many it may cancel.
 //!
 //! A proxy's connection carries thousands of users, and each may hang up: to cancel a request is no
 //! offence. h2 only knows a limit on requests that are cancelled before it has passed them on
@@ -21,26 +21,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{DATA, END_STREAM, FrameHead, Frames, HEADERS, RST_STREAM, calm_down};
 
-/// Requests that may wait for their turn, cancelled or not. While there are more, none is read.
+/// The number of requests that may wait for their turn, cancelled or not. While there are more,
+/// none is read.
 const MAX_WAITING: usize = 256;
-/// Each time this has passed a cancelled request is forgiven (128 in a second), whatever else
-/// happens: where all requests take too long, all of them are cancelled.
+/// A cancelled request is forgiven each time this interval has passed (128 in a second), whatever
+/// else happens: if all requests take too long, all of them are cancelled.
 const FORGIVEN_EACH: Duration = Duration::from_nanos(1_000_000_000 / 128);
-/// A peer may cancel at least so many requests more than were answered,
+/// The minimum of how many more requests a peer may cancel than were answered,
 const MIN_BUDGET: u32 = 1024;
-/// and at most so many.
+/// and the maximum.
 const MAX_BUDGET: u32 = 16 * 1024;
 
-/// What passes over a connection. Clones share it.
+/// The traffic of a connection. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Traffic(Arc<Mutex<TrafficState>>);
 
 struct TrafficState {
     budget: CancellationBudget,
-    /// Requests that may yet be read in this turn.
+    /// The number of requests that may still be read in this turn.
     to_read: usize,
     is_paused: bool,
-    /// More was cancelled than may be, since that was asked last.
+    /// More was cancelled than allowed, since this was last queried.
     is_spent: bool,
     has_begun: bool,
     last_stream: u32,
@@ -49,10 +50,10 @@ struct TrafficState {
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct TurnEnd {
-    /// There was more to read than might be. Then there has to be another one: nobody else asks
-    /// for it.
+    /// There was more to read than was allowed. Then another turn must follow: nobody else requests
+    /// it.
     pub(crate) is_paused: bool,
-    /// The peer has just cancelled more than it may.
+    /// The peer has just cancelled more requests than it may.
     pub(crate) is_spent: bool,
 }
 
@@ -60,9 +61,9 @@ pub(crate) struct TurnEnd {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ReadState {
     GoesOn,
-    /// Until what has been read is answered.
+    /// Not until what has been read is answered.
     Pauses,
-    /// The peer goes on although it was asked to leave.
+    /// No: the peer goes on cancelling although it was asked to leave.
     Ends,
 }
 
@@ -84,10 +85,10 @@ impl CancellationBudget {
         self.left = self.most.min(self.left + 1);
     }
 
-    /// Gives whether it is the first that is too many.
+    /// Counts a cancelled request. Returns whether it is the first one too many.
     fn cancelled(&mut self, now: Instant) -> bool {
         let span = now.saturating_duration_since(self.forgiven);
-        // Forgiven up to the last whole one, so that nothing of a span is lost however short it is.
+        // Forgiven up to the last whole interval, so that no fraction of one is lost.
         let forgiven =
             u32::try_from(span.as_nanos() / FORGIVEN_EACH.as_nanos()).unwrap_or(u32::MAX);
         self.forgiven += FORGIVEN_EACH * forgiven;
@@ -96,14 +97,14 @@ impl CancellationBudget {
         self.left == -1
     }
 
-    /// As many again, after the peer was asked to leave.
+    /// Were as many requests cancelled again after the peer was asked to leave?
     fn is_overdrawn(&self) -> bool {
         self.left < -self.most
     }
 }
 
 impl Traffic {
-    /// Of a connection that may have this many requests under way.
+    /// For a connection that may have this many concurrent requests.
     pub(crate) fn new(max_streams: u32) -> Self {
         let most = max_streams.saturating_mul(4).clamp(MIN_BUDGET, MAX_BUDGET);
         let budget = CancellationBudget::new(most, Instant::now());
@@ -118,13 +119,13 @@ impl Traffic {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// More cancelled requests than h2 can ever have that it has not passed on: the connection is
-    /// ended before.
+    /// More than the number of cancelled requests that h2 can ever have pending: the connection is
+    /// ended before that.
     pub(crate) fn max_pending_resets(&self) -> usize {
         usize::try_from(self.0.lock().budget.most).unwrap_or(usize::MAX).saturating_mul(4)
     }
 
-    /// Begins a turn, while this many requests wait that were read before.
+    /// Begins a turn, while this many requests that were read before are waiting.
     pub(crate) fn begin_turn(&self, waiting: usize) {
         let mut state = self.0.lock();
         state.to_read = MAX_WAITING.saturating_sub(waiting);
@@ -170,7 +171,8 @@ impl Traffic {
         let mut state = self.0.lock();
         frames.pass(bytes, |FrameHead { kind, flags, .. }| match kind {
             HEADERS | DATA if flags & END_STREAM != 0 => state.budget.answered(),
-            // A peer can make us do it (CVE-2025-8671, "made you reset"), and the work is the same.
+            // A peer can make us reset streams (CVE-2025-8671, "made you reset"), and the work is
+            // the same.
             RST_STREAM => state.cancelled(),
             _ => {}
         });
@@ -188,7 +190,7 @@ impl TrafficState {
     }
 }
 
-/// A stream on which a peer's requests are counted, and kept to what they may be.
+/// A stream on which a peer's requests are counted and limited.
 pub(crate) struct Metered<S> {
     stream: S,
     traffic: Traffic,
@@ -203,7 +205,8 @@ impl<S> Metered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Metered<S> {
-    /// Tells the peer why, where that can be done at once: neither hyper nor h2 can be asked to.
+    /// Sends the peer the reason, if that is possible at once: neither hyper nor h2 can be asked to
+    /// do it.
     fn end(&mut self, context: &mut Context<'_>) -> io::Error {
         if self.sent.is_between_two() {
             let goaway = calm_down(self.traffic.0.lock().last_stream);

@@ -1,9 +1,9 @@
-//! Answers that are made and not yet taken by their peer: what memory they hold, and whether they
-//! go on.
+//! Answers that are made and not yet taken by their peer: the memory that they hold, and whether
+//! they proceed.
 //!
 //! h2 keeps what it cannot send for as long as the stream's window says, and the window is the
 //! peer's. Requests of a connection that holds too much wait (`counted`), and a stream that does
-//! not go on is reset, by itself: its connection has others (`stalling`).
+//! not proceed is reset alone: its connection has others (`stalling`).
 
 use std::{
     future::Future,
@@ -19,28 +19,29 @@ use futures_util::future::BoxFuture;
 use hyper::body::{Buf, Bytes};
 use tokio::sync::Notify;
 
-/// A stream, or a connection, of which the peer takes nothing for this long ends.
+/// A stream or connection ends if its peer takes nothing for this long.
 pub(crate) const MAX_STALL: Duration = Duration::from_secs(30);
-/// What one connection's answers may hold whatever others hold, in bytes.
+/// The number of bytes that one connection's answers may hold regardless of the others.
 const SHARE: usize = 64 * 1024;
-/// What they may hold while there is room in the pool. A single answer may be larger.
+/// The number of bytes that they may hold while there is room in the pool. A single answer may be
+/// larger.
 const MAX_PER_CONNECTION: usize = 1024 * 1024;
-/// What all answers may hold beyond their connections' shares, in bytes.
+/// The number of bytes that all answers together may hold beyond their connections' shares.
 const POOL: usize = 256 * 1024 * 1024;
-/// What an answer is not counted for that holds no more, in bytes: its stream takes as much, and
-/// their number is bounded.
+/// Answers up to this size in bytes are not counted: their stream itself takes as much memory, and
+/// the number of streams is limited.
 const MIN_COUNTED: usize = 1024;
-/// An answer is handed to h2 in parts of at most this size, in bytes, so that each that is taken
-/// shows.
+/// Answers are handed to h2 in parts of at most this size in bytes, so that it can be seen when
+/// each part is taken.
 const MAX_PART: usize = 4 * 1024;
 
-/// What unread answers hold beyond their connections' shares, in bytes. Clones share it.
+/// The number of bytes that unread answers hold beyond their connections' shares. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UnreadPool(Arc<AtomicUsize>);
 
 impl UnreadPool {
-    /// A connection holds more, or less. What stays within its share is not counted here: all
-    /// threads share this.
+    /// A connection holds more, or less. What stays within its share is not counted here, because
+    /// all threads share this counter.
     fn changed(&self, before: usize, after: usize) {
         let [before, after] = [before, after].map(|held| held.saturating_sub(SHARE));
         if after > before {
@@ -59,29 +60,29 @@ pub(crate) struct Unread {
     held: AtomicUsize,
     room: Notify,
     waits_for: AtomicU8,
-    /// Looks so far.
+    /// The number of checks so far.
     looks: AtomicUsize,
-    /// Parts that h2 has not sent yet, by the look after which it was handed them.
+    /// The parts that h2 has not sent yet, by the check after which they were handed over.
     unsent: [AtomicUsize; REMEMBERED_LOOKS],
 }
 
-/// How often it is looked whether h2 keeps parts that it cannot send.
+/// How often it is checked whether h2 keeps parts that it cannot send.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// A part that is there at so many looks has been kept for 30 to 40 seconds.
+/// A part that is present at this many checks has been kept for 30 to 40 seconds.
 const REMEMBERED_LOOKS: usize = 4;
 
-/// Where a connection holds too much: resolves when it no longer does.
+/// If a connection holds too much: resolves when it no longer does.
 pub(crate) type Room = Option<BoxFuture<'static, ()>>;
 
-/// What a stream said last that it waits for, while it was polled. A connection's streams are
-/// polled one after the other.
+/// What a stream was waiting for when it was last polled. A connection's streams are polled one
+/// after the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum WaitsFor {
-    /// It was not asked: as before.
+    /// It was not polled: as before.
     Unchanged,
-    /// The answer, or more of it, is not there yet.
+    /// For the answer, or more of it.
     Answer,
-    /// The peer has to take what is there.
+    /// For the peer to take what is there.
     Peer,
 }
 
@@ -90,8 +91,8 @@ impl Unread {
         Arc::new(Self { pool, ..Self::default() })
     }
 
-    /// Looks once more; says whether h2 has kept a part for longer than [`MAX_STALL`]. That happens
-    /// where a stream's window lets some of its answer pass: hyper has let go of the stream by
+    /// Checks again; returns whether h2 has kept a part for longer than [`MAX_STALL`]. That happens
+    /// if a stream's window lets only some of its answer through: hyper has let go of the stream by
     /// then, and only its connection can be ended.
     pub(crate) fn is_stuck(&self) -> bool {
         let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
@@ -109,8 +110,8 @@ impl Unread {
             && (held() >= MAX_PER_CONNECTION || self.pool.0.load(Ordering::Relaxed) >= POOL)
     }
 
-    /// Resolves when this is so, which has to depend on what is held. What a crowded connection
-    /// holds is its own, so it is always told.
+    /// Resolves when the condition holds, which must depend on what is held. A crowded connection
+    /// shares its counter with no other, so every change of it notifies the waiters.
     async fn until(self: Arc<Self>, is_so: impl Fn(&Self) -> bool) {
         loop {
             let changed = self.room.notified();
@@ -121,7 +122,7 @@ impl Unread {
         }
     }
 
-    /// Waits with an answer while the connection holds too much.
+    /// Delays an answer while the connection holds too much.
     pub(crate) fn poll_room(
         self: &Arc<Self>,
         room: &mut Room,
@@ -151,12 +152,12 @@ impl Unread {
         }
     }
 
-    /// Must the end of an answer wait, since not all of it has been sent, and much is held?
+    /// Must the end of an answer wait, because not all of it has been sent and much is held?
     pub(crate) fn must_wait_for(&self, answer: &Weak<HeldMemory>) -> bool {
         answer.strong_count() > 0 && self.is_crowded()
     }
 
-    /// Resolves when it need not any more.
+    /// Resolves when the end need not wait any more.
     pub(crate) fn is_sent(
         self: &Arc<Self>,
         answer: Weak<HeldMemory>,
@@ -187,14 +188,14 @@ impl Drop for HeldMemory {
     fn drop(&mut self) {
         let before = self.unread.held.fetch_sub(self.size, Ordering::Relaxed);
         self.unread.pool.changed(before, before - self.size);
-        // Nobody waits where there was room.
+        // Nobody waits if there was room.
         if before >= SHARE {
             self.unread.room.notify_waiters();
         }
     }
 }
 
-/// A part that h2 has been handed and not sent yet.
+/// A part that was handed to h2 and has not been sent yet.
 pub(crate) struct Unsent {
     unread: Arc<Unread>,
     look: usize,
@@ -217,13 +218,13 @@ impl Drop for Unsent {
 /// An answer, or a part of it.
 pub(crate) struct Part {
     bytes: Bytes,
-    /// What counts the answer's memory; `None`: it is as small as nearly all are.
+    /// Counts the answer's memory; `None`: the answer is small, as nearly all are.
     held: Option<Arc<HeldMemory>>,
     pub(crate) unsent: Option<Unsent>,
 }
 
 impl Part {
-    /// Gives it in parts that h2 is handed one by one: the first, and what is left.
+    /// Splits off the first part that is handed to h2, and returns it with what is left.
     pub(crate) fn split(mut self) -> (Self, Option<Self>) {
         if self.bytes.len() <= MAX_PART {
             return (self, None);
@@ -233,7 +234,7 @@ impl Part {
         (first, Some(self))
     }
 
-    /// What lives until all of the answer has been sent, where that is counted.
+    /// A handle that lives until all of the answer has been sent, if the answer is counted.
     pub(crate) fn answer(&self) -> Weak<HeldMemory> {
         self.held.as_ref().map(Arc::downgrade).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Workers: threads with a runtime each, which answer the connections that they are handed.
+//! Workers: threads with a runtime each, which answer the connections that are handed to them.
 //!
 //! A current-thread runtime per core has no queue to share and no task to steal.
 
@@ -16,18 +16,17 @@ use super::{
     listener::Accepted,
 };
 
-/// Connections that wait for their worker.
+/// The number of connections that may wait for their worker.
 const INBOX: usize = 1024;
 
 /// A worker's thread.
 pub(crate) struct Worker {
     pub(crate) sender: mpsc::Sender<Accepted>,
-    /// Resolves when the thread has ended, which before shutdown it never should.
+    /// Resolves when the thread has ended, which should not happen before shutdown.
     pub(crate) ended: oneshot::Receiver<()>,
 }
 
-/// Starts a worker. It stops taking connections, and drains those it has, once `draining` turns
-/// true.
+/// Starts a worker. Once `draining` is true, it stops taking connections and drains those it has.
 pub(crate) fn start(
     name: &str,
     front: impl Answers,
@@ -38,7 +37,7 @@ pub(crate) fn start(
     let (end, ended) = oneshot::channel();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // Dropped when the thread ends, by whatever way.
+        // Dropped when the thread ends, for whatever reason.
         let _end: oneshot::Sender<()> = end;
         runtime.block_on(work(inbox, Arc::new(front), settings, draining));
     })?;
@@ -55,7 +54,7 @@ async fn work(
     let mut told = draining.clone();
     loop {
         tokio::select! {
-            // A sender that is gone means that the server was dropped.
+            // A dropped sender means that the server was dropped.
             _ = told.wait_for(|draining| *draining) => break,
             accepted = inbox.recv() => match accepted {
                 Some(accepted) => _ = connections.spawn(serve(accepted, Arc::clone(&front), settings.clone(), draining.clone())),

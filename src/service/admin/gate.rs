@@ -1,4 +1,4 @@
-//! Who may ask: administrators' tokens, and a limit on those that nobody knows.
+//! Which administrators may ask: their tokens, and a limit on unknown ones.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -15,20 +15,20 @@ use crate::{
     service::{Peer, error::AdminError},
 };
 
-/// Addresses whose failures are counted. With more at once the oldest are forgotten.
+/// The number of addresses whose failures are counted. With more, the oldest are forgotten.
 const MAX_ADDRESSES: u64 = 10_000;
 
 static NOT_ALLOWED: LogLimiter = LogLimiter::new();
 static UNKNOWN: LogLimiter = LogLimiter::new();
 
-/// The tokens that are known at the moment. Clones share them.
+/// The tokens that are currently valid. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct AdminGate {
     tokens: Arc<ArcSwap<AdminTokens>>,
     failures: Cache<Option<IpAddr>, Failures>,
 }
 
-/// Failures of one address, in the minute that begins with the first.
+/// The failures of one address, in the minute that begins with the first.
 #[derive(Clone, Copy, Debug)]
 struct Failures {
     since: DateTime<Utc>,
@@ -36,7 +36,7 @@ struct Failures {
 }
 
 impl AdminGate {
-    /// Admits those who hold these tokens.
+    /// Admits the holders of these tokens.
     pub(crate) fn new(tokens: AdminTokens) -> Self {
         Self {
             tokens: Arc::new(ArcSwap::from_pointee(tokens)),
@@ -49,11 +49,11 @@ impl AdminGate {
         self.tokens.store(Arc::new(tokens));
     }
 
-    /// Counts a failure, and says whether it is one too many.
+    /// Counts a failure, and returns whether it is one too many.
     ///
-    /// The limit keeps the log readable. Nobody guesses 256 random bits, so a token that is known
-    /// is admitted all the same: otherwise anybody behind the operators' own address could lock
-    /// them out.
+    /// The limit keeps the log readable. Nobody guesses 256 random bits, so a known token is
+    /// admitted regardless: otherwise anybody behind the operators' own address could lock them
+    /// out.
     fn fail(&self, peer: Option<IpAddr>, now: DateTime<Utc>) -> bool {
         let one_more = |before: Option<moka::Entry<_, Failures>>| {
             let before = before
@@ -67,7 +67,7 @@ impl AdminGate {
     }
 }
 
-/// Who asks, by a token that is known.
+/// An administrator who was identified by a token.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Administrator {
     pub(in crate::service) name: ActorName,
@@ -75,7 +75,7 @@ pub(in crate::service) struct Administrator {
 }
 
 impl AdminApi {
-    /// Whose the token of a request is.
+    /// The holder of a request's token.
     pub(in crate::service) fn identify(
         &self,
         headers: &HeaderMap,
@@ -99,7 +99,7 @@ impl AdminApi {
 }
 
 impl Administrator {
-    /// Refuses what this administrator's role may not do.
+    /// Refuses what this administrator's role does not allow.
     pub(in crate::service) fn may(&self, needed: Role) -> Result<(), AdminError> {
         let Self { name, role } = self;
         if *role >= needed {

@@ -1,5 +1,5 @@
-//! Where the database is read and changed for administrators: apart from loads, a few at a time,
-//! and in time. How it goes says nothing about how checks go.
+//! Limits on administrators' use of the database: separate from loads, a few at a time, and with
+//! timeouts. Failures here say nothing about checks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,17 +11,18 @@ use crate::{
     store::{MutationError, StoreError},
 };
 
-/// Readings at the same time.
+/// Maximum number of concurrent reads.
 const MAX_READS: usize = 2;
-/// A reading takes this long at most.
+/// How long a read may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Changes that are made at the same time.
+/// Maximum number of concurrent changes.
 const MAX_CHANGES: usize = 4;
-/// Schemas that are made or dropped at the same time: each takes a connection for as long.
+/// Maximum number of schemas that are made or dropped concurrently: each takes a connection
+/// meanwhile.
 const MAX_SETUPS: usize = 2;
-/// A change is made within this time, or not at all, unless it is being committed.
+/// How long a change may take; a slower one is not made, unless it is being committed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same of a schema.
+/// How long making or dropping a schema may take.
 pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The turns of administrators, and the runtime that has the database's connections.
@@ -34,14 +35,14 @@ pub(crate) struct AdminLimiter {
 }
 
 impl AdminLimiter {
-    /// They work on this runtime.
+    /// Their work is done on this runtime.
     pub(crate) fn on(runtime: Handle) -> Self {
         let [reads, changes, setups] =
             [MAX_READS, MAX_CHANGES, MAX_SETUPS].map(|most| Arc::new(Semaphore::new(most)));
         Self { reads, changes, setups, runtime }
     }
 
-    /// Reads. Whoever gives up waiting ends it.
+    /// Runs a read. A caller that gives up ends it.
     pub(in crate::service) async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -59,7 +60,7 @@ impl AdminLimiter {
         )
     }
 
-    /// Makes a change. Whoever gives up waiting ends it.
+    /// Makes a change. A caller that gives up ends it.
     pub(in crate::service) async fn change<T: Send + 'static>(
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::service) struct TenantListPage {
     pub(in crate::service) list: ListOfTenants,
-    /// The next page comes after this one; `None`: there is none.
+    /// The last tenant of this page, if there is another page.
     pub(in crate::service) next: Option<TenantId>,
 }
 
@@ -24,7 +24,7 @@ impl AdminApi {
     ) -> Result<TenantListPage, AdminError> {
         let (store, now) = (Arc::clone(&self.api.store), self.api.clock.now());
         let size = filter.size as usize;
-        // One more, which says whether there is a next page.
+        // One more than requested, which shows whether there is a next page.
         let filter = TenantFilter { size: filter.size + 1, ..filter };
         let read = self.limiter.read(async move { store.list_tenants(&filter, now).await }).await;
         let mut list = read?;

@@ -1,5 +1,5 @@
-//! SetTenantStatus, EnableModules, DisableModules, ChangePlan and PreviewChange: one path, whatever
-//! is changed.
+//! SetTenantStatus, EnableModules, DisableModules, ChangePlan and PreviewChange: one path for every
+//! kind of change.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     store::{Mutated, TenantKey},
 };
 
-/// What is asked for.
+/// A requested change.
 #[derive(Debug)]
 pub(in crate::service) struct MutationQuery {
     pub(in crate::service) key: TenantKey,

@@ -1,4 +1,4 @@
-//! OnboardTenant, RetryProvisioning and DeleteTenant: what makes and drops schemas.
+//! OnboardTenant, RetryProvisioning and DeleteTenant: the methods that make and drop schemas.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use crate::{
     store::{Deletion, Mutated, NewTenant, Provisioned, TenantKey},
 };
 
-/// Who is to come.
+/// A tenant to onboard.
 #[derive(Debug)]
 pub(in crate::service) struct OnboardQuery {
     pub(in crate::service) new_tenant: NewTenant,
     pub(in crate::service) purpose: Purpose,
 }
 
-/// Whose schema is to be made.
+/// A tenant whose schema is to be made.
 #[derive(Debug)]
 pub(in crate::service) struct ProvisionQuery {
     pub(in crate::service) key: TenantKey,
     pub(in crate::service) purpose: Purpose,
 }
 
-/// Who is to go.
+/// A tenant to delete.
 #[derive(Debug)]
 pub(in crate::service) struct DeleteQuery {
     pub(in crate::service) deletion: Deletion,

@@ -13,12 +13,12 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::service) struct AuditPage {
     pub(in crate::service) events: Vec<AuditEvent>,
-    /// The next page comes after this one; `None`: there is none.
+    /// The last row of this page, if there is another page.
     pub(in crate::service) next: Option<i64>,
 }
 
 impl AdminApi {
-    /// The record, as somebody of this role may see it.
+    /// The record, as an administrator with this role may see it.
     pub(in crate::service) async fn audit_events(
         &self,
         query: AuditQuery,
@@ -26,13 +26,13 @@ impl AdminApi {
     ) -> Result<AuditPage, AdminError> {
         let store = Arc::clone(&self.api.store);
         let size = query.size as usize;
-        // One more, which says whether there is a next page.
+        // One more than requested, which shows whether there is a next page.
         let query = AuditQuery { size: query.size + 1, ..query };
         let read = self.limiter.read(async move { store.audit_events(&query).await }).await;
         let mut events = read?;
         let has_more = events.len() > size;
         events.truncate(size);
-        // Only who changes something has to tell one request from another.
+        // Request ids are only of use to administrators who make changes.
         if role < Role::Operator {
             for event in &mut events {
                 event.request_id = None;

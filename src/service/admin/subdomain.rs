@@ -8,12 +8,12 @@ use crate::{
     service::error::AdminError,
 };
 
-/// What is to be said of a subdomain.
+/// Whether a subdomain is available.
 #[derive(Debug)]
 pub(in crate::service) struct SubdomainVerdict {
-    /// The schema that would go with it; `None`: it is no subdomain.
+    /// The schema that would belong to it; `None`: it is not a valid subdomain.
     pub(in crate::service) schema: Option<String>,
-    /// Why it is not to be had, if it is not.
+    /// Why it is not available; `None`: it is.
     pub(in crate::service) refusal: Option<SubdomainRefusal>,
 }
 

@@ -1,4 +1,4 @@
-//! GetTenant: a tenant as the database has it, and what that comes to.
+//! GetTenant: a tenant as the database has it, and its resulting rights.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use crate::{
     service::error::AdminError,
 };
 
-/// What is to be in the catalogue.
+/// The requested state of a module or plan.
 #[derive(Debug)]
 pub(in crate::service) struct UpsertQuery<T> {
     pub(in crate::service) upsert: T,

@@ -1,4 +1,4 @@
-//! The route map of now: the rules of the settings, and those of the catalogue as it is.
+//! The current route map: the rules of the settings, and those of the current catalogue.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
     routes::{PathReading, RouteMap, Rule, rules_of},
 };
 
-/// The route map of now. It is made anew when the catalogue's endpoints have changed, by the first
-/// request after that.
+/// The current route map. It is made again when the catalogue's endpoints have changed, by the
+/// first request after that.
 #[derive(Debug, Default)]
 pub(crate) struct LiveRoutes {
     rules: Vec<Rule>,
@@ -35,7 +35,7 @@ impl LiveRoutes {
     /// The map for a catalogue.
     pub(super) fn current(&self, catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
         self.built_of(catalogue).unwrap_or_else(|| {
-            // Others wait for the one who builds: it takes a millisecond for a thousand rules.
+            // Others wait for the one that builds: it takes a millisecond for a thousand rules.
             let _building = self.building.lock();
             self.built_of(catalogue).unwrap_or_else(|| self.build(catalogue))
         })
@@ -56,8 +56,8 @@ impl LiveRoutes {
             Some(built) => Arc::clone(&built.map),
             None => Arc::new(self.build_anew(catalogue)),
         };
-        // A request that began earlier may come with an older catalogue: it has its map, and the
-        // newer one stays.
+        // A request that began earlier may come with an older catalogue: it gets the map for that,
+        // and the newer one stays.
         if before.as_ref().is_none_or(|built| built.of.as_of <= catalogue.as_of) {
             self.built
                 .store(Some(Arc::new(Built { of: Arc::clone(catalogue), map: Arc::clone(&map) })));

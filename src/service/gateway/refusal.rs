@@ -1,4 +1,4 @@
-//! Why a request does not pass, and what its client gets.
+//! Why a request does not pass, and what its client receives.
 
 use std::{error::Error, time::Duration};
 
@@ -15,18 +15,18 @@ use crate::{
     store::StoreError,
 };
 
-/// When to try again once the database could not be asked.
+/// When to retry after the database was unreachable.
 const RETRY: Duration = Duration::from_secs(1);
 
 const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
 
 const NOT_FOR_YOU: &str = "The gateway may not ask about this request.";
 
-/// Why a request does not pass, in words for its client.
+/// Why a request does not pass, in terms for its client.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Refusal {
     pub(in crate::service) status: StatusCode,
-    /// One word for programs.
+    /// A code for programs.
     pub(in crate::service) reason: &'static str,
     /// A sentence for people.
     detail: String,
@@ -54,7 +54,7 @@ impl Refusal {
         )
     }
 
-    /// It took longer than it may.
+    /// The judgement took too long.
     pub(in crate::service) fn too_late() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::DeadlineExceeded, LATER)
     }
@@ -88,7 +88,7 @@ impl Refusal {
         }
     }
 
-    /// The proxy may not ask.
+    /// The proxy itself may not ask.
     pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Self {
         match refused {
             NotAdmitted::Unknown => {
@@ -105,7 +105,7 @@ impl Refusal {
 
     fn unresolved(error: Unresolved) -> Self {
         match error {
-            // The sentence that the ERP's callers already show.
+            // The sentence that the ERP's clients already show.
             Unresolved::NotNamed => {
                 let detail = "Tenant context not found. Please login.";
                 Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TenantNotFound, detail)
@@ -148,7 +148,7 @@ impl Refusal {
         }
     }
 
-    /// What the client's response says beside its body.
+    /// The headers of the client's response.
     pub(in crate::service) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             ("content-type", "application/problem+json".to_owned()),
@@ -185,7 +185,7 @@ impl Refusal {
     }
 }
 
-/// An error's words as a sentence. They begin with a letter of ASCII.
+/// An error's message as a sentence. Messages begin with an ASCII letter.
 fn sentence(error: impl Error) -> String {
     let mut sentence = error.to_string();
     sentence[..1].make_ascii_uppercase();

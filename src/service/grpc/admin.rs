@@ -1,4 +1,4 @@
-//! TenantAdminService: every method first says who may ask.
+//! TenantAdminService: every method first states which role it needs.
 
 use tonic::{Request, Status, async_trait};
 
@@ -22,9 +22,9 @@ use crate::{
     },
 };
 
-/// Who asks, if they have such a role.
+/// The administrator that makes a request, if they have the needed role.
 fn admit<T>(request: &Request<T>, needed: Role) -> Result<Administrator, Status> {
-    // The front has put it there; whoever came past the front is nobody.
+    // The front has put it there; a request that bypassed the front has none.
     let administrator: &Administrator =
         request.extensions().get().ok_or(AdminError::Unauthenticated)?;
     administrator.may(needed)?;

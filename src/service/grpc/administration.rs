@@ -24,7 +24,7 @@ pub(crate) struct AdminServices {
 }
 
 impl AdminServices {
-    /// Answers by this API.
+    /// Answers with this API.
     pub(crate) fn new(api: AdminApi) -> Self {
         let server =
             TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
@@ -48,7 +48,7 @@ impl Services for AdminServices {
             | Method::ChangePlan
             | Method::PreviewChange
             | Method::ListAuditEvents => Some(Limit::Request),
-            // They make or drop a schema.
+            // These methods make or drop a schema.
             Method::OnboardTenant | Method::RetryProvisioning | Method::DeleteTenant => {
                 Some(Limit::LongRequest(SETUP_TIMEOUT))
             }
@@ -64,7 +64,7 @@ impl Services for AdminServices {
         }
     }
 
-    /// A token that nobody knows is refused before anything of its request is read.
+    /// An unknown token is refused before anything of its request is read.
     fn admit(
         &self,
         _method: Method,
@@ -79,7 +79,7 @@ impl Services for AdminServices {
     }
 
     fn call(&self, _method: Method, request: Request<Incoming>) -> Answering {
-        // An administrator's connection keeps its place while a request is under way.
+        // An administrator's connection keeps its seat while a request is under way.
         let under_way =
             request.extensions().get().map(|peer: &Peer| Presence::enter(&peer.presence));
         let answering = self.server.clone().call(request);

@@ -1,4 +1,4 @@
-//! An answer on its way: its deadline, its request id, and what is logged and counted of it.
+//! An answer in progress: its deadline, its request id, and what is logged and counted of it.
 
 use std::{
     convert::Infallible,
@@ -28,20 +28,20 @@ use crate::{
     service::trace,
 };
 
-/// A future of an answer, as tonic's generated code makes it.
+/// The future of an answer, as tonic's generated code makes it.
 pub(crate) type Answering =
     Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Requests that failed, which is our own matter, and those that were refused, which is their
-/// callers'. A flood of either must not fill the disk: the metrics count them all.
+/// Requests that failed, which concerns us, and requests that were refused, which concerns their
+/// callers. A flood of either must not fill the disk: the metrics count them all.
 static FAILED: LogLimiter = LogLimiter::new();
 static REFUSED: LogLimiter = LogLimiter::new();
 
-/// One of the requests in flight, for as long as it lives.
+/// A request in flight, counted while this lives.
 pub(super) struct InFlight(Arc<AtomicUsize>);
 
 impl InFlight {
-    /// `None`: as many are in flight as may.
+    /// `None`: the maximum number of requests is in flight.
     pub(super) fn enter(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
         let entered = Self(Arc::clone(count));
         (count.fetch_add(1, Ordering::Relaxed) < max).then_some(entered)
@@ -54,25 +54,25 @@ impl Drop for InFlight {
     }
 }
 
-/// What a request has to do with a trace.
+/// The trace context of a request.
 pub(super) struct Traced {
     /// Its caller's trace context.
     pub(super) parent: Option<HeaderValue>,
     pub(super) span: Option<Span>,
 }
 
-/// An answer on its way. It is moved several times before it is polled, so it is kept small.
+/// An answer in progress. It is moved several times before it is polled, so it is kept small.
 pub(crate) struct Answer {
     pub(super) answering: Answering,
-    /// How long it may take; `None`: as long as it likes.
+    /// How long it may take; `None`: unlimited.
     pub(super) timeout: Option<Duration>,
-    /// Made when the answer is not there at once, which for what is held never happens.
+    /// Made only if the answer is not ready at once; an answer from memory always is.
     pub(super) sleep: Option<Pin<Box<Sleep>>>,
     pub(super) request_id: HeaderValue,
     pub(super) traced: Option<Box<Traced>>,
     pub(super) stopwatch: Stopwatch,
     pub(super) method: Option<Method>,
-    /// The path, where it is no method's of ours.
+    /// The path, if it is not that of a method of ours.
     pub(super) unknown: Option<Box<str>>,
     pub(super) _in_flight: Option<InFlight>,
 }
@@ -111,7 +111,7 @@ impl Answer {
         if let Some(Traced { span: Some(span), .. }) = self.traced.take().as_deref() {
             span.record("rpc.grpc.status_code", code as i32);
         }
-        // Taken: a copy would be counted, and for that allocated.
+        // Taken rather than cloned: a clone would count a reference, and allocate for that.
         let request_id = mem::replace(&mut self.request_id, HeaderValue::from_static(""));
         response.headers_mut().insert(REQUEST_ID, request_id);
         response
@@ -141,8 +141,7 @@ impl Answer {
             .and_then(|traced| traced.parent.as_ref())
             .and_then(trace::trace_id);
         let request_id = self.request_id.to_str().unwrap_or_default();
-        // What is wrong with us is for the operator, what is wrong with a request is for its
-        // caller.
+        // A failure of ours concerns the operator; a faulty request concerns its caller.
         match code {
             Code::Unavailable
             | Code::Internal
@@ -178,17 +177,17 @@ impl Answer {
     }
 }
 
-/// Did tonic refuse the message itself: too large, or no protobuf? Statuses of ours carry details.
+/// Did tonic refuse the message itself: too large, or not protobuf? Our own statuses carry details.
 fn is_tonics_refusal(failure: &Status) -> bool {
     failure.details().is_empty() && matches!(failure.code(), Code::OutOfRange | Code::Internal)
 }
 
-/// The code of an answer. One that failed has it among its headers.
+/// The code of an answer. A failed answer has it among its headers.
 fn code_of(response: &Response<Body>) -> Code {
     match response.headers().get(Status::GRPC_STATUS) {
         Some(code) => Code::from_bytes(code.as_bytes()),
         None if response.status().is_success() => Code::Ok,
-        // Not gRPC at all, such as a browser's request.
+        // Not gRPC at all: a browser's request, for example.
         None => Code::Unknown,
     }
 }

@@ -23,14 +23,13 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct DataServices {
     api: Api,
-    /// The generated servers are called as they are: axum's router would cost more than the
-    /// decision.
+    /// The generated servers are called directly: axum's router would cost more than the decision.
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
 }
 
 impl DataServices {
-    /// Answers by this API.
+    /// Answers with this API.
     pub(crate) fn new(api: Api) -> Self {
         Self {
             api: api.clone(),
@@ -42,7 +41,8 @@ impl DataServices {
     }
 }
 
-/// Which service a method of the data listener belongs to; `None`: it is an administrators' one.
+/// The service that a method of the data listener belongs to; `None`: it is an administrators'
+/// method.
 fn service(method: Method) -> Option<CallerService> {
     match method {
         Method::ResolveTenant
@@ -110,7 +110,8 @@ impl Services for DataServices {
     }
 }
 
-/// What tells when the connection of a request is to end; `None` where the request came over none.
+/// Resolves when the connection of a request is to end; `None` if the request did not come over a
+/// connection.
 pub(super) fn ending_of(extensions: &Extensions) -> Option<Ending> {
     extensions.get().cloned()
 }

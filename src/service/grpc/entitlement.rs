@@ -1,4 +1,4 @@
-//! EntitlementService: unwrap a request, ask, wrap the response.
+//! EntitlementService: unwrap a request, answer it, wrap the response.
 
 use std::pin::Pin;
 
@@ -81,7 +81,7 @@ impl EntitlementService for Api {
     }
 }
 
-/// What a watcher is told, message by message. An error is the last.
+/// What a watcher receives, as messages. An error is the last.
 fn stream_of(watcher: Watcher) -> impl Stream<Item = Result<WatchChangesResponse, Status>> + Send {
     stream::unfold(Some(watcher), async |watcher| {
         let mut watcher = watcher?;

@@ -1,8 +1,8 @@
-//! The front of a listener that speaks gRPC: every request passes here, before and after the
-//! service that answers it.
+//! The front of a gRPC listener: every request passes here, before and after the service that
+//! answers it.
 //!
-//! It gives each request an id, sheds what is too much, keeps the deadline, counts and logs. Health
-//! and reflection are neither shed nor cut off.
+//! It gives each request an id, sheds excess load, enforces deadlines, counts and logs. Health and
+//! reflection are neither shed nor cut off.
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -32,33 +32,33 @@ use crate::{
     },
 };
 
-/// How much is let in, and for how long.
+/// The limits of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrontSettings {
-    /// Requests answered at the same time; more are refused at once.
+    /// Maximum number of concurrent requests; further ones are refused at once.
     pub max_in_flight: usize,
     /// A request that takes longer is given up, whatever its caller allows.
     pub request_timeout: Duration,
 }
 
-/// What holds for the requests of a method.
+/// The limits for requests of a method.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Limit {
     /// They are shed when there are too many, and given up when they take too long.
     Request,
-    /// The same, but they may take as long as this.
+    /// They are shed when there are too many, and given up when they take longer than this.
     LongRequest(Duration),
-    /// They are under way for as long as their caller likes. They have a limit of their own.
+    /// They last for as long as their caller likes. They have a limit of their own.
     Stream,
 }
 
 /// The services of our own that a listener answers.
 pub(crate) trait Services {
-    /// What holds for the requests of a method; `None`: it is not answered on this listener.
+    /// The limits for requests of a method; `None`: it is not answered on this listener.
     fn limit(&self, method: Method) -> Option<Limit>;
 
-    /// Lets in who may ask, and leaves with the request what its service needs to know. `ending`
-    /// says when its connection is to end.
+    /// Admits callers that may ask, and attaches to the request what its service needs to know.
+    /// `ending` resolves when its connection is to end.
     fn admit(
         &self,
         method: Method,
@@ -67,7 +67,7 @@ pub(crate) trait Services {
         ending: &Ending,
     ) -> Result<(), Status>;
 
-    /// Answers a request that was let in.
+    /// Answers a request that was admitted.
     fn call(&self, method: Method, request: Request<Incoming>) -> Answering;
 }
 
@@ -82,12 +82,12 @@ pub(crate) struct Front<S> {
     tracer: Tracer,
 }
 
-/// A request that was let in or refused: its answer, how long it may take, and its place among
+/// A request that was admitted or refused: its answer, how long it may take, and its place among
 /// those in flight.
 type StartedAnswer = (Answering, Option<Duration>, Option<InFlight>);
 
 impl<S: Services> Front<S> {
-    /// Our own services, and beside them those that are never shed: health and reflection.
+    /// Our own services, and those that are never shed: health and reflection.
     pub(crate) fn new(
         services: S,
         others: Routes,
@@ -99,7 +99,7 @@ impl<S: Services> Front<S> {
         Self { services, others, settings, in_flight: Arc::default(), metrics, tracer }
     }
 
-    /// Answers a request. `ending` says when its connection is to end.
+    /// Answers a request. `ending` resolves when its connection is to end.
     pub(crate) fn answer(
         &self,
         mut request: Request<Incoming>,
@@ -139,7 +139,7 @@ impl<S: Services> Front<S> {
         }
     }
 
-    /// What a request has to do with a trace, which most have not.
+    /// The trace context of a request; most requests have none.
     fn traced(&self, method: Option<Method>, request: &Request<Incoming>) -> Option<Box<Traced>> {
         let parent = request.headers().get(trace::TRACEPARENT);
         let span = method

@@ -1,4 +1,4 @@
-//! A service of which only so many streams are answered at the same time.
+//! A service with a maximum number of concurrent streams.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::status;
 
-/// A service that needs no token, and whose answers lie in channels where no connection counts
+/// A service that needs no token, and whose answers are in channels where no connection counts
 /// them. Clones share the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Limited<S> {
@@ -24,7 +24,7 @@ pub(crate) struct Limited<S> {
 }
 
 impl<S> Limited<S> {
-    /// Answers a stream for each of these places, which other services may share.
+    /// Answers one stream per free place; other services may share the places.
     pub(crate) fn new(service: S, places: &Arc<Semaphore>) -> Self {
         Self { service, places: Arc::clone(places) }
     }
@@ -56,7 +56,7 @@ where
             let response = answering.await?;
             Ok(response.map(|body| {
                 Body::new(body.map_frame(move |frame| {
-                    // It is given back with the content.
+                    // Dropped together with the content.
                     let _held = &place;
                     frame
                 }))

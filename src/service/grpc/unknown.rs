@@ -1,4 +1,4 @@
-//! Requests for methods of no service.
+//! Requests for unknown methods.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use tonic::{
 use super::status;
 use crate::domain::limits::MAX_REQUEST_BYTES;
 
-/// Refuses what none of these services answers, once it has been heard out, or `patience` is at its
-/// end.
+/// Refuses requests that none of these services answers, once the request has been received
+/// completely, or `patience` has run out.
 ///
-/// A refusal may go out before its request has come in (RFC 9113, 8.1), but what is wrong with the
-/// rest is then told to a stream that has ended already: a caller's mistake shows or not as it
-/// happens to be in time.
+/// A refusal may be sent before its request has been received (RFC 9113, 8.1), but an error in the
+/// rest is then reported on a stream that has already ended: whether a caller sees its mistake
+/// depends on timing.
 pub(in crate::service) fn refuse_unknown(services: Routes, patience: Duration) -> Routes {
     let refuse = async move |request: Request<AxumBody>| {
-        // The answer is the same, whichever of them ended.
+        // The answer does not depend on which of them ended.
         _ = timeout(patience, hear_out(request.into_body())).await;
         status::unknown_method().into_http::<Body>()
     };
     services.into_axum_router().fallback(refuse).into()
 }
 
-/// Until it ends, breaks off, or is more than a request may be. Nothing of it is kept: nobody need
-/// be admitted to send it.
+/// Reads until the body ends, breaks off, or exceeds the size of a request. Nothing of it is kept:
+/// the sender need not have been admitted.
 async fn hear_out(mut body: AxumBody) {
     let mut left = MAX_REQUEST_BYTES;
     while let Some(Ok(frame)) = body.frame().await {

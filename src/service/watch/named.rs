@@ -1,4 +1,4 @@
-//! The tenants that a watcher names, and when time alone next changes something about one of them.
+//! The tenants that a watcher names, and when one of them next changes by time alone.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,20 +9,20 @@ use crate::domain::{
     enabled::{Transition, next_change, transitions},
 };
 
-/// What has been read of the tenants, in the order in which time changes them: a change of one, or
-/// an instant that passes, costs nothing for the others.
+/// What has been read of the tenants, ordered by when time changes them: a change of one, or an
+/// instant that passes, costs nothing for the others.
 #[derive(Debug)]
 pub(super) struct NamedTenants {
     facts: HashMap<TenantId, NamedTenant>,
     next: BTreeSet<(DateTime<Utc>, TenantId)>,
-    /// When the watcher began: what changed before is not told.
+    /// When the watcher began: earlier changes are not sent.
     began: DateTime<Utc>,
 }
 
 #[derive(Debug)]
 struct NamedTenant {
     facts: Facts,
-    /// Up to here, transitions have been told.
+    /// Transitions up to this instant have been sent.
     sent_until: DateTime<Utc>,
     next: Option<DateTime<Utc>>,
 }
@@ -32,7 +32,7 @@ impl NamedTenants {
         Self { facts: HashMap::new(), next: BTreeSet::new(), began }
     }
 
-    /// Takes in what was read of a tenant; `None`: there is no such tenant.
+    /// Stores what was read of a tenant; `None`: the tenant does not exist.
     pub(super) fn update(&mut self, id: TenantId, facts: Option<Facts>) {
         let sent_until = self.remove(id).unwrap_or(self.began);
         if let Some(facts) = facts {
@@ -40,13 +40,12 @@ impl NamedTenants {
         }
     }
 
-    /// The next instant at which time alone changes something.
+    /// The next instant at which something changes by time alone.
     pub(super) fn next(&self) -> Option<DateTime<Utc>> {
         self.next.first().map(|(at, _)| *at)
     }
 
-    /// What time has changed of one tenant, of those of which it has changed anything by now;
-    /// `None`: there are no more.
+    /// What time alone has changed by now, for one tenant at a time; `None`: there are no more.
     pub(super) fn changed_by(&mut self, now: DateTime<Utc>) -> Option<(TenantId, Vec<Transition>)> {
         let (_, id) = *self.next.first().filter(|(at, _)| *at <= now)?;
         let NamedTenant { facts, sent_until, next } = self.facts.remove(&id)?;

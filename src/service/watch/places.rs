@@ -1,13 +1,13 @@
-//! The places of those who watch: so many in all, and half of them for one caller.
+//! The limit on watchers: a total number, half of which one caller may take.
 
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-/// Tenants that may be named for each stream that there may be, on average.
+/// The number of tenants that may be named per stream, on average.
 const TENANTS_A_STREAM: usize = 50;
 
-/// The places of those who watch. Clones share them.
+/// The limit on watchers. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct WatcherPlaces(Arc<PlacesLimit>);
 
@@ -20,18 +20,18 @@ struct PlacesLimit {
 #[derive(Debug, Default)]
 struct Taken {
     all: WatchCount,
-    /// Of those who have names, by name.
+    /// Of callers that have names, by name.
     by_caller: HashMap<Box<str>, WatchCount>,
 }
 
-/// Streams, and the tenants that they name.
+/// Numbers of streams, and of the tenants that they name.
 #[derive(Clone, Copy, Debug, Default)]
 struct WatchCount {
     streams: usize,
     tenants: usize,
 }
 
-/// A place that is taken for as long as this lives.
+/// A watcher's place, taken while this lives.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<PlacesLimit>,
@@ -56,18 +56,19 @@ impl WatchCount {
 }
 
 impl WatcherPlaces {
-    /// So many may watch at the same time.
+    /// At most this many may watch at a time.
     pub(crate) fn new(most: usize) -> Self {
         let most = WatchCount { streams: most, tenants: most.saturating_mul(TENANTS_A_STREAM) };
         Self(Arc::new(PlacesLimit { most, taken: Mutex::default() }))
     }
 
-    /// How many tenants are named.
+    /// The number of tenants that are named.
     pub(crate) fn tenants(&self) -> usize {
         self.0.taken.lock().all.tenants
     }
 
-    /// A place for a stream of this caller's (empty: nobody has a name) that names so many tenants.
+    /// Takes a place for a stream of this caller (empty: callers have no names) that names this
+    /// many tenants.
     pub(super) fn take(&self, caller: &str, tenants: usize) -> Option<Place> {
         let PlacesLimit { most, taken } = &*self.0;
         let mut taken = taken.lock();

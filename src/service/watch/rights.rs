@@ -1,4 +1,4 @@
-//! What somebody who watches may hear, as the callers' file says at the moment.
+//! What a watcher may receive, according to the current callers' file.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Who watches. A stream may outlast what its caller may do.
+/// The rights of a watcher. A stream may outlast its caller's rights.
 pub(super) struct WatcherRights {
     gate: CallerGate,
     credentials: Credentials,
@@ -23,29 +23,29 @@ pub(super) struct WatcherRights {
 }
 
 impl WatcherRights {
-    /// Of somebody who has shown this, and was let in.
+    /// For a caller that showed these credentials, and was admitted.
     pub(super) fn new(gate: &CallerGate, credentials: Credentials) -> Result<Self, NotAdmitted> {
-        // Watched first, so that no change is missed.
+        // Subscribed first, so that no change is missed.
         let changes = gate.changes();
         let caller = gate.known_by(&credentials)?;
         Ok(Self { gate: gate.clone(), credentials, caller, changes })
     }
 
-    /// Who it is now.
+    /// The caller as it is now.
     pub(super) fn identity(&self) -> CallerIdentity<'_> {
         CallerIdentity::new(self.caller.as_deref())
     }
 
-    /// Waits until the callers' file has changed. It has then yet to be looked at again.
+    /// Waits until the callers' file has changed. The caller must then call [`Self::look_again`].
     pub(super) async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
-            // The gate is here, and so is its sender.
+            // The gate is held here, and so is its sender.
             std::future::pending::<()>().await;
         }
         self.changes.mark_changed();
     }
 
-    /// Finds out, where the file has changed, whether whoever watches these tenants still may.
+    /// If the file has changed, checks whether the caller may still watch these tenants.
     pub(super) fn look_again(
         &mut self,
         api: &Api,
@@ -60,7 +60,8 @@ impl WatcherRights {
         api.permit_watch(self.identity(), wanted)
     }
 
-    /// Is it for this watcher? Of modules that it may not ask about it hears nothing.
+    /// May the watcher receive this message? It receives nothing about modules that it may not ask
+    /// about.
     pub(super) fn may_hear(&self, told: &WatchMessage) -> bool {
         match told {
             WatchMessage::Transition { module, .. } => self.identity().may_ask_of(module.as_str()),

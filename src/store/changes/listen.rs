@@ -13,18 +13,18 @@ use uuid::Uuid;
 use super::poll::{Poll, Position, statement};
 use crate::store::{Store, StoreError, dialect::Dialect, idle_health::IdleHealth};
 
-/// How long PostgreSQL may take to open the connection, and to send us our own greeting.
+/// How long PostgreSQL may take to open the connection, and to deliver our own greeting.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection on which PostgreSQL notifies of changes.
 pub struct Listener {
     connection: PgListener,
-    /// About the pools' connections: where this one falls silent, they may be dead too.
+    /// That of the pools' connections: if this one falls silent, they may be dead too.
     health: IdleHealth,
 }
 
 impl Store {
-    /// Begins to listen: on a connection of its own, since a pool's connections come and go.
+    /// Begins to listen, on a separate connection, since a pool's connections come and go.
     ///
     /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without
     /// complaint, and never notifies.
@@ -46,15 +46,15 @@ impl Store {
         let greeting = format!("hello {}", Uuid::new_v4());
         let greet = AssertSqlSafe(format!("NOTIFY {CHANNEL}, '{greeting}'"));
         listener.execute(sqlx::raw_sql(greet)).await.map_err(StoreError::of_driver)?;
-        // What else comes in between is in the log, which is read next.
+        // Anything else that arrives meanwhile is in the log, which is read next.
         while next_payload(&mut listener).await? != greeting {}
         Ok(Listener { connection: listener, health: self.health.clone() })
     }
 }
 
 impl Listener {
-    /// Waits for a notice, and takes those that came with it. May be dropped while it waits:
-    /// nothing is lost.
+    /// Waits for a notification, and takes those that arrived with it. Cancel-safe: nothing is lost
+    /// if it is dropped while it waits.
     ///
     /// What it says is not looked at: anybody who can log in may send one. An error is the end of
     /// this listener: what was announced meanwhile is only in the log.
@@ -77,8 +77,8 @@ impl Listener {
     }
 }
 
-/// `None` of the driver is a connection that was lost; it would go on with a new one, and never say
-/// what it missed.
+/// `None` from the driver means that the connection was lost; the driver would go on with a new
+/// one, without reporting what was missed.
 async fn next_payload(listener: &mut PgListener) -> Result<String, StoreError> {
     let notice = listener.try_recv().await.map_err(StoreError::of_driver)?;
     notice.map(|notice| notice.payload().to_owned()).ok_or(StoreError::ListenerLost)

@@ -1,4 +1,4 @@
-//! Reading what was appended to the log since the last time.
+//! Reading what was appended to the log since the last read.
 
 use std::time::{Duration, Instant};
 
@@ -7,55 +7,56 @@ use sea_orm::{QueryResult, prelude::Uuid};
 use super::Change;
 use crate::store::{Store, StoreError, ask::Ask, dialect::Dialect, row};
 
-/// More news than this at once is reported as "anything": forgetting so many tenants one by one is
-/// no better.
+/// Maximum number of changes that are reported individually; more are reported as "anything":
+/// forgetting that many tenants one by one is no better.
 const MAX_NEWS: usize = 1_000;
 
-/// The log keeps rows for an hour and more. Whoever was away for half of it must take everything
-/// for changed.
+/// The log keeps rows for at least an hour. A reader that was away for half of that must treat
+/// everything as changed.
 const LONGEST_AWAY: Duration = Duration::from_mins(30);
 
-/// How far the log was read.
+/// The position up to which the log was read.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// What tells one history from another: after a restore, a promotion or a crash, numbers may
-    /// be given again.
+    /// Identifies the history that the position belongs to: after a restore, a promotion or a
+    /// crash, numbers may be assigned again.
     history: String,
-    /// PostgreSQL: which transactions could be seen. SQLite: the last row's id.
+    /// PostgreSQL: the visible transactions. SQLite: the last row's id.
     seen: String,
     taken: Instant,
 }
 
-/// What a look at the log has brought.
+/// The result of reading the log.
 #[derive(Clone, Debug)]
 pub struct Poll {
-    /// Where to go on.
+    /// The position to continue from.
     pub position: Position,
-    /// What was found.
+    /// What has changed.
     pub news: News,
-    /// Is every trigger in place? If not, changes may have gone unnoticed.
+    /// Are all triggers in place? If not, changes may have gone unnoticed.
     pub armed: bool,
-    /// May the ERP's tables not be read, or not all of their rows?
+    /// Are the ERP's tables unreadable for this role, or some of their rows?
     pub denied: bool,
-    /// How full PostgreSQL's queue of notices is, from 0 to 1. Once it is full, writers fail.
+    /// How full PostgreSQL's notification queue is, from 0 to 1. Once it is full, writers fail.
     pub queue_usage: f64,
 }
 
 /// What has changed.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// Exactly this, since the last position.
+    /// Exactly these changes, since the last position.
     Changes(Vec<Change>),
-    /// Anything may have: there is no last position, or no way from it to this one.
+    /// Anything may have changed: there is no last position, or it does not lead to the current
+    /// one.
     Anything,
 }
 
 impl Store {
-    /// Reads the log from where it was read last.
+    /// Reads the log from the last position.
     ///
     /// Rows become visible in the order of commits, which is not the order of their transactions'
-    /// numbers. So what is new is asked for exactly: rows of transactions that could not be
-    /// seen in the last look's snapshot. A long transaction that commits late is not missed.
+    /// numbers. So new rows are selected exactly: rows of transactions that were not visible in the
+    /// previous read's snapshot. A long transaction that commits late is not missed.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
         let database = &self.watched;
         let taken = Instant::now();
@@ -90,7 +91,7 @@ impl Poll {
 fn changes(rows: &[QueryResult]) -> Result<News, StoreError> {
     let mut changes = Vec::new();
     for row in rows {
-        // The log is joined from the outside, so that a quiet time is a row too.
+        // The log is an outer join, so that there is a row even if nothing has changed.
         let Some(topic) = row.try_get::<Option<String>>("", "topic")? else { continue };
         changes.push(Change::of(&topic, row.try_get::<Option<Uuid>>("", "tenant_id")?));
     }

@@ -6,8 +6,8 @@ use sea_orm::sea_query::{ExprTrait, SimpleExpr, expr::Expr};
 use crate::store::{StoreError, TenantKey, ask::Ask, database::Database};
 
 /// PostgreSQL knows `infinity`, `-infinity` and years far beyond chrono's, and sqlx panics when it
-/// decodes them. The proto Timestamp ends with the year 9999. What lies outside of its range is
-/// moved to its ends before it is sent.
+/// decodes them. The proto Timestamp ends with the year 9999. Values outside that range are clamped
+/// in the query.
 const EARLIEST: &str = "TIMESTAMPTZ '0001-01-01 00:00:00+00'";
 const LATEST: &str = "TIMESTAMPTZ '9999-12-31 23:59:59+00'";
 
@@ -18,15 +18,15 @@ pub(super) fn instant(column: SimpleExpr) -> SimpleExpr {
         .into()
 }
 
-/// PostgreSQL is to see the lists only as it runs the statement, hence the `SELECT` around them: a
-/// plan of its own for each list looks cheaper to it wherever the list is short, and making that
-/// plan takes several times as long as the rows.
+/// PostgreSQL must not see the lists until it runs the statement, hence the `SELECT` around them:
+/// for short lists a custom plan looks cheaper to it, and making that plan takes several times as
+/// long as the rows.
 pub(super) const KEY_TABLES: [&str; 2] = [
     "unnest(CAST(string_to_array((SELECT $1), ',') AS uuid[])) i (id)",
     "unnest(string_to_array((SELECT $2), ',')) s (subdomain)",
 ];
 
-/// Neither a UUID nor a label holds a comma.
+/// Neither a UUID nor a label contains a comma.
 pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
     let (mut ids, mut subdomains) = (Vec::new(), Vec::new());
     for key in keys {
@@ -38,13 +38,13 @@ pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
     [ids.join(","), subdomains.join(",")]
 }
 
-/// `seen` is a snapshot: which transactions could be seen.
+/// `seen` is a snapshot: the visible transactions.
 ///
 /// A history ends with a new timeline (promotion, point-in-time recovery), another database or
-/// table (restore), a start of the server, and a crash, after which its statistics begin anew:
-/// commits that were announced may be lost where synchronous_commit is off.
+/// table (restore), a start of the server, and a crash, which resets its statistics: announced
+/// commits may be lost if synchronous_commit is off.
 ///
-/// Rows with numbers that are yet to be given were restored from another cluster.
+/// Rows with transaction numbers in the future were restored from another cluster.
 pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
     let (armed, readable) = (all_triggers_armed(), may_read_tables());
     let new = match seen {

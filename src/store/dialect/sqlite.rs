@@ -21,7 +21,7 @@ pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
     [json!(ids).to_string(), json!(subdomains).to_string()]
 }
 
-/// `seen` is the last row's id. The sequence's value stays when rows are folded away.
+/// `seen` is the last row's id. The sequence keeps its value when rows are folded away.
 pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
     let seen = seen.unwrap_or("NULL");
     format!(

@@ -1,4 +1,4 @@
-//! `entitlement_audit`: the record of what administrators did. Ours alone, and only ever added to.
+//! `entitlement_audit`: the record of what administrators did. Our own table, which is append-only.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,11 +1,11 @@
-//! Tests of what stands beside.
+//! Tests of the parent module.
 
 use tokio::io::AsyncReadExt;
 
 use super::*;
 
-/// How many requests are cancelled until the peer is asked to leave, and until it is made to,
-/// if each second lasts as many and there are so many answers to each.
+/// How many requests are cancelled until the peer is asked to leave, and until its connection is
+/// ended, at this rate per second and with this many answers per second.
 fn borne(cancelled_a_second: u32, answers: u32, most: u32) -> [Option<u32>; 2] {
     let began = Instant::now();
     let mut budget = CancellationBudget::new(1024, began);

@@ -114,7 +114,7 @@ pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResp
     }
 }
 
-/// `None` for no rows, which no module has.
+/// `None` if there are no rows, which is never the case for a module.
 fn tenant_module(record: &TenantRecord, rows: &[HeldSubscription]) -> Option<TenantModule> {
     let TenantRecord { at, evidence, .. } = record;
     let code = rows.first()?.module.as_str();

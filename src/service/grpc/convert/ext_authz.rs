@@ -24,10 +24,10 @@ use crate::{
     },
 };
 
-/// What a proxy tells of an HTTP request.
+/// What a proxy reports about an HTTP request.
 pub(in crate::service) struct ProxyAttributes<'a>(Attributes<'a>);
 
-/// Reads what is told.
+/// Reads a proxy's attributes.
 pub(in crate::service) fn proxy_attributes<'a>(
     request: &'a CheckRequest,
     tenant_header: &str,
@@ -42,12 +42,13 @@ pub(in crate::service) fn proxy_attributes<'a>(
 }
 
 impl ProxyAttributes<'_> {
-    /// Who the client is, by the certificate that the proxy has verified; empty: it has shown none.
+    /// The client's identity, by the certificate that the proxy has verified; empty: it showed
+    /// none.
     pub(in crate::service) fn principal(&self) -> &str {
         self.0.principal
     }
 
-    /// What is asked.
+    /// The question about the HTTP request.
     pub(in crate::service) fn authz_request<'a>(
         &'a self,
         caller: CallerIdentity<'a>,
@@ -68,7 +69,7 @@ impl ProxyAttributes<'_> {
     }
 }
 
-/// The answer to Envoy: that it is refused is an answer too.
+/// The answer to Envoy: a refusal is an answer too.
 pub(in crate::service) fn authz_response(authz_decision: &AuthzDecision) -> CheckResponse {
     let attributes = authz_decision.headers_to_set();
     let dynamic_metadata = Some(metadata(authz_decision, &attributes));
@@ -101,7 +102,8 @@ fn denied(refusal: &Refusal) -> DeniedHttpResponse {
     }
 }
 
-/// For access logs. What is not known is left out. Numbers are texts: one of JSON holds no 64 bits.
+/// For access logs. Unknown values are omitted. Numbers are strings: a JSON number does not hold 64
+/// bits.
 fn metadata(
     authz_decision: &AuthzDecision,
     attributes: &[(&'static str, Cow<'_, str>)],

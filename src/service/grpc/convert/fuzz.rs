@@ -19,11 +19,11 @@ use crate::{
     service::caller::CallerIdentity,
 };
 
-/// Reads bytes as each of the requests, and what they ask for: for fuzzing.
+/// Decodes bytes as each of the requests, and converts them: for fuzzing.
 ///
 /// # Panics
 ///
-/// Where what is read is not within the limits.
+/// If what is decoded exceeds the limits.
 pub(crate) fn fuzz_requests(bytes: &[u8]) {
     fn read<M: Message + Default>(bytes: &[u8]) -> Option<Request<M>> {
         M::decode(bytes).ok().map(Request::new)

@@ -1,4 +1,4 @@
-//! The messages of mutations: what is asked for, and what was changed.
+//! The messages of mutations: the requests, and what was changed.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -147,7 +147,7 @@ impl Fields {
         self.all_good(query)
     }
 
-    /// Why it is asked for, and under which request id.
+    /// The reason for a request, and its request id.
     pub(super) fn purpose(&mut self, reason: &str, request_id: &str) -> Purpose {
         Purpose {
             why: self.count_decision("reason", reason),
@@ -155,7 +155,7 @@ impl Fields {
         }
     }
 
-    /// A text that may be left out.
+    /// An optional text.
     fn count_decision<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         if text.is_empty() { None } else { self.parsed(field, text) }
     }

@@ -47,7 +47,7 @@ pub(in crate::service) fn onboard_query(
     let settings: Map<String, Json> =
         settings.into_iter().map(|(name, value)| (name, to_json(value))).collect();
     let settings = json!(settings);
-    // JSON can say it, and PostgreSQL's jsonb cannot hold it.
+    // Valid in JSON, but PostgreSQL's jsonb cannot hold it.
     if settings.to_string().contains("\\u0000") {
         fields.violated("settings", "must not contain NUL");
     }

@@ -12,7 +12,7 @@ use crate::{
     store::{AuditEvent, AuditQuery},
 };
 
-/// Whole numbers below this are exact as a double: 2 to the power of 53.
+/// Whole numbers up to this are exact as a double: 2 to the power of 53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(in crate::service) fn audit_query(
@@ -70,7 +70,7 @@ fn event(event: AuditEvent) -> pb::AuditEvent {
     }
 }
 
-/// A JSON object as a message; `None`: it is none.
+/// A JSON object as a message; `None`: it is not an object.
 fn structure(json: Json) -> Option<Struct> {
     match value(json).kind {
         Some(Kind::StructValue(structure)) => Some(structure),
@@ -94,7 +94,8 @@ fn value(json: Json) -> Value {
     Value { kind: Some(kind) }
 }
 
-/// A message's value as JSON. It knows one kind of number; a whole one is written as such.
+/// A message's value as JSON. Messages have only one kind of number; whole numbers are written
+/// without a fraction.
 pub(super) fn to_json(value: Value) -> Json {
     #[expect(
         clippy::cast_possible_truncation,

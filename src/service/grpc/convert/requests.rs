@@ -1,4 +1,4 @@
-//! From the wire: strings to ids, or INVALID_ARGUMENT with every field that is wrong.
+//! From the wire: strings to ids, or INVALID_ARGUMENT with every field that is invalid.
 
 use std::collections::HashSet;
 
@@ -133,17 +133,17 @@ pub(in crate::service) fn watch_query(
             Err(error) => fields.violated(format!("tenant_ids[{index}]"), error.to_string()),
         }
     }
-    // The front has put it there.
+    // The front has put them there.
     let credentials = request.extensions().get::<Credentials>().cloned().unwrap_or_default();
     fields.all_good(Some(WatchQuery { credentials, tenants, announce_end: *announce_end }))
 }
 
-/// Gathers what is wrong with a request. Costs nothing while nothing is.
+/// Gathers the violations of a request. Costs nothing while there are none.
 #[derive(Default)]
 pub(super) struct Fields(Vec<FieldViolation>);
 
 impl Fields {
-    /// A tenant as people name it.
+    /// A tenant by its UUID or subdomain.
     pub(super) fn tenant_key(&mut self, field: &str, text: &str) -> Option<TenantKey> {
         let key = TenantKey::parse(text);
         if key.is_none() {
@@ -156,7 +156,8 @@ impl Fields {
         self.0.push(FieldViolation::new(field, description));
     }
 
-    /// The value, unless a field was violated. Whoever passes `None` has named the violation.
+    /// The value, unless a field was violated. A caller that passes `None` has recorded the
+    /// violation.
     pub(super) fn all_good<T>(self, value: Option<T>) -> Result<T, Status> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -185,7 +186,7 @@ impl Fields {
         })
     }
 
-    /// How many are wanted at most; `default` where the caller leaves it open.
+    /// The maximum number of results; `default` if the caller leaves it open.
     pub(super) fn page_size(&mut self, size: i32, default: u32) -> u32 {
         match u32::try_from(size) {
             Ok(0) => default,
@@ -197,7 +198,7 @@ impl Fields {
         }
     }
 
-    /// Where a page goes on; `None`: it is the first.
+    /// Where a page starts; `None`: it is the first.
     pub(super) fn page_token<T>(
         &mut self,
         token: &str,
@@ -250,7 +251,7 @@ impl Fields {
         self.codes(field, codes);
     }
 
-    /// The codes of a list, each under its own number.
+    /// The codes of a list; violations name the index of each.
     pub(super) fn codes(&mut self, field: &str, codes: &[String]) {
         for (index, code) in codes.iter().enumerate() {
             if let Err(error) = ModuleCode::validate(code) {

@@ -1,22 +1,22 @@
-//! What Envoy tells of an HTTP request, read where it lies in the message.
+//! Envoy's report about an HTTP request, read in place from the encoded message.
 //!
 //! A proxy asks about every request of its clients and sends all of their headers along. Only a few
-//! of its fields matter, and they matter for no longer than the answer takes: nothing is copied.
+//! of its fields matter, and they matter only until the answer is made: nothing is copied.
 
 use std::borrow::Cow;
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-/// The bytes are no `AttributeContext`.
+/// The bytes are not an `AttributeContext`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct MalformedAttributes;
 
-/// An `AttributeContext`, as far as it matters. Of a field that comes twice the last one counts,
-/// and of a message that does so both are one, as protobuf has it.
+/// The relevant fields of an `AttributeContext`. Of a repeated field the last one counts, and
+/// repeated messages are merged, as in protobuf.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Attributes<'a> {
     pub(super) principal: &'a str,
-    /// Does it tell of an HTTP request at all?
+    /// Is it about an HTTP request at all?
     pub(super) is_http: bool,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -27,17 +27,17 @@ pub(super) struct Attributes<'a> {
     pub(super) access_control_request_method: Header<'a>,
 }
 
-/// A header, in either form in which Envoy sends them.
+/// A header, in either of the forms in which Envoy sends headers.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Header<'a> {
     /// Joined by Envoy.
     joined: Option<&'a str>,
-    /// As it came. Several of one name are one list (RFC 9110, section 5.3).
+    /// As received. Several headers with one name form one list (RFC 9110, section 5.3).
     listed: Option<Cow<'a, str>>,
 }
 
 impl Header<'_> {
-    /// Its value; `None`: it is not there, or empty.
+    /// Its value; `None`: it is absent, or empty.
     pub(super) fn value(&self) -> Option<&str> {
         self.joined.or(self.listed.as_deref()).filter(|value| !value.is_empty())
     }
@@ -128,8 +128,8 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    /// Tells those headers that go by this name. Most go by none that matters, and are looked at no
-    /// further.
+    /// Calls `tell` with each header that has this name and matters. Most do not, and are not read
+    /// any further.
     fn headers(
         &mut self,
         name: &[u8],
@@ -148,7 +148,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// The first three fields of a message that has texts or bytes there.
+/// The first three fields of a message, which are strings or bytes.
 fn strings(message: &[u8]) -> Result<[&[u8]; 3], MalformedAttributes> {
     let mut strings = [&[][..]; 3];
     for field in WireFields(message) {
@@ -164,8 +164,8 @@ fn text(bytes: &[u8]) -> Result<&str, MalformedAttributes> {
     std::str::from_utf8(bytes).map_err(|_| MalformedAttributes)
 }
 
-/// The fields of a message that are texts, bytes or messages: their tags, which begin with 1, and
-/// what they hold.
+/// The length-delimited fields of a message (strings, bytes, messages): their tags, counted from 1,
+/// and their contents.
 struct WireFields<'a>(&'a [u8]);
 
 impl<'a> Iterator for WireFields<'a> {
@@ -182,7 +182,7 @@ impl<'a> Iterator for WireFields<'a> {
 }
 
 impl<'a> WireFields<'a> {
-    /// `None`: it is of another kind. After an error there is nothing to go on with: whoever reads
+    /// `None`: it is of another kind. After an error there is nothing to go on with: the reader
     /// gives up.
     fn field(&mut self) -> Result<Option<(u32, &'a [u8])>, MalformedAttributes> {
         let (tag, kind) = decode_key(&mut self.0).map_err(|_| MalformedAttributes)?;

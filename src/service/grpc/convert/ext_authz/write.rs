@@ -1,16 +1,16 @@
-//! The parts of an answer to Envoy, written straight to bytes.
+//! The parts of an answer to Envoy, encoded directly.
 //!
-//! An answer that lets a request pass holds some thirty texts in messages four deep. Made of
-//! messages, each of them is allocated, and measured once for every message around it: that took
-//! longer than the judgement.
+//! An answer that lets a request pass holds some thirty strings in messages four levels deep. If it
+//! were made of messages, each of them would be allocated, and measured once for every message
+//! around it: that took longer than the judgement.
 
 use prost::encoding::{WireType, encode_varint, encoded_len_varint};
 
-/// Enough for most parts.
+/// A capacity that is enough for most parts.
 const ROOM: usize = 512;
 
-/// An `OkHttpResponse`: headers that the upstream gets in place of those of the same names, and
-/// headers that it does not get.
+/// An `OkHttpResponse`: headers that replace the upstream's headers with these names, and headers
+/// that are removed.
 pub(super) fn ok_response<'a, 'b>(
     set: impl Iterator<Item = (&'a str, &'a str)>,
     remove: impl Iterator<Item = &'b str>,
@@ -29,7 +29,7 @@ pub(super) fn ok_response<'a, 'b>(
     part
 }
 
-/// A `google.protobuf.Struct` of texts.
+/// A `google.protobuf.Struct` of strings.
 pub(super) fn texts<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut part = Vec::with_capacity(ROOM);
     for (name, value) in fields {
@@ -42,13 +42,13 @@ pub(super) fn texts<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Vec
     part
 }
 
-/// What a field takes up that holds so many bytes. All tags here are below 16, so that a key is one
-/// byte.
+/// The encoded length of a field with `held` bytes. All tags here are below 16, so that a key is
+/// one byte.
 fn length(held: usize) -> usize {
     1 + encoded_len_varint(held as u64) + held
 }
 
-/// A field that will hold so many bytes.
+/// Writes the key and length of a field that will hold `held` bytes.
 fn begin(part: &mut Vec<u8>, tag: u8, held: usize) {
     part.push(tag << 3 | WireType::LengthDelimited as u8);
     match u8::try_from(held) {

@@ -1,4 +1,4 @@
-//! Tests of what stands beside.
+//! Tests of the parent module.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Tests of what stands beside.
+//! Tests of the parent module.
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ prop_compose! {
     }
 }
 
-/// A header by the messages that prost makes.
+/// A header, read through the messages that prost generates.
 fn header(http: &HttpRequest, name: &str) -> Option<String> {
     let listed =
         http.header_map.iter().flat_map(|map| &map.headers).filter(|header| header.key == name);
@@ -98,7 +98,7 @@ proptest! {
             let place = cut.index(bytes.len());
             bytes[place] ^= flip;
             bytes.truncate(bytes.len() - place / 2);
-            // Fields that are not looked at may hold anything here, where prost wants text.
+            // Fields that are not read may hold anything here, although prost wants text.
             if Attributes::read(&bytes, "x-tenant-id").is_err() {
                 prop_assert!(AttributeContext::decode(&*bytes).is_err());
             }
