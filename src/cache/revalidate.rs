@@ -130,7 +130,7 @@ impl<L: LoadTenant> Cache<L> {
             }
             self.0.tally.divergences.add();
             if let Some(others) = self.0.log_limiter.admit() {
-                tracing::error!(tenant = %id, others, "what was held of the tenant {id} was not what the database says, and no change was announced");
+                tracing::error!(tenant = %id, others, "the tenant {id} in memory differed from the database, although no change was announced");
             }
             let revision = self.0.facts.peek(id, |facts, _| facts.revision).unwrap_or_default();
             self.notify(Event::Tenant(id, revision));

@@ -43,7 +43,7 @@ fn print(report: &SchemaReport) {
     }
     if !report.index_advice.is_empty() {
         println!(
-            "\nThis database would profit from the following. Run it when it suits you; entitlementd never will.\n"
+            "\nThis database would profit from the following. Run it at a convenient time; entitlementd never does.\n"
         );
         for statement in &report.index_advice {
             println!("{statement}");

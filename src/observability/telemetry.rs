@@ -63,7 +63,7 @@ impl Telemetry {
         if let Some(Err(error)) =
             self.0.map(|provider| provider.shutdown_with_timeout(FLUSH_TIMEOUT))
         {
-            tracing::warn!(%error, "what was traced last did not reach the collector: {error}");
+            tracing::warn!(%error, "the last spans did not reach the collector: {error}");
         }
     }
 }
@@ -104,7 +104,7 @@ pub(crate) fn start(
         layer.with_filter(Targets::new().with_target(TRACED, tracing::Level::INFO))
     });
     if tracing_subscriber::registry().with(lines).with(traces).try_init().is_err() {
-        tracing::debug!("logging had been started before");
+        tracing::debug!("logging was already started");
     }
     Ok(Telemetry(provider))
 }

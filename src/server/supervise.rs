@@ -170,7 +170,7 @@ impl Server {
             _ = tokio::task::spawn_blocking(move || log.end(CLOSE_TIMEOUT)).await;
         }
         if tokio::time::timeout(CLOSE_TIMEOUT, self.api.store.close()).await.is_err() {
-            tracing::warn!("the database did not let go of its connections in time");
+            tracing::warn!("the connections to the database did not close in time");
         }
     }
 

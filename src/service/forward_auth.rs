@@ -189,7 +189,7 @@ fn with_headers(
     headers: impl IntoIterator<Item = (&'static str, impl AsRef<str>)>,
 ) -> Response<Body> {
     for (name, value) in headers {
-        // The names come from constants or validated settings.
+        // The code that makes a value has made sure that it is valid in a header.
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }

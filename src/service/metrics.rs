@@ -50,18 +50,19 @@ impl MetricLabel for Reason {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let help = "How long answers took; a stream's until it began. Health, reflection and unknown methods are other";
+        let help = "Durations of answers; of a stream, until it began. Health, reflection and unknown methods count as other";
         let durations =
             encoder.encode_descriptor("rpc_duration_seconds", help, None, MetricType::Histogram)?;
         self.rpcs.encode(durations)?;
-        let help = "Decisions of CheckModule, BatchCheckModules, Authorize and about HTTP requests";
+        let help =
+            "Decisions of CheckModule, BatchCheckModules and Authorize, and about HTTP requests";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
         self.decisions.encode("reason", decisions)?;
-        let help = "HTTP requests that proxies asked about, by what became of them";
+        let help = "HTTP requests that proxies asked about, by verdict";
         let requests =
             encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
         self.gateway_requests.encode("verdict", requests)?;
-        let help = "Requests refused because their caller may not ask: unknown, too often (rate), or beyond its service, tenant, module; enumeration: all tenants";
+        let help = "Requests refused because their caller may not make them: unknown caller, rate exceeded, or a service, tenant or module that it may not use; enumeration: all tenants";
         let refusals =
             encoder.encode_descriptor("caller_refusals", help, None, MetricType::Counter)?;
         self.caller_refusals.encode("reason", refusals)

@@ -165,7 +165,7 @@ impl Ask for Database {
             let span = self.span(&statement);
             match self.query_once(statement.clone()).instrument(span).await {
                 Err(error) if error.lost_connection() && attempts.next().is_some() => {
-                    tracing::debug!(%error, "a connection was lost: asking again on another one");
+                    tracing::debug!(%error, "a connection was lost: retrying on another one");
                 }
                 answer => return answer,
             }

@@ -49,7 +49,7 @@ impl Store {
             other => return other,
         };
         if let Err(error) = self.fail_setup(key, author, &failed).await {
-            tracing::warn!(%error, "that a tenant's setup has failed could not be written down: {error}");
+            tracing::warn!(%error, "the failure of a tenant's setup could not be recorded: {error}");
         }
         Err(failed)
     }

@@ -87,7 +87,7 @@ impl Database {
             let settings = format!("{}; {LOCK_TIMEOUT}", self.settings());
             match self.begin(&settings, options).await {
                 Err(error) if error.lost_connection() && attempts.next().is_some() => {
-                    tracing::debug!(%error, "a connection was lost: beginning again on another one");
+                    tracing::debug!(%error, "a connection was lost: retrying on another one");
                 }
                 begun => return begun,
             }

@@ -104,7 +104,8 @@ pub(crate) async fn next(
     stream: &mut BoxStream<'static, Result<Event, Status>>,
 ) -> Result<Option<Event>, Status> {
     let told = timeout(SILENCE, stream.next()).await;
-    told.map_err(|_| Status::deadline_exceeded("the stream has been silent for too long"))?.transpose()
+    told.map_err(|_| Status::deadline_exceeded("the stream has been silent for too long"))?
+        .transpose()
 }
 
 /// Records that the stream has ended.

@@ -55,7 +55,7 @@ pub enum Violation {
     /// The schema is another tenant's, or the database's own, or was neither made by entitlementd
     /// for this tenant nor named by the ERP's rule.
     #[error(
-        "The schema {0:?} cannot be told to be this tenant's: it is another one's, the database's own, or was made by \
+        "The schema {0:?} cannot be confirmed as this tenant's: it is another one's, the database's own, or was made by \
          somebody else. A tenant can be deleted without it (keep_schema)."
     )]
     ForeignSchema(String),

@@ -95,7 +95,7 @@ impl Fetcher {
                     self.refresh
                 }
                 Err(error) => {
-                    tracing::warn!(%url, error, "the keys of {url} cannot be fetched: {error}; those of before go on holding");
+                    tracing::warn!(%url, error, "the keys of {url} cannot be fetched: {error}; the previous ones stay valid");
                     self.keys.failed(self.clock.now());
                     retry = (retry * 2).min(self.refresh);
                     retry
@@ -130,7 +130,7 @@ pub(crate) fn tell(from: &dyn Display, taken: AddedKeys) {
     if keys == 0 {
         tracing::warn!(%from, passed_over, "{from} holds no key for RS256, ES256 or EdDSA: tokens of its issuer are refused");
     } else if passed_over > 0 {
-        tracing::info!(%from, keys, passed_over, "{from} holds {keys} keys; {passed_over} are not for us, and passed over");
+        tracing::info!(%from, keys, passed_over, "{from} holds {keys} usable keys; {passed_over} others were skipped");
     } else {
         tracing::debug!(%from, keys, "{from} holds {keys} keys");
     }

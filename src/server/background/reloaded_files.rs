@@ -83,14 +83,17 @@ impl<T> ReloadedFiles<T> {
                     take(value);
                     tracing::info!(
                         setting = self.setting,
-                        "{} has changed, and holds from now on",
+                        "{} has changed, and is in effect from now on",
                         self.setting
                     );
                 }
                 Ok(None) => {}
                 Err(problem) if problem == complaint => continue,
                 Err(problem) => {
-                    tracing::error!("{} {problem}; what held before goes on holding", self.setting);
+                    tracing::error!(
+                        "{} {problem}; the previous contents stay in effect",
+                        self.setting
+                    );
                     complaint = problem;
                     continue;
                 }

@@ -213,7 +213,7 @@ impl Listener {
                 log_limited!(
                     full,
                     warn,
-                    "a connection was closed: there are as many as may be, and all are in use"
+                    "a connection was closed: the maximum is reached, and all are in use"
                 );
                 continue;
             };
@@ -223,7 +223,7 @@ impl Listener {
                     full_address,
                     info,
                     per_address,
-                    "a connection was closed: its address has as many as it may"
+                    "a connection was closed: its address has reached its maximum"
                 );
                 continue;
             };

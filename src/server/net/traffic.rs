@@ -1,12 +1,12 @@
 //! Limits on what a connection's peer may do: how many requests are read before some are answered,
 //! and how many it may cancel.
 //!
-//! A proxy's connection carries thousands of users, and each may hang up: to cancel a request is no
-//! offence. h2 only knows a limit on requests that are cancelled before it has passed them on
-//! ("rapid reset", CVE-2023-44487), and where that is exceeded it ends the connection at once, with
-//! all that was under way. So it gets a limit that is never reached, and what the limit guarded,
-//! memory and work, is bounded here: reading pauses while requests wait, and cancelled requests are
-//! set against answered ones.
+//! A proxy's connection carries thousands of users, and each may hang up: cancelling a request is
+//! legitimate. h2 only knows a limit on requests that are cancelled before it has passed them on
+//! ("rapid reset", CVE-2023-44487), and if that is exceeded it ends the connection at once, with
+//! everything that was under way. So it gets a limit that is never reached, and what the limit
+//! guarded, memory and work, is bounded here: reading pauses while requests wait, and cancelled
+//! requests are set against answered ones.
 
 use std::{
     io, mem,

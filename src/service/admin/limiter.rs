@@ -55,9 +55,7 @@ impl AdminLimiter {
             Some(read) => read.unwrap_or(Err(StoreError::TimedOut)).map_err(AdminError::Read),
             None => Err(AdminError::ReadAbandoned),
         };
-        read.inspect_err(
-            |error| tracing::warn!(%error, "an administrator's reading failed: {error}"),
-        )
+        read.inspect_err(|error| tracing::warn!(%error, "an administrator's read failed: {error}"))
     }
 
     /// Makes a change. A caller that gives up ends it.

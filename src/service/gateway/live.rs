@@ -68,7 +68,7 @@ impl LiveRoutes {
     fn build_anew(&self, catalogue: &Catalogue) -> RouteMap {
         let (more, unreadable) = rules_of(catalogue);
         for endpoint in unreadable {
-            tracing::warn!("{endpoint}: it is left out");
+            tracing::warn!("{endpoint}: it is ignored");
         }
         let (map, _) =
             RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);

@@ -56,8 +56,8 @@ impl Listener {
     /// Waits for a notification, and takes those that arrived with it. Cancel-safe: nothing is lost
     /// if it is dropped while it waits.
     ///
-    /// What it says is not looked at: anybody who can log in may send one. An error is the end of
-    /// this listener: what was announced meanwhile is only in the log.
+    /// The contents of a notification are ignored: anybody who can log in may send one. An error
+    /// ends this listener: what was announced meanwhile is only in the log.
     pub async fn hint(&mut self) -> Result<(), StoreError> {
         next_payload(&mut self.connection).await?;
         while self.connection.next_buffered().is_some() {}

@@ -200,7 +200,7 @@ async fn a_schema_that_is_not_known_to_be_the_tenants_is_neither_dropped_nor_fil
         execute(&admin, "UPDATE tenants SET status = 'pending'").await;
         let (code, error) = provision(&admin, &template);
         assert!(
-            code == Some(1) && error.contains("cannot be told to be this tenant's"),
+            code == Some(1) && error.contains("cannot be confirmed as this tenant's"),
             "{schema}: {error}"
         );
         execute(&admin, "UPDATE tenants SET status = 'cancelled'").await;

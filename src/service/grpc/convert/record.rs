@@ -12,7 +12,7 @@ use crate::{
     store::{AuditEvent, AuditQuery},
 };
 
-/// Whole numbers up to this are exact as a double: 2 to the power of 53.
+/// Whole numbers below this are exact as a double: 2 to the power of 53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(in crate::service) fn audit_query(
