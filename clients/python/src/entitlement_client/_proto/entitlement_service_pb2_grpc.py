@@ -28,10 +28,10 @@ if _version_not_supported:
 class EntitlementServiceStub(object):
     """May this tenant use this module now?
 
-    A "no" is an answer, not an error: a denial comes back as OK with
-    `allowed = false` and a reason. Statuses are for trouble. Each status of ours
-    carries a google.rpc.ErrorInfo with domain "entitlement.v1" and a reason from
-    ErrorReason.
+    A "no" is an answer, not an error: a denial comes back as OK with `allowed =
+    false` and a reason. Statuses are for errors. Each status that this server
+    sends carries a google.rpc.ErrorInfo with domain "entitlement.v1" and a
+    reason from ErrorReason.
 
     Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
     control characters, a batch 1 to 100 codes, a bearer token 8 KiB.
@@ -88,18 +88,18 @@ class EntitlementServiceStub(object):
 class EntitlementServiceServicer(object):
     """May this tenant use this module now?
 
-    A "no" is an answer, not an error: a denial comes back as OK with
-    `allowed = false` and a reason. Statuses are for trouble. Each status of ours
-    carries a google.rpc.ErrorInfo with domain "entitlement.v1" and a reason from
-    ErrorReason.
+    A "no" is an answer, not an error: a denial comes back as OK with `allowed =
+    false` and a reason. Statuses are for errors. Each status that this server
+    sends carries a google.rpc.ErrorInfo with domain "entitlement.v1" and a
+    reason from ErrorReason.
 
     Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
     control characters, a batch 1 to 100 codes, a bearer token 8 KiB.
     """
 
     def ResolveTenant(self, request, context):
-        """Which tenant does a request belong to? Hand over what your own caller sent;
-        all that names a tenant must name the same one.
+        """Which tenant does a request belong to? Pass on what your own caller sent;
+        everything that names a tenant must name the same one.
 
         Errors: INVALID_ARGUMENT: all fields are empty, or `tenant_id` is not a UUID;
         UNAUTHENTICATED (TOKEN_INVALID): let the user log in again; PERMISSION_DENIED
@@ -116,22 +116,22 @@ class EntitlementServiceServicer(object):
     def CheckModule(self, request, context):
         """May this tenant use this module? An unknown tenant or module is a denial.
 
-        Errors: INVALID_ARGUMENT: a field is missing or unreadable; UNAVAILABLE: the
-        tenant is not held and the database cannot be asked, try again after the
-        RetryInfo; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED: too much in flight, try
-        again after the RetryInfo.
+        Errors: INVALID_ARGUMENT: a field is missing or unreadable; UNAVAILABLE:
+        the tenant is not cached and the database cannot be reached, try again
+        after the RetryInfo; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED: too much in
+        flight, try again after the RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCheckModules(self, request, context):
-        """The same for up to 100 modules of one tenant, all from the same facts.
+        """Checks up to 100 modules of one tenant, all from the same facts.
 
-        Errors: INVALID_ARGUMENT: a field is missing or unreadable; UNAVAILABLE: the
-        tenant is not held and the database cannot be asked, try again after the
-        RetryInfo; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED: too much in flight, try
-        again after the RetryInfo.
+        Errors: INVALID_ARGUMENT: a field is missing or unreadable; UNAVAILABLE:
+        the tenant is not cached and the database cannot be reached, try again
+        after the RetryInfo; DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED: too much in
+        flight, try again after the RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,8 +141,8 @@ class EntitlementServiceServicer(object):
         """Every module that the tenant may use: exactly those that CheckModule allows
         at the same instant. A tenant that is not served has none, and that is OK.
 
-        Errors: NOT_FOUND (TENANT_NOT_FOUND): no such tenant; and those of
-        CheckModule.
+        Errors: NOT_FOUND (TENANT_NOT_FOUND): the tenant does not exist; and those
+        of CheckModule.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,7 +150,8 @@ class EntitlementServiceServicer(object):
 
     def Authorize(self, request, context):
         """ResolveTenant and CheckModule in one round trip, for callers that hold
-        nothing yet. The first code that is allowed decides, else the first denial.
+        nothing yet. The first code that is allowed decides; if none is, the first
+        denial does.
 
         Errors: those of ResolveTenant; a denied module is no error.
         """
@@ -159,9 +160,9 @@ class EntitlementServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExplainModule(self, request, context):
-        """Why is this customer locked out? Reads the database, past the cache, and
-        shows each fact, each line of the decision table, and what the cache would
-        have said. For people; services use CheckModule.
+        """Why is this customer locked out? Reads the database, bypassing the cache,
+        and shows each fact, each line of the decision table, and what the cache
+        would have answered. For people; services use CheckModule.
 
         Errors: those of CheckModule. An unknown tenant is an answer.
         """
@@ -171,14 +172,15 @@ class EntitlementServiceServicer(object):
 
     def ListTenantIds(self, request, context):
         """The ids of the tenants that are served, or of those that may use a module
-        now: for jobs that go through them all. In order of the ids, page by page;
-        reads the database, past the cache.
+        now: for jobs that process them all. Ordered by id, page by page; reads the
+        database, bypassing the cache.
 
-        A tenant that may all the while is listed exactly once; one that changes while
-        pages are read may be left out. A job that runs for long checks again.
+        A tenant that qualifies throughout is listed exactly once; one that changes
+        while pages are read may be left out. A long-running job should check
+        again.
 
         Errors: INVALID_ARGUMENT: a field is unreadable; UNAVAILABLE: the database
-        cannot be asked, try again after the RetryInfo; DEADLINE_EXCEEDED;
+        cannot be reached, try again after the RetryInfo; DEADLINE_EXCEEDED;
         RESOURCE_EXHAUSTED: too much in flight, try again after the RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -186,42 +188,44 @@ class EntitlementServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchChanges(self, request, context):
-        """What has changed, as it changes: for callers that keep answers. Whoever
-        watches may keep an answer about a watched tenant until it is told otherwise,
-        or until the answer's `valid_until`, whichever comes first.
+        """Streams changes as they happen: for callers that keep answers. A caller
+        that watches may keep an answer about a watched tenant until it is notified
+        of a change, or until the answer's `valid_until`, whichever comes first.
 
-        The first message is `opened`, always and at once: every change that shows in
-        no answer yet will be told after it. So open first and ask then, and drop
-        what was kept from before.
+        The first message is `opened`, always and at once: every change that no
+        answer reflects yet is sent after it. So open the stream first and ask
+        then, and drop what was kept from before.
 
         Then, in any order and as often as need be: `tenant_changed`,
-        `catalogue_changed` and `transition`: ask again for what they name. They may
-        be told twice, and for more than has changed. `reset`: anything may have
-        changed, or you were too slow and something was left out: ask again for
-        everything. `heartbeat`, every 10 s: where none has come for 30 s, or where
-        its `lag` has grown too long for you, keep answers for their `max_age` only,
+        `catalogue_changed` and `transition`: ask again for what they name. They
+        may be sent twice, and for more than has changed. `reset`: anything may
+        have changed, or you were too slow and something was left out: ask again
+        for everything. `heartbeat`, every 10 s: if none has come for 30 s, or its
+        `lag` has become too long for you, keep answers for their `max_age` only,
         as if you did not watch.
 
         The stream ends with OK when the server stops, and when the connection has
-        reached its age: open another one, and keep answers for their `max_age` only
-        until it says `opened`. The same after any error.
+        reached its maximum age: open another one, and keep answers for their
+        `max_age` only until it says `opened`. Do likewise after any error.
 
-        With `announce_end` nothing need be dropped at such an end. `ending` comes some
-        seconds before it, and until then the stream goes on: changes are told, and a
-        heartbeat comes every second. Open another stream at once, which goes over a new
-        connection, and perhaps to another server; listen to both, and believe the
-        heartbeats of the old one. What the new one does not tell is what its server had
-        heard before `opened`: the old one tells it, as soon as its own server has heard
-        as much. So once the old one has told a heartbeat that came longer after the new
-        one's `opened` than its `lag`, and 2 s more for what is on its way, nothing has
-        been missed: cancel the old one, and keep everything. Where it ends before that,
-        or the new one cannot be opened, it is an end as above.
+        With `announce_end`, nothing has to be dropped when the stream ends like
+        this. `ending` is sent some seconds before the end, and until then the
+        stream goes on: changes are sent, and a heartbeat comes every second. Open
+        another stream at once, which uses a new connection and perhaps another
+        server; listen to both, and rely on the heartbeats of the old one. The new
+        stream does not send what its server received before `opened`: the old one
+        sends that as soon as its own server has received as much. So once the old
+        stream has sent a heartbeat that arrived longer after the new one's
+        `opened` than its `lag`, plus 2 s for what is in transit, nothing has been
+        missed: cancel the old one, and keep everything. If it ends before that, or
+        the new one cannot be opened, treat that as an end as described above.
 
         Errors: INVALID_ARGUMENT: an id is unreadable, or there are too many;
-        RESOURCE_EXHAUSTED: too many watch, try elsewhere or later; UNAVAILABLE: this
-        server has just started and not heard from its database yet, try again;
-        FAILED_PRECONDITION (CHANGES_OFF), at once or later: this server does not
-        hear of changes, keep answers for their `max_age`.
+        RESOURCE_EXHAUSTED: too many callers watch, try another server or later;
+        UNAVAILABLE: this server has just started and has not heard from its
+        database yet, try again; FAILED_PRECONDITION (CHANGES_OFF), at once or
+        later: this server does not receive changes, keep answers for their
+        `max_age`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,10 +285,10 @@ def add_EntitlementServiceServicer_to_server(servicer, server):
 class EntitlementService(object):
     """May this tenant use this module now?
 
-    A "no" is an answer, not an error: a denial comes back as OK with
-    `allowed = false` and a reason. Statuses are for trouble. Each status of ours
-    carries a google.rpc.ErrorInfo with domain "entitlement.v1" and a reason from
-    ErrorReason.
+    A "no" is an answer, not an error: a denial comes back as OK with `allowed =
+    false` and a reason. Statuses are for errors. Each status that this server
+    sends carries a google.rpc.ErrorInfo with domain "entitlement.v1" and a
+    reason from ErrorReason.
 
     Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
     control characters, a batch 1 to 100 codes, a bearer token 8 KiB.

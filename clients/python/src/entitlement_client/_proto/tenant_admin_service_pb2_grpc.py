@@ -26,27 +26,29 @@ if _version_not_supported:
 
 
 class TenantAdminServiceStub(object):
-    """For operators and services that bring tenants in. It is answered on a
-    listener of its own (`--admin-listen`), never beside EntitlementService.
+    """For operators and services that onboard tenants. It is served on a listener
+    of its own (`--admin-listen`), never beside EntitlementService.
 
-    Each call carries an administrator's token, `authorization: Bearer entadm_...`,
-    as `entitlementd token new` makes them. Its role is one of viewer, operator
-    and owner, each of which may do what those before it may.
+    Each call carries an administrator's token, `authorization: Bearer
+    entadm_...`, created by `entitlementd token new`. Its role is viewer,
+    operator or owner; each role may also do everything that the previous ones
+    may.
 
     Every method may end with UNAUTHENTICATED (CALLER_UNAUTHENTICATED): the token
-    is missing or not known; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES): so are many
-    from this address, try again after the RetryInfo; PERMISSION_DENIED
-    (CALLER_NOT_ALLOWED): the token's role may not do this; INVALID_ARGUMENT
-    (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
-    DEADLINE_EXCEEDED.
+    is missing or not known; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES): too many
+    such failures from this address, try again after the RetryInfo;
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): the token's role may not do this;
+    INVALID_ARGUMENT (MALFORMED_REQUEST); UNAVAILABLE: try again after the
+    RetryInfo; DEADLINE_EXCEEDED.
 
-    Methods that change something do all of it or nothing, in one transaction,
-    together with its row in the record (see ListAuditEvents). They check the whole
-    request first, and name everything that is wrong with it: INVALID_ARGUMENT for
-    its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what the tenant or the
-    catalogue does not allow, each with its google.rpc.PreconditionFailure. After
-    UNAVAILABLE or DEADLINE_EXCEEDED it may have been done all the same: give each
-    request a `request_id`, and send it again with the same one.
+    Methods that change something make the whole change or none of it, in one
+    transaction, together with its row in the record (see ListAuditEvents). They
+    check the whole request first, and name everything that is wrong with it:
+    INVALID_ARGUMENT for its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what
+    the tenant or the catalogue does not allow, each with its
+    google.rpc.PreconditionFailure. After UNAVAILABLE or DEADLINE_EXCEEDED the
+    change may have been made nevertheless: give each request a `request_id`, and
+    retry with the same id.
     """
 
     def __init__(self, channel):
@@ -138,55 +140,58 @@ class TenantAdminServiceStub(object):
 
 
 class TenantAdminServiceServicer(object):
-    """For operators and services that bring tenants in. It is answered on a
-    listener of its own (`--admin-listen`), never beside EntitlementService.
+    """For operators and services that onboard tenants. It is served on a listener
+    of its own (`--admin-listen`), never beside EntitlementService.
 
-    Each call carries an administrator's token, `authorization: Bearer entadm_...`,
-    as `entitlementd token new` makes them. Its role is one of viewer, operator
-    and owner, each of which may do what those before it may.
+    Each call carries an administrator's token, `authorization: Bearer
+    entadm_...`, created by `entitlementd token new`. Its role is viewer,
+    operator or owner; each role may also do everything that the previous ones
+    may.
 
     Every method may end with UNAUTHENTICATED (CALLER_UNAUTHENTICATED): the token
-    is missing or not known; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES): so are many
-    from this address, try again after the RetryInfo; PERMISSION_DENIED
-    (CALLER_NOT_ALLOWED): the token's role may not do this; INVALID_ARGUMENT
-    (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
-    DEADLINE_EXCEEDED.
+    is missing or not known; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES): too many
+    such failures from this address, try again after the RetryInfo;
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): the token's role may not do this;
+    INVALID_ARGUMENT (MALFORMED_REQUEST); UNAVAILABLE: try again after the
+    RetryInfo; DEADLINE_EXCEEDED.
 
-    Methods that change something do all of it or nothing, in one transaction,
-    together with its row in the record (see ListAuditEvents). They check the whole
-    request first, and name everything that is wrong with it: INVALID_ARGUMENT for
-    its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what the tenant or the
-    catalogue does not allow, each with its google.rpc.PreconditionFailure. After
-    UNAVAILABLE or DEADLINE_EXCEEDED it may have been done all the same: give each
-    request a `request_id`, and send it again with the same one.
+    Methods that change something make the whole change or none of it, in one
+    transaction, together with its row in the record (see ListAuditEvents). They
+    check the whole request first, and name everything that is wrong with it:
+    INVALID_ARGUMENT for its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what
+    the tenant or the catalogue does not allow, each with its
+    google.rpc.PreconditionFailure. After UNAVAILABLE or DEADLINE_EXCEEDED the
+    change may have been made nevertheless: give each request a `request_id`, and
+    retry with the same id.
     """
 
     def ListModules(self, request, context):
-        """All modules, with what they cost and need, in the order of the menu. They
-        are read from the database, past what is held.
+        """All modules, with their prices and dependencies, in menu order. They are
+        read from the database, bypassing the cache.
 
-        Role: viewer. INTERNAL (STORE_UNREADABLE): a price is no amount.
+        Role: viewer. INTERNAL (STORE_UNREADABLE): a price is not an amount.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPlans(self, request, context):
-        """All plans, with what they cost and hold, in the order in which they are
-        shown. They are read from the database, past what is held.
+        """All plans, with their prices and modules, in the order in which they are
+        shown. They are read from the database, bypassing the cache.
 
-        Role: viewer. INTERNAL (STORE_UNREADABLE): a price is no amount.
+        Role: viewer. INTERNAL (STORE_UNREADABLE): a price is not an amount.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertModule(self, request, context):
-        """Adds a module to the catalogue, or changes one. What the request leaves out
-        stays as it is. A module that is renamed keeps its old code as an alias:
+        """Adds a module to the catalogue, or changes one. What the request omits
+        stays unchanged. A module that is renamed keeps its old code as an alias:
         checks honour it, and dependencies and plans name the new one.
 
-        `on_sale = false` retires it: nobody gets it any more, and who has it keeps it.
+        `on_sale = false` retires it: it cannot be newly acquired, and tenants that
+        have it keep it.
 
         Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
         (CHANGE_REFUSED): NO_NAME, CODE_TAKEN, UNKNOWN_MODULE, RETIRED_MODULE, CIRCLE,
@@ -197,8 +202,8 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpsertPlan(self, request, context):
-        """Adds a plan to the catalogue, or changes one. What the request leaves out
-        stays as it is; tenants on the plan keep the modules that they have.
+        """Adds a plan to the catalogue, or changes one. What the request omits stays
+        unchanged; tenants on the plan keep the modules that they have.
 
         Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
         (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN; ALREADY_EXISTS
@@ -209,8 +214,9 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetTenant(self, request, context):
-        """One tenant: its row and its subscriptions, ended ones too, and which modules
-        it may use now. They are read from the database, past what is held.
+        """One tenant: its row and its subscriptions, ended ones too, and which
+        modules it may use now. They are read from the database, bypassing the
+        cache.
 
         Role: viewer. INVALID_ARGUMENT: `tenant` is neither a UUID nor a subdomain;
         NOT_FOUND (TENANT_NOT_FOUND); INTERNAL (STORE_UNREADABLE): a row of it cannot
@@ -221,7 +227,7 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTenants(self, request, context):
-        """Tenants, in the order of their ids, page by page, and how many there are.
+        """Tenants, ordered by id, page by page, and their total number.
 
         Role: viewer. INVALID_ARGUMENT: a field is unreadable.
         """
@@ -230,8 +236,9 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CheckSubdomain(self, request, context):
-        """Could a new tenant have this subdomain? A "no" is an answer, with the reason
-        and words to show. A "yes" reserves nothing: somebody else may be quicker.
+        """Could a new tenant have this subdomain? A "no" is an answer, with the
+        reason and words to show. A "yes" reserves nothing: another request may
+        take it first.
 
         Role: viewer.
         """
@@ -240,30 +247,31 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def OnboardTenant(self, request, context):
-        """Brings a tenant in. First its row and its subscriptions are written, with the
-        status pending_setup; then its schema is made and filled from the operator's
-        template, and it is active. If the second fails it is failed, the cause is in
-        the record, and RetryProvisioning takes it up; so it does where the server
-        ended in between. Without PostgreSQL there are no schemas, and it is active
-        all the same.
+        """Onboards a tenant. First its row and its subscriptions are written, with
+        the status pending_setup; then its schema is created and filled from the
+        operator's template, and it becomes active. If the second step fails, the
+        tenant's status is failed, the cause is in the record, and
+        RetryProvisioning resumes the setup; the same applies if the server stopped
+        in between. On SQLite there are no schemas, and the tenant becomes active
+        without one.
 
-        Base modules come by themselves. Of two requests for one subdomain at once,
-        one wins.
+        Base modules are included automatically. Of two concurrent requests for one
+        subdomain, one succeeds.
 
-        Role: operator. INVALID_ARGUMENT: `subdomain` is none, or reserved (see
+        Role: operator. INVALID_ARGUMENT: `subdomain` is invalid, or reserved (see
         CheckSubdomain); not exactly one of `plan_slug` and `module_codes`;
         ALREADY_EXISTS (SUBDOMAIN_TAKEN, REQUEST_ID_REUSED); FAILED_PRECONDITION
-        (CHANGE_REFUSED): UNKNOWN_PLAN, RETIRED_PLAN, UNKNOWN_MODULE, RETIRED_MODULE,
-        MISSING_DEPENDENCY, FOREIGN_SCHEMA; (TEMPLATE_FAILED).
+        (CHANGE_REFUSED): UNKNOWN_PLAN, RETIRED_PLAN, UNKNOWN_MODULE,
+        RETIRED_MODULE, MISSING_DEPENDENCY, FOREIGN_SCHEMA; (TEMPLATE_FAILED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryProvisioning(self, request, context):
-        """Makes and fills the schema of a tenant that is pending_setup or failed, and
-        makes it active. One that is served already gets the files of the template
-        that it lacks, and stays what it is.
+        """Creates and fills the schema of a tenant that is pending_setup or failed,
+        and makes it active. A tenant that is already served gets the template
+        files that it lacks, and keeps its status.
 
         Role: operator. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
         (CHANGE_REFUSED): TENANT_STATUS, FOREIGN_SCHEMA; (TEMPLATE_FAILED);
@@ -274,8 +282,8 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetTenantStatus(self, request, context):
-        """Gives a tenant another status. A status that it has already is no change,
-        and no error.
+        """Gives a tenant another status. Setting the current status changes nothing,
+        and is not an error.
 
         from            to
         active          suspended, cancelled
@@ -295,9 +303,9 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EnableModules(self, request, context):
-        """Enables modules, with exactly the terms that the request names: one that is
-        enabled already gets them too, and keeps its price. A subscription that has
-        ended is taken up again.
+        """Enables modules, with exactly the terms that the request names: a module
+        that is enabled already gets them too, and keeps its price. A subscription
+        that has ended is reactivated.
 
         Role: operator. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
         (CHANGE_REFUSED): UNKNOWN_MODULE, RETIRED_MODULE, MISSING_DEPENDENCY,
@@ -308,8 +316,8 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DisableModules(self, request, context):
-        """Disables modules, at once or when what is paid for has been used. One that
-        the tenant does not have is no change, and no error.
+        """Disables modules, at once or at the end of the paid period. A module that
+        the tenant does not have is left unchanged, and is not an error.
 
         Role: operator. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
         (CHANGE_REFUSED): UNKNOWN_MODULE, HAS_DEPENDENT, BASE_MODULE; ALREADY_EXISTS
@@ -320,30 +328,34 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ChangePlan(self, request, context):
-        """Gives a tenant another plan: the new plan's modules are enabled at once, and
-        those of the plan before that are not in it are disabled. Modules that the
-        tenant has beside its plan, or in both, stay as they are; base modules stay.
+        """Gives a tenant another plan: the new plan's modules are enabled at once,
+        and modules of the previous plan that are not in it are disabled. Modules
+        that the tenant has outside its plan, or that are in both plans, stay
+        unchanged; so do base modules.
 
-        Role: operator. As EnableModules and DisableModules, and UNKNOWN_PLAN,
-        RETIRED_PLAN.
+        Role: operator. Errors as for EnableModules and DisableModules, and
+        UNKNOWN_PLAN, RETIRED_PLAN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewChange(self, request, context):
-        """Says what a change would do, by doing it in a transaction that is thrown
-        away, with all its refusals. `reason` and `request_id` are not looked at.
+        """Shows what a change would do, by making it in a transaction that is rolled
+        back; it is refused for the same reasons. `reason` and `request_id` are
+        ignored.
 
-        Role: viewer. INVALID_ARGUMENT: no change is named; otherwise as the change.
+        Role: viewer. INVALID_ARGUMENT: no change is named; otherwise the errors of
+        the change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenant(self, request, context):
-        """Deletes a tenant for good: its rows and its schema, with everything in it, in
-        one transaction. It must be cancelled, and its name repeated.
+        """Deletes a tenant for good: its rows and its schema, with everything in it,
+        in one transaction. It must be cancelled, and the request must repeat its
+        name.
 
         Role: owner. NOT_FOUND (TENANT_NOT_FOUND); FAILED_PRECONDITION
         (CHANGE_REFUSED): NOT_CANCELLED, OTHER_NAME, UNPAID_INVOICES, FOREIGN_SCHEMA;
@@ -354,8 +366,8 @@ class TenantAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEvents(self, request, context):
-        """What administrators did, the newest first. Every change has its row, be it
-        that it changed nothing; no row is ever changed or removed.
+        """What administrators did, the newest first. Every change has its row, even
+        one that had no effect; no row is ever changed or removed.
 
         Role: viewer. INVALID_ARGUMENT: a field is unreadable.
         """
@@ -455,27 +467,29 @@ def add_TenantAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenantAdminService(object):
-    """For operators and services that bring tenants in. It is answered on a
-    listener of its own (`--admin-listen`), never beside EntitlementService.
+    """For operators and services that onboard tenants. It is served on a listener
+    of its own (`--admin-listen`), never beside EntitlementService.
 
-    Each call carries an administrator's token, `authorization: Bearer entadm_...`,
-    as `entitlementd token new` makes them. Its role is one of viewer, operator
-    and owner, each of which may do what those before it may.
+    Each call carries an administrator's token, `authorization: Bearer
+    entadm_...`, created by `entitlementd token new`. Its role is viewer,
+    operator or owner; each role may also do everything that the previous ones
+    may.
 
     Every method may end with UNAUTHENTICATED (CALLER_UNAUTHENTICATED): the token
-    is missing or not known; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES): so are many
-    from this address, try again after the RetryInfo; PERMISSION_DENIED
-    (CALLER_NOT_ALLOWED): the token's role may not do this; INVALID_ARGUMENT
-    (MALFORMED_REQUEST); UNAVAILABLE: try again after the RetryInfo;
-    DEADLINE_EXCEEDED.
+    is missing or not known; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES): too many
+    such failures from this address, try again after the RetryInfo;
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): the token's role may not do this;
+    INVALID_ARGUMENT (MALFORMED_REQUEST); UNAVAILABLE: try again after the
+    RetryInfo; DEADLINE_EXCEEDED.
 
-    Methods that change something do all of it or nothing, in one transaction,
-    together with its row in the record (see ListAuditEvents). They check the whole
-    request first, and name everything that is wrong with it: INVALID_ARGUMENT for
-    its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what the tenant or the
-    catalogue does not allow, each with its google.rpc.PreconditionFailure. After
-    UNAVAILABLE or DEADLINE_EXCEEDED it may have been done all the same: give each
-    request a `request_id`, and send it again with the same one.
+    Methods that change something make the whole change or none of it, in one
+    transaction, together with its row in the record (see ListAuditEvents). They
+    check the whole request first, and name everything that is wrong with it:
+    INVALID_ARGUMENT for its form, FAILED_PRECONDITION (CHANGE_REFUSED) for what
+    the tenant or the catalogue does not allow, each with its
+    google.rpc.PreconditionFailure. After UNAVAILABLE or DEADLINE_EXCEEDED the
+    change may have been made nevertheless: give each request a `request_id`, and
+    retry with the same id.
     """
 
     @staticmethod
