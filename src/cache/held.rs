@@ -159,8 +159,8 @@ impl HeldFacts {
         self.ring.lock().next(places)
     }
 
-    /// When those facts were read that have waited longest to be read again, judging by the next few
-    /// places.
+    /// When those facts were read that have waited longest to be read again, judging by the next
+    /// few places.
     pub(super) fn oldest(&self, places: usize) -> Option<DateTime<Utc>> {
         let next = self.ring.lock().peek(places);
         next.iter().filter_map(|id| self.by_id.get(id).map(|held| held.facts.as_of)).min()

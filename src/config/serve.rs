@@ -175,8 +175,8 @@ pub struct LimitArgs {
     #[arg(long, env = "ENTITLEMENTD_MAX_IN_FLIGHT", value_name = "COUNT", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
-    /// Maximum number of WatchChanges streams, which together may name 50 times as many tenants; more
-    /// are refused with RESOURCE_EXHAUSTED. One caller gets at most half of either.
+    /// Maximum number of WatchChanges streams, which together may name 50 times as many tenants;
+    /// more are refused with RESOURCE_EXHAUSTED. One caller gets at most half of either.
     #[arg(long, env = "ENTITLEMENTD_MAX_WATCHERS", value_name = "COUNT", default_value = "20000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_watchers: u32,

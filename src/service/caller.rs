@@ -149,7 +149,7 @@ impl CallerGate {
         allowed(caller, CallerService::Entitlement).cloned().map(Some)
     }
 
-    /// May anybody ask?
+    /// May anybody ask, without a rate limit?
     pub(super) fn is_open(&self) -> bool {
         self.callers.is_none() && self.addresses.is_none()
     }
