@@ -5,15 +5,15 @@
 //! right from everybody but the owner, and gives those that are needed to roles of ours, which a
 //! database's owner gives to the roles that log in.
 
+mod doors;
+
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DbBackend, Statement},
+    sea_orm::{ConnectionTrait, DbBackend},
 };
 
-use crate::{
-    changes::{DEFINERS, log_triggers},
-    m20261124_000004_record,
-};
+pub use self::doors::{OpenDoor, open_doors};
+use crate::changes::DEFINERS;
 
 /// Roles that nobody logs in as. They are the cluster's, and mean the same in each of its
 /// databases.
@@ -90,17 +90,6 @@ const RELATIONS: [&str; 7] = [
 const OTHER_FUNCTIONS: [&str; 3] =
     ["entitlement_announce", "entitlement_fold", "entitlement_audit_keeps"];
 
-/// Something in the database that lets somebody do more with the objects of ours than is needed.
-/// Displays as what it is, and what to do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OpenDoor(String);
-
-impl std::fmt::Display for OpenDoor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Takes every right on the objects of ours from everybody but their owner, and gives those that
 /// are needed to the roles of ours, which are made where the one who migrates may. What he may not
 /// do stays as it is: see [`open_doors`].
@@ -115,17 +104,6 @@ pub(crate) async fn secure(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         connection.execute_unprepared(&statement).await?;
     }
     connection.execute_unprepared("SET LOCAL search_path = public").await.map(|_| ())
-}
-
-/// What is still open. Empty on SQLite, where whoever can open the file can do everything.
-pub async fn open_doors(manager: &SchemaManager<'_>) -> Result<Vec<OpenDoor>, DbErr> {
-    let connection = manager.get_connection();
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(Vec::new());
-    }
-    let rows =
-        connection.query_all_raw(Statement::from_string(DbBackend::Postgres, doors())).await?;
-    rows.iter().map(|row| row.try_get("", "door").map(OpenDoor)).collect()
 }
 
 /// Runs a statement for each row of a query, as far as the one who migrates may. `statement` is an
@@ -270,50 +248,6 @@ fn objects() -> String {
          SELECT format('FUNCTION public.%I()', p.proname), p.proowner, COALESCE(p.proacl, acldefault('f', p.proowner))
          FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.pronargs = 0 AND p.proname IN ({})",
         quoted(&functions)
-    )
-}
-
-/// A query of sentences, each of something that is open.
-fn doors() -> String {
-    let (log, all) = (roles::LOG, quoted(&roles::ALL));
-    let functions = [&DEFINERS[..], &OTHER_FUNCTIONS].concat();
-    let (functions, relations) = (quoted(&functions), quoted(&RELATIONS));
-    let log_triggers = log_triggers();
-    let of_log = log_triggers.iter().map(|(table, name)| (*table, name.as_str()));
-    let triggers = of_log
-        .chain(m20261124_000004_record::TRIGGERS)
-        .map(|(table, name)| format!("('{table}', '{name}')"));
-    format!(
-        "SELECT format('%s may %s on %s', grantee, string_agg(privilege, ', ' ORDER BY privilege), object) AS door
-         FROM ({}) surplus GROUP BY grantee, object
-         UNION ALL
-         SELECT format('the role %s does not exist; run: CREATE ROLE %s NOLOGIN; then migrate again', name, name)
-         FROM unnest(ARRAY[{all}]) wanted (name) WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
-         UNION ALL
-         SELECT format('the role %s is a superuser; run: ALTER ROLE %s NOSUPERUSER', rolname, rolname)
-         FROM pg_roles WHERE rolname IN ({all}) AND rolsuper
-         UNION ALL
-         SELECT format('the function %s runs with the rights of %s, who may do more than add to the log; let a role '
-                       'migrate that may make it the function of {log}', p.proname, pg_get_userbyid(p.proowner))
-         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({})
-           AND pg_get_userbyid(p.proowner) <> '{log}'
-         UNION ALL
-         SELECT format('the trigger %s of the table %s is not ours, and runs our function or watches our table; drop it',
-                       quote_ident(t.tgname), t.tgrelid::regclass)
-         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid
-         WHERE NOT t.tgisinternal
-           AND ((p.pronamespace = 'public'::regnamespace AND p.proname IN ({functions}))
-                OR (c.relnamespace = 'public'::regnamespace AND c.relname IN ({relations})))
-           AND NOT (c.relnamespace = 'public'::regnamespace AND (c.relname, t.tgname) IN (VALUES {}))
-         UNION ALL
-         SELECT 'everybody may make objects in the schema public, which statements may then find; run: '
-                'REVOKE CREATE ON SCHEMA public FROM PUBLIC'
-         FROM pg_namespace n, aclexplode(COALESCE(n.nspacl, acldefault('n', n.nspowner))) a
-         WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
-         ORDER BY door",
-        surplus(),
-        quoted(&DEFINERS),
-        triggers.collect::<Vec<_>>().join(", "),
     )
 }
 

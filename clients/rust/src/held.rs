@@ -1,12 +1,12 @@
 //! What is held of tenants: pure, time is an argument.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
-};
+mod slot;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
+use self::slot::{HeldDenial, HeldList, Id, Slot, Wanted};
 use crate::{
     Answer, Resolved,
     bounded::Bounded,
@@ -18,17 +18,6 @@ use crate::{
 /// Denials of one tenant that are held; more make room, the oldest first.
 const MOST_DENIALS: usize = 32;
 
-/// A tenant's UUID, which tells maps apart by its own bits.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Id(Uuid);
-
-impl Hash for Id {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let (high, low) = self.0.as_u64_pair();
-        state.write_u64(high ^ low);
-    }
-}
-
 /// When and where a question began, for what its answer is worth.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Began {
@@ -38,52 +27,6 @@ pub(crate) struct Began {
     pub(crate) news: u64,
     /// The answer must be at least this fresh: the revision that the news announced.
     pub(crate) min_revision: u64,
-}
-
-/// A list, with what it is worth.
-#[derive(Clone, Debug)]
-struct HeldList {
-    list: List,
-    began: Began,
-    /// When news came that it is no longer what it was.
-    outdated: Option<Micros>,
-}
-
-#[derive(Clone, Debug)]
-struct HeldDenial {
-    module: Box<str>,
-    answer: Answer,
-    max_age: Micros,
-    began: Began,
-}
-
-/// What news announced: an answer must be at least that fresh.
-#[derive(Clone, Copy, Debug, Default)]
-struct Wanted {
-    revision: u64,
-    /// After a reset there may be no such revision.
-    era: u64,
-}
-
-impl Wanted {
-    /// Of two streams the one that lags may tell of a revision after the other has told of a later
-    /// one.
-    fn raise(&mut self, told: Self) -> Self {
-        let least = if self.era == told.era { self.revision } else { 0 };
-        *self = Self { revision: told.revision.max(least), ..told };
-        *self
-    }
-}
-
-/// What is held of one tenant.
-#[derive(Clone, Debug)]
-struct Slot {
-    /// The number of the last news of it or, where the slot was made since, of anything: so a slot
-    /// that was let go of and came back is never mistaken for one that has heard no news.
-    news: u64,
-    wanted: Wanted,
-    list: Option<HeldList>,
-    denials: Vec<HeldDenial>,
 }
 
 /// The answer to "who is it?", for one set of credentials.

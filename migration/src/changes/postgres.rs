@@ -1,8 +1,11 @@
 //! The log on PostgreSQL.
 
+mod triggers;
+
 use sea_orm_migration::sea_orm::DbBackend;
 
-use super::{CHANNEL, MAX_ANNOUNCED, Trigger, Watched, topic, watched};
+pub(super) use self::triggers::{armed, triggers};
+use super::{CHANNEL, MAX_ANNOUNCED, Watched, topic, watched};
 use crate::LOCK;
 
 /// Held by the one that notifies listeners.
@@ -276,60 +279,5 @@ fn fold() -> String {
             RETURN folded;
          END
          $function$;"
-    )
-}
-
-pub(super) fn triggers() -> Vec<Trigger> {
-    let mut triggers = vec![announcing()];
-    for Watched { table, tenant, .. } in watched() {
-        let row = format!("entitlement_{table}_changed");
-        let event = "AFTER INSERT OR UPDATE OR DELETE";
-        triggers.push(trigger(
-            table,
-            &row,
-            &format!("TRIGGER {row} {event} ON {table} FOR EACH ROW"),
-            &row,
-        ));
-        let truncated = format!("entitlement_{table}_truncated");
-        let function = format!(
-            "entitlement_{}_truncated",
-            if tenant.is_some() { "tenants" } else { "catalogue" }
-        );
-        let head = format!("TRIGGER {truncated} AFTER TRUNCATE ON {table} FOR EACH STATEMENT");
-        triggers.push(trigger(table, &truncated, &head, &function));
-    }
-    triggers
-}
-
-fn announcing() -> Trigger {
-    let (table, name) = ("entitlement_changes", "entitlement_announce");
-    let head = format!(
-        "CONSTRAINT TRIGGER {name} AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
-    );
-    trigger(table, name, &head, name)
-}
-
-/// Always armed: what a replication worker or a session that poses as one writes is a change too.
-fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigger {
-    let create = format!(
-        "SET LOCAL client_min_messages = warning; -- not of what is not there to drop
-         DROP TRIGGER IF EXISTS {name} ON {table};
-         CREATE {head} EXECUTE FUNCTION {function}();
-         ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};"
-    );
-    Trigger { table, name: name.to_owned(), create }
-}
-
-/// The triggers that are there and armed, by name.
-pub(super) fn armed() -> String {
-    let wanted: Vec<String> = triggers()
-        .iter()
-        .map(|trigger| format!("('{}', '{}')", trigger.table, trigger.name))
-        .collect();
-    format!(
-        "SELECT t.tgname::text AS name FROM pg_trigger t
-         JOIN (VALUES {}) wanted (tab, name) ON t.tgrelid = to_regclass(wanted.tab) AND t.tgname = wanted.name
-         WHERE t.tgenabled = 'A'",
-        wanted.join(", ")
     )
 }

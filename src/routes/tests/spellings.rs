@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::{found, map, segments, specificity};
+use super::{
+    found, map,
+    model::{matches, segments, specificity},
+};
 use crate::routes::{
     Access, Origin, PathReading, PathTemplate, RouteMap, Rule,
     routers::{Habits, ROUTERS},
@@ -80,9 +83,8 @@ fn chosen<'a>(router: &Habits, templates: &'a [Written], path: &str) -> Vec<&'a 
     let as_matched = |template: &str| {
         if router.ignores_case { template.to_lowercase() } else { template.to_owned() }
     };
-    let fits = |(template, _): &&Written| {
-        super::matches(&segments(&as_matched(template)), &segments(path))
-    };
+    let fits =
+        |(template, _): &&Written| matches(&segments(&as_matched(template)), &segments(path));
     let fitting: Vec<&Written> = templates.iter().filter(fits).collect();
     let best = fitting.iter().map(|(template, _)| specificity(template)).max();
     fitting.into_iter().filter(|(template, _)| Some(specificity(template)) == best).collect()

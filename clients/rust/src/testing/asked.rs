@@ -1,0 +1,196 @@
+//! The double as its clients see it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use futures_util::{
+    future::{BoxFuture, FutureExt, ready},
+    stream::{BoxStream, StreamExt, pending},
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{
+    Known, ManualClock,
+    facts::{DENIAL_MAX_AGE, Facts, MAX_AGE},
+};
+use crate::{
+    Answer, Reason, Resolved, TenantSource,
+    answer::Words,
+    ask::{Ask, Event, Judged, OwnedCredentials},
+    clock::{Clock, Micros, NEVER, micros},
+    convert::absent,
+    list::{List, Told},
+};
+
+/// The double as its clients see it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) clock: ManualClock,
+    pub(super) known: Arc<Known>,
+}
+
+impl Asked {
+    fn now(&self) -> Result<Micros, Status> {
+        if self.known.is_dark.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("the double is dark"));
+        }
+        self.known.questions.fetch_add(1, Ordering::SeqCst);
+        Ok(Clock::Manual(self.clock.clone()).now())
+    }
+
+    fn facts(&self, tenant: Uuid, min_revision: u64) -> Result<Option<Facts>, Status> {
+        let facts = self.known.tenants.lock().get(&tenant).cloned();
+        match facts {
+            Some(facts) if facts.revision < min_revision => {
+                Err(Status::unavailable("not that fresh"))
+            }
+            facts => Ok(facts),
+        }
+    }
+
+    fn list_now(&self, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
+        let now = self.now()?;
+        Ok(self.facts(tenant, min_revision)?.map_or_else(absent, |facts| facts.list(now)))
+    }
+
+    fn check_now(&self, tenant: Uuid, module: &str, min_revision: u64) -> Result<Judged, Status> {
+        let now = self.now()?;
+        let facts = self.facts(tenant, min_revision)?;
+        let (reason, valid_until) = facts
+            .as_ref()
+            .map_or((Reason::TenantNotFound, NEVER), |facts| facts.judge(module, now));
+        let allowed = reason == Reason::Enabled;
+        let answer = Answer {
+            allowed,
+            reason,
+            stale: false,
+            by_outage_rule: false,
+            revision: facts.map_or(0, |facts| facts.revision),
+            as_of: now,
+            valid_until,
+            words: (!allowed).then(|| {
+                Words { message: sentence(reason, module), plan_slugs: Vec::new() }.into()
+            }),
+        };
+        Ok(Judged { answer, max_age: micros(if allowed { MAX_AGE } else { DENIAL_MAX_AGE }) })
+    }
+
+    fn resolve_now(&self, credentials: &OwnedCredentials) -> Result<(Resolved, Told), Status> {
+        let now = self.now()?;
+        let [by_token, by_id, by_host] = self.named(credentials)?;
+        let (id, source) = by_token
+            .map(|id| (id, TenantSource::BearerToken))
+            .or(by_id.map(|id| (id, TenantSource::TenantId)))
+            .or(by_host.map(|id| (id, TenantSource::Host)))
+            .ok_or_else(|| Status::not_found("nothing names a tenant"))?;
+        if [by_token, by_id, by_host].into_iter().flatten().any(|other| other != id) {
+            return Err(Status::permission_denied(
+                "token, id and host do not name the same tenant",
+            ));
+        }
+        let facts =
+            self.facts(id, 0)?.ok_or_else(|| Status::not_found("there is no such tenant"))?;
+        if let Some(reason) = facts.denial() {
+            return Err(Status::permission_denied(sentence(reason, "")));
+        }
+        let told = facts.told(MAX_AGE, NEVER, now);
+        Ok((Resolved { tenant: facts.tenant, source, verified: by_token.is_some() }, told))
+    }
+
+    /// Whom the token, the id and the host name.
+    fn named(&self, credentials: &OwnedCredentials) -> Result<[Option<Uuid>; 3], Status> {
+        let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
+        if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
+            return Err(Status::invalid_argument("tenant_id, host and bearer_token are all empty"));
+        }
+        let by_id = match tenant_id.as_str() {
+            "" => None,
+            text => Some(
+                text.parse().map_err(|_| Status::invalid_argument("tenant_id is not a UUID"))?,
+            ),
+        };
+        let token = bearer_token.strip_prefix("Bearer ").unwrap_or(bearer_token);
+        let by_token = match token {
+            "" => None,
+            token => {
+                let known = self.known.tokens.lock().get(token).copied();
+                Some(known.ok_or_else(|| Status::unauthenticated("the token is not valid"))?)
+            }
+        };
+        let label = host.split('.').next().filter(|_| host.contains('.'));
+        let tenants = self.known.tenants.lock();
+        let by_host =
+            label.and_then(|label| tenants.values().find(|facts| facts.tenant.subdomain == label));
+        Ok([by_token, by_id, by_host.map(|facts| facts.tenant.id)])
+    }
+
+    fn authorize_now(
+        &self,
+        credentials: &OwnedCredentials,
+        modules: &[String],
+    ) -> Result<(Resolved, Told, Judged), Status> {
+        let (resolved, told) = self.resolve_now(credentials)?;
+        let mut judged = modules.iter().map(|module| self.check_now(resolved.tenant.id, module, 0));
+        let first =
+            judged.next().unwrap_or_else(|| Err(Status::invalid_argument("no module is named")))?;
+        if first.answer.allowed {
+            return Ok((resolved, told, first));
+        }
+        let allowed = judged.find_map(|judged| judged.ok().filter(|judged| judged.answer.allowed));
+        Ok((resolved, told, allowed.unwrap_or(first)))
+    }
+}
+
+impl Ask for Asked {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
+        ready(self.list_now(tenant, min_revision)).boxed()
+    }
+
+    fn check(
+        &self,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<Judged, Status>> {
+        ready(self.check_now(tenant, module, min_revision)).boxed()
+    }
+
+    fn resolve(
+        &self,
+        credentials: OwnedCredentials,
+    ) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
+        ready(self.resolve_now(&credentials)).boxed()
+    }
+
+    fn authorize(
+        &self,
+        credentials: OwnedCredentials,
+        modules: Vec<String>,
+    ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
+        ready(self.authorize_now(&credentials, &modules)).boxed()
+    }
+
+    fn watch(
+        &self,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
+        ready(Ok(pending().boxed())).boxed()
+    }
+}
+
+/// As the real server puts it.
+fn sentence(reason: Reason, module: &str) -> String {
+    match reason {
+        Reason::NotSubscribed => {
+            format!(
+                "Module '{module}' is not enabled for your account. Please upgrade your subscription."
+            )
+        }
+        Reason::SubscriptionExpired => {
+            format!(
+                "Your subscription to module '{module}' has expired. Please renew your subscription."
+            )
+        }
+        Reason::TenantSuspended => "Your account is suspended. Please contact support.".to_owned(),
+        other => format!("Module '{module}' may not be used: {other}."),
+    }
+}
