@@ -21,6 +21,7 @@ mod error;
 mod fair_limiter;
 mod flight;
 mod held;
+mod known;
 mod known_tenants;
 mod load;
 mod lookup;
@@ -28,11 +29,12 @@ mod pace;
 mod queue;
 mod revalidate;
 mod ring;
+mod settings;
 mod tally;
 mod trust;
 mod watchers;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -44,6 +46,7 @@ use self::{
     change_clock::ChangeClock,
     fair_limiter::{FairLimiter, LimiterSettings},
     held::HeldFacts,
+    known::Absent,
     known_tenants::KnownTenants,
     lookup::{Lookup, is_within},
     queue::{LoadQueue, MAX_WAIT, Priority},
@@ -55,9 +58,11 @@ pub use self::{
     change::{CacheHealth, Event},
     error::LoadError,
     fair_limiter::Requester,
+    known::Known,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
     revalidate::RevalidationStep,
+    settings::CacheSettings,
     tally::Tally,
     trust::FeedState,
     watchers::{Events, Received},
@@ -65,7 +70,7 @@ pub use self::{
 use crate::{
     domain::{Facts, Label, TenantId},
     observability::log_limiter::LogLimiter,
-    store::{LoadTenant, Loaded, TenantKey},
+    store::{LoadTenant, TenantKey},
 };
 
 /// Tenants that do not exist, at most. More of them only means that the oldest are asked for again.
@@ -76,65 +81,6 @@ const MAX_WAITING_BYPASS_READS: usize = 1_000;
 
 /// Of those, that one caller has asked for.
 const MAX_WAITING_BYPASS_READS_EACH: usize = 100;
-
-/// How much is held, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct CacheSettings {
-    /// While changes are not heard of, facts are believed for this long. While they are, facts
-    /// hold until news of them comes, and are compared with the database once in this time.
-    pub ttl: TimeDelta,
-    /// That a tenant or module does not exist is believed for this long.
-    pub negative_ttl: TimeDelta,
-    /// While the database cannot be asked, what is held is served for this long, and says so.
-    pub max_stale: TimeDelta,
-    /// Tenants held.
-    pub capacity: usize,
-    /// A load for which the database takes longer is given up. What it waits for its turn is not
-    /// counted.
-    pub load_timeout: Duration,
-    /// Loads at the same time.
-    pub max_loads: usize,
-    /// Readings past the cache at the same time.
-    pub max_bypass_reads: usize,
-    /// Read what is held and has changed again at once, although nobody asks for it yet.
-    pub reload_changed: bool,
-}
-
-/// What is known of a tenant.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Its facts, if it exists.
-    pub facts: Option<Facts>,
-    /// When the database was asked.
-    pub as_of: DateTime<Utc>,
-    /// The revision at which that is so; 0 while changes are not counted.
-    pub revision: u64,
-    /// It may be otherwise by now, and the database cannot be asked.
-    pub stale: bool,
-}
-
-impl Known {
-    /// A tenant that exists.
-    pub fn found(facts: Facts) -> Self {
-        Self { as_of: facts.as_of, revision: facts.revision, facts: Some(facts), stale: false }
-    }
-
-    /// One that does not.
-    pub fn absent(revision: u64, as_of: DateTime<Utc>) -> Self {
-        Self { facts: None, as_of, revision, stale: false }
-    }
-
-    fn of(loaded: Loaded, now: DateTime<Utc>) -> Self {
-        match loaded.facts {
-            Some(facts) => Self::found(facts),
-            None => Self::absent(loaded.revision, now),
-        }
-    }
-
-    fn stale(facts: Facts) -> Self {
-        Self { stale: true, ..Self::found(facts) }
-    }
-}
 
 /// The facts of all tenants that were asked for lately. Clones share what is held.
 #[derive(Debug)]
@@ -150,13 +96,6 @@ impl<L> Clone for Cache<L> {
 /// tells nothing.
 fn is_just_after(later: DateTime<Utc>, earlier: DateTime<Utc>) -> bool {
     earlier < later && later - earlier < TimeDelta::minutes(1)
-}
-
-/// What is remembered of a tenant that does not exist.
-#[derive(Clone, Copy, Debug)]
-struct Absent {
-    as_of: DateTime<Utc>,
-    revision: u64,
 }
 
 #[derive(Debug)]

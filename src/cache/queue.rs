@@ -6,8 +6,9 @@
 //! that callers wait for first. How long they wait here is our own affair: it is bounded, it has an
 //! error of its own, and it is never counted as the database's.
 
+mod state;
+
 use std::{
-    collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, atomic::AtomicUsize, atomic::Ordering},
     time::Duration,
@@ -19,9 +20,10 @@ use futures_util::{
     future::{BoxFuture, Shared, ready},
 };
 use parking_lot::Mutex;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 use tracing::Span;
 
+use self::state::{QueuePlace, QueueState};
 use super::{Known, LoadError, breaker::Breaker};
 use crate::store::{StoreError, TenantKey};
 
@@ -69,36 +71,6 @@ pub(super) struct LoadRequest {
     pub(super) now: DateTime<Utc>,
     pub(super) priority: Priority,
     pub(super) span: Span,
-}
-
-#[derive(Default)]
-struct QueueState {
-    loads: HashMap<TenantKey, Load>,
-    /// In the order in which they were asked for. What has begun, or was struck off, is passed
-    /// over.
-    waiting: VecDeque<QueuePlace>,
-    in_background: VecDeque<QueuePlace>,
-    turns_taken: usize,
-    last_number: u64,
-}
-
-/// A load's place in a line. It may have been struck off, and another one be there for its tenant.
-struct QueuePlace {
-    key: TenantKey,
-    number: u64,
-}
-
-struct Load {
-    number: u64,
-    outcome: LoadOutcome,
-    /// `None`: it has begun.
-    waiting: Option<Waiting>,
-}
-
-struct Waiting {
-    asked: LoadRequest,
-    since: Instant,
-    answer: oneshot::Sender<Result<Known, LoadError>>,
 }
 
 /// Loads that begin together. One that is dropped without an outcome was given up.
@@ -236,65 +208,6 @@ impl LoadQueue {
         }
         drop(state);
         refuse(failed, &LoadError::Failing);
-    }
-}
-
-impl QueueState {
-    /// Joins the load of this tenant, if there is one. It comes forward where a caller joins one
-    /// that no caller waited for.
-    fn join(&mut self, key: &TenantKey, priority: Priority) -> Option<LoadOutcome> {
-        let load = self.loads.get_mut(key)?;
-        if let Some(waiting) = &mut load.waiting
-            && waiting.asked.priority == Priority::Background
-            && priority == Priority::Caller
-        {
-            waiting.asked.priority = Priority::Caller;
-            waiting.since = Instant::now();
-            self.waiting.push_back(QueuePlace { key: key.clone(), number: load.number });
-        }
-        Some(load.outcome.clone())
-    }
-
-    fn is_full(&self, priority: Priority) -> bool {
-        match priority {
-            Priority::Caller => self.waiting.len() >= MAX_WAITING,
-            Priority::Background => self.in_background.len() >= MAX_WAITING_IN_BACKGROUND,
-        }
-    }
-
-    fn add(&mut self, key: TenantKey, asked: LoadRequest) -> LoadOutcome {
-        let (answer, outcome) = oneshot::channel();
-        // A load that panics, or a process that stops, drops the other end.
-        let outcome =
-            outcome.map(|outcome| outcome.unwrap_or(Err(LoadError::Abandoned))).boxed().shared();
-        self.last_number += 1;
-        let place = QueuePlace { key: key.clone(), number: self.last_number };
-        match asked.priority {
-            Priority::Caller => self.waiting.push_back(place),
-            Priority::Background => self.in_background.push_back(place),
-        }
-        let waiting = Some(Waiting { asked, since: Instant::now(), answer });
-        self.loads
-            .insert(key, Load { number: self.last_number, outcome: outcome.clone(), waiting });
-        outcome
-    }
-
-    /// The load whose turn it is. It waits no longer.
-    fn next(&mut self) -> Option<(QueuePlace, Waiting)> {
-        loop {
-            let place = self.waiting.pop_front().or_else(|| self.in_background.pop_front())?;
-            let load = self.loads.get_mut(&place.key).filter(|load| load.number == place.number);
-            if let Some(waiting) = load.and_then(|load| load.waiting.take()) {
-                return Some((place, waiting));
-            }
-        }
-    }
-
-    /// It may have been forgotten, and another load be there.
-    fn strike_off(&mut self, key: &TenantKey, number: u64) {
-        if self.loads.get(key).is_some_and(|load| load.number == number) {
-            self.loads.remove(key);
-        }
     }
 }
 

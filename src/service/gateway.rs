@@ -3,10 +3,11 @@
 //! Both come to an inquiry, and both answer with a ruling: what a request may do does not depend on
 //! who asks.
 
+mod decision;
 mod live;
 mod refusal;
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Api,
@@ -15,27 +16,13 @@ use super::{
 };
 use crate::{
     domain::{ModuleCode, TenantId},
-    observability::log_limiter::{LogLimiter, log_limited},
-    observability::metrics::{MetricLabel, label},
     routes::{Access, Rule, check_method},
     security::bearer::bearer,
 };
+pub(crate) use decision::VerdictKind;
+pub(super) use decision::{AuthzDecision, TRUSTED, Verdict};
 pub(crate) use live::LiveRoutes;
 pub(super) use refusal::Refusal;
-
-/// Headers that the upstream believes. What a client sends under these names never reaches it.
-pub(super) const TRUSTED: [&str; 7] = [
-    "x-tenant-id",
-    "x-tenant-subdomain",
-    "x-tenant-schema",
-    "x-tenant-plan",
-    "x-tenant-verified",
-    "x-entitlement-revision",
-    WOULD_DENY,
-];
-
-/// Why a request that passes would be refused.
-const WOULD_DENY: &str = "x-entitlement-would-deny";
 
 /// What becomes of a request that no rule is about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -87,45 +74,6 @@ pub(super) struct AuthzRequest<'a> {
     /// A browser asks whether it may send a request: it has `origin` and
     /// `access-control-request-method`.
     pub(super) is_preflight: bool,
-}
-
-/// What becomes of a request.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// It passes: nothing is asked of it.
-    Public,
-    /// It passes.
-    Granted,
-    /// It passes, although it would be refused: nothing is enforced yet.
-    WouldDeny(Refusal),
-    /// It does not pass.
-    Refused(Refusal),
-}
-
-label! {
-    /// What a verdict is counted and logged as.
-    pub(crate) enum VerdictKind {
-        /// It passes: nothing is asked of it.
-        Public => "public",
-        /// It passes.
-        Granted => "granted",
-        /// It passes, although it would be refused.
-        WouldDeny => "would_deny",
-        /// It does not pass.
-        Refused => "refused",
-    }
-}
-
-/// What becomes of a request, and why.
-#[derive(Debug)]
-pub(super) struct AuthzDecision {
-    pub(super) verdict: Verdict,
-    /// The rule that is about it, if there is one.
-    pub(super) rule: Option<Arc<Rule>>,
-    /// The tenant that it belongs to, where that is known.
-    pub(super) tenant: Option<Resolved>,
-    /// The module that gave the word, if one did.
-    pub(super) module: Option<ModuleCode>,
 }
 
 /// What is known of a request while it is judged.
@@ -234,110 +182,5 @@ impl<'a> AuthzRequest<'a> {
             host: self.host,
             bearer_token: self.authorization.and_then(bearer),
         })
-    }
-}
-
-impl AuthzDecision {
-    fn kind(&self) -> VerdictKind {
-        match self.verdict {
-            Verdict::Public => VerdictKind::Public,
-            Verdict::Granted => VerdictKind::Granted,
-            Verdict::WouldDeny(_) => VerdictKind::WouldDeny,
-            Verdict::Refused(_) => VerdictKind::Refused,
-        }
-    }
-
-    /// What became of it, in one word.
-    pub(super) fn word(&self) -> &'static str {
-        self.kind().word()
-    }
-
-    /// Why it is or would be refused.
-    pub(super) fn refusal(&self) -> Option<&Refusal> {
-        match &self.verdict {
-            Verdict::Public | Verdict::Granted => None,
-            Verdict::WouldDeny(refusal) | Verdict::Refused(refusal) => Some(refusal),
-        }
-    }
-
-    /// The rule, as it is written.
-    pub(super) fn route(&self) -> Option<&str> {
-        self.rule.as_ref().map(|rule| rule.path.as_str())
-    }
-
-    /// What the upstream is told. All other trusted headers are taken away: see
-    /// [`Self::headers_to_remove`].
-    pub(super) fn headers_to_set<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
-        let mut headers = Vec::with_capacity(TRUSTED.len());
-        if let Some(resolved) = &self.tenant {
-            let tenant = &resolved.facts.tenant;
-            headers.push(("x-tenant-id", tenant.id.to_string().into()));
-            headers.push((
-                "x-tenant-verified",
-                if resolved.verified() { "true" } else { "false" }.into(),
-            ));
-            headers.push(("x-entitlement-revision", resolved.facts.revision.to_string().into()));
-            // What is no header cannot be told: the upstream then knows no schema, rather than
-            // another one.
-            let is_header =
-                |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-            let given = |text: &'a str| {
-                Some(text).filter(|text| !text.is_empty()).filter(is_header).map(Cow::Borrowed)
-            };
-            headers.extend(
-                given(&tenant.subdomain).map(|subdomain| ("x-tenant-subdomain", subdomain)),
-            );
-            headers
-                .extend(given(&tenant.database_schema).map(|schema| ("x-tenant-schema", schema)));
-            headers.extend(
-                tenant.plan_slug.as_deref().and_then(given).map(|plan| ("x-tenant-plan", plan)),
-            );
-        }
-        if let Verdict::WouldDeny(refusal) = &self.verdict {
-            headers.push((WOULD_DENY, refusal.reason.into()));
-        }
-        headers
-    }
-
-    /// Trusted headers that the upstream is not told, and a client may have sent.
-    pub(super) fn headers_to_remove(
-        headers: &[(&'static str, Cow<'_, str>)],
-    ) -> impl Iterator<Item = &'static str> {
-        TRUSTED.into_iter().filter(|name| headers.iter().all(|(headers, _)| headers != name))
-    }
-
-    fn log(&self, authz_request: AuthzRequest<'_>) {
-        let Some(refusal) = self.refusal() else { return };
-        let (method, reason, route) =
-            (authz_request.method, refusal.reason, self.route().unwrap_or_default());
-        let tenant = self
-            .tenant
-            .as_ref()
-            .map(|resolved| resolved.facts.tenant.id.to_string())
-            .unwrap_or_default();
-        let module = self.module.as_ref().map_or("", ModuleCode::as_str);
-        match &self.verdict {
-            Verdict::WouldDeny(_) => {
-                static WOULD_DENY: LogLimiter = LogLimiter::new();
-                log_limited!(
-                    WOULD_DENY,
-                    info,
-                    method,
-                    route,
-                    tenant,
-                    module,
-                    reason,
-                    "would deny {method} {route}: {reason}"
-                );
-            }
-            _ => tracing::debug!(
-                method,
-                route,
-                tenant,
-                module,
-                reason,
-                "refused {method} {route}: {reason}"
-            ),
-        }
     }
 }

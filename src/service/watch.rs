@@ -3,6 +3,7 @@
 mod named;
 mod places;
 mod rights;
+mod stage;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,13 +12,13 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::{
-    sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep},
-};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
-pub(crate) use self::places::WatcherPlaces;
-use self::{named::NamedTenants, places::Place, rights::WatcherRights};
+use self::{named::NamedTenants, places::Place, rights::WatcherRights, stage::reached};
+pub(crate) use self::{
+    places::WatcherPlaces,
+    stage::{ConnectionStage, Ending},
+};
 use super::{
     Api,
     caller::{CallerIdentity, Credentials, NotAdmitted},
@@ -43,21 +44,6 @@ const MAX_DELAY: Duration = Duration::from_millis(200);
 /// Once so many transitions are to be told, other things have their turn before more are looked
 /// for.
 const MAX_TRANSITIONS: usize = 100;
-
-/// What becomes of a connection, in this order.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum ConnectionStage {
-    /// It goes on.
-    #[default]
-    Open,
-    /// It ends in a moment: whoever can move to another one does so.
-    Ending,
-    /// It ends as soon as nothing is under way.
-    Ended,
-}
-
-/// The stage of the connection that it belongs to.
-pub(crate) type Ending = watch::Receiver<ConnectionStage>;
 
 /// Whose changes to tell.
 #[derive(Debug)]
@@ -291,18 +277,6 @@ impl Watcher {
                 .map(|Transition { module, at }| WatchMessage::Transition { id, module, at });
             self.outbox.extend(outbox);
         }
-    }
-}
-
-/// Waits until a connection has reached a stage. A request that came over none stays.
-async fn reached(ending: &mut Option<Ending>, awaited: ConnectionStage) -> ConnectionStage {
-    match ending {
-        // An error: the connection is gone already.
-        Some(ending) => ending
-            .wait_for(|stage| *stage >= awaited)
-            .await
-            .map_or(ConnectionStage::Ended, |stage| *stage),
-        None => std::future::pending().await,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The feed: hears of changes and tells the cache, and says when it does not hear.
 
+mod hints;
+
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::allowance::Allowance;
+use self::hints::{Hints, Untold};
 use crate::{
     config::ChangesMode,
     server::jittered,
@@ -26,14 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// Before the log is polled instead, listening gets this long to begin.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// Anybody who can log in may send notices. So the log is read for this many of them at once, and
-/// then for one in each interval; what comes in between is one with the next.
-const HINTS_AT_ONCE: u32 = 20;
-const BETWEEN_HINTS: Duration = Duration::from_millis(10);
-/// Changes that were found so often in a row, and for so long, without a notice: somebody keeps
-/// writers from telling.
-const UNTOLD: u32 = 5;
-const UNTOLD_FOR: Duration = Duration::from_secs(10);
 
 /// How changes are heard of at the moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -241,63 +235,6 @@ impl Feed {
             self.tell(if proof.is_some() { FeedMode::Off } else { FeedMode::Disconnected }, |_| {});
             tokio::time::sleep(jittered(PATIENCE)).await;
         }
-    }
-}
-
-/// The notices of a listener.
-struct Hints {
-    allowance: Allowance,
-    last: Instant,
-    /// Was the last poll made because of one?
-    is_told: bool,
-    /// How often in a row changes were found without one.
-    untold: u32,
-    /// That it has been so for long.
-    is_said: bool,
-}
-
-/// What a poll has found without a notice.
-struct Untold {
-    changes: u64,
-    /// It has been so for long, which is said once.
-    for_long: bool,
-}
-
-impl Hints {
-    fn new(now: Instant) -> Self {
-        let allowance = Allowance::new(BETWEEN_HINTS, HINTS_AT_ONCE, now);
-        Self { allowance, last: now, is_told: false, untold: 0, is_said: false }
-    }
-
-    /// Waits until the log is to be read: after a notice, or a pause.
-    async fn wait(&mut self, listener: &mut Listener, pause: Duration) -> Result<(), StoreError> {
-        let hint = timeout(pause, listener.hint()).await;
-        self.is_told = hint.is_ok();
-        let Ok(hint) = hint else { return Ok(()) };
-        hint?;
-        self.last = Instant::now();
-        let from = self.allowance.take(self.last);
-        // Looked at each time: notices that never end would keep the timer from being asked.
-        while Instant::now() < from {
-            if let Ok(hint) = timeout_at(from, listener.hint()).await {
-                hint?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What of so many changes was found without a notice.
-    fn untold(&mut self, changes: u64, now: Instant) -> Untold {
-        if self.is_told || changes == 0 {
-            if self.is_told {
-                (self.untold, self.is_said) = (0, false);
-            }
-            return Untold { changes: 0, for_long: false };
-        }
-        self.untold = self.untold.saturating_add(1);
-        let for_long = self.untold >= UNTOLD && !self.is_said && now - self.last > UNTOLD_FOR;
-        self.is_said |= for_long;
-        Untold { changes, for_long }
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the metrics read where it is, when somebody asks.
 
+mod values;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
+use self::values::{counter, gauge, number, one_of, seconds};
 use crate::{
     config::ServeArgs,
     observability::{
@@ -276,45 +279,4 @@ impl ServerMetrics {
             gauge("replicas_usable", "Replicas that answer and keep up", usable),
         ]
     }
-}
-
-fn counter(name: &'static str, help: &'static str, count: u64) -> Sample {
-    Sample { name, help, value: Value::Counter(count) }
-}
-
-fn gauge(name: &'static str, help: &'static str, gauge: impl Into<Amount>) -> Sample {
-    Sample { name, help, value: Value::Gauge(gauge.into().0) }
-}
-
-/// 1 for the word that holds, 0 for the others.
-fn one_of(label: &'static str, words: &[&'static str], holds: &str) -> Value {
-    Value::Gauges(
-        label,
-        words.iter().map(|word| (*word, f64::from(u8::from(*word == holds)))).collect(),
-    )
-}
-
-/// What a gauge shows.
-struct Amount(f64);
-
-impl From<f64> for Amount {
-    fn from(amount: f64) -> Self {
-        Self(amount)
-    }
-}
-
-impl From<usize> for Amount {
-    fn from(count: usize) -> Self {
-        Self(number(count))
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nothing that is counted here comes near 2^52")]
-fn number(count: usize) -> f64 {
-    count as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 do not come near 2^52")]
-fn seconds(at: DateTime<Utc>) -> f64 {
-    at.timestamp_millis() as f64 / 1e3
 }

@@ -1,15 +1,14 @@
 //! To the wire.
 
+mod words;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{Duration, Timestamp};
 
+use self::words::{outcome, tenant_source};
+pub(super) use self::words::{reason, tenant_status};
 use crate::{
-    domain::{
-        Facts, Module, Reason, TenantStatus,
-        enabled::EnabledModule,
-        explain::{LineOutcome, rules},
-        resolve::TenantSource,
-    },
+    domain::{Facts, Module, enabled::EnabledModule, explain::rules},
     proto::v1 as pb,
     service::{
         cache_hint::CacheHint,
@@ -255,53 +254,6 @@ pub(super) fn timestamp(at: DateTime<Utc>) -> Timestamp {
 
 fn duration(span: TimeDelta) -> Duration {
     Duration { seconds: span.num_seconds(), nanos: span.subsec_nanos() }
-}
-
-pub(super) fn reason(reason: Reason) -> pb::DecisionReason {
-    match reason {
-        Reason::TenantNotFound => pb::DecisionReason::TenantNotFound,
-        Reason::TenantSuspended => pb::DecisionReason::TenantSuspended,
-        Reason::TenantCancelled => pb::DecisionReason::TenantCancelled,
-        Reason::TenantNotServed => pb::DecisionReason::TenantNotServed,
-        Reason::ModuleNotFound => pb::DecisionReason::ModuleNotFound,
-        Reason::NotSubscribed => pb::DecisionReason::NotSubscribed,
-        Reason::SubscriptionSuspended => pb::DecisionReason::SubscriptionSuspended,
-        Reason::SubscriptionCancelled => pb::DecisionReason::SubscriptionCancelled,
-        Reason::SubscriptionExpired => pb::DecisionReason::SubscriptionExpired,
-        Reason::SubscriptionInactive => pb::DecisionReason::SubscriptionInactive,
-        Reason::SubscriptionNotStarted => pb::DecisionReason::SubscriptionNotStarted,
-        Reason::TrialEnded => pb::DecisionReason::TrialEnded,
-        Reason::Enabled => pb::DecisionReason::Enabled,
-    }
-}
-
-pub(super) fn tenant_status(status: TenantStatus) -> pb::TenantStatus {
-    match status {
-        TenantStatus::Active => pb::TenantStatus::Active,
-        TenantStatus::Pending => pb::TenantStatus::Pending,
-        TenantStatus::PendingSetup => pb::TenantStatus::PendingSetup,
-        TenantStatus::Suspended => pb::TenantStatus::Suspended,
-        TenantStatus::Cancelled => pb::TenantStatus::Cancelled,
-        TenantStatus::Failed => pb::TenantStatus::Failed,
-        TenantStatus::Other => pb::TenantStatus::Other,
-    }
-}
-
-fn tenant_source(source: TenantSource) -> pb::TenantSource {
-    match source {
-        TenantSource::BearerToken => pb::TenantSource::BearerToken,
-        TenantSource::TenantId => pb::TenantSource::TenantId,
-        TenantSource::Host => pb::TenantSource::Host,
-        TenantSource::Certificate => pb::TenantSource::Certificate,
-    }
-}
-
-fn outcome(outcome: LineOutcome) -> pb::RuleOutcome {
-    match outcome {
-        LineOutcome::Passed => pb::RuleOutcome::Passed,
-        LineOutcome::Decides => pb::RuleOutcome::Decides,
-        LineOutcome::NotReached => pb::RuleOutcome::NotReached,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of the parent module.
 
 use super::*;
+use crate::domain::Reason;
 
 #[test]
 fn each_reason_has_the_word_of_the_api() {
