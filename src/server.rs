@@ -111,13 +111,8 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let health_service = Routes::new(health_service);
     let data = data::bind(&args, &api, health_service.clone(), &security).await?;
     let forward_auth = forward_auth::bind(&args, &api, &security).await?;
-    let admin = match admin::bind(&args, &api, health_service, &security).await? {
-        Some((endpoint, tokens)) => {
-            sources.push(tokens.boxed());
-            Some(endpoint)
-        }
-        None => None,
-    };
+    let (admin, tokens) = admin::bind(&args, &api, health_service, &security).await?.unzip();
+    sources.extend(tokens.map(FutureExt::boxed));
     let report = Arc::default();
     let readiness =
         Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));

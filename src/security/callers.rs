@@ -196,6 +196,15 @@ impl Callers {
             modules: modules.map(|codes| codes.into_iter().map(module).collect()).transpose()?,
             rate: own.or(rate).map(Rate::new),
         });
+        self.add_certificates(certificates, &caller)?;
+        self.add_tokens(tokens_sha256, &caller)
+    }
+
+    fn add_certificates(
+        &mut self,
+        certificates: Vec<String>,
+        caller: &Arc<Caller>,
+    ) -> Result<(), String> {
         for certificate in certificates {
             // DNS names are case-insensitive; URIs are not.
             let key = if certificate.contains("://") {
@@ -205,7 +214,7 @@ impl Callers {
             };
             match self.by_certificate.get(&key) {
                 None => {}
-                Some(other) if Arc::ptr_eq(other, &caller) => {
+                Some(other) if Arc::ptr_eq(other, caller) => {
                     return Err(format!("the certificate {key:?} stands there twice"));
                 }
                 Some(other) => {
@@ -215,15 +224,23 @@ impl Callers {
                     ));
                 }
             }
-            self.by_certificate.insert(key, Arc::clone(&caller));
+            self.by_certificate.insert(key, Arc::clone(caller));
         }
+        Ok(())
+    }
+
+    fn add_tokens(
+        &mut self,
+        tokens_sha256: Vec<String>,
+        caller: &Arc<Caller>,
+    ) -> Result<(), String> {
         for hash in tokens_sha256 {
             // Its text is left out: it may be the token itself.
             let hash =
                 hashes::parse(&hash).ok_or("tokens_sha256: expected 64 hexadecimal digits")?;
-            match self.by_token.insert(hash, Arc::clone(&caller)) {
+            match self.by_token.insert(hash, Arc::clone(caller)) {
                 None => {}
-                Some(other) if Arc::ptr_eq(&other, &caller) => {
+                Some(other) if Arc::ptr_eq(&other, caller) => {
                     return Err("a token of it stands there twice".to_owned());
                 }
                 Some(other) => {

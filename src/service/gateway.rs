@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::{
     Api,
+    cache_hint::AskedTime,
     caller::CallerIdentity,
     resolve::{Carried, Resolved},
 };
@@ -129,7 +130,18 @@ impl Api {
         if *access == Access::Public {
             return Ok(Verdict::Public);
         }
+        self.evaluate_tenant(authz_request, rule, access, asked, judged).await
+    }
 
+    /// What becomes of a request that needs a tenant.
+    async fn evaluate_tenant(
+        &self,
+        authz_request: AuthzRequest<'_>,
+        rule: Option<&Arc<Rule>>,
+        access: &Access,
+        asked: AskedTime,
+        judged: &mut Judged,
+    ) -> Result<Verdict, Refusal> {
         let carried = authz_request.carried(&self.gateway.settings.tenant_header)?;
         let vouched = self
             .vouched(carried, asked.now)

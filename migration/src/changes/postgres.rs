@@ -95,21 +95,7 @@ fn tables() -> String {
 /// In an insertion OLD is all NULL, in a deletion NEW.
 pub(super) fn changed(watched: &Watched) -> String {
     let Watched { table, tenant, columns, keys } = watched;
-    let body = match tenant {
-        Some(key) => {
-            let [new, old] = ["NEW", "OLD"].map(|row| append_tenant(&format!("{row}.{key}")));
-            format!(
-                "IF NOT is_id THEN
-                    {}
-                 ELSE
-                    IF NEW.{key} IS NOT NULL THEN {new} END IF;
-                    IF OLD.{key} IS NOT NULL AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN {old} END IF;
-                 END IF;",
-                append(topic::TENANTS)
-            )
-        }
-        None => append(watched.topic()),
-    };
+    let body = append_changed(watched);
     let [declare_keyed, keyed, append_keyed] =
         keys.map_or_else(Default::default, |(keys, topic)| {
             // The directory is who there is; for the others, a row that comes or goes is nobody's
@@ -151,6 +137,25 @@ pub(super) fn changed(watched: &Watched) -> String {
          $function$;",
         same(columns)
     )
+}
+
+/// The statements that add to the log that such a row has changed.
+fn append_changed(watched: &Watched) -> String {
+    match watched.tenant {
+        Some(key) => {
+            let [new, old] = ["NEW", "OLD"].map(|row| append_tenant(&format!("{row}.{key}")));
+            format!(
+                "IF NOT is_id THEN
+                    {}
+                 ELSE
+                    IF NEW.{key} IS NOT NULL THEN {new} END IF;
+                    IF OLD.{key} IS NOT NULL AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN {old} END IF;
+                 END IF;",
+                append(topic::TENANTS)
+            )
+        }
+        None => append(watched.topic()),
+    }
 }
 
 /// Is an updated row the same in these columns? One that was not there before, or is no longer, is

@@ -3,8 +3,9 @@
 //! A connection is the unit of work on a core: callers hold few and long-lived ones. The kernel's
 //! own spreading over SO_REUSEPORT goes by a hash, and can put most of them on one core.
 
+mod addresses;
+
 use std::{
-    collections::HashMap,
     io,
     net::IpAddr,
     os::unix::fs::FileTypeExt,
@@ -16,13 +17,13 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 
+use self::addresses::{AddressCounts, FromAddress};
 use super::{
     seats::{Seat, Seats},
     tls::TlsOffer,
@@ -94,46 +95,6 @@ pub(crate) struct MaxConnections {
     pub(crate) makes_room: bool,
 }
 
-/// The number of connections of each address. Only addresses that have some are held.
-#[derive(Clone, Default)]
-struct AddressCounts(Arc<Mutex<HashMap<IpAddr, u32>>>);
-
-/// An address has reached its maximum number of connections.
-struct OneTooMany;
-
-/// A connection from an address, counted while this lives.
-struct FromAddress(AddressCounts, IpAddr);
-
-impl AddressCounts {
-    /// Counts a connection, if there is a limit per address.
-    fn enter(
-        &self,
-        address: Option<IpAddr>,
-        most: Option<u32>,
-    ) -> Result<Option<FromAddress>, OneTooMany> {
-        let (Some(address), Some(most)) = (address, most) else { return Ok(None) };
-        let mut addresses = self.0.lock();
-        let count = addresses.entry(address).or_default();
-        if *count >= most {
-            return Err(OneTooMany);
-        }
-        *count += 1;
-        Ok(Some(FromAddress(self.clone(), address)))
-    }
-}
-
-impl Drop for FromAddress {
-    fn drop(&mut self) {
-        let mut addresses = self.0.0.lock();
-        if let Some(count) = addresses.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// How long a connection that was asked to leave may take.
 const UNTIL_LEFT: Duration = Duration::from_secs(1);
 
@@ -157,6 +118,19 @@ pub(crate) enum Socket {
 pub(crate) struct Inbox {
     pub(crate) sender: mpsc::Sender<Accepted>,
     pub(crate) connections: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// Counts a connection among those of its worker.
+    fn place(
+        &self,
+        connection: OwnedSemaphorePermit,
+        address: Option<FromAddress>,
+    ) -> ConnectionPlaces {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let worker = Arc::clone(&self.connections);
+        ConnectionPlaces { _connection: connection, worker, _address: address }
+    }
 }
 
 impl Listener {
@@ -199,14 +173,7 @@ impl Listener {
         });
         let (full, full_address) = (LogLimiter::new(), LogLimiter::new());
         loop {
-            let stream = match self.accept().await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted: {error}");
-                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
-                    continue;
-                }
-            };
+            let Some(stream) = self.accept_or_pause().await else { continue };
             // A peer that has already gone has no address, and does not hold its place for long.
             let from = stream.address();
             let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
@@ -227,15 +194,7 @@ impl Listener {
                 );
                 continue;
             };
-            let mut place = Arc::clone(&room).try_acquire_owned().ok();
-            if place.is_none() && seat.is_some() {
-                // Another connection was asked to leave.
-                place = timeout(UNTIL_LEFT, Arc::clone(&room).acquire_owned())
-                    .await
-                    .ok()
-                    .and_then(Result::ok);
-            }
-            let Some(connection) = place else {
+            let Some(connection) = free_place(&room, seat.is_some()).await else {
                 log_limited!(
                     full,
                     warn,
@@ -249,14 +208,21 @@ impl Listener {
             else {
                 return;
             };
-            inbox.connections.fetch_add(1, Ordering::Relaxed);
-            let places = ConnectionPlaces {
-                _connection: connection,
-                worker: Arc::clone(&inbox.connections),
-                _address: address,
-            };
+            let places = inbox.place(connection, address);
             if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
                 return;
+            }
+        }
+    }
+
+    /// `None`: none could be accepted, and some time has passed.
+    async fn accept_or_pause(&self) -> Option<Socket> {
+        match self.accept().await {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted: {error}");
+                tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                None
             }
         }
     }
@@ -271,6 +237,15 @@ impl Listener {
             Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Socket::Unix),
         }
     }
+}
+
+/// A place among all connections. It is waited for if another connection was asked to leave.
+async fn free_place(room: &Arc<Semaphore>, is_leaving: bool) -> Option<OwnedSemaphorePermit> {
+    let place = Arc::clone(room).try_acquire_owned().ok();
+    if place.is_some() || !is_leaving {
+        return place;
+    }
+    timeout(UNTIL_LEFT, Arc::clone(room).acquire_owned()).await.ok().and_then(Result::ok)
 }
 
 /// Removes the socket file that a killed server left behind. A socket that still answers is not

@@ -1,5 +1,6 @@
 //! The messages of onboarding.
 
+use prost_types::Struct;
 use serde_json::{Map, Value as Json, json};
 use tonic::Status;
 
@@ -43,14 +44,7 @@ pub(in crate::service) fn onboard_query(
     if trial_days > MAX_TRIAL_DAYS {
         fields.violated("trial_days", format!("must be at most {MAX_TRIAL_DAYS}"));
     }
-    let settings = settings.unwrap_or_default().fields;
-    let settings: Map<String, Json> =
-        settings.into_iter().map(|(name, value)| (name, to_json(value))).collect();
-    let settings = json!(settings);
-    // Valid in JSON, but PostgreSQL's jsonb cannot hold it.
-    if settings.to_string().contains("\\u0000") {
-        fields.violated("settings", "must not contain NUL");
-    }
+    let settings = tenant_settings(&mut fields, settings.unwrap_or_default());
     let billing_cycle = fields.billing_cycle(billing_cycle);
     let purpose = fields.purpose(&reason, &request_id);
     let plan = (!plan_slug.is_empty()).then_some(plan_slug);
@@ -68,6 +62,17 @@ pub(in crate::service) fn onboard_query(
         purpose,
     });
     fields.all_good(query)
+}
+
+fn tenant_settings(fields: &mut Fields, settings: Struct) -> Json {
+    let settings: Map<String, Json> =
+        settings.fields.into_iter().map(|(name, value)| (name, to_json(value))).collect();
+    let settings = json!(settings);
+    // Valid in JSON, but PostgreSQL's jsonb cannot hold it.
+    if settings.to_string().contains("\\u0000") {
+        fields.violated("settings", "must not contain NUL");
+    }
+    settings
 }
 
 pub(in crate::service) fn provision_query(
