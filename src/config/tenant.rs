@@ -142,7 +142,7 @@ pub struct ListTenantsArgs {
     /// Those after this one, by its UUID: where the page before has ended.
     #[arg(long)]
     pub after: Option<String>,
-    /// So many, up to 1000.
+    /// Maximum number of tenants (up to 1000).
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
     /// The database.

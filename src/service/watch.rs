@@ -29,19 +29,20 @@ use crate::{
     domain::{ModuleCode, TenantId, enabled::Transition},
 };
 
-/// How often a watcher is told that nothing happened.
+/// How often a watcher gets a heartbeat while nothing happens.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// And how often while its connection is about to end: it waits to be told that nothing was missed.
+/// And how often while its connection is about to end: it waits for one to know that it missed
+/// nothing.
 const LAST_HEARTBEATS: Duration = Duration::from_secs(1);
 /// The next transition is looked for again after this long at the latest: clocks are set.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
-/// Many rights end at the same instant, midnight for one. Those who watch them are told within this
+/// Many rights end at the same instant, midnight for one. Those who watch them are notified within this
 /// time after it, and not all at once, so that others are answered meanwhile. Everybody knows the
 /// instant from `valid_until`.
 const MAX_DELAY: Duration = Duration::from_millis(200);
 
-/// Once so many transitions are to be told, other things have their turn before more are looked
+/// Once this many transitions are to be sent, other things have their turn before more are looked
 /// for.
 const MAX_TRANSITIONS: usize = 100;
 
@@ -52,11 +53,11 @@ pub(super) struct WatchQuery {
     pub(super) credentials: Credentials,
     /// Empty: all.
     pub(super) tenants: HashSet<TenantId>,
-    /// It wants to be told before its connection ends.
+    /// It wants a message before its connection ends.
     pub(super) announce_end: bool,
 }
 
-/// What a watcher is told.
+/// What is sent to a watcher.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum WatchMessage {
     Opened { as_of: DateTime<Utc> },
@@ -79,13 +80,13 @@ pub(super) struct Watcher {
     /// The stage at which there is something to do: to announce the end, or to end.
     awaited: ConnectionStage,
     beat: Interval,
-    /// What is told before anything else happens.
+    /// What is sent before anything else happens.
     outbox: VecDeque<WatchMessage>,
     /// The tenants that are named, as far as they have been read.
     named: NamedTenants,
     /// Named tenants whose facts are to be read again.
     unread: HashSet<TenantId>,
-    /// How long after their instant transitions are told.
+    /// How long after their instant transitions are sent.
     delay: Duration,
     _place: Place,
 }
@@ -100,7 +101,7 @@ impl Api {
         self.permit_watch(rights.identity(), &query.tenants)?;
         let place = self.watchers.take(rights.identity().name(), query.tenants.len());
         let place = place.ok_or(RequestError::TooManyWatchers)?;
-        // Watched first, so that what is told comes after what is known.
+        // Watched first, so that what is sent comes after what is known.
         let wanted = Arc::new(query.tenants);
         let events = self.cache.watch(Arc::clone(&wanted));
         // Before the database has answered for the first time, nobody knows whether changes will be
@@ -231,7 +232,7 @@ impl Watcher {
     fn send_heartbeat(&mut self) -> Result<(), RequestError> {
         let lag = self.api.cache.lag(self.api.clock.now());
         // What was heard by then goes first: who moves to another stream is done with this one once
-        // it has been told.
+        // the message was sent.
         while let Some(heard) = self.events.next_now() {
             self.receive(heard)?;
         }
@@ -259,7 +260,7 @@ impl Watcher {
 
     fn until_next_transition(&self) -> Duration {
         let now = self.api.clock.now();
-        // A negative span is no `Duration`: what is due already is told at once.
+        // A negative span is no `Duration`: what is due already is sent at once.
         let until = |next: DateTime<Utc>| {
             (next - now).to_std().map_or(Duration::ZERO, |pause| pause + self.delay)
         };

@@ -132,7 +132,7 @@ pub struct DeleteArgs {
     /// Its name, repeated letter by letter.
     #[arg(long)]
     pub name: String,
-    /// Delete it although it has unpaid invoices, which go with it.
+    /// Delete it despite unpaid invoices, which are deleted with it.
     #[arg(long)]
     pub force: bool,
     /// Delete everything but its schema. Without this, the deletion is refused if the schema is

@@ -124,7 +124,7 @@ async fn serve(stream: TcpStream, pages: Arc<Pages>, tls: Option<TlsOffer>) {
         match tls.accept(stream, |tls: &Tls| Arc::clone(&tls.probes)).await {
             Ok((stream, chain)) => serve_stream(stream, pages, !chain.is_empty()).await,
             Err(error) => {
-                tracing::debug!(%error, "a client and this server did not agree on TLS: {error}");
+                tracing::debug!(%error, "a TLS handshake failed: {error}");
             }
         }
     };

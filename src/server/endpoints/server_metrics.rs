@@ -184,11 +184,7 @@ impl ServerMetrics {
         let (failures, not_after) =
             self.tls.as_ref().map_or((0, 0.0), |tls| (tls.failures(), seconds(tls.not_after())));
         vec![
-            counter(
-                "tls_handshake_failures",
-                "Connections whose client did not agree on TLS",
-                failures,
-            ),
+            counter("tls_handshake_failures", "TLS handshakes that failed", failures),
             gauge(
                 "tls_certificate_not_after_seconds",
                 "Until when the server's certificate is good, in seconds since 1970; 0 without one",

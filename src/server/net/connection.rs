@@ -124,7 +124,7 @@ async fn serve_over(
     let (stream, chain) = match tls.accept(stream, offered).await {
         Ok(accepted) => accepted,
         Err(error) => {
-            tracing::debug!(%error, address = ?peer.address, "a client and this server did not agree on TLS: {error}");
+            tracing::debug!(%error, address = ?peer.address, "a TLS handshake failed: {error}");
             return Ok(());
         }
     };

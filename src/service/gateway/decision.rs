@@ -1,4 +1,4 @@
-//! What becomes of a request, and what the proxy is told of it.
+//! The decision about a request, and the headers that its upstream gets.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -94,7 +94,7 @@ impl AuthzDecision {
         self.rule.as_ref().map(|rule| rule.path.as_str())
     }
 
-    /// What the upstream is told. All other trusted headers are taken away: see
+    /// Headers that the upstream gets. All other trusted headers are removed: see
     /// [`Self::headers_to_remove`].
     pub(in crate::service) fn headers_to_set<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
         let mut headers = Vec::with_capacity(TRUSTED.len());
@@ -106,7 +106,7 @@ impl AuthzDecision {
                 if resolved.verified() { "true" } else { "false" }.into(),
             ));
             headers.push(("x-entitlement-revision", resolved.facts.revision.to_string().into()));
-            // What is no header cannot be told: the upstream then knows no schema, rather than
+            // What cannot be a header is not sent: the upstream then knows no schema, rather than
             // another one.
             let is_header =
                 |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
@@ -128,7 +128,7 @@ impl AuthzDecision {
         headers
     }
 
-    /// Trusted headers that the upstream is not told, and a client may have sent.
+    /// Trusted headers that the upstream does not get, and a client may have sent.
     pub(in crate::service) fn headers_to_remove(
         headers: &[(&'static str, Cow<'_, str>)],
     ) -> impl Iterator<Item = &'static str> {

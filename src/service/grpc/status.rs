@@ -32,7 +32,7 @@ const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
 /// When to try again after too many failures: they are counted by the minute.
 const RETRY_FAILURES: Duration = Duration::from_mins(1);
 
-/// What their words may take of that, as they are written there.
+/// Byte budget for the messages of violations, percent-encoded as they are in the header.
 const MAX_VIOLATION_BYTES: usize = 3 * 1024;
 
 /// Violations named at most. They travel in a header, of which many clients take no more than 8

@@ -83,7 +83,7 @@ async fn a_connection_is_asked_to_end_that_lets_an_answer_pass_only_in_part() {
         client.send(&window_update(3, 10_000)).await;
         assert_eq!(client.next_of(DATA).await, 3, "others go on");
         assert!(asked < MAX_STALL);
-        // The server is told nothing more: no window for the first.
+        // Nothing more is sent to the server: no window for the first.
         assert!(client.end().await < MAX_STALL * 3);
     }
 }
