@@ -47,6 +47,9 @@ impl From<Credentials<'_>> for OwnedCredentials {
     }
 }
 
+/// A stream of changes. An error is its last.
+pub(crate) type Events = BoxStream<'static, Result<Event, Status>>;
+
 /// An event of the change stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -95,7 +98,5 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>>;
 
-    fn watch(
-        &self,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>>;
+    fn watch(&self) -> BoxFuture<'static, Result<Events, Status>>;
 }

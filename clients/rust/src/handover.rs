@@ -3,16 +3,16 @@
 
 use std::{pin::pin, time::Duration};
 
-use futures_util::{StreamExt, TryFutureExt, stream::BoxStream};
+use futures_util::{StreamExt, TryFutureExt};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use crate::{
-    ask::Event,
+    ask::{Event, Events},
+    changes::{hear, next},
     clock::Micros,
     core::Core,
     stream::heard_at,
-    watch::{hear, next},
 };
 
 /// An event that a server knows of arrives within this time: the server reads the tenant again
@@ -24,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// may be the only one.
 const TRIES: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(100);
-
-type Events = BoxStream<'static, Result<Event, Status>>;
 
 /// When another stream opened, and when its server is last known to have received changes.
 struct Opened {

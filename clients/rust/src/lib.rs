@@ -6,6 +6,7 @@ mod ask;
 #[cfg(feature = "axum")]
 mod axum;
 mod bounded;
+mod changes;
 mod client;
 mod clock;
 mod config;

@@ -5,7 +5,6 @@ use std::{error::Error, future::Future, sync::Arc, time::Duration};
 use futures_util::{
     StreamExt,
     future::{BoxFuture, FutureExt},
-    stream::BoxStream,
 };
 use tokio::time::timeout;
 use tonic::{
@@ -18,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     Resolved,
-    ask::{Ask, Event, Judged, OwnedCredentials},
+    ask::{Ask, Events, Judged, OwnedCredentials},
     config::{Config, ConfigError, Traceparent},
     convert,
     endpoints::{Endpoints, authorization},
@@ -218,9 +217,7 @@ impl Ask for Remote {
         async { convert::authorized(asked.await?) }.boxed()
     }
 
-    fn watch(
-        &self,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
+    fn watch(&self) -> BoxFuture<'static, Result<Events, Status>> {
         let this = self.clone();
         async move {
             let (place, channel) = this.0.endpoints.current();

@@ -44,9 +44,10 @@ use self::{
 use crate::{
     Entitlements, OnOutage, Reason, Tenant,
     ask::Event,
+    changes::{hear, lose},
     clock::{Clock, NEVER},
     core::Core,
-    watch::{Watching, hear, lose},
+    watch::Watching,
 };
 
 pub use crate::clock::ManualClock;

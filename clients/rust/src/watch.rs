@@ -2,19 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::BoxStream};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{sync::watch, task::JoinHandle};
 use tonic::{Code, Status};
 
-use crate::{ask::Event, core::Core, handover::hand_over};
+use crate::{
+    ask::{Event, Events},
+    changes::{hear, lose, next},
+    core::Core,
+    handover::hand_over,
+};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The pause after a server reports that it does not receive changes: it may be restarted with
 /// another configuration.
 const OFF_PAUSE: Duration = Duration::from_secs(30);
-/// A stream that has been silent for this long is given up.
-const SILENCE: Duration = Duration::from_secs(45);
 
 /// Ends the task when dropped.
 #[derive(Debug)]
@@ -80,11 +82,7 @@ async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
     }
 }
 
-async fn follow(
-    core: &Core,
-    mut stream: BoxStream<'static, Result<Event, Status>>,
-    say: &watch::Sender<bool>,
-) -> Result<(), Status> {
+async fn follow(core: &Core, mut stream: Events, say: &watch::Sender<bool>) -> Result<(), Status> {
     while let Some(event) = next(&mut stream).await? {
         if let Event::Ending = event {
             stream = hand_over(core, stream).await?;
@@ -97,41 +95,4 @@ async fn follow(
         }
     }
     Ok(())
-}
-
-/// The next event of a stream; `None`: it has ended.
-pub(crate) async fn next(
-    stream: &mut BoxStream<'static, Result<Event, Status>>,
-) -> Result<Option<Event>, Status> {
-    let told = timeout(SILENCE, stream.next()).await;
-    told.map_err(|_| Status::deadline_exceeded("the stream has been silent for too long"))?
-        .transpose()
-}
-
-/// Records that the stream has ended.
-pub(crate) fn lose(core: &Core) {
-    core.held.stream.close();
-    core.counters.watching.set(0.0);
-}
-
-/// Applies an event.
-pub(crate) fn hear(core: &Core, event: Event) {
-    let now = core.clock.now();
-    match event {
-        Event::Opened => {
-            core.held.stream.open(now);
-            core.gate.open();
-            core.counters.watching.set(1.0);
-        }
-        Event::TenantChanged { tenant, revision } => {
-            core.held.tenant_changed(tenant, revision, now);
-            core.counters.changes.increment(1);
-        }
-        Event::Reset => {
-            core.held.stream.reset();
-            core.counters.resets.increment(1);
-        }
-        Event::Heartbeat { lag } => core.held.stream.beat(lag, now),
-        Event::Ending | Event::Nothing => {}
-    }
 }

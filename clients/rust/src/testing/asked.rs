@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use futures_util::{
     future::{BoxFuture, FutureExt, ready},
-    stream::{BoxStream, StreamExt, pending},
+    stream::{StreamExt, pending},
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Answer, Reason, Resolved, TenantSource,
     answer::Words,
-    ask::{Ask, Event, Judged, OwnedCredentials},
+    ask::{Ask, Events, Judged, OwnedCredentials},
     clock::{Clock, Micros, NEVER, micros},
     convert::absent,
     list::{List, Told},
@@ -170,9 +170,7 @@ impl Ask for Asked {
         ready(self.authorize_now(&credentials, &modules)).boxed()
     }
 
-    fn watch(
-        &self,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Event, Status>>, Status>> {
+    fn watch(&self) -> BoxFuture<'static, Result<Events, Status>> {
         ready(Ok(pending().boxed())).boxed()
     }
 }

@@ -1,0 +1,50 @@
+//! What a stream of changes sends, and what becomes of it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::{
+    ask::{Event, Events},
+    core::Core,
+};
+
+/// A stream that has been silent for this long is given up.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// The next event of a stream; `None`: it has ended.
+pub(crate) async fn next(stream: &mut Events) -> Result<Option<Event>, Status> {
+    let told = timeout(SILENCE, stream.next()).await;
+    told.map_err(|_| Status::deadline_exceeded("the stream has been silent for too long"))?
+        .transpose()
+}
+
+/// Records that the stream has ended.
+pub(crate) fn lose(core: &Core) {
+    core.held.stream.close();
+    core.counters.watching.set(0.0);
+}
+
+/// Applies an event.
+pub(crate) fn hear(core: &Core, event: Event) {
+    let now = core.clock.now();
+    match event {
+        Event::Opened => {
+            core.held.stream.open(now);
+            core.gate.open();
+            core.counters.watching.set(1.0);
+        }
+        Event::TenantChanged { tenant, revision } => {
+            core.held.tenant_changed(tenant, revision, now);
+            core.counters.changes.increment(1);
+        }
+        Event::Reset => {
+            core.held.stream.reset();
+            core.counters.resets.increment(1);
+        }
+        Event::Heartbeat { lag } => core.held.stream.beat(lag, now),
+        Event::Ending | Event::Nothing => {}
+    }
+}
