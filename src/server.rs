@@ -125,7 +125,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     );
     let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
     let address = data.address.clone();
-    log_start(&args, &address, &url);
+    log_start(&args, &security, &address, &url);
 
     let (stop, stopped) = oneshot::channel();
     let forward_auth_address = forward_auth.as_ref().map(|endpoint| endpoint.address.clone());
@@ -139,18 +139,21 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
 }
 
 /// The first line of the log: what has started, and the settings that may surprise.
-fn log_start(args: &ServeArgs, address: &ListenAddress, database: &DatabaseUrl) {
+fn log_start(
+    args: &ServeArgs,
+    security: &Security<'_>,
+    address: &ListenAddress,
+    database: &DatabaseUrl,
+) {
     let settings: Vec<String> = args
         .given
         .iter()
         .filter(|given| given.source != Source::Default)
         .map(ToString::to_string)
         .collect();
-    let has_known_callers =
-        args.security.callers_file.is_some() || args.security.client_ca.is_some();
     let off = [
         ("TLS", args.security.tls_cert.is_none()),
-        ("callers", !has_known_callers),
+        ("callers", !security.knows_callers()),
         ("changes", args.changes.changes == ChangesMode::Off),
         ("metrics", args.metrics_listen.is_none()),
         ("enforcement", args.gateway.enforce == Enforce::Off),

@@ -255,6 +255,6 @@ impl Store {
     /// Folds old rows of the log into a number per tenant, so that the log stays short. Several
     /// processes may call this; one of them does the work.
     pub async fn fold(&self) -> Result<(), StoreError> {
-        self.primary.dialect().fold(&self.primary).await
+        changes::fold(&self.primary).await
     }
 }

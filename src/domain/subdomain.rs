@@ -74,14 +74,19 @@ impl Subdomain {
         &self.0
     }
 
-    /// The tenant's schema, `tenant_` and the subdomain, as the ERP names it. PostgreSQL silently
-    /// truncates names to 63 bytes, and so does this: the name that is compared is the one that
-    /// will be created.
+    /// The schema of the tenant.
     pub fn database_schema(&self) -> String {
-        let mut name = format!("tenant_{}", self.0);
-        name.truncate(MAX_IDENTIFIER_BYTES);
-        name
+        database_schema(&self.0)
     }
+}
+
+/// The schema of the tenant with this subdomain: `tenant_` and the subdomain, as the ERP names it.
+/// PostgreSQL silently truncates names to 63 bytes, and so does this: the name that is compared is
+/// the one that will be created.
+pub fn database_schema(subdomain: &str) -> String {
+    let mut name = format!("tenant_{subdomain}");
+    name.truncate(MAX_IDENTIFIER_BYTES);
+    name
 }
 
 /// Why a subdomain is not available.

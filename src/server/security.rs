@@ -99,12 +99,11 @@ impl<'a> Security<'a> {
         flag: &'static str,
         address: &ListenAddress,
     ) -> Result<(), UnusableSetting> {
-        let is_known = self.args.callers_file.is_some() || self.insists_on_certificates();
         let is_near = match address {
             ListenAddress::Tcp(socket) => socket.ip().is_loopback(),
             ListenAddress::Unix(_) => true,
         };
-        if is_known || is_near || self.args.allows(Insecure::Callers) {
+        if self.knows_callers() || is_near || self.args.allows(Insecure::Callers) {
             return Ok(());
         }
         let problem = format!(
@@ -112,6 +111,11 @@ impl<'a> Security<'a> {
              --insecure=callers"
         );
         Err(UnusableSetting::new(flag, problem))
+    }
+
+    /// Is it known who asks, on the listeners for services and proxies?
+    pub(crate) fn knows_callers(&self) -> bool {
+        self.args.callers_file.is_some() || self.insists_on_certificates()
     }
 
     /// Do clients always need a certificate, whatever else they have?
@@ -132,12 +136,8 @@ pub(crate) fn callers(
 ) -> Result<(CallerGate, Option<ReloadedFiles<Callers>>), UnusableSetting> {
     let rate = args.caller_rate;
     let Some(path) = &args.callers_file else { return Ok((CallerGate::new(None, rate), None)) };
-    let parse = move |texts: &[Vec<u8>]| {
-        let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
-        Callers::parse(text.map_err(|_| "it is no text".to_owned())?, rate)
-            .map_err(|error| error.to_string())
-    };
-    let (file, callers) = ReloadedFiles::open("--callers-file", vec![path.clone()], parse)?;
+    let parse = move |text: &str| Callers::parse(text, rate);
+    let (file, callers) = ReloadedFiles::open_text("--callers-file", path.clone(), parse)?;
     Ok((CallerGate::new(Some(callers), rate), Some(file)))
 }
 

@@ -90,8 +90,7 @@ impl Server {
         stopped: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let (drain, draining) = watch::channel(false);
-        let (mut accepting, mut workers, probing) = self.open(endpoints, &draining)?;
-        let mut probing = probing;
+        let (mut accepting, mut workers, mut probing) = self.open(endpoints, &draining)?;
         let outcome = tokio::select! {
             () = stopped => Ok(()),
             never = self.attend() => match never {},
@@ -120,7 +119,7 @@ impl Server {
         &self,
         endpoints: Endpoints,
         draining: &watch::Receiver<bool>,
-    ) -> Result<(Accepting, Workers, Option<AbortOnDrop<()>>), ServeError> {
+    ) -> Result<(Accepting, Workers, Option<AbortOnDrop>), ServeError> {
         let (accepting, mut workers) = (Accepting::new(), Workers::default());
         let Endpoints { data, forward_auth, admin, probes } = endpoints;
         let (count, max) = (self.worker_count(), self.max_connections());
@@ -247,9 +246,9 @@ fn named(
 }
 
 /// A task that ends with its owner.
-struct AbortOnDrop<T>(JoinHandle<T>);
+struct AbortOnDrop(JoinHandle<()>);
 
-impl<T> Drop for AbortOnDrop<T> {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }

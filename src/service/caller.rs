@@ -11,10 +11,14 @@ use super::{Api, Peer};
 use crate::{
     cache::Requester,
     domain::TenantId,
-    observability::log_limiter::{LogLimiter, log_limited},
-    observability::metrics::label,
-    security::bearer::bearer_in,
-    security::callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
+    observability::{
+        log_limiter::{LogLimiter, log_limited},
+        metrics::label,
+    },
+    security::{
+        bearer::bearer_in,
+        callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
+    },
 };
 
 /// The number of addresses whose requests are counted. With more, the oldest are forgotten.

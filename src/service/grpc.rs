@@ -1,7 +1,8 @@
 //! gRPC: the only place that makes statuses and names the types of the proto files.
 //!
-//! To add an RPC: describe it in `proto/`, add its line to the service's file here, write it in the
-//! file of its family in `service`, and its conversions in `convert`.
+//! To add an RPC: describe it in `proto/`, give it a place in `methods`, add its line to the
+//! service's file here, write it in the file of its family in `service`, and its conversions in
+//! `convert`.
 
 pub(super) mod admin;
 pub(crate) mod administration;
@@ -13,6 +14,7 @@ mod ext_authz;
 pub(crate) mod front;
 mod headers;
 mod limited;
+mod methods;
 pub(super) mod status;
 mod unknown;
 

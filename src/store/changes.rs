@@ -1,11 +1,13 @@
 //! Changes as they are committed: read from the log, when PostgreSQL notifies of them.
 
+mod fold;
 mod listen;
 mod poll;
 
 use entitlementd_migration::topic;
 use uuid::Uuid;
 
+pub(super) use self::fold::fold;
 pub use self::{
     listen::Listener,
     poll::{News, Poll, Position},

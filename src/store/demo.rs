@@ -9,7 +9,7 @@ use super::{
     entity::{tenant_subscriptions, tenants},
     transaction::Transaction,
 };
-use crate::domain::ModuleCode;
+use crate::domain::{ModuleCode, SubscriptionStatus, TenantStatus, subdomain::database_schema};
 
 /// A tenant of the demo.
 struct DemoTenant {
@@ -72,8 +72,8 @@ async fn insert_tenant(
         id: Set(tenant.id),
         name: Set(tenant.name.into()),
         subdomain: Set(tenant.subdomain.into()),
-        database_schema: Set(format!("tenant_{}", tenant.subdomain)),
-        status: Set("active".into()),
+        database_schema: Set(database_schema(tenant.subdomain)),
+        status: Set(TenantStatus::Active.word().into()),
         plan_id: Set(entitlements::plan_id(txn, tenant.plan).await?),
         onboarded_at: Set(now),
         settings: Set(json!({})),
@@ -98,7 +98,7 @@ async fn insert_right(
         id: Set(Uuid::new_v4()),
         tenant_id: Set(Some(tenant)),
         module_id: Set(Some(entitlements::module_id(txn, &ModuleCode::new(right.module)).await?)),
-        status: Set(Some("active".into())),
+        status: Set(Some(SubscriptionStatus::Active.word().into())),
         starts_at: Set(Some(right.starts_at)),
         expires_at: Set(right.expires_at),
         is_trial: Set(Some(right.trial_ends_at.is_some())),

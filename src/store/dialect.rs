@@ -7,7 +7,7 @@ mod sqlite;
 use entitlementd_migration::{ChangeLog, catalogue_revision, revision_of};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, sea_query::SimpleExpr};
 
-use super::{StoreError, TenantKey, database::Database};
+use super::TenantKey;
 
 /// One of the two databases.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -133,14 +133,6 @@ impl Dialect {
         match self {
             Self::Postgres => postgres::log_since(seen, most),
             Self::Sqlite => sqlite::log_since(seen, most),
-        }
-    }
-
-    /// Folds old rows of the log.
-    pub(super) async fn fold(self, database: &Database) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres => postgres::fold(database).await,
-            Self::Sqlite => sqlite::fold(database).await,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     entity::{modules, plans, tenant_subscriptions, tenants},
     row::Row,
 };
-use crate::domain::{TenantId, TenantStatus};
+use crate::domain::{SubscriptionStatus, TenantId, TenantStatus};
 
 /// Which tenants, ordered by id. `None` and empty fields do not filter.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +135,7 @@ fn holds(code: &str, now: DateTime<Utc>) -> SimpleExpr {
         .join(JoinType::InnerJoin, tenant_subscriptions::Relation::Modules.def())
         .filter(S::TenantId.into_simple_expr().equals((tenants::Entity, tenants::Column::Id)))
         .filter(modules::Column::Code.eq(code))
-        .filter(SimpleExpr::from(word).eq("active"))
+        .filter(SimpleExpr::from(word).eq(SubscriptionStatus::Active.word()))
         .filter(Expr::expr(Func::coalesce([Expr::from(has_ended), Expr::val(false)])).not());
     Expr::exists(select.into_query())
 }

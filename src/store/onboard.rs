@@ -23,9 +23,6 @@ use crate::domain::{
     SubdomainRefusal, Summary, TenantId, TenantName, TenantStatus,
 };
 
-/// A tenant's status once its schema exists.
-const ACTIVE: &str = "active";
-
 /// A tenant to be created.
 #[derive(Clone, Debug)]
 pub struct NewTenant {
@@ -73,7 +70,7 @@ impl Store {
         let status = now.evidence.map(|evidence| evidence.facts.status());
         if !matches!(status, Some(TenantStatus::PendingSetup | TenantStatus::Failed)) {
             // It was done before; this is how it ended, whatever has become of the tenant since.
-            ACTIVE.clone_into(&mut added.after.status);
+            TenantStatus::Active.word().clone_into(&mut added.after.status);
             let schema = self.schema_of(&key, author.at).await?;
             return Ok(Provisioned { mutated: added, schema, files: Vec::new() });
         }
@@ -114,8 +111,11 @@ impl Store {
     ) -> Result<Done, MutationError> {
         self.rely_on_catalogue(txn).await?;
         let offers = offers::read_all(txn, &self.context).await?;
-        let nothing =
-            Entitlements { status: "pending_setup".into(), plan: None, subscriptions: Vec::new() };
+        let nothing = Entitlements {
+            status: TenantStatus::PendingSetup.word().into(),
+            plan: None,
+            subscriptions: Vec::new(),
+        };
         let onboarding = new_tenant.onboarding(at);
         let trial_ends_at = onboarding.trial_ends_at;
         let after = Mutation::Onboard(onboarding)
@@ -147,7 +147,7 @@ async fn insert(
         name: Set(new_tenant.name.to_string()),
         subdomain: Set(new_tenant.subdomain.as_str().to_owned()),
         database_schema: Set(new_tenant.subdomain.database_schema()),
-        status: Set("pending_setup".into()),
+        status: Set(TenantStatus::PendingSetup.word().into()),
         plan_id: NotSet,
         trial_ends_at: Set(trial_ends_at),
         onboarded_at: Set(at),

@@ -12,7 +12,9 @@ use super::{
     record, request_json,
     transaction::Transaction,
 };
-use crate::domain::{Author, ModuleCode, Mutation, TemplateFile, template::AppliedFile};
+use crate::domain::{
+    Author, ModuleCode, Mutation, TemplateFile, TenantStatus, template::AppliedFile,
+};
 
 /// How long a statement of a template may take, whatever the limit for other statements.
 pub(super) const STATEMENT_TIMEOUT: &str = "60s";
@@ -108,7 +110,7 @@ impl Store {
     ) -> Result<(), MutationError> {
         let txn = self.writing.begin_writing().await?;
         let (done, _) = self.apply(&txn, key, &Mutation::FailSetup, author.at).await?;
-        if done.before == done.after && done.before.status != "failed" {
+        if done.before == done.after && done.before.status != TenantStatus::Failed.word() {
             return Ok(txn.roll_back().await?);
         }
         let mut request = request_json::request_of(&Mutation::FailSetup, author);

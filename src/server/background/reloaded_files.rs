@@ -1,6 +1,6 @@
 //! Files that are read again when they change: tokens, callers, certificates.
 
-use std::{convert::Infallible, fs::File, io::Read, path::PathBuf, time::Duration};
+use std::{convert::Infallible, fmt::Display, fs::File, io::Read, path::PathBuf, time::Duration};
 
 use crate::config::UnusableSetting;
 
@@ -35,6 +35,20 @@ impl<T> ReloadedFiles<T> {
         let value = followed.parse(&texts).map_err(unusable)?;
         followed.read = Some(texts);
         Ok((followed, value))
+    }
+
+    /// Reads one file of text for the first time.
+    pub(crate) fn open_text<E: Display>(
+        setting: &'static str,
+        path: PathBuf,
+        parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<(Self, T), UnusableSetting> {
+        let parse = move |texts: &[Vec<u8>]| {
+            let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
+            let text = text.map_err(|_| "it is no text".to_owned())?;
+            parse(text).map_err(|error| error.to_string())
+        };
+        Self::open(setting, vec![path], parse)
     }
 
     fn texts(&self) -> Result<Vec<Vec<u8>>, String> {

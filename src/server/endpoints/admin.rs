@@ -1,6 +1,6 @@
 //! The admin listener: off unless requested, and never without tokens.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use tokio::runtime::Handle;
 use tonic::service::Routes;
@@ -83,12 +83,8 @@ fn tokens(args: &AdminArgs) -> Result<(ReloadedFiles<AdminTokens>, AdminTokens),
         return Err(UnusableSetting::new("--admin-listen", problem));
     };
     let setting = "--admin-tokens-file";
-    let parse = |texts: &[Vec<u8>]| {
-        let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
-        text.map_err(|_| "it is no text".to_owned())?.parse().map_err(|error| format!("{error}"))
-    };
-    let (file, tokens): (_, AdminTokens) =
-        ReloadedFiles::open(setting, vec![PathBuf::clone(&path)], parse)?;
+    let (file, tokens) =
+        ReloadedFiles::open_text(setting, path.clone(), str::parse::<AdminTokens>)?;
     if tokens.is_empty() {
         let problem = format!(
             "names {}, which holds no token: entitlementd token new makes one",

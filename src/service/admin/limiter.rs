@@ -47,14 +47,9 @@ impl AdminLimiter {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, AdminError> {
-        // The semaphore is never closed.
-        let _turn = self.reads.acquire().await.map_err(|_| AdminError::ReadAbandoned)?;
-        let mut task = JoinSet::new();
-        task.spawn_on(tokio::time::timeout(READ_TIMEOUT, work), &self.runtime);
-        let read = match task.join_next().await.and_then(Result::ok) {
-            Some(read) => read.unwrap_or(Err(StoreError::TimedOut)).map_err(AdminError::Read),
-            None => Err(AdminError::ReadAbandoned),
-        };
+        let read = self.run(&self.reads, READ_TIMEOUT, work).await;
+        let read =
+            read.map_or(Err(AdminError::ReadAbandoned), |read| read.map_err(AdminError::Read));
         read.inspect_err(|error| tracing::warn!(%error, "an administrator's read failed: {error}"))
     }
 
@@ -63,7 +58,7 @@ impl AdminLimiter {
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, AdminError> {
-        self.run(&self.changes, CHANGE_TIMEOUT, work).await
+        changed(self.run(&self.changes, CHANGE_TIMEOUT, work).await)
     }
 
     /// Makes or drops a schema, which may take long.
@@ -71,27 +66,29 @@ impl AdminLimiter {
         &self,
         work: BoxFuture<'static, Result<T, MutationError>>,
     ) -> Result<T, AdminError> {
-        self.run(&self.setups, SETUP_TIMEOUT, work).await
+        changed(self.run(&self.setups, SETUP_TIMEOUT, work).await)
     }
 
-    async fn run<T: Send + 'static>(
+    /// Runs it in its turn; `None`: it ended without an outcome.
+    async fn run<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
-        limiter: &Semaphore,
+        turns: &Semaphore,
         timeout: Duration,
-        work: BoxFuture<'static, Result<T, MutationError>>,
-    ) -> Result<T, AdminError> {
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Option<Result<T, E>> {
         // The semaphore is never closed.
-        let _turn = limiter.acquire().await.map_err(|_| AdminError::ChangeAbandoned)?;
+        let _turn = turns.acquire().await.ok()?;
         let mut task = JoinSet::new();
         task.spawn_on(tokio::time::timeout(timeout, work), &self.runtime);
-        match task.join_next().await.and_then(Result::ok) {
-            Some(done) => done
-                .unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
-                .map_err(AdminError::Change),
-            None => {
-                tracing::warn!("a change was given up, and it is not known whether it was made");
-                Err(AdminError::ChangeAbandoned)
-            }
-        }
+        let ended = task.join_next().await?.ok()?;
+        Some(ended.unwrap_or_else(|_| Err(StoreError::TimedOut.into())))
     }
+}
+
+fn changed<T>(change: Option<Result<T, MutationError>>) -> Result<T, AdminError> {
+    let Some(change) = change else {
+        tracing::warn!("a change was given up, and it is not known whether it was made");
+        return Err(AdminError::ChangeAbandoned);
+    };
+    change.map_err(AdminError::Change)
 }

@@ -5,15 +5,14 @@ use hyper::body::Incoming;
 use tonic::Status;
 use tower_service::Service;
 
-use super::front::{Answering, Limit, Services};
+use super::{
+    front::{Answering, Limit, Services},
+    methods::{Home, home},
+};
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
     proto::{Method, v1::tenant_admin_service_server::TenantAdminServiceServer},
-    service::{
-        Peer, Presence,
-        admin::{AdminApi, SETUP_TIMEOUT},
-        watch::Ending,
-    },
+    service::{Peer, Presence, admin::AdminApi, watch::Ending},
 };
 
 /// What the admin listener answers.
@@ -34,33 +33,9 @@ impl AdminServices {
 
 impl Services for AdminServices {
     fn limit(&self, method: Method) -> Option<Limit> {
-        match method {
-            Method::ListModules
-            | Method::ListPlans
-            | Method::UpsertModule
-            | Method::UpsertPlan
-            | Method::GetTenant
-            | Method::ListTenants
-            | Method::CheckSubdomain
-            | Method::SetTenantStatus
-            | Method::EnableModules
-            | Method::DisableModules
-            | Method::ChangePlan
-            | Method::PreviewChange
-            | Method::ListAuditEvents => Some(Limit::Request),
-            // These methods make or drop a schema.
-            Method::OnboardTenant | Method::RetryProvisioning | Method::DeleteTenant => {
-                Some(Limit::LongRequest(SETUP_TIMEOUT))
-            }
-            Method::ResolveTenant
-            | Method::CheckModule
-            | Method::BatchCheckModules
-            | Method::ListEnabledModules
-            | Method::Authorize
-            | Method::ExplainModule
-            | Method::ListTenantIds
-            | Method::WatchChanges
-            | Method::Check => None,
+        match home(method) {
+            Home::Admin(limit) => Some(limit),
+            Home::Data(_) => None,
         }
     }
 
@@ -74,14 +49,12 @@ impl Services for AdminServices {
     ) -> Result<(), Status> {
         let administrator = self.api.identify(request.headers(), peer)?;
         request.extensions_mut().insert(administrator);
-        request.extensions_mut().insert(peer.clone());
         Ok(())
     }
 
-    fn call(&self, _method: Method, request: Request<Incoming>) -> Answering {
+    fn call(&self, _method: Method, request: Request<Incoming>, peer: &Peer) -> Answering {
         // An administrator's connection keeps its seat while a request is under way.
-        let under_way =
-            request.extensions().get().map(|peer: &Peer| Presence::enter(&peer.presence));
+        let under_way = Presence::enter(&peer.presence);
         let answering = self.server.clone().call(request);
         Box::pin(async move {
             let _under_way = under_way;

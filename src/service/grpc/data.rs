@@ -7,6 +7,7 @@ use tower_service::Service;
 
 use super::{
     front::{Answering, Limit, Services},
+    methods::{Home, home},
     status,
 };
 use crate::{
@@ -41,35 +42,11 @@ impl DataServices {
     }
 }
 
-/// The service that a method of the data listener belongs to; `None`: it is an administrators'
-/// method.
+/// The service of a method that is answered here.
 fn service(method: Method) -> Option<CallerService> {
-    match method {
-        Method::ResolveTenant
-        | Method::CheckModule
-        | Method::BatchCheckModules
-        | Method::ListEnabledModules
-        | Method::Authorize
-        | Method::ExplainModule
-        | Method::ListTenantIds
-        | Method::WatchChanges => Some(CallerService::Entitlement),
-        Method::Check => Some(CallerService::ExtAuthz),
-        Method::ListModules
-        | Method::ListPlans
-        | Method::UpsertModule
-        | Method::UpsertPlan
-        | Method::GetTenant
-        | Method::ListTenants
-        | Method::CheckSubdomain
-        | Method::OnboardTenant
-        | Method::RetryProvisioning
-        | Method::SetTenantStatus
-        | Method::EnableModules
-        | Method::DisableModules
-        | Method::ChangePlan
-        | Method::PreviewChange
-        | Method::DeleteTenant
-        | Method::ListAuditEvents => None,
+    match home(method) {
+        Home::Data(service) => Some(service),
+        Home::Admin(_) => None,
     }
 }
 
@@ -101,7 +78,7 @@ impl Services for DataServices {
         Ok(())
     }
 
-    fn call(&self, method: Method, request: Request<Incoming>) -> Answering {
+    fn call(&self, method: Method, request: Request<Incoming>, _peer: &Peer) -> Answering {
         if method == Method::Check {
             self.authorization.clone().call(request)
         } else {

@@ -68,7 +68,7 @@ pub(crate) trait Services {
     ) -> Result<(), Status>;
 
     /// Answers a request that was admitted.
-    fn call(&self, method: Method, request: Request<Incoming>) -> Answering;
+    fn call(&self, method: Method, request: Request<Incoming>, peer: &Peer) -> Answering;
 }
 
 /// Routes a request to the service that answers it. Clones share the count of requests in flight.
@@ -116,7 +116,7 @@ impl<S: Services> Front<S> {
         let (answering, timeout, in_flight) = match ours {
             Some((method, limit)) => {
                 match self.services.admit(method, &mut request, peer, ending) {
-                    Ok(()) => self.begin(method, limit, request),
+                    Ok(()) => self.begin(method, limit, request, peer),
                     Err(refused) => (at_once(refused), None, None),
                 }
             }
@@ -148,16 +148,22 @@ impl<S: Services> Front<S> {
             .then(|| Box::new(Traced { parent: parent.cloned(), span }))
     }
 
-    fn begin(&self, method: Method, limit: Limit, request: Request<Incoming>) -> StartedAnswer {
+    fn begin(
+        &self,
+        method: Method,
+        limit: Limit,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> StartedAnswer {
         let longest = match limit {
-            Limit::Stream => return (self.services.call(method, request), None, None),
+            Limit::Stream => return (self.services.call(method, request, peer), None, None),
             Limit::Request => self.settings.request_timeout,
             Limit::LongRequest(longest) => longest.max(self.settings.request_timeout),
         };
         let timeout = grpc_timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
         match InFlight::enter(&self.in_flight, self.settings.max_in_flight) {
             Some(in_flight) => {
-                (self.services.call(method, request), Some(timeout), Some(in_flight))
+                (self.services.call(method, request, peer), Some(timeout), Some(in_flight))
             }
             None => (at_once(status::overloaded()), None, None),
         }

@@ -29,12 +29,6 @@ const RETRY_STORE: Duration = Duration::from_secs(1);
 /// When to try again once too much was in flight: an answer takes microseconds.
 const RETRY_OVERLOAD: Duration = Duration::from_millis(100);
 
-/// When to try again after too many failures: they are counted by the minute.
-const RETRY_FAILURES: Duration = Duration::from_mins(1);
-
-/// Byte budget for the messages of violations, percent-encoded as they are in the header.
-const MAX_VIOLATION_BYTES: usize = 3 * 1024;
-
 /// Violations named at most. They travel in a header, of which many clients take no more than 8
 /// KiB.
 const MAX_VIOLATIONS: usize = 20;
@@ -42,8 +36,6 @@ const MAX_VIOLATIONS: usize = 20;
 const CANNOT_BE_ASKED: &str =
     "the database cannot be asked at the moment, and the answer is not held";
 const TOO_MANY_ASK: &str = "too many wait to ask the database, and the answer is not held";
-// It is not known whether the change was made.
-const SEND_AGAIN: &str = "the database failed; send it again with the same request_id";
 
 pub(in crate::service) fn invalid_fields(mut violations: Vec<FieldViolation>) -> Status {
     violations.truncate(MAX_VIOLATIONS);
@@ -200,13 +192,8 @@ pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Status {
             status(Code::PermissionDenied, beyond(scope), ErrorReason::CallerNotAllowed)
         }
         NotAdmitted::TooMany(wait) => {
-            let mut details = details(ErrorReason::CallerTooFast);
-            details.set_retry_info(Some(wait));
-            Status::with_error_details(
-                Code::ResourceExhausted,
-                "this caller asks too often",
-                details,
-            )
+            let message = "this caller asks too often";
+            try_again(Code::ResourceExhausted, message, ErrorReason::CallerTooFast, wait)
         }
     }
 }

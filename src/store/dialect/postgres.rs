@@ -3,7 +3,7 @@
 use entitlementd_migration::{all_triggers_armed, may_read_tables};
 use sea_orm::sea_query::{ExprTrait, SimpleExpr, expr::Expr};
 
-use crate::store::{StoreError, TenantKey, ask::Ask, database::Database};
+use crate::store::TenantKey;
 
 /// PostgreSQL knows `infinity`, `-infinity` and years far beyond chrono's, and sqlx panics when it
 /// decodes them. The proto Timestamp ends with the year 9999. Values outside that range are clamped
@@ -66,8 +66,4 @@ pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
          LEFT JOIN entitlement_changes log ON {new}
          LIMIT {most}"
     )
-}
-
-pub(super) async fn fold(database: &Database) -> Result<(), StoreError> {
-    database.sql("SELECT entitlement_fold()", []).await.map(|_| ())
 }

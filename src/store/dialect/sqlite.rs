@@ -1,9 +1,8 @@
 //! SQLite's forms.
 
-use entitlementd_migration::fold_sqlite;
 use serde_json::json;
 
-use crate::store::{StoreError, TenantKey, database::Database};
+use crate::store::TenantKey;
 
 pub(super) const KEY_TABLES: [&str; 2] = [
     "(SELECT unhex(value) AS id FROM json_each(?1)) i",
@@ -31,10 +30,4 @@ pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
          LEFT JOIN entitlement_changes log ON log.id > {seen}
          LIMIT {most}"
     )
-}
-
-pub(super) async fn fold(database: &Database) -> Result<(), StoreError> {
-    let txn = database.begin_writing().await?;
-    txn.execute(&fold_sqlite()).await?;
-    txn.commit().await
 }

@@ -52,7 +52,7 @@ pub(super) async fn serve(
     let unread = Unread::new(settings.unread.clone());
     let requests = InlineExecutor::new(traffic.clone(), Arc::clone(&unread));
     // Before the connection, so that it is dropped after it.
-    let _let_go = requests.drop_requests_at_the_end();
+    let _dropping = requests.drop_requests_at_the_end();
     let answers = Counting::new(front, peer, ending, Arc::clone(&unread));
     let stream = TokioIo::new(CoalescedWrites::new(Metered::new(stream, traffic.clone())));
     let connection = builder(&requests, &settings, &traffic).serve_connection(stream, answers);

@@ -1,11 +1,13 @@
 //! Errors of administration.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, PreconditionViolation, StatusExt};
 
 use super::{
-    CANNOT_BE_ASKED, MAX_VIOLATION_BYTES, MAX_VIOLATIONS, RETRY_FAILURES, SEND_AGAIN, details,
-    invalid_fields, status, store, store_unavailable, tenant_not_found, try_again,
+    CANNOT_BE_ASKED, MAX_VIOLATIONS, details, invalid_fields, status, store, store_unavailable,
+    tenant_not_found, try_again,
 };
 use crate::{
     domain::{SubdomainRefusal, Violation},
@@ -13,6 +15,15 @@ use crate::{
     service::error::AdminError,
     store::{MutationError, StoreError},
 };
+
+/// When to try again after too many failures: they are counted by the minute.
+const RETRY_FAILURES: Duration = Duration::from_mins(1);
+
+/// Byte budget for the messages of violations, percent-encoded as they are in the header.
+const MAX_VIOLATION_BYTES: usize = 3 * 1024;
+
+// It is not known whether the change was made.
+const SEND_AGAIN: &str = "the database failed; send it again with the same request_id";
 
 fn mutation(error: MutationError) -> Status {
     match error {

@@ -1,0 +1,45 @@
+//! Where each method is answered, and for whom.
+
+use super::front::Limit;
+use crate::{proto::Method, security::callers::CallerService, service::admin::SETUP_TIMEOUT};
+
+/// The listener that answers a method.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Home {
+    /// The data listener, for callers that may use this service.
+    Data(CallerService),
+    /// The admin listener, within this limit.
+    Admin(Limit),
+}
+
+/// Every method has a place here, or the program does not compile.
+pub(super) fn home(method: Method) -> Home {
+    match method {
+        Method::ResolveTenant
+        | Method::CheckModule
+        | Method::BatchCheckModules
+        | Method::ListEnabledModules
+        | Method::Authorize
+        | Method::ExplainModule
+        | Method::ListTenantIds
+        | Method::WatchChanges => Home::Data(CallerService::Entitlement),
+        Method::Check => Home::Data(CallerService::ExtAuthz),
+        Method::ListModules
+        | Method::ListPlans
+        | Method::UpsertModule
+        | Method::UpsertPlan
+        | Method::GetTenant
+        | Method::ListTenants
+        | Method::CheckSubdomain
+        | Method::SetTenantStatus
+        | Method::EnableModules
+        | Method::DisableModules
+        | Method::ChangePlan
+        | Method::PreviewChange
+        | Method::ListAuditEvents => Home::Admin(Limit::Request),
+        // These methods make or drop a schema.
+        Method::OnboardTenant | Method::RetryProvisioning | Method::DeleteTenant => {
+            Home::Admin(Limit::LongRequest(SETUP_TIMEOUT))
+        }
+    }
+}
