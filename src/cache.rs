@@ -18,8 +18,10 @@ mod catalogue;
 mod change;
 mod change_clock;
 mod error;
+mod event;
 mod fair_limiter;
 mod flight;
+mod health;
 mod held;
 mod known;
 mod known_tenants;
@@ -55,9 +57,10 @@ use self::{
     watchers::Watchers,
 };
 pub use self::{
-    change::{CacheHealth, Event},
     error::LoadError,
+    event::Event,
     fair_limiter::Requester,
+    health::CacheHealth,
     known::Known,
     pace::{Budget, Pace},
     queue::MAX_BATCH,

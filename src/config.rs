@@ -26,7 +26,7 @@ use thiserror::Error;
 pub use self::{
     admin::AdminArgs,
     catalogue::{
-        Codes, ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand,
+        ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand,
         PlanUpsertArgs,
     },
     database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},

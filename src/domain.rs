@@ -14,32 +14,38 @@ pub mod facts;
 pub mod host;
 pub mod ids;
 pub mod limits;
+pub mod module;
 pub mod money;
 pub mod mutation;
 pub mod offer;
 pub mod resolve;
+pub mod role;
 pub mod subdomain;
 pub mod subscription;
 pub mod template;
 pub mod tenant;
+pub mod tenant_status;
 pub mod upsert;
 
-pub use actor::{ActorName, Role};
+pub use actor::ActorName;
 pub use author::{Actor, Author, ChangeReason, RequestId};
-pub use catalogue::{Catalogue, Module, Plan};
+pub use catalogue::Catalogue;
 pub use decision::{Decision, Reason, check, check_facts};
 pub use entitlements::{Entitlements, Holding, Summary, Terms};
 pub use facts::Facts;
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
+pub use module::{Module, Plan};
 pub use money::Money;
 pub use mutation::{
     BillingCycle, Disabling, Enabling, Ends, Mutation, Onboarding, PlanChange, SettableStatus,
     Violation,
 };
 pub use offer::{ModuleOffer, Offers, PlanOffer};
+pub use role::Role;
 pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{HeldSubscription, Subscription, SubscriptionStatus};
 pub use template::{TemplateFile, TenantTemplate};
-pub use tenant::{Tenant, TenantName, TenantStatus};
+pub use tenant::{Tenant, TenantName};
+pub use tenant_status::TenantStatus;
 pub use upsert::{ModuleUpsert, PlanUpsert};

@@ -21,6 +21,7 @@ mod instant;
 mod interner;
 mod list;
 mod load;
+mod loaded;
 mod mutate;
 mod offer_json;
 mod offers;
@@ -34,7 +35,9 @@ mod request_json;
 mod row;
 mod schema;
 mod subdomain;
+mod summary_json;
 mod tenant;
+mod tenant_key;
 mod tenants;
 mod transaction;
 mod upsert;
@@ -55,14 +58,17 @@ pub use self::{
     delete::Deletion,
     error::StoreError,
     list::{ListOfTenants, ListedTenant, TenantFilter},
-    load::{LoadTenant, Loaded, Source, TenantKey},
+    load::{LoadTenant, Source},
+    loaded::Loaded,
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
     onboard::NewTenant,
     provision::Provisioned,
-    record::{AuditEvent, AuditQuery, summary_to_json},
+    record::{AuditEvent, AuditQuery},
     schema::{SchemaReport, SchemaState},
+    summary_json::summary_to_json,
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
+    tenant_key::TenantKey,
     tenants::PageOfTenants,
 };
 use crate::domain::{

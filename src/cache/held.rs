@@ -3,7 +3,8 @@
 //! This is what every request reads, mostly at random, so what counts is how much memory a lookup
 //! touches: a lookup decides under the lock of one shard, and neither counts a reference nor moves
 //! anything in a list of the least recently used. moka and quick_cache do, and with many tenants a
-//! lookup in them takes longer (`cargo bench --bench lookup`).
+//! lookup in them takes longer (`cargo bench --bench lookup`: 305 ns at random among 100 000,
+//! quick_cache 444, moka 904). See `docs/decisions/0002-our-own-map-of-held-tenants.md`.
 
 use std::{
     hash::{BuildHasher, RandomState},

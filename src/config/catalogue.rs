@@ -2,8 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use super::{DatabaseArgs, MutationArgs, value};
-use crate::domain::{BillingCycle, ModuleCode, Money};
+use super::{
+    DatabaseArgs, MutationArgs,
+    value::{self, Codes},
+};
+use crate::domain::{BillingCycle, Money};
 
 /// The arguments of `module`.
 #[derive(Args, Debug)]
@@ -111,10 +114,6 @@ pub struct PlanUpsertArgs {
     #[command(flatten)]
     pub mutation: MutationArgs,
 }
-
-/// Codes of modules, as the value of one flag.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Codes(pub Vec<ModuleCode>);
 
 /// The arguments of `list`.
 #[derive(Args, Debug)]

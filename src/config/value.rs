@@ -6,8 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use url::{Host, Url};
 
-use super::Codes;
 use crate::domain::{ModuleCode, Money, TenantId, limits::MAX_OFFER_NAME_CHARS};
+
+/// Codes of modules, as the value of one flag.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Codes(pub Vec<ModuleCode>);
 
 /// A span of time, written like `30s`, `5m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

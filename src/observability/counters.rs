@@ -1,4 +1,5 @@
-//! Counters that many threads increment.
+//! Counters that many threads increment. What pays for them:
+//! `docs/decisions/0008-our-own-counters-and-histogram.md`.
 
 use std::{
     cell::Cell,

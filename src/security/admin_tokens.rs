@@ -20,10 +20,7 @@ use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 use thiserror::Error;
 
 use super::hashes::{self, Hash, hash};
-use crate::domain::{
-    ActorName, Role,
-    actor::{InvalidActorName, UnknownRole},
-};
+use crate::domain::{ActorName, Role, actor::InvalidActorName, role::UnknownRole};
 
 /// The prefix of each token, by which secret scanners recognize one.
 const PREFIX: &str = "entadm_";

@@ -1,6 +1,7 @@
 //! What administrators request, on a listener of their own.
 
 mod catalogue;
+mod error;
 mod gate;
 mod limiter;
 mod list;
@@ -11,7 +12,7 @@ mod subdomain;
 mod tenant;
 mod upsert;
 
-pub(super) use self::gate::Administrator;
+pub(super) use self::{error::AdminError, gate::Administrator};
 pub(crate) use self::{
     gate::AdminGate,
     limiter::{AdminLimiter, SETUP_TIMEOUT},

@@ -1,20 +1,21 @@
 //! The caller: whether it may ask at all, and about what.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+mod identity;
+mod not_admitted;
+
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 use moka::sync::Cache;
 use tokio::sync::watch;
 
-use super::{Api, Peer};
+pub(super) use self::identity::CallerIdentity;
+pub(crate) use self::not_admitted::NotAdmittedKind;
+pub(super) use self::not_admitted::{NotAdmitted, Scope};
+use super::Peer;
 use crate::{
-    cache::Requester,
     domain::TenantId,
-    observability::{
-        log_limiter::{LogLimiter, log_limited},
-        metrics::label,
-    },
     security::{
         bearer::bearer_in,
         callers::{Caller, CallerService, Callers, Rate, TokenHash, hash_of},
@@ -49,62 +50,6 @@ pub(super) struct Credentials {
 struct AddressRates {
     rate: NonZeroU32,
     seen: Cache<IpAddr, Arc<Rate>>,
-}
-
-/// Why a caller may not ask.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NotAdmitted {
-    /// Neither certificate nor token belongs to a known caller.
-    Unknown,
-    /// This caller may not use the service, or may not ask about the tenant, the module, or all
-    /// tenants.
-    NotAllowed(Scope),
-    /// Too many requests: how long to wait.
-    TooMany(Duration),
-}
-
-/// What a caller is not allowed to use or ask about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Scope {
-    /// This service.
-    Service,
-    /// This tenant.
-    Tenant,
-    /// This module.
-    Module,
-    /// All tenants.
-    Enumeration,
-}
-
-label! {
-    /// The kinds of refusals that are counted.
-    pub(crate) enum NotAdmittedKind {
-        /// The caller is not known.
-        Unknown => "unknown",
-        /// Too many requests.
-        Rate => "rate",
-        /// Not one of the caller's services.
-        Service => "service",
-        /// Not one of its tenants.
-        Tenant => "tenant",
-        /// Not one of its modules.
-        Module => "module",
-        /// It may not ask about all tenants.
-        Enumeration => "enumeration",
-    }
-}
-
-impl NotAdmitted {
-    fn kind(self) -> NotAdmittedKind {
-        match self {
-            Self::Unknown => NotAdmittedKind::Unknown,
-            Self::TooMany(_) => NotAdmittedKind::Rate,
-            Self::NotAllowed(Scope::Service) => NotAdmittedKind::Service,
-            Self::NotAllowed(Scope::Tenant) => NotAdmittedKind::Tenant,
-            Self::NotAllowed(Scope::Module) => NotAdmittedKind::Module,
-            Self::NotAllowed(Scope::Enumeration) => NotAdmittedKind::Enumeration,
-        }
-    }
 }
 
 impl Credentials {
@@ -213,88 +158,5 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address @ IpAddr::V4(_) => address,
-    }
-}
-
-/// The caller, and so what it may ask about.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CallerIdentity<'a>(Option<&'a Caller>);
-
-impl<'a> CallerIdentity<'a> {
-    pub(super) fn new(caller: Option<&'a Caller>) -> Self {
-        Self(caller)
-    }
-
-    /// The caller of the request with these extensions. The front has put it there.
-    pub(super) fn of(extensions: &'a Extensions) -> Self {
-        Self(extensions.get().map(|caller: &Arc<Caller>| &**caller))
-    }
-
-    /// May it ask about this module? Other modules are left out of lists.
-    pub(super) fn may_ask_of(self, module: &str) -> bool {
-        self.0.is_none_or(|caller| caller.may_ask_of(module))
-    }
-
-    /// Whose turn a read that bypasses the cache takes. Callers without names share one.
-    pub(super) fn requester(self) -> Requester {
-        Requester::called(self.name())
-    }
-
-    /// The caller's name; empty if callers have no names.
-    pub(super) fn name(self) -> &'a str {
-        self.0.map_or("", |caller| caller.name.as_str())
-    }
-}
-
-static NOT_ALLOWED: LogLimiter = LogLimiter::new();
-
-impl Api {
-    /// Refuses a question about a tenant that the caller may not ask about. `None`: the tenant is
-    /// not known, or there is none.
-    pub(super) fn permit_tenant(
-        &self,
-        caller: CallerIdentity<'_>,
-        tenant: Option<TenantId>,
-    ) -> Result<(), NotAdmitted> {
-        let may = |caller: &Caller| {
-            tenant.map_or(caller.may_ask_about_all(), |tenant| caller.may_ask_about(tenant))
-        };
-        self.permit_if(caller, may, Scope::Tenant)
-    }
-
-    /// Refuses a question about all tenants, if the caller may not ask about all.
-    pub(super) fn permit_enumeration(&self, caller: CallerIdentity<'_>) -> Result<(), NotAdmitted> {
-        self.permit_if(caller, Caller::may_ask_about_all, Scope::Enumeration)
-    }
-
-    /// Refuses a question about modules that the caller may not ask about.
-    pub(super) fn permit_modules<'m>(
-        &self,
-        caller: CallerIdentity<'_>,
-        mut modules: impl Iterator<Item = &'m str>,
-    ) -> Result<(), NotAdmitted> {
-        self.permit_if(
-            caller,
-            |caller| modules.all(|module| caller.may_ask_of(module)),
-            Scope::Module,
-        )
-    }
-
-    fn permit_if(
-        &self,
-        CallerIdentity(caller): CallerIdentity<'_>,
-        may: impl FnOnce(&Caller) -> bool,
-        scope: Scope,
-    ) -> Result<(), NotAdmitted> {
-        let Some(caller) = caller.filter(|caller| !may(caller)) else { return Ok(()) };
-        let name = &caller.name;
-        log_limited!(NOT_ALLOWED, info, caller = %name, ?scope, "{name} asked for what it may not: {scope:?}");
-        Err(self.counted(NotAdmitted::NotAllowed(scope)))
-    }
-
-    /// Counts a refusal.
-    pub(super) fn counted(&self, refused: NotAdmitted) -> NotAdmitted {
-        self.metrics.caller_refusals.add(refused.kind());
-        refused
     }
 }

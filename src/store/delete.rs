@@ -14,8 +14,9 @@ use super::{
     mutate::Request,
     offers, ownership,
     provision::{STATEMENT_TIMEOUT, quoted},
-    record::{self, Entry, summary_to_json},
+    record::{self, Entry},
     request_json, row,
+    summary_json::summary_to_json,
     transaction::Transaction,
 };
 use crate::domain::{Author, Entitlements, Summary, TenantId, TenantStatus, Violation};

@@ -6,46 +6,11 @@ use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
 
 use super::{
-    Reading, Store, StoreError, batch, catalogue,
+    Loaded, Store, StoreError, TenantKey, batch, catalogue,
     replica::{Replica, in_time},
     tenant,
 };
-use crate::domain::{Catalogue, Facts, Label, TenantId};
-
-/// What identifies a tenant in the database.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum TenantKey {
-    /// `tenants.id`.
-    Id(TenantId),
-    /// `tenants.subdomain`, exactly.
-    Subdomain(Label),
-}
-
-impl TenantKey {
-    /// Parses a tenant's UUID in 36-character form, or subdomain. `None`: it is neither.
-    pub fn parse(text: &str) -> Option<Self> {
-        let by_id = TenantId::parse(text).ok().map(Self::Id);
-        by_id.or_else(|| Label::parse(text).map(Self::Subdomain))
-    }
-}
-
-/// The result of loading one tenant.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The tenant's revision, even if it was deleted; 0 while changes are not counted.
-    pub revision: u64,
-    /// Its facts, if it exists.
-    pub facts: Option<Facts>,
-}
-
-impl Loaded {
-    /// What was read for this key. For a subdomain that no tenant has there is no revision.
-    pub(super) fn of(Reading { revision, evidence }: Reading, key: &TenantKey) -> Self {
-        let facts = evidence.map(|evidence| evidence.facts);
-        let is_nobody = facts.is_none() && matches!(key, TenantKey::Subdomain(_));
-        Self { revision: if is_nobody { 0 } else { revision }, facts }
-    }
-}
+use crate::domain::Catalogue;
 
 /// Which database may be read.
 #[derive(Clone, Debug)]

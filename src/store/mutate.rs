@@ -13,8 +13,9 @@ use super::{
     ask::Ask,
     entitlements::{self, Found},
     offers,
-    record::{self, AuditEvent, AuditQuery, Entry, summary_to_json},
+    record::{self, AuditEvent, AuditQuery, Entry},
     request_json,
+    summary_json::{after_json, summary_to_json},
     transaction::Transaction,
 };
 use crate::domain::{
@@ -94,7 +95,7 @@ impl Done {
             subject: &self.subdomain,
             request,
             before: Some(summary_to_json(&self.before)),
-            after: Some(record::after_json(&self.after, applied_files)),
+            after: Some(after_json(&self.after, applied_files)),
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Modules and plans as JSON with the proto's names: in the record, and on the command line.
 //! Amounts are text, so that no reader converts them to floats.
 
-use std::sync::Arc;
-
-use sea_orm::{DbErr, prelude::Json};
+use sea_orm::prelude::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -79,7 +77,7 @@ pub fn plan_to_json(offer: &PlanOffer) -> Json {
 /// The module after an event.
 pub(super) fn module_of(event: &AuditEvent) -> Result<ModuleOffer, StoreError> {
     let read = ModuleJson::deserialize(event.after.as_ref().unwrap_or(&Json::Null));
-    let json = read.map_err(|error| unreadable(event, error.to_string()))?;
+    let json = read.map_err(|error| event.unreadable(error.to_string()))?;
     Ok(ModuleOffer {
         module: Module {
             code: ModuleCode::new(&json.code),
@@ -102,7 +100,7 @@ pub(super) fn module_of(event: &AuditEvent) -> Result<ModuleOffer, StoreError> {
 /// The plan after an event.
 pub(super) fn plan_of(event: &AuditEvent) -> Result<PlanOffer, StoreError> {
     let read = PlanJson::deserialize(event.after.as_ref().unwrap_or(&Json::Null));
-    let json = read.map_err(|error| unreadable(event, error.to_string()))?;
+    let json = read.map_err(|error| event.unreadable(error.to_string()))?;
     Ok(PlanOffer {
         plan: Plan {
             slug: json.slug,
@@ -119,13 +117,5 @@ pub(super) fn plan_of(event: &AuditEvent) -> Result<PlanOffer, StoreError> {
 
 fn money(event: &AuditEvent, text: Option<String>) -> Result<Option<Money>, StoreError> {
     let Some(text) = text else { return Ok(None) };
-    Money::parse(&text).map(Some).ok_or_else(|| unreadable(event, format!("{text:?} is no amount")))
-}
-
-pub(super) fn unreadable(event: &AuditEvent, cause: String) -> StoreError {
-    StoreError::Unreadable {
-        column: "entitlement_audit.after",
-        key: event.id.to_string(),
-        cause: Arc::new(DbErr::Json(cause)),
-    }
+    Money::parse(&text).map(Some).ok_or_else(|| event.unreadable(format!("{text:?} is no amount")))
 }

@@ -1,4 +1,8 @@
 //! A stream that makes h2 combine small answers into one write.
+//!
+//! What pays for it (`cargo bench --bench gateway`): external authorization reaches 0.70 of
+//! `CheckModule`'s throughput instead of 0.41. See
+//! `docs/decisions/0006-small-answers-in-one-write.md`.
 
 use std::{
     io,

@@ -1,4 +1,8 @@
 //! Answers requests on their connection's own task, if they can be answered at once.
+//!
+//! What pays for it (`cargo bench --bench check`, against a bare tonic service): 0.85 of its requests
+//! per second at random instead of 0.83, with 0.99 of its p99 instead of 1.26. See
+//! `docs/decisions/0005-requests-answered-on-their-connections-task.md`.
 
 use std::{
     future::{Future, poll_fn},

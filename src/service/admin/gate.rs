@@ -12,7 +12,7 @@ use crate::{
     domain::{ActorName, Role, limits::MAX_FAILURES_A_MINUTE},
     observability::log_limiter::{LogLimiter, log_limited},
     security::{admin_tokens::AdminTokens, bearer::bearer_in},
-    service::{Peer, error::AdminError},
+    service::{Peer, admin::error::AdminError},
 };
 
 /// The number of addresses whose failures are counted. With more, the oldest are forgotten.

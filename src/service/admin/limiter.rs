@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
 
 use crate::{
-    service::error::AdminError,
+    service::admin::error::AdminError,
     store::{MutationError, StoreError},
 };
 

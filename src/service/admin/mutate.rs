@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, Mutation},
-    service::error::AdminError,
+    service::admin::error::AdminError,
     store::{Mutated, TenantKey},
 };
 

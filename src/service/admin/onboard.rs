@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, SubdomainRefusal},
-    service::error::AdminError,
+    service::admin::error::AdminError,
     store::{Deletion, Mutated, NewTenant, Provisioned, TenantKey},
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::AdminApi;
 use crate::{
     domain::Role,
-    service::error::AdminError,
+    service::admin::error::AdminError,
     store::{AuditEvent, AuditQuery},
 };
 

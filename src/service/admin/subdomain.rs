@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::AdminApi;
 use crate::{
     domain::{Subdomain, SubdomainRefusal, subdomain::RESERVED_SUBDOMAINS},
-    service::error::AdminError,
+    service::admin::error::AdminError,
 };
 
 /// Whether a subdomain is available.

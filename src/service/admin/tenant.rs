@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::AdminApi;
 use crate::{
-    service::error::AdminError,
+    service::admin::error::AdminError,
     store::{Evidence, Reading, TenantKey},
 };
 

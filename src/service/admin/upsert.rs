@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{AdminApi, Purpose};
 use crate::{
     domain::{ActorName, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert},
-    service::error::AdminError,
+    service::admin::error::AdminError,
 };
 
 /// The requested state of a module or plan.

@@ -16,10 +16,7 @@ use crate::{
         SetTenantStatusResponse, UpsertModuleRequest, UpsertModuleResponse, UpsertPlanRequest,
         UpsertPlanResponse, tenant_admin_service_server::TenantAdminService,
     },
-    service::{
-        admin::{AdminApi, Administrator},
-        error::AdminError,
-    },
+    service::admin::{AdminApi, AdminError, Administrator},
 };
 
 /// The administrator that makes a request, if they have the needed role.

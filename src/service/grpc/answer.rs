@@ -5,16 +5,12 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use http::{HeaderValue, Response};
-use tokio::time::Sleep;
+use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 use tonic::{Code, Status, body::Body};
 use tracing::Span;
 
@@ -37,23 +33,6 @@ pub(crate) type Answering =
 static FAILED: LogLimiter = LogLimiter::new();
 static REFUSED: LogLimiter = LogLimiter::new();
 
-/// A request in flight, counted while this lives.
-pub(super) struct InFlight(Arc<AtomicUsize>);
-
-impl InFlight {
-    /// `None`: the maximum number of requests is in flight.
-    pub(super) fn enter(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let entered = Self(Arc::clone(count));
-        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(entered)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The trace context of a request.
 pub(super) struct Traced {
     /// Its caller's trace context.
@@ -74,7 +53,7 @@ pub(crate) struct Answer {
     pub(super) method: Option<Method>,
     /// The path, if it is not that of a method of ours.
     pub(super) unknown: Option<Box<str>>,
-    pub(super) _in_flight: Option<InFlight>,
+    pub(super) _in_flight: Option<OwnedSemaphorePermit>,
 }
 
 impl Future for Answer {

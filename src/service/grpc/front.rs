@@ -5,19 +5,20 @@
 //! reflection are neither shed nor cut off.
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::Request;
 use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, service::Routes};
 use tower_service::Service;
 use tracing::Instrument;
 
 pub(crate) use super::answer::{Answer, Answering};
 use super::{
-    answer::{InFlight, Traced},
+    answer::Traced,
     headers::{grpc_timeout, request_id},
     status,
     unknown::refuse_unknown,
@@ -71,20 +72,21 @@ pub(crate) trait Services {
     fn call(&self, method: Method, request: Request<Incoming>, peer: &Peer) -> Answering;
 }
 
-/// Routes a request to the service that answers it. Clones share the count of requests in flight.
+/// Routes a request to the service that answers it. Clones share the places for requests in flight.
 #[derive(Clone)]
 pub(crate) struct Front<S> {
     services: S,
     others: Routes,
     settings: FrontSettings,
-    in_flight: Arc<AtomicUsize>,
+    /// The places for requests in flight.
+    places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     tracer: Tracer,
 }
 
 /// A request that was admitted or refused: its answer, how long it may take, and its place among
 /// those in flight.
-type StartedAnswer = (Answering, Option<Duration>, Option<InFlight>);
+type StartedAnswer = (Answering, Option<Duration>, Option<OwnedSemaphorePermit>);
 
 impl<S: Services> Front<S> {
     /// Our own services, and those that are never shed: health and reflection.
@@ -96,7 +98,9 @@ impl<S: Services> Front<S> {
         tracer: Tracer,
     ) -> Self {
         let others = refuse_unknown(others, settings.request_timeout);
-        Self { services, others, settings, in_flight: Arc::default(), metrics, tracer }
+        let places = settings.max_in_flight.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places));
+        Self { services, others, settings, places, metrics, tracer }
     }
 
     /// Answers a request. `ending` resolves when its connection is to end.
@@ -161,11 +165,9 @@ impl<S: Services> Front<S> {
             Limit::LongRequest(longest) => longest.max(self.settings.request_timeout),
         };
         let timeout = grpc_timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
-        match InFlight::enter(&self.in_flight, self.settings.max_in_flight) {
-            Some(in_flight) => {
-                (self.services.call(method, request, peer), Some(timeout), Some(in_flight))
-            }
-            None => (at_once(status::overloaded()), None, None),
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => (self.services.call(method, request, peer), Some(timeout), Some(place)),
+            Err(_) => (at_once(status::overloaded()), None, None),
         }
     }
 

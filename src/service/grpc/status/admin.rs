@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{SubdomainRefusal, Violation},
     proto::v1::ErrorReason,
-    service::error::AdminError,
+    service::admin::AdminError,
     store::{MutationError, StoreError},
 };
 

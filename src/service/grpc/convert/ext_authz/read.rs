@@ -2,6 +2,9 @@
 //!
 //! A proxy asks about every request of its clients and sends all of their headers along. Only a few
 //! of its fields matter, and they matter only until the answer is made: nothing is copied.
+//!
+//! What pays for it (`cargo bench --bench gateway`): 0.74 of `CheckModule`'s throughput instead of
+//! 0.70. See `docs/decisions/0007-ext-authz-messages-read-by-hand.md`.
 
 use std::borrow::Cow;
 

@@ -1,0 +1,80 @@
+//! Whether the cache can answer for what it holds, by what the change feed says of itself.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Cache, Event, FeedState, is_within};
+use crate::store::LoadTenant;
+
+/// Can the cache answer for what it holds?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CacheHealth {
+    /// Yes.
+    Good,
+    /// It serves what it holds, although the database does not answer.
+    Stale {
+        /// When the database last answered.
+        since: DateTime<Utc>,
+    },
+    /// The database has not answered for longer than stale answers are served.
+    TooStale,
+}
+
+impl<L: LoadTenant> Cache<L> {
+    /// The state of the feed.
+    pub fn feed(&self) -> FeedState {
+        self.0.trust.feed()
+    }
+
+    /// When the database last answered the feed.
+    pub fn last_proof(&self) -> Option<DateTime<Utc>> {
+        self.0.trust.last_proof()
+    }
+
+    /// Can it answer for what it holds?
+    pub fn health(&self, now: DateTime<Utc>) -> CacheHealth {
+        match self.last_proof() {
+            _ if self.0.trust.is_answered() => CacheHealth::Good,
+            Some(since) if is_within(self.0.settings.max_stale, since, now) => {
+                CacheHealth::Stale { since }
+            }
+            _ => CacheHealth::TooStale,
+        }
+    }
+
+    /// How many changes have been taken in. See [`Source::AnyThatHolds`](crate::store::Source).
+    pub fn changes_so_far(&self) -> u64 {
+        self.0.change_clock.count()
+    }
+
+    /// How long ago the feed last heard from the database; zero if there is no feed.
+    pub fn lag(&self, now: DateTime<Utc>) -> TimeDelta {
+        match (self.feed(), self.last_proof()) {
+            (FeedState::Off, _) | (_, None) => TimeDelta::zero(),
+            (_, Some(proof)) => (now - proof).max(TimeDelta::zero()),
+        }
+    }
+
+    /// The feed has caught up with the log, and receives every change from here on.
+    pub fn trust(&self, now: DateTime<Utc>) {
+        self.0.trust.set(FeedState::Live, Some(now));
+        self.0.breaker.close();
+    }
+
+    /// Changes may be missed from here on: what is held is in doubt, until the feed has caught up.
+    pub fn suspect(&self) {
+        self.0.trust.set(FeedState::Suspect, None);
+    }
+
+    /// There is no feed, or none that can be trusted: the time to live is the limit. `proof`: when
+    /// the database has just answered, if it has.
+    pub fn feed_off(&self, proof: Option<DateTime<Utc>>) {
+        let was_heard = self.feed() != FeedState::Off;
+        self.0.trust.set(FeedState::Off, proof);
+        if proof.is_some() {
+            self.0.breaker.close();
+        }
+        if was_heard {
+            self.notify(Event::FeedOff);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What the caller of a request may ask about.
+
+use std::sync::Arc;
+
+use http::Extensions;
+
+use super::{NotAdmitted, Scope};
+use crate::{
+    cache::Requester,
+    domain::TenantId,
+    observability::log_limiter::{LogLimiter, log_limited},
+    security::callers::Caller,
+    service::Api,
+};
+
+/// The caller, and so what it may ask about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::service) struct CallerIdentity<'a>(Option<&'a Caller>);
+
+impl<'a> CallerIdentity<'a> {
+    pub(in crate::service) fn new(caller: Option<&'a Caller>) -> Self {
+        Self(caller)
+    }
+
+    /// The caller of the request with these extensions. The front has put it there.
+    pub(in crate::service) fn of(extensions: &'a Extensions) -> Self {
+        Self(extensions.get().map(|caller: &Arc<Caller>| &**caller))
+    }
+
+    /// May it ask about this module? Other modules are left out of lists.
+    pub(in crate::service) fn may_ask_of(self, module: &str) -> bool {
+        self.0.is_none_or(|caller| caller.may_ask_of(module))
+    }
+
+    /// Whose turn a read that bypasses the cache takes. Callers without names share one.
+    pub(in crate::service) fn requester(self) -> Requester {
+        Requester::called(self.name())
+    }
+
+    /// The caller's name; empty if callers have no names.
+    pub(in crate::service) fn name(self) -> &'a str {
+        self.0.map_or("", |caller| caller.name.as_str())
+    }
+}
+
+static NOT_ALLOWED: LogLimiter = LogLimiter::new();
+
+impl Api {
+    /// Refuses a question about a tenant that the caller may not ask about. `None`: the tenant is
+    /// not known, or there is none.
+    pub(in crate::service) fn permit_tenant(
+        &self,
+        caller: CallerIdentity<'_>,
+        tenant: Option<TenantId>,
+    ) -> Result<(), NotAdmitted> {
+        let may = |caller: &Caller| {
+            tenant.map_or(caller.may_ask_about_all(), |tenant| caller.may_ask_about(tenant))
+        };
+        self.permit_if(caller, may, Scope::Tenant)
+    }
+
+    /// Refuses a question about all tenants, if the caller may not ask about all.
+    pub(in crate::service) fn permit_enumeration(
+        &self,
+        caller: CallerIdentity<'_>,
+    ) -> Result<(), NotAdmitted> {
+        self.permit_if(caller, Caller::may_ask_about_all, Scope::Enumeration)
+    }
+
+    /// Refuses a question about modules that the caller may not ask about.
+    pub(in crate::service) fn permit_modules<'m>(
+        &self,
+        caller: CallerIdentity<'_>,
+        mut modules: impl Iterator<Item = &'m str>,
+    ) -> Result<(), NotAdmitted> {
+        self.permit_if(
+            caller,
+            |caller| modules.all(|module| caller.may_ask_of(module)),
+            Scope::Module,
+        )
+    }
+
+    fn permit_if(
+        &self,
+        CallerIdentity(caller): CallerIdentity<'_>,
+        may: impl FnOnce(&Caller) -> bool,
+        scope: Scope,
+    ) -> Result<(), NotAdmitted> {
+        let Some(caller) = caller.filter(|caller| !may(caller)) else { return Ok(()) };
+        let name = &caller.name;
+        log_limited!(NOT_ALLOWED, info, caller = %name, ?scope, "{name} asked for what it may not: {scope:?}");
+        Err(self.counted(NotAdmitted::NotAllowed(scope)))
+    }
+
+    /// Counts a refusal.
+    pub(in crate::service) fn counted(&self, refused: NotAdmitted) -> NotAdmitted {
+        self.metrics.caller_refusals.add(refused.kind());
+        refused
+    }
+}
