@@ -140,23 +140,31 @@ impl<L: LoadTenant> Inner<L> {
         let loaded = self.in_time(self.read(&keys, source, now)).await;
         self.queue.note(keys.len(), &loaded);
         match loaded {
-            Ok(loaded) => loads
-                .into_iter()
-                .zip(loaded)
-                .for_each(|(load, loaded)| self.end(load, loaded, sent)),
+            Ok(loaded) => {
+                let in_place = |(load, loaded): (StartedLoad, _)| {
+                    let outcome = self.keep(&load.key, loaded, sent);
+                    (load, outcome)
+                };
+                // All are kept before the first caller is answered: those who wait on one connection
+                // are then answered together.
+                let ended: Vec<_> = loads.into_iter().zip(loaded).map(in_place).collect();
+                ended.into_iter().for_each(|(load, outcome)| load.end(outcome));
+            }
             Err(error) => loads.into_iter().for_each(|load| load.end(Err(error.clone().into()))),
         }
     }
 
-    fn end(&self, load: StartedLoad, loaded: Result<Loaded, StoreError>, sent: Sent) {
+    fn keep(
+        &self,
+        key: &TenantKey,
+        loaded: Result<Loaded, StoreError>,
+        sent: Sent,
+    ) -> Result<Known, LoadError> {
         match loaded {
-            Ok(loaded) => {
-                let known = self.put_in_place(&load.key, loaded, sent);
-                load.end(Ok(known));
-            }
+            Ok(loaded) => Ok(self.put_in_place(key, loaded, sent)),
             Err(error) => {
                 self.failed(&error);
-                load.end(Err(error.into()));
+                Err(error.into())
             }
         }
     }

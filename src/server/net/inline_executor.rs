@@ -10,9 +10,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
+use futures_util::{FutureExt, StreamExt, future::CatchUnwind, stream::FuturesUnordered};
 use hyper::rt::Executor;
 use parking_lot::Mutex;
 
@@ -31,13 +32,20 @@ const MAX_IN_A_TURN: usize = 64;
 ///
 /// An answer from memory does not wait for anything, so that a task costs more than the decision:
 /// it is made, listed, queued and woken. So requests are collected while the connection reads, then
-/// polled once, and only those that have to wait get a task. They are not polled as they arrive,
-/// because the connection would then write each answer separately.
+/// polled once. They are not polled as they arrive, because the connection would then write each
+/// answer separately.
+///
+/// Those that have to wait stay on the connection's task, too, for the same reason: when a load ends
+/// for which many wait, or a change is announced to many streams, the connection is woken once and
+/// writes all answers together. A task each would be woken one by one, and the connection after each.
 #[derive(Clone)]
 pub(crate) struct InlineExecutor(Arc<ExecutorState>);
 
 struct ExecutorState {
+    /// Requests that were read, and have not been polled yet.
     requests: Mutex<Vec<Exchange>>,
+    /// Those that have to wait.
+    waiting: Mutex<FuturesUnordered<CatchUnwind<AssertUnwindSafe<Stalling>>>>,
     traffic: Traffic,
     unread: Arc<Unread>,
 }
@@ -58,7 +66,8 @@ impl Drop for DropRequests {
     fn drop(&mut self) {
         // Taken first: nothing is locked while they are dropped.
         let left = mem::take(&mut *self.0.0.requests.lock());
-        drop(left);
+        let waiting = mem::take(&mut *self.0.0.waiting.lock());
+        drop((left, waiting));
     }
 }
 
@@ -71,7 +80,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InlineExecutor {
 impl InlineExecutor {
     /// For a connection with this traffic and these unread answers.
     pub(crate) fn new(traffic: Traffic, unread: Arc<Unread>) -> Self {
-        Self(Arc::new(ExecutorState { requests: Mutex::default(), traffic, unread }))
+        let (requests, waiting) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(ExecutorState { requests, waiting, traffic, unread }))
     }
 
     /// Must live exactly as long as the connection.
@@ -101,15 +111,18 @@ impl InlineExecutor {
         mut connection: Pin<&mut C>,
         context: &mut Context<'_>,
     ) -> Poll<Served<C::Output>> {
-        let ExecutorState { requests, traffic, unread } = &*self.0;
+        let ExecutorState { requests, traffic, .. } = &*self.0;
         traffic.begin_turn(requests.lock().len());
+        self.poll_waiting(context);
         if let Poll::Ready(ended) = connection.as_mut().poll(context) {
             return Poll::Ready(Served::Ended(ended));
         }
         let turn = self.turn();
         if !turn.is_empty() {
-            for request in turn {
-                answer(request, unread);
+            let begin = |request| self.begin(request, context);
+            let wait: Vec<_> = turn.into_iter().filter_map(begin).collect();
+            if !wait.is_empty() {
+                self.0.waiting.lock().extend(wait);
             }
             // Now the connection writes all answers at once.
             if let Poll::Ready(ended) = connection.poll(context) {
@@ -135,15 +148,30 @@ impl InlineExecutor {
         }
         read.drain(..MAX_IN_A_TURN).collect()
     }
-}
 
-fn answer(request: Exchange, unread: &Arc<Unread>) {
-    // No waker is needed: a request that waits is polled again by its own task.
-    let mut context = Context::from_waker(Waker::noop());
-    // A panic ends only its own request, as it would on a task.
-    let begun = catch_unwind(AssertUnwindSafe(|| Stalling::begin(request, unread, &mut context)));
-    if let Ok(Some(waits)) = begun {
-        tokio::spawn(waits);
+    /// Polls a request for the first time; returns what is left of it if it has to wait.
+    ///
+    /// A panic ends only its own request, as it would on a task; so does one while it waits.
+    ///
+    /// It wakes the connection, and is polled in the turn that follows, whoever caused it; from then
+    /// on only if it has something new.
+    fn begin(
+        &self,
+        request: Exchange,
+        context: &mut Context<'_>,
+    ) -> Option<CatchUnwind<AssertUnwindSafe<Stalling>>> {
+        let begin = || Stalling::begin(request, &self.0.unread, context);
+        let waits = catch_unwind(AssertUnwindSafe(begin)).ok().flatten()?;
+        Some(AssertUnwindSafe(waits).catch_unwind())
+    }
+
+    /// Polls those of the waiting requests that have something new.
+    fn poll_waiting(&self, context: &mut Context<'_>) {
+        let mut waiting = self.0.waiting.lock();
+        if waiting.is_empty() {
+            return;
+        }
+        while let Poll::Ready(Some(_)) = waiting.poll_next_unpin(context) {}
     }
 }
 
@@ -152,7 +180,7 @@ mod tests {
     use std::{
         future::{pending, ready},
         sync::atomic::{AtomicUsize, Ordering},
-        task::Wake,
+        task::{Wake, Waker},
     };
 
     use tokio::io::{AsyncRead, ReadBuf};
@@ -202,30 +230,80 @@ mod tests {
         assert_eq!(answered.load(Ordering::Relaxed), 2);
     }
 
-    #[tokio::test]
-    async fn a_request_that_waits_holds_nobody_up_and_is_answered_later() {
+    #[test]
+    fn requests_that_wait_hold_nobody_up_and_are_answered_together_in_one_turn() {
         let (requests, answered) = (executor(), Arc::default());
-        let (tell, told) = tokio::sync::oneshot::channel::<()>();
-        let (done, is_done) = tokio::sync::oneshot::channel::<()>();
-        requests.execute(async move {
-            told.await.unwrap();
-            done.send(()).unwrap();
-        });
+        let (tell, told) = tokio::sync::watch::channel(false);
+        for _ in 0..3 {
+            let (mut told, counted) = (told.clone(), count(&answered));
+            requests.execute(async move {
+                told.wait_for(|told| *told).await.unwrap();
+                counted.await;
+            });
+        }
         requests.execute(pending());
         requests.execute(count(&answered));
         poll_once(&requests, |_| {});
         assert_eq!(answered.load(Ordering::Relaxed), 1);
-        tell.send(()).unwrap();
-        is_done.await.unwrap();
+        tell.send(true).unwrap();
+        poll_once(&requests, |_| {});
+        assert_eq!(answered.load(Ordering::Relaxed), 4);
     }
 
     #[test]
-    fn a_panic_ends_its_own_request_and_no_other() {
+    fn a_request_that_waits_wakes_its_connection_whether_it_was_polled_once_or_more_often() {
+        for turns in 1..=3 {
+            let requests = executor();
+            let (tell, told) = tokio::sync::oneshot::channel::<()>();
+            requests.execute(async move { told.await.unwrap() });
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            for _ in 0..turns {
+                let mut connection = pending::<()>();
+                let connection = Pin::new(&mut connection);
+                assert!(requests.poll(connection, &mut Context::from_waker(&waker)).is_pending());
+            }
+            let before = woken.0.load(Ordering::Relaxed);
+            tell.send(()).unwrap();
+            assert_eq!(woken.0.load(Ordering::Relaxed), before + 1, "after {turns} turns");
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_request_and_no_other_also_while_it_waits() {
         let (requests, answered) = (executor(), Arc::default());
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
         requests.execute(async { panic!("a request's own") });
+        requests.execute(async move {
+            told.await.unwrap();
+            panic!("a request's own, later");
+        });
         requests.execute(count(&answered));
         poll_once(&requests, |_| {});
-        assert_eq!(answered.load(Ordering::Relaxed), 1);
+        tell.send(()).unwrap();
+        requests.execute(count(&answered));
+        poll_once(&requests, |_| {});
+        assert_eq!(answered.load(Ordering::Relaxed), 2);
+        assert!(requests.0.waiting.lock().is_empty());
+    }
+
+    #[test]
+    fn requests_that_wait_or_were_not_begun_are_dropped_with_their_connection() {
+        let (requests, held) = (executor(), Arc::new(()));
+        let dropping = requests.drop_requests_at_the_end();
+        let hold = || {
+            let (held, own) = (Arc::clone(&held), requests.clone());
+            async move {
+                pending::<()>().await;
+                drop((held, own));
+            }
+        };
+        requests.execute(hold());
+        poll_once(&requests, |_| {});
+        requests.execute(hold());
+        assert_eq!(Arc::strong_count(&held), 3);
+        drop(dropping);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[test]
