@@ -148,7 +148,9 @@ impl<L: LoadTenant> Inner<L> {
                 // All are kept before the first caller is answered: those who wait on one connection
                 // are then answered together.
                 let ended: Vec<_> = loads.into_iter().zip(loaded).map(in_place).collect();
-                ended.into_iter().for_each(|(load, outcome)| load.end(outcome));
+                for (load, outcome) in ended {
+                    load.end(outcome);
+                }
             }
             Err(error) => loads.into_iter().for_each(|load| load.end(Err(error.clone().into()))),
         }

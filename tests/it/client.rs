@@ -2,7 +2,9 @@
 
 mod answers;
 mod gates;
+mod identity;
 mod outage;
+mod outages;
 mod renewal;
 mod resolve;
 mod tenant_db;

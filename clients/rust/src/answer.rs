@@ -207,6 +207,11 @@ pub struct Resolved {
     pub source: TenantSource,
     /// Did a verified token identify it? Otherwise it is only what the request claims.
     pub verified: bool,
+    /// Was it given without asking whether it still holds, because the server or its database was
+    /// unreachable?
+    pub stale: bool,
+    /// Was it given by the outage rule, because the server was unreachable?
+    pub by_outage_rule: bool,
 }
 
 /// A tenant, and whether it may use one of the modules that were asked for.

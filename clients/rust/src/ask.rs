@@ -98,5 +98,8 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>>;
 
+    /// The address of the server that is asked at the moment, for log lines.
+    fn endpoint(&self) -> String;
+
     fn watch(&self) -> BoxFuture<'static, Result<Events, Status>>;
 }

@@ -43,6 +43,14 @@ impl<K: Copy + Eq + Hash, V: Clone> Bounded<K, V> {
         }
     }
 
+    /// Removes the entry with this key, if there is one.
+    pub(crate) fn remove(&self, key: &K) {
+        let mut order = self.order.lock();
+        if self.by_key.pin().remove(key).is_some() {
+            order.retain(|other| other != key);
+        }
+    }
+
     /// Changes the entry with this key, which is made first if there is none.
     pub(crate) fn with<R>(
         &self,

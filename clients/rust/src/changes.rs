@@ -9,6 +9,7 @@ use tonic::Status;
 use crate::{
     ask::{Event, Events},
     core::Core,
+    outage::Part,
 };
 
 /// A stream that has been silent for this long is given up.
@@ -21,19 +22,22 @@ pub(crate) async fn next(stream: &mut Events) -> Result<Option<Event>, Status> {
         .transpose()
 }
 
-/// Records that the stream has ended.
-pub(crate) fn lose(core: &Core) {
+/// Records that the stream has ended, and why.
+pub(crate) fn lose(core: &Core, cause: &str) {
     core.held.stream.close();
     core.counters.watching.set(0.0);
+    core.lost(Part::Stream, cause);
 }
 
 /// Applies an event.
 pub(crate) fn hear(core: &Core, event: Event) {
     let now = core.clock.now();
+    core.held.stream.event(now);
     match event {
         Event::Opened => {
             core.held.stream.open(now);
-            core.gate.open();
+            core.answered();
+            core.back(Part::Stream);
             core.counters.watching.set(1.0);
         }
         Event::TenantChanged { tenant, revision } => {

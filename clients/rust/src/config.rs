@@ -17,6 +17,16 @@ pub enum OnOutage {
     Allow,
 }
 
+impl fmt::Display for OnOutage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deny => f.write_str("denied"),
+            Self::ServeStale(most) => write!(f, "given from what is held, for up to {most:?}"),
+            Self::Allow => f.write_str("granted"),
+        }
+    }
+}
+
 /// How a client is set up. [`Config::new`] takes what is required; the rest has good defaults.
 #[derive(Clone)]
 #[must_use]

@@ -108,20 +108,22 @@ fn judged(
 
 pub(crate) fn resolved(response: ResolveTenantResponse) -> Result<(Resolved, Told), Status> {
     let ResolveTenantResponse { tenant, source, verified, freshness } = response;
-    Ok((whom(tenant, source, verified)?, told(freshness)))
+    let told = told(freshness);
+    Ok((whom(tenant, source, verified, told.stale)?, told))
 }
 
 pub(crate) fn authorized(response: AuthorizeResponse) -> Result<(Resolved, Told, Judged), Status> {
     let AuthorizeResponse { tenant, source, verified, decision, freshness } = response;
     let told = told(freshness);
     let decision = decision.ok_or_else(|| Status::unknown("the answer holds no decision"))?;
-    Ok((whom(tenant, source, verified)?, told, decided(decision, told)))
+    Ok((whom(tenant, source, verified, told.stale)?, told, decided(decision, told)))
 }
 
 fn whom(
     tenant: Option<crate::proto::v1::Tenant>,
     source: i32,
     verified: bool,
+    stale: bool,
 ) -> Result<Resolved, Status> {
     let tenant = tenant.ok_or_else(|| Status::unknown("the answer holds no tenant"))?;
     let id = uuid(&tenant.id)?;
@@ -133,7 +135,8 @@ fn whom(
         status: status(tenant.status),
         plan_slug: tenant.plan_slug,
     };
-    Ok(Resolved { tenant: tenant.into(), source: self::source(source), verified })
+    let (tenant, source) = (tenant.into(), self::source(source));
+    Ok(Resolved { tenant, source, verified, stale, by_outage_rule: false })
 }
 
 fn uuid(text: &str) -> Result<Uuid, Status> {

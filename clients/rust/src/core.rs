@@ -1,24 +1,26 @@
 //! Questions: answered from what is held, else by the server, else by the outage rule.
 
-use std::{sync::Arc, time::Duration};
+mod who;
 
-use futures_util::future::FutureExt;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
 use tonic::Status;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Error, OnOutage, Reason, Resolved,
-    answer::Words,
-    ask::{Ask, Credentials, Judged, OwnedCredentials},
-    clock::{ALWAYS, Clock, NEVER, micros},
+    Answer, Error, OnOutage, Resolved,
+    ask::{Ask, Judged},
+    clock::Clock,
     counters::Counters,
     error::is_outage,
     flight::Flights,
-    gate::Gate,
+    gate::{Gate, Turn},
     held::{Began, Held, Look},
     keyed::Key,
     list::{List, Told},
+    outage::{Outage, Part},
 };
 
 /// A question that is under way. Callers that ask after a change of the tenant, or in another era,
@@ -44,9 +46,10 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     ask: Arc<dyn Ask>,
-    on_outage: OnOutage,
+    pub(crate) on_outage: OnOutage,
     pub(crate) gate: Gate,
     key: Key,
+    pub(crate) outage: Outage,
     lists: Flights<Question<Uuid>, List>,
     reasons: Flights<Question<(Uuid, Box<str>)>, Judged>,
     resolved: Flights<Question<u128>, (Resolved, Told)>,
@@ -65,6 +68,7 @@ impl Core {
             counters: Counters::new(),
             ask,
             on_outage,
+            outage: Outage::default(),
             gate: Gate::default(),
             key: Key::random(),
             lists: Flights::new(),
@@ -84,16 +88,15 @@ impl Core {
         module: &str,
         min_revision: u64,
     ) -> Result<Answer, Error> {
+        if let Some(answer) = self.check_in_outage(tenant, module, min_revision) {
+            return Ok(answer);
+        }
         match self.find_out(tenant, module, min_revision).await {
             Ok(answer) => {
                 self.counters.by_server.increment(1);
                 Ok(answer)
             }
-            Err(status) if is_outage(&status) => {
-                tracing::warn!(%tenant, module, code = ?status.code(), "entitlementd cannot be asked: {}", status.message());
-                self.counters.by_outage_rule.increment(1);
-                Ok(self.by_rule(tenant, module, min_revision))
-            }
+            Err(status) if is_outage(&status) => Ok(self.by_rule(tenant, module, min_revision)),
             Err(status) => Err(Error::Refused(status)),
         }
     }
@@ -119,22 +122,6 @@ impl Core {
         Ok(answer)
     }
 
-    /// What the outage rule answers. It never uses facts older than the caller wants.
-    fn by_rule(&self, tenant: Uuid, module: &str, min_revision: u64) -> Answer {
-        let now = self.clock.now();
-        let held = |most: Duration| {
-            self.held.stale_list(tenant, min_revision, micros(most), now)?.grant(module, now)
-        };
-        match self.on_outage {
-            OnOutage::Deny => by_rule(false),
-            OnOutage::Allow => by_rule(true),
-            OnOutage::ServeStale(most) => match held(most) {
-                Some(grant) => Answer { stale: true, by_outage_rule: true, ..grant },
-                None => by_rule(false),
-            },
-        }
-    }
-
     /// The list: held, fetched, or by the outage rule; also whether it was by the outage rule.
     pub(crate) async fn list(
         self: &Arc<Self>,
@@ -144,21 +131,24 @@ impl Core {
         if let Some(list) = self.held.list(tenant, min_revision, self.clock.now()) {
             return Ok((list, false));
         }
-        let status = match self.fetch_list(tenant, min_revision).await {
-            Ok(list) => return Ok((list, false)),
-            Err(status) => status,
-        };
-        let now = self.clock.now();
-        let stale = match self.on_outage {
-            OnOutage::ServeStale(most) if is_outage(&status) => {
-                self.held.stale_list(tenant, min_revision, micros(most), now)
+        if let Some(list) = self.list_in_outage(tenant, min_revision) {
+            return Ok((list, true));
+        }
+        match self.fetch_list(tenant, min_revision).await {
+            Ok(list) => Ok((list, false)),
+            Err(status) if is_outage(&status) => {
+                let stale = self.list_by_rule(tenant, min_revision);
+                stale.map(|list| (list, true)).ok_or_else(|| status.into())
             }
-            _ => None,
-        };
-        stale.map(|list| (list, true)).ok_or_else(|| status.into())
+            Err(status) => Err(status.into()),
+        }
     }
 
-    async fn fetch_list(self: &Arc<Self>, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
+    pub(crate) async fn fetch_list(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        min_revision: u64,
+    ) -> Result<List, Status> {
         let began = self.held.begin(tenant, min_revision, self.clock.now());
         let core = Arc::clone(self);
         let ask = move || {
@@ -208,83 +198,44 @@ impl Core {
         self.reasons.join(Question::new(about, began), ask).await
     }
 
-    /// Resolves the tenant that these credentials identify.
-    pub(crate) async fn resolve(
+    /// Asks the server, and records whether it answered. While it is known not to answer nobody waits:
+    /// now and then a question goes on in the background, to find out whether it is back.
+    async fn ask<T: Send + 'static>(
         self: &Arc<Self>,
-        credentials: Credentials<'_>,
-    ) -> Result<Resolved, Error> {
-        let key = self.key.of(credentials);
-        if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
-            return Ok(resolved);
-        }
-        let began = self.began_asking_who();
-        let (core, owned) = (Arc::clone(self), OwnedCredentials::from(credentials));
-        let ask = move || {
-            async move {
-                let (resolved, told) = core.ask(core.ask.resolve(owned)).await?;
-                core.held.keep_resolved(key, resolved.clone(), told, began);
-                Ok((resolved, told))
+        asked: BoxFuture<'static, Result<T, Status>>,
+    ) -> Result<T, Status> {
+        match self.gate.turn() {
+            Turn::Ask => self.noted(asked).await,
+            turn => {
+                if turn == Turn::Probe {
+                    let core = Arc::clone(self);
+                    tokio::spawn(async move { drop(core.noted(asked).await) });
+                }
+                Err(Status::unavailable("it did not answer a moment ago"))
             }
-            .boxed()
-        };
-        Ok(self.resolved.join(Question::new(key, began), ask).await?.0)
-    }
-
-    /// Resolves the tenant, and checks whether it may use one of these modules: one round trip if
-    /// nothing is held.
-    pub(crate) async fn authorize(
-        self: &Arc<Self>,
-        credentials: Credentials<'_>,
-        modules: &[impl AsRef<str>],
-    ) -> Result<(Resolved, Option<Answer>), Error> {
-        let key = self.key.of(credentials);
-        if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
-            return Ok((resolved, None));
         }
-        let began = self.began_asking_who();
-        let codes = modules.iter().map(|code| code.as_ref().to_owned()).collect();
-        let (resolved, told, judged) =
-            self.ask(self.ask.authorize(credentials.into(), codes)).await?;
-        self.held.keep_resolved(key, resolved.clone(), told, began);
-        self.counters.by_server.increment(1);
-        Ok((resolved, Some(judged.answer)))
     }
 
-    fn began_asking_who(&self) -> Began {
+    async fn noted<T>(&self, asked: BoxFuture<'static, Result<T, Status>>) -> Result<T, Status> {
         let era = self.held.stream.era();
-        Began { at: self.clock.now(), era, news: self.held.last_news(), min_revision: 0 }
-    }
-
-    /// Asks the server, if it is this caller's turn, and records whether it answered.
-    async fn ask<T>(&self, asked: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        if !self.gate.admits() {
-            return Err(Status::unavailable("it did not answer a moment ago"));
-        }
         let answer = asked.await;
         match &answer {
             // A status of the server's own is an answer, whatever it is.
             Err(status) if is_outage(status) && status.get_details_error_info().is_none() => {
-                self.gate.close();
+                // Where a stream has opened meanwhile, it is back already.
+                if !self.held.stream.has_opened_since(era) {
+                    self.gate.close();
+                    self.lost(Part::Server, status.message());
+                }
             }
-            _ => self.gate.open(),
+            _ => self.answered(),
         }
         answer
     }
-}
 
-/// The message of a denial by the outage rule.
-const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
-
-fn by_rule(allowed: bool) -> Answer {
-    Answer {
-        allowed,
-        reason: Reason::Unspecified,
-        stale: true,
-        by_outage_rule: true,
-        revision: 0,
-        as_of: ALWAYS,
-        valid_until: NEVER,
-        words: (!allowed)
-            .then(|| Words { message: NOT_CHECKED.to_owned(), plan_slugs: Vec::new() }.into()),
+    /// The server has answered.
+    pub(crate) fn answered(&self) {
+        self.gate.open();
+        self.back(Part::Server);
     }
 }

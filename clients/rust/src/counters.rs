@@ -12,6 +12,7 @@ pub(crate) struct Counters {
     #[cfg(feature = "tower")]
     pub(crate) would_deny: Counter,
     pub(crate) watching: Gauge,
+    pub(crate) outage: Gauge,
 }
 
 impl Counters {
@@ -19,7 +20,7 @@ impl Counters {
         const CHECKS: &str = "entitlement_client_checks_total";
         describe_counter!(
             CHECKS,
-            "Checks, by who answered: what is held, the server, or the rule for outages"
+            "Answers about modules, by who gave them: what is held, the server, or the outage rule"
         );
         describe_counter!("entitlement_client_changes_total", "Tenant changes that were received");
         describe_counter!(
@@ -32,6 +33,10 @@ impl Counters {
             "Requests that shadow mode let pass"
         );
         describe_gauge!("entitlement_client_watching", "1 while the stream of changes is open");
+        describe_gauge!(
+            "entitlement_client_outage",
+            "1 while the server does not answer, or its stream of changes is lost"
+        );
         Self {
             held: counter!(CHECKS, "by" => "held"),
             by_server: counter!(CHECKS, "by" => "server"),
@@ -41,6 +46,7 @@ impl Counters {
             #[cfg(feature = "tower")]
             would_deny: counter!("entitlement_client_would_deny_total"),
             watching: gauge!("entitlement_client_watching"),
+            outage: gauge!("entitlement_client_outage"),
         }
     }
 }

@@ -18,6 +18,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections, made when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
+    addresses: Vec<String>,
     channels: Vec<Channel>,
     current: AtomicUsize,
 }
@@ -31,7 +32,12 @@ impl Endpoints {
             .collect::<Result<Vec<_>, _>>()?;
         // So that not all processes begin with the first.
         let current = fastrand::usize(..channels.len());
-        Ok(Self { channels, current: current.into() })
+        Ok(Self { addresses: config.endpoints.clone(), channels, current: current.into() })
+    }
+
+    /// The address of the endpoint in use.
+    pub(crate) fn address(&self) -> &str {
+        &self.addresses[self.current().0]
     }
 
     /// The endpoint in use, and its index.

@@ -229,12 +229,36 @@ impl Held {
 
     fn good_resolved(&self, held: &HeldResolved, now: Micros) -> Option<Resolved> {
         let HeldResolved { resolved, told, began } = held;
-        let is_good = now < told.valid_until
-            && !self.stream.has_outdated(began.era)
-            && is_within(told.max_age, began.at, now);
-        let news = || self.tenants.look(&Id(resolved.tenant.id), |slot| slot.news);
-        let has_changed = || news().is_none_or(|news| news != began.news);
-        (is_good && !has_changed()).then(|| resolved.clone())
+        let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
+        let is_young =
+            || !self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now);
+        let is_good = now < told.valid_until && (is_vouched_for || is_young());
+        (is_good && !self.has_changed(held)).then(|| resolved.clone())
+    }
+
+    /// Has the tenant changed since, as far as is known? A slot that was evicted does not know.
+    fn has_changed(&self, HeldResolved { resolved, began, .. }: &HeldResolved) -> bool {
+        let news = self.tenants.look(&Id(resolved.tenant.id), |slot| slot.news);
+        news.is_none_or(|news| news != began.news)
+    }
+
+    /// Who it is, if the server vouched for that no longer ago than `most`. Not if the tenant has
+    /// changed since, and never after its token has expired.
+    pub(crate) fn stale_resolved(
+        &self,
+        credentials: u128,
+        most: Micros,
+        now: Micros,
+    ) -> Option<Resolved> {
+        let held = self.resolved.look(&credentials, HeldResolved::clone)?;
+        let vouched = self.stream.vouched(held.began.era).max(held.began.at);
+        let is_of_use = now < held.told.valid_until && is_within(most, vouched, now);
+        (is_of_use && !self.has_changed(&held)).then_some(held.resolved)
+    }
+
+    /// The server has refused these credentials.
+    pub(crate) fn forget_resolved(&self, credentials: u128) {
+        self.resolved.remove(&credentials);
     }
 
     /// Keeps who it is, unless news of the tenant came while it was asked for: `began.news` is that

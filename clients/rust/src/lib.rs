@@ -23,6 +23,7 @@ mod keyed;
 #[cfg(feature = "tower")]
 pub mod layers;
 mod list;
+mod outage;
 pub mod proto;
 mod refusal;
 mod remote;

@@ -217,6 +217,10 @@ impl Ask for Remote {
         async { convert::authorized(asked.await?) }.boxed()
     }
 
+    fn endpoint(&self) -> String {
+        self.0.endpoints.address().to_owned()
+    }
+
     fn watch(&self) -> BoxFuture<'static, Result<Events, Status>> {
         let this = self.clone();
         async move {

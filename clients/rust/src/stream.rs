@@ -30,6 +30,8 @@ pub(crate) struct Stream {
     reset: AtomicU64,
     is_open: AtomicBool,
     heard: AtomicI64,
+    /// When the last event came, whatever it said.
+    last_event: AtomicI64,
     past: Mutex<VecDeque<(u64, Micros)>>,
 }
 
@@ -40,6 +42,7 @@ impl Default for Stream {
             reset: 0.into(),
             is_open: false.into(),
             heard: ALWAYS.into(),
+            last_event: ALWAYS.into(),
             past: Mutex::default(),
         }
     }
@@ -60,6 +63,22 @@ impl Stream {
     /// The stream has ended.
     pub(crate) fn close(&self) {
         self.is_open.store(false, Ordering::Release);
+    }
+
+    /// Is it open, and was it opened after this era?
+    pub(crate) fn has_opened_since(&self, era: u64) -> bool {
+        self.is_open.load(Ordering::Acquire) && self.era() != era
+    }
+
+    /// An event has come.
+    pub(crate) fn event(&self, now: Micros) {
+        self.last_event.store(now, Ordering::Release);
+    }
+
+    /// Is it open, and silent for so long that the server cannot be expected to answer?
+    pub(crate) fn is_silent(&self, now: Micros) -> bool {
+        self.is_open.load(Ordering::Acquire)
+            && !is_within(SILENCE, self.last_event.load(Ordering::Acquire), now)
     }
 
     /// A heartbeat: the server last heard from its database this long ago.

@@ -45,7 +45,7 @@ use crate::{
     Entitlements, OnOutage, Reason, Tenant,
     ask::Event,
     changes::{hear, lose},
-    clock::{Clock, NEVER},
+    clock::{Clock, Micros, NEVER},
     core::Core,
     watch::Watching,
 };
@@ -67,9 +67,16 @@ pub struct Double {
 #[derive(Debug, Default)]
 struct Known {
     tenants: Mutex<HashMap<Uuid, Facts>>,
-    tokens: Mutex<HashMap<String, Uuid>>,
+    tokens: Mutex<HashMap<String, Token>>,
     is_dark: AtomicBool,
     questions: AtomicUsize,
+}
+
+/// What a bearer token says.
+#[derive(Clone, Copy, Debug)]
+struct Token {
+    tenant: Uuid,
+    expires_at: Micros,
 }
 
 impl Default for Double {
@@ -110,7 +117,13 @@ impl Double {
 
     /// A bearer token vouches for this tenant.
     pub fn token(&self, token: &str, tenant: Uuid) {
-        self.known.tokens.lock().insert(token.to_owned(), tenant);
+        self.known.tokens.lock().insert(token.to_owned(), Token { tenant, expires_at: NEVER });
+    }
+
+    /// A bearer token vouches for this tenant until it expires.
+    pub fn token_until(&self, token: &str, tenant: Uuid, end: DateTime<Utc>) {
+        let token_is = Token { tenant, expires_at: end.timestamp_micros() };
+        self.known.tokens.lock().insert(token.to_owned(), token_is);
     }
 
     /// The tenant may use the module.
@@ -136,7 +149,7 @@ impl Double {
     /// The server cannot be asked any more, and the stream of changes breaks.
     pub fn go_dark(&self) {
         self.known.is_dark.store(true, Ordering::SeqCst);
-        self.each_client(lose);
+        self.each_client(|core| lose(core, "the double is dark"));
     }
 
     /// The server is back.

@@ -61,21 +61,19 @@ async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
             Err(status) => Err(status),
         };
         let was_open = say.send_replace(false);
-        lose(&core);
         if was_open {
             pause = FIRST_PAUSE;
         }
         match ended {
-            Ok(()) => tracing::debug!("the stream of changes ended"),
+            Ok(()) => lose(&core, "the stream of changes ended"),
             Err(status) if status.code() == Code::FailedPrecondition => {
-                tracing::warn!(
-                    "entitlementd does not receive changes; answers are held for their max_age"
+                lose(
+                    &core,
+                    "the server does not receive changes; answers are held for their max_age",
                 );
                 pause = OFF_PAUSE;
             }
-            Err(status) => {
-                tracing::warn!(code = ?status.code(), "the stream of changes broke: {}", status.message());
-            }
+            Err(status) => lose(&core, status.message()),
         }
         tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = LONGEST_PAUSE.min(pause * 2);

@@ -1,9 +1,6 @@
 //! Answers: held, asked for, and made anew by changes and by time.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use entitlement_client::{Entitlements, Error, OnOutage, Reason, TenantStatus, testing::Double};
@@ -12,7 +9,7 @@ use futures_util::future::join_all;
 use super::{FLAGS, World, config, tenant};
 use crate::{
     change_log::revision,
-    harness::{Database, NOW, Row, proxy::Proxy},
+    harness::{Database, NOW, Row, logged::Logged, proxy::Proxy},
 };
 
 /// Writes a test twice: on SQLite and on PostgreSQL.
@@ -191,35 +188,12 @@ async fn a_question_that_can_be_none_is_refused() {
     assert_eq!(error.word(), "INVALID_FIELD");
 }
 
-/// Lines of a log, kept.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_question_to_the_server_is_a_span() {
     let world = World::of(Database::sqlite().await, OnOutage::Deny).await;
-    let log = Log::default();
-    let kept = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer(move || kept.clone())
-        .finish();
-    let captured = tracing::subscriber::set_default(subscriber);
+    let logged = Logged::start();
     assert!(!world.check(1, "finance").await.allowed());
-    drop(captured);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = logged.text();
     assert!(
         log.contains(
             "entitlementd{rpc.system=\"grpc\" rpc.service=\"entitlement.v1.EntitlementService\""

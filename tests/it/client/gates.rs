@@ -21,7 +21,7 @@ use super::{FLAGS, World, tenant};
 use crate::harness::{Database, Row, http, id, token};
 
 /// A service, until it is dropped.
-struct App {
+pub struct App {
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
@@ -33,7 +33,7 @@ impl Drop for App {
 }
 
 impl App {
-    async fn axum(router: Router) -> Self {
+    pub async fn axum(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         Self {
@@ -70,7 +70,7 @@ impl App {
     }
 
     /// What a request with these headers is answered.
-    async fn get(&self, path: &str, headers: &str) -> http::Reply {
+    pub async fn get(&self, path: &str, headers: &str) -> http::Reply {
         let host = if headers.to_lowercase().contains("host:") {
             ""
         } else {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{FLAGS, PATIENCE, World, tenant};
 use crate::harness::{Database, Row, id, token};
 
-fn by_id(id: &str) -> Credentials<'_> {
+pub fn by_id(id: &str) -> Credentials<'_> {
     Credentials { tenant_id: id, ..Credentials::default() }
 }
 
@@ -133,11 +133,11 @@ async fn who_holds_nothing_is_authorized_in_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_an_outage_a_tenant_is_known_as_long_as_the_answer_is_good() {
+async fn who_denies_in_an_outage_knows_a_tenant_as_long_as_the_answer_is_good() {
     let database = Database::sqlite().await;
     // Before the server starts: news of the tenant would outdate what is held of it.
     database.mk_subscribed(1, "finance", Row::default()).await;
-    let world = World::of(database, OnOutage::Allow).await;
+    let world = World::of(database, OnOutage::Deny).await;
     let id = id(1);
     world.until_resolved(by_id(&id)).await;
     world.lose_the_server().await;

@@ -7,6 +7,7 @@ mod faults;
 pub mod history;
 pub mod http;
 mod keeper;
+pub mod logged;
 pub mod mesh;
 pub mod pki;
 pub mod pooler;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
@@ -14,6 +15,8 @@ from .sync import SyncEntitlementClient
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command, and gives its exit code."""
     options = _parser().parse_args(arguments)
+    # What a service should know of an outage is said here by the exit code and one line.
+    logging.getLogger("entitlement_client").setLevel(logging.ERROR)
     token = os.environ.get("ENTITLEMENT_TOKEN") or None
     try:
         with SyncEntitlementClient(

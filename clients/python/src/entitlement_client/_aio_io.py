@@ -17,7 +17,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
-from ._streams import PAUSES, Streams, Then
+from ._streams import PAUSES, Streams, Then, why
 from ._target import Rotation, Target
 from .errors import Failure
 
@@ -31,6 +31,11 @@ class Transport:
         self._channels: list[grpc.aio.Channel] = []
         self._stubs: list[Any] = []
         self._watched = 0
+
+    @property
+    def endpoint(self) -> str:
+        """The one that is asked at the moment."""
+        return self._target.endpoints[self._rotation.now]
 
     def open(self) -> None:
         for endpoint in self._target.endpoints:
@@ -109,7 +114,7 @@ class Watcher:
                 await asyncio.wait({self._successors.popleft()})
             if loop.time() - began > LONGEST_WATCH_PAUSE:
                 pause = FIRST_WATCH_PAUSE
-            log.info("the stream of changes ended, and is opened again: %s", self._failure or "the server closed it")
+            log.debug("the stream of changes ended, and is opened again: %s", self._failure or "the server closed it")
             await asyncio.sleep(pause * random.uniform(0.7, 1.0))  # noqa: S311
             pause = min(pause * 2, LONGEST_WATCH_PAUSE)
 
@@ -123,8 +128,8 @@ class Watcher:
             self._transport.watch_failed(self._failure)
         except asyncio.TimeoutError:
             self._failure = Failure("DEADLINE_EXCEEDED", f"nothing was heard for {SILENCE:.0f} s")
-        finally:
-            self._streams.ended(stream)
+        # Not where it is cancelled: the client ends, and nothing is lost.
+        self._streams.ended(stream, why(self._failure))
 
     async def _read(self, stream: object, events: AsyncIterator[Any]) -> None:
         async for event in events:

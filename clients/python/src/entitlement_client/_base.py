@@ -54,7 +54,8 @@ class BaseClient:
         settings = Settings(deadline, max_tenants, max_denials, max_resolved)
         target = make_target(endpoints, credentials, ca_file, token, keepalive)
         clock = clock or Clock()
-        self._core = Core(settings, on_outage or OnOutage.deny(), clock, self._new_future())
+        rule = on_outage or OnOutage.deny()
+        self._core = Core(settings, rule, clock, self._new_future(), lambda: str(self._transport.endpoint))
         self._held = self._core.held
         self._wall, self._mono = clock.wall, clock.mono
         self._transport = transport or self._connect_to(target)
@@ -73,8 +74,8 @@ class BaseClient:
         were not. `calls_METHOD`, `failed_calls`: calls, and those that were given up. `joined`: questions that waited for
         another's call. `outage_answers`: answers of the outage rule. `would_deny`: requests that shadow mode let pass.
         `news`, `streams`: changes heard of, streams opened. `evicted`, `tenants_held`, `resolved_held`: what is held.
-        `outage`, `stream_open`, `watching`: 1 while the server does not answer, while a stream is open, and while it can
-        be relied on. A counter that has not counted yet is missing.
+        `outage`, `stream_open`, `watching`: 1 while the server does not answer or its stream is lost, while a stream is
+        open, and while it can be relied on. A counter that has not counted yet is missing.
         """
         return self._core.stats()
 

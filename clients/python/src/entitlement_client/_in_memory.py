@@ -61,6 +61,7 @@ class TenantRow:
     subdomain: str = ""
     database_schema: str = ""
     token: str = ""
+    token_until: datetime | None = None
     status: str = "ACTIVE"
     revision: int = 0
     rights: dict[str, Right] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Answers:
             return self._list(request, now)
         if method == "CheckModule":
             return self._check(request, now)
-        row = self._named(request)
+        row = self._named(request, now)
         if isinstance(row, Failure):
             return row
         return self._authorize(request, row, now) if method == "Authorize" else self._resolve(request, row, now)
@@ -132,7 +133,7 @@ class Answers:
         right = row.rights.get(module, Right("NOT_SUBSCRIBED"))
         return right.at(now), right.next_change(now)
 
-    def _named(self, request: Any) -> TenantRow | Failure:
+    def _named(self, request: Any, now: datetime) -> TenantRow | Failure:
         """The tenant that a request names, as ResolveTenant finds it."""
         label, _, domain = request.host.lower().partition(":")[0].partition(".")
         token = request.bearer_token.removeprefix("Bearer ")
@@ -141,7 +142,7 @@ class Answers:
         if request.tenant_id and not _is_id(request.tenant_id):
             return Failure("INVALID_ARGUMENT", "invalid request: tenant_id must be a UUID", "INVALID_FIELD")
         by_token = next((row for row in self.rows.values() if row.token and row.token == token), None)
-        if token and by_token is None:
+        if token and (by_token is None or (by_token.token_until is not None and by_token.token_until <= now)):
             return Failure("UNAUTHENTICATED", "the bearer token is not valid", "TOKEN_INVALID")
         by_host = next((row for row in self.rows.values() if row.subdomain == label and domain == self.base_domain), None)
         by_id = self.rows.get(request.tenant_id.lower())
@@ -156,7 +157,7 @@ class Answers:
     def _resolve(self, request: Any, row: TenantRow, now: datetime) -> Any:
         response: Any = pb.ResolveTenantResponse(tenant=_tenant(row), verified=bool(request.bearer_token))
         response.source = _source(request)
-        self._fresh(response.freshness, row, now, None)
+        self._fresh(response.freshness, row, now, _end_of_token(request, row))
         return response
 
     def _authorize(self, request: Any, row: TenantRow, now: datetime) -> Any:
@@ -170,7 +171,8 @@ class Answers:
         response.decision.allowed = reason == "ENABLED"
         response.decision.message = _sentence(reason, code)
         response.decision.reason = decision_pb2.DecisionReason.Value(f"DECISION_REASON_{reason}")
-        self._fresh(response.freshness, row, now, change)
+        ends = [at for at in (change, _end_of_token(request, row)) if at is not None]
+        self._fresh(response.freshness, row, now, min(ends, default=None))
         return response
 
     @staticmethod
@@ -186,6 +188,10 @@ class Answers:
 
 def _sentence(reason: str, module: str) -> str:
     return SENTENCES.get(reason, "Module '{}' is not enabled for your account.").format(module)
+
+
+def _end_of_token(request: Any, row: TenantRow) -> datetime | None:
+    return row.token_until if request.bearer_token else None
 
 
 def _source(request: Any) -> Any:

@@ -10,12 +10,18 @@ from ._base import log
 from ._core.core import GOOD_LAG, Core
 from ._wire import ns, tell
 from .clock import NS
+from .errors import Failure
 
 ON_ITS_WAY = 2 * NS
 """What a server knows takes no longer to be told: the tenant is read again, and the network is not always quick."""
 
 PAUSES = (0.0, 0.1)
 """Seconds before each try to open another stream. A server that stops waits for it, and may be the only one."""
+
+
+def why(failure: Failure | None) -> str:
+    """Why a stream has ended."""
+    return (failure.message or failure.code) if failure else "the server has closed the stream of changes"
 
 
 class Then(Enum):
@@ -80,7 +86,7 @@ class Streams:
                 return Then.LET_GO
             return Then.LET_GO if self._is_given_up else Then.READ_ON
 
-    def ended(self, stream: object) -> None:
+    def ended(self, stream: object, cause: str) -> None:
         """It has ended, or could not be opened."""
         with self._lock:
             if stream is self._new:
@@ -88,7 +94,7 @@ class Streams:
             elif stream is self._old:
                 # The next one, if it is open, begins as if nothing had been before it.
                 if self._opened is None:
-                    self._core.stream_ended()
+                    self._core.stream_ended(cause)
                 else:
                     self._core.opened()
                 self._move_on()

@@ -15,7 +15,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
-from ._streams import PAUSES, Streams, Then
+from ._streams import PAUSES, Streams, Then, why
 from ._target import Rotation, Target
 from .clock import NS
 from .errors import Failure
@@ -30,6 +30,11 @@ class Transport:
         self._channels: list[grpc.Channel] = []
         self._stubs: list[Any] = []
         self._watched = 0
+
+    @property
+    def endpoint(self) -> str:
+        """The one that is asked at the moment."""
+        return self._target.endpoints[self._rotation.now]
 
     def open(self) -> None:
         for endpoint in self._target.endpoints:
@@ -119,7 +124,7 @@ class Watcher:
                 return
             if time.monotonic() - began > LONGEST_WATCH_PAUSE:
                 pause = FIRST_WATCH_PAUSE
-            log.info("the stream of changes ended, and is opened again: %s", self._failure or "the server closed it")
+            log.debug("the stream of changes ended, and is opened again: %s", self._failure or "the server closed it")
             self._stopping.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311
             pause = min(pause * 2, LONGEST_WATCH_PAUSE)
 
@@ -139,7 +144,8 @@ class Watcher:
         finally:
             self._calls.pop(stream, None)
             self._heard.pop(stream, None)
-            self._streams.ended(stream)
+            if not self._stopping.is_set():
+                self._streams.ended(stream, why(self._failure))
 
     def _read(self, stream: object, call: Any) -> None:
         for event in call:

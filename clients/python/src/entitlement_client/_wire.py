@@ -123,7 +123,9 @@ def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, era:
     return Denial(answer, asked + ns(response.freshness.max_age), _until(response.freshness), era)
 
 
-def to_resolved(response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int, era: Era) -> HeldResolved:
+def to_resolved(
+    response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int, answered: int, stream: Stream
+) -> HeldResolved:
     freshness = response.freshness
     resolved = Resolved(
         tenant=_tenant(response.tenant),
@@ -134,7 +136,7 @@ def to_resolved(response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked
         as_of=_instant(freshness, "as_of"),
         stale=freshness.stale,
     )
-    return HeldResolved(resolved, asked + ns(freshness.max_age), _until(freshness), era)
+    return HeldResolved(resolved, asked + ns(freshness.max_age), _until(freshness), answered, stream)
 
 
 def _tenant(tenant: tenant_pb2.Tenant) -> Tenant:

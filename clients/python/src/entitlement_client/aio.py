@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ._aio_io import Transport, Watcher
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
-from ._core.effects import Call, Effect, Join, Pause, Program
+from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._target import Target
 from ._wire import Headers
 from .answers import Answer, Authorized, EnabledModules, Resolved
@@ -88,7 +88,7 @@ class EntitlementClient(BaseClient):
         self, headers: Headers | None = None, *, tenant_id: TenantId = "", host: str = "", bearer_token: str = ""
     ) -> Resolved:
         """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
-        an outage EntitlementsUnavailableError: no rule names a tenant."""
+        an outage EntitlementsUnavailableError: no rule names a tenant that is not held."""
         return await self._run(programs.resolve(self._core, *carried_by(headers, tenant_id, host, bearer_token)))
 
     async def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
@@ -159,15 +159,21 @@ class EntitlementClient(BaseClient):
             return await self._transport.call(effect.method, effect.request, effect.timeout)
         if isinstance(effect, Pause):
             return await self._transport.pause(effect.seconds)
+        if isinstance(effect, Background):
+            self._keep(asyncio.get_running_loop().create_task(self._run(effect.program())))
+            return None
         if effect.leads:
             # A task of its own: the caller may be cancelled, and the others still wait.
-            task = asyncio.get_running_loop().create_task(self._lead(effect))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._keep(asyncio.get_running_loop().create_task(self._lead(effect)))
         done, _ = await asyncio.wait({effect.flight.future}, timeout=effect.patience)
         if not done:
             return Failure("DEADLINE_EXCEEDED", "the same question, asked by another task, was not answered in time")
         return effect.flight.future.result()
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Until it has ended: the loop itself would not."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _lead(self, join: Join) -> None:
         result: Any = Failure("UNAVAILABLE", "the question was given up: the client was closed, or failed")

@@ -70,6 +70,9 @@ class Resolved:
     revision: int = 0
     as_of: datetime | None = None
     stale: bool = False
+    """True where nobody was asked whether it still holds: the server, or its database, was unreachable."""
+    by_outage_rule: bool = False
+    """True where the outage rule gave it, because the server was unreachable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,12 @@ class OnOutage:
     stale_ns: int = 0
     """For how long after the server last vouched for it what is held may be used, in nanoseconds."""
 
+    def __str__(self) -> str:
+        """What becomes of a question, as log lines say it."""
+        if self.kind == "serve_stale":
+            return f"given from what is held, for up to {timedelta(microseconds=self.stale_ns // 1000)}"
+        return "granted" if self.kind == "allow" else "denied"
+
     @classmethod
     def deny(cls) -> OnOutage:
         """Denied, with the reason UNSPECIFIED: a gate answers 503."""

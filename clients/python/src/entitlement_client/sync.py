@@ -6,17 +6,18 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
-from ._core.effects import Call, Effect, Join, Pause, Program
+from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._sync_io import Transport, Watcher
 from ._target import Target
 from ._wire import Headers
 from .answers import Answer, Authorized, EnabledModules, Resolved
-from .errors import Failure
+from .errors import ClientMisuseError, Failure
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class SyncEntitlementClient(BaseClient):
         self, headers: Headers | None = None, *, tenant_id: TenantId = "", host: str = "", bearer_token: str = ""
     ) -> Resolved:
         """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
-        an outage EntitlementsUnavailableError: no rule names a tenant."""
+        an outage EntitlementsUnavailableError: no rule names a tenant that is not held."""
         return self._run(programs.resolve(self._core, *carried_by(headers, tenant_id, host, bearer_token)))
 
     def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
@@ -125,12 +126,24 @@ class SyncEntitlementClient(BaseClient):
             return self._transport.call(effect.method, effect.request, effect.timeout)
         if isinstance(effect, Pause):
             return self._transport.pause(effect.seconds)
+        if isinstance(effect, Background):
+            # There is at most one at a time.
+            threading.Thread(
+                target=self._run_beside, args=(effect.program(),), name="entitlement-probe", daemon=True
+            ).start()
+            return None
         if effect.leads:
             return self._lead(effect)
         try:
             return effect.flight.future.result(effect.patience)
         except TimeoutError:
             return Failure("DEADLINE_EXCEEDED", "the same question, asked by another thread, was not answered in time")
+
+    def _run_beside(self, program: Program[None]) -> None:
+        """In a thread that nobody waits for."""
+        with suppress(ClientMisuseError):
+            # The client was closed meanwhile.
+            self._run(program)
 
     def _lead(self, join: Join) -> Any:
         result: Any = Failure("UNAVAILABLE", "the same question, asked by another thread, was given up")

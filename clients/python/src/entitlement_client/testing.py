@@ -24,7 +24,7 @@ from ._base import TenantId
 from ._core.core import Core
 from ._in_memory import Answers, Right, TenantRow
 from .aio import EntitlementClient
-from .clock import NS, Clock
+from .clock import NS, Clock, instant
 from .errors import Failure
 from .outage import OnOutage
 from .sync import SyncEntitlementClient
@@ -66,13 +66,22 @@ class InMemoryEntitlements:
         return client
 
     def add_tenant(
-        self, tenant: TenantId, *, subdomain: str = "", database_schema: str = "", token: str = "", status: str = "ACTIVE"
+        self,
+        tenant: TenantId,
+        *,
+        subdomain: str = "",
+        database_schema: str = "",
+        token: str = "",
+        token_until: datetime | None = None,
+        status: str = "ACTIVE",
     ) -> None:
-        """A tenant without any module, or another status of one. `token`: a bearer token that names it."""
+        """A tenant without any module, or another status of one. `token`: a bearer token that names it, until it
+        expires."""
         row = self._row(tenant)
         row.subdomain = subdomain or row.subdomain
         row.database_schema = database_schema or row.database_schema
         row.token = token or row.token
+        row.token_until = token_until or row.token_until
         row.status = status
         self._changed(row)
 
@@ -98,7 +107,7 @@ class InMemoryEntitlements:
         """From now on nothing answers, and nothing is heard of."""
         self._is_dark = True
         for core in list(self._cores):
-            core.stream_ended()
+            core.stream_ended("the double is dark")
 
     def come_back(self) -> None:
         """Everything answers again."""
@@ -114,6 +123,11 @@ class InMemoryEntitlements:
         if not self._is_dark:
             for core in list(self._cores):
                 core.heartbeat(0)
+
+    @property
+    def now(self) -> datetime:
+        """What its clock shows."""
+        return instant(self._wall)
 
     @property
     def calls(self) -> list[str]:
@@ -162,6 +176,8 @@ class _Stream:
 
 
 class _Transport:
+    endpoint = "the double"
+
     def __init__(self, double: InMemoryEntitlements) -> None:
         self._double = double
 
@@ -182,6 +198,8 @@ class _Transport:
 
 
 class _AsyncTransport:
+    endpoint = "the double"
+
     def __init__(self, double: InMemoryEntitlements) -> None:
         self._double = double
 

@@ -77,7 +77,7 @@ impl Asked {
 
     fn resolve_now(&self, credentials: &OwnedCredentials) -> Result<(Resolved, Told), Status> {
         let now = self.now()?;
-        let [by_token, by_id, by_host] = self.named(credentials)?;
+        let [by_token, by_id, by_host] = self.named(credentials, now)?;
         let (id, source) = by_token
             .map(|id| (id, TenantSource::BearerToken))
             .or(by_id.map(|id| (id, TenantSource::TenantId)))
@@ -93,12 +93,18 @@ impl Asked {
         if let Some(reason) = facts.denial() {
             return Err(Status::permission_denied(sentence(reason, "")));
         }
-        let told = facts.told(MAX_AGE, NEVER, now);
-        Ok((Resolved { tenant: facts.tenant, source, verified: by_token.is_some() }, told))
+        let token = self.known.tokens.lock().get(bare(&credentials.bearer_token)).copied();
+        let told = facts.told(MAX_AGE, token.map_or(NEVER, |token| token.expires_at), now);
+        let (tenant, verified) = (facts.tenant, by_token.is_some());
+        Ok((Resolved { tenant, source, verified, stale: false, by_outage_rule: false }, told))
     }
 
     /// Whom the token, the id and the host name.
-    fn named(&self, credentials: &OwnedCredentials) -> Result<[Option<Uuid>; 3], Status> {
+    fn named(
+        &self,
+        credentials: &OwnedCredentials,
+        now: Micros,
+    ) -> Result<[Option<Uuid>; 3], Status> {
         let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
         if tenant_id.is_empty() && host.is_empty() && bearer_token.is_empty() {
             return Err(Status::invalid_argument("tenant_id, host and bearer_token are all empty"));
@@ -109,12 +115,12 @@ impl Asked {
                 text.parse().map_err(|_| Status::invalid_argument("tenant_id is not a UUID"))?,
             ),
         };
-        let token = bearer_token.strip_prefix("Bearer ").unwrap_or(bearer_token);
-        let by_token = match token {
+        let by_token = match bare(bearer_token) {
             "" => None,
             token => {
                 let known = self.known.tokens.lock().get(token).copied();
-                Some(known.ok_or_else(|| Status::unauthenticated("the token is not valid"))?)
+                let valid = known.filter(|token| now < token.expires_at);
+                Some(valid.ok_or_else(|| Status::unauthenticated("the token is not valid"))?.tenant)
             }
         };
         let label = host.split('.').next().filter(|_| host.contains('.'));
@@ -170,9 +176,17 @@ impl Ask for Asked {
         ready(self.authorize_now(&credentials, &modules)).boxed()
     }
 
+    fn endpoint(&self) -> String {
+        "the double".to_owned()
+    }
+
     fn watch(&self) -> BoxFuture<'static, Result<Events, Status>> {
         ready(Ok(pending().boxed())).boxed()
     }
+}
+
+fn bare(token: &str) -> &str {
+    token.strip_prefix("Bearer ").unwrap_or(token)
 }
 
 /// As the real server puts it.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 from ..clock import NS
 from ..errors import Failure
 from .core import Core
-from .effects import Call, Pause, Program
+from .effects import Background, Call, Pause, Program
 from .gate import Pass
-from .held import Record
+from .held import Record, Stream
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
@@ -28,9 +29,12 @@ def ask(core: Core, method: str, request: Any, record: Record | None = None, wan
     for tries_left in reversed(range(MOST_TRIES)):
         mono = core.clock.mono()
         passed = core.enter(record, mono)
-        if passed is Pass.NO:
+        if passed is Pass.PROBE_BESIDE:
+            yield Background(partial(_probe, core, method, request, record, wanted))
+        if passed in (Pass.NO, Pass.PROBE_BESIDE):
             return KNOWN_OUTAGE
         core.count(f"calls_{method}")
+        stream = core.stream
         reply = yield Call(method, request, max(end - mono, 0) / NS)
         if not isinstance(reply, Failure) or not reply.is_outage:
             core.answered(record)
@@ -38,11 +42,22 @@ def ask(core: Core, method: str, request: Any, record: Record | None = None, wan
         seconds = pause * random.uniform(0.7, 1.0)  # noqa: S311
         ends_first = core.clock.mono() + seconds * NS >= end
         if passed is Pass.PROBE or tries_left == 0 or ends_first or not _is_worth_a_try(reply):
-            _give_up(core, record, wanted, reply, passed)
+            _give_up(core, record, wanted, reply, passed, stream)
             return reply
         yield Pause(seconds)
         pause = min(pause * 2, LONGEST_PAUSE)
     raise AssertionError("the last try returns")
+
+
+def _probe(core: Core, method: str, request: Any, record: Record | None, wanted: int) -> Program[None]:
+    """Finds out whether the server is back. The answer is asked for again by whoever wants it."""
+    core.count(f"calls_{method}")
+    stream = core.stream
+    reply = yield Call(method, request, core.settings.deadline)
+    if isinstance(reply, Failure) and reply.is_outage:
+        _give_up(core, record, wanted, reply, Pass.PROBE, stream)
+    else:
+        core.answered(record)
 
 
 def _is_worth_a_try(failure: Failure) -> bool:
@@ -52,11 +67,11 @@ def _is_worth_a_try(failure: Failure) -> bool:
     return failure.reason == "NOT_FRESH_ENOUGH" or (failure.retry_after or 0) <= LONGEST_PAUSE
 
 
-def _give_up(core: Core, record: Record | None, wanted: int, failure: Failure, passed: Pass) -> None:
+def _give_up(core: Core, record: Record | None, wanted: int, failure: Failure, passed: Pass, stream: Stream) -> None:
     """Remembers the outage. Not one that a caller made for itself, by asking for a revision that nobody announced."""
     core.count("failed_calls")
     announced = failure.reason != "NOT_FRESH_ENOUGH" or (record is not None and record.floor >= wanted)
     if announced:
-        core.failed(record, failure, passed, core.clock.mono())
+        core.failed(record, failure, passed, stream)
     else:
         core.answered(None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from ..answers import UNSPECIFIED, Answer, EnabledModules
+from ..answers import UNSPECIFIED, Answer, EnabledModules, Resolved
 from ..clock import NS, Clock
 from ..errors import Failure
 from ..outage import OnOutage
@@ -23,6 +24,7 @@ from .held import (
     TenantList,
     by_outage_rule,
 )
+from .outage import SERVER, STREAM, Outage
 from .resolved import ResolvedCache
 from .settings import Settings
 
@@ -46,7 +48,14 @@ class Core:
     longer where more is held.
     """
 
-    def __init__(self, settings: Settings, rule: OnOutage, clock: Clock, new_future: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rule: OnOutage,
+        clock: Clock,
+        new_future: Callable[[], Any],
+        endpoint: Callable[[], str],
+    ) -> None:
         self.settings = settings
         self.rule = rule
         self.clock = clock
@@ -54,7 +63,8 @@ class Core:
         self.counts: Counter[str] = Counter()
         self.resolved = ResolvedCache(settings.max_resolved)
         self._new_future = new_future
-        self._lock = threading.Lock()
+        # A handler of log lines may ask for `stats` while an outage is logged.
+        self._lock = threading.RLock()
         self._tenants: OrderedDict[str, Record] = OrderedDict()
         self._floors: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """The revision that was announced last of a tenant, and in which history of the database."""
@@ -62,6 +72,9 @@ class Core:
         self._stream = Stream(Era())
         self._is_open = False
         self._gate = Gate()
+        self._outage = Outage(rule, endpoint)
+        self._last_event = 0
+        """When the stream last said anything (monotonic, ns)."""
         self._flights: dict[object, Flight] = {}
 
     # Looks.
@@ -103,18 +116,45 @@ class Core:
 
     def by_rule(self, tenant: str, module: str, min_revision: int) -> Answer:
         """What the outage rule answers."""
-        self.count("outage_answers")
+        self._count_by_rule()
         if self.rule.kind == "allow":
             return _BY_RULE_ALLOWED
+        return self._stale_grant(tenant, module, min_revision) or _BY_RULE_DENIED
+
+    def grant_in_outage(self, tenant: str, module: str, min_revision: int) -> Answer | None:
+        """A grant that is held, while an outage is known: nobody waits who need not."""
+        granted = self._stale_grant(tenant, module, min_revision) if self.is_outage_known() else None
+        if granted is not None:
+            self._count_by_rule()
+        return granted
+
+    def _stale_grant(self, tenant: str, module: str, min_revision: int) -> Answer | None:
         held = self._stale_list(tenant, min_revision)
         granted = held.granted(module, self.clock.wall()) if held else None
-        return by_outage_rule(granted) if granted else _BY_RULE_DENIED
+        return by_outage_rule(granted) if granted else None
 
     def list_by_rule(self, tenant: str, min_revision: int) -> EnabledModules | None:
         """The list that the outage rule gives. None: it has none to give."""
-        self.count("outage_answers")
         held = self._stale_list(tenant, min_revision)
-        return held.enabled(self.clock.wall(), by_outage_rule=True) if held else None
+        if held is None:
+            return None
+        self._count_by_rule()
+        return held.enabled(self.clock.wall(), by_outage_rule=True)
+
+    def resolved_by_rule(self, key: bytes) -> Resolved | None:
+        """Who it is, by the outage rule. None: no rule names whoever is not held, or whose token has expired."""
+        held = self.resolved.whatever(key) if self.rule.kind != "deny" else None
+        if held is None or self.clock.wall() >= held.valid_until:
+            return None
+        if self.rule.kind == "serve_stale" and self.clock.mono() - held.vouched() > self.rule.stale_ns:
+            return None
+        self._count_by_rule()
+        return replace(held.resolved, stale=True, by_outage_rule=True)
+
+    def _count_by_rule(self) -> None:
+        with self._lock:
+            self.counts["outage_answers"] += 1
+            self._outage.answered_by_rule()
 
     def _stale_list(self, tenant: str, min_revision: int) -> TenantList | None:
         if self.rule.kind != "serve_stale":
@@ -129,7 +169,7 @@ class Core:
     # Questions under way.
 
     def board(self, tenant: str, question: object, min_revision: int) -> tuple[Record, Flight, bool, int]:
-        """Joins those who wait for the same answer, or leads them.
+        """Joins those who wait for the same answer, or leads them. Who asked under another stream may get another.
 
         Gives what is held of the tenant, the flight, whether to lead it, and the `min_revision` to ask with.
         """
@@ -140,13 +180,13 @@ class Core:
                 self._evict()
             wanted = self._wanted(tenant, min_revision)
             record.floor = self._floor(tenant)
-            flight, leads = self._board(record.flights, (question, wanted))
+            flight, leads = self._board(record.flights, (question, wanted, self._stream))
             return record, flight, leads, wanted
 
     def board_unnamed(self, question: object) -> tuple[Flight, bool]:
         """The same where it is the question which tenant it is about."""
         with self._lock:
-            return self._board(self._flights, question)
+            return self._board(self._flights, (question, self._stream))
 
     def land(self, tenant: str, flight: Flight) -> None:
         """The flight has ended, however it did."""
@@ -209,6 +249,11 @@ class Core:
             if flight.is_news_free and answer.resolved.tenant.id not in flight.changed:
                 self.resolved.keep(key, answer)
 
+    def refused(self, key: bytes) -> None:
+        """The server refuses whoever carries this: no outage rule is to name them."""
+        with self._lock:
+            self.resolved.refused(key)
+
     def _evict(self) -> None:
         """Of the tenants that were not asked for lately, the oldest goes."""
         while len(self._tenants) > self.settings.max_tenants:
@@ -234,23 +279,46 @@ class Core:
             general = self._gate.enter(mono, self.settings.deadline_ns)
             return own if general is Pass.FREE else general
 
+    def is_outage_known(self) -> bool:
+        """The server did not answer, or its stream is so silent that it will not."""
+        return not self._gate.is_open or (self._is_open and self.clock.mono() - self._last_event > HEARTBEAT_WINDOW)
+
+    def begin_probe(self) -> bool:
+        """Whether to ask in the background if the server is back: one does at a time."""
+        with self._lock:
+            begins = not self._outage.probing and self._gate.is_due(self.clock.mono())
+            self._outage.probing = self._outage.probing or begins
+            return begins
+
+    def end_probe(self) -> None:
+        with self._lock:
+            self._outage.probing = False
+
     def answered(self, record: Record | None) -> None:
         with self._lock:
-            self._gate.answered()
+            self._server_answered()
             if record is not None:
                 record.gate = None
 
-    def failed(self, record: Record | None, failure: Failure, passed: Pass, mono: int) -> None:
-        """The server did not answer, or not about this tenant."""
+    def failed(self, record: Record | None, failure: Failure, passed: Pass, asked_under: Stream) -> None:
+        """The server did not answer, or not about this tenant. Where a stream has opened since, it is back already."""
         with self._lock:
+            mono = self.clock.mono()
             if not failure.is_of_server:
+                if self._is_open and self._stream is not asked_under:
+                    return
                 self._gate.failed(mono, passed)
+                self._outage.lost(SERVER, failure.message or failure.code, mono)
                 return
-            self._gate.answered()
+            self._server_answered()
             # Of this tenant it is asked again as seldom: others are not concerned.
             if record is not None:
                 record.gate = record.gate or Gate()
                 record.gate.failed(mono, passed)
+
+    def _server_answered(self) -> None:
+        self._gate.answered()
+        self._outage.back(SERVER, self.clock.mono())
 
     # News.
 
@@ -261,7 +329,9 @@ class Core:
             self._stream, self._is_open = Stream(self.era), True
             # It vouches for all that was committed before, perhaps in another history of the database.
             self._history += 1
-            self._gate.answered()
+            self._last_event = self.clock.mono()
+            self._server_answered()
+            self._outage.back(STREAM, self._last_event)
             self.counts["streams"] += 1
 
     def taken_over(self, beat: int) -> None:
@@ -270,13 +340,15 @@ class Core:
         with self._lock:
             self._stream.beat = beat
             self._stream.sure_until = beat and beat + HEARTBEAT_WINDOW
+            self._last_event = self.clock.mono()
             self.counts["streams"] += 1
 
     def heartbeat(self, lag_ns: int) -> None:
         """A server that has not heard from its database for long is not trusted to tell of changes."""
         with self._lock:
+            self._last_event = self.clock.mono()
             if lag_ns < GOOD_LAG:
-                self._stream.beaten(self.clock.mono())
+                self._stream.beaten(self._last_event)
             else:
                 self._stream.sure_until = 0
 
@@ -284,6 +356,7 @@ class Core:
         """Outdated is what is held of this tenant. `revision`: 0 where it could not be read."""
         with self._lock:
             self.counts["news"] += 1
+            self._last_event = self.clock.mono()
             self._raise_floor(tenant, revision)
             self.resolved.forget(tenant)
             for flight in self._flights.values():
@@ -300,17 +373,19 @@ class Core:
             before.era.is_outdated = True
             before.ended()
             self.counts["news"] += 1
+            self._last_event = self.clock.mono()
             if is_reset:
                 self._history += 1
             for flight in self._flights.values():
                 flight.is_news_free = False
             self._flights = {}
 
-    def stream_ended(self) -> None:
+    def stream_ended(self, cause: str) -> None:
         """What was asked for under the stream is good for its `max_age` only, from now on."""
         with self._lock:
             self._stream.ended()
             self._stream, self._is_open = Stream(self.era), False
+            self._outage.lost(STREAM, cause, self.clock.mono())
 
     def _raise_floor(self, tenant: str, revision: int) -> None:
         """Kept for tenants of whom nothing is held, too: a server that has not heard yet may be asked next."""
@@ -334,14 +409,15 @@ class Core:
                 "hits": self.hits,
                 "tenants_held": len(self._tenants),
                 "resolved_held": len(self.resolved),
-                "outage": int(not self._gate.is_open),
+                "outage": int(self._outage.is_any),
                 "watching": int(self.clock.mono() < self._stream.sure_until),
                 "stream_open": int(self._is_open),
             }
 
     def abandon(self) -> None:
         """Forgets everything, without the lock: another process may have held it when this one was forked off."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._outage.probing = False
         self._tenants, self._floors, self._flights = OrderedDict(), OrderedDict(), {}
         self.resolved = ResolvedCache(self.settings.max_resolved)
         self._stream, self._is_open, self._gate = Stream(Era()), False, Gate()

@@ -45,5 +45,12 @@ class Join:
     """Seconds to wait for whoever leads."""
 
 
-Effect = Call | Pause | Join
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Run the program, and do not wait for it. Sent back: None."""
+
+    program: Callable[[], Generator[Any, Any, Any]]
+
+
+Effect = Call | Pause | Join | Background
 Program = Generator[Effect, Any, T]

@@ -11,14 +11,20 @@ FIRST_PAUSE = NS // 10
 LONGEST_PAUSE = NS
 
 
+KNOWN = 5 * NS
+"""For how long after a failure nobody waits for the next try."""
+
+
 class Pass(Enum):
     """What a caller may do."""
 
     FREE = 1
     """Ask: no outage is known."""
     PROBE = 2
-    """Ask once, for everybody."""
-    NO = 3
+    """Ask once, for everybody, and wait: the outage may have ended long ago."""
+    PROBE_BESIDE = 3
+    """The same in the background: the outage was met a moment ago, and nobody waits for it."""
+    NO = 4
     """Not ask: the outage rule answers at once."""
 
 
@@ -28,11 +34,12 @@ class Gate:
     Called under the core's lock.
     """
 
-    __slots__ = ("_next_try", "_pause")
+    __slots__ = ("_failed", "_next_try", "_pause")
 
     def __init__(self) -> None:
         self._pause = 0
         self._next_try = 0
+        self._failed = 0
 
     @property
     def is_open(self) -> bool:
@@ -45,7 +52,11 @@ class Gate:
         if mono < self._next_try:
             return Pass.NO
         self._next_try = mono + probe_ns
-        return Pass.PROBE
+        return Pass.PROBE_BESIDE if mono < self._failed + KNOWN else Pass.PROBE
+
+    def is_due(self, mono: int) -> bool:
+        """Would somebody be let in?"""
+        return self._pause == 0 or mono >= self._next_try
 
     def answered(self) -> None:
         """The server answered, whatever it said."""
@@ -55,5 +66,6 @@ class Gate:
         """The server did not answer, after all tries. Of those who were free to ask, only the first one counts."""
         if passed is Pass.FREE and not self.is_open:
             return
+        self._failed = mono
         self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
         self._next_try = mono + int(self._pause * random.uniform(0.8, 1.0))  # noqa: S311

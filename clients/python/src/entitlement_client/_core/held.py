@@ -133,19 +133,28 @@ class Denial:
         return mono < self.kept_until and wall < self.valid_until and not self.era.is_outdated
 
 
+@dataclass(slots=True, eq=False)
 class HeldResolved:
-    """A held answer of ResolveTenant."""
+    """A held answer of ResolveTenant. One whose tenant has changed is not held any more."""
 
-    __slots__ = ("era", "kept_until", "resolved", "valid_until")
-
-    def __init__(self, resolved: Resolved, kept_until: int, valid_until: int, era: Era) -> None:
-        self.resolved = resolved
-        self.kept_until = kept_until
-        self.valid_until = valid_until
-        self.era = era
+    resolved: Resolved
+    kept_until: int
+    """Monotonic, ns: good until then without any stream."""
+    valid_until: int
+    """Wall clock, ns: with a token, the token's own end."""
+    answered: int
+    """Monotonic, ns: when the answer came."""
+    stream: Stream
 
     def is_good(self, wall: int, mono: int) -> bool:
-        return mono < self.kept_until and wall < self.valid_until and not self.era.is_outdated
+        if wall >= self.valid_until:
+            return False
+        is_vouched_for = not self.resolved.stale and mono < self.stream.sure_until
+        return is_vouched_for or (mono < self.kept_until and not self.stream.era.is_outdated)
+
+    def vouched(self) -> int:
+        """When the server last vouched for it (monotonic, ns)."""
+        return max(self.answered, self.stream.beat)
 
 
 class Flight:

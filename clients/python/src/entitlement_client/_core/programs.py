@@ -11,7 +11,7 @@ from ..answers import Answer, Authorized, EnabledModules, Resolved
 from ..errors import EntitlementsUnavailableError, Failure, ModuleDeniedError
 from .ask import ask
 from .core import Core
-from .effects import Join, Program
+from .effects import Background, Join, Program
 from .held import Flight, HeldResolved, Record, TenantList
 from .resolved import fingerprint
 
@@ -24,6 +24,10 @@ def check(core: Core, tenant: str, module: str, min_revision: int) -> Program[An
     if held is not None:
         return held
     core.count("misses")
+    granted = core.grant_in_outage(tenant, module, min_revision)
+    if granted is not None:
+        yield from _find_out(core, partial(tenant_list, core, tenant, min_revision))
+        return granted
     listed = yield from tenant_list(core, tenant, min_revision)
     if isinstance(listed, TenantList):
         granted = listed.granted(module, core.clock.wall())
@@ -98,6 +102,10 @@ def _some(modules: Sequence[str]) -> Sequence[str]:
 
 def enabled_modules(core: Core, tenant: str, min_revision: int) -> Program[EnabledModules]:
     """From the list, at this instant. Raises EntitlementsUnavailableError, RequestRefusedError."""
+    in_outage = core.list_by_rule(tenant, min_revision) if core.is_outage_known() else None
+    if in_outage is not None:
+        yield from _find_out(core, partial(tenant_list, core, tenant, min_revision))
+        return in_outage
     listed = yield from tenant_list(core, tenant, min_revision)
     if isinstance(listed, TenantList):
         return listed.enabled(core.clock.wall())
@@ -158,28 +166,61 @@ def _fetch_decision(
 
 
 def resolve(core: Core, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
-    """From what is held, or the server. Raises RequestRefusedError, EntitlementsUnavailableError: there is no rule."""
+    """From what is held, the server, or the outage rule. Raises RequestRefusedError, EntitlementsUnavailableError."""
     key = fingerprint(tenant_id, host, bearer_token)
     held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
     if held is not None:
         return held.resolved
     core.count("resolve_misses")
-    flight, leads = core.board_unnamed(key)
     request = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
-    result: Resolved | Failure = yield _join(core, flight, leads, partial(_fetch_resolved, core, key, flight, request))
+    in_outage = core.resolved_by_rule(key) if core.is_outage_known() else None
+    if in_outage is not None:
+        yield from _find_out(core, partial(_resolved, core, key, request))
+        return in_outage
+    result = yield from _resolved(core, key, request)
     if isinstance(result, Failure):
-        raise result.error()
+        return _unresolved(core, key, result)
     return result
+
+
+def _resolved(core: Core, key: bytes, request: pb.ResolveTenantRequest) -> Program[Resolved | Failure]:
+    flight, leads = core.board_unnamed(key)
+    result: Resolved | Failure = yield _join(core, flight, leads, partial(_fetch_resolved, core, key, flight, request))
+    return result
+
+
+def _unresolved(core: Core, key: bytes, failure: Failure) -> Resolved:
+    """The server has not said who it is: by the outage rule, where it did not answer. Raises what it said otherwise."""
+    if failure.is_outage:
+        by_rule = core.resolved_by_rule(key)
+        if by_rule is not None:
+            return by_rule
+    else:
+        core.refused(key)
+    raise failure.error()
+
+
+def _find_out(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
+    """Asks in the background whether the server is back, if nobody does."""
+    if core.begin_probe():
+        yield Background(partial(_probe, core, question))
+
+
+def _probe(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
+    try:
+        yield from question()
+    finally:
+        core.end_probe()
 
 
 def _fetch_resolved(
     core: Core, key: bytes, flight: Flight, request: pb.ResolveTenantRequest
 ) -> Program[Resolved | Failure]:
-    asked, era = core.clock.mono(), core.era
+    asked, stream = core.clock.mono(), core.stream
     reply = yield from ask(core, "ResolveTenant", request)
     if isinstance(reply, Failure):
         return reply
-    return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, era))
+    return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, core.clock.mono(), stream))
 
 
 def _keep_resolved(core: Core, flight: Flight, key: bytes, answer: HeldResolved) -> Resolved:
@@ -193,25 +234,34 @@ def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules:
     key = fingerprint(tenant_id, host, bearer_token)
     held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
     if held is not None:
-        module, answer = yield from _first_allowed(core, held.resolved.tenant.id, codes, 0)
-        return Authorized(held.resolved, module, answer)
+        return (yield from _authorized(core, held.resolved, codes))
+    request_who = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
+    in_outage = core.resolved_by_rule(key) if core.is_outage_known() else None
+    if in_outage is not None:
+        yield from _find_out(core, partial(_resolved, core, key, request_who))
+        return (yield from _authorized(core, in_outage, codes))
     flight, leads = core.board_unnamed((key, codes))
     request = pb.AuthorizeRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token, any_of_module_codes=codes)
     program = partial(_fetch_authorized, core, key, flight, request)
     result: Authorized | Failure = yield _join(core, flight, leads, program)
     if isinstance(result, Failure):
-        raise result.error()
+        return (yield from _authorized(core, _unresolved(core, key, result), codes))
     return result
+
+
+def _authorized(core: Core, resolved: Resolved, modules: Sequence[str]) -> Program[Authorized]:
+    module, answer = yield from _first_allowed(core, resolved.tenant.id, modules, 0)
+    return Authorized(resolved, module, answer)
 
 
 def _fetch_authorized(
     core: Core, key: bytes, flight: Flight, request: pb.AuthorizeRequest
 ) -> Program[Authorized | Failure]:
-    asked, era = core.clock.mono(), core.era
+    asked, stream = core.clock.mono(), core.stream
     reply = yield from ask(core, "Authorize", request)
     if isinstance(reply, Failure):
         return reply
-    resolved = _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, era))
+    resolved = _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, core.clock.mono(), stream))
     return Authorized(resolved, reply.decision.module_code, wire.decision_answer(reply.decision, reply.freshness))
 
 

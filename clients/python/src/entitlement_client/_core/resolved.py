@@ -36,6 +36,14 @@ class ResolvedCache:
         held = self._answers.get(key)
         return held if held is not None and held.is_good(wall, mono) else None
 
+    def whatever(self, key: bytes) -> HeldResolved | None:
+        """The answer, good or not: only an outage rule may look at it."""
+        return self._answers.get(key)
+
+    def refused(self, key: bytes) -> None:
+        """The server refuses whoever carries this."""
+        self._drop(key)
+
     def keep(self, key: bytes, answer: HeldResolved) -> None:
         self._drop(key)
         self._answers[key] = answer

@@ -8,7 +8,7 @@ app.add_middleware(TenantMiddleware, client=client)
 async def invoices(): ...
 """
 
-from .context import current_tenant
+from .context import current_resolved, current_tenant
 from .gate import ModuleGate, require_any_module, require_module
 from .middleware import TenantMiddleware
 from .problem import GateRefusedError, Problem
@@ -18,6 +18,7 @@ __all__ = [
     "ModuleGate",
     "Problem",
     "TenantMiddleware",
+    "current_resolved",
     "current_tenant",
     "require_any_module",
     "require_module",

@@ -41,7 +41,12 @@ def current_tenant() -> Tenant:
 
     Raises GateRefusedError, which becomes 401, where there is none: also on public paths.
     """
+    return current_resolved().tenant
+
+
+def current_resolved() -> Resolved:
+    """The same with what it rests on: who named the tenant, and whether the outage rule did. Raises what it raises."""
     context = current.get()
     if context is None or context.resolved is None:
         raise GateRefusedError(NO_TENANT)
-    return context.resolved.tenant
+    return context.resolved

@@ -47,7 +47,8 @@ class TenantMiddleware:
 
     Also sets `request.state.tenant`, `.tenant_id` and `.schema`. Refusals are problem+json: 400 for what cannot be read,
     401 for no tenant, an unknown one or a bad token, 403 for a tenant that is not served or a contradiction, 503 in an
-    outage. Add CORSMiddleware after this one, so that it stands before it and refusals carry its headers.
+    outage where the client's outage rule does not name the tenant. Add CORSMiddleware after this one, so that it stands
+    before it and refusals carry its headers.
     """
 
     def __init__(

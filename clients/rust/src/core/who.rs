@@ -1,0 +1,92 @@
+//! Who it is: held, asked for, or by the outage rule.
+
+use std::sync::Arc;
+
+use futures_util::future::FutureExt;
+use tonic::Status;
+
+use super::{Core, Question};
+use crate::{
+    Answer, Error, Resolved,
+    ask::{Credentials, OwnedCredentials},
+    error::is_outage,
+    held::Began,
+};
+
+impl Core {
+    /// Resolves the tenant that these credentials identify.
+    pub(crate) async fn resolve(
+        self: &Arc<Self>,
+        credentials: Credentials<'_>,
+    ) -> Result<Resolved, Error> {
+        let key = self.key.of(credentials);
+        if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
+            return Ok(resolved);
+        }
+        if let Some(resolved) = self.resolved_in_outage(key, credentials) {
+            return Ok(resolved);
+        }
+        self.fetch_resolved(key, credentials.into())
+            .await
+            .or_else(|status| self.unresolved(key, status))
+    }
+
+    pub(crate) async fn fetch_resolved(
+        self: &Arc<Self>,
+        key: u128,
+        credentials: OwnedCredentials,
+    ) -> Result<Resolved, Status> {
+        let began = self.began_asking_who();
+        let core = Arc::clone(self);
+        let ask = move || {
+            async move {
+                let (resolved, told) = core.ask(core.ask.resolve(credentials)).await?;
+                core.held.keep_resolved(key, resolved.clone(), told, began);
+                Ok((resolved, told))
+            }
+            .boxed()
+        };
+        Ok(self.resolved.join(Question::new(key, began), ask).await?.0)
+    }
+
+    /// What is answered where the server has not said who it is: by the outage rule, if it did not
+    /// answer.
+    fn unresolved(&self, key: u128, status: Status) -> Result<Resolved, Error> {
+        if is_outage(&status) {
+            return self.resolved_by_rule(key).ok_or_else(|| status.into());
+        }
+        self.held.forget_resolved(key);
+        Err(status.into())
+    }
+
+    /// Resolves the tenant, and checks whether it may use one of these modules: one round trip if
+    /// nothing is held.
+    pub(crate) async fn authorize(
+        self: &Arc<Self>,
+        credentials: Credentials<'_>,
+        modules: &[impl AsRef<str>],
+    ) -> Result<(Resolved, Option<Answer>), Error> {
+        let key = self.key.of(credentials);
+        if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
+            return Ok((resolved, None));
+        }
+        if let Some(resolved) = self.resolved_in_outage(key, credentials) {
+            return Ok((resolved, None));
+        }
+        let began = self.began_asking_who();
+        let codes = modules.iter().map(|code| code.as_ref().to_owned()).collect();
+        let asked = self.ask(self.ask.authorize(credentials.into(), codes)).await;
+        let (resolved, told, judged) = match asked {
+            Ok(answer) => answer,
+            Err(status) => return Ok((self.unresolved(key, status)?, None)),
+        };
+        self.held.keep_resolved(key, resolved.clone(), told, began);
+        self.counters.by_server.increment(1);
+        Ok((resolved, Some(judged.answer)))
+    }
+
+    fn began_asking_who(&self) -> Began {
+        let era = self.held.stream.era();
+        Began { at: self.clock.now(), era, news: self.held.last_news(), min_revision: 0 }
+    }
+}

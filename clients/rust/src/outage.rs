@@ -1,0 +1,203 @@
+//! While the server does not answer: what is answered by the outage rule, and what is said of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    Answer, OnOutage, Reason, Resolved,
+    answer::Words,
+    ask::Credentials,
+    clock::{ALWAYS, Micros, NEVER, micros},
+    core::Core,
+    list::List,
+};
+
+use uuid::Uuid;
+
+/// The message of a denial by the outage rule.
+const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
+
+/// What can be lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    /// Questions are not answered.
+    Server,
+    /// Changes are not received.
+    Stream,
+}
+
+/// What is lost, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    /// Is anything lost? Looked at with each answer of the server.
+    is_any: AtomicBool,
+    lost: Mutex<Lost>,
+    /// Answers by the outage rule, since something was lost.
+    answers: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Lost {
+    server: bool,
+    stream: bool,
+    since: Micros,
+}
+
+impl Lost {
+    fn part(&mut self, part: Part) -> &mut bool {
+        match part {
+            Part::Server => &mut self.server,
+            Part::Stream => &mut self.stream,
+        }
+    }
+}
+
+impl Core {
+    /// Something is lost. Said once, until all is back.
+    pub(crate) fn lost(&self, part: Part, cause: &str) {
+        let mut lost = self.outage.lost.lock();
+        *lost.part(part) = true;
+        if self.outage.is_any.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        lost.since = self.clock.now();
+        drop(lost);
+        self.outage.answers.store(0, Ordering::Relaxed);
+        self.counters.outage.set(1.0);
+        let (endpoint, rule) = (self.server().endpoint(), self.on_outage);
+        tracing::warn!(%endpoint, %rule, "entitlementd at {endpoint} is lost: {cause}. What cannot be asked is {rule}");
+    }
+
+    /// It is back.
+    pub(crate) fn back(&self, part: Part) {
+        if !self.outage.is_any.load(Ordering::Acquire) {
+            return;
+        }
+        let mut lost = self.outage.lost.lock();
+        *lost.part(part) = false;
+        if lost.server || lost.stream || !self.outage.is_any.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let seconds = (self.clock.now() - lost.since) / 1_000_000;
+        drop(lost);
+        self.counters.outage.set(0.0);
+        let (endpoint, rule) = (self.server().endpoint(), self.on_outage);
+        let answers = self.outage.answers.load(Ordering::Relaxed);
+        tracing::warn!(%endpoint, %rule, answers, seconds, "entitlementd at {endpoint} is back after {seconds} s. By the outage rule, {answers} answers were given");
+    }
+
+    /// What is answered at once while an outage is known, so that nobody waits who need not: what is
+    /// held, by the outage rule. A question in the background finds out whether the server is back.
+    pub(crate) fn check_in_outage(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> Option<Answer> {
+        if !self.is_outage_known() {
+            return None;
+        }
+        let answer = self.grant_by_rule(tenant, module, min_revision)?;
+        self.probe(|core| async move { drop(core.fetch_list(tenant, min_revision).await) });
+        self.count_by_rule();
+        Some(answer)
+    }
+
+    /// The same for the list.
+    pub(crate) fn list_in_outage(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        min_revision: u64,
+    ) -> Option<List> {
+        let list = self.is_outage_known().then(|| self.list_by_rule(tenant, min_revision))??;
+        self.probe(|core| async move { drop(core.fetch_list(tenant, min_revision).await) });
+        Some(list)
+    }
+
+    /// The same for who it is.
+    pub(crate) fn resolved_in_outage(
+        self: &Arc<Self>,
+        key: u128,
+        credentials: Credentials<'_>,
+    ) -> Option<Resolved> {
+        let resolved = self.is_outage_known().then(|| self.resolved_by_rule(key))??;
+        self.probe(|core| {
+            let credentials = credentials.into();
+            async move { drop(core.fetch_resolved(key, credentials).await) }
+        });
+        Some(resolved)
+    }
+
+    /// The server has not answered, or its stream is so silent that it will not.
+    fn is_outage_known(&self) -> bool {
+        !self.gate.is_open() || self.held.stream.is_silent(self.clock.now())
+    }
+
+    fn probe<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        question: impl FnOnce(Arc<Self>) -> F,
+    ) {
+        if self.gate.is_due() {
+            tokio::spawn(question(Arc::clone(self)));
+        }
+    }
+
+    /// What the outage rule answers. It never uses facts older than the caller wants.
+    pub(crate) fn by_rule(&self, tenant: Uuid, module: &str, min_revision: u64) -> Answer {
+        self.count_by_rule();
+        self.grant_by_rule(tenant, module, min_revision)
+            .unwrap_or_else(|| by_rule(self.on_outage == OnOutage::Allow))
+    }
+
+    fn grant_by_rule(&self, tenant: Uuid, module: &str, min_revision: u64) -> Option<Answer> {
+        let grant = self.stale_list(tenant, min_revision)?.grant(module, self.clock.now())?;
+        Some(Answer { stale: true, by_outage_rule: true, ..grant })
+    }
+
+    /// The list that the outage rule gives; `None`: it has none to give.
+    pub(crate) fn list_by_rule(&self, tenant: Uuid, min_revision: u64) -> Option<List> {
+        let list = self.stale_list(tenant, min_revision)?;
+        self.count_by_rule();
+        Some(list)
+    }
+
+    fn stale_list(&self, tenant: Uuid, min_revision: u64) -> Option<List> {
+        let OnOutage::ServeStale(most) = self.on_outage else { return None };
+        self.held.stale_list(tenant, min_revision, micros(most), self.clock.now())
+    }
+
+    /// Who it is, by the outage rule. Whoever is not held cannot be named by any rule.
+    pub(crate) fn resolved_by_rule(&self, key: u128) -> Option<Resolved> {
+        let most = match self.on_outage {
+            OnOutage::Deny => return None,
+            OnOutage::ServeStale(most) => micros(most),
+            OnOutage::Allow => NEVER,
+        };
+        let resolved = self.held.stale_resolved(key, most, self.clock.now())?;
+        self.count_by_rule();
+        Some(Resolved { stale: true, by_outage_rule: true, ..resolved })
+    }
+
+    fn count_by_rule(&self) {
+        self.counters.by_outage_rule.increment(1);
+        self.outage.answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn by_rule(allowed: bool) -> Answer {
+    Answer {
+        allowed,
+        reason: Reason::Unspecified,
+        stale: true,
+        by_outage_rule: true,
+        revision: 0,
+        as_of: ALWAYS,
+        valid_until: NEVER,
+        words: (!allowed)
+            .then(|| Words { message: NOT_CHECKED.to_owned(), plan_slugs: Vec::new() }.into()),
+    }
+}
