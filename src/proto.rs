@@ -1,4 +1,4 @@
-//! The code that `build.rs` generates from `proto/`.
+//! The code that is generated from `proto/`: `cargo run -p entitlementd-codegen` writes it.
 
 /// `entitlement.v1`.
 #[expect(
@@ -9,7 +9,7 @@
     reason = "generated"
 )]
 pub mod v1 {
-    tonic::include_proto!("entitlement.v1");
+    include!("../proto/generated/entitlement.v1.rs");
 }
 
 /// Envoy's external authorization API, as far as it is used: `proto/envoy`.
@@ -47,7 +47,7 @@ pub mod envoy {
     pub mod config {
         pub mod core {
             pub mod v3 {
-                tonic::include_proto!("envoy.config.core.v3");
+                include!("../proto/generated/envoy.config.core.v3.rs");
             }
         }
     }
@@ -62,23 +62,22 @@ pub mod envoy {
     pub mod service {
         pub mod auth {
             pub mod v3 {
-                tonic::include_proto!("envoy.service.auth.v3");
+                include!("../proto/generated/envoy.service.auth.v3.rs");
             }
         }
     }
     /// `envoy.type`.
     pub mod r#type {
         pub mod v3 {
-            tonic::include_proto!("envoy.r#type.v3");
+            include!("../proto/generated/envoy.r#type.v3.rs");
         }
     }
 }
 
 mod methods {
-    include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+    include!("../proto/generated/methods.rs");
 }
 pub use self::methods::Method;
 
 /// The descriptors of `entitlement.v1` and all that it imports, for reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/entitlement_descriptor.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("../proto/generated/descriptors.bin");

@@ -8,5 +8,5 @@
     reason = "generated; the comments are in the protos"
 )]
 pub mod v1 {
-    tonic::include_proto!("entitlement.v1");
+    include!("../generated/entitlement.v1.rs");
 }

@@ -1,6 +1,10 @@
 //! What is generated from the program is as the program is.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Command, CommandFactory};
 use entitlementd::config::Cli;
@@ -31,6 +35,29 @@ fn the_reference_of_flags_is_what_would_be_generated() {
         "{} is out of date; run: cargo run --example generate_docs",
         configuration::PATH
     );
+}
+
+/// The files of a folder, with their paths from the repository's root.
+fn files_in(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(root.join(folder)).unwrap();
+    let paths = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
+    paths.map(|path| (path.clone(), fs::read(root.join(path)).unwrap())).collect()
+}
+
+#[test]
+fn the_code_of_the_protos_is_what_would_be_generated() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let generated: BTreeMap<_, _> =
+        entitlementd_codegen::generate(root).unwrap().into_iter().collect();
+    let folders = ["proto/generated", "clients/rust/generated"];
+    let committed: BTreeMap<_, _> = folders.into_iter().flat_map(files_in).collect();
+    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&committed), names(&generated));
+    for (path, content) in generated {
+        let is_current = committed[&path] == content;
+        assert!(is_current, "{path:?} is out of date; run: cargo run -p entitlementd-codegen");
+    }
 }
 
 /// All commands below one, and all flags and variables of them.

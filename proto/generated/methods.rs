@@ -1,0 +1,158 @@
+/// A method of a service that is answered here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// `/entitlement.v1.EntitlementService/ResolveTenant`
+    ResolveTenant,
+    /// `/entitlement.v1.EntitlementService/CheckModule`
+    CheckModule,
+    /// `/entitlement.v1.EntitlementService/BatchCheckModules`
+    BatchCheckModules,
+    /// `/entitlement.v1.EntitlementService/ListEnabledModules`
+    ListEnabledModules,
+    /// `/entitlement.v1.EntitlementService/Authorize`
+    Authorize,
+    /// `/entitlement.v1.EntitlementService/ExplainModule`
+    ExplainModule,
+    /// `/entitlement.v1.EntitlementService/ListTenantIds`
+    ListTenantIds,
+    /// `/entitlement.v1.EntitlementService/WatchChanges`
+    WatchChanges,
+    /// `/entitlement.v1.TenantAdminService/ListModules`
+    ListModules,
+    /// `/entitlement.v1.TenantAdminService/ListPlans`
+    ListPlans,
+    /// `/entitlement.v1.TenantAdminService/UpsertModule`
+    UpsertModule,
+    /// `/entitlement.v1.TenantAdminService/UpsertPlan`
+    UpsertPlan,
+    /// `/entitlement.v1.TenantAdminService/GetTenant`
+    GetTenant,
+    /// `/entitlement.v1.TenantAdminService/ListTenants`
+    ListTenants,
+    /// `/entitlement.v1.TenantAdminService/CheckSubdomain`
+    CheckSubdomain,
+    /// `/entitlement.v1.TenantAdminService/OnboardTenant`
+    OnboardTenant,
+    /// `/entitlement.v1.TenantAdminService/RetryProvisioning`
+    RetryProvisioning,
+    /// `/entitlement.v1.TenantAdminService/SetTenantStatus`
+    SetTenantStatus,
+    /// `/entitlement.v1.TenantAdminService/EnableModules`
+    EnableModules,
+    /// `/entitlement.v1.TenantAdminService/DisableModules`
+    DisableModules,
+    /// `/entitlement.v1.TenantAdminService/ChangePlan`
+    ChangePlan,
+    /// `/entitlement.v1.TenantAdminService/PreviewChange`
+    PreviewChange,
+    /// `/entitlement.v1.TenantAdminService/DeleteTenant`
+    DeleteTenant,
+    /// `/entitlement.v1.TenantAdminService/ListAuditEvents`
+    ListAuditEvents,
+    /// `/envoy.service.auth.v3.Authorization/Check`
+    Check,
+}
+
+impl Method {
+    /// Its name, without its service's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ResolveTenant => "ResolveTenant",
+            Self::CheckModule => "CheckModule",
+            Self::BatchCheckModules => "BatchCheckModules",
+            Self::ListEnabledModules => "ListEnabledModules",
+            Self::Authorize => "Authorize",
+            Self::ExplainModule => "ExplainModule",
+            Self::ListTenantIds => "ListTenantIds",
+            Self::WatchChanges => "WatchChanges",
+            Self::ListModules => "ListModules",
+            Self::ListPlans => "ListPlans",
+            Self::UpsertModule => "UpsertModule",
+            Self::UpsertPlan => "UpsertPlan",
+            Self::GetTenant => "GetTenant",
+            Self::ListTenants => "ListTenants",
+            Self::CheckSubdomain => "CheckSubdomain",
+            Self::OnboardTenant => "OnboardTenant",
+            Self::RetryProvisioning => "RetryProvisioning",
+            Self::SetTenantStatus => "SetTenantStatus",
+            Self::EnableModules => "EnableModules",
+            Self::DisableModules => "DisableModules",
+            Self::ChangePlan => "ChangePlan",
+            Self::PreviewChange => "PreviewChange",
+            Self::DeleteTenant => "DeleteTenant",
+            Self::ListAuditEvents => "ListAuditEvents",
+            Self::Check => "Check",
+        }
+    }
+
+    /// The path of its requests: its service's full name, and its own.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::ResolveTenant => "/entitlement.v1.EntitlementService/ResolveTenant",
+            Self::CheckModule => "/entitlement.v1.EntitlementService/CheckModule",
+            Self::BatchCheckModules => "/entitlement.v1.EntitlementService/BatchCheckModules",
+            Self::ListEnabledModules => "/entitlement.v1.EntitlementService/ListEnabledModules",
+            Self::Authorize => "/entitlement.v1.EntitlementService/Authorize",
+            Self::ExplainModule => "/entitlement.v1.EntitlementService/ExplainModule",
+            Self::ListTenantIds => "/entitlement.v1.EntitlementService/ListTenantIds",
+            Self::WatchChanges => "/entitlement.v1.EntitlementService/WatchChanges",
+            Self::ListModules => "/entitlement.v1.TenantAdminService/ListModules",
+            Self::ListPlans => "/entitlement.v1.TenantAdminService/ListPlans",
+            Self::UpsertModule => "/entitlement.v1.TenantAdminService/UpsertModule",
+            Self::UpsertPlan => "/entitlement.v1.TenantAdminService/UpsertPlan",
+            Self::GetTenant => "/entitlement.v1.TenantAdminService/GetTenant",
+            Self::ListTenants => "/entitlement.v1.TenantAdminService/ListTenants",
+            Self::CheckSubdomain => "/entitlement.v1.TenantAdminService/CheckSubdomain",
+            Self::OnboardTenant => "/entitlement.v1.TenantAdminService/OnboardTenant",
+            Self::RetryProvisioning => "/entitlement.v1.TenantAdminService/RetryProvisioning",
+            Self::SetTenantStatus => "/entitlement.v1.TenantAdminService/SetTenantStatus",
+            Self::EnableModules => "/entitlement.v1.TenantAdminService/EnableModules",
+            Self::DisableModules => "/entitlement.v1.TenantAdminService/DisableModules",
+            Self::ChangePlan => "/entitlement.v1.TenantAdminService/ChangePlan",
+            Self::PreviewChange => "/entitlement.v1.TenantAdminService/PreviewChange",
+            Self::DeleteTenant => "/entitlement.v1.TenantAdminService/DeleteTenant",
+            Self::ListAuditEvents => "/entitlement.v1.TenantAdminService/ListAuditEvents",
+            Self::Check => "/envoy.service.auth.v3.Authorization/Check",
+        }
+    }
+
+    /// The method of a path; `None`: no service here has it.
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            "/entitlement.v1.EntitlementService/ResolveTenant" => Some(Self::ResolveTenant),
+            "/entitlement.v1.EntitlementService/CheckModule" => Some(Self::CheckModule),
+            "/entitlement.v1.EntitlementService/BatchCheckModules" => Some(Self::BatchCheckModules),
+            "/entitlement.v1.EntitlementService/ListEnabledModules" => Some(Self::ListEnabledModules),
+            "/entitlement.v1.EntitlementService/Authorize" => Some(Self::Authorize),
+            "/entitlement.v1.EntitlementService/ExplainModule" => Some(Self::ExplainModule),
+            "/entitlement.v1.EntitlementService/ListTenantIds" => Some(Self::ListTenantIds),
+            "/entitlement.v1.EntitlementService/WatchChanges" => Some(Self::WatchChanges),
+            "/entitlement.v1.TenantAdminService/ListModules" => Some(Self::ListModules),
+            "/entitlement.v1.TenantAdminService/ListPlans" => Some(Self::ListPlans),
+            "/entitlement.v1.TenantAdminService/UpsertModule" => Some(Self::UpsertModule),
+            "/entitlement.v1.TenantAdminService/UpsertPlan" => Some(Self::UpsertPlan),
+            "/entitlement.v1.TenantAdminService/GetTenant" => Some(Self::GetTenant),
+            "/entitlement.v1.TenantAdminService/ListTenants" => Some(Self::ListTenants),
+            "/entitlement.v1.TenantAdminService/CheckSubdomain" => Some(Self::CheckSubdomain),
+            "/entitlement.v1.TenantAdminService/OnboardTenant" => Some(Self::OnboardTenant),
+            "/entitlement.v1.TenantAdminService/RetryProvisioning" => Some(Self::RetryProvisioning),
+            "/entitlement.v1.TenantAdminService/SetTenantStatus" => Some(Self::SetTenantStatus),
+            "/entitlement.v1.TenantAdminService/EnableModules" => Some(Self::EnableModules),
+            "/entitlement.v1.TenantAdminService/DisableModules" => Some(Self::DisableModules),
+            "/entitlement.v1.TenantAdminService/ChangePlan" => Some(Self::ChangePlan),
+            "/entitlement.v1.TenantAdminService/PreviewChange" => Some(Self::PreviewChange),
+            "/entitlement.v1.TenantAdminService/DeleteTenant" => Some(Self::DeleteTenant),
+            "/entitlement.v1.TenantAdminService/ListAuditEvents" => Some(Self::ListAuditEvents),
+            "/envoy.service.auth.v3.Authorization/Check" => Some(Self::Check),
+            _ => None,
+        }
+    }
+
+    /// Is its request or its response a stream?
+    pub fn streams(self) -> bool {
+        matches!(self, Self::WatchChanges)
+    }
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::Authorize, Self::ExplainModule, Self::ListTenantIds, Self::WatchChanges, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
+}
