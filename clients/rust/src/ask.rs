@@ -98,7 +98,7 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>>;
 
-    /// The address of the server that is asked at the moment, for log lines.
+    /// Where the server is, for log lines: any of these addresses.
     fn endpoint(&self) -> String;
 
     fn watch(&self) -> BoxFuture<'static, Result<Events, Status>>;

@@ -18,7 +18,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections, made when they are first needed.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
-    addresses: Vec<String>,
+    /// As they were given, for log lines.
+    pub(crate) addresses: String,
     channels: Vec<Channel>,
     current: AtomicUsize,
 }
@@ -32,12 +33,7 @@ impl Endpoints {
             .collect::<Result<Vec<_>, _>>()?;
         // So that not all processes begin with the first.
         let current = fastrand::usize(..channels.len());
-        Ok(Self { addresses: config.endpoints.clone(), channels, current: current.into() })
-    }
-
-    /// The address of the endpoint in use.
-    pub(crate) fn address(&self) -> &str {
-        &self.addresses[self.current().0]
+        Ok(Self { addresses: config.endpoints.join(", "), channels, current: current.into() })
     }
 
     /// The endpoint in use, and its index.

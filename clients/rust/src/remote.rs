@@ -218,7 +218,7 @@ impl Ask for Remote {
     }
 
     fn endpoint(&self) -> String {
-        self.0.endpoints.address().to_owned()
+        self.0.endpoints.addresses.clone()
     }
 
     fn watch(&self) -> BoxFuture<'static, Result<Events, Status>> {

@@ -34,8 +34,8 @@ class Transport:
 
     @property
     def endpoint(self) -> str:
-        """The one that is asked at the moment."""
-        return self._target.endpoints[self._rotation.now]
+        """Where the server is, for log lines: any of these."""
+        return ", ".join(self._target.endpoints)
 
     def open(self) -> None:
         for endpoint in self._target.endpoints:
