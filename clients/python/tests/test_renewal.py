@@ -68,7 +68,7 @@ class World:
     def take_over(self) -> None:
         self.now += ON_ITS_WAY + 1
         assert self.tell(self.old, heartbeat={}) is Then.LET_GO
-        self.streams.ended(self.old, "it ended")
+        self.streams.ended(self.old, None)
 
     @property
     def held(self) -> list[str]:
@@ -85,7 +85,7 @@ def test_once_the_old_stream_has_told_everything_the_new_one_takes_over_and_all_
     assert world.tell(world.old, heartbeat=lagging) is Then.READ_ON, "of the time since it has heard nothing"
     world.now += 1
     assert world.tell(world.old, heartbeat=lagging) is Then.LET_GO
-    world.streams.ended(world.old, "it ended")
+    world.streams.ended(world.old, None)
     assert world.held == [ONE, TWO]
     world.change(world.new, TWO)
     assert world.held == [ONE]
@@ -131,7 +131,7 @@ def test_a_change_that_both_streams_tell_is_asked_for_once() -> None:
 def test_an_end_before_the_old_stream_has_told_everything_is_an_end() -> None:
     world = World()
     world.tell_the_end()
-    world.streams.ended(world.old, "it ended")
+    world.streams.ended(world.old, None)
     assert world.held == []
     assert world.core.stats()["stream_open"] == 1
     world.hold(ONE)
@@ -144,14 +144,14 @@ def test_without_another_stream_the_old_one_is_let_go_of_and_what_it_told_last_i
     world = World()
     world.tell(world.old, ending={})
     assert world.streams.begin_next(world.new)
-    world.streams.ended(world.new, "it ended")
+    world.streams.ended(world.new, None)
     assert world.streams.begin_next(world.new), "it is tried again"
     assert world.tell(world.new, ending={}) is Then.LET_GO
-    world.streams.ended(world.new, "it ended")
+    world.streams.ended(world.new, None)
     world.streams.give_up()
     assert world.tell(world.old, tenant_changed={"tenant_id": ONE, "revision": 6}) is Then.LET_GO
     assert world.held == [TWO]
-    world.streams.ended(world.old, "it ended")
+    world.streams.ended(world.old, None)
     assert world.held == []
     assert world.core.stats()["stream_open"] == 0
 
@@ -160,7 +160,7 @@ def test_another_stream_that_opens_late_begins_anew() -> None:
     world = World()
     world.tell(world.old, ending={})
     assert world.streams.begin_next(world.new)
-    world.streams.ended(world.old, "it ended")
+    world.streams.ended(world.old, None)
     assert world.core.stats()["stream_open"] == 0
     world.tell(world.new, opened={})
     assert world.held == []

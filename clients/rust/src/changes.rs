@@ -29,6 +29,13 @@ pub(crate) fn lose(core: &Core, cause: &str) {
     core.lost(Part::Stream, cause);
 }
 
+/// Records that there is no stream, and will be none: that is no outage.
+pub(crate) fn close(core: &Core) {
+    core.held.stream.close();
+    core.counters.watching.set(0.0);
+    core.back(Part::Stream);
+}
+
 /// Applies an event.
 pub(crate) fn hear(core: &Core, event: Event) {
     let now = core.clock.now();

@@ -51,7 +51,7 @@ where
 }
 
 /// Runs a closure when dropped.
-struct OnEnd<F: FnMut()>(F);
+pub(crate) struct OnEnd<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for OnEnd<F> {
     fn drop(&mut self) {

@@ -102,6 +102,7 @@ impl Held {
     }
 
     /// The list, whatever has become of it, if the server vouched for it no longer ago than `most`.
+    /// Not one that is known to have been replaced.
     pub(crate) fn stale_list(
         &self,
         tenant: Uuid,
@@ -110,7 +111,7 @@ impl Held {
         now: Micros,
     ) -> Option<List> {
         let held = self.tenants.look(&Id(tenant), |slot| slot.list.clone()).flatten()?;
-        if held.list.told.revision < min_revision {
+        if held.list.told.revision < min_revision.max(held.announced) {
             return None;
         }
         let vouched =
@@ -119,7 +120,7 @@ impl Held {
     }
 
     fn is_good(&self, held: &HeldList, min_revision: u64, now: Micros) -> bool {
-        let HeldList { list: List { told, .. }, began, outdated } = held;
+        let HeldList { list: List { told, .. }, began, outdated, .. } = held;
         if outdated.is_some() || now >= told.valid_until || told.revision < min_revision {
             return false;
         }
@@ -166,7 +167,7 @@ impl Held {
     pub(crate) fn keep_list(&self, tenant: Uuid, list: List, began: Began) {
         self.tenants.change(Id(tenant), |slot| {
             if slot.news == began.news {
-                slot.list = Some(HeldList { list, began, outdated: None });
+                slot.list = Some(HeldList { list, began, outdated: None, announced: 0 });
             }
         });
     }
@@ -207,6 +208,7 @@ impl Held {
             slot.denials.retain(|denial| has_it(denial.answer.revision));
             if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
                 held.outdated.get_or_insert(now);
+                held.announced = held.announced.max(revision);
             }
         });
         // For what is asked without knowing about whom: there may be no slot that says so.
@@ -261,8 +263,9 @@ impl Held {
         self.resolved.remove(&credentials);
     }
 
-    /// Keeps who it is, unless news of the tenant came while it was asked for: `began.news` is that
-    /// of anything.
+    /// Keeps who it is, unless news of the tenant came while it was asked for (`began.news` is that
+    /// of anything), or the answer is older than what was announced: another server may have given
+    /// it, which had not received the change.
     pub(crate) fn keep_resolved(
         &self,
         credentials: u128,
@@ -270,10 +273,14 @@ impl Held {
         told: Told,
         began: Began,
     ) {
-        let news = self.see_or_make(resolved.tenant.id, |slot| slot.news);
-        if news <= began.news {
+        let (news, wanted) = self.see_or_make(resolved.tenant.id, |slot| (slot.news, slot.wanted));
+        let is_old = !self.stream.has_outdated(wanted.era) && told.revision < wanted.revision;
+        if news <= began.news && !is_old {
             let held = HeldResolved { resolved, told, began: Began { news, ..began } };
             self.resolved.with(credentials, || held.clone(), |place| *place = held.clone());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

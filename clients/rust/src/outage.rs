@@ -1,11 +1,15 @@
 //! While the server does not answer: what is answered by the outage rule, and what is said of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::{
     Answer, OnOutage, Reason, Resolved,
@@ -13,10 +17,9 @@ use crate::{
     ask::Credentials,
     clock::{ALWAYS, Micros, NEVER, micros},
     core::Core,
+    flight::OnEnd,
     list::List,
 };
-
-use uuid::Uuid;
 
 /// The message of a denial by the outage rule.
 const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
@@ -30,6 +33,10 @@ pub(crate) enum Part {
     Stream,
 }
 
+/// After a loss has been said, the next one is not said for this long: what comes and goes many times a
+/// second must not fill a disk.
+const QUIET: Micros = 60_000_000;
+
 /// What is lost, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
@@ -38,6 +45,8 @@ pub(crate) struct Outage {
     lost: Mutex<Lost>,
     /// Answers by the outage rule, since something was lost.
     answers: AtomicU64,
+    /// A question is under way in the background, to find out whether the server is back.
+    is_probing: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +54,9 @@ struct Lost {
     server: bool,
     stream: bool,
     since: Micros,
+    /// It has been said; then its end is said too.
+    is_said: bool,
+    quiet_until: Micros,
 }
 
 impl Lost {
@@ -59,17 +71,25 @@ impl Lost {
 impl Core {
     /// Something is lost. Said once, until all is back.
     pub(crate) fn lost(&self, part: Part, cause: &str) {
-        let mut lost = self.outage.lost.lock();
-        *lost.part(part) = true;
-        if self.outage.is_any.swap(true, Ordering::AcqRel) {
-            return;
+        let now = self.clock.now();
+        let is_to_be_said = {
+            let mut lost = self.outage.lost.lock();
+            *lost.part(part) = true;
+            if !self.outage.is_any.swap(true, Ordering::AcqRel) {
+                lost.since = now;
+                self.outage.answers.store(0, Ordering::Relaxed);
+                self.counters.outage.set(1.0);
+            }
+            let is_to_be_said = !lost.is_said && now >= lost.quiet_until;
+            if is_to_be_said {
+                (lost.is_said, lost.quiet_until) = (true, now + QUIET);
+            }
+            is_to_be_said
+        };
+        if is_to_be_said {
+            let (endpoint, rule) = (self.server().endpoint(), self.on_outage);
+            tracing::warn!(%endpoint, %rule, "entitlementd at {endpoint} is lost: {cause}. What cannot be asked is {rule}");
         }
-        lost.since = self.clock.now();
-        drop(lost);
-        self.outage.answers.store(0, Ordering::Relaxed);
-        self.counters.outage.set(1.0);
-        let (endpoint, rule) = (self.server().endpoint(), self.on_outage);
-        tracing::warn!(%endpoint, %rule, "entitlementd at {endpoint} is lost: {cause}. What cannot be asked is {rule}");
     }
 
     /// It is back.
@@ -77,17 +97,21 @@ impl Core {
         if !self.outage.is_any.load(Ordering::Acquire) {
             return;
         }
-        let mut lost = self.outage.lost.lock();
-        *lost.part(part) = false;
-        if lost.server || lost.stream || !self.outage.is_any.swap(false, Ordering::AcqRel) {
-            return;
+        let (seconds, is_to_be_said) = {
+            let mut lost = self.outage.lost.lock();
+            *lost.part(part) = false;
+            if lost.server || lost.stream || !self.outage.is_any.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            self.counters.outage.set(0.0);
+            let seconds = (self.clock.now() - lost.since) / 1_000_000;
+            (seconds, mem::take(&mut lost.is_said))
+        };
+        if is_to_be_said {
+            let (endpoint, rule) = (self.server().endpoint(), self.on_outage);
+            let answers = self.outage.answers.load(Ordering::Relaxed);
+            tracing::warn!(%endpoint, %rule, answers, seconds, "entitlementd at {endpoint} is back after {seconds} s. By the outage rule, {answers} answers were given");
         }
-        let seconds = (self.clock.now() - lost.since) / 1_000_000;
-        drop(lost);
-        self.counters.outage.set(0.0);
-        let (endpoint, rule) = (self.server().endpoint(), self.on_outage);
-        let answers = self.outage.answers.load(Ordering::Relaxed);
-        tracing::warn!(%endpoint, %rule, answers, seconds, "entitlementd at {endpoint} is back after {seconds} s. By the outage rule, {answers} answers were given");
     }
 
     /// What is answered at once while an outage is known, so that nobody waits who need not: what is
@@ -132,17 +156,25 @@ impl Core {
         Some(resolved)
     }
 
-    /// The server has not answered, or its stream is so silent that it will not.
+    /// The server has not answered and its stream says nothing to the contrary, or that is so silent
+    /// that the server will not answer.
     fn is_outage_known(&self) -> bool {
-        !self.gate.is_open() || self.held.stream.is_silent(self.clock.now())
+        let (stream, now) = (&self.held.stream, self.clock.now());
+        stream.is_silent(now) || !self.gate.is_open() && !stream.vouches(stream.era(), now)
     }
 
+    /// Asks in the background whether the server is back, if nobody does.
     fn probe<F: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         question: impl FnOnce(Arc<Self>) -> F,
     ) {
-        if self.gate.is_due() {
-            tokio::spawn(question(Arc::clone(self)));
+        let is_probing = &self.outage.is_probing;
+        if self.gate.is_due() && !is_probing.swap(true, Ordering::AcqRel) {
+            let (question, is_probing) = (question(Arc::clone(self)), Arc::clone(is_probing));
+            tokio::spawn(async move {
+                let _end = OnEnd(|| is_probing.store(false, Ordering::Release));
+                question.await;
+            });
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Stream {
     reset: AtomicU64,
     is_open: AtomicBool,
     heard: AtomicI64,
+    /// The last instant that a heartbeat has vouched for, whatever came after it.
+    vouched: AtomicI64,
     /// When the last event came, whatever it said.
     last_event: AtomicI64,
     past: Mutex<VecDeque<(u64, Micros)>>,
@@ -42,6 +44,7 @@ impl Default for Stream {
             reset: 0.into(),
             is_open: false.into(),
             heard: ALWAYS.into(),
+            vouched: ALWAYS.into(),
             last_event: ALWAYS.into(),
             past: Mutex::default(),
         }
@@ -56,7 +59,7 @@ impl Stream {
     /// The stream has opened: from here on nothing is missed.
     pub(crate) fn open(&self, now: Micros) {
         self.end_era();
-        self.heard.store(now, Ordering::Release);
+        self.hear(now);
         self.is_open.store(true, Ordering::Release);
     }
 
@@ -83,13 +86,20 @@ impl Stream {
 
     /// A heartbeat: the server last heard from its database this long ago.
     pub(crate) fn beat(&self, lag: Micros, now: Micros) {
-        self.heard.store(heard_at(lag, now), Ordering::Release);
+        self.hear(heard_at(lag, now));
     }
 
     /// Another stream is read from now on, and nothing was missed. Its server last reported at this
     /// instant.
     pub(crate) fn taken_over(&self, heard: Micros) {
+        self.hear(heard);
+    }
+
+    fn hear(&self, heard: Micros) {
         self.heard.store(heard, Ordering::Release);
+        if heard != ALWAYS {
+            self.vouched.store(heard, Ordering::Release);
+        }
     }
 
     /// Anything may have changed.
@@ -101,7 +111,7 @@ impl Stream {
     fn end_era(&self) -> u64 {
         let mut past = self.past.lock();
         let ended = self.era.fetch_add(1, Ordering::AcqRel);
-        past.push_back((ended, self.heard.load(Ordering::Acquire)));
+        past.push_back((ended, self.vouched.load(Ordering::Acquire)));
         if past.len() > MOST_ERAS {
             past.pop_front();
         }
@@ -123,7 +133,7 @@ impl Stream {
     /// Until when the server vouched for what was asked for in an era.
     pub(crate) fn vouched(&self, era: u64) -> Micros {
         if era == self.era() {
-            return self.heard.load(Ordering::Acquire);
+            return self.vouched.load(Ordering::Acquire);
         }
         let past = self.past.lock();
         past.iter().find(|(ended, _)| *ended == era).map_or(ALWAYS, |(_, heard)| *heard)
@@ -162,6 +172,18 @@ mod tests {
         assert!(!stream.vouches(stream.era(), SILENCE));
         stream.beat(0, SILENCE);
         assert!(stream.vouches(stream.era(), SILENCE));
+    }
+
+    #[test]
+    fn a_server_that_lags_does_not_take_away_what_was_vouched_for_before() {
+        let stream = Stream::default();
+        stream.open(0);
+        stream.beat(0, 7);
+        stream.beat(LAG, 9);
+        assert!(!stream.vouches(stream.era(), 9));
+        assert_eq!(stream.vouched(stream.era()), 7);
+        stream.taken_over(ALWAYS);
+        assert_eq!(stream.vouched(stream.era()), 7);
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! Receiving changes: one stream, opened again whenever it ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{
     ask::{Event, Events},
-    changes::{hear, lose, next},
+    changes::{close, hear, lose, next},
     core::Core,
+    error::is_outage,
     handover::hand_over,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after a server reports that it does not receive changes: it may be restarted with
-/// another configuration.
+/// The pause after a server has refused the stream, or does not receive changes itself: it may be
+/// restarted with another configuration.
 const OFF_PAUSE: Duration = Duration::from_secs(30);
 
 /// Ends the task when dropped.
@@ -55,6 +56,8 @@ impl Drop for Watching {
 
 async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
     let mut pause = FIRST_PAUSE;
+    // Said once, until a stream opens.
+    let mut is_refused = false;
     loop {
         let ended = match core.server().watch().await {
             Ok(stream) => follow(&core, stream, &say).await,
@@ -62,18 +65,19 @@ async fn keep_watching(core: Arc<Core>, say: watch::Sender<bool>) {
         };
         let was_open = say.send_replace(false);
         if was_open {
-            pause = FIRST_PAUSE;
+            (pause, is_refused) = (FIRST_PAUSE, false);
         }
         match ended {
             Ok(()) => lose(&core, "the stream of changes ended"),
-            Err(status) if status.code() == Code::FailedPrecondition => {
-                lose(
-                    &core,
-                    "the server does not receive changes; answers are held for their max_age",
-                );
+            Err(status) if is_outage(&status) => lose(&core, status.message()),
+            Err(status) => {
+                if !mem::replace(&mut is_refused, true) {
+                    let why = status.message();
+                    tracing::warn!(code = ?status.code(), "changes cannot be received, so answers are held for their max_age: {why}");
+                }
+                close(&core);
                 pause = OFF_PAUSE;
             }
-            Err(status) => lose(&core, status.message()),
         }
         tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = LONGEST_PAUSE.min(pause * 2);

@@ -17,7 +17,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
-from ._streams import PAUSES, Streams, Then, why
+from ._streams import PAUSES, Streams, Then
 from ._target import Rotation, Target
 from .errors import Failure
 
@@ -128,8 +128,10 @@ class Watcher:
             self._transport.watch_failed(self._failure)
         except asyncio.TimeoutError:
             self._failure = Failure("DEADLINE_EXCEEDED", f"nothing was heard for {SILENCE:.0f} s")
+        except Exception as error:  # noqa: BLE001 - whatever a token's function raises: it is tried again
+            self._failure = Failure("UNKNOWN", str(error) or type(error).__name__)
         # Not where it is cancelled: the client ends, and nothing is lost.
-        self._streams.ended(stream, why(self._failure))
+        self._streams.ended(stream, self._failure)
 
     async def _read(self, stream: object, events: AsyncIterator[Any]) -> None:
         async for event in events:

@@ -69,6 +69,11 @@ class Streams:
 
     def tell(self, stream: object, event: Any) -> Then:
         """It told this."""
+        then = self._tell(stream, event)
+        self._core.say()
+        return then
+
+    def _tell(self, stream: object, event: Any) -> Then:
         with self._lock:
             kind = event.WhichOneof("event")
             if stream is self._new:
@@ -86,7 +91,7 @@ class Streams:
                 return Then.LET_GO
             return Then.LET_GO if self._is_given_up else Then.READ_ON
 
-    def ended(self, stream: object, cause: str) -> None:
+    def ended(self, stream: object, failure: Failure | None) -> None:
         """It has ended, or could not be opened."""
         with self._lock:
             if stream is self._new:
@@ -94,10 +99,11 @@ class Streams:
             elif stream is self._old:
                 # The next one, if it is open, begins as if nothing had been before it.
                 if self._opened is None:
-                    self._core.stream_ended(cause)
+                    self._core.stream_ended(why(failure), is_refused=failure is not None and not failure.is_outage)
                 else:
                     self._core.opened()
                 self._move_on()
+        self._core.say()
 
     def give_up(self) -> None:
         """Another one cannot be had: a server that waits for that need not."""

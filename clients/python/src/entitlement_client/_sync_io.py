@@ -15,7 +15,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
-from ._streams import PAUSES, Streams, Then, why
+from ._streams import PAUSES, Streams, Then
 from ._target import Rotation, Target
 from .clock import NS
 from .errors import Failure
@@ -98,6 +98,7 @@ class Watcher:
         self._thread.start()
 
     def stop(self) -> None:
+        self._core.end()
         self._stopping.set()
         for call in list(self._calls.values()):
             call.cancel()
@@ -108,7 +109,9 @@ class Watcher:
     def look_for_silence(self) -> None:
         """Gives up a stream that has said nothing for too long. Nobody needs it while nothing is asked."""
         for stream, call in list(self._calls.items()):
-            if self._core.clock.mono() - self._heard.get(stream, 0) > SILENCE * NS:
+            # The double tells the core itself.
+            heard = max(self._heard.get(stream, 0), self._core.last_event)
+            if self._core.clock.mono() - heard > SILENCE * NS:
                 call.cancel()
 
     def _run(self) -> None:
@@ -141,11 +144,13 @@ class Watcher:
             self._transport.watch_failed(self._failure)
         except ValueError as error:
             self._failure = Failure("CANCELLED", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a token's function raises: it is tried again
+            self._failure = Failure("UNKNOWN", str(error) or type(error).__name__)
         finally:
             self._calls.pop(stream, None)
             self._heard.pop(stream, None)
             if not self._stopping.is_set():
-                self._streams.ended(stream, why(self._failure))
+                self._streams.ended(stream, self._failure)
 
     def _read(self, stream: object, call: Any) -> None:
         for event in call:

@@ -100,6 +100,7 @@ class EntitlementClient(BaseClient):
         if self._state == "open":
             self._start()
             self._state = "closed"
+            self._core.end()
             tasks = list(self._tasks)
             unfinished = set(tasks)
             while unfinished:

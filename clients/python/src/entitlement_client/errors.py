@@ -71,6 +71,13 @@ class Failure:
         """The server itself said so, with its ErrorInfo: it is there, and says nothing of other tenants."""
         return self.reason != ""
 
+    @property
+    def names_nobody(self) -> bool:
+        """The server says that what was carried names no tenant that is served, or is not valid. Other refusals concern
+        the caller, or come from whoever is in between."""
+        is_about_them = self.code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND")
+        return is_about_them and self.is_of_server and not self.reason.startswith("CALLER_")
+
     def error(self) -> EntitlementError:
         """As an error to raise."""
         if self.is_outage:

@@ -127,10 +127,12 @@ class SyncEntitlementClient(BaseClient):
         if isinstance(effect, Pause):
             return self._transport.pause(effect.seconds)
         if isinstance(effect, Background):
-            # There is at most one at a time.
-            threading.Thread(
-                target=self._run_beside, args=(effect.program(),), name="entitlement-probe", daemon=True
-            ).start()
+            beside = threading.Thread(target=self._run_beside, args=(effect.program(),), daemon=True)
+            try:
+                beside.start()
+            except RuntimeError:
+                # There is no thread to be had.
+                effect.give_up()
             return None
         if effect.leads:
             return self._lead(effect)

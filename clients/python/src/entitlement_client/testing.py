@@ -108,6 +108,7 @@ class InMemoryEntitlements:
         self._is_dark = True
         for core in list(self._cores):
             core.stream_ended("the double is dark")
+            core.say()
 
     def come_back(self) -> None:
         """Everything answers again."""
@@ -150,6 +151,7 @@ class InMemoryEntitlements:
     def _open(core: Core) -> None:
         core.opened()
         core.heartbeat(0)
+        core.say()
 
     def _row(self, tenant: TenantId) -> TenantRow:
         return self._answers.row(str(UUID(str(tenant))))

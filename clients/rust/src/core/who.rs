@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::future::FutureExt;
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use super::{Core, Question};
 use crate::{
@@ -40,9 +41,18 @@ impl Core {
         let core = Arc::clone(self);
         let ask = move || {
             async move {
-                let (resolved, told) = core.ask(core.ask.resolve(credentials)).await?;
-                core.held.keep_resolved(key, resolved.clone(), told, began);
-                Ok((resolved, told))
+                let asking = Arc::clone(&core);
+                let question = async move {
+                    let answer = asking.ask.resolve(credentials).await;
+                    match &answer {
+                        Ok((resolved, told)) => {
+                            asking.held.keep_resolved(key, resolved.clone(), *told, began);
+                        }
+                        Err(status) => asking.note_refusal(key, status),
+                    }
+                    answer
+                };
+                core.ask(question.boxed()).await
             }
             .boxed()
         };
@@ -55,8 +65,22 @@ impl Core {
         if is_outage(&status) {
             return self.resolved_by_rule(key).ok_or_else(|| status.into());
         }
-        self.held.forget_resolved(key);
+        self.note_refusal(key, &status);
         Err(status.into())
+    }
+
+    /// Forgets whom these credentials named, if the server says that they name nobody any more. Other
+    /// statuses concern the caller, or whoever is in between.
+    fn note_refusal(&self, key: u128, status: &Status) {
+        let is_about_them = matches!(
+            status.code(),
+            Code::Unauthenticated | Code::PermissionDenied | Code::NotFound
+        );
+        let is_of_server =
+            status.get_details_error_info().is_some_and(|info| !info.reason.starts_with("CALLER_"));
+        if is_about_them && is_of_server {
+            self.held.forget_resolved(key);
+        }
     }
 
     /// Resolves the tenant, and checks whether it may use one of these modules: one round trip if

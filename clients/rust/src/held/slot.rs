@@ -25,6 +25,8 @@ pub(super) struct HeldList {
     pub(super) began: Began,
     /// When news came that it is no longer what it was.
     pub(super) outdated: Option<Micros>,
+    /// The revision that the news announced; 0: it announced none.
+    pub(super) announced: u64,
 }
 
 #[derive(Clone, Debug)]

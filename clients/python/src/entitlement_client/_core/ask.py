@@ -22,22 +22,25 @@ MOST_TRIES = 6
 KNOWN_OUTAGE = Failure("UNAVAILABLE", "entitlementd does not answer at the moment", asked=False)
 
 
-def ask(core: Core, method: str, request: Any, record: Record | None = None, wanted: int = 0) -> Program[Any]:
-    """The server's response, or a Failure. `wanted`: the revision that was asked for, of this record's tenant."""
+def ask(
+    core: Core, method: str, request: Any, record: Record | None = None, wanted: int = 0, who: bytes = b""
+) -> Program[Any]:
+    """The server's response, or a Failure. `wanted`: the revision that was asked for, of this record's tenant.
+    `who`: the hash of the credentials that it is about."""
     end = core.clock.mono() + core.settings.deadline_ns
     pause = FIRST_PAUSE
     for tries_left in reversed(range(MOST_TRIES)):
         mono = core.clock.mono()
         passed = core.enter(record, mono)
         if passed is Pass.PROBE_BESIDE:
-            yield Background(partial(_probe, core, method, request, record, wanted))
+            yield Background(partial(_probe, core, method, request, record, wanted, who))
         if passed in (Pass.NO, Pass.PROBE_BESIDE):
             return KNOWN_OUTAGE
         core.count(f"calls_{method}")
         stream = core.stream
         reply = yield Call(method, request, max(end - mono, 0) / NS)
         if not isinstance(reply, Failure) or not reply.is_outage:
-            core.answered(record)
+            _answered(core, record, reply, who)
             return reply
         seconds = pause * random.uniform(0.7, 1.0)  # noqa: S311
         ends_first = core.clock.mono() + seconds * NS >= end
@@ -49,7 +52,7 @@ def ask(core: Core, method: str, request: Any, record: Record | None = None, wan
     raise AssertionError("the last try returns")
 
 
-def _probe(core: Core, method: str, request: Any, record: Record | None, wanted: int) -> Program[None]:
+def _probe(core: Core, method: str, request: Any, record: Record | None, wanted: int, who: bytes) -> Program[None]:
     """Finds out whether the server is back. The answer is asked for again by whoever wants it."""
     core.count(f"calls_{method}")
     stream = core.stream
@@ -57,7 +60,14 @@ def _probe(core: Core, method: str, request: Any, record: Record | None, wanted:
     if isinstance(reply, Failure) and reply.is_outage:
         _give_up(core, record, wanted, reply, Pass.PROBE, stream)
     else:
-        core.answered(record)
+        _answered(core, record, reply, who)
+
+
+def _answered(core: Core, record: Record | None, reply: Any, who: bytes) -> None:
+    """The server has answered. Whom it refuses, no outage rule is to name."""
+    core.answered(record)
+    if who and isinstance(reply, Failure) and reply.names_nobody:
+        core.refused(who)
 
 
 def _is_worth_a_try(failure: Failure) -> bool:

@@ -63,8 +63,7 @@ class Core:
         self.counts: Counter[str] = Counter()
         self.resolved = ResolvedCache(settings.max_resolved)
         self._new_future = new_future
-        # A handler of log lines may ask for `stats` while an outage is logged.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._tenants: OrderedDict[str, Record] = OrderedDict()
         self._floors: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """The revision that was announced last of a tenant, and in which history of the database."""
@@ -162,7 +161,11 @@ class Core:
         with self._lock:
             record = self._record(tenant)
             held = (record.list or record.outdated) if record else None
-            if held is None or held.revision < self._wanted(tenant, min_revision):
+            if (
+                record is None
+                or held is None
+                or held.revision < max(self._wanted(tenant, min_revision), record.announced)
+            ):
                 return None
             return held if self.clock.mono() - held.vouched() <= self.rule.stale_ns else None
 
@@ -235,7 +238,7 @@ class Core:
     def keep_list(self, tenant: str, record: Record, flight: Flight, answer: TenantList) -> None:
         with self._lock:
             if self._record(tenant) is record and flight.is_news_free:
-                record.list, record.outdated, record.denials = answer, None, {}
+                record.list, record.outdated, record.denials, record.announced = answer, None, {}, 0
 
     def keep_denial(self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial) -> None:
         with self._lock:
@@ -246,7 +249,10 @@ class Core:
 
     def keep_resolved(self, flight: Flight, key: bytes, answer: HeldResolved) -> None:
         with self._lock:
-            if flight.is_news_free and answer.resolved.tenant.id not in flight.changed:
+            tenant = answer.resolved.tenant.id
+            # Another server may have given an older answer than was announced, which has not received the change.
+            is_old = answer.resolved.revision < self._floor(tenant)
+            if flight.is_news_free and tenant not in flight.changed and not is_old:
                 self.resolved.keep(key, answer)
 
     def refused(self, key: bytes) -> None:
@@ -276,12 +282,32 @@ class Core:
             own = gate.enter(mono, self.settings.deadline_ns) if gate else Pass.FREE
             if own is Pass.NO:
                 return own
+            if own is Pass.PROBE_BESIDE:
+                # The server is there, and says so soon. There may be many tenants that it says it of.
+                own = Pass.PROBE
             general = self._gate.enter(mono, self.settings.deadline_ns)
             return own if general is Pass.FREE else general
 
     def is_outage_known(self) -> bool:
-        """The server did not answer, or its stream is so silent that it will not."""
-        return not self._gate.is_open or (self._is_open and self.clock.mono() - self._last_event > HEARTBEAT_WINDOW)
+        """The server did not answer and its stream says nothing to the contrary, or that is so silent that the server
+        will not answer."""
+        mono = self.clock.mono()
+        if self._is_open and mono - self._last_event > HEARTBEAT_WINDOW:
+            return True
+        return not self._gate.is_open and mono >= self._stream.sure_until
+
+    @property
+    def last_event(self) -> int:
+        """When the stream last said anything (monotonic, ns)."""
+        return self._last_event
+
+    def end(self) -> None:
+        """The client ends."""
+        self._outage.is_over = True
+
+    def say(self) -> None:
+        """Logs what is to be said of an outage. Without any lock."""
+        self._outage.say()
 
     def begin_probe(self) -> bool:
         """Whether to ask in the background if the server is back: one does at a time."""
@@ -299,6 +325,7 @@ class Core:
             self._server_answered()
             if record is not None:
                 record.gate = None
+        self.say()
 
     def failed(self, record: Record | None, failure: Failure, passed: Pass, asked_under: Stream) -> None:
         """The server did not answer, or not about this tenant. Where a stream has opened since, it is back already."""
@@ -309,18 +336,19 @@ class Core:
                     return
                 self._gate.failed(mono, passed)
                 self._outage.lost(SERVER, failure.message or failure.code, mono)
-                return
-            self._server_answered()
-            # Of this tenant it is asked again as seldom: others are not concerned.
-            if record is not None:
-                record.gate = record.gate or Gate()
-                record.gate.failed(mono, passed)
+            else:
+                self._server_answered()
+                # Of this tenant it is asked again as seldom: others are not concerned.
+                if record is not None:
+                    record.gate = record.gate or Gate()
+                    record.gate.failed(mono, passed)
+        self.say()
 
     def _server_answered(self) -> None:
         self._gate.answered()
         self._outage.back(SERVER, self.clock.mono())
 
-    # News.
+    # News. Whoever brings it lets `say` follow.
 
     def opened(self) -> None:
         """A stream is open: what is asked for from now on is good until news of it comes."""
@@ -338,7 +366,7 @@ class Core:
         """Another stream goes on in the place of the one that was open, and nothing was missed. `beat`: its own,
         0 where its server does not hear."""
         with self._lock:
-            self._stream.beat = beat
+            self._stream.beat = beat or self._stream.beat
             self._stream.sure_until = beat and beat + HEARTBEAT_WINDOW
             self._last_event = self.clock.mono()
             self.counts["streams"] += 1
@@ -380,12 +408,16 @@ class Core:
                 flight.is_news_free = False
             self._flights = {}
 
-    def stream_ended(self, cause: str) -> None:
-        """What was asked for under the stream is good for its `max_age` only, from now on."""
+    def stream_ended(self, cause: str, *, is_refused: bool = False) -> None:
+        """What was asked for under the stream is good for its `max_age` only, from now on. `is_refused`: the server has
+        no stream for this client, which is no outage."""
         with self._lock:
             self._stream.ended()
             self._stream, self._is_open = Stream(self.era), False
-            self._outage.lost(STREAM, cause, self.clock.mono())
+            if is_refused:
+                self._outage.refused(cause, self.clock.mono())
+            else:
+                self._outage.lost(STREAM, cause, self.clock.mono())
 
     def _raise_floor(self, tenant: str, revision: int) -> None:
         """Kept for tenants of whom nothing is held, too: a server that has not heard yet may be asked next."""
@@ -416,8 +448,9 @@ class Core:
 
     def abandon(self) -> None:
         """Forgets everything, without the lock: another process may have held it when this one was forked off."""
-        self._lock = threading.RLock()
-        self._outage.probing = False
+        self._lock = threading.Lock()
+        self._outage = Outage(self.rule, str)
+        self._outage.is_over = True
         self._tenants, self._floors, self._flights = OrderedDict(), OrderedDict(), {}
         self.resolved = ResolvedCache(self.settings.max_resolved)
         self._stream, self._is_open, self._gate = Stream(Era()), False, Gate()

@@ -50,6 +50,8 @@ class Background:
     """Run the program, and do not wait for it. Sent back: None."""
 
     program: Callable[[], Generator[Any, Any, Any]]
+    give_up: Callable[[], None] = lambda: None
+    """To be called where it cannot be run: there may be no thread for it."""
 
 
 Effect = Call | Pause | Join | Background

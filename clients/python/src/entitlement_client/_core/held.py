@@ -183,6 +183,8 @@ class Record:
     used: bool = True
     """Asked for since it was last considered for eviction."""
     list: TenantList | None = None
+    announced: int = 0
+    """The revision that made the list outdated. 0: none was announced."""
     outdated: TenantList | None = None
     """The last list, once news has made it outdated: only an outage rule may look at it."""
     denials: dict[str, Denial] = field(default_factory=dict)
@@ -207,6 +209,8 @@ class Record:
 
         Unless it has this revision already (0: nobody knows): an answer can be faster than news, and news can come twice.
         """
+        if revision > 0 and not (self.list is not None and revision <= self.list.revision):
+            self.announced = max(self.announced, revision)
         if self.list is not None and not 0 < revision <= self.list.revision:
             self.list.vouched_until = self.list.vouched()
             self.outdated, self.list = self.list, None

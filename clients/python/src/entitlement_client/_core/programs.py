@@ -195,15 +195,13 @@ def _unresolved(core: Core, key: bytes, failure: Failure) -> Resolved:
         by_rule = core.resolved_by_rule(key)
         if by_rule is not None:
             return by_rule
-    else:
-        core.refused(key)
     raise failure.error()
 
 
 def _find_out(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
     """Asks in the background whether the server is back, if nobody does."""
     if core.begin_probe():
-        yield Background(partial(_probe, core, question))
+        yield Background(partial(_probe, core, question), core.end_probe)
 
 
 def _probe(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
@@ -217,7 +215,7 @@ def _fetch_resolved(
     core: Core, key: bytes, flight: Flight, request: pb.ResolveTenantRequest
 ) -> Program[Resolved | Failure]:
     asked, stream = core.clock.mono(), core.stream
-    reply = yield from ask(core, "ResolveTenant", request)
+    reply = yield from ask(core, "ResolveTenant", request, who=key)
     if isinstance(reply, Failure):
         return reply
     return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, core.clock.mono(), stream))
@@ -258,7 +256,7 @@ def _fetch_authorized(
     core: Core, key: bytes, flight: Flight, request: pb.AuthorizeRequest
 ) -> Program[Authorized | Failure]:
     asked, stream = core.clock.mono(), core.stream
-    reply = yield from ask(core, "Authorize", request)
+    reply = yield from ask(core, "Authorize", request, who=key)
     if isinstance(reply, Failure):
         return reply
     resolved = _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, core.clock.mono(), stream))
