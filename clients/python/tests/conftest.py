@@ -70,11 +70,11 @@ class Postgres:
 class Server:
     """A process, its database, and its place."""
 
-    def __init__(self, database: Sqlite | Postgres, *flags: str) -> None:
+    def __init__(self, database: Sqlite | Postgres, *flags: str, listen: str = "127.0.0.1:0") -> None:
         self._database = database
         self._flags = flags
         self._process: subprocess.Popen[str] | None = None
-        self.address = "127.0.0.1:0"
+        self.address = listen
         self.start()
 
     @property

@@ -8,9 +8,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Server, tenant_id, until, until_held
+from conftest import PATIENCE, Server, Sqlite, tenant_id, until, until_held
 
 from entitlement_client import (
     ClientMisuseError,
@@ -229,3 +230,17 @@ async def test_another_event_loop_is_refused_with_words(server: Server) -> None:
                 asyncio.run(client.check(ONE, "hrms"))
 
         await asyncio.to_thread(elsewhere)
+
+
+async def test_a_socket_in_the_file_system_is_an_endpoint_too(tmp_path: Path) -> None:
+    path = tmp_path / "e.sock"
+    server = Server(Sqlite(tmp_path), listen=f"unix:{path}")
+    try:
+        server.subscribe(1, "finance")
+        with SyncEntitlementClient(f"unix:{path}") as client:
+            until(lambda: client.check(ONE, "finance").allowed)
+            until(lambda: client.stats()["stream_open"] == 1)
+        async with EntitlementClient(f"unix:{path}") as client:
+            assert (await client.check(ONE, "finance")).allowed
+    finally:
+        server.kill()

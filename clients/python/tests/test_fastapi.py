@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -11,8 +12,14 @@ import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
 
-from entitlement_client import OnOutage, Tenant
-from entitlement_client.fastapi import TenantMiddleware, current_tenant, require_any_module, require_module
+from entitlement_client import ClientMisuseError, OnOutage, Tenant
+from entitlement_client.fastapi import (
+    TenantMiddleware,
+    client_lifespan,
+    current_tenant,
+    require_any_module,
+    require_module,
+)
 from entitlement_client.testing import InMemoryEntitlements
 
 ONE, TWO = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
@@ -262,3 +269,45 @@ async def test_a_websocket_that_is_refused_is_closed(entitlements: InMemoryEntit
 def test_what_cannot_be_a_modules_code_is_refused_where_it_is_written(code: str) -> None:
     with pytest.raises(ValueError, match="no module's code"):
         require_module(code)
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "status"),
+    [
+        ("", "/api/v1/admin/tenants", 200),
+        ("/erp", "/erp/api/v1/admin/tenants", 200),
+        ("/erp", "/api/v1/admin/tenants", 200),
+        ("/erp", "/erp/finance", 401),
+        ("/erp", "/erpapi/v1/admin/tenants", 401),
+        ("/api", "/api/v1/admin/tenants", 401),
+    ],
+)
+async def test_public_paths_are_those_of_the_applications_routes(
+    entitlements: InMemoryEntitlements, root: str, path: str, status: int
+) -> None:
+    app = make_app(entitlements)
+    transport = httpx.ASGITransport(app, root_path=root)
+    async with httpx.AsyncClient(transport=transport, base_url="http://erp") as client:
+        assert ((await client.get(path)).status_code == 401) == (status == 401)
+
+
+async def test_the_lifespan_closes_the_client_around_another_lifespan(entitlements: InMemoryEntitlements) -> None:
+    client, steps = entitlements.client(), []
+
+    @asynccontextmanager
+    async def own(_app: Any) -> AsyncIterator[dict[str, int]]:
+        steps.append("begins")
+        yield {"seven": 7}
+        assert (await client.check(ONE, "finance")).reason == "TENANT_NOT_FOUND"
+        steps.append("ends")
+
+    async with client_lifespan(client, own)(FastAPI()) as state:
+        assert state == {"seven": 7}
+    assert steps == ["begins", "ends"]
+    with pytest.raises(ClientMisuseError):
+        await client.check(ONE, "finance")
+    other = entitlements.client()
+    async with client_lifespan(other)(FastAPI()):
+        await other.check(ONE, "finance")
+    with pytest.raises(ClientMisuseError):
+        await other.check(ONE, "finance")

@@ -39,10 +39,11 @@ class Transport:
 
     def open(self) -> None:
         for endpoint in self._target.endpoints:
-            if self._target.credentials is None:
-                channel = grpc.aio.insecure_channel(endpoint, options=self._target.options)
+            options, credentials = self._target.options(endpoint), self._target.credentials
+            if credentials is None:
+                channel = grpc.aio.insecure_channel(endpoint, options=options)
             else:
-                channel = grpc.aio.secure_channel(endpoint, self._target.credentials, options=self._target.options)
+                channel = grpc.aio.secure_channel(endpoint, credentials, options=options)
             self._channels.append(channel)
             self._stubs.append(EntitlementServiceStub(channel))  # type: ignore[no-untyped-call]
 

@@ -60,6 +60,11 @@ class BaseClient:
         self._wall, self._mono = clock.wall, clock.mono
         self._transport = transport or self._connect_to(target)
         self._state = "new"
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """What a client has besides. Its constructor is this class's, so that its arguments have types."""
+        raise NotImplementedError
 
     def _new_future(self) -> Callable[[], Any]:
         raise NotImplementedError

@@ -36,10 +36,12 @@ class Target:
                 if not _is_local(endpoint):
                     raise ValueError(f"the token would cross the network to {endpoint} unencrypted: pass ca_file")
 
-    @property
-    def options(self) -> list[tuple[str, int]]:
-        """How channels behave. Tries are made in `ask`, which knows the deadline of a caller."""
+    def options(self, endpoint: str) -> list[tuple[str, int | str]]:
+        """How a channel behaves. Tries are made in `ask`, which knows the deadline of a caller."""
+        # grpc would send the path of the socket as the authority, which is none: servers reset such streams.
+        authority = [("grpc.default_authority", "localhost")] if endpoint.startswith("unix:") else []
         return [
+            *authority,
             ("grpc.enable_retries", 0),
             ("grpc.keepalive_time_ms", int(self.keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", 5_000),

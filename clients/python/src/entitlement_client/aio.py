@@ -42,13 +42,6 @@ class EntitlementClient(BaseClient):
     - `clock`: for tests.
     """
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._watcher: Watcher | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        """Those that ask for others, and that listen."""
-
     async def check(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
         """May the tenant use the module? A denial is an answer. Raises RequestRefusedError for what is no tenant's id or
         no module's code; an outage is answered by the rule.
@@ -122,6 +115,12 @@ class EntitlementClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _set_up(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watcher: Watcher | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those that ask for others, and that listen."""
 
     def _new_future(self) -> Callable[[], Any]:
         return lambda: asyncio.get_running_loop().create_future()

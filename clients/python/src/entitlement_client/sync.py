@@ -29,11 +29,6 @@ class SyncEntitlementClient(BaseClient):
     thread that listens for changes, until `close()` or the end of the `with` block.
     """
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._starting = threading.Lock()
-        self._watcher: Watcher | None = None
-
     def check(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
         """May the tenant use the module? A denial is an answer. Raises RequestRefusedError for what is no tenant's id or
         no module's code; an outage is answered by the rule.
@@ -89,6 +84,10 @@ class SyncEntitlementClient(BaseClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _set_up(self) -> None:
+        self._starting = threading.Lock()
+        self._watcher: Watcher | None = None
 
     def _new_future(self) -> Callable[[], Any]:
         return Future

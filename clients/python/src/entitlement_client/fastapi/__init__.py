@@ -10,6 +10,7 @@ async def invoices(): ...
 
 from .context import current_resolved, current_tenant
 from .gate import ModuleGate, require_any_module, require_module
+from .lifespan import client_lifespan
 from .middleware import TenantMiddleware
 from .problem import GateRefusedError, Problem
 
@@ -18,6 +19,7 @@ __all__ = [
     "ModuleGate",
     "Problem",
     "TenantMiddleware",
+    "client_lifespan",
     "current_resolved",
     "current_tenant",
     "require_any_module",

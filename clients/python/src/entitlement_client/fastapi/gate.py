@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from .context import current
 from .problem import NO_TENANT, GateRefusedError, Problem, of_denial
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Endpoint = Callable[..., Any]
 LONGEST_CODE = 50
 
@@ -22,7 +24,8 @@ class ModuleGate:
 
     `Depends(gate)`, also in `dependencies=[...]` of a router, and `@gate` below the route's decorator do the same. Both
     take the tenant from the middleware, so it does not matter what the endpoint's arguments are called. `@gate` makes an
-    endpoint async; one that was not still runs in a thread. WebSocket endpoints take the dependency.
+    endpoint async; one that was not still runs in a thread. Type checkers see the endpoint's own arguments and result,
+    although a refusal is a response instead. WebSocket endpoints take the dependency.
     """
 
     def __init__(self, modules: tuple[str, ...]) -> None:
@@ -39,7 +42,9 @@ class ModuleGate:
     @overload
     def __call__(self) -> Coroutine[Any, Any, None]: ...
     @overload
-    def __call__(self, endpoint: Endpoint) -> Endpoint: ...
+    def __call__(self, endpoint: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, endpoint: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __call__(self, endpoint: Endpoint | None = None) -> Any:
         return self._admit() if endpoint is None else self._guard(endpoint)
 

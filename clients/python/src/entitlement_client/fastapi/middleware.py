@@ -36,6 +36,14 @@ class PublicPaths:
         return f"{path}/".startswith(self._prefixes) and not {".", ".."} & set(path.split("/"))
 
 
+def path_within(scope: Scope) -> str:
+    """The path as the application's routes name it: without the prefix under which it is mounted, or that a proxy cuts
+    off (`--root-path`)."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    below = path.removeprefix(root)
+    return below if root and path.startswith(root) and below[:1] in ("", "/") else path
+
+
 class TenantMiddleware:
     """Resolves X-Tenant-ID, the host and the bearer token to a tenant, which gates and `current_tenant` then know.
 
@@ -85,7 +93,7 @@ class TenantMiddleware:
             current.reset(token)
 
     def _is_public(self, scope: Scope) -> bool:
-        return scope.get("method") == "OPTIONS" or scope["path"] in self._public
+        return scope.get("method") == "OPTIONS" or path_within(scope) in self._public
 
     async def _resolve(self, scope: Scope, context: RequestContext) -> Problem | None:
         """Finds the tenant, or what stands against it."""
