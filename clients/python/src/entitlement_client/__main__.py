@@ -6,7 +6,9 @@ import argparse
 import logging
 import os
 import sys
+from pathlib import Path
 
+from ._shadow_report import differences, written
 from .answers import Answer
 from .errors import EntitlementError
 from .sync import SyncEntitlementClient
@@ -15,6 +17,8 @@ from .sync import SyncEntitlementClient
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command, and gives its exit code."""
     options = _parser().parse_args(arguments)
+    if options.command == "shadow-report":
+        return _report(options)
     # What a service should know of an outage is said here by the exit code and one line.
     logging.getLogger("entitlement_client").setLevel(logging.ERROR)
     token = os.environ.get("ENTITLEMENT_TOKEN") or None
@@ -33,6 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if answer.allowed else 1
 
 
+def _report(options: argparse.Namespace) -> int:
+    try:
+        with Path(options.log).open(encoding="utf-8", errors="replace") as lines:
+            counted = differences(lines)
+    except OSError as error:
+        print(f"trouble: {error}", file=sys.stderr)
+        return 2
+    print(written(counted))
+    return 1 if counted else 0
+
+
 def _written(answer: Answer) -> str:
     lines = [f"decision     {'ALLOWED' if answer.allowed else 'DENIED'}  {answer.reason}"]
     if answer.message:
@@ -48,7 +63,7 @@ def _written(answer: Answer) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m entitlement_client", description="Asks entitlementd.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     check = commands.add_parser(
         "check",
         help="may this tenant use this module now?",
@@ -60,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--module", required=True, help="the module's code")
     check.add_argument("--deadline", type=float, default=2.0, help="seconds that the answer may take")
     check.add_argument("--ca-file", help="certificates (PEM) that the server's own must descend from: TLS")
+    report = commands.add_parser(
+        "shadow-report",
+        help="what would shadow mode have answered otherwise?",
+        description="Counts by route what shadow mode has logged. Exit code 0: nothing differs, 1: it does, 2: trouble.",
+    )
+    report.add_argument("log", metavar="LOG", help="a file with the application's log lines, among others")
     return parser
 
 

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from .._base import log
 from .context import current
 from .problem import NO_TENANT, GateRefusedError, Problem, of_denial
 
@@ -81,12 +82,18 @@ class ModuleGate:
             return NO_TENANT
         if context.resolved is None:
             # Shadow mode has said so when the middleware did not find the tenant.
-            return None if context.would_deny else context.refuse(NO_TENANT)
+            return None if context.would_refuse else context.refuse(NO_TENANT)
         tenant = context.resolved.tenant.id
         for module in self._modules:
             if context.client.held(tenant, module):
                 return None
-        answer = await context.client.check_any(tenant, self._modules)
+        try:
+            answer = await context.client.check_any(tenant, self._modules)
+        except Exception:
+            if context.enforce:
+                raise
+            log.exception("in shadow mode a gate could not be judged")
+            return None
         return None if answer.allowed else context.refuse(of_denial(answer))
 
 

@@ -49,8 +49,10 @@ class TenantMiddleware:
 
     - `client`: of this process. It is not closed: the application's lifespan does that.
     - `public_paths`, `public_prefixes`: answered without a tenant, as is OPTIONS.
-    - `enforce`: False is shadow mode: whatever would be refused passes, is logged and counted, and the response says
-      `x-entitlement-would-deny: REASON`. A request without a tenant passes too, so what needs one has to cope.
+    - `enforce`: False is shadow mode, beside whatever decides today: whatever would be refused passes, is counted, and
+      the response says `x-entitlement-would-deny: REASON`. The log says `would deny` with method, route and what was
+      answered instead, and `would allow` where somebody else has refused (401, 403). Nothing is raised, and nothing that
+      others have put into the state is replaced. A request without a tenant passes too, so what needs one has to cope.
     - `bearer_token`: False keeps tokens here, for a server that was given no key to verify them with.
 
     Also sets `request.state.tenant`, `.tenant_id` and `.schema`. Refusals are problem+json: 400 for what cannot be read,
@@ -80,17 +82,39 @@ class TenantMiddleware:
             await self.app(scope, receive, send)
             return
         context = RequestContext(self._client, self._enforce)
+        if not self._enforce:
+            await self._shadow(scope, receive, send, context)
+            return
         token = current.set(context)
         try:
             problem = None if self._is_public(scope) else await self._resolve(scope, context)
             if problem is None:
-                await self.app(scope, receive, send if self._enforce else _marking(send, context))
+                await self.app(scope, receive, send)
             else:
                 await _refuse(problem, scope, receive, send)
         except GateRefusedError as refused:
             await _refuse(refused.problem, scope, receive, send)
         finally:
             current.reset(token)
+
+    async def _shadow(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        token = current.set(context)
+        watched = _Watched(send, context)
+        try:
+            if not self._is_public(scope):
+                await self._try_to_resolve(scope, context)
+            await self.app(scope, receive, watched)
+        finally:
+            current.reset(token)
+            route = getattr(scope.get("route"), "path", scope["path"])
+            context.compare(scope.get("method", "WEBSOCKET"), route, watched.status)
+
+    async def _try_to_resolve(self, scope: Scope, context: RequestContext) -> None:
+        """In shadow mode nothing that goes wrong here may reach the request."""
+        try:
+            await self._resolve(scope, context)
+        except Exception:  # noqa: BLE001 - whatever it is, the request goes on
+            log.exception("in shadow mode a tenant could not be looked for")
 
     def _is_public(self, scope: Scope) -> bool:
         return scope.get("method") == "OPTIONS" or path_within(scope) in self._public
@@ -110,20 +134,28 @@ class TenantMiddleware:
             return context.refuse(of_outage(error))
         tenant = resolved.tenant
         state = scope.setdefault("state", {})
-        state["tenant"], state["tenant_id"], state["schema"] = tenant, tenant.id, tenant.database_schema
+        found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
+        # In shadow mode what others have set counts.
+        state.update(found if self._enforce else {name: found[name] for name in found.keys() - state.keys()})
         return None
 
 
-def _marking(send: Send, context: RequestContext) -> Send:
-    """Marks the response of a request that shadow mode let pass."""
+class _Watched:
+    """Marks the response of a request that shadow mode let pass, and notes its status."""
 
-    async def marked(message: Message) -> None:
-        if message["type"] == "http.response.start" and context.would_deny is not None:
-            headers: Any = [*message.get("headers", ()), (WOULD_DENY, context.would_deny.encode())]
-            message = {**message, "headers": headers}
-        await send(message)
+    def __init__(self, send: Send, context: RequestContext) -> None:
+        self._send = send
+        self._context = context
+        self.status: int | None = None
 
-    return marked
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            would = self._context.would_refuse
+            if would is not None:
+                headers: Any = [*message.get("headers", ()), (WOULD_DENY, would.reason.encode())]
+                message = {**message, "headers": headers}
+        await self._send(message)
 
 
 async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
