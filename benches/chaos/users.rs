@@ -41,6 +41,8 @@ struct Counts {
     /// What was granted, or denied, unmarked and for too long.
     wrong: Vec<String>,
     millis: Vec<f64>,
+    /// Of those whose tenant is held.
+    longest_held: f64,
 }
 
 /// A page.
@@ -102,7 +104,11 @@ impl Users {
         let mut all = self.seen.0.lock().unwrap();
         let counts = &mut all[app];
         counts.app = self.addresses[app].0;
-        counts.millis.push(began.elapsed().as_secs_f64() * 1000.0);
+        let millis = began.elapsed().as_secs_f64() * 1000.0;
+        counts.millis.push(millis);
+        if right.is_none() {
+            counts.longest_held = counts.longest_held.max(millis);
+        }
         match (page.status, page.is_stale) {
             (200, false) => counts.fresh += 1,
             (200, true) => counts.stale += 1,
@@ -164,7 +170,7 @@ impl Seen {
     pub fn report(&self) -> bool {
         let mut is_wrong = false;
         println!(
-            "{:<10}{:>10}{:>10}{:>10}{:>13}{:>9}{:>9}{:>12}{:>12}",
+            "{:<10}{:>10}{:>10}{:>10}{:>13}{:>9}{:>9}{:>10}{:>12}{:>14}",
             "",
             "fresh",
             "stale",
@@ -173,14 +179,25 @@ impl Seen {
             "failed",
             "wrong",
             "p99 ms",
-            "longest ms"
+            "longest ms",
+            "of those held"
         );
         for counts in self.0.lock().unwrap().iter_mut() {
-            let Counts { app, fresh, stale, denied, unavailable, failed, wrong, millis } = counts;
+            let Counts {
+                app,
+                fresh,
+                stale,
+                denied,
+                unavailable,
+                failed,
+                wrong,
+                millis,
+                longest_held,
+            } = counts;
             millis.sort_by(f64::total_cmp);
             let at = |share: usize| millis[(millis.len() - 1) * share / 100];
             println!(
-                "{app:<10}{fresh:>10}{stale:>10}{denied:>10}{unavailable:>13}{:>9}{:>9}{:>12.1}{:>12.1}",
+                "{app:<10}{fresh:>10}{stale:>10}{denied:>10}{unavailable:>13}{:>9}{:>9}{:>10.1}{:>12.1}{longest_held:>14.1}",
                 failed.len(),
                 wrong.len(),
                 at(99),
