@@ -106,7 +106,7 @@ class TenantMiddleware:
             await self.app(scope, receive, watched)
         finally:
             current.reset(token)
-            route = getattr(scope.get("route"), "path", scope["path"])
+            route = str(getattr(scope.get("route"), "path", scope["path"]))
             context.compare(scope.get("method", "WEBSOCKET"), route, watched.status)
 
     async def _try_to_resolve(self, scope: Scope, context: RequestContext) -> None:
