@@ -311,3 +311,22 @@ async def test_the_lifespan_closes_the_client_around_another_lifespan(entitlemen
         await other.check(ONE, "finance")
     with pytest.raises(ClientMisuseError):
         await other.check(ONE, "finance")
+
+
+async def test_in_shadow_mode_who_needs_a_tenant_and_has_none_is_still_answered_401(
+    entitlements: InMemoryEntitlements,
+) -> None:
+    async with browser(make_app(entitlements, enforce=False)) as client:
+        response = await client.get("/any")
+        assert response.status_code == 401
+        assert response.json()["reason"] == "TENANT_NOT_FOUND"
+
+
+async def test_in_shadow_mode_a_client_that_is_of_no_use_lets_requests_pass(
+    entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(entitlements, enforce=False)
+    await app.user_middleware[0].kwargs["client"].close()
+    async with browser(app, **{"X-Tenant-ID": ONE}) as client:
+        assert (await client.get("/employees")).status_code == 200
+    assert "could not be looked for" in caplog.text

@@ -12,6 +12,7 @@ use crate::{
     ask::{Credentials, OwnedCredentials},
     error::is_outage,
     held::Began,
+    list::Told,
 };
 
 impl Core {
@@ -44,12 +45,8 @@ impl Core {
                 let asking = Arc::clone(&core);
                 let question = async move {
                     let answer = asking.ask.resolve(credentials).await;
-                    match &answer {
-                        Ok((resolved, told)) => {
-                            asking.held.keep_resolved(key, resolved.clone(), *told, began);
-                        }
-                        Err(status) => asking.note_refusal(key, status),
-                    }
+                    let who = answer.as_ref().map(|(resolved, told)| (resolved, *told));
+                    asking.note_who(key, who, began);
                     answer
                 };
                 core.ask(question.boxed()).await
@@ -65,13 +62,19 @@ impl Core {
         if is_outage(&status) {
             return self.resolved_by_rule(key).ok_or_else(|| status.into());
         }
-        self.note_refusal(key, &status);
         Err(status.into())
     }
 
-    /// Forgets whom these credentials named, if the server says that they name nobody any more. Other
-    /// statuses concern the caller, or whoever is in between.
-    fn note_refusal(&self, key: u128, status: &Status) {
+    /// Keeps what the server has answered, also where nobody waits for it any more. Whom these
+    /// credentials named is forgotten if the server says that they name nobody; other statuses
+    /// concern the caller, or whoever is in between.
+    fn note_who(&self, key: u128, answer: Result<(&Resolved, Told), &Status>, began: Began) {
+        let status = match answer {
+            Ok((resolved, told)) => {
+                return self.held.keep_resolved(key, resolved.clone(), told, began);
+            }
+            Err(status) => status,
+        };
         let is_about_them = matches!(
             status.code(),
             Code::Unauthenticated | Code::PermissionDenied | Code::NotFound
@@ -99,14 +102,20 @@ impl Core {
         }
         let began = self.began_asking_who();
         let codes = modules.iter().map(|code| code.as_ref().to_owned()).collect();
-        let asked = self.ask(self.ask.authorize(credentials.into(), codes)).await;
-        let (resolved, told, judged) = match asked {
-            Ok(answer) => answer,
-            Err(status) => return Ok((self.unresolved(key, status)?, None)),
+        let (asking, asked) = (Arc::clone(self), self.ask.authorize(credentials.into(), codes));
+        let question = async move {
+            let answer = asked.await;
+            let who = answer.as_ref().map(|(resolved, told, _)| (resolved, *told));
+            asking.note_who(key, who, began);
+            answer
         };
-        self.held.keep_resolved(key, resolved.clone(), told, began);
-        self.counters.by_server.increment(1);
-        Ok((resolved, Some(judged.answer)))
+        match self.ask(question.boxed()).await {
+            Ok((resolved, _, judged)) => {
+                self.counters.by_server.increment(1);
+                Ok((resolved, Some(judged.answer)))
+            }
+            Err(status) => Ok((self.unresolved(key, status)?, None)),
+        }
     }
 
     fn began_asking_who(&self) -> Began {

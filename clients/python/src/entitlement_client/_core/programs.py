@@ -173,14 +173,21 @@ def resolve(core: Core, tenant_id: str, host: str, bearer_token: str) -> Program
         return held.resolved
     core.count("resolve_misses")
     request = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
-    in_outage = core.resolved_by_rule(key) if core.is_outage_known() else None
+    in_outage = yield from _resolved_in_outage(core, key, request)
     if in_outage is not None:
-        yield from _find_out(core, partial(_resolved, core, key, request))
         return in_outage
     result = yield from _resolved(core, key, request)
     if isinstance(result, Failure):
         return _unresolved(core, key, result)
     return result
+
+
+def _resolved_in_outage(core: Core, key: bytes, request: pb.ResolveTenantRequest) -> Program[Resolved | None]:
+    """Who it is by the outage rule, while an outage is known: nobody waits who need not."""
+    by_rule = core.resolved_by_rule(key) if core.is_outage_known() else None
+    if by_rule is not None:
+        yield from _find_out(core, partial(_resolved, core, key, request))
+    return by_rule
 
 
 def _resolved(core: Core, key: bytes, request: pb.ResolveTenantRequest) -> Program[Resolved | Failure]:
@@ -233,10 +240,9 @@ def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules:
     held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
     if held is not None:
         return (yield from _authorized(core, held.resolved, codes))
-    request_who = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
-    in_outage = core.resolved_by_rule(key) if core.is_outage_known() else None
+    who = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
+    in_outage = yield from _resolved_in_outage(core, key, who)
     if in_outage is not None:
-        yield from _find_out(core, partial(_resolved, core, key, request_who))
         return (yield from _authorized(core, in_outage, codes))
     flight, leads = core.board_unnamed((key, codes))
     request = pb.AuthorizeRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token, any_of_module_codes=codes)

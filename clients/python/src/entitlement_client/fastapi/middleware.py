@@ -82,39 +82,32 @@ class TenantMiddleware:
             await self.app(scope, receive, send)
             return
         context = RequestContext(self._client, self._enforce)
-        if not self._enforce:
-            await self._shadow(scope, receive, send, context)
-            return
+        watched = None if self._enforce else _Watched(send, context)
+        sends = watched or send
         token = current.set(context)
         try:
-            problem = None if self._is_public(scope) else await self._resolve(scope, context)
+            problem = None if self._is_public(scope) else await self._find(scope, context)
             if problem is None:
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, sends)
             else:
-                await _refuse(problem, scope, receive, send)
+                await _refuse(problem, scope, receive, sends)
         except GateRefusedError as refused:
-            await _refuse(refused.problem, scope, receive, send)
+            await _refuse(refused.problem, scope, receive, sends)
         finally:
             current.reset(token)
+            if watched is not None:
+                route = str(getattr(scope.get("route"), "path", scope["path"]))
+                context.compare(scope.get("method", "WEBSOCKET"), route, watched.status)
 
-    async def _shadow(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        token = current.set(context)
-        watched = _Watched(send, context)
+    async def _find(self, scope: Scope, context: RequestContext) -> Problem | None:
+        """The same as `_resolve`, but in shadow mode nothing that goes wrong may reach the request."""
         try:
-            if not self._is_public(scope):
-                await self._try_to_resolve(scope, context)
-            await self.app(scope, receive, watched)
-        finally:
-            current.reset(token)
-            route = str(getattr(scope.get("route"), "path", scope["path"]))
-            context.compare(scope.get("method", "WEBSOCKET"), route, watched.status)
-
-    async def _try_to_resolve(self, scope: Scope, context: RequestContext) -> None:
-        """In shadow mode nothing that goes wrong here may reach the request."""
-        try:
-            await self._resolve(scope, context)
-        except Exception:  # noqa: BLE001 - whatever it is, the request goes on
+            return await self._resolve(scope, context)
+        except Exception:
+            if self._enforce:
+                raise
             log.exception("in shadow mode a tenant could not be looked for")
+            return None
 
     def _is_public(self, scope: Scope) -> bool:
         return scope.get("method") == "OPTIONS" or path_within(scope) in self._public
