@@ -92,6 +92,7 @@ def test_a_frozen_server_keeps_no_thread_waiting_that_holds_an_answer(server: Se
             assert client.check(ONE, "finance").by_outage_rule
             assert client.resolve(tenant_id=ONE).by_outage_rule
             longest = max(longest, time.monotonic() - began)
+            # It has to last for longer than a question to the frozen server does.
             time.sleep(0.005)
         # The deadline of a question is 2 s.
         assert longest < 1.0, f"somebody waited for {longest:.3f} s"

@@ -130,6 +130,7 @@ def test_who_handles_log_lines_may_ask_the_client(entitlements: InMemoryEntitlem
             def emit(self, record: logging.LogRecord) -> None:
                 if record.name == "app":
                     inside.set()
+                    # It holds the handler's lock until the other thread wants to log.
                     time.sleep(0.2)
                 lines.append((record.getMessage(), client.stats()["outage"]))
 
@@ -157,6 +158,7 @@ def test_a_server_that_cannot_answer_for_many_tenants_takes_no_more_threads_than
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
+        # So that calls overlap.
         time.sleep(0.01)
         with lock:
             running[0] -= 1

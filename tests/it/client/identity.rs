@@ -75,6 +75,7 @@ async fn a_frozen_server_keeps_nobody_waiting_whose_tenant_is_held() {
         assert!(resolved.by_outage_rule);
         let answer = world.client.check(tenant(1), "finance").await.unwrap();
         assert!(answer.allowed() && answer.by_outage_rule(), "{answer:?}");
+        // So that it lasts longer than a question to the frozen server does.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let waited = started.elapsed() - Duration::from_millis(10) * 200;
