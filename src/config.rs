@@ -29,13 +29,17 @@ pub use self::{
         ListArgs, ModuleArgs, ModuleCommand, ModuleUpsertArgs, PlanArgs, PlanCommand,
         PlanUpsertArgs,
     },
-    database::{ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind},
+    database::{
+        AdditionsArgs, ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind,
+        VariantKind,
+    },
     decision_log::DecisionLogArgs,
     given::{Given, Source, command},
     redact::without_passwords,
     routes::{
-        Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs, RoutesCheckArgs,
-        RoutesCommand, RoutesCommandArgs, RoutesExplainArgs, RoutesShadowReportArgs, UnmatchedKind,
+        ApiEndpointsArgs, Enforce, ForwardAuthCodesKind, GatewayArgs, PathReadingKind, RoutesArgs,
+        RoutesCheckArgs, RoutesCommand, RoutesCommandArgs, RoutesExplainArgs, RoutesImportArgs,
+        RoutesShadowReportArgs, UnmatchedKind,
     },
     security::{ClientCertificatesKind, Insecure, SecurityArgs},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
@@ -108,12 +112,19 @@ pub struct MigrateArgs {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
-    /// Only list the steps, and the indexes that the database would profit from. Changes nothing.
+    /// Only list the steps, what they would put into the database, and the indexes that it would
+    /// profit from. Changes nothing.
     #[arg(long)]
     pub status: bool,
     /// `off` omits the log of changes and its triggers. All other values include them.
     #[arg(long, env = "ENTITLEMENTD_CHANGES", value_enum, default_value_t)]
     pub changes: ChangesMode,
+    /// What a database gets that lacks it.
+    #[command(flatten)]
+    pub additions: AdditionsArgs,
+    /// The words in modules.api_endpoints.
+    #[command(flatten)]
+    pub words: ApiEndpointsArgs,
 }
 
 /// The arguments of `completions`.

@@ -7,6 +7,7 @@
 mod catalogue;
 mod check;
 mod file;
+mod import;
 mod map;
 mod method;
 mod path;
@@ -18,9 +19,10 @@ mod tests;
 use std::fmt;
 
 pub use self::{
-    catalogue::{UnreadableEndpoint, rules_of},
+    catalogue::{EndpointProblem, UnreadableEndpoint, rules_of},
     check::{Finding, check},
     file::{UnreadableRoutes, read},
+    import::{Imported, InvalidOpenApi, Operation, import},
     map::{Conflict, RouteMap},
     method::{RefusedMethod, check_method},
     path::{MAX_PATH_BYTES, PathReading, RefusedPath},
@@ -28,28 +30,49 @@ pub use self::{
 };
 use crate::domain::{Catalogue, ModuleCode};
 
+/// A segment that no template contains literally.
+const FRESH: &str = "\u{fffd}";
+
 /// What a request needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Access {
     /// Nothing: it passes, and no tenant is resolved.
     Public,
+    /// Nothing: it passes. A tenant that is named, and served, is passed on to the upstream.
+    PublicWithTenant,
     /// A tenant that is served.
     Tenant,
     /// A tenant that may use one of these modules. Never empty.
     AnyOf(Vec<ModuleCode>),
+    /// That one of these callers asks about it. Empty: nobody passes.
+    Callers(Vec<String>),
 }
 
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Public => f.write_str("public"),
+            Self::PublicWithTenant => f.write_str("public, with the tenant if one is named"),
             Self::Tenant => f.write_str("tenant"),
             Self::AnyOf(modules) => {
                 let words: Vec<&str> = modules.iter().map(ModuleCode::as_str).collect();
                 f.write_str(&words.join(" or "))
             }
+            Self::Callers(callers) if callers.is_empty() => f.write_str("closed"),
+            Self::Callers(callers) => write!(f, "closed, except to {}", callers.join(" and ")),
         }
     }
+}
+
+/// Whether a request's bearer token is looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TokenUse {
+    /// It is: it must be valid, and name the tenant that the header or the host names.
+    #[default]
+    Verify,
+    /// It is not: header and host name the tenant. For logins, to which browsers attach a token that
+    /// has expired.
+    Ignore,
 }
 
 /// The origin of a rule, in ascending order of precedence.
@@ -95,6 +118,8 @@ pub struct Rule {
     pub access: Access,
     /// The tenant must be verified: by a token, or by the caller's certificate.
     pub verified: bool,
+    /// Whether the bearer token is looked at.
+    pub token: TokenUse,
     /// False: a request that would be refused passes, and is marked with the reason.
     pub enforce: bool,
     /// Where it comes from.
@@ -104,7 +129,15 @@ pub struct Rule {
 impl Rule {
     /// An enforced rule for all methods.
     pub fn new(path: PathTemplate, access: Access, origin: Origin) -> Self {
-        Self { path, methods: Vec::new(), access, verified: false, enforce: true, origin }
+        Self {
+            path,
+            methods: Vec::new(),
+            access,
+            verified: false,
+            token: TokenUse::Verify,
+            enforce: true,
+            origin,
+        }
     }
 
     /// The modules of this rule that a catalogue lacks.
@@ -117,6 +150,7 @@ impl Rule {
     fn demands_as(&self, other: &Self) -> bool {
         self.access == other.access
             && self.verified == other.verified
+            && self.token == other.token
             && self.enforce == other.enforce
     }
 }

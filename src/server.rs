@@ -132,7 +132,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let admin_address = admin.as_ref().map(|endpoint| endpoint.address.clone());
     let metrics_address = probes.as_ref().map(Probes::address);
     let endpoints = Endpoints { data, forward_auth, admin, probes };
-    let migrate = args.migrate || url.is_sqlite();
+    let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
     let server = Server::new(args, api, health, migrate, report, readiness);
     let task = tokio::spawn(server.supervise(endpoints, sources, stopped.map(|_| ())));
     Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })

@@ -17,6 +17,7 @@ mod m20261124_000005_aliases;
 mod m20261124_000006_endpoints;
 mod m20261126_000007_functions;
 mod m20261128_000008_rights;
+mod planned;
 mod required;
 mod rights;
 mod state;
@@ -36,10 +37,12 @@ pub use changes::{
     missing_triggers, revision_of, topic,
 };
 pub use denied::{Denied, denied, may_read_steps, may_read_tables};
+pub use planned::{Planned, planned};
 pub use required::{MissingColumn, MissingColumns, missing_columns, missing_in_existing_tables};
 pub use rights::{OpenDoor, open_doors, roles};
 pub use sea_orm_migration::prelude::SchemaManager;
 pub use state::{Step, steps};
+pub use tables::Variant;
 
 /// Is the log of changes wanted? A database's owner may forbid triggers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,6 +53,35 @@ pub enum ChangeLog {
     LeftOut,
 }
 
+/// What a database gets beside the log of changes, where it lacks it.
+#[derive(Clone, Copy, Debug)]
+pub struct Additions {
+    /// For whom missing tables are made. `None`: as those that exist, and in an empty database for
+    /// the running ERP.
+    pub variant: Option<Variant>,
+    /// Modules, and plans that name them, where there are none.
+    pub catalogue: bool,
+}
+
+impl Default for Additions {
+    fn default() -> Self {
+        Self { variant: None, catalogue: true }
+    }
+}
+
+fn migrations(additions: Additions) -> Vec<Box<dyn MigrationTrait>> {
+    vec![
+        Box::new(m20261123_000001_tables::Migration { variant: additions.variant }),
+        Box::new(m20261123_000002_catalogue::Migration { is_wanted: additions.catalogue }),
+        Box::new(m20261123_000003_changes::Migration),
+        Box::new(m20261124_000004_record::Migration),
+        Box::new(m20261124_000005_aliases::Migration),
+        Box::new(m20261124_000006_endpoints::Migration),
+        Box::new(m20261126_000007_functions::Migration),
+        Box::new(m20261128_000008_rights::Migration),
+    ]
+}
+
 /// The steps, in order. Their record is in `public` beside those of other programs, so it has a
 /// name of its own.
 #[derive(Debug)]
@@ -58,16 +90,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m20261123_000001_tables::Migration),
-            Box::new(m20261123_000002_catalogue::Migration),
-            Box::new(m20261123_000003_changes::Migration),
-            Box::new(m20261124_000004_record::Migration),
-            Box::new(m20261124_000005_aliases::Migration),
-            Box::new(m20261124_000006_endpoints::Migration),
-            Box::new(m20261126_000007_functions::Migration),
-            Box::new(m20261128_000008_rights::Migration),
-        ]
+        migrations(Additions::default())
     }
 
     fn migration_table_name() -> DynIden {
@@ -108,6 +131,7 @@ pub mod locks {
 pub async fn migrate(
     db: &DatabaseConnection,
     log: ChangeLog,
+    additions: Additions,
     [first, last]: [&str; 2],
 ) -> Result<(), DbErr> {
     let txn = begin_alone(db, first).await?;
@@ -122,7 +146,7 @@ pub async fn migrate(
     if !pending.is_empty() {
         Migrator::install(&txn).await?;
     }
-    for step in Migrator::migrations() {
+    for step in migrations(additions) {
         if pending.contains(&step.name()) {
             step.up(&manager).await?;
             state::record(&manager, step.name()).await?;

@@ -1,4 +1,5 @@
-//! Step 2: puts the ten modules and four plans in place, each where its table is empty.
+//! Step 2: puts the ten modules in place where there are none, and with them the four plans that
+//! name them.
 
 use sea_orm_migration::{
     prelude::*,
@@ -12,7 +13,10 @@ use crate::{
 };
 
 #[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+pub(crate) struct Migration {
+    /// False: nothing is put in place.
+    pub(crate) is_wanted: bool,
+}
 
 /// A module's row. Prices are whole rupees.
 struct Module(
@@ -75,10 +79,13 @@ const PLANS: [Plan; 4] = [
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
-        if is_empty(db, "modules").await? {
-            refuse_without(manager, "modules", &MODULE_COLUMNS).await?;
-            db.execute(&insert_modules(db.get_database_backend())?).await?;
+        if !self.is_wanted || !is_empty(db, "modules").await? {
+            return Ok(());
         }
+        refuse_without(manager, "modules", &MODULE_COLUMNS).await?;
+        db.execute(&insert_modules(db.get_database_backend())?).await?;
+        // They name our modules: among modules of somebody else's they would be for sale, and open
+        // nothing.
         if is_empty(db, "plans").await? {
             refuse_without(manager, "plans", &PLAN_COLUMNS).await?;
             db.execute(&insert_plans(db.get_database_backend())?).await?;
@@ -89,6 +96,22 @@ impl MigrationTrait for Migration {
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
         crate::never_down()
     }
+}
+
+/// How many modules and plans the step would put in place.
+pub(crate) async fn planned(manager: &SchemaManager<'_>) -> Result<(usize, usize), DbErr> {
+    let mut rows = [0, 0];
+    for (rows, (table, planned)) in
+        rows.iter_mut().zip([("modules", MODULES.len()), ("plans", PLANS.len())])
+    {
+        let has_table = catalog::has_table(manager, table).await?;
+        if !has_table || is_empty(manager.get_connection(), table).await? {
+            *rows = planned;
+        } else if table == "modules" {
+            break;
+        }
+    }
+    Ok(rows.into())
 }
 
 async fn is_empty<C: ConnectionTrait>(db: &C, table: &'static str) -> Result<bool, DbErr> {

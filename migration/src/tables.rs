@@ -1,4 +1,4 @@
-//! The seven tables of the ERP's public schema, as the ERP's first migration makes them.
+//! The seven tables of the ERP's public schema, in the two variants that its programs make.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -9,9 +9,20 @@ pub(crate) struct NewTable {
     pub(crate) indexes: Vec<IndexCreateStatement>,
 }
 
+/// Which of the ERP's programs reads the tables that are made. What exists is left as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Variant {
+    /// The running ERP's own models, and what it makes by itself at its first start: JSON in
+    /// `tenant_metadata` and `metric_metadata`, and no unique keys on subscriptions and flags, for
+    /// the ERP adds a second row where a module is subscribed to again.
+    Erp,
+    /// The ERP's Alembic migrations: JSON in `metadata`, and one row for each tenant and module.
+    Alembic,
+}
+
 /// All tables, each after those that it refers to.
-pub(crate) fn all(backend: DbBackend) -> Vec<NewTable> {
-    let on = On(backend);
+pub(crate) fn all(backend: DbBackend, variant: Variant) -> Vec<NewTable> {
+    let on = On { backend, variant };
     vec![
         on.plans(),
         on.modules(),
@@ -24,7 +35,10 @@ pub(crate) fn all(backend: DbBackend) -> Vec<NewTable> {
 }
 
 /// The tables for one kind of database.
-struct On(DbBackend);
+struct On {
+    backend: DbBackend,
+    variant: Variant,
+}
 
 impl On {
     fn plans(&self) -> NewTable {
@@ -83,9 +97,9 @@ impl On {
             .col(string("status", 20).not_null().default("active"))
             .col(self.reference("plan_id"))
             .col(instant("trial_ends_at"))
-            .col(instant("onboarded_at").not_null().default(now(self.0)))
+            .col(instant("onboarded_at").not_null().default(now(self.backend)))
             .col(json("settings", "{}"))
-            .col(json("metadata", "{}"))
+            .col(self.metadata("tenant_metadata"))
             .foreign_key(&mut foreign_key(
                 "tenants",
                 "plan_id",
@@ -112,22 +126,15 @@ impl On {
             .col(instant("trial_ends_at"))
             .col(flag("auto_renew", true))
             .col(json("settings", "{}"))
-            .index(
-                Index::create().name("uq_tenant_module").unique().col("tenant_id").col("module_id"),
-            )
             .foreign_key(&mut foreign_key(name, "tenant_id", "tenants", ForeignKeyAction::Cascade))
             .foreign_key(&mut foreign_key(name, "module_id", "modules", ForeignKeyAction::Cascade))
             .foreign_key(&mut foreign_key(name, "plan_id", "plans", ForeignKeyAction::SetNull));
+        self.unique(&mut create, "uq_tenant_module", &["tenant_id", "module_id"]);
         self.stamped(name, create, &["tenant_id", "module_id", "status"])
     }
 
     fn feature_flags(&self) -> NewTable {
         let name = "feature_flags";
-        let key = ["tenant_id", "module_code", "feature_key"];
-        let mut unique = Index::create().name("uq_tenant_feature").unique().to_owned();
-        for column in key {
-            unique.col(column);
-        }
         let mut create = self.table(name);
         create
             .col(self.reference("tenant_id").not_null())
@@ -135,8 +142,9 @@ impl On {
             .col(string("feature_key", 100).not_null())
             .col(flag("is_enabled", false))
             .col(json("config", "{}"))
-            .index(&mut unique)
             .foreign_key(&mut foreign_key(name, "tenant_id", "tenants", ForeignKeyAction::Cascade));
+        let key = ["tenant_id", "module_code", "feature_key"];
+        self.unique(&mut create, "uq_tenant_feature", &key);
         self.stamped(name, create, &["tenant_id", "module_code"])
     }
 
@@ -169,8 +177,8 @@ impl On {
             .col(string("module_code", 50))
             .col(string("metric_type", 50))
             .col(ColumnDef::new("metric_value").decimal_len(15, 2))
-            .col(instant("recorded_at").not_null().default(now(self.0)))
-            .col(json("metadata", "{}"))
+            .col(instant("recorded_at").not_null().default(now(self.backend)))
+            .col(self.metadata("metric_metadata"))
             .foreign_key(&mut foreign_key(name, "tenant_id", "tenants", ForeignKeyAction::Cascade));
         NewTable {
             name,
@@ -181,7 +189,7 @@ impl On {
 
     fn table(&self, name: &'static str) -> TableCreateStatement {
         let mut id = self.reference("id");
-        id.not_null().primary_key().default(new_id(self.0));
+        id.not_null().primary_key().default(new_id(self.backend));
         Table::create().table(name).col(&mut id).to_owned()
     }
 
@@ -192,15 +200,31 @@ impl On {
         indexed: &[&'static str],
     ) -> NewTable {
         for stamp in ["created_at", "updated_at"] {
-            create.col(instant(stamp).not_null().default(now(self.0)));
+            create.col(instant(stamp).not_null().default(now(self.backend)));
         }
         NewTable { name, create, indexes: indexes(name, indexed) }
+    }
+
+    /// The JSON that nobody but the ERP reads: `name` is what its models call it.
+    fn metadata(&self, name: &'static str) -> ColumnDef {
+        json(if self.variant == Variant::Erp { name } else { "metadata" }, "{}")
+    }
+
+    /// A unique key, in the variant that has them.
+    fn unique(&self, create: &mut TableCreateStatement, name: &str, columns: &[&'static str]) {
+        if self.variant == Variant::Alembic {
+            let mut key = Index::create().name(name).unique().to_owned();
+            for column in columns {
+                key.col(*column);
+            }
+            create.index(&mut key);
+        }
     }
 
     /// A column that holds a UUID.
     fn reference(&self, name: &'static str) -> ColumnDef {
         let mut column = ColumnDef::new(name).uuid().to_owned();
-        if self.0 == DbBackend::Sqlite {
+        if self.backend == DbBackend::Sqlite {
             // SQLite would accept an id written as text, and no statement would ever find it.
             column.check(Expr::cust(format!(
                 "typeof({name}) IN ('blob', 'null') AND length({name}) = 16"

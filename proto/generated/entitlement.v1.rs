@@ -1901,6 +1901,9 @@ pub enum ErrorReason {
     /// issuer, and have not been fetched successfully yet. Try again after the
     /// RetryInfo.
     TokenKeysUnavailable = 26,
+    /// In answers about HTTP requests only, with 403: a rule of the route map
+    /// closes this method and path on purpose.
+    RouteClosed = 27,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1936,6 +1939,7 @@ impl ErrorReason {
             Self::TenantNotVerified => "ERROR_REASON_TENANT_NOT_VERIFIED",
             Self::CallerTooFast => "ERROR_REASON_CALLER_TOO_FAST",
             Self::TokenKeysUnavailable => "ERROR_REASON_TOKEN_KEYS_UNAVAILABLE",
+            Self::RouteClosed => "ERROR_REASON_ROUTE_CLOSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1968,6 +1972,7 @@ impl ErrorReason {
             "ERROR_REASON_TENANT_NOT_VERIFIED" => Some(Self::TenantNotVerified),
             "ERROR_REASON_CALLER_TOO_FAST" => Some(Self::CallerTooFast),
             "ERROR_REASON_TOKEN_KEYS_UNAVAILABLE" => Some(Self::TokenKeysUnavailable),
+            "ERROR_REASON_ROUTE_CLOSED" => Some(Self::RouteClosed),
             _ => None,
         }
     }

@@ -4,9 +4,15 @@ use std::error::Error;
 
 use super::GOOD;
 use crate::{
+    clock::Clock,
     config::MigrateArgs,
-    server::database::{self, Opening},
-    store::SchemaReport,
+    escape::escape_control,
+    routes::rules_of,
+    server::{
+        database::{self, Opening},
+        gateway::prefix,
+    },
+    store::{LoadTenant, SchemaReport},
 };
 
 /// Applies the pending steps, or with `--status` only lists them.
@@ -14,18 +20,49 @@ pub(crate) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
     let opening =
         Opening { log: database::log(args.changes), create: !args.status, ..database::PATIENT };
     let store = database::open_store(&args.database, &opening).await?;
+    let additions = database::additions(args.additions);
     if !args.status {
-        store.migrate().await?;
+        store.migrate(additions).await?;
     }
-    print(&store.schema().await?);
-    store.close().await;
-    Ok(GOOD)
-}
-
-fn print(report: &SchemaReport) {
+    let report = store.schema().await?;
     for step in &report.steps {
         println!("{step}");
     }
+    for planned in store.planned(&report.steps, additions).await? {
+        println!("adds     {planned}");
+    }
+    print(&report);
+    store.close().await;
+    if report.missing.is_empty() && report.denied.is_empty() {
+        print_words(&args).await?;
+    }
+    Ok(GOOD)
+}
+
+/// Entries of `modules.api_endpoints` that close nothing.
+async fn print_words(args: &MigrateArgs) -> Result<(), Box<dyn Error>> {
+    let prefix = prefix(&args.words)?;
+    // What is pending may be missing.
+    let store = database::open_to_read(&args.database).await?;
+    let catalogue = store.load_catalogue(Clock::System.now()).await;
+    store.close().await;
+    let (_, unreadable) = rules_of(&catalogue?, prefix.as_ref());
+    let (words, others): (Vec<_>, Vec<_>) = unreadable.iter().partition(|one| one.is_relative());
+    if let Some(first) = words.first() {
+        println!(
+            "unused   words in modules.api_endpoints that are no paths: {}, such as {}. They close nothing; with --api-endpoints-prefix /api/v1 that one would be /api/v1/{}/**",
+            words.len(),
+            escape_control(&format!("{:?} of the module {}", first.entry, first.module)),
+            escape_control(&first.entry),
+        );
+    }
+    for endpoint in others {
+        println!("unused   {}", escape_control(&endpoint.to_string()));
+    }
+    Ok(())
+}
+
+fn print(report: &SchemaReport) {
     for column in &report.missing {
         println!("missing  {column}");
     }

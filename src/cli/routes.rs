@@ -1,5 +1,7 @@
 //! `entitlementd routes`.
 
+mod import;
+
 use std::{
     error::Error,
     io::{self, Write},
@@ -14,10 +16,12 @@ use crate::{
     },
     domain::Catalogue,
     escape::escape_control,
-    routes::{Access, Conflict, RouteMap, UnreadableEndpoint, check, check_method, rules_of},
+    routes::{
+        Access, Conflict, RouteMap, TokenUse, UnreadableEndpoint, check, check_method, rules_of,
+    },
     server::{
         database,
-        gateway::{reading, rules},
+        gateway::{prefix, reading, rules},
     },
     store::LoadTenant,
 };
@@ -26,6 +30,7 @@ pub(crate) async fn run(args: RoutesCommandArgs) -> CommandResult {
     match args.command {
         RoutesCommand::Check(args) => check_routes(args).await,
         RoutesCommand::Explain(args) => explain(args).await,
+        RoutesCommand::Import(args) => import::run(&args),
         RoutesCommand::ShadowReport(args) => shadow_report::run(&args),
     }
 }
@@ -44,7 +49,11 @@ async fn assemble(
 ) -> Result<Assembled, Box<dyn Error>> {
     let mut rules = rules(routes)?;
     let catalogue = catalogue(database).await?;
-    let (more, unreadable) = catalogue.as_ref().map(rules_of).unwrap_or_default();
+    let prefix = prefix(&routes.words)?;
+    let (more, unreadable) = catalogue
+        .as_ref()
+        .map(|catalogue| rules_of(catalogue, prefix.as_ref()))
+        .unwrap_or_default();
     rules.extend(more);
     let (map, conflicts) = RouteMap::new(rules, reading(routes));
     Ok(Assembled { map, conflicts, unreadable, catalogue })
@@ -75,12 +84,13 @@ async fn check_routes(args: RoutesCheckArgs) -> CommandResult {
     let count =
         |is: fn(&Access) -> bool| map.rules().iter().filter(|rule| is(&rule.access)).count();
     let modules = count(|access| matches!(access, Access::AnyOf(_)));
-    let (tenant, public) =
-        (count(|access| *access == Access::Tenant), count(|access| *access == Access::Public));
+    let tenant = count(|access| *access == Access::Tenant);
+    let public = count(|access| matches!(access, Access::Public | Access::PublicWithTenant));
+    let closed = count(|access| matches!(access, Access::Callers(_)));
     let odd = findings.len() + unreadable.len();
     writeln!(
         out,
-        "{} rules: {modules} need a module, {tenant} a tenant, {public} nothing; {odd} findings",
+        "{} rules: {modules} need a module, {tenant} a tenant, {public} nothing, {closed} are closed; {odd} findings",
         map.rules().len()
     )?;
     Ok(if odd == 0 { GOOD } else { DENIED })
@@ -105,7 +115,12 @@ async fn explain(args: RoutesExplainArgs) -> CommandResult {
     if let Ok(Some(rule)) = map.find(method, path) {
         print(
             "needs",
-            &format!("{}{}", rule.access, if rule.verified { ", verified" } else { "" }),
+            &format!(
+                "{}{}{}",
+                rule.access,
+                if rule.verified { ", verified" } else { "" },
+                if rule.token == TokenUse::Ignore { "; the token is not looked at" } else { "" },
+            ),
         )?;
         if !rule.enforce {
             print("", "not enforced: what would be refused passes")?;

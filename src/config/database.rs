@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use url::Url;
 
 use super::{Span, UnusableSetting, value::positive};
@@ -42,6 +42,28 @@ pub enum PoolerKind {
     Session,
     /// A pooler that pools by transaction: PgBouncer's transaction mode, Supavisor's port 6543.
     Transaction,
+}
+
+/// What a database gets that lacks it, beside the log of changes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct AdditionsArgs {
+    /// For which program missing tables are made [default: as the tables that exist; in an empty
+    /// database, erp]
+    #[arg(long, env = "ENTITLEMENTD_VARIANT", value_enum)]
+    pub variant: Option<VariantKind>,
+    /// Put no modules and plans into a database that has none.
+    #[arg(long, env = "ENTITLEMENTD_NO_CATALOGUE", value_parser = BoolishValueParser::new())]
+    pub no_catalogue: bool,
+}
+
+/// For which program tables are made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum VariantKind {
+    /// The running ERP's own models: tenant_metadata, metric_metadata, and no unique keys on
+    /// subscriptions and flags.
+    Erp,
+    /// The ERP's Alembic migrations: metadata, and unique keys.
+    Alembic,
 }
 
 /// How changes are received.

@@ -16,9 +16,21 @@ pub struct RoutesArgs {
     /// file for these paths. Repeatable; commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_PUBLIC", value_name = "PATH", value_delimiter = ',')]
     pub public: Vec<String>,
+    /// The words in modules.api_endpoints.
+    #[command(flatten)]
+    pub words: ApiEndpointsArgs,
     /// How the upstream interprets paths.
     #[arg(long, env = "ENTITLEMENTD_PATH_READING", value_enum, default_value_t)]
     pub path_reading: PathReadingKind,
+}
+
+/// How words in `modules.api_endpoints` that are no paths are read.
+#[derive(Args, Clone, Debug)]
+pub struct ApiEndpointsArgs {
+    /// What the words in modules.api_endpoints are below: with /api/v1, "orders" is a rule for
+    /// /api/v1/orders and everything below it [default: words make no rules]
+    #[arg(long, env = "ENTITLEMENTD_API_ENDPOINTS_PREFIX", value_name = "PATH")]
+    pub api_endpoints_prefix: Option<String>,
 }
 
 /// How the upstream interprets paths.
@@ -44,8 +56,8 @@ pub struct GatewayArgs {
     /// What happens to a request that no rule covers.
     #[arg(long, env = "ENTITLEMENTD_UNMATCHED", value_enum, default_value_t)]
     pub unmatched: UnmatchedKind,
-    /// Only a verified token, or a certificate of --callers-file, can name a tenant, whatever a
-    /// rule says.
+    /// Only a verified token, or a certificate of --callers-file, can name a tenant, except where
+    /// a rule ignores the token.
     #[arg(long, env = "ENTITLEMENTD_REQUIRE_VERIFIED_TENANT", value_parser = BoolishValueParser::new())]
     pub require_verified_tenant: bool,
     /// Are refusals enforced? `off`: requests that would be refused pass, are logged and counted,
@@ -121,6 +133,9 @@ pub enum RoutesCommand {
     Check(RoutesCheckArgs),
     /// Show which rule decides about a request.
     Explain(RoutesExplainArgs),
+    /// Write a route map for the endpoints of an application, from its OpenAPI document. Exit code 0:
+    /// every endpoint has a rule and every rule an endpoint, 1: some have none, 2: error.
+    Import(RoutesImportArgs),
     /// Summarize what would be refused according to a decision log. Exit code 0: nothing, 1:
     /// something, 2: error.
     ShadowReport(RoutesShadowReportArgs),
@@ -135,6 +150,20 @@ pub struct RoutesShadowReportArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `routes import`.
+#[derive(Args, Debug)]
+pub struct RoutesImportArgs {
+    /// The application's OpenAPI document, in JSON; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub openapi: PathBuf,
+    /// What the application's paths need: a .toml or .csv file as for --routes
+    #[arg(long, value_name = "FILE")]
+    pub modules: PathBuf,
+    /// Where the map is written, as CSV [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// The arguments of `routes check`.

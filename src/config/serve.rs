@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given, ListenAddress,
-    PoolArgs, SecurityArgs, Span, TraceArgs,
+    AdditionsArgs, AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given,
+    ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
     value::{IssuerTenant, JwksUrl, positive, socket_address},
 };
 
@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// Apply pending migrations at start. On SQLite this is always done.
     #[arg(long, env = "ENTITLEMENTD_MIGRATE", help_heading = "Database", value_parser = BoolishValueParser::new())]
     pub migrate: bool,
+    /// What a database gets that lacks it.
+    #[command(flatten, next_help_heading = "Database")]
+    pub additions: AdditionsArgs,
     /// Where to listen for services: ADDRESS:PORT (port 0 takes a free one) or unix:/PATH
     #[arg(
         long,

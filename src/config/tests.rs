@@ -38,6 +38,8 @@ const OF_ONE_CALL: &[&str] = &[
     "new_code",
     "on_sale",
     "on_sale_only",
+    "openapi",
+    "output",
     "plan",
     "preview",
     "price",
@@ -55,6 +57,7 @@ const OF_ONE_CALL: &[&str] = &[
 
 /// Settings of a deployment, in commands that do one thing. Those of `serve` are all settings.
 const OF_A_DEPLOYMENT: &[&str] = &[
+    "api_endpoints_prefix",
     "admin_tokens_file",
     "changes",
     "database_ca_file",
@@ -62,11 +65,13 @@ const OF_A_DEPLOYMENT: &[&str] = &[
     "database_url",
     "database_url_file",
     "decision_log",
+    "no_catalogue",
     "path_reading",
     "public",
     "reserved_label",
     "routes",
     "tenant_template",
+    "variant",
 ];
 
 #[test]

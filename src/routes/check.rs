@@ -2,11 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::{Conflict, Origin, RouteMap, Rule};
+use super::{Conflict, FRESH, Origin, RouteMap, Rule};
 use crate::domain::{Catalogue, ModuleCode};
-
-/// A segment that no template contains literally.
-const FRESH: &str = "\u{fffd}";
 
 /// Something about a rule that its author probably did not intend.
 #[derive(Clone, Debug)]
@@ -172,13 +169,13 @@ fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
 /// Paths that a rule covers, one of each depth that can make a difference.
 fn examples(rule: &Rule, deepest: usize) -> Vec<String> {
     let own = rule.path.example(FRESH);
-    let deeper = if rule.path.has_subtree() { deepest + 1 - rule.path.depth() } else { 0 };
+    let deeper = if rule.path.is_subtree() { deepest + 1 - rule.path.depth() } else { 0 };
     (0..=deeper).map(|more| format!("{own}{}", format!("/{FRESH}").repeat(more))).collect()
 }
 
 impl RouteMap {
     /// The rule that a plain path matches.
-    fn met(&self, method: &str, path: &str) -> Option<&Rule> {
+    pub(super) fn met(&self, method: &str, path: &str) -> Option<&Rule> {
         let path = if path.is_empty() { "/" } else { path };
         self.find(method, path).ok().flatten().map(AsRef::as_ref)
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{Access, Origin, PathTemplate, Rule, check_method};
+use super::{Access, Origin, PathTemplate, Rule, TokenUse, check_method};
 use crate::domain::ModuleCode;
 
 /// Maximum size of a file, in bytes.
@@ -35,7 +35,7 @@ pub enum UnreadableRoutes {
     #[error("is not readable as routes: {0}")]
     Csv(#[from] csv::Error),
     /// A rule that makes no sense.
-    #[error("line {line}: {problem}")]
+    #[error("is wrong in line {line}: {problem}")]
     Rule {
         /// The line, from 1.
         line: usize,
@@ -68,6 +68,9 @@ struct RuleEntry {
     module: Option<String>,
     any_of: Vec<String>,
     access: Option<String>,
+    callers: Vec<String>,
+    tenant: Option<String>,
+    token: Option<String>,
     verified: bool,
     enforce: Option<bool>,
 }
@@ -90,8 +93,8 @@ fn parse_toml(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
     rules.collect()
 }
 
-/// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods
-/// and modules are separated by `|`. Unknown columns are taken for notes.
+/// A row: a path template in `path`, or a path and everything below it in `path_prefix`; methods,
+/// modules and callers are separated by `|`. Unknown columns are taken for notes.
 #[derive(Debug, Deserialize)]
 struct CsvRow {
     path: Option<String>,
@@ -99,6 +102,9 @@ struct CsvRow {
     methods: Option<String>,
     module_code: Option<String>,
     access: Option<String>,
+    callers: Option<String>,
+    tenant: Option<String>,
+    token: Option<String>,
     verified: Option<bool>,
     enforce: Option<bool>,
 }
@@ -121,23 +127,27 @@ fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
             (None, Some(prefix)) => (prefix, true),
             _ => return Err(problem(line, "needs either path or path_prefix")),
         };
-        let modules = row.module_code.unwrap_or_default();
         let written = RuleEntry {
             path,
             methods: vec![row.methods.unwrap_or_default()],
             module: None,
-            any_of: modules
-                .split('|')
-                .filter(|module| !module.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            access: row.access.filter(|access| !access.is_empty()),
+            any_of: words_of(row.module_code),
+            access: row.access,
+            callers: words_of(row.callers),
+            tenant: row.tenant,
+            token: row.token,
             verified: row.verified.unwrap_or_default(),
             enforce: row.enforce,
         };
         rules.push(rule(written, is_prefix, line)?);
     }
     Ok(rules)
+}
+
+/// The words of a cell, separated by `|`.
+fn words_of(cell: Option<String>) -> Vec<String> {
+    let cell = cell.unwrap_or_default();
+    cell.split('|').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn problem(line: usize, problem: impl ToString) -> UnreadableRoutes {
@@ -150,32 +160,64 @@ fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, Unread
         path.map_err(|reason| problem(line, format!("the path {:?}: {reason}", written.path)))?;
     let path = if is_prefix { path.with_subtree() } else { path };
     let methods = methods_of(&written.methods.join("|")).map_err(|reason| problem(line, reason))?;
+    let access = access_of(&written).map_err(|reason| problem(line, reason))?;
+    let token = token_of(&written, &access).map_err(|reason| problem(line, reason))?;
+    let (verified, enforce) = (written.verified, written.enforce.unwrap_or(true));
+    Ok(Rule { methods, verified, token, enforce, ..Rule::new(path, access, Origin::File(line)) })
+}
+
+/// What an entry asks for.
+fn access_of(written: &RuleEntry) -> Result<Access, String> {
     let codes = written.module.iter().chain(&written.any_of);
     let modules = codes
         .map(|code| ModuleCode::validate(code).map(ModuleCode::new))
-        .collect::<Result<Vec<ModuleCode>, _>>();
-    let modules = modules.map_err(|error| problem(line, format!("a module's code {error}")))?;
-    let access = match (written.access.as_deref(), modules) {
-        (None | Some("tenant"), modules) if modules.is_empty() => Access::Tenant,
-        (None | Some("module"), modules) if !modules.is_empty() => Access::AnyOf(modules),
-        (Some("public"), modules) if modules.is_empty() => Access::Public,
-        (Some(word @ ("public" | "tenant")), _) => {
-            return Err(problem(line, format!("the access {word:?} goes with no module")));
+        .collect::<Result<Vec<ModuleCode>, _>>()
+        .map_err(|error| format!("a module's code {error}"))?;
+    let word = written.access.as_deref();
+    if !modules.is_empty() && !matches!(word, None | Some("module")) {
+        return Err(format!("the access {:?} goes with no module", word.unwrap_or_default()));
+    }
+    if !written.callers.is_empty() && word != Some("closed") {
+        return Err(
+            "callers are named where the access is \"closed\": to whom it is open all the same"
+                .into(),
+        );
+    }
+    if written.tenant.is_some() && word != Some("public") {
+        return Err("a tenant may be optional only where the access is \"public\"".into());
+    }
+    match (word, written.tenant.as_deref()) {
+        (None | Some("module"), _) if !modules.is_empty() => Ok(Access::AnyOf(modules)),
+        (Some("module"), _) => Err("the access \"module\" needs a module".into()),
+        (None | Some("tenant"), _) => Ok(Access::Tenant),
+        (Some("public"), None) => Ok(Access::Public),
+        (Some("public"), Some("optional")) => Ok(Access::PublicWithTenant),
+        (Some("public"), Some(word)) => Err(format!("the tenant {word:?} is not \"optional\"")),
+        (Some("closed"), _) => Ok(Access::Callers(written.callers.clone())),
+        (Some(word), _) => {
+            Err(format!("the access {word:?} is neither public, tenant, module nor closed"))
         }
-        (Some("module"), _) => return Err(problem(line, "the access \"module\" needs a module")),
-        (word, _) => {
-            let word = word.unwrap_or_default();
-            return Err(problem(
-                line,
-                format!("the access {word:?} is neither public, tenant nor module"),
-            ));
+    }
+}
+
+/// Whether an entry lets the token be looked at, and whether that goes with what it asks for.
+fn token_of(written: &RuleEntry, access: &Access) -> Result<TokenUse, String> {
+    let token = match written.token.as_deref() {
+        None | Some("verify") => TokenUse::Verify,
+        Some("ignore") => TokenUse::Ignore,
+        Some(word) => {
+            return Err(format!("the token {word:?} is neither \"verify\" nor \"ignore\""));
         }
     };
-    if access == Access::Public && written.verified {
-        return Err(problem(line, "what is public needs no tenant, so none can be verified"));
+    match access {
+        Access::Public | Access::PublicWithTenant | Access::Callers(_) if written.verified => {
+            Err(format!("what is {access} needs no tenant, so none can be verified"))
+        }
+        _ if written.verified && token == TokenUse::Ignore => {
+            Err("a tenant is verified by its token, which this rule ignores".into())
+        }
+        _ => Ok(token),
     }
-    let (verified, enforce) = (written.verified, written.enforce.unwrap_or(true));
-    Ok(Rule { methods, verified, enforce, ..Rule::new(path, access, Origin::File(line)) })
 }
 
 /// Reads methods separated by `|`, written as in requests. None, or `*`: all.

@@ -98,7 +98,7 @@ impl PathTemplate {
     }
 
     /// Does it end in `**`?
-    pub(super) fn has_subtree(&self) -> bool {
+    pub fn is_subtree(&self) -> bool {
         self.subtree
     }
 

@@ -5,9 +5,12 @@ use std::time::Duration;
 use super::read_file;
 use crate::{
     config::{
-        ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs, UnusableSetting,
+        AdditionsArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind, ServeArgs,
+        UnusableSetting, VariantKind,
     },
-    store::{ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store},
+    store::{
+        Additions, ChangeLog, ConnectError, ConnectOptions, Durations, Pooler, Store, Variant,
+    },
 };
 
 /// How the database is opened for commands, where a person waits: migrations wait for each other.
@@ -61,6 +64,15 @@ pub(crate) fn log(mode: ChangesMode) -> ChangeLog {
         ChangesMode::Off => ChangeLog::LeftOut,
         ChangesMode::Auto | ChangesMode::Listen | ChangesMode::Poll => ChangeLog::Wanted,
     }
+}
+
+/// What the database gets where it lacks it.
+pub(crate) fn additions(args: AdditionsArgs) -> Additions {
+    let variant = args.variant.map(|kind| match kind {
+        VariantKind::Erp => Variant::Erp,
+        VariantKind::Alembic => Variant::Alembic,
+    });
+    Additions { variant, catalogue: !args.no_catalogue }
 }
 
 /// Opens the database that the settings name.

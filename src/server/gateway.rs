@@ -1,7 +1,10 @@
 //! The route map and the other parts that answer proxies, from the settings.
 
 use crate::{
-    config::{Enforce, GatewayArgs, PathReadingKind, RoutesArgs, UnmatchedKind, UnusableSetting},
+    config::{
+        ApiEndpointsArgs, Enforce, GatewayArgs, PathReadingKind, RoutesArgs, UnmatchedKind,
+        UnusableSetting,
+    },
     routes::{Access, Origin, PathReading, PathTemplate, RouteMap, Rule, read},
     service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
 };
@@ -25,7 +28,7 @@ pub(crate) fn gateway(args: &GatewayArgs) -> Result<Gateway, UnusableSetting> {
         enforce: args.enforce == Enforce::On,
         tenant_header: args.tenant_header.clone(),
     };
-    Ok(Gateway { routes: LiveRoutes::new(rules, reading), settings })
+    Ok(Gateway { routes: LiveRoutes::new(rules, prefix(&args.routes.words)?, reading), settings })
 }
 
 pub(crate) fn reading(args: &RoutesArgs) -> PathReading {
@@ -51,4 +54,17 @@ pub(crate) fn rules(args: &RoutesArgs) -> Result<Vec<Rule>, UnusableSetting> {
         rules.push(Rule::new(template.with_subtree(), Access::Public, Origin::Flag));
     }
     Ok(rules)
+}
+
+/// What the words in `modules.api_endpoints` are below.
+pub(crate) fn prefix(args: &ApiEndpointsArgs) -> Result<Option<PathTemplate>, UnusableSetting> {
+    let setting = "--api-endpoints-prefix";
+    let Some(text) = &args.api_endpoints_prefix else { return Ok(None) };
+    let template = PathTemplate::parse(text).map_err(|error| {
+        UnusableSetting::new(setting, format!("is {text:?}, which is no path: {error}"))
+    })?;
+    if template.is_subtree() {
+        return Err(UnusableSetting::new(setting, format!("is {text:?}, which has ** at its end")));
+    }
+    Ok(Some(template))
 }

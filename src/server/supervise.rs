@@ -39,6 +39,7 @@ use crate::{
         forward_auth::ForwardAuth,
         grpc::{administration::AdminServices, data::DataServices, front::Front},
     },
+    store::Additions,
 };
 
 /// How long a database that hangs is waited for at shutdown.
@@ -57,7 +58,7 @@ pub(super) struct Server {
     api: Api,
     health: HealthReporter,
     /// Migrate the schema once the database answers.
-    migrate: bool,
+    migrate: Option<Additions>,
     report: Arc<Mutex<FeedReport>>,
     readiness: Arc<Readiness>,
     unread: UnreadPool,
@@ -75,7 +76,7 @@ impl Server {
         args: ServeArgs,
         api: Api,
         health: HealthReporter,
-        migrate: bool,
+        migrate: Option<Additions>,
         report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
     ) -> Self {

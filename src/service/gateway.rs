@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{ModuleCode, TenantId},
-    routes::{Access, Rule, check_method},
+    routes::{Access, Rule, TokenUse, check_method},
     security::bearer::bearer,
 };
 pub(crate) use decision::VerdictKind;
@@ -127,45 +127,68 @@ impl Api {
             (None, Unmatched::Tenant) => &Access::Tenant,
             (None, Unmatched::Allow) => &Access::Public,
         };
-        if *access == Access::Public {
-            return Ok(Verdict::Public);
+        match access {
+            Access::Public => Ok(Verdict::Public),
+            // Whoever is not named, or not served, or cannot be looked up, is as nobody here.
+            Access::PublicWithTenant => {
+                judged.tenant = self.identify(authz_request, rule, asked).await.ok();
+                Ok(Verdict::Public)
+            }
+            Access::Callers(callers) => {
+                let caller = authz_request.caller.name();
+                let is_one = !caller.is_empty() && callers.iter().any(|name| name == caller);
+                if is_one { Ok(Verdict::Public) } else { Err(Refusal::closed()) }
+            }
+            Access::Tenant => {
+                judged.tenant = Some(self.identify(authz_request, rule, asked).await?);
+                Ok(Verdict::Granted)
+            }
+            Access::AnyOf(modules) => {
+                let codes = modules.iter().map(ModuleCode::as_str);
+                let permitted = self.permit_modules(authz_request.caller, codes);
+                permitted.map_err(Refusal::not_admitted)?;
+                let resolved = self.identify(authz_request, rule, asked).await?;
+                self.evaluate_modules(judged.tenant.insert(resolved), modules, &mut judged.module)
+                    .await
+            }
         }
-        self.evaluate_tenant(authz_request, rule, access, asked, judged).await
     }
 
-    /// What becomes of a request that needs a tenant.
-    async fn evaluate_tenant(
+    /// The tenant of a request.
+    async fn identify(
         &self,
         authz_request: AuthzRequest<'_>,
         rule: Option<&Arc<Rule>>,
-        access: &Access,
         asked: AskedTime,
-        judged: &mut Judged,
-    ) -> Result<Verdict, Refusal> {
-        let carried = authz_request.carried(&self.gateway.settings.tenant_header)?;
+    ) -> Result<Resolved, Refusal> {
+        let ignores_token = rule.is_some_and(|rule| rule.token == TokenUse::Ignore);
+        let mut carried = authz_request.carried(&self.gateway.settings.tenant_header)?;
+        carried.bearer_token = carried.bearer_token.filter(|_| !ignores_token);
         let vouched = self
             .vouched(carried, asked.now)
             .await
             .map_err(|error| Refusal::unidentified(error.into()))?;
-        let must_be_verified =
-            self.gateway.settings.require_verified || rule.is_some_and(|rule| rule.verified);
+        // Who logs in has no token yet: a rule that ignores tokens makes an exception of itself.
+        let must_be_verified = self.gateway.settings.require_verified && !ignores_token
+            || rule.is_some_and(|rule| rule.verified);
         let by_token = vouched.and_then(|vouched| vouched.tenant);
         if must_be_verified && by_token.or(carried.by_certificate).is_none() {
             return Err(Refusal::not_verified());
         }
-        if let Access::AnyOf(modules) = access {
-            let permitted =
-                self.permit_modules(authz_request.caller, modules.iter().map(ModuleCode::as_str));
-            permitted.map_err(Refusal::not_admitted)?;
-        }
-        let resolved =
-            self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)?;
-        let resolved = judged.tenant.insert(resolved);
-        let Access::AnyOf(modules) = access else { return Ok(Verdict::Granted) };
+        self.resolve_vouched(carried, vouched, asked).await.map_err(Refusal::unidentified)
+    }
+
+    /// May this tenant use one of these modules? `decided` becomes the one that gave the word.
+    async fn evaluate_modules(
+        &self,
+        resolved: &Resolved,
+        modules: &[ModuleCode],
+        decided: &mut Option<ModuleCode>,
+    ) -> Result<Verdict, Refusal> {
         let codes = modules.iter().map(ModuleCode::as_str);
         let (judgement, _) = self.judge_any(resolved, codes).await.map_err(Refusal::load)?.unzip();
         let Some(judgement) = judgement else { return Err(Refusal::not_mapped()) };
-        judged.module = modules.iter().find(|module| module.as_str() == judgement.module).cloned();
+        *decided = modules.iter().find(|module| module.as_str() == judgement.module).cloned();
         if judgement.decision.allowed() {
             Ok(Verdict::Granted)
         } else {

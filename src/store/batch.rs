@@ -138,7 +138,14 @@ mod tests {
     #[tokio::test]
     async fn sqlite_looks_up_what_is_named_and_goes_through_no_table() {
         let database = Connection::connect("sqlite::memory:").await.unwrap();
-        entitlementd_migration::migrate(&database, ChangeLog::Wanted, ["", ""]).await.unwrap();
+        entitlementd_migration::migrate(
+            &database,
+            ChangeLog::Wanted,
+            entitlementd_migration::Additions::default(),
+            ["", ""],
+        )
+        .await
+        .unwrap();
         let BatchStatements { from_primary, .. } =
             BatchStatements::new(Dialect::Sqlite, ChangeLog::Wanted);
         let explain = format!("EXPLAIN QUERY PLAN {from_primary}");

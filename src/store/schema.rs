@@ -1,8 +1,8 @@
 //! Whether the database's schema is the one that the statements were written for.
 
 use entitlementd_migration::{
-    self as migration, ChangeLog, Denied, MissingColumn, MissingColumns, MissingTrigger, OpenDoor,
-    SchemaManager, Step,
+    self as migration, Additions, ChangeLog, Denied, MissingColumn, MissingColumns, MissingTrigger,
+    OpenDoor, Planned, SchemaManager, Step,
 };
 use sea_orm::DbErr;
 
@@ -125,10 +125,23 @@ impl Store {
         Ok((!missing.is_empty()).then(|| StoreError::MissingColumns(missing.into())))
     }
 
+    /// What these steps would put into the database where they are pending. Writes nothing.
+    pub async fn planned(
+        &self,
+        steps: &[Step],
+        additions: Additions,
+    ) -> Result<Vec<Planned>, StoreError> {
+        let visit = self.primary.visit().await?;
+        let planned =
+            migration::planned(&SchemaManager::new(&visit.inner), steps, additions).await?;
+        visit.commit().await?;
+        Ok(planned)
+    }
+
     /// Applies the pending steps, and creates missing triggers again. The error is for an operator:
     /// it may contain the database's own messages.
-    pub async fn migrate(&self) -> Result<(), DbErr> {
+    pub async fn migrate(&self, additions: Additions) -> Result<(), DbErr> {
         let (connection, frame) = self.primary.for_migrating();
-        migration::migrate(&connection, self.log, frame).await
+        migration::migrate(&connection, self.log, additions, frame).await
     }
 }

@@ -55,7 +55,7 @@ impl tonic::service::Interceptor for Bearer {
 }
 
 /// A file with a caller for each of these: its token, and what else is said of it.
-fn callers(all: &[(&str, &str)]) -> tempfile::NamedTempFile {
+pub fn callers(all: &[(&str, &str)]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     write_callers(&file, all);
     file

@@ -61,11 +61,6 @@ on_both! {
 #[tokio::test]
 async fn each_of_several_rows_is_shown_with_its_own_words_and_one_decides() {
     let mut server = Server::start(Database::postgres().await).await;
-    // The ERP's own table has no such key.
-    server
-        .database
-        .execute("ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module")
-        .await;
     server.database.mk_tenant(1, "acme", "active").await;
     for (module, status, starts) in [
         ("finance", " Cancelled", -50),

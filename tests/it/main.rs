@@ -11,6 +11,7 @@
 mod harness;
 
 mod abuse;
+mod additions;
 mod admin;
 mod admin_tokens;
 mod adoption;

@@ -1,12 +1,14 @@
 //! Real proxies with the shipped configurations, in front of a real service, with the real server
 //! to ask.
 
+mod access;
 mod forward_auth;
 mod hang_ups;
 mod judgement;
 mod methods;
 mod outage;
 mod routes_command;
+mod routes_import;
 mod trusted;
 
 use std::io::Write;

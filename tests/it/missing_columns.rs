@@ -83,7 +83,7 @@ async fn nothing_is_needed_that_is_not_listed() {
     for (table, columns) in [
         ("plans", &["original_price_inr"][..]),
         ("modules", &["icon", "color"]),
-        ("tenants", &["metadata"]),
+        ("tenants", &["tenant_metadata"]),
         ("feature_flags", &["feature_key", "is_enabled", "config", "created_at", "updated_at"]),
         (
             "billing_history",
@@ -105,7 +105,7 @@ async fn nothing_is_needed_that_is_not_listed() {
         ),
         (
             "usage_metrics",
-            &["module_code", "metric_type", "metric_value", "recorded_at", "metadata"],
+            &["module_code", "metric_type", "metric_value", "recorded_at", "metric_metadata"],
         ),
     ] {
         for column in columns {

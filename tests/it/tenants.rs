@@ -96,9 +96,7 @@ async fn with_a_module_they_are_exactly_those_that_a_check_allows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_with_several_rows_for_a_module_is_one() {
-    // The live database has no unique key.
     let database = Database::postgres().await;
-    database.execute("ALTER TABLE tenant_subscriptions DROP CONSTRAINT uq_tenant_module").await;
     many(&database).await;
     for number in [1, 2, 6] {
         database

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     config::{ListenAddress, ServeArgs},
     server::database,
+    store::Additions,
 };
 
 const BASE_DOMAIN: &str = "erp.example";
@@ -25,7 +26,7 @@ pub(crate) async fn prepare(args: &mut ServeArgs) -> Result<Demo, Box<dyn Error>
     args.database.database_url = Some(url(folder.path()).parse()?);
     args.tenant.base_domain.push(BASE_DOMAIN.to_owned());
     let store = database::open_store(&args.database, &database::PATIENT).await?;
-    store.migrate().await?;
+    store.migrate(Additions::default()).await?;
     store.insert_demo(Clock::System.now()).await?;
     store.close().await;
     Ok(Demo { folder })

@@ -49,9 +49,9 @@ impl Builder {
             let (template, origin) = (&self.rules[rule].path, self.rules[rule].origin.rank());
             let place = template.to_trie();
             let root = if place.is_empty() { "/" } else { &place };
-            let own = (root.to_owned(), (origin, !template.has_subtree(), by_method));
+            let own = (root.to_owned(), (origin, !template.is_subtree(), by_method));
             let below = [format!("{place}/"), format!("{place}/<*rest>")];
-            let below = below.into_iter().filter(|_| template.has_subtree());
+            let below = below.into_iter().filter(|_| template.is_subtree());
             let below: Vec<_> = below.map(|place| (place, (origin, false, by_method))).collect();
             for (place, rank) in std::iter::once(own).chain(below) {
                 self.put(&mut places, place, rank, rule);

@@ -11,7 +11,7 @@ use crate::{
     config::ChangesMode,
     proto::v1::entitlement_service_server::SERVICE_NAME,
     service::Api,
-    store::{SchemaReport, SchemaState, StoreError},
+    store::{Additions, SchemaReport, SchemaState, StoreError},
 };
 
 /// How often a schema that is behind is checked again.
@@ -125,7 +125,7 @@ impl Readiness {
     }
 
     /// Returns once the database can be used. Migrates it first, if requested.
-    pub(crate) async fn wait_for_database(&self, migrate: bool) {
+    pub(crate) async fn wait_for_database(&self, migrate: Option<Additions>) {
         loop {
             let pause = match look(&self.api, migrate).await {
                 Ok(None) => break,
@@ -214,12 +214,12 @@ pub(crate) async fn end_watches(health: &mut HealthReporter) {
 
 /// Checks the schema, and migrates it first if it is behind and that is requested. Returns why
 /// nothing can be answered; `None`: everything can.
-async fn look(api: &Api, migrate: bool) -> Result<Option<&'static str>, StoreError> {
+async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static str>, StoreError> {
     let mut report = tokio::time::timeout(LOOK, api.store.schema())
         .await
         .unwrap_or(Err(StoreError::TimedOut))?;
-    if migrate && report.state() == SchemaState::Behind {
-        if let Err(error) = api.store.migrate().await {
+    if let (Some(additions), SchemaState::Behind) = (migrate, report.state()) {
+        if let Err(error) = api.store.migrate(additions).await {
             tracing::error!(%error, "the migration failed: {error}");
             return Ok(Some(IS_BEHIND));
         }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     domain::Catalogue,
-    routes::{PathReading, RouteMap, Rule, rules_of},
+    routes::{PathReading, PathTemplate, RouteMap, Rule, UnreadableEndpoint, rules_of},
 };
 
 /// The current route map. It is made again when the catalogue's endpoints have changed, by the
@@ -15,6 +15,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct LiveRoutes {
     rules: Vec<Rule>,
+    /// What the words of the catalogue's endpoints are below.
+    prefix: Option<PathTemplate>,
     reading: PathReading,
     built: ArcSwapOption<Built>,
     building: Mutex<()>,
@@ -28,8 +30,12 @@ struct Built {
 
 impl LiveRoutes {
     /// With the rules of the settings.
-    pub(crate) fn new(rules: Vec<Rule>, reading: PathReading) -> Self {
-        Self { rules, reading, built: ArcSwapOption::empty(), building: Mutex::new(()) }
+    pub(crate) fn new(
+        rules: Vec<Rule>,
+        prefix: Option<PathTemplate>,
+        reading: PathReading,
+    ) -> Self {
+        Self { rules, prefix, reading, built: ArcSwapOption::empty(), building: Mutex::new(()) }
     }
 
     /// The map for a catalogue.
@@ -66,10 +72,8 @@ impl LiveRoutes {
     }
 
     fn build_anew(&self, catalogue: &Catalogue) -> RouteMap {
-        let (more, unreadable) = rules_of(catalogue);
-        for endpoint in unreadable {
-            tracing::warn!("{endpoint}: it is ignored");
-        }
+        let (more, unreadable) = rules_of(catalogue, self.prefix.as_ref());
+        log_unreadable(&unreadable);
         let (map, _) =
             RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);
         for rule in map.rules() {
@@ -79,6 +83,23 @@ impl LiveRoutes {
         }
         tracing::info!(rules = map.rules().len(), "the route map has {} rules", map.rules().len());
         map
+    }
+}
+
+/// Databases of the ERP have dozens of words: they are one line.
+fn log_unreadable(endpoints: &[UnreadableEndpoint]) {
+    let (words, others): (Vec<_>, Vec<_>) = endpoints.iter().partition(|one| one.is_relative());
+    if let Some(first) = words.first() {
+        let entries = words.len();
+        tracing::warn!(
+            entries,
+            "words in modules.api_endpoints that are no paths, and make no rule: {entries}, such as {:?} of the module {}; --api-endpoints-prefix says what they are below",
+            first.entry,
+            first.module
+        );
+    }
+    for endpoint in others {
+        tracing::warn!("ignored: {endpoint}");
     }
 }
 

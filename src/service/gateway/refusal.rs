@@ -67,6 +67,10 @@ impl Refusal {
         )
     }
 
+    pub(super) fn closed() -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorReason::RouteClosed, "This path is open to nobody.")
+    }
+
     pub(super) fn not_verified() -> Self {
         let detail = "Only a token that names the tenant is accepted here. Please login.";
         Self::new(StatusCode::UNAUTHORIZED, ErrorReason::TenantNotVerified, detail)

@@ -6,18 +6,18 @@ use tempfile::TempDir;
 
 use crate::harness::{Database, process::program};
 
-fn written(name: &str, text: &str) -> (TempDir, String) {
+pub(super) fn written(name: &str, text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, text).unwrap();
     (folder, path.to_str().unwrap().to_owned())
 }
 
-fn routes(arguments: &[&str]) -> Output {
+pub(super) fn routes(arguments: &[&str]) -> Output {
     program().arg("routes").args(arguments).output().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(super) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
@@ -26,7 +26,7 @@ fn the_erps_own_routes_are_sound() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/erp-routes.csv");
     let output = routes(&["check", "--routes", file]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).contains("413 rules"), "{}", text(&output));
+    assert!(text(&output).contains("417 rules"), "{}", text(&output));
 }
 
 #[test]
@@ -56,13 +56,23 @@ async fn modules_that_the_catalogue_lacks_and_endpoints_that_cannot_be_read_are_
         .await;
     let (_folder, file) = written("routes.csv", "path,methods,module_code\n/a,GET,finanse\n");
     let url = database.url.clone();
-    let output = tokio::task::spawn_blocking(move || {
-        routes(&["check", "--routes", &file, "--database-url", &url])
-    });
-    let told = text(&output.await.unwrap());
+    let check = async |more: &'static [&str]| {
+        let (file, url) = (file.clone(), url.clone());
+        let run =
+            move || routes(&[&["check", "--routes", &file, "--database-url", &url], more].concat());
+        text(&tokio::task::spawn_blocking(run).await.unwrap())
+    };
+    let told = check(&[]).await;
     assert!(told.contains("the catalogue has no module finanse"), "{told}");
     assert!(told.contains("\"orders\""), "{told}");
     assert!(told.contains("2 rules: 2 need a module"), "{told}");
+    let told = check(&["--api-endpoints-prefix", "/api/v2"]).await;
+    assert!(told.contains("3 rules: 3 need a module") && !told.contains("\"orders\""), "{told}");
+    for bad in ["api", "/api/**"] {
+        let refused = routes(&["check", "--api-endpoints-prefix", bad]);
+        assert_eq!(refused.status.code(), Some(2), "{bad}");
+        assert!(text(&refused).contains("--api-endpoints-prefix"), "{}", text(&refused));
+    }
 }
 
 #[test]
@@ -122,7 +132,7 @@ fn a_file_that_cannot_be_used_is_told_with_its_line() {
     for (name, content, problem) in [
         ("r.toml", "[[route]]\npath = '/a/{b}.pdf'\n", "a parameter is a whole segment"),
         ("r.toml", "[[route]]\npath = '/a'\nmodul = 'x'\n", "unknown field"),
-        ("r.csv", "path,access\n/a,private\n", "neither public, tenant nor module"),
+        ("r.csv", "path,access\n/a,private\n", "neither public, tenant, module nor closed"),
         (
             "r.csv",
             "path,methods\n/a,G T\n",

@@ -22,7 +22,7 @@ async fn a_newcomer_finds_orders_open_and_finance_closed_in_the_mesh() {
 
     let shown = blocks(&section, "console");
     let shown: Vec<_> = shown.iter().filter(|block| block.starts_with("$ curl")).collect();
-    assert_eq!(shown.len(), 4);
+    assert_eq!(shown.len(), 5);
     for block in shown {
         let (command, output) = block.strip_prefix("$ ").unwrap().split_once('\n').unwrap();
         let printed = shell(&command.replace("127.0.0.1:10000", &envoy.address.to_string()));

@@ -1,0 +1,181 @@
+//! Rules for an application's own endpoints, as its OpenAPI document lists them.
+
+use std::{collections::BTreeMap, ptr, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::{FRESH, InvalidTemplate, PathTemplate, RouteMap, Rule};
+
+/// What a path of OpenAPI 3.2 may have beside methods with names of their own.
+const FURTHER_METHODS: &str = "additionalOperations";
+/// The methods that an OpenAPI document gives names to. Other keys of a path are no methods.
+const METHODS: [&str; 9] =
+    ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
+
+/// A document that is no OpenAPI.
+#[derive(Debug, Error)]
+pub enum InvalidOpenApi {
+    /// Not JSON, or without `paths`.
+    #[error("is no OpenAPI document in JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Its server has a path with variables in it.
+    #[error("has the server {0:?}, whose path has variables: write down the one that is used")]
+    Variables(String),
+    /// A path that stands elsewhere.
+    #[error("has the path {0:?} in another place ($ref): put everything into one document")]
+    Reference(String),
+}
+
+/// An endpoint, as the document lists it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Operation {
+    /// In capitals.
+    pub method: String,
+    /// Below the path of the document's server.
+    pub path: String,
+}
+
+/// The rules for an application's endpoints.
+#[derive(Debug)]
+pub struct Imported {
+    /// What the endpoints of one path need, with their methods.
+    pub rules: Vec<Rule>,
+    /// Endpoints that no rule covers.
+    pub uncovered: Vec<Operation>,
+    /// Endpoints whose path cannot be written as a template.
+    pub unreadable: Vec<(Operation, InvalidTemplate)>,
+    /// Rules that decide about no endpoint.
+    pub unmatched: Vec<Arc<Rule>>,
+}
+
+/// Looks every endpoint of an OpenAPI document up in a map. `document` is JSON.
+pub fn import(document: &str, map: &RouteMap) -> Result<Imported, InvalidOpenApi> {
+    let mut imported = Imported {
+        rules: Vec::new(),
+        uncovered: Vec::new(),
+        unreadable: Vec::new(),
+        unmatched: map.rules().to_vec(),
+    };
+    for operation in operations(document)? {
+        match PathTemplate::parse(&operation.path) {
+            Err(problem) => imported.unreadable.push((operation, problem)),
+            Ok(path) => match map.met(&operation.method, &path.example(FRESH)) {
+                None => imported.uncovered.push(operation),
+                Some(rule) => {
+                    imported.unmatched.retain(|one| !ptr::eq(Arc::as_ptr(one), rule));
+                    add(&mut imported.rules, operation.method, path, rule);
+                }
+            },
+        }
+    }
+    Ok(imported)
+}
+
+/// Endpoints of one path that need the same become one rule.
+fn add(rules: &mut Vec<Rule>, method: String, path: PathTemplate, met: &Rule) {
+    let is_one = |rule: &&mut Rule| rule.path.as_str() == path.as_str() && rule.demands_as(met);
+    match rules.iter_mut().rev().take(METHODS.len()).find(is_one) {
+        Some(rule) => rule.methods.push(method),
+        None => rules.push(Rule { path, methods: vec![method], ..met.clone() }),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    #[serde(default)]
+    servers: Vec<Server>,
+    /// OpenAPI 2.
+    #[serde(default)]
+    base_path: String,
+    paths: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    url: String,
+}
+
+/// All endpoints, by path and method.
+fn operations(document: &str) -> Result<Vec<Operation>, InvalidOpenApi> {
+    let document: Document = serde_json::from_str(document)?;
+    let base = match document.servers.first() {
+        Some(server) => path_of(&server.url)?,
+        None => document.base_path.trim_end_matches('/').to_owned(),
+    };
+    let mut operations = Vec::new();
+    // Other keys are extensions.
+    for (path, item) in document.paths.iter().filter(|(path, _)| path.starts_with('/')) {
+        if item.get("$ref").is_some() {
+            return Err(InvalidOpenApi::Reference(path.clone()));
+        }
+        let of = |method| Operation { method, path: format!("{base}{path}") };
+        operations.extend(methods_of(item).into_iter().map(of));
+    }
+    Ok(operations)
+}
+
+fn methods_of(item: &Value) -> Vec<String> {
+    let named = METHODS.iter().filter(|method| item[**method].is_object());
+    let further = item[FURTHER_METHODS].as_object().into_iter().flat_map(Map::keys).cloned();
+    named.map(|method| method.to_ascii_uppercase()).chain(further).collect()
+}
+
+/// The path of a server's URL, without a slash at its end: `https://erp.example/api/` is `/api`.
+fn path_of(url: &str) -> Result<String, InvalidOpenApi> {
+    let after_scheme =
+        url.split_once("://").map(|(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    let path = after_scheme.unwrap_or(url).trim_end_matches('/');
+    if path.contains('{') {
+        Err(InvalidOpenApi::Variables(url.to_owned()))
+    } else {
+        Ok(path.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(document: &str) -> Vec<String> {
+        let operations = operations(document).unwrap();
+        operations.iter().map(|one| format!("{} {}", one.method, one.path)).collect()
+    }
+
+    #[test]
+    fn endpoints_are_the_methods_of_paths_below_the_server() {
+        let item = r#"{"summary": "s", "parameters": [], "get": {}, "query": {}, "additionalOperations": {"COPY": {}}}"#;
+        let of = |rest: &str| {
+            listed(&format!(r#"{{{rest} "paths": {{"/a/{{id}}": {item}, "x-b": 1}}}}"#))
+        };
+        assert_eq!(of(""), ["GET /a/{id}", "QUERY /a/{id}", "COPY /a/{id}"]);
+        for (rest, first) in [
+            (r#""servers": [{"url": "/api/"}],"#, "GET /api/a/{id}"),
+            (
+                r#""servers": [{"url": "https://erp.example/v1"}, {"url": "/other"}],"#,
+                "GET /v1/a/{id}",
+            ),
+            (r#""servers": [{"url": "https://erp.example"}],"#, "GET /a/{id}"),
+            (r#""servers": [],"#, "GET /a/{id}"),
+            (r#""basePath": "/v2/","#, "GET /v2/a/{id}"),
+        ] {
+            assert_eq!(of(rest)[0], first, "{rest}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_openapi_or_not_all_of_it_is_refused() {
+        for document in [
+            "",
+            "openapi: 3.1.0",
+            "{}",
+            r#"{"paths": []}"#,
+            r#"{"servers": [{"url": "/{tenant}"}], "paths": {}}"#,
+            r#"{"paths": {"/a": {"$ref": "a.json"}}}"#,
+        ] {
+            assert!(operations(document).is_err(), "{document}");
+        }
+    }
+}
