@@ -2,6 +2,7 @@
 //! to ask.
 
 mod access;
+mod browser;
 mod forward_auth;
 mod hang_ups;
 mod judgement;
@@ -11,7 +12,7 @@ mod routes_command;
 mod routes_import;
 mod trusted;
 
-use std::io::Write;
+use std::{io::Write, net::SocketAddr};
 
 use tempfile::NamedTempFile;
 
@@ -75,16 +76,27 @@ impl Kind {
 
 impl Mesh {
     async fn start(kind: Kind, database: Database, flags: &[&str]) -> Self {
+        Self::start_changed(kind, database, flags, &[]).await
+    }
+
+    /// With some words of the proxy's configuration replaced.
+    async fn start_changed(
+        kind: Kind,
+        database: Database,
+        flags: &[&str],
+        changes: &[(&str, &str)],
+    ) -> Self {
         let all = [kind.flags(), &["--poll-interval", "20ms"], flags].concat();
         let server = Server::start_with(database, &all).await;
         let upstream = Upstream::start().await;
         let proxy = match kind {
             Kind::Envoy => {
-                Proxy::Envoy(Envoy::start(upstream.port, port_of(&server.running.address)))
+                let authorizer = port_of(&server.running.address);
+                Proxy::Envoy(Envoy::start_changed(upstream.port, authorizer, changes))
             }
             Kind::Nginx => {
                 let address = server.running.forward_auth_address.as_ref().unwrap();
-                Proxy::Nginx(Nginx::start(upstream.port, port_of(address)))
+                Proxy::Nginx(Nginx::start(upstream.port, port_of(address), changes))
             }
         };
         Self { server, proxy, _upstream: upstream, _routes: None }
@@ -92,10 +104,20 @@ impl Mesh {
 
     /// With rules in TOML.
     async fn with_routes(kind: Kind, database: Database, routes: &str, flags: &[&str]) -> Self {
+        Self::with_routes_changed(kind, database, routes, flags, &[]).await
+    }
+
+    async fn with_routes_changed(
+        kind: Kind,
+        database: Database,
+        routes: &str,
+        flags: &[&str],
+        changes: &[(&str, &str)],
+    ) -> Self {
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         file.write_all(routes.as_bytes()).unwrap();
         let all = [&["--routes", file.path().to_str().unwrap()], flags].concat();
-        let mesh = Self::start(kind, database, &all).await;
+        let mesh = Self::start_changed(kind, database, &all, changes).await;
         Self { _routes: Some(file), ..mesh }
     }
 
@@ -104,11 +126,14 @@ impl Mesh {
     }
 
     async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
-        let address = match &self.proxy {
+        send_to(self.address(), method, target, headers).await
+    }
+
+    fn address(&self) -> SocketAddr {
+        match &self.proxy {
             Proxy::Envoy(envoy) => envoy.address,
             Proxy::Nginx(nginx) => nginx.address,
-        };
-        send_to(address, method, target, headers).await
+        }
     }
 
     fn log(&self) -> String {

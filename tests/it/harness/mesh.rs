@@ -2,7 +2,9 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
-use axum::{Router, extract::Request};
+use axum::{
+    Router, extract::Request, http::header::ACCESS_CONTROL_ALLOW_ORIGIN, response::IntoResponse,
+};
 use entitlementd::config::ListenAddress;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::AbortHandle};
@@ -39,15 +41,19 @@ impl Upstream {
     }
 }
 
+/// An origin whose pages the service lets read its answers, whatever a proxy does.
+pub const ALLOWED_BY_THE_SERVICE: &str = "https://elsewhere.example";
+
 /// The request's headers, under `headers`, and its target.
-async fn show(request: Request) -> String {
+async fn show(request: Request) -> impl IntoResponse {
     let mut headers = serde_json::Map::new();
     for name in request.headers().keys() {
         let values: Vec<_> =
             request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
         headers.insert(name.to_string(), json!(values.join(",")));
     }
-    json!({ "target": request.uri().to_string(), "headers": headers }).to_string()
+    let body = json!({ "target": request.uri().to_string(), "headers": headers }).to_string();
+    ([(ACCESS_CONTROL_ALLOW_ORIGIN, ALLOWED_BY_THE_SERVICE)], body)
 }
 
 /// The service that `docs/gateway.md` starts.
@@ -124,8 +130,9 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one between clients and a service, which asks whatever listens on `authorizer`.
-    pub fn start(upstream: u16, authorizer: u16) -> Self {
+    /// Starts one between clients and a service, which asks whatever listens on `authorizer`, with
+    /// some words of the configuration replaced.
+    pub fn start(upstream: u16, authorizer: u16, changes: &[(&str, &str)]) -> Self {
         let folder = new_folder();
         let port = free_port();
         let ports = [
@@ -133,7 +140,9 @@ impl Nginx {
             ("127.0.0.1:8000".to_owned(), format!("127.0.0.1:{upstream}")),
             ("127.0.0.1:9191".to_owned(), format!("127.0.0.1:{authorizer}")),
         ];
-        fs::write(folder.join("nginx.conf"), changed("nginx/nginx.conf", ports)).unwrap();
+        let changes = changes.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+        let text = changed("nginx/nginx.conf", ports.into_iter().chain(changes));
+        fs::write(folder.join("nginx.conf"), text).unwrap();
         let here = format!("{}/", folder.display());
         let keeper = Keeper::start(
             folder,

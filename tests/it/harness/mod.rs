@@ -6,7 +6,7 @@ pub mod fake;
 mod faults;
 pub mod history;
 pub mod http;
-mod keeper;
+pub mod keeper;
 pub mod logged;
 pub mod mesh;
 pub mod pki;
