@@ -138,9 +138,8 @@ fn open_postgres(
     health: IdleHealth,
     prepared: usize,
 ) -> Result<Database, ConnectError> {
-    let mut connect =
-        secured(PgConnectOptions::from_str(options.url).map_err(|_| ConnectError::Url)?, options)
-            .statement_cache_capacity(prepared);
+    let mut connect = secured(parse(options.url).ok_or(ConnectError::Url)?, options)
+        .statement_cache_capacity(prepared);
     let settings = session_settings(options.durations.statement);
     connect = match options.pooler {
         Pooler::None => {
@@ -180,14 +179,23 @@ pub(super) fn listen_options(
 ) -> Result<Option<PgConnectOptions>, ConnectError> {
     let Some(pool) = database.postgres() else { return Ok(None) };
     let listen = match (options.listen_url, options.pooler) {
-        (Some(url), _) => {
-            secured(PgConnectOptions::from_str(url).map_err(|_| ConnectError::ListenUrl)?, options)
-                .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str())))
-        }
+        (Some(url), _) => secured(parse(url).ok_or(ConnectError::ListenUrl)?, options)
+            .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str()))),
         (None, Pooler::Transaction) => return Ok(None),
         (None, Pooler::None | Pooler::Session) => (*pool.connect_options()).clone(),
     };
     Ok(Some(listen.application_name("entitlementd feed")))
+}
+
+/// Reads a URL. sqlx leaves an IPv6 address in its brackets, and then looks it up as a name.
+fn parse(url: &str) -> Option<PgConnectOptions> {
+    let connect = PgConnectOptions::from_str(url).ok()?;
+    let host = connect.get_host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+    Some(match address {
+        Some(address) => connect.host(&address),
+        None => connect,
+    })
 }
 
 fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnectOptions {

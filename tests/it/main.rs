@@ -38,6 +38,7 @@ mod floors;
 mod freshness;
 mod fuzz;
 mod hostile;
+mod ipv6;
 mod jwks;
 mod limits;
 mod list;

@@ -155,7 +155,7 @@ async fn within_patience<T>(sql: &str, run: impl Future<Output = sqlx::Result<T>
 fn keep_running(folder: PathBuf, port: u16, settings: &[&str]) -> Keeper {
     let port = port.to_string();
     let folder_name = folder.to_str().unwrap().to_owned();
-    let mut arguments = vec!["-D", "data", "-h", "127.0.0.1", "-p", &port, "-k", &folder_name];
+    let mut arguments = vec!["-D", "data", "-h", "127.0.0.1,::1", "-p", &port, "-k", &folder_name];
     let quick = [
         "fsync=off",
         "full_page_writes=off",
