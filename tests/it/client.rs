@@ -3,6 +3,7 @@
 mod answers;
 mod gates;
 mod identity;
+mod msrv;
 mod outage;
 mod outages;
 mod renewal;

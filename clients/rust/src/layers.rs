@@ -5,7 +5,7 @@
 
 mod answers;
 mod module;
-mod public;
+mod paths;
 mod request;
 mod tenant;
 

@@ -175,6 +175,33 @@ async fn tokens_are_handed_over_or_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_some_paths_a_token_that_has_expired_does_no_harm() {
+    let secret = token::secret_file();
+    let path = secret.path().to_str().unwrap().to_owned();
+    let world =
+        two_tenants(&[&FLAGS[..], &["--jwt-secret-file", &path]].concat(), OnOutage::Deny).await;
+    let who = async |found: Resolved| found.tenant.subdomain.clone();
+    let mut router = Router::new();
+    for path in ["/login", "/session/refresh", "/ledger"] {
+        router = router.route(path, get(who));
+    }
+    let layer = TenantLayer::http(&world.client)
+        .ignore_token_path("/login")
+        .ignore_token_prefix("/session");
+    let erp = App::axum(router.layer(layer)).await;
+    let mut claims = token::claims(&id(2));
+    claims["exp"] = json!(crate::harness::NOW.timestamp() - 60);
+    let expired = format!("Authorization: Bearer {}\r\n", token::hs256(&claims));
+    for path in ["/login", "/session/refresh"] {
+        for named in [names(1), "Host: tenant-1.erp.example\r\n".to_owned()] {
+            assert_eq!(erp.get(path, &(named + &expired)).await.body, "tenant-1", "{path}");
+        }
+        assert_eq!(erp.refusal(path, &expired).await.1, "TENANT_NOT_FOUND", "it names nobody");
+    }
+    assert_eq!(erp.refusal("/ledger", &(names(1) + &expired)).await.1, "TOKEN_INVALID");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_503_and_says_when_to_come_back() {
     let world = two_tenants(&FLAGS, OnOutage::Deny).await;
     let erp = App::erp(&world.client, Enforce::On).await;

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Enforce, Grpc, Http, Mark, Protocol, Setup, public::PublicPaths, request::Unresolved};
+use super::{Enforce, Grpc, Http, Mark, Protocol, Setup, paths::Paths, request::Unresolved};
 use crate::{Entitlements, Refusal};
 
 /// Resolves each request's tenant once, by `X-Tenant-ID`, host and bearer token, and puts it into
@@ -22,7 +22,7 @@ use crate::{Entitlements, Refusal};
 #[must_use]
 pub struct TenantLayer<P> {
     setup: Setup,
-    public: PublicPaths,
+    paths: Exceptions,
     protocol: PhantomData<fn() -> P>,
 }
 
@@ -44,21 +44,34 @@ impl<P> TenantLayer<P> {
     fn new(entitlements: &Entitlements) -> Self {
         Self {
             setup: Setup::new(entitlements),
-            public: PublicPaths::default(),
+            paths: Exceptions::default(),
             protocol: PhantomData,
         }
     }
 
     /// Answered without a tenant: this path, and no other.
     pub fn public_path(mut self, path: &str) -> Self {
-        self.public.add(path);
+        self.paths.public.add(path);
         self
     }
 
     /// Answered without a tenant: this path and those below it. `/api/admin` does not cover
     /// `/api/adminfoo`.
     pub fn public_prefix(mut self, prefix: &str) -> Self {
-        self.public.add_prefix(prefix);
+        self.paths.public.add_prefix(prefix);
+        self
+    }
+
+    /// On this path, and no other, the bearer token is not looked at: `X-Tenant-ID` and the host name the tenant. For
+    /// logins, to which browsers attach a token that has expired.
+    pub fn ignore_token_path(mut self, path: &str) -> Self {
+        self.paths.ignore_token.add(path);
+        self
+    }
+
+    /// The same for this path and those below it.
+    pub fn ignore_token_prefix(mut self, prefix: &str) -> Self {
+        self.paths.ignore_token.add_prefix(prefix);
         self
     }
 
@@ -76,12 +89,19 @@ impl<P> TenantLayer<P> {
     }
 }
 
+/// Paths that are not treated as others are.
+#[derive(Clone, Debug, Default)]
+struct Exceptions {
+    public: Paths,
+    ignore_token: Paths,
+}
+
 impl<S, P> Layer<S> for TenantLayer<P> {
     type Service = TenantGate<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let (setup, public) = (self.setup.clone(), Arc::new(self.public.clone()));
-        TenantGate { inner, setup, public, protocol: PhantomData }
+        let (setup, paths) = (self.setup.clone(), Arc::new(self.paths.clone()));
+        TenantGate { inner, setup, paths, protocol: PhantomData }
     }
 }
 
@@ -90,18 +110,18 @@ impl<S, P> Layer<S> for TenantLayer<P> {
 pub struct TenantGate<S, P> {
     inner: S,
     setup: Setup,
-    public: Arc<PublicPaths>,
+    paths: Arc<Exceptions>,
     protocol: PhantomData<fn() -> P>,
 }
 
 // Deriving it would require `P: Clone`.
 impl<S: Clone, P> Clone for TenantGate<S, P> {
     fn clone(&self) -> Self {
-        let Self { inner, setup, public, protocol } = self;
+        let Self { inner, setup, paths, protocol } = self;
         Self {
             inner: inner.clone(),
             setup: setup.clone(),
-            public: Arc::clone(public),
+            paths: Arc::clone(paths),
             protocol: *protocol,
         }
     }
@@ -126,10 +146,12 @@ where
         let clone = self.inner.clone();
         // The service that was polled ready must be the one that is called.
         let mut inner = mem::replace(&mut self.inner, clone);
-        if request.method() == Method::OPTIONS || self.public.contain(request.uri().path()) {
+        let path = request.uri().path();
+        if request.method() == Method::OPTIONS || self.paths.public.contain(path) {
             return Box::pin(inner.call(request));
         }
-        let setup = self.setup.clone();
+        let mut setup = self.setup.clone();
+        setup.with_bearer_token &= !self.paths.ignore_token.contain(path);
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
             match setup.admit(&mut head).await {

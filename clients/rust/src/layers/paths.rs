@@ -1,16 +1,16 @@
-//! Paths that need no tenant.
+//! Paths to which a layer makes an exception.
 
-/// Exact paths, and prefixes that end where a segment does: `/api/admin` does not cover
+/// Exact paths, with or without a slash at their end, and prefixes that end where a segment does: `/api/admin` does not cover
 /// `/api/adminfoo`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PublicPaths {
+pub(super) struct Paths {
     exact: Vec<String>,
     prefixes: Vec<String>,
 }
 
-impl PublicPaths {
+impl Paths {
     pub(super) fn add(&mut self, path: &str) {
-        self.exact.push(path.to_owned());
+        self.exact.push(bare(path).to_owned());
     }
 
     pub(super) fn add_prefix(&mut self, prefix: &str) {
@@ -18,9 +18,13 @@ impl PublicPaths {
     }
 
     pub(super) fn contain(&self, path: &str) -> bool {
-        self.exact.iter().any(|exact| exact == path)
+        self.exact.iter().any(|exact| exact == bare(path))
             || (self.prefixes.iter().any(|prefix| begins_with(path, prefix)) && !leads_up(path))
     }
+}
+
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 fn begins_with(path: &str, prefix: &str) -> bool {
@@ -40,12 +44,14 @@ mod tests {
 
     #[test]
     fn prefixes_cover_whole_segments_and_never_the_way_up() {
-        let mut public = PublicPaths::default();
+        let mut public = Paths::default();
         public.add("/health");
         public.add_prefix("/api/admin/");
         for (path, is_public) in [
             ("/health", true),
-            ("/health/", false),
+            ("/health/", true),
+            ("/health//", false),
+            ("/health/x", false),
             ("/healthz", false),
             ("/api/admin", true),
             ("/api/admin/", true),
