@@ -11,6 +11,7 @@ from ._aio_io import Transport, Watcher
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
+from ._core.resolved import fingerprint
 from ._target import Target
 from ._wire import Headers
 from .answers import Answer, Authorized, EnabledModules, Resolved
@@ -82,7 +83,14 @@ class EntitlementClient(BaseClient):
     ) -> Resolved:
         """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
         an outage EntitlementsUnavailableError: no rule names a tenant that is not held."""
-        return await self._run(programs.resolve(self._core, *carried_by(headers, tenant_id, host, bearer_token)))
+        who = carried_by(headers, tenant_id, host, bearer_token)
+        key = fingerprint(*who)
+        held = self._core.resolved.get(key, self._wall(), self._mono())
+        if held is not None:
+            if self._loop is not asyncio.get_running_loop():
+                self._start()
+            return held.resolved
+        return await self._run(programs.resolve(self._core, key, *who))
 
     async def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
         """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""

@@ -165,12 +165,9 @@ def _fetch_decision(
     return answer
 
 
-def resolve(core: Core, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
-    """From what is held, the server, or the outage rule. Raises RequestRefusedError, EntitlementsUnavailableError."""
-    key = fingerprint(tenant_id, host, bearer_token)
-    held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
-    if held is not None:
-        return held.resolved
+def resolve(core: Core, key: bytes, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
+    """Who it is where that is not held: from the server, or the outage rule. `key`: the fingerprint. Raises
+    RequestRefusedError, EntitlementsUnavailableError."""
     core.count("resolve_misses")
     request = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
     in_outage = yield from _resolved_in_outage(core, key, request)
