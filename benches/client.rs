@@ -16,7 +16,7 @@ mod common;
 use std::{alloc::System, hint::black_box, thread, time::Instant};
 
 use common::{MODULES, Process, process, quartiles};
-use entitlement_client::{Config, Entitlements, OnOutage};
+use entitlement_client::{Config, Credentials, Entitlements, OnOutage};
 use entitlementd::proto::v1::CheckModuleRequest;
 use futures_util::{StreamExt, stream};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -29,6 +29,8 @@ const TENANTS: u32 = 100_000;
 const HOT: usize = 100;
 const CHECKS: usize = 1_000_000;
 const CALLS: usize = 2_000;
+/// No more than are held by default.
+const RESOLVED: usize = 5_000;
 const ROUNDS: usize = 9;
 
 type Question = (Uuid, &'static str);
@@ -73,6 +75,23 @@ fn main() {
                     scope.spawn(|| all_held(&client, questions));
                 }
             });
+        })
+    });
+    row("resolve, held", &|questions| {
+        timed(RESOLVED, || {
+            runtime.block_on(async {
+                for (tenant, _) in &questions[..RESOLVED] {
+                    let tenant = tenant.to_string();
+                    black_box(client.resolve(carried(&tenant)).await.unwrap());
+                }
+            })
+        })
+    });
+    row("writing an id", &|questions| {
+        timed(RESOLVED, || {
+            for (tenant, _) in &questions[..RESOLVED] {
+                black_box(tenant.to_string());
+            }
         })
     });
     row("reading the clock", &|questions| {
@@ -134,6 +153,11 @@ async fn fill(address: &str, ids: &[Uuid]) -> (Entitlements, f64) {
     let taken = common::bytes_held(region.change());
     assert_eq!(client.held_tenants(), ids.len());
     (client, taken / ids.len() as f64)
+}
+
+/// What a request carries.
+fn carried(tenant: &str) -> Credentials<'_> {
+    Credentials { tenant_id: tenant, host: "erp.example:8000", ..Credentials::default() }
 }
 
 /// In random order, made before the clock runs.
