@@ -12,7 +12,8 @@ from .context import current_resolved, current_tenant
 from .gate import ModuleGate, require_any_module, require_module
 from .lifespan import client_lifespan
 from .middleware import TenantMiddleware
-from .problem import GateRefusedError, Problem
+from .problem import Problem
+from .refusal import GateRefusedError
 
 __all__ = [
     "GateRefusedError",

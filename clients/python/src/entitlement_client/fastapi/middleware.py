@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .._base import log
 from ..aio import EntitlementClient
 from ..errors import EntitlementsUnavailableError, RequestRefusedError
-from .context import RequestContext, current
-from .problem import NO_TENANT, GateRefusedError, Problem, of_outage, of_refusal
+from .cors import warn_of_cors_inside
+from .problem import NO_TENANT, Problem, of_outage, of_refusal
+from .refusal import POLICY_VIOLATION, GateRefusedError
+from .request import RequestContext, current
 
 WOULD_DENY = b"x-entitlement-would-deny"
-_POLICY_VIOLATION = 1008
 _HANDED_OVER = frozenset({b"x-tenant-id", b"host", b"authorization"})
 
 
@@ -57,8 +58,8 @@ class TenantMiddleware:
 
     Also sets `request.state.tenant`, `.tenant_id` and `.schema`. Refusals are problem+json: 400 for what cannot be read,
     401 for no tenant, an unknown one or a bad token, 403 for a tenant that is not served or a contradiction, 503 in an
-    outage where the client's outage rule does not name the tenant. Add CORSMiddleware after this one, so that it stands
-    before it and refusals carry its headers.
+    outage where the client's outage rule does not name the tenant. CORSMiddleware has to stand outside of this one, so
+    that refusals carry its headers: add it last. A warning is logged when the application starts and it stands inside.
     """
 
     def __init__(
@@ -76,12 +77,17 @@ class TenantMiddleware:
         self._public = PublicPaths(public_paths, public_prefixes)
         self._enforce = enforce
         self._handed_over = _HANDED_OVER if bearer_token else _HANDED_OVER - {b"authorization"}
+        self._has_looked_around = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._has_looked_around:
+            # Not before: what is wrapped by hand may get more middleware until it is first called.
+            self._has_looked_around = True
+            warn_of_cors_inside(self, self.app, scope)
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        context = RequestContext(self._client, self._enforce)
+        context = RequestContext(self._client, self._enforce, scope)
         watched = None if self._enforce else _Watched(send, context)
         sends = watched or send
         token = current.set(context)
@@ -153,6 +159,6 @@ class _Watched:
 
 async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": problem.reason})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": problem.reason})
     else:
         await problem.response()(scope, receive, send)
