@@ -18,12 +18,14 @@ REFUSALS = (401, 403)
 class RequestContext:
     """One request. Gates in other tasks and threads see the same object."""
 
-    __slots__ = ("client", "enforce", "resolved", "scope", "would_refuse")
+    __slots__ = ("client", "enforce", "path", "resolved", "scope", "would_refuse")
 
-    def __init__(self, client: EntitlementClient, enforce: bool, scope: Scope) -> None:
+    def __init__(self, client: EntitlementClient, enforce: bool, scope: Scope, path: str) -> None:
         self.client = client
         self.enforce = enforce
         self.scope = scope
+        self.path = path
+        """As the application's routes name it."""
         self.resolved: Resolved | None = None
         self.would_refuse: Problem | None = None
         """The first for which shadow mode let the request pass."""
