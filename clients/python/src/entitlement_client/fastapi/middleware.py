@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._base import log
 from ..aio import EntitlementClient
+from ..answers import Tenant
 from ..errors import EntitlementsUnavailableError, RequestRefusedError
 from .cors import warn_of_cors_inside
 from .paths import Paths, path_within
@@ -17,6 +18,8 @@ from .refusal import POLICY_VIOLATION, GateRefusedError
 from .request import RequestContext, current
 
 WOULD_DENY = b"x-entitlement-would-deny"
+STATE_NAMES = ("tenant", "tenant_id", "schema")
+"""What the middleware can set in `request.state`."""
 _WITHOUT_TOKEN = frozenset({b"x-tenant-id", b"host"})
 _WITH_TOKEN = _WITHOUT_TOKEN | {b"authorization"}
 
@@ -33,11 +36,13 @@ class TenantMiddleware:
     - `bearer_token`: False keeps tokens here, for a server that was given no key to verify them with.
     - `ignore_token_paths`, `ignore_token_prefixes`: the same on these paths only. Login and refresh need the tenant, and
       are asked for with an expired token.
+    - `state_names`: what is set in `request.state`. `tenant` is a Tenant, whose `id` is text and whose `status` is
+      "ACTIVE"; `tenant_id` and `schema` are text. Leave `tenant` out where code reads a row of its own under that name.
 
-    Also sets `request.state.tenant`, `.tenant_id` and `.schema`. Refusals are problem+json: 400 for what cannot be read,
-    401 for no tenant, an unknown one or a bad token, 403 for a tenant that is not served or a contradiction, 503 in an
-    outage where the client's outage rule does not name the tenant. CORSMiddleware has to stand outside of this one, so
-    that refusals carry its headers: add it last. A warning is logged when the application starts and it stands inside.
+    Refusals are problem+json: 400 for what cannot be read, 401 for no tenant, an unknown one or a bad token, 403 for a
+    tenant that is not served or a contradiction, 503 in an outage where the client's outage rule does not name the
+    tenant. CORSMiddleware has to stand outside of this one, so that refusals carry its headers: add it last. A warning
+    is logged when the application starts and it stands inside. ValueError for settings that mean nothing.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class TenantMiddleware:
         bearer_token: bool = True,
         ignore_token_paths: Iterable[str] = (),
         ignore_token_prefixes: Iterable[str] = (),
+        state_names: Iterable[str] = STATE_NAMES,
     ) -> None:
         self.app = app
         self._client = client
@@ -58,6 +64,9 @@ class TenantMiddleware:
         self._without_token = Paths(ignore_token_paths, ignore_token_prefixes)
         self._enforce = enforce
         self._bearer_token = bearer_token
+        self._state_names = frozenset(state_names)
+        if not self._state_names <= set(STATE_NAMES):
+            raise ValueError(f"state_names: some of {STATE_NAMES}, not {state_names!r}")
         self._has_looked_around = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,12 +127,15 @@ class TenantMiddleware:
             return context.refuse(of_refusal(error))
         except EntitlementsUnavailableError as error:
             return context.refuse(of_outage(error))
-        tenant = resolved.tenant
-        state = context.scope.setdefault("state", {})
-        found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
-        # In shadow mode what others have set counts.
-        state.update(found if self._enforce else {name: found[name] for name in found.keys() - state.keys()})
+        self._set_state(context.scope.setdefault("state", {}), resolved.tenant)
         return None
+
+    def _set_state(self, state: MutableMapping[str, Any], tenant: Tenant) -> None:
+        found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
+        for name in self._state_names:
+            # In shadow mode what others have set counts.
+            if self._enforce or name not in state:
+                state[name] = found[name]
 
 
 class _Watched:
