@@ -202,26 +202,6 @@ def test_what_cannot_be_a_modules_code_is_refused_where_it_is_written(code: str)
         require_module(code)
 
 
-@pytest.mark.parametrize(
-    ("root", "path", "status"),
-    [
-        ("", "/api/v1/admin/tenants", 200),
-        ("/erp", "/erp/api/v1/admin/tenants", 200),
-        ("/erp", "/api/v1/admin/tenants", 200),
-        ("/erp", "/erp/finance", 401),
-        ("/erp", "/erpapi/v1/admin/tenants", 401),
-        ("/api", "/api/v1/admin/tenants", 401),
-    ],
-)
-async def test_public_paths_are_those_of_the_applications_routes(
-    entitlements: InMemoryEntitlements, root: str, path: str, status: int
-) -> None:
-    app = make_app(entitlements)
-    transport = httpx.ASGITransport(app, root_path=root)
-    async with httpx.AsyncClient(transport=transport, base_url="http://erp") as client:
-        assert ((await client.get(path)).status_code == 401) == (status == 401)
-
-
 async def test_the_lifespan_closes_the_client_around_another_lifespan(entitlements: InMemoryEntitlements) -> None:
     client, steps = entitlements.client(), []
 

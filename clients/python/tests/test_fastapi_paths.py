@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi_app import ONE, TWO, browser
+from fastapi_app import ONE, TWO, browser, make_app
 
 from entitlement_client.fastapi import TenantMiddleware, current_tenant
 from entitlement_client.testing import InMemoryEntitlements
@@ -107,3 +107,108 @@ def test_what_is_no_list_of_paths_is_refused_where_it_is_written(
 ) -> None:
     with pytest.raises(ValueError, match="path"):
         TenantMiddleware(FastAPI(), client=entitlements.client(), **{f"{setting}_{kind}": value})
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "status"),
+    [
+        ("", "/api/v1/admin/tenants", 200),
+        ("/erp", "/erp/api/v1/admin/tenants", 200),
+        ("/erp", "/api/v1/admin/tenants", 200),
+        ("/erp", "/erp/finance", 401),
+        ("/erp", "/erpapi/v1/admin/tenants", 401),
+        ("/api", "/api/v1/admin/tenants", 401),
+    ],
+)
+async def test_public_paths_are_those_of_the_applications_routes(
+    entitlements: InMemoryEntitlements, root: str, path: str, status: int
+) -> None:
+    app = make_app(entitlements)
+    transport = httpx.ASGITransport(app, root_path=root)
+    async with httpx.AsyncClient(transport=transport, base_url="http://erp") as client:
+        assert ((await client.get(path)).status_code == 401) == (status == 401)
+
+
+def nested(entitlements: InMemoryEntitlements, place: int, public: list[str]) -> FastAPI:
+    """Applications at "/", "/a b" and "/a b/t/{number}", one of which has the middleware."""
+    apps = [FastAPI(), FastAPI(), FastAPI()]
+    apps[0].mount("/a b", apps[1])
+    apps[1].mount("/t/{number}", apps[2])
+    apps[2].get("/öffentlich")(lambda: "open")
+    apps[2].get("/geheim")(lambda: "open")
+    apps[place].add_middleware(
+        TenantMiddleware, client=entitlements.client(), public_paths=public, public_prefixes=["/a b/t/8", "/t/8", "/x y"]
+    )
+    return apps[0]
+
+
+@pytest.mark.parametrize("root", ["", "/erp"])
+@pytest.mark.parametrize(
+    ("place", "public"), [(0, "/a b/t/7/öffentlich"), (1, "/t/7/öffentlich"), (2, "/öffentlich"), (2, "/öffentlich/")]
+)
+async def test_in_a_mount_in_a_mount_paths_are_those_of_the_application_that_has_the_middleware(
+    entitlements: InMemoryEntitlements, place: int, public: str, root: str
+) -> None:
+    app = nested(entitlements, place, [public])
+    transport = httpx.ASGITransport(app, root_path=root)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://erp{root}") as client:
+        for path, status in [
+            ("/a%20b/t/7/%C3%B6ffentlich", 200),
+            ("/%61%20b/t%2F7/%C3%B6ffentlich", 200),
+            ("/a%20b/t/7/%C3%B6ffentlich/", 307),
+            ("/a%20b/t/7/geheim", 401),
+            ("/a%20b/t/7/%2e%2e/%C3%B6ffentlich", 401),
+            ("/a%20b/t/7/%C3%B6ffentlich%2F%2F", 401),
+            ("/a%20b/t/7/%C3%B6ffentlich%00", 401),
+        ]:
+            assert (await client.get(path)).status_code == status, path
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_below_a_prefix_everything_is_public_in_a_mount_too(entitlements: InMemoryEntitlements, place: int) -> None:
+    async with browser(nested(entitlements, place, [])) as client:
+        for path, status in [("8/geheim", 200), ("8", 307), ("8/", 404), ("80/geheim", 401), ("8%2F..%2F7/geheim", 401)]:
+            assert (await client.get(f"/a%20b/t/{path}")).status_code == status, path
+
+
+@pytest.mark.parametrize("given", ["/health", "/health/"])
+@pytest.mark.parametrize("path", ["/health", "/health/"])
+@pytest.mark.parametrize("route", ["/health", "/health/"])
+async def test_a_slash_at_the_end_makes_no_difference_so_redirects_can_be_followed(
+    entitlements: InMemoryEntitlements, given: str, path: str, route: str
+) -> None:
+    app = FastAPI()
+    app.get(route)(lambda: "ok")
+    app.add_middleware(TenantMiddleware, client=entitlements.client(), public_paths=[given])
+    async with browser(app) as client:
+        assert (await client.get(path, follow_redirects=True)).json() == "ok"
+        for other in ("/healthy", "/health//", "/health/x", "//health"):
+            assert (await client.get(other)).status_code == 401, other
+
+
+@pytest.mark.parametrize("path", ["/erp", "/erp/"])
+async def test_the_root_is_the_root_with_and_without_its_slash(entitlements: InMemoryEntitlements, path: str) -> None:
+    app = FastAPI()
+    app.get("/")(lambda: "ok")
+    app.add_middleware(TenantMiddleware, client=entitlements.client(), public_paths=["/"])
+    transport = httpx.ASGITransport(app, root_path="/erp")
+    async with httpx.AsyncClient(transport=transport, base_url="http://erp") as client:
+        assert (await client.get(path)).status_code != 401
+        assert (await client.get("/erp/x")).status_code == 401
+
+
+@pytest.mark.filterwarnings("ignore:The `root_path` parameter is deprecated")
+@pytest.mark.parametrize("path", ["/erp/health", "/health"])
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_the_application_itself_may_know_what_a_proxy_cuts_off(
+    entitlements: InMemoryEntitlements, path: str, by_hand: bool
+) -> None:
+    app = FastAPI(root_path="/erp")
+    app.get("/health")(lambda: "ok")
+    client = entitlements.client()
+    wrapped: Any = TenantMiddleware(app, client=client) if by_hand else app
+    if not by_hand:
+        app.add_middleware(TenantMiddleware, client=client)
+    async with browser(wrapped) as page:
+        assert (await page.get(path)).json() == "ok"
+        assert (await page.get("/erp/healthy")).status_code == 401

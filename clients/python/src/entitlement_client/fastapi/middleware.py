@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._base import log
@@ -59,6 +60,8 @@ class TenantMiddleware:
         state_names: Iterable[str] = STATE_NAMES,
     ) -> None:
         self.app = app
+        # FastAPI tells the scope, but only when it is called, and around it that is too late.
+        self._root = str(getattr(app, "root_path", "")) if isinstance(app, Starlette) else ""
         self._client = client
         self._public = Paths(public_paths, public_prefixes)
         self._without_token = Paths(ignore_token_paths, ignore_token_prefixes)
@@ -77,7 +80,7 @@ class TenantMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        context = RequestContext(self._client, self._enforce, scope, path_within(scope))
+        context = RequestContext(self._client, self._enforce, scope, path_within(scope, self._root))
         watched = None if self._enforce else _Watched(send, context)
         sends = watched or send
         token = current.set(context)
