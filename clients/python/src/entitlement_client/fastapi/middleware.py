@@ -95,8 +95,7 @@ class TenantMiddleware:
         finally:
             current.reset(token)
             if watched is not None:
-                route = str(getattr(scope.get("route"), "path", scope["path"]))
-                context.compare(scope.get("method", "WEBSOCKET"), route, watched.status)
+                context.compare(watched.status)
 
     async def _find(self, context: RequestContext) -> Problem | None:
         """The same as `_resolve`, but in shadow mode nothing that goes wrong may reach the request."""

@@ -10,6 +10,7 @@ from .._base import log
 from ..aio import EntitlementClient
 from ..answers import Resolved
 from .problem import Problem
+from .route import route_path
 
 REFUSALS = (401, 403)
 """How an application refuses by itself."""
@@ -39,17 +40,20 @@ class RequestContext:
         self.would_refuse = self.would_refuse or problem
         return None
 
-    def compare(self, method: str, route: str, answered: int | None) -> None:
+    def compare(self, answered: int | None) -> None:
         """In shadow mode: logs where this library and whoever decides today differ."""
-        tenant = self.resolved.tenant.id if self.resolved else "none"
         would = self.would_refuse
-        if would is not None and answered not in REFUSALS:
+        if (would is None) != (answered in REFUSALS):
+            return
+        method, route = self.scope.get("method", "WEBSOCKET"), route_path(self.scope, self.path)
+        tenant = self.resolved.tenant.id if self.resolved else "none"
+        if would is None:
+            log.warning("would allow: %s %s, tenant %s, was answered %s", method, route, tenant, answered)
+        else:
             log.warning(
                 "would deny: %s %s, tenant %s: %d %s, was answered %s: %s",
                 method, route, tenant, would.status, would.reason, answered, would.detail,
             )  # fmt: skip
-        elif would is None and answered in REFUSALS:
-            log.warning("would allow: %s %s, tenant %s, was answered %s", method, route, tenant, answered)
 
 
 current: ContextVar[RequestContext | None] = ContextVar("entitlement_request", default=None)
