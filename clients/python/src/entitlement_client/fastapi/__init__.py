@@ -1,4 +1,5 @@
-"""For FastAPI and Starlette: the middleware that finds the tenant, and gates for endpoints.
+"""For FastAPI: the middleware that finds the tenant, and gates for endpoints. Needs only Starlette, and works in other
+ASGI frameworks too, such as Litestar.
 
 client = EntitlementClient("entitlementd:50051", on_outage=OnOutage.serve_stale(timedelta(minutes=10)))
 app.add_middleware(TenantMiddleware, client=client)
