@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from entitlement_client import EntitlementClient, OnOutage, Tenant
 from entitlement_client.fastapi import TenantMiddleware, current_tenant, require_any_module, require_module
@@ -32,6 +33,10 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(title="A small ERP", lifespan=lifespan)
 app.add_middleware(TenantMiddleware, client=client, public_paths=["/health", "/docs", "/openapi.json"])
+# Added last, so it stands outside: a page can read a refusal, and sign in again.
+app.add_middleware(
+    CORSMiddleware, allow_origins=["https://app.erp.example"], allow_headers=["Authorization", "X-Tenant-ID"]
+)
 
 # One line for a whole module ...
 hrms = APIRouter(prefix="/hrms", dependencies=[Depends(require_module("hrms"))])

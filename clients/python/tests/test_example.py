@@ -58,7 +58,9 @@ def test_every_worker_admits_who_may_and_hears_of_changes(server: Server) -> Non
         for path in ("/hrms/employees", "/orders"):
             refused = browser.get(path, headers=ONE)
             assert (refused.status_code, refused.json()["reason"]) == (403, "NOT_SUBSCRIBED")
-        assert browser.get("/finance/invoices").status_code == 401
+        refused = browser.get("/finance/invoices", headers={"Origin": "https://app.erp.example"})
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://app.erp.example"
         server.sql("UPDATE tenant_subscriptions SET status = 'suspended'")
         until(lambda: agree(browser, "/finance/invoices", 403))
 

@@ -2,90 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request, WebSocket
+from fastapi import Depends, FastAPI
+from fastapi_app import ONE, TWO, browser, make_app
 
-from entitlement_client import ClientMisuseError, OnOutage, Tenant
-from entitlement_client.fastapi import (
-    TenantMiddleware,
-    client_lifespan,
-    current_tenant,
-    require_any_module,
-    require_module,
-)
+from entitlement_client import ClientMisuseError
+from entitlement_client.fastapi import client_lifespan, require_module
 from entitlement_client.testing import InMemoryEntitlements
 
-ONE, TWO = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
 SENTENCE = "Module 'hrms' is not enabled for your account. Please upgrade your subscription."
-
-
-def make_app(entitlements: InMemoryEntitlements, on_outage: OnOutage | None = None, **settings: Any) -> FastAPI:
-    app = FastAPI()
-    settings.setdefault("public_prefixes", ["/api/v1/admin"])
-    app.add_middleware(TenantMiddleware, client=entitlements.client(on_outage), **settings)
-    router = APIRouter(prefix="/hrms", dependencies=[Depends(require_module("hrms"))])
-
-    @app.get("/finance")
-    @require_module("finance")
-    async def finance(request: Request) -> dict[str, str]:
-        return {"tenant": request.state.tenant_id, "schema": request.state.schema}
-
-    @app.get("/employees")
-    @require_module("hrms")
-    async def employees() -> list[str]:
-        return []
-
-    @app.post("/body")
-    @require_module("finance")
-    async def body(request: Annotated[dict[str, int], Body()], tenant: int = 7) -> dict[str, Any]:
-        return {"request": request, "tenant": tenant, "of": current_tenant().id}
-
-    @app.get("/thread")
-    @require_module("finance")
-    def thread() -> dict[str, Any]:
-        return {"is_main": threading.current_thread() is threading.main_thread(), "of": current_tenant().id}
-
-    @app.get("/any", dependencies=[Depends(require_any_module("hrms", "finance"))])
-    async def any_of(tenant: Annotated[Tenant, Depends(current_tenant)]) -> str:
-        return tenant.subdomain
-
-    @router.get("/people")
-    async def people() -> list[str]:
-        return []
-
-    @app.websocket("/socket")
-    async def socket(websocket: WebSocket, _: Annotated[None, Depends(require_module("hrms"))]) -> None:
-        await websocket.accept()
-
-    @app.get("/api/v1/admin/tenants")
-    async def admin() -> str:
-        return "all"
-
-    @app.get("/api/v1/admin/gated")
-    @require_module("finance")
-    async def gated() -> None: ...
-
-    @app.get("/api/v1/adminfoo")
-    async def adminfoo() -> None: ...
-
-    @app.options("/finance")
-    async def options() -> str:
-        return "anything"
-
-    app.include_router(router)
-    return app
-
-
-def browser(app: FastAPI, **headers: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-    return httpx.AsyncClient(transport=transport, base_url="http://erp.test", headers=headers)
 
 
 @pytest.fixture
@@ -224,22 +155,6 @@ async def test_an_outage_is_503_with_retry_after_and_no_traceback(
     assert (await erp.get("/finance")).status_code == 200
 
 
-async def test_in_shadow_mode_everything_passes_and_is_marked_and_counted(
-    entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture
-) -> None:
-    entitlements.allow(ONE, "finance")
-    app = make_app(entitlements, enforce=False)
-    async with browser(app, **{"X-Tenant-ID": ONE}) as client:
-        denied = await client.get("/employees")
-        assert (denied.status_code, denied.headers["x-entitlement-would-deny"]) == (200, "NOT_SUBSCRIBED")
-        assert "x-entitlement-would-deny" not in (await client.get("/finance")).headers
-        unreadable = await client.get("/employees", headers={"X-Tenant-ID": "acme"})
-        assert (unreadable.status_code, unreadable.headers["x-entitlement-would-deny"]) == (200, "INVALID_FIELD")
-    middleware = app.user_middleware[0].kwargs["client"]
-    assert middleware.stats()["would_deny"] == 2
-    assert sum("would deny" in record.message for record in caplog.records) == 2
-
-
 async def test_a_websocket_that_is_refused_is_closed(entitlements: InMemoryEntitlements) -> None:
     app = make_app(entitlements)
 
@@ -271,26 +186,6 @@ def test_what_cannot_be_a_modules_code_is_refused_where_it_is_written(code: str)
         require_module(code)
 
 
-@pytest.mark.parametrize(
-    ("root", "path", "status"),
-    [
-        ("", "/api/v1/admin/tenants", 200),
-        ("/erp", "/erp/api/v1/admin/tenants", 200),
-        ("/erp", "/api/v1/admin/tenants", 200),
-        ("/erp", "/erp/finance", 401),
-        ("/erp", "/erpapi/v1/admin/tenants", 401),
-        ("/api", "/api/v1/admin/tenants", 401),
-    ],
-)
-async def test_public_paths_are_those_of_the_applications_routes(
-    entitlements: InMemoryEntitlements, root: str, path: str, status: int
-) -> None:
-    app = make_app(entitlements)
-    transport = httpx.ASGITransport(app, root_path=root)
-    async with httpx.AsyncClient(transport=transport, base_url="http://erp") as client:
-        assert ((await client.get(path)).status_code == 401) == (status == 401)
-
-
 async def test_the_lifespan_closes_the_client_around_another_lifespan(entitlements: InMemoryEntitlements) -> None:
     client, steps = entitlements.client(), []
 
@@ -311,22 +206,3 @@ async def test_the_lifespan_closes_the_client_around_another_lifespan(entitlemen
         await other.check(ONE, "finance")
     with pytest.raises(ClientMisuseError):
         await other.check(ONE, "finance")
-
-
-async def test_in_shadow_mode_who_needs_a_tenant_and_has_none_is_still_answered_401(
-    entitlements: InMemoryEntitlements,
-) -> None:
-    async with browser(make_app(entitlements, enforce=False)) as client:
-        response = await client.get("/any")
-        assert response.status_code == 401
-        assert response.json()["reason"] == "TENANT_NOT_FOUND"
-
-
-async def test_in_shadow_mode_a_client_that_is_of_no_use_lets_requests_pass(
-    entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture
-) -> None:
-    app = make_app(entitlements, enforce=False)
-    await app.user_middleware[0].kwargs["client"].close()
-    async with browser(app, **{"X-Tenant-ID": ONE}) as client:
-        assert (await client.get("/employees")).status_code == 200
-    assert "could not be looked for" in caplog.text

@@ -41,10 +41,12 @@ async def test_the_examples_do_what_they_say(server: Server) -> None:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://erp.test") as browser:
         assert (await browser.get("/invoices", headers={"X-Tenant-ID": tenant_id(1)})).json().endswith("tenant_t1")
-        assert (await browser.get("/invoices")).status_code == 401
+        page = {"Origin": "https://app.erp.example"}
+        refused = await browser.get("/invoices", headers=page)
+        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, page["Origin"])
         assert (await browser.get("/health")).status_code == 404
-    [middleware] = app.user_middleware
-    await middleware.kwargs["client"].close()
+    [tenants] = [added for added in app.user_middleware if "client" in added.kwargs]
+    await tenants.kwargs["client"].close()
 
 
 def test_the_command_runs(server: Server) -> None:

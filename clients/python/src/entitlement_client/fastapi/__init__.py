@@ -1,4 +1,5 @@
-"""For FastAPI and Starlette: the middleware that finds the tenant, and gates for endpoints.
+"""For FastAPI: the middleware that finds the tenant, and gates for endpoints. Needs only Starlette, and works in other
+ASGI frameworks too, such as Litestar.
 
 client = EntitlementClient("entitlementd:50051", on_outage=OnOutage.serve_stale(timedelta(minutes=10)))
 app.add_middleware(TenantMiddleware, client=client)
@@ -12,7 +13,8 @@ from .context import current_resolved, current_tenant
 from .gate import ModuleGate, require_any_module, require_module
 from .lifespan import client_lifespan
 from .middleware import TenantMiddleware
-from .problem import GateRefusedError, Problem
+from .problem import Problem
+from .refusal import GateRefusedError
 
 __all__ = [
     "GateRefusedError",

@@ -1,53 +1,11 @@
-"""What the middleware knows of the request that is being answered."""
+"""Whose request is being answered?"""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
-from .._base import log
-from ..aio import EntitlementClient
 from ..answers import Resolved, Tenant
-from .problem import NO_TENANT, GateRefusedError, Problem
-
-REFUSALS = (401, 403)
-"""How an application refuses by itself."""
-
-
-class RequestContext:
-    """One request. Gates in other tasks and threads see the same object."""
-
-    __slots__ = ("client", "enforce", "resolved", "would_refuse")
-
-    def __init__(self, client: EntitlementClient, enforce: bool) -> None:
-        self.client = client
-        self.enforce = enforce
-        self.resolved: Resolved | None = None
-        self.would_refuse: Problem | None = None
-        """The first for which shadow mode let the request pass."""
-
-    def refuse(self, problem: Problem) -> Problem | None:
-        """The problem, where gates are enforced. In shadow mode it is counted and marked instead, and logged when the
-        request has been answered."""
-        if self.enforce:
-            return problem
-        self.client.count_would_deny()
-        self.would_refuse = self.would_refuse or problem
-        return None
-
-    def compare(self, method: str, route: str, answered: int | None) -> None:
-        """In shadow mode: logs where this library and whoever decides today differ."""
-        tenant = self.resolved.tenant.id if self.resolved else "none"
-        would = self.would_refuse
-        if would is not None and answered not in REFUSALS:
-            log.warning(
-                "would deny: %s %s, tenant %s: %d %s, was answered %s: %s",
-                method, route, tenant, would.status, would.reason, answered, would.detail,
-            )  # fmt: skip
-        elif would is None and answered in REFUSALS:
-            log.warning("would allow: %s %s, tenant %s, was answered %s", method, route, tenant, answered)
-
-
-current: ContextVar[RequestContext | None] = ContextVar("entitlement_request", default=None)
+from .problem import NO_TENANT
+from .refusal import GateRefusedError
+from .request import current
 
 
 def current_tenant() -> Tenant:

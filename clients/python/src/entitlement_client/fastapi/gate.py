@@ -8,11 +8,11 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, overload
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from .._base import log
-from .context import current
-from .problem import NO_TENANT, GateRefusedError, Problem, of_denial
+from .problem import NO_TENANT, Problem, of_denial
+from .refusal import GateRefusedError
+from .request import current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,8 +25,8 @@ class ModuleGate:
 
     `Depends(gate)`, also in `dependencies=[...]` of a router, and `@gate` below the route's decorator do the same. Both
     take the tenant from the middleware, so it does not matter what the endpoint's arguments are called. `@gate` makes an
-    endpoint async; one that was not still runs in a thread. Type checkers see the endpoint's own arguments and result,
-    although a refusal is a response instead. WebSocket endpoints take the dependency.
+    endpoint async; one that was not still runs in a thread. Type checkers see the endpoint's own arguments and result.
+    A refusal is raised as GateRefusedError, which becomes the response; `await gate()` does so anywhere else.
     """
 
     def __init__(self, modules: tuple[str, ...]) -> None:
@@ -50,14 +50,10 @@ class ModuleGate:
         return self._admit() if endpoint is None else self._guard(endpoint)
 
     async def _admit(self) -> None:
-        """As a dependency. Raises what becomes the refusal."""
+        """As a dependency, and wherever it is called. Raises GateRefusedError."""
         problem = await self._problem()
-        if problem is None:
-            return
-        if current.get() is None:
-            # No middleware is there to answer with a problem.
-            raise HTTPException(problem.status, problem.detail)
-        raise GateRefusedError(problem)
+        if problem is not None:
+            raise GateRefusedError(problem)
 
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         """As a decorator."""
@@ -65,9 +61,7 @@ class ModuleGate:
 
         @wraps(endpoint)
         async def guarded(*arguments: Any, **named: Any) -> Any:
-            problem = await self._problem()
-            if problem is not None:
-                return problem.response()
+            await self._admit()
             if is_async:
                 return await endpoint(*arguments, **named)
             return await run_in_threadpool(endpoint, *arguments, **named)

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._base import log
 from ..aio import EntitlementClient
+from ..answers import Tenant
 from ..errors import EntitlementsUnavailableError, RequestRefusedError
-from .context import RequestContext, current
-from .problem import NO_TENANT, GateRefusedError, Problem, of_outage, of_refusal
+from .cors import warn_of_cors_inside
+from .paths import Paths, path_within
+from .problem import NO_TENANT, Problem, of_outage, of_refusal
+from .refusal import POLICY_VIOLATION, GateRefusedError
+from .request import RequestContext, current
 
 WOULD_DENY = b"x-entitlement-would-deny"
-_POLICY_VIOLATION = 1008
-_HANDED_OVER = frozenset({b"x-tenant-id", b"host", b"authorization"})
-
-
-class PublicPaths:
-    """Paths that need no tenant. A prefix ends where a segment does: "/api/admin" does not cover "/api/adminfoo"."""
-
-    def __init__(self, exact: Iterable[str], prefixes: Iterable[str]) -> None:
-        self._exact = frozenset(exact)
-        trimmed = tuple(prefix.rstrip("/") for prefix in prefixes)
-        for path in (*self._exact, *trimmed):
-            if not path.startswith("/"):
-                raise ValueError(f"a public path begins with /, and a prefix names a segment: {path!r}")
-        self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
-
-    def __contains__(self, path: str) -> bool:
-        if path in self._exact:
-            return True
-        # Somebody behind us may read dots as the way up.
-        return f"{path}/".startswith(self._prefixes) and not {".", ".."} & set(path.split("/"))
-
-
-def path_within(scope: Scope) -> str:
-    """The path as the application's routes name it: without the prefix under which it is mounted, or that a proxy cuts
-    off (`--root-path`)."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    below = path.removeprefix(root)
-    return below if root and path.startswith(root) and below[:1] in ("", "/") else path
+STATE_NAMES = ("tenant", "tenant_id", "schema")
+"""What the middleware can set in `request.state`."""
+_WITHOUT_TOKEN = frozenset({b"x-tenant-id", b"host"})
+_WITH_TOKEN = _WITHOUT_TOKEN | {b"authorization"}
 
 
 class TenantMiddleware:
@@ -54,11 +35,15 @@ class TenantMiddleware:
       answered instead, and `would allow` where somebody else has refused (401, 403). Nothing is raised, and nothing that
       others have put into the state is replaced. A request without a tenant passes too, so what needs one has to cope.
     - `bearer_token`: False keeps tokens here, for a server that was given no key to verify them with.
+    - `ignore_token_paths`, `ignore_token_prefixes`: the same on these paths only. Login and refresh need the tenant, and
+      are asked for with an expired token.
+    - `state_names`: what is set in `request.state`. `tenant` is a Tenant, whose `id` is text and whose `status` is
+      "ACTIVE"; `tenant_id` and `schema` are text. Leave `tenant` out where code reads a row of its own under that name.
 
-    Also sets `request.state.tenant`, `.tenant_id` and `.schema`. Refusals are problem+json: 400 for what cannot be read,
-    401 for no tenant, an unknown one or a bad token, 403 for a tenant that is not served or a contradiction, 503 in an
-    outage where the client's outage rule does not name the tenant. Add CORSMiddleware after this one, so that it stands
-    before it and refusals carry its headers.
+    Refusals are problem+json: 400 for what cannot be read, 401 for no tenant, an unknown one or a bad token, 403 for a
+    tenant that is not served or a contradiction, 503 in an outage where the client's outage rule does not name the
+    tenant. CORSMiddleware has to stand outside of this one, so that refusals carry its headers: add it last. A warning
+    is logged when the application starts and it stands inside. ValueError for settings that mean nothing.
     """
 
     def __init__(
@@ -70,23 +55,37 @@ class TenantMiddleware:
         public_prefixes: Iterable[str] = (),
         enforce: bool = True,
         bearer_token: bool = True,
+        ignore_token_paths: Iterable[str] = (),
+        ignore_token_prefixes: Iterable[str] = (),
+        state_names: Iterable[str] = STATE_NAMES,
     ) -> None:
         self.app = app
+        # FastAPI tells the scope, but only when it is called, and around it that is too late.
+        self._root = str(getattr(app, "root_path", "")) if isinstance(app, Starlette) else ""
         self._client = client
-        self._public = PublicPaths(public_paths, public_prefixes)
+        self._public = Paths(public_paths, public_prefixes)
+        self._without_token = Paths(ignore_token_paths, ignore_token_prefixes)
         self._enforce = enforce
-        self._handed_over = _HANDED_OVER if bearer_token else _HANDED_OVER - {b"authorization"}
+        self._bearer_token = bearer_token
+        self._state_names = frozenset(state_names)
+        if not self._state_names <= set(STATE_NAMES):
+            raise ValueError(f"state_names: some of {STATE_NAMES}, not {state_names!r}")
+        self._has_looked_around = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._has_looked_around:
+            # Not before: what is wrapped by hand may get more middleware until it is first called.
+            self._has_looked_around = True
+            warn_of_cors_inside(self, self.app, scope)
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        context = RequestContext(self._client, self._enforce)
+        context = RequestContext(self._client, self._enforce, scope, path_within(scope, self._root))
         watched = None if self._enforce else _Watched(send, context)
         sends = watched or send
         token = current.set(context)
         try:
-            problem = None if self._is_public(scope) else await self._find(scope, context)
+            problem = None if self._is_public(context) else await self._find(context)
             if problem is None:
                 await self.app(scope, receive, sends)
             else:
@@ -96,25 +95,30 @@ class TenantMiddleware:
         finally:
             current.reset(token)
             if watched is not None:
-                route = str(getattr(scope.get("route"), "path", scope["path"]))
-                context.compare(scope.get("method", "WEBSOCKET"), route, watched.status)
+                context.compare(watched.status)
 
-    async def _find(self, scope: Scope, context: RequestContext) -> Problem | None:
+    async def _find(self, context: RequestContext) -> Problem | None:
         """The same as `_resolve`, but in shadow mode nothing that goes wrong may reach the request."""
         try:
-            return await self._resolve(scope, context)
+            return await self._resolve(context)
         except Exception:
             if self._enforce:
                 raise
             log.exception("in shadow mode a tenant could not be looked for")
             return None
 
-    def _is_public(self, scope: Scope) -> bool:
-        return scope.get("method") == "OPTIONS" or path_within(scope) in self._public
+    def _is_public(self, context: RequestContext) -> bool:
+        return context.scope.get("method") == "OPTIONS" or context.path in self._public
 
-    async def _resolve(self, scope: Scope, context: RequestContext) -> Problem | None:
+    def _handed_over(self, context: RequestContext) -> list[tuple[bytes, bytes]]:
+        """The headers that say who it is."""
+        is_token_meant = self._bearer_token and context.path not in self._without_token
+        names = _WITH_TOKEN if is_token_meant else _WITHOUT_TOKEN
+        return [pair for pair in context.scope["headers"] if pair[0] in names]
+
+    async def _resolve(self, context: RequestContext) -> Problem | None:
         """Finds the tenant, or what stands against it."""
-        handed_over = [pair for pair in scope["headers"] if pair[0] in self._handed_over]
+        handed_over = self._handed_over(context)
         if not any(value for _, value in handed_over):
             return context.refuse(NO_TENANT)
         try:
@@ -125,12 +129,15 @@ class TenantMiddleware:
             return context.refuse(of_refusal(error))
         except EntitlementsUnavailableError as error:
             return context.refuse(of_outage(error))
-        tenant = resolved.tenant
-        state = scope.setdefault("state", {})
-        found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
-        # In shadow mode what others have set counts.
-        state.update(found if self._enforce else {name: found[name] for name in found.keys() - state.keys()})
+        self._set_state(context.scope.setdefault("state", {}), resolved.tenant)
         return None
+
+    def _set_state(self, state: MutableMapping[str, Any], tenant: Tenant) -> None:
+        found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
+        for name in self._state_names:
+            # In shadow mode what others have set counts.
+            if self._enforce or name not in state:
+                state[name] = found[name]
 
 
 class _Watched:
@@ -153,6 +160,6 @@ class _Watched:
 
 async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": problem.reason})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": problem.reason})
     else:
         await problem.response()(scope, receive, send)

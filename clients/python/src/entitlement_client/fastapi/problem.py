@@ -34,7 +34,8 @@ class Problem:
     retry_after: float | None = None
     """Seconds."""
 
-    def response(self) -> Response:
+    def body(self) -> dict[str, Any]:
+        """What `application/problem+json` says, for who makes a response of another framework."""
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -44,23 +45,22 @@ class Problem:
         }
         if self.plan_slugs:
             body["plan_slugs"] = self.plan_slugs
+        return body
+
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to it, besides its content type."""
         headers = {}
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, ceil(self.retry_after)))
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
-        return Response(json.dumps(body), self.status, headers, media_type="application/problem+json")
+        return headers
+
+    def response(self) -> Response:
+        return Response(json.dumps(self.body()), self.status, self.headers(), media_type="application/problem+json")
 
 
 NO_TENANT = Problem(401, NO_TENANT_SENTENCE, "TENANT_NOT_FOUND")
-
-
-class GateRefusedError(Exception):
-    """A dependency refuses the request. TenantMiddleware answers with the problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
 
 
 def of_denial(answer: Answer) -> Problem:

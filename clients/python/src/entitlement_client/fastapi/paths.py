@@ -1,0 +1,41 @@
+"""Which requests are meant, by their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import Scope
+
+
+class Paths:
+    """Some paths, and all below some prefixes. One slash at the end makes no difference, and a prefix ends where a
+    segment does: "/api/admin" does not cover "/api/adminfoo"."""
+
+    def __init__(self, exact: Iterable[str], prefixes: Iterable[str]) -> None:
+        if isinstance(exact, str) or isinstance(prefixes, str):
+            raise ValueError("paths and prefixes are lists, also of one")
+        paths, trimmed = tuple(exact), tuple(prefix.rstrip("/") for prefix in prefixes)
+        for path in (*paths, *trimmed):
+            if not path.startswith("/"):
+                raise ValueError(f"a path begins with /, and a prefix names a segment: {path!r}")
+        self._exact = frozenset(map(_without_slash, paths))
+        self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
+
+    def __contains__(self, path: str) -> bool:
+        if _without_slash(path) in self._exact:
+            return True
+        # Somebody behind us may read dots as the way up.
+        return f"{path}/".startswith(self._prefixes) and not {".", ".."} & set(path.split("/"))
+
+
+def _without_slash(path: str) -> str:
+    """Routers redirect from "/health/" to "/health", or the other way, and whoever follows has to be let in twice."""
+    return path if path.endswith("//") else path.removesuffix("/") or "/"
+
+
+def path_within(scope: Scope, root: str = "") -> str:
+    """The path as the application's routes name it: without the prefix under which it is mounted, or that a proxy cuts
+    off. `root` is what the application itself says of that, before what the server says (`--root-path`)."""
+    path, root = str(scope["path"]), root or str(scope.get("root_path", ""))
+    below = path.removeprefix(root)
+    return below if root and path.startswith(root) and below[:1] in ("", "/") else path
