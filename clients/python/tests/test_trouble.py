@@ -90,9 +90,9 @@ def test_a_refusal_that_only_the_background_question_receives_is_remembered(
 
 
 def _key(tenant: str) -> bytes:
-    from entitlement_client._core.resolved import fingerprint
+    from entitlement_client._core.resolved import key_of
 
-    return fingerprint(tenant, "", "")
+    return key_of(tenant, "", "")
 
 
 @pytest.mark.parametrize(

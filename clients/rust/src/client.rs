@@ -191,7 +191,10 @@ impl Entitlements {
     /// [`Error::Refused`] with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED or NOT_FOUND,
     /// as the server says; [`Error::Unavailable`] in an outage, if the answer is not held.
     pub async fn resolve(&self, credentials: Credentials<'_>) -> Result<Resolved, Error> {
-        Box::pin(self.core.resolve(credentials)).await
+        match self.core.resolved(credentials) {
+            Ok(resolved) => Ok(resolved),
+            Err(key) => Box::pin(self.core.resolve(key, credentials)).await,
+        }
     }
 
     /// Which tenant does a request belong to, and may it use one of these modules? One round trip

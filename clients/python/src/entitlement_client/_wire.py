@@ -170,24 +170,32 @@ Headers = Any
 """What a request carries: a mapping, or pairs, of text or bytes, in any case."""
 
 
-def carried(headers: Headers) -> tuple[str, str, str]:
+_NAMES = ("x-tenant-id", "host", "authorization")
+_PLACES = {name: place for place, text in enumerate(_NAMES) for name in (text, text.encode())}
+_AUTHORIZATION = 2
+
+
+def carried(headers: Headers, with_token: bool = True) -> tuple[str, str, str]:
     """The values of X-Tenant-ID and Host, and of Authorization where the scheme is Bearer: other schemes, such as Basic,
     are between a service and its caller. Raises RequestRefusedError where one comes twice: nobody chooses between them.
+
+    `with_token`: False: Authorization is not looked at.
     """
-    found = {"x-tenant-id": "", "host": "", "authorization": ""}
-    seen = set()
+    found: list[str | None] = [None, None, None]
     pairs: Iterable[tuple[Any, Any]] = headers.items() if hasattr(headers, "items") else headers
     for name, value in pairs:
-        key, text = _text(name).lower(), _text(value)
-        if key not in found:
+        place = _PLACES.get(name)
+        if place is None:
+            place = _PLACES.get(name.lower())
+        if place is None or (place == _AUTHORIZATION and not with_token):
             continue
-        if key in seen or not text.isascii():
-            raise RequestRefusedError("INVALID_ARGUMENT", f"The header {key} cannot be read.", "INVALID_FIELD")
-        seen.add(key)
-        found[key] = text
-    if not found["authorization"].lower().startswith("bearer "):
-        found["authorization"] = ""
-    return found["x-tenant-id"], found["host"], found["authorization"]
+        text = _text(value)
+        if found[place] is not None or not text.isascii():
+            raise RequestRefusedError("INVALID_ARGUMENT", f"The header {_NAMES[place]} cannot be read.", "INVALID_FIELD")
+        found[place] = text
+    tenant_id, host, authorization = found
+    is_bearer = authorization is not None and authorization[:7].lower() == "bearer "
+    return tenant_id or "", host or "", (authorization or "") if is_bearer else ""
 
 
 def _text(value: str | bytes) -> str:

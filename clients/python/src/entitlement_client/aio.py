@@ -11,7 +11,7 @@ from ._aio_io import Transport, Watcher
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
-from ._core.resolved import fingerprint
+from ._core.resolved import Key, key_of
 from ._target import Target
 from ._wire import Headers
 from .answers import Answer, Authorized, EnabledModules, Resolved
@@ -84,13 +84,19 @@ class EntitlementClient(BaseClient):
         """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
         an outage EntitlementsUnavailableError: no rule names a tenant that is not held."""
         who = carried_by(headers, tenant_id, host, bearer_token)
-        key = fingerprint(*who)
+        key = key_of(*who)
+        held = self.held_resolved(key)
+        return held if held is not None else await self._run(programs.resolve(self._core, key, *who))
+
+    def held_resolved(self, key: Key) -> Resolved | None:
+        """What `resolve` would answer without asking anybody, or None. `key`: that of what a request carries.
+        Raises ClientMisuseError."""
         held = self._core.resolved.get(key, self._wall(), self._mono())
-        if held is not None:
-            if self._loop is not asyncio.get_running_loop():
-                self._start()
-            return held.resolved
-        return await self._run(programs.resolve(self._core, key, *who))
+        if held is None:
+            return None
+        if self._loop is not asyncio.get_running_loop():
+            self._start()
+        return held.resolved
 
     async def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
         """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""

@@ -16,15 +16,19 @@ use crate::{
 };
 
 impl Core {
-    /// Resolves the tenant that these credentials identify.
+    /// The tenant that these credentials identify, if that is held; or else the key under which it
+    /// would be.
+    pub(crate) fn resolved(&self, credentials: Credentials<'_>) -> Result<Resolved, u128> {
+        let key = self.key.of(credentials);
+        self.held.resolved(key, self.clock.now()).ok_or(key)
+    }
+
+    /// Resolves the tenant that these credentials identify, where it is not held.
     pub(crate) async fn resolve(
         self: &Arc<Self>,
+        key: u128,
         credentials: Credentials<'_>,
     ) -> Result<Resolved, Error> {
-        let key = self.key.of(credentials);
-        if let Some(resolved) = self.held.resolved(key, self.clock.now()) {
-            return Ok(resolved);
-        }
         if let Some(resolved) = self.resolved_in_outage(key, credentials) {
             return Ok(resolved);
         }

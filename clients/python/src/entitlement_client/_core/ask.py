@@ -12,6 +12,7 @@ from .core import Core
 from .effects import Background, Call, Pause, Program
 from .gate import Pass
 from .held import Record, Stream
+from .resolved import Key
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
@@ -23,10 +24,10 @@ KNOWN_OUTAGE = Failure("UNAVAILABLE", "entitlementd does not answer at the momen
 
 
 def ask(
-    core: Core, method: str, request: Any, record: Record | None = None, wanted: int = 0, who: bytes = b""
+    core: Core, method: str, request: Any, record: Record | None = None, wanted: int = 0, who: Key | None = None
 ) -> Program[Any]:
     """The server's response, or a Failure. `wanted`: the revision that was asked for, of this record's tenant.
-    `who`: the hash of the credentials that it is about."""
+    `who`: the key of the credentials that it is about."""
     end = core.clock.mono() + core.settings.deadline_ns
     pause = FIRST_PAUSE
     for tries_left in reversed(range(MOST_TRIES)):
@@ -52,7 +53,7 @@ def ask(
     raise AssertionError("the last try returns")
 
 
-def _probe(core: Core, method: str, request: Any, record: Record | None, wanted: int, who: bytes) -> Program[None]:
+def _probe(core: Core, method: str, request: Any, record: Record | None, wanted: int, who: Key | None) -> Program[None]:
     """Finds out whether the server is back. The answer is asked for again by whoever wants it."""
     core.count(f"calls_{method}")
     stream = core.stream
@@ -63,10 +64,10 @@ def _probe(core: Core, method: str, request: Any, record: Record | None, wanted:
         _answered(core, record, reply, who)
 
 
-def _answered(core: Core, record: Record | None, reply: Any, who: bytes) -> None:
+def _answered(core: Core, record: Record | None, reply: Any, who: Key | None) -> None:
     """The server has answered. Whom it refuses, no outage rule is to name."""
     core.answered(record)
-    if who and isinstance(reply, Failure) and reply.names_nobody:
+    if who is not None and isinstance(reply, Failure) and reply.names_nobody:
         core.refused(who)
 
 

@@ -25,7 +25,7 @@ from .held import (
     by_outage_rule,
 )
 from .outage import SERVER, STREAM, Outage
-from .resolved import ResolvedCache
+from .resolved import Key, ResolvedCache
 from .settings import Settings
 
 UNKNOWN = "It cannot be checked at the moment whether your account may use this. Please try again in a moment."
@@ -140,7 +140,7 @@ class Core:
         self._count_by_rule()
         return held.enabled(self.clock.wall(), by_outage_rule=True)
 
-    def resolved_by_rule(self, key: bytes) -> Resolved | None:
+    def resolved_by_rule(self, key: Key) -> Resolved | None:
         """Who it is, by the outage rule. None: no rule names whoever is not held, or whose token has expired."""
         held = self.resolved.whatever(key) if self.rule.kind != "deny" else None
         if held is None or self.clock.wall() >= held.valid_until:
@@ -247,7 +247,7 @@ class Core:
                     del record.denials[next(iter(record.denials))]
                 record.denials[module] = denial
 
-    def keep_resolved(self, flight: Flight, key: bytes, answer: HeldResolved) -> None:
+    def keep_resolved(self, flight: Flight, key: Key, answer: HeldResolved) -> None:
         with self._lock:
             tenant = answer.resolved.tenant.id
             # Another server may have given an older answer than was announced, which has not received the change.
@@ -255,7 +255,7 @@ class Core:
             if flight.is_news_free and tenant not in flight.changed and not is_old:
                 self.resolved.keep(key, answer)
 
-    def refused(self, key: bytes) -> None:
+    def refused(self, key: Key) -> None:
         """The server refuses whoever carries this: no outage rule is to name them."""
         with self._lock:
             self.resolved.refused(key)

@@ -13,7 +13,7 @@ from .ask import ask
 from .core import Core
 from .effects import Background, Join, Program
 from .held import Flight, HeldResolved, Record, TenantList
-from .resolved import fingerprint
+from .resolved import Key, key_of
 
 pb = wire.pb
 
@@ -165,8 +165,8 @@ def _fetch_decision(
     return answer
 
 
-def resolve(core: Core, key: bytes, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
-    """Who it is where that is not held: from the server, or the outage rule. `key`: the fingerprint. Raises
+def resolve(core: Core, key: Key, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
+    """Who it is where that is not held: from the server, or the outage rule. `key`: that of what was carried. Raises
     RequestRefusedError, EntitlementsUnavailableError."""
     core.count("resolve_misses")
     request = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
@@ -179,7 +179,7 @@ def resolve(core: Core, key: bytes, tenant_id: str, host: str, bearer_token: str
     return result
 
 
-def _resolved_in_outage(core: Core, key: bytes, request: pb.ResolveTenantRequest) -> Program[Resolved | None]:
+def _resolved_in_outage(core: Core, key: Key, request: pb.ResolveTenantRequest) -> Program[Resolved | None]:
     """Who it is by the outage rule, while an outage is known: nobody waits who need not."""
     by_rule = core.resolved_by_rule(key) if core.is_outage_known() else None
     if by_rule is not None:
@@ -187,13 +187,13 @@ def _resolved_in_outage(core: Core, key: bytes, request: pb.ResolveTenantRequest
     return by_rule
 
 
-def _resolved(core: Core, key: bytes, request: pb.ResolveTenantRequest) -> Program[Resolved | Failure]:
+def _resolved(core: Core, key: Key, request: pb.ResolveTenantRequest) -> Program[Resolved | Failure]:
     flight, leads = core.board_unnamed(key)
     result: Resolved | Failure = yield _join(core, flight, leads, partial(_fetch_resolved, core, key, flight, request))
     return result
 
 
-def _unresolved(core: Core, key: bytes, failure: Failure) -> Resolved:
+def _unresolved(core: Core, key: Key, failure: Failure) -> Resolved:
     """The server has not said who it is: by the outage rule, where it did not answer. Raises what it said otherwise."""
     if failure.is_outage:
         by_rule = core.resolved_by_rule(key)
@@ -216,7 +216,7 @@ def _probe(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
 
 
 def _fetch_resolved(
-    core: Core, key: bytes, flight: Flight, request: pb.ResolveTenantRequest
+    core: Core, key: Key, flight: Flight, request: pb.ResolveTenantRequest
 ) -> Program[Resolved | Failure]:
     asked, stream = core.clock.mono(), core.stream
     reply = yield from ask(core, "ResolveTenant", request, who=key)
@@ -225,7 +225,7 @@ def _fetch_resolved(
     return _keep_resolved(core, flight, key, wire.to_resolved(reply, asked, core.clock.mono(), stream))
 
 
-def _keep_resolved(core: Core, flight: Flight, key: bytes, answer: HeldResolved) -> Resolved:
+def _keep_resolved(core: Core, flight: Flight, key: Key, answer: HeldResolved) -> Resolved:
     core.keep_resolved(flight, key, answer)
     return answer.resolved
 
@@ -233,7 +233,7 @@ def _keep_resolved(core: Core, flight: Flight, key: bytes, answer: HeldResolved)
 def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules: Sequence[str]) -> Program[Authorized]:
     """Resolve and check; in one round trip where the tenant is not held. Raises what `resolve` does."""
     codes = tuple(_some(modules))
-    key = fingerprint(tenant_id, host, bearer_token)
+    key = key_of(tenant_id, host, bearer_token)
     held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
     if held is not None:
         return (yield from _authorized(core, held.resolved, codes))
@@ -256,7 +256,7 @@ def _authorized(core: Core, resolved: Resolved, modules: Sequence[str]) -> Progr
 
 
 def _fetch_authorized(
-    core: Core, key: bytes, flight: Flight, request: pb.AuthorizeRequest
+    core: Core, key: Key, flight: Flight, request: pb.AuthorizeRequest
 ) -> Program[Authorized | Failure]:
     asked, stream = core.clock.mono(), core.stream
     reply = yield from ask(core, "Authorize", request, who=key)

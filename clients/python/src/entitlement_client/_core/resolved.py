@@ -12,8 +12,18 @@ _HASH = blake2b(key=secrets.token_bytes(32), digest_size=16)
 """With a key that is made with the process: a hash tells nobody which token it was. To be copied."""
 
 
-def fingerprint(tenant_id: str, host: str, bearer_token: str) -> bytes:
-    """What is remembered of what a request carried."""
+LONGEST_HOST = 255
+"""A longer one is no name (RFC 1035), and would take up room."""
+
+Key = bytes | tuple[str, str]
+"""What is remembered of what a request carried: with a token a hash of all, or else what anybody may know."""
+
+
+def key_of(tenant_id: str, host: str, bearer_token: str) -> Key:
+    """The key under which the answer for these is held."""
+    if not bearer_token and len(host) <= LONGEST_HOST:
+        # Nothing secret: a hash of it would take longer than all else that is done with it.
+        return tenant_id, host
     # Lengths first, so that no two requests look the same.
     carried = f"{len(tenant_id)}.{len(host)}.{tenant_id}{host}{bearer_token}"
     digest = _HASH.copy()
@@ -26,26 +36,26 @@ class ResolvedCache:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._answers: OrderedDict[bytes, HeldResolved] = OrderedDict()
-        self._of_tenant: dict[str, set[bytes]] = {}
+        self._answers: OrderedDict[Key, HeldResolved] = OrderedDict()
+        self._of_tenant: dict[str, set[Key]] = {}
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, key: bytes, wall: int, mono: int) -> HeldResolved | None:
+    def get(self, key: Key, wall: int, mono: int) -> HeldResolved | None:
         """The answer, if it is held and good."""
         held = self._answers.get(key)
         return held if held is not None and held.is_good(wall, mono) else None
 
-    def whatever(self, key: bytes) -> HeldResolved | None:
+    def whatever(self, key: Key) -> HeldResolved | None:
         """The answer, good or not: only an outage rule may look at it."""
         return self._answers.get(key)
 
-    def refused(self, key: bytes) -> None:
+    def refused(self, key: Key) -> None:
         """The server refuses whoever carries this."""
         self._drop(key)
 
-    def keep(self, key: bytes, answer: HeldResolved) -> None:
+    def keep(self, key: Key, answer: HeldResolved) -> None:
         self._drop(key)
         self._answers[key] = answer
         self._of_tenant.setdefault(answer.resolved.tenant.id, set()).add(key)
@@ -57,7 +67,7 @@ class ResolvedCache:
         for key in self._of_tenant.pop(tenant, ()):
             self._answers.pop(key, None)
 
-    def _drop(self, key: bytes) -> None:
+    def _drop(self, key: Key) -> None:
         held = self._answers.pop(key, None)
         if held is None:
             return

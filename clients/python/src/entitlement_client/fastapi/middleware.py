@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._base import log
+from .._core.resolved import key_of
+from .._wire import carried
 from ..aio import EntitlementClient
-from ..answers import Tenant
-from ..errors import EntitlementsUnavailableError, RequestRefusedError
+from ..answers import Resolved
+from ..errors import ClientMisuseError, EntitlementsUnavailableError, RequestRefusedError
 from .cors import warn_of_cors_inside
 from .paths import Paths, path_within
 from .problem import NO_TENANT, Problem, of_outage, of_refusal
@@ -21,8 +23,6 @@ from .request import RequestContext, current
 WOULD_DENY = b"x-entitlement-would-deny"
 STATE_NAMES = ("tenant", "tenant_id", "schema")
 """What the middleware can set in `request.state`."""
-_WITHOUT_TOKEN = frozenset({b"x-tenant-id", b"host"})
-_WITH_TOKEN = _WITHOUT_TOKEN | {b"authorization"}
 
 
 class TenantMiddleware:
@@ -85,7 +85,8 @@ class TenantMiddleware:
         sends = watched or send
         token = current.set(context)
         try:
-            problem = None if self._is_public(context) else await self._find(context)
+            needs_nobody = self._is_public(context) or self._is_held(context)
+            problem = None if needs_nobody else await self._find(context)
             if problem is None:
                 await self.app(scope, receive, sends)
             else:
@@ -96,6 +97,31 @@ class TenantMiddleware:
             current.reset(token)
             if watched is not None:
                 context.compare(watched.status)
+
+    def _is_held(self, context: RequestContext) -> bool:
+        """Is it held who this is? Most requests end here, so it is done without a detour."""
+        headers = context.scope["headers"]
+        found = dict(headers)
+        if len(found) != len(headers):
+            # Something comes twice. What that means is read with more care.
+            return False
+        authorization = found.get(b"authorization", b"")
+        if not (self._bearer_token and authorization[:7].lower() == b"bearer ") or context.path in self._without_token:
+            authorization = b""
+        try:
+            key = key_of(
+                found.get(b"x-tenant-id", b"").decode("ascii"),
+                found.get(b"host", b"").decode("ascii"),
+                authorization.decode("ascii"),
+            )
+            resolved = self._client.held_resolved(key)
+        except (UnicodeDecodeError, ClientMisuseError):
+            # Whoever asks for it next says what is wrong.
+            return False
+        if resolved is None:
+            return False
+        self._take(context, resolved)
+        return True
 
     async def _find(self, context: RequestContext) -> Problem | None:
         """The same as `_resolve`, but in shadow mode nothing that goes wrong may reach the request."""
@@ -110,29 +136,28 @@ class TenantMiddleware:
     def _is_public(self, context: RequestContext) -> bool:
         return context.scope.get("method") == "OPTIONS" or context.path in self._public
 
-    def _handed_over(self, context: RequestContext) -> list[tuple[bytes, bytes]]:
-        """The headers that say who it is."""
-        is_token_meant = self._bearer_token and context.path not in self._without_token
-        names = _WITH_TOKEN if is_token_meant else _WITHOUT_TOKEN
-        return [pair for pair in context.scope["headers"] if pair[0] in names]
-
     async def _resolve(self, context: RequestContext) -> Problem | None:
         """Finds the tenant, or what stands against it."""
-        handed_over = self._handed_over(context)
-        if not any(value for _, value in handed_over):
-            return context.refuse(NO_TENANT)
+        is_token_meant = self._bearer_token and context.path not in self._without_token
         try:
-            resolved = context.resolved = await self._client.resolve(handed_over)
+            tenant_id, host, token = carried(context.scope["headers"], is_token_meant)
+            if not (tenant_id or host or token):
+                return context.refuse(NO_TENANT)
+            resolved = await self._client.resolve(tenant_id=tenant_id, host=host, bearer_token=token)
         except RequestRefusedError as error:
             if error.reason.startswith("CALLER_") or error.code == "INTERNAL":
                 log.error("entitlementd refuses this service: %s %s: %s", error.code, error.reason, error)
             return context.refuse(of_refusal(error))
         except EntitlementsUnavailableError as error:
             return context.refuse(of_outage(error))
-        self._set_state(context.scope.setdefault("state", {}), resolved.tenant)
+        self._take(context, resolved)
         return None
 
-    def _set_state(self, state: MutableMapping[str, Any], tenant: Tenant) -> None:
+    def _take(self, context: RequestContext, resolved: Resolved) -> None:
+        """This is who it is, for gates and in `request.state`."""
+        context.resolved = resolved
+        tenant = resolved.tenant
+        state = context.scope.setdefault("state", {})
         found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
         for name in self._state_names:
             # In shadow mode what others have set counts.

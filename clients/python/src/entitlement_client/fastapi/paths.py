@@ -22,15 +22,19 @@ class Paths:
         self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
 
     def __contains__(self, path: str) -> bool:
-        if _without_slash(path) in self._exact:
+        if self._exact and _without_slash(path) in self._exact:
             return True
+        if not self._prefixes:
+            return False
         # Somebody behind us may read dots as the way up.
         return f"{path}/".startswith(self._prefixes) and not {".", ".."} & set(path.split("/"))
 
 
 def _without_slash(path: str) -> str:
     """Routers redirect from "/health/" to "/health", or the other way, and whoever follows has to be let in twice."""
-    return path if path.endswith("//") else path.removesuffix("/") or "/"
+    if path[-1:] == "/" and path[-2:] != "//":
+        path = path[:-1]
+    return path or "/"
 
 
 def path_within(scope: Scope, root: str = "") -> str:
