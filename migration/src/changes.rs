@@ -16,6 +16,7 @@ use sea_orm_migration::{
 };
 
 pub(crate) use self::postgres::DEFINERS;
+use self::postgres::Firing;
 pub use self::sqlite::fold as fold_sqlite;
 use crate::{catalog, required::serving_columns_of};
 
@@ -124,7 +125,7 @@ pub(crate) async fn create(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 /// again has lost its own.
 pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let connection = manager.get_connection();
-    let armed = armed(connection).await?;
+    let armed = armed(connection, Firing::Always).await?;
     for trigger in triggers(connection.get_database_backend()) {
         if !armed.contains(&trigger.name) {
             connection.execute_unprepared(&trigger.create).await?;
@@ -187,44 +188,68 @@ pub(crate) async fn replace_view(manager: &SchemaManager<'_>) -> Result<(), DbEr
     manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
 
-/// A trigger that should exist and does not, or is not armed. A change of its table would go
-/// unnoticed.
+/// A trigger that does not fire as it should.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MissingTrigger {
     /// The table that it belongs to.
     pub table: &'static str,
     /// Its name.
     pub name: String,
+    /// Does it fire for ordinary writers? Otherwise a change of its table goes unnoticed; so it does
+    /// only where a replication worker makes it, or a session that poses as one.
+    pub fires_for_some: bool,
 }
 
 impl std::fmt::Display for MissingTrigger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the table {} has no armed trigger {}", self.table, self.name)
+        let Self { table, name, fires_for_some } = self;
+        if *fires_for_some {
+            write!(
+                f,
+                "the trigger {name} of the table {table} does not fire where session_replication_role is replica; run: entitlementd migrate"
+            )
+        } else {
+            write!(f, "the table {table} has no armed trigger {name}")
+        }
     }
 }
 
-/// The triggers that are missing, or not armed.
+/// The triggers that do not fire for everybody.
 pub async fn missing_triggers(manager: &SchemaManager<'_>) -> Result<Vec<MissingTrigger>, DbErr> {
-    let armed = armed(manager.get_connection()).await?;
+    let connection = manager.get_connection();
+    let always = armed(connection, Firing::Always).await?;
+    let ordinary = armed(connection, Firing::Ordinary).await?;
     let missing = triggers(manager.get_database_backend())
         .into_iter()
-        .filter(|trigger| !armed.contains(&trigger.name));
-    Ok(missing.map(|trigger| MissingTrigger { table: trigger.table, name: trigger.name }).collect())
+        .filter(|trigger| !always.contains(&trigger.name));
+    let missing = missing.map(|Trigger { table, name, .. }| {
+        let fires_for_some = ordinary.contains(&name);
+        MissingTrigger { table, name, fires_for_some }
+    });
+    Ok(missing.collect())
 }
 
-async fn armed(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+async fn armed(db: &impl ConnectionTrait, firing: Firing) -> Result<Vec<String>, DbErr> {
     let backend = db.get_database_backend();
     let sql = match backend {
         DbBackend::Sqlite => sqlite::ARMED.to_owned(),
-        _ => postgres::armed(),
+        _ => postgres::armed(firing),
     };
     let rows = db.query_all_raw(Statement::from_string(backend, sql)).await?;
     rows.iter().map(|row| row.try_get("", "name")).collect()
 }
 
-/// A PostgreSQL expression: are all triggers armed? Cheap enough to be asked along with the log.
+/// A PostgreSQL expression: do all triggers fire for ordinary writers? Cheap enough to be asked along
+/// with the log.
 pub fn all_triggers_armed() -> String {
-    format!("(SELECT count(*) = {} FROM ({}) armed)", postgres::triggers().len(), postgres::armed())
+    let armed = postgres::armed(Firing::Ordinary);
+    format!("(SELECT count(*) = {} FROM ({armed}) armed)", postgres::triggers().len())
+}
+
+/// A PostgreSQL expression: a text that is another one once a trigger was switched off or on, made or
+/// dropped. What was written in between may not be in the log.
+pub fn arming_of_triggers() -> String {
+    format!("({})", postgres::arming())
 }
 
 /// The id under which changes that concern no single tenant are logged: the nil UUID.

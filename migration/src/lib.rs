@@ -33,8 +33,8 @@ use sea_orm_migration::{
 
 pub use advice::index_advice;
 pub use changes::{
-    CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, catalogue_revision, fold_sqlite,
-    missing_triggers, revision_of, topic,
+    CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, arming_of_triggers,
+    catalogue_revision, fold_sqlite, missing_triggers, revision_of, topic,
 };
 pub use denied::{Denied, denied, may_read_steps, may_read_tables};
 pub use planned::{Planned, planned};

@@ -17,7 +17,7 @@ pub struct SchemaReport {
     pub missing: Vec<MissingColumn>,
     /// Missing columns that only administration needs. Checks are answered nevertheless.
     pub missing_for_administration: Vec<MissingColumn>,
-    /// Triggers of the change log that are missing, or not armed.
+    /// Triggers of the change log that are missing, or do not fire for everybody.
     pub unarmed: Vec<MissingTrigger>,
     /// Rights that serving takes and this connection's role lacks.
     pub denied: Vec<Denied>,
@@ -34,7 +34,7 @@ pub enum SchemaState {
     Denied,
     /// As this program expects it.
     Current,
-    /// Steps are pending, or needed columns or triggers are missing: nothing can be answered.
+    /// Steps are pending, or needed columns are missing: nothing can be answered.
     Behind,
     /// A newer program has migrated the database, and everything needed is there: a rolling
     /// upgrade.
@@ -56,10 +56,7 @@ impl SchemaReport {
         let unknown = |step: &Step| matches!(step, Step::Unknown(_));
         if !self.denied.is_empty() {
             SchemaState::Denied
-        } else if self.steps.iter().any(pending)
-            || !self.missing.is_empty()
-            || !self.unarmed.is_empty()
-        {
+        } else if self.steps.iter().any(pending) || !self.missing.is_empty() {
             SchemaState::Behind
         } else if self.steps.iter().any(unknown) {
             SchemaState::Ahead

@@ -60,5 +60,6 @@ mod tenants;
 mod tls;
 mod tokens;
 mod tracing;
+mod triggers;
 mod vectors;
 mod watch;

@@ -29,7 +29,7 @@ impl Server {
     }
 
     /// Asks until it says this, with that status.
-    async fn until_readyz(&self, status: u16, words: &str) {
+    pub async fn until_readyz(&self, status: u16, words: &str) {
         let started = Instant::now();
         loop {
             let reply = http::get(self.probes(), "/readyz").await;

@@ -29,7 +29,7 @@ use crate::{
 /// Longer than anything takes that is watched for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Watch = Streaming<WatchChangesResponse>;
+pub type Watch = Streaming<WatchChangesResponse>;
 
 async fn try_watch(
     client: &EntitlementServiceClient<Channel>,
@@ -44,7 +44,7 @@ async fn try_watch(
 }
 
 /// A stream that has said `opened`.
-async fn watch(client: &EntitlementServiceClient<Channel>, tenants: &[u32]) -> Watch {
+pub async fn watch(client: &EntitlementServiceClient<Channel>, tenants: &[u32]) -> Watch {
     let mut watch = try_watch(client, tenants).await.unwrap();
     assert!(matches!(next(&mut watch).await, Event::Opened(Opened { as_of: Some(_) })));
     watch

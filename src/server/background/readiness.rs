@@ -218,7 +218,8 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
     let mut report = tokio::time::timeout(LOOK, api.store.schema())
         .await
         .unwrap_or(Err(StoreError::TimedOut))?;
-    if let (Some(additions), SchemaState::Behind) = (migrate, report.state()) {
+    let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
+    if let Some(additions) = migrate.filter(|_| is_wanting) {
         if let Err(error) = api.store.migrate(additions).await {
             tracing::error!(%error, "the migration failed: {error}");
             return Ok(Some(IS_BEHIND));
@@ -233,6 +234,10 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
     }
     for door in &report.open_doors {
         tracing::warn!("in the database: {door}");
+    }
+    // The feed says what follows from it, now and whenever that changes.
+    for trigger in &report.unarmed {
+        tracing::warn!("in the database: {trigger}");
     }
     match report.state() {
         SchemaState::Denied => {
@@ -257,9 +262,6 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
 fn tell_what_is_behind(report: &SchemaReport) {
     for column in &report.missing {
         tracing::error!("not ready: {column}");
-    }
-    for trigger in &report.unarmed {
-        tracing::error!("not ready: {trigger}");
     }
     for step in &report.steps {
         tracing::info!("migration {step}");

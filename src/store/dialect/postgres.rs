@@ -1,6 +1,6 @@
 //! PostgreSQL's forms.
 
-use entitlementd_migration::{all_triggers_armed, may_read_tables};
+use entitlementd_migration::{all_triggers_armed, arming_of_triggers, may_read_tables};
 use sea_orm::sea_query::{ExprTrait, SimpleExpr, expr::Expr};
 
 use crate::store::TenantKey;
@@ -42,11 +42,12 @@ pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
 ///
 /// A history ends with a new timeline (promotion, point-in-time recovery), another database or
 /// table (restore), a start of the server, and a crash, which resets its statistics: announced
-/// commits may be lost if synchronous_commit is off.
+/// commits may be lost if synchronous_commit is off. It also ends when a trigger was switched off or
+/// on: what was written meanwhile left no row.
 ///
 /// Rows with transaction numbers in the future were restored from another cluster.
 pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
-    let (armed, readable) = (all_triggers_armed(), may_read_tables());
+    let (armed, arming, readable) = (all_triggers_armed(), arming_of_triggers(), may_read_tables());
     let new = match seen {
         Some(seen) => format!(
             "log.xid >= pg_snapshot_xmin('{seen}') AND log.xid < pg_snapshot_xmax(state.snapshot)
@@ -60,7 +61,7 @@ pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
          FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
                                 (SELECT oid FROM pg_database WHERE datname = current_database()),
                                 to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
-                                pg_stat_get_bgwriter_stat_reset_time()) AS history,
+                                pg_stat_get_bgwriter_stat_reset_time(), {arming}) AS history,
                       pg_current_snapshot() AS snapshot, {armed} AS armed, NOT {readable} AS denied,
                       pg_notification_queue_usage() AS queue_usage OFFSET 0) state
          LEFT JOIN entitlement_changes log ON {new}

@@ -32,7 +32,7 @@ fn announcing() -> Trigger {
     trigger(table, name, &head, name)
 }
 
-/// Always armed: what a replication worker or a session that poses as one writes is a change too.
+/// It fires always: what a replication worker or a session that poses as one writes is a change too.
 fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigger {
     let create = format!(
         "SET LOCAL client_min_messages = warning; -- not of what is not there to drop
@@ -43,16 +43,42 @@ fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigg
     Trigger { table, name: name.to_owned(), create }
 }
 
-/// The triggers that are there and armed, by name.
-pub(in crate::changes) fn armed() -> String {
+/// For whom a trigger fires: `pg_trigger.tgenabled`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::changes) enum Firing {
+    /// For ordinary writers at least. `ENABLE TRIGGER ALL`, which ends many a restore, leaves it at
+    /// that.
+    Ordinary,
+    /// For replication workers as well, and for sessions that pose as one.
+    Always,
+}
+
+/// The triggers that are there and fire, by name.
+pub(in crate::changes) fn armed(firing: Firing) -> String {
+    let letters = match firing {
+        Firing::Ordinary => "'O', 'A'",
+        Firing::Always => "'A'",
+    };
+    format!("SELECT t.tgname::text AS name {} WHERE t.tgenabled IN ({letters})", there())
+}
+
+/// How the triggers are armed, as a text that is another one after any command about one of them:
+/// between two looks it may have been off, and on again.
+pub(in crate::changes) fn arming() -> String {
+    format!(
+        "SELECT md5(string_agg(concat_ws(' ', t.oid, t.xmin, t.tgenabled), ',' ORDER BY t.oid)) {}",
+        there()
+    )
+}
+
+fn there() -> String {
     let wanted: Vec<String> = triggers()
         .iter()
         .map(|trigger| format!("('{}', '{}')", trigger.table, trigger.name))
         .collect();
     format!(
-        "SELECT t.tgname::text AS name FROM pg_trigger t
-         JOIN (VALUES {}) wanted (tab, name) ON t.tgrelid = to_regclass(wanted.tab) AND t.tgname = wanted.name
-         WHERE t.tgenabled = 'A'",
+        "FROM pg_trigger t
+         JOIN (VALUES {}) wanted (tab, name) ON t.tgrelid = to_regclass(wanted.tab) AND t.tgname = wanted.name",
         wanted.join(", ")
     )
 }
