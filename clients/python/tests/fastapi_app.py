@@ -78,6 +78,7 @@ def make_routes() -> FastAPI:
     return app
 
 
-def browser(app: FastAPI, **headers: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+def browser(app: FastAPI, *, raises: bool = True, **headers: str) -> httpx.AsyncClient:
+    """`raises`: what the application raises is raised here, too, even if it has been answered."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
     return httpx.AsyncClient(transport=transport, base_url="http://erp.test", headers=headers)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from conftest import PATIENCE, Server, tenant_id, until
-from postgres import free_port
+from conftest import Server, tenant_id, until
+from served import served
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ONE = {"X-Tenant-ID": tenant_id(1)}
@@ -20,28 +16,9 @@ ONE = {"X-Tenant-ID": tenant_id(1)}
 
 @contextmanager
 def erp(server: Server, workers: int) -> Iterator[httpx.Client]:
-    """The example. Each request is a connection of its own, so any worker may get it."""
     server.subscribe(1, "finance")
-    port = free_port()
-    uvicorn = [sys.executable, "-m", "uvicorn", "erp:app", "--port", str(port), "--workers", str(workers)]
-    process = subprocess.Popen(
-        [*uvicorn, "--log-level", "warning"], cwd=EXAMPLES, env=os.environ | {"ENTITLEMENTD": server.address}
-    )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Connection": "close"}) as browser:
-
-        def answers() -> bool:
-            assert process.poll() is None
-            try:
-                return browser.get("/health").status_code == 200
-            except httpx.TransportError:
-                return False
-
-        try:
-            until(answers)
-            yield browser
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+    with served("erp:app", EXAMPLES, {"ENTITLEMENTD": server.address}, workers=workers) as browser:
+        yield browser
 
 
 def agree(erp: httpx.Client, path: str, status: int) -> bool:

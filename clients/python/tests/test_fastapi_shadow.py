@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from fastapi import APIRouter, FastAPI, HTTPException
-from fastapi_app import ONE, browser, make_app
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
-from entitlement_client.fastapi import TenantMiddleware
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from fastapi_app import ONE, browser, make_app
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.responses import Response
+
+from entitlement_client.fastapi import TenantMiddleware, require_module
 from entitlement_client.testing import InMemoryEntitlements
 
 
@@ -50,6 +58,7 @@ def routed(entitlements: InMemoryEntitlements) -> FastAPI:
     app, mounted = FastAPI(), FastAPI()
     inner, outer = APIRouter(prefix="/invoices"), APIRouter(prefix="/{office}")
 
+    @require_module("finance")
     async def refuse() -> None:
         raise HTTPException(403)
 
@@ -77,7 +86,7 @@ def routed(entitlements: InMemoryEntitlements) -> FastAPI:
 async def test_a_route_is_named_whole_however_it_was_put_together(
     entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture, path: str, route: str
 ) -> None:
-    entitlements.add_tenant(ONE)
+    entitlements.allow(ONE, "finance")
     async with browser(routed(entitlements), **{"X-Tenant-ID": ONE}) as client:
         assert (await client.get(path)).status_code == 403
     assert caplog.messages == [f"would allow: GET {route}, tenant {ONE}, was answered 403"]
@@ -91,3 +100,94 @@ async def test_what_no_route_answers_is_named_by_its_path(
     assert caplog.messages[0].startswith(
         "would deny: GET /nowhere/7, tenant none: 401 TENANT_NOT_FOUND, was answered 404"
     )
+
+
+def old_decorator(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Grants nothing to who says so."""
+
+    @wraps(endpoint)
+    async def guarded(request: Request, **named: Any) -> Any:
+        if "refuse" in request.query_params:
+            raise HTTPException(403, "not in your plan")
+        result = endpoint(request=request, **named)
+        return await result if inspect.isawaitable(result) else result
+
+    return guarded
+
+
+def user(request: Request) -> None:
+    if "stranger" in request.query_params:
+        raise HTTPException(401, "who are you?")
+
+
+class OldMiddleware(BaseHTTPMiddleware):
+    """Refuses who names no tenant, or one that it has not heard of, as an ERP does: with 404."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if "raise" in request.query_params:
+            raise HTTPException(404, "Tenant not found.")
+        if "answer" in request.query_params or "x-tenant-id" not in request.headers:
+            return JSONResponse({"detail": "Tenant not found."}, 404)
+        return await call_next(request)
+
+
+def beside_the_old(entitlements: InMemoryEntitlements) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/ledger", dependencies=[Depends(user)])
+    @require_module("finance").beside(old_decorator)
+    async def ledger(request: Request, forbid: bool = False) -> str:
+        if forbid:
+            raise HTTPException(403, "not for you")
+        return "ledger"
+
+    @app.get("/journal")
+    @require_module("finance").beside(old_decorator)
+    def journal(request: Request) -> None:
+        raise HTTPException(403, "not for you")
+
+    @app.get("/login")
+    async def login() -> None:
+        raise HTTPException(401, "wrong password")
+
+    app.add_middleware(OldMiddleware)
+    app.add_middleware(TenantMiddleware, client=entitlements.client(), enforce=False)
+
+    @app.exception_handler(Exception)
+    async def answer(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"detail": error.detail}, error.status_code)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/ledger", 200, None),
+        ("/ledger?refuse=1", 403, "would allow: GET /ledger"),
+        ("/ledger?answer=1", 404, "would allow: GET /ledger"),
+        ("/ledger?raise=1", 404, "would allow: GET /ledger"),
+        ("/ledger?stranger=1", 401, None),
+        ("/ledger?forbid=1", 403, None),
+        ("/journal", 403, None),
+        ("/journal?refuse=1", 403, "would allow: GET /journal"),
+        ("/login", 401, None),
+        ("/nowhere", 404, None),
+    ],
+)
+async def test_what_is_refused_by_what_the_library_replaces_is_told_and_nothing_else(
+    entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture, path: str, status: int, said: str | None
+) -> None:
+    entitlements.allow(ONE, "finance")
+    async with browser(beside_the_old(entitlements), raises=False, **{"X-Tenant-ID": ONE}) as client:
+        assert (await client.get(path)).status_code == status
+    assert caplog.messages == ([f"{said}, tenant {ONE}, was answered {status}"] if said else [])
+
+
+async def test_where_both_refuse_nothing_is_told_although_their_statuses_differ(
+    entitlements: InMemoryEntitlements, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with browser(beside_the_old(entitlements), raises=False) as client:
+        for path in ("/ledger", "/ledger?raise=1", "/nowhere"):
+            assert (await client.get(path)).status_code == 404
+    assert caplog.messages == []

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._base import log
@@ -32,8 +33,10 @@ class TenantMiddleware:
     - `public_paths`, `public_prefixes`: answered without a tenant, as is OPTIONS.
     - `enforce`: False is shadow mode, beside whatever decides today: whatever would be refused passes, is counted, and
       the response says `x-entitlement-would-deny: REASON`. The log says `would deny` with method, route and what was
-      answered instead, and `would allow` where somebody else has refused (401, 403). Nothing is raised, and nothing that
-      others have put into the state is replaced. A request without a tenant passes too, so what needs one has to cope.
+      answered instead, and `would allow` where other middleware has refused (401, 403 or 404), or the decorator beside a
+      gate (401, 403). What endpoints and their dependencies refuse by themselves is no difference. Nothing is raised, and
+      nothing that others have put into the state is replaced. A request without a tenant passes too, so what needs one
+      has to cope.
     - `bearer_token`: False keeps tokens here, for a server that was given no key to verify them with.
     - `ignore_token_paths`, `ignore_token_prefixes`: the same on these paths only. Login and refresh need the tenant, and
       are asked for with an expired token.
@@ -93,6 +96,11 @@ class TenantMiddleware:
                 await _refuse(problem, scope, receive, sends)
         except GateRefusedError as refused:
             await _refuse(refused.problem, scope, receive, sends)
+        except HTTPException as raised:
+            # By middleware inside: a handler that stands outside of everything makes it the response.
+            if watched is not None:
+                watched.status = watched.status or raised.status_code
+            raise
         finally:
             current.reset(token)
             if watched is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
+from starlette.applications import Starlette
 from starlette.types import Scope
 
 from .._base import log
@@ -14,12 +15,14 @@ from .route import route_path
 
 REFUSALS = (401, 403)
 """How an application refuses by itself."""
+NOT_FOUND = 404
+"""How middleware refuses, too, where it finds no tenant."""
 
 
 class RequestContext:
     """One request. Gates in other tasks and threads see the same object."""
 
-    __slots__ = ("client", "enforce", "path", "resolved", "scope", "would_refuse")
+    __slots__ = ("client", "enforce", "is_granted", "is_let_in", "path", "resolved", "scope", "would_refuse")
 
     def __init__(self, client: EntitlementClient, enforce: bool, scope: Scope, path: str) -> None:
         self.client = client
@@ -30,6 +33,10 @@ class RequestContext:
         self.resolved: Resolved | None = None
         self.would_refuse: Problem | None = None
         """The first for which shadow mode let the request pass."""
+        self.is_granted = False
+        """A gate would let it pass."""
+        self.is_let_in = False
+        """The decorator beside the gate did so."""
 
     def refuse(self, problem: Problem) -> Problem | None:
         """The problem, where gates are enforced. In shadow mode it is counted and marked instead, and logged when the
@@ -43,17 +50,25 @@ class RequestContext:
     def compare(self, answered: int | None) -> None:
         """In shadow mode: logs where this library and whoever decides today differ."""
         would = self.would_refuse
-        if (would is None) != (answered in REFUSALS):
-            return
+        is_refused = answered in REFUSALS or (answered == NOT_FOUND and self._is_ahead_of_routes())
+        if would is None and is_refused and self._is_refused_by_the_old():
+            log.warning("would allow: %s, was answered %s", self._name(), answered)
+        elif would is not None and not is_refused:
+            said = (self._name(), would.status, would.reason, answered, would.detail)
+            log.warning("would deny: %s: %d %s, was answered %s: %s", *said)
+
+    def _name(self) -> str:
         method, route = self.scope.get("method", "WEBSOCKET"), route_path(self.scope, self.path)
-        tenant = self.resolved.tenant.id if self.resolved else "none"
-        if would is None:
-            log.warning("would allow: %s %s, tenant %s, was answered %s", method, route, tenant, answered)
-        else:
-            log.warning(
-                "would deny: %s %s, tenant %s: %d %s, was answered %s: %s",
-                method, route, tenant, would.status, would.reason, answered, would.detail,
-            )  # fmt: skip
+        return f"{method} {route}, tenant {self.resolved.tenant.id if self.resolved else 'none'}"
+
+    def _is_ahead_of_routes(self) -> bool:
+        """Has something answered before Starlette looked for a route?"""
+        return isinstance(self.scope.get("app"), Starlette) and "router" not in self.scope
+
+    def _is_refused_by_the_old(self) -> bool:
+        """Did middleware refuse, or the decorator beside a gate? What else does so, such as a check of passwords, is not
+        replaced by this library, and goes on doing it."""
+        return self._is_ahead_of_routes() or (self.is_granted and not self.is_let_in)
 
 
 current: ContextVar[RequestContext | None] = ContextVar("entitlement_request", default=None)
