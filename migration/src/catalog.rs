@@ -2,44 +2,70 @@
 //! hides objects that a role has no rights on, so that "may not be read" looks like "does not
 //! exist".
 
+use std::collections::{HashMap, HashSet};
+
 use sea_orm_migration::{
     prelude::*,
     sea_orm::{ConnectionTrait, DbBackend, Statement},
 };
 
-const COLUMNS: &str = "SELECT a.attname::text AS name FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1 AND a.attnum > 0 AND NOT a.attisdropped";
+use crate::{required, tables};
+
+/// The tables that matter here, with their columns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Existing(HashMap<String, HashSet<String>>);
+
+impl Existing {
+    /// Reads them, all at once.
+    pub(crate) async fn read(manager: &SchemaManager<'_>) -> Result<Self, DbErr> {
+        let backend = manager.get_database_backend();
+        let columns = Statement::from_string(backend, columns(backend));
+        let rows = manager.get_connection().query_all_raw(columns).await?;
+        let mut existing = Self::default();
+        for row in rows {
+            existing.add(row.try_get("", "a")?, row.try_get("", "b")?);
+        }
+        Ok(existing)
+    }
+
+    pub(crate) fn add(&mut self, table: String, column: String) {
+        self.0.entry(table).or_default().insert(column);
+    }
+
+    /// Is there a table, or a view, with this name?
+    pub(crate) fn has_table(&self, table: &str) -> bool {
+        self.0.contains_key(table)
+    }
+
+    /// Which of these columns does the table lack?
+    pub(crate) fn without(
+        &self,
+        table: &str,
+        wanted: &'static [&'static str],
+    ) -> Vec<&'static str> {
+        let columns = self.0.get(table);
+        let lacks = |column: &&&str| columns.is_none_or(|columns| !columns.contains(**column));
+        wanted.iter().filter(lacks).copied().collect()
+    }
+}
 
 /// Is there a table with this name?
 pub(crate) async fn has_table(manager: &SchemaManager<'_>, table: &str) -> Result<bool, DbErr> {
-    match manager.get_database_backend() {
-        DbBackend::Postgres => Ok(!columns(manager, table).await?.is_empty()),
-        _ => manager.has_table(table).await,
-    }
+    Ok(Existing::read(manager).await?.has_table(table))
 }
 
-/// Which of these columns does the table lack?
-pub(crate) async fn without(
-    manager: &SchemaManager<'_>,
-    table: &str,
-    wanted: &'static [&'static str],
-) -> Result<Vec<&'static str>, DbErr> {
-    let mut missing = Vec::new();
-    if manager.get_database_backend() == DbBackend::Postgres {
-        let there = columns(manager, table).await?;
-        missing.extend(wanted.iter().filter(|column| !there.iter().any(|one| one == *column)));
-        return Ok(missing);
+/// A query of tables, `a`, and their columns, `b`.
+pub(crate) fn columns(backend: DbBackend) -> String {
+    let erps = required::tables().map(|table| format!("'{table}'")).collect::<Vec<_>>().join(", ");
+    let ours = tables::OURS;
+    match backend {
+        DbBackend::Sqlite => "SELECT t.name AS a, c.name AS b FROM sqlite_schema t, pragma_table_info(t.name) c
+             WHERE t.type IN ('table', 'view')"
+            .to_owned(),
+        _ => format!(
+            "SELECT t.relname::text AS a, c.attname::text AS b FROM pg_attribute c JOIN pg_class t ON t.oid = c.attrelid
+             WHERE t.relnamespace = 'public'::regnamespace AND t.relkind IN ('r', 'p', 'v', 'm', 'f')
+               AND (t.relname IN ({erps}) OR t.relname LIKE '{ours}%') AND c.attnum > 0 AND NOT c.attisdropped"
+        ),
     }
-    for column in wanted {
-        if !manager.has_column(table, *column).await? {
-            missing.push(*column);
-        }
-    }
-    Ok(missing)
-}
-
-async fn columns(manager: &SchemaManager<'_>, table: &str) -> Result<Vec<String>, DbErr> {
-    let columns = Statement::from_sql_and_values(DbBackend::Postgres, COLUMNS, [table.into()]);
-    let rows = manager.get_connection().query_all_raw(columns).await?;
-    rows.iter().map(|row| row.try_get("", "name")).collect()
 }

@@ -12,11 +12,10 @@ mod sqlite;
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DbBackend, Statement},
+    sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement},
 };
 
 pub(crate) use self::postgres::DEFINERS;
-use self::postgres::Firing;
 pub use self::sqlite::fold as fold_sqlite;
 use crate::{catalog, required::serving_columns_of};
 
@@ -125,9 +124,10 @@ pub(crate) async fn create(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 /// again has lost its own.
 pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let connection = manager.get_connection();
-    let armed = armed(connection, Firing::Always).await?;
-    for trigger in triggers(connection.get_database_backend()) {
-        if !armed.contains(&trigger.name) {
+    let backend = connection.get_database_backend();
+    let missing = missing_triggers(backend, &armed(connection).await?);
+    for trigger in triggers(backend) {
+        if missing.iter().any(|one| one.name == trigger.name) {
             connection.execute_unprepared(&trigger.create).await?;
         }
     }
@@ -214,36 +214,71 @@ impl std::fmt::Display for MissingTrigger {
     }
 }
 
-/// The triggers that do not fire for everybody.
-pub async fn missing_triggers(manager: &SchemaManager<'_>) -> Result<Vec<MissingTrigger>, DbErr> {
-    let connection = manager.get_connection();
-    let always = armed(connection, Firing::Always).await?;
-    let ordinary = armed(connection, Firing::Ordinary).await?;
-    let missing = triggers(manager.get_database_backend())
-        .into_iter()
-        .filter(|trigger| !always.contains(&trigger.name));
-    let missing = missing.map(|Trigger { table, name, .. }| {
-        let fires_for_some = ordinary.contains(&name);
-        MissingTrigger { table, name, fires_for_some }
+/// Those of the log's triggers that do not fire for everybody, by how each is armed.
+pub(crate) fn missing_triggers(
+    backend: DbBackend,
+    armed: &[(String, Arming)],
+) -> Vec<MissingTrigger> {
+    let arming = |trigger: &Trigger| {
+        armed
+            .iter()
+            .find(|(name, _)| *name == trigger.name)
+            .map_or(Arming::Off, |(_, arming)| *arming)
+    };
+    let mut missing = triggers(backend);
+    missing.retain(|trigger| arming(trigger) != Arming::Always);
+    let missing = missing.into_iter().map(|trigger| MissingTrigger {
+        fires_for_some: arming(&trigger) == Arming::Ordinary,
+        table: trigger.table,
+        name: trigger.name,
     });
-    Ok(missing.collect())
+    missing.collect()
 }
 
-async fn armed(db: &impl ConnectionTrait, firing: Firing) -> Result<Vec<String>, DbErr> {
-    let backend = db.get_database_backend();
-    let sql = match backend {
+/// For whom a trigger fires.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Arming {
+    /// For nobody.
+    Off,
+    /// For ordinary writers. `ENABLE TRIGGER ALL`, which ends many a restore, leaves it at that.
+    Ordinary,
+    /// For replication workers as well, and for sessions that pose as one.
+    Always,
+}
+
+impl Arming {
+    /// By the letter in `pg_trigger.tgenabled`.
+    pub(crate) fn of(letter: &str) -> Self {
+        match letter {
+            "A" => Self::Always,
+            "O" => Self::Ordinary,
+            _ => Self::Off,
+        }
+    }
+}
+
+/// A query of the log's triggers that exist, `a`, and how each is armed, `b`.
+pub(crate) fn arming_of_each(backend: DbBackend) -> String {
+    match backend {
         DbBackend::Sqlite => sqlite::ARMED.to_owned(),
-        _ => postgres::armed(firing),
+        _ => postgres::arming_of_each(),
+    }
+}
+
+async fn armed(db: &impl ConnectionTrait) -> Result<Vec<(String, Arming)>, DbErr> {
+    let backend = db.get_database_backend();
+    let rows = db.query_all_raw(Statement::from_string(backend, arming_of_each(backend))).await?;
+    let of = |row: &QueryResult| {
+        Ok((row.try_get("", "a")?, Arming::of(&row.try_get::<String>("", "b")?)))
     };
-    let rows = db.query_all_raw(Statement::from_string(backend, sql)).await?;
-    rows.iter().map(|row| row.try_get("", "name")).collect()
+    rows.iter().map(of).collect()
 }
 
 /// A PostgreSQL expression: do all triggers fire for ordinary writers? Cheap enough to be asked along
 /// with the log.
 pub fn all_triggers_armed() -> String {
-    let armed = postgres::armed(Firing::Ordinary);
-    format!("(SELECT count(*) = {} FROM ({armed}) armed)", postgres::triggers().len())
+    let (all, armed) = (postgres::triggers().len(), postgres::arming_of_each());
+    format!("(SELECT count(*) = {all} FROM ({armed}) armed WHERE b IN ('O', 'A'))")
 }
 
 /// A PostgreSQL expression: a text that is another one once a trigger was switched off or on, made or

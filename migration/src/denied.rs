@@ -2,11 +2,6 @@
 
 use std::fmt;
 
-use sea_orm_migration::{
-    prelude::*,
-    sea_orm::{ConnectionTrait, DbBackend, Statement},
-};
-
 use crate::{
     ChangeLog, RECORD,
     required::{self, Required},
@@ -19,7 +14,7 @@ const OURS: [&str; 3] =
 
 /// A right that the role lacks. Displays as what is missing, and the statement to run.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Denied(String);
+pub struct Denied(pub(crate) String);
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,29 +22,12 @@ impl fmt::Display for Denied {
     }
 }
 
-/// The rights that serving takes and the role of this connection lacks.
-pub async fn denied(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<Denied>, DbErr> {
-    let connection = manager.get_connection();
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(Vec::new());
-    }
-    let rows =
-        connection.query_all_raw(Statement::from_string(DbBackend::Postgres, query(log))).await?;
-    rows.iter().map(|row| row.try_get("", "denied").map(Denied)).collect()
-}
-
-/// May the role of this connection read which steps were applied?
-pub async fn may_read_steps(manager: &SchemaManager<'_>) -> Result<bool, DbErr> {
-    let connection = manager.get_connection();
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(true);
-    }
-    let sql = format!(
-        "SELECT COALESCE(has_schema_privilege('public', 'USAGE')
-                         AND has_table_privilege(to_regclass('public.{RECORD}'), 'SELECT'), true) AS may"
-    );
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    row.map_or(Ok(true), |row| row.try_get("", "may"))
+/// A PostgreSQL expression: may the role of this connection read which steps were applied?
+pub(crate) fn may_read_steps() -> String {
+    format!(
+        "COALESCE(has_schema_privilege('public', 'USAGE')
+                  AND has_table_privilege(to_regclass('public.{RECORD}'), 'SELECT'), true)"
+    )
 }
 
 /// A PostgreSQL expression: may the role of this connection read all rows of the ERP's tables?
@@ -62,7 +40,8 @@ pub fn may_read_tables() -> String {
     format!("({})", each.collect::<Vec<_>>().join(" AND "))
 }
 
-fn query(log: ChangeLog) -> String {
+/// A query of the rights that serving takes and the role of this connection lacks, `a`.
+pub(crate) fn query(log: ChangeLog) -> String {
     let required = required::serving()
         .map(|Required { table, for_serving, .. }| {
             format!("('{table}', ARRAY[{}])", quoted(for_serving))
@@ -79,7 +58,7 @@ fn query(log: ChangeLog) -> String {
     let server = roles::SERVER;
     format!(
         "SELECT format('the role %I may not use the schema public; run: GRANT USAGE ON SCHEMA public TO %I',
-                       current_user, current_user) AS denied
+                       current_user, current_user) AS a
          WHERE NOT has_schema_privilege('public', 'USAGE')
          UNION ALL
          SELECT format('the role %I may not read %s of the table %s; run: GRANT SELECT ON %s TO %I',
@@ -98,7 +77,7 @@ fn query(log: ChangeLog) -> String {
                        c.relname, current_user, current_user)
          FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({})
            AND row_security_active(c.oid)
-         ORDER BY denied",
+         ORDER BY a",
         quoted(&ours),
         quoted(&all),
     )

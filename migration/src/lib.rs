@@ -9,6 +9,7 @@ mod advice;
 mod catalog;
 mod changes;
 mod denied;
+mod look;
 mod m20261123_000001_tables;
 mod m20261123_000002_catalogue;
 mod m20261123_000003_changes;
@@ -31,17 +32,17 @@ use sea_orm_migration::{
     },
 };
 
-pub use advice::index_advice;
 pub use changes::{
     CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, arming_of_triggers,
-    catalogue_revision, fold_sqlite, missing_triggers, revision_of, topic,
+    catalogue_revision, fold_sqlite, revision_of, topic,
 };
-pub use denied::{Denied, denied, may_read_steps, may_read_tables};
+pub use denied::{Denied, may_read_tables};
+pub use look::Look;
 pub use planned::{Planned, planned};
-pub use required::{MissingColumn, MissingColumns, missing_columns, missing_in_existing_tables};
-pub use rights::{OpenDoor, open_doors, roles};
+pub use required::{MissingColumn, MissingColumns};
+pub use rights::{OpenDoor, roles};
 pub use sea_orm_migration::prelude::SchemaManager;
-pub use state::{Step, steps};
+pub use state::{Step, steps, steps_of};
 pub use tables::Variant;
 
 /// Is the log of changes wanted? A database's owner may forbid triggers.

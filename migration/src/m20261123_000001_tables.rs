@@ -3,7 +3,8 @@
 use sea_orm_migration::prelude::*;
 
 use crate::{
-    catalog, required,
+    catalog::Existing,
+    required::{self, MissingColumns},
     tables::{self, Variant},
 };
 
@@ -18,28 +19,20 @@ pub(crate) async fn missing(
     manager: &SchemaManager<'_>,
     variant: Option<Variant>,
 ) -> Result<(Variant, Vec<tables::NewTable>), DbErr> {
-    let variant = match variant {
-        Some(variant) => variant,
-        None => existing(manager).await?.unwrap_or(Variant::Erp),
-    };
-    let mut missing = Vec::new();
-    for table in tables::all(manager.get_database_backend(), variant) {
-        if !catalog::has_table(manager, table.name).await? {
-            missing.push(table);
-        }
-    }
+    let existing = Existing::read(manager).await?;
+    let variant = variant.unwrap_or_else(|| variant_of(&existing));
+    let mut missing = tables::all(manager.get_database_backend(), variant);
+    missing.retain(|table| !existing.has_table(table.name));
     Ok((variant, missing))
 }
 
 /// The variant of the tables that exist, so that what is added belongs to the same.
-async fn existing(manager: &SchemaManager<'_>) -> Result<Option<Variant>, DbErr> {
-    for table in ["tenants", "usage_metrics"] {
-        if catalog::has_table(manager, table).await? {
-            let is_alembic = catalog::without(manager, table, &["metadata"]).await?.is_empty();
-            return Ok(Some(if is_alembic { Variant::Alembic } else { Variant::Erp }));
-        }
+fn variant_of(existing: &Existing) -> Variant {
+    let has_metadata = |table: &&str| existing.without(table, &["metadata"]).is_empty();
+    match ["tenants", "usage_metrics"].iter().find(|table| existing.has_table(table)) {
+        Some(table) if has_metadata(table) => Variant::Alembic,
+        _ => Variant::Erp,
     }
-    Ok(None)
 }
 
 #[async_trait::async_trait]
@@ -47,7 +40,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         // Columns that only administration needs are reported once everything is in place; without
         // them, serving still works.
-        let lacking = required::missing_in_existing_tables(manager).await?;
+        let lacking = MissingColumns::of_existing_tables(&Existing::read(manager).await?);
         required::refuse("this database cannot be adopted", &lacking.for_serving)?;
         for table in missing(manager, self.variant).await?.1 {
             manager.create_table(table.create).await?;

@@ -7,7 +7,7 @@ use sea_orm_migration::{
 };
 
 use crate::{
-    catalog,
+    catalog::Existing,
     required::{self, MissingColumn},
     tables,
 };
@@ -100,12 +100,12 @@ impl MigrationTrait for Migration {
 
 /// How many modules and plans the step would put in place.
 pub(crate) async fn planned(manager: &SchemaManager<'_>) -> Result<(usize, usize), DbErr> {
+    let existing = Existing::read(manager).await?;
     let mut rows = [0, 0];
     for (rows, (table, planned)) in
         rows.iter_mut().zip([("modules", MODULES.len()), ("plans", PLANS.len())])
     {
-        let has_table = catalog::has_table(manager, table).await?;
-        if !has_table || is_empty(manager.get_connection(), table).await? {
+        if !existing.has_table(table) || is_empty(manager.get_connection(), table).await? {
             *rows = planned;
         } else if table == "modules" {
             break;
@@ -224,7 +224,7 @@ async fn refuse_without(
     table: &'static str,
     columns: &'static [&'static str],
 ) -> Result<(), DbErr> {
-    let missing = catalog::without(manager, table, columns).await?;
+    let missing = Existing::read(manager).await?.without(table, columns);
     let missing: Vec<MissingColumn> =
         missing.into_iter().map(|column| MissingColumn { table, column }).collect();
     required::refuse(&format!("the table {table} is empty and cannot be filled"), &missing)

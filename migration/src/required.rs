@@ -7,7 +7,7 @@ use std::fmt;
 
 use sea_orm_migration::prelude::*;
 
-use crate::catalog;
+use crate::catalog::Existing;
 
 /// One of the ERP's tables.
 pub(crate) struct Required {
@@ -108,6 +108,11 @@ const REQUIRED: [Required; 7] = [
     Required { table: "usage_metrics", for_serving: &[], for_administration: &["tenant_id"] },
 ];
 
+/// The ERP's tables.
+pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
+    REQUIRED.iter().map(|required| required.table)
+}
+
 /// The tables that checks are answered from.
 pub(crate) fn serving() -> impl Iterator<Item = Required> {
     REQUIRED.into_iter().filter(|required| !required.for_serving.is_empty())
@@ -145,38 +150,32 @@ pub struct MissingColumns {
     pub for_administration: Vec<MissingColumn>,
 }
 
-/// The needed columns that the database lacks. A missing table lacks all of them.
-pub async fn missing_columns(manager: &SchemaManager<'_>) -> Result<MissingColumns, DbErr> {
-    let mut missing = MissingColumns::default();
-    for required in &REQUIRED {
-        missing.add(manager, required).await?;
-    }
-    Ok(missing)
-}
-
-/// The needed columns that existing tables lack. Missing tables are made by the migration.
-pub async fn missing_in_existing_tables(
-    manager: &SchemaManager<'_>,
-) -> Result<MissingColumns, DbErr> {
-    let mut missing = MissingColumns::default();
-    for required in &REQUIRED {
-        if catalog::has_table(manager, required.table).await? {
-            missing.add(manager, required).await?;
-        }
-    }
-    Ok(missing)
-}
-
 impl MissingColumns {
-    async fn add(&mut self, manager: &SchemaManager<'_>, required: &Required) -> Result<(), DbErr> {
+    /// The needed columns that the database lacks. A missing table lacks all of them.
+    pub(crate) fn of(existing: &Existing) -> Self {
+        let mut missing = Self::default();
+        for required in &REQUIRED {
+            missing.add(existing, required);
+        }
+        missing
+    }
+
+    /// The needed columns that existing tables lack. Missing tables are made by the migration.
+    pub(crate) fn of_existing_tables(existing: &Existing) -> Self {
+        let mut missing = Self::default();
+        for required in REQUIRED.iter().filter(|required| existing.has_table(required.table)) {
+            missing.add(existing, required);
+        }
+        missing
+    }
+
+    fn add(&mut self, existing: &Existing, required: &Required) {
         let Required { table, for_serving, for_administration } = *required;
         let named = |columns: Vec<&'static str>| {
             columns.into_iter().map(move |column| MissingColumn { table, column })
         };
-        self.for_serving.extend(named(catalog::without(manager, table, for_serving).await?));
-        self.for_administration
-            .extend(named(catalog::without(manager, table, for_administration).await?));
-        Ok(())
+        self.for_serving.extend(named(existing.without(table, for_serving)));
+        self.for_administration.extend(named(existing.without(table, for_administration)));
     }
 }
 

@@ -12,7 +12,8 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend},
 };
 
-pub use self::doors::{OpenDoor, open_doors};
+pub use self::doors::OpenDoor;
+pub(crate) use self::doors::query as open_doors;
 use crate::changes::DEFINERS;
 
 /// Roles that nobody logs in as. They are the cluster's, and mean the same in each of its

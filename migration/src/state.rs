@@ -52,7 +52,11 @@ impl std::fmt::Display for Step {
 
 /// Compares the database's record with the steps of this program. Writes nothing.
 pub async fn steps(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<Step>, DbErr> {
-    let applied = applied(manager).await?;
+    Ok(steps_of(&applied(manager).await?, log))
+}
+
+/// The steps of this program, and those that a database's record names besides.
+pub fn steps_of(applied: &[String], log: ChangeLog) -> Vec<Step> {
     let migrations = Migrator::migrations();
     let known: HashSet<&str> = migrations.iter().map(|step| step.name()).collect();
     let unknown =
@@ -67,7 +71,7 @@ pub async fn steps(manager: &SchemaManager<'_>, log: ChangeLog) -> Result<Vec<St
             Step::Pending(name)
         }
     };
-    Ok(migrations.iter().map(|step| state(&**step)).chain(unknown).collect())
+    migrations.iter().map(|step| state(&**step)).chain(unknown).collect()
 }
 
 /// Writes down that a step was applied, as sea-orm-migration does.

@@ -2,6 +2,9 @@
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
+/// What the names of tables begin with that are not the ERP's.
+pub(crate) const OURS: &str = "entitlement";
+
 /// A table to make where it is missing.
 pub(crate) struct NewTable {
     pub(crate) name: &'static str,

@@ -74,6 +74,11 @@ impl Database {
         Self { set_local: Some(set_local), ..Self::direct(pool, health) }
     }
 
+    /// The same, for statements that are asked once: a message each, where a prepared one takes two.
+    pub(super) fn unprepared(&self) -> Self {
+        Self { set_local: Some(self.settings().to_owned()), ..self.clone() }
+    }
+
     /// Closes every connection, once those in use have been returned.
     pub(super) async fn close(&self) {
         if let Err(error) = self.connection.clone().close().await {

@@ -69,7 +69,8 @@ impl LoadTenant for Store {
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        catalogue::read(&self.primary, self.log, &self.context, now).await
+        // Rarely read, so that nothing is gained by preparing it.
+        catalogue::read(&self.primary.unprepared(), self.log, &self.context, now).await
     }
 }
 

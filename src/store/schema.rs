@@ -1,12 +1,12 @@
 //! Whether the database's schema is the one that the statements were written for.
 
 use entitlementd_migration::{
-    self as migration, Additions, ChangeLog, Denied, MissingColumn, MissingColumns, MissingTrigger,
-    OpenDoor, Planned, SchemaManager, Step,
+    self as migration, Additions, ChangeLog, Denied, Look, MissingColumn, MissingColumns,
+    MissingTrigger, OpenDoor, Planned, SchemaManager, Step,
 };
-use sea_orm::DbErr;
+use sea_orm::{DbErr, QueryResult};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, ask::Ask, database::Database};
 
 /// The findings about the schema.
 #[derive(Clone, Debug)]
@@ -67,37 +67,46 @@ impl SchemaReport {
 }
 
 impl Store {
-    /// Examines the schema. Writes nothing.
+    /// Examines the schema, in one statement and one more for the steps. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
-        let visit = self.primary.visit().await?;
-        let manager = SchemaManager::new(&visit.inner);
-        let may_read_steps = migration::may_read_steps(&manager).await?;
-        let steps =
-            if may_read_steps { migration::steps(&manager, self.log).await? } else { Vec::new() };
+        // Nothing is to be prepared that is asked once.
+        let database = self.primary.unprepared();
+        let look = self.look(&database).await?;
+        let applied = match look.steps_statement() {
+            Some(sql) => names(&database.sql(sql, []).await?)?,
+            None => Vec::new(),
+        };
+        let steps = if look.may_not_read_steps() {
+            Vec::new()
+        } else {
+            migration::steps_of(&applied, self.log)
+        };
         let is_pending = steps.iter().any(|step| matches!(step, Step::Pending(_)));
         let is_counted = self.log == ChangeLog::Wanted && !is_pending;
-        let MissingColumns { for_serving, for_administration } =
-            migration::missing_columns(&manager).await?;
-        let report = SchemaReport {
+        let MissingColumns { for_serving, for_administration } = look.missing_columns();
+        Ok(SchemaReport {
             missing: for_serving,
             missing_for_administration: if is_pending {
                 // A table that has yet to be created will have them.
-                migration::missing_in_existing_tables(&manager).await?.for_administration
+                look.missing_in_existing_tables().for_administration
             } else {
                 for_administration
             },
             unarmed: if is_counted {
-                migration::missing_triggers(&manager).await?
+                look.missing_triggers(database.dialect().backend())
             } else {
                 Vec::new()
             },
-            denied: migration::denied(&manager, self.log).await?,
-            open_doors: migration::open_doors(&manager).await?,
-            index_advice: migration::index_advice(&manager).await?,
+            denied: look.denied,
+            open_doors: look.open_doors,
+            index_advice: look.index_advice,
             steps,
-        };
-        visit.commit().await?;
-        Ok(report)
+        })
+    }
+
+    async fn look(&self, database: &Database) -> Result<Look, StoreError> {
+        let statement = Look::statement(database.dialect().backend(), self.log);
+        Ok(Look::of(&database.sql(statement, []).await?)?)
     }
 
     /// If an administrator's read failed because a column is missing, returns an error that names
@@ -115,10 +124,8 @@ impl Store {
     }
 
     async fn missing_for_administration(&self) -> Result<Option<StoreError>, StoreError> {
-        let visit = self.primary.visit().await?;
-        let missing =
-            migration::missing_columns(&SchemaManager::new(&visit.inner)).await?.for_administration;
-        visit.commit().await?;
+        let look = self.look(&self.primary.unprepared()).await?;
+        let missing = look.missing_columns().for_administration;
         Ok((!missing.is_empty()).then(|| StoreError::MissingColumns(missing.into())))
     }
 
@@ -141,4 +148,9 @@ impl Store {
         let (connection, frame) = self.primary.for_migrating();
         migration::migrate(&connection, self.log, additions, frame).await
     }
+}
+
+/// The names of steps.
+fn names(rows: &[QueryResult]) -> Result<Vec<String>, DbErr> {
+    rows.iter().map(|row| row.try_get("", "version")).collect()
 }

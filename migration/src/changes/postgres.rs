@@ -4,7 +4,7 @@ mod triggers;
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-pub(super) use self::triggers::{Firing, armed, arming, triggers};
+pub(super) use self::triggers::{arming, arming_of_each, triggers};
 use super::{CHANNEL, MAX_ANNOUNCED, Watched, topic, watched};
 use crate::LOCK;
 

@@ -1,10 +1,5 @@
 //! What is still open.
 
-use sea_orm_migration::{
-    prelude::*,
-    sea_orm::{ConnectionTrait, DbBackend, Statement},
-};
-
 use super::{OTHER_FUNCTIONS, RELATIONS, quoted, roles, surplus};
 use crate::{
     changes::{DEFINERS, log_triggers},
@@ -14,7 +9,7 @@ use crate::{
 /// Something in the database that lets somebody do more with the objects of ours than is needed.
 /// Displays as what it is, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct OpenDoor(String);
+pub struct OpenDoor(pub(crate) String);
 
 impl std::fmt::Display for OpenDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,19 +17,9 @@ impl std::fmt::Display for OpenDoor {
     }
 }
 
-/// What is still open. Empty on SQLite, where whoever can open the file can do everything.
-pub async fn open_doors(manager: &SchemaManager<'_>) -> Result<Vec<OpenDoor>, DbErr> {
-    let connection = manager.get_connection();
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(Vec::new());
-    }
-    let rows =
-        connection.query_all_raw(Statement::from_string(DbBackend::Postgres, doors())).await?;
-    rows.iter().map(|row| row.try_get("", "door").map(OpenDoor)).collect()
-}
-
-/// A query of sentences, each of something that is open.
-fn doors() -> String {
+/// A query of sentences, `a`, each of something that is open. PostgreSQL only: whoever can open
+/// SQLite's file can do everything.
+pub(crate) fn query() -> String {
     let (log, all) = (roles::LOG, quoted(&roles::ALL));
     let functions = [&DEFINERS[..], &OTHER_FUNCTIONS].concat();
     let (functions, relations) = (quoted(&functions), quoted(&RELATIONS));
@@ -44,7 +29,7 @@ fn doors() -> String {
         .chain(m20261124_000004_record::TRIGGERS)
         .map(|(table, name)| format!("('{table}', '{name}')"));
     format!(
-        "SELECT format('%s may %s on %s', grantee, string_agg(privilege, ', ' ORDER BY privilege), object) AS door
+        "SELECT format('%s may %s on %s', grantee, string_agg(privilege, ', ' ORDER BY privilege), object) AS a
          FROM ({}) surplus GROUP BY grantee, object
          UNION ALL
          SELECT format('the role %s does not exist; run: CREATE ROLE %s NOLOGIN; then migrate again', name, name)
@@ -70,7 +55,7 @@ fn doors() -> String {
                 'REVOKE CREATE ON SCHEMA public FROM PUBLIC'
          FROM pg_namespace n, aclexplode(COALESCE(n.nspacl, acldefault('n', n.nspowner))) a
          WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'
-         ORDER BY door",
+         ORDER BY a",
         surplus(),
         quoted(&DEFINERS),
         triggers.collect::<Vec<_>>().join(", "),

@@ -21,8 +21,11 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// After news the log is polled this soon, and then ever less often: of writers that commit at the
 /// same time only one tells, and the others' changes may follow.
 const SOON: Duration = Duration::from_millis(20);
-/// A poll that takes longer has failed.
+/// A poll that takes longer has failed, and what is held is suspect.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The same for the first poll, and for those after one that has failed: everything is suspect by
+/// then, and a connection to a database that is far away takes several round trips.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// While listening does not work, it is tried again at least this often, and when the database
 /// comes back.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
@@ -105,7 +108,7 @@ impl Feed {
         let mut pause = HEARTBEAT;
         let mut hints = Hints::new(Instant::now());
         loop {
-            let poll = timeout(PATIENCE, listener.poll(self.position.as_ref())).await;
+            let poll = timeout(self.patience(), listener.poll(self.position.as_ref())).await;
             let news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => self.take_in(poll, FeedMode::Listening),
                 Err(error) => return error,
@@ -116,6 +119,12 @@ impl Feed {
                 return error;
             }
         }
+    }
+
+    /// How long a poll may take.
+    fn patience(&self) -> Duration {
+        let is_connected = self.report.lock().mode != FeedMode::Disconnected;
+        if is_connected { PATIENCE } else { FIRST_PATIENCE }
     }
 
     fn note_unheard(&self, untold: Untold) {
@@ -142,7 +151,7 @@ impl Feed {
             }
         }
         loop {
-            let poll = timeout(PATIENCE, store.poll(self.position.as_ref())).await;
+            let poll = timeout(self.patience(), store.poll(self.position.as_ref())).await;
             let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => {
                     self.take_in(poll, FeedMode::Polling);

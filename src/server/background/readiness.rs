@@ -255,7 +255,6 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
         ),
         SchemaState::Current => {}
     }
-    api.store.ping().await?;
     Ok(None)
 }
 

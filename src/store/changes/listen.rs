@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::poll::{Poll, Position, statement};
 use crate::store::{Store, StoreError, dialect::Dialect, idle_health::IdleHealth};
 
-/// How long PostgreSQL may take to open the connection, and to deliver our own greeting.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long PostgreSQL may take to open the connection, and to deliver our own greeting: some seven
+/// round trips. Meanwhile the log is polled.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection on which PostgreSQL notifies of changes.
 pub struct Listener {

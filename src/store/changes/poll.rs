@@ -58,7 +58,8 @@ impl Store {
     /// numbers. So new rows are selected exactly: rows of transactions that were not visible in the
     /// previous read's snapshot. A long transaction that commits late is not missed.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
-        let database = &self.watched;
+        // Each poll is another statement: the position is a part of it.
+        let database = self.watched.unprepared();
         let taken = Instant::now();
         let rows = database.sql(statement(database.dialect(), since), []).await?;
         Poll::of(&rows, since, taken)

@@ -43,23 +43,9 @@ fn trigger(table: &'static str, name: &str, head: &str, function: &str) -> Trigg
     Trigger { table, name: name.to_owned(), create }
 }
 
-/// For whom a trigger fires: `pg_trigger.tgenabled`.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::changes) enum Firing {
-    /// For ordinary writers at least. `ENABLE TRIGGER ALL`, which ends many a restore, leaves it at
-    /// that.
-    Ordinary,
-    /// For replication workers as well, and for sessions that pose as one.
-    Always,
-}
-
-/// The triggers that are there and fire, by name.
-pub(in crate::changes) fn armed(firing: Firing) -> String {
-    let letters = match firing {
-        Firing::Ordinary => "'O', 'A'",
-        Firing::Always => "'A'",
-    };
-    format!("SELECT t.tgname::text AS name {} WHERE t.tgenabled IN ({letters})", there())
+/// A query of the triggers that exist, `a`, and how each is armed, `b`.
+pub(in crate::changes) fn arming_of_each() -> String {
+    format!("SELECT t.tgname::text AS a, t.tgenabled::text AS b {}", there())
 }
 
 /// How the triggers are armed, as a text that is another one after any command about one of them:
