@@ -48,9 +48,15 @@ func (h *held) isGood(now time.Time, least uint64) bool {
 	return isWatched || !h.stream.era.isOutdated && now.Sub(h.asked) < h.fresh.GetMaxAge().AsDuration()
 }
 
-// isReplaced: an answer can be faster than the news of its revision. 0 is one that the server could not read.
-func (h *held) isReplaced(revision uint64) bool {
-	return h == nil || revision == 0 || h.fresh.GetRevision() < revision
+// has: an answer can be faster than the news of its revision. 0 is one that the server could not read.
+func (h *held) has(revision uint64) bool { return 0 < revision && revision <= h.fresh.GetRevision() }
+
+// outdated is a list of which nobody knows whether it was replaced: of use in an outage only.
+func (h *held) outdated() *held {
+	ended, list := *h.stream, *h
+	ended.isOpen, ended.era = false, &era{isOutdated: true}
+	list.stream = &ended
+	return &list
 }
 
 // grants: a list grants what has started and not ended. It never denies.
@@ -123,10 +129,13 @@ func (c *cache) outdate() {
 func (c *cache) change(id string, revision uint64) {
 	next := *c.tenant(id)
 	next.announced, next.history = max(revision, c.announced(&next)), c.history
-	if next.list.isReplaced(revision) {
+	if list := next.list; list != nil && !list.has(revision) {
 		next.list = nil
+		if revision == 0 {
+			next.list = list.outdated()
+		}
 	}
-	maps.DeleteFunc(next.denials, func(_ string, denial *held) bool { return denial.isReplaced(revision) })
+	maps.DeleteFunc(next.denials, func(_ string, denial *held) bool { return !denial.has(revision) })
 	c.tenants.Add(id, &next)
 }
 

@@ -103,10 +103,9 @@ export class Cache {
     const after = new Tenant();
     after.announced = max(revision, this.#announced(before));
     after.history = this.#history;
-    // An answer can be faster than the news of its revision. 0 is one that the server could not read.
-    const stays = (held?: Held) => held !== undefined && 0n < revision && revision <= held.fresh.revision;
-    if (stays(before.list)) after.list = before.list;
-    after.denials = new Map([...before.denials].filter(([, denial]) => stays(denial)));
+    if (before.list && has(before.list, revision)) after.list = before.list;
+    else if (before.list && revision === 0n) after.list = outdated(before.list);
+    after.denials = new Map([...before.denials].filter(([, denial]) => has(denial, revision)));
     this.#tenants.set(id, after);
   }
 
@@ -158,6 +157,17 @@ export function isGood({ list, fresh, stream, asked }: Held, least: bigint, now:
   if (fresh.revision < least || !isBefore(now, fresh.validUntil)) return false;
   const isWatched = list !== undefined && !fresh.stale && stream.isTrusted(now);
   return isWatched || (!stream.era.isOutdated && now.mono - asked < milliseconds(fresh.maxAge));
+}
+
+/** An answer can be faster than the news of its revision. 0 is one that the server could not read. */
+function has({ fresh }: Held, revision: bigint): boolean {
+  return 0n < revision && revision <= fresh.revision;
+}
+
+/** Nobody knows whether it was replaced: it is of use in an outage only. */
+function outdated(list: Held): Held {
+  const ended = Object.assign(new Stream({ isOutdated: true }, false), { vouched: list.stream.vouched });
+  return { ...list, stream: ended };
 }
 
 /** A list grants what has started and not ended. It never denies. */
