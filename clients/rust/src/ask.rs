@@ -58,7 +58,9 @@ pub(crate) enum Event {
         tenant: Uuid,
         revision: u64,
     },
-    /// Anything may have changed.
+    /// A module or a plan has changed, and so may any answer.
+    CatalogueChanged,
+    /// Anything may have changed, and revisions may begin anew.
     Reset,
     Heartbeat {
         lag: Micros,

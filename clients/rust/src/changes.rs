@@ -42,14 +42,18 @@ pub(crate) fn hear(core: &Core, event: Event) {
     core.held.stream.event(now);
     match event {
         Event::Opened => {
-            core.held.stream.open(now);
+            core.held.stream.open();
             core.answered();
             core.back(Part::Stream);
             core.counters.watching.set(1.0);
         }
         Event::TenantChanged { tenant, revision } => {
-            core.held.tenant_changed(tenant, revision, now);
+            core.held.tenant_changed(tenant, revision);
             core.counters.changes.increment(1);
+        }
+        Event::CatalogueChanged => {
+            core.held.stream.outdate();
+            core.counters.resets.increment(1);
         }
         Event::Reset => {
             core.held.stream.reset();

@@ -70,6 +70,11 @@ pub(crate) fn is_within(span: Micros, instant: Micros, now: Micros) -> bool {
     now.abs_diff(instant) < span.unsigned_abs()
 }
 
+/// Is an instant no longer ago than that?
+pub(crate) fn is_no_longer_ago(span: Micros, instant: Micros, now: Micros) -> bool {
+    now.abs_diff(instant) <= span.unsigned_abs()
+}
+
 /// For people and answers; the ends of time are `None`.
 pub(crate) fn date(instant: Micros) -> Option<DateTime<Utc>> {
     if instant == ALWAYS || instant == NEVER {

@@ -155,7 +155,8 @@ pub(crate) fn event(response: WatchChangesResponse) -> Event {
         Some(Wire::Heartbeat(beat)) => Event::Heartbeat { lag: span(beat.lag) },
         Some(Wire::Transition(_)) => Event::Nothing,
         Some(Wire::Ending(_)) => Event::Ending,
-        Some(Wire::CatalogueChanged(_) | Wire::Reset(_)) | None => Event::Reset,
+        Some(Wire::CatalogueChanged(_)) => Event::CatalogueChanged,
+        Some(Wire::Reset(_)) | None => Event::Reset,
     }
 }
 

@@ -117,7 +117,7 @@ impl Core {
         let answer = self.fetch_reason(tenant, module, min_revision).await?.answer;
         if answer.allowed {
             // The list is older than the answer, or our clock is not the server's.
-            self.held.doubt(tenant, self.clock.now());
+            self.held.doubt(tenant);
         }
         Ok(answer)
     }

@@ -10,7 +10,7 @@ use self::slot::{HeldDenial, HeldList, Id, Slot, Wanted};
 use crate::{
     Answer, Resolved,
     bounded::Bounded,
-    clock::{Micros, is_within},
+    clock::{Micros, is_no_longer_ago, is_within},
     list::{List, Told},
     stream::Stream,
 };
@@ -116,7 +116,7 @@ impl Held {
         }
         let vouched =
             held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
-        is_within(most, vouched, now).then_some(held.list)
+        is_no_longer_ago(most, vouched, now).then_some(held.list)
     }
 
     fn is_good(&self, held: &HeldList, min_revision: u64, now: Micros) -> bool {
@@ -142,7 +142,7 @@ impl Held {
         // The era first: what is told after that is told to the answer.
         let era = self.stream.era();
         let (news, wanted) = self.see_or_make(tenant, |slot| (slot.news, slot.wanted));
-        let wanted = if self.stream.has_outdated(wanted.era) { 0 } else { wanted.revision };
+        let wanted = wanted.in_history(self.stream.history());
         Began { at: now, era, news, min_revision: min_revision.max(wanted) }
     }
 
@@ -163,10 +163,10 @@ impl Held {
         self.news.load(Ordering::Acquire)
     }
 
-    /// Keeps a list, unless news came while it was asked for.
+    /// Keeps a list, unless news came while it was asked for: of the tenant, or of everything.
     pub(crate) fn keep_list(&self, tenant: Uuid, list: List, began: Began) {
         self.tenants.change(Id(tenant), |slot| {
-            if slot.news == began.news {
+            if slot.news == began.news && !self.stream.has_outdated(began.era) {
                 slot.list = Some(HeldList { list, began, outdated: None, announced: 0 });
             }
         });
@@ -182,7 +182,7 @@ impl Held {
         began: Began,
     ) {
         self.tenants.change(Id(tenant), |slot| {
-            if slot.news != began.news {
+            if slot.news != began.news || self.stream.has_outdated(began.era) {
                 return;
             }
             slot.denials.retain(|held| &*held.module != module);
@@ -194,8 +194,8 @@ impl Held {
     }
 
     /// A tenant has changed, and an answer with this revision is fresh; 0: nobody knows.
-    pub(crate) fn tenant_changed(&self, tenant: Uuid, revision: u64, now: Micros) {
-        let told = Wanted { revision, era: self.stream.era() };
+    pub(crate) fn tenant_changed(&self, tenant: Uuid, revision: u64) {
+        let told = Wanted { revision, history: self.stream.history() };
         // First: whoever makes the slot afterwards finds it, and a slot that was made before is
         // found below.
         let wanted = self.announced.with(Id(tenant), || told, |place| place.raise(told));
@@ -207,7 +207,7 @@ impl Held {
             slot.news = self.next_news();
             slot.denials.retain(|denial| has_it(denial.answer.revision));
             if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
-                held.outdated.get_or_insert(now);
+                held.outdated.get_or_insert(self.stream.vouched(held.began.era));
                 held.announced = held.announced.max(revision);
             }
         });
@@ -220,8 +220,8 @@ impl Held {
     }
 
     /// The list did not know what the server knows: it is asked for again.
-    pub(crate) fn doubt(&self, tenant: Uuid, now: Micros) {
-        self.tenant_changed(tenant, 0, now);
+    pub(crate) fn doubt(&self, tenant: Uuid) {
+        self.tenant_changed(tenant, 0);
     }
 
     /// Who it is, as far as it is held.
@@ -254,7 +254,7 @@ impl Held {
     ) -> Option<Resolved> {
         let held = self.resolved.look(&credentials, HeldResolved::clone)?;
         let vouched = self.stream.vouched(held.began.era).max(held.began.at);
-        let is_of_use = now < held.told.valid_until && is_within(most, vouched, now);
+        let is_of_use = now < held.told.valid_until && is_no_longer_ago(most, vouched, now);
         (is_of_use && !self.has_changed(&held)).then_some(held.resolved)
     }
 
@@ -274,8 +274,8 @@ impl Held {
         began: Began,
     ) {
         let (news, wanted) = self.see_or_make(resolved.tenant.id, |slot| (slot.news, slot.wanted));
-        let is_old = !self.stream.has_outdated(wanted.era) && told.revision < wanted.revision;
-        if news <= began.news && !is_old {
+        let is_old = told.revision < wanted.in_history(self.stream.history());
+        if news <= began.news && !is_old && !self.stream.has_outdated(began.era) {
             let held = HeldResolved { resolved, told, began: Began { news, ..began } };
             self.resolved.with(credentials, || held.clone(), |place| *place = held.clone());
         }

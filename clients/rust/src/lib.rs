@@ -31,6 +31,8 @@ mod stream;
 #[cfg(feature = "sea-orm")]
 mod tenant_db;
 pub mod testing;
+#[cfg(test)]
+mod vectors;
 mod watch;
 
 pub use answer::{

@@ -28,6 +28,8 @@ const MOST_ERAS: usize = 64;
 pub(crate) struct Stream {
     era: AtomicU64,
     reset: AtomicU64,
+    /// Of the database, which may have been restored: revisions of one say nothing in another.
+    history: AtomicU64,
     is_open: AtomicBool,
     heard: AtomicI64,
     /// The last instant that a heartbeat has vouched for, whatever came after it.
@@ -42,6 +44,7 @@ impl Default for Stream {
         Self {
             era: 1.into(),
             reset: 0.into(),
+            history: 1.into(),
             is_open: false.into(),
             heard: ALWAYS.into(),
             vouched: ALWAYS.into(),
@@ -56,10 +59,16 @@ impl Stream {
         self.era.load(Ordering::Acquire)
     }
 
-    /// The stream has opened: from here on nothing is missed.
-    pub(crate) fn open(&self, now: Micros) {
+    pub(crate) fn history(&self) -> u64 {
+        self.history.load(Ordering::Acquire)
+    }
+
+    /// The stream has opened: from here on nothing is missed. Whether its server receives changes,
+    /// the first heartbeat says.
+    pub(crate) fn open(&self) {
         self.end_era();
-        self.hear(now);
+        self.hear(ALWAYS);
+        self.history.fetch_add(1, Ordering::AcqRel);
         self.is_open.store(true, Ordering::Release);
     }
 
@@ -103,9 +112,15 @@ impl Stream {
     }
 
     /// Anything may have changed.
-    pub(crate) fn reset(&self) {
+    pub(crate) fn outdate(&self) {
         let era = self.end_era();
         self.reset.store(era, Ordering::Release);
+    }
+
+    /// The same, and revisions may begin anew.
+    pub(crate) fn reset(&self) {
+        self.history.fetch_add(1, Ordering::AcqRel);
+        self.outdate();
     }
 
     fn end_era(&self) -> u64 {
@@ -154,7 +169,9 @@ mod tests {
     fn only_what_was_asked_for_since_it_opened_is_vouched_for() {
         let stream = Stream::default();
         let before = stream.era();
-        stream.open(0);
+        stream.open();
+        assert!(!stream.vouches(stream.era(), 0), "no heartbeat has come");
+        stream.beat(0, 0);
         assert!(!stream.vouches(before, 1) && stream.vouches(stream.era(), 1));
         assert!(!stream.has_outdated(before), "it is good for its max_age");
         stream.close();
@@ -164,7 +181,8 @@ mod tests {
     #[test]
     fn a_stream_that_is_silent_or_lags_vouches_for_nothing_until_it_is_heard_again() {
         let stream = Stream::default();
-        stream.open(0);
+        stream.open();
+        stream.beat(0, 0);
         assert!(
             stream.vouches(stream.era(), SILENCE - 1) && !stream.vouches(stream.era(), SILENCE)
         );
@@ -177,7 +195,7 @@ mod tests {
     #[test]
     fn a_server_that_lags_does_not_take_away_what_was_vouched_for_before() {
         let stream = Stream::default();
-        stream.open(0);
+        stream.open();
         stream.beat(0, 7);
         stream.beat(LAG, 9);
         assert!(!stream.vouches(stream.era(), 9));
@@ -189,7 +207,7 @@ mod tests {
     #[test]
     fn a_reset_outdates_what_was_asked_for_before_and_not_what_is_asked_for_after() {
         let stream = Stream::default();
-        stream.open(0);
+        stream.open();
         let before = stream.era();
         stream.beat(0, 5);
         stream.reset();

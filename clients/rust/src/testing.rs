@@ -72,6 +72,11 @@ struct Known {
     questions: AtomicUsize,
 }
 
+fn open(core: &Core) {
+    hear(core, Event::Opened);
+    hear(core, Event::Heartbeat { lag: 0 });
+}
+
 /// What a bearer token says.
 #[derive(Clone, Copy, Debug)]
 struct Token {
@@ -102,7 +107,7 @@ impl Double {
             Clock::Manual(self.clock.clone()),
         ));
         if !self.known.is_dark.load(Ordering::SeqCst) {
-            hear(&core, Event::Opened);
+            open(&core);
         }
         self.clients.lock().push(Arc::downgrade(&core));
         Entitlements::of(core, Watching::nobody(true))
@@ -155,7 +160,7 @@ impl Double {
     /// The server is back.
     pub fn come_back(&self) {
         self.known.is_dark.store(false, Ordering::SeqCst);
-        self.each_client(|core| hear(core, Event::Opened));
+        self.each_client(open);
     }
 
     /// Time passes, and while the server is there it says so.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use entitlement_client::{Entitlements, OnOutage, Reason};
+use entitlement_client::{Entitlements, OnOutage, Reason, testing::ManualClock};
 use tokio::task::JoinHandle;
 
 use super::{FLAGS, PATIENCE, World, config, port, tenant};
@@ -37,6 +37,20 @@ async fn hold_all(client: &Entitlements) {
 fn granted(client: &Entitlements) -> usize {
     let held = (1..=TENANTS).filter_map(|number| client.check_held(tenant(number), "finance"));
     held.filter(entitlement_client::Answer::allowed).count()
+}
+
+/// Waits for the stream's first heartbeat, from which on it is relied on, and lets `MAX_AGE` pass.
+async fn outlive_max_age(client: &Entitlements, clock: &ManualClock) {
+    let started = Instant::now();
+    loop {
+        clock.set(NOW + 2 * MAX_AGE);
+        if client.check_held(tenant(1), "finance").is_some() {
+            return;
+        }
+        assert!(started.elapsed() < 2 * PATIENCE, "no heartbeat comes");
+        clock.set(NOW);
+        tokio::task::yield_now().await;
+    }
 }
 
 impl Server {
@@ -91,7 +105,7 @@ async fn when_a_connection_has_reached_its_age_nothing_is_asked_for_again_but_wh
     let flags = [&FLAGS[..], &["--max-connection-age", "4s", "--max-age", "1s"]].concat();
     let world = World::with(subscribed().await, &flags, OnOutage::Deny).await;
     hold_all(&world.client).await;
-    world.clock.advance(2 * MAX_AGE);
+    outlive_max_age(&world.client, &world.clock).await;
     let asked = world.questions("ListEnabledModules").await;
     let load = Load::on(&world.client);
     // Twice, since the second connection is one that was moved to.
@@ -133,19 +147,20 @@ impl Two {
         let behind = Proxy::to(postgres::shared().port()).await;
         let url = format!("postgres://postgres@127.0.0.1:{}/{}", behind.port(), database.name);
         let flags = [&FLAGS[..], &["--max-age", "1s"]].concat();
-        // Long enough for all that comes before, on a machine that is busy with other tests.
-        let aging = [&flags[..], &["--max-connection-age", "8s"]].concat();
+        // Long enough for the first heartbeat, which comes within 10 s, and for all else that comes before,
+        // on a machine that is busy with other tests.
+        let aging = [&flags[..], &["--max-connection-age", "18s"]].concat();
         let first = Server::start_with(database.by_way_of(url).await, &aging).await;
         let mut second = Server::start_with(database, &flags).await;
         let clients = Proxy::to(port(&first)).await;
-        let clock = entitlement_client::testing::ManualClock::at(NOW);
+        let clock = ManualClock::at(NOW);
         let config = config(&clients, OnOutage::Deny).clock(clock.clone());
         let client = Entitlements::connect(config).unwrap();
         client.watching().await;
         // The next connection: the present one stays where it is.
         clients.point_at(port(&second));
         hold_all(&client).await;
-        clock.advance(2 * MAX_AGE);
+        outlive_max_age(&client, &clock).await;
         let time = tokio::spawn(pass(first.clock.clone()));
         assert_eq!(granted(&client), TENANTS as usize);
 

@@ -23,7 +23,7 @@ impl Hash for Id {
 pub(super) struct HeldList {
     pub(super) list: List,
     pub(super) began: Began,
-    /// When news came that it is no longer what it was.
+    /// News came that it is no longer what it was: until when the server had vouched for it by then.
     pub(super) outdated: Option<Micros>,
     /// The revision that the news announced; 0: it announced none.
     pub(super) announced: u64,
@@ -41,17 +41,22 @@ pub(super) struct HeldDenial {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) revision: u64,
-    /// After a reset there may be no such revision.
-    pub(super) era: u64,
+    /// In another one there may be no such revision.
+    pub(super) history: u64,
 }
 
 impl Wanted {
     /// Of two streams the one that lags may tell of a revision after the other has told of a later
     /// one.
     pub(super) fn raise(&mut self, told: Self) -> Self {
-        let least = if self.era == told.era { self.revision } else { 0 };
+        let least = self.in_history(told.history);
         *self = Self { revision: told.revision.max(least), ..told };
         *self
+    }
+
+    /// The revision, where it is of this history; else 0.
+    pub(super) fn in_history(self, history: u64) -> u64 {
+        if self.history == history { self.revision } else { 0 }
     }
 }
 

@@ -41,8 +41,8 @@ fn asking_who(held: &Held) -> Began {
 #[test]
 fn an_identity_that_is_older_than_what_was_announced_is_not_kept() {
     let held = Held::new(10);
-    held.stream.open(0);
-    held.tenant_changed(TENANT, 2, 0);
+    held.stream.open();
+    held.tenant_changed(TENANT, 2);
     // Another server is asked, which has not received the change.
     held.keep_resolved(1, resolved(), told(1), asking_who(&held));
     assert!(held.resolved(1, 0).is_none() && held.stale_resolved(1, MINUTE, 0).is_none());
@@ -57,7 +57,7 @@ fn an_identity_that_is_older_than_what_was_announced_is_not_kept() {
 #[test]
 fn a_list_that_is_known_to_have_been_replaced_is_of_no_use_in_an_outage() {
     let held = Held::new(10);
-    held.stream.open(0);
+    held.stream.open();
     let keep = |revision| {
         let began = held.begin(TENANT, 0, 0);
         held.keep_list(TENANT, list(revision), began);
@@ -65,11 +65,11 @@ fn a_list_that_is_known_to_have_been_replaced_is_of_no_use_in_an_outage() {
     keep(1);
     held.stream.close();
     assert!(held.stale_list(TENANT, 0, MINUTE, 1).is_some());
-    held.tenant_changed(TENANT, 2, 1);
+    held.tenant_changed(TENANT, 2);
     assert!(held.stale_list(TENANT, 0, MINUTE, 1).is_none());
     keep(2);
     assert!(held.stale_list(TENANT, 0, MINUTE, 1).is_some());
     // Nobody knows to which revision: it may still be what it was.
-    held.tenant_changed(TENANT, 0, 1);
+    held.tenant_changed(TENANT, 0);
     assert!(held.stale_list(TENANT, 0, MINUTE, 1).is_some());
 }

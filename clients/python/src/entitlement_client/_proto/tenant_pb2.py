@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65ntitlement/v1/tenant.proto\x12\x0e\x65ntitlement.v1\"\x8f\x01\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsubdomain\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.entitlement.v1.TenantStatus\x12\x11\n\tplan_slug\x18\x06 \x01(\t*\xf0\x01\n\x0cTenantStatus\x12\x1d\n\x19TENANT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14TENANT_STATUS_ACTIVE\x10\x01\x12\x19\n\x15TENANT_STATUS_PENDING\x10\x02\x12\x1f\n\x1bTENANT_STATUS_PENDING_SETUP\x10\x03\x12\x1b\n\x17TENANT_STATUS_SUSPENDED\x10\x04\x12\x1b\n\x17TENANT_STATUS_CANCELLED\x10\x05\x12\x18\n\x14TENANT_STATUS_FAILED\x10\x06\x12\x17\n\x13TENANT_STATUS_OTHER\x10\x07*\xa1\x01\n\x0cTenantSource\x12\x1d\n\x19TENANT_SOURCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTENANT_SOURCE_BEARER_TOKEN\x10\x01\x12\x1b\n\x17TENANT_SOURCE_TENANT_ID\x10\x02\x12\x16\n\x12TENANT_SOURCE_HOST\x10\x03\x12\x1d\n\x19TENANT_SOURCE_CERTIFICATE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x65ntitlement/v1/tenant.proto\x12\x0e\x65ntitlement.v1\"\x8f\x01\n\x06Tenant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsubdomain\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61tabase_schema\x18\x04 \x01(\t\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.entitlement.v1.TenantStatus\x12\x11\n\tplan_slug\x18\x06 \x01(\t*\xf0\x01\n\x0cTenantStatus\x12\x1d\n\x19TENANT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14TENANT_STATUS_ACTIVE\x10\x01\x12\x19\n\x15TENANT_STATUS_PENDING\x10\x02\x12\x1f\n\x1bTENANT_STATUS_PENDING_SETUP\x10\x03\x12\x1b\n\x17TENANT_STATUS_SUSPENDED\x10\x04\x12\x1b\n\x17TENANT_STATUS_CANCELLED\x10\x05\x12\x18\n\x14TENANT_STATUS_FAILED\x10\x06\x12\x17\n\x13TENANT_STATUS_OTHER\x10\x07*\xa1\x01\n\x0cTenantSource\x12\x1d\n\x19TENANT_SOURCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTENANT_SOURCE_BEARER_TOKEN\x10\x01\x12\x1b\n\x17TENANT_SOURCE_TENANT_ID\x10\x02\x12\x16\n\x12TENANT_SOURCE_HOST\x10\x03\x12\x1d\n\x19TENANT_SOURCE_CERTIFICATE\x10\x04\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.tenant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016entitlement.v1P\001Z-entitlementd/gen/entitlement/v1;entitlementv1\252\002\016Entitlement.V1'
   _globals['_TENANTSTATUS']._serialized_start=194
   _globals['_TENANTSTATUS']._serialized_end=434
   _globals['_TENANTSOURCE']._serialized_start=437

@@ -1,0 +1,201 @@
+// Package entitlements answers whether tenants may use modules, mostly from memory, by the rules of clients/README.md.
+package entitlements
+
+import (
+	"maps"
+	"time"
+
+	pb "example.com/erp/gen/entitlement/v1"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+const (
+	mostTenants = 10_000
+	mostDenials = 100 // of each tenant
+	trust       = 30 * time.Second
+	longestLag  = 10 * time.Second
+)
+
+// era is the time between two resets. All that was asked for in it is outdated with it, however much it is.
+type era struct{ isOutdated bool }
+
+// stream is one WatchChanges stream in one era, or the lack of one.
+type stream struct {
+	era           *era
+	isOpen        bool
+	beat, vouched time.Time // the last heartbeat, if the server did not lag; the last with which it did not
+}
+
+func (s *stream) isTrusted(now time.Time) bool { return s.isOpen && now.Sub(s.beat) < trust }
+
+// held is an answer: a list, or the decision about a module. While it is under way, it is a question.
+type held struct {
+	list     *pb.ListEnabledModulesResponse
+	decision *pb.CheckModuleResponse
+	fresh    *pb.Freshness
+	asked    time.Time
+	least    uint64  // the revision that it was asked for with
+	stream   *stream // the one that there was when it was asked for
+	tenant   *tenant // what was known of the tenant then
+}
+
+func (h *held) isGood(now time.Time, least uint64) bool {
+	if h == nil || h.fresh.GetRevision() < least || !isBefore(now, h.fresh.GetValidUntil()) {
+		return false
+	}
+	isWatched := h.list != nil && !h.fresh.GetStale() && h.stream.isTrusted(now)
+	return isWatched || !h.stream.era.isOutdated && now.Sub(h.asked) < h.fresh.GetMaxAge().AsDuration()
+}
+
+// has: an answer can be faster than the news of its revision. 0 is one that the server could not read.
+func (h *held) has(revision uint64) bool { return 0 < revision && revision <= h.fresh.GetRevision() }
+
+// outdated is a list of which nobody knows whether it was replaced: of use in an outage only.
+func (h *held) outdated() *held {
+	ended, list := *h.stream, *h
+	ended.isOpen, ended.era = false, &era{isOutdated: true}
+	list.stream = &ended
+	return &list
+}
+
+// grants: a list grants what has started and not ended. It never denies.
+func (h *held) grants(module string, now time.Time) bool {
+	for _, entry := range h.list.GetModules() {
+		hasStarted := entry.StartsAt == nil || !isBefore(now, entry.StartsAt)
+		if entry.Code == module && hasStarted && isBefore(now, entry.ValidUntil) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBefore(now time.Time, end *timestamppb.Timestamp) bool {
+	return end == nil || now.Before(end.AsTime())
+}
+
+// tenant is what is held between two pieces of news. News puts another in its place, and so an answer that it has
+// overtaken is found out.
+type tenant struct {
+	list      *held
+	denials   map[string]*held
+	announced uint64 // the latest revision that was announced,
+	history   int    // in this history of the database
+}
+
+// cache holds answers, and no clock.
+type cache struct {
+	tenants *simplelru.LRU[string, *tenant]
+	stream  *stream
+	history int
+}
+
+func newCache() *cache {
+	tenants, _ := simplelru.NewLRU[string, *tenant](mostTenants, nil) // fails only for a size below 1
+	return &cache{tenants: tenants, stream: &stream{era: &era{}}}
+}
+
+func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
+	switch told := event.GetEvent().(type) {
+	case *pb.WatchChangesResponse_Opened_:
+		c.goOn(&stream{era: c.stream.era, isOpen: true})
+		c.history++
+	case *pb.WatchChangesResponse_Heartbeat_:
+		c.stream.beat = time.Time{}
+		if told.Heartbeat.GetLag().AsDuration() < longestLag {
+			c.stream.beat, c.stream.vouched = now, now
+		}
+	case *pb.WatchChangesResponse_TenantChanged_:
+		c.change(told.TenantChanged.GetTenantId(), told.TenantChanged.GetRevision())
+	case *pb.WatchChangesResponse_CatalogueChanged_:
+		c.outdate()
+	default: // a reset, or what only a newer client knows
+		c.outdate()
+		c.history++
+	}
+}
+
+// goOn puts another stream, or none, in the place of the present one.
+func (c *cache) goOn(next *stream) { c.stream.isOpen, c.stream = false, next }
+
+func (c *cache) end() { c.goOn(&stream{era: c.stream.era}) }
+
+func (c *cache) outdate() {
+	next := *c.stream
+	next.era, c.stream.era.isOutdated = &era{}, true
+	c.goOn(&next)
+}
+
+func (c *cache) change(id string, revision uint64) {
+	next := *c.tenant(id)
+	next.announced, next.history = max(revision, c.announced(&next)), c.history
+	if list := next.list; list != nil && !list.has(revision) {
+		next.list = nil
+		if revision == 0 {
+			next.list = list.outdated()
+		}
+	}
+	maps.DeleteFunc(next.denials, func(_ string, denial *held) bool { return !denial.has(revision) })
+	c.tenants.Add(id, &next)
+}
+
+func (c *cache) tenant(id string) *tenant {
+	t, found := c.tenants.Get(id)
+	if !found {
+		t = &tenant{denials: map[string]*held{}}
+		c.tenants.Add(id, t)
+	}
+	return t
+}
+
+// announced: what was announced in another history, this one may never reach.
+func (c *cache) announced(t *tenant) uint64 {
+	if t.history != c.history {
+		return 0
+	}
+	return t.announced
+}
+
+// find gives what answers whether the module may be used: the list, or a denial. nil: the server must be asked.
+func (c *cache) find(id, module string, least uint64, now time.Time) *held {
+	t := c.tenant(id)
+	if t.list.isGood(now, least) && t.list.grants(module, now) {
+		return t.list
+	}
+	if denial := t.denials[module]; denial.isGood(now, least) {
+		return denial
+	}
+	return nil
+}
+
+// begin is called when the server is about to be asked, keep with its answer.
+func (c *cache) begin(id string, least uint64, now time.Time) *held {
+	t := c.tenant(id)
+	return &held{asked: now, least: max(least, c.announced(t)), stream: c.stream, tenant: t}
+}
+
+func (c *cache) keep(id, module string, h *held) {
+	if c.tenant(id) != h.tenant || h.stream.era.isOutdated {
+		return
+	}
+	if h.list != nil {
+		h.tenant.list = h
+	} else if !h.decision.GetAllowed() {
+		if len(h.tenant.denials) >= mostDenials {
+			clear(h.tenant.denials)
+		}
+		h.tenant.denials[module] = h
+	}
+}
+
+// stale gives the list that grants the module in an outage, if the server vouched for it no longer ago than most.
+func (c *cache) stale(id, module string, least uint64, most time.Duration, now time.Time) *held {
+	list := c.tenant(id).list
+	if list == nil || list.fresh.GetRevision() < least || !list.grants(module, now) {
+		return nil
+	}
+	if now.Sub(list.asked) > most && now.Sub(list.stream.vouched) > most {
+		return nil
+	}
+	return list
+}

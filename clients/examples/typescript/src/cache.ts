@@ -1,0 +1,194 @@
+/** What is held of tenants and what news does to it, by the rules of clients/README.md. Time is an argument. */
+
+import { LRUCache } from "lru-cache";
+import type { Freshness } from "../gen/entitlement/v1/decision.js";
+import type {
+  CheckModuleResponse,
+  ListEnabledModulesResponse,
+  WatchChangesResponse,
+} from "../gen/entitlement/v1/entitlement_service.js";
+import type { Duration } from "../gen/google/protobuf/duration.js";
+import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
+
+const MOST_TENANTS = 10_000;
+const MOST_DENIALS = 100; // of each tenant
+/** A stream is relied on for so long after a heartbeat, and expected to say something within it. */
+export const TRUST = 30_000;
+const LONGEST_LAG = 10_000;
+
+/** Milliseconds: instants are compared with `wall`, spans are measured with `mono`. */
+export type Now = { wall: number; mono: number };
+
+/** The time between two resets. All that was asked for in it is outdated with it, however much it is. */
+type Era = { isOutdated: boolean };
+
+/** One WatchChanges stream in one era, or the lack of one. */
+class Stream {
+  static #count = 0;
+  readonly number = Stream.#count++;
+  /** The last heartbeat, if the server did not lag. */
+  beat = -Infinity;
+  /** The last with which it did not. */
+  vouched = -Infinity;
+
+  constructor(readonly era: Era, public isOpen: boolean) {}
+
+  isTrusted(now: Now): boolean {
+    return this.isOpen && now.mono - this.beat < TRUST;
+  }
+}
+
+/** What was known when the server was asked. */
+export type Question = { tenant: Tenant; stream: Stream; asked: number; least: bigint };
+
+/** An answer of the server: a list, or the decision about a module. */
+export type Held = Question & { list?: ListEnabledModulesResponse; decision?: CheckModuleResponse; fresh: Freshness };
+
+/** What is held between two pieces of news. News puts another one in its place. */
+export class Tenant {
+  list?: Held;
+  denials = new Map<string, Held>();
+  /** The latest revision that was announced, in this history of the database. */
+  announced = 0n;
+  history = 0;
+  /** Questions under way. */
+  flights = new Map<string, Promise<Held>>();
+}
+
+export class Cache {
+  stream = new Stream({ isOutdated: false }, false);
+  #history = 0;
+  #tenants = new LRUCache<string, Tenant>({ max: MOST_TENANTS });
+
+  hear({ event }: WatchChangesResponse, now: Now): void {
+    switch (event?.$case) {
+      case "opened":
+        this.#goOn(new Stream(this.stream.era, true));
+        this.#history++;
+        break;
+      case "heartbeat":
+        this.stream.beat = milliseconds(event.value.lag) < LONGEST_LAG ? now.mono : -Infinity;
+        this.stream.vouched = Math.max(this.stream.vouched, this.stream.beat);
+        break;
+      case "tenantChanged":
+        this.#change(event.value.tenantId, event.value.revision);
+        break;
+      case "catalogueChanged":
+        this.#outdate();
+        break;
+      default: // a reset, or what only a newer client knows
+        this.#outdate();
+        this.#history++;
+    }
+  }
+
+  /** The stream is over. */
+  end(): void {
+    this.#goOn(new Stream(this.stream.era, false));
+  }
+
+  #goOn(next: Stream): void {
+    this.stream.isOpen = false;
+    this.stream = next;
+  }
+
+  #outdate(): void {
+    const { era, isOpen, beat, vouched } = this.stream;
+    era.isOutdated = true;
+    this.#goOn(Object.assign(new Stream({ isOutdated: false }, isOpen), { beat, vouched }));
+  }
+
+  #change(id: string, revision: bigint): void {
+    const before = this.tenant(id);
+    const after = new Tenant();
+    after.announced = max(revision, this.#announced(before));
+    after.history = this.#history;
+    if (before.list && has(before.list, revision)) after.list = before.list;
+    else if (before.list && revision === 0n) after.list = outdated(before.list);
+    after.denials = new Map([...before.denials].filter(([, denial]) => has(denial, revision)));
+    this.#tenants.set(id, after);
+  }
+
+  tenant(id: string): Tenant {
+    const tenant = this.#tenants.get(id) ?? new Tenant();
+    if (!this.#tenants.has(id)) this.#tenants.set(id, tenant);
+    return tenant;
+  }
+
+  /** What was announced in another history, this one may never reach. */
+  #announced(tenant: Tenant): bigint {
+    return tenant.history === this.#history ? tenant.announced : 0n;
+  }
+
+  /** What answers whether the module may be used: the list, or a denial. Undefined: the server must be asked. */
+  find(id: string, module: string, least: bigint, now: Now): Held | undefined {
+    const { list, denials } = this.tenant(id);
+    const denial = denials.get(module);
+    if (list && isGood(list, least, now) && grants(list, module, now)) return list;
+    return denial && isGood(denial, least, now) ? denial : undefined;
+  }
+
+  /** Comes before the server is asked, and `keep` after it has answered. */
+  begin(id: string, least: bigint, now: Now): Question {
+    const tenant = this.tenant(id);
+    return { tenant, stream: this.stream, asked: now.mono, least: max(least, this.#announced(tenant)) };
+  }
+
+  /** Where news has overtaken the answer, it is kept of a tenant whom nobody looks at any more. */
+  keep(module: string, held: Held): void {
+    const { tenant, stream, list, decision } = held;
+    if (stream.era.isOutdated) return;
+    if (list) tenant.list = held;
+    if (decision && !decision.allowed) {
+      if (tenant.denials.size >= MOST_DENIALS) tenant.denials.clear();
+      tenant.denials.set(module, held);
+    }
+  }
+
+  /** The list that grants the module in an outage, if the server vouched for it no longer ago than `most`. */
+  stale(id: string, module: string, least: bigint, most: number, now: Now): Held | undefined {
+    const { list } = this.tenant(id);
+    if (!list || list.fresh.revision < least || !grants(list, module, now)) return undefined;
+    return now.mono - Math.max(list.asked, list.stream.vouched) <= most ? list : undefined;
+  }
+}
+
+export function isGood({ list, fresh, stream, asked }: Held, least: bigint, now: Now): boolean {
+  if (fresh.revision < least || !isBefore(now, fresh.validUntil)) return false;
+  const isWatched = list !== undefined && !fresh.stale && stream.isTrusted(now);
+  return isWatched || (!stream.era.isOutdated && now.mono - asked < milliseconds(fresh.maxAge));
+}
+
+/** An answer can be faster than the news of its revision. 0 is one that the server could not read. */
+function has({ fresh }: Held, revision: bigint): boolean {
+  return 0n < revision && revision <= fresh.revision;
+}
+
+/** Nobody knows whether it was replaced: it is of use in an outage only. */
+function outdated(list: Held): Held {
+  const ended = Object.assign(new Stream({ isOutdated: true }, false), { vouched: list.stream.vouched });
+  return { ...list, stream: ended };
+}
+
+/** A list grants what has started and not ended. It never denies. */
+export function grants({ list }: Pick<Held, "list">, module: string, now: Now): boolean {
+  const entry = list?.modules.find(({ code }) => code === module);
+  return entry !== undefined && hasCome(now, entry.startsAt) && isBefore(now, entry.validUntil);
+}
+
+// The clock shows whole milliseconds, the server does not: nothing is granted in the one that is begun.
+function isBefore(now: Now, end?: Timestamp): boolean {
+  return end === undefined || now.wall < Math.floor(milliseconds(end));
+}
+
+function hasCome(now: Now, start?: Timestamp): boolean {
+  return start === undefined || Math.ceil(milliseconds(start)) <= now.wall;
+}
+
+function milliseconds(of?: Timestamp | Duration): number {
+  return of ? Number(of.seconds) * 1000 + of.nanos / 1e6 : 0;
+}
+
+function max(one: bigint, other: bigint): bigint {
+  return one > other ? one : other;
+}

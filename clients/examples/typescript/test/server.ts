@@ -1,0 +1,104 @@
+/** What answers as the steps of a case say, in the place of the server. */
+
+import { Metadata, status } from "@grpc/grpc-js";
+import { DecisionReason, Freshness } from "../gen/entitlement/v1/decision.js";
+import {
+  CheckModuleResponse,
+  EnabledModule,
+  ListEnabledModulesResponse,
+  type CheckModuleRequest,
+  type ListEnabledModulesRequest,
+} from "../gen/entitlement/v1/entitlement_service.js";
+import { TenantStatus } from "../gen/entitlement/v1/tenant.js";
+import type { Now } from "../src/cache.js";
+import type { Server } from "../src/client.js";
+
+export type Right = { starts_at?: number; valid_until?: number };
+export type Facts = {
+  tenant: number;
+  revision: number;
+  modules: Record<string, Right> | null;
+  max_age?: number;
+  denial_max_age?: number;
+  stale?: boolean;
+};
+
+const BEGINNING = Date.parse("2026-06-01T00:00:00Z");
+const NOBODY: Facts = { tenant: 0, revision: 0, modules: null };
+
+export class ScriptedServer implements Server {
+  second = 0;
+  tenants = new Map<string, Facts>();
+  fails: keyof typeof status | null = null;
+  /** The revisions that it was asked for with. */
+  asked: bigint[] = [];
+  /** The answer to the next question is under way until this is called. */
+  holdsNext = false;
+  letGo: (() => void)[] = [];
+
+  now = (): Now => ({ wall: BEGINNING + this.second * 1000, mono: this.second * 1000 });
+
+  async listEnabledModules({ tenantId, minRevision }: ListEnabledModulesRequest): Promise<ListEnabledModulesResponse> {
+    return this.#answer(tenantId, minRevision, (facts) => {
+      if (facts.modules === null) throw failure("NOT_FOUND");
+      const rights = Object.entries(facts.modules);
+      const running = rights.filter(([, { valid_until }]) => this.second < (valid_until ?? Infinity));
+      const modules = running.map(([code, { starts_at, valid_until }]) =>
+        EnabledModule.fromPartial({ code, startsAt: instant(starts_at), validUntil: instant(valid_until) }),
+      );
+      const freshness = this.#freshness(facts, facts.max_age ?? 30, rights.map(([, right]) => right));
+      return { modules, tenantStatus: TenantStatus.TENANT_STATUS_ACTIVE, freshness };
+    });
+  }
+
+  async checkModule({ tenantId, moduleCode, minRevision }: CheckModuleRequest): Promise<CheckModuleResponse> {
+    return this.#answer(tenantId, minRevision, (facts) => {
+      const right = facts.modules?.[moduleCode];
+      const hasStarted = (right?.starts_at ?? -Infinity) <= this.second;
+      const allowed = right !== undefined && hasStarted && this.second < (right.valid_until ?? Infinity);
+      const age = allowed ? (facts.max_age ?? 30) : (facts.denial_max_age ?? 5);
+      const freshness = this.#freshness(facts, age, right ? [right] : []);
+      return { allowed, reason: DecisionReason.DECISION_REASON_UNSPECIFIED, message: "", freshness, planSlugs: [] };
+    });
+  }
+
+  /** What it would answer now, once it is no longer under way. */
+  async #answer<Response>(id: string, least: bigint | undefined, by: (facts: Facts) => Response): Promise<Response> {
+    this.asked.push(least ?? 0n);
+    const isHeld = this.holdsNext;
+    this.holdsNext = false;
+    const answer = await Promise.allSettled([this.#now(this.tenants.get(id) ?? NOBODY, least ?? 0n, by)]);
+    if (isHeld) await new Promise<void>((resolve) => this.letGo.push(resolve));
+    if (answer[0].status === "rejected") throw answer[0].reason;
+    return answer[0].value;
+  }
+
+  async #now<Response>(facts: Facts, least: bigint, by: (facts: Facts) => Response): Promise<Response> {
+    if (this.fails !== null) throw failure(this.fails);
+    if (least > BigInt(facts.revision)) throw failure("UNAVAILABLE", "its own");
+    return by(facts);
+  }
+
+  #freshness(facts: Facts, age: number, rights: Right[]): Freshness {
+    const changes = rights.flatMap(({ starts_at, valid_until }) => [starts_at ?? 0, valid_until ?? 0]);
+    const ahead = changes.filter((second) => second > this.second);
+    return {
+      revision: BigInt(facts.revision),
+      asOf: undefined,
+      validUntil: instant(ahead.length > 0 ? Math.min(...ahead) : undefined),
+      maxAge: { seconds: BigInt(age), nanos: 0 },
+      stale: facts.stale ?? false,
+    };
+  }
+}
+
+function instant(second?: number): { seconds: bigint; nanos: number } | undefined {
+  return second === undefined ? undefined : { seconds: BigInt(BEGINNING / 1000 + second), nanos: 0 };
+}
+
+/** A status, and where it is the server's own, with details. */
+function failure(word: keyof typeof status, details = ""): Error {
+  const metadata = new Metadata();
+  if (details) metadata.set("grpc-status-details-bin", Buffer.from(details));
+  return Object.assign(new Error(word), { code: status[word], details, metadata });
+}
