@@ -121,7 +121,11 @@ impl Api {
             announce_end: query.announce_end,
             awaited: ConnectionStage::Ending,
             beat: every(HEARTBEAT),
-            outbox: VecDeque::from([WatchMessage::Opened { as_of }]),
+            // The first heartbeat comes at once: before one, a watcher relies on nothing.
+            outbox: VecDeque::from([
+                WatchMessage::Opened { as_of },
+                WatchMessage::Heartbeat { lag: self.cache.lag(now) },
+            ]),
             named: NamedTenants::new(now),
             // A timer counts in milliseconds, and must not end before the instant.
             delay: Duration::from_millis(1) + MAX_DELAY.mul_f64(fastrand::f64()),

@@ -1107,9 +1107,9 @@ pub mod entitlement_service_client {
         /// `catalogue_changed` and `transition`: ask again for what they name. They
         /// may be sent twice, and for more than has changed. `reset`: anything may
         /// have changed, or you were too slow and something was left out: ask again
-        /// for everything. `heartbeat`, every 10 s: if none has come for 30 s, or its
-        /// `lag` has become too long for you, keep answers for their `max_age` only,
-        /// as if you did not watch.
+        /// for everything. `heartbeat`, at once and every 10 s: if none has come for
+        /// 30 s, or its `lag` has become too long for you, keep answers for their
+        /// `max_age` only, as if you did not watch.
         ///
         /// The stream ends with OK when the server stops, and when the connection has
         /// reached its maximum age: open another one, and keep answers for their

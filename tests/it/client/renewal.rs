@@ -147,9 +147,8 @@ impl Two {
         let behind = Proxy::to(postgres::shared().port()).await;
         let url = format!("postgres://postgres@127.0.0.1:{}/{}", behind.port(), database.name);
         let flags = [&FLAGS[..], &["--max-age", "1s"]].concat();
-        // Long enough for the first heartbeat, which comes within 10 s, and for all else that comes before,
-        // on a machine that is busy with other tests.
-        let aging = [&flags[..], &["--max-connection-age", "18s"]].concat();
+        // Long enough for all that comes before, on a machine that is busy with other tests.
+        let aging = [&flags[..], &["--max-connection-age", "8s"]].concat();
         let first = Server::start_with(database.by_way_of(url).await, &aging).await;
         let mut second = Server::start_with(database, &flags).await;
         let clients = Proxy::to(port(&first)).await;
