@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from .._base import log
 from .._core.resolved import key_of
 from .._wire import carried
 from ..aio import EntitlementClient
-from ..answers import Resolved
+from ..answers import Resolved, Tenant
 from ..errors import ClientMisuseError, EntitlementsUnavailableError, RequestRefusedError
 from .cors import warn_of_cors_inside
 from .paths import Paths, path_within
@@ -22,7 +23,12 @@ from .refusal import POLICY_VIOLATION, GateRefusedError
 from .request import RequestContext, current
 
 WOULD_DENY = b"x-entitlement-would-deny"
-STATE_NAMES = ("tenant", "tenant_id", "schema")
+_IN_STATE: dict[str, Callable[[Tenant], Any]] = {
+    "tenant": lambda tenant: tenant,
+    "tenant_id": attrgetter("id"),
+    "schema": attrgetter("database_schema"),
+}
+STATE_NAMES = tuple(_IN_STATE)
 """What the middleware can set in `request.state`."""
 
 
@@ -70,9 +76,10 @@ class TenantMiddleware:
         self._without_token = Paths(ignore_token_paths, ignore_token_prefixes)
         self._enforce = enforce
         self._bearer_token = bearer_token
-        self._state_names = frozenset(state_names)
-        if not self._state_names <= set(STATE_NAMES):
+        names = frozenset(state_names)
+        if not names <= set(STATE_NAMES):
             raise ValueError(f"state_names: some of {STATE_NAMES}, not {state_names!r}")
+        self._state_names = tuple((name, _IN_STATE[name]) for name in sorted(names))
         self._has_looked_around = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,11 +173,10 @@ class TenantMiddleware:
         context.resolved = resolved
         tenant = resolved.tenant
         state = context.scope.setdefault("state", {})
-        found = {"tenant": tenant, "tenant_id": tenant.id, "schema": tenant.database_schema}
-        for name in self._state_names:
+        for name, value in self._state_names:
             # In shadow mode what others have set counts.
             if self._enforce or name not in state:
-                state[name] = found[name]
+                state[name] = value(tenant)
 
 
 class _Watched:

@@ -22,7 +22,7 @@ class Paths:
         self._prefixes = tuple(f"{prefix}/" for prefix in trimmed)
 
     def __contains__(self, path: str) -> bool:
-        if self._exact and _without_slash(path) in self._exact:
+        if path in self._exact or (path[-1:] in ("", "/") and _without_slash(path) in self._exact):
             return True
         if not self._prefixes:
             return False
@@ -41,5 +41,7 @@ def path_within(scope: Scope, root: str = "") -> str:
     """The path as the application's routes name it: without the prefix under which it is mounted, or that a proxy cuts
     off. `root` is what the application itself says of that, before what the server says (`--root-path`)."""
     path, root = str(scope["path"]), root or str(scope.get("root_path", ""))
+    if not root or not path.startswith(root):
+        return path
     below = path.removeprefix(root)
-    return below if root and path.startswith(root) and below[:1] in ("", "/") else path
+    return below if below[:1] in ("", "/") else path

@@ -22,7 +22,13 @@ NOT_FOUND = 404
 class RequestContext:
     """One request. Gates in other tasks and threads see the same object."""
 
-    __slots__ = ("client", "enforce", "is_granted", "is_let_in", "path", "resolved", "scope", "would_refuse")
+    resolved: Resolved | None = None
+    would_refuse: Problem | None = None
+    """The first for which shadow mode let the request pass."""
+    is_granted = False
+    """A gate would let it pass."""
+    is_let_in = False
+    """The decorator beside the gate did so."""
 
     def __init__(self, client: EntitlementClient, enforce: bool, scope: Scope, path: str) -> None:
         self.client = client
@@ -30,13 +36,6 @@ class RequestContext:
         self.scope = scope
         self.path = path
         """As the application's routes name it."""
-        self.resolved: Resolved | None = None
-        self.would_refuse: Problem | None = None
-        """The first for which shadow mode let the request pass."""
-        self.is_granted = False
-        """A gate would let it pass."""
-        self.is_let_in = False
-        """The decorator beside the gate did so."""
 
     def refuse(self, problem: Problem) -> Problem | None:
         """The problem, where gates are enforced. In shadow mode it is counted and marked instead, and logged when the
