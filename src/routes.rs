@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod check;
+mod closed;
 mod file;
 mod import;
 mod map;
@@ -21,6 +22,7 @@ use std::fmt;
 pub use self::{
     catalogue::{EndpointProblem, UnreadableEndpoint, rules_of},
     check::{Finding, check},
+    closed::take_out_what_opens,
     file::{UnreadableRoutes, read},
     import::{Imported, InvalidOpenApi, Operation, import},
     map::{Conflict, RouteMap},
@@ -138,6 +140,11 @@ impl Rule {
             enforce: true,
             origin,
         }
+    }
+
+    /// Is it open to proxies of some names?
+    pub fn names_callers(&self) -> bool {
+        matches!(&self.access, Access::Callers(callers) if !callers.is_empty())
     }
 
     /// The modules of this rule that a catalogue lacks.

@@ -195,8 +195,8 @@ pub struct MissingTrigger {
     pub table: &'static str,
     /// Its name.
     pub name: String,
-    /// Does it fire for ordinary writers? Otherwise a change of its table goes unnoticed; so it does
-    /// only where a replication worker makes it, or a session that poses as one.
+    /// Does it fire for ordinary writers? Then only what replication workers write, and sessions that
+    /// pose as one, goes unnoticed. Otherwise every change of its table does.
     pub fires_for_some: bool,
 }
 
@@ -209,7 +209,7 @@ impl std::fmt::Display for MissingTrigger {
                 "the trigger {name} of the table {table} does not fire where session_replication_role is replica; run: entitlementd migrate"
             )
         } else {
-            write!(f, "the table {table} has no armed trigger {name}")
+            write!(f, "the table {table} has no armed trigger {name}; run: entitlementd migrate")
         }
     }
 }

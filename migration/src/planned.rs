@@ -1,4 +1,4 @@
-//! What the pending steps would put into a database, for whom to know before they do.
+//! What the pending steps would put into a database, so that it can be known beforehand.
 
 use std::fmt;
 

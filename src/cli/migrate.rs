@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     config::MigrateArgs,
     escape::escape_control,
-    routes::rules_of,
+    routes::{PathTemplate, rules_of},
     server::{
         database::{self, Opening},
         gateway::prefix,
@@ -19,8 +19,8 @@ use crate::{
 pub(crate) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
     let opening =
         Opening { log: database::log(args.changes), create: !args.status, ..database::PATIENT };
+    let (additions, prefix) = (database::additions(args.additions), prefix(&args.words)?);
     let store = database::open_store(&args.database, &opening).await?;
-    let additions = database::additions(args.additions);
     if !args.status {
         store.migrate(additions).await?;
     }
@@ -28,25 +28,32 @@ pub(crate) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
     for step in &report.steps {
         println!("{step}");
     }
-    for planned in store.planned(&report.steps, additions).await? {
-        println!("adds     {planned}");
+    if report.denied.is_empty() {
+        for planned in store.planned(&report.steps, additions).await? {
+            println!("adds     {planned}");
+        }
     }
     print(&report);
     store.close().await;
     if report.missing.is_empty() && report.denied.is_empty() {
-        print_words(&args).await?;
+        // The rest has been done and said, whatever the catalogue holds.
+        if let Err(error) = print_words(&args, prefix.as_ref()).await {
+            eprintln!("modules.api_endpoints cannot be looked at: {error}");
+        }
     }
     Ok(GOOD)
 }
 
 /// Entries of `modules.api_endpoints` that close nothing.
-async fn print_words(args: &MigrateArgs) -> Result<(), Box<dyn Error>> {
-    let prefix = prefix(&args.words)?;
+async fn print_words(
+    args: &MigrateArgs,
+    prefix: Option<&PathTemplate>,
+) -> Result<(), Box<dyn Error>> {
     // What is pending may be missing.
     let store = database::open_to_read(&args.database).await?;
     let catalogue = store.load_catalogue(Clock::System.now()).await;
     store.close().await;
-    let (_, unreadable) = rules_of(&catalogue?, prefix.as_ref());
+    let (_, unreadable) = rules_of(&catalogue?, prefix);
     let (words, others): (Vec<_>, Vec<_>) = unreadable.iter().partition(|one| one.is_relative());
     if let Some(first) = words.first() {
         println!(

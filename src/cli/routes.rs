@@ -17,7 +17,8 @@ use crate::{
     domain::Catalogue,
     escape::escape_control,
     routes::{
-        Access, Conflict, RouteMap, TokenUse, UnreadableEndpoint, check, check_method, rules_of,
+        Access, Conflict, Finding, RouteMap, Rule, TokenUse, UnreadableEndpoint, check,
+        check_method, rules_of, take_out_what_opens,
     },
     server::{
         database,
@@ -40,6 +41,8 @@ struct Assembled {
     map: RouteMap,
     conflicts: Vec<Conflict>,
     unreadable: Vec<UnreadableEndpoint>,
+    /// Rules of the catalogue that would open what the settings close.
+    left_out: Vec<Rule>,
     catalogue: Option<Catalogue>,
 }
 
@@ -50,13 +53,14 @@ async fn assemble(
     let mut rules = rules(routes)?;
     let catalogue = catalogue(database).await?;
     let prefix = prefix(&routes.words)?;
-    let (more, unreadable) = catalogue
+    let (mut more, unreadable) = catalogue
         .as_ref()
         .map(|catalogue| rules_of(catalogue, prefix.as_ref()))
         .unwrap_or_default();
+    let left_out = take_out_what_opens(&rules, &mut more);
     rules.extend(more);
     let (map, conflicts) = RouteMap::new(rules, reading(routes));
-    Ok(Assembled { map, conflicts, unreadable, catalogue })
+    Ok(Assembled { map, conflicts, unreadable, left_out, catalogue })
 }
 
 /// The catalogue, if a database is named.
@@ -71,9 +75,10 @@ async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Err
 }
 
 async fn check_routes(args: RoutesCheckArgs) -> CommandResult {
-    let Assembled { map, conflicts, unreadable, catalogue } =
+    let Assembled { map, conflicts, unreadable, left_out, catalogue } =
         assemble(&args.routes, &args.database).await?;
-    let findings = check(&map, conflicts, catalogue.as_ref());
+    let mut findings = check(&map, conflicts, catalogue.as_ref());
+    findings.extend(left_out.into_iter().map(|rule| Finding::Opens { rule: Box::new(rule) }));
     let mut out = io::stdout().lock();
     for finding in &findings {
         writeln!(out, "{:<15} {}", finding.kind(), escape_control(&finding.to_string()))?;
@@ -90,7 +95,7 @@ async fn check_routes(args: RoutesCheckArgs) -> CommandResult {
     let odd = findings.len() + unreadable.len();
     writeln!(
         out,
-        "{} rules: {modules} need a module, {tenant} a tenant, {public} nothing, {closed} are closed; {odd} findings",
+        "{} rules: {modules} need a module, {tenant} a tenant, {public} nothing; closed: {closed}; {odd} findings",
         map.rules().len()
     )?;
     Ok(if odd == 0 { GOOD } else { DENIED })

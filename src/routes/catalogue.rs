@@ -79,6 +79,9 @@ fn rule_of(
 ) -> Result<Rule, EndpointProblem> {
     let (methods, path) =
         entry.trim().rsplit_once(char::is_whitespace).unwrap_or(("", entry.trim()));
+    if path.is_empty() {
+        return Err(InvalidTemplate::NoSlash.into());
+    }
     // `/orders/*` means everything below it.
     let path = path.strip_suffix("/*").unwrap_or(path);
     let path = match (is_relative(path), prefix) {
@@ -134,7 +137,9 @@ mod tests {
             assert_eq!(rule(entry, Some(prefix)).unwrap().path.as_str(), path, "{entry}");
         }
         assert!(matches!(rule("orders", None), Err(EndpointProblem::Relative)));
-        for entry in ["*", "{id}", "https://erp.example/orders", "a?b", "..", "or ders/**/x"] {
+        for entry in
+            ["", "  ", "*", "{id}", "https://erp.example/orders", "a?b", "..", "or ders/**/x"]
+        {
             assert!(
                 matches!(
                     rule(entry, Some("/api")),

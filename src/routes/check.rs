@@ -34,6 +34,11 @@ pub enum Finding {
         /// The other one.
         other: Box<Rule>,
     },
+    /// It would open what the settings close: it is left out.
+    Opens {
+        /// The rule of the catalogue.
+        rule: Box<Rule>,
+    },
     /// The catalogue does not have this module: the rule never lets anyone pass.
     UnknownModule {
         /// The rule.
@@ -56,6 +61,7 @@ impl Finding {
             Self::Unreachable { .. } => "unreachable",
             Self::Shadowed { .. } => "shadowed",
             Self::Ambiguous { .. } => "ambiguous",
+            Self::Opens { .. } => "left out",
             Self::UnknownModule { .. } => "unknown module",
         }
     }
@@ -76,6 +82,9 @@ impl fmt::Display for Finding {
                     f,
                     "{rule} is refused with 400: a router that ignores case may take it for {other}"
                 )
+            }
+            Self::Opens { rule } => {
+                write!(f, "{rule} would open paths that the settings close")
             }
             Self::UnknownModule { rule, module } => {
                 write!(f, "{rule}: the catalogue has no module {module}")
@@ -127,7 +136,7 @@ fn ambiguous(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
 }
 
 /// A rule's methods. A method that no rule names stands for all of them.
-fn methods(rule: &Rule) -> Cow<'_, [String]> {
+pub(super) fn methods(rule: &Rule) -> Cow<'_, [String]> {
     if rule.methods.is_empty() {
         Cow::Owned(vec!["\u{0}".to_owned()])
     } else {

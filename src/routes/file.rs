@@ -109,12 +109,44 @@ struct CsvRow {
     enforce: Option<bool>,
 }
 
+/// The columns of a row.
+const COLUMNS: [&str; 10] = [
+    "path",
+    "path_prefix",
+    "methods",
+    "module_code",
+    "access",
+    "callers",
+    "tenant",
+    "token",
+    "verified",
+    "enforce",
+];
+
+/// A heading that is nearly a column's name, and would make a note of what closes a path.
+fn misspelled(heading: &str) -> Option<&'static str> {
+    let plain = |text: &str| {
+        let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+        letters.collect::<String>().to_lowercase()
+    };
+    let heading = plain(heading);
+    COLUMNS.into_iter().find(|column| {
+        let is_nearly = strsim::damerau_levenshtein(&heading, &plain(column)) <= 1;
+        is_nearly || (heading.trim_end_matches('s') == "module" && *column == "module_code")
+    })
+}
+
 fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
         .from_reader(text.as_bytes());
     let headers = reader.headers()?.clone();
+    for heading in headers.iter().filter(|heading| !COLUMNS.contains(heading)) {
+        if let Some(column) = misspelled(heading) {
+            return Err(problem(1, format!("the column {heading:?} is none: is {column} meant?")));
+        }
+    }
     let mut rules = Vec::new();
     for record in reader.records() {
         let record = record?;
@@ -163,6 +195,9 @@ fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, Unread
     let access = access_of(&written).map_err(|reason| problem(line, reason))?;
     let token = token_of(&written, &access).map_err(|reason| problem(line, reason))?;
     let (verified, enforce) = (written.verified, written.enforce.unwrap_or(true));
+    if matches!(access, Access::Callers(_)) && !enforce {
+        return Err(problem(line, "what is closed would be open to everybody without enforce"));
+    }
     Ok(Rule { methods, verified, token, enforce, ..Rule::new(path, access, Origin::File(line)) })
 }
 
@@ -179,7 +214,7 @@ fn access_of(written: &RuleEntry) -> Result<Access, String> {
     }
     if !written.callers.is_empty() && word != Some("closed") {
         return Err(
-            "callers are named where the access is \"closed\": to whom it is open all the same"
+            "callers are named only where the access is \"closed\": those who may pass nevertheless"
                 .into(),
         );
     }

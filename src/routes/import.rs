@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{FRESH, InvalidTemplate, PathTemplate, RouteMap, Rule};
+use super::{FRESH, PathTemplate, RefusedMethod, RouteMap, Rule, check_method};
 
 /// What a path of OpenAPI 3.2 may have beside methods with names of their own.
 const FURTHER_METHODS: &str = "additionalOperations";
-/// The methods that an OpenAPI document gives names to. Other keys of a path are no methods.
-const METHODS: [&str; 9] =
-    ["get", "put", "post", "delete", "options", "head", "patch", "trace", "query"];
+/// The methods that an OpenAPI document gives names to. Other keys of a path are no methods. OPTIONS
+/// is left out: a rule that names it would refuse preflights.
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "head", "patch", "trace", "query"];
 
 /// A document that is no OpenAPI.
 #[derive(Debug, Error)]
@@ -40,12 +40,13 @@ pub struct Operation {
 /// The rules for an application's endpoints.
 #[derive(Debug)]
 pub struct Imported {
-    /// What the endpoints of one path need, with their methods.
+    /// What the endpoints of one path need, with their methods; and rules of the map about words
+    /// that one of their parameters may be.
     pub rules: Vec<Rule>,
     /// Endpoints that no rule covers.
     pub uncovered: Vec<Operation>,
-    /// Endpoints whose path cannot be written as a template.
-    pub unreadable: Vec<(Operation, InvalidTemplate)>,
+    /// Endpoints whose path or method cannot be written as a rule, and why.
+    pub unreadable: Vec<(Operation, String)>,
     /// Rules that decide about no endpoint.
     pub unmatched: Vec<Arc<Rule>>,
 }
@@ -60,23 +61,46 @@ pub fn import(document: &str, map: &RouteMap) -> Result<Imported, InvalidOpenApi
     };
     for operation in operations(document)? {
         match PathTemplate::parse(&operation.path) {
-            Err(problem) => imported.unreadable.push((operation, problem)),
-            Ok(path) => match map.met(&operation.method, &path.example(FRESH)) {
-                None => imported.uncovered.push(operation),
-                Some(rule) => {
-                    imported.unmatched.retain(|one| !ptr::eq(Arc::as_ptr(one), rule));
-                    add(&mut imported.rules, operation.method, path, rule);
-                }
-            },
+            Err(problem) => imported.unreadable.push((operation, problem.to_string())),
+            Ok(_) if check_method(&operation.method).is_err() => {
+                imported.unreadable.push((operation, RefusedMethod.to_string()));
+            }
+            Ok(path) => imported.add(operation, path, map),
         }
     }
     Ok(imported)
 }
 
+impl Imported {
+    fn add(&mut self, operation: Operation, path: PathTemplate, map: &RouteMap) {
+        let method = &operation.method;
+        // What is below a subtree is what is meant: a parameter that takes slashes is not empty.
+        let below = if path.is_subtree() { format!("/{FRESH}") } else { String::new() };
+        let usual = map.met(method, &(path.example(FRESH) + &below));
+        for rule in map.rules() {
+            // A parameter may be a word that another rule is about.
+            let met = rule.path.meet(&path, FRESH).and_then(|path| map.met(method, &path));
+            let decides = met.is_some_and(|met| ptr::eq(met, Arc::as_ptr(rule)));
+            if decides && usual.is_none_or(|usual| !usual.demands_as(rule)) {
+                self.unmatched.retain(|one| !Arc::ptr_eq(one, rule));
+                add(&mut self.rules, method.clone(), rule.path.clone(), rule);
+            }
+        }
+        match usual {
+            None => self.uncovered.push(operation),
+            Some(rule) => {
+                self.unmatched.retain(|one| !ptr::eq(Arc::as_ptr(one), rule));
+                add(&mut self.rules, operation.method, path, rule);
+            }
+        }
+    }
+}
+
 /// Endpoints of one path that need the same become one rule.
 fn add(rules: &mut Vec<Rule>, method: String, path: PathTemplate, met: &Rule) {
-    let is_one = |rule: &&mut Rule| rule.path.as_str() == path.as_str() && rule.demands_as(met);
-    match rules.iter_mut().rev().take(METHODS.len()).find(is_one) {
+    let is_one = |rule: &&mut Rule| rule.path.is_same_as(&path) && rule.demands_as(met);
+    match rules.iter_mut().find(is_one) {
+        Some(rule) if rule.methods.contains(&method) => {}
         Some(rule) => rule.methods.push(method),
         None => rules.push(Rule { path, methods: vec![method], ..met.clone() }),
     }

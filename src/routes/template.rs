@@ -113,6 +113,30 @@ impl PathTemplate {
         self.write(|_| word.to_owned())
     }
 
+    /// A path that both templates cover, with `word` for what is a parameter in both; `None`: there is
+    /// none.
+    pub(super) fn meet(&self, other: &Self, word: &str) -> Option<String> {
+        let (short, long) =
+            if self.depth() <= other.depth() { (self, other) } else { (other, self) };
+        if short.depth() < long.depth() && !short.subtree {
+            return None;
+        }
+        let mut met = String::new();
+        for (place, segment) in long.segments.iter().enumerate() {
+            let segment = match (segment, short.segments.get(place)) {
+                (Segment::Word(one), Some(Segment::Word(other))) if one != other => return None,
+                (Segment::Any, Some(other)) => other,
+                (segment, _) => segment,
+            };
+            met.push('/');
+            met.push_str(match segment {
+                Segment::Word(word) => word,
+                Segment::Any => word,
+            });
+        }
+        Some(met)
+    }
+
     fn write(&self, parameter: impl Fn(usize) -> String) -> String {
         let mut written = String::new();
         for (place, segment) in self.segments.iter().enumerate() {

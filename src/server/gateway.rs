@@ -9,13 +9,16 @@ use crate::{
     service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
 };
 
-/// Everything that answers proxies. Contradictory rules keep the server from starting.
-pub(crate) fn gateway(args: &GatewayArgs) -> Result<Gateway, UnusableSetting> {
+/// Everything that answers proxies. `has_callers`: they have names. Contradictory rules keep the server from starting.
+pub(crate) fn gateway(args: &GatewayArgs, has_callers: bool) -> Result<Gateway, UnusableSetting> {
     let rules = rules(&args.routes)?;
     let reading = reading(&args.routes);
     let (_, conflicts) = RouteMap::new(rules.clone(), reading);
     if let Some(conflict) = conflicts.first() {
         return Err(UnusableSetting::new("--routes", format!("names a file in which {conflict}")));
+    }
+    if !has_callers && let Some(rule) = rules.iter().find(|rule| rule.names_callers()) {
+        tracing::warn!("without --callers-file nobody passes where callers are named: {rule}");
     }
     let unmatched = match args.unmatched {
         UnmatchedKind::Deny => Unmatched::Deny,

@@ -71,7 +71,7 @@ pub(crate) fn api(
             denial: args.cache.denial_max_age.delta(),
         },
         clock,
-        gateway: Arc::new(gateway(&args.gateway)?),
+        gateway: Arc::new(gateway(&args.gateway, args.security.callers_file.is_some())?),
         tracer: tracer(&args.trace),
         decision_log: decision_log(&args.decision_log)?,
         metrics: Arc::default(),

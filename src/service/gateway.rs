@@ -42,7 +42,7 @@ pub(crate) enum Unmatched {
 pub(crate) struct GatewaySettings {
     /// What becomes of a request that no rule is about.
     pub unmatched: Unmatched,
-    /// Only what is vouched for names a tenant, whatever a rule says.
+    /// Only what is vouched for names a tenant, except where a rule ignores the token.
     pub require_verified: bool,
     /// False: what would be refused passes, and says so.
     pub enforce: bool,
@@ -137,7 +137,7 @@ impl Api {
             Access::Callers(callers) => {
                 let caller = authz_request.caller.name();
                 let is_one = !caller.is_empty() && callers.iter().any(|name| name == caller);
-                if is_one { Ok(Verdict::Public) } else { Err(Refusal::closed()) }
+                if is_one { Ok(Verdict::Granted) } else { Err(Refusal::closed()) }
             }
             Access::Tenant => {
                 judged.tenant = Some(self.identify(authz_request, rule, asked).await?);

@@ -108,6 +108,27 @@ async fn plans_are_added_only_together_with_the_modules_that_they_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_role_lacks_is_said_first_and_what_was_migrated_has_been() {
+    let database = Database::empty_postgres().await;
+    database.execute(LIVE).await;
+    // A bad setting stops it before it begins.
+    let flags = ["migrate", "--database-url", &database.url, "--api-endpoints-prefix", "api"];
+    assert_eq!(process::run(&flags).status.code(), Some(2));
+    assert!(migrate(&database, &["--status"]).contains("pending  m20261123_000001_tables"));
+    database.execute("CREATE ROLE nobodys LOGIN").await;
+    let url = database.url.replace("postgres://postgres@", "postgres://nobodys@");
+    let theirs = database.by_way_of(url).await;
+    let status = migrate(&theirs, &["--status"]);
+    assert!(status.contains("denied   the role nobodys may not read"), "{status}");
+    database.execute("DROP ROLE nobodys").await;
+    // What cannot be read of the catalogue is said, and undoes nothing.
+    database
+        .execute("INSERT INTO modules (code, name) VALUES ('core', 'Core'); ALTER TABLE modules ALTER display_order TYPE text")
+        .await;
+    assert!(migrate(&database, &[]).contains("applied  m20261123_000001_tables"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_among_the_endpoints_of_modules_are_counted_and_explained() {
     let database = Database::empty_postgres().await;
     database.execute(LIVE).await;

@@ -70,6 +70,18 @@ async fn a_server_that_starts_judges_as_one_that_runs() {
     server.wait_for("\"ready\"");
     drop(server);
 
+    // One that may not arm them serves all the same, if it was told to migrate.
+    database
+        .execute("CREATE ROLE looks LOGIN; GRANT entitlementd_server TO looks; GRANT SELECT ON tenants, tenant_subscriptions, modules, plans TO looks")
+        .await;
+    let theirs = url.replace("postgres://postgres@", "postgres://looks@");
+    let flags = ["--listen", "127.0.0.1:0", "--migrate", "--database-url", &theirs];
+    let mut server = process::Process::serve(&flags);
+    server.wait_for("the migration failed");
+    server.wait_for("\"ready\"");
+    drop(server);
+    database.execute("DROP OWNED BY looks; DROP ROLE looks").await;
+
     // Without one it is degraded, and no outage.
     database.execute(&format!("ALTER TABLE tenants {OFF}")).await;
     let mut server = Server::start_with(database, &["--metrics-listen", "127.0.0.1:0"]).await;

@@ -133,7 +133,7 @@ fn report(imported: &Imported) -> usize {
     }
     let covered: usize = rules.iter().map(|rule| rule.methods.len()).sum();
     eprintln!(
-        "{covered} endpoints in {} rules; {} endpoints have no rule, {} cannot be read, {} rules have no endpoint",
+        "endpoints with a rule: {covered}, in {} rules; without: {}; not readable: {}; rules without an endpoint: {}",
         rules.len(),
         uncovered.len(),
         unreadable.len(),

@@ -222,7 +222,10 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
     if let Some(additions) = migrate.filter(|_| is_wanting) {
         if let Err(error) = api.store.migrate(additions).await {
             tracing::error!(%error, "the migration failed: {error}");
-            return Ok(Some(IS_BEHIND));
+            // Without a trigger it serves all the same.
+            if report.state() == SchemaState::Behind {
+                return Ok(Some(IS_BEHIND));
+            }
         }
         report = api.store.schema().await?;
     }

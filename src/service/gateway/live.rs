@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 
 use crate::{
     domain::Catalogue,
-    routes::{PathReading, PathTemplate, RouteMap, Rule, UnreadableEndpoint, rules_of},
+    routes::{
+        PathReading, PathTemplate, RouteMap, Rule, UnreadableEndpoint, rules_of,
+        take_out_what_opens,
+    },
 };
 
 /// The current route map. It is made again when the catalogue's endpoints have changed, by the
@@ -72,8 +75,11 @@ impl LiveRoutes {
     }
 
     fn build_anew(&self, catalogue: &Catalogue) -> RouteMap {
-        let (more, unreadable) = rules_of(catalogue, self.prefix.as_ref());
+        let (mut more, unreadable) = rules_of(catalogue, self.prefix.as_ref());
         log_unreadable(&unreadable);
+        for rule in take_out_what_opens(&self.rules, &mut more) {
+            tracing::warn!("left out: the rule {rule} would open paths that the settings close");
+        }
         let (map, _) =
             RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);
         for rule in map.rules() {

@@ -68,7 +68,7 @@ impl Refusal {
     }
 
     pub(super) fn closed() -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorReason::RouteClosed, "This path is open to nobody.")
+        Self::new(StatusCode::FORBIDDEN, ErrorReason::RouteClosed, "This path is closed.")
     }
 
     pub(super) fn not_verified() -> Self {

@@ -68,6 +68,21 @@ async fn modules_that_the_catalogue_lacks_and_endpoints_that_cannot_be_read_are_
     assert!(told.contains("2 rules: 2 need a module"), "{told}");
     let told = check(&["--api-endpoints-prefix", "/api/v2"]).await;
     assert!(told.contains("3 rules: 3 need a module") && !told.contains("\"orders\""), "{told}");
+    // What the file closes stays closed, and what is empty is no path.
+    database
+        .execute("UPDATE modules SET api_endpoints = '[\"/api/v1/admin/x\", \"\", \"/api/v1\", \"GET /b/c\"]' WHERE code = 'finance'")
+        .await;
+    let (_folder, closed) = written(
+        "closed.csv",
+        "path_prefix,methods,access\n/api/v1/admin,,closed\n/b,POST,closed\n",
+    );
+    let url = database.url.clone();
+    let told = tokio::task::spawn_blocking(move || {
+        text(&routes(&["check", "--routes", &closed, "--database-url", &url]))
+    });
+    let told = told.await.unwrap();
+    assert!(told.contains("left out        * /api/v1/admin/x/** (finance; catalogue)"), "{told}");
+    assert!(told.contains("4 rules: 2 need a module") && told.contains("2 findings"), "{told}");
     for bad in ["api", "/api/**"] {
         let refused = routes(&["check", "--api-endpoints-prefix", bad]);
         assert_eq!(refused.status.code(), Some(2), "{bad}");

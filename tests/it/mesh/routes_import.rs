@@ -61,7 +61,7 @@ fn every_endpoint_gets_a_rule_and_what_has_none_is_named() {
         "unreadable      GET /erp/reports/{name}.pdf: a parameter is a whole segment",
         "no endpoint     * /erp/hrms/** (hrms; line 9)",
         "no endpoint     * /orders/** (oms; line 10)",
-        "9 endpoints in 8 rules; 2 endpoints have no rule, 1 cannot be read, 2 rules have no endpoint",
+        "endpoints with a rule: 9, in 8 rules; without: 2; not readable: 1; rules without an endpoint: 2",
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
@@ -77,7 +77,7 @@ fn a_map_that_was_imported_is_a_map() {
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked));
     assert!(
         text(&checked)
-            .contains("8 rules: 4 need a module, 1 a tenant, 2 nothing, 1 are closed; 0 findings"),
+            .contains("8 rules: 4 need a module, 1 a tenant, 2 nothing; closed: 1; 0 findings"),
         "{}",
         text(&checked)
     );
@@ -93,6 +93,47 @@ fn a_map_that_was_imported_is_a_map() {
         (again.status.code(), String::from_utf8_lossy(&again.stdout)),
         (Some(0), map.into())
     );
+}
+
+#[test]
+fn what_a_parameter_may_be_stays_as_closed_as_the_map_has_it() {
+    let map = "path_prefix,path,methods,module_code,access\n\
+        /api,,,,tenant\n/api/admin,,,,closed\n/api/billing,,POST,finance,\n\
+        ,/files,,,public\n/files,,,storage,\n";
+    let openapi = r#"{"paths": {
+        "/api/{area}/statistics": {"get": {}, "post": {}, "options": {}},
+        "/api/orders": {"get": {}, "additionalOperations": {"copy": {}}},
+        "/files/{path:path}": {"get": {}}
+    }}"#;
+    let (folder, made) = written("routes.csv", "");
+    let output = import(openapi, map, &["--output", &made]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("unreadable      copy /api/orders: the method"),
+        "{}",
+        text(&output)
+    );
+    let explain = |method: &str, path: &str| {
+        let explained = text(&routes(&["explain", method, path, "--routes", &made]));
+        let needs = explained.lines().find(|line| line.starts_with("needs")).unwrap_or("none");
+        needs.trim_start_matches("needs").trim().to_owned()
+    };
+    for (method, path, needs) in [
+        ("GET", "/api/admin/statistics", "closed"),
+        ("POST", "/api/billing/statistics", "finance"),
+        ("GET", "/api/billing/statistics", "tenant"),
+        ("POST", "/api/orders/statistics", "tenant"),
+        ("OPTIONS", "/api/orders/statistics", "none"),
+        ("GET", "/files/a/b", "storage"),
+    ] {
+        assert_eq!(
+            explain(method, path),
+            needs,
+            "{method} {path}: {}",
+            fs::read_to_string(&made).unwrap()
+        );
+    }
+    drop(folder);
 }
 
 #[test]
@@ -119,6 +160,7 @@ fn rules_that_contradict_themselves_are_refused_with_their_line() {
         ("access,module_code", "closed,finance", "goes with no module"),
         ("access,callers", "public,console", "closed"),
         ("access,callers", ",console", "closed"),
+        ("access,enforce", "closed,false", "without enforce"),
         ("access,tenant", "tenant,optional", "public"),
         ("access,tenant", "public,required", "optional"),
         ("access,token", "tenant,drop", "neither"),
@@ -132,4 +174,21 @@ fn rules_that_contradict_themselves_are_refused_with_their_line() {
         let told = text(&refused);
         assert!(told.contains("line 2") && told.contains(wanted), "{wanted} in {told}");
     }
+    // What is taken for a note closes nothing.
+    for (heading, meant) in [
+        ("module", "module_code"),
+        ("Modules", "module_code"),
+        ("acess", "access"),
+        ("Access", "access"),
+        ("caller", "callers"),
+        ("method", "methods"),
+        ("path prefix", "path_prefix"),
+        ("tokens", "token"),
+    ] {
+        let (_folder, file) = written("routes.csv", &format!("path,{heading}\n/a,x\n"));
+        let told = text(&routes(&["check", "--routes", &file]));
+        assert!(told.contains(&format!("is {meant} meant?")), "{heading}: {told}");
+    }
+    let (_folder, file) = written("routes.csv", "path,note,endpoint_file,owner\n/a,x,y,z\n");
+    assert_eq!(routes(&["check", "--routes", &file]).status.code(), Some(0));
 }
