@@ -16,6 +16,7 @@ pub(crate) mod routers;
 mod template;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fmt;
 
@@ -29,6 +30,7 @@ pub use self::{
     method::{RefusedMethod, check_method},
     path::{MAX_PATH_BYTES, PathReading, RefusedPath},
     template::{InvalidTemplate, PathTemplate},
+    write::write,
 };
 use crate::domain::{Catalogue, ModuleCode};
 

@@ -57,8 +57,8 @@ const OF_ONE_CALL: &[&str] = &[
 
 /// Settings of a deployment, in commands that do one thing. Those of `serve` are all settings.
 const OF_A_DEPLOYMENT: &[&str] = &[
-    "api_endpoints_prefix",
     "admin_tokens_file",
+    "api_endpoints_prefix",
     "changes",
     "database_ca_file",
     "database_pooler",

@@ -110,9 +110,9 @@ struct CsvRow {
 }
 
 /// The columns of a row.
-const COLUMNS: [&str; 10] = [
-    "path",
+pub(super) const COLUMNS: [&str; 10] = [
     "path_prefix",
+    "path",
     "methods",
     "module_code",
     "access",

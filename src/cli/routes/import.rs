@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::Path,
 };
 
@@ -10,24 +10,11 @@ use super::super::{DENIED, GOOD, output::CommandResult};
 use crate::{
     config::{RoutesImportArgs, UnusableSetting},
     escape::escape_control,
-    routes::{Access, Imported, PathReading, RouteMap, Rule, TokenUse, import, read},
+    routes::{Imported, PathReading, RouteMap, import, read, write},
 };
 
 /// Maximum size of an OpenAPI document, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The columns of the map.
-const COLUMNS: [&str; 9] = [
-    "path",
-    "methods",
-    "module_code",
-    "access",
-    "callers",
-    "tenant",
-    "token",
-    "verified",
-    "enforce",
-];
 
 /// Writes the map, and says on standard error what it leaves out. Exit code 0: nothing, 1: something.
 pub(super) fn run(args: &RoutesImportArgs) -> CommandResult {
@@ -49,13 +36,13 @@ pub(super) fn run(args: &RoutesImportArgs) -> CommandResult {
         UnusableSetting::new("--openapi", problem)
     })?;
     match &args.output {
-        None => write_map(io::stdout().lock(), &imported.rules)?,
+        None => write(io::stdout().lock(), &imported.rules)?,
         Some(path) => {
             let file = File::create(path).map_err(|error| {
                 let problem = format!("names {}, which cannot be written: {error}", path.display());
                 UnusableSetting::new("--output", problem)
             })?;
-            write_map(file, &imported.rules)?;
+            write(file, &imported.rules)?;
         }
     }
     Ok(if report(&imported) == 0 { GOOD } else { DENIED })
@@ -72,50 +59,6 @@ fn document(path: &Path) -> io::Result<String> {
         return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
     }
     Ok(text)
-}
-
-fn write_map(out: impl Write, rules: &[Rule]) -> Result<(), csv::Error> {
-    let mut out = csv::Writer::from_writer(out);
-    out.write_record(COLUMNS)?;
-    for rule in rules {
-        out.write_record(row(rule))?;
-    }
-    Ok(out.flush()?)
-}
-
-/// What `routes::read` reads as this rule.
-fn row(rule: &Rule) -> [String; COLUMNS.len()] {
-    let (mut modules, mut callers, mut tenant) = (String::new(), String::new(), "");
-    let access = match &rule.access {
-        Access::Public => "public",
-        Access::PublicWithTenant => {
-            tenant = "optional";
-            "public"
-        }
-        Access::Tenant => "tenant",
-        Access::AnyOf(codes) => {
-            modules = codes.iter().map(ToString::to_string).collect::<Vec<_>>().join("|");
-            "module"
-        }
-        Access::Callers(names) => {
-            callers = names.join("|");
-            "closed"
-        }
-    };
-    let token = if rule.token == TokenUse::Ignore { "ignore" } else { "" };
-    let (verified, enforce) =
-        (if rule.verified { "true" } else { "" }, if rule.enforce { "" } else { "false" });
-    [
-        rule.path.to_string(),
-        rule.methods.join("|"),
-        modules,
-        access.into(),
-        callers,
-        tenant.into(),
-        token.into(),
-        verified.into(),
-        enforce.into(),
-    ]
 }
 
 /// Says what the map leaves out, and how much that is.
