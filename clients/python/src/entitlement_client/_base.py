@@ -57,6 +57,8 @@ class BaseClient:
         rule = on_outage or OnOutage.deny()
         self._core = Core(settings, rule, clock, self._new_future(), lambda: str(self._transport.endpoint))
         self._held = self._core.held
+        self.held_resolved = self._core.resolved.get
+        """What `resolve` would answer to these three without asking anybody, or None. From any thread."""
         self._wall, self._mono = clock.wall, clock.mono
         self._transport = transport or self._connect_to(target)
         self._state = "new"

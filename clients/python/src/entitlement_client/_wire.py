@@ -136,7 +136,13 @@ def to_resolved(
         as_of=_instant(freshness, "as_of"),
         stale=freshness.stale,
     )
-    return HeldResolved(resolved, asked + ns(freshness.max_age), _until(freshness), answered, stream)
+    return HeldResolved(
+        resolved=resolved,
+        kept_until=asked + ns(freshness.max_age),
+        valid_until=_until(freshness),
+        answered=answered,
+        stream=Stream(stream.era) if freshness.stale else stream,
+    )
 
 
 def _tenant(tenant: tenant_pb2.Tenant) -> Tenant:

@@ -11,7 +11,6 @@ from ._aio_io import Transport, Watcher
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
-from ._core.resolved import Key, key_of
 from ._target import Target
 from ._wire import Headers
 from .answers import Answer, Authorized, EnabledModules, Resolved
@@ -51,15 +50,13 @@ class EntitlementClient(BaseClient):
         """
         answer = self.held(tenant, module, min_revision=min_revision)
         if answer is not None:
+            self._refuse_another_loop()
             return answer
         return await self._run(programs.check(self._core, str(tenant).lower(), module, min_revision or 0))
 
     def held(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer | None:
-        """What `check` would answer without asking anybody, or None. Raises ClientMisuseError."""
-        answer = self._held(tenant, module, self._wall(), self._mono(), min_revision or 0)  # type: ignore[arg-type]
-        if answer is not None and self._loop is not asyncio.get_running_loop():
-            self._start()
-        return answer
+        """What `check` would answer without asking anybody, or None. From any thread."""
+        return self._held(tenant, module, self._wall(), self._mono(), min_revision or 0)  # type: ignore[arg-type]
 
     async def require(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
         """`check`, for whom only a yes will do. Raises ModuleDeniedError, EntitlementsUnavailableError."""
@@ -84,19 +81,11 @@ class EntitlementClient(BaseClient):
         """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
         an outage EntitlementsUnavailableError: no rule names a tenant that is not held."""
         who = carried_by(headers, tenant_id, host, bearer_token)
-        key = key_of(*who)
-        held = self.held_resolved(key)
-        return held if held is not None else await self._run(programs.resolve(self._core, key, *who))
-
-    def held_resolved(self, key: Key) -> Resolved | None:
-        """What `resolve` would answer without asking anybody, or None. `key`: that of what a request carries.
-        Raises ClientMisuseError."""
-        held = self._core.resolved.get(key, self._wall(), self._mono())
-        if held is None:
-            return None
-        if self._loop is not asyncio.get_running_loop():
-            self._start()
-        return held.resolved
+        held = self.held_resolved(*who)
+        if held is not None:
+            self._refuse_another_loop()
+            return held
+        return await self._run(programs.resolve(self._core, *who))
 
     async def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
         """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""
@@ -141,6 +130,10 @@ class EntitlementClient(BaseClient):
 
     def _connect_to(self, target: Target) -> Any:
         return Transport(target)
+
+    def _refuse_another_loop(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            self._start()
 
     def _start(self) -> None:
         """Binds the client to the running loop, or refuses another one."""

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from ._base import BaseClient, TenantId, carried_by
 from ._core import programs
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
-from ._core.resolved import key_of
 from ._sync_io import Transport, Watcher
 from ._target import Target
 from ._wire import Headers
@@ -64,11 +63,7 @@ class SyncEntitlementClient(BaseClient):
         """Which tenant does a request belong to? Takes its headers, or what they say. Raises RequestRefusedError, and in
         an outage EntitlementsUnavailableError: no rule names a tenant that is not held."""
         who = carried_by(headers, tenant_id, host, bearer_token)
-        key = key_of(*who)
-        held = self._core.resolved.get(key, self._wall(), self._mono())
-        if held is not None:
-            return held.resolved
-        return self._run(programs.resolve(self._core, key, *who))
+        return self.held_resolved(*who) or self._run(programs.resolve(self._core, *who))
 
     def authorize(self, headers: Headers, modules: Sequence[str]) -> Authorized:
         """`resolve` and `check_any`, in one round trip where the tenant is not held. Raises what `resolve` does."""

@@ -61,7 +61,7 @@ class Core:
         self.clock = clock
         self.hits = 0
         self.counts: Counter[str] = Counter()
-        self.resolved = ResolvedCache(settings.max_resolved)
+        self.resolved = ResolvedCache(settings.max_resolved, clock)
         self._new_future = new_future
         self._lock = threading.Lock()
         self._tenants: OrderedDict[str, Record] = OrderedDict()
@@ -452,5 +452,5 @@ class Core:
         self._outage = Outage(self.rule, str)
         self._outage.is_over = True
         self._tenants, self._floors, self._flights = OrderedDict(), OrderedDict(), {}
-        self.resolved = ResolvedCache(self.settings.max_resolved)
+        self.resolved.clear()
         self._stream, self._is_open, self._gate = Stream(Era()), False, Gate()

@@ -146,12 +146,6 @@ class HeldResolved:
     """Monotonic, ns: when the answer came."""
     stream: Stream
 
-    def is_good(self, wall: int, mono: int) -> bool:
-        if wall >= self.valid_until:
-            return False
-        is_vouched_for = not self.resolved.stale and mono < self.stream.sure_until
-        return is_vouched_for or (mono < self.kept_until and not self.stream.era.is_outdated)
-
     def vouched(self) -> int:
         """When the server last vouched for it (monotonic, ns)."""
         return max(self.answered, self.stream.beat)

@@ -165,10 +165,11 @@ def _fetch_decision(
     return answer
 
 
-def resolve(core: Core, key: Key, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
-    """Who it is where that is not held: from the server, or the outage rule. `key`: that of what was carried. Raises
-    RequestRefusedError, EntitlementsUnavailableError."""
+def resolve(core: Core, tenant_id: str, host: str, bearer_token: str) -> Program[Resolved]:
+    """Who it is where that is not held: from the server, or the outage rule. Raises RequestRefusedError,
+    EntitlementsUnavailableError."""
     core.count("resolve_misses")
+    key = key_of(tenant_id, host, bearer_token)
     request = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
     in_outage = yield from _resolved_in_outage(core, key, request)
     if in_outage is not None:
@@ -234,9 +235,9 @@ def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules:
     """Resolve and check; in one round trip where the tenant is not held. Raises what `resolve` does."""
     codes = tuple(_some(modules))
     key = key_of(tenant_id, host, bearer_token)
-    held = core.resolved.get(key, core.clock.wall(), core.clock.mono())
+    held = core.resolved.get(tenant_id, host, bearer_token)
     if held is not None:
-        return (yield from _authorized(core, held.resolved, codes))
+        return (yield from _authorized(core, held, codes))
     who = pb.ResolveTenantRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token)
     in_outage = yield from _resolved_in_outage(core, key, who)
     if in_outage is not None:

@@ -6,6 +6,8 @@ import secrets
 from collections import OrderedDict
 from hashlib import blake2b
 
+from ..answers import Resolved
+from ..clock import Clock
 from .held import HeldResolved
 
 _HASH = blake2b(key=secrets.token_bytes(32), digest_size=16)
@@ -34,18 +36,24 @@ def key_of(tenant_id: str, host: str, bearer_token: str) -> Key:
 class ResolvedCache:
     """The newest so many answers. Changed under the core's lock; looks take none."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, clock: Clock) -> None:
         self._capacity = capacity
+        self._wall, self._mono = clock.wall, clock.mono
         self._answers: OrderedDict[Key, HeldResolved] = OrderedDict()
         self._of_tenant: dict[str, set[Key]] = {}
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, key: Key, wall: int, mono: int) -> HeldResolved | None:
-        """The answer, if it is held and good."""
-        held = self._answers.get(key)
-        return held if held is not None and held.is_good(wall, mono) else None
+    def get(self, tenant_id: str, host: str, bearer_token: str) -> Resolved | None:
+        """Who it is, if that is held and good. Most requests end here."""
+        held = self._answers.get(key_of(tenant_id, host, bearer_token) if bearer_token else (tenant_id, host))
+        if held is None or self._wall() >= held.valid_until:
+            return None
+        mono = self._mono()
+        if mono < held.stream.sure_until or (mono < held.kept_until and not held.stream.era.is_outdated):
+            return held.resolved
+        return None
 
     def whatever(self, key: Key) -> HeldResolved | None:
         """The answer, good or not: only an outage rule may look at it."""
@@ -66,6 +74,10 @@ class ResolvedCache:
         """The tenant has changed."""
         for key in self._of_tenant.pop(tenant, ()):
             self._answers.pop(key, None)
+
+    def clear(self) -> None:
+        self._answers.clear()
+        self._of_tenant.clear()
 
     def _drop(self, key: Key) -> None:
         held = self._answers.pop(key, None)

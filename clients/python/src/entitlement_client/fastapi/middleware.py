@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import attrgetter
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,11 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._base import log
-from .._core.resolved import key_of
 from .._wire import carried
 from ..aio import EntitlementClient
-from ..answers import Resolved, Tenant
-from ..errors import ClientMisuseError, EntitlementsUnavailableError, RequestRefusedError
+from ..answers import Resolved
+from ..errors import EntitlementsUnavailableError, RequestRefusedError
 from .cors import warn_of_cors_inside
 from .paths import Paths, path_within
 from .problem import NO_TENANT, Problem, of_outage, of_refusal
@@ -23,11 +21,8 @@ from .refusal import POLICY_VIOLATION, GateRefusedError
 from .request import RequestContext, current
 
 WOULD_DENY = b"x-entitlement-would-deny"
-_IN_STATE: dict[str, Callable[[Tenant], Any]] = {
-    "tenant": lambda tenant: tenant,
-    "tenant_id": attrgetter("id"),
-    "schema": attrgetter("database_schema"),
-}
+_IN_STATE = {"tenant": "", "tenant_id": "id", "schema": "database_schema"}
+"""And the tenant's attribute."""
 STATE_NAMES = tuple(_IN_STATE)
 """What the middleware can set in `request.state`."""
 
@@ -90,13 +85,15 @@ class TenantMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        context = RequestContext(self._client, self._enforce, scope, path_within(scope, self._root))
+        root = self._root or scope.get("root_path")
+        path = path_within(scope["path"], root) if root else scope["path"]
+        context = RequestContext(self._client, self._enforce, scope, path)
         watched = None if self._enforce else _Watched(send, context)
         sends = watched or send
         token = current.set(context)
         try:
-            needs_nobody = self._is_public(context) or self._is_held(context)
-            problem = None if needs_nobody else await self._find(context)
+            is_public = path in self._public or scope.get("method") == "OPTIONS"
+            problem = None if is_public or self._is_held(context) else await self._find(context)
             if problem is None:
                 await self.app(scope, receive, sends)
             else:
@@ -120,23 +117,23 @@ class TenantMiddleware:
         if len(found) != len(headers):
             # Something comes twice. What that means is read with more care.
             return False
-        authorization = found.get(b"authorization", b"")
-        if not (self._bearer_token and authorization[:7].lower() == b"bearer ") or context.path in self._without_token:
-            authorization = b""
         try:
-            key = key_of(
-                found.get(b"x-tenant-id", b"").decode("ascii"),
-                found.get(b"host", b"").decode("ascii"),
-                authorization.decode("ascii"),
-            )
-            resolved = self._client.held_resolved(key)
-        except (UnicodeDecodeError, ClientMisuseError):
+            tenant_id, host = found.get(b"x-tenant-id", b"").decode("ascii"), found.get(b"host", b"").decode("ascii")
+            authorization = found.get(b"authorization")
+            token = self._token(authorization.decode("ascii"), context.path) if authorization else ""
+            resolved = self._client.held_resolved(tenant_id, host, token)
+        except UnicodeDecodeError:
             # Whoever asks for it next says what is wrong.
             return False
         if resolved is None:
             return False
         self._take(context, resolved)
         return True
+
+    def _token(self, authorization: str, path: str) -> str:
+        """The header's value, where it is one that matters."""
+        is_meant = self._bearer_token and authorization[:7].lower() == "bearer " and path not in self._without_token
+        return authorization if is_meant else ""
 
     async def _find(self, context: RequestContext) -> Problem | None:
         """The same as `_resolve`, but in shadow mode nothing that goes wrong may reach the request."""
@@ -147,9 +144,6 @@ class TenantMiddleware:
                 raise
             log.exception("in shadow mode a tenant could not be looked for")
             return None
-
-    def _is_public(self, context: RequestContext) -> bool:
-        return context.scope.get("method") == "OPTIONS" or context.path in self._public
 
     async def _resolve(self, context: RequestContext) -> Problem | None:
         """Finds the tenant, or what stands against it."""
@@ -173,10 +167,10 @@ class TenantMiddleware:
         context.resolved = resolved
         tenant = resolved.tenant
         state = context.scope.setdefault("state", {})
-        for name, value in self._state_names:
+        for name, attribute in self._state_names:
             # In shadow mode what others have set counts.
             if self._enforce or name not in state:
-                state[name] = value(tenant)
+                state[name] = getattr(tenant, attribute) if attribute else tenant
 
 
 class _Watched:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from starlette.types import Scope
-
 
 class Paths:
     """Some paths, and all below some prefixes. One slash at the end makes no difference, and a prefix ends where a
@@ -37,11 +35,10 @@ def _without_slash(path: str) -> str:
     return path or "/"
 
 
-def path_within(scope: Scope, root: str = "") -> str:
+def path_within(path: str, root: str) -> str:
     """The path as the application's routes name it: without the prefix under which it is mounted, or that a proxy cuts
-    off. `root` is what the application itself says of that, before what the server says (`--root-path`)."""
-    path, root = str(scope["path"]), root or str(scope.get("root_path", ""))
-    if not root or not path.startswith(root):
+    off."""
+    if not path.startswith(root):
         return path
     below = path.removeprefix(root)
     return below if below[:1] in ("", "/") else path
