@@ -146,7 +146,7 @@ impl Watching {
                 .map(|tenant| common::id((tenant % among) as u32));
             watching.connection.request(&load::body(&WatchChangesRequest {
                 tenant_ids: tenants.collect(),
-                announce_end: false,
+                ..WatchChangesRequest::default()
             }));
             watching.watchers.push(Watcher::default());
             // One after the other: what the server reads of questions is bounded.

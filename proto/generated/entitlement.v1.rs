@@ -677,6 +677,10 @@ pub struct WatchChangesRequest {
     /// without notice when its connection is to end.
     #[prost(bool, tag = "2")]
     pub announce_end: bool,
+    /// How often you want a heartbeat: 1 to 10 s. Unset: every 10 s, and none when
+    /// the server ceases to hear from its database.
+    #[prost(message, optional, tag = "3")]
+    pub heartbeat_interval: ::core::option::Option<::prost_types::Duration>,
 }
 /// One event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -694,6 +698,10 @@ pub mod watch_changes_response {
         /// What was committed up to this instant is already reflected in answers.
         #[prost(message, optional, tag = "1")]
         pub as_of: ::core::option::Option<::prost_types::Timestamp>,
+        /// How often heartbeats will come, where the request said how often it wants
+        /// them.
+        #[prost(message, optional, tag = "2")]
+        pub heartbeat_interval: ::core::option::Option<::prost_types::Duration>,
     }
     /// A tenant's facts have changed, or it was created or deleted.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -702,7 +710,7 @@ pub mod watch_changes_response {
         #[prost(string, tag = "1")]
         pub tenant_id: ::prost::alloc::string::String,
         /// The revision of its facts now, or a later one: an answer with it is
-        /// fresh. 0: it could not be read.
+        /// fresh. 0: it could not be read, or not yet.
         #[prost(uint64, tag = "2")]
         pub revision: u64,
     }
@@ -711,7 +719,7 @@ pub mod watch_changes_response {
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct CatalogueChanged {
         /// The catalogue's revision now. It is unrelated to the revisions of
-        /// tenants. 0: it could not be read.
+        /// tenants. 0: it could not be read, or not yet.
         #[prost(uint64, tag = "1")]
         pub revision: u64,
     }
@@ -731,7 +739,7 @@ pub mod watch_changes_response {
     /// Anything may have changed.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Reset {}
-    /// Nothing happened.
+    /// Nothing else happened.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Heartbeat {
         /// How long ago the server last heard from the database. Below a second or
@@ -739,6 +747,10 @@ pub mod watch_changes_response {
         /// heartbeat, except for what is in transit.
         #[prost(message, optional, tag = "1")]
         pub lag: ::core::option::Option<::prost_types::Duration>,
+        /// The server does not hear from its database: it may have missed changes
+        /// for as long as `lag`, and its answers are `stale`.
+        #[prost(bool, tag = "2")]
+        pub unproven: bool,
     }
     /// The connection has reached its maximum age, or the server is stopping.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -762,7 +774,7 @@ pub mod watch_changes_response {
         /// Anything may have changed: ask again for everything.
         #[prost(message, tag = "5")]
         Reset(Reset),
-        /// Nothing happened; the server is alive.
+        /// The server is alive, and says how it hears.
         #[prost(message, tag = "6")]
         Heartbeat(Heartbeat),
         /// The stream will end in some seconds: open another one. Sent only to
@@ -1111,6 +1123,17 @@ pub mod entitlement_service_client {
         /// 30 s, or its `lag` has become too long for you, keep answers for their
         /// `max_age` only, as if you did not watch.
         ///
+        /// With `heartbeat_interval`, silence is told at once. Heartbeats come that
+        /// often, and also at the moment when the server ceases to hear from its
+        /// database, or hears again: `unproven` says which. From an `unproven` one
+        /// until the next that is not, and while none has come for four intervals,
+        /// rely on nothing that you asked for before, not even for its `max_age`: ask
+        /// again. The server marks its answers as `stale`, if it can give any. What
+        /// was asked for since the stream opened is good again with the next heartbeat
+        /// that is not `unproven`, since nothing was missed. A server that does not
+        /// know this field leaves `opened.heartbeat_interval` unset, and what is said
+        /// above holds.
+        ///
         /// The stream ends with OK when the server stops, and when the connection has
         /// reached its maximum age: open another one, and keep answers for their
         /// `max_age` only until it says `opened`. Do likewise after any error.
@@ -1292,6 +1315,17 @@ pub mod entitlement_service_server {
         /// for everything. `heartbeat`, at once and every 10 s: if none has come for
         /// 30 s, or its `lag` has become too long for you, keep answers for their
         /// `max_age` only, as if you did not watch.
+        ///
+        /// With `heartbeat_interval`, silence is told at once. Heartbeats come that
+        /// often, and also at the moment when the server ceases to hear from its
+        /// database, or hears again: `unproven` says which. From an `unproven` one
+        /// until the next that is not, and while none has come for four intervals,
+        /// rely on nothing that you asked for before, not even for its `max_age`: ask
+        /// again. The server marks its answers as `stale`, if it can give any. What
+        /// was asked for since the stream opened is good again with the next heartbeat
+        /// that is not `unproven`, since nothing was missed. A server that does not
+        /// know this field leaves `opened.heartbeat_interval` unset, and what is said
+        /// above holds.
         ///
         /// The stream ends with OK when the server stops, and when the connection has
         /// reached its maximum age: open another one, and keep answers for their

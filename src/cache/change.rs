@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
-use super::{Cache, Event, Events, Inner, queue::Priority};
+use super::{Cache, Event, Events, FeedState, Inner, queue::Priority};
 use crate::{
     domain::TenantId,
     store::{Change, LoadTenant, TenantKey},
@@ -67,6 +67,7 @@ impl<L: LoadTenant> Cache<L> {
         if !is_worth_it && !self.0.watchers.has_watchers_of(id) {
             return;
         }
+        self.notify_if_missed(Event::Tenant(id, 0));
         let cache = self.clone();
         self.0.runtime.spawn(async move {
             let loaded = cache.load(TenantKey::Id(id), Priority::Background, now).await;
@@ -74,8 +75,17 @@ impl<L: LoadTenant> Cache<L> {
         });
     }
 
+    /// Watchers rely on what they hold again as soon as they are told that the feed is live, so they
+    /// are told before that of what was missed, and not only once it has been read.
+    fn notify_if_missed(&self, event: Event) {
+        if self.feed() == FeedState::Suspect {
+            self.notify(event);
+        }
+    }
+
     fn catalogue_changed(&self, now: DateTime<Utc>) {
         self.0.catalogue.outdate();
+        self.notify_if_missed(Event::Catalogue(0));
         let cache = self.clone();
         self.0.runtime.spawn(async move {
             let revision = cache.catalogue(now).await.map_or(0, |catalogue| catalogue.revision);

@@ -12,6 +12,8 @@ pub enum Event {
     Catalogue(u64),
     /// Anything may have changed.
     Reset,
+    /// The feed became suspect, or is live again.
+    Doubt,
     /// Changes are no longer received.
     FeedOff,
 }

@@ -56,20 +56,23 @@ impl<L: LoadTenant> Cache<L> {
 
     /// The feed has caught up with the log, and receives every change from here on.
     pub fn trust(&self, now: DateTime<Utc>) {
-        self.0.trust.set(FeedState::Live, Some(now));
+        if self.0.trust.set(FeedState::Live, Some(now)) == FeedState::Suspect {
+            self.notify(Event::Doubt);
+        }
         self.0.breaker.close();
     }
 
     /// Changes may be missed from here on: what is held is in doubt, until the feed has caught up.
     pub fn suspect(&self) {
-        self.0.trust.set(FeedState::Suspect, None);
+        if self.0.trust.set(FeedState::Suspect, None) == FeedState::Live {
+            self.notify(Event::Doubt);
+        }
     }
 
     /// There is no feed, or none that can be trusted: the time to live is the limit. `proof`: when
     /// the database has just answered, if it has.
     pub fn feed_off(&self, proof: Option<DateTime<Utc>>) {
-        let was_heard = self.feed() != FeedState::Off;
-        self.0.trust.set(FeedState::Off, proof);
+        let was_heard = self.0.trust.set(FeedState::Off, proof) != FeedState::Off;
         if proof.is_some() {
             self.0.breaker.close();
         }

@@ -100,13 +100,14 @@ impl Trust {
         self.state().is_answered
     }
 
-    /// Sets the state of the feed, and when the database has just answered, if it has.
-    pub(super) fn set(&self, feed: FeedState, proof: Option<DateTime<Utc>>) {
+    /// Sets the state of the feed, and when the database has just answered, if it has. Gives the
+    /// state before.
+    pub(super) fn set(&self, feed: FeedState, proof: Option<DateTime<Utc>>) -> FeedState {
         self.change(|state| {
-            state.feed = feed;
             state.is_answered = proof.is_some();
             state.last_proof = proof.or(state.last_proof);
-        });
+            std::mem::replace(&mut state.feed, feed)
+        })
     }
 
     /// Ends the epoch: everything that is held must be read again.
@@ -115,10 +116,11 @@ impl Trust {
         self.change(|state| state.epoch = state.epoch.checked_add(1).unwrap_or(FIRST));
     }
 
-    fn change(&self, change: impl FnOnce(&mut TrustState)) {
+    fn change<R>(&self, change: impl FnOnce(&mut TrustState) -> R) -> R {
         let mut state = self.state.lock();
-        change(&mut state);
+        let result = change(&mut state);
         self.trusted.store(Trusted::of(*state).pack(), Ordering::Release);
+        result
     }
 
     fn state(&self) -> TrustState {

@@ -128,7 +128,7 @@ impl Watchers {
                 let concerned = named.tenants.get(&tenant).into_iter().flat_map(HashMap::values);
                 concerned.for_each(|letterbox| letterbox.put(event));
             }
-            Event::Catalogue(_) | Event::Reset | Event::FeedOff => {
+            Event::Catalogue(_) | Event::Reset | Event::Doubt | Event::FeedOff => {
                 named.boxes.values().for_each(|letterbox| letterbox.put(event));
             }
         }

@@ -1,5 +1,7 @@
 //! Every limit on what a caller may send, in one place. The proto comments state the same numbers.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 /// Maximum length of a module code, in characters: `modules.code` is a `varchar(50)`.
 pub const MAX_MODULE_CODE_CHARS: usize = 50;
 
@@ -8,6 +10,10 @@ pub const MAX_BATCH: usize = 100;
 
 /// Maximum number of tenants that one watcher may name.
 pub const MAX_WATCHED: usize = 1000;
+
+/// How often a watcher may want a heartbeat.
+pub const HEARTBEAT_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(10);
 
 /// Maximum number of tenants on one page of a list.
 pub const MAX_PAGE: u32 = 1000;

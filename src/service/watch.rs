@@ -29,10 +29,10 @@ use crate::{
     domain::{ModuleCode, TenantId, enabled::Transition},
 };
 
-/// How often a watcher gets a heartbeat while nothing happens.
+/// How often a watcher gets a heartbeat who does not say how often it wants one.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// And how often while its connection is about to end: it waits for one to know that it missed
-/// nothing.
+/// And at least how often while its connection is about to end: it waits for one to know that it
+/// missed nothing.
 const LAST_HEARTBEATS: Duration = Duration::from_secs(1);
 /// The next transition is looked for again after this long at the latest: clocks are set.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -55,17 +55,19 @@ pub(super) struct WatchQuery {
     pub(super) tenants: HashSet<TenantId>,
     /// It wants a message before its connection ends.
     pub(super) announce_end: bool,
+    /// How often it wants a heartbeat; it is then told at once when the feed becomes suspect.
+    pub(super) heartbeat_interval: Option<Duration>,
 }
 
 /// What is sent to a watcher.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum WatchMessage {
-    Opened { as_of: DateTime<Utc> },
+    Opened { as_of: DateTime<Utc>, heartbeat_interval: Option<Duration> },
     Tenant { id: TenantId, revision: u64 },
     Catalogue { revision: u64 },
     Transition { id: TenantId, module: ModuleCode, at: DateTime<Utc> },
     Reset,
-    Heartbeat { lag: TimeDelta },
+    Heartbeat { lag: TimeDelta, unproven: bool },
     Ending,
 }
 
@@ -79,6 +81,9 @@ pub(super) struct Watcher {
     announce_end: bool,
     /// The stage at which there is something to do: to announce the end, or to end.
     awaited: ConnectionStage,
+    heartbeat_interval: Option<Duration>,
+    /// The feed has become suspect, or is live again.
+    owes_heartbeat: bool,
     beat: Interval,
     /// What is sent before anything else happens.
     outbox: VecDeque<WatchMessage>,
@@ -111,6 +116,7 @@ impl Api {
             return Err(RequestError::ChangesOff);
         }
         let now = self.clock.now();
+        let heartbeat_interval = query.heartbeat_interval;
         Ok(Watcher {
             api: self.clone(),
             rights,
@@ -120,11 +126,13 @@ impl Api {
             ending,
             announce_end: query.announce_end,
             awaited: ConnectionStage::Ending,
-            beat: every(HEARTBEAT),
+            heartbeat_interval,
+            owes_heartbeat: false,
+            beat: every(heartbeat_interval.unwrap_or(HEARTBEAT)),
             // The first heartbeat comes at once: before one, a watcher relies on nothing.
             outbox: VecDeque::from([
-                WatchMessage::Opened { as_of },
-                WatchMessage::Heartbeat { lag: self.cache.lag(now) },
+                WatchMessage::Opened { as_of, heartbeat_interval },
+                self.heartbeat(),
             ]),
             named: NamedTenants::new(now),
             // A timer counts in milliseconds, and must not end before the instant.
@@ -135,6 +143,11 @@ impl Api {
 }
 
 impl Api {
+    fn heartbeat(&self) -> WatchMessage {
+        let unproven = self.cache.feed() == FeedState::Suspect;
+        WatchMessage::Heartbeat { lag: self.cache.lag(self.clock.now()), unproven }
+    }
+
     fn permit_watch(
         &self,
         caller: CallerIdentity<'_>,
@@ -192,6 +205,9 @@ impl Watcher {
             Wakeup::Time => self.send_transitions(),
             Wakeup::Rights => {}
         }
+        while std::mem::take(&mut self.owes_heartbeat) {
+            self.send_heartbeat()?;
+        }
         Ok(true)
     }
 
@@ -228,25 +244,26 @@ impl Watcher {
                 self.unread = (*self.wanted).clone();
                 self.outbox.push_back(WatchMessage::Reset);
             }
+            Event::Doubt => self.owes_heartbeat = self.heartbeat_interval.is_some(),
             Event::FeedOff => return Err(RequestError::ChangesOff),
         }
         Ok(())
     }
 
     fn send_heartbeat(&mut self) -> Result<(), RequestError> {
-        let lag = self.api.cache.lag(self.api.clock.now());
+        let heartbeat = self.api.heartbeat();
         // What was heard by then goes first: who moves to another stream is done with this one once
         // the message was sent.
         while let Some(heard) = self.events.next_now() {
             self.receive(heard)?;
         }
-        self.outbox.push_back(WatchMessage::Heartbeat { lag });
+        self.outbox.push_back(heartbeat);
         Ok(())
     }
 
     fn send_ending(&mut self) {
         self.awaited = ConnectionStage::Ended;
-        self.beat = every(LAST_HEARTBEATS);
+        self.beat = every(self.heartbeat_interval.unwrap_or(HEARTBEAT).min(LAST_HEARTBEATS));
         self.outbox.push_back(WatchMessage::Ending);
     }
 

@@ -8,7 +8,9 @@ use entitlementd::{
     proto::v1::{
         WatchChangesRequest, WatchChangesResponse,
         entitlement_service_client::EntitlementServiceClient,
-        watch_changes_response::{Ending, Event, Opened, Reset, TenantChanged, Transition},
+        watch_changes_response::{
+            Ending, Event, Heartbeat, Opened, Reset, TenantChanged, Transition,
+        },
     },
 };
 use sea_orm::ConnectionTrait;
@@ -46,7 +48,10 @@ async fn try_watch(
 /// A stream that has said `opened`.
 pub async fn watch(client: &EntitlementServiceClient<Channel>, tenants: &[u32]) -> Watch {
     let mut watch = try_watch(client, tenants).await.unwrap();
-    assert!(matches!(next(&mut watch).await, Event::Opened(Opened { as_of: Some(_) })));
+    assert!(matches!(
+        next(&mut watch).await,
+        Event::Opened(Opened { as_of: Some(_), heartbeat_interval: None })
+    ));
     watch
 }
 
@@ -395,4 +400,80 @@ async fn who_watches_before_the_database_was_heard_from_is_told_to_try_again() {
     network.let_through();
     server.wait_until_ready().await;
     server.client.watch_changes(WatchChangesRequest::default()).await.unwrap();
+}
+
+/// How often a heartbeat is wanted.
+fn every(seconds: i64, nanos: i32) -> WatchChangesRequest {
+    let heartbeat_interval = Some(prost_types::Duration { seconds, nanos });
+    WatchChangesRequest { heartbeat_interval, ..WatchChangesRequest::default() }
+}
+
+/// Reads on until the next heartbeat that is like this, and gives the changes that come before it.
+async fn until_heartbeat(watch: &mut Watch, unproven: bool) -> Vec<Event> {
+    let mut before = Vec::new();
+    loop {
+        match next(watch).await {
+            Event::Heartbeat(Heartbeat { unproven: said, lag: Some(_) }) if said == unproven => {
+                return before;
+            }
+            Event::Heartbeat(_) => {}
+            event => before.push(event),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_heartbeats_often_is_told_of_silence_at_once_and_of_what_was_missed_before_its_end()
+ {
+    let database = Database::postgres().await;
+    let network = Proxy::to(postgres::shared().port()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name);
+    let server = Server::start_fed(database.by_way_of(url).await).await;
+    let mut often = server.client.clone().watch_changes(every(1, 0)).await.unwrap().into_inner();
+    let Event::Opened(Opened { heartbeat_interval: Some(interval), .. }) = next(&mut often).await
+    else {
+        panic!("it does not say how often");
+    };
+    assert_eq!((interval.seconds, interval.nanos), (1, 0));
+    let mut seldom = watch(&server.client, &[]).await;
+    until_heartbeat(&mut seldom, false).await;
+    for _ in 0..3 {
+        until_heartbeat(&mut often, false).await;
+    }
+    network.black_hole();
+    let silent = Instant::now();
+    until_heartbeat(&mut often, true).await;
+    assert!(silent.elapsed() < Duration::from_secs(5), "{:?}", silent.elapsed());
+    database.mk_tenant(1, "one", "active").await;
+    until_heartbeat(&mut often, true).await;
+
+    network.let_through();
+    let missed = until_heartbeat(&mut often, false).await;
+    let told = |event: &Event| match event {
+        Event::TenantChanged(told) => told.tenant_id == id(1),
+        event => *event == Event::Reset(Reset {}),
+    };
+    assert!(missed.iter().any(told), "{missed:?}");
+    // Who did not ask for it is told nothing of the kind before its next heartbeat.
+    while let Ok(event) = timeout(Duration::from_millis(1), next(&mut seldom)).await {
+        assert!(
+            !matches!(event, Event::Heartbeat(_)) || silent.elapsed() > Duration::from_secs(4),
+            "{event:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_more_often_than_once_a_second_or_less_than_every_ten_are_refused() {
+    let server = Server::start_fed(Database::sqlite().await).await;
+    for request in
+        [every(0, 999_000_000), every(10, 1), every(0, 0), every(-1, 0), every(i64::MAX, 0)]
+    {
+        let status = server.client.clone().watch_changes(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(field_violations(&status), ["heartbeat_interval"]);
+    }
+    for request in [every(1, 0), every(10, 0), every(1, 500_000_000)] {
+        server.client.clone().watch_changes(request).await.unwrap();
+    }
 }

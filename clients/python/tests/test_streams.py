@@ -204,8 +204,10 @@ def _said(step: dict[str, Any]) -> str:
 
 def _event(event: dict[str, Any]) -> Any:
     match event:
-        case {"heartbeat": {"lag": seconds}}:
-            event = {"heartbeat": {"lag": timedelta(seconds=seconds)}}
+        case {"opened": {"heartbeat_interval": seconds}}:
+            event = {"opened": {"heartbeat_interval": timedelta(seconds=seconds)}}
+        case {"heartbeat": {"lag": seconds, **more}}:
+            event = {"heartbeat": {"lag": timedelta(seconds=seconds), **more}}
         case {"tenant_changed": {"tenant": tenant, "revision": revision}}:
             event = {"tenant_changed": {"tenant_id": _id(tenant), "revision": revision}}
         case {"unknown": _}:

@@ -240,8 +240,8 @@ def test_a_lagging_server_does_not_take_away_what_it_vouched_for_before(entitlem
         client.resolve(tenant_id=ONE)
         for _ in range(200):
             entitlements.advance(timedelta(seconds=20))
-        client._core.heartbeat(11_000_000_000)
-        client._core.taken_over(0)
+        client._core.heartbeat(False)
+        client._core.taken_over(0, 0)
         entitlements.go_dark()
         entitlements.advance(timedelta(minutes=5))
         assert client.check(ONE, "finance").allowed

@@ -53,7 +53,10 @@ pub(crate) type Events = BoxStream<'static, Result<Event, Status>>;
 /// An event of the change stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    Opened,
+    Opened {
+        /// How often heartbeats come; `None`: every 10 s, and silence is not told.
+        heartbeat_interval: Option<Micros>,
+    },
     TenantChanged {
         tenant: Uuid,
         revision: u64,
@@ -64,6 +67,8 @@ pub(crate) enum Event {
     Reset,
     Heartbeat {
         lag: Micros,
+        /// The server does not hear from its database.
+        unproven: bool,
     },
     /// The stream will end in a moment.
     Ending,

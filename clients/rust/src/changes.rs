@@ -10,6 +10,7 @@ use crate::{
     ask::{Event, Events},
     core::Core,
     outage::Part,
+    stream::heard_at,
 };
 
 /// A stream that has been silent for this long is given up.
@@ -41,8 +42,8 @@ pub(crate) fn hear(core: &Core, event: Event) {
     let now = core.clock.now();
     core.held.stream.event(now);
     match event {
-        Event::Opened => {
-            core.held.stream.open();
+        Event::Opened { heartbeat_interval } => {
+            core.held.stream.open(heartbeat_interval);
             core.answered();
             core.back(Part::Stream);
             core.counters.watching.set(1.0);
@@ -59,7 +60,9 @@ pub(crate) fn hear(core: &Core, event: Event) {
             core.held.stream.reset();
             core.counters.resets.increment(1);
         }
-        Event::Heartbeat { lag } => core.held.stream.beat(lag, now),
+        Event::Heartbeat { lag, unproven } => {
+            core.held.stream.beat(heard_at(lag, unproven, now), now);
+        }
         Event::Ending | Event::Nothing => {}
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         AuthorizeResponse, CheckModuleResponse, DecisionReason, EnabledModule, Freshness,
         ListEnabledModulesResponse, ModuleDecision, ResolveTenantResponse,
         TenantSource as SourceWord, TenantStatus as StatusWord, WatchChangesResponse,
-        watch_changes_response::Event as Wire,
+        watch_changes_response::{Event as Wire, Heartbeat},
     },
 };
 
@@ -147,12 +147,17 @@ fn uuid(text: &str) -> Result<Uuid, Status> {
 /// server, and may mean anything.
 pub(crate) fn event(response: WatchChangesResponse) -> Event {
     match response.event {
-        Some(Wire::Opened(_)) => Event::Opened,
+        Some(Wire::Opened(opened)) => {
+            let interval = span(opened.heartbeat_interval);
+            Event::Opened { heartbeat_interval: (interval > 0).then_some(interval) }
+        }
         Some(Wire::TenantChanged(changed)) => match uuid(&changed.tenant_id) {
             Ok(tenant) => Event::TenantChanged { tenant, revision: changed.revision },
             Err(_) => Event::Reset,
         },
-        Some(Wire::Heartbeat(beat)) => Event::Heartbeat { lag: span(beat.lag) },
+        Some(Wire::Heartbeat(Heartbeat { lag, unproven })) => {
+            Event::Heartbeat { lag: span(lag), unproven }
+        }
         Some(Wire::Transition(_)) => Event::Nothing,
         Some(Wire::Ending(_)) => Event::Ending,
         Some(Wire::CatalogueChanged(_)) => Event::CatalogueChanged,

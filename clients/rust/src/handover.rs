@@ -29,6 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 struct Opened {
     at: Instant,
     heard: Micros,
+    heartbeat_interval: Option<Micros>,
 }
 
 impl Opened {
@@ -55,21 +56,24 @@ pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, St
         tokio::select! {
             told = next(&mut old) => match told {
                 Ok(Some(event)) => {
-                    if let (Event::Heartbeat { lag }, Some(opened)) = (&event, &opened)
+                    if let (Event::Heartbeat { lag, .. }, Some(opened)) = (&event, &opened)
                         && opened.has_missed_nothing(Duration::from_micros(lag.unsigned_abs()))
                     {
-                        core.held.stream.taken_over(opened.heard);
+                        let Opened { heard, heartbeat_interval, .. } = *opened;
+                        core.held.stream.taken_over(heard, heartbeat_interval, core.clock.now());
                         return Ok(new);
                     }
                     hear(core, event);
                 }
-                ended => return instead_of(core, ended.err(), opened.map(|_| new)),
+                ended => return instead_of(core, ended.err(), opened.zip(Some(new))),
             },
             told = next(&mut new) => match told {
-                Ok(Some(Event::Opened)) => opened = Some(Opened { at: Instant::now(), heard: core.clock.now() }),
-                Ok(Some(Event::Heartbeat { lag })) => {
+                Ok(Some(Event::Opened { heartbeat_interval })) => {
+                    opened = Some(Opened { at: Instant::now(), heard: core.clock.now(), heartbeat_interval });
+                }
+                Ok(Some(Event::Heartbeat { lag, unproven })) => {
                     if let Some(opened) = &mut opened {
-                        opened.heard = heard_at(lag, core.clock.now());
+                        opened.heard = heard_at(lag, unproven, core.clock.now());
                     }
                 }
                 // The new stream's connection is about to end too, or it could not be opened.
@@ -80,19 +84,23 @@ pub(crate) async fn hand_over(core: &Core, mut old: Events) -> Result<Events, St
                 Ok(Some(event)) => hear(core, event),
                 Err(status) => return Err(status),
             },
-            () = &mut too_long => return instead_of(core, None, opened.map(|_| new)),
+            () = &mut too_long => return instead_of(core, None, opened.zip(Some(new))),
         }
     }
 }
 
 /// The old stream ended before it was certain that nothing was missed.
-fn instead_of(core: &Core, error: Option<Status>, new: Option<Events>) -> Result<Events, Status> {
-    let Some(new) = new else {
+fn instead_of(
+    core: &Core,
+    error: Option<Status>,
+    new: Option<(Opened, Events)>,
+) -> Result<Events, Status> {
+    let Some((Opened { heartbeat_interval, .. }, new)) = new else {
         return Err(
             error.unwrap_or_else(|| Status::unavailable("it ended before another one was open"))
         );
     };
-    hear(core, Event::Opened);
+    hear(core, Event::Opened { heartbeat_interval });
     Ok(new)
 }
 

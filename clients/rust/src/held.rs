@@ -125,16 +125,22 @@ impl Held {
             return false;
         }
         let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
-        is_vouched_for
-            || (!self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now))
+        is_vouched_for || self.is_young(*began, told.max_age, now)
+    }
+
+    /// May it be held for its `max_age`, and is it younger? While a stream says how often it is to be
+    /// heard, that ends where it ceases to be.
+    fn is_young(&self, began: Began, max_age: Micros, now: Micros) -> bool {
+        is_within(max_age, began.at, now)
+            && !self.stream.has_outdated(began.era)
+            && !self.stream.is_doubted(began.era, began.at, now)
     }
 
     fn is_denial_good(&self, held: &HeldDenial, min_revision: u64, now: Micros) -> bool {
         let HeldDenial { answer, max_age, began, .. } = held;
         now < answer.valid_until
             && answer.revision >= min_revision
-            && !self.stream.has_outdated(began.era)
-            && is_within(*max_age, began.at, now)
+            && self.is_young(*began, *max_age, now)
     }
 
     /// A question about a tenant begins.
@@ -232,9 +238,8 @@ impl Held {
     fn good_resolved(&self, held: &HeldResolved, now: Micros) -> Option<Resolved> {
         let HeldResolved { resolved, told, began } = held;
         let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
-        let is_young =
-            || !self.stream.has_outdated(began.era) && is_within(told.max_age, began.at, now);
-        let is_good = now < told.valid_until && (is_vouched_for || is_young());
+        let is_good =
+            now < told.valid_until && (is_vouched_for || self.is_young(*began, told.max_age, now));
         (is_good && !self.has_changed(held)).then(|| resolved.clone())
     }
 

@@ -29,6 +29,9 @@ use crate::{
 };
 
 const SERVICE_NAME: &str = "entitlement.v1.EntitlementService";
+/// How often heartbeats are asked for: silence is told at once, and of a server that is gone nobody
+/// tells.
+const HEARTBEAT_INTERVAL: prost_types::Duration = prost_types::Duration { seconds: 1, nanos: 0 };
 /// The initial pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -227,7 +230,11 @@ impl Ask for Remote {
             let (place, channel) = this.0.endpoints.current();
             let open = |mut client: EntitlementServiceClient<Channel>| {
                 let request = this.request(
-                    WatchChangesRequest { tenant_ids: Vec::new(), announce_end: true },
+                    WatchChangesRequest {
+                        tenant_ids: Vec::new(),
+                        announce_end: true,
+                        heartbeat_interval: Some(HEARTBEAT_INTERVAL),
+                    },
                     None,
                 );
                 async move { client.watch_changes(request).await }

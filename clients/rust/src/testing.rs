@@ -73,8 +73,8 @@ struct Known {
 }
 
 fn open(core: &Core) {
-    hear(core, Event::Opened);
-    hear(core, Event::Heartbeat { lag: 0 });
+    hear(core, Event::Opened { heartbeat_interval: None });
+    hear(core, Event::Heartbeat { lag: 0, unproven: false });
 }
 
 /// What a bearer token says.
@@ -167,7 +167,7 @@ impl Double {
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         if !self.known.is_dark.load(Ordering::SeqCst) {
-            self.each_client(|core| hear(core, Event::Heartbeat { lag: 0 }));
+            self.each_client(|core| hear(core, Event::Heartbeat { lag: 0, unproven: false }));
         }
     }
 

@@ -149,10 +149,16 @@ fn event(told: &Value) -> WatchChangesResponse {
     let (name, of) = told.as_object().unwrap().iter().next().unwrap();
     let revision = of["revision"].as_u64().unwrap_or_default();
     let event = match name.as_str() {
-        "opened" => Some(Event::Opened(Opened::default())),
+        "opened" => {
+            let interval = &of["heartbeat_interval"];
+            let heartbeat_interval =
+                interval.is_number().then(|| seconds(interval).try_into().unwrap());
+            Some(Event::Opened(Opened { heartbeat_interval, ..Opened::default() }))
+        }
         "heartbeat" => {
             let lag = seconds(&of["lag"]).try_into().unwrap();
-            Some(Event::Heartbeat(Heartbeat { lag: Some(lag) }))
+            let unproven = of["unproven"] == true;
+            Some(Event::Heartbeat(Heartbeat { lag: Some(lag), unproven }))
         }
         "tenant_changed" => {
             let tenant_id = tenant(&of["tenant"]).to_string();

@@ -90,7 +90,7 @@ async fn follow(core: &Core, mut stream: Events, say: &watch::Sender<bool>) -> R
             stream = hand_over(core, stream).await?;
             continue;
         }
-        let is_open = matches!(event, Event::Opened);
+        let is_open = matches!(event, Event::Opened { .. });
         hear(core, event);
         if is_open {
             say.send_replace(true);

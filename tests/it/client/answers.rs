@@ -44,10 +44,10 @@ on_both! {
         assert_eq!((answer.allowed(), answer.message()), (false, sentence));
         assert_eq!(answer.plan_slugs(), ["growth", "professional", "enterprise"]);
         let asked = world.questions("CheckModule").await;
-        world.advance(4);
+        world.advance(3);
         assert!(world.client.check_held(tenant(1), "finance").is_some());
         assert_eq!(world.questions("CheckModule").await, asked, "held for --denial-max-age, 5 s");
-        world.advance(1);
+        world.advance(2);
         assert!(world.client.check_held(tenant(1), "finance").is_none());
     }
 

@@ -204,3 +204,25 @@ fn a_client_wants_a_runtime_and_a_configuration_that_makes_sense() {
     let bad = Entitlements::connect(config.endpoint("not an address")).unwrap_err().to_string();
     assert!(bad.contains("\"not an address\""), "{bad}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_revoked_while_the_database_is_silent_is_marked_within_seconds_by_whoever_holds_it()
+{
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    let behind = Proxy::to(postgres::shared().port()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", behind.port(), database.name);
+    let world = World::of(database.by_way_of(url).await, OnOutage::ServeStale(HOUR)).await;
+    world.until(1, "finance", |answer| answer.allowed() && !answer.is_stale()).await;
+
+    behind.black_hole();
+    let silent = Instant::now();
+    database.execute("UPDATE tenant_subscriptions SET status = 'cancelled'").await;
+    // Far from the `max_age` of what it holds, and of the time after which a stream is silent.
+    world.clock.advance(Duration::from_secs(1));
+    world.until(1, "finance", |answer| answer.allowed() && answer.is_stale()).await;
+    assert!(silent.elapsed() < Duration::from_secs(5), "{:?}", silent.elapsed());
+
+    behind.let_through();
+    world.until(1, "finance", |answer| !answer.allowed() && !answer.is_stale()).await;
+}

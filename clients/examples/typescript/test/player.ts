@@ -35,6 +35,7 @@ export type Story<Step> = {
   name: string;
   rule: "deny" | "allow" | { serve_stale: number };
   announce_end?: boolean;
+  heartbeat_interval?: number;
   steps: Step[];
 };
 

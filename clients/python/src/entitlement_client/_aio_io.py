@@ -66,7 +66,7 @@ class Transport:
     async def watch(self) -> AsyncGenerator[Any, None]:
         """A stream's events, until it ends or has been silent for too long."""
         index = self._watched = self._rotation.now
-        request = wire.pb.WatchChangesRequest(announce_end=True)
+        request = wire.WATCH
         call = self._stubs[index].WatchChanges(request, metadata=self._target.metadata or None)
         try:
             while True:

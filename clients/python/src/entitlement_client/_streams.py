@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Any
 
 from ._base import log
-from ._core.core import GOOD_LAG, Core
-from ._wire import ns, tell
+from ._core.core import Core
+from ._wire import is_good, ns, tell
 from .clock import NS
 from .errors import Failure
 
@@ -53,6 +53,8 @@ class Streams:
         """When the new one opened (monotonic, ns)."""
         self._beat = 0
         """When its server was last known to hear of changes. 0: it does not."""
+        self._interval = 0
+        """How often its heartbeats come (ns)."""
 
     def begin(self, stream: object) -> None:
         """A stream is about to be opened, and there is no other."""
@@ -85,7 +87,7 @@ class Streams:
                 return Then.OPEN_ANOTHER
             tell(self._core, event)
             if kind == "heartbeat" and self._has_missed_nothing(ns(event.heartbeat.lag)):
-                self._core.taken_over(self._beat)
+                self._core.taken_over(self._beat, self._interval)
                 self._move_on()
                 log.debug("another stream of changes has taken over")
                 return Then.LET_GO
@@ -101,7 +103,7 @@ class Streams:
                 if self._opened is None:
                     self._core.stream_ended(why(failure), is_refused=failure is not None and not failure.is_outage)
                 else:
-                    self._core.opened()
+                    self._core.opened(self._interval)
                 self._move_on()
         self._core.say()
 
@@ -113,8 +115,9 @@ class Streams:
     def _tell_new(self, kind: str | None, event: Any) -> Then:
         if kind == "opened":
             self._opened = self._beat = self._core.clock.mono()
+            self._interval = ns(event.opened.heartbeat_interval)
         elif kind == "heartbeat":
-            self._beat = self._core.clock.mono() if ns(event.heartbeat.lag) < GOOD_LAG else 0
+            self._beat = self._core.clock.mono() if is_good(event.heartbeat) else 0
         elif kind == "ending":
             # Its own connection ends.
             return Then.LET_GO

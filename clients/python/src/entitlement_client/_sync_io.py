@@ -63,7 +63,7 @@ class Transport:
     def watch(self) -> Any:
         """A call that can be iterated over, and cancelled."""
         index = self._watched = self._rotation.now
-        request = wire.pb.WatchChangesRequest(announce_end=True)
+        request = wire.WATCH
         return self._stubs[index].WatchChanges(request, metadata=self._target.metadata)
 
     def watch_failed(self, failure: Failure) -> None:

@@ -11,13 +11,19 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ._core.core import Core
-from ._core.held import ALWAYS, NEVER, Denial, Era, Grant, HeldResolved, Stream, TenantList
+from ._core.held import ALWAYS, NEVER, Denial, Grant, HeldResolved, Stream, TenantList
 from ._proto import decision_pb2, entitlement_service_pb2, tenant_pb2
 from .answers import UNSPECIFIED, Answer, EnabledModule, Resolved, Tenant
 from .clock import NS, instant
 from .errors import RequestRefusedError
 
 pb = entitlement_service_pb2
+
+WATCH = pb.WatchChangesRequest(announce_end=True, heartbeat_interval=Duration(seconds=1))
+"""Of a server that is gone nobody tells, so heartbeats come often."""
+
+GOOD_LAG = 10 * NS
+"""A heartbeat with a lag below this is a good one."""
 
 
 def ns(value: Timestamp | Duration) -> int:
@@ -57,6 +63,7 @@ def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: in
         as_of=_instant(freshness, "as_of"),
         valid_until=_until(freshness),
         stale=freshness.stale,
+        asked=asked,
         kept_until=asked + ns(freshness.max_age),
         answered=answered,
         stream=Stream(stream.era) if freshness.stale else stream,
@@ -119,8 +126,9 @@ def _answer(said: Any, timed: Any, freshness: decision_pb2.Freshness) -> Answer:
     )
 
 
-def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, era: Era) -> Denial:
-    return Denial(answer, asked + ns(response.freshness.max_age), _until(response.freshness), era)
+def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, stream: Stream) -> Denial:
+    freshness = response.freshness
+    return Denial(answer, asked, asked + ns(freshness.max_age), _until(freshness), stream)
 
 
 def to_resolved(
@@ -138,6 +146,7 @@ def to_resolved(
     )
     return HeldResolved(
         resolved=resolved,
+        asked=asked,
         kept_until=asked + ns(freshness.max_age),
         valid_until=_until(freshness),
         answered=answered,
@@ -156,13 +165,18 @@ def _tenant(tenant: tenant_pb2.Tenant) -> Tenant:
     )
 
 
+def is_good(heartbeat: Any) -> bool:
+    """Does its server hear of changes?"""
+    return not heartbeat.unproven and ns(heartbeat.lag) < GOOD_LAG
+
+
 def tell(core: Core, event: pb.WatchChangesResponse) -> None:
     """Hands a stream's event to the core."""
     kind = event.WhichOneof("event")
     if kind == "opened":
-        core.opened()
+        core.opened(ns(event.opened.heartbeat_interval))
     elif kind == "heartbeat":
-        core.heartbeat(ns(event.heartbeat.lag))
+        core.heartbeat(is_good(event.heartbeat))
     elif kind == "tenant_changed":
         core.tenant_changed(event.tenant_changed.tenant_id, event.tenant_changed.revision)
     elif kind == "transition":

@@ -123,7 +123,7 @@ class InMemoryEntitlements:
         self._mono += ns
         if not self._is_dark:
             for core in list(self._cores):
-                core.heartbeat(0)
+                core.heartbeat(True)
 
     @property
     def now(self) -> datetime:
@@ -149,8 +149,8 @@ class InMemoryEntitlements:
 
     @staticmethod
     def _open(core: Core) -> None:
-        core.opened()
-        core.heartbeat(0)
+        core.opened(0)
+        core.heartbeat(True)
         core.say()
 
     def _row(self, tenant: TenantId) -> TenantRow:
@@ -164,17 +164,17 @@ class InMemoryEntitlements:
 
 
 class _Stream:
-    """A stream on which nothing is told: the double tells the core itself."""
+    """A stream on which nothing is told: the double tells the core itself, also that it is lost."""
 
-    def __init__(self) -> None:
-        self._cancelled = threading.Event()
+    def __init__(self, closed: threading.Event) -> None:
+        self._closed = closed
 
     def __iter__(self) -> Iterator[Any]:
-        self._cancelled.wait()
+        self._closed.wait()
         return iter(())
 
     def cancel(self) -> None:
-        self._cancelled.set()
+        """It goes on: while the double is dark, the client gives it up for its silence, and would say so at any time."""
 
 
 class _Transport:
@@ -182,6 +182,7 @@ class _Transport:
 
     def __init__(self, double: InMemoryEntitlements) -> None:
         self._double = double
+        self._closed = threading.Event()
 
     def open(self) -> None:
         pass
@@ -190,13 +191,13 @@ class _Transport:
         return self._double.answer(method, request)
 
     def watch(self) -> _Stream:
-        return _Stream()
+        return _Stream(self._closed)
 
     def pause(self, seconds: float) -> None:
         """Nobody waits in tests."""
 
     def close(self) -> None:
-        pass
+        self._closed.set()
 
 
 class _AsyncTransport:

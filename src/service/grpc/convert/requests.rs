@@ -1,6 +1,6 @@
 //! From the wire: strings to ids, or INVALID_ARGUMENT with every field that is invalid.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
@@ -10,7 +10,7 @@ use tonic_types::FieldViolation;
 use crate::{
     domain::{
         ModuleCode, TenantId,
-        limits::{MAX_BATCH, MAX_PAGE, MAX_WATCHED},
+        limits::{HEARTBEAT_INTERVALS, MAX_BATCH, MAX_PAGE, MAX_WATCHED},
     },
     proto::v1::{
         AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
@@ -117,7 +117,7 @@ pub(in crate::service) fn tenants_query(
 pub(in crate::service) fn watch_query(
     request: &Request<WatchChangesRequest>,
 ) -> Result<WatchQuery, Status> {
-    let WatchChangesRequest { tenant_ids, announce_end } = request.get_ref();
+    let WatchChangesRequest { tenant_ids, announce_end, heartbeat_interval } = request.get_ref();
     let mut fields = Fields::default();
     if tenant_ids.len() > MAX_WATCHED {
         fields.violated(
@@ -133,9 +133,21 @@ pub(in crate::service) fn watch_query(
             Err(error) => fields.violated(format!("tenant_ids[{index}]"), error.to_string()),
         }
     }
+    let heartbeat_interval = heartbeat_interval.and_then(|interval| {
+        let good = Duration::try_from(interval).ok().filter(|it| HEARTBEAT_INTERVALS.contains(it));
+        if good.is_none() {
+            fields.violated("heartbeat_interval", "must be from 1 to 10 s");
+        }
+        good
+    });
     // The front has put them there.
     let credentials = request.extensions().get::<Credentials>().cloned().unwrap_or_default();
-    fields.all_good(Some(WatchQuery { credentials, tenants, announce_end: *announce_end }))
+    fields.all_good(Some(WatchQuery {
+        credentials,
+        tenants,
+        announce_end: *announce_end,
+        heartbeat_interval,
+    }))
 }
 
 /// Gathers the violations of a request. Costs nothing while there are none.

@@ -106,9 +106,10 @@ pub(in crate::service) fn explain_response(
 pub(in crate::service) fn watch_response(told: WatchMessage) -> pb::WatchChangesResponse {
     use pb::watch_changes_response as event;
     let event = match told {
-        WatchMessage::Opened { as_of } => {
-            event::Event::Opened(event::Opened { as_of: Some(timestamp(as_of)) })
-        }
+        WatchMessage::Opened { as_of, heartbeat_interval } => event::Event::Opened(event::Opened {
+            as_of: Some(timestamp(as_of)),
+            heartbeat_interval: heartbeat_interval.and_then(|it| it.try_into().ok()),
+        }),
         WatchMessage::Tenant { id, revision } => {
             event::Event::TenantChanged(event::TenantChanged {
                 tenant_id: id.to_string(),
@@ -126,8 +127,8 @@ pub(in crate::service) fn watch_response(told: WatchMessage) -> pb::WatchChanges
             })
         }
         WatchMessage::Reset => event::Event::Reset(event::Reset {}),
-        WatchMessage::Heartbeat { lag } => {
-            event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)) })
+        WatchMessage::Heartbeat { lag, unproven } => {
+            event::Event::Heartbeat(event::Heartbeat { lag: Some(duration(lag)), unproven })
         }
         WatchMessage::Ending => event::Event::Ending(event::Ending {}),
     };

@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..answers import UNSPECIFIED, Answer, EnabledModules, Resolved
-from ..clock import NS, Clock
+from ..clock import Clock
 from ..errors import Failure
 from ..outage import OnOutage
 from .gate import Gate, Pass
 from .held import (
-    HEARTBEAT_WINDOW,
     Denial,
     Era,
     Flight,
@@ -33,9 +32,6 @@ UNKNOWN = "It cannot be checked at the moment whether your account may use this.
 
 _BY_RULE_DENIED = Answer(False, UNSPECIFIED, UNKNOWN, stale=True, by_outage_rule=True)
 _BY_RULE_ALLOWED = Answer(True, UNSPECIFIED, stale=True, by_outage_rule=True)
-
-GOOD_LAG = 10 * NS
-"""A heartbeat with a lag below this is a good one."""
 
 MOST_SPARED = 16
 """Tenants that are looked at to make room for one: where all were asked for lately, the oldest goes all the same."""
@@ -86,8 +82,7 @@ class Core:
         held = record.list
         if (
             held is not None
-            and wall < held.valid_until
-            and (mono < held.stream.sure_until or (mono < held.kept_until and not held.stream.era.is_outdated))
+            and (wall < held.valid_until if mono < held.stream.sure_until else held.is_good(wall, mono))
             and min_revision <= held.revision
         ):
             grant = held.grants.get(module)
@@ -292,7 +287,7 @@ class Core:
         """The server did not answer and its stream says nothing to the contrary, or that is so silent that the server
         will not answer."""
         mono = self.clock.mono()
-        if self._is_open and mono - self._last_event > HEARTBEAT_WINDOW:
+        if self._is_open and mono - self._last_event >= self._stream.window:
             return True
         return not self._gate.is_open and mono >= self._stream.sure_until
 
@@ -350,11 +345,12 @@ class Core:
 
     # News. Whoever brings it lets `say` follow.
 
-    def opened(self) -> None:
-        """A stream is open: what is asked for from now on is good until news of it comes."""
+    def opened(self, interval: int) -> None:
+        """A stream is open: what is asked for from now on is good until news of it comes. `interval`: how often
+        heartbeats come (ns), 0 where the server does not say."""
         with self._lock:
             self._stream.ended()
-            self._stream, self._is_open = Stream(self.era), True
+            self._stream, self._is_open = Stream(self.era, interval, None if self._is_open else self._stream), True
             # It vouches for all that was committed before, perhaps in another history of the database.
             self._history += 1
             self._last_event = self.clock.mono()
@@ -362,23 +358,26 @@ class Core:
             self._outage.back(STREAM, self._last_event)
             self.counts["streams"] += 1
 
-    def taken_over(self, beat: int) -> None:
+    def taken_over(self, beat: int, interval: int) -> None:
         """Another stream goes on in the place of the one that was open, and nothing was missed. `beat`: its own,
         0 where its server does not hear."""
         with self._lock:
-            self._stream.beat = beat or self._stream.beat
-            self._stream.sure_until = beat and beat + HEARTBEAT_WINDOW
             self._last_event = self.clock.mono()
+            self._stream.interval = interval
+            if beat:
+                self._stream.beaten(beat)
+            else:
+                self._stream.missed(self._last_event)
             self.counts["streams"] += 1
 
-    def heartbeat(self, lag_ns: int) -> None:
-        """A server that has not heard from its database for long is not trusted to tell of changes."""
+    def heartbeat(self, is_good: bool) -> None:
+        """A server that does not hear from its database is not trusted to tell of changes."""
         with self._lock:
             self._last_event = self.clock.mono()
-            if lag_ns < GOOD_LAG:
+            if is_good:
                 self._stream.beaten(self._last_event)
             else:
-                self._stream.sure_until = 0
+                self._stream.missed(self._last_event)
 
     def tenant_changed(self, tenant: str, revision: int) -> None:
         """Outdated is what is held of this tenant. `revision`: 0 where it could not be read."""
@@ -396,8 +395,10 @@ class Core:
     def all_changed(self, *, is_reset: bool) -> None:
         """Outdated is everything. After a reset, revisions may have been given twice."""
         with self._lock:
-            before, self._stream = self._stream, Stream(Era())
+            before = self._stream
+            self._stream = Stream(Era(), before.interval)
             self._stream.beat, self._stream.sure_until = before.beat, before.sure_until
+            self._stream.doubted = before.doubted
             before.era.is_outdated = True
             before.ended()
             self.counts["news"] += 1

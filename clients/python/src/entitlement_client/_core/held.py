@@ -16,7 +16,9 @@ NEVER = 1 << 70
 """After every instant: a right that does not end."""
 
 HEARTBEAT_WINDOW = 30 * NS
-"""A stream without a good heartbeat for this long is not relied on."""
+"""A stream without a good heartbeat for this long is not relied on, where its server does not say how often they come."""
+INTERVALS = 4
+"""Where it does: a stream without one for so many intervals."""
 
 
 class Era:
@@ -31,22 +33,51 @@ class Era:
 class Stream:
     """One WatchChanges stream in one era, or the lack of one. Lists point at the one under which they were asked for."""
 
-    __slots__ = ("beat", "era", "sure_until")
+    __slots__ = ("beat", "before", "doubted", "era", "interval", "sure_until")
 
-    def __init__(self, era: Era) -> None:
+    def __init__(self, era: Era, interval: int = 0, before: Stream | None = None) -> None:
         self.era = era
+        self.interval = interval
+        """How often heartbeats come (ns). 0: its server does not say."""
+        self.before = before
+        """The lack of a stream that it has ended: what was asked for then is in doubt when this stream is."""
+        self.doubted = NEVER
+        """From when on what was asked for under it before is in doubt (monotonic, ns): since the server has said that it
+        may miss changes, or when it will have been silent for too long. What the next stream says does not change it."""
         self.sure_until = 0
         """Until then (monotonic, ns) what was asked for under this stream is good. 0: it is not open, or not sure."""
         self.beat = 0
         """The last good heartbeat (monotonic, ns). 0: none has come."""
 
+    @property
+    def window(self) -> int:
+        """For how long it is relied on without a heartbeat (ns)."""
+        return INTERVALS * self.interval or HEARTBEAT_WINDOW
+
     def beaten(self, mono: int) -> None:
         """A heartbeat with a small lag came."""
         self.beat = mono
-        self.sure_until = mono + HEARTBEAT_WINDOW
+        self.sure_until = mono + self.window
+        if self.interval:
+            self._doubt(self.sure_until)
+
+    def missed(self, mono: int) -> None:
+        """A heartbeat came that says that changes may be missed."""
+        self.sure_until = 0
+        if self.interval:
+            self._doubt(min(self.doubted, mono))
 
     def ended(self) -> None:
         self.sure_until = 0
+
+    def is_doubted(self, asked: int, mono: int) -> bool:
+        """Is what was asked for then in doubt, however long the server has allowed it to be held?"""
+        return asked < self.doubted <= mono
+
+    def _doubt(self, mono: int) -> None:
+        self.doubted = mono
+        if self.before is not None:
+            self.before.doubted = mono
 
 
 class Grant:
@@ -76,6 +107,8 @@ class TenantList:
     valid_until: int
     """The server's wall clock, ns: from then on it must be asked for anew."""
     stale: bool
+    asked: int
+    """Monotonic, ns: when it was asked for."""
     kept_until: int
     """Monotonic, ns: good until then without any stream."""
     answered: int
@@ -87,7 +120,8 @@ class TenantList:
     def is_good(self, wall: int, mono: int) -> bool:
         stream = self.stream
         return wall < self.valid_until and (
-            mono < stream.sure_until or (mono < self.kept_until and not stream.era.is_outdated)
+            mono < stream.sure_until
+            or (mono < self.kept_until and not stream.era.is_outdated and not stream.is_doubted(self.asked, mono))
         )
 
     def granted(self, module: str, wall: int) -> Answer | None:
@@ -121,16 +155,22 @@ def by_outage_rule(answer: Answer) -> Answer:
 class Denial:
     """A held denial of one module."""
 
-    __slots__ = ("answer", "era", "kept_until", "valid_until")
+    __slots__ = ("answer", "asked", "kept_until", "stream", "valid_until")
 
-    def __init__(self, answer: Answer, kept_until: int, valid_until: int, era: Era) -> None:
+    def __init__(self, answer: Answer, asked: int, kept_until: int, valid_until: int, stream: Stream) -> None:
         self.answer = answer
+        self.asked = asked
         self.kept_until = kept_until
         self.valid_until = valid_until
-        self.era = era
+        self.stream = stream
 
     def is_good(self, wall: int, mono: int) -> bool:
-        return mono < self.kept_until and wall < self.valid_until and not self.era.is_outdated
+        return (
+            mono < self.kept_until
+            and wall < self.valid_until
+            and not self.stream.era.is_outdated
+            and not self.stream.is_doubted(self.asked, mono)
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +178,8 @@ class HeldResolved:
     """A held answer of ResolveTenant. One whose tenant has changed is not held any more."""
 
     resolved: Resolved
+    asked: int
+    """Monotonic, ns: when it was asked for."""
     kept_until: int
     """Monotonic, ns: good until then without any stream."""
     valid_until: int

@@ -154,14 +154,14 @@ def _fetch_decision(
     held = core.held(tenant, module, core.clock.wall(), core.clock.mono(), wanted)
     if held is not None:
         return held
-    asked, era = core.clock.mono(), core.era
+    asked, stream = core.clock.mono(), core.stream
     request = pb.CheckModuleRequest(tenant_id=tenant, module_code=module, min_revision=wanted or None)
     reply = yield from ask(core, "CheckModule", request, record, wanted)
     if isinstance(reply, Failure):
         return reply
     answer = wire.to_answer(reply)
     if not answer.allowed:
-        core.keep_denial(tenant, record, flight, module, wire.to_denial(reply, answer, asked, era))
+        core.keep_denial(tenant, record, flight, module, wire.to_denial(reply, answer, asked, stream))
     return answer
 
 

@@ -50,10 +50,11 @@ class ResolvedCache:
         held = self._answers.get(key_of(tenant_id, host, bearer_token) if bearer_token else (tenant_id, host))
         if held is None or self._wall() >= held.valid_until:
             return None
-        mono = self._mono()
-        if mono < held.stream.sure_until or (mono < held.kept_until and not held.stream.era.is_outdated):
+        mono, stream = self._mono(), held.stream
+        if mono < stream.sure_until:
             return held.resolved
-        return None
+        is_young = mono < held.kept_until and not stream.era.is_outdated and not stream.is_doubted(held.asked, mono)
+        return held.resolved if is_young else None
 
     def whatever(self, key: Key) -> HeldResolved | None:
         """The answer, good or not: only an outage rule may look at it."""

@@ -208,20 +208,24 @@ class ListTenantIdsResponse(_message.Message):
     def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WatchChangesRequest(_message.Message):
-    __slots__ = ("tenant_ids", "announce_end")
+    __slots__ = ("tenant_ids", "announce_end", "heartbeat_interval")
     TENANT_IDS_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCE_END_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     tenant_ids: _containers.RepeatedScalarFieldContainer[str]
     announce_end: bool
-    def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ..., announce_end: bool = ...) -> None: ...
+    heartbeat_interval: _duration_pb2.Duration
+    def __init__(self, tenant_ids: _Optional[_Iterable[str]] = ..., announce_end: bool = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class WatchChangesResponse(_message.Message):
     __slots__ = ("opened", "tenant_changed", "catalogue_changed", "transition", "reset", "heartbeat", "ending")
     class Opened(_message.Message):
-        __slots__ = ("as_of",)
+        __slots__ = ("as_of", "heartbeat_interval")
         AS_OF_FIELD_NUMBER: _ClassVar[int]
+        HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
         as_of: _timestamp_pb2.Timestamp
-        def __init__(self, as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+        heartbeat_interval: _duration_pb2.Duration
+        def __init__(self, as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
     class TenantChanged(_message.Message):
         __slots__ = ("tenant_id", "revision")
         TENANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -247,10 +251,12 @@ class WatchChangesResponse(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class Heartbeat(_message.Message):
-        __slots__ = ("lag",)
+        __slots__ = ("lag", "unproven")
         LAG_FIELD_NUMBER: _ClassVar[int]
+        UNPROVEN_FIELD_NUMBER: _ClassVar[int]
         lag: _duration_pb2.Duration
-        def __init__(self, lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+        unproven: bool
+        def __init__(self, lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unproven: bool = ...) -> None: ...
     class Ending(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...

@@ -204,6 +204,17 @@ class EntitlementServiceServicer(object):
         30 s, or its `lag` has become too long for you, keep answers for their
         `max_age` only, as if you did not watch.
 
+        With `heartbeat_interval`, silence is told at once. Heartbeats come that
+        often, and also at the moment when the server ceases to hear from its
+        database, or hears again: `unproven` says which. From an `unproven` one
+        until the next that is not, and while none has come for four intervals,
+        rely on nothing that you asked for before, not even for its `max_age`: ask
+        again. The server marks its answers as `stale`, if it can give any. What
+        was asked for since the stream opened is good again with the next heartbeat
+        that is not `unproven`, since nothing was missed. A server that does not
+        know this field leaves `opened.heartbeat_interval` unset, and what is said
+        above holds.
+
         The stream ends with OK when the server stops, and when the connection has
         reached its maximum age: open another one, and keep answers for their
         `max_age` only until it says `opened`. Do likewise after any error.
