@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Cache, Event, FeedState, is_within};
-use crate::store::LoadTenant;
+use crate::{clock::Uptime, store::LoadTenant};
 
 /// Can the cache answer for what it holds?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,8 +54,11 @@ impl<L: LoadTenant> Cache<L> {
         }
     }
 
-    /// The feed has caught up with the log, and receives every change from here on.
-    pub fn trust(&self, now: DateTime<Utc>) {
+    /// The feed has caught up with the log, and receives every change from here on. `until`: by when
+    /// it will have said so again, or else is not to be relied on.
+    pub fn trust(&self, now: DateTime<Utc>, until: Uptime) {
+        // The changes that it has found have been taken in by now.
+        self.0.trust.prove_until(until);
         if self.0.trust.set(FeedState::Live, Some(now)) == FeedState::Suspect {
             self.notify(Event::Doubt);
         }

@@ -14,6 +14,7 @@ use super::{
     queue::{Batch, LoadRequest, Priority, StartedLoad},
 };
 use crate::{
+    clock::Uptime,
     domain::{Facts, Label, TenantId},
     observability::log_limiter::log_limited,
     store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
@@ -25,6 +26,9 @@ pub(super) struct Sent {
     pub(super) start: LoadStart,
     pub(super) epoch: u32,
     pub(super) now: DateTime<Utc>,
+    at: Uptime,
+    /// Were changes received?
+    is_vouched_for: bool,
 }
 
 impl<L: LoadTenant> Cache<L> {
@@ -186,7 +190,22 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Begins a load.
     pub(super) fn send(&self, now: DateTime<Utc>) -> Sent {
-        Sent { start: self.change_clock.begin(), epoch: self.trust.epoch(), now }
+        Sent {
+            start: self.change_clock.begin(),
+            epoch: self.trust.epoch(),
+            now,
+            at: Uptime::now(),
+            is_vouched_for: self.trust.feed() != FeedState::Suspect,
+        }
+    }
+
+    /// Is what was read then what the database says? While the feed does not hear from it, the
+    /// address may lead to a standby that lags. And what took longer than it may has waited for a
+    /// process that was stopped meanwhile.
+    fn vouches_for(&self, sent: Sent) -> bool {
+        sent.is_vouched_for
+            && self.trust.feed() != FeedState::Suspect
+            && Uptime::now() < sent.at.after(self.settings.load_timeout)
     }
 
     fn source_for(&self, keys: &[TenantKey]) -> Source {
@@ -216,9 +235,11 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Stores what was read, and returns it.
     pub(super) fn put_in_place(&self, key: &TenantKey, loaded: Loaded, sent: Sent) -> Known {
-        let known = Known::of(loaded, sent.now);
+        let stale = !self.vouches_for(sent);
+        let known = Known { stale, ..Known::of(loaded, sent.now) };
         let _placing = self.placing.lock();
         match &known.facts {
+            Some(facts) if stale => self.facts.insert_outdated(facts.clone()),
             Some(facts) => self.place(facts, sent.start, sent.epoch),
             None => self.place_nothing(key, &known, sent.start),
         }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
+use crate::clock::Uptime;
+
 /// The first epoch; 0 marks outdated facts, and [`NONE`] is no epoch.
 const FIRST: u32 = 2;
 /// While this is the trusted epoch, nothing that is held belongs to it.
@@ -26,6 +28,10 @@ pub enum FeedState {
 pub(super) struct Trust {
     /// A [`Trusted`], packed. Read on every look-up.
     trusted: AtomicU64,
+    /// Until when the last proof that changes are received is good: an [`Uptime`]. A process that was
+    /// stopped, or whose machine was suspended, has not been told of anything, and answers before
+    /// its feed has noticed.
+    proven_until: AtomicU64,
     state: Mutex<TrustState>,
 }
 
@@ -70,12 +76,26 @@ impl Trust {
     pub(super) fn new() -> Self {
         let state =
             TrustState { feed: FeedState::Off, epoch: FIRST, last_proof: None, is_answered: true };
-        Self { trusted: Trusted::of(state).pack().into(), state: Mutex::new(state) }
+        Self {
+            trusted: Trusted::of(state).pack().into(),
+            proven_until: Uptime::NEVER.nanos().into(),
+            state: Mutex::new(state),
+        }
     }
 
     /// What is trusted now.
     pub(super) fn trusted(&self) -> Trusted {
-        Trusted::unpack(self.trusted.load(Ordering::Acquire))
+        let trusted = Trusted::unpack(self.trusted.load(Ordering::Acquire));
+        if trusted.is_fed && self.is_overdue() {
+            Trusted { epoch: NONE, is_fed: false }
+        } else {
+            trusted
+        }
+    }
+
+    /// Should the feed have given another proof by now?
+    fn is_overdue(&self) -> bool {
+        self.proven_until.load(Ordering::Acquire) <= Uptime::now().nanos()
     }
 
     /// Would facts of this epoch be trusted, were the feed not suspect?
@@ -89,7 +109,10 @@ impl Trust {
     }
 
     pub(super) fn feed(&self) -> FeedState {
-        self.state().feed
+        match self.state().feed {
+            FeedState::Live if self.is_overdue() => FeedState::Suspect,
+            feed => feed,
+        }
     }
 
     pub(super) fn last_proof(&self) -> Option<DateTime<Utc>> {
@@ -98,6 +121,11 @@ impl Trust {
 
     pub(super) fn is_answered(&self) -> bool {
         self.state().is_answered
+    }
+
+    /// The proof that is given next is good until then.
+    pub(super) fn prove_until(&self, until: Uptime) {
+        self.proven_until.store(until.nanos(), Ordering::Release);
     }
 
     /// Sets the state of the feed, and when the database has just answered, if it has. Gives the
@@ -125,5 +153,30 @@ impl Trust {
 
     fn state(&self) -> TrustState {
         *self.state.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_that_is_overdue_is_trusted_by_nobody_until_there_is_another() {
+        let trust = Trust::new();
+        let epoch = trust.epoch();
+        let fed = Trusted { epoch, is_fed: true };
+        trust.prove_until(Uptime::NEVER);
+        trust.set(FeedState::Live, None);
+        assert_eq!((trust.trusted(), trust.feed()), (fed, FeedState::Live));
+        trust.prove_until(Uptime::now());
+        assert_eq!(trust.trusted(), Trusted { epoch: NONE, is_fed: false });
+        assert!(trust.feed() == FeedState::Suspect && trust.was_in(epoch));
+        trust.prove_until(Uptime::NEVER);
+        assert_eq!((trust.trusted(), trust.feed()), (fed, FeedState::Live));
+        // Without a feed there is nothing to prove.
+        trust.set(FeedState::Off, None);
+        trust.prove_until(Uptime::now());
+        assert_eq!(trust.feed(), FeedState::Off);
+        assert_eq!(trust.trusted(), Trusted { epoch, is_fed: false });
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use chrono::TimeDelta;
 use entitlementd::{
     cache::{Cache, CacheHealth, Event, FeedState, Known, LoadError, Received, Requester},
+    clock::Uptime,
     domain::Label,
     store::Change,
 };
@@ -33,7 +34,7 @@ fn ask(cache: &Cache<Fake>) -> JoinHandle<Result<Known, LoadError>> {
 
 fn mk_fed(fake: &Arc<Fake>) -> Cache<Fake> {
     let cache = mk_cache(fake, 50);
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     cache
 }
 
@@ -179,7 +180,7 @@ async fn what_is_suspect_is_served_as_stale_at_once_and_time_still_passes() {
     *fake.failing.lock().unwrap() = true;
     assert!(cache.get(tenant(0), at(1)).await.is_err(), "nobody vouches for it any more");
     // The feed is back, and has read the log: nothing has changed.
-    cache.trust(at(1));
+    cache.trust(at(1), Uptime::NEVER);
     assert!(!cache.get(tenant(0), at(1)).await.unwrap().stale);
     assert_eq!(cache.health(at(1)), CacheHealth::Good);
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use entitlementd::{
     cache::{Cache, Known, LoadError, Requester},
+    clock::Uptime,
     domain::Label,
     store::{Change, StoreError},
 };
@@ -81,7 +82,7 @@ async fn a_tenant_that_waits_is_read_once_however_many_ask_and_whatever_they_cal
 async fn news_of_a_tenant_that_waits_costs_no_second_load() {
     let fake = Fake::gated(10);
     let (cache, first) = busy(&fake).await;
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     let before = ask(&cache, 1);
     until_waiting(&cache, 1).await;
     fake.revision.store(2, std::sync::atomic::Ordering::SeqCst);
@@ -257,7 +258,7 @@ async fn what_no_caller_waits_for_comes_last_and_comes_forward_when_one_does() {
     let fake = Fake::gated(1_000);
     fake.gate.add_permits(50);
     let cache = mk_cache_with(&fake, 10_000, 1);
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     for number in 1..=50 {
         ask(&cache, number).await.unwrap().unwrap();
     }
@@ -292,7 +293,7 @@ async fn a_storm_of_changes_leaves_room_for_callers() {
     let fake = Fake::gated(10_000);
     fake.gate.add_permits(4_000);
     let cache = mk_cache_with(&fake, 10_000, 1);
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     for number in 1..=4_000 {
         ask(&cache, number).await.unwrap().unwrap();
     }

@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
     cache::{Budget, Cache, Event, FeedState, Pace, Received, RevalidationStep},
+    clock::Uptime,
     store::Change,
 };
 
@@ -135,7 +136,7 @@ async fn hold(cache: &Cache<Fake>, count: usize, now: DateTime<Utc>) {
 
 async fn fed(fake: &Arc<Fake>, count: usize) -> Cache<Fake> {
     let cache = mk_cache(fake, 1_000);
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     hold(&cache, count, NOW).await;
     fake.statements.lock().unwrap().clear();
     cache
@@ -182,7 +183,7 @@ async fn each_held_tenant_is_proven_once_a_round_many_in_a_statement() {
 async fn nothing_is_read_again_while_loads_wait_or_the_database_does_not_answer() {
     let fake = Fake::with(10);
     let cache = mk_cache_with(&fake, 100, 1);
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     hold(&cache, 3, NOW).await;
     let statements = || fake.statements().len();
     fake.gate.forget_permits(usize::MAX >> 4);
@@ -207,7 +208,7 @@ async fn nothing_is_read_again_while_loads_wait_or_the_database_does_not_answer(
         RevalidationStep::Paused,
         "the last load has failed"
     );
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     cache.suspect();
     assert_eq!(
         cache.revalidate(10, NOW).await.unwrap(),
@@ -215,7 +216,7 @@ async fn nothing_is_read_again_while_loads_wait_or_the_database_does_not_answer(
         "changes are not heard of"
     );
     assert_eq!(statements(), 6);
-    cache.trust(NOW);
+    cache.trust(NOW, Uptime::NEVER);
     *fake.failing.lock().unwrap() = false;
     fake.gate.add_permits(1);
     assert!(matches!(cache.revalidate(10, NOW).await.unwrap(), RevalidationStep::Read { .. }));

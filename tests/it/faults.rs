@@ -4,6 +4,7 @@
 mod absence;
 mod exhaustion;
 mod failover;
+mod frozen;
 mod listening;
 mod load;
 mod world;

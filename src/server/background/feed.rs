@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use self::hints::{Hints, Untold};
 use crate::{
+    clock::Uptime,
     config::ChangesMode,
     server::jittered,
     service::Api,
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The same for the first poll, and for those after one that has failed: everything is suspect by
 /// then, and a connection to a database that is far away takes several round trips.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// How late a poll may be on a busy machine, before nothing is relied on that the one before has
+/// proven.
+const SLACK: Duration = Duration::from_secs(2);
 /// While listening does not work, it is tried again at least this often, and when the database
 /// comes back.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
@@ -108,9 +112,10 @@ impl Feed {
         let mut pause = HEARTBEAT;
         let mut hints = Hints::new(Instant::now());
         loop {
+            let asked = Uptime::now();
             let poll = timeout(self.patience(), listener.poll(self.position.as_ref())).await;
             let news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
-                Ok(poll) => self.take_in(poll, FeedMode::Listening),
+                Ok(poll) => self.take_in(poll, FeedMode::Listening, asked),
                 Err(error) => return error,
             };
             self.note_unheard(hints.untold(news, Instant::now()));
@@ -151,10 +156,11 @@ impl Feed {
             }
         }
         loop {
+            let asked = Uptime::now();
             let poll = timeout(self.patience(), store.poll(self.position.as_ref())).await;
             let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => {
-                    self.take_in(poll, FeedMode::Polling);
+                    self.take_in(poll, FeedMode::Polling, asked);
                     if std::mem::take(&mut was_lost) {
                         listening.set(begin_to_listen(&store, is_wanted, Duration::ZERO));
                     }
@@ -175,8 +181,9 @@ impl Feed {
         }
     }
 
-    /// Tells the cache what a poll has brought, and gives how many changes those were.
-    fn take_in(&mut self, poll: Poll, mode: FeedMode) -> u64 {
+    /// Tells the cache what a poll has brought, and gives how many changes those were. `asked`: when
+    /// it was sent. Its answer may have waited for a process that was stopped meanwhile.
+    fn take_in(&mut self, poll: Poll, mode: FeedMode, asked: Uptime) -> u64 {
         let now = self.api.clock.now();
         let mut changes = 0;
         let mode = if poll.armed {
@@ -188,7 +195,8 @@ impl Feed {
                 }
             }
             self.position = Some(poll.position);
-            self.api.cache.trust(now);
+            let pause = if mode == FeedMode::Listening { HEARTBEAT } else { self.poll_interval };
+            self.api.cache.trust(now, asked.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
             mode
         } else {
             // What happens now leaves no trace: once the triggers are back, anything may have

@@ -75,7 +75,8 @@ impl Cluster {
     }
 }
 
-fn stop(processes: &[String]) {
+/// Stops processes, which stand still when this returns.
+pub fn stop(processes: &[String]) {
     signal("STOP", processes);
     until("every process stands", || {
         processes.iter().all(|process| matches!(state(process), None | Some('T' | 'Z')))

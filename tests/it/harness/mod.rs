@@ -3,7 +3,7 @@
 pub mod data;
 pub mod database;
 pub mod fake;
-mod faults;
+pub mod faults;
 pub mod history;
 pub mod http;
 pub mod keeper;
