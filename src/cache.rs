@@ -32,6 +32,7 @@ mod queue;
 mod revalidate;
 mod ring;
 mod settings;
+mod standing;
 mod tally;
 mod trust;
 mod watchers;
@@ -171,7 +172,7 @@ impl<L: LoadTenant> Cache<L> {
     /// For how long after they were read facts are believed without asking again. `None`: every
     /// change is heard, so their age says nothing.
     pub fn time_to_live(&self) -> Option<TimeDelta> {
-        (!self.0.trust.trusted().is_fed).then_some(self.0.settings.ttl)
+        (self.feed() != FeedState::Live).then_some(self.0.settings.ttl)
     }
 
     /// What it has done.

@@ -23,11 +23,11 @@ pub(super) struct HeldCatalogue {
     load: Arc<Flight<Arc<Catalogue>>>,
 }
 
-/// A catalogue, and the number of changes that it is sure to reflect.
+/// A catalogue, and the number of changes that it is sure to reflect; `None`: nobody vouches for it.
 #[derive(Debug)]
 struct VersionedCatalogue {
     catalogue: Arc<Catalogue>,
-    changes: u64,
+    changes: Option<u64>,
 }
 
 impl HeldCatalogue {
@@ -56,7 +56,7 @@ impl HeldCatalogue {
     /// What is held, unless it has changed since or is older than `age`.
     fn current(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
         let held = self.held.load();
-        let current = held.as_deref().filter(|read| read.changes == self.changes());
+        let current = held.as_deref().filter(|read| read.changes == Some(self.changes()));
         current
             .map(|read| Arc::clone(&read.catalogue))
             .filter(|held| is_within(age, held.as_of, now))
@@ -64,7 +64,7 @@ impl HeldCatalogue {
 
     /// Keeps a catalogue that was read after this number of changes, unless a later load was
     /// quicker.
-    fn place(&self, catalogue: &Arc<Catalogue>, changes: u64) {
+    fn place(&self, catalogue: &Arc<Catalogue>, changes: Option<u64>) {
         let read = Arc::new(VersionedCatalogue { catalogue: Arc::clone(catalogue), changes });
         self.held.rcu(|held| match held {
             Some(later) if later.changes > changes => Some(Arc::clone(later)),
@@ -77,13 +77,19 @@ impl HeldCatalogue {
     /// catalogue explains.
     fn begin(&self, now: DateTime<Utc>) -> u64 {
         let changes = self.changes();
-        if self.held.load().as_deref().is_some_and(|read| read.changes == changes) {
+        if self.held.load().as_deref().is_some_and(|read| read.changes == Some(changes)) {
             *self.asked_at.lock() = Some(now);
         }
         changes
     }
 
-    /// Records that a load which began after this number of changes has failed.
+    /// The database is heard from again, so that what nobody vouched for can be read anew.
+    pub(super) fn ask_again(&self) {
+        *self.asked_at.lock() = None;
+    }
+
+    /// Records that a load which began after this number of changes has failed, or that nobody
+    /// vouches for it.
     fn fail(&self, changes: u64, now: DateTime<Utc>) {
         let mut asked_at = self.asked_at.lock();
         if self.changes() == changes {
@@ -151,11 +157,15 @@ impl<L: LoadTenant> Cache<L> {
         let held = || self.0.catalogue.current(age, now);
         let inner = Arc::clone(&self.0);
         let load = async move {
-            let changes = inner.catalogue.begin(now);
+            let (changes, sent) = (inner.catalogue.begin(now), inner.send(now));
             let loaded = inner.in_time(inner.loader.load_catalogue(now)).await;
             inner.queue.note_other(&loaded);
-            let catalogue = Arc::new(loaded.inspect_err(|_| inner.catalogue.fail(changes, now))?);
-            inner.catalogue.place(&catalogue, changes);
+            let is_sure = loaded.is_ok() && inner.vouches_for(sent);
+            if !is_sure {
+                inner.catalogue.fail(changes, now);
+            }
+            let catalogue = Arc::new(loaded?);
+            inner.catalogue.place(&catalogue, is_sure.then_some(changes));
             Ok(catalogue)
         };
         self.0.catalogue.load.join(&self.0.runtime, held, load).await

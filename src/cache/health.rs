@@ -22,7 +22,7 @@ pub enum CacheHealth {
 impl<L: LoadTenant> Cache<L> {
     /// The state of the feed.
     pub fn feed(&self) -> FeedState {
-        self.0.trust.feed()
+        self.0.trust.trusted().feed
     }
 
     /// When the database last answered the feed.
@@ -33,7 +33,9 @@ impl<L: LoadTenant> Cache<L> {
     /// Can it answer for what it holds?
     pub fn health(&self, now: DateTime<Utc>) -> CacheHealth {
         match self.last_proof() {
-            _ if self.0.trust.is_answered() => CacheHealth::Good,
+            _ if self.0.trust.is_answered() && self.feed() != FeedState::Suspect => {
+                CacheHealth::Good
+            }
             Some(since) if is_within(self.0.settings.max_stale, since, now) => {
                 CacheHealth::Stale { since }
             }
@@ -57,9 +59,12 @@ impl<L: LoadTenant> Cache<L> {
     /// The feed has caught up with the log, and receives every change from here on. `until`: by when
     /// it will have said so again, or else is not to be relied on.
     pub fn trust(&self, now: DateTime<Utc>, until: Uptime) {
+        let was_suspect = self.feed() == FeedState::Suspect;
         // The changes that it has found have been taken in by now.
         self.0.trust.prove_until(until);
-        if self.0.trust.set(FeedState::Live, Some(now)) == FeedState::Suspect {
+        self.0.trust.set(FeedState::Live, Some(now));
+        if was_suspect {
+            self.0.catalogue.ask_again();
             self.notify(Event::Doubt);
         }
         self.0.breaker.close();

@@ -97,7 +97,7 @@ impl<L: LoadTenant> Inner<L> {
     }
 
     async fn load_known_tenants(&self, now: DateTime<Utc>) -> Result<Arc<Keys>, StoreError> {
-        let start = self.change_clock.begin();
+        let sent = self.send(now);
         let keys = self
             .in_time(self.loader.load_keys())
             .await
@@ -106,7 +106,7 @@ impl<L: LoadTenant> Inner<L> {
         let hashes = keys.iter().map(|key| hasher.hash_one(key)).collect();
         let keys = Arc::new(Keys { as_of: now, hasher, hashes });
         let _placing = self.placing.lock();
-        if !self.change_clock.of_directory_since(start) {
+        if self.vouches_for(sent) && !self.change_clock.of_directory_since(sent.start) {
             *self.known_tenants.keys.lock() = Some(Arc::clone(&keys));
         }
         Ok(keys)

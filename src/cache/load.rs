@@ -190,26 +190,27 @@ impl<L: LoadTenant> Inner<L> {
 
     /// Begins a load.
     pub(super) fn send(&self, now: DateTime<Utc>) -> Sent {
+        let trusted = self.trust.trusted();
         Sent {
             start: self.change_clock.begin(),
-            epoch: self.trust.epoch(),
+            epoch: trusted.epoch,
             now,
             at: Uptime::now(),
-            is_vouched_for: self.trust.feed() != FeedState::Suspect,
+            is_vouched_for: trusted.feed != FeedState::Suspect,
         }
     }
 
     /// Is what was read then what the database says? While the feed does not hear from it, the
     /// address may lead to a standby that lags. And what took longer than it may has waited for a
     /// process that was stopped meanwhile.
-    fn vouches_for(&self, sent: Sent) -> bool {
+    pub(super) fn vouches_for(&self, sent: Sent) -> bool {
         sent.is_vouched_for
-            && self.trust.feed() != FeedState::Suspect
+            && self.trust.trusted().feed != FeedState::Suspect
             && Uptime::now() < sent.at.after(self.settings.load_timeout)
     }
 
     fn source_for(&self, keys: &[TenantKey]) -> Source {
-        match self.trust.feed() {
+        match self.trust.trusted().feed {
             // Without received changes, it is not known whether a replica is up to date.
             FeedState::Off => Source::Primary,
             FeedState::Live | FeedState::Suspect => self.change_clock.source_for(keys),
@@ -241,6 +242,7 @@ impl<L: LoadTenant> Inner<L> {
         match &known.facts {
             Some(facts) if stale => self.facts.insert_outdated(facts.clone()),
             Some(facts) => self.place(facts, sent.start, sent.epoch),
+            None if stale => self.known_tenants.count_unknown(sent.now, self.settings.negative_ttl),
             None => self.place_nothing(key, &known, sent.start),
         }
         known

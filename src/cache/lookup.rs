@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{FeedState, Inner, Known, LoadError};
+use super::{FeedState, Inner, Known, LoadError, standing::Standing, trust::Trusted};
 use crate::{
     domain::{Facts, Label, TenantId},
     store::{LoadTenant, TenantKey},
@@ -32,16 +32,27 @@ impl<L: LoadTenant> Inner<L> {
         look: impl FnOnce(&Facts) -> Option<R>,
     ) -> Option<R> {
         let trusted = self.trust.trusted();
-        let is_good = |facts: &Facts, epoch| {
-            epoch == trusted.epoch && (trusted.is_fed || self.is_young(facts, now))
+        let look = |facts: &Facts, epoch| match self.standing(facts, epoch, trusted, now) {
+            Standing::Proven => look(facts),
+            Standing::Unproven | Standing::Doubtful => None,
         };
-        self.facts
-            .peek(id, |facts, epoch| if is_good(facts, epoch) { look(facts) } else { None })?
+        self.facts.peek(id, look)?
     }
 
-    /// Are facts trusted although changes are not received?
-    fn is_young(&self, facts: &Facts, now: DateTime<Utc>) -> bool {
-        is_within(self.settings.ttl, facts.as_of, now)
+    /// How good facts are that are held.
+    fn standing(
+        &self,
+        facts: &Facts,
+        epoch: u32,
+        trusted: Trusted,
+        now: DateTime<Utc>,
+    ) -> Standing {
+        Standing::of(
+            epoch == trusted.epoch,
+            trusted.feed,
+            || is_within(self.settings.ttl, facts.as_of, now),
+            || self.is_bearable(facts.as_of, now),
+        )
     }
 
     /// Counts the outcome of a lookup.
@@ -78,25 +89,12 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    /// Judges facts that are held.
     fn judge(&self, facts: &Facts, epoch: u32, now: DateTime<Utc>) -> Lookup {
-        let trusted = self.trust.trusted();
-        if epoch == trusted.epoch {
-            let is_good = trusted.is_fed || self.is_young(facts, now);
-            let known = Known::found(facts.clone());
-            return if is_good {
-                Lookup::Fresh(known)
-            } else {
-                Lookup::Suspect(Known { stale: true, ..known })
-            };
+        match self.standing(facts, epoch, self.trust.trusted(), now) {
+            Standing::Proven => Lookup::Fresh(Known::found(facts.clone())),
+            Standing::Unproven => Lookup::Fresh(Known::stale(facts.clone())),
+            Standing::Doubtful => Lookup::Suspect(Known::stale(facts.clone())),
         }
-        if self.trust.feed() == FeedState::Suspect && self.trust.was_in(epoch) {
-            // The database does not answer the feed. It would not answer a load either, and callers
-            // would wait for it.
-            let known = Known::stale(facts.clone());
-            return if self.is_bearable(&known, now) { Lookup::Fresh(known) } else { Lookup::Miss };
-        }
-        Lookup::Suspect(Known::stale(facts.clone()))
     }
 
     fn lookup_absent(&self, key: &TenantKey, now: DateTime<Utc>) -> Lookup {
@@ -112,7 +110,10 @@ impl<L: LoadTenant> Inner<L> {
     /// A known absence of a tenant: while the feed is suspect, the tenant may have been created
     /// since.
     pub(super) fn absent(&self, revision: u64, as_of: DateTime<Utc>) -> Known {
-        Known { stale: self.trust.feed() == FeedState::Suspect, ..Known::absent(revision, as_of) }
+        Known {
+            stale: self.trust.trusted().feed == FeedState::Suspect,
+            ..Known::absent(revision, as_of)
+        }
     }
 
     /// Serves what is held although it is in doubt, if the error permits that and it is not too
@@ -123,18 +124,18 @@ impl<L: LoadTenant> Inner<L> {
         error: LoadError,
         now: DateTime<Utc>,
     ) -> Result<Known, LoadError> {
-        if !error.leaves_what_is_held() || !self.is_bearable(&known, now) {
+        if !error.leaves_what_is_held() || !self.is_bearable(known.as_of, now) {
             return Err(error);
         }
         self.tally.stale.add();
         Ok(known)
     }
 
-    /// Did the database vouch for this recently enough?
-    pub(super) fn is_bearable(&self, known: &Known, now: DateTime<Utc>) -> bool {
-        let vouched = match self.trust.feed() {
-            FeedState::Suspect => self.trust.last_proof().unwrap_or(known.as_of).max(known.as_of),
-            FeedState::Live | FeedState::Off => known.as_of,
+    /// Did the database vouch recently enough for what was read then?
+    fn is_bearable(&self, as_of: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let vouched = match self.trust.trusted().feed {
+            FeedState::Suspect => self.trust.last_proof().unwrap_or(as_of).max(as_of),
+            FeedState::Live | FeedState::Off => as_of,
         };
         is_within(self.settings.max_stale, vouched, now)
     }

@@ -7,10 +7,8 @@ use parking_lot::Mutex;
 
 use crate::clock::Uptime;
 
-/// The first epoch; 0 marks outdated facts, and [`NONE`] is no epoch.
-const FIRST: u32 = 2;
-/// While this is the trusted epoch, nothing that is held belongs to it.
-const NONE: u32 = 1;
+/// The first epoch; 0 marks outdated facts.
+const FIRST: u32 = 1;
 
 /// The state of the change feed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,36 +33,40 @@ pub(super) struct Trust {
     state: Mutex<TrustState>,
 }
 
-/// Which of the facts that are held are trusted.
+/// How far what is held is trusted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Trusted {
-    /// The epoch whose facts are trusted; [`NONE`] while the feed is suspect.
+    /// The epoch of what has not changed, as far as is known.
     pub(super) epoch: u32,
-    /// Every change is received, so that age does not matter.
-    pub(super) is_fed: bool,
+    /// Are changes received?
+    pub(super) feed: FeedState,
 }
 
 impl Trusted {
-    fn of(state: TrustState) -> Self {
-        let epoch = if state.feed == FeedState::Suspect { NONE } else { state.epoch };
-        Self { epoch, is_fed: state.feed == FeedState::Live }
-    }
-
     fn pack(self) -> u64 {
-        u64::from(self.epoch) << 1 | u64::from(self.is_fed)
+        let feed = match self.feed {
+            FeedState::Off => 0,
+            FeedState::Live => 1,
+            FeedState::Suspect => 2,
+        };
+        u64::from(self.epoch) << 2 | feed
     }
 
     fn unpack(packed: u64) -> Self {
-        // The upper half of what was packed is empty.
-        Self { epoch: u32::try_from(packed >> 1).unwrap_or(NONE), is_fed: packed & 1 == 1 }
+        let feed = match packed & 3 {
+            0 => FeedState::Off,
+            1 => FeedState::Live,
+            _ => FeedState::Suspect,
+        };
+        // The upper part of what was packed is empty.
+        Self { epoch: u32::try_from(packed >> 2).unwrap_or(0), feed }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct TrustState {
-    feed: FeedState,
-    /// Grows when anything may have changed.
-    epoch: u32,
+    /// Its epoch grows when anything may have changed.
+    trusted: Trusted,
     /// When the database last answered the feed.
     last_proof: Option<DateTime<Utc>>,
     /// Did it answer the last time it was asked?
@@ -74,20 +76,19 @@ struct TrustState {
 impl Trust {
     /// The state without a feed.
     pub(super) fn new() -> Self {
-        let state =
-            TrustState { feed: FeedState::Off, epoch: FIRST, last_proof: None, is_answered: true };
+        let trusted = Trusted { epoch: FIRST, feed: FeedState::Off };
         Self {
-            trusted: Trusted::of(state).pack().into(),
+            trusted: trusted.pack().into(),
             proven_until: Uptime::NEVER.nanos().into(),
-            state: Mutex::new(state),
+            state: TrustState { trusted, last_proof: None, is_answered: true }.into(),
         }
     }
 
     /// What is trusted now.
     pub(super) fn trusted(&self) -> Trusted {
         let trusted = Trusted::unpack(self.trusted.load(Ordering::Acquire));
-        if trusted.is_fed && self.is_overdue() {
-            Trusted { epoch: NONE, is_fed: false }
+        if trusted.feed == FeedState::Live && self.is_overdue() {
+            Trusted { feed: FeedState::Suspect, ..trusted }
         } else {
             trusted
         }
@@ -96,23 +97,6 @@ impl Trust {
     /// Should the feed have given another proof by now?
     fn is_overdue(&self) -> bool {
         self.proven_until.load(Ordering::Acquire) <= Uptime::now().nanos()
-    }
-
-    /// Would facts of this epoch be trusted, were the feed not suspect?
-    pub(super) fn was_in(&self, epoch: u32) -> bool {
-        epoch == self.state().epoch
-    }
-
-    /// The epoch to which facts that are read now will belong.
-    pub(super) fn epoch(&self) -> u32 {
-        self.state().epoch
-    }
-
-    pub(super) fn feed(&self) -> FeedState {
-        match self.state().feed {
-            FeedState::Live if self.is_overdue() => FeedState::Suspect,
-            feed => feed,
-        }
     }
 
     pub(super) fn last_proof(&self) -> Option<DateTime<Utc>> {
@@ -134,20 +118,22 @@ impl Trust {
         self.change(|state| {
             state.is_answered = proof.is_some();
             state.last_proof = proof.or(state.last_proof);
-            std::mem::replace(&mut state.feed, feed)
+            std::mem::replace(&mut state.trusted.feed, feed)
         })
     }
 
     /// Ends the epoch: everything that is held must be read again.
     pub(super) fn end_epoch(&self) {
-        // After four billion resets the numbers repeat, skipping 0 and 1.
-        self.change(|state| state.epoch = state.epoch.checked_add(1).unwrap_or(FIRST));
+        // After four billion resets the numbers repeat, skipping 0.
+        self.change(|state| {
+            state.trusted.epoch = state.trusted.epoch.checked_add(1).unwrap_or(FIRST);
+        });
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut TrustState) -> R) -> R {
         let mut state = self.state.lock();
         let result = change(&mut state);
-        self.trusted.store(Trusted::of(*state).pack(), Ordering::Release);
+        self.trusted.store(state.trusted.pack(), Ordering::Release);
         result
     }
 
@@ -163,20 +149,17 @@ mod tests {
     #[test]
     fn a_proof_that_is_overdue_is_trusted_by_nobody_until_there_is_another() {
         let trust = Trust::new();
-        let epoch = trust.epoch();
-        let fed = Trusted { epoch, is_fed: true };
+        let trusted = |feed| Trusted { epoch: FIRST, feed };
         trust.prove_until(Uptime::NEVER);
         trust.set(FeedState::Live, None);
-        assert_eq!((trust.trusted(), trust.feed()), (fed, FeedState::Live));
+        assert_eq!(trust.trusted(), trusted(FeedState::Live));
         trust.prove_until(Uptime::now());
-        assert_eq!(trust.trusted(), Trusted { epoch: NONE, is_fed: false });
-        assert!(trust.feed() == FeedState::Suspect && trust.was_in(epoch));
+        assert_eq!(trust.trusted(), trusted(FeedState::Suspect));
         trust.prove_until(Uptime::NEVER);
-        assert_eq!((trust.trusted(), trust.feed()), (fed, FeedState::Live));
+        assert_eq!(trust.trusted(), trusted(FeedState::Live));
         // Without a feed there is nothing to prove.
         trust.set(FeedState::Off, None);
         trust.prove_until(Uptime::now());
-        assert_eq!(trust.feed(), FeedState::Off);
-        assert_eq!(trust.trusted(), Trusted { epoch, is_fed: false });
+        assert_eq!(trust.trusted(), trusted(FeedState::Off));
     }
 }

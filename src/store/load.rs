@@ -33,7 +33,8 @@ pub trait LoadTenant: Send + Sync + 'static {
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<Result<Loaded, StoreError>>, StoreError>> + Send;
 
-    /// Reads the keys of all tenants, by id and by subdomain, in one statement.
+    /// Reads the keys of all tenants, by id and by subdomain, and the ids of those that were deleted
+    /// and have a revision.
     fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
 
     /// Reads all modules and plans. `now` is the instant before the first statement is sent.
@@ -65,7 +66,7 @@ impl LoadTenant for Store {
     }
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
-        tenant::keys(&self.primary).await
+        tenant::keys(&self.primary, self.log).await
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {

@@ -89,8 +89,16 @@ impl TenantStatements {
     }
 }
 
-/// The keys of all tenants.
-pub(super) async fn keys(database: &impl Ask) -> Result<Vec<TenantKey>, StoreError> {
+/// The ids that the log of changes knows, those of deleted tenants among them.
+const COUNTED: &str = "SELECT tenant_id FROM entitlement_changes WHERE topic = 'tenant' \
+     UNION SELECT tenant_id FROM entitlement_folded_changes WHERE topic = 'tenant'";
+
+/// The keys of all tenants, and the ids of those that were deleted: these have a revision, which
+/// only a look-up tells.
+pub(super) async fn keys(
+    database: &impl Ask,
+    log: ChangeLog,
+) -> Result<Vec<TenantKey>, StoreError> {
     let select = tenants::Entity::find()
         .select_only()
         .columns([tenants::Column::Id, tenants::Column::Subdomain]);
@@ -100,6 +108,11 @@ pub(super) async fn keys(database: &impl Ask) -> Result<Vec<TenantKey>, StoreErr
             (row.try_get("", "id")?, row.try_get("", "subdomain")?);
         keys.push(TenantKey::Id(TenantId::from(id)));
         keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
+    }
+    if log == ChangeLog::Wanted {
+        for row in database.sql(COUNTED, []).await? {
+            keys.push(TenantKey::Id(row.try_get::<Uuid>("", "tenant_id")?.into()));
+        }
     }
     Ok(keys)
 }

@@ -309,3 +309,38 @@ async fn a_catalogue_that_was_read_before_a_change_is_not_kept_for_it() {
     early.await.unwrap().unwrap();
     assert_eq!(cache.catalogue(NOW).await.unwrap().revision, 1);
 }
+
+#[tokio::test]
+async fn what_is_read_while_nobody_vouches_for_it_is_marked_and_read_again() {
+    let fake = Fake::with(0);
+    let cache = mk_fed(&fake);
+    cache.suspect();
+    let absent = cache.get(tenant(0), NOW).await.unwrap();
+    assert!(absent.facts.is_none() && absent.stale);
+    cache.catalogue(NOW).await.unwrap();
+    cache.catalogue(NOW).await.unwrap();
+    assert_eq!(fake.catalogues.load(Ordering::SeqCst), 1, "not everybody waits for another");
+    // A standby that lagged is replaced by one that has it all: nothing of that is announced again.
+    fake.tenants.store(1, Ordering::SeqCst);
+    cache.trust(NOW, Uptime::NEVER);
+    let found = cache.get(tenant(0), NOW).await.unwrap();
+    assert!(found.facts.is_some() && !found.stale);
+    cache.catalogue(NOW).await.unwrap();
+    cache.catalogue(NOW).await.unwrap();
+    assert_eq!(fake.catalogues.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_tenants_that_nobody_vouches_for_is_not_kept() {
+    let fake = Fake::with(1);
+    let cache = mk_fed(&fake);
+    cache.suspect();
+    for number in 1_000..1_200 {
+        assert!(cache.get(tenant(number), NOW).await.unwrap().stale);
+    }
+    let rosters = fake.rosters.load(Ordering::SeqCst);
+    assert!(rosters > 0);
+    fake.tenants.store(2, Ordering::SeqCst);
+    cache.trust(NOW, Uptime::NEVER);
+    assert!(cache.get(tenant(1), NOW).await.unwrap().facts.is_some());
+}

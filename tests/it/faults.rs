@@ -5,6 +5,7 @@ mod absence;
 mod exhaustion;
 mod failover;
 mod frozen;
+mod lagging;
 mod listening;
 mod load;
 mod world;

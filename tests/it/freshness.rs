@@ -309,3 +309,28 @@ async fn a_role_that_may_only_read_is_enough_to_serve() {
     server.database.set_status(1, "suspended").await;
     server.until(1, "finance", DecisionReason::TenantSuspended).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_tenant_keeps_its_revision_in_a_flood_of_unknown_ones() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let mut server = Server::start_fed(database).await;
+        server.database.mk_subscribed(1, "finance", Row::default()).await;
+        let tenant = server.database.uuid(&id(1));
+        server.database.execute(&format!("DELETE FROM tenants WHERE id = {tenant}")).await;
+        let before = revision(&server.database, 1).await.cast_unsigned();
+        assert!(before > 1);
+        // From some number on, they are not looked up one by one.
+        for unknown in 1_000..1_300 {
+            server.check(unknown, "finance").await;
+        }
+        let gone = server.check(1, "finance").await;
+        assert_eq!(gone.reason(), DecisionReason::TenantNotFound);
+        assert_eq!(gone.freshness.unwrap().revision, before);
+        let request =
+            CheckModuleRequest { min_revision: Some(before), ..check_request(1, "finance") };
+        assert_eq!(
+            server.check_request(request).await.unwrap().freshness.unwrap().revision,
+            before
+        );
+    }
+}

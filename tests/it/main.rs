@@ -20,6 +20,7 @@ mod cache;
 mod cache_news;
 mod cache_queue;
 mod cache_revalidate;
+mod cache_standing;
 mod callers;
 mod change_log;
 mod check;
