@@ -46,7 +46,7 @@ mod warn_once;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnectOptions;
 
-pub use entitlementd_migration::{Additions, ChangeLog, Variant};
+pub use entitlementd_migration::{Additions, Armed, ChangeLog, Variant};
 
 use self::{
     ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth,

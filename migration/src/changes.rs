@@ -7,6 +7,7 @@
 //! any other transaction. A tenant's revision is the number of its rows, so it grows with each
 //! commit, in commit order, without a lock.
 
+mod arm;
 mod postgres;
 mod sqlite;
 
@@ -15,6 +16,8 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement},
 };
 
+pub use self::arm::Armed;
+pub(crate) use self::arm::arm;
 pub(crate) use self::postgres::DEFINERS;
 pub use self::sqlite::fold as fold_sqlite;
 use crate::{catalog, required::serving_columns_of};
@@ -110,28 +113,13 @@ fn triggers(backend: DbBackend) -> Vec<Trigger> {
     }
 }
 
-/// Makes the log's tables, its view and its functions.
+/// Makes the log's tables, its view and its functions. Its triggers are made by [`arm`].
 pub(crate) async fn create(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let sql = match manager.get_database_backend() {
         DbBackend::Sqlite => sqlite::schema(),
         _ => postgres::schema(),
     };
-    manager.get_connection().execute_unprepared(&sql).await?;
-    create_missing_triggers(manager).await
-}
-
-/// Makes the triggers that are missing, or not armed: a table that the ERP dropped and created
-/// again has lost its own.
-pub(crate) async fn create_missing_triggers(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    let backend = connection.get_database_backend();
-    let missing = missing_triggers(backend, &armed(connection).await?);
-    for trigger in triggers(backend) {
-        if missing.iter().any(|one| one.name == trigger.name) {
-            connection.execute_unprepared(&trigger.create).await?;
-        }
-    }
-    Ok(())
+    manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
 }
 
 /// Updates what watches a table to the columns that are read now. Without a log, nothing watches.
@@ -335,6 +323,3 @@ fn view(backend: DbBackend) -> String {
                UNION SELECT tenant_id FROM entitlement_folded_changes WHERE topic = 'tenant') s;"
     )
 }
-
-/// The tenants that exist when the log begins have a revision too.
-const FIRST: &str = "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes) SELECT 'tenant', id, 0 FROM tenants;";

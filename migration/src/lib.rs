@@ -18,11 +18,14 @@ mod m20261124_000005_aliases;
 mod m20261124_000006_endpoints;
 mod m20261126_000007_functions;
 mod m20261128_000008_rights;
+mod patience;
 mod planned;
 mod required;
 mod rights;
 mod state;
 mod tables;
+
+use std::time::Duration;
 
 use sea_orm_migration::{
     prelude::*,
@@ -32,8 +35,9 @@ use sea_orm_migration::{
     },
 };
 
+use self::patience::Patience;
 pub use changes::{
-    CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, arming_of_triggers,
+    Armed, CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, arming_of_triggers,
     catalogue_revision, fold_sqlite, revision_of, topic,
 };
 pub use denied::{Denied, may_read_tables};
@@ -62,11 +66,13 @@ pub struct Additions {
     pub variant: Option<Variant>,
     /// Modules, and plans that name them, where there are none.
     pub catalogue: bool,
+    /// For how long to try to lock a table of the ERP's, on PostgreSQL.
+    pub lock_patience: Duration,
 }
 
 impl Default for Additions {
     fn default() -> Self {
-        Self { variant: None, catalogue: true }
+        Self { variant: None, catalogue: true, lock_patience: Duration::from_mins(1) }
     }
 }
 
@@ -123,19 +129,44 @@ pub mod locks {
     pub const REQUEST: i32 = 0x656e_7469;
 }
 
-/// Applies every pending step, all or none, one process at a time. Repeating it does nothing,
-/// except that missing triggers of the log are made again.
+/// Applies every pending step, one process at a time, and makes the triggers of the log that are
+/// missing, table by table. What has been done is kept if it fails halfway; repeating it goes on
+/// there. Returns what it took to make the triggers.
 ///
-/// A database that is ahead of this program is left alone. `first` is what the transaction begins
+/// A database that is ahead of this program is left alone. `first` is what a transaction begins
 /// with, and `last` what it ends with: behind a pooler, a session may arrive with other settings,
 /// and must be left as it was found.
 pub async fn migrate(
     db: &DatabaseConnection,
     log: ChangeLog,
     additions: Additions,
-    [first, last]: [&str; 2],
+    frame: [&str; 2],
+) -> Result<Vec<Armed>, DbErr> {
+    for step in migrations(additions) {
+        let mut patience = Patience::of(additions.lock_patience);
+        while let Err(error) = apply(db, &*step, log, frame).await {
+            patience.after(error, db).await?;
+        }
+    }
+    let armed = match log {
+        ChangeLog::Wanted => changes::arm(db, frame, additions.lock_patience).await?,
+        ChangeLog::LeftOut => Vec::new(),
+    };
+    // Every time: rights may have been granted since, and functions may have been replaced.
+    let txn = begin_alone(db, frame).await?;
+    rights::secure(&SchemaManager::new(&txn)).await?;
+    end(txn, frame).await?;
+    Ok(armed)
+}
+
+/// Applies a step, if it is pending.
+async fn apply(
+    db: &DatabaseConnection,
+    step: &dyn MigrationTrait,
+    log: ChangeLog,
+    frame: [&str; 2],
 ) -> Result<(), DbErr> {
-    let txn = begin_alone(db, first).await?;
+    let txn = begin_alone(db, frame).await?;
     let manager = SchemaManager::new(&txn);
     let steps = steps(&manager, log).await?;
     let pending: Vec<&str> = steps.iter().filter_map(Step::pending).collect();
@@ -144,25 +175,19 @@ pub async fn migrate(
             "the database has the step {unknown}, which this program does not know, and lacks others: use the newest entitlementd"
         )));
     }
-    if !pending.is_empty() {
+    if pending.contains(&step.name()) {
         Migrator::install(&txn).await?;
+        step.up(&manager).await?;
+        state::record(&manager, step.name()).await?;
     }
-    for step in migrations(additions) {
-        if pending.contains(&step.name()) {
-            step.up(&manager).await?;
-            state::record(&manager, step.name()).await?;
-        } else if log == ChangeLog::Wanted && makes_the_change_log(&*step) {
-            changes::create_missing_triggers(&manager).await?;
-        }
-    }
-    // Every time: rights may have been granted since, and functions may have been replaced.
-    rights::secure(&manager).await?;
-    txn.execute_unprepared(last).await?;
-    txn.commit().await
+    end(txn, frame).await
 }
 
 /// Begins a transaction that excludes all other migrating processes.
-async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTransaction, DbErr> {
+async fn begin_alone(
+    db: &DatabaseConnection,
+    [first, _]: [&str; 2],
+) -> Result<DatabaseTransaction, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
         let immediate = Some(SqliteTransactionMode::Immediate);
         return db
@@ -178,10 +203,13 @@ async fn begin_alone(db: &DatabaseConnection, first: &str) -> Result<DatabaseTra
     txn.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
     // Held until the end of the transaction, and therefore safe behind a transaction pooler.
     txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    // A new table's foreign key waits for the writers of an adopted one, and newer writers queue
-    // behind it: not for long.
-    txn.execute_unprepared("SET LOCAL lock_timeout = '5s'").await?;
+    txn.execute_unprepared(patience::LOCK_TIMEOUT).await?;
     Ok(txn)
+}
+
+async fn end(txn: DatabaseTransaction, [_, last]: [&str; 2]) -> Result<(), DbErr> {
+    txn.execute_unprepared(last).await?;
+    txn.commit().await
 }
 
 /// Steps are not undone: the tables may be the ERP's, and hold its rows.

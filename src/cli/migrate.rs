@@ -22,7 +22,9 @@ pub(crate) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
     let (additions, prefix) = (database::additions(args.additions), prefix(&args.words)?);
     let store = database::open_store(&args.database, &opening).await?;
     if !args.status {
-        store.migrate(additions).await?;
+        for armed in store.migrate(additions).await? {
+            println!("armed    {armed}");
+        }
     }
     let report = store.schema().await?;
     for step in &report.steps {

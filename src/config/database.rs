@@ -54,6 +54,10 @@ pub struct AdditionsArgs {
     /// Put no modules and plans into a database that has none.
     #[arg(long, env = "ENTITLEMENTD_NO_CATALOGUE", value_parser = BoolishValueParser::new())]
     pub no_catalogue: bool,
+    /// For how long to try to lock each of the ERP's tables, to make triggers. An attempt lets writers
+    /// wait for 100 ms at most, and they go on in the pauses in between.
+    #[arg(long, env = "ENTITLEMENTD_LOCK_PATIENCE", value_name = "SPAN", default_value = "1m", value_parser = positive)]
+    pub lock_patience: Span,
 }
 
 /// For which program tables are made.

@@ -72,7 +72,8 @@ pub(crate) fn additions(args: AdditionsArgs) -> Additions {
         VariantKind::Erp => Variant::Erp,
         VariantKind::Alembic => Variant::Alembic,
     });
-    Additions { variant, catalogue: !args.no_catalogue }
+    let lock_patience = args.lock_patience.std();
+    Additions { variant, catalogue: !args.no_catalogue, lock_patience }
 }
 
 /// Opens the database that the settings name.

@@ -1,7 +1,7 @@
 //! Whether the database's schema is the one that the statements were written for.
 
 use entitlementd_migration::{
-    self as migration, Additions, ChangeLog, Denied, Look, MissingColumn, MissingColumns,
+    self as migration, Additions, Armed, ChangeLog, Denied, Look, MissingColumn, MissingColumns,
     MissingTrigger, OpenDoor, Planned, SchemaManager, Step,
 };
 use sea_orm::{DbErr, QueryResult};
@@ -142,9 +142,9 @@ impl Store {
         Ok(planned)
     }
 
-    /// Applies the pending steps, and creates missing triggers again. The error is for an operator:
-    /// it may contain the database's own messages.
-    pub async fn migrate(&self, additions: Additions) -> Result<(), DbErr> {
+    /// Applies the pending steps, and makes missing triggers; returns what that took. The error is for
+    /// an operator: it may contain the database's own messages.
+    pub async fn migrate(&self, additions: Additions) -> Result<Vec<Armed>, DbErr> {
         let (connection, frame) = self.primary.for_migrating();
         migration::migrate(&connection, self.log, additions, frame).await
     }

@@ -47,6 +47,7 @@ mod log;
 mod mesh;
 mod metrics;
 mod migration;
+mod migration_locks;
 mod missing_columns;
 mod outage;
 mod pooler;

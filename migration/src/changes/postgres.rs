@@ -25,7 +25,7 @@ const DEFINER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
 pub(super) fn schema() -> String {
     let view = format!("CREATE {}", super::view(DbBackend::Postgres));
-    [tables(), functions(), view, super::FIRST.to_owned()].join("\n")
+    [tables(), functions(), view].join("\n")
 }
 
 /// Everything that is run beside the log's tables.

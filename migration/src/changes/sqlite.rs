@@ -32,7 +32,6 @@ pub(super) fn schema() -> String {
     tables.replace("NOW", now.trim_start_matches("SELECT "))
         + "CREATE "
         + &super::view(DbBackend::Sqlite)
-        + super::FIRST
 }
 
 pub(super) fn triggers(watched: &Watched) -> Vec<Trigger> {

@@ -220,11 +220,14 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
         .unwrap_or(Err(StoreError::TimedOut))?;
     let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
     if let Some(additions) = migrate.filter(|_| is_wanting) {
-        if let Err(error) = api.store.migrate(additions).await {
-            tracing::error!(%error, "the migration failed: {error}");
-            // Without a trigger it serves all the same.
-            if report.state() == SchemaState::Behind {
-                return Ok(Some(IS_BEHIND));
+        match api.store.migrate(additions).await {
+            Ok(armed) => armed.iter().for_each(|table| tracing::info!("migrated {table}")),
+            Err(error) => {
+                tracing::error!(%error, "the migration failed: {error}");
+                // Without a trigger it serves all the same.
+                if report.state() == SchemaState::Behind {
+                    return Ok(Some(IS_BEHIND));
+                }
             }
         }
         report = api.store.schema().await?;
