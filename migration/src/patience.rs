@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, RuntimeErr, Statement},
+    sea_orm::{
+        ConnectionTrait, DatabaseConnection, DbBackend, RuntimeErr, Statement,
+        sqlx::error::DatabaseError,
+    },
 };
 
 /// How long an attempt waits for a lock: a setting of PostgreSQL's.
@@ -76,7 +79,7 @@ fn is_locked(error: &DbErr) -> bool {
     else {
         return false;
     };
-    let code = cause.as_database_error().and_then(|error| error.code());
+    let code = cause.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code == LOCK_NOT_AVAILABLE || code == DEADLOCK_DETECTED)
 }
 
@@ -100,5 +103,5 @@ async fn holders(db: &DatabaseConnection) -> String {
     // Without the right to see others' sessions it cannot be said.
     let rows = db.query_all_raw(query).await.unwrap_or_default();
     let named = rows.iter().filter_map(|row| row.try_get::<String>("", "holder").ok());
-    named.map(|holder| format!("; {holder}")).collect()
+    named.map(|holder| format!("; {holder}")).collect::<Vec<_>>().concat()
 }
