@@ -52,7 +52,9 @@ async fn cold_checks() {
     common::fill_postgres(&url, 2 * TENANTS).await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
 
-    let durations = Durations { acquire: Duration::from_secs(5), statement: None };
+    let patience = Duration::from_secs(5);
+    let durations =
+        Durations { acquire: patience, connect: patience, start: patience, statement: None };
     let options = ConnectOptions {
         url: &url,
         listen_url: None,

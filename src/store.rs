@@ -93,6 +93,7 @@ pub struct Store {
     replicas: Replicas,
     /// How to open a connection to listen on; `None` if that is not possible.
     listen_options: Option<PgConnectOptions>,
+    durations: Durations,
     log: ChangeLog,
     tenants: TenantStatements,
     batches: BatchStatements,
@@ -132,6 +133,7 @@ impl Store {
             health,
             replicas,
             listen_options,
+            durations: options.durations,
             log,
             tenants,
             batches,
@@ -187,6 +189,11 @@ impl Store {
     /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.watched.sql("SELECT 1", []).await.map(|_| ())
+    }
+
+    /// How long the database may take.
+    pub fn durations(&self) -> Durations {
+        self.durations
     }
 
     /// Are changes counted and announced?

@@ -10,7 +10,7 @@ use crate::{
     ChangeLog, Denied, MissingColumns, MissingTrigger, OpenDoor, RECORD, advice,
     catalog::{self, Existing},
     changes::{self, Arming},
-    denied, rights,
+    denied, rights, state,
 };
 
 /// What a look has found.
@@ -19,6 +19,7 @@ pub struct Look {
     existing: Existing,
     armed: Vec<(String, Arming)>,
     may_not_read_steps: bool,
+    applied: Vec<String>,
     /// Rights that serving takes and this connection's role lacks.
     pub denied: Vec<Denied>,
     /// Rights of others on our own objects that go further than necessary.
@@ -42,6 +43,7 @@ impl Look {
             parts.push(of("denied", denied::query(log)));
             parts.push(of("door", rights::open_doors()));
             parts.push(of("advice", advice::query()));
+            parts.push(of("step", state::query()));
             parts.push(format!(
                 "SELECT 'unreadable', NULL, NULL WHERE NOT {}",
                 denied::may_read_steps()
@@ -64,18 +66,26 @@ impl Look {
                 "denied" => look.denied.push(Denied(a)),
                 "door" => look.open_doors.push(OpenDoor(a)),
                 "advice" => look.index_advice.push(a),
+                "step" => look.applied.push(a),
                 _ => look.may_not_read_steps = true,
             }
         }
         look.denied.sort_by(|one, other| one.0.cmp(&other.0));
         look.open_doors.sort_by(|one, other| one.0.cmp(&other.0));
+        look.applied.sort();
         Ok(look)
     }
 
-    /// The statement that reads which steps were applied; `None`: no record of them can be read.
-    pub fn steps_statement(&self) -> Option<String> {
-        let can_be_read = self.existing.has_table(RECORD) && !self.may_not_read_steps;
-        can_be_read.then(|| format!("SELECT version FROM {RECORD} ORDER BY version"))
+    /// The statement that reads which steps were applied, where the look could not: SQLite names
+    /// no table that may be missing. `None`: there is nothing more to read.
+    pub fn steps_statement(&self, backend: DbBackend) -> Option<String> {
+        let is_another = backend == DbBackend::Sqlite && self.existing.has_table(RECORD);
+        is_another.then(|| format!("SELECT version FROM {RECORD} ORDER BY version"))
+    }
+
+    /// The steps that were applied, as far as the look has found them.
+    pub fn applied(&self) -> &[String] {
+        &self.applied
     }
 
     /// May the record of steps not be read, whether or not it exists?

@@ -74,6 +74,24 @@ pub fn steps_of(applied: &[String], log: ChangeLog) -> Vec<Step> {
     migrations.iter().map(|step| state(&**step)).chain(unknown).collect()
 }
 
+/// A PostgreSQL query of the steps that were applied, `a`: none where there is no record, or none
+/// that may be read.
+///
+/// A statement that names a table which is missing fails before it runs. So the one that names it is
+/// a value here, and is run only where the table is there.
+pub(crate) fn query() -> String {
+    format!(
+        "SELECT found.step[1] AS a
+         FROM (SELECT c.oid FROM pg_class c
+               WHERE c.relnamespace = 'public'::regnamespace AND c.relname = '{RECORD}'
+                 AND has_schema_privilege('public', 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+                 AND NOT row_security_active(c.oid)) record,
+              regexp_matches(CASE WHEN record.oid IS NOT NULL THEN
+                  query_to_xml('SELECT version FROM public.{RECORD}', false, true, '')::text END,
+                  '<version>([^<]*)</version>', 'g') found (step)"
+    )
+}
+
 /// Writes down that a step was applied, as sea-orm-migration does.
 pub(crate) async fn record(manager: &SchemaManager<'_>, name: &str) -> Result<(), DbErr> {
     let now = match manager.get_database_backend() {

@@ -45,7 +45,12 @@ pub(crate) async fn run(args: CheckArgs) -> CommandResult {
     let key = key(&args.tenant)?;
     let module = ModuleCode::validate(&args.module)
         .map_err(|error| UnusableSetting::new("--module", error))?;
-    let durations = Durations { acquire: STATEMENT_TIMEOUT, statement: Some(STATEMENT_TIMEOUT) };
+    let durations = Durations {
+        acquire: STATEMENT_TIMEOUT,
+        connect: STATEMENT_TIMEOUT,
+        start: STATEMENT_TIMEOUT,
+        statement: Some(STATEMENT_TIMEOUT),
+    };
     // What is not needed may be missing: this is the tool for a database in trouble.
     let opening =
         Opening { durations, log: ChangeLog::LeftOut, create: false, ..database::PATIENT };

@@ -5,7 +5,10 @@ use std::{fmt, fs, path::PathBuf, str::FromStr};
 use clap::{Args, builder::BoolishValueParser};
 use url::Url;
 
-use super::{Span, UnusableSetting, value::positive};
+use super::{
+    Span, UnusableSetting,
+    value::{patience, positive},
+};
 
 /// Which database to use.
 #[derive(Args, Clone, Debug)]
@@ -95,6 +98,14 @@ pub struct PoolArgs {
     /// How long a load waits for a connection, including opening one.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_ACQUIRE_TIMEOUT", value_name = "SPAN", default_value = "1s", value_parser = positive)]
     pub database_acquire_timeout: Span,
+    /// How long opening a connection may take: some three round trips, and TLS and the password two
+    /// more each.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_CONNECT_TIMEOUT", value_name = "SPAN", default_value = "10s", value_parser = patience)]
+    pub database_connect_timeout: Span,
+    /// How long each step of a start may take once there is a connection: the look at the schema,
+    /// beginning to listen, the first reading of the log. A step that fails is tried again.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_START_TIMEOUT", value_name = "SPAN", default_value = "10s", value_parser = patience)]
+    pub database_start_timeout: Span,
     /// How long PostgreSQL may take for a statement.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_STATEMENT_TIMEOUT", value_name = "SPAN", default_value = "1500ms", value_parser = positive)]
     pub database_statement_timeout: Span,

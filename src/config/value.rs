@@ -56,6 +56,18 @@ pub(super) fn positive(text: &str) -> Result<Span, String> {
     if span.0.is_zero() { Err("expected a duration above zero".into()) } else { Ok(span) }
 }
 
+/// How long something may take that the server cannot start without: long enough for a round trip,
+/// and short enough for somebody to see that it has failed.
+pub(super) fn patience(text: &str) -> Result<Span, String> {
+    const BOUNDS: [Duration; 2] = [Duration::from_millis(100), Duration::from_mins(10)];
+    let span: Span = text.parse()?;
+    if (BOUNDS[0]..=BOUNDS[1]).contains(&span.0) {
+        Ok(span)
+    } else {
+        Err("expected a duration from 100ms to 10m".into())
+    }
+}
+
 /// An address and port.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected ADDRESS:PORT such as 127.0.0.1:9464".to_owned())

@@ -6,3 +6,4 @@ pub(crate) mod jwks;
 pub(crate) mod readiness;
 pub(crate) mod reloaded_files;
 pub(crate) mod upkeep;
+mod waiting;

@@ -13,9 +13,11 @@ use crate::{
     },
 };
 
+const MINUTE: Duration = Duration::from_mins(1);
+
 /// How the database is opened for commands, where a person waits: migrations wait for each other.
 pub(crate) const PATIENT: Opening<'static> = Opening {
-    durations: Durations { acquire: Duration::from_mins(1), statement: None },
+    durations: Durations { acquire: MINUTE, connect: MINUTE, start: MINUTE, statement: None },
     max_connections: 4,
     log: ChangeLog::Wanted,
     create: true,
@@ -40,11 +42,15 @@ impl<'a> Opening<'a> {
         let PoolArgs {
             database_max_connections,
             database_acquire_timeout,
+            database_connect_timeout,
+            database_start_timeout,
             database_statement_timeout,
             replica_database_url,
         } = &args.pool;
         let durations = Durations {
             acquire: database_acquire_timeout.std(),
+            connect: database_connect_timeout.std(),
+            start: database_start_timeout.std(),
             statement: Some(database_statement_timeout.std()),
         };
         Self {

@@ -74,6 +74,10 @@ pub enum Pooler {
 pub struct Durations {
     /// To provide a connection, including opening one.
     pub acquire: Duration,
+    /// To open a connection, whoever waits for it.
+    pub connect: Duration,
+    /// For a step of a server's start, once there is a connection.
+    pub start: Duration,
     /// To run one statement; `None`: unlimited. PostgreSQL only.
     pub statement: Option<Duration>,
 }

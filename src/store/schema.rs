@@ -67,14 +67,14 @@ impl SchemaReport {
 }
 
 impl Store {
-    /// Examines the schema, in one statement and one more for the steps. Writes nothing.
+    /// Examines the schema, in one statement. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
         // Nothing is to be prepared that is asked once.
         let database = self.primary.unprepared();
         let look = self.look(&database).await?;
-        let applied = match look.steps_statement() {
+        let applied = match look.steps_statement(database.dialect().backend()) {
             Some(sql) => names(&database.sql(sql, []).await?)?,
-            None => Vec::new(),
+            None => look.applied().to_vec(),
         };
         let steps = if look.may_not_read_steps() {
             Vec::new()

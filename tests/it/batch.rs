@@ -23,7 +23,8 @@ fn by_subdomain(label: &str) -> TenantKey {
 
 async fn store(url: &str, pooler: Pooler, log: ChangeLog) -> Store {
     let second = Duration::from_secs(5);
-    let durations = Durations { acquire: second, statement: Some(second) };
+    let durations =
+        Durations { acquire: second, connect: second, start: second, statement: Some(second) };
     let options = ConnectOptions {
         url,
         listen_url: None,

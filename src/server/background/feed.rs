@@ -11,6 +11,7 @@ use self::hints::{Hints, Untold};
 use crate::{
     clock::Uptime,
     config::ChangesMode,
+    observability::log_limiter::{LogLimiter, log_limited},
     server::jittered,
     service::Api,
     store::{ChangeLog, Listener, News, Poll, Position, Store, StoreError},
@@ -24,9 +25,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_millis(20);
 /// A poll that takes longer has failed, and what is held is suspect.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The same for the first poll, and for those after one that has failed: everything is suspect by
-/// then, and a connection to a database that is far away takes several round trips.
-const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for polls after one that has failed: everything is suspect by then, and a connection to
+/// a database that is far away takes several round trips.
+const PATIENCE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How late a poll may be on a busy machine, before nothing is relied on that the one before has
 /// proven.
 const SLACK: Duration = Duration::from_secs(2);
@@ -128,8 +129,17 @@ impl Feed {
 
     /// How long a poll may take.
     fn patience(&self) -> Duration {
-        let is_connected = self.report.lock().mode != FeedMode::Disconnected;
-        if is_connected { PATIENCE } else { FIRST_PATIENCE }
+        if self.report.lock().mode != FeedMode::Disconnected {
+            PATIENCE
+        } else if self.has_heard() {
+            PATIENCE_AFTER_FAILURE
+        } else {
+            self.api.store.durations().start
+        }
+    }
+
+    fn has_heard(&self) -> bool {
+        self.api.cache.last_proof().is_some()
     }
 
     fn note_unheard(&self, untold: Untold) {
@@ -216,7 +226,10 @@ impl Feed {
     fn lose(&self, error: &StoreError, what: &str) -> FeedMode {
         self.api.cache.suspect();
         let before = self.tell(FeedMode::Disconnected, |_| {});
-        if before != FeedMode::Disconnected {
+        if !self.has_heard() {
+            static NOT_HEARD: LogLimiter = LogLimiter::new();
+            log_limited!(NOT_HEARD, warn, %error, "not ready, what has changed has not been read: {error}");
+        } else if before != FeedMode::Disconnected {
             tracing::warn!(%error, "{what}: what is held is suspect until the log has been read: {error}");
         }
         before

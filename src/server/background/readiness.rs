@@ -5,7 +5,10 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 use parking_lot::{Mutex, MutexGuard};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::feed::{FeedMode, FeedReport};
+use super::{
+    feed::{FeedMode, FeedReport},
+    waiting::wait_for,
+};
 use crate::{
     cache::CacheHealth,
     config::ChangesMode,
@@ -16,8 +19,6 @@ use crate::{
 
 /// How often a schema that is behind is checked again.
 const BEHIND: Duration = Duration::from_secs(5);
-/// How long a check of the schema may take.
-const LOOK: Duration = Duration::from_secs(5);
 /// How often an unreachable database is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(1);
 
@@ -55,7 +56,8 @@ impl fmt::Display for Condition {
 /// The stage that the server has reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum ServerStage {
-    /// It has yet to hear from the database, or to read the changes: for this reason.
+    /// It has yet to hear from the database, or to read the changes or the catalogue: for this
+    /// reason.
     Starting(&'static str),
     Answering,
     Stopping,
@@ -135,7 +137,7 @@ impl Readiness {
                 }
                 Err(error) => {
                     *self.stage() = ServerStage::Starting("the database cannot be asked");
-                    tracing::warn!(%error, "not ready: {error}");
+                    tracing::warn!(%error, "not ready, the schema has not been looked at: {error}");
                     UNREACHABLE
                 }
             };
@@ -181,10 +183,14 @@ impl Readiness {
     /// before the first one.
     async fn can_answer(&self) -> bool {
         let Api { cache, clock, .. } = &self.api;
-        let has_heard = cache.last_proof().is_some();
-        has_heard
-            && (cache.health(clock.now()) != CacheHealth::Good
-                || cache.catalogue(clock.now()).await.is_ok())
+        if cache.last_proof().is_none() {
+            return false;
+        }
+        if cache.health(clock.now()) != CacheHealth::Good {
+            return true;
+        }
+        *self.stage() = ServerStage::Starting("the catalogue has not been read yet");
+        cache.catalogue(clock.now()).await.is_ok()
     }
 
     /// The server is about to end: it should not receive requests any more.
@@ -215,9 +221,8 @@ pub(crate) async fn end_watches(health: &mut HealthReporter) {
 /// Checks the schema, and migrates it first if it is behind and that is requested. Returns why
 /// nothing can be answered; `None`: everything can.
 async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static str>, StoreError> {
-    let mut report = tokio::time::timeout(LOOK, api.store.schema())
-        .await
-        .unwrap_or(Err(StoreError::TimedOut))?;
+    let at_most = api.store.durations().start;
+    let mut report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
     let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
     if let Some(additions) = migrate.filter(|_| is_wanting) {
         match api.store.migrate(additions).await {
@@ -230,7 +235,7 @@ async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static s
                 }
             }
         }
-        report = api.store.schema().await?;
+        report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
     }
     for advice in &report.index_advice {
         tracing::warn!("the database lacks an index; run: {advice}");

@@ -1,6 +1,6 @@
 //! Receiving notices of changes as they are committed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use entitlementd_migration::CHANNEL;
 use sea_orm::{DbErr, QueryResult};
@@ -11,11 +11,7 @@ use sqlx::{
 use uuid::Uuid;
 
 use super::poll::{Poll, Position, statement};
-use crate::store::{Store, StoreError, dialect::Dialect, idle_health::IdleHealth};
-
-/// How long PostgreSQL may take to open the connection, and to deliver our own greeting: some seven
-/// round trips. Meanwhile the log is polled.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::store::{Durations, Store, StoreError, dialect::Dialect, idle_health::IdleHealth};
 
 /// A connection on which PostgreSQL notifies of changes.
 pub struct Listener {
@@ -30,7 +26,8 @@ impl Store {
     /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without
     /// complaint, and never notifies.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
-        tokio::time::timeout(PATIENCE, self.begin_to_listen())
+        let Durations { connect, start, .. } = self.durations;
+        tokio::time::timeout(connect + start, self.begin_to_listen())
             .await
             .unwrap_or(Err(StoreError::TimedOut))
     }
@@ -41,7 +38,7 @@ impl Store {
             .clone()
             .ok_or_else(|| DbErr::Custom("it announces no changes".into()))?;
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-        let pool = pool.acquire_timeout(PATIENCE).connect_lazy_with(options);
+        let pool = pool.acquire_timeout(self.durations.connect).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&pool).await.map_err(StoreError::of_driver)?;
         listener.listen(CHANNEL).await.map_err(StoreError::of_driver)?;
         let greeting = format!("hello {}", Uuid::new_v4());
