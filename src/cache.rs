@@ -26,6 +26,7 @@ mod held;
 mod known;
 mod known_tenants;
 mod load;
+mod load_health;
 mod lookup;
 mod pace;
 mod queue;
@@ -51,6 +52,7 @@ use self::{
     held::HeldFacts,
     known::Absent,
     known_tenants::KnownTenants,
+    load_health::LoadHealth,
     lookup::{Lookup, is_within},
     queue::{LoadQueue, MAX_WAIT, Priority},
     revalidate::Differences,
@@ -63,6 +65,7 @@ pub use self::{
     fair_limiter::Requester,
     health::CacheHealth,
     known::Known,
+    load_health::FailingLoads,
     pace::{Budget, Pace},
     queue::MAX_BATCH,
     revalidate::RevalidationStep,
@@ -114,6 +117,7 @@ struct Inner<L> {
     catalogue: HeldCatalogue,
     breaker: Arc<Breaker>,
     queue: Arc<LoadQueue>,
+    load_health: LoadHealth,
     /// Turns of those who read past the cache.
     bypass: FairLimiter,
     /// What was not what it should have been when it was read again.
@@ -147,6 +151,7 @@ impl<L: LoadTenant> Cache<L> {
             known_tenants: KnownTenants::default(),
             catalogue: HeldCatalogue::default(),
             queue: Arc::new(LoadQueue::new(settings.max_loads, Arc::clone(&breaker))),
+            load_health: LoadHealth::default(),
             breaker,
             bypass: FairLimiter::new(LimiterSettings {
                 turns: settings.max_bypass_reads,

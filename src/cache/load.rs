@@ -142,7 +142,7 @@ impl<L: LoadTenant> Inner<L> {
             (self.send(now), self.source_for(&keys))
         };
         let loaded = self.in_time(self.read(&keys, source, now)).await;
-        self.queue.note(keys.len(), &loaded);
+        self.note_load(keys.len(), &loaded);
         match loaded {
             Ok(loaded) => {
                 let in_place = |(load, loaded): (StartedLoad, _)| {

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Cache, Event, FeedState, MAX_BATCH, busy::busy, change_clock::LoadStart, load::Sent};
 use crate::{
@@ -93,7 +94,9 @@ impl<L: LoadTenant> Cache<L> {
             let _placing = inner.placing.lock();
             inner.send(now)
         };
-        let read = inner.in_time(inner.read(&keys, Source::Primary, now)).await?;
+        let read = inner.in_time(inner.read(&keys, Source::Primary, now)).await;
+        inner.load_health.note(&read, Instant::now());
+        let read = read?;
         for (key, loaded) in keys.iter().zip(read) {
             match loaded {
                 Ok(loaded) => self.compare(key, loaded, sent),

@@ -65,6 +65,7 @@ const OF_A_DEPLOYMENT: &[&str] = &[
     "database_url",
     "database_url_file",
     "decision_log",
+    "lock_patience",
     "no_catalogue",
     "path_reading",
     "public",

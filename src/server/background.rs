@@ -1,9 +1,13 @@
 //! What runs in the background: receiving changes, upkeep, reading files again.
 
 pub(crate) mod allowance;
+pub(crate) mod condition;
 pub(crate) mod feed;
 pub(crate) mod jwks;
+mod obstacles;
 pub(crate) mod readiness;
 pub(crate) mod reloaded_files;
+mod schema;
+mod told;
 pub(crate) mod upkeep;
 mod waiting;

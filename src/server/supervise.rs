@@ -160,6 +160,7 @@ impl Server {
             never = feed.run() => never,
             never = upkeep::run(&self.api, &self.args.changes) => never,
             never = self.readiness.follow(&self.health) => never,
+            never = self.readiness.examine() => never,
         }
     }
 

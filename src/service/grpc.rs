@@ -6,11 +6,12 @@
 
 pub(super) mod admin;
 pub(crate) mod administration;
-mod answer;
+pub(crate) mod answer;
 pub(super) mod convert;
 pub(crate) mod data;
 mod entitlement;
 mod ext_authz;
+mod failures;
 pub(crate) mod front;
 mod headers;
 mod limited;

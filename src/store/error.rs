@@ -112,6 +112,23 @@ impl StoreError {
         }
     }
 
+    /// Does the database refuse connections, because there are too many?
+    pub fn is_for_want_of_connections(&self) -> bool {
+        const TOO_MANY_CONNECTIONS: &str = "53300";
+        self.is_unavailable_for(TOO_MANY_CONNECTIONS)
+    }
+
+    /// Did the database end a statement that took too long?
+    pub fn is_for_want_of_time(&self) -> bool {
+        const QUERY_CANCELED: &str = "57014";
+        self.is_unavailable_for(QUERY_CANCELED)
+    }
+
+    fn is_unavailable_for(&self, code: &str) -> bool {
+        let Self::Unavailable(error) = self else { return false };
+        code_of(error).as_deref() == Some(code)
+    }
+
     /// Is a table missing?
     pub(super) fn is_missing_table(&self) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";

@@ -95,12 +95,13 @@ impl Store {
         };
         match in_time(read).await {
             Ok(rows) if tenant::holds(&rows) => return Some(rows),
-            Ok(_) => {}
+            Ok(_) => _ = replica.distrust(),
             Err(error) => {
-                tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}");
+                if replica.distrust() {
+                    tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}");
+                }
             }
         }
-        replica.distrust();
         None
     }
 }

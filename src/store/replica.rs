@@ -86,9 +86,9 @@ impl Replicas {
 }
 
 impl Replica {
-    /// The replica did not answer, or did not hold what was assumed.
-    pub(super) fn distrust(&self) {
-        self.hold(None);
+    /// The replica did not answer, or did not hold what was assumed. Was it trusted until now?
+    pub(super) fn distrust(&self) -> bool {
+        self.holds.lock().take().is_some()
     }
 
     async fn check(&self, wanted: &Held) {
@@ -101,10 +101,9 @@ impl Replica {
             // It lags: it still holds what it was seen to hold.
             Ok(false) => {}
             Err(error) => {
-                if self.held().is_some() {
+                if self.distrust() {
                     tracing::warn!(%error, "a replica does not answer; the primary is asked instead: {error}");
                 }
-                self.distrust();
             }
         }
     }

@@ -8,6 +8,8 @@ use sea_orm::{DbErr, QueryResult};
 
 use super::{Store, StoreError, ask::Ask, database::Database};
 
+const IS_BEHIND: &str = "the database's schema is behind; run: entitlementd migrate";
+
 /// The findings about the schema.
 #[derive(Clone, Debug)]
 pub struct SchemaReport {
@@ -50,19 +52,43 @@ impl SchemaReport {
         }
     }
 
+    /// What keeps checks from being answered, in the words of `migrate --status`: the first line of it,
+    /// and how many more there are.
+    pub fn obstacle(&self) -> Option<String> {
+        let lines = self.obstacles();
+        let more = match lines.len() {
+            0 | 1 => String::new(),
+            count => format!(" (and {} more: entitlementd migrate --status)", count - 1),
+        };
+        lines.first().map(|first| first.clone() + &more)
+    }
+
+    /// Everything that keeps checks from being answered, a line each.
+    pub fn obstacles(&self) -> Vec<String> {
+        match self.state() {
+            SchemaState::Denied => self.denied.iter().map(ToString::to_string).collect(),
+            SchemaState::Behind if self.is_pending() => vec![IS_BEHIND.to_owned()],
+            SchemaState::Behind => self.missing.iter().map(ToString::to_string).collect(),
+            SchemaState::Current | SchemaState::Ahead => Vec::new(),
+        }
+    }
+
     /// The conclusion from the report.
     pub fn state(&self) -> SchemaState {
-        let pending = |step: &Step| matches!(step, Step::Pending(_));
         let unknown = |step: &Step| matches!(step, Step::Unknown(_));
         if !self.denied.is_empty() {
             SchemaState::Denied
-        } else if self.steps.iter().any(pending) || !self.missing.is_empty() {
+        } else if self.is_pending() || !self.missing.is_empty() {
             SchemaState::Behind
         } else if self.steps.iter().any(unknown) {
             SchemaState::Ahead
         } else {
             SchemaState::Current
         }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Pending(_)))
     }
 }
 

@@ -382,5 +382,5 @@ async fn triggers_that_were_lost_are_told_and_made_again() {
         process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
     server.wait_for("has no armed trigger");
     process::migrate(&database.url);
-    server.wait_for("\"ready\"");
+    server.wait_for("ready again");
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use entitlementd::proto::v1::{
-    ResolveTenantRequest, entitlement_service_client::EntitlementServiceClient,
-};
-use tonic::transport::Channel;
+use entitlementd::proto::v1::ResolveTenantRequest;
 
-use crate::harness::{process::Process, reason_of};
+use crate::harness::{
+    process::{Process, connect},
+    reason_of,
+};
 
 /// A line break and a line, a sequence that clears the screen, one of a single character, and
 /// letters turned around.
@@ -16,12 +16,6 @@ const FORGED: &str = "x\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[2J\u{9b}2J\u{
 
 fn acts(letter: char) -> bool {
     letter.is_control() || ['\u{2028}', '\u{202e}'].contains(&letter)
-}
-
-async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
-    let channel =
-        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    EntitlementServiceClient::new(channel)
 }
 
 fn with_token(token: &str) -> ResolveTenantRequest {

@@ -63,5 +63,6 @@ mod tls;
 mod tokens;
 mod tracing;
 mod triggers;
+mod trouble;
 mod vectors;
 mod watch;

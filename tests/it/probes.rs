@@ -29,6 +29,10 @@ impl Server {
         self.running.metrics_address.unwrap()
     }
 
+    pub async fn readyz(&self) -> http::Reply {
+        http::get(self.probes(), "/readyz").await
+    }
+
     /// Asks until it says this, with that status.
     pub async fn until_readyz(&self, status: u16, words: &str) {
         let started = Instant::now();
@@ -167,7 +171,7 @@ async fn a_server_that_is_stopping_is_unready_while_it_still_answers() {
     server.signal("TERM");
     server.wait_for("stopping");
     let started = Instant::now();
-    while http::get(probes, "/readyz").await.body != "unready: it is stopping" {
+    while http::get(probes, "/readyz").await.body != "unready: it is stopping\ncause: stopping" {
         assert!(started.elapsed() < PATIENCE);
     }
     assert_eq!(http::get(probes, "/livez").await.status, 200);

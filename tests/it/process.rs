@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient;
 use serde_json::Value;
 use tonic::{Code, transport::Channel};
 
@@ -13,15 +12,9 @@ use crate::harness::{
     Database, Row,
     database::{lock_tenants, wait_until_blocked},
     id,
-    process::{Process, program, run},
+    process::{Process, connect, program, run},
     server::check_request,
 };
-
-async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
-    let channel =
-        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    EntitlementServiceClient::new(channel)
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()

@@ -40,7 +40,7 @@ const REACHABLE: &str = "SELECT count(*) AS count FROM (
       AND has_function_privilege('ROLE', p.oid, 'EXECUTE')) reachable";
 
 /// A role that may log in, and nothing else, and the URL to do so.
-async fn mk_role(database: &Database, name: &str) -> (String, String) {
+pub async fn mk_role(database: &Database, name: &str) -> (String, String) {
     let role = format!("{name}_{}", database.name);
     database.execute(&format!("CREATE ROLE {role} LOGIN")).await;
     let url = database.url.replace("postgres@", &format!("{role}@"));

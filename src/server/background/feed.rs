@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use self::hints::{Hints, Untold};
+use super::condition::Cause;
 use crate::{
     clock::Uptime,
     config::ChangesMode,
@@ -64,6 +65,8 @@ pub(crate) struct FeedReport {
     pub(crate) queue_usage: f64,
     /// The database's role may not read the ERP's tables, or not all of their rows.
     pub(crate) is_denied: bool,
+    /// Why changes could not be read the last time, if they could not.
+    pub(crate) lost: Option<Cause>,
 }
 
 /// The feed of changes.
@@ -218,6 +221,7 @@ impl Feed {
         self.tell(mode, |report| {
             report.queue_usage = poll.queue_usage;
             report.is_denied = poll.denied;
+            report.lost = None;
         });
         changes
     }
@@ -225,7 +229,8 @@ impl Feed {
     /// Changes are not heard of any more. Gives how they were until now.
     fn lose(&self, error: &StoreError, what: &str) -> FeedMode {
         self.api.cache.suspect();
-        let before = self.tell(FeedMode::Disconnected, |_| {});
+        let before =
+            self.tell(FeedMode::Disconnected, |report| report.lost = Some(Cause::of(error)));
         if !self.has_heard() {
             static NOT_HEARD: LogLimiter = LogLimiter::new();
             log_limited!(NOT_HEARD, warn, %error, "not ready, what has changed has not been read: {error}");

@@ -1,29 +1,38 @@
 //! The state of the server: the one judgement behind gRPC health and `/readyz`.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
+    condition::{Cause, Condition, Trouble},
     feed::{FeedMode, FeedReport},
-    waiting::wait_for,
+    obstacles::{Obstacles, Refusal},
+    schema::{Obstacle, look},
+    told::{Repeated, Said},
 };
 use crate::{
-    cache::CacheHealth,
+    cache::{CacheHealth, FailingLoads},
     config::ChangesMode,
     proto::v1::entitlement_service_server::SERVICE_NAME,
     service::Api,
-    store::{Additions, SchemaReport, SchemaState, StoreError},
+    store::Additions,
 };
+
+/// How instants are written.
+const INSTANT: &str = "%FT%T%.3fZ";
 
 /// How often a schema that is behind is checked again.
 const BEHIND: Duration = Duration::from_secs(5);
 /// How often an unreachable database is tried again.
 const UNREACHABLE: Duration = Duration::from_secs(1);
-
-const IS_BEHIND: &str = "the database's schema is behind; run: entitlementd migrate";
-const IS_DENIED: &str = "the database's role lacks rights; run: entitlementd migrate --status";
+/// How often it is tried whether loads succeed again.
+const PROBE: Duration = Duration::from_secs(1);
+/// Nothing can be answered once every load has failed for so long, and nothing is held.
+const HOPELESS: Duration = Duration::from_secs(3);
 
 /// How often it is checked how well the cache can answer.
 const FOLLOW: Duration = Duration::from_millis(10);
@@ -32,33 +41,11 @@ const FOLLOW: Duration = Duration::from_millis(10);
 /// that a caller that finds the server serving also finds its service serving.
 const NAMES: [&str; 2] = [SERVICE_NAME, ""];
 
-/// The state of the server.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Condition {
-    /// Everything is as it should be.
-    Ready,
-    /// It answers, but something needs attention.
-    Degraded(String),
-    /// It should not receive requests.
-    Unready(String),
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready => f.write_str("ready"),
-            Self::Degraded(reason) => write!(f, "degraded: {reason}"),
-            Self::Unready(reason) => write!(f, "unready: {reason}"),
-        }
-    }
-}
-
 /// The stage that the server has reached.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 enum ServerStage {
-    /// It has yet to hear from the database, or to read the changes or the catalogue: for this
-    /// reason.
-    Starting(&'static str),
+    /// It has yet to hear from the database, or to read the changes or the catalogue.
+    Starting(Trouble),
     Answering,
     Stopping,
 }
@@ -71,6 +58,7 @@ pub(crate) struct Readiness {
     is_to_listen: bool,
     report: Arc<Mutex<FeedReport>>,
     stage: Mutex<ServerStage>,
+    obstacles: Obstacles,
 }
 
 impl Readiness {
@@ -84,98 +72,162 @@ impl Readiness {
             api,
             is_to_listen,
             report,
-            stage: ServerStage::Starting("the database has not answered yet").into(),
+            stage: starting("the database has not answered yet").into(),
+            obstacles: Obstacles::default(),
         }
     }
 
     /// The current state of the server.
     pub(crate) fn condition(&self) -> Condition {
-        match *self.stage() {
-            ServerStage::Starting(reason) => Condition::Unready(reason.to_owned()),
-            ServerStage::Stopping => Condition::Unready("it is stopping".to_owned()),
+        match &*self.stage() {
+            ServerStage::Starting(trouble) => Condition::Unready(trouble.clone()),
+            ServerStage::Stopping => {
+                Condition::Unready(Trouble::new(Cause::Stopping, "it is stopping"))
+            }
             ServerStage::Answering => self.condition_of_answers(),
         }
     }
 
+    /// The worst that is wrong.
     fn condition_of_answers(&self) -> Condition {
-        let report = *self.report.lock();
-        match self.api.cache.health(self.api.clock.now()) {
-            CacheHealth::Good => match report.mode {
-                FeedMode::Unarmed => Condition::Degraded(
-                    "triggers of the change log are missing, so answers may be as old as the time to live; \
-                     run: entitlementd migrate"
-                        .to_owned(),
-                ),
-                FeedMode::Listening | FeedMode::Polling if report.is_denied => Condition::Degraded(
-                    "the database's role may no longer read the ERP's tables, so what is not held cannot be answered; \
-                     run: entitlementd migrate --status"
-                        .to_owned(),
-                ),
-                FeedMode::Polling if self.is_to_listen => {
-                    Condition::Degraded("changes are polled, although they should be listened to".to_owned())
-                }
-                FeedMode::Disconnected | FeedMode::Listening | FeedMode::Polling | FeedMode::Off => Condition::Ready,
-            },
-            CacheHealth::Stale { since } => Condition::Degraded(format!(
-                "the database has not answered since {}: answers are stale",
-                since.format("%FT%T%.3fZ")
+        let now = self.api.clock.now();
+        let health = self.api.cache.health(now);
+        let failing = self.api.cache.failing_loads();
+        match (health, failing) {
+            (CacheHealth::TooStale, _) => Condition::Unready(Trouble::new(
+                Cause::Silent,
+                "the database has not answered for longer than --max-stale",
             )),
-            CacheHealth::TooStale => {
-                Condition::Unready("the database has not answered for longer than --max-stale".to_owned())
+            (CacheHealth::Stale { since }, _) => Condition::Degraded(self.stale(since)),
+            (CacheHealth::Good, Some(failing)) => {
+                let is_hopeless = !failing.some_succeed && failing.since.elapsed() > HOPELESS;
+                let trouble = self.failing(&failing, now);
+                if is_hopeless && self.api.cache.is_empty() {
+                    Condition::Unready(trouble)
+                } else {
+                    Condition::Degraded(trouble)
+                }
+            }
+            (CacheHealth::Good, None) => self.condition_of_feed(),
+        }
+    }
+
+    fn stale(&self, since: DateTime<Utc>) -> Trouble {
+        let (since, cause) = (since.format(INSTANT), self.report.lock().lost);
+        match cause {
+            Some(cause @ (Cause::Rights | Cause::Schema)) => Trouble::new(
+                cause,
+                format!(
+                    "changes cannot be read since {since}, {}: answers are stale",
+                    cause.meaning()
+                ),
+            ),
+            _ => Trouble::new(
+                Cause::Silent,
+                format!("the database has not answered since {since}: answers are stale"),
+            ),
+        }
+    }
+
+    fn failing(&self, failing: &FailingLoads, now: DateTime<Utc>) -> Trouble {
+        let cause = Cause::of(&failing.error);
+        let obstacle = self.obstacles.of(Refusal { since: Some(failing.since), cause });
+        let since = (now - failing.since.elapsed()).format(INSTANT);
+        let which = if failing.some_succeed { "some loads" } else { "all loads" };
+        let why = obstacle.unwrap_or_else(|| cause.meaning().to_owned());
+        Trouble::new(cause, format!("{which} have failed since {since}: {why}"))
+    }
+
+    fn condition_of_feed(&self) -> Condition {
+        let report = *self.report.lock();
+        match report.mode {
+            FeedMode::Unarmed => Condition::Degraded(Trouble::new(
+                Cause::Unarmed,
+                "triggers of the change log are missing, so answers may be as old as the time to live; \
+                 run: entitlementd migrate",
+            )),
+            FeedMode::Listening | FeedMode::Polling if report.is_denied => {
+                let obstacle = self.obstacles.of(Refusal { since: None, cause: Cause::Rights });
+                let why = obstacle.unwrap_or_else(|| {
+                    "the database's role may no longer read the ERP's tables; run: entitlementd migrate --status".to_owned()
+                });
+                let text = format!("what is not held cannot be answered: {why}");
+                Condition::Degraded(Trouble::new(Cause::Rights, text))
+            }
+            FeedMode::Polling if self.is_to_listen => Condition::Degraded(Trouble::new(
+                Cause::Polling,
+                "changes are polled, although they should be listened to",
+            )),
+            FeedMode::Disconnected | FeedMode::Listening | FeedMode::Polling | FeedMode::Off => {
+                Condition::Ready
             }
         }
     }
 
     /// Returns once the database can be used. Migrates it first, if requested.
     pub(crate) async fn wait_for_database(&self, migrate: Option<Additions>) {
+        let mut told = Repeated::default();
         loop {
-            let pause = match look(&self.api, migrate).await {
+            let (obstacle, pause) = match look(&self.api, migrate).await {
                 Ok(None) => break,
-                Ok(Some(reason)) => {
-                    *self.stage() = ServerStage::Starting(reason);
-                    BEHIND
-                }
-                Err(error) => {
-                    *self.stage() = ServerStage::Starting("the database cannot be asked");
-                    tracing::warn!(%error, "not ready, the schema has not been looked at: {error}");
-                    UNREACHABLE
-                }
+                Ok(Some(obstacle)) => (obstacle, BEHIND),
+                Err(error) => (Obstacle::of(&error), UNREACHABLE),
             };
+            if let Some(so_far) = told.is_due(&obstacle.lines.concat(), Instant::now()) {
+                obstacle.tell(so_far);
+            }
+            *self.stage() = ServerStage::Starting(obstacle.trouble);
             tokio::time::sleep(pause).await;
         }
-        *self.stage() = ServerStage::Starting("what has changed has not been read yet");
+        *self.stage() = starting("what has changed has not been read yet");
+    }
+
+    /// While loads fail, finds out whether they succeed again, and what is missing; never returns.
+    pub(crate) async fn examine(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(PROBE).await;
+            let failing = self.api.cache.failing_loads();
+            if failing.as_ref().is_some_and(|failing| !failing.last_succeeded) {
+                self.api.cache.probe(self.api.clock.now()).await;
+            }
+            let refusal = match &failing {
+                Some(failing) => {
+                    Some(Refusal { since: Some(failing.since), cause: Cause::of(&failing.error) })
+                }
+                None => {
+                    let is_denied = self.report.lock().is_denied;
+                    is_denied.then_some(Refusal { since: None, cause: Cause::Rights })
+                }
+            };
+            match refusal.filter(|refusal| matches!(refusal.cause, Cause::Rights | Cause::Schema)) {
+                Some(refusal) => self.obstacles.look(&self.api.store, refusal).await,
+                None => self.obstacles.forget(),
+            }
+        }
     }
 
     /// Follows the state of the server, and reports it to health checks; never returns. SERVING
     /// while it can answer for what it holds: an outage of the database must not take every
     /// instance out of rotation at once.
     pub(crate) async fn follow(&self, health: &HealthReporter) -> Infallible {
-        let mut said = None;
+        let mut said = Said::default();
         let mut beat = tokio::time::interval(FOLLOW);
         loop {
             beat.tick().await;
-            if *self.stage() != ServerStage::Answering {
+            if !matches!(*self.stage(), ServerStage::Answering) {
                 if !self.can_answer().await {
                     continue;
                 }
                 *self.stage() = ServerStage::Answering;
             }
             let condition = self.condition();
-            if said.as_ref() == Some(&condition) {
-                continue;
+            if said.tell(&condition, self.api.cache.tally(), Instant::now()) {
+                let status = match condition {
+                    Condition::Unready(_) => ServingStatus::NotServing,
+                    Condition::Ready | Condition::Degraded(_) => ServingStatus::Serving,
+                };
+                report(health, status).await;
             }
-            match &condition {
-                Condition::Ready => tracing::info!("ready"),
-                Condition::Degraded(_) => tracing::warn!("serving, but {condition}"),
-                Condition::Unready(_) => tracing::error!("not serving, {condition}"),
-            }
-            let is_unready = matches!(condition, Condition::Unready(_));
-            report(
-                health,
-                if is_unready { ServingStatus::NotServing } else { ServingStatus::Serving },
-            )
-            .await;
-            said = Some(condition);
         }
     }
 
@@ -189,7 +241,7 @@ impl Readiness {
         if cache.health(clock.now()) != CacheHealth::Good {
             return true;
         }
-        *self.stage() = ServerStage::Starting("the catalogue has not been read yet");
+        *self.stage() = starting("the catalogue has not been read yet");
         cache.catalogue(clock.now()).await.is_ok()
     }
 
@@ -218,65 +270,6 @@ pub(crate) async fn end_watches(health: &mut HealthReporter) {
     }
 }
 
-/// Checks the schema, and migrates it first if it is behind and that is requested. Returns why
-/// nothing can be answered; `None`: everything can.
-async fn look(api: &Api, migrate: Option<Additions>) -> Result<Option<&'static str>, StoreError> {
-    let at_most = api.store.durations().start;
-    let mut report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
-    let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
-    if let Some(additions) = migrate.filter(|_| is_wanting) {
-        match api.store.migrate(additions).await {
-            Ok(armed) => armed.iter().for_each(|table| tracing::info!("migrated {table}")),
-            Err(error) => {
-                tracing::error!(%error, "the migration failed: {error}");
-                // Without a trigger it serves all the same.
-                if report.state() == SchemaState::Behind {
-                    return Ok(Some(IS_BEHIND));
-                }
-            }
-        }
-        report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
-    }
-    for advice in &report.index_advice {
-        tracing::warn!("the database lacks an index; run: {advice}");
-    }
-    for column in &report.missing_for_administration {
-        tracing::warn!("administrators are not answered, since {column}");
-    }
-    for door in &report.open_doors {
-        tracing::warn!("in the database: {door}");
-    }
-    // The feed says what follows from it, now and whenever that changes.
-    for trigger in &report.unarmed {
-        tracing::warn!("in the database: {trigger}");
-    }
-    match report.state() {
-        SchemaState::Denied => {
-            for denied in &report.denied {
-                tracing::error!("not ready: {denied}");
-            }
-            return Ok(Some(IS_DENIED));
-        }
-        SchemaState::Behind => {
-            tell_what_is_behind(&report);
-            return Ok(Some(IS_BEHIND));
-        }
-        SchemaState::Ahead => tracing::warn!(
-            "the database was migrated by a newer entitlementd; serving, since all that is needed is there"
-        ),
-        SchemaState::Current => {}
-    }
-    Ok(None)
-}
-
-fn tell_what_is_behind(report: &SchemaReport) {
-    for column in &report.missing {
-        tracing::error!("not ready: {column}");
-    }
-    for step in &report.steps {
-        tracing::info!("migration {step}");
-    }
-    tracing::error!(
-        "not ready: the database's schema is behind; run: entitlementd migrate (or serve with --migrate)"
-    );
+fn starting(text: &str) -> ServerStage {
+    ServerStage::Starting(Trouble::new(Cause::Starting, text))
 }

@@ -11,11 +11,12 @@ use crate::{
     cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
     config::ChangesArgs,
     server::jittered,
-    service::Api,
+    service::{Api, grpc::answer::tell_failures},
     store::{ChangeLog, Store, StoreError},
 };
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
+const SUM_UP: Duration = Duration::from_secs(1);
 const FOLD: Duration = Duration::from_mins(10);
 /// How much longer than until the next poll a change may take from its commit until it is received,
 /// before it counts as missed.
@@ -38,9 +39,19 @@ pub(crate) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
         check_replicas(api),
         fold(&api.store),
         revalidate(api, budget, grace),
+        sum_up(),
         refresh_catalogue(api)
     );
     never
+}
+
+/// Logs what no line has told of yet.
+async fn sum_up() -> Infallible {
+    let mut beat = interval(SUM_UP);
+    loop {
+        beat.tick().await;
+        tell_failures();
+    }
 }
 
 async fn check_replicas(api: &Api) -> Infallible {

@@ -24,7 +24,7 @@ use crate::{
     observability::metrics::{Format, Page},
     security::tls::Tls,
     server::{
-        background::readiness::{Condition, Readiness},
+        background::{condition::Condition, readiness::Readiness},
         net::{listener::AFTER_FAILED_ACCEPT, tls::TlsOffer},
         security::Security,
     },
@@ -196,7 +196,8 @@ impl Pages {
         let condition = self.readiness.condition();
         let is_unready = matches!(condition, Condition::Unready(_));
         let status = if is_unready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        text(status, &condition.to_string())
+        let cause = condition.trouble().map(|trouble| format!("\ncause: {}", trouble.cause.word()));
+        text(status, &(condition.to_string() + &cause.unwrap_or_default()))
     }
 }
 

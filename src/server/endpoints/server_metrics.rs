@@ -16,8 +16,9 @@ use crate::{
     },
     server::{
         background::{
+            condition::Cause,
             feed::{FeedMode, FeedReport},
-            readiness::{Condition, Readiness},
+            readiness::Readiness,
         },
         net::tls::TlsOffer,
     },
@@ -72,11 +73,8 @@ impl ServerMetrics {
     }
 
     fn of_process(&self) -> Vec<Sample> {
-        let condition = match self.readiness.condition() {
-            Condition::Ready => "ready",
-            Condition::Degraded(_) => "degraded",
-            Condition::Unready(_) => "unready",
-        };
+        let condition = self.readiness.condition();
+        let cause = condition.trouble().map_or("", |trouble| trouble.cause.word());
         vec![
             Sample {
                 name: "build_info",
@@ -91,7 +89,12 @@ impl ServerMetrics {
             Sample {
                 name: "condition",
                 help: "1 for what /readyz says, 0 for what it does not",
-                value: one_of("condition", &["ready", "degraded", "unready"], condition),
+                value: one_of("condition", &["ready", "degraded", "unready"], condition.word()),
+            },
+            Sample {
+                name: "condition_cause",
+                help: "1 for the worst that is wrong, by the word that /readyz and the log have for it",
+                value: one_of("cause", &Cause::WORDS, cause),
             },
         ]
     }

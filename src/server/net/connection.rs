@@ -31,9 +31,12 @@ use super::{
     unread::MAX_STALL,
 };
 use crate::{
+    observability::log_limiter::{LogLimiter, log_limited},
     security::tls::{Tls, names_of},
     service::{Peer, Presence},
 };
+
+static LOST: LogLimiter = LogLimiter::new();
 
 /// How long a peer may take until it sends its first bytes, and then until it has said hello.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
@@ -80,7 +83,7 @@ async fn serve_any(
                 .await
             }
             Err(error) => {
-                return tracing::warn!(%error, "a connection was lost before it began: {error}");
+                return log_limited!(LOST, warn, %error, "a connection was lost before it began: {error}");
             }
         },
         Socket::Unix(stream) => match UnixStream::from_std(stream) {
@@ -97,7 +100,7 @@ async fn serve_any(
                 .await
             }
             Err(error) => {
-                return tracing::warn!(%error, "a connection was lost before it began: {error}");
+                return log_limited!(LOST, warn, %error, "a connection was lost before it began: {error}");
             }
         },
     };

@@ -7,9 +7,12 @@ use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
 
 use crate::{
+    observability::log_limiter::{LogLimiter, log_limited},
     service::admin::error::AdminError,
     store::{MutationError, StoreError},
 };
+
+static READ_FAILED: LogLimiter = LogLimiter::new();
 
 /// Maximum number of concurrent reads.
 const MAX_READS: usize = 2;
@@ -50,7 +53,9 @@ impl AdminLimiter {
         let read = self.run(&self.reads, READ_TIMEOUT, work).await;
         let read =
             read.map_or(Err(AdminError::ReadAbandoned), |read| read.map_err(AdminError::Read));
-        read.inspect_err(|error| tracing::warn!(%error, "an administrator's read failed: {error}"))
+        read.inspect_err(|error| {
+            log_limited!(READ_FAILED, warn, %error, "an administrator's read failed: {error}");
+        })
     }
 
     /// Makes a change. A caller that gives up ends it.

@@ -10,28 +10,40 @@ use std::{
 };
 
 use http::{HeaderValue, Response};
-use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep},
+};
 use tonic::{Code, Status, body::Body};
 use tracing::Span;
 
-use super::{headers::REQUEST_ID, status};
-use crate::{
-    observability::{
-        log_limiter::{LogLimiter, log_limited},
-        metrics::Stopwatch,
-    },
-    proto::Method,
-    service::trace,
+use super::{
+    failures::{Failures, Others},
+    headers::REQUEST_ID,
+    status,
 };
+use crate::{observability::metrics::Stopwatch, proto::Method, service::trace};
 
 /// The future of an answer, as tonic's generated code makes it.
 pub(crate) type Answering =
     Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// Requests that failed, which concerns us, and requests that were refused, which concerns their
-/// callers. A flood of either must not fill the disk: the metrics count them all.
-static FAILED: LogLimiter = LogLimiter::new();
-static REFUSED: LogLimiter = LogLimiter::new();
+/// callers. A flood of either must not fill the disk.
+static FAILED: Failures = Failures::new();
+static REFUSED: Failures = Failures::new();
+
+/// Logs how many requests failed or were refused that no line has told of yet. To be called once a
+/// second.
+pub(crate) fn tell_failures() {
+    let now = Instant::now();
+    if let Some(Others { count, kinds }) = FAILED.rest(now) {
+        tracing::warn!(others = count, kinds, "{count} other requests failed: {kinds}");
+    }
+    if let Some(Others { count, kinds }) = REFUSED.rest(now) {
+        tracing::info!(others = count, kinds, "{count} other requests were refused: {kinds}");
+    }
+}
 
 /// The trace context of a request.
 pub(super) struct Traced {
@@ -120,6 +132,7 @@ impl Answer {
             .and_then(|traced| traced.parent.as_ref())
             .and_then(trace::trace_id);
         let request_id = self.request_id.to_str().unwrap_or_default();
+        let (message, now) = (failure.message(), Instant::now());
         // A failure of ours concerns the operator; a faulty request concerns its caller.
         match code {
             Code::Unavailable
@@ -127,29 +140,43 @@ impl Answer {
             | Code::Unknown
             | Code::ResourceExhausted
             | Code::DeadlineExceeded => {
-                log_limited!(
-                    FAILED,
-                    warn,
+                let Some(Others { count, kinds }) = FAILED.admit(code, now) else {
+                    return tracing::debug!(
+                        method,
+                        ?code,
+                        request_id,
+                        "{method} failed: {message}"
+                    );
+                };
+                tracing::warn!(
                     method,
                     ?code,
                     request_id,
                     trace_id,
                     ?elapsed,
-                    "{method} failed: {}",
-                    failure.message()
+                    others = count,
+                    kinds,
+                    "{method} failed: {message}"
                 );
             }
             _ => {
-                log_limited!(
-                    REFUSED,
-                    info,
+                let Some(Others { count, kinds }) = REFUSED.admit(code, now) else {
+                    return tracing::debug!(
+                        method,
+                        ?code,
+                        request_id,
+                        "{method} refused: {message}"
+                    );
+                };
+                tracing::info!(
                     method,
                     ?code,
                     request_id,
                     trace_id,
                     ?elapsed,
-                    "{method} refused: {}",
-                    failure.message()
+                    others = count,
+                    kinds,
+                    "{method} refused: {message}"
                 );
             }
         }

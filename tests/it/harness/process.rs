@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient;
+use tonic::transport::Channel;
+
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,6 +36,13 @@ pub fn run(arguments: &[&str]) -> Output {
 pub fn migrate(url: &str) {
     let output = run(&["migrate", "--database-url", url]);
     assert!(output.status.success(), "migrate: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A client of a process, by its address.
+pub async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
+    let channel =
+        Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    EntitlementServiceClient::new(channel)
 }
 
 /// A server in a process of its own, killed when dropped.
