@@ -23,8 +23,9 @@ use tonic_health::{ServingStatus, server::health_reporter};
 
 use self::{
     background::{
-        jwks,
+        jwks::{self, Fetcher},
         readiness::{self, Readiness},
+        reload::{Reload, Reloads},
     },
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
@@ -36,6 +37,7 @@ use crate::{
     config::{
         ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting,
     },
+    observability::decision_log::DecisionLog,
 };
 
 /// Why a server did not start, or ended without being asked to.
@@ -66,6 +68,7 @@ pub struct Running {
     pub admin_address: Option<ListenAddress>,
     /// The address of the metrics and probes, if there is one.
     pub metrics_address: Option<SocketAddr>,
+    reload: Reload,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
@@ -77,6 +80,12 @@ impl Running {
             Ok(Err(error)) => error,
             Ok(Ok(())) | Err(_) => ServeError::Ended("the server"),
         }
+    }
+
+    /// Reads all files and key sets again that are followed, and opens the decision log again, at
+    /// once. What cannot be used is logged, and what was read before stays in effect.
+    pub fn reload(&self) {
+        self.reload.ask();
     }
 
     /// Stops the server, and waits until it has ended.
@@ -101,17 +110,22 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let mut tokens = wiring::tokens(&args.tenant)?;
     let fetchers = jwks::fetchers(&args.tenant, &mut tokens, &clock)?;
     let api = wiring::api(&args, store, clock, Handle::current(), callers.clone(), tokens)?;
-    let mut sources = Sources::new();
-    sources.extend(fetchers.into_iter().map(|fetcher| fetcher.run().boxed()));
-    sources.extend(tls_files.map(|files| files.follow().boxed()));
-    sources.extend(callers_file.map(|file| security::follow_callers(file, callers).boxed()));
+    let (mut sources, reload) = (Sources::new(), Reload::default());
+    let run = |fetcher: Fetcher| fetcher.run(reload.heard()).boxed();
+    sources.extend(fetchers.into_iter().map(run));
+    sources.extend(tls_files.map(|files| files.follow(reload.heard()).boxed()));
+    let follow = |file| security::follow_callers(file, reload.heard(), callers).boxed();
+    sources.extend(callers_file.map(follow));
+    let reopen = |log| reopen(log, reload.heard()).boxed();
+    sources.extend(api.decision_log.clone().map(reopen));
 
     let (health, health_service) = health_reporter();
     readiness::report(&health, ServingStatus::NotServing).await;
     let health_service = Routes::new(health_service);
     let data = data::bind(&args, &api, health_service.clone(), &security).await?;
     let forward_auth = forward_auth::bind(&args, &api, &security).await?;
-    let (admin, tokens) = admin::bind(&args, &api, health_service, &security).await?.unzip();
+    let (admin, tokens) =
+        admin::bind(&args, &api, health_service, &security, reload.heard()).await?.unzip();
     sources.extend(tokens.map(FutureExt::boxed));
     let report = Arc::default();
     let readiness =
@@ -135,7 +149,23 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
     let server = Server::new(args, api, health, migrate, report, readiness);
     let task = tokio::spawn(server.supervise(endpoints, sources, stopped.map(|_| ())));
-    Ok(Running { address, forward_auth_address, admin_address, metrics_address, stop, task })
+    Ok(Running {
+        address,
+        forward_auth_address,
+        admin_address,
+        metrics_address,
+        reload,
+        stop,
+        task,
+    })
+}
+
+/// Opens the decision log again whenever that is asked for.
+async fn reopen(log: DecisionLog, mut reloads: Reloads) -> Infallible {
+    loop {
+        reloads.next().await;
+        log.reopen();
+    }
 }
 
 /// The first line of the log: what has started, and the settings that may surprise.

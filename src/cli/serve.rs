@@ -2,6 +2,7 @@
 
 mod demo;
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -15,22 +16,31 @@ use crate::{
     server::start,
 };
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. SIGHUP reads again what is followed.
 pub(crate) async fn run(mut args: ServeArgs) -> CommandResult {
     if args.print_config {
         return print_config(&args.given);
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    // A limit of the size of files would end the server with its decision log. So writing fails.
+    let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let demo = if args.demo { Some(demo::prepare(&mut args).await?) } else { None };
     let mut running = start(args, Clock::System).await?;
     if let Some(demo) = &demo {
         demo.invite(&running.address);
     }
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
-        ended = running.ended() => return Err(ended.into()),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break tracing::info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => break tracing::info!("stopping: SIGINT"),
+            Some(()) = hangup.recv() => {
+                tracing::info!("all files are read again: SIGHUP");
+                running.reload();
+            }
+            ended = running.ended() => return Err(ended.into()),
+        }
     }
     running.stop().await?;
     tracing::info!("stopped");

@@ -7,7 +7,8 @@ use clap::Args;
 /// The settings of the decision log.
 #[derive(Args, Clone, Debug)]
 pub struct DecisionLogArgs {
-    /// Log decisions as lines of JSON: a file, or - for standard output [default: nowhere]
+    /// Log decisions as lines of JSON: a file, or - for standard output. A file that was moved is
+    /// made anew within a second, or on SIGHUP [default: nowhere]
     #[arg(long, env = "ENTITLEMENTD_DECISION_LOG", value_name = "FILE")]
     pub decision_log: Option<PathBuf>,
     /// Log one in this many grants; 0: none. Denials are always logged.
@@ -18,7 +19,7 @@ pub struct DecisionLogArgs {
         default_value = "100"
     )]
     pub decision_log_one_grant_in: u32,
-    /// Size in MiB at which the file is rotated.
+    /// Maximum size of the file in MiB: before it would be exceeded, the file is rotated.
     #[arg(long, env = "ENTITLEMENTD_DECISION_LOG_MAX_MIB", value_name = "MIB", default_value = "100",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub decision_log_max_mib: u32,

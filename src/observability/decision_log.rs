@@ -1,27 +1,33 @@
 //! The decision log: a line of JSON for each denial, and for some of the grants.
 //!
 //! Requests only put an entry in a queue. A separate thread writes them; when it falls behind,
-//! entries are dropped and counted, and no answer waits.
+//! entries are lost and counted, and no answer waits.
+
+mod file;
+mod writer;
 
 use std::{
-    fs::OpenOptions,
-    io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
     thread,
     time::Duration,
 };
 
-use file_rotate::{ContentLimit, FileRotate, compression::Compression, suffix::AppendCount};
 use serde::{Deserialize, Serialize};
 
-use super::sampler::Sampler;
-use crate::escape::escape_control_json;
+use self::{
+    file::LogFile,
+    writer::{LineSink, Writer},
+};
+use super::{
+    counters::Counter,
+    metrics::{MetricLabel, label},
+    sampler::Sampler,
+};
 
 /// Maximum number of entries that wait to be written: some megabytes.
 const QUEUE: usize = 8192;
@@ -67,7 +73,7 @@ pub(crate) enum LogTarget {
     File {
         path: PathBuf,
         /// The size at which it is rotated, in bytes.
-        max_bytes: usize,
+        max_bytes: u64,
         /// The number of rotated files that are kept.
         kept: usize,
     },
@@ -81,44 +87,58 @@ pub(crate) struct DecisionLog {
     counts: Arc<LogCounts>,
 }
 
+label! {
+    /// Why a decision that was to be logged is not in the log.
+    pub(crate) enum LossReason {
+        /// More decisions waited to be written than the queue holds.
+        Behind => "behind",
+        /// The disk is full, or a quota or a limit of the file's size is reached.
+        Full => "full",
+        /// Writing failed for another reason.
+        Failed => "failed",
+    }
+}
+
+/// What became of the decisions that were to be logged.
 #[derive(Debug, Default)]
-struct LogCounts {
-    written: AtomicU64,
-    dropped: AtomicU64,
+pub(crate) struct LogCounts {
+    written: Counter,
+    lost: [Counter; LossReason::ALL.len()],
+}
+
+impl LogCounts {
+    /// Decisions whose lines the file system has accepted as a whole.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// Decisions that are not in the log.
+    pub(crate) fn lost(&self, reason: LossReason) -> u64 {
+        self.lost[reason.number()].get()
+    }
 }
 
 enum Message {
     DecisionRecord(Box<DecisionRecord>),
+    /// The file is to be opened again.
+    Reopen,
     /// Reached once all earlier entries are written; then the sender is notified.
     End(SyncSender<()>),
 }
 
 impl DecisionLog {
     /// Opens the log. One in this many grants is logged; 0: none.
-    pub(crate) fn open(target: &LogTarget, one_grant_in: u32) -> io::Result<Self> {
-        let out: Box<dyn Write + Send> = match target {
-            LogTarget::Stdout => Box::new(io::stdout()),
-            LogTarget::File { path, max_bytes, kept } => {
-                let mut options = OpenOptions::new();
-                // It shows who uses what: readable by the owner only.
-                options.append(true).create(true).mode(0o600);
-                // The rotating writer would not report a file that cannot be opened.
-                options.open(path)?;
-                let (kept, limit) =
-                    (AppendCount::new(*kept), ContentLimit::BytesSurpassed(*max_bytes));
-                Box::new(FileRotate::new(path, kept, limit, Compression::None, Some(options)))
-            }
-        };
-        Self::write_to(out, one_grant_in)
+    pub(crate) fn open(target: LogTarget, one_grant_in: u32) -> io::Result<Self> {
+        Self::write_to(LogFile::open(target)?, one_grant_in)
     }
 
-    fn write_to(out: Box<dyn Write + Send>, one_grant_in: u32) -> io::Result<Self> {
+    fn write_to(out: impl LineSink, one_grant_in: u32) -> io::Result<Self> {
         let (queue, entries) = sync_channel(QUEUE);
         let counts = Arc::new(LogCounts::default());
-        let counted = Arc::clone(&counts);
+        let writer = Writer::new(out, Arc::clone(&counts));
         thread::Builder::new()
             .name("decision-log".to_owned())
-            .spawn(move || write(entries, out, &counted))?;
+            .spawn(move || writer.run(entries))?;
         Ok(Self { queue, grants: Sampler::new(one_grant_in), counts })
     }
 
@@ -130,13 +150,19 @@ impl DecisionLog {
     /// Logs a decision, unless the queue is full.
     pub(crate) fn add(&self, entry: DecisionRecord) {
         if self.queue.try_send(Message::DecisionRecord(Box::new(entry))).is_err() {
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.lost[LossReason::Behind.number()].add();
         }
     }
 
-    /// The numbers of entries that were written, and that were dropped.
-    pub(crate) fn counts(&self) -> [u64; 2] {
-        [&self.counts.written, &self.counts.dropped].map(|count| count.load(Ordering::Relaxed))
+    /// What became of the decisions so far.
+    pub(crate) fn counts(&self) -> &LogCounts {
+        &self.counts
+    }
+
+    /// Opens the file again, after the entries that are in the queue.
+    pub(crate) fn reopen(&self) {
+        // If the queue is full, the writer looks for itself whether the file was moved.
+        _ = self.queue.try_send(Message::Reopen);
     }
 
     /// Waits until everything is written, for `patience` at most.
@@ -147,56 +173,6 @@ impl DecisionLog {
             _ = ended.recv_timeout(patience);
         }
     }
-}
-
-fn write(entries: Receiver<Message>, out: Box<dyn Write + Send>, counts: &LogCounts) {
-    // Larger than any line, so that no line is split by a rotation.
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    let mut complained = false;
-    while let Ok(message) = entries.recv() {
-        let mut next = Ok(message);
-        let mut outcome = Ok(());
-        let mut ended = None;
-        while let Ok(message) = next {
-            match message {
-                Message::DecisionRecord(entry) => {
-                    let written = write_line(&mut out, &entry);
-                    let count = if written.is_ok() { &counts.written } else { &counts.dropped };
-                    count.fetch_add(1, Ordering::Relaxed);
-                    outcome = outcome.and(written);
-                }
-                Message::End(done) => ended = Some(done),
-            }
-            next = entries.try_recv();
-        }
-        outcome = outcome.and(out.flush());
-        match outcome {
-            Ok(()) => complained = false,
-            Err(error) if !complained => {
-                tracing::error!(%error, "the decision log cannot be written: {error}");
-                complained = true;
-            }
-            Err(_) => {}
-        }
-        if let Some(done) = ended {
-            _ = done.try_send(());
-        }
-        if matches!(next, Err(TryRecvError::Disconnected)) {
-            return;
-        }
-    }
-}
-
-fn write_line(
-    out: &mut BufWriter<Box<dyn Write + Send>>,
-    entry: &DecisionRecord,
-) -> io::Result<()> {
-    let json = serde_json::to_string(entry)?;
-    let line = format!("{}\n", escape_control_json(&json));
-    if out.capacity() - out.buffer().len() < line.len() {
-        out.flush()?;
-    }
-    out.write_all(line.as_bytes())
 }
 
 #[cfg(test)]

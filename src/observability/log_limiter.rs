@@ -5,14 +5,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The minimum interval between two lines.
+/// The usual minimum interval between two lines.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Lets one line per second through, and counts the others.
-#[derive(Debug, Default)]
-pub(crate) struct LogLimiter(Mutex<LimiterState>);
+/// Lets one line per interval through, and counts the others.
+#[derive(Debug)]
+pub(crate) struct LogLimiter {
+    every: Duration,
+    state: Mutex<LimiterState>,
+}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LimiterState {
     last: Option<Instant>,
     others: u64,
@@ -30,16 +33,27 @@ macro_rules! log_limited {
 }
 pub(crate) use log_limited;
 
+impl Default for LogLimiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl LogLimiter {
-    /// Nothing has been logged yet.
+    /// For a line per second. Nothing has been logged yet.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(LimiterState { last: None, others: 0 }))
+        Self::once_in(EVERY)
+    }
+
+    /// For a line in each interval of this length. Nothing has been logged yet.
+    pub(crate) const fn once_in(every: Duration) -> Self {
+        Self { every, state: Mutex::new(LimiterState { last: None, others: 0 }) }
     }
 
     /// May this be logged? If so, the number of lines suppressed since the previous one.
     pub(crate) fn admit(&self) -> Option<u64> {
-        let mut state = self.0.lock();
-        if state.last.is_some_and(|last| last.elapsed() < EVERY) {
+        let mut state = self.state.lock();
+        if state.last.is_some_and(|last| last.elapsed() < self.every) {
             state.others += 1;
             return None;
         }

@@ -6,6 +6,7 @@ pub(crate) mod feed;
 pub(crate) mod jwks;
 mod obstacles;
 pub(crate) mod readiness;
+pub(crate) mod reload;
 pub(crate) mod reloaded_files;
 mod schema;
 mod told;

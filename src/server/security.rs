@@ -4,7 +4,10 @@ use std::{convert::Infallible, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{background::reloaded_files::ReloadedFiles, net::tls::TlsOffer};
+use super::{
+    background::{reload::Reloads, reloaded_files::ReloadedFiles},
+    net::tls::TlsOffer,
+};
 use crate::{
     clock::Clock,
     config::{ClientCertificatesKind, Insecure, ListenAddress, SecurityArgs, UnusableSetting},
@@ -142,14 +145,18 @@ pub(crate) fn callers(
 }
 
 /// Applies changes of the callers' file to the gate.
-pub(crate) async fn follow_callers(file: ReloadedFiles<Callers>, gate: CallerGate) -> Infallible {
-    file.follow(|callers| gate.replace(callers)).await
+pub(crate) async fn follow_callers(
+    file: ReloadedFiles<Callers>,
+    reloads: Reloads,
+    gate: CallerGate,
+) -> Infallible {
+    file.follow(reloads, |callers| gate.replace(callers)).await
 }
 
 impl TlsFiles {
     /// Reads the files again and again.
-    pub(crate) async fn follow(self) -> Infallible {
+    pub(crate) async fn follow(self, reloads: Reloads) -> Infallible {
         let Self { files, tell } = self;
-        files.follow(|tls| _ = tell.send_replace(Arc::new(tls))).await
+        files.follow(reloads, |tls| _ = tell.send_replace(Arc::new(tls))).await
     }
 }

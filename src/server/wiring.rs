@@ -87,11 +87,11 @@ fn tracer(args: &TraceArgs) -> Tracer {
 
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {
     let Some(path) = args.decision_log.clone() else { return Ok(None) };
-    let max_bytes = (args.decision_log_max_mib as usize) << 20;
+    let max_bytes = u64::from(args.decision_log_max_mib) << 20;
     let file =
         LogTarget::File { path: path.clone(), max_bytes, kept: args.decision_log_kept.into() };
     let target = if path.as_os_str() == "-" { LogTarget::Stdout } else { file };
-    DecisionLog::open(&target, args.decision_log_one_grant_in).map(Some).map_err(|error| {
+    DecisionLog::open(target, args.decision_log_one_grant_in).map(Some).map_err(|error| {
         UnusableSetting::new(
             "--decision-log",
             format!("names {}, which cannot be written: {error}", path.display()),

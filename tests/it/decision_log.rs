@@ -1,10 +1,23 @@
 //! The decision log, as an operator reads it.
 
-use std::path::Path;
+mod full;
+mod moved;
 
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use entitlementd::proto::v1::{
+    CheckModuleResponse, entitlement_service_client::EntitlementServiceClient,
+};
 use serde_json::Value;
+use tonic::Status;
 
-use crate::harness::{Database, Row, Server, id, process};
+use crate::harness::{
+    Database, Row, Server, id, process,
+    server::{check_request, connect},
+};
 
 fn lines(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path)
@@ -12,6 +25,25 @@ fn lines(path: &Path) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+/// Asks a server in a process of its own about the first tenant.
+async fn check(address: &str, module: &str) -> Result<CheckModuleResponse, Status> {
+    let mut client = EntitlementServiceClient::new(connect(&address.parse().unwrap()).await);
+    client.check_module(check_request(1, module)).await.map(tonic::Response::into_inner)
+}
+
+/// Asks until there is an answer.
+async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "it never comes to that");
+        // What a thread of another process does can only be asked for.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

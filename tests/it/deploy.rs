@@ -51,4 +51,5 @@ fn under_systemd_it_is_started_with_flags_that_it_takes() {
         .find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/entitlementd "))
         .unwrap();
     serve(&command.split(' ').collect::<Vec<_>>());
+    assert!(text.contains("ExecReload=/bin/kill -HUP $MAINPID"), "{text}");
 }

@@ -170,6 +170,18 @@ async fn a_key_that_is_rotated_in_is_found_by_the_first_token_and_one_that_is_ro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_withdrawn_is_gone_as_soon_as_a_reload_is_asked_for() {
+    let (old, new) = (mk_ec("old"), mk_ec("new"));
+    let issuer = Issuer::of(&[&old]);
+    let server = start(&[&issuer.publish().await], &["--jwks-refresh", "1h"]).await;
+    let token = old.sign(Some("old"));
+    fetched(&server, &token).await;
+    issuer.says(keys(&[&new]));
+    server.running.reload();
+    until_so("the key is gone", async || verdict(&server, &token).await == invalid()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_with_keys_that_nobody_knows_do_not_make_it_ask_again_and_again() {
     let key = mk_ec("key");
     let issuer = Issuer::of(&[&key]);

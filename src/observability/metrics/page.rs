@@ -36,6 +36,8 @@ pub(crate) struct Sample {
 pub(crate) enum Value {
     /// A counter, which starts at zero with the process.
     Counter(u64),
+    /// A counter for each value of one label, with the label's name.
+    Counters(&'static str, Vec<(&'static str, u64)>),
     /// A gauge.
     Gauge(f64),
     /// A gauge for each value of one label, with the label's name.
@@ -96,15 +98,21 @@ struct SourceCollector<R>(R);
 impl<R: MetricSource> Collector for SourceCollector<R> {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for Sample { name, help, value } in self.0.samples() {
-            let kind = if matches!(value, Value::Counter(_)) {
-                MetricType::Counter
-            } else {
-                MetricType::Gauge
+            let kind = match value {
+                Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
+                Value::Gauge(_) | Value::Gauges(..) => MetricType::Gauge,
             };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             match value {
                 Value::Counter(count) => {
                     metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                }
+                Value::Counters(label, counts) => {
+                    for (word, count) in counts {
+                        metric
+                            .encode_family(&[(label, word)])?
+                            .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                    }
                 }
                 Value::Gauge(gauge) => metric.encode_gauge(&gauge)?,
                 Value::Gauges(label, gauges) => {
@@ -153,6 +161,11 @@ mod tests {
             vec![
                 Sample { name: "things", help: "Things done", value: Value::Counter(3) },
                 Sample {
+                    name: "losses",
+                    help: "Lost",
+                    value: Value::Counters("reason", vec![("full", 2), ("failed", 0)]),
+                },
+                Sample {
                     name: "state",
                     help: "Which",
                     value: Value::Gauges("state", vec![("a", 1.0), ("b", 0.0)]),
@@ -175,13 +188,17 @@ mod tests {
         let page = Page::new(Arc::new(Empty), Fixed);
         let text = page.write(Format::Text).unwrap();
         let tail = "# HELP entitlementd_things_total Things done\n# TYPE entitlementd_things_total counter\n\
-                    entitlementd_things_total 3\n# HELP entitlementd_state Which\n# TYPE entitlementd_state gauge\n\
+                    entitlementd_things_total 3\n# HELP entitlementd_losses_total Lost\n# TYPE entitlementd_losses_total counter\n\
+                    entitlementd_losses_total{reason=\"full\"} 2\nentitlementd_losses_total{reason=\"failed\"} 0\n\
+                    # HELP entitlementd_state Which\n# TYPE entitlementd_state gauge\n\
                     entitlementd_state{state=\"a\"} 1.0\nentitlementd_state{state=\"b\"} 0.0\n";
         assert!(text.ends_with(tail), "{text}");
         let open = page.write(Format::OpenMetrics).unwrap();
         let tail = tail
             .replace("things_total Things", "things Things")
-            .replace("things_total counter", "things counter");
+            .replace("things_total counter", "things counter")
+            .replace("losses_total Lost", "losses Lost")
+            .replace("losses_total counter", "losses counter");
         assert!(open.ends_with(&(tail + "# EOF\n")), "{open}");
     }
 }

@@ -4,6 +4,7 @@ use std::{convert::Infallible, error::Error, fmt::Display, fs, sync::Arc, time::
 
 use reqwest::{Certificate, Client, redirect::Policy};
 
+use super::reload::Reloads;
 use crate::{
     clock::Clock,
     config::{JwksUrl, TenantArgs, UnusableSetting},
@@ -74,8 +75,8 @@ fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
 }
 
 impl Fetcher {
-    /// Fetches the keys again and again.
-    pub(crate) async fn run(self) -> Infallible {
+    /// Fetches the keys again and again, and whenever that is asked for.
+    pub(crate) async fn run(self, mut reloads: Reloads) -> Infallible {
         let (mut retry, mut before) = (FIRST_RETRY, None);
         loop {
             let url = &self.from.url;
@@ -104,6 +105,7 @@ impl Fetcher {
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
                 () = self.keys.wanted() => {}
+                () = reloads.next() => {}
             }
         }
     }

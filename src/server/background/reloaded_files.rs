@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, fmt::Display, fs::File, io::Read, path::PathBuf, time::Duration};
 
+use super::reload::Reloads;
 use crate::config::UnusableSetting;
 
 /// How often the files are checked.
@@ -86,12 +87,19 @@ impl<T> ReloadedFiles<T> {
         Ok(Some(value))
     }
 
-    /// Reads them again and again. Contents that cannot be used change nothing, and are reported
-    /// once.
-    pub(crate) async fn follow(mut self, take: impl Fn(T) + Send) -> Infallible {
+    /// Reads them again and again, and whenever that is asked for. Contents that cannot be used
+    /// change nothing, and are reported once, and to everybody who asks.
+    pub(crate) async fn follow(
+        mut self,
+        mut reloads: Reloads,
+        take: impl Fn(T) + Send,
+    ) -> Infallible {
         let mut complaint = String::new();
         loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = reloads.next() => complaint.clear(),
+            }
             match self.read_again() {
                 Ok(Some(value)) => {
                     take(value);

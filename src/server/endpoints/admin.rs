@@ -12,7 +12,7 @@ use crate::{
     security::admin_tokens::AdminTokens,
     server::{
         ServeError,
-        background::reloaded_files::ReloadedFiles,
+        background::{reload::Reloads, reloaded_files::ReloadedFiles},
         net::listener::{Endpoint, Listener, MaxConnections},
         security::Security,
     },
@@ -43,6 +43,7 @@ pub(crate) async fn bind(
     api: &Api,
     health: Routes,
     security: &Security<'_>,
+    reloads: Reloads,
 ) -> Result<
     Option<(Endpoint<Front<AdminServices>>, impl Future<Output = Infallible> + use<>)>,
     ServeError,
@@ -72,7 +73,7 @@ pub(crate) async fn bind(
     let (address, listener) = Listener::bind(flag, wanted).await?;
     tracing::info!(%address, "administrators are answered on {address}");
     // Also if none is left: a revoked token must not remain valid.
-    let following = file.follow(move |tokens| gate.replace(tokens));
+    let following = file.follow(reloads, move |tokens| gate.replace(tokens));
     Ok(Some((Endpoint { listener, address, tls, answers }, following)))
 }
 

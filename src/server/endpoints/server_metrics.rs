@@ -11,8 +11,8 @@ use self::values::{counter, gauge, number, one_of, seconds};
 use crate::{
     config::ServeArgs,
     observability::{
-        decision_log::DecisionLog,
-        metrics::{MetricSource, Sample, Value},
+        decision_log::{DecisionLog, LogCounts, LossReason},
+        metrics::{MetricLabel, MetricSource, Sample, Value},
     },
     server::{
         background::{
@@ -171,15 +171,18 @@ impl ServerMetrics {
     }
 
     fn of_decision_log(&self) -> Vec<Sample> {
-        let [written, dropped] =
-            self.api.decision_log.as_ref().map(DecisionLog::counts).unwrap_or_default();
+        let counts = self.api.decision_log.as_ref().map(DecisionLog::counts);
+        let lost =
+            |reason: &LossReason| (reason.word(), counts.map_or(0, |counts| counts.lost(*reason)));
+        let lost = LossReason::ALL.iter().map(lost).collect();
+        let written = counts.map_or(0, LogCounts::written);
         vec![
-            counter("decision_log_written", "Decisions that were logged", written),
-            counter(
-                "decision_log_dropped",
-                "Decisions that were not logged, since the log could not keep up",
-                dropped,
-            ),
+            counter("decision_log_written", "Decisions that are in the decision log", written),
+            Sample {
+                name: "decision_log_lost",
+                help: "Decisions that are not in the decision log; behind: it could not keep up, full: the disk is full",
+                value: Value::Counters("reason", lost),
+            },
         ]
     }
 

@@ -134,6 +134,13 @@ impl Process {
     }
 }
 
+/// Limits the size of the files that a server may write, as `prlimit` reads it.
+pub fn prlimit(server: &Process, limit: &str) {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &server.child.id().to_string(), &format!("--fsize={limit}")]);
+    assert!(command.status().unwrap().success());
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         _ = self.child.kill();
