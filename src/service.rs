@@ -15,6 +15,7 @@ pub(crate) mod gateway;
 pub(crate) mod grpc;
 mod metrics;
 mod peer;
+mod request_id;
 mod resolve;
 mod tenants;
 mod trace;

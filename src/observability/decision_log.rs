@@ -62,6 +62,13 @@ pub(crate) struct DecisionRecord {
     /// The rule that covers the HTTP request, as it is written.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub route: String,
+    /// The id of the request: the caller's, that which a proxy gave to the HTTP request, or a new
+    /// one, which the answer has in `x-request-id`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// The id of the trace that the request belongs to, in hexadecimal.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
 }
 
 /// Where the log goes.

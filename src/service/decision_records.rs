@@ -7,6 +7,7 @@ use super::{
     caller::CallerIdentity,
     check::Judgement,
     gateway::{AuthzDecision, AuthzRequest, Verdict},
+    trace::current_trace_id,
 };
 use crate::{
     domain::{ModuleCode, TenantId},
@@ -33,6 +34,8 @@ impl Api {
             module: judgement.module.to_owned(),
             reason: judgement.decision.reason.word().to_owned(),
             revision: judgement.hint.revision,
+            request_id: caller.request_id().unwrap_or_default().to_owned(),
+            trace_id: trace_id_or_own(caller.trace_id()),
             ..DecisionRecord::default()
         });
     }
@@ -63,10 +66,17 @@ impl Api {
             // The client chose it, so it may have any length.
             method: authz_request.method.chars().take(32).collect(),
             route: authz_decision.route().unwrap_or_default().to_owned(),
+            request_id: authz_request.request_id().unwrap_or_default().to_owned(),
+            trace_id: trace_id_or_own(authz_request.trace_id()),
         });
     }
 
     fn time(&self) -> String {
         self.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true)
     }
+}
+
+/// The id of a trace: the caller's, or the one that began here, if there is one.
+fn trace_id_or_own(callers: Option<&str>) -> String {
+    callers.map(str::to_owned).or_else(current_trace_id).unwrap_or_default()
 }

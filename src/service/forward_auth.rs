@@ -18,6 +18,7 @@ use super::{
     caller::CallerIdentity,
     gateway::{AuthzDecision, AuthzRequest, Refusal, TRUSTED, Verdict},
     grpc::front::Answering,
+    request_id::{REQUEST_ID, request_id},
 };
 use crate::security::callers::CallerService;
 
@@ -62,28 +63,39 @@ impl ForwardAuth {
     }
 
     /// Answers a request, whatever its own method, path and body.
-    pub(crate) fn answer<B: Send + 'static>(&self, request: Request<B>, peer: &Peer) -> Answering {
+    pub(crate) fn answer<B: Send + 'static>(
+        &self,
+        mut request: Request<B>,
+        peer: &Peer,
+    ) -> Answering {
         let this = self.clone();
+        let id = request_id(request.headers());
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+        let with_id = move |mut response: Response<Body>| {
+            response.headers_mut().insert(REQUEST_ID, id);
+            Ok(response)
+        };
         let caller =
             match this.api.callers.admit(CallerService::ForwardAuth, peer, request.headers()) {
                 Ok(caller) => caller,
                 Err(refused) => {
                     let refusal = Refusal::not_admitted(this.api.counted(refused));
-                    return Box::pin(async move { Ok(this.refuse(&refusal)) });
+                    return Box::pin(async move { with_id(this.refuse(&refusal)) });
                 }
             };
         let span =
             this.api.tracer.span(request.headers(), "forward-auth").unwrap_or_else(Span::none);
         let answering = async move {
             let headers = request.headers();
-            let judged = match this.authz_request(headers, CallerIdentity::new(caller.as_deref())) {
+            let caller = CallerIdentity::new(caller.as_deref(), Some(headers));
+            let judged = match this.authz_request(headers, caller) {
                 Ok(authz_request) => {
                     tokio::time::timeout(this.request_timeout, this.api.decide_http(authz_request))
                         .await
                 }
-                Err(refusal) => return Ok(this.refuse(&refusal)),
+                Err(refusal) => return with_id(this.refuse(&refusal)),
             };
-            Ok(match judged {
+            with_id(match judged {
                 Ok(authz_decision) => this.respond(&authz_decision),
                 Err(_) => this.refuse(&Refusal::too_late()),
             })
@@ -115,6 +127,9 @@ impl ForwardAuth {
             host,
             tenant_id: tenant_header.map_or(Ok(None), |name| given(&name))?,
             authorization: given(&AUTHORIZATION)?,
+            // A proxy passes them on: they are those of its own request.
+            request_id: None,
+            traceparent: None,
             is_preflight: headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
         })

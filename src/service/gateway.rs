@@ -14,6 +14,7 @@ use super::{
     cache_hint::AskedTime,
     caller::CallerIdentity,
     resolve::{Carried, Resolved},
+    trace::trace_id,
 };
 use crate::{
     domain::{ModuleCode, TenantId},
@@ -72,6 +73,11 @@ pub(super) struct AuthzRequest<'a> {
     pub(super) host: Option<&'a str>,
     pub(super) tenant_id: Option<&'a str>,
     pub(super) authorization: Option<&'a str>,
+    /// Its id, if the proxy reports one that is suitable for a log. Otherwise the proxy's own
+    /// request has one.
+    pub(super) request_id: Option<&'a str>,
+    /// Its trace, as the proxy reports it.
+    pub(super) traceparent: Option<&'a str>,
     /// A browser asks whether it may send a request: it has `origin` and
     /// `access-control-request-method`.
     pub(super) is_preflight: bool,
@@ -204,6 +210,17 @@ impl<'a> AuthzRequest<'a> {
         let is_meant =
             rule.is_some_and(|rule| rule.methods.iter().any(|method| method == "OPTIONS"));
         self.is_preflight && self.method == "OPTIONS" && !is_meant
+    }
+
+    /// The id by which it is found again in other logs.
+    pub(super) fn request_id(&self) -> Option<&'a str> {
+        self.request_id.or_else(|| self.caller.request_id())
+    }
+
+    /// The id of the trace that it belongs to.
+    pub(super) fn trace_id(&self) -> Option<&'a str> {
+        let reported = self.traceparent.and_then(|parent| trace_id(parent.as_bytes()));
+        reported.or_else(|| self.caller.trace_id())
     }
 
     fn carried(&self, tenant_header: &str) -> Result<Carried<'a>, Refusal> {

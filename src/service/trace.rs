@@ -75,9 +75,15 @@ fn is_sampled(parent: &[u8]) -> bool {
     flags.and_then(|flags| u8::from_str_radix(flags, 16).ok()).is_some_and(|flags| flags & 1 == 1)
 }
 
-/// The id of the trace that a request belongs to, traced or not: for the log.
-pub(super) fn trace_id(traceparent: &HeaderValue) -> Option<&str> {
-    let id = str::from_utf8(traceparent.as_bytes().get(ID)?).ok()?;
+/// The id of the trace that the current request belongs to, if it is traced here.
+pub(super) fn current_trace_id() -> Option<String> {
+    let id = Span::current().context().span().span_context().trace_id();
+    (id != opentelemetry::trace::TraceId::INVALID).then(|| id.to_string())
+}
+
+/// The id of the trace that a request belongs to, traced or not: for logs.
+pub(super) fn trace_id(traceparent: &[u8]) -> Option<&str> {
+    let id = str::from_utf8(traceparent.get(ID)?).ok()?;
     id.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(id)
 }
 
@@ -117,7 +123,10 @@ mod tests {
         );
         assert!(tracer.span(&HeaderMap::new(), "/x/Check").is_some());
         assert!(Tracer::default().span(&HeaderMap::new(), "/x/Check").is_none());
-        assert_eq!(trace_id(&unsampled[TRACEPARENT]), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(
+            trace_id(unsampled[TRACEPARENT].as_bytes()),
+            Some("0af7651916cd43dd8448eb211c80319c")
+        );
     }
 
     proptest! {
@@ -125,7 +134,7 @@ mod tests {
         fn no_parent_is_too_strange(parent in proptest::collection::vec(any::<u8>(), 0..70)) {
             let headers = headers(&parent);
             Tracer { others: Sampler::new(1) }.span(&headers, "/x/Check");
-            headers.get(TRACEPARENT).and_then(trace_id);
+            headers.get(TRACEPARENT).and_then(|parent| trace_id(parent.as_bytes()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The decision log, as an operator reads it.
 
 mod full;
+mod ids;
 mod moved;
 
 use std::{

@@ -8,6 +8,7 @@ mod hang_ups;
 mod judgement;
 mod methods;
 mod outage;
+mod records;
 mod routes_command;
 mod routes_import;
 mod trusted;

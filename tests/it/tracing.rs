@@ -149,6 +149,7 @@ async fn requests_without_a_trace_begin_one_and_a_collector_that_is_gone_holds_n
     let collector = Collector::default();
     let url = collector.start().await;
     for (endpoint, wanted) in [(url.as_str(), 1), ("http://127.0.0.1:9", 1)] {
+        let decisions = tempfile::NamedTempFile::new().unwrap();
         let flags = [
             "--demo",
             "--listen",
@@ -157,6 +158,8 @@ async fn requests_without_a_trace_begin_one_and_a_collector_that_is_gone_holds_n
             endpoint,
             "--trace-one-in",
             "1",
+            "--decision-log",
+            decisions.path().to_str().unwrap(),
         ];
         let mut server = Process::serve(&flags);
         let address = server.address();
@@ -164,7 +167,7 @@ async fn requests_without_a_trace_begin_one_and_a_collector_that_is_gone_holds_n
         let mut client = EntitlementServiceClient::new(connect(&address.parse().unwrap()).await);
         let check = CheckModuleRequest {
             tenant_id: id(1),
-            module_code: "finance".into(),
+            module_code: "no-such-module".into(),
             ..Default::default()
         };
         client.check_module(check).await.unwrap();
@@ -174,5 +177,10 @@ async fn requests_without_a_trace_begin_one_and_a_collector_that_is_gone_holds_n
         let checks = collector.named("entitlement.v1.EntitlementService/CheckModule");
         assert_eq!(checks.len(), wanted);
         assert!(checks[0].parent_span_id.is_empty());
+        if endpoint == url {
+            let logged = std::fs::read_to_string(decisions.path()).unwrap();
+            let logged: serde_json::Value = serde_json::from_str(&logged).unwrap();
+            assert_eq!(logged["trace_id"], hex(&checks[0].trace_id));
+        }
     }
 }

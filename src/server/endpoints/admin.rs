@@ -62,6 +62,7 @@ pub(crate) async fn bind(
     let settings = FrontSettings {
         max_in_flight: MAX_IN_FLIGHT,
         request_timeout: args.limit.request_timeout.std(),
+        tells_ids: false,
     };
     let answers = Front::new(
         AdminServices::new(admin),

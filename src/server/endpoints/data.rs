@@ -32,6 +32,7 @@ pub(crate) async fn bind(
     let settings = FrontSettings {
         max_in_flight: args.limit.max_in_flight as usize,
         request_timeout: args.limit.request_timeout.std(),
+        tells_ids: api.decision_log.is_some(),
     };
     let others = reflection::add(health, SERVICE_NAME)?;
     let services = DataServices::new(api.clone());

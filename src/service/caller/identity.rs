@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 
 use super::{NotAdmitted, Scope};
 use crate::{
@@ -10,26 +10,47 @@ use crate::{
     domain::TenantId,
     observability::log_limiter::{LogLimiter, log_limited},
     security::callers::Caller,
-    service::Api,
+    service::{
+        Api,
+        request_id::{REQUEST_ID, is_request_id},
+        trace::{TRACEPARENT, trace_id},
+    },
 };
 
-/// The caller, and so what it may ask about.
+/// The caller, and so what it may ask about, and which of its requests this is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::service) struct CallerIdentity<'a>(Option<&'a Caller>);
+pub(in crate::service) struct CallerIdentity<'a> {
+    caller: Option<&'a Caller>,
+    headers: Option<&'a HeaderMap>,
+}
 
 impl<'a> CallerIdentity<'a> {
-    pub(in crate::service) fn new(caller: Option<&'a Caller>) -> Self {
-        Self(caller)
+    /// A caller, and the headers of its request.
+    pub(in crate::service) fn new(
+        caller: Option<&'a Caller>,
+        headers: Option<&'a HeaderMap>,
+    ) -> Self {
+        Self { caller, headers }
     }
 
-    /// The caller of the request with these extensions. The front has put it there.
-    pub(in crate::service) fn of(extensions: &'a Extensions) -> Self {
-        Self(extensions.get().map(|caller: &Arc<Caller>| &**caller))
+    /// The caller of a request of gRPC. The front has put it there.
+    pub(in crate::service) fn of(extensions: &'a Extensions, headers: &'a HeaderMap) -> Self {
+        Self::new(extensions.get().map(|caller: &Arc<Caller>| &**caller), Some(headers))
+    }
+
+    /// The id of the request, if it has one that is suitable for a log.
+    pub(in crate::service) fn request_id(self) -> Option<&'a str> {
+        self.headers?.get(REQUEST_ID)?.to_str().ok().filter(|id| is_request_id(id))
+    }
+
+    /// The id of the trace that the request belongs to.
+    pub(in crate::service) fn trace_id(self) -> Option<&'a str> {
+        trace_id(self.headers?.get(TRACEPARENT)?.as_bytes())
     }
 
     /// May it ask about this module? Other modules are left out of lists.
     pub(in crate::service) fn may_ask_of(self, module: &str) -> bool {
-        self.0.is_none_or(|caller| caller.may_ask_of(module))
+        self.caller.is_none_or(|caller| caller.may_ask_of(module))
     }
 
     /// Whose turn a read that bypasses the cache takes. Callers without names share one.
@@ -39,7 +60,7 @@ impl<'a> CallerIdentity<'a> {
 
     /// The caller's name; empty if callers have no names.
     pub(in crate::service) fn name(self) -> &'a str {
-        self.0.map_or("", |caller| caller.name.as_str())
+        self.caller.map_or("", |caller| caller.name.as_str())
     }
 }
 
@@ -82,7 +103,7 @@ impl Api {
 
     fn permit_if(
         &self,
-        CallerIdentity(caller): CallerIdentity<'_>,
+        CallerIdentity { caller, .. }: CallerIdentity<'_>,
         may: impl FnOnce(&Caller) -> bool,
         scope: Scope,
     ) -> Result<(), NotAdmitted> {

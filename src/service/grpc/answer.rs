@@ -19,10 +19,13 @@ use tracing::Span;
 
 use super::{
     failures::{Failures, Others},
-    headers::REQUEST_ID,
     status,
 };
-use crate::{observability::metrics::Stopwatch, proto::Method, service::trace};
+use crate::{
+    observability::metrics::Stopwatch,
+    proto::Method,
+    service::{request_id::REQUEST_ID, trace},
+};
 
 /// The future of an answer, as tonic's generated code makes it.
 pub(crate) type Answering =
@@ -130,7 +133,7 @@ impl Answer {
             .traced
             .as_ref()
             .and_then(|traced| traced.parent.as_ref())
-            .and_then(trace::trace_id);
+            .and_then(|parent| trace::trace_id(parent.as_bytes()));
         let request_id = self.request_id.to_str().unwrap_or_default();
         let (message, now) = (failure.message(), Instant::now());
         // A failure of ours concerns the operator; a faulty request concerns its caller.

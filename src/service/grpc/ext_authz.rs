@@ -18,9 +18,9 @@ impl Authorization for Api {
     ) -> Result<Response<CheckResponse>, Status> {
         let attributes =
             convert::proxy_attributes(request.get_ref(), &self.gateway.settings.tenant_header)?;
+        let caller = CallerIdentity::of(request.extensions(), request.metadata().as_ref());
         let by_certificate = self.callers.vouched_for(attributes.principal());
-        let authz_request =
-            attributes.authz_request(CallerIdentity::of(request.extensions()), by_certificate);
+        let authz_request = attributes.authz_request(caller, by_certificate);
         Ok(Response::new(convert::authz_response(&self.decide_http(authz_request).await)))
     }
 }

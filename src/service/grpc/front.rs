@@ -17,17 +17,13 @@ use tower_service::Service;
 use tracing::Instrument;
 
 pub(crate) use super::answer::{Answer, Answering};
-use super::{
-    answer::Traced,
-    headers::{grpc_timeout, request_id},
-    status,
-    unknown::refuse_unknown,
-};
+use super::{answer::Traced, headers::grpc_timeout, status, unknown::refuse_unknown};
 use crate::{
     proto::Method,
     service::{
         Peer,
         metrics::Metrics,
+        request_id::{REQUEST_ID, request_id},
         trace::{self, Tracer},
         watch::Ending,
     },
@@ -40,6 +36,8 @@ pub(crate) struct FrontSettings {
     pub max_in_flight: usize,
     /// A request that takes longer is given up, whatever its caller allows.
     pub request_timeout: Duration,
+    /// Services get to know the id of each request: the decision log names it.
+    pub tells_ids: bool,
 }
 
 /// The limits for requests of a method.
@@ -111,6 +109,9 @@ impl<S: Services> Front<S> {
         ending: &Ending,
     ) -> Answer {
         let request_id = request_id(request.headers());
+        if self.settings.tells_ids {
+            request.headers_mut().insert(REQUEST_ID, request_id.clone());
+        }
         let path = request.uri().path();
         let ours = Method::of(path).and_then(|method| Some((method, self.services.limit(method)?)));
         let method = ours.map(|(method, _)| method);

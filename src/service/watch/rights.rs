@@ -33,7 +33,7 @@ impl WatcherRights {
 
     /// The caller as it is now.
     pub(super) fn identity(&self) -> CallerIdentity<'_> {
-        CallerIdentity::new(self.caller.as_deref())
+        CallerIdentity::new(self.caller.as_deref(), None)
     }
 
     /// Waits until the callers' file has changed. The caller must then call [`Self::look_again`].

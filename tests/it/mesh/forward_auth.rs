@@ -43,6 +43,11 @@ impl Asked {
         self.send(&[&own, headers].concat()).await
     }
 
+    /// Until all that it logs is written.
+    pub(super) async fn stop(self) {
+        self.server.running.stop().await.unwrap();
+    }
+
     /// As a proxy asks that sends these headers and no others.
     pub(super) async fn send(&self, headers: &[(&str, &str)]) -> Reply {
         send_to(self.address, "GET", "/whatever", headers).await

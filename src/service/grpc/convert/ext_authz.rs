@@ -21,6 +21,7 @@ use crate::{
         caller::CallerIdentity,
         gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
         grpc::status,
+        request_id::is_request_id,
     },
 };
 
@@ -64,6 +65,8 @@ impl ProxyAttributes<'_> {
             host: Some(*host).filter(|host| !host.is_empty()),
             tenant_id: tenant_id.value(),
             authorization: authorization.value(),
+            request_id: self.0.request_id.value().filter(|id| is_request_id(id)),
+            traceparent: self.0.traceparent.value(),
             is_preflight: is_preflight.into_iter().all(|header| header.value().is_some()),
         }
     }

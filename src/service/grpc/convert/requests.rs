@@ -32,7 +32,7 @@ use crate::{
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
-    CallerIdentity::of(request.extensions())
+    CallerIdentity::of(request.extensions(), request.metadata().as_ref())
 }
 
 pub(in crate::service) fn check_query(

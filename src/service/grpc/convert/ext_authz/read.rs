@@ -28,6 +28,8 @@ pub(super) struct Attributes<'a> {
     pub(super) authorization: Header<'a>,
     pub(super) origin: Header<'a>,
     pub(super) access_control_request_method: Header<'a>,
+    pub(super) request_id: Header<'a>,
+    pub(super) traceparent: Header<'a>,
 }
 
 /// A header, in either of the forms in which Envoy sends headers.
@@ -146,6 +148,8 @@ impl<'a> Attributes<'a> {
             b"authorization" => tell(&mut self.authorization),
             b"origin" => tell(&mut self.origin),
             b"access-control-request-method" => tell(&mut self.access_control_request_method),
+            b"x-request-id" => tell(&mut self.request_id),
+            b"traceparent" => tell(&mut self.traceparent),
             _ => Ok(()),
         }
     }

@@ -20,6 +20,8 @@ fn name() -> impl Strategy<Value = String> {
         Just("authorization".to_owned()),
         Just("origin".to_owned()),
         Just("access-control-request-method".to_owned()),
+        Just("x-request-id".to_owned()),
+        Just("traceparent".to_owned()),
         "[a-z:-]{0,12}",
     ]
 }
@@ -78,6 +80,8 @@ proptest! {
             (&read.authorization, "authorization"),
             (&read.origin, "origin"),
             (&read.access_control_request_method, "access-control-request-method"),
+            (&read.request_id, "x-request-id"),
+            (&read.traceparent, "traceparent"),
         ] {
             prop_assert_eq!(read.value().map(str::to_owned), header(&http, name));
         }
