@@ -11,7 +11,9 @@ mod file;
 mod import;
 mod map;
 mod method;
+mod outline;
 mod path;
+mod propose;
 pub(crate) mod routers;
 mod template;
 #[cfg(test)]
@@ -28,7 +30,9 @@ pub use self::{
     import::{Imported, InvalidOpenApi, Operation, import},
     map::{Conflict, RouteMap},
     method::{RefusedMethod, check_method},
+    outline::{ANY, MAX_OUTLINE_BYTES, REST, outline},
     path::{MAX_PATH_BYTES, PathReading, RefusedPath},
+    propose::{Proposal, propose},
     template::{InvalidTemplate, PathTemplate},
     write::write,
 };

@@ -1,4 +1,7 @@
-//! `entitlementd routes shadow-report`: what a decision log says would be refused.
+//! `entitlementd routes shadow-report`: what a decision log says would be refused, and which paths
+//! no rule covers.
+
+mod propose;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,10 +30,20 @@ struct ReportRow {
     last: String,
 }
 
-/// Method, route, module and reason.
-type ReportKey = [String; 4];
+/// What requests of one kind have in common.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+struct ReportKey {
+    method: String,
+    /// The rule; empty: there is none.
+    route: String,
+    /// The outline of the path, if there is no rule.
+    path: String,
+    module: String,
+    reason: String,
+}
 
-/// Sums up what would have been refused, most frequent first. Exit code 0: nothing, 1: something.
+/// Sums up what would have been refused, or had no rule, most frequent first. Exit code 0: nothing,
+/// 1: something.
 pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     let mut rows: BTreeMap<ReportKey, ReportRow> = BTreeMap::new();
     let mut unreadable = 0;
@@ -46,7 +59,9 @@ pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     };
     for line in lines.lines() {
         match serde_json::from_str::<DecisionRecord>(&line?) {
-            Ok(entry) if entry.decision == "would_deny" => count(&mut rows, entry),
+            Ok(entry) if entry.decision == "would_deny" || !entry.path.is_empty() => {
+                count(&mut rows, entry);
+            }
             Ok(_) => {}
             Err(_) => unreadable += 1,
         }
@@ -54,16 +69,22 @@ pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     let mut rows: Vec<(ReportKey, ReportRow)> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.requests));
     let mut out = io::stdout().lock();
-    let print = if args.json { print_json } else { print_table };
-    print(&mut out, &rows)?;
+    let is_empty = if args.propose {
+        propose::print(&mut out, &rows, args.routes.as_deref())? == 0
+    } else {
+        let print = if args.json { print_json } else { print_table };
+        print(&mut out, &rows)?;
+        rows.is_empty()
+    };
     if unreadable > 0 {
         eprintln!("{unreadable} lines are not of a decision log");
     }
-    Ok(if rows.is_empty() { GOOD } else { DENIED })
+    Ok(if is_empty { GOOD } else { DENIED })
 }
 
 fn count(rows: &mut BTreeMap<ReportKey, ReportRow>, entry: DecisionRecord) {
-    let row = rows.entry([entry.method, entry.route, entry.module, entry.reason]).or_default();
+    let DecisionRecord { method, route, path, module, reason, .. } = entry;
+    let row = rows.entry(ReportKey { method, route, path, module, reason }).or_default();
     row.requests += 1;
     row.last = entry.time.max(std::mem::take(&mut row.last));
     if row.tenants.len() < MAX_TENANTS && !entry.tenant_id.is_empty() {
@@ -72,9 +93,10 @@ fn count(rows: &mut BTreeMap<ReportKey, ReportRow>, entry: DecisionRecord) {
 }
 
 fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) -> io::Result<()> {
-    let row = |([method, route, module, reason], row): &(ReportKey, ReportRow)| {
-        json!({ "method": method, "route": route, "module": module, "reason": reason,
-                "requests": row.requests, "tenants": row.tenants.len(), "last": row.last })
+    let row = |(key, row): &(ReportKey, ReportRow)| {
+        json!({ "method": key.method, "route": key.route, "path": key.path, "module": key.module,
+                "reason": key.reason, "requests": row.requests, "tenants": row.tenants.len(),
+                "last": row.last })
     };
     let json = json!(rows.iter().map(row).collect::<Vec<_>>());
     writeln!(out, "{}", escape_control_json(&format!("{json:#}")))
@@ -82,16 +104,23 @@ fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) -> 
 
 fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) -> io::Result<()> {
     if rows.is_empty() {
-        return writeln!(out, "nothing would be refused");
+        return writeln!(out, "nothing would be refused, and every path has a rule");
     }
     let mut table = table(&["REQUESTS", "TENANTS", "METHOD", "ROUTE", "MODULE", "REASON", "LAST"]);
-    for ([method, route, module, reason], row) in rows {
-        let route = if route.is_empty() { "(none)" } else { route };
+    for (key, row) in rows {
+        let route = if key.route.is_empty() { "(none)" } else { &key.route };
+        let route = format!("{route} {}", key.path);
         let (requests, tenants) = (row.requests.to_string(), row.tenants.len().to_string());
-        table.add_row(
-            [&requests, &tenants, method, route, module, reason, &row.last]
-                .map(|cell| escape_control(cell)),
-        );
+        let cells = [
+            &requests,
+            &tenants,
+            &key.method,
+            route.trim_end(),
+            &key.module,
+            &key.reason,
+            &row.last,
+        ];
+        table.add_row(cells.map(|cell| escape_control(cell)));
     }
     writeln!(out, "{}", table.trim_fmt())
 }

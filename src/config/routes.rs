@@ -136,8 +136,8 @@ pub enum RoutesCommand {
     /// Write a route map for the endpoints of an application, from its OpenAPI document. Exit code 0:
     /// every endpoint has a rule and every rule an endpoint, 1: some have none, 2: error.
     Import(RoutesImportArgs),
-    /// Summarize what would be refused according to a decision log. Exit code 0: nothing, 1:
-    /// something, 2: error.
+    /// Summarize what would be refused according to a decision log, and which paths no rule covers.
+    /// Exit code 0: nothing, 1: something, 2: error.
     ShadowReport(RoutesShadowReportArgs),
 }
 
@@ -147,6 +147,13 @@ pub struct RoutesShadowReportArgs {
     /// The file that `serve --decision-log` wrote, or - for standard input.
     #[arg(long, env = "ENTITLEMENTD_DECISION_LOG", value_name = "FILE")]
     pub decision_log: PathBuf,
+    /// Print rules for the paths that no rule covers, as CSV for --routes: to be looked at, one by
+    /// one. A rule asks for what its neighbours in --routes agree on; the others are closed.
+    #[arg(long, conflicts_with = "json")]
+    pub propose: bool,
+    /// The rules so far, for --propose: what they cover needs no further ones. A .toml or .csv file
+    #[arg(long, env = "ENTITLEMENTD_ROUTES", value_name = "FILE")]
+    pub routes: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

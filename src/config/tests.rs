@@ -45,6 +45,7 @@ const OF_ONE_CALL: &[&str] = &[
     "price",
     "price_monthly",
     "price_yearly",
+    "propose",
     "reason",
     "request_id",
     "role",

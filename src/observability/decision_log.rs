@@ -44,7 +44,8 @@ pub(crate) struct DecisionRecord {
     /// The caller's name in the file of callers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub caller: String,
-    /// The outcome: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`, `refused`.
+    /// The outcome: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`, `refused`, or
+    /// `public` if it is for lack of a rule.
     pub decision: String,
     /// The tenant's id, if it is known.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -62,6 +63,10 @@ pub(crate) struct DecisionRecord {
     /// The rule that covers the HTTP request, as it is written.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub route: String,
+    /// The path of an HTTP request that no rule covers, with `{}` in place of ids, names and
+    /// secrets; `/**` stands for many.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
     /// The id of the request: the caller's, that which a proxy gave to the HTTP request, or a new
     /// one, which the answer has in `x-request-id`.
     #[serde(skip_serializing_if = "String::is_empty")]

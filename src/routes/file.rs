@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Maximum number of rules in one file.
 const MAX_RULES: usize = 50_000;
 /// Maximum number of methods of one rule: there are nine, plus some of WebDAV.
-const MAX_METHODS: usize = 40;
+pub(super) const MAX_METHODS: usize = 40;
 
 /// A file of rules that cannot be used: the first error, with its line.
 #[derive(Debug, Error)]

@@ -97,6 +97,12 @@ impl PathTemplate {
         self.segments.len()
     }
 
+    /// The number of words with which both templates begin.
+    pub(super) fn common_words(&self, other: &Self) -> usize {
+        let both = self.segments.iter().zip(&other.segments);
+        both.take_while(|(one, other)| one == other && **one != Segment::Any).count()
+    }
+
     /// Does it end in `**`?
     pub fn is_subtree(&self) -> bool {
         self.subtree

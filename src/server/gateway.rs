@@ -6,7 +6,7 @@ use crate::{
         UnusableSetting,
     },
     routes::{Access, Origin, PathReading, PathTemplate, RouteMap, Rule, read},
-    service::gateway::{Gateway, GatewaySettings, LiveRoutes, Unmatched},
+    service::gateway::{Gateway, GatewaySettings, LiveRoutes, UnmappedPaths, Unmatched},
 };
 
 /// Everything that answers proxies. `has_callers`: they have names. Contradictory rules keep the server from starting.
@@ -31,7 +31,8 @@ pub(crate) fn gateway(args: &GatewayArgs, has_callers: bool) -> Result<Gateway, 
         enforce: args.enforce == Enforce::On,
         tenant_header: args.tenant_header.clone(),
     };
-    Ok(Gateway { routes: LiveRoutes::new(rules, prefix(&args.routes.words)?, reading), settings })
+    let routes = LiveRoutes::new(rules, prefix(&args.routes.words)?, reading);
+    Ok(Gateway { routes, settings, unmapped: UnmappedPaths::default() })
 }
 
 pub(crate) fn reading(args: &RoutesArgs) -> PathReading {

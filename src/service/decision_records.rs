@@ -40,19 +40,21 @@ impl Api {
         });
     }
 
-    /// Adds the decision about an HTTP request to the decision log. Public requests are not
-    /// decisions.
+    /// Adds the decision about an HTTP request to the decision log. What a rule makes public is no
+    /// decision; what is public for lack of a rule is.
     pub(super) fn log_authz_decision(
         &self,
         authz_request: AuthzRequest<'_>,
         authz_decision: &AuthzDecision,
     ) {
         let Some(log) = &self.decision_log else { return };
-        if matches!(authz_decision.verdict, Verdict::Public)
+        let is_public = matches!(authz_decision.verdict, Verdict::Public);
+        if is_public && !authz_decision.is_unmapped
             || !log.wants(authz_decision.refusal().is_none())
         {
             return;
         }
+        let unmapped = || self.gateway.unmapped.name(authz_request.target, self.clock.now());
         let facts = authz_decision.tenant.as_ref().map(|resolved| &resolved.facts);
         log.add(DecisionRecord {
             time: self.time(),
@@ -66,6 +68,7 @@ impl Api {
             // The client chose it, so it may have any length.
             method: authz_request.method.chars().take(32).collect(),
             route: authz_decision.route().unwrap_or_default().to_owned(),
+            path: authz_decision.is_unmapped.then(unmapped).unwrap_or_default(),
             request_id: authz_request.request_id().unwrap_or_default().to_owned(),
             trace_id: trace_id_or_own(authz_request.trace_id()),
         });

@@ -6,6 +6,7 @@
 mod decision;
 mod live;
 mod refusal;
+mod unmapped;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub(crate) use decision::VerdictKind;
 pub(super) use decision::{AuthzDecision, TRUSTED, Verdict};
 pub(crate) use live::LiveRoutes;
 pub(super) use refusal::Refusal;
+pub(crate) use unmapped::UnmappedPaths;
 
 /// What becomes of a request that no rule is about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -56,6 +58,8 @@ pub(crate) struct GatewaySettings {
 pub(crate) struct Gateway {
     /// The route map.
     pub routes: LiveRoutes,
+    /// The paths that it lacks, for the decision log.
+    pub unmapped: UnmappedPaths,
     /// The rest.
     pub settings: GatewaySettings,
 }
@@ -87,6 +91,7 @@ pub(super) struct AuthzRequest<'a> {
 #[derive(Default)]
 struct Judged {
     rule: Option<Arc<Rule>>,
+    is_unmapped: bool,
     tenant: Option<Resolved>,
     module: Option<ModuleCode>,
 }
@@ -96,12 +101,12 @@ impl Api {
     pub(super) async fn decide_http(&self, authz_request: AuthzRequest<'_>) -> AuthzDecision {
         let mut judged = Judged::default();
         let verdict = self.evaluate(authz_request, &mut judged).await;
-        let Judged { rule, tenant, module } = judged;
+        let Judged { rule, is_unmapped, tenant, module } = judged;
         let enforce =
             self.gateway.settings.enforce && rule.as_ref().is_none_or(|rule| rule.enforce);
         let refuse = if enforce { Verdict::Refused } else { Verdict::WouldDeny };
         let verdict = verdict.unwrap_or_else(refuse);
-        let authz_decision = AuthzDecision { verdict, rule, tenant, module };
+        let authz_decision = AuthzDecision { verdict, rule, is_unmapped, tenant, module };
         self.metrics.gateway_requests.add(authz_decision.kind());
         authz_decision.log(authz_request);
         self.log_authz_decision(authz_request, &authz_decision);
@@ -127,6 +132,7 @@ impl Api {
         if authz_request.is_preflight_of(rule) {
             return Ok(Verdict::Public);
         }
+        judged.is_unmapped = rule.is_none();
         let access = match (rule, self.gateway.settings.unmatched) {
             (Some(rule), _) => &rule.access,
             (None, Unmatched::Deny) => return Err(Refusal::not_mapped()),

@@ -60,6 +60,8 @@ pub(in crate::service) struct AuthzDecision {
     pub(in crate::service) verdict: Verdict,
     /// The rule that is about it, if there is one.
     pub(in crate::service) rule: Option<Arc<Rule>>,
+    /// There is none, and one was looked for: `--unmatched` decides.
+    pub(in crate::service) is_unmapped: bool,
     /// The tenant that it belongs to, where that is known.
     pub(in crate::service) tenant: Option<Resolved>,
     /// The module that gave the word, if one did.

@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::{Kind, Mesh, ROUTES, forward_auth::Asked, seeded};
-use crate::{harness::id, on_both_proxies};
+use crate::{
+    harness::{id, process},
+    on_both_proxies,
+};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -38,6 +41,81 @@ on_both_proxies! {
         assert_eq!(lines[0]["trace_id"], TRACE);
         assert_eq!((&lines[1]["decision"], &lines[1]["trace_id"]), (&"refused".into(), &Value::Null));
         assert_ne!(lines[0]["request_id"], lines[1]["request_id"]);
+    }
+}
+
+on_both_proxies! {
+    async fn a_path_without_a_rule_is_found_in_the_log_and_gets_one(kind: Kind) {
+        let folder = tempfile::tempdir().unwrap();
+        let [log, routes, proposed] = ["decisions.jsonl", "routes.toml", "proposed.csv"]
+            .map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+        let flags = ["--enforce", "off", "--decision-log", &log];
+        let mesh = Mesh::with_routes(kind, seeded().await, ROUTES, &flags).await;
+        let own = id(1);
+        let tenant = ("x-tenant-id", own.as_str());
+        for target in ["/api/v1/exports/17?token=hunter2", "/api/v1/exports/18;key=hunter2/", "/api/v1/me"] {
+            assert_eq!(mesh.get(target, &[tenant]).await.status, 200, "{target}");
+        }
+        mesh.send("POST", "/api/v1/reset-password/swordfish", &[]).await;
+        let Mesh { server, proxy, .. } = mesh;
+        drop(proxy);
+        server.running.stop().await.unwrap();
+        let text = fs::read_to_string(&log).unwrap();
+        assert!(!text.contains("hunter2") && !text.contains("swordfish"), "{text}");
+
+        let report = process::run(&["routes", "shadow-report", "--decision-log", &log, "--json"]);
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let rows: Vec<_> = report.as_array().unwrap().iter().map(|row| {
+            let text = |name: &str| row[name].as_str().unwrap().to_owned();
+            (row["requests"].as_u64().unwrap(), text("method"), text("path"), text("reason"))
+        }).collect();
+        let row = |requests, method: &str, path: &str| {
+            (requests, method.to_owned(), path.to_owned(), "ROUTE_NOT_MAPPED".to_owned())
+        };
+        assert_eq!(rows, [row(2, "GET", "/api/v1/exports/{}"), row(1, "POST", "/api/v1/reset-password/{}")]);
+
+        fs::write(&routes, ROUTES).unwrap();
+        let propose = ["routes", "shadow-report", "--decision-log", &log, "--propose", "--routes", &routes];
+        let rules = process::run(&propose);
+        assert_eq!(rules.status.code(), Some(1));
+        fs::write(&proposed, rules.stdout).unwrap();
+        let checked = process::run(&["routes", "check", "--routes", &proposed]);
+        assert!(checked.status.success(), "{checked:?}");
+        // With these rules there is nothing left to propose.
+        let propose = ["routes", "shadow-report", "--decision-log", &log, "--propose", "--routes", &proposed];
+        assert_eq!(process::run(&propose).status.code(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_passes_without_a_rule_is_found_too() {
+    for (unmatched, decision) in [("allow", "public"), ("tenant", "granted"), ("deny", "refused")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("decisions.jsonl");
+        let log = path.to_str().unwrap();
+        let flags =
+            ["--unmatched", unmatched, "--decision-log", log, "--decision-log-one-grant-in", "1"];
+        let asked = Asked::start(&flags).await;
+        let own = id(1);
+        asked.about("GET", "/api/v1/exports/17", &[("x-tenant-id", &own)]).await;
+        // Public by its rule, a preflight, and a path that nobody may send.
+        asked.about("GET", "/health", &[]).await;
+        let preflight =
+            [("origin", "https://erp.example"), ("access-control-request-method", "GET")];
+        asked.about("OPTIONS", "/api/v1/exports/17", &preflight).await;
+        asked.about("GET", "/api/../exports", &[]).await;
+        asked.stop().await;
+        let lines = lines(&path);
+        let paths: Vec<_> =
+            lines.iter().map(|line| (&line["decision"], line["path"].as_str())).collect();
+        assert_eq!(
+            paths,
+            [(&decision.into(), Some("/api/v1/exports/{}")), (&"refused".into(), None)],
+            "{unmatched}"
+        );
+        let report = process::run(&["routes", "shadow-report", "--decision-log", log]);
+        let report = String::from_utf8(report.stdout).unwrap();
+        assert!(report.contains("(none) /api/v1/exports/{}"), "{report}");
     }
 }
 
