@@ -53,7 +53,7 @@ use self::{
     replica::Replicas, row::ReadContext, tenant::TenantStatements,
 };
 pub use self::{
-    changes::{Change, Listener, News, Poll, Position},
+    changes::{Change, FoldStep, Holder, HolderName, Listener, LogState, News, Poll, Position},
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
     delete::Deletion,
     error::StoreError,
@@ -265,9 +265,9 @@ impl Store {
         subdomain::check(&self.primary, subdomain).await
     }
 
-    /// Folds old rows of the log into a number per tenant, so that the log stays short. Several
-    /// processes may call this; one of them does the work.
-    pub async fn fold(&self) -> Result<(), StoreError> {
+    /// Folds some old rows of the log into a number per tenant, so that the log stays short, in a
+    /// transaction of some 20 ms. Several processes may call this; one of them does the work.
+    pub async fn fold(&self) -> Result<FoldStep, StoreError> {
         changes::fold(&self.primary).await
     }
 }

@@ -163,6 +163,20 @@ pub(crate) async fn replace_functions(manager: &SchemaManager<'_>) -> Result<(),
     Ok(())
 }
 
+/// Makes what remembers how far the log was folded, if there is a log that lacks it.
+pub(crate) async fn remember_folding(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    if !catalog::has_table(manager, "entitlement_changes").await?
+        || catalog::has_table(manager, "entitlement_folding").await?
+    {
+        return Ok(());
+    }
+    let sql = match manager.get_database_backend() {
+        DbBackend::Sqlite => sqlite::FOLDING.to_owned(),
+        _ => postgres::upgrade_folding(),
+    };
+    manager.get_connection().execute_unprepared(&sql).await.map(|_| ())
+}
+
 /// Replaces the view of revisions with this program's, if there is a log.
 pub(crate) async fn replace_view(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     if !catalog::has_table(manager, "entitlement_changes").await? {
@@ -273,6 +287,12 @@ pub fn all_triggers_armed() -> String {
 /// dropped. What was written in between may not be in the log.
 pub fn arming_of_triggers() -> String {
     format!("({})", postgres::arming())
+}
+
+/// A PostgreSQL query of the rows, `topic` and `tenant_id`, that one snapshot of the log shows and an
+/// earlier one does not. Both are expressions.
+pub fn news_between(seen: &str, now: &str) -> String {
+    postgres::news(seen, now)
 }
 
 /// The id under which changes that concern no single tenant are logged: the nil UUID.

@@ -9,8 +9,12 @@ use crate::{
 };
 
 /// Our own tables that the server reads.
-const OURS: [&str; 3] =
-    ["entitlement_changes", "entitlement_folded_changes", "entitlement_module_aliases"];
+const OURS: [&str; 4] = [
+    "entitlement_changes",
+    "entitlement_folded_changes",
+    "entitlement_folding",
+    "entitlement_module_aliases",
+];
 
 /// A right that the role lacks. Displays as what is missing, and the statement to run.
 #[derive(Clone, Debug, Eq, PartialEq)]

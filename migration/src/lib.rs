@@ -18,6 +18,7 @@ mod m20261124_000005_aliases;
 mod m20261124_000006_endpoints;
 mod m20261126_000007_functions;
 mod m20261128_000008_rights;
+mod m20261129_000009_folding;
 mod patience;
 mod planned;
 mod required;
@@ -38,7 +39,7 @@ use sea_orm_migration::{
 use self::patience::Patience;
 pub use changes::{
     Armed, CHANNEL, MAX_ANNOUNCED, MissingTrigger, all_triggers_armed, arming_of_triggers,
-    catalogue_revision, fold_sqlite, revision_of, topic,
+    catalogue_revision, fold_sqlite, news_between, revision_of, topic,
 };
 pub use denied::{Denied, may_read_tables};
 pub use look::Look;
@@ -86,6 +87,7 @@ fn migrations(additions: Additions) -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261124_000006_endpoints::Migration),
         Box::new(m20261126_000007_functions::Migration),
         Box::new(m20261128_000008_rights::Migration),
+        Box::new(m20261129_000009_folding::Migration),
     ]
 }
 

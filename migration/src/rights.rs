@@ -59,28 +59,33 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 14] = [
+const RIGHTS: [(&str, &str, On); 18] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folded_changes")),
     (roles::SERVER, "SELECT", On::Table("entitlement_module_aliases")),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
     (roles::SERVER, "EXECUTE", On::Function("entitlement_fold")),
+    (roles::SERVER, "EXECUTE", On::Function("entitlement_fold_step")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_changes")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_folded_changes")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_module_aliases")),
     (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
+    (roles::ADMIN, "SELECT", On::Table("entitlement_folding")),
     (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold")),
+    (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold_step")),
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 7] = [
+const RELATIONS: [&str; 8] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
+    "entitlement_folding",
     "entitlement_revisions",
     "entitlement_audit",
     "entitlement_module_aliases",
@@ -88,8 +93,12 @@ const RELATIONS: [&str; 7] = [
 ];
 
 /// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
-const OTHER_FUNCTIONS: [&str; 3] =
-    ["entitlement_announce", "entitlement_fold", "entitlement_audit_keeps"];
+const OTHER_FUNCTIONS: [&str; 4] = [
+    "entitlement_announce",
+    "entitlement_fold",
+    "entitlement_fold_step",
+    "entitlement_audit_keeps",
+];
 
 /// Takes every right on the objects of ours from everybody but their owner, and gives those that
 /// are needed to the roles of ours, which are made where the one who migrates may. What he may not

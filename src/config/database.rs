@@ -148,6 +148,10 @@ pub struct ChangesArgs {
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_CPU", value_name = "PERCENT", default_value = "5",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub revalidate_max_cpu: u32,
+    /// How long a transaction may be open before the log of the server names it: what is folded of the
+    /// log of changes cannot be removed meanwhile.
+    #[arg(long, env = "ENTITLEMENTD_OLD_TRANSACTION_AFTER", value_name = "SPAN", default_value = "5m", value_parser = positive)]
+    pub old_transaction_after: Span,
     /// No longer has any effect, except for 0, which means --revalidate-max-rate 0.
     #[arg(long, env = "ENTITLEMENTD_AUDIT_RATE", value_name = "COUNT", hide = true)]
     pub audit_rate: Option<u32>,

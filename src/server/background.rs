@@ -1,6 +1,7 @@
 //! What runs in the background: receiving changes, upkeep, reading files again.
 
 pub(crate) mod allowance;
+pub(crate) mod change_log;
 pub(crate) mod condition;
 pub(crate) mod feed;
 pub(crate) mod jwks;

@@ -158,7 +158,7 @@ impl Server {
         );
         tokio::select! {
             never = feed.run() => never,
-            never = upkeep::run(&self.api, &self.args.changes) => never,
+            never = upkeep::run(&self.api, &self.args.changes, &self.report) => never,
             never = self.readiness.follow(&self.health) => never,
             never = self.readiness.examine() => never,
         }

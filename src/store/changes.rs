@@ -3,14 +3,17 @@
 mod fold;
 mod listen;
 mod poll;
+mod state;
 
 use entitlementd_migration::topic;
 use uuid::Uuid;
 
 pub(super) use self::fold::fold;
 pub use self::{
+    fold::FoldStep,
     listen::Listener,
     poll::{News, Poll, Position},
+    state::{Holder, HolderName, LogState},
 };
 use crate::domain::TenantId;
 

@@ -1,6 +1,7 @@
 //! The differences between PostgreSQL and SQLite. Each text has its two forms in `postgres` and
 //! `sqlite`; everything else in the store is written once.
 
+mod log_state;
 mod postgres;
 mod sqlite;
 
@@ -125,6 +126,14 @@ impl Dialect {
         match self {
             Self::Postgres => String::new(),
             Self::Sqlite => format!(" WHERE {column} IN (SELECT id FROM k)"),
+        }
+    }
+
+    /// Reads how long the log is, and whose transaction is the oldest.
+    pub(super) fn log_state(self) -> String {
+        match self {
+            Self::Postgres => log_state::postgres(),
+            Self::Sqlite => log_state::SQLITE.to_owned(),
         }
     }
 

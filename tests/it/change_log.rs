@@ -91,45 +91,6 @@ async fn truncate_raises_everyone() {
     assert!(raises(&database, 2, "TRUNCATE modules CASCADE").await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn folding_changes_no_revision_and_empties_the_log() {
-    let database = Database::postgres().await;
-    database.mk_subscribed(1, "finance", Row::default()).await;
-    database.execute("UPDATE tenants SET status = 'suspended'; TRUNCATE feature_flags").await;
-    let before = revision(&database, 1).await;
-    let rows = "SELECT 1 FROM entitlement_changes";
-    let rows = || async {
-        let statement = Statement::from_string(sea_orm::DbBackend::Postgres, rows);
-        database.connection.query_all_raw(statement).await.unwrap().len()
-    };
-    database.execute("SELECT entitlement_fold()").await;
-    assert_ne!(rows().await, 0, "rows are kept while a reader may lag");
-    database.execute("UPDATE entitlement_horizons SET seen_at = now() - interval '2 hours'").await;
-    database
-        .execute("INSERT INTO entitlement_horizons VALUES (now() - interval '61 minutes', pg_current_xact_id())")
-        .await;
-    database.execute("SELECT entitlement_fold()").await;
-    assert_eq!(rows().await, 0);
-    assert_eq!(revision(&database, 1).await, before);
-    assert!(raises(&database, 1, "UPDATE tenants SET status = 'active'").await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn folding_on_sqlite_changes_no_revision() {
-    let database = Database::sqlite().await;
-    database.mk_subscribed(1, "finance", Row::default()).await;
-    let before = revision(&database, 1).await;
-    database
-        .execute("UPDATE entitlement_changes SET changed_at = '2020-01-01T00:00:00.000+00:00'")
-        .await;
-    database.execute(&entitlementd_migration::fold_sqlite()).await;
-    let statement =
-        Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT 1 FROM entitlement_changes");
-    assert!(database.connection.query_all_raw(statement).await.unwrap().is_empty());
-    assert_eq!(revision(&database, 1).await, before);
-    assert!(raises(&database, 1, "UPDATE tenants SET status = 'suspended'").await);
-}
-
 /// Notices that come in until one says `end`.
 async fn heard(listener: &mut PgListener, database: &Database) -> Vec<String> {
     database.execute("NOTIFY entitlement_changes, 'end'").await;

@@ -225,6 +225,30 @@ async fn lag_half_of_the_time(replica: Arc<Cluster>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_consistent_while_the_log_is_folded_under_everyones_feet() {
+    let database = Database::postgres().await;
+    let servers = start_servers(&database, &database.url, &["--changes", "listen"]).await;
+    let mut folding = JoinSet::new();
+    folding.spawn(keep_folding(database.again().await));
+    is_consistent(servers, &database, TRAVELLED).await;
+    folding.shutdown().await;
+    let folded = "SELECT CAST(sum(changes) AS bigint) AS folded FROM entitlement_folded_changes";
+    let folded: i64 = database.one(folded).await.try_get("", "folded").unwrap();
+    assert!(folded > 100, "{folded} rows were folded");
+}
+
+/// Folds whatever is committed, as if it were old.
+async fn keep_folding(database: Database) {
+    loop {
+        database
+            .execute("UPDATE entitlement_horizons SET seen_at = seen_at - interval '2 hours'")
+            .await;
+        database.execute("SELECT entitlement_fold_step()").await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_consistent_through_a_pooler() {
     let database = Database::postgres().await;
     let pooler = Pooler::to(postgres::shared().port(), &["default_pool_size = 4"]);

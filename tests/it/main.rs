@@ -36,6 +36,7 @@ mod explain;
 mod faults;
 mod faults_harness;
 mod floors;
+mod folding;
 mod freshness;
 mod fuzz;
 mod hostile;

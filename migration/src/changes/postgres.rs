@@ -1,10 +1,14 @@
 //! The log on PostgreSQL.
 
+mod fold;
 mod triggers;
 
 use sea_orm_migration::sea_orm::DbBackend;
 
-pub(super) use self::triggers::{arming, arming_of_each, triggers};
+pub(super) use self::{
+    fold::{news, upgrade as upgrade_folding},
+    triggers::{arming, arming_of_each, triggers},
+};
 use super::{CHANNEL, MAX_ANNOUNCED, Watched, topic, watched};
 use crate::LOCK;
 
@@ -25,13 +29,13 @@ const DEFINER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
 pub(super) fn schema() -> String {
     let view = format!("CREATE {}", super::view(DbBackend::Postgres));
-    [tables(), functions(), view].join("\n")
+    [tables(), fold::tables(), functions(), fold::functions(), view].join("\n")
 }
 
-/// Everything that is run beside the log's tables.
+/// What the log's triggers run.
 pub(super) fn functions() -> String {
     let mut functions: Vec<String> = watched().iter().map(changed).collect();
-    functions.extend([announce(), truncated(), fold()]);
+    functions.extend([announce(), truncated()]);
     functions.join("\n")
 }
 
@@ -67,13 +71,7 @@ fn tables() -> String {
             PRIMARY KEY (tenant_id, topic)
          );
          COMMENT ON TABLE entitlement_folded_changes IS
-            'How many rows of entitlement_changes were folded away. Stays when a tenant is deleted: revisions never go back.';
-         CREATE TABLE entitlement_horizons (
-            seen_at timestamptz PRIMARY KEY DEFAULT now(),
-            xid xid8 NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot())
-         );
-         COMMENT ON TABLE entitlement_horizons IS
-            'Every transaction below xid had ended by then. Says which rows of entitlement_changes are old enough to fold.';"
+            'How many rows of entitlement_changes were folded away. Stays when a tenant is deleted: revisions never go back.';"
     )
 }
 
@@ -239,50 +237,5 @@ fn announce() -> String {
         tell("NEW.topic, NEW.xid"),
         tell("'many', NEW.xid"),
         tell("NEW.topic, NEW.xid, NEW.tenant_id"),
-    )
-}
-
-/// Folds old rows into a number per tenant: one process at a time, a bounded number of rows, in one
-/// statement, so that no reader ever sees a row and its number together, or neither. The lock is
-/// one that nobody can take who has no right to the table: anybody could hold an advisory one for
-/// ever.
-///
-/// Old are rows below a horizon that was passed an hour ago: `changed_at` says when a row was
-/// written, and a long transaction may have committed it only now. Rows of transactions that are
-/// yet to come were written by another cluster, and restored here: they could hide a change of the
-/// transaction that will have their number.
-fn fold() -> String {
-    format!(
-        "CREATE OR REPLACE FUNCTION entitlement_fold() RETURNS bigint LANGUAGE plpgsql {DEFINER} AS $function$
-         DECLARE
-            settled xid8;
-            folded bigint;
-         BEGIN
-            BEGIN
-                LOCK TABLE public.entitlement_horizons IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
-            EXCEPTION WHEN lock_not_available THEN
-                RETURN 0;
-            END;
-            INSERT INTO public.entitlement_horizons DEFAULT VALUES ON CONFLICT DO NOTHING;
-            DELETE FROM public.entitlement_horizons WHERE xid > pg_snapshot_xmax(pg_current_snapshot());
-            SELECT xid INTO settled FROM public.entitlement_horizons
-                WHERE seen_at <= now() - interval '1 hour' ORDER BY xid DESC LIMIT 1;
-            DELETE FROM public.entitlement_horizons WHERE xid < settled;
-            WITH old AS (
-                SELECT tenant_id, topic, xid FROM public.entitlement_changes
-                WHERE xid < settled OR xid >= pg_snapshot_xmax(pg_current_snapshot()) LIMIT 10000
-            ), gone AS (
-                DELETE FROM public.entitlement_changes c USING old
-                WHERE c.tenant_id = old.tenant_id AND c.topic = old.topic AND c.xid = old.xid
-                RETURNING c.topic, c.tenant_id
-            ), counted AS (
-                INSERT INTO public.entitlement_folded_changes AS f (topic, tenant_id, changes)
-                SELECT topic, tenant_id, count(*) FROM gone GROUP BY topic, tenant_id
-                ON CONFLICT (tenant_id, topic) DO UPDATE SET changes = f.changes + excluded.changes
-            )
-            SELECT count(*) INTO folded FROM gone;
-            RETURN folded;
-         END
-         $function$;"
     )
 }

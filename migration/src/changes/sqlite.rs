@@ -9,6 +9,20 @@ use crate::tables::now;
 /// The log's triggers that exist. SQLite cannot disarm one.
 pub(super) const ARMED: &str = "SELECT name AS a, 'A' AS b FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'entitlement%'";
 
+/// At most so many rows are folded in one transaction: nobody else writes meanwhile.
+const MAX_FOLDED_AT_ONCE: u64 = 2_000;
+
+/// Remembers up to which row the log was folded, by whatever program.
+pub(super) const FOLDING: &str = "
+    CREATE TABLE entitlement_folding (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        horizon INTEGER NOT NULL
+    );
+    INSERT INTO entitlement_folding VALUES (1, 0);
+    CREATE TRIGGER entitlement_changes_folded AFTER DELETE ON entitlement_changes BEGIN
+        UPDATE entitlement_folding SET horizon = max(horizon, OLD.id);
+    END;";
+
 pub(super) fn schema() -> String {
     let tables = r"
         CREATE TABLE entitlement_changes (
@@ -30,6 +44,7 @@ pub(super) fn schema() -> String {
     let now = sea_orm_migration::prelude::Query::select().expr(now(DbBackend::Sqlite)).to_owned();
     let now = now.to_string(sea_orm_migration::prelude::SqliteQueryBuilder);
     tables.replace("NOW", now.trim_start_matches("SELECT "))
+        + FOLDING
         + "CREATE "
         + &super::view(DbBackend::Sqlite)
 }
@@ -84,9 +99,13 @@ fn differs(columns: &[&str]) -> String {
     differs.join(" OR ")
 }
 
-/// Folds rows that are older than an hour into a number per tenant. Must run in one transaction.
+/// Folds the oldest rows that are older than an hour into a number per tenant, up to 2 000 of them.
+/// Must run in one transaction; the last statement deletes them.
 pub fn fold() -> String {
-    let old = "SELECT id FROM entitlement_changes WHERE changed_at < strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 hour')";
+    let old = format!(
+        "SELECT id FROM entitlement_changes WHERE changed_at < strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', '-1 hour')
+            ORDER BY id LIMIT {MAX_FOLDED_AT_ONCE}"
+    );
     format!(
         "INSERT INTO entitlement_folded_changes (topic, tenant_id, changes)
             SELECT topic, tenant_id, count(*) FROM entitlement_changes WHERE id IN ({old}) GROUP BY topic, tenant_id

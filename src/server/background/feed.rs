@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use self::hints::{Hints, Untold};
+use super::change_log::ChangeLogReport;
 use super::condition::Cause;
 use crate::{
     clock::Uptime,
@@ -67,6 +68,8 @@ pub(crate) struct FeedReport {
     pub(crate) is_denied: bool,
     /// Why changes could not be read the last time, if they could not.
     pub(crate) lost: Option<Cause>,
+    /// What is known of the log.
+    pub(crate) change_log: ChangeLogReport,
 }
 
 /// The feed of changes.

@@ -1,12 +1,14 @@
-//! Background work: finding out which replicas are up to date, folding the log of changes, reading
-//! again what is held.
+//! Background work: finding out which replicas are up to date, keeping the log of changes short,
+//! reading again what is held.
 
 use std::{convert::Infallible, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep};
 
+use super::{change_log, feed::FeedReport};
 use crate::{
     cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
     config::ChangesArgs,
@@ -17,7 +19,6 @@ use crate::{
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
 const SUM_UP: Duration = Duration::from_secs(1);
-const FOLD: Duration = Duration::from_mins(10);
 /// How much longer than until the next poll a change may take from its commit until it is received,
 /// before it counts as missed.
 const GRACE: TimeDelta = TimeDelta::seconds(2);
@@ -30,14 +31,18 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Does the background work, and never returns.
-pub(crate) async fn run(api: &Api, changes: &ChangesArgs) -> Infallible {
+pub(crate) async fn run(
+    api: &Api,
+    changes: &ChangesArgs,
+    report: &Mutex<FeedReport>,
+) -> Infallible {
     let budget = changes
         .revalidate_max()
         .map(|(rate, cpu)| Budget { rate: rate.into(), share: f64::from(cpu) / 100.0 });
     let grace = GRACE + changes.poll_interval.delta();
     let (never, ..) = tokio::join!(
         check_replicas(api),
-        fold(&api.store),
+        keep_log(api, changes, report),
         revalidate(api, budget, grace),
         sum_up(),
         refresh_catalogue(api)
@@ -66,15 +71,14 @@ async fn check_replicas(api: &Api) -> Infallible {
     }
 }
 
-async fn fold(store: &Store) -> Infallible {
-    loop {
-        if store.log() == ChangeLog::Wanted
-            && let Err(error) = store.fold().await
-        {
-            tracing::warn!(%error, "the log of changes was not folded: {error}");
-        }
-        sleep(jittered(FOLD)).await;
+/// Without a log there is nothing to do.
+async fn keep_log(api: &Api, changes: &ChangesArgs, report: &Mutex<FeedReport>) -> Infallible {
+    if api.store.log() == ChangeLog::LeftOut {
+        return std::future::pending().await;
     }
+    let after = changes.old_transaction_after.std();
+    tokio::join!(change_log::fold(&api.store, report), change_log::look(&api.store, report, after))
+        .0
 }
 
 /// Reads again what is held.

@@ -1,5 +1,6 @@
 //! What the metrics read where it is, when somebody asks.
 
+mod change_log;
 mod values;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ impl MetricSource for ServerMetrics {
             self.of_cache(),
             self.of_revalidation(),
             self.of_changes(),
+            change_log::samples(self.report.lock().change_log),
             self.of_database(),
             self.of_decision_log(),
             self.of_tls(),

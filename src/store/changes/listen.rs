@@ -1,7 +1,5 @@
 //! Receiving notices of changes as they are committed.
 
-use std::time::Instant;
-
 use entitlementd_migration::CHANNEL;
 use sea_orm::{DbErr, QueryResult};
 use sqlx::{
@@ -64,14 +62,13 @@ impl Listener {
 
     /// Reads the log on the same connection: proof that it is alive, and that nothing was missed.
     pub async fn poll(&mut self, since: Option<&Position>) -> Result<Poll, StoreError> {
-        let taken = Instant::now();
         let query = sqlx::raw_sql(AssertSqlSafe(statement(Dialect::Postgres, since)));
         let pending = self.health.sending();
         let rows = self.connection.fetch_all(query).await;
         pending.answered();
         let rows: Vec<QueryResult> =
             rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect();
-        Poll::of(&rows, since, taken)
+        Poll::of(&rows, since)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Reading what was appended to the log since the last read.
 
-use std::time::{Duration, Instant};
-
 use sea_orm::{QueryResult, prelude::Uuid};
 
 use super::Change;
@@ -11,10 +9,6 @@ use crate::store::{Store, StoreError, ask::Ask, dialect::Dialect, row};
 /// forgetting that many tenants one by one is no better.
 const MAX_NEWS: usize = 1_000;
 
-/// The log keeps rows for at least an hour. A reader that was away for half of that must treat
-/// everything as changed.
-const LONGEST_AWAY: Duration = Duration::from_mins(30);
-
 /// The position up to which the log was read.
 #[derive(Clone, Debug)]
 pub struct Position {
@@ -23,7 +17,6 @@ pub struct Position {
     history: String,
     /// PostgreSQL: the visible transactions. SQLite: the last row's id.
     seen: String,
-    taken: Instant,
 }
 
 /// The result of reading the log.
@@ -47,7 +40,7 @@ pub enum News {
     /// Exactly these changes, since the last position.
     Changes(Vec<Change>),
     /// Anything may have changed: there is no last position, or it does not lead to the current
-    /// one.
+    /// one, or rows may have been folded that were not read.
     Anything,
 }
 
@@ -56,31 +49,27 @@ impl Store {
     ///
     /// Rows become visible in the order of commits, which is not the order of their transactions'
     /// numbers. So new rows are selected exactly: rows of transactions that were not visible in the
-    /// previous read's snapshot. A long transaction that commits late is not missed.
+    /// previous read's snapshot. A long transaction that commits late is not missed, and until then
+    /// nothing is read twice because of it.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
         // Each poll is another statement: the position is a part of it.
         let database = self.watched.unprepared();
-        let taken = Instant::now();
         let rows = database.sql(statement(database.dialect(), since), []).await?;
-        Poll::of(&rows, since, taken)
+        Poll::of(&rows, since)
     }
 }
 
 impl Poll {
-    pub(super) fn of(
-        rows: &[QueryResult],
-        since: Option<&Position>,
-        taken: Instant,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn of(rows: &[QueryResult], since: Option<&Position>) -> Result<Self, StoreError> {
         let first = row::first(rows)?;
         let (history, seen): (String, String) =
             (first.try_get("", "history")?, first.try_get("", "seen")?);
-        let continues = since
-            .is_some_and(|since| since.history == history && taken - since.taken < LONGEST_AWAY);
+        let is_gapless = !first.try_get::<bool>("", "folded")?;
+        let continues = since.is_some_and(|since| since.history == history && is_gapless);
         let news =
             if continues && rows.len() <= MAX_NEWS { changes(rows)? } else { News::Anything };
         Ok(Self {
-            position: Position { history, seen, taken },
+            position: Position { history, seen },
             news,
             armed: first.try_get("", "armed")?,
             denied: first.try_get("", "denied")?,

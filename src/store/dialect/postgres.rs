@@ -1,6 +1,8 @@
 //! PostgreSQL's forms.
 
-use entitlementd_migration::{all_triggers_armed, arming_of_triggers, may_read_tables};
+use entitlementd_migration::{
+    all_triggers_armed, arming_of_triggers, may_read_tables, news_between,
+};
 use sea_orm::sea_query::{ExprTrait, SimpleExpr, expr::Expr};
 
 use crate::store::TenantKey;
@@ -44,27 +46,42 @@ pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
 /// table (restore), a start of the server, and a crash, which resets its statistics: announced
 /// commits may be lost if synchronous_commit is off. It also ends when a trigger was switched off or
 /// on: what was written meanwhile left no row.
-///
-/// Rows with transaction numbers in the future were restored from another cluster.
 pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
     let (armed, arming, readable) = (all_triggers_armed(), arming_of_triggers(), may_read_tables());
-    let new = match seen {
-        Some(seen) => format!(
-            "log.xid >= pg_snapshot_xmin('{seen}') AND log.xid < pg_snapshot_xmax(state.snapshot)
-             AND NOT pg_visible_in_snapshot(log.xid, '{seen}')"
-        ),
-        None => "false".to_owned(),
-    };
+    let (folded, new) = seen.map_or_else(
+        || {
+            (
+                "true".to_owned(),
+                "SELECT NULL AS topic, NULL::uuid AS tenant_id WHERE false".to_owned(),
+            )
+        },
+        |seen| {
+            let seen = format!("'{seen}'::pg_snapshot");
+            (was_folded_after(&seen), news_between(&seen, "state.snapshot"))
+        },
+    );
     format!(
-        "SELECT state.history, state.snapshot::text AS seen, state.armed, state.denied, state.queue_usage,
+        "SELECT state.history, state.snapshot::text AS seen, state.folded, state.armed, state.denied, state.queue_usage,
                 log.topic, log.tenant_id
          FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
                                 (SELECT oid FROM pg_database WHERE datname = current_database()),
                                 to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
                                 pg_stat_get_bgwriter_stat_reset_time(), {arming}) AS history,
-                      pg_current_snapshot() AS snapshot, {armed} AS armed, NOT {readable} AS denied,
-                      pg_notification_queue_usage() AS queue_usage OFFSET 0) state
-         LEFT JOIN entitlement_changes log ON {new}
+                      pg_current_snapshot() AS snapshot, {folded} AS folded, {armed} AS armed,
+                      NOT {readable} AS denied, pg_notification_queue_usage() AS queue_usage OFFSET 0) state
+         LEFT JOIN LATERAL ({new}) log ON true
          LIMIT {most}"
+    )
+}
+
+/// May rows have been folded that this snapshot does not show? Of two snapshots of one server, one
+/// shows all that the other does.
+fn was_folded_after(seen: &str) -> String {
+    format!(
+        "COALESCE((SELECT f.log = to_regclass('entitlement_changes')::oid
+                      AND (pg_snapshot_xmax({seen}) < pg_snapshot_xmax(f.horizon)
+                           OR EXISTS (SELECT FROM pg_snapshot_xip({seen}) late (xid)
+                                      WHERE pg_visible_in_snapshot(late.xid, f.horizon)))
+                   FROM entitlement_folding f), true)"
     )
 }
