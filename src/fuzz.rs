@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{BaseDomains, ModuleCode, TenantId},
-    routes::{Access, Origin, PathReading, PathTemplate, RouteMap, Rule, routers::ROUTERS},
+    routes::{
+        Access, MAX_OUTLINE_BYTES, Origin, PathReading, PathTemplate, RouteMap, Rule, outline,
+        routers::ROUTERS,
+    },
     security::{
         callers::Callers,
         hashes,
@@ -87,6 +90,7 @@ fn path(bytes: &[u8]) {
         readings.map(|reading| (reading, RouteMap::new(rules.clone(), reading).0)).into()
     });
     let path = text(bytes);
+    assert!(outline(&path).len() <= MAX_OUTLINE_BYTES, "{path:?} has a long outline");
     for (reading, map) in &*MAPS {
         for target in [path.clone(), format!("/api/{path}")] {
             if let Ok(Some(rule)) = map.find("GET", &target) {
