@@ -61,6 +61,7 @@ async fn cold_checks() {
         ca_file: None,
         pooler: Pooler::None,
         max_connections: 10,
+        keeps_shares: false,
         durations,
         create: false,
     };

@@ -53,9 +53,8 @@ const TENANTS: u32 = 10_000;
 const CALLERS: [usize; 2] = [10, 50];
 /// Callers that ask for the same tenant at the same time.
 const EACH: u32 = 5;
-/// `--database-max-connections` as it is by default, and the two beside it that watch for changes
-/// however busy loads are.
-const POOL: i64 = 10 + 2;
+/// `--database-max-connections` as it is by default.
+const POOL: i64 = 16;
 /// Of statements, in the background: what is held is compared with the database now and then.
 const BESIDE: f64 = 1.01;
 

@@ -193,6 +193,8 @@ fn log_start(
     tracing::info!(
         %address,
         %database,
+        // At most, in all; as many to each replica.
+        database_connections = args.pool.database_max_connections,
         off = %off.join(", "),
         settings = %settings.join(" "),
         "entitlementd {} is listening on {address}",

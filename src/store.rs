@@ -26,12 +26,14 @@ mod mutate;
 mod offer_json;
 mod offers;
 mod onboard;
+mod own_connection;
 mod ownership;
-mod pooled_connection;
+mod pool;
 mod provision;
 mod record;
 mod replica;
 mod request_json;
+mod retries;
 mod row;
 mod schema;
 mod subdomain;
@@ -49,7 +51,7 @@ use sqlx::postgres::PgConnectOptions;
 pub use entitlementd_migration::{Additions, Armed, ChangeLog, Variant};
 
 use self::{
-    ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth,
+    ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth, pool::Purpose,
     replica::Replicas, row::ReadContext, tenant::TenantStatements,
 };
 pub use self::{
@@ -63,6 +65,7 @@ pub use self::{
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
     onboard::NewTenant,
+    pool::{LoadShares, within},
     provision::Provisioned,
     record::{AuditEvent, AuditQuery},
     schema::{SchemaReport, SchemaState},
@@ -76,24 +79,20 @@ use crate::domain::{
     TenantTemplate,
 };
 
-/// The number of connections for watching: one, and another while the first does not come back.
-const MAX_WATCHING: u32 = 2;
-
 /// A database that holds the ERP's public schema.
 #[derive(Debug)]
 pub struct Store {
     primary: Database,
-    /// Separate connections for users that must get one even if loads have taken all of `primary`:
-    /// the change feed, and the check of replicas.
+    /// The same for users that must get a connection even if loads have taken all that they may: the
+    /// change feed, and the check of replicas.
     watched: Database,
-    /// Separate connections for administrators' changes: a transaction that waits must not take one
-    /// from loads.
+    /// The same for administrators' changes: a transaction that waits must not take all from loads.
     writing: Database,
-    health: IdleHealth,
     replicas: Replicas,
     /// How to open a connection to listen on; `None` if that is not possible.
     listen_options: Option<PgConnectOptions>,
     durations: Durations,
+    max_connections: usize,
     log: ChangeLog,
     tenants: TenantStatements,
     batches: BatchStatements,
@@ -106,21 +105,8 @@ impl Store {
     /// Prepares a pool. Connects only on first use, so that the server can start while the database
     /// is down.
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
-        let health = IdleHealth::default();
-        let primary = connect::open(options, &health).await?;
-        let [watched, writing] = if primary.dialect().has_concurrent_writers() {
-            [
-                connect::open(
-                    &ConnectOptions { max_connections: MAX_WATCHING, ..*options },
-                    &health,
-                )
-                .await?,
-                connect::open_to_write(options, &health).await?,
-            ]
-        } else {
-            // A file needs no separate connections, and an in-memory database exists only once.
-            [primary.clone(), primary.clone()]
-        };
+        let primary = connect::open(options, &IdleHealth::default()).await?;
+        let [watched, writing] = [primary.to(Purpose::Watching), primary.to(Purpose::Writing)];
         let tenants = TenantStatements::new(primary.dialect(), log);
         let batches = BatchStatements::new(primary.dialect(), log);
         let listen_options = connect::listen_options(options, &primary)?;
@@ -130,10 +116,10 @@ impl Store {
             primary,
             watched,
             writing,
-            health,
             replicas,
             listen_options,
             durations: options.durations,
+            max_connections: options.max_connections as usize,
             log,
             tenants,
             batches,
@@ -160,12 +146,10 @@ impl Store {
     /// Closes every connection, once those in use have been returned.
     pub async fn close(&self) {
         self.primary.close().await;
-        self.watched.close().await;
-        self.writing.close().await;
         self.replicas.close().await;
     }
 
-    /// The numbers of connections to the primary, and of idle ones among them.
+    /// The numbers of connections to the primary, whatever for, and of idle ones among them.
     pub fn connections(&self) -> [usize; 2] {
         self.primary.connections()
     }
@@ -201,9 +185,27 @@ impl Store {
         self.log
     }
 
-    /// Can this database announce changes, so that it need not be polled?
+    /// Can this database announce changes, so that it need not be polled? That takes a connection
+    /// which does nothing else.
     pub fn can_listen(&self) -> bool {
-        self.listen_options.is_some()
+        let is_one_to_spare = self.primary.postgres().is_some_and(|pool| pool.limits().most > 1);
+        is_one_to_spare && self.listen_options.is_some()
+    }
+
+    /// How many loads may run at the same time, with the connections that the database gives.
+    pub fn load_shares(&self) -> LoadShares {
+        match self.primary.postgres() {
+            Some(pool) => pool.shares().of_loads(),
+            None => LoadShares::of(self.max_connections),
+        }
+    }
+
+    /// Makes sure that there is a connection.
+    pub async fn connect(&self) -> Result<(), StoreError> {
+        match self.watched.postgres() {
+            Some(pool) => pool.acquire(Purpose::Watching).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Reads a tenant's rows unchanged, for people who ask why.

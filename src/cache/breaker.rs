@@ -27,9 +27,9 @@ impl Breaker {
     /// Records how a query went. Returns whether the database has just begun to fail.
     pub(super) fn note<T>(&self, outcome: &Result<T, StoreError>) -> bool {
         match outcome {
-            Err(StoreError::Unavailable(_) | StoreError::TimedOut) => {
-                !self.is_open.swap(true, Ordering::Relaxed)
-            }
+            Err(
+                StoreError::Unavailable(_) | StoreError::NoConnection(_) | StoreError::TimedOut,
+            ) => !self.is_open.swap(true, Ordering::Relaxed),
             Ok(_) => {
                 self.close();
                 false

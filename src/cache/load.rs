@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
 use super::{
@@ -17,7 +16,7 @@ use crate::{
     clock::Uptime,
     domain::{Facts, Label, TenantId},
     observability::log_limiter::log_limited,
-    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, Source, StoreError, TenantKey, within},
 };
 
 /// What was known when a load was sent.
@@ -88,8 +87,10 @@ impl<L: LoadTenant> Cache<L> {
             Lookup::Fresh(known) => Some(known),
             Lookup::Suspect(_) | Lookup::Miss => None,
         };
-        let (outcome, starts_a_turn) =
-            self.0.queue.join(&key, held, LoadRequest { now, priority, span: span() });
+        let (outcome, starts_a_turn) = {
+            let asked = LoadRequest { now, priority, span: span() };
+            self.0.queue.join(&key, held, asked, self.0.loader.loads_at_once())
+        };
         if starts_a_turn {
             self.0.start_turn();
         }
@@ -116,7 +117,7 @@ struct LoadTurn<L: LoadTenant>(Arc<Inner<L>>);
 
 impl<L: LoadTenant> Drop for LoadTurn<L> {
     fn drop(&mut self) {
-        if self.0.queue.end_turn() {
+        if self.0.queue.end_turn(self.0.loader.loads_at_once()) {
             self.0.start_turn();
         }
     }
@@ -222,8 +223,7 @@ impl<L: LoadTenant> Inner<L> {
         &self,
         load: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let loaded =
-            timeout(self.settings.load_timeout, load).await.unwrap_or(Err(StoreError::TimedOut));
+        let loaded = within(self.settings.load_timeout, load).await;
         loaded.inspect_err(|error| self.failed(error))
     }
 

@@ -50,7 +50,8 @@ pub(super) type LoadOutcome = Shared<BoxFuture<'static, Result<Known, LoadError>
 
 /// The loads of tenants.
 pub(super) struct LoadQueue {
-    turns: usize,
+    /// So many statements at the same time, at most.
+    max_turns: usize,
     breaker: Arc<Breaker>,
     /// How many tenants a statement may read: fewer after one of many has failed.
     batch: AtomicUsize,
@@ -92,18 +93,18 @@ pub(super) struct StartedLoad {
 
 impl fmt::Debug for LoadQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadQueue").field("turns", &self.turns).finish_non_exhaustive()
+        f.debug_struct("LoadQueue").field("max_turns", &self.max_turns).finish_non_exhaustive()
     }
 }
 
 impl LoadQueue {
     /// For so many statements at the same time.
-    pub(super) fn new(turns: usize, breaker: Arc<Breaker>) -> Self {
-        Self { turns, breaker, batch: MAX_BATCH.into(), state: Mutex::default() }
+    pub(super) fn new(max_turns: usize, breaker: Arc<Breaker>) -> Self {
+        Self { max_turns, breaker, batch: MAX_BATCH.into(), state: Mutex::default() }
     }
 
     /// Joins the load of `key`, or takes what is `held` by now, or adds a load. Also says whether a
-    /// turn must be started.
+    /// turn must be started; there are so many `turns` at present.
     ///
     /// A caller finds nothing held before it comes here, and the load that it missed may have ended
     /// in between: what is held is looked at once more while no load can end.
@@ -112,6 +113,7 @@ impl LoadQueue {
         key: &TenantKey,
         held: impl FnOnce() -> Option<Known>,
         asked: LoadRequest,
+        turns: usize,
     ) -> (LoadOutcome, bool) {
         let mut state = self.state.lock();
         if let Some(outcome) = state.join(key, asked.priority) {
@@ -127,7 +129,7 @@ impl LoadQueue {
             return (of(Err(LoadError::Overloaded)), false);
         }
         let outcome = state.add(key.clone(), asked);
-        let starts = state.turns_taken < self.turns;
+        let starts = state.turns_taken < self.max_turns.min(turns);
         state.turns_taken += usize::from(starts);
         (outcome, starts)
     }
@@ -172,10 +174,11 @@ impl LoadQueue {
         Some(Batch { loads, now, span: span.unwrap_or(Span::none()) })
     }
 
-    /// A turn is over. Is another to follow it?
-    pub(super) fn end_turn(&self) -> bool {
+    /// A turn is over. Is another to follow it? Not if there are fewer at present than are taken.
+    pub(super) fn end_turn(&self, turns: usize) -> bool {
         let mut state = self.state.lock();
-        let goes_on = !state.waiting.is_empty() || !state.in_background.is_empty();
+        let waits = !state.waiting.is_empty() || !state.in_background.is_empty();
+        let goes_on = waits && state.turns_taken <= turns.max(1);
         state.turns_taken -= usize::from(!goes_on);
         goes_on
     }

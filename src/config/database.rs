@@ -90,12 +90,13 @@ pub enum ChangesMode {
 /// How the database is used.
 #[derive(Args, Clone, Debug)]
 pub struct PoolArgs {
-    /// Maximum number of connections to the database, and to each replica. Up to two more watch for
-    /// changes, one listens, and administrators' changes take up to six.
-    #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10",
-          value_parser = clap::value_parser!(u32).range(4..=1000))]
+    /// Maximum number of connections to the database's server, whatever for: loads, watching for
+    /// changes, listening to them, administrators' changes. As many go to each replica. One is enough,
+    /// for everything in turn; then changes are polled.
+    #[arg(long, env = "ENTITLEMENTD_DATABASE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "16",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_max_connections: u32,
-    /// How long a load waits for a connection, including opening one.
+    /// How long a load waits for a connection.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_ACQUIRE_TIMEOUT", value_name = "SPAN", default_value = "1s", value_parser = positive)]
     pub database_acquire_timeout: Span,
     /// How long opening a connection may take: some three round trips, and TLS and the password two

@@ -19,6 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const PATIENT: Opening<'static> = Opening {
     durations: Durations { acquire: MINUTE, connect: MINUTE, start: MINUTE, statement: None },
     max_connections: 4,
+    keeps_shares: false,
     log: ChangeLog::Wanted,
     create: true,
     listen_url: None,
@@ -29,6 +30,8 @@ pub(crate) const PATIENT: Opening<'static> = Opening {
 pub(crate) struct Opening<'a> {
     pub(crate) durations: Durations,
     pub(crate) max_connections: u32,
+    /// Keep some for watching and for loads, whatever else is done.
+    pub(crate) keeps_shares: bool,
     pub(crate) log: ChangeLog,
     /// Create a SQLite file that does not exist.
     pub(crate) create: bool,
@@ -56,6 +59,7 @@ impl<'a> Opening<'a> {
         Self {
             durations,
             max_connections: *database_max_connections,
+            keeps_shares: true,
             log: log(args.changes.changes),
             create: true,
             listen_url: args.changes.listen_database_url.as_ref(),
@@ -97,7 +101,8 @@ pub(crate) async fn open_store(
         PoolerKind::Session => Pooler::Session,
         PoolerKind::Transaction => Pooler::Transaction,
     };
-    let Opening { durations, max_connections, log, create, listen_url, replicas } = *opening;
+    let Opening { durations, max_connections, keeps_shares, log, create, listen_url, replicas } =
+        *opening;
     let listen_url = listen_url.map(DatabaseUrl::expose);
     let options = ConnectOptions {
         url: url.expose(),
@@ -105,6 +110,7 @@ pub(crate) async fn open_store(
         ca_file,
         pooler,
         max_connections,
+        keeps_shares,
         durations,
         create,
     };

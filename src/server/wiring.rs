@@ -20,17 +20,11 @@ use crate::{
     },
     security::token::{TokenRules, Tokens},
     service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces},
-    store::Store,
+    store::{LoadShares, Store},
 };
 
 /// How long a load may take, so that a caller learns of a dead database within two seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// The number of the pool's connections that are left to reading again in the background.
-const FOR_BACKGROUND: usize = 2;
-
-/// Maximum number of concurrent reads that bypass the cache.
-const MAX_BYPASS_READS: usize = 4;
 
 /// Assembles everything that an answer is made from. `runtime` is where loads run.
 pub(crate) fn api(
@@ -42,17 +36,15 @@ pub(crate) fn api(
     tokens: Tokens,
 ) -> Result<Api, UnusableSetting> {
     let store = Arc::new(store);
-    let connections = args.pool.database_max_connections as usize;
-    // A third, so that loads have most of the connections. There are at least four.
-    let max_bypass_reads = (connections / 3).min(MAX_BYPASS_READS);
+    let LoadShares { at_once, past_the_cache } = store.load_shares();
     let settings = CacheSettings {
         ttl: args.cache.cache_ttl.delta(),
         negative_ttl: args.cache.negative_ttl.delta(),
         max_stale: args.cache.max_stale.delta(),
         capacity: args.cache.cache_capacity as usize,
         load_timeout: LOAD_TIMEOUT,
-        max_loads: connections - FOR_BACKGROUND - max_bypass_reads,
-        max_bypass_reads,
+        max_loads: at_once,
+        max_bypass_reads: past_the_cache,
         // No replica has replayed a change that was just made: reloading would use the primary,
         // which is to be spared.
         reload_changed: args.pool.replica_database_url.is_empty(),

@@ -20,6 +20,14 @@ pub(super) trait Ask: Sync {
         statement: Statement,
     ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send;
 
+    /// Runs statements one after the other, and returns the rows of each.
+    fn query_each(
+        &self,
+        statements: Vec<Statement>,
+    ) -> impl Future<Output = Result<Vec<Vec<QueryResult>>, StoreError>> + Send {
+        one_by_one(self, statements)
+    }
+
     /// Runs a query that was built with SeaORM.
     fn select(
         &self,
@@ -36,4 +44,16 @@ pub(super) trait Ask: Sync {
     ) -> impl Future<Output = Result<Vec<QueryResult>, StoreError>> + Send {
         self.query(self.dialect().statement(sql, values))
     }
+}
+
+/// Runs statements one after the other, in a message each.
+pub(super) async fn one_by_one(
+    ask: &(impl Ask + ?Sized),
+    statements: Vec<Statement>,
+) -> Result<Vec<Vec<QueryResult>>, StoreError> {
+    let mut all = Vec::with_capacity(statements.len());
+    for statement in statements {
+        all.push(ask.query(statement).await?);
+    }
+    Ok(all)
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, DbErr, EntityTrait, IntoSimpleExpr, Order, QueryOrder, QueryResult, QuerySelect,
-    Select,
+    QueryTrait, Select, Statement,
     prelude::Json,
     sea_query::{CaseStatement, Expr, ExprTrait, Func, NullOrdering},
 };
@@ -15,67 +15,68 @@ use entitlementd_migration::ChangeLog;
 use super::{
     StoreError,
     ask::Ask,
+    dialect::Dialect,
     entity::{modules, plans},
     row::{ReadContext, Row},
 };
 use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
-/// Reads the catalogue in three statements, and its revision before them: its contents may be newer
-/// than the revision, but never older.
+/// Reads the catalogue, in one message where that can be, and its revision first: its contents may be
+/// newer than the revision, but never older.
 pub(super) async fn read(
     database: &impl Ask,
     log: ChangeLog,
     context: &ReadContext,
     now: DateTime<Utc>,
 ) -> Result<Catalogue, StoreError> {
-    let revision = match log {
-        ChangeLog::Wanted => read_revision(database).await?,
-        ChangeLog::LeftOut => 0,
+    let all = match database.query_each(statements(database.dialect(), log, ALIASES)).await {
+        // `check` also works on a database that was never migrated.
+        Err(error) if error.is_missing_table() => {
+            database.query_each(statements(database.dialect(), log, NO_ALIASES)).await?
+        }
+        all => all?,
     };
-    let catalogue = Catalogue::new(
-        read_modules(database, context).await?,
-        read_plans(database, context).await?,
-        revision,
-        now,
-    );
-    Ok(catalogue.with_aliases(read_aliases(database, context).await?))
+    let [revision, modules, plans, aliases] = all.as_slice() else {
+        return Err(DbErr::Custom("a statement of the catalogue has no result".into()).into());
+    };
+    let revision = revision.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
+    let modules = with_keys(modules, "modules.code", context)?;
+    let modules = modules.iter().map(|row| module(row, context)).collect::<Result<_, _>>()?;
+    let plans = with_keys(plans, "plans.slug", context)?;
+    let plans = plans.iter().map(|row| plan(row, context)).collect::<Result<_, _>>()?;
+    let revision = revision.unwrap_or_default().cast_unsigned();
+    Ok(Catalogue::new(modules, plans, revision, now).with_aliases(aliases_of(aliases, context)?))
 }
 
 /// The codes that modules had before they were renamed, each with the current code.
-async fn read_aliases(
-    database: &impl Ask,
-    context: &ReadContext,
-) -> Result<Vec<(ModuleCode, ModuleCode)>, StoreError> {
-    let sql = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
-               FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
-    let rows = match database.sql(sql, []).await {
-        // `check` also works on a database that was never migrated.
-        Err(error) if error.is_missing_table() => Vec::new(),
-        rows => rows?,
+const ALIASES: &str = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS text) AS code
+                       FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id";
+
+const NO_ALIASES: &str = "SELECT NULL AS alias, NULL AS code WHERE 1 = 0";
+
+/// What is read: the revision, the modules, the plans, the aliases.
+fn statements(dialect: Dialect, log: ChangeLog, aliases: &str) -> Vec<Statement> {
+    let revision = match log {
+        ChangeLog::Wanted => dialect.catalogue_revision(),
+        ChangeLog::LeftOut => "0".to_owned(),
     };
+    let revision = format!("SELECT CAST({revision} AS bigint) AS revision");
+    vec![
+        dialect.statement(revision, []),
+        select_modules().build(dialect.backend()),
+        plans_in_order().build(dialect.backend()),
+        dialect.statement(aliases, []),
+    ]
+}
+
+fn aliases_of(
+    rows: &[QueryResult],
+    context: &ReadContext,
+) -> Result<Vec<(ModuleCode, ModuleCode)>, DbErr> {
     let code = |row: &QueryResult, column: &str| {
         row.try_get::<String>("", column).map(|code| context.codes.code(&code))
     };
-    Ok(rows
-        .iter()
-        .map(|row| Ok((code(row, "alias")?, code(row, "code")?)))
-        .collect::<Result<_, DbErr>>()?)
-}
-
-async fn read_revision(database: &impl Ask) -> Result<u64, StoreError> {
-    let sql =
-        format!("SELECT CAST({} AS bigint) AS revision", database.dialect().catalogue_revision());
-    let rows = database.sql(sql, []).await?;
-    let revision = rows.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
-    Ok(revision.unwrap_or_default().cast_unsigned())
-}
-
-async fn read_modules(
-    database: &impl Ask,
-    context: &ReadContext,
-) -> Result<Vec<Module>, StoreError> {
-    let rows = database.select(select_modules()).await?;
-    with_keys(&rows, "modules.code", context)?.iter().map(|row| module(row, context)).collect()
+    rows.iter().map(|row| Ok((code(row, "alias")?, code(row, "code")?))).collect()
 }
 
 pub(super) fn select_modules() -> Select<modules::Entity> {
@@ -153,14 +154,12 @@ pub(super) fn with_keys<'a>(
     Ok(keyed)
 }
 
-async fn read_plans(database: &impl Ask, context: &ReadContext) -> Result<Vec<Plan>, StoreError> {
+/// Cheapest first. The database compares the prices, so that no prices are read here.
+fn plans_in_order() -> Select<plans::Entity> {
     use plans::Column as P;
-    let select = select_plans()
-        // Cheapest first. The database compares the prices, so that no prices are read here.
+    select_plans()
         .order_by_with_nulls(P::PriceInr, Order::Asc, NullOrdering::Last)
-        .order_by(P::Slug, Order::Asc);
-    let rows = database.select(select).await?;
-    with_keys(&rows, "plans.slug", context)?.iter().map(|row| plan(row, context)).collect()
+        .order_by(P::Slug, Order::Asc)
 }
 
 pub(super) fn select_plans() -> Select<plans::Entity> {

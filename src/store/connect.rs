@@ -6,28 +6,23 @@
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use sqlx::{
-    ConnectOptions as _, Connection, Executor, Postgres, Sqlite,
-    pool::PoolOptions,
+    ConnectOptions as _,
     postgres::{PgConnectOptions, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use thiserror::Error;
 use tracing::log::LevelFilter;
 
-use super::{database::Database, idle_health::IdleHealth};
-
-/// A connection that has been idle for this long, or since before another one did not answer, is
-/// pinged before it is used. Others are not: that would double the round trips of every load.
-const TRUSTED_IDLE: Duration = Duration::from_secs(30);
-
-/// How long the answer to a ping may take: otherwise a new connection is opened.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
+use super::{
+    database::Database,
+    idle_health::IdleHealth,
+    pool::{Limits, Pool},
+};
 
 /// A statement that takes this long is logged.
 const SLOW: Duration = Duration::from_secs(1);
@@ -47,8 +42,10 @@ pub struct ConnectOptions<'a> {
     pub ca_file: Option<&'a Path>,
     /// The pooler between this process and PostgreSQL.
     pub pooler: Pooler,
-    /// Maximum number of connections.
+    /// Maximum number of connections to the server, whatever for.
     pub max_connections: u32,
+    /// Keep some of them for watching for changes, and for loads, whatever else is done.
+    pub keeps_shares: bool,
     /// How long things may take.
     pub durations: Durations,
     /// Create a SQLite file that does not exist, and let writers and readers work in it
@@ -113,25 +110,8 @@ pub(super) async fn open(
     options: &ConnectOptions<'_>,
     health: &IdleHealth,
 ) -> Result<Database, ConnectError> {
-    open_keeping(options, health, PREPARED).await
-}
-
-/// Opens a database for transactions that write. They prepare no statements: one that was prepared
-/// before a column's type was changed would fail the whole transaction.
-pub(super) async fn open_to_write(
-    options: &ConnectOptions<'_>,
-    health: &IdleHealth,
-) -> Result<Database, ConnectError> {
-    open_keeping(options, health, 0).await
-}
-
-async fn open_keeping(
-    options: &ConnectOptions<'_>,
-    health: &IdleHealth,
-    prepared: usize,
-) -> Result<Database, ConnectError> {
     match options.url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => open_postgres(options, health.clone(), prepared),
+        Some(("postgres" | "postgresql", _)) => open_postgres(options, health.clone()),
         Some(("sqlite", _)) => Ok(Database::sqlite(open_sqlite(options).await?)),
         _ => Err(ConnectError::Url),
     }
@@ -140,10 +120,9 @@ async fn open_keeping(
 fn open_postgres(
     options: &ConnectOptions<'_>,
     health: IdleHealth,
-    prepared: usize,
 ) -> Result<Database, ConnectError> {
     let mut connect = secured(parse(options.url).ok_or(ConnectError::Url)?, options)
-        .statement_cache_capacity(prepared);
+        .statement_cache_capacity(PREPARED);
     let settings = session_settings(options.durations.statement);
     connect = match options.pooler {
         Pooler::None => {
@@ -151,27 +130,22 @@ fn open_postgres(
         }
         Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
     };
-    let idle_health = health.clone();
-    let mut pool = pool_options::<Postgres>(options).before_acquire(move |connection, idle| {
-        let health = idle_health.clone();
-        Box::pin(async move { Ok(is_alive(connection, idle.idle_for, &health).await) })
-    });
     let set = |word: &str| {
         let all: Vec<_> =
             settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
         all.concat()
     };
-    if options.pooler == Pooler::Session {
-        let set: Arc<str> = set("SET").into();
-        pool = pool.after_connect(move |connection, _| {
-            let set = sqlx::AssertSqlSafe(set.to_string());
-            Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(|_| ()) })
-        });
-    }
-    let pool = pool.connect_lazy_with(connect);
+    let first = (options.pooler == Pooler::Session).then(|| set("SET"));
+    let limits = Limits {
+        most: options.max_connections as usize,
+        keeps_shares: options.keeps_shares,
+        acquire: options.durations.acquire,
+        connect: options.durations.connect,
+    };
+    let pool = Pool::new(connect, first, limits, health);
     Ok(match options.pooler {
-        Pooler::Transaction => Database::through_transaction_pooler(pool, health, set("SET LOCAL")),
-        Pooler::None | Pooler::Session => Database::direct(pool, health),
+        Pooler::Transaction => Database::through_transaction_pooler(pool, set("SET LOCAL")),
+        Pooler::None | Pooler::Session => Database::direct(pool),
     })
 }
 
@@ -186,7 +160,7 @@ pub(super) fn listen_options(
         (Some(url), _) => secured(parse(url).ok_or(ConnectError::ListenUrl)?, options)
             .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str()))),
         (None, Pooler::Transaction) => return Ok(None),
-        (None, Pooler::None | Pooler::Session) => (*pool.connect_options()).clone(),
+        (None, Pooler::None | Pooler::Session) => pool.options().clone(),
     };
     Ok(Some(listen.application_name("entitlementd feed")))
 }
@@ -243,9 +217,9 @@ async fn open_sqlite(options: &ConnectOptions<'_>) -> Result<DatabaseConnection,
     }
     let pool: SqlitePoolOptions = if in_memory {
         // Each connection would be a separate database, which is gone with the connection.
-        pool_options::<Sqlite>(options).max_connections(1).idle_timeout(None).max_lifetime(None)
+        pool_options(options).max_connections(1).idle_timeout(None).max_lifetime(None)
     } else {
-        pool_options::<Sqlite>(options)
+        pool_options(options)
     };
     // Opened at once: retrying does not help with a file that cannot be opened.
     let deadline = Instant::now() + options.durations.acquire;
@@ -270,28 +244,9 @@ fn is_locked(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(SQLITE_BUSY))
 }
 
-fn pool_options<DB: sqlx::Database>(options: &ConnectOptions<'_>) -> PoolOptions<DB> {
-    PoolOptions::new()
+fn pool_options(options: &ConnectOptions<'_>) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.durations.acquire)
         .test_before_acquire(false)
-}
-
-async fn is_alive(
-    connection: &mut sqlx::PgConnection,
-    idle_for: Duration,
-    health: &IdleHealth,
-) -> bool {
-    if health.is_dead(idle_for) {
-        return false;
-    }
-    if idle_for < TRUSTED_IDLE && !health.is_suspect(idle_for) {
-        return true;
-    }
-    let is_alive =
-        matches!(tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await, Ok(Ok(())));
-    if !is_alive {
-        health.died();
-    }
-    is_alive
 }

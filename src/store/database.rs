@@ -2,76 +2,67 @@
 
 use std::sync::{Arc, atomic::AtomicU64};
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, QueryResult, SqlxPostgresConnector, Statement, Values,
-};
+use futures_util::{Stream, TryStreamExt};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool,
-    postgres::{PgPoolOptions, PgRow},
+    AssertSqlSafe, Connection, Either, PgConnection,
+    postgres::{PgQueryResult, PgRow},
 };
 
 use tracing::{Instrument, Span};
 
 use super::{
     StoreError,
-    ask::Ask,
+    ask::{self, Ask},
     dialect::Dialect,
-    idle_health::IdleHealth,
-    pooled_connection::{InUse, PooledConnection},
+    pool::{Pool, Purpose},
+    retries::Retries,
 };
 
-/// How often a read that lost its connection is retried on another one: a restarted server leaves a
-/// pool full of dead connections, and each one is dropped when it is used.
-pub(super) const MAX_ATTEMPTS: u32 = 20;
-
-/// An open database.
+/// An open database, for a purpose.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    /// For everything except reads behind a transaction pooler.
-    pub(super) connection: DatabaseConnection,
+    pub(super) server: Server,
+    pub(super) purpose: Purpose,
     /// Behind a transaction pooler: what each transaction sets first.
-    set_local: Option<String>,
-    /// The health of the pool's connections, if it is PostgreSQL's.
-    health: IdleHealth,
-    in_use: InUse,
+    pub(super) set_local: Option<String>,
     /// How often a transaction waited a long time for an advisory lock.
     pub(super) lock_waits: Arc<AtomicU64>,
+}
+
+/// What keeps the database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(super) enum Server {
+    Sqlite(DatabaseConnection),
+    Postgres(Pool),
 }
 
 impl Database {
     /// A SQLite database.
     pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
-        Self {
-            connection,
-            set_local: None,
-            health: IdleHealth::default(),
-            in_use: InUse::default(),
-            lock_waits: Arc::default(),
-        }
+        Self::of(Server::Sqlite(connection), None)
     }
 
     /// A PostgreSQL database with sessions of our own.
-    pub(super) fn direct(pool: PgPool, health: IdleHealth) -> Self {
-        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        Self {
-            connection,
-            set_local: None,
-            health,
-            in_use: InUse::default(),
-            lock_waits: Arc::default(),
-        }
+    pub(super) fn direct(pool: Pool) -> Self {
+        Self::of(Server::Postgres(pool), None)
     }
 
-    /// A PostgreSQL database behind a pooler without sessions. Everything uses the simple protocol,
-    /// with values in the text: one message is one transaction, prepares nothing, and so cannot
-    /// conflict with another client's statement.
-    pub(super) fn through_transaction_pooler(
-        pool: PgPool,
-        health: IdleHealth,
-        set_local: String,
-    ) -> Self {
-        Self { set_local: Some(set_local), ..Self::direct(pool, health) }
+    /// A PostgreSQL database behind a pooler without sessions. Reads use the simple protocol, with
+    /// values in the text: one message is one transaction, prepares nothing, and so cannot conflict
+    /// with another client's statement.
+    pub(super) fn through_transaction_pooler(pool: Pool, set_local: String) -> Self {
+        Self::of(Server::Postgres(pool), Some(set_local))
+    }
+
+    fn of(server: Server, set_local: Option<String>) -> Self {
+        Self { server, purpose: Purpose::Loading, set_local, lock_waits: Arc::default() }
+    }
+
+    /// The same database, and the same connections, for another purpose.
+    pub(super) fn to(&self, purpose: Purpose) -> Self {
+        Self { purpose, ..self.clone() }
     }
 
     /// The same, for statements that are asked once: a message each, where a prepared one takes two.
@@ -81,24 +72,33 @@ impl Database {
 
     /// Closes every connection, once those in use have been returned.
     pub(super) async fn close(&self) {
-        if let Err(error) = self.connection.clone().close().await {
-            tracing::warn!(%error, "a database pool did not close cleanly");
+        match &self.server {
+            Server::Postgres(pool) => pool.close().await,
+            Server::Sqlite(connection) => {
+                if let Err(error) = connection.clone().close().await {
+                    tracing::warn!(%error, "a database pool did not close cleanly");
+                }
+            }
         }
     }
 
     /// The numbers of connections, and of idle ones among them.
     pub(super) fn connections(&self) -> [usize; 2] {
-        if let Some(pool) = self.postgres() {
-            return [pool.size() as usize, pool.num_idle()];
+        match &self.server {
+            Server::Postgres(pool) => pool.counts(),
+            Server::Sqlite(connection) => {
+                let pool = connection.get_sqlite_connection_pool();
+                [pool.size() as usize, pool.num_idle()]
+            }
         }
-        let pool = self.connection.get_sqlite_connection_pool();
-        [pool.size() as usize, pool.num_idle()]
     }
 
-    /// The pool itself; `None` on SQLite.
-    pub(super) fn postgres(&self) -> Option<&PgPool> {
-        (self.dialect() == Dialect::Postgres)
-            .then(|| self.connection.get_postgres_connection_pool())
+    /// The connections; `None` on SQLite.
+    pub(super) fn postgres(&self) -> Option<&Pool> {
+        match &self.server {
+            Server::Postgres(pool) => Some(pool),
+            Server::Sqlite(_) => None,
+        }
     }
 
     /// What a transaction sets first; empty if its session has it set.
@@ -121,57 +121,102 @@ impl Database {
         )
     }
 
-    /// A connection for sea-orm-migration, which prepares its statements, and what its transaction
-    /// must begin and end with. Behind a transaction pooler it is a separate connection: what it
-    /// remembers as prepared is gone after the transaction.
-    pub(super) fn for_migrating(&self) -> (DatabaseConnection, [&'static str; 2]) {
-        let (Some(_), Some(pool)) = (&self.set_local, self.postgres()) else {
-            return (self.connection.clone(), ["", ""]);
-        };
-        let own = PgPoolOptions::new()
-            .max_connections(1)
-            .connect_lazy_with((*pool.connect_options()).clone());
-        let first = "DEALLOCATE ALL; SET LOCAL search_path = public";
-        (SqlxPostgresConnector::from_sqlx_postgres_pool(own), [first, "DEALLOCATE ALL"])
-    }
-
     async fn query_once(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let Some(pool) = self.postgres() else {
-            return Ok(self.connection.query_all_raw(statement).await?);
+        let pool = match &self.server {
+            Server::Postgres(pool) => pool,
+            Server::Sqlite(connection) => return Ok(connection.query_all_raw(statement).await?),
         };
-        let mut connection = PooledConnection::acquire(pool, &self.health, &self.in_use).await?;
-        let pending = self.health.sending();
+        let mut lease = pool.acquire(self.purpose).await?;
+        let pending = pool.health().sending();
+        lease.sends();
         let rows = match &self.set_local {
             Some(set_local) => {
                 let text = AssertSqlSafe(format!("{set_local}{statement}"));
-                sqlx::raw_sql(text).fetch_all(&mut *connection).await
+                sqlx::raw_sql(text).fetch_all(&mut *lease).await
             }
-            None => match fetch(&mut connection, statement.clone()).await {
+            None => match fetch(&mut lease, statement.clone()).await {
                 Err(error) if is_out_of_date(&error) => {
-                    connection.clear_cached_statements().await.map_err(StoreError::of_driver)?;
-                    fetch(&mut connection, statement).await
+                    lease.clear_cached_statements().await.map_err(StoreError::of_driver)?;
+                    fetch(&mut lease, statement).await
                 }
                 rows => rows,
             },
         };
         pending.answered();
+        lease.answered(&rows);
         Ok(rows.map_err(StoreError::of_driver)?.into_iter().map(QueryResult::from).collect())
     }
 }
 
+impl Database {
+    /// Runs statements in one message, which is one transaction.
+    async fn message_once(
+        &self,
+        pool: &Pool,
+        text: &str,
+        count: usize,
+    ) -> Result<Vec<Vec<QueryResult>>, StoreError> {
+        let text = AssertSqlSafe(format!("{}{text}", self.settings()));
+        let mut lease = pool.acquire(self.purpose).await?;
+        let pending = pool.health().sending();
+        lease.sends();
+        let found = results(sqlx::raw_sql(text).fetch_many(&mut *lease)).await;
+        pending.answered();
+        lease.answered(&found);
+        let mut found = found.map_err(StoreError::of_driver)?;
+        // Those before are of the settings.
+        Ok(found.split_off(found.len().saturating_sub(count)))
+    }
+}
+
+/// The rows of each statement of a message.
+async fn results(
+    mut answers: impl Stream<Item = sqlx::Result<Either<PgQueryResult, PgRow>>> + Unpin,
+) -> sqlx::Result<Vec<Vec<QueryResult>>> {
+    let (mut all, mut rows) = (Vec::new(), Vec::new());
+    while let Some(answer) = answers.try_next().await? {
+        match answer {
+            Either::Left(_) => all.push(std::mem::take(&mut rows)),
+            Either::Right(row) => rows.push(row.into()),
+        }
+    }
+    Ok(all)
+}
+
 impl Ask for Database {
     fn dialect(&self) -> Dialect {
-        Dialect::of(&self.connection)
+        match self.server {
+            Server::Sqlite(_) => Dialect::Sqlite,
+            Server::Postgres(_) => Dialect::Postgres,
+        }
     }
 
     async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, StoreError> {
-        let mut attempts = 1..MAX_ATTEMPTS;
+        let mut retries = Retries::default();
         loop {
             let span = self.span(&statement);
             match self.query_once(statement.clone()).instrument(span).await {
-                Err(error) if error.lost_connection() && attempts.next().is_some() => {
-                    tracing::debug!(%error, "a connection was lost: retrying on another one");
-                }
+                Err(error) if retries.allow(&error) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn query_each(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<QueryResult>>, StoreError> {
+        let Server::Postgres(pool) = &self.server else {
+            return ask::one_by_one(self, statements).await;
+        };
+        let all: Vec<String> = statements.iter().map(ToString::to_string).collect();
+        let text = all.join("; ");
+        let mut retries = Retries::default();
+        loop {
+            let span = statements.first().map_or_else(Span::none, |first| self.span(first));
+            let asking = self.message_once(pool, &text, statements.len());
+            match asking.instrument(span).await {
+                Err(error) if retries.allow(&error) => {}
                 answer => return answer,
             }
         }

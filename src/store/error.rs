@@ -14,6 +14,10 @@ pub enum StoreError {
     /// statement.
     #[error("the database cannot be asked: {0}")]
     Unavailable(Arc<DbErr>),
+    /// No connection can be opened, and there is none. Has the server's own words, if it has said
+    /// any.
+    #[error("no connection to the database can be opened: {0}")]
+    NoConnection(Arc<DbErr>),
     /// The serving role lacks the right, or a row-level policy would hide rows from it.
     #[error(
         "the database refuses this role: {0}; `entitlementd migrate --status` says what it lacks, and docs/adopting.md \
@@ -102,6 +106,7 @@ impl StoreError {
     pub fn is_the_databases(&self) -> bool {
         match self {
             Self::Unavailable(_)
+            | Self::NoConnection(_)
             | Self::Forbidden(_)
             | Self::Rejected(_)
             | Self::MissingColumns(_)
@@ -125,7 +130,7 @@ impl StoreError {
     }
 
     fn is_unavailable_for(&self, code: &str) -> bool {
-        let Self::Unavailable(error) = self else { return false };
+        let (Self::Unavailable(error) | Self::NoConnection(error)) = self else { return false };
         code_of(error).as_deref() == Some(code)
     }
 

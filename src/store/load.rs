@@ -37,6 +37,12 @@ pub trait LoadTenant: Send + Sync + 'static {
     /// and have a revision.
     fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
 
+    /// How many loads of tenants may run at the same time at present. Those that wait for their turn
+    /// are read together.
+    fn loads_at_once(&self) -> usize {
+        usize::MAX
+    }
+
     /// Reads all modules and plans. `now` is the instant before the first statement is sent.
     fn load_catalogue(
         &self,
@@ -67,6 +73,10 @@ impl LoadTenant for Store {
 
     async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
         tenant::keys(&self.primary, self.log).await
+    }
+
+    fn loads_at_once(&self) -> usize {
+        self.load_shares().at_once
     }
 
     async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {

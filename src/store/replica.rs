@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use super::{StoreError, ask::Ask, database::Database, row};
+use super::{
+    StoreError,
+    ask::Ask,
+    database::Database,
+    pool::{Purpose, within},
+    row,
+};
 use parking_lot::Mutex;
 
 /// How long a replica may take: otherwise the primary is used, within the same load.
@@ -93,7 +99,7 @@ impl Replica {
 
     async fn check(&self, wanted: &Held) {
         let sql = format!("SELECT {} AS holds", replayed(&format!("'{}'", wanted.lsn)));
-        let answer = in_time(self.database.sql(sql, [])).await;
+        let answer = in_time(self.database.to(Purpose::Watching).sql(sql, [])).await;
         match answer
             .map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false)))
         {
@@ -128,5 +134,5 @@ pub(super) fn replayed(lsn: &str) -> String {
 pub(super) async fn in_time<T>(
     asking: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(StoreError::TimedOut))
+    within(PATIENCE, asking).await
 }

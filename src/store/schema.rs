@@ -4,7 +4,7 @@ use entitlementd_migration::{
     self as migration, Additions, Armed, ChangeLog, Denied, Look, MissingColumn, MissingColumns,
     MissingTrigger, OpenDoor, Planned, SchemaManager, Step,
 };
-use sea_orm::{DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, TransactionTrait};
 
 use super::{Store, StoreError, ask::Ask, database::Database};
 
@@ -96,7 +96,7 @@ impl Store {
     /// Examines the schema, in one statement. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
         // Nothing is to be prepared that is asked once.
-        let database = self.primary.unprepared();
+        let database = self.watched.unprepared();
         let look = self.look(&database).await?;
         let applied = match look.steps_statement(database.dialect().backend()) {
             Some(sql) => names(&database.sql(sql, []).await?)?,
@@ -161,18 +161,25 @@ impl Store {
         steps: &[Step],
         additions: Additions,
     ) -> Result<Vec<Planned>, StoreError> {
-        let visit = self.primary.visit().await?;
-        let planned =
-            migration::planned(&SchemaManager::new(&visit.inner), steps, additions).await?;
+        let own = self.primary.for_migrating().await?;
+        let [first, last] = own.frame;
+        let visit = own.connection.begin().await?;
+        visit.execute_unprepared(first).await?;
+        let planned = migration::planned(&SchemaManager::new(&visit), steps, additions).await?;
+        visit.execute_unprepared(last).await?;
         visit.commit().await?;
+        own.close().await;
         Ok(planned)
     }
 
     /// Applies the pending steps, and makes missing triggers; returns what that took. The error is for
     /// an operator: it may contain the database's own messages.
     pub async fn migrate(&self, additions: Additions) -> Result<Vec<Armed>, DbErr> {
-        let (connection, frame) = self.primary.for_migrating();
-        migration::migrate(&connection, self.log, additions, frame).await
+        let custom = |error: StoreError| DbErr::Custom(error.to_string());
+        let own = self.watched.for_migrating().await.map_err(custom)?;
+        let migrated = migration::migrate(&own.connection, self.log, additions, own.frame).await;
+        own.close().await;
+        migrated
     }
 }
 

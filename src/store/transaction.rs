@@ -3,15 +3,21 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, QueryResult, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait, Value, Values,
+    prelude::async_trait::async_trait,
 };
+use sea_query_sqlx::SqlxValues;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::sync::Mutex;
 
 use super::{
     StoreError,
     ask::Ask,
-    database::{Database, MAX_ATTEMPTS},
+    database::{Database, Server},
     dialect::Dialect,
+    pool::Lease,
+    retries::Retries,
 };
 
 /// How long a lock on what is to be changed is waited for, whatever else a session allows.
@@ -20,11 +26,15 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
 /// A transaction. Dropping it rolls it back.
 pub(super) struct Transaction {
     /// For statements of SeaORM.
-    pub(super) inner: DatabaseTransaction,
-    /// What it ends with: behind a pooler, a session must be left as it was found.
-    last: &'static str,
+    pub(super) inner: Inner,
     /// How often a lock was waited for a long time.
     pub(super) lock_waits: Arc<AtomicU64>,
+}
+
+/// The connection of a transaction.
+pub(super) enum Inner {
+    Sqlite(sea_orm::DatabaseTransaction),
+    Postgres(Mutex<Lease>),
 }
 
 impl Ask for Transaction {
@@ -56,21 +66,34 @@ impl Transaction {
 
     /// Makes what was written in it visible to others.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        self.execute(self.last).await?;
-        Ok(self.inner.commit().await?)
+        match self.inner {
+            Inner::Sqlite(inner) => Ok(inner.commit().await?),
+            Inner::Postgres(lease) => end(lease.into_inner(), "COMMIT").await,
+        }
     }
 
     /// Rolls it back.
     pub(super) async fn roll_back(self) -> Result<(), StoreError> {
-        self.execute(self.last).await?;
-        Ok(self.inner.rollback().await?)
+        match self.inner {
+            Inner::Sqlite(inner) => Ok(inner.rollback().await?),
+            Inner::Postgres(lease) => end(lease.into_inner(), "ROLLBACK").await,
+        }
     }
+}
+
+async fn end(mut lease: Lease, word: &'static str) -> Result<(), StoreError> {
+    let ended = lease.execute(word).await;
+    if ended.is_ok() {
+        lease.ends_transaction();
+    }
+    lease.answered(&ended);
+    ended.map(drop).map_err(StoreError::of_driver)
 }
 
 impl Database {
     /// Begins a transaction for reading, with statements that are not our own.
     pub(super) async fn visit(&self) -> Result<Transaction, StoreError> {
-        self.begin("", TransactionOptions::default()).await
+        self.begin(self.settings(), TransactionOptions::default()).await
     }
 
     /// Begins a transaction for writing. On SQLite there is one at a time.
@@ -78,17 +101,15 @@ impl Database {
     /// If it loses its connection before it has begun, it is begun again: nothing was written.
     pub(super) async fn begin_writing(&self) -> Result<Transaction, StoreError> {
         let immediate = Some(SqliteTransactionMode::Immediate);
-        let mut attempts = 1..MAX_ATTEMPTS;
+        let mut retries = Retries::default();
         loop {
             let options = TransactionOptions {
                 sqlite_transaction_mode: immediate,
                 ..TransactionOptions::default()
             };
-            let settings = format!("{}; {LOCK_TIMEOUT}", self.settings());
+            let settings = format!("{}{LOCK_TIMEOUT}", self.settings());
             match self.begin(&settings, options).await {
-                Err(error) if error.lost_connection() && attempts.next().is_some() => {
-                    tracing::debug!(%error, "a connection was lost: retrying on another one");
-                }
+                Err(error) if retries.allow(&error) => {}
                 begun => return begun,
             }
         }
@@ -99,12 +120,91 @@ impl Database {
         settings: &str,
         options: TransactionOptions,
     ) -> Result<Transaction, StoreError> {
-        let (connection, [first, last]) = self.for_migrating();
-        let inner = connection.begin_with_options(options).await?;
-        // The first statement is the one that notices a dead connection.
-        let first = format!("{first}; {settings}");
-        let first = if self.dialect().has_concurrent_writers() { &first } else { "" };
-        inner.execute_unprepared(first).await?;
-        Ok(Transaction { inner, last, lock_waits: Arc::clone(&self.lock_waits) })
+        let inner = match &self.server {
+            Server::Sqlite(connection) => {
+                Inner::Sqlite(connection.begin_with_options(options).await?)
+            }
+            Server::Postgres(pool) => {
+                let mut lease = pool.acquire(self.purpose).await?;
+                let begun = begin_on(&mut lease, settings).await;
+                lease.answered(&begun);
+                begun.map_err(StoreError::of_driver)?;
+                Inner::Postgres(Mutex::new(lease))
+            }
+        };
+        Ok(Transaction { inner, lock_waits: Arc::clone(&self.lock_waits) })
+    }
+}
+
+/// Begins a transaction. What loads have prepared on the connection goes: a statement that was
+/// prepared before a column's type was changed would fail the whole transaction.
+async fn begin_on(lease: &mut Lease, settings: &str) -> sqlx::Result<()> {
+    lease.begins_transaction();
+    if lease.cached_statements_size() > 0 {
+        lease.clear_cached_statements().await?;
+    }
+    let begin = AssertSqlSafe(format!("BEGIN; {settings}"));
+    lease.execute(sqlx::raw_sql(begin)).await.map(drop)
+}
+
+/// Statements are prepared without a name, and so for once: whoever has the connection next finds
+/// it as it was.
+macro_rules! run {
+    ($lease:expr, $statement:expr, $how:ident, $error:ident) => {{
+        let Statement { sql, values, .. } = $statement;
+        let values = SqlxValues(values.unwrap_or(Values(Vec::new())));
+        let query = sqlx::query_with(AssertSqlSafe(sql), values).persistent(false);
+        let mut lease = $lease.lock().await;
+        let answer = query.$how(&mut **lease).await;
+        lease.answered(&answer);
+        answer.map_err(|error| DbErr::$error(RuntimeErr::SqlxError(Arc::new(error))))
+    }};
+}
+
+#[async_trait]
+impl ConnectionTrait for Inner {
+    fn get_database_backend(&self) -> DbBackend {
+        match self {
+            Self::Sqlite(inner) => inner.get_database_backend(),
+            Self::Postgres(_) => DbBackend::Postgres,
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Sqlite(inner) => inner.execute_raw(statement).await,
+            Self::Postgres(lease) => run!(lease, statement, execute, Exec).map(Into::into),
+        }
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Sqlite(inner) => inner.execute_unprepared(sql).await,
+            Self::Postgres(lease) => {
+                let mut lease = lease.lock().await;
+                let sql = AssertSqlSafe(sql.to_owned());
+                let answer = lease.execute(sqlx::raw_sql(sql)).await;
+                lease.answered(&answer);
+                let error = |error| DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)));
+                answer.map(Into::into).map_err(error)
+            }
+        }
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        match self {
+            Self::Sqlite(inner) => inner.query_one_raw(statement).await,
+            Self::Postgres(lease) => {
+                run!(lease, statement, fetch_optional, Query).map(|row| row.map(QueryResult::from))
+            }
+        }
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match self {
+            Self::Sqlite(inner) => inner.query_all_raw(statement).await,
+            Self::Postgres(lease) => run!(lease, statement, fetch_all, Query)
+                .map(|rows| rows.into_iter().map(QueryResult::from).collect()),
+        }
     }
 }

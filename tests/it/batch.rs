@@ -31,6 +31,7 @@ async fn store(url: &str, pooler: Pooler, log: ChangeLog) -> Store {
         ca_file: None,
         pooler,
         max_connections: 2,
+        keeps_shares: false,
         durations,
         create: false,
     };

@@ -35,6 +35,7 @@ mod deploy;
 mod explain;
 mod faults;
 mod faults_harness;
+mod few_connections;
 mod floors;
 mod folding;
 mod freshness;

@@ -12,6 +12,8 @@ use crate::{
     store::{FoldStep, Holder, HolderName, Store, StoreError},
 };
 
+/// The log is not folded before a server has run for this long.
+const SETTLED: Duration = Duration::from_secs(15);
 const FOLD: Duration = Duration::from_mins(10);
 /// After a failure it is tried again so soon.
 const FOLD_AGAIN: Duration = Duration::from_mins(1);
@@ -38,6 +40,8 @@ pub(crate) struct ChangeLogReport {
 
 /// Folds all that is old, now and every few minutes.
 pub(super) async fn fold(store: &Store, report: &Mutex<FeedReport>) -> Infallible {
+    // The start has other things to do, perhaps with a single connection.
+    sleep(jittered(SETTLED)).await;
     loop {
         let pause = match fold_all(store, report).await {
             Ok(()) => FOLD,

@@ -72,9 +72,15 @@ impl Cause {
             | StoreError::Unreadable { .. } => Self::Schema,
             StoreError::TimedOut => Self::Slow,
             StoreError::PoolExhausted => Self::Connections,
-            StoreError::Unavailable(_) if error.is_for_want_of_connections() => Self::Connections,
+            StoreError::Unavailable(_) | StoreError::NoConnection(_)
+                if error.is_for_want_of_connections() =>
+            {
+                Self::Connections
+            }
             StoreError::Unavailable(_) if error.is_for_want_of_time() => Self::Slow,
-            StoreError::Unavailable(_) | StoreError::ListenerLost => Self::Silent,
+            StoreError::Unavailable(_) | StoreError::NoConnection(_) | StoreError::ListenerLost => {
+                Self::Silent
+            }
         }
     }
 

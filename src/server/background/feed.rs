@@ -27,8 +27,7 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_millis(20);
 /// A poll that takes longer has failed, and what is held is suspect.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The same for polls after one that has failed: everything is suspect by then, and a connection to
-/// a database that is far away takes several round trips.
+/// The same after a poll that has failed: everything is suspect by then.
 const PATIENCE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How late a poll may be on a busy machine, before nothing is relied on that the one before has
 /// proven.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     service::Api,
-    store::{Additions, SchemaReport, SchemaState, StoreError},
+    store::{Additions, Durations, SchemaReport, SchemaState, StoreError},
 };
 
 /// Why nothing can be answered yet.
@@ -42,7 +42,8 @@ pub(super) async fn look(
     api: &Api,
     migrate: Option<Additions>,
 ) -> Result<Option<Obstacle>, StoreError> {
-    let at_most = api.store.durations().start;
+    let Durations { connect, start: at_most, .. } = api.store.durations();
+    wait_for("a connection to the database", connect, api.store.connect()).await?;
     let mut report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
     let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
     if let Some(additions) = migrate.filter(|_| is_wanting) {

@@ -83,6 +83,7 @@ pub(in crate::service) fn load(error: LoadError) -> Status {
 fn store(error: StoreError) -> Status {
     match error {
         StoreError::Unavailable(_)
+        | StoreError::NoConnection(_)
         | StoreError::Forbidden(_)
         | StoreError::Rejected(_)
         | StoreError::MissingColumns(_)

@@ -19,7 +19,8 @@ pub enum FoldStep {
 pub(in crate::store) async fn fold(database: &Database) -> Result<FoldStep, StoreError> {
     let folded = match database.dialect() {
         Dialect::Postgres => {
-            let rows = database.sql("SELECT entitlement_fold_step() AS folded", []).await?;
+            let rows =
+                database.unprepared().sql("SELECT entitlement_fold_step() AS folded", []).await?;
             row::first(&rows)?.try_get::<Option<i64>>("", "folded")?
         }
         Dialect::Sqlite => {

@@ -1,21 +1,37 @@
 //! Receiving notices of changes as they are committed.
 
+use std::time::Duration;
+
 use entitlementd_migration::CHANNEL;
 use sea_orm::{DbErr, QueryResult};
 use sqlx::{
-    AssertSqlSafe, Executor,
+    AssertSqlSafe, Executor, PgPool,
     postgres::{PgListener, PgPoolOptions},
 };
+use tokio::{runtime::Handle, time::timeout};
 use uuid::Uuid;
 
 use super::poll::{Poll, Position, statement};
-use crate::store::{Durations, Store, StoreError, dialect::Dialect, idle_health::IdleHealth};
+use crate::store::{
+    Durations, Store, StoreError,
+    dialect::Dialect,
+    pool::{Place, Pool},
+};
+
+/// A server that is gone says nothing.
+const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection on which PostgreSQL notifies of changes.
 pub struct Listener {
     connection: PgListener,
-    /// That of the pools' connections: if this one falls silent, they may be dead too.
-    health: IdleHealth,
+    own: OwnPool,
+}
+
+/// The pool of one connection that the driver listens with, and its place among the others.
+struct OwnPool {
+    pool: PgPool,
+    place: Option<Place>,
+    all: Pool,
 }
 
 impl Store {
@@ -25,26 +41,52 @@ impl Store {
     /// complaint, and never notifies.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
         let Durations { connect, start, .. } = self.durations;
-        tokio::time::timeout(connect + start, self.begin_to_listen())
-            .await
-            .unwrap_or(Err(StoreError::TimedOut))
+        timeout(connect + start, self.begin_to_listen()).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
     async fn begin_to_listen(&self) -> Result<Listener, StoreError> {
-        let options = self
-            .listen_options
-            .clone()
-            .ok_or_else(|| DbErr::Custom("it announces no changes".into()))?;
+        let (Some(options), Some(all)) = (self.listen_options.clone(), self.watched.postgres())
+        else {
+            return Err(DbErr::Custom("it announces no changes".into()).into());
+        };
+        let place = Some(all.place_to_listen().await?);
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let pool = pool.acquire_timeout(self.durations.connect).connect_lazy_with(options);
-        let mut listener = PgListener::connect_with(&pool).await.map_err(StoreError::of_driver)?;
+        let own = OwnPool { pool, place, all: all.clone() };
+        let mut listener = own.listener().await?;
         listener.listen(CHANNEL).await.map_err(StoreError::of_driver)?;
         let greeting = format!("hello {}", Uuid::new_v4());
         let greet = AssertSqlSafe(format!("NOTIFY {CHANNEL}, '{greeting}'"));
         listener.execute(sqlx::raw_sql(greet)).await.map_err(StoreError::of_driver)?;
         // Anything else that arrives meanwhile is in the log, which is read next.
         while next_payload(&mut listener).await? != greeting {}
-        Ok(Listener { connection: listener, health: self.health.clone() })
+        Ok(Listener { connection: listener, own })
+    }
+}
+
+impl OwnPool {
+    /// The driver asks again and again where the server refuses a connection for their number, and
+    /// does not say so in the end.
+    async fn listener(&self) -> Result<PgListener, StoreError> {
+        match PgListener::connect_with(&self.pool).await {
+            Err(sqlx::Error::PoolTimedOut) => {
+                self.all.ask_for_another().await?;
+                Err(StoreError::TimedOut)
+            }
+            listener => listener.map_err(StoreError::of_driver),
+        }
+    }
+}
+
+impl Drop for OwnPool {
+    /// The place is free once the connection is closed.
+    fn drop(&mut self) {
+        let (pool, place) = (self.pool.clone(), self.place.take());
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            _ = timeout(CLOSES_WITHIN, pool.close()).await;
+            drop(place);
+        });
     }
 }
 
@@ -62,8 +104,12 @@ impl Listener {
 
     /// Reads the log on the same connection: proof that it is alive, and that nothing was missed.
     pub async fn poll(&mut self, since: Option<&Position>) -> Result<Poll, StoreError> {
+        if self.own.all.is_starved() {
+            // There is nothing to load with: this one is worth more.
+            return Err(StoreError::PoolExhausted);
+        }
         let query = sqlx::raw_sql(AssertSqlSafe(statement(Dialect::Postgres, since)));
-        let pending = self.health.sending();
+        let pending = self.own.all.health().sending();
         let rows = self.connection.fetch_all(query).await;
         pending.answered();
         let rows: Vec<QueryResult> =

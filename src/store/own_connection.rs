@@ -1,0 +1,54 @@
+//! A connection of SeaORM's own, which has a place among the others.
+
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use sqlx::postgres::PgPoolOptions;
+
+use super::{
+    StoreError,
+    database::{Database, Server},
+    pool::Place,
+};
+
+/// A connection of SeaORM's, for what needs one.
+pub(super) struct OwnConnection {
+    pub(super) connection: DatabaseConnection,
+    /// What a transaction must begin and end with.
+    pub(super) frame: [&'static str; 2],
+    /// `None`: the connection is the database's.
+    place: Option<Place>,
+}
+
+impl OwnConnection {
+    /// Closes it, if it is not the database's.
+    pub(super) async fn close(self) {
+        if self.place.is_some() {
+            // It has done what it was for.
+            _ = self.connection.close().await;
+        }
+    }
+}
+
+impl Database {
+    /// A connection for sea-orm-migration, which prepares its statements, and what its transaction
+    /// must begin and end with. Behind a transaction pooler, what it remembers as prepared is gone
+    /// after the transaction.
+    pub(super) async fn for_migrating(&self) -> Result<OwnConnection, StoreError> {
+        let pool = match &self.server {
+            Server::Postgres(pool) => pool,
+            Server::Sqlite(connection) => {
+                let connection = connection.clone();
+                return Ok(OwnConnection { connection, frame: ["", ""], place: None });
+            }
+        };
+        // The server has granted the one that it takes the place of.
+        let place = pool.exchanged(self.purpose).await?;
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(pool.limits().connect)
+            .connect_lazy_with(pool.options().clone());
+        let first = "DEALLOCATE ALL; SET LOCAL search_path = public";
+        let frame = if self.set_local.is_some() { [first, "DEALLOCATE ALL"] } else { ["", ""] };
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(own);
+        Ok(OwnConnection { connection, frame, place: Some(place) })
+    }
+}

@@ -1,0 +1,271 @@
+//! The connections to a PostgreSQL server.
+//!
+//! No pool that is to be had takes what it gets: sqlx's and the others ask for another connection
+//! again and again when the server has refused one for their number, keep their callers waiting for
+//! that, and say in the end that time is up. This one serves with those it has, the most urgent
+//! purpose first, and knows the server's own words. Everything that an instance opens on a server is
+//! counted here, what listens too.
+
+mod lease;
+mod open;
+mod place;
+mod share;
+mod state;
+mod within;
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+    time::{Duration, Instant, timeout},
+};
+
+pub(super) use self::{
+    lease::Lease,
+    place::Place,
+    share::{Purpose, Shares},
+};
+pub use self::{share::LoadShares, within::within};
+use self::{
+    state::{Idle, State, Waiter},
+    within::OwnWait,
+};
+use super::{StoreError, idle_health::IdleHealth};
+
+/// A connection that has been idle for this long, or since before another one did not answer, is
+/// pinged before it is used. Others are not: that would double the round trips of every load.
+const TRUSTED_IDLE: Duration = Duration::from_secs(30);
+
+/// How long the answer to a ping may take, at least; otherwise a new connection is opened.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
+
+/// How many connections there may be, and how long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Connections, in all.
+    pub(super) most: usize,
+    /// Do some of them stay free for watching and for loads, whatever else is done?
+    pub(super) keeps_shares: bool,
+    /// To get a connection, for a load.
+    pub(super) acquire: Duration,
+    /// To open one.
+    pub(super) connect: Duration,
+}
+
+impl Limits {
+    fn shares(&self, connections: usize) -> Shares {
+        if self.keeps_shares {
+            Shares::of_server(connections)
+        } else {
+            Shares::of_command(connections)
+        }
+    }
+
+    /// How long a purpose waits for a connection. Loads are many, and their callers have better
+    /// things to do; who watches or writes has a deadline of its own.
+    fn patience(&self, purpose: Purpose) -> Duration {
+        match purpose {
+            Purpose::Loading => self.acquire,
+            Purpose::Watching | Purpose::Writing => self.acquire.max(self.connect),
+        }
+    }
+}
+
+/// The connections to a server. Clones share them.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Inner>);
+
+struct Inner {
+    connect: PgConnectOptions,
+    /// What each session begins with, where it cannot be told when it is opened.
+    first: Option<String>,
+    limits: Limits,
+    health: IdleHealth,
+    state: Mutex<State>,
+    /// How long opening one took the last time.
+    took: Mutex<Duration>,
+    freed: Notify,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// `health` is shared by all connections to a server.
+    pub(super) fn new(
+        connect: PgConnectOptions,
+        first: Option<String>,
+        limits: Limits,
+        health: IdleHealth,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            connect,
+            first,
+            limits,
+            health,
+            state: Mutex::default(),
+            took: Mutex::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// How connections are opened.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.0.connect
+    }
+
+    pub(super) fn health(&self) -> &IdleHealth {
+        &self.0.health
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The numbers of connections, places for others' included, and of idle ones among them.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        let state = self.0.state.lock();
+        [state.open, state.idle()]
+    }
+
+    /// What serves which purpose at present.
+    pub(super) fn shares(&self) -> Shares {
+        self.0.state.lock().shares(&self.0.limits)
+    }
+
+    /// A connection that is alive, as far as is known.
+    pub(super) async fn acquire(&self, purpose: Purpose) -> Result<Lease, StoreError> {
+        let deadline = Instant::now() + self.0.limits.patience(purpose);
+        loop {
+            let mut lease = self.wait_for_one(purpose, deadline).await?;
+            if self.is_alive(&mut lease).await {
+                return Ok(lease);
+            }
+            lease.is_broken();
+        }
+    }
+
+    async fn wait_for_one(&self, purpose: Purpose, deadline: Instant) -> Result<Lease, StoreError> {
+        let (answer, mut turn) = oneshot::channel();
+        {
+            let mut state = self.0.state.lock();
+            if state.is_closed {
+                return Err(StoreError::of_driver(sqlx::Error::PoolClosed));
+            }
+            let waiter = Waiter { since: Instant::now(), answer };
+            state.lines.of_mut(purpose).push_back(waiter);
+        }
+        self.serve();
+        let own_wait = OwnWait::begin(|| self.0.state.lock().usable() > 0);
+        // Once it is known why none can be opened, nobody waits for longer than a load does.
+        let soon = deadline.min(Instant::now() + self.0.limits.acquire);
+        for deadline in [soon, deadline] {
+            if let Ok(given) = tokio::time::timeout_at(deadline, &mut turn).await {
+                own_wait.end();
+                return given.unwrap_or(Err(StoreError::PoolExhausted));
+            }
+            let state = self.0.state.lock();
+            if let (0, Some(failure)) = (state.usable(), &state.failure) {
+                return Err(failure.error.clone());
+            }
+        }
+        let has_some = self.0.state.lock().usable() > 0;
+        Err(if has_some { StoreError::PoolExhausted } else { StoreError::TimedOut })
+    }
+
+    async fn is_alive(&self, lease: &mut Lease) -> bool {
+        let (idle_for, health) = (lease.since.elapsed(), &self.0.health);
+        if health.is_dead(idle_for) {
+            return false;
+        }
+        if idle_for < TRUSTED_IDLE && !health.is_suspect(idle_for) {
+            return true;
+        }
+        // A ping takes one round trip, and opening a connection several.
+        let at_most = SIGN_OF_LIFE.max(*self.0.took.lock());
+        lease.sends();
+        let answer = timeout(at_most, lease.ping()).await;
+        let Ok(answer @ Ok(())) = answer else {
+            health.died();
+            return false;
+        };
+        lease.answered(&answer);
+        true
+    }
+
+    /// Hands out what is idle, and opens what is wanted. To be called whenever something has
+    /// changed.
+    fn serve(&self) {
+        let orders = self.0.state.lock().match_up(&self.0.limits, Instant::now());
+        for (answer, idle, purpose) in orders.handed {
+            // Who has left gives it back by dropping it.
+            _ = answer.send(Ok(Lease::new(self.clone(), idle, purpose)));
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            for _ in 0..orders.to_open {
+                runtime.spawn(self.clone().open_one());
+            }
+        }
+        self.close_all(orders.expired);
+    }
+
+    /// Closes what nobody uses, in the background.
+    fn close_all(&self, idle: impl IntoIterator<Item = Idle>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        for Idle { connection, .. } in idle {
+            let pool = self.clone();
+            runtime.spawn(async move {
+                close_connection(connection).await;
+                pool.free(|_| {});
+            });
+        }
+    }
+
+    /// A connection is gone.
+    fn free(&self, note: impl FnOnce(&mut State)) {
+        {
+            let mut state = self.0.state.lock();
+            state.open -= 1;
+            note(&mut state);
+        }
+        self.0.freed.notify_waiters();
+        self.serve();
+    }
+
+    /// Closes every connection, once those in use have come back.
+    pub(super) async fn close(&self) {
+        let (idle, waiters) = {
+            let mut state = self.0.state.lock();
+            state.is_closed = true;
+            (state.take_all_idle(), state.take_all_waiters())
+        };
+        for waiter in waiters {
+            _ = waiter.send(Err(StoreError::of_driver(sqlx::Error::PoolClosed)));
+        }
+        for Idle { connection, .. } in idle {
+            close_connection(connection).await;
+            self.free(|_| {});
+        }
+        loop {
+            let freed = self.0.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.0.state.lock().open == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+async fn close_connection(connection: PgConnection) {
+    /// A server that is gone says nothing.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    _ = timeout(PATIENCE, connection.close()).await;
+}

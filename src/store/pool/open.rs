@@ -1,0 +1,178 @@
+//! Opening connections, and what the server says to that.
+
+use std::{collections::VecDeque, io, sync::Arc};
+
+use sea_orm::{DbErr, RuntimeErr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+use super::{
+    Pool,
+    state::{Failure, Idle, Refusal, State},
+};
+use crate::store::StoreError;
+
+/// The first pause before another attempt, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(200)];
+
+/// A server that has refused a connection for their number is not asked for more of them for this
+/// long, while there are others.
+const CONTENT: Duration = Duration::from_secs(10);
+
+/// After one that could not be opened another is not tried for this long, while there are others.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// How often the log is told that there are fewer than wanted.
+const TELL: Duration = Duration::from_mins(1);
+
+impl Pool {
+    /// Opens a connection for whoever waits. While there is no other, it is tried until it works or
+    /// nobody waits any more.
+    pub(super) async fn open_one(self) {
+        let [mut pause, longest] = PAUSES;
+        loop {
+            let began = Instant::now();
+            match self.establish().await {
+                Ok(connection) => return self.opened(connection, began.elapsed()),
+                Err(error) => {
+                    if self.gives_up(error) {
+                        return;
+                    }
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Asks the server for one more than it has given. The error has the server's own words.
+    pub(in crate::store) async fn ask_for_another(&self) -> Result<(), StoreError> {
+        self.0.state.lock().opening += 1;
+        let began = Instant::now();
+        match self.establish().await {
+            Ok(connection) => {
+                self.opened(connection, began.elapsed());
+                Ok(())
+            }
+            Err(error) => {
+                let mut state = self.0.state.lock();
+                state.opening -= 1;
+                Err(self.note_failure(&mut state, error))
+            }
+        }
+    }
+
+    async fn establish(&self) -> sqlx::Result<PgConnection> {
+        let opening = async {
+            let mut connection = self.0.connect.connect().await?;
+            if let Some(first) = &self.0.first {
+                let first = AssertSqlSafe(first.clone());
+                connection.execute(sqlx::raw_sql(first)).await?;
+            }
+            Ok(connection)
+        };
+        let at_most = self.0.limits.connect;
+        timeout(at_most, opening).await.unwrap_or_else(|_| {
+            let late = format!("no answer for {at_most:?} while it was opened");
+            Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
+        })
+    }
+
+    fn opened(&self, connection: PgConnection, took: Duration) {
+        *self.0.took.lock() = took;
+        let now = Instant::now();
+        let most = self.0.limits.most;
+        let mut state = self.0.state.lock();
+        state.opening -= 1;
+        state.open += 1;
+        state.failure = None;
+        let mut given = None;
+        if let Some(refusal) = state.refusal
+            && state.open > refusal.granted
+        {
+            given = Some(state.open);
+            state.refusal = (state.open < most).then_some(Refusal {
+                granted: state.open,
+                until: now,
+                ..refusal
+            });
+        }
+        state.put_back(Idle { connection, opened: now, since: now });
+        let too_late = if state.is_closed { state.take_all_idle() } else { VecDeque::new() };
+        drop(state);
+        self.close_all(too_late);
+        if let Some(given) = given {
+            tracing::info!("the database gives this server more connections: {given} of {most}");
+        }
+        self.serve();
+    }
+
+    /// A connection could not be opened. Is that the end of trying?
+    fn gives_up(&self, error: sqlx::Error) -> bool {
+        let is_passing = is_passing(&error);
+        let mut state = self.0.state.lock();
+        let failure = self.note_failure(&mut state, error);
+        let is_needed = state.usable() == 0 && state.has_waiters() && !state.is_closed;
+        // One is enough to find out when it works again.
+        if is_needed && is_passing && state.opening == 1 {
+            return false;
+        }
+        state.opening -= 1;
+        let told = if is_needed && !is_passing { state.take_all_waiters() } else { Vec::new() };
+        drop(state);
+        for waiter in told {
+            _ = waiter.send(Err(failure.clone()));
+        }
+        true
+    }
+
+    /// Notes why one could not be opened, and tells the log if the server has enough of us.
+    fn note_failure(&self, state: &mut State, error: sqlx::Error) -> StoreError {
+        let now = Instant::now();
+        let error = Arc::new(error);
+        if is_refused(&error) {
+            let granted = state.open;
+            let before = state.refusal.filter(|before| {
+                before.granted == granted && now.duration_since(before.told) < TELL
+            });
+            let told = before.map_or(now, |before| before.told);
+            state.refusal = Some(Refusal { granted, until: now + CONTENT, told });
+            if before.is_none() {
+                self.tell_refusal(granted, &error);
+            }
+        }
+        let failure = DbErr::Conn(RuntimeErr::SqlxError(error));
+        let failure = StoreError::NoConnection(Arc::new(failure));
+        state.failure = Some(Failure { error: failure.clone(), until: now + AFTER_FAILURE });
+        failure
+    }
+
+    fn tell_refusal(&self, granted: usize, error: &sqlx::Error) {
+        let most = self.0.limits.most;
+        tracing::warn!(
+            %error,
+            granted,
+            most,
+            "the database gives this server {granted} of {most} connections, and it serves with those: {error}"
+        );
+    }
+}
+
+/// Has the server refused it since there are too many? For the role, for the database, or in all.
+fn is_refused(error: &sqlx::Error) -> bool {
+    const TOO_MANY_CONNECTIONS: &str = "53300";
+    code(error).is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+}
+
+/// May it pass within a moment?
+fn is_passing(error: &sqlx::Error) -> bool {
+    const CANNOT_CONNECT_NOW: &str = "57P03";
+    match error {
+        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+        error => is_refused(error) || code(error).is_some_and(|code| code == CANNOT_CONNECT_NOW),
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
