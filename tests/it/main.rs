@@ -33,6 +33,7 @@ mod decision;
 mod decision_log;
 mod deploy;
 mod explain;
+mod far_away;
 mod faults;
 mod faults_harness;
 mod few_connections;

@@ -15,7 +15,6 @@ use crate::{
         http::{self, read_to_end},
         postgres::{self, Cluster},
         process::{self, Process},
-        proxy::Proxy,
         server::serve_args,
     },
     metrics::SHOWN,
@@ -246,20 +245,4 @@ async fn those_who_open_many_connections_keep_no_probe_out() {
         "none of them had to be waited for: {:?}",
         started.elapsed()
     );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_whose_database_is_far_away_is_ready_after_a_few_round_trips() {
-    let database = Database::postgres().await;
-    database.mk_subscribed(1, "finance", Row::default()).await;
-    for (milliseconds, mode) in [(50, "auto"), (200, "auto"), (200, "poll")] {
-        let delay = Duration::from_millis(milliseconds);
-        let proxy = Proxy::slow_to(postgres::shared().port(), delay).await;
-        let url = format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name);
-        let far = database.by_way_of(url).await;
-        let mut server =
-            Server::start_with(far, &[&SHOWN[..], &["--changes", mode]].concat()).await;
-        server.until_readyz(200, "ready").await;
-        assert!(server.check(1, "finance").await.allowed, "{delay:?}");
-    }
 }

@@ -5,7 +5,7 @@ use std::{
     net::Ipv4Addr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +37,7 @@ pub struct Proxy {
     /// Of those that were given up.
     stranded: Mutex<Vec<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
+    round_trips: Arc<AtomicUsize>,
     _acceptor: JoinSet<()>,
 }
 
@@ -53,14 +54,17 @@ impl Proxy {
         let open = Arc::new(Mutex::new(watch::Sender::new(true)));
         let connections = Arc::default();
         let mut acceptor = JoinSet::new();
-        acceptor.spawn(accept(
-            listener,
-            Arc::clone(&target),
-            delay,
-            Arc::clone(&open),
-            Arc::clone(&connections),
-        ));
-        Self { port, target, open, stranded: Mutex::default(), connections, _acceptor: acceptor }
+        let round_trips = Arc::default();
+        let way = Way { target: Arc::clone(&target), delay, round_trips: Arc::clone(&round_trips) };
+        acceptor.spawn(accept(listener, way, Arc::clone(&open), Arc::clone(&connections)));
+        let stranded = Mutex::default();
+        Self { port, target, open, stranded, connections, round_trips, _acceptor: acceptor }
+    }
+
+    /// How often a client has waited for an answer so far, on all connections together. That a
+    /// connection is accepted is not counted.
+    pub fn round_trips(&self) -> usize {
+        self.round_trips.load(Ordering::Relaxed)
     }
 
     pub fn port(&self) -> u16 {
@@ -97,10 +101,17 @@ impl Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// Where connections lead, and how far that is.
+#[derive(Clone)]
+struct Way {
     target: Arc<AtomicU16>,
     delay: Duration,
+    round_trips: Arc<AtomicUsize>,
+}
+
+async fn accept(
+    listener: TcpListener,
+    way: Way,
     open: Arc<Mutex<watch::Sender<bool>>>,
     connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
 ) {
@@ -108,27 +119,29 @@ async fn accept(
         let (client, _) = listener.accept().await.unwrap();
         let mut connections = connections.lock().unwrap();
         let open = open.lock().unwrap().subscribe();
-        connections.spawn(serve(client, Arc::clone(&target), delay, open));
+        connections.spawn(serve(client, way.clone(), open));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// One connection, until both sides have ended it, or one has broken it.
-async fn serve(
-    client: TcpStream,
-    target: Arc<AtomicU16>,
-    delay: Duration,
-    mut open: watch::Receiver<bool>,
-) -> io::Result<()> {
+async fn serve(client: TcpStream, way: Way, mut open: watch::Receiver<bool>) -> io::Result<()> {
     until_open(&mut open).await?;
+    let Way { target, delay, round_trips } = way;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target.load(Ordering::Relaxed))).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
     }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let to_there = pass_on(from_client, to_server, Duration::ZERO, open.clone());
-    tokio::try_join!(to_there, pass_on(from_server, to_client, delay, open))?;
+    let waits = AtomicBool::new(false);
+    let asks = || {
+        let begins = !waits.swap(true, Ordering::Relaxed);
+        round_trips.fetch_add(usize::from(begins), Ordering::Relaxed);
+    };
+    let answers = || waits.store(false, Ordering::Relaxed);
+    let to_there = pass_on(from_client, to_server, Duration::ZERO, &asks, open.clone());
+    tokio::try_join!(to_there, pass_on(from_server, to_client, delay, &answers, open))?;
     Ok(())
 }
 
@@ -137,10 +150,11 @@ async fn pass_on(
     from: OwnedReadHalf,
     to: OwnedWriteHalf,
     delay: Duration,
+    note: &(dyn Fn() + Sync),
     open: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let (sender, arrivals) = mpsc::channel(if delay.is_zero() { 1 } else { ON_THE_WAY });
-    tokio::try_join!(send(from, delay, sender), receive(arrivals, to, open))?;
+    tokio::try_join!(send(from, delay, note, sender), receive(arrivals, to, open))?;
     Ok(())
 }
 
@@ -148,12 +162,16 @@ async fn pass_on(
 async fn send(
     mut from: OwnedReadHalf,
     delay: Duration,
+    note: &(dyn Fn() + Sync),
     arrivals: mpsc::Sender<Arrival>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await.map(|length| buffer[..length].to_vec());
         let is_last = read.as_ref().map_or(true, Vec::is_empty);
+        if !is_last {
+            note();
+        }
         if arrivals.send((Instant::now() + delay, read)).await.is_err() || is_last {
             return Ok(());
         }
