@@ -216,9 +216,9 @@ async fn the_log_has_the_words_of_the_database_that_refuses_a_connection() {
     assert!(line.contains("gives this server 4 of 16 connections"), "{line}");
     assert!(line.contains(&role) && !server.logged.contains("timed out"), "{}", server.logged);
     database.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 100")).await;
+    lock.rollback().await.unwrap();
     server.wait_for("the database gives this server more connections: ");
     asking.shutdown().await;
-    lock.rollback().await.unwrap();
     ask_for_all(channel).await;
 }
 

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Duration, Instant, sleep, timeout},
+};
 
 use super::{
     Pool,
@@ -16,11 +19,14 @@ use crate::store::StoreError;
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(200)];
 
 /// A server that has refused a connection for their number is not asked for more of them for this
-/// long, while there are others.
-const CONTENT: Duration = Duration::from_secs(10);
+/// long, while there are others; and for longer each time that it refuses again, up to this.
+const CONTENT: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(2)];
 
 /// After one that could not be opened another is not tried for this long, while there are others.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Of several that are opened at once some are granted and others refused, all within this time.
+const SETTLES: Duration = Duration::from_millis(250);
 
 /// How often the log is told that there are fewer than wanted.
 const TELL: Duration = Duration::from_mins(1);
@@ -56,8 +62,9 @@ impl Pool {
             }
             Err(error) => {
                 let mut state = self.0.state.lock();
+                let failure = self.note_failure(&mut state, error);
                 state.opening -= 1;
-                Err(self.note_failure(&mut state, error))
+                Err(failure)
             }
         }
     }
@@ -94,6 +101,7 @@ impl Pool {
             state.refusal = (state.open < most).then_some(Refusal {
                 granted: state.open,
                 until: now,
+                pause: Duration::ZERO,
                 ..refusal
             });
         }
@@ -109,16 +117,20 @@ impl Pool {
 
     /// A connection could not be opened. Is that the end of trying?
     fn gives_up(&self, error: sqlx::Error) -> bool {
-        let is_passing = is_passing(&error);
+        let (is_passing, is_refused) = (is_passing(&error), is_refused(&error));
         let mut state = self.0.state.lock();
         let failure = self.note_failure(&mut state, error);
-        let is_needed = state.usable() == 0 && state.has_waiters() && !state.is_closed;
-        // One is enough to find out when it works again.
-        if is_needed && is_passing && state.opening == 1 {
+        let is_the_only_hope = state.usable() == 0;
+        let is_needed = state.has_waiters() && !state.is_closed;
+        // One is enough to find out when it works again. Where there are too many, those that there
+        // are serve.
+        let goes_on = is_needed && is_passing && (is_the_only_hope || !is_refused);
+        if goes_on && state.opening == 1 {
             return false;
         }
         state.opening -= 1;
-        let told = if is_needed && !is_passing { state.take_all_waiters() } else { Vec::new() };
+        let is_in_vain = is_the_only_hope && !is_passing;
+        let told = if is_in_vain { state.take_all_waiters() } else { Vec::new() };
         drop(state);
         for waiter in told {
             _ = waiter.send(Err(failure.clone()));
@@ -126,19 +138,24 @@ impl Pool {
         true
     }
 
-    /// Notes why one could not be opened, and tells the log if the server has enough of us.
+    /// Notes why one could not be opened, and tells the log if the server has enough of us. It still
+    /// counts as being opened.
     fn note_failure(&self, state: &mut State, error: sqlx::Error) -> StoreError {
         let now = Instant::now();
         let error = Arc::new(error);
         if is_refused(&error) {
-            let granted = state.open;
-            let before = state.refusal.filter(|before| {
-                before.granted == granted && now.duration_since(before.told) < TELL
-            });
+            // Others that are being opened may yet be granted.
+            let granted = state.open + state.opening - 1;
+            let before = state.refusal.filter(|before| now.duration_since(before.told) < TELL);
             let told = before.map_or(now, |before| before.told);
-            state.refusal = Some(Refusal { granted, until: now + CONTENT, told });
+            let pause = match state.refusal {
+                None => CONTENT[0],
+                Some(before) if now < before.until => before.pause,
+                Some(before) => (before.pause * 2).clamp(CONTENT[0], CONTENT[1]),
+            };
+            state.refusal = Some(Refusal { granted, until: now + pause, pause, told });
             if before.is_none() {
-                self.tell_refusal(granted, &error);
+                self.tell_refusal(Arc::clone(&error));
             }
         }
         let failure = DbErr::Conn(RuntimeErr::SqlxError(error));
@@ -147,14 +164,20 @@ impl Pool {
         failure
     }
 
-    fn tell_refusal(&self, granted: usize, error: &sqlx::Error) {
-        let most = self.0.limits.most;
-        tracing::warn!(
-            %error,
-            granted,
-            most,
-            "the database gives this server {granted} of {most} connections, and it serves with those: {error}"
-        );
+    /// Tells the log, once it has turned out how many there are.
+    fn tell_refusal(&self, error: Arc<sqlx::Error>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let pool = self.clone();
+        runtime.spawn(async move {
+            sleep(SETTLES).await;
+            let (granted, most) = (pool.0.state.lock().open, pool.0.limits.most);
+            tracing::warn!(
+                %error,
+                granted,
+                most,
+                "the database gives this server {granted} of {most} connections, and it serves with those: {error}"
+            );
+        });
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Refusal {
     pub(super) granted: usize,
     /// Not before then is it asked for more.
     pub(super) until: Instant,
+    /// How long that was.
+    pub(super) pause: Duration,
     /// When the log was last told.
     pub(super) told: Instant,
 }
@@ -159,10 +161,10 @@ impl State {
             Some(_) => 1_usize.saturating_sub(self.opening),
         };
         let opens = wanted.min(room).min(at_once);
-        // All are in use: perhaps there are more by now.
+        // Perhaps there are more by now. Who uses them takes no more turns than there are, so that
+        // nobody needs to be waiting for one.
         let is_worth_asking = self.refusal.is_some_and(|refusal| now >= refusal.until)
             && self.failure.as_ref().is_none_or(|failure| now >= failure.until)
-            && self.idle.is_empty()
             && self.opening == 0
             && self.open < limits.most;
         opens.max(usize::from(is_worth_asking))
