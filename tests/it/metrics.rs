@@ -190,7 +190,7 @@ async fn what_is_held_is_a_hit_and_what_is_loaded_a_miss() {
         assert_eq!(metrics.of(r#"feed_state{state="off"}"#), 1.0);
         assert_eq!(
             (metrics.of("pool_max_connections"), metrics.of("divergences_total")),
-            (10.0, 0.0)
+            (16.0, 0.0)
         );
         // A connection goes back to the pool a moment after its answer has come.
         server
