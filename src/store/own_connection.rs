@@ -30,8 +30,7 @@ impl OwnConnection {
 
 impl Database {
     /// A connection for sea-orm-migration, which prepares its statements, and what its transaction
-    /// must begin and end with. Behind a transaction pooler, what it remembers as prepared is gone
-    /// after the transaction.
+    /// must begin and end with.
     pub(super) async fn for_migrating(&self) -> Result<OwnConnection, StoreError> {
         let pool = match &self.server {
             Server::Postgres(pool) => pool,
@@ -42,10 +41,15 @@ impl Database {
         };
         // The server has granted the one that it takes the place of.
         let place = pool.exchanged(self.purpose).await?;
+        let mut options = pool.options().clone();
+        if self.set_local.is_some() {
+            // What was prepared is gone after each transaction, and is not to be remembered.
+            options = options.statement_cache_capacity(0);
+        }
         let own = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(pool.limits().connect)
-            .connect_lazy_with(pool.options().clone());
+            .connect_lazy_with(options);
         let first = "DEALLOCATE ALL; SET LOCAL search_path = public";
         let frame = if self.set_local.is_some() { [first, "DEALLOCATE ALL"] } else { ["", ""] };
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(own);
