@@ -70,6 +70,7 @@ async fn open(database: &Database) -> Store {
         ca_file: None,
         pooler: Pooler::None,
         max_connections: 2,
+        keeps_shares: false,
         durations: Durations {
             acquire: PATIENCE,
             connect: PATIENCE,
