@@ -20,7 +20,7 @@ use crate::{
     },
     security::token::{TokenRules, Tokens},
     service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces},
-    store::{LoadShares, Store},
+    store::{ChangeLog, LoadShares, Store},
 };
 
 /// How long a load may take, so that a caller learns of a dead database within two seconds.
@@ -51,8 +51,13 @@ pub(crate) fn api(
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;
+    let cache = Cache::new(Arc::clone(&store), settings, runtime);
+    if store.log() == ChangeLog::Wanted {
+        // Nobody vouches for anything until the log has been read for the first time.
+        cache.suspect();
+    }
     Ok(Api {
-        cache: Cache::new(Arc::clone(&store), settings, runtime),
+        cache,
         store,
         tokens: Arc::new(tokens),
         hosts: Arc::new(hosts),

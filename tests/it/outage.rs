@@ -62,7 +62,6 @@ async fn a_server_starts_without_its_database_and_waits_for_it() {
     let url = format!("postgres://postgres:s3cret@127.0.0.1:{port}/nowhere");
     let mut server = Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
     server.wait_for("not ready");
-    server.wait_for("not ready");
     server.signal("TERM");
     assert_eq!(server.wait(Duration::from_secs(5)), 0);
     assert!(!server.logged.contains("s3cret"), "{}", server.logged);

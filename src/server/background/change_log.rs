@@ -6,14 +6,15 @@ use std::{convert::Infallible, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep};
 
-use super::feed::FeedReport;
+use super::feed::{FeedMode, FeedReport};
 use crate::{
     server::jittered,
     store::{FoldStep, Holder, HolderName, Store, StoreError},
 };
 
-/// The log is not folded before a server has run for this long.
-const SETTLED: Duration = Duration::from_secs(15);
+/// The log is not looked after before changes have been received for this long.
+const SETTLED: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_millis(100);
 const FOLD: Duration = Duration::from_mins(10);
 /// After a failure it is tried again so soon.
 const FOLD_AGAIN: Duration = Duration::from_mins(1);
@@ -38,10 +39,16 @@ pub(crate) struct ChangeLogReport {
     pub(crate) folded: u64,
 }
 
+/// Returns once the server has started, which may take all it has: a single connection.
+pub(super) async fn settle(report: &Mutex<FeedReport>) {
+    while report.lock().mode == FeedMode::Disconnected {
+        sleep(SETTLING).await;
+    }
+    sleep(SETTLED).await;
+}
+
 /// Folds all that is old, now and every few minutes.
 pub(super) async fn fold(store: &Store, report: &Mutex<FeedReport>) -> Infallible {
-    // The start has other things to do, perhaps with a single connection.
-    sleep(jittered(SETTLED)).await;
     loop {
         let pause = match fold_all(store, report).await {
             Ok(()) => FOLD,

@@ -98,7 +98,6 @@ impl Feed {
             );
             return self.ping().await;
         }
-        self.api.cache.suspect();
         let mut pause = Duration::ZERO;
         loop {
             let listener = self.poll_until_it_listens(pause).await;

@@ -13,6 +13,7 @@ use super::{
     obstacles::{Obstacles, Refusal},
     schema::{Obstacle, look},
     told::{Repeated, Said},
+    waiting::Waiting,
 };
 use crate::{
     cache::{CacheHealth, FailingLoads},
@@ -168,11 +169,12 @@ impl Readiness {
     pub(crate) async fn wait_for_database(&self, migrate: Option<Additions>) {
         let mut told = Repeated::default();
         loop {
-            let (obstacle, pause) = match look(&self.api, migrate).await {
-                Ok(None) => break,
-                Ok(Some(obstacle)) => (obstacle, BEHIND),
-                Err(error) => (Obstacle::of(&error), UNREACHABLE),
-            };
+            let (obstacle, pause) =
+                match look(&self.api, migrate, Waiting { is_told: told.is_new() }).await {
+                    Ok(None) => break,
+                    Ok(Some(obstacle)) => (obstacle, BEHIND),
+                    Err(error) => (Obstacle::of(&error), UNREACHABLE),
+                };
             if let Some(so_far) = told.is_due(&obstacle.lines.concat(), Instant::now()) {
                 obstacle.tell(so_far);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     condition::{Cause, Trouble},
-    waiting::wait_for,
+    waiting::Waiting,
 };
 use crate::{
     service::Api,
@@ -41,10 +41,12 @@ impl Obstacle {
 pub(super) async fn look(
     api: &Api,
     migrate: Option<Additions>,
+    waiting: Waiting,
 ) -> Result<Option<Obstacle>, StoreError> {
     let Durations { connect, start: at_most, .. } = api.store.durations();
-    wait_for("a connection to the database", connect, api.store.connect()).await?;
-    let mut report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
+    waiting.wait_for("a connection to the database", connect, api.store.connect()).await?;
+    let mut report =
+        waiting.wait_for("the look at the schema", at_most, api.store.schema()).await?;
     let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();
     if let Some(additions) = migrate.filter(|_| is_wanting) {
         match api.store.migrate(additions).await {
@@ -52,7 +54,7 @@ pub(super) async fn look(
             // Without a trigger it serves all the same.
             Err(error) => tracing::error!(%error, "the migration failed: {error}"),
         }
-        report = wait_for("the look at the schema", at_most, api.store.schema()).await?;
+        report = waiting.wait_for("the look at the schema", at_most, api.store.schema()).await?;
     }
     let obstacle = obstacle(&report);
     if obstacle.is_none() {

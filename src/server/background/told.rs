@@ -22,6 +22,11 @@ struct Told {
 }
 
 impl Repeated {
+    /// Has nothing been said yet?
+    pub(super) fn is_new(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Is this to be said? If so, how long it has lasted.
     pub(super) fn is_due(&mut self, what: &str, now: Instant) -> Option<Duration> {
         match &mut self.0 {

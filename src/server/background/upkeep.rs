@@ -76,6 +76,7 @@ async fn keep_log(api: &Api, changes: &ChangesArgs, report: &Mutex<FeedReport>) 
     if api.store.log() == ChangeLog::LeftOut {
         return std::future::pending().await;
     }
+    change_log::settle(report).await;
     let after = changes.old_transaction_after.std();
     tokio::join!(change_log::fold(&api.store, report), change_log::look(&api.store, report, after))
         .0

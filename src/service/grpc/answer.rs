@@ -148,6 +148,7 @@ impl Answer {
                         method,
                         ?code,
                         request_id,
+                        trace_id,
                         "{method} failed: {message}"
                     );
                 };
@@ -168,6 +169,7 @@ impl Answer {
                         method,
                         ?code,
                         request_id,
+                        trace_id,
                         "{method} refused: {message}"
                     );
                 };
