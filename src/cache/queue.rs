@@ -122,7 +122,9 @@ impl LoadQueue {
         if let Some(held) = held() {
             return (of(Ok(held)), false);
         }
-        if self.breaker.is_open() && state.turns_taken >= PROBES {
+        if self.breaker.is_open()
+            && state.turns_taken >= PROBES.min(self.max_turns.min(turns)).max(1)
+        {
             return (of(Err(LoadError::Failing)), false);
         }
         if state.is_full(asked.priority) {

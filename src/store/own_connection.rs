@@ -1,7 +1,7 @@
 //! A connection of SeaORM's own, which has a place among the others.
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Executor, postgres::PgPoolOptions};
 
 use super::{
     StoreError,
@@ -28,6 +28,19 @@ impl OwnConnection {
     }
 }
 
+/// Sessions of the driver's own pool that begin with these settings, as those of ours do.
+pub(super) fn beginning_with(options: PgPoolOptions, first: Option<String>) -> PgPoolOptions {
+    options.after_connect(move |connection, _| {
+        let first = first.clone();
+        Box::pin(async move {
+            if let Some(first) = first {
+                connection.execute(sqlx::raw_sql(AssertSqlSafe(first))).await?;
+            }
+            Ok(())
+        })
+    })
+}
+
 impl Database {
     /// A connection for sea-orm-migration, which prepares its statements, and what its transaction
     /// must begin and end with.
@@ -46,7 +59,7 @@ impl Database {
             // What was prepared is gone after each transaction, and is not to be remembered.
             options = options.statement_cache_capacity(0);
         }
-        let own = PgPoolOptions::new()
+        let own = beginning_with(PgPoolOptions::new(), pool.first())
             .max_connections(1)
             .acquire_timeout(pool.limits().connect)
             .connect_lazy_with(options);

@@ -1,16 +1,16 @@
 //! The connections to a PostgreSQL server.
 //!
-//! No pool that is to be had takes what it gets: sqlx's and the others ask for another connection
-//! again and again when the server has refused one for their number, keep their callers waiting for
-//! that, and say in the end that time is up. This one serves with those it has, the most urgent
-//! purpose first, and knows the server's own words. Everything that an instance opens on a server is
-//! counted here, what listens too.
+//! It serves with those that it gets, the most urgent purpose first, and knows the server's own words
+//! where there are no more. Everything that an instance opens on a server is counted here, what
+//! listens too. docs/decisions/0012-our-own-pool-of-connections.md says why it is our own.
 
 mod lease;
 mod open;
 mod place;
 mod share;
 mod state;
+#[cfg(test)]
+mod tests;
 mod within;
 
 use std::{fmt, sync::Arc};
@@ -28,11 +28,12 @@ pub(super) use self::{
     place::Place,
     share::{Purpose, Shares},
 };
-pub use self::{share::LoadShares, within::within};
 use self::{
+    open::Opening,
     state::{Idle, State, Waiter},
     within::OwnWait,
 };
+pub use self::{share::LoadShares, within::within};
 use super::{StoreError, idle_health::IdleHealth};
 
 /// A connection that has been idle for this long, or since before another one did not answer, is
@@ -41,6 +42,8 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(30);
 
 /// How long the answer to a ping may take, at least; otherwise a new connection is opened.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
+/// The same of a database that is far away. A load has 1.5 s for everything.
+const LONGEST_SIGN_OF_LIFE: Duration = Duration::from_millis(750);
 
 /// How many connections there may be, and how long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +123,11 @@ impl Pool {
         &self.0.connect
     }
 
+    /// What each session begins with, where it cannot be told when it is opened.
+    pub(super) fn first(&self) -> Option<String> {
+        self.0.first.clone()
+    }
+
     pub(super) fn health(&self) -> &IdleHealth {
         &self.0.health
     }
@@ -158,7 +166,11 @@ impl Pool {
             if state.is_closed {
                 return Err(StoreError::of_driver(sqlx::Error::PoolClosed));
             }
-            let waiter = Waiter { since: Instant::now(), answer };
+            let now = Instant::now();
+            if let Some(error) = state.is_in_vain(now) {
+                return Err(error);
+            }
+            let waiter = Waiter { since: now, answer };
             state.lines.of_mut(purpose).push_back(waiter);
         }
         self.serve();
@@ -171,7 +183,9 @@ impl Pool {
                 return given.unwrap_or(Err(StoreError::PoolExhausted));
             }
             let state = self.0.state.lock();
-            if let (0, Some(failure)) = (state.usable(), &state.failure) {
+            if let (0, Some(failure)) = (state.usable(), &state.failure)
+                && failure.is_recent(Instant::now())
+            {
                 return Err(failure.error.clone());
             }
         }
@@ -188,7 +202,7 @@ impl Pool {
             return true;
         }
         // A ping takes one round trip, and opening a connection several.
-        let at_most = SIGN_OF_LIFE.max(*self.0.took.lock());
+        let at_most = SIGN_OF_LIFE.max((*self.0.took.lock() / 3).min(LONGEST_SIGN_OF_LIFE));
         lease.sends();
         let answer = timeout(at_most, lease.ping()).await;
         let Ok(answer @ Ok(())) = answer else {
@@ -207,9 +221,11 @@ impl Pool {
             // Who has left gives it back by dropping it.
             _ = answer.send(Ok(Lease::new(self.clone(), idle, purpose)));
         }
-        if let Ok(runtime) = Handle::try_current() {
-            for _ in 0..orders.to_open {
-                runtime.spawn(self.clone().open_one());
+        for _ in 0..orders.to_open {
+            let opening = Opening::counted(self.clone());
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(self.clone().open_one(opening))),
+                Err(_) => opening.end(),
             }
         }
         self.close_all(orders.expired);

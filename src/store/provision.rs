@@ -1,7 +1,7 @@
 //! A tenant's schema: created, and filled from the operator's template. PostgreSQL only.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{DbErr, QueryResult};
 
 use super::{
     Mutated, MutationError, Store, StoreError, TenantKey,
@@ -199,7 +199,7 @@ async fn apply_file(
         "SET LOCAL search_path = {name}; SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'"
     );
     txn.execute(&first).await?;
-    txn.inner.execute_unprepared(&file.sql).await.map_err(|error| failed(error.to_string()))?;
+    txn.execute_foreign(&file.sql).await.map_err(|error| failed(error.to_string()))?;
     if transaction_number(txn).await? != before {
         return Err(failed("it ends the transaction; leave BEGIN, COMMIT and ROLLBACK out".into()));
     }

@@ -54,6 +54,15 @@ impl Transaction {
         Ok(())
     }
 
+    /// Runs SQL that is not ours. It may change settings for longer than the transaction, so the
+    /// connection is not used again.
+    pub(super) async fn execute_foreign(&self, sql: &str) -> Result<(), DbErr> {
+        if let Inner::Postgres(lease) = &self.inner {
+            lease.lock().await.retire();
+        }
+        self.inner.execute_unprepared(sql).await.map(drop)
+    }
+
     /// Runs one statement, with values for `$1` and so on.
     pub(super) async fn execute_with(
         &self,

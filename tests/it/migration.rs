@@ -211,3 +211,28 @@ async fn a_schema_ahead_that_lacks_a_column_is_not_served() {
         process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &database.url]);
     server.wait_for("the table tenants has no column status");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_path_of_the_roles_own_misleads_no_migration_whatever_is_in_between() {
+    for pooler in ["none", "session", "transaction"] {
+        let database = Database::empty_postgres().await;
+        let name = &database.name;
+        database
+            .execute(&format!(
+                "CREATE SCHEMA erp; ALTER DATABASE {name} SET search_path = erp, public"
+            ))
+            .await;
+        let migrated = process::run(&[
+            "migrate",
+            "--database-pooler",
+            pooler,
+            "--database-url",
+            &database.url,
+        ]);
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        let elsewhere = "SELECT count(*) FROM pg_class WHERE relnamespace = 'erp'::regnamespace";
+        assert_eq!(count(&database, elsewhere).await, 0, "{pooler}");
+        let server = Server::start_with(database, &["--database-pooler", pooler]).await;
+        drop(server);
+    }
+}

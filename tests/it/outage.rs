@@ -7,11 +7,14 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::harness::{
-    Database, Row, Server, id,
+    Database, Row, Server,
+    database::lock_tenants,
+    id,
     postgres::{self, Cluster},
     process::{self, Process},
     reason_of,
     server::check_request,
+    until_so,
 };
 
 fn is_unavailable(status: &Status) {
@@ -80,6 +83,38 @@ async fn connections_that_the_database_ended_fail_no_request() {
                    WHERE application_name = 'entitlementd' AND datname = current_database()";
     server.database.connection.execute_unprepared(end_all).await.unwrap();
     for number in 10..20 {
+        assert!(server.check(number, "finance").await.allowed, "tenant {number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_full_of_connections_that_the_database_ended_fails_no_request() {
+    let database = Database::postgres().await;
+    for number in 0..30 {
+        database.mk_subscribed(number, "finance", Row::default()).await;
+    }
+    let mut server = Server::start(database).await;
+    let (lock, other) = (lock_tenants(&server.database).await, server.database.again().await);
+    let ours = "FROM pg_stat_activity WHERE application_name = 'entitlementd' AND datname = current_database()";
+    let busy = format!("SELECT count(*) {ours} AND wait_event_type = 'Lock'");
+    let mut asking = Vec::new();
+    for number in 0..6 {
+        let mut client = server.client.clone();
+        asking.push(tokio::spawn(async move {
+            client.check_module(check_request(number, "finance")).await
+        }));
+        // One that comes later would be read together with it.
+        until_so("another connection is in use", async || {
+            other.one(&busy).await.try_get_by_index::<i64>(0).unwrap() > i64::from(number)
+        })
+        .await;
+    }
+    lock.rollback().await.unwrap();
+    for one in asking {
+        one.await.unwrap().unwrap();
+    }
+    other.execute(&format!("SELECT pg_terminate_backend(pid) {ours}")).await;
+    for number in 20..30 {
         assert!(server.check(number, "finance").await.allowed, "tenant {number}");
     }
 }

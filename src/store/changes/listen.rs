@@ -15,6 +15,7 @@ use super::poll::{Poll, Position, statement};
 use crate::store::{
     Durations, Store, StoreError,
     dialect::Dialect,
+    own_connection::beginning_with,
     pool::{Place, Pool},
 };
 
@@ -50,7 +51,10 @@ impl Store {
             return Err(DbErr::Custom("it announces no changes".into()).into());
         };
         let place = Some(all.place_to_listen().await?);
-        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let pool = beginning_with(PgPoolOptions::new(), all.first())
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None);
         let pool = pool.acquire_timeout(self.durations.connect).connect_lazy_with(options);
         let own = OwnPool { pool, place, all: all.clone() };
         let mut listener = own.listener().await?;

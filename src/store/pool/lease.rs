@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{
+    Connection, Executor, PgConnection,
+    error::DatabaseError,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 use tokio::{runtime::Handle, time::Instant, time::timeout};
 
 use super::{Pool, place::Place, share::Purpose, state::Idle};
@@ -41,13 +45,23 @@ pub(in crate::store) struct Lease {
     pub(super) since: Instant,
     purpose: Purpose,
     condition: Condition,
+    /// It is closed rather than used again.
+    is_retired: bool,
 }
 
 impl Lease {
     pub(super) fn new(pool: Pool, idle: Idle, purpose: Purpose) -> Self {
         let Idle { connection, opened, since } = idle;
         let connection = Some(connection);
-        Self { pool, connection, opened, since, purpose, condition: Condition::Clean }
+        Self {
+            pool,
+            connection,
+            opened,
+            since,
+            purpose,
+            condition: Condition::Clean,
+            is_retired: false,
+        }
     }
 
     /// Something is sent, or a transaction begun. Unless it is said otherwise, what comes back has
@@ -61,6 +75,9 @@ impl Lease {
     /// What was sent was answered, perhaps with an error.
     pub(in crate::store) fn answered<T>(&mut self, answer: &sqlx::Result<T>) {
         match answer {
+            Err(sqlx::Error::Database(error)) if ends_the_session(&**error) => {
+                self.condition = Condition::Broken;
+            }
             Ok(_) | Err(sqlx::Error::Database(_)) if self.condition == Condition::Unanswered => {
                 self.condition = Condition::Clean;
             }
@@ -79,6 +96,17 @@ impl Lease {
     /// The transaction has ended.
     pub(in crate::store) fn ends_transaction(&mut self) {
         self.condition = Condition::Clean;
+    }
+
+    /// What is run on it may leave settings behind, for which nobody else is to be held.
+    pub(in crate::store) fn retire(&mut self) {
+        self.is_retired = true;
+    }
+
+    /// Is it time for a younger one? Not while another may not be had, unless it is very old.
+    fn is_too_old(&self) -> bool {
+        let age = self.opened.elapsed();
+        age > MAX_AGE && (age > 2 * MAX_AGE || self.pool.0.state.lock().can_replace())
     }
 
     /// Closes it, and keeps its place for another one.
@@ -100,15 +128,15 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        let is_done_with = self.is_retired || self.is_too_old();
         let back = Returning {
             pool: self.pool.clone(),
             connection: Some(connection),
             opened: self.opened,
             purpose: self.purpose,
         };
-        let is_too_old = self.opened.elapsed() > MAX_AGE;
         match self.condition {
-            Condition::Clean if !is_too_old => back.put_back(),
+            Condition::Clean if !is_done_with => back.put_back(),
             condition => {
                 if let Ok(runtime) = Handle::try_current() {
                     runtime.spawn(back.tidy_up(condition));
@@ -149,10 +177,8 @@ impl Returning {
         let Some(mut connection) = self.connection.take() else { return };
         let tidied = match condition {
             Condition::Clean | Condition::Broken => false,
-            Condition::Unanswered => comes_back(connection.ping()).await,
-            Condition::InTransaction => {
-                comes_back(async { connection.execute("ROLLBACK").await.map(drop) }).await
-            }
+            Condition::Unanswered => comes_back(&mut connection, None).await,
+            Condition::InTransaction => comes_back(&mut connection, Some("ROLLBACK")).await,
         };
         if tidied {
             self.connection = Some(connection);
@@ -172,8 +198,31 @@ impl Returning {
     }
 }
 
-async fn comes_back(asking: impl Future<Output = sqlx::Result<()>>) -> bool {
-    matches!(timeout(PATIENCE, asking).await, Ok(Ok(())))
+/// Does it answer this? Before that comes what it was still to answer, such as that a statement has
+/// taken too long.
+async fn comes_back(connection: &mut PgConnection, word: Option<&'static str>) -> bool {
+    let asking = async {
+        for _ in 0..2 {
+            let answer = match word {
+                Some(word) => connection.execute(word).await.map(drop),
+                None => connection.ping().await,
+            };
+            match answer {
+                Ok(()) => return true,
+                Err(sqlx::Error::Database(error)) if !ends_the_session(&*error) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    };
+    timeout(PATIENCE, asking).await.unwrap_or(false)
+}
+
+/// After such an error the server closes the connection.
+fn ends_the_session(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 impl Deref for Lease {

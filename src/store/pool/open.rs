@@ -31,18 +31,47 @@ const SETTLES: Duration = Duration::from_millis(250);
 /// How often the log is told that there are fewer than wanted.
 const TELL: Duration = Duration::from_mins(1);
 
+/// A connection that is being opened, and counts as such until this is dropped: also where whoever
+/// opens it gives up in the middle.
+pub(super) struct Opening {
+    pool: Pool,
+    has_ended: bool,
+}
+
+impl Opening {
+    /// One that has been counted.
+    pub(super) fn counted(pool: Pool) -> Self {
+        Self { pool, has_ended: false }
+    }
+
+    /// It was opened, or could not be.
+    pub(super) fn end(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.pool.0.state.lock().opening -= 1;
+        if !self.has_ended {
+            // Somebody may be waiting for this one.
+            self.pool.serve();
+        }
+    }
+}
+
 impl Pool {
     /// Opens a connection for whoever waits. While there is no other, it is tried until it works or
     /// nobody waits any more.
-    pub(super) async fn open_one(self) {
+    pub(super) async fn open_one(self, opening: Opening) {
         let [mut pause, longest] = PAUSES;
         loop {
             let began = Instant::now();
             match self.establish().await {
-                Ok(connection) => return self.opened(connection, began.elapsed()),
+                Ok(connection) => return self.opened(connection, began.elapsed(), opening),
                 Err(error) => {
                     if self.gives_up(error) {
-                        return;
+                        return opening.end();
                     }
                 }
             }
@@ -54,16 +83,15 @@ impl Pool {
     /// Asks the server for one more than it has given. The error has the server's own words.
     pub(in crate::store) async fn ask_for_another(&self) -> Result<(), StoreError> {
         self.0.state.lock().opening += 1;
-        let began = Instant::now();
+        let (opening, began) = (Opening::counted(self.clone()), Instant::now());
         match self.establish().await {
             Ok(connection) => {
-                self.opened(connection, began.elapsed());
+                self.opened(connection, began.elapsed(), opening);
                 Ok(())
             }
             Err(error) => {
-                let mut state = self.0.state.lock();
-                let failure = self.note_failure(&mut state, error);
-                state.opening -= 1;
+                let failure = self.note_failure(&mut self.0.state.lock(), error);
+                opening.end();
                 Err(failure)
             }
         }
@@ -85,12 +113,11 @@ impl Pool {
         })
     }
 
-    fn opened(&self, connection: PgConnection, took: Duration) {
+    fn opened(&self, connection: PgConnection, took: Duration, opening: Opening) {
         *self.0.took.lock() = took;
         let now = Instant::now();
         let most = self.0.limits.most;
         let mut state = self.0.state.lock();
-        state.opening -= 1;
         state.open += 1;
         state.failure = None;
         let mut given = None;
@@ -108,6 +135,7 @@ impl Pool {
         state.put_back(Idle { connection, opened: now, since: now });
         let too_late = if state.is_closed { state.take_all_idle() } else { VecDeque::new() };
         drop(state);
+        opening.end();
         self.close_all(too_late);
         if let Some(given) = given {
             tracing::info!("the database gives this server more connections: {given} of {most}");
@@ -128,7 +156,6 @@ impl Pool {
         if goes_on && state.opening == 1 {
             return false;
         }
-        state.opening -= 1;
         let is_in_vain = is_the_only_hope && !is_passing;
         let told = if is_in_vain { state.take_all_waiters() } else { Vec::new() };
         drop(state);
@@ -142,7 +169,13 @@ impl Pool {
     /// counts as being opened.
     fn note_failure(&self, state: &mut State, error: sqlx::Error) -> StoreError {
         let now = Instant::now();
+        let is_passing = is_passing(&error);
         let error = Arc::new(error);
+        if !is_refused(&error) && state.told.is_none_or(|told| now.duration_since(told) >= TELL) {
+            // Those that there are may serve for a long time before anybody notices.
+            state.told = Some(now);
+            tracing::warn!(%error, open = state.open, "a connection to the database cannot be opened: {error}");
+        }
         if is_refused(&error) {
             // Others that are being opened may yet be granted.
             let granted = state.open + state.opening - 1;
@@ -160,7 +193,8 @@ impl Pool {
         }
         let failure = DbErr::Conn(RuntimeErr::SqlxError(error));
         let failure = StoreError::NoConnection(Arc::new(failure));
-        state.failure = Some(Failure { error: failure.clone(), until: now + AFTER_FAILURE });
+        let until = now + AFTER_FAILURE;
+        state.failure = Some(Failure { error: failure.clone(), is_passing, until });
         failure
     }
 

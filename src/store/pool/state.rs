@@ -18,6 +18,9 @@ use crate::store::StoreError;
 /// A connection that nothing has used for this long is closed.
 const IDLE: Duration = Duration::from_mins(10);
 
+/// What could not be opened longer ago than this says nothing about now.
+const RECENT: Duration = Duration::from_secs(10);
+
 /// A connection that nobody uses.
 pub(super) struct Idle {
     pub(super) connection: PgConnection,
@@ -48,8 +51,17 @@ pub(super) struct Refusal {
 /// Why a connection could not be opened.
 pub(super) struct Failure {
     pub(super) error: StoreError,
-    /// Not before then is it tried again, while there are others.
+    /// May that pass within a moment?
+    pub(super) is_passing: bool,
+    /// Not before then is it tried again, while there are others, or if it does not pass.
     pub(super) until: Instant,
+}
+
+impl Failure {
+    /// Does it say anything about now?
+    pub(super) fn is_recent(&self, now: Instant) -> bool {
+        now < self.until + RECENT
+    }
 }
 
 #[derive(Default)]
@@ -65,6 +77,8 @@ pub(super) struct State {
     pub(super) refusal: Option<Refusal>,
     /// Why the last one could not be opened; `None`: it could.
     pub(super) failure: Option<Failure>,
+    /// When the log was last told of one.
+    pub(super) told: Option<Instant>,
     pub(super) is_closed: bool,
 }
 
@@ -89,6 +103,17 @@ impl State {
     /// Connections that can serve those who wait, now or once they come back.
     pub(super) fn usable(&self) -> usize {
         self.open - self.places
+    }
+
+    /// Why nobody needs to wait: there is no connection, and another was just tried in vain.
+    pub(super) fn is_in_vain(&self, now: Instant) -> Option<StoreError> {
+        let failure = self.failure.as_ref().filter(|failure| !failure.is_passing)?;
+        (self.usable() == 0 && now < failure.until).then(|| failure.error.clone())
+    }
+
+    /// Is everything as wanted, so that a connection can be replaced by a younger one?
+    pub(super) fn can_replace(&self) -> bool {
+        self.failure.is_none() && self.refusal.is_none()
     }
 
     pub(super) fn idle(&self) -> usize {

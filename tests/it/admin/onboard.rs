@@ -99,6 +99,25 @@ fn broken_template() -> TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_template_sets_for_its_session_concerns_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("_base")).unwrap();
+    // As pg_dump writes it.
+    let dumped =
+        "SELECT pg_catalog.set_config('search_path', '', false); SET statement_timeout = 1;
+                  CREATE TABLE tenant_testcompany.first (id int);
+                  SELECT pg_catalog.set_config('search_path', 'tenant_testcompany', false)";
+    fs::write(folder.path().join("_base/001.sql"), dumped).unwrap();
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", crate::harness::Row::default()).await;
+    let mut admin = admin_of(database, folder.path().to_str().unwrap()).await;
+    admin.onboard(test_company()).await.unwrap();
+    for _ in 0..20 {
+        assert!(admin.server.check_past_the_cache(1, "finance").await.allowed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_is_brought_in_and_served_at_once() {
     for database in [Database::sqlite().await, Database::postgres().await] {
         let is_sqlite = database.is_sqlite();

@@ -1,0 +1,82 @@
+//! Tests of the parent module, with servers that are none.
+
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use tokio::net::TcpListener;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn pool_to(server: &TcpListener) -> Pool {
+    let port = server.local_addr().unwrap().port();
+    let connect = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username("nobody")
+        .ssl_mode(sqlx::postgres::PgSslMode::Disable);
+    let limits = Limits { most: 4, keeps_shares: false, acquire: PATIENCE, connect: PATIENCE };
+    Pool::new(connect, None, limits, IdleHealth::default())
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_given_up_while_it_is_opened_no_longer_counts() {
+    let server = listener().await;
+    let pool = pool_to(&server);
+    let asking = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.ask_for_another().await }
+    });
+    // It is accepted, and never answered.
+    let accepted = server.accept().await.unwrap();
+    assert_eq!(pool.0.state.lock().opening, 1);
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    assert_eq!(pool.0.state.lock().opening, 0);
+    drop(accepted);
+    // Whoever wants one now is not left waiting for that one: another is begun.
+    let wanting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(Purpose::Loading).await.map(drop) }
+    });
+    let accepted = server.accept().await.unwrap();
+    assert_eq!(pool.0.state.lock().opening, 1);
+    drop(accepted);
+    assert!(matches!(wanting.await.unwrap(), Err(StoreError::NoConnection(_))));
+    assert_eq!(pool.0.state.lock().opening, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_for_good_is_not_asked_by_everybody_who_wants_a_connection() {
+    let server = listener().await;
+    let pool = pool_to(&server);
+    let accepted = Arc::<AtomicU64>::default();
+    let accepting = tokio::spawn({
+        let accepted = Arc::clone(&accepted);
+        async move {
+            while let Ok((stream, _)) = server.accept().await {
+                drop(stream);
+                accepted.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let began = Instant::now();
+    for _ in 0..1_000 {
+        assert!(matches!(
+            pool.acquire(Purpose::Loading).await.map(drop),
+            Err(StoreError::NoConnection(_))
+        ));
+    }
+    // One more for each tenth of a second.
+    let most = 2 + began.elapsed().as_secs() * 10 + 10;
+    let accepted = accepted.load(Ordering::SeqCst);
+    assert!((1..=most).contains(&accepted), "{accepted}");
+    accepting.abort();
+}
