@@ -101,8 +101,8 @@ fn parts(segment: &str) -> impl Iterator<Item = &str> {
 fn is_of_words(segment: &str) -> bool {
     let count = |is: fn(&u8) -> bool| segment.bytes().filter(is).count();
     let (letters, capitals) = (count(u8::is_ascii_alphabetic), count(u8::is_ascii_uppercase));
-    // Tokens have separators too, and words with capitals rarely do.
-    let is_short = capitals == 0 || letters <= MAX_LETTERS;
+    // Tokens have separators too, and many of them, and words with capitals are short.
+    let is_short = capitals == 0 || segment.len() <= MAX_LETTERS;
     segment.len() <= MAX_SEGMENT_BYTES
         && count(u8::is_ascii_digit) <= 2
         && letters > 0
@@ -168,6 +168,7 @@ mod tests {
             ("/x/01HF3ZKQ9W7T8V6R5P4N3M2K1J", "/x/{}"),
             ("/x/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "/x/{}"),
             ("/x/dGhpcyBpcyBub3QgYSB3b3Jk/kJxQpWzRtYvBnM/xkqzjwvprt", "/x/{}/{}/{}"),
+            ("/x/aAAa--a-aA-_-a_aa_-Aa-AAA_aA-aAa", "/x/{}"),
             ("/files/report.pdf/.well-known", "/files/report.pdf/.well-known"),
             ("/getUserById/GSTReport/exportPDF", "/getUserById/GSTReport/exportPDF"),
             ("/gstr-3b/2fa/b2b/oauth2/i18n/v12", "/gstr-3b/2fa/b2b/oauth2/i18n/v12"),
