@@ -23,7 +23,7 @@ export async function watch(client: Client, server: EntitlementServiceClient, si
 /** Hears one stream out. Resolves to whether it has told anything. */
 function listen(client: Client, server: EntitlementServiceClient, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const stream = server.watchChanges({ tenantIds: [], announceEnd: false });
+    const stream = server.watchChanges({ tenantIds: [], announceEnd: false, heartbeatInterval: undefined });
     const cancel = () => stream.cancel();
     const silence = setTimeout(cancel, LONGEST_SILENCE);
     let hasTold = false;

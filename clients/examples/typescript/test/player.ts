@@ -104,11 +104,11 @@ function said({ is, stale }: Step): string {
 }
 
 function event(told: Told): WatchChangesResponse["event"] {
-  if (told.opened) return { $case: "opened", value: { asOf: undefined } };
+  if (told.opened) return { $case: "opened", value: { asOf: undefined, heartbeatInterval: undefined } };
   if (told.reset) return { $case: "reset", value: {} };
   if (told.unknown) return undefined;
   if (told.heartbeat) {
-    return { $case: "heartbeat", value: { lag: { seconds: BigInt(told.heartbeat.lag), nanos: 0 } } };
+    return { $case: "heartbeat", value: { lag: { seconds: BigInt(told.heartbeat.lag), nanos: 0 }, unproven: false } };
   }
   if (told.tenant_changed) {
     const { tenant, revision } = told.tenant_changed;
