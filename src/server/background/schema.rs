@@ -68,9 +68,12 @@ fn obstacle(report: &SchemaReport) -> Option<Obstacle> {
     let cause = if report.denied.is_empty() { Cause::Schema } else { Cause::Rights };
     let mut lines = report.obstacles();
     if cause == Cause::Schema {
-        lines.extend(report.missing.iter().map(ToString::to_string));
-        lines.extend(report.steps.iter().map(|step| format!("migration {step}")));
-        lines.dedup();
+        let missing = report.missing.iter().map(ToString::to_string);
+        for line in missing.chain(report.steps.iter().map(|step| format!("migration {step}"))) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
     }
     Some(Obstacle { trouble: Trouble::new(cause, text), lines })
 }

@@ -60,6 +60,13 @@ struct Began {
     counted: Counted,
 }
 
+impl Began {
+    /// How many seconds ago that was, and what has been counted since.
+    fn since(self, counted: Counted, now: Instant) -> (u64, Counted) {
+        ((now - self.at).as_secs(), counted.since(self.counted))
+    }
+}
+
 /// Answers that were marked as stale, and reads of the database that failed.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
@@ -94,8 +101,7 @@ impl Said {
         let Some(trouble) = condition.trouble() else {
             match self.began.take() {
                 Some(began) => {
-                    let (seconds, Counted { stale, failed }) =
-                        ((now - began.at).as_secs(), counted.since(began.counted));
+                    let (seconds, Counted { stale, failed }) = began.since(counted, now);
                     tracing::info!(
                         seconds,
                         stale,
@@ -109,8 +115,7 @@ impl Said {
             return;
         };
         let began = *self.began.get_or_insert(Began { at: now, counted });
-        let (seconds, Counted { stale, failed }) =
-            ((now - began.at).as_secs(), counted.since(began.counted));
+        let (seconds, Counted { stale, failed }) = began.since(counted, now);
         let cause = trouble.cause.word();
         let so_far = if is_new {
             String::new()
