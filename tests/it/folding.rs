@@ -345,6 +345,44 @@ async fn a_log_that_was_restored_is_folded_and_a_lost_note_of_folding_misleads_n
     assert!(changes(&poll(&store, Some(&position)).await).is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_while_a_step_of_folding_runs_is_not_folded() {
+    let database = Database::postgres().await;
+    let (store, folder, writer) =
+        (open(&database).await, database.again().await, database.again().await);
+    database.mk_tenant(1, "one", "active").await;
+    // A note that the step will remove, and that somebody else holds: so it waits there.
+    let note = "INSERT INTO entitlement_horizons (seen_at) VALUES (now() + interval '1 day')";
+    database.execute(note).await;
+    let position = poll(&store, None).await.position;
+    let holder = database.connection.begin().await.unwrap();
+    holder.execute_unprepared("SELECT FROM entitlement_horizons FOR UPDATE").await.unwrap();
+    let step = tokio::spawn(async move { fold(&folder).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                 AND query LIKE '%fold_step%' AND wait_event_type = 'Lock'";
+    let deadline = Instant::now() + PATIENCE;
+    while number(&writer, waits).await == 0 {
+        assert!(Instant::now() < deadline, "it waits for the note");
+    }
+    writer.set_status(1, "suspended").await;
+    holder.rollback().await.unwrap();
+    assert_eq!(step.await.unwrap(), [0; 0], "nothing is old");
+    assert_eq!(changes(&poll(&store, Some(&position)).await), [of_tenant(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_transaction_that_folds_has_changed_itself_is_not_folded() {
+    let database = Database::postgres().await;
+    let store = open(&database).await;
+    database.mk_tenant(1, "one", "active").await;
+    let position = poll(&store, None).await.position;
+    let both = "UPDATE tenants SET status = 'suspended'; SELECT entitlement_fold_step()";
+    let transaction = database.connection.begin().await.unwrap();
+    transaction.execute_unprepared(both).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(changes(&poll(&store, Some(&position)).await), [of_tenant(1)]);
+}
+
 /// What the newest statement that reads this database's log from a position does when it is run again:
 /// how many rows of the log it takes into its hands.
 async fn rows_read_by_a_poll(database: &Database) -> u64 {

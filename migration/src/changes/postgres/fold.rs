@@ -18,6 +18,11 @@ const LARGE: u32 = 50_000;
 /// The rows that older programs fold by calling once every ten minutes.
 const IN_ONE_CALL: u32 = 10_000;
 
+/// Transactions from here on have not ended as far as the statement sees that asks: no row of this
+/// cluster that it sees was written by one of them, but for those of its own transaction. Kept for a
+/// later statement, which sees what was committed meanwhile, it would be wrong.
+const UPCOMING: &str = "pg_snapshot_xmax(pg_current_snapshot())";
+
 const LOG: &str = "to_regclass('public.entitlement_changes')::oid";
 
 pub(super) fn tables() -> String {
@@ -117,7 +122,6 @@ fn step() -> String {
          SET enable_sort = off SET enable_seqscan = off SET jit = off AS $function$
          DECLARE
             began CONSTANT timestamptz := clock_timestamp();
-            upcoming CONSTANT xid8 := pg_snapshot_xmax(pg_current_snapshot());
             state public.entitlement_folding;
             sample public.entitlement_horizons;
             phase text := 'restored';
@@ -132,7 +136,7 @@ fn step() -> String {
          BEGIN
             BEGIN
                 SELECT * INTO state FROM public.entitlement_folding FOR UPDATE NOWAIT;
-                IF NOT FOUND OR state.log <> {LOG} OR pg_snapshot_xmax(state.horizon) > upcoming THEN
+                IF NOT FOUND OR state.log <> {LOG} OR pg_snapshot_xmax(state.horizon) > {UPCOMING} THEN
                     DELETE FROM public.entitlement_horizons;
                     INSERT INTO public.entitlement_folding (log) VALUES ({LOG})
                     ON CONFLICT (one) DO UPDATE SET log = excluded.log, folded = excluded.folded,
@@ -172,7 +176,7 @@ fn step() -> String {
 fn begin_round() -> String {
     format!(
         "DELETE FROM public.entitlement_horizons
-            WHERE pg_snapshot_xmax(snapshot) > upcoming OR seen_at > clock_timestamp();
+            WHERE pg_snapshot_xmax(snapshot) > {UPCOMING} OR seen_at > clock_timestamp();
             IF NOT EXISTS (SELECT FROM public.entitlement_horizons WHERE seen_at > clock_timestamp() - interval '1 minute') THEN
                 INSERT INTO public.entitlement_horizons DEFAULT VALUES ON CONFLICT DO NOTHING;
             END IF;
@@ -197,9 +201,10 @@ fn begin_round() -> String {
 /// transactions that were late at the end of the round before, and of those since; or, by tenant, those
 /// of the one that folding has come to.
 fn take_batch() -> String {
-    "WITH old AS (
+    format!(
+        "WITH old AS (
         (SELECT ctid AS place, xid, tenant_id FROM public.entitlement_changes
-         WHERE phase = 'restored' AND xid >= upcoming LIMIT most)
+         WHERE phase = 'restored' AND xid >= {UPCOMING} AND xid <> pg_current_xact_id() LIMIT most)
         UNION ALL
         (SELECT ctid, xid, tenant_id FROM public.entitlement_changes
          WHERE phase = 'one' AND xid BETWEEN state.reached AND state.reached AND tenant_id >= state.tenant
@@ -226,7 +231,7 @@ fn take_batch() -> String {
      SELECT count(*), (array_agg(xid ORDER BY xid DESC))[1], (array_agg(tenant_id ORDER BY tenant_id DESC))[1],
             (SELECT count(*) FROM gone)
      INTO taken, last, last_tenant, deleted FROM old;"
-        .to_owned()
+    )
 }
 
 /// Where the next batch begins. A batch that is not full was the last of its kind.
