@@ -55,7 +55,9 @@ use self::{
     replica::Replicas, row::ReadContext, tenant::TenantStatements,
 };
 pub use self::{
-    changes::{Change, FoldStep, Holder, HolderName, Listener, LogState, News, Poll, Position},
+    changes::{
+        Change, FoldStep, Gap, Holder, HolderName, Listener, LogState, News, Poll, Position,
+    },
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
     delete::Deletion,
     error::StoreError,

@@ -12,7 +12,7 @@ pub(super) use self::fold::fold;
 pub use self::{
     fold::FoldStep,
     listen::Listener,
-    poll::{News, Poll, Position},
+    poll::{Gap, News, Poll, Position},
     state::{Holder, HolderName, LogState},
 };
 use crate::domain::TenantId;

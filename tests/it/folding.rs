@@ -87,14 +87,14 @@ async fn poll(store: &Store, since: Option<&Position>) -> Poll {
 }
 
 fn is_anything(poll: &Poll) -> bool {
-    matches!(poll.news, News::Anything)
+    matches!(poll.news, News::Anything(_))
 }
 
 /// What changed, as far as it is known.
 fn changes(poll: &Poll) -> &[Change] {
     match &poll.news {
         News::Changes(changes) => changes,
-        News::Anything => panic!("anything may have changed"),
+        News::Anything(_) => panic!("anything may have changed"),
     }
 }
 

@@ -59,6 +59,7 @@ mod process;
 mod readme;
 mod replicas;
 mod resolve;
+mod restore;
 mod rights;
 mod tenant_command;
 mod tenants;

@@ -68,6 +68,8 @@ async fn a_server_that_starts_judges_as_one_that_runs() {
     let mut server = process::Process::serve(&["--listen", "127.0.0.1:0", "--database-url", &url]);
     server.wait_for(weak);
     server.wait_for("\"ready\"");
+    with_triggers_off(&database, "SELECT 1").await;
+    server.wait_for("a trigger of the change log was switched off or on");
     drop(server);
 
     // One that may not arm them serves all the same, if it was told to migrate.

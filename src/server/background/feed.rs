@@ -1,5 +1,6 @@
 //! The feed: hears of changes and tells the cache, and says when it does not hear.
 
+mod gap;
 mod hints;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
@@ -202,7 +203,10 @@ impl Feed {
         let mut changes = 0;
         let mode = if poll.armed {
             match &poll.news {
-                News::Anything => self.api.cache.reset(now),
+                News::Anything(gap) => {
+                    gap::tell(*gap);
+                    self.api.cache.reset(now);
+                }
                 News::Changes(news) => {
                     changes = news.len() as u64;
                     self.api.cache.apply_changes(news, now);

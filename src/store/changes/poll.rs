@@ -39,9 +39,24 @@ pub struct Poll {
 pub enum News {
     /// Exactly these changes, since the last position.
     Changes(Vec<Change>),
-    /// Anything may have changed: there is no last position, or it does not lead to the current
-    /// one, or rows may have been folded that were not read.
-    Anything,
+    /// Anything may have changed, for this reason.
+    Anything(Gap),
+}
+
+/// Why it is not known what exactly has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gap {
+    /// There is no last position.
+    NotReadBefore,
+    /// A trigger was switched off or on, dropped or made since: what was written in between may have
+    /// left no row.
+    Triggers,
+    /// The database was restarted, promoted or restored since, or is another one.
+    History,
+    /// Rows may have been folded that were not read.
+    Folded,
+    /// There are more than are reported individually.
+    TooMany,
 }
 
 impl Store {
@@ -59,18 +74,36 @@ impl Store {
     }
 }
 
+impl Position {
+    /// Why this one is not reached from an earlier one, if it is not.
+    fn gap(&self, since: Option<&Self>) -> Option<Gap> {
+        let Some(since) = since else { return Some(Gap::NotReadBefore) };
+        if since.history == self.history {
+            return None;
+        }
+        // How the triggers are armed is its last word.
+        let [before, now] =
+            [since, self].map(|position| position.history.rsplit_once(' ').map(|(rest, _)| rest));
+        Some(if before == now { Gap::Triggers } else { Gap::History })
+    }
+}
+
 impl Poll {
     pub(super) fn of(rows: &[QueryResult], since: Option<&Position>) -> Result<Self, StoreError> {
         let first = row::first(rows)?;
         let (history, seen): (String, String) =
             (first.try_get("", "history")?, first.try_get("", "seen")?);
-        let is_gapless = !first.try_get::<bool>("", "folded")?;
-        let continues = since.is_some_and(|since| since.history == history && is_gapless);
-        let news =
-            if continues && rows.len() <= MAX_NEWS { changes(rows)? } else { News::Anything };
+        let position = Position { history, seen };
+        let gap = if let Some(gap) = position.gap(since) {
+            Some(gap)
+        } else if first.try_get("", "folded")? {
+            Some(Gap::Folded)
+        } else {
+            (rows.len() > MAX_NEWS).then_some(Gap::TooMany)
+        };
         Ok(Self {
-            position: Position { history, seen },
-            news,
+            news: gap.map_or_else(|| changes(rows), |gap| Ok(News::Anything(gap)))?,
+            position,
             armed: first.try_get("", "armed")?,
             denied: first.try_get("", "denied")?,
             queue_usage: first.try_get("", "queue_usage")?,
@@ -90,4 +123,28 @@ fn changes(rows: &[QueryResult]) -> Result<News, StoreError> {
 
 pub(super) fn statement(dialect: Dialect, since: Option<&Position>) -> String {
     dialect.log_since(since.map(|since| since.seen.as_str()), MAX_NEWS + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_between_two_positions_is_told_apart() {
+        let position =
+            |history: &str| Position { history: history.to_owned(), seen: "7:7:".into() };
+        let now = position("00000001 5 16548 2026-11-29 10:28:24.179104+00 1f14");
+        let gap = |since| now.gap(Some(&position(since)));
+        assert_eq!(now.gap(None), Some(Gap::NotReadBefore));
+        assert_eq!(gap("00000001 5 16548 2026-11-29 10:28:24.179104+00 1f14"), None);
+        let rearmed = "00000001 5 16548 2026-11-29 10:28:24.179104+00 77aa";
+        assert_eq!(gap(rearmed), Some(Gap::Triggers));
+        for other in [
+            "00000002 5 16548 2026-11-29 10:28:24.179104+00 1f14",
+            "00000001 5 16548 2026-11-29 11:28:24.179104+00 77aa",
+            "",
+        ] {
+            assert_eq!(gap(other), Some(Gap::History), "{other}");
+        }
+    }
 }
