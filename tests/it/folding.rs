@@ -383,21 +383,38 @@ async fn what_a_transaction_that_folds_has_changed_itself_is_not_folded() {
     assert_eq!(changes(&poll(&store, Some(&position)).await), [of_tenant(1)]);
 }
 
-/// What the newest statement that reads this database's log from a position does when it is run again:
-/// how many rows of the log it takes into its hands.
-async fn rows_read_by_a_poll(database: &Database) -> u64 {
+/// The newest statement that reads this database's log from a position, if that shows a transaction.
+fn poll_that_has_seen(database: &Database, transaction: i64) -> Option<String> {
     let log = postgres::shared().log();
     let begin = format!("{} LOG:  statement: SELECT state.history", database.name);
-    let begin = log.rmatch_indices(&begin).map(|(at, _)| at).find(|at| {
-        log[*at..]
-            .split_once("LIMIT")
-            .is_some_and(|(statement, _)| statement.contains("ended (xid)"))
-    });
-    let statement = log[begin.expect("it polls")..].split_once("statement: ").unwrap().1;
+    let (begin, _) = log.rmatch_indices(&begin).find(|(at, _)| {
+        let rest = log[*at..].split_once("LIMIT");
+        rest.is_some_and(|(statement, _)| statement.contains("ended (xid)"))
+    })?;
+    let statement = log[begin..].split_once("statement: ")?.1;
     // What follows on the next line belongs to it if it is indented.
     let lines: Vec<&str> = statement.split('\n').collect();
-    let end = lines[1..].iter().position(|line| !line.starts_with('\t')).unwrap();
-    let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {}", lines[..=end].join("\n"));
+    let end = lines[1..].iter().position(|line| !line.starts_with('\t'))?;
+    let statement = lines[..=end].join("\n");
+    let seen = statement.split_once("'::pg_snapshot")?.0.rsplit_once('\'')?.1;
+    let upcoming: i64 = seen.split(':').nth(1)?.parse().ok()?;
+    (transaction < upcoming).then_some(statement)
+}
+
+/// What a look at this database's log does when it is run again, of a server that has seen all that is
+/// committed now: how many rows of the log it takes into its hands.
+async fn rows_read_by_a_poll(database: &Database) -> u64 {
+    let newest = "SELECT CAST(CAST(max(xid) AS text) AS bigint) FROM entitlement_changes";
+    let newest = number(database, newest).await;
+    let deadline = Instant::now() + PATIENCE;
+    let poll = loop {
+        if let Some(poll) = poll_that_has_seen(database, newest) {
+            break poll;
+        }
+        assert!(Instant::now() < deadline, "it polls");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {poll}");
     let plan: Value = database.one(&explain).await.try_get_by_index(0).unwrap();
     rows_of_log(&plan[0]["Plan"])
 }
@@ -434,7 +451,6 @@ async fn beside_an_old_transaction_a_poll_reads_only_what_is_new() {
         server.until(1, "finance", DecisionReason::SubscriptionSuspended).await;
         others.execute("UPDATE tenant_subscriptions SET status = 'active'").await;
         server.until(1, "finance", DecisionReason::Enabled).await;
-        // The next one begins where that was seen.
         let read = rows_read_by_a_poll(&others).await;
         assert!(read < 10, "{statistics}: {read} rows");
     }
