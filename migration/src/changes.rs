@@ -9,6 +9,7 @@
 
 mod arm;
 mod postgres;
+mod restored;
 mod sqlite;
 
 use sea_orm_migration::{
@@ -19,6 +20,7 @@ use sea_orm_migration::{
 pub use self::arm::Armed;
 pub(crate) use self::arm::arm;
 pub(crate) use self::postgres::DEFINERS;
+pub(crate) use self::restored::fold_restored;
 pub use self::sqlite::fold as fold_sqlite;
 use crate::{catalog, required::serving_columns_of};
 
@@ -284,7 +286,8 @@ pub fn all_triggers_armed() -> String {
 }
 
 /// A PostgreSQL expression: a text that is another one once a trigger was switched off or on, made or
-/// dropped. What was written in between may not be in the log.
+/// dropped, or a watched table was rewritten. What was written in between, or by that, may not be in
+/// the log.
 pub fn arming_of_triggers() -> String {
     format!("({})", postgres::arming())
 }

@@ -158,6 +158,9 @@ pub async fn migrate(
     let txn = begin_alone(db, frame).await?;
     rights::secure(&SchemaManager::new(&txn)).await?;
     end(txn, frame).await?;
+    if log == ChangeLog::Wanted {
+        changes::fold_restored(db, frame).await?;
+    }
     Ok(armed)
 }
 

@@ -82,7 +82,10 @@ impl HeldFacts {
         let Some(mut held) = self.by_id.get_mut(&id) else {
             return self.add(&mut ring, facts, epoch);
         };
-        if super::is_just_after(held.facts.as_of, facts.as_of) {
+        // What has changed since it was read is not newer, whatever a clock says that was set back.
+        if held.epoch.load(Ordering::Relaxed) == epoch
+            && super::is_just_after(held.facts.as_of, facts.as_of)
+        {
             return;
         }
         held.epoch.store(epoch, Ordering::Relaxed);
@@ -136,10 +139,13 @@ impl HeldFacts {
         }
     }
 
-    /// Removes a tenant, if its facts meet a condition.
-    pub(super) fn remove_if(&self, id: TenantId, such: impl FnOnce(&Facts) -> bool) {
+    /// Removes a tenant that was not there when it was read, in this epoch; but not if it was found
+    /// later.
+    pub(super) fn remove(&self, id: TenantId, epoch: u32, as_of: DateTime<Utc>) {
         let mut ring = self.ring.lock();
-        if let Some((_, held)) = self.by_id.remove_if(&id, |_, held| such(&held.facts)) {
+        let is_older =
+            |held: &Held| held.epoch.load(Ordering::Relaxed) != epoch || held.facts.as_of <= as_of;
+        if let Some((_, held)) = self.by_id.remove_if(&id, |_, held| is_older(held)) {
             self.forget_subdomain(&held.facts);
             ring.vacate(held.place);
         }

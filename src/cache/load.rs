@@ -243,7 +243,7 @@ impl<L: LoadTenant> Inner<L> {
             Some(facts) if stale => self.facts.insert_outdated(facts.clone()),
             Some(facts) => self.place(facts, sent.start, sent.epoch),
             None if stale => self.known_tenants.count_unknown(sent.now, self.settings.negative_ttl),
-            None => self.place_nothing(key, &known, sent.start),
+            None => self.place_nothing(key, &known, sent),
         }
         known
     }
@@ -271,11 +271,11 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    fn place_nothing(&self, key: &TenantKey, known: &Known, start: LoadStart) {
+    fn place_nothing(&self, key: &TenantKey, known: &Known, Sent { start, epoch, .. }: Sent) {
         let now = known.as_of;
         match key {
             TenantKey::Id(id) if self.change_clock.since(start, *id) => return,
-            TenantKey::Id(id) => self.facts.remove_if(*id, |held| held.as_of <= now),
+            TenantKey::Id(id) => self.facts.remove(*id, epoch, now),
             TenantKey::Subdomain(_) if self.change_clock.of_directory_since(start) => return,
             TenantKey::Subdomain(label) => self.facts.no_longer_has(label.as_str()),
         }

@@ -144,7 +144,12 @@ fn open_postgres(
     };
     let pool = Pool::new(connect, first, limits, health);
     Ok(match options.pooler {
-        Pooler::Transaction => Database::through_transaction_pooler(pool, set("SET LOCAL")),
+        Pooler::Transaction => {
+            // For the transaction that has begun, its default comes too late.
+            let set_local =
+                format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {}", set("SET LOCAL"));
+            Database::through_transaction_pooler(pool, set_local)
+        }
         Pooler::None | Pooler::Session => Database::direct(pool),
     })
 }
@@ -191,10 +196,15 @@ fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnect
 
 /// The settings of each of our sessions.
 fn session_settings(statement: Option<Duration>) -> Vec<(&'static str, String)> {
-    // The role's own search path may lead elsewhere; the ERP's tables are in `public`. And a
-    // row-level policy must not hide a customer: PostgreSQL refuses instead.
-    let mut settings =
-        vec![("search_path", "public".to_owned()), ("row_security", "off".to_owned())];
+    // The role's own search path may lead elsewhere; the ERP's tables are in `public`. A row-level
+    // policy must not hide a customer: PostgreSQL refuses instead. And where transactions are
+    // serializable by default, what is read here must not make the ERP's fail, and a standby would
+    // refuse it.
+    let mut settings = vec![
+        ("search_path", "public".to_owned()),
+        ("row_security", "off".to_owned()),
+        ("default_transaction_isolation", "read committed".to_owned()),
+    ];
     settings.extend(statement.map(|limit| ("statement_timeout", limit.as_millis().to_string())));
     settings
 }

@@ -63,7 +63,7 @@ impl Database {
             .max_connections(1)
             .acquire_timeout(pool.limits().connect)
             .connect_lazy_with(options);
-        let first = "DEALLOCATE ALL; SET LOCAL search_path = public";
+        let first = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL; SET LOCAL search_path = public";
         let frame = if self.set_local.is_some() { [first, "DEALLOCATE ALL"] } else { ["", ""] };
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(own);
         Ok(OwnConnection { connection, frame, place: Some(place) })

@@ -64,6 +64,23 @@ async fn a_load_that_began_before_the_news_is_not_kept() {
 }
 
 #[tokio::test]
+async fn what_is_read_after_the_news_is_kept_though_the_clock_was_set_back() {
+    let fake = Fake::gated(1);
+    fake.gate.add_permits(100);
+    let cache = mk_fed(&fake);
+    let [later, back] = [30, 10].map(|seconds| NOW + TimeDelta::seconds(seconds));
+    assert_eq!(cache.get(tenant(0), later).await.unwrap().revision, 1);
+    change(&fake, &cache);
+    assert_eq!(cache.get(tenant(0), back).await.unwrap().revision, 2);
+    assert_eq!(cache.held(tenant(0), back).unwrap().revision, 2);
+    // Gone, likewise, and nobody makes do with it.
+    fake.tenants.store(0, Ordering::SeqCst);
+    change(&fake, &cache);
+    assert!(cache.get(tenant(0), NOW).await.unwrap().facts.is_none());
+    assert_eq!(cache.len(), 0);
+}
+
+#[tokio::test]
 async fn who_asks_after_the_news_does_not_join_a_load_that_began_before_it() {
     let fake = Fake::gated(1);
     let cache = mk_fed(&fake);

@@ -383,6 +383,44 @@ async fn what_a_transaction_that_folds_has_changed_itself_is_not_folded() {
     assert_eq!(changes(&poll(&store, Some(&position)).await), [of_tenant(1)]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_row_that_an_open_writer_takes_for_its_own_is_not_folded() {
+    // Nobody else takes numbers of transactions there.
+    let cluster = postgres::Cluster::start(&["autovacuum=off"]);
+    let name = cluster.empty_database().await;
+    process::migrate(&cluster.url(&name));
+    let database = Database::on(&cluster, name).await;
+    let store = open(&database).await;
+    database.mk_tenant(1, "one", "active").await;
+    let restore = "INSERT INTO entitlement_changes (topic, tenant_id, xid)
+                   SELECT 'tenant', id, (pg_current_xact_id()::text::numeric + 1)::text::xid8 FROM tenants";
+    database.execute(restore).await;
+    let position = poll(&store, None).await.position;
+    let writer = database.connection.begin().await.unwrap();
+    writer.execute_unprepared("UPDATE tenants SET status = 'suspended'").await.unwrap();
+    let others = database.again().await;
+    let met = "SELECT count(*) FROM entitlement_changes WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())";
+    assert_eq!(number(&others, met).await, 1, "the row has the number of the writer's transaction");
+    assert_eq!(fold(&others).await, [0; 0]);
+    writer.commit().await.unwrap();
+    assert_eq!(changes(&poll(&store, Some(&position)).await), [of_tenant(1)]);
+    assert_eq!(fold(&others).await, [0; 0], "it is a row like any other now");
+    cluster.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrating_folds_what_was_restored_from_a_cluster_that_was_ahead() {
+    let database = Database::postgres().await;
+    database.mk_tenant(1, "one", "active").await;
+    let before = revision(&database, 1).await;
+    let restore = "INSERT INTO entitlement_changes (topic, tenant_id, xid)
+                   SELECT 'tenant', id, xid::text::xid8 FROM tenants, generate_series(1000000000, 1000001000) xid";
+    database.execute(restore).await;
+    process::migrate(&database.url);
+    let ahead = "SELECT count(*) FROM entitlement_changes WHERE xid >= '1000000000'";
+    assert_eq!((number(&database, ahead).await, revision(&database, 1).await), (0, before + 1001));
+}
+
 /// The newest statement that reads this database's log from a position, if that shows a transaction.
 fn poll_that_has_seen(database: &Database, transaction: i64) -> Option<String> {
     let log = postgres::shared().log();

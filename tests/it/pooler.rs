@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use entitlementd::proto::v1::{CheckModuleRequest, DecisionReason};
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -181,5 +181,41 @@ async fn a_tenant_is_changed_through_it() {
             through(&["tenant", "disable", "tenant-1", "finance"]);
         }
         assert_eq!(through(&["tenant", "history", "tenant-1"]).matches("EnableModules").count(), 3);
+    }
+}
+
+/// What servers' transactions have locked so that serializable ones of others may fail.
+async fn predicate_locks(database: &Database) -> i64 {
+    let locks = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                 WHERE mode = 'SIReadLock' AND application_name LIKE 'entitlementd%' AND datname = current_database()";
+    database.one(locks).await.try_get_by_index(0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_transactions_are_serializable_servers_make_none_of_others_fail() {
+    for (kind, mode) in
+        [("none", &[][..]), ("session", &["pool_mode = session"]), ("transaction", &[])]
+    {
+        let (pooler, database) = empty(mode).await;
+        let serializable = "SET default_transaction_isolation = serializable";
+        database.execute(&format!("ALTER DATABASE {} {serializable}", database.name)).await;
+        let url = if kind == "none" { database.url.clone() } else { pooler.url(&database.name) };
+        let flags = ["--database-pooler", kind, "--database-url", &url];
+        let migrated = process::run(&[&["migrate"], &flags[..]].concat());
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        // While it lasts, locks of others that have ended are kept.
+        let witness = database.connection.begin().await.unwrap();
+        let begins = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM modules";
+        witness.execute_unprepared(begins).await.unwrap();
+        let by_way = database.by_way_of(url.clone()).await;
+        let polls = ["--changes", "poll", "--poll-interval", "20ms"];
+        let mut server = Server::start_with(by_way, &[&flags[..2], &polls].concat()).await;
+        server.until(1, "finance", DecisionReason::Enabled).await;
+        let others = database.again().await;
+        others.execute("UPDATE tenants SET status = 'suspended'").await;
+        server.until(1, "finance", DecisionReason::TenantSuspended).await;
+        assert_eq!(predicate_locks(&others).await, 0, "{kind}");
+        witness.rollback().await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Triggers of the log that somebody has switched off, or off and on again: what was written meanwhile left no trace.
 
-use entitlementd::proto::v1::watch_changes_response::Event;
+use entitlementd::proto::v1::{DecisionReason, watch_changes_response::Event};
 use futures_util::StreamExt;
 
 use crate::harness::{Database, Row, Server, process, until_so};
@@ -92,4 +92,34 @@ async fn a_server_that_starts_judges_as_one_that_runs() {
     process::migrate(&url);
     server.until_readyz(200, "ready").await;
     assert!(!status().contains("trigger"), "{}", status());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_command_writes_for_which_no_trigger_fires_is_read() {
+    let database = Database::postgres().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    // Otherwise it would be found in the course of time.
+    let mut server = Server::start_with(database, &["--revalidate-max-rate", "0"]).await;
+    let database = server.database.again().await;
+    let changes = [
+        (
+            "ALTER TABLE tenants ALTER COLUMN status TYPE varchar(90) USING 'suspended'",
+            DecisionReason::TenantSuspended,
+        ),
+        (
+            "ALTER TABLE tenants RENAME COLUMN status TO was; ALTER TABLE tenants ADD COLUMN status varchar(90) DEFAULT 'active'",
+            DecisionReason::Enabled,
+        ),
+        (
+            "CREATE TABLE old (LIKE tenant_subscriptions INCLUDING ALL);
+             WITH gone AS (DELETE FROM tenant_subscriptions RETURNING *) INSERT INTO old SELECT * FROM gone",
+            DecisionReason::NotSubscribed,
+        ),
+        ("ALTER TABLE old INHERIT tenant_subscriptions", DecisionReason::Enabled),
+        ("ALTER TABLE old NO INHERIT tenant_subscriptions", DecisionReason::NotSubscribed),
+    ];
+    for (command, reason) in changes {
+        database.execute(command).await;
+        server.until(1, "finance", reason).await;
+    }
 }

@@ -48,9 +48,9 @@ pub enum News {
 pub enum Gap {
     /// There is no last position.
     NotReadBefore,
-    /// A trigger was switched off or on, dropped or made since: what was written in between may have
-    /// left no row.
-    Triggers,
+    /// A trigger was switched off or on, dropped or made since, or a table was rewritten: what was
+    /// written in between, or by that, may have left no row.
+    Untraced,
     /// The database was restarted, promoted or restored since, or is another one.
     History,
     /// Rows may have been folded that were not read.
@@ -81,10 +81,10 @@ impl Position {
         if since.history == self.history {
             return None;
         }
-        // How the triggers are armed is its last word.
+        // Its last word is about the triggers and tables.
         let [before, now] =
             [since, self].map(|position| position.history.rsplit_once(' ').map(|(rest, _)| rest));
-        Some(if before == now { Gap::Triggers } else { Gap::History })
+        Some(if before == now { Gap::Untraced } else { Gap::History })
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(now.gap(None), Some(Gap::NotReadBefore));
         assert_eq!(gap("00000001 5 16548 2026-11-29 10:28:24.179104+00 1f14"), None);
         let rearmed = "00000001 5 16548 2026-11-29 10:28:24.179104+00 77aa";
-        assert_eq!(gap(rearmed), Some(Gap::Triggers));
+        assert_eq!(gap(rearmed), Some(Gap::Untraced));
         for other in [
             "00000002 5 16548 2026-11-29 10:28:24.179104+00 1f14",
             "00000001 5 16548 2026-11-29 11:28:24.179104+00 77aa",

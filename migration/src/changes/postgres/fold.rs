@@ -115,6 +115,7 @@ pub(super) fn functions() -> String {
 /// transaction are taken by tenant, since its own deleted rows would be passed again in each step.
 fn step() -> String {
     let (take, begin, advance) = (take_batch(), begin_round(), advance());
+    let restored = may_fold_restored();
     format!(
         "CREATE OR REPLACE FUNCTION entitlement_fold_step() RETURNS bigint LANGUAGE plpgsql {DEFINER}
          -- Whatever statistics say, rows are read by an index, and in its order. What these settings
@@ -124,7 +125,7 @@ fn step() -> String {
             began CONSTANT timestamptz := clock_timestamp();
             state public.entitlement_folding;
             sample public.entitlement_horizons;
-            phase text := 'restored';
+            phase text;
             most bigint := {FIRST_BATCH};
             since timestamptz;
             taken bigint;
@@ -150,6 +151,8 @@ fn step() -> String {
             -- A crash that undoes it does no harm, and no standby is waited for.
             PERFORM set_config('synchronous_commit', 'off', true);
             {begin}
+            phase := CASE WHEN state.reached IS NULL THEN 'none' WHEN state.tenant IS NULL THEN 'round' ELSE 'one' END;
+            {restored}
             was_folding := state.reached IS NOT NULL;
             LOOP
                 since := clock_timestamp();
@@ -193,6 +196,24 @@ fn begin_round() -> String {
                     state.horizon := sample.snapshot;
                     state.reached := '0';
                 END IF;
+            END IF;"
+    )
+}
+
+/// Restored rows are folded while no writer is open, and none begins: one whose transaction has the
+/// number of such a row has found that in the place of its own, and added none. Until it has ended,
+/// that row is its own. A snapshot from before it ended, as of a transaction that is to see one state
+/// of things, would not tell. Who cannot have the lock is asked again with the next step.
+fn may_fold_restored() -> String {
+    format!(
+        "IF current_setting('transaction_isolation') = 'read committed'
+               AND EXISTS (SELECT FROM public.entitlement_changes WHERE xid >= {UPCOMING} AND xid <> pg_current_xact_id()) THEN
+                BEGIN
+                    LOCK TABLE public.entitlement_changes IN SHARE MODE NOWAIT;
+                    phase := 'restored';
+                EXCEPTION WHEN lock_not_available THEN
+                    NULL;
+                END;
             END IF;"
     )
 }

@@ -11,9 +11,9 @@ pub(super) fn tell(gap: Gap) {
     match gap {
         // What comes next in the log says that it has begun.
         Gap::NotReadBefore => {}
-        Gap::Triggers => tracing::warn!(
-            "a trigger of the change log was switched off or on, dropped or made: what was written meanwhile may not be in the \
-             log, so everything is read again; entitlementd migrate --status says how they are armed"
+        Gap::Untraced => tracing::warn!(
+            "a trigger of the change log was switched off or on, dropped or made, or a table was rewritten: what was written \
+             meanwhile may not be in the log, so everything is read again; entitlementd migrate --status says how the triggers are armed"
         ),
         Gap::History => tracing::info!(
             "the database was restarted, promoted or restored, or is another one: everything is read again"
