@@ -28,7 +28,7 @@ use entitlementd::{
         Catalogue, Facts, ModuleCode, Subscription, SubscriptionStatus, Tenant, TenantId,
         TenantStatus, check_facts,
     },
-    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::{Builder, Handle};
@@ -86,20 +86,20 @@ impl LoadTenant for Invented {
         keys: &[TenantKey],
         _: Source,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         let load = |key: &TenantKey| match key {
             TenantKey::Id(id) => Ok(Loaded { revision: 0, facts: Some(self.facts(*id, now)) }),
             TenantKey::Subdomain(_) => Ok(Loaded { revision: 0, facts: None }),
         };
-        Ok(keys.iter().map(load).collect())
+        Ok(Read::proven(keys.iter().map(load).collect()))
     }
 
-    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
-        Ok(vec![])
+    async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
+        Ok(Read::proven(vec![]))
     }
 
-    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        Ok(Catalogue::new(vec![], vec![], 0, now))
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Read<Catalogue>, StoreError> {
+        Ok(Read::proven(Catalogue::new(vec![], vec![], 0, now)))
     }
 }
 

@@ -51,7 +51,7 @@ use sqlx::postgres::PgConnectOptions;
 pub use entitlementd_migration::{Additions, Armed, ChangeLog, Variant};
 
 use self::{
-    ask::Ask, batch::BatchStatements, database::Database, idle_health::IdleHealth, pool::Purpose,
+    ask::Ask, batch::BatchStatement, database::Database, idle_health::IdleHealth, pool::Purpose,
     replica::Replicas, row::ReadContext, tenant::TenantStatements,
 };
 pub use self::{
@@ -63,7 +63,7 @@ pub use self::{
     error::StoreError,
     list::{ListOfTenants, ListedTenant, TenantFilter},
     load::{LoadTenant, Source},
-    loaded::Loaded,
+    loaded::{Loaded, Read},
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
     onboard::NewTenant,
@@ -97,7 +97,7 @@ pub struct Store {
     max_connections: usize,
     log: ChangeLog,
     tenants: TenantStatements,
-    batches: BatchStatements,
+    batches: BatchStatement,
     context: ReadContext,
     /// The contents of tenants' schemas; `None`: the operator has no template.
     template: Option<TenantTemplate>,
@@ -110,7 +110,7 @@ impl Store {
         let primary = connect::open(options, &IdleHealth::default()).await?;
         let [watched, writing] = [primary.to(Purpose::Watching), primary.to(Purpose::Writing)];
         let tenants = TenantStatements::new(primary.dialect(), log);
-        let batches = BatchStatements::new(primary.dialect(), log);
+        let batches = BatchStatement::new(primary.dialect(), log);
         let listen_options = connect::listen_options(options, &primary)?;
         let replicas = Replicas::default();
         let context = ReadContext::default();
@@ -212,7 +212,8 @@ impl Store {
 
     /// Reads a tenant's rows unchanged, for people who ask why.
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
-        let rows = self.tenants.read(&self.primary, key).await?;
+        let statement = self.tenants.of(self.primary.dialect(), key);
+        let rows = self.primary.query(statement).await?;
         tenant::reading(&rows, &self.context, now)
     }
 

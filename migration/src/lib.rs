@@ -204,7 +204,11 @@ async fn begin_alone(
     }
     let txn = db.begin().await?;
     txn.execute_unprepared(first).await?;
-    txn.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+    // Notices are of what is there already.
+    txn.execute_unprepared(
+        "SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0",
+    )
+    .await?;
     txn.execute_unprepared("SET LOCAL lock_timeout = '60s'").await?;
     // Held until the end of the transaction, and therefore safe behind a transaction pooler.
     txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;

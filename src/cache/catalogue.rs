@@ -160,11 +160,13 @@ impl<L: LoadTenant> Cache<L> {
             let (changes, sent) = (inner.catalogue.begin(now), inner.send(now));
             let loaded = inner.in_time(inner.loader.load_catalogue(now)).await;
             inner.queue.note_other(&loaded);
-            let is_sure = loaded.is_ok() && inner.vouches_for(sent);
+            let is_sure = loaded.as_ref().is_ok_and(|read| {
+                inner.vouches_for(sent.answered_by_standby(read.is_from_standby))
+            });
             if !is_sure {
                 inner.catalogue.fail(changes, now);
             }
-            let catalogue = Arc::new(loaded?);
+            let catalogue = Arc::new(loaded?.value);
             inner.catalogue.place(&catalogue, is_sure.then_some(changes));
             Ok(catalogue)
         };

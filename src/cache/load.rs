@@ -16,7 +16,7 @@ use crate::{
     clock::Uptime,
     domain::{Facts, Label, TenantId},
     observability::log_limiter::log_limited,
-    store::{LoadTenant, Loaded, Source, StoreError, TenantKey, within},
+    store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey, within},
 };
 
 /// What was known when a load was sent.
@@ -28,6 +28,14 @@ pub(super) struct Sent {
     at: Uptime,
     /// Were changes received?
     is_vouched_for: bool,
+    /// Did a standby answer?
+    is_from_standby: bool,
+}
+
+impl Sent {
+    pub(super) fn answered_by_standby(self, is_from_standby: bool) -> Self {
+        Self { is_from_standby, ..self }
+    }
 }
 
 impl<L: LoadTenant> Cache<L> {
@@ -44,7 +52,8 @@ impl<L: LoadTenant> Cache<L> {
         let known = self.bypass(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
-            let loaded = read.into_iter().next().transpose()?;
+            let sent = sent.answered_by_standby(read.is_from_standby);
+            let loaded = read.value.into_iter().next().transpose()?;
             Ok(loaded.map(|loaded| inner.put_in_place(&key, loaded, sent)))
         });
         // One was asked for, so there is one.
@@ -145,7 +154,15 @@ impl<L: LoadTenant> Inner<L> {
         let loaded = self.in_time(self.read(&keys, source, now)).await;
         self.note_load(keys.len(), &loaded);
         match loaded {
-            Ok(loaded) => {
+            Ok(Read { value: loaded, is_from_standby }) => {
+                let sent = sent.answered_by_standby(is_from_standby);
+                if is_from_standby && self.trust.trusted().feed == FeedState::Live {
+                    log_limited!(
+                        self.log_limiter,
+                        warn,
+                        "a standby answers where the primary should: what it says is marked stale, and not kept"
+                    );
+                }
                 let in_place = |(load, loaded): (StartedLoad, _)| {
                     let outcome = self.keep(&load.key, loaded, sent);
                     (load, outcome)
@@ -182,7 +199,7 @@ impl<L: LoadTenant> Inner<L> {
         keys: &[TenantKey],
         source: Source,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         self.tally.loads.add_many(keys.len() as u64);
         self.tally.statements.add();
         // Boxed: the future of a query is large, and every future that may load would contain it.
@@ -198,15 +215,18 @@ impl<L: LoadTenant> Inner<L> {
             now,
             at: Uptime::now(),
             is_vouched_for: trusted.feed != FeedState::Suspect,
+            is_from_standby: false,
         }
     }
 
     /// Is what was read then what the database says? While the feed does not hear from it, the
-    /// address may lead to a standby that lags. And what took longer than it may has waited for a
-    /// process that was stopped meanwhile.
+    /// address may lead to a standby that lags; so may a connection that was opened since the feed's
+    /// own. And what took longer than it may has waited for a process that was stopped meanwhile.
     pub(super) fn vouches_for(&self, sent: Sent) -> bool {
+        let feed = self.trust.trusted().feed;
         sent.is_vouched_for
-            && self.trust.trusted().feed != FeedState::Suspect
+            && feed != FeedState::Suspect
+            && (feed == FeedState::Off || !sent.is_from_standby)
             && Uptime::now() < sent.at.after(self.settings.load_timeout)
     }
 

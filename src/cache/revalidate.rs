@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Cache, Event, FeedState, MAX_BATCH, busy::busy, change_clock::LoadStart, load::Sent};
 use crate::{
     domain::TenantId,
-    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
 };
 
 /// The maximum number of differences that wait to be judged. The cache has been corrected by then,
@@ -96,7 +96,8 @@ impl<L: LoadTenant> Cache<L> {
         };
         let read = inner.in_time(inner.read(&keys, Source::Primary, now)).await;
         inner.load_health.note(&read, Instant::now());
-        let read = read?;
+        let Read { value: read, is_from_standby } = read?;
+        let sent = sent.answered_by_standby(is_from_standby);
         for (key, loaded) in keys.iter().zip(read) {
             match loaded {
                 Ok(loaded) => self.compare(key, loaded, sent),
@@ -111,6 +112,9 @@ impl<L: LoadTenant> Cache<L> {
         let TenantKey::Id(id) = *key else { return };
         if inner.change_clock.since(sent.start, id) {
             // What was read is known to be possibly outdated.
+            return;
+        }
+        if !inner.vouches_for(sent) {
             return;
         }
         inner.tally.audited.add();

@@ -75,7 +75,7 @@ async fn examine(
     let now = Clock::System.now();
     let at = at.unwrap_or(now);
     let evidence = store.read(key, now).await?.evidence;
-    let catalogue = store.load_catalogue(now).await?;
+    let catalogue = store.load_catalogue(now).await?.value;
     let decision = check(evidence.as_ref().map(|evidence| &evidence.facts), &catalogue, module, at);
     Ok(Examined { module: module.to_owned(), at, evidence, catalogue, decision })
 }

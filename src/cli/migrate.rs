@@ -53,7 +53,7 @@ async fn print_words(
 ) -> Result<(), Box<dyn Error>> {
     // What is pending may be missing.
     let store = database::open_to_read(&args.database).await?;
-    let catalogue = store.load_catalogue(Clock::System.now()).await;
+    let catalogue = store.load_catalogue(Clock::System.now()).await.map(|read| read.value);
     store.close().await;
     let (_, unreadable) = rules_of(&catalogue?, prefix);
     let (words, others): (Vec<_>, Vec<_>) = unreadable.iter().partition(|one| one.is_relative());

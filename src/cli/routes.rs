@@ -69,7 +69,7 @@ async fn catalogue(args: &DatabaseArgs) -> Result<Option<Catalogue>, Box<dyn Err
         return Ok(None);
     }
     let store = database::open_to_read(args).await?;
-    let catalogue = store.load_catalogue(Clock::System.now()).await;
+    let catalogue = store.load_catalogue(Clock::System.now()).await.map(|read| read.value);
     store.close().await;
     Ok(Some(catalogue?))
 }

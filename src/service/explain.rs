@@ -79,7 +79,7 @@ impl Api {
         let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
         let reading = async move {
             let reading = store.read(&tenant, now).await?;
-            Ok((reading, store.load_catalogue(now).await?))
+            Ok((reading, store.load_catalogue(now).await?.value))
         };
         self.cache.bypass(requester, reading).await
     }

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use entitlementd_migration::ChangeLog;
-use sea_orm::{QueryResult, QueryTrait, Value, prelude::Uuid};
+use sea_orm::{QueryResult, QueryTrait, Statement, Value, prelude::Uuid};
 
 use super::{
     Loaded, StoreError, TenantKey,
-    ask::Ask,
     dialect::Dialect,
-    replica::replayed,
     row::ReadContext,
-    tenant::{OF_SUBSCRIPTION, OF_TENANT, reading, select_subscriptions, select_tenants},
+    tenant::{
+        IS_STANDBY, OF_SUBSCRIPTION, OF_TENANT, reading, select_subscriptions, select_tenants,
+    },
 };
 use crate::domain::{Label, TenantId};
 
@@ -25,44 +25,18 @@ const REVISION: usize = KEY_ID + 2;
 /// Stands in rows of subscriptions; the tenant's own has its revision.
 const NO_REVISION: i64 = -1;
 
-/// The statements that read many tenants, built once.
+/// The statement that reads many tenants, built once.
 #[derive(Debug)]
-pub(super) struct BatchStatements {
-    from_primary: String,
-    /// The statement for a replica, with an additional column that says whether the replica has
-    /// come as far as is assumed.
-    from_replica: String,
-}
+pub(super) struct BatchStatement(String);
 
-impl BatchStatements {
+impl BatchStatement {
     pub(super) fn new(dialect: Dialect, log: ChangeLog) -> Self {
-        let revision = dialect.revision_of(log, "k.id");
-        let holds = format!(", {} AS holds", replayed("$3"));
-        Self {
-            from_primary: statement(dialect, &revision, ""),
-            from_replica: statement(dialect, &revision, &holds),
-        }
+        Self(statement(dialect, &dialect.revision_of(log, "k.id")))
     }
 
-    /// Reads the rows of several tenants.
-    pub(super) async fn read(
-        &self,
-        database: &impl Ask,
-        keys: &[TenantKey],
-    ) -> Result<Vec<QueryResult>, StoreError> {
-        database.sql(&self.from_primary, database.dialect().key_lists(keys).map(Value::from)).await
-    }
-
-    /// Reads them from a replica, which must have replayed its primary's log up to this position:
-    /// see [`holds`](super::tenant::holds).
-    pub(super) async fn read_from_replica(
-        &self,
-        replica: &impl Ask,
-        keys: &[TenantKey],
-        lsn: &str,
-    ) -> Result<Vec<QueryResult>, StoreError> {
-        let [ids, subdomains] = replica.dialect().key_lists(keys);
-        replica.sql(&self.from_replica, [ids.into(), subdomains.into(), lsn.into()]).await
+    /// What reads the rows of several tenants.
+    pub(super) fn of(&self, dialect: Dialect, keys: &[TenantKey]) -> Statement {
+        dialect.statement(&self.0, dialect.key_lists(keys).map(Value::from))
     }
 }
 
@@ -72,7 +46,8 @@ impl BatchStatements {
 /// The keys and their revisions are determined first, once per tenant instead of once per
 /// subscription. A key without a tenant gives a row too. Then come the subscriptions, with the
 /// tenant's id and none of its other columns: repeating those takes PostgreSQL half as long again.
-fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
+fn statement(dialect: Dialect, revision: &str) -> String {
+    let standby = dialect.is_standby();
     let [ids, subdomains] = dialect.key_tables();
     let tenants = select_tenants().build(dialect.backend()).sql;
     let subscriptions = select_subscriptions(dialect).build(dialect.backend()).sql;
@@ -80,14 +55,13 @@ fn statement(dialect: Dialect, revision: &str, more: &str) -> String {
     let of_subscriptions = dialect.only_keys("tenant_subscriptions.tenant_id");
     let nulls = |count| ["NULL"; OF_TENANT + OF_SUBSCRIPTION][..count].join(", ");
     let (no_more_of_tenant, no_subscription) = (nulls(OF_TENANT - 1), nulls(OF_SUBSCRIPTION));
-    let no_more = if more.is_empty() { "" } else { ", NULL" };
     format!(
         "WITH k AS MATERIALIZED (SELECT i.id, CAST(NULL AS text) AS subdomain FROM {ids} \
           UNION ALL SELECT n.id, s.subdomain FROM {subdomains} LEFT JOIN tenants n ON n.subdomain = s.subdomain), \
          r AS MATERIALIZED (SELECT k.id AS key_id, k.subdomain AS key_subdomain, \
-          CAST({revision} AS bigint) AS revision{more} FROM k) \
+          CAST({revision} AS bigint) AS revision, {standby} AS {IS_STANDBY} FROM k) \
          SELECT t.*, {no_subscription}, r.* FROM r LEFT JOIN ({tenants}{of_tenants}) t ON t.\"tenants.id\" = r.key_id \
-         UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}{no_more} \
+         UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}, NULL \
           FROM r JOIN ({subscriptions}{of_subscriptions}) s ON s.tenant_id = r.key_id"
     )
 }
@@ -146,9 +120,8 @@ mod tests {
         )
         .await
         .unwrap();
-        let BatchStatements { from_primary, .. } =
-            BatchStatements::new(Dialect::Sqlite, ChangeLog::Wanted);
-        let explain = format!("EXPLAIN QUERY PLAN {from_primary}");
+        let BatchStatement(statement) = BatchStatement::new(Dialect::Sqlite, ChangeLog::Wanted);
+        let explain = format!("EXPLAIN QUERY PLAN {statement}");
         let explain =
             Dialect::Sqlite.statement(explain, Dialect::Sqlite.key_lists(&[]).map(Value::from));
         let rows = database.query_all_raw(explain).await.unwrap();

@@ -17,7 +17,9 @@ use super::{
     ask::Ask,
     dialect::Dialect,
     entity::{modules, plans},
+    loaded::Read,
     row::{ReadContext, Row},
+    tenant::{are_from_standby, standby_statement},
 };
 use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
@@ -28,7 +30,7 @@ pub(super) async fn read(
     log: ChangeLog,
     context: &ReadContext,
     now: DateTime<Utc>,
-) -> Result<Catalogue, StoreError> {
+) -> Result<Read<Catalogue>, StoreError> {
     let all = match database.query_each(statements(database.dialect(), log, ALIASES)).await {
         // `check` also works on a database that was never migrated.
         Err(error) if error.is_missing_table() => {
@@ -36,7 +38,7 @@ pub(super) async fn read(
         }
         all => all?,
     };
-    let [revision, modules, plans, aliases] = all.as_slice() else {
+    let [standby, revision, modules, plans, aliases] = all.as_slice() else {
         return Err(DbErr::Custom("a statement of the catalogue has no result".into()).into());
     };
     let revision = revision.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
@@ -45,7 +47,9 @@ pub(super) async fn read(
     let plans = with_keys(plans, "plans.slug", context)?;
     let plans = plans.iter().map(|row| plan(row, context)).collect::<Result<_, _>>()?;
     let revision = revision.unwrap_or_default().cast_unsigned();
-    Ok(Catalogue::new(modules, plans, revision, now).with_aliases(aliases_of(aliases, context)?))
+    let catalogue =
+        Catalogue::new(modules, plans, revision, now).with_aliases(aliases_of(aliases, context)?);
+    Ok(Read { value: catalogue, is_from_standby: are_from_standby(standby) })
 }
 
 /// The codes that modules had before they were renamed, each with the current code.
@@ -54,7 +58,7 @@ const ALIASES: &str = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS tex
 
 const NO_ALIASES: &str = "SELECT NULL AS alias, NULL AS code WHERE 1 = 0";
 
-/// What is read: the revision, the modules, the plans, the aliases.
+/// What is read: whether a standby answers, the revision, the modules, the plans, the aliases.
 fn statements(dialect: Dialect, log: ChangeLog, aliases: &str) -> Vec<Statement> {
     let revision = match log {
         ChangeLog::Wanted => dialect.catalogue_revision(),
@@ -62,6 +66,7 @@ fn statements(dialect: Dialect, log: ChangeLog, aliases: &str) -> Vec<Statement>
     };
     let revision = format!("SELECT CAST({revision} AS bigint) AS revision");
     vec![
+        standby_statement(dialect),
         dialect.statement(revision, []),
         select_modules().build(dialect.backend()),
         plans_in_order().build(dialect.backend()),

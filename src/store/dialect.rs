@@ -54,6 +54,14 @@ impl Dialect {
         }
     }
 
+    /// An expression: is the server that answers a standby?
+    pub(super) fn is_standby(self) -> &'static str {
+        match self {
+            Self::Postgres => "pg_is_in_recovery()",
+            Self::Sqlite => "false",
+        }
+    }
+
     /// Does it have schemas, one for each tenant?
     pub(super) fn has_schemas(self) -> bool {
         self == Self::Postgres

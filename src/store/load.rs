@@ -3,12 +3,11 @@
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sea_orm::QueryResult;
+use sea_orm::{QueryResult, Statement};
 
 use super::{
-    Loaded, Store, StoreError, TenantKey, batch, catalogue,
-    replica::{Replica, in_time},
-    tenant,
+    Loaded, Read, Store, StoreError, TenantKey, ask::Ask, batch, catalogue, database::Database,
+    replica::in_time, tenant,
 };
 use crate::domain::Catalogue;
 
@@ -31,11 +30,11 @@ pub trait LoadTenant: Send + Sync + 'static {
         keys: &[TenantKey],
         source: Source,
         now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Vec<Result<Loaded, StoreError>>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError>> + Send;
 
     /// Reads the keys of all tenants, by id and by subdomain, and the ids of those that were deleted
     /// and have a revision.
-    fn load_keys(&self) -> impl Future<Output = Result<Vec<TenantKey>, StoreError>> + Send;
+    fn load_keys(&self) -> impl Future<Output = Result<Read<Vec<TenantKey>>, StoreError>> + Send;
 
     /// How many loads of tenants may run at the same time at present. Those that wait for their turn
     /// are read together.
@@ -47,7 +46,7 @@ pub trait LoadTenant: Send + Sync + 'static {
     fn load_catalogue(
         &self,
         now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Catalogue, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Read<Catalogue>, StoreError>> + Send;
 }
 
 impl LoadTenant for Store {
@@ -56,31 +55,40 @@ impl LoadTenant for Store {
         keys: &[TenantKey],
         source: Source,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
-        let from_replica = match (keys, source) {
-            // The statement for one subdomain is only prepared for the primary.
-            ([TenantKey::Subdomain(_)], _) | (_, Source::Primary) => None,
-            (_, Source::AnyThatHolds(changes)) => self.read_from_replica(keys, changes).await,
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
+        let from_replica = match source {
+            Source::Primary => None,
+            Source::AnyThatHolds(changes) => self.read_from_replica(keys, changes).await,
         };
-        let rows = match (from_replica, keys) {
-            (Some(rows), _) => rows,
-            (None, [key]) => self.tenants.read(&self.primary, key).await?,
-            (None, _) => self.batches.read(&self.primary, keys).await?,
+        let rows = match from_replica {
+            Some(rows) => Read::proven(rows),
+            None => {
+                let rows = self.primary.query(self.statement(&self.primary, keys)).await?;
+                let is_from_standby = tenant::are_from_standby(&rows);
+                Read { value: rows, is_from_standby }
+            }
         };
-        let [key] = keys else { return batch::loaded(rows, keys, &self.context, now) };
-        Ok(vec![tenant::reading(&rows, &self.context, now).map(|reading| Loaded::of(reading, key))])
+        let Read { value: rows, is_from_standby } = rows;
+        let value = match keys {
+            [key] => vec![
+                tenant::reading(&rows, &self.context, now).map(|reading| Loaded::of(reading, key)),
+            ],
+            _ => batch::loaded(rows, keys, &self.context, now)?,
+        };
+        Ok(Read { value, is_from_standby })
     }
 
-    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
-        tenant::keys(&self.primary, self.log).await
+    async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
+        // Rarely read, so that nothing is gained by preparing it.
+        tenant::keys(&self.primary.unprepared(), self.log).await
     }
 
     fn loads_at_once(&self) -> usize {
         self.load_shares().at_once
     }
 
-    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        // Rarely read, so that nothing is gained by preparing it.
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Read<Catalogue>, StoreError> {
+        // Rarely read, too.
         catalogue::read(&self.primary.unprepared(), self.log, &self.context, now).await
     }
 }
@@ -94,18 +102,9 @@ impl Store {
         changes: u64,
     ) -> Option<Vec<QueryResult>> {
         let (replica, held) = self.replicas.one_that_holds(changes)?;
-        let Replica { database, .. } = replica;
-        let read = async {
-            match keys {
-                [TenantKey::Id(id)] => {
-                    self.tenants.read_from_replica(database, *id, &held.lsn).await
-                }
-                _ => self.batches.read_from_replica(database, keys, &held.lsn).await,
-            }
-        };
-        match in_time(read).await {
-            Ok(rows) if tenant::holds(&rows) => return Some(rows),
-            Ok(_) => _ = replica.distrust(),
+        match in_time(replica.read(&held, |database| self.statement(database, keys))).await {
+            Ok(Some(rows)) => return Some(rows),
+            Ok(None) => _ = replica.distrust(),
             Err(error) => {
                 if replica.distrust() {
                     tracing::warn!(%error, "a replica failed; the primary is asked instead: {error}");
@@ -113,5 +112,12 @@ impl Store {
             }
         }
         None
+    }
+
+    fn statement(&self, database: &Database, keys: &[TenantKey]) -> Statement {
+        match keys {
+            [key] => self.tenants.of(database.dialect(), key),
+            _ => self.batches.of(database.dialect(), keys),
+        }
     }
 }

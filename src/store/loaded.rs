@@ -1,7 +1,23 @@
-//! What a load of one tenant returns.
+//! What a load returns.
 
 use super::{Reading, TenantKey};
 use crate::domain::Facts;
+
+/// What was read, and from where.
+#[derive(Clone, Debug)]
+pub struct Read<T> {
+    /// What was read.
+    pub value: T,
+    /// Did a standby answer in the place of the primary? It may lag, and nobody knows how far.
+    pub is_from_standby: bool,
+}
+
+impl<T> Read<T> {
+    /// What the primary says, or a replica that has come as far as it had to.
+    pub fn proven(value: T) -> Self {
+        Self { value, is_from_standby: false }
+    }
+}
 
 /// The result of loading one tenant.
 #[derive(Clone, Debug)]

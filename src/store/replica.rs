@@ -18,6 +18,7 @@ use super::{
     row,
 };
 use parking_lot::Mutex;
+use sea_orm::{DbErr, QueryResult, Statement};
 
 /// How long a replica may take: otherwise the primary is used, within the same load.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
@@ -44,7 +45,7 @@ pub(super) struct Held {
     changes: u64,
     /// The position in the primary's log that it has replayed. A replica that has not come this far
     /// is another server behind the same address.
-    pub(super) lsn: String,
+    lsn: String,
 }
 
 impl Replicas {
@@ -98,11 +99,8 @@ impl Replica {
     }
 
     async fn check(&self, wanted: &Held) {
-        let sql = format!("SELECT {} AS holds", replayed(&format!("'{}'", wanted.lsn)));
-        let answer = in_time(self.database.to(Purpose::Watching).sql(sql, [])).await;
-        match answer
-            .map(|rows| rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false)))
-        {
+        let answer = in_time(self.database.to(Purpose::Watching).sql(holds(&wanted.lsn), [])).await;
+        match answer.map(|rows| says_yes(&rows)) {
             Ok(true) => self.hold(Some(wanted.clone())),
             // It lags: it still holds what it was seen to hold.
             Ok(false) => {}
@@ -114,6 +112,24 @@ impl Replica {
         }
     }
 
+    /// Reads rows. `None`: it does not hold what it was seen to hold, for it is another server behind the
+    /// same address.
+    ///
+    /// What it holds is asked first, in a statement of its own: a statement sees what there was when it
+    /// began, and the position moves on meanwhile.
+    pub(super) async fn read(
+        &self,
+        held: &Held,
+        statement: impl FnOnce(&Database) -> Statement,
+    ) -> Result<Option<Vec<QueryResult>>, StoreError> {
+        let database = self.database.unprepared();
+        let holds = database.dialect().statement(holds(&held.lsn), []);
+        let all = database.query_each(vec![holds, statement(&database)]).await?;
+        let [said, rows] = <[_; 2]>::try_from(all)
+            .map_err(|_| DbErr::Custom("a statement of a load has no result".into()))?;
+        Ok(says_yes(&said).then_some(rows))
+    }
+
     fn held(&self) -> Option<Held> {
         self.holds.lock().clone()
     }
@@ -123,12 +139,16 @@ impl Replica {
     }
 }
 
-/// Has this server replayed its primary's log up to this position? A promoted server is no longer a
+/// Has a server replayed its primary's log up to this position? A promoted server is no longer a
 /// replica.
-pub(super) fn replayed(lsn: &str) -> String {
+fn holds(lsn: &str) -> String {
     format!(
-        "(pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= CAST({lsn} AS pg_lsn), false))"
+        "SELECT pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn, false) AS holds"
     )
+}
+
+fn says_yes(rows: &[QueryResult]) -> bool {
+    rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))
 }
 
 pub(super) async fn in_time<T>(

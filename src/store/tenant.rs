@@ -6,7 +6,7 @@ mod evidence;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoSimpleExpr, JoinType, QueryFilter, QueryResult, QuerySelect,
-    QueryTrait, RelationTrait, Select, Value,
+    QueryTrait, RelationTrait, Select, Statement, Value,
     prelude::Uuid,
     sea_query::{ExprTrait, SimpleExpr},
 };
@@ -20,7 +20,7 @@ use super::{
     dialect::Dialect,
     entity::{modules, plans, tenant_subscriptions, tenants},
     instant,
-    replica::replayed,
+    loaded::Read,
     row::{ReadContext, Row},
 };
 use crate::domain::{
@@ -32,9 +32,6 @@ use crate::domain::{
 pub(super) struct TenantStatements {
     by_id: String,
     by_subdomain: String,
-    /// Identical to `by_id`, with a column that says whether the replica has come as far as is
-    /// assumed.
-    from_replica: String,
 }
 
 impl TenantStatements {
@@ -47,45 +44,26 @@ impl TenantStatements {
         // A tenant that does not exist has a revision too: it may have been deleted.
         let own = dialect.revision_of(log, dialect.first_parameter());
         let by_id = rows(by_id);
-        let tenant_and = |more: &str| {
-            format!(
-                "SELECT t.*, r.* FROM (SELECT CAST({own} AS bigint) AS revision{more}) r LEFT JOIN ({by_id}) t ON true"
-            )
-        };
+        let standby = dialect.is_standby();
         let joined = dialect.revision_of(log, "t.\"tenants.id\"");
         Self {
-            by_id: tenant_and(""),
-            from_replica: tenant_and(&format!(", {} AS holds", replayed("$2"))),
+            by_id: format!(
+                "SELECT t.*, r.* FROM (SELECT CAST({own} AS bigint) AS revision, {standby} AS {IS_STANDBY}) r LEFT JOIN ({by_id}) t ON true"
+            ),
             by_subdomain: format!(
-                "SELECT t.*, CAST({joined} AS bigint) AS revision FROM ({}) t",
+                "SELECT t.*, r.*, CAST({joined} AS bigint) AS revision FROM (SELECT {standby} AS {IS_STANDBY}) r LEFT JOIN ({}) t ON true",
                 rows(by_subdomain)
             ),
         }
     }
 
-    /// Reads one tenant's rows from a replica, which must have replayed its primary's log up to
-    /// here: see [`holds`].
-    pub(super) async fn read_from_replica(
-        &self,
-        replica: &impl Ask,
-        id: TenantId,
-        lsn: &str,
-    ) -> Result<Vec<QueryResult>, StoreError> {
-        let values: [Value; 2] = [id.uuid().into(), lsn.into()];
-        replica.sql(&self.from_replica, values).await
-    }
-
-    /// Reads one tenant's rows.
-    pub(super) async fn read(
-        &self,
-        database: &impl Ask,
-        key: &TenantKey,
-    ) -> Result<Vec<QueryResult>, StoreError> {
+    /// What reads one tenant's rows.
+    pub(super) fn of(&self, dialect: Dialect, key: &TenantKey) -> Statement {
         let (sql, value): (_, Value) = match key {
             TenantKey::Id(id) => (&self.by_id, id.uuid().into()),
             TenantKey::Subdomain(label) => (&self.by_subdomain, label.as_str().into()),
         };
-        database.sql(sql, [value]).await
+        dialect.statement(sql, [value])
     }
 }
 
@@ -98,23 +76,33 @@ const COUNTED: &str = "SELECT tenant_id FROM entitlement_changes WHERE topic = '
 pub(super) async fn keys(
     database: &impl Ask,
     log: ChangeLog,
-) -> Result<Vec<TenantKey>, StoreError> {
+) -> Result<Read<Vec<TenantKey>>, StoreError> {
+    let dialect = database.dialect();
     let select = tenants::Entity::find()
         .select_only()
         .columns([tenants::Column::Id, tenants::Column::Subdomain]);
+    let mut statements = vec![standby_statement(dialect), select.build(dialect.backend())];
+    if log == ChangeLog::Wanted {
+        statements.push(dialect.statement(COUNTED, []));
+    }
+    let all = database.query_each(statements).await?;
     let mut keys = Vec::new();
-    for row in database.select(select).await? {
+    for row in all.get(1).into_iter().flatten() {
         let (id, subdomain): (Uuid, Option<String>) =
             (row.try_get("", "id")?, row.try_get("", "subdomain")?);
         keys.push(TenantKey::Id(TenantId::from(id)));
         keys.extend(subdomain.as_deref().and_then(Label::parse).map(TenantKey::Subdomain));
     }
-    if log == ChangeLog::Wanted {
-        for row in database.sql(COUNTED, []).await? {
-            keys.push(TenantKey::Id(row.try_get::<Uuid>("", "tenant_id")?.into()));
-        }
+    for row in all.get(2).into_iter().flatten() {
+        keys.push(TenantKey::Id(row.try_get::<Uuid>("", "tenant_id")?.into()));
     }
-    Ok(keys)
+    let is_from_standby = all.first().is_some_and(|rows| are_from_standby(rows));
+    Ok(Read { value: keys, is_from_standby })
+}
+
+/// What finds out whether statements of the same message go to a standby.
+pub(super) fn standby_statement(dialect: Dialect) -> Statement {
+    dialect.statement(format!("SELECT {} AS {IS_STANDBY}", dialect.is_standby()), [])
 }
 
 /// The columns of [`select`], at their places in each result that is read here.
@@ -193,12 +181,15 @@ fn subscription_columns<E: EntityTrait>(dialect: Dialect, select: Select<E>) -> 
         .column_as(instant(S::TrialEndsAt), "tenant_subscriptions.trial_ends_at")
 }
 
-/// Has the replica that these rows are from come as far as it had to?
-pub(super) fn holds(rows: &[QueryResult]) -> bool {
+/// The column that says whether rows come from a standby.
+pub(super) const IS_STANDBY: &str = "is_standby";
+
+/// Do these rows come from a standby, which may lag?
+pub(super) fn are_from_standby(rows: &[QueryResult]) -> bool {
     // Rows of subscriptions alone do not say.
-    let said =
-        rows.iter().find_map(|row| row.try_get::<Option<bool>>("", "holds").unwrap_or(Some(false)));
-    said.unwrap_or(false)
+    let mut said =
+        rows.iter().filter_map(|row| row.try_get::<Option<bool>>("", IS_STANDBY).ok()?);
+    said.next().unwrap_or(false)
 }
 
 /// Makes the facts of a tenant's rows, keeping the words they were made of. The first has the

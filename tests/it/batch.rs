@@ -75,11 +75,14 @@ fn shown(outcome: &Result<Loaded, StoreError>) -> String {
 }
 
 async fn assert_the_same_together(store: &Store, keys: &[TenantKey], now: DateTime<Utc>) {
-    let together = store.load_tenants(keys, Source::Primary, now).await.unwrap();
+    let together = store.load_tenants(keys, Source::Primary, now).await.unwrap().value;
     assert_eq!(together.len(), keys.len());
     for (key, together) in keys.iter().zip(&together) {
-        let alone =
-            store.load_tenants(std::slice::from_ref(key), Source::Primary, now).await.unwrap();
+        let alone = store
+            .load_tenants(std::slice::from_ref(key), Source::Primary, now)
+            .await
+            .unwrap()
+            .value;
         assert_eq!([shown(together)], *alone.iter().map(shown).collect::<Vec<_>>(), "{key:?}");
     }
 }
@@ -96,7 +99,7 @@ async fn tenants_that_are_read_together_are_what_they_are_by_themselves() {
                 assert_the_same_together(&store, &keys[..2], now).await;
                 assert_the_same_together(&store, &keys[8..], now).await;
             }
-            let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap();
+            let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap().value;
             let exist: Vec<bool> =
                 found.iter().map(|found| found.as_ref().unwrap().facts.is_some()).collect();
             assert_eq!(exist, [true, true, true, true, true, true, false, true, true, false, true]);
@@ -123,7 +126,7 @@ async fn two_tenants_with_one_subdomain_are_an_error_of_that_subdomain_only() {
     let store = store(&database.url, Pooler::None, ChangeLog::Wanted).await;
     let keys = [by_subdomain("t2"), by_subdomain("t1"), by_id(2), by_id(0)];
     assert_the_same_together(&store, &keys, NOW).await;
-    let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap();
+    let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap().value;
     assert!(matches!(found[0], Err(StoreError::Unreadable { .. })));
     assert!(found[1..].iter().all(Result::is_ok));
 }
@@ -136,7 +139,7 @@ async fn a_hundred_are_one_statement() {
     let named = (0..50).map(|number| by_subdomain(&format!("t{number}")));
     let keys: Vec<TenantKey> = (0..50).map(by_id).chain(named).collect();
     let before = postgres::shared().statements(&database.name).await;
-    let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap();
+    let found = store.load_tenants(&keys, Source::Primary, NOW).await.unwrap().value;
     assert_eq!(found.iter().filter(|found| found.as_ref().unwrap().facts.is_some()).count(), 12);
     assert_eq!(postgres::shared().statements(&database.name).await - before, 1);
 }

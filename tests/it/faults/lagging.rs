@@ -70,3 +70,39 @@ async fn what_a_listening_server_loads_from_a_standby_that_lags_is_marked() {
 async fn what_a_polling_server_loads_from_a_standby_that_lags_is_marked() {
     what_is_loaded_from_a_standby_that_lags_is_marked(POLLS).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_new_connections_load_from_one_is_marked_though_the_feed_stays_with_the_primary() {
+    let primary = Cluster::start(&[]);
+    let network = Proxy::to(primary.port()).await;
+    let database = new_database(&primary).await;
+    for tenant in 1..=2 {
+        database.mk_subscribed(tenant, "finance", Row::default()).await;
+    }
+    let standby = Cluster::standby_of(&primary, &[]);
+    standby.catch_up(&primary).await;
+    standby.stop_following().await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name);
+    let mut server = Server::start_with(database.by_way_of(url).await, LISTENS).await;
+    assert!(server.check(1, "finance").await.allowed);
+
+    network.point_at(standby.port());
+    // What listens goes on.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'entitlementd'";
+    database.execute(end).await;
+    database.execute("UPDATE tenant_subscriptions SET status = 'cancelled'").await;
+    let is_stale = |answer: &CheckModuleResponse| answer.freshness.unwrap().stale;
+    // It is read again where the revocation has not arrived.
+    until(&mut server, is_stale).await;
+    let cold = server.check(2, "finance").await;
+    assert!(cold.allowed && is_stale(&cold), "the standby's word, marked: {cold:?}");
+    let unknown = server.check(3, "finance").await;
+    assert!(unknown.reason() == DecisionReason::TenantNotFound && is_stale(&unknown));
+
+    network.point_at(primary.port());
+    standby.execute(end).await;
+    for tenant in 1..=2 {
+        server.until(tenant, "finance", DecisionReason::SubscriptionCancelled).await;
+        assert!(!is_stale(&server.check(tenant, "finance").await));
+    }
+}

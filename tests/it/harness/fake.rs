@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
     cache::{Cache, CacheSettings},
     domain::{Catalogue, Facts, Tenant, TenantId, TenantStatus},
-    store::{LoadTenant, Loaded, Source, StoreError, TenantKey},
+    store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
 };
 use sea_orm::DbErr;
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -131,25 +131,24 @@ impl LoadTenant for Fake {
         keys: &[TenantKey],
         _: Source,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+    ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         let revision = self.ask(keys).await?;
-        Ok(keys.iter().map(|key| self.find(key, revision, now)).collect())
+        Ok(Read::proven(keys.iter().map(|key| self.find(key, revision, now)).collect()))
     }
 
-    async fn load_keys(&self) -> Result<Vec<TenantKey>, StoreError> {
+    async fn load_keys(&self) -> Result<Read<Vec<TenantKey>>, StoreError> {
         self.rosters.fetch_add(1, Ordering::SeqCst);
-        Ok((0..self.tenants.load(Ordering::SeqCst))
-            .map(|number| TenantKey::Id(tenant(number)))
-            .collect())
+        let all = 0..self.tenants.load(Ordering::SeqCst);
+        Ok(Read::proven(all.map(|number| TenantKey::Id(tenant(number))).collect()))
     }
 
-    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Catalogue, StoreError> {
+    async fn load_catalogue(&self, now: DateTime<Utc>) -> Result<Read<Catalogue>, StoreError> {
         let number = self.catalogues.fetch_add(1, Ordering::SeqCst);
         self.catalogue_gate.acquire().await.unwrap().forget();
         if *self.failing.lock().unwrap() {
             return Err(StoreError::TimedOut);
         }
-        Ok(Catalogue::new(vec![], vec![], number as u64, now))
+        Ok(Read::proven(Catalogue::new(vec![], vec![], number as u64, now)))
     }
 }
 
