@@ -1,6 +1,6 @@
 //! Loading, and storing what was loaded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
 use tracing::{Instrument, Span};
@@ -11,6 +11,7 @@ use super::{
     fair_limiter::Requester,
     is_just_after,
     queue::{Batch, LoadRequest, Priority, StartedLoad},
+    tally::LoadResult,
 };
 use crate::{
     clock::Uptime,
@@ -49,11 +50,12 @@ impl<L: LoadTenant> Cache<L> {
         let inner = Arc::clone(&self.0);
         // A load of its own: one that is under way may have begun before the write that the caller
         // wants to see.
-        let known = self.bypass(requester, async move {
+        let known = self.take_bypass_turn(requester, async move {
             let (key, sent) = (TenantKey::Id(id), inner.send(now));
             let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
             let sent = sent.answered_by_standby(read.is_from_standby);
-            let loaded = read.value.into_iter().next().transpose()?;
+            let loaded = read.value.into_iter().next().transpose();
+            let loaded = loaded.inspect_err(|error| inner.failed(error))?;
             Ok(loaded.map(|loaded| inner.put_in_place(&key, loaded, sent)))
         });
         // One was asked for, so there is one.
@@ -68,10 +70,20 @@ impl<L: LoadTenant> Cache<L> {
         reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, LoadError> {
         let inner = Arc::clone(&self.0);
+        self.take_bypass_turn(requester, async move { inner.in_time(reading).await }).await
+    }
+
+    /// Runs a read that has its own timeout when it is its turn.
+    async fn take_bypass_turn<T: Send + 'static>(
+        &self,
+        requester: Requester,
+        reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let inner = Arc::clone(&self.0);
         let reading = async move {
             let _turn =
                 inner.bypass.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
-            let read = inner.in_time(reading).await;
+            let read = reading.await;
             // A read that fails may have been too large by itself: the breaker follows what loads
             // find.
             if read.is_ok() {
@@ -151,7 +163,7 @@ impl<L: LoadTenant> Inner<L> {
             let _placing = self.placing.lock();
             (self.send(now), self.source_for(&keys))
         };
-        let loaded = self.in_time(self.read(&keys, source, now)).await;
+        let loaded = self.read(&keys, source, now).await;
         self.note_load(keys.len(), &loaded);
         match loaded {
             Ok(Read { value: loaded, is_from_standby }) => {
@@ -193,7 +205,7 @@ impl<L: LoadTenant> Inner<L> {
         }
     }
 
-    /// Reads tenants in one statement.
+    /// Reads tenants in one statement, and limits the time that it may take.
     pub(super) async fn read(
         &self,
         keys: &[TenantKey],
@@ -202,8 +214,11 @@ impl<L: LoadTenant> Inner<L> {
     ) -> Result<Read<Vec<Result<Loaded, StoreError>>>, StoreError> {
         self.tally.loads.add_many(keys.len() as u64);
         self.tally.statements.add();
+        let began = Instant::now();
         // Boxed: the future of a query is large, and every future that may load would contain it.
-        Box::pin(self.loader.load_tenants(keys, source, now)).await
+        let read = self.in_time(Box::pin(self.loader.load_tenants(keys, source, now))).await;
+        self.tally.load_durations.observe(LoadResult::of(&read), began.elapsed());
+        read
     }
 
     /// Begins a load.

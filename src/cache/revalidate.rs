@@ -94,7 +94,7 @@ impl<L: LoadTenant> Cache<L> {
             let _placing = inner.placing.lock();
             inner.send(now)
         };
-        let read = inner.in_time(inner.read(&keys, Source::Primary, now)).await;
+        let read = inner.read(&keys, Source::Primary, now).await;
         inner.load_health.note(&read, Instant::now());
         let Read { value: read, is_from_standby } = read?;
         let sent = sent.answered_by_standby(is_from_standby);

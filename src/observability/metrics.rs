@@ -18,6 +18,7 @@ use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
 pub(crate) use self::label::label;
 pub(crate) use self::{
+    histogram::{HistogramFamily, Histograms, TraceRef},
     label::MetricLabel,
     page::{Format, MetricSource, Page, Sample, Value},
     rpc::{Rpcs, Stopwatch},

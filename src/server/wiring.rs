@@ -67,19 +67,18 @@ pub(crate) fn api(
             grant: args.cache.max_age.delta(),
             denial: args.cache.denial_max_age.delta(),
         },
-        clock,
         gateway: Arc::new(gateway(&args.gateway, args.security.callers_file.is_some())?),
-        tracer: tracer(&args.trace),
+        tracer: tracer(&args.trace, clock.clone()),
+        clock,
         decision_log: decision_log(&args.decision_log)?,
         metrics: Arc::default(),
     })
 }
 
 /// Without an exporter, traces of our own would be of no use.
-fn tracer(args: &TraceArgs) -> Tracer {
-    Tracer {
-        others: Sampler::new(if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 }),
-    }
+fn tracer(args: &TraceArgs, clock: Clock) -> Tracer {
+    let one_in = if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 };
+    Tracer { others: Sampler::new(one_in), clock }
 }
 
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {

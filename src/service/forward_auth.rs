@@ -83,8 +83,8 @@ impl ForwardAuth {
                     return Box::pin(async move { with_id(this.refuse(&refusal)) });
                 }
             };
-        let span =
-            this.api.tracer.span(request.headers(), "forward-auth").unwrap_or_else(Span::none);
+        let traced = this.api.tracer.trace(request.headers(), "forward-auth");
+        let span = traced.map_or_else(Span::none, |traced| traced.span);
         let answering = async move {
             let headers = request.headers();
             let caller = CallerIdentity::new(caller.as_deref(), Some(headers));

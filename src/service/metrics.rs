@@ -7,7 +7,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metri
 use super::{Api, caller::NotAdmittedKind, check::Judgement, gateway::VerdictKind};
 use crate::{
     domain::Reason,
-    observability::metrics::{CounterFamily, MetricLabel, Rpcs},
+    observability::metrics::{CounterFamily, Histograms, MetricLabel, Rpcs},
     proto::Method,
 };
 
@@ -50,10 +50,6 @@ impl MetricLabel for Reason {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let help = "Durations of answers; of a stream, until it began. Health, reflection and unknown methods count as other";
-        let durations =
-            encoder.encode_descriptor("rpc_duration_seconds", help, None, MetricType::Histogram)?;
-        self.rpcs.encode(durations)?;
         let help =
             "Decisions of CheckModule, BatchCheckModules and Authorize, and about HTTP requests";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
@@ -66,6 +62,14 @@ impl Collector for Metrics {
         let refusals =
             encoder.encode_descriptor("caller_refusals", help, None, MetricType::Counter)?;
         self.caller_refusals.encode("reason", refusals)
+    }
+}
+
+impl Metrics {
+    /// The durations of answers.
+    pub(crate) fn rpc_durations(&self) -> Histograms {
+        let help = "Durations of answers; of a stream, until it began. Health, reflection and unknown methods count as other";
+        self.rpcs.histograms("rpc_duration_seconds", help)
     }
 }
 

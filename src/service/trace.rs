@@ -6,13 +6,16 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     propagation::{Extractor, TextMapPropagator},
-    trace::TraceContextExt,
+    trace::{TraceContextExt, TraceId},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::observability::sampler::Sampler;
+use crate::{
+    clock::Clock,
+    observability::{metrics::TraceRef, sampler::Sampler},
+};
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -26,30 +29,47 @@ const FLAGS: std::ops::Range<usize> = 53..55;
 pub(crate) struct Tracer {
     /// For requests without a trace of their caller's.
     pub(crate) others: Sampler,
+    /// Says when a traced request arrived.
+    pub(crate) clock: Clock,
+}
+
+/// A request that is traced.
+pub(super) struct TracedRequest {
+    pub(super) span: Span,
+    /// Its trace; `None`: its caller's is nonsense, and none began here.
+    pub(super) trace: Option<TraceRef>,
 }
 
 impl Tracer {
-    /// A span for a request, if it is traced. `method` is the path of a gRPC method.
-    pub(super) fn span(&self, headers: &HeaderMap, method: &str) -> Option<Span> {
-        self.span_under(headers.get(TRACEPARENT), headers, method)
+    /// Begins the span of a request, if that is traced. `method` is the path of a gRPC method.
+    pub(super) fn trace(&self, headers: &HeaderMap, method: &str) -> Option<TracedRequest> {
+        self.trace_under(headers.get(TRACEPARENT), headers, method)
     }
 
-    /// A span for a request whose caller's trace context has already been looked up.
-    pub(super) fn span_under(
+    /// The same for a request whose caller's trace context has already been looked up.
+    pub(super) fn trace_under(
         &self,
         parent: Option<&HeaderValue>,
         headers: &HeaderMap,
         method: &str,
-    ) -> Option<Span> {
+    ) -> Option<TracedRequest> {
         let is_traced = match parent {
             Some(parent) => is_sampled(parent.as_bytes()),
             None => self.others.chooses(),
         };
-        is_traced.then(|| span(headers, method.trim_start_matches('/')))
+        is_traced.then(|| {
+            let (span, id) = span(headers, method.trim_start_matches('/'));
+            let trace = (id != TraceId::INVALID).then(|| TraceRef {
+                id: u128::from_be_bytes(id.to_bytes()),
+                began: self.clock.now(),
+            });
+            TracedRequest { span, trace }
+        })
     }
 }
 
-fn span(headers: &HeaderMap, method: &str) -> Span {
+/// A span, and the id of its trace.
+fn span(headers: &HeaderMap, method: &str) -> (Span, TraceId) {
     let span = tracing::info_span!(
         target: "traced",
         "rpc",
@@ -65,9 +85,9 @@ fn span(headers: &HeaderMap, method: &str) -> Span {
     // Without an exporter there is no trace to be part of; the log has its id nevertheless.
     _ = span.set_parent(parent);
     let own = span.context().span().span_context().trace_id();
-    let id = if own == opentelemetry::trace::TraceId::INVALID { given } else { own };
+    let id = if own == TraceId::INVALID { given } else { own };
     span.record("trace_id", tracing::field::display(id));
-    span
+    (span, id)
 }
 
 fn is_sampled(parent: &[u8]) -> bool {
@@ -78,7 +98,7 @@ fn is_sampled(parent: &[u8]) -> bool {
 /// The id of the trace that the current request belongs to, if it is traced here.
 pub(super) fn current_trace_id() -> Option<String> {
     let id = Span::current().context().span().span_context().trace_id();
-    (id != opentelemetry::trace::TraceId::INVALID).then(|| id.to_string())
+    (id != TraceId::INVALID).then(|| id.to_string())
 }
 
 /// The id of the trace that a request belongs to, traced or not: for logs.
@@ -116,13 +136,13 @@ mod tests {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
         let [sampled, unsampled] =
             ["1", "0"].map(|flag| headers(format!("{parent}{flag}").as_bytes()));
-        let tracer = Tracer { others: Sampler::new(1) };
+        let tracer = Tracer { others: Sampler::new(1), clock: Clock::default() };
         assert!(
-            tracer.span(&sampled, "/x/Check").is_some()
-                && tracer.span(&unsampled, "/x/Check").is_none()
+            tracer.trace(&sampled, "/x/Check").is_some()
+                && tracer.trace(&unsampled, "/x/Check").is_none()
         );
-        assert!(tracer.span(&HeaderMap::new(), "/x/Check").is_some());
-        assert!(Tracer::default().span(&HeaderMap::new(), "/x/Check").is_none());
+        assert!(tracer.trace(&HeaderMap::new(), "/x/Check").is_some());
+        assert!(Tracer::default().trace(&HeaderMap::new(), "/x/Check").is_none());
         assert_eq!(
             trace_id(unsampled[TRACEPARENT].as_bytes()),
             Some("0af7651916cd43dd8448eb211c80319c")
@@ -133,7 +153,7 @@ mod tests {
         #[test]
         fn no_parent_is_too_strange(parent in proptest::collection::vec(any::<u8>(), 0..70)) {
             let headers = headers(&parent);
-            Tracer { others: Sampler::new(1) }.span(&headers, "/x/Check");
+            Tracer { others: Sampler::new(1), clock: Clock::default() }.trace(&headers, "/x/Check");
             headers.get(TRACEPARENT).and_then(|parent| trace_id(parent.as_bytes()));
         }
     }

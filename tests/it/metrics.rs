@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use entitlementd::proto::v1::{AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest};
 use tonic::Code;
 
+mod exemplars;
+mod loads;
+
 use crate::harness::{
     Database, Row, Server,
     database::{lock_tenants, wait_until_blocked},

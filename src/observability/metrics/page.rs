@@ -12,6 +12,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::Histograms;
+
 /// The prefix of each name.
 const PREFIX: &str = "entitlementd";
 
@@ -19,6 +21,11 @@ const PREFIX: &str = "entitlementd";
 pub(crate) trait MetricSource: fmt::Debug + Send + Sync + 'static {
     /// The current values.
     fn samples(&self) -> Vec<Sample>;
+
+    /// The current values of histograms.
+    fn histograms(&self) -> Vec<Histograms> {
+        Vec::new()
+    }
 }
 
 /// One metric, with its current value.
@@ -70,32 +77,42 @@ impl Format {
 
 /// The page that Prometheus scrapes.
 #[derive(Debug)]
-pub(crate) struct Page(Registry);
+pub(crate) struct Page {
+    registry: Registry,
+    read: Arc<dyn MetricSource>,
+}
 
 impl Page {
     /// Makes a page of the counters of requests, and of what is read elsewhere.
     pub(crate) fn new(metrics: Arc<impl Collector>, read: impl MetricSource) -> Self {
+        let read: Arc<dyn MetricSource> = Arc::new(read);
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(metrics));
-        registry.register_collector(Box::new(SourceCollector(read)));
-        Self(registry)
+        registry.register_collector(Box::new(SourceCollector(Arc::clone(&read))));
+        Self { registry, read }
     }
 
     /// Writes the page with the current values.
     pub(crate) fn write(&self, format: Format) -> Result<String, fmt::Error> {
         let mut page = String::new();
-        text::encode(&mut page, &self.0)?;
+        text::encode_registry(&mut page, &self.registry)?;
+        for histograms in self.read.histograms() {
+            histograms.write(PREFIX, format, &mut page)?;
+        }
         match format {
             Format::Text => as_text(&page),
-            Format::OpenMetrics => Ok(page),
+            Format::OpenMetrics => {
+                text::encode_eof(&mut page)?;
+                Ok(page)
+            }
         }
     }
 }
 
 #[derive(Debug)]
-struct SourceCollector<R>(R);
+struct SourceCollector(Arc<dyn MetricSource>);
 
-impl<R: MetricSource> Collector for SourceCollector<R> {
+impl Collector for SourceCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for Sample { name, help, value } in self.0.samples() {
             let kind = match value {
@@ -126,15 +143,15 @@ impl<R: MetricSource> Collector for SourceCollector<R> {
     }
 }
 
-/// OpenMetrics omits `_total` where it describes a counter, and has an end marker. The older text
-/// format does neither, and is equal in everything else that is used here.
+/// OpenMetrics omits `_total` where it describes a counter. The older text format does not, and is
+/// equal in everything else that is used here.
 fn as_text(page: &str) -> Result<String, fmt::Error> {
     let counters: Vec<&str> = page
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
         .collect();
     let mut text = String::with_capacity(page.len() + counters.len() * 16);
-    for line in page.lines().filter(|line| *line != "# EOF") {
+    for line in page.lines() {
         let described = line.strip_prefix("# ").and_then(|rest| {
             let mut words = rest.splitn(3, ' ');
             Some((words.next()?, words.next()?, words.next()?))

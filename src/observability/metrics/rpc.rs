@@ -1,13 +1,13 @@
 //! The numbers and durations of answers, by method and code.
 
-use std::{fmt, marker::PhantomData, sync::Arc, time::Instant};
+use std::{collections::HashMap, marker::PhantomData, sync::Arc, time::Instant};
 
-use prometheus_client::encoding::MetricEncoder;
+use parking_lot::Mutex;
 use tonic::Code;
 
 use super::{
-    MetricLabel,
-    histogram::{Histogram, Sum},
+    Histograms, MetricLabel, TraceRef,
+    histogram::{BUCKETS, Exemplar, Histogram, Sum},
 };
 use crate::observability::counters::Sharded;
 
@@ -35,21 +35,28 @@ const CODES: [&str; 17] = [
 /// The name for health, reflection, and methods that do not exist.
 const OTHER: &str = "other";
 
-/// Durations by method, then by code. One more method stands for all others.
-type HistogramTable = Box<[[Histogram; CODES.len()]]>;
+/// The durations of one thread's answers.
+#[derive(Debug)]
+struct Durations {
+    /// By method, then by code. One more method stands for all others.
+    table: Box<[[Histogram; CODES.len()]]>,
+    /// The last traced request of each method, code and bucket. Only who has one, or reads them all,
+    /// takes the lock.
+    exemplars: Mutex<HashMap<(usize, usize, usize), Exemplar>>,
+}
 
 /// The numbers and durations of answers, by method and code.
 #[derive(Debug)]
 pub(crate) struct Rpcs<M> {
-    durations: Sharded<Arc<HistogramTable>>,
+    durations: Sharded<Arc<Durations>>,
     method: PhantomData<M>,
 }
 
 impl<M: MetricLabel> Default for Rpcs<M> {
     fn default() -> Self {
-        let durations =
-            Sharded::new(|| Arc::new((0..=M::ALL.len()).map(|_| Default::default()).collect()));
-        Self { durations, method: PhantomData }
+        let table = || (0..=M::ALL.len()).map(|_| Default::default()).collect();
+        let durations = move || Arc::new(Durations { table: table(), exemplars: Mutex::default() });
+        Self { durations: Sharded::new(durations), method: PhantomData }
     }
 }
 
@@ -61,20 +68,40 @@ impl<M: MetricLabel> Rpcs<M> {
         Stopwatch { durations: Some(Arc::clone(self.durations.mine())), method, started }
     }
 
-    /// Codes that a method has never answered with are left out, except OK: most of them never
-    /// occur.
-    pub(crate) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+    /// The current values, with the help text for them. Codes that a method has never answered with
+    /// are left out, except OK: most of them never occur.
+    pub(crate) fn histograms(&self, name: &'static str, help: &'static str) -> Histograms {
         let names = M::ALL.iter().map(|method| method.word()).chain([OTHER]);
+        let mut series = Vec::new();
         for (method, name) in names.enumerate() {
             for (code, word) in CODES.iter().enumerate() {
-                let mut sum = Sum::default();
-                self.durations.each().for_each(|durations| sum.add(&durations[method][code]));
+                let mut sum = self.sum(method, code);
                 if sum.count() > 0 || code == Code::Ok as usize {
-                    sum.encode(encoder.encode_family(&[("method", name), ("code", *word)])?)?;
+                    self.illustrate(method, code, &mut sum);
+                    series.push((format!("method=\"{name}\",code=\"{word}\""), sum));
                 }
             }
         }
-        Ok(())
+        Histograms { name, help, series }
+    }
+
+    fn sum(&self, method: usize, code: usize) -> Sum {
+        let mut sum = Sum::default();
+        for durations in self.durations.each() {
+            sum.add(&durations.table[method][code]);
+        }
+        sum
+    }
+
+    fn illustrate(&self, method: usize, code: usize, sum: &mut Sum) {
+        for durations in self.durations.each() {
+            let exemplars = durations.exemplars.lock();
+            for bucket in 0..BUCKETS {
+                if let Some(exemplar) = exemplars.get(&(method, code, bucket)) {
+                    sum.illustrate(bucket, *exemplar);
+                }
+            }
+        }
     }
 }
 
@@ -82,7 +109,7 @@ impl<M: MetricLabel> Rpcs<M> {
 #[derive(Debug)]
 pub(crate) struct Stopwatch {
     /// `None` once it is stopped.
-    durations: Option<Arc<HistogramTable>>,
+    durations: Option<Arc<Durations>>,
     method: usize,
     started: Instant,
 }
@@ -96,7 +123,18 @@ impl Stopwatch {
     /// Records that the answer is ready, with this code.
     pub(crate) fn stop(&mut self, code: Code) {
         if let Some(durations) = self.durations.take() {
-            durations[self.method][code as usize].observe(self.started.elapsed());
+            durations.table[self.method][code as usize].observe(self.started.elapsed());
+        }
+    }
+
+    /// The same of a request that is traced, which then illustrates its bucket.
+    pub(crate) fn stop_traced(&mut self, code: Code, trace: Option<TraceRef>) {
+        let Some(durations) = self.durations.take() else { return };
+        let (code, duration) = (code as usize, self.started.elapsed());
+        let bucket = durations.table[self.method][code].observe(duration);
+        if let Some(trace) = trace {
+            let exemplar = Exemplar { trace, duration };
+            durations.exemplars.lock().insert((self.method, code, bucket), exemplar);
         }
     }
 }

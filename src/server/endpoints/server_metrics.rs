@@ -1,6 +1,7 @@
 //! What the metrics read where it is, when somebody asks.
 
 mod change_log;
+mod database;
 mod values;
 
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use self::values::{counter, gauge, number, one_of, seconds};
+use self::values::{counter, gauge, one_of, seconds};
 use crate::{
     config::ServeArgs,
     observability::{
         decision_log::{DecisionLog, LogCounts, LossReason},
-        metrics::{MetricLabel, MetricSource, Sample, Value},
+        metrics::{Histograms, MetricLabel, MetricSource, Sample, Value},
     },
     server::{
         background::{
@@ -46,12 +47,21 @@ impl MetricSource for ServerMetrics {
             self.of_revalidation(),
             self.of_changes(),
             change_log::samples(self.report.lock().change_log),
-            self.of_database(),
+            database::samples(&self.api.store, self.max_connections),
             self.of_decision_log(),
             self.of_tls(),
             self.of_keys(),
         ]
         .concat()
+    }
+
+    fn histograms(&self) -> Vec<Histograms> {
+        let loads = self.api.cache.tally().load_durations.histograms(
+            "load_duration_seconds",
+            "Durations of the statements that read tenants, with the wait for a connection; no_connection: all were in use, or one could not be opened; timed_out: the database did not answer in time, be it while one was opened",
+            "outcome",
+        );
+        vec![self.api.metrics.rpc_durations(), loads]
     }
 }
 
@@ -262,32 +272,6 @@ impl ServerMetrics {
                 "How full PostgreSQL's notification queue is; at 1, commits fail",
                 report.queue_usage,
             ),
-        ]
-    }
-
-    fn of_database(&self) -> Vec<Sample> {
-        let [open, idle] = self.api.store.connections();
-        let [replicas, usable] = self.api.store.replicas();
-        let connections =
-            vec![("in_use", number(open.saturating_sub(idle))), ("idle", number(idle))];
-        vec![
-            Sample {
-                name: "pool_connections",
-                help: "Connections to the primary",
-                value: Value::Gauges("state", connections),
-            },
-            gauge(
-                "pool_max_connections",
-                "Connections to the primary at most",
-                self.max_connections as usize,
-            ),
-            counter(
-                "advisory_lock_waits",
-                "Changes of administrators that waited for over a second for an advisory lock, which another session holds",
-                self.api.store.lock_waits(),
-            ),
-            gauge("replicas", "Replicas that loads may be read from", replicas),
-            gauge("replicas_usable", "Replicas that answer and keep up", usable),
         ]
     }
 }

@@ -15,7 +15,6 @@ use tokio::{
     time::{Instant, Sleep},
 };
 use tonic::{Code, Status, body::Body};
-use tracing::Span;
 
 use super::{
     failures::{Failures, Others},
@@ -24,7 +23,10 @@ use super::{
 use crate::{
     observability::metrics::Stopwatch,
     proto::Method,
-    service::{request_id::REQUEST_ID, trace},
+    service::{
+        request_id::REQUEST_ID,
+        trace::{self, TracedRequest},
+    },
 };
 
 /// The future of an answer, as tonic's generated code makes it.
@@ -52,7 +54,8 @@ pub(crate) fn tell_failures() {
 pub(super) struct Traced {
     /// Its caller's trace context.
     pub(super) parent: Option<HeaderValue>,
-    pub(super) span: Option<Span>,
+    /// `None`: it is not traced here.
+    pub(super) here: Option<TracedRequest>,
 }
 
 /// An answer in progress. It is moved several times before it is polled, so it is kept small.
@@ -101,9 +104,12 @@ impl Answer {
             self.explain_failure(&mut response);
             code = code_of(&response);
         }
-        self.stopwatch.stop(code);
-        if let Some(Traced { span: Some(span), .. }) = self.traced.take().as_deref() {
-            span.record("rpc.grpc.status_code", code as i32);
+        match self.traced.take().as_deref() {
+            Some(Traced { here: Some(TracedRequest { span, trace }), .. }) => {
+                self.stopwatch.stop_traced(code, *trace);
+                span.record("rpc.grpc.status_code", code as i32);
+            }
+            _ => self.stopwatch.stop(code),
         }
         // Taken rather than cloned: a clone would count a reference, and allocate for that.
         let request_id = mem::replace(&mut self.request_id, HeaderValue::from_static(""));

@@ -127,8 +127,8 @@ impl<S: Services> Front<S> {
             }
             None => (self.other(request), None, None),
         };
-        let answering = match traced.as_ref().and_then(|traced| traced.span.clone()) {
-            Some(span) => Box::pin(answering.instrument(span)),
+        let answering = match traced.as_ref().and_then(|traced| traced.here.as_ref()) {
+            Some(here) => Box::pin(answering.instrument(here.span.clone())),
             None => answering,
         };
         Answer {
@@ -147,10 +147,10 @@ impl<S: Services> Front<S> {
     /// The trace context of a request; most requests have none.
     fn traced(&self, method: Option<Method>, request: &Request<Incoming>) -> Option<Box<Traced>> {
         let parent = request.headers().get(trace::TRACEPARENT);
-        let span = method
-            .and_then(|_| self.tracer.span_under(parent, request.headers(), request.uri().path()));
-        (parent.is_some() || span.is_some())
-            .then(|| Box::new(Traced { parent: parent.cloned(), span }))
+        let here = method
+            .and_then(|_| self.tracer.trace_under(parent, request.headers(), request.uri().path()));
+        (parent.is_some() || here.is_some())
+            .then(|| Box::new(Traced { parent: parent.cloned(), here }))
     }
 
     fn begin(
