@@ -35,25 +35,27 @@ const TELL: Duration = Duration::from_mins(1);
 /// opens it gives up in the middle.
 pub(super) struct Opening {
     pool: Pool,
-    has_ended: bool,
+    /// It is being tried. If that is given up in the middle, another is begun for whoever waits.
+    is_tried: bool,
 }
 
 impl Opening {
-    /// One that has been counted.
+    /// One that has been counted. A runtime that ends drops it before it is tried, as it would every
+    /// other that was begun in its place.
     pub(super) fn counted(pool: Pool) -> Self {
-        Self { pool, has_ended: false }
+        Self { pool, is_tried: false }
     }
 
     /// It was opened, or could not be.
     pub(super) fn end(mut self) {
-        self.has_ended = true;
+        self.is_tried = false;
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
         self.pool.0.state.lock().opening -= 1;
-        if !self.has_ended {
+        if self.is_tried {
             // Somebody may be waiting for this one.
             self.pool.serve();
         }
@@ -63,7 +65,8 @@ impl Drop for Opening {
 impl Pool {
     /// Opens a connection for whoever waits. While there is no other, it is tried until it works or
     /// nobody waits any more.
-    pub(super) async fn open_one(self, opening: Opening) {
+    pub(super) async fn open_one(self, mut opening: Opening) {
+        opening.is_tried = true;
         let [mut pause, longest] = PAUSES;
         loop {
             let began = Instant::now();
@@ -83,7 +86,9 @@ impl Pool {
     /// Asks the server for one more than it has given. The error has the server's own words.
     pub(in crate::store) async fn ask_for_another(&self) -> Result<(), StoreError> {
         self.0.state.lock().opening += 1;
-        let (opening, began) = (Opening::counted(self.clone()), Instant::now());
+        let mut opening = Opening::counted(self.clone());
+        opening.is_tried = true;
+        let began = Instant::now();
         match self.establish().await {
             Ok(connection) => {
                 self.opened(connection, began.elapsed(), opening);

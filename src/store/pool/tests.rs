@@ -12,13 +12,17 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn pool_to(server: &TcpListener) -> Pool {
+    pool_of(4, server)
+}
+
+fn pool_of(most: usize, server: &TcpListener) -> Pool {
     let port = server.local_addr().unwrap().port();
     let connect = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)
         .username("nobody")
         .ssl_mode(sqlx::postgres::PgSslMode::Disable);
-    let limits = Limits { most: 4, keeps_shares: false, acquire: PATIENCE, connect: PATIENCE };
+    let limits = Limits { most, keeps_shares: false, acquire: PATIENCE, connect: PATIENCE };
     Pool::new(connect, None, limits, IdleHealth::default())
 }
 
@@ -79,4 +83,27 @@ async fn a_server_that_refuses_for_good_is_not_asked_by_everybody_who_wants_a_co
     let accepted = accepted.load(Ordering::SeqCst);
     assert!((1..=most).contains(&accepted), "{accepted}");
     accepting.abort();
+}
+
+#[tokio::test]
+async fn a_runtime_that_ends_while_a_connection_is_opened_takes_nobody_along() {
+    let server = listener().await;
+    let pool = pool_of(1, &server);
+    let ending = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let acquire = |pool: Pool| async move { pool.acquire(Purpose::Loading).await.map(drop) };
+    ending.spawn(acquire(pool.clone()));
+    // It is accepted, and never answered.
+    let accepted = server.accept().await.unwrap();
+    let waiting = tokio::spawn(acquire(pool.clone()));
+    while pool.0.state.lock().lines.of(Purpose::Loading).len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::spawn_blocking(move || drop(ending)).await.unwrap();
+    assert_eq!(pool.0.state.lock().opening, 0);
+    // Whoever comes next has one opened, for both.
+    let next = tokio::spawn(acquire(pool));
+    drop((accepted, server.accept().await.unwrap()));
+    for asking in [waiting, next] {
+        assert!(matches!(asking.await.unwrap(), Err(StoreError::NoConnection(_))));
+    }
 }
