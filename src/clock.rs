@@ -83,6 +83,11 @@ impl Uptime {
         Self(nanos)
     }
 
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(Self::now().0.saturating_sub(self.0))
+    }
+
     /// So much later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {

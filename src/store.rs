@@ -156,6 +156,12 @@ impl Store {
         self.primary.connections()
     }
 
+    /// How many connections the database, or a replica, has refused since there are too many: for the
+    /// role, for the database, or in all.
+    pub fn refused_connections(&self) -> u64 {
+        self.primary.refused_connections() + self.replicas.refused_connections()
+    }
+
     /// How often a change waited for more than a second for an advisory lock.
     pub fn lock_waits(&self) -> u64 {
         self.writing.lock_waits.load(std::sync::atomic::Ordering::Relaxed)
@@ -172,9 +178,12 @@ impl Store {
         self.replicas.check(&self.watched, changes).await
     }
 
-    /// Checks that the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.watched.sql("SELECT 1", []).await.map(|_| ())
+    /// Checks that the database answers. Gives what its clock shows; `None` on SQLite, which has
+    /// none of its own.
+    pub async fn ping(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let sql = format!("SELECT {} AS clock", self.watched.dialect().clock());
+        let rows = self.watched.sql(sql, []).await?;
+        changes::clock_of(row::first(&rows)?)
     }
 
     /// How long the database may take.

@@ -8,13 +8,13 @@ mod state;
 use entitlementd_migration::topic;
 use uuid::Uuid;
 
-pub(super) use self::fold::fold;
 pub use self::{
     fold::FoldStep,
     listen::Listener,
     poll::{Gap, News, Poll, Position},
     state::{Holder, HolderName, LogState},
 };
+pub(super) use self::{fold::fold, poll::clock_of};
 use crate::domain::TenantId;
 
 /// What has changed.

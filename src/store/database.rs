@@ -93,6 +93,11 @@ impl Database {
         }
     }
 
+    /// How many connections the server has refused since there are too many.
+    pub(super) fn refused_connections(&self) -> u64 {
+        self.postgres().map_or(0, Pool::refused)
+    }
+
     /// The connections; `None` on SQLite.
     pub(super) fn postgres(&self) -> Option<&Pool> {
         match &self.server {

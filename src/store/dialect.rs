@@ -103,6 +103,15 @@ impl Dialect {
         catalogue_revision(self.backend())
     }
 
+    /// An expression for what the database's own clock shows, in microseconds since 1970; SQLite has
+    /// that of this process.
+    pub(super) fn clock(self) -> &'static str {
+        match self {
+            Self::Postgres => postgres::CLOCK,
+            Self::Sqlite => "CAST(NULL AS bigint)",
+        }
+    }
+
     /// A column of instants, clamped to the range that can be decoded. SQLite stores text: what
     /// cannot be decoded is an error there, not a panic.
     pub(super) fn instant(self, column: SimpleExpr) -> SimpleExpr {

@@ -5,6 +5,7 @@
 //! listens too. docs/decisions/0012-our-own-pool-of-connections.md says why it is our own.
 
 mod lease;
+mod limits;
 mod open;
 mod place;
 mod share;
@@ -13,7 +14,13 @@ mod state;
 mod tests;
 mod within;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
@@ -25,6 +32,7 @@ use tokio::{
 
 pub(super) use self::{
     lease::Lease,
+    limits::Limits,
     place::Place,
     share::{Purpose, Shares},
 };
@@ -45,38 +53,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 /// The same of a database that is far away. A load has 1.5 s for everything.
 const LONGEST_SIGN_OF_LIFE: Duration = Duration::from_millis(750);
 
-/// How many connections there may be, and how long things may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Connections, in all.
-    pub(super) most: usize,
-    /// Do some of them stay free for watching and for loads, whatever else is done?
-    pub(super) keeps_shares: bool,
-    /// To get a connection, for a load.
-    pub(super) acquire: Duration,
-    /// To open one.
-    pub(super) connect: Duration,
-}
-
-impl Limits {
-    fn shares(&self, connections: usize) -> Shares {
-        if self.keeps_shares {
-            Shares::of_server(connections)
-        } else {
-            Shares::of_command(connections)
-        }
-    }
-
-    /// How long a purpose waits for a connection. Loads are many, and their callers have better
-    /// things to do; who watches or writes has a deadline of its own.
-    fn patience(&self, purpose: Purpose) -> Duration {
-        match purpose {
-            Purpose::Loading => self.acquire,
-            Purpose::Watching | Purpose::Writing => self.acquire.max(self.connect),
-        }
-    }
-}
-
 /// The connections to a server. Clones share them.
 #[derive(Clone)]
 pub(super) struct Pool(Arc<Inner>);
@@ -91,6 +67,8 @@ struct Inner {
     /// How long opening one took the last time.
     took: Mutex<Duration>,
     freed: Notify,
+    /// Connections that the server has refused since there are too many.
+    refused: AtomicU64,
 }
 
 impl fmt::Debug for Pool {
@@ -115,6 +93,7 @@ impl Pool {
             state: Mutex::default(),
             took: Mutex::default(),
             freed: Notify::new(),
+            refused: AtomicU64::new(0),
         }))
     }
 
@@ -140,6 +119,11 @@ impl Pool {
     pub(super) fn counts(&self) -> [usize; 2] {
         let state = self.0.state.lock();
         [state.open, state.idle()]
+    }
+
+    /// How many connections the server has refused since there are too many.
+    pub(super) fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// What serves which purpose at present.

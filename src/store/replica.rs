@@ -85,6 +85,10 @@ impl Replicas {
         [self.all.len(), self.all.iter().filter(|replica| replica.held().is_some()).count()]
     }
 
+    pub(super) fn refused_connections(&self) -> u64 {
+        self.all.iter().map(|replica| replica.database.refused_connections()).sum()
+    }
+
     pub(super) async fn close(&self) {
         for replica in &self.all {
             replica.database.close().await;

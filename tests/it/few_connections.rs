@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A database with so many tenants that may use finance, and its role that serves, which is given so
 /// many connections. The test's own connection is another role's.
-async fn limited_to(connections: u32) -> (Database, String) {
+pub async fn limited_to(connections: u32) -> (Database, String) {
     let database = Database::postgres().await;
     for tenant in 0..TENANTS {
         database.mk_subscribed(tenant, "finance", Row::default()).await;

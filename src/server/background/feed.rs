@@ -1,18 +1,22 @@
 //! The feed: hears of changes and tells the cache, and says when it does not hear.
 
+mod asked;
 mod gap;
 mod hints;
+mod report;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use self::hints::{Hints, Untold};
-use super::change_log::ChangeLogReport;
+pub(crate) use self::report::{FeedMode, FeedReport};
+use self::{
+    asked::Asked,
+    hints::{Hints, Untold},
+};
 use super::condition::Cause;
 use crate::{
-    clock::Uptime,
     config::ChangesMode,
     observability::log_limiter::{LogLimiter, log_limited},
     server::jittered,
@@ -38,39 +42,6 @@ const SLACK: Duration = Duration::from_secs(2);
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// Before the log is polled instead, listening gets this long to begin.
 const HEAD_START: Duration = Duration::from_millis(250);
-
-/// How changes are heard of at the moment.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum FeedMode {
-    /// Not yet, or not at all: the database does not answer.
-    #[default]
-    Disconnected,
-    /// As they are committed.
-    Listening,
-    /// By polling the log.
-    Polling,
-    /// Not at all: there is no log.
-    Off,
-    /// Not at all: triggers of the log are missing.
-    Unarmed,
-}
-
-/// What the feed says of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct FeedReport {
-    pub(crate) mode: FeedMode,
-    /// Changes that were found without a notice while it listened: their writers left the telling
-    /// to another, or a poll was faster.
-    pub(crate) unheard: u64,
-    /// How full PostgreSQL's queue of notices is, from 0 to 1.
-    pub(crate) queue_usage: f64,
-    /// The database's role may not read the ERP's tables, or not all of their rows.
-    pub(crate) is_denied: bool,
-    /// Why changes could not be read the last time, if they could not.
-    pub(crate) lost: Option<Cause>,
-    /// What is known of the log.
-    pub(crate) change_log: ChangeLogReport,
-}
 
 /// The feed of changes.
 pub(crate) struct Feed {
@@ -118,7 +89,7 @@ impl Feed {
         let mut pause = HEARTBEAT;
         let mut hints = Hints::new(Instant::now());
         loop {
-            let asked = Uptime::now();
+            let asked = self.ask();
             let poll = timeout(self.patience(), listener.poll(self.position.as_ref())).await;
             let news = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => self.take_in(poll, FeedMode::Listening, asked),
@@ -130,6 +101,10 @@ impl Feed {
                 return error;
             }
         }
+    }
+
+    fn ask(&self) -> Asked {
+        Asked::now(&self.api.clock)
     }
 
     /// How long a poll may take.
@@ -171,7 +146,7 @@ impl Feed {
             }
         }
         loop {
-            let asked = Uptime::now();
+            let asked = self.ask();
             let poll = timeout(self.patience(), store.poll(self.position.as_ref())).await;
             let pause = match poll.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(poll) => {
@@ -198,7 +173,7 @@ impl Feed {
 
     /// Tells the cache what a poll has brought, and gives how many changes those were. `asked`: when
     /// it was sent. Its answer may have waited for a process that was stopped meanwhile.
-    fn take_in(&mut self, poll: Poll, mode: FeedMode, asked: Uptime) -> u64 {
+    fn take_in(&mut self, poll: Poll, mode: FeedMode, asked: Asked) -> u64 {
         let now = self.api.clock.now();
         let mut changes = 0;
         let mode = if poll.armed {
@@ -214,7 +189,7 @@ impl Feed {
             }
             self.position = Some(poll.position);
             let pause = if mode == FeedMode::Listening { HEARTBEAT } else { self.poll_interval };
-            self.api.cache.trust(now, asked.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
+            self.api.cache.trust(now, asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
             mode
         } else {
             // What happens now leaves no trace: once the triggers are back, anything may have
@@ -225,6 +200,8 @@ impl Feed {
         };
         self.tell(mode, |report| {
             report.queue_usage = poll.queue_usage;
+            report.clock_skew = asked.skew(poll.clock, now);
+            report.proven = if poll.armed { Some(asked.at) } else { report.proven };
             report.is_denied = poll.denied;
             report.lost = None;
         });
@@ -269,10 +246,16 @@ impl Feed {
     /// Without a feed, finds out whether the database is there.
     async fn ping(&self) -> Infallible {
         loop {
+            let asked = self.ask();
             let answer = timeout(PATIENCE, self.api.store.ping()).await;
-            let proof = matches!(answer, Ok(Ok(()))).then(|| self.api.clock.now());
-            self.api.cache.feed_off(proof);
-            self.tell(if proof.is_some() { FeedMode::Off } else { FeedMode::Disconnected }, |_| {});
+            let now = self.api.clock.now();
+            if let Ok(Ok(clock)) = answer {
+                self.api.cache.feed_off(Some(now));
+                self.tell(FeedMode::Off, |report| report.clock_skew = asked.skew(clock, now));
+            } else {
+                self.api.cache.feed_off(None);
+                self.tell(FeedMode::Disconnected, |_| {});
+            }
             tokio::time::sleep(jittered(PATIENCE)).await;
         }
     }

@@ -2,6 +2,7 @@
 
 mod change_log;
 mod database;
+mod feed;
 mod values;
 
 use std::sync::Arc;
@@ -11,17 +12,14 @@ use parking_lot::Mutex;
 
 use self::values::{counter, gauge, one_of, seconds};
 use crate::{
+    clock::Uptime,
     config::ServeArgs,
     observability::{
         decision_log::{DecisionLog, LogCounts, LossReason},
         metrics::{Histograms, MetricLabel, MetricSource, Sample, Value},
     },
     server::{
-        background::{
-            condition::Cause,
-            feed::{FeedMode, FeedReport},
-            readiness::Readiness,
-        },
+        background::{condition::Cause, feed::FeedReport, readiness::Readiness},
         net::tls::TlsOffer,
     },
     service::Api,
@@ -36,17 +34,20 @@ pub(crate) struct ServerMetrics {
     /// Connections to the database at the same time.
     max_connections: u32,
     started_at: DateTime<Utc>,
+    /// The same, by a clock that nobody sets.
+    began: Uptime,
     tls: Option<TlsOffer>,
 }
 
 impl MetricSource for ServerMetrics {
     fn samples(&self) -> Vec<Sample> {
+        let report = *self.report.lock();
         [
             self.of_process(),
             self.of_cache(),
             self.of_revalidation(),
-            self.of_changes(),
-            change_log::samples(self.report.lock().change_log),
+            feed::samples(&self.api, report, self.began),
+            change_log::samples(report.change_log),
             database::samples(&self.api.store, self.max_connections),
             self.of_decision_log(),
             self.of_tls(),
@@ -80,6 +81,7 @@ impl ServerMetrics {
             readiness,
             max_connections: args.pool.database_max_connections,
             started_at,
+            began: Uptime::now(),
             tls,
         }
     }
@@ -228,49 +230,6 @@ impl ServerMetrics {
                 "jwks_age_seconds",
                 "How long ago keys were fetched, of the issuer for which it is longest; 0 without one",
                 age,
-            ),
-        ]
-    }
-
-    fn of_changes(&self) -> Vec<Sample> {
-        let report = *self.report.lock();
-        let (cache, tally) = (&self.api.cache, self.api.cache.tally());
-        let state = match report.mode {
-            FeedMode::Disconnected => "unheard",
-            FeedMode::Listening => "listening",
-            FeedMode::Polling => "polling",
-            FeedMode::Off => "off",
-            FeedMode::Unarmed => "unarmed",
-        };
-        let lag = cache.lag(self.api.clock.now()).as_seconds_f64();
-        vec![
-            Sample {
-                name: "feed_state",
-                help: "1 for how changes are received; unarmed: triggers are missing, unheard: the database does not answer",
-                value: one_of(
-                    "state",
-                    &["listening", "polling", "off", "unarmed", "unheard"],
-                    state,
-                ),
-            },
-            gauge("feed_lag_seconds", "How long ago the database last answered the feed", lag),
-            counter("changes", "Changes that were received", tally.changes.get()),
-            counter(
-                "changes_unheard",
-                "Changes found without a notification while it listened: of writers that commit at once, one notifies",
-                report.unheard,
-            ),
-            counter("resets", "Times that everything had to be read again", tally.resets.get()),
-            gauge("watchers", "Open WatchChanges streams", cache.watchers()),
-            gauge(
-                "watched_tenants",
-                "Tenants that WatchChanges streams name, each as often as it is named",
-                self.api.watchers.tenants(),
-            ),
-            gauge(
-                "notification_queue_usage_ratio",
-                "How full PostgreSQL's notification queue is; at 1, commits fail",
-                report.queue_usage,
             ),
         ]
     }

@@ -1,5 +1,6 @@
 //! Reading what was appended to the log since the last read.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{QueryResult, prelude::Uuid};
 
 use super::Change;
@@ -32,6 +33,8 @@ pub struct Poll {
     pub denied: bool,
     /// How full PostgreSQL's notification queue is, from 0 to 1. Once it is full, writers fail.
     pub queue_usage: f64,
+    /// What the database's own clock showed while it read; `None` on SQLite, which has none.
+    pub clock: Option<DateTime<Utc>>,
 }
 
 /// What has changed.
@@ -107,8 +110,15 @@ impl Poll {
             armed: first.try_get("", "armed")?,
             denied: first.try_get("", "denied")?,
             queue_usage: first.try_get("", "queue_usage")?,
+            clock: clock_of(first)?,
         })
     }
+}
+
+/// What the database's clock showed.
+pub(in crate::store) fn clock_of(row: &QueryResult) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let micros: Option<i64> = row.try_get("", "clock")?;
+    Ok(micros.and_then(DateTime::from_timestamp_micros))
 }
 
 fn changes(rows: &[QueryResult]) -> Result<News, StoreError> {

@@ -13,6 +13,8 @@ use crate::store::TenantKey;
 const EARLIEST: &str = "TIMESTAMPTZ '0001-01-01 00:00:00+00'";
 const LATEST: &str = "TIMESTAMPTZ '9999-12-31 23:59:59+00'";
 
+pub(super) const CLOCK: &str = "(EXTRACT(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
 pub(super) fn instant(column: SimpleExpr) -> SimpleExpr {
     Expr::case(column.clone().lt(Expr::cust(EARLIEST)), Expr::cust(EARLIEST))
         .case(column.clone().gt(Expr::cust(LATEST)), Expr::cust(LATEST))
@@ -62,13 +64,13 @@ pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
     );
     format!(
         "SELECT state.history, state.snapshot::text AS seen, state.folded, state.armed, state.denied, state.queue_usage,
-                log.topic, log.tenant_id
+                state.clock, log.topic, log.tenant_id
          FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
                                 (SELECT oid FROM pg_database WHERE datname = current_database()),
                                 to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
                                 pg_stat_get_bgwriter_stat_reset_time(), {arming}) AS history,
                       pg_current_snapshot() AS snapshot, {folded} AS folded, {armed} AS armed,
-                      NOT {readable} AS denied, pg_notification_queue_usage() AS queue_usage OFFSET 0) state
+                      NOT {readable} AS denied, pg_notification_queue_usage() AS queue_usage, {CLOCK} AS clock OFFSET 0) state
          LEFT JOIN LATERAL ({new}) log ON true
          LIMIT {most}"
     )

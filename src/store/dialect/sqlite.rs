@@ -26,7 +26,7 @@ pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
     format!(
         "SELECT '' AS history, CAST(state.last AS text) AS seen,
                 COALESCE({seen} < (SELECT horizon FROM entitlement_folding), true) AS folded, true AS armed,
-                false AS denied, 0.0 AS queue_usage, log.topic, log.tenant_id
+                false AS denied, 0.0 AS queue_usage, CAST(NULL AS bigint) AS clock, log.topic, log.tenant_id
          FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'entitlement_changes'), 0) AS last) state
          LEFT JOIN entitlement_changes log ON log.id > {seen}
          LIMIT {most}"

@@ -1,6 +1,10 @@
 //! Opening connections, and what the server says to that.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
@@ -182,6 +186,7 @@ impl Pool {
             tracing::warn!(%error, open = state.open, "a connection to the database cannot be opened: {error}");
         }
         if is_refused(&error) {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
             // Others that are being opened may yet be granted.
             let granted = state.open + state.opening - 1;
             let before = state.refusal.filter(|before| now.duration_since(before.told) < TELL);

@@ -19,6 +19,11 @@ pub(super) fn samples(store: &Store, most: u32) -> Vec<Sample> {
         },
         gauge("pool_max_connections", "Connections to the primary at most", most as usize),
         counter(
+            "database_connections_refused",
+            "Connections that the database, or a replica, refused since there are too many: for the role, for the database, or in all",
+            store.refused_connections(),
+        ),
+        counter(
             "advisory_lock_waits",
             "Changes of administrators that waited for over a second for an advisory lock, which another session holds",
             store.lock_waits(),
