@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     harness::{Database, Server, http::Metrics},
     metrics::SHOWN,
-    readme,
+    monitoring::rules::{documented, metric, names, recorded},
 };
 
 fn file(name: &str) -> String {
@@ -23,13 +23,6 @@ async fn shown() -> Metrics {
     Server::start_with(Database::sqlite().await, &SHOWN).await.metrics().await
 }
 
-/// The names of metrics in a text.
-fn names(text: &str) -> BTreeSet<String> {
-    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let words = text.split(|letter| !is_of_name(letter));
-    words.filter(|word| word.starts_with("entitlementd_")).map(str::to_owned).collect()
-}
-
 /// Every value of a key, wherever it stands.
 fn values_of<'a>(key: &str, json: &'a Value) -> Vec<&'a Value> {
     match json {
@@ -42,23 +35,56 @@ fn values_of<'a>(key: &str, json: &'a Value) -> Vec<&'a Value> {
     }
 }
 
+/// The queries of all panels.
+pub fn expressions() -> Vec<String> {
+    let dashboard = dashboard();
+    let expressions = values_of("expr", &dashboard).into_iter();
+    expressions.map(|expression| expression.as_str().unwrap().to_owned()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dashboard_uses_only_metrics_and_labels_that_there_are() {
     let metrics = shown().await;
-    let series: BTreeSet<String> = metrics.names().map(str::to_owned).collect();
-    let dashboard = dashboard();
-    let expressions = values_of("expr", &dashboard);
-    assert!(expressions.len() > 20);
-    for expression in expressions.iter().map(|expression| expression.as_str().unwrap()) {
-        let used = names(expression);
-        assert!(!used.is_empty(), "{expression}");
+    let (documented, recorded) = (documented(), recorded());
+    let expressions = expressions();
+    assert!(expressions.len() > 60);
+    for expression in expressions {
+        let used = names(&expression);
+        assert!(!used.is_empty() || expression.contains("up{"), "{expression}");
         for name in used {
-            assert!(series.contains(&name), "{name} of {expression}");
+            let is_there =
+                recorded.contains(&name) || documented.contains(&metric(&name, &documented));
+            assert!(is_there, "{name} of {expression}");
         }
-        for label in grouped_by(expression) {
-            let is_there = ["instance", "le"].contains(&label)
+        for label in grouped_by(&expression) {
+            let is_there = ["instance", "le", "job"].contains(&label)
                 || metrics.page.contains(&format!("{label}=\""));
             assert!(is_there, "{label} of {expression}");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_shows_every_metric() {
+    let documented = documented();
+    let all: BTreeSet<String> = expressions()
+        .iter()
+        .flat_map(|expression| names(expression))
+        .map(|name| metric(&name, &documented))
+        .collect();
+    let left: Vec<_> = documented.difference(&all).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn requests_are_shown_without_health_checks_and_of_the_chosen_instances() {
+    for expression in expressions() {
+        for selector in expression.split('{').skip(1) {
+            let selector = selector.split('}').next().unwrap();
+            assert!(selector.contains("job=~\"$job\""), "{expression}");
+        }
+        if expression.contains("entitlementd_rpc_duration_seconds") {
+            assert!(expression.contains("method!=\"other\""), "{expression}");
         }
     }
 }
@@ -117,9 +143,5 @@ async fn the_table_of_metrics_is_complete_and_true() {
     };
     let shown = described("TYPE");
     assert_eq!(shown, described("HELP"));
-    let section = readme::page("docs/metrics.md");
-    let rows =
-        section.lines().filter_map(|line| line.strip_prefix("| `entitlementd_")?.split('`').next());
-    let documented: BTreeSet<String> = rows.map(|name| format!("entitlementd_{name}")).collect();
-    assert_eq!(documented, shown);
+    assert_eq!(documented(), shown);
 }

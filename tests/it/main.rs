@@ -52,6 +52,7 @@ mod metrics;
 mod migration;
 mod migration_locks;
 mod missing_columns;
+mod monitoring;
 mod outage;
 mod pooler;
 mod probes;

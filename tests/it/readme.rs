@@ -13,6 +13,7 @@ use std::{
 
 use serde_json::Value;
 
+pub use self::links::anchors;
 use crate::harness;
 
 /// A file of this repository.

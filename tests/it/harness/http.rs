@@ -69,9 +69,4 @@ impl Metrics {
             .get(&format!("entitlementd_{series}"))
             .unwrap_or_else(|| panic!("no {series} in {}", self.page))
     }
-
-    /// The names of all series, without labels.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.samples.keys().map(|series| series.split('{').next().unwrap())
-    }
 }

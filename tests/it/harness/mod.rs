@@ -13,6 +13,7 @@ pub mod pki;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod raw;
 pub mod server;

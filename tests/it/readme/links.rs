@@ -38,7 +38,7 @@ fn links(text: &str) -> Vec<String> {
 
 /// The anchors of a page, as the platforms that render Markdown make them: in small letters,
 /// without punctuation, with hyphens for blanks.
-fn anchors(text: &str) -> BTreeSet<String> {
+pub fn anchors(text: &str) -> BTreeSet<String> {
     let text = without_blocks(text);
     let headings =
         text.lines().filter(|line| line.starts_with('#')).filter_map(|line| line.split_once("# "));
