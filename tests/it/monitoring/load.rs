@@ -21,6 +21,7 @@ use entitlementd::{
     server::{self, Running},
 };
 use prost::Message;
+use sea_orm::DatabaseTransaction;
 use tempfile::TempDir;
 use tonic::{Code, Request, transport::Channel};
 
@@ -202,8 +203,12 @@ impl Instances {
         self.database.execute("UPDATE tenants SET name = 'x' WHERE length(name) >= 50").await;
     }
 
-    /// Asks what cannot be read, until Prometheus says so.
-    pub(super) async fn fail_until(&mut self, expression: &str, prometheus: &Prometheus) {
+    /// Asks what cannot be read, until Prometheus says so, and lets it stay so while the lock is kept.
+    pub(super) async fn fail_until(
+        &mut self,
+        expression: &str,
+        prometheus: &Prometheus,
+    ) -> DatabaseTransaction {
         let lock = lock_tenants(&self.database).await;
         let patience = tokio::time::Instant::now() + Duration::from_secs(60);
         while !prometheus.finds(expression).await {
@@ -212,6 +217,6 @@ impl Instances {
             let failed = self.open.client.check_module(request).await.unwrap_err();
             assert_eq!(failed.code(), Code::Unavailable);
         }
-        lock.rollback().await.unwrap();
+        lock
     }
 }
