@@ -79,9 +79,9 @@ impl Instance {
         Self { running, channel, client }
     }
 
-    async fn forward_auth(&self, path: &str, caller: &str) -> u16 {
+    async fn forward_auth(&self, tenant: u32, path: &str, caller: &str) -> u16 {
         let address = self.running.forward_auth_address.as_ref().unwrap();
-        let (tenant, bearer) = (id(1), format!("Bearer {caller}"));
+        let (tenant, bearer) = (id(tenant), format!("Bearer {caller}"));
         let headers = [
             ("x-forwarded-method", "GET"),
             ("x-forwarded-uri", path),
@@ -94,11 +94,11 @@ impl Instance {
     }
 
     /// Does a request pass, as Envoy asks?
-    async fn ext_authz(&self, path: &str) -> bool {
+    async fn ext_authz(&self, tenant: u32, path: &str) -> bool {
         let http = HttpRequest {
             method: "GET".into(),
             path: path.into(),
-            headers: [("x-tenant-id".to_owned(), id(1))].into(),
+            headers: [("x-tenant-id".to_owned(), id(tenant))].into(),
             ..Default::default()
         };
         let attributes = AttributeContext {
@@ -189,10 +189,11 @@ impl Instances {
     }
 
     async fn ask_proxies(&self) {
-        assert!(self.open.ext_authz("/orders/1").await && !self.open.ext_authz("/people/1").await);
+        assert!(self.open.ext_authz(1, "/orders/1").await);
+        assert!(!self.open.ext_authz(1, "/people/1").await);
         for (path, status) in [("/orders/1", 200), ("/people/1", 403)] {
-            assert_eq!(self.open.forward_auth(path, "").await, status);
-            assert_eq!(self.shadow.forward_auth(path, "shop").await, 200);
+            assert_eq!(self.open.forward_auth(1, path, "").await, status);
+            assert_eq!(self.shadow.forward_auth(1, path, "shop").await, 200);
         }
     }
 
@@ -216,6 +217,8 @@ impl Instances {
             let request = check_request(UNHELD, "finance");
             let failed = self.open.client.check_module(request).await.unwrap_err();
             assert_eq!(failed.code(), Code::Unavailable);
+            assert_eq!(self.open.forward_auth(UNHELD, "/orders/1", "").await, 503);
+            assert!(!self.open.ext_authz(UNHELD, "/orders/1").await);
         }
         lock
     }
