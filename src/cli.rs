@@ -15,10 +15,9 @@ use std::{error::Error, io, process::ExitCode};
 
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
-use url::Url;
 
 use crate::{
-    config::{Cli, Command, UnusableSetting, without_passwords},
+    config::{Cli, Command, TraceArgs, TraceNotes, UnusableSetting, without_passwords},
     escape::escape_control_lines,
     observability::telemetry::{self, Telemetry, TelemetryError},
 };
@@ -61,22 +60,42 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn start_telemetry(cli: &Cli, runtime: &Runtime) -> Result<Telemetry, UnusableSetting> {
-    let collector = match &cli.command {
-        Command::Serve(args) => args.trace.otlp_endpoint.as_ref(),
+    let traces = match &cli.command {
+        Command::Serve(args) => Some(&args.trace),
         _ => None,
     };
     let _within = runtime.enter();
     let log = &cli.log;
-    telemetry::start(log.log_format, &log.log_level, collector.map(Url::as_str)).map_err(|error| {
-        match error {
-            TelemetryError::Level(error) => {
-                UnusableSetting::new("--log-level", format!("is {:?}: {error}", log.log_level))
+    let collector = traces.and_then(TraceArgs::collector);
+    let telemetry =
+        telemetry::start(log.log_format, &log.log_level, collector.as_ref()).map_err(|error| {
+            match error {
+                TelemetryError::Level(error) => {
+                    UnusableSetting::new("--log-level", format!("is {:?}: {error}", log.log_level))
+                }
+                TelemetryError::Collector(error) => {
+                    UnusableSetting::new("--otlp-endpoint", format!("cannot be used: {error}"))
+                }
             }
-            TelemetryError::Collector(error) => {
-                UnusableSetting::new("--otlp-endpoint", format!("cannot be used: {error}"))
-            }
-        }
-    })
+        })?;
+    if let Some(traces) = traces {
+        note(traces.notes());
+    }
+    Ok(telemetry)
+}
+
+/// Logs what OpenTelemetry's own variables came to.
+fn note(notes: &TraceNotes) {
+    for problem in &notes.problems {
+        tracing::warn!("{problem}");
+    }
+    if let Some(variable) = notes.turned_off_by {
+        tracing::info!("requests are not traced: {variable} turns that off");
+    }
+    if !notes.unused.is_empty() {
+        let unused = notes.unused.join(", ");
+        tracing::info!(unused, "variables of OpenTelemetry that have no effect here: {unused}");
+    }
 }
 
 fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {

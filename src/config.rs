@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use thiserror::Error;
 
+pub(crate) use self::trace::TraceNotes;
 pub use self::{
     admin::AdminArgs,
     catalogue::{

@@ -6,3 +6,4 @@ pub(crate) mod log_limiter;
 pub(crate) mod metrics;
 pub(crate) mod sampler;
 pub(crate) mod telemetry;
+pub(crate) mod trace_sampling;

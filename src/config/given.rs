@@ -82,6 +82,7 @@ impl Cli {
         {
             let flags = command.find_subcommand(name).into_iter().flat_map(Command::get_arguments);
             args.given = flags.filter_map(|flag| given(flag, matches)).collect();
+            args.trace.read_otel(&mut args.given, std::env::vars_os());
         }
         Ok(cli)
     }

@@ -18,6 +18,11 @@ const MAX_SHARDS: usize = 64;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Nothing has happened yet.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Counts one event.
     pub fn add(&self) {
         self.add_many(1);

@@ -1,17 +1,16 @@
 //! Logs and traces.
 
 mod lines;
+mod losses;
+mod traces;
 
 use std::{
     io::{self, IsTerminal},
     time::Duration,
 };
 
-use opentelemetry::{KeyValue, trace::TracerProvider};
-use opentelemetry_otlp::{
-    SpanExporter, WithExportConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig,
-};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use thiserror::Error;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
@@ -22,12 +21,13 @@ use tracing_subscriber::{
 };
 
 use self::lines::{JsonLines, PlainFields};
+pub(crate) use self::{
+    losses::{SpanLoss, spans_lost},
+    traces::{Collector, ExportLimits},
+};
 
 /// The target of all spans: these spans, and only these, are exported.
 pub(crate) const TRACED: &str = "traced";
-
-/// How long a collector may take to answer.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the end of the program waits for the last spans to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,7 +75,7 @@ impl Telemetry {
 pub(crate) fn start(
     format: LogFormat,
     level: &str,
-    collector: Option<&str>,
+    collector: Option<&Collector>,
 ) -> Result<Telemetry, TelemetryError> {
     // A span of SeaORM's own connector holds the database's URL. It is not used, and this makes
     // sure of that. And sqlx logs unknown parameters of a URL, including their values.
@@ -93,7 +93,7 @@ pub(crate) fn start(
             lines.with_filter(filter).boxed()
         }
     };
-    let provider = collector.map(provider).transpose()?;
+    let provider = collector.map(traces::provider).transpose()?;
     let traces = provider.as_ref().map(|provider| {
         let tracer = provider.tracer("entitlementd");
         let layer = tracing_opentelemetry::layer()
@@ -107,19 +107,4 @@ pub(crate) fn start(
         tracing::debug!("logging was already started");
     }
     Ok(Telemetry(provider))
-}
-
-fn provider(collector: &str) -> Result<SdkTracerProvider, TelemetryError> {
-    let mut exporter =
-        SpanExporter::builder().with_tonic().with_endpoint(collector).with_timeout(EXPORT_TIMEOUT);
-    if collector.starts_with("https:") {
-        exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
-    }
-    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let resource =
-        Resource::builder().with_service_name("entitlementd").with_attribute(version).build();
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter.build()?)
-        .with_resource(resource)
-        .build())
 }

@@ -12,11 +12,11 @@ use super::{background::jwks, gateway::gateway, read_file};
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
-    config::{DecisionLogArgs, IssuerTenant, ServeArgs, TenantArgs, TraceArgs, UnusableSetting},
+    config::{DecisionLogArgs, IssuerTenant, ServeArgs, TenantArgs, UnusableSetting},
     domain::{BaseDomains, TenantId},
     observability::{
         decision_log::{DecisionLog, LogTarget},
-        sampler::Sampler,
+        trace_sampling::TraceSampler,
     },
     security::token::{TokenRules, Tokens},
     service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces},
@@ -68,17 +68,11 @@ pub(crate) fn api(
             denial: args.cache.denial_max_age.delta(),
         },
         gateway: Arc::new(gateway(&args.gateway, args.security.callers_file.is_some())?),
-        tracer: tracer(&args.trace, clock.clone()),
+        tracer: Tracer { sampler: TraceSampler::new(args.trace.sampling()), clock: clock.clone() },
         clock,
         decision_log: decision_log(&args.decision_log)?,
         metrics: Arc::default(),
     })
-}
-
-/// Without an exporter, traces of our own would be of no use.
-fn tracer(args: &TraceArgs, clock: Clock) -> Tracer {
-    let one_in = if args.otlp_endpoint.is_some() { args.trace_one_in } else { 0 };
-    Tracer { others: Sampler::new(one_in), clock }
 }
 
 fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableSetting> {

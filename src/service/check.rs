@@ -9,6 +9,7 @@ use super::{
     cache_hint::{AskedTime, CacheHint, Provenance},
     caller::{CallerIdentity, NotAdmitted},
     error::RequestError,
+    trace::record_decisions,
 };
 use crate::{
     cache::{Known, LoadError},
@@ -106,13 +107,18 @@ impl Api {
             && let Some(judgement) = self.peek(query, asked)
         {
             let judgement = self.count_decision(judgement.log_denial());
-            self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
+            self.record_decision(
+                "CheckModule",
+                query.tenant.caller,
+                query.tenant.tenant,
+                &judgement,
+            );
             return Ok(judgement);
         }
         // Boxed, so that the future of an answer from memory stays small: it is moved several
         // times.
         let judgement = self.count_decision(Box::pin(self.check_at_length(query, asked)).await?);
-        self.log_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
+        self.record_decision("CheckModule", query.tenant.caller, query.tenant.tenant, &judgement);
         Ok(judgement)
     }
 
@@ -148,6 +154,7 @@ impl Api {
         for module in query.modules {
             judgements.push(self.judge(facts, provenance, module, asked).await?);
         }
+        record_decisions(&judgements);
         for judgement in &judgements {
             self.log_decision(
                 "BatchCheckModules",

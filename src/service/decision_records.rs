@@ -7,14 +7,34 @@ use super::{
     caller::CallerIdentity,
     check::Judgement,
     gateway::{AuthzDecision, AuthzRequest, Verdict},
-    trace::current_trace_id,
+    trace::{current_trace_id, record_decision},
 };
 use crate::{
     domain::{ModuleCode, TenantId},
     observability::decision_log::DecisionRecord,
 };
 
+/// The words for decisions about modules.
+pub(super) const GRANTED: &str = "granted";
+pub(super) const DENIED: &str = "denied";
+
+fn word(judgement: &Judgement<'_>) -> &'static str {
+    if judgement.decision.allowed() { GRANTED } else { DENIED }
+}
+
 impl Api {
+    /// Adds a decision to the request's span, and to the decision log.
+    pub(super) fn record_decision(
+        &self,
+        asked: &'static str,
+        caller: CallerIdentity<'_>,
+        tenant: TenantId,
+        judgement: &Judgement<'_>,
+    ) {
+        record_decision(word(judgement), judgement.decision.reason.word(), None);
+        self.log_decision(asked, caller, tenant, judgement);
+    }
+
     /// Adds a decision to the decision log.
     pub(super) fn log_decision(
         &self,
@@ -29,7 +49,7 @@ impl Api {
             time: self.time(),
             asked: asked.to_owned(),
             caller: caller.name().to_owned(),
-            decision: if granted { "granted" } else { "denied" }.to_owned(),
+            decision: word(judgement).to_owned(),
             tenant_id: tenant.to_string(),
             module: judgement.module.to_owned(),
             reason: judgement.decision.reason.word().to_owned(),
@@ -40,13 +60,15 @@ impl Api {
         });
     }
 
-    /// Adds the decision about an HTTP request to the decision log. What a rule makes public is no
-    /// decision; what is public for lack of a rule is.
-    pub(super) fn log_authz_decision(
+    /// Adds the decision about an HTTP request to its span, and to the decision log. There, what a
+    /// rule makes public is no decision; what is public for lack of a rule is.
+    pub(super) fn record_authz_decision(
         &self,
         authz_request: AuthzRequest<'_>,
         authz_decision: &AuthzDecision,
     ) {
+        let reason = authz_decision.refusal().map_or("ENABLED", |refusal| refusal.reason);
+        record_decision(authz_decision.word(), reason, authz_decision.route());
         let Some(log) = &self.decision_log else { return };
         let is_public = matches!(authz_decision.verdict, Verdict::Public);
         if is_public && !authz_decision.is_unmapped
@@ -63,7 +85,7 @@ impl Api {
             decision: authz_decision.word().to_owned(),
             tenant_id: facts.map(|facts| facts.tenant.id.to_string()).unwrap_or_default(),
             module: authz_decision.module.as_ref().map(ModuleCode::to_string).unwrap_or_default(),
-            reason: authz_decision.refusal().map_or("ENABLED", |refusal| refusal.reason).to_owned(),
+            reason: reason.to_owned(),
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
             // The client chose it, so it may have any length.
             method: authz_request.method.chars().take(32).collect(),

@@ -11,16 +11,16 @@ use http::{
     header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, ORIGIN},
 };
 use tonic::body::Body;
-use tracing::{Instrument, Span};
 
 use super::{
     Api, Peer,
     caller::CallerIdentity,
-    gateway::{AuthzDecision, AuthzRequest, Refusal, TRUSTED, Verdict},
+    gateway::{AuthzDecision, AuthzRequest, Refusal, TRUSTED, Verdict, VerdictKind},
     grpc::front::Answering,
     request_id::{REQUEST_ID, request_id},
+    trace::{record_decision, within},
 };
-use crate::security::callers::CallerService;
+use crate::{observability::metrics::MetricLabel, security::callers::CallerService};
 
 /// Which responses a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,8 +83,7 @@ impl ForwardAuth {
                     return Box::pin(async move { with_id(this.refuse(&refusal)) });
                 }
             };
-        let traced = this.api.tracer.trace(request.headers(), "forward-auth");
-        let span = traced.map_or_else(Span::none, |traced| traced.span);
+        let span = this.api.tracer.http_span(request.headers(), "forward-auth");
         let answering = async move {
             let headers = request.headers();
             let caller = CallerIdentity::new(caller.as_deref(), Some(headers));
@@ -93,14 +92,14 @@ impl ForwardAuth {
                     tokio::time::timeout(this.request_timeout, this.api.decide_http(authz_request))
                         .await
                 }
-                Err(refusal) => return with_id(this.refuse(&refusal)),
+                Err(refusal) => return with_id(this.refuse_undecided(&refusal)),
             };
             with_id(match judged {
                 Ok(authz_decision) => this.respond(&authz_decision),
-                Err(_) => this.refuse(&Refusal::too_late()),
+                Err(_) => this.refuse_undecided(&Refusal::too_late()),
             })
         };
-        Box::pin(answering.instrument(span))
+        within(span, Box::pin(answering))
     }
 
     fn authz_request<'a>(
@@ -142,6 +141,12 @@ impl ForwardAuth {
                 with_headers(unknown_so_far(Body::empty()), authz_decision.headers_to_set())
             }
         }
+    }
+
+    /// Refuses what was not decided about.
+    fn refuse_undecided(&self, refusal: &Refusal) -> Response<Body> {
+        record_decision(VerdictKind::Refused.word(), refusal.reason, None);
+        self.refuse(refusal)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {

@@ -109,7 +109,7 @@ impl Api {
         let authz_decision = AuthzDecision { verdict, rule, is_unmapped, tenant, module };
         self.metrics.gateway_requests.add(authz_decision.kind());
         authz_decision.log(authz_request);
-        self.log_authz_decision(authz_request, &authz_decision);
+        self.record_authz_decision(authz_request, &authz_decision);
         authz_decision
     }
 

@@ -124,7 +124,7 @@ impl Api {
         let modules = query.any_of.iter().map(String::as_str);
         let judged = self.judge_any(&resolved, modules).await?;
         let (judgement, hint) = judged.ok_or(RequestError::NoModules)?;
-        self.log_decision("Authorize", caller, resolved.facts.tenant.id, &judgement);
+        self.record_decision("Authorize", caller, resolved.facts.tenant.id, &judgement);
         Ok(Authorized { resolved, judgement, hint })
     }
 

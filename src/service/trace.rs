@@ -3,6 +3,10 @@
 //! A request costs a span only if it is traced. If the caller has a trace, the caller decides; of
 //! other requests, one in N is traced.
 
+mod within;
+
+use std::collections::BTreeSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     propagation::{Extractor, TextMapPropagator},
@@ -12,9 +16,15 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use self::within::span_of_request;
+pub(super) use self::within::within;
+use super::{
+    check::Judgement,
+    decision_records::{DENIED, GRANTED},
+};
 use crate::{
     clock::Clock,
-    observability::{metrics::TraceRef, sampler::Sampler},
+    observability::{metrics::TraceRef, trace_sampling::TraceSampler},
 };
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -27,8 +37,7 @@ const FLAGS: std::ops::Range<usize> = 53..55;
 /// Which requests are traced.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracer {
-    /// For requests without a trace of their caller's.
-    pub(crate) others: Sampler,
+    pub(crate) sampler: TraceSampler,
     /// Says when a traced request arrived.
     pub(crate) clock: Clock,
 }
@@ -41,24 +50,22 @@ pub(super) struct TracedRequest {
 }
 
 impl Tracer {
-    /// Begins the span of a request, if that is traced. `method` is the path of a gRPC method.
-    pub(super) fn trace(&self, headers: &HeaderMap, method: &str) -> Option<TracedRequest> {
-        self.trace_under(headers.get(TRACEPARENT), headers, method)
+    /// A span for a request that a proxy sends over HTTP, if it is traced.
+    pub(super) fn http_span(&self, headers: &HeaderMap, name: &str) -> Option<Span> {
+        self.traces(headers.get(TRACEPARENT)).then(|| span(headers, name, None).0)
     }
 
-    /// The same for a request whose caller's trace context has already been looked up.
-    pub(super) fn trace_under(
+    /// Begins the span of a gRPC request whose caller's trace context has already been looked up, if
+    /// it is traced. `path` is that of its method.
+    pub(super) fn rpc_span(
         &self,
         parent: Option<&HeaderValue>,
         headers: &HeaderMap,
-        method: &str,
+        path: &str,
     ) -> Option<TracedRequest> {
-        let is_traced = match parent {
-            Some(parent) => is_sampled(parent.as_bytes()),
-            None => self.others.chooses(),
-        };
-        is_traced.then(|| {
-            let (span, id) = span(headers, method.trim_start_matches('/'));
+        self.traces(parent).then(|| {
+            let method = path.trim_start_matches('/');
+            let (span, id) = span(headers, method, method.rsplit('/').next());
             let trace = (id != TraceId::INVALID).then(|| TraceRef {
                 id: u128::from_be_bytes(id.to_bytes()),
                 began: self.clock.now(),
@@ -66,18 +73,32 @@ impl Tracer {
             TracedRequest { span, trace }
         })
     }
+
+    fn traces(&self, parent: Option<&HeaderValue>) -> bool {
+        match parent.map(HeaderValue::as_bytes) {
+            None => self.sampler.chooses(None),
+            Some(parent) if self.sampler.callers_decide => is_sampled(parent),
+            Some(parent) => {
+                let id = trace_id(parent).and_then(|id| TraceId::from_hex(id).ok());
+                self.sampler.chooses(id)
+            }
+        }
+    }
 }
 
-/// A span, and the id of its trace.
-fn span(headers: &HeaderMap, method: &str) -> (Span, TraceId) {
+/// A span, and the id of its trace. What is decided is recorded later: see [`record_decision`].
+fn span(headers: &HeaderMap, name: &str, rpc: Option<&str>) -> (Span, TraceId) {
     let span = tracing::info_span!(
         target: "traced",
         "rpc",
-        otel.name = method,
+        otel.name = name,
         otel.kind = "server",
-        rpc.system = "grpc",
-        rpc.method = method.rsplit('/').next(),
+        rpc.system = rpc.map(|_| "grpc"),
+        rpc.method = rpc,
         rpc.grpc.status_code = Empty,
+        entitlement.decision = Empty,
+        entitlement.reason = Empty,
+        http.route = Empty,
         trace_id = Empty,
     );
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
@@ -93,6 +114,34 @@ fn span(headers: &HeaderMap, method: &str) -> (Span, TraceId) {
 fn is_sampled(parent: &[u8]) -> bool {
     let flags = parent.get(FLAGS).and_then(|flags| str::from_utf8(flags).ok());
     flags.and_then(|flags| u8::from_str_radix(flags, 16).ok()).is_some_and(|flags| flags & 1 == 1)
+}
+
+/// Records in the current request's span what was decided, why, and for an HTTP request by which
+/// rule. A request that is not traced costs a look.
+pub(super) fn record_decision(decision: &str, reason: &str, route: Option<&str>) {
+    let Some(span) = span_of_request() else { return };
+    span.record("entitlement.decision", decision).record("entitlement.reason", reason);
+    if let Some(route) = route {
+        span.record("http.route", route);
+    }
+}
+
+/// The same for several decisions in one answer: `mixed` if some are granted and some denied, with
+/// each reason once.
+pub(super) fn record_decisions(judgements: &[Judgement<'_>]) {
+    if span_of_request().is_none() {
+        return;
+    }
+    let granted = judgements.iter().filter(|judgement| judgement.decision.allowed()).count();
+    let decision = match granted {
+        0 => DENIED,
+        _ if granted == judgements.len() => GRANTED,
+        _ => "mixed",
+    };
+    let reasons: BTreeSet<_> =
+        judgements.iter().map(|judgement| judgement.decision.reason.word()).collect();
+    let reasons: Vec<_> = reasons.into_iter().collect();
+    record_decision(decision, &reasons.join(","), None);
 }
 
 /// The id of the trace that the current request belongs to, if it is traced here.
@@ -124,6 +173,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::observability::trace_sampling::{TraceSampling, TraceShare};
+
+    fn tracer(callers_decide: bool, share: TraceShare) -> Tracer {
+        let sampler = TraceSampler::new(TraceSampling { callers_decide, share });
+        Tracer { sampler, clock: Clock::default() }
+    }
+
+    fn is_traced(tracer: &Tracer, headers: &HeaderMap) -> bool {
+        tracer.rpc_span(headers.get(TRACEPARENT), headers, "/x/Check").is_some()
+    }
 
     fn headers(parent: &[u8]) -> HeaderMap {
         HeaderValue::from_bytes(parent)
@@ -136,13 +195,15 @@ mod tests {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
         let [sampled, unsampled] =
             ["1", "0"].map(|flag| headers(format!("{parent}{flag}").as_bytes()));
-        let tracer = Tracer { others: Sampler::new(1), clock: Clock::default() };
-        assert!(
-            tracer.trace(&sampled, "/x/Check").is_some()
-                && tracer.trace(&unsampled, "/x/Check").is_none()
-        );
-        assert!(tracer.trace(&HeaderMap::new(), "/x/Check").is_some());
-        assert!(Tracer::default().trace(&HeaderMap::new(), "/x/Check").is_none());
+        let callers = tracer(true, TraceShare::OneIn(1));
+        assert!(is_traced(&callers, &sampled) && !is_traced(&callers, &unsampled));
+        assert!(is_traced(&callers, &HeaderMap::new()));
+        assert!(!is_traced(&Tracer::default(), &HeaderMap::new()));
+        // Where callers do not decide, theirs are as any other.
+        for (ratio, wanted) in [(1.0, true), (0.0, false)] {
+            let own = tracer(false, TraceShare::Ratio(ratio));
+            assert_eq!([&sampled, &unsampled].map(|headers| is_traced(&own, headers)), [wanted; 2]);
+        }
         assert_eq!(
             trace_id(unsampled[TRACEPARENT].as_bytes()),
             Some("0af7651916cd43dd8448eb211c80319c")
@@ -153,7 +214,9 @@ mod tests {
         #[test]
         fn no_parent_is_too_strange(parent in proptest::collection::vec(any::<u8>(), 0..70)) {
             let headers = headers(&parent);
-            Tracer { others: Sampler::new(1), clock: Clock::default() }.trace(&headers, "/x/Check");
+            for callers_decide in [true, false] {
+                is_traced(&tracer(callers_decide, TraceShare::Ratio(0.5)), &headers);
+            }
             headers.get(TRACEPARENT).and_then(|parent| trace_id(parent.as_bytes()));
         }
     }

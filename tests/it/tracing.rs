@@ -1,63 +1,39 @@
 //! Traces, as a collector gets them.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod collector;
+mod decisions;
+mod losses;
+mod variables;
+
+use std::time::Duration;
 
 use entitlementd::proto::v1::{
     CheckModuleRequest, ResolveTenantRequest, entitlement_service_client::EntitlementServiceClient,
 };
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
-    },
-    trace::v1::Span,
-};
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::Request;
 
-use crate::harness::{id, process::Process, server::connect};
+use self::collector::Collector;
+use crate::harness::{
+    id,
+    process::{Process, program},
+    server::connect,
+};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
+const CHECK: &str = "entitlement.v1.EntitlementService/CheckModule";
 
-/// A collector, and what it has got.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Span>>>);
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let scopes = request
-            .into_inner()
-            .resource_spans
-            .into_iter()
-            .flat_map(|resource| resource.scope_spans);
-        self.0.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
+/// A demo server with these variables and flags.
+fn demo(variables: &[(&str, &str)], flags: &[&str]) -> Process {
+    let mut command = program();
+    command.envs(variables.iter().copied());
+    let any = "127.0.0.1:0";
+    let own = ["--demo", "--listen", any, "--metrics-listen", any, "--forward-auth-listen", any];
+    Process::start(command, "json", &[&own, flags].concat())
 }
 
-impl Collector {
-    async fn start(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let incoming = futures_util::stream::unfold(listener, async |listener| {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let service = TraceServiceServer::new(self.clone());
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
-        url
-    }
-
-    fn named(&self, name: &str) -> Vec<Span> {
-        self.0.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
-    }
+fn check(module: &str) -> CheckModuleRequest {
+    CheckModuleRequest { tenant_id: id(1), module_code: module.to_owned(), ..Default::default() }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -17,6 +17,7 @@ use crate::{
     observability::{
         decision_log::{DecisionLog, LogCounts, LossReason},
         metrics::{Histograms, MetricLabel, MetricSource, Sample, Value},
+        telemetry::{SpanLoss, spans_lost},
     },
     server::{
         background::{condition::Cause, feed::FeedReport, readiness::Readiness},
@@ -52,6 +53,7 @@ impl MetricSource for ServerMetrics {
             self.of_decision_log(),
             self.of_tls(),
             self.of_keys(),
+            of_traces(),
         ]
         .concat()
     }
@@ -233,4 +235,13 @@ impl ServerMetrics {
             ),
         ]
     }
+}
+
+fn of_traces() -> Vec<Sample> {
+    let lost = SpanLoss::ALL.iter().map(|reason| (reason.word(), spans_lost(*reason))).collect();
+    vec![Sample {
+        name: "spans_lost",
+        help: "Spans that did not reach the collector; behind: the queue was full, failed: it could not be reached, did not answer in time, or refused them",
+        value: Value::Counters("reason", lost),
+    }]
 }

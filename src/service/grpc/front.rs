@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, service::Routes};
 use tower_service::Service;
-use tracing::Instrument;
 
 pub(crate) use super::answer::{Answer, Answering};
 use super::{answer::Traced, headers::grpc_timeout, status, unknown::refuse_unknown};
@@ -24,7 +23,7 @@ use crate::{
         Peer,
         metrics::Metrics,
         request_id::{REQUEST_ID, request_id},
-        trace::{self, Tracer},
+        trace::{self, Tracer, within},
         watch::Ending,
     },
 };
@@ -127,12 +126,9 @@ impl<S: Services> Front<S> {
             }
             None => (self.other(request), None, None),
         };
-        let answering = match traced.as_ref().and_then(|traced| traced.here.as_ref()) {
-            Some(here) => Box::pin(answering.instrument(here.span.clone())),
-            None => answering,
-        };
+        let span = traced.as_ref().and_then(|traced| Some(traced.here.as_ref()?.span.clone()));
         Answer {
-            answering,
+            answering: within(span, answering),
             timeout,
             sleep: None,
             request_id,
@@ -148,7 +144,7 @@ impl<S: Services> Front<S> {
     fn traced(&self, method: Option<Method>, request: &Request<Incoming>) -> Option<Box<Traced>> {
         let parent = request.headers().get(trace::TRACEPARENT);
         let here = method
-            .and_then(|_| self.tracer.trace_under(parent, request.headers(), request.uri().path()));
+            .and_then(|_| self.tracer.rpc_span(parent, request.headers(), request.uri().path()));
         (parent.is_some() || here.is_some())
             .then(|| Box::new(Traced { parent: parent.cloned(), here }))
     }

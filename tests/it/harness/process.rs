@@ -1,6 +1,7 @@
 //! The program itself, as its users start it.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader},
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -18,9 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn program() -> Command {
     let path = std::env::var_os("BENCH_SERVER")
         .unwrap_or_else(|| env!("CARGO_BIN_EXE_entitlementd").into());
+    program_at(path)
+}
+
+/// The same of another build of it.
+pub fn program_at(path: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ENTITLEMENTD_") {
+        let text = name.to_string_lossy();
+        if ["ENTITLEMENTD_", "OTEL_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(name);
         }
     }
@@ -71,7 +78,11 @@ impl Process {
 
     /// The same with logs of this format.
     pub fn serve_in(format: &str, flags: &[&str]) -> Self {
-        let mut command = program();
+        Self::start(program(), format, flags)
+    }
+
+    /// The same of this program, which has its environment already.
+    pub fn start(mut command: Command, format: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         command.args(["serve", "--log-format", format]).args(flags).env("TMPDIR", folder.path());
         let mut child = command
@@ -107,7 +118,12 @@ impl Process {
 
     /// Where it listens.
     pub fn address(&mut self) -> String {
-        let line: serde_json::Value = serde_json::from_str(&self.wait_for("listening on")).unwrap();
+        self.address_of("listening on")
+    }
+
+    /// Where the listener is of which these words tell.
+    pub fn address_of(&mut self, words: &str) -> String {
+        let line: serde_json::Value = serde_json::from_str(&self.wait_for(words)).unwrap();
         line["address"].as_str().unwrap().to_owned()
     }
 
