@@ -46,7 +46,7 @@ pub use look::Look;
 pub use planned::{Planned, planned};
 pub use required::{MissingColumn, MissingColumns};
 pub use rights::{OpenDoor, roles};
-pub use sea_orm_migration::prelude::SchemaManager;
+pub use sea_orm_migration::prelude::{MigratorTrait, SchemaManager};
 pub use state::{Step, steps, steps_of};
 pub use tables::Variant;
 

@@ -69,5 +69,6 @@ mod tokens;
 mod tracing;
 mod triggers;
 mod trouble;
+mod upgrade;
 mod vectors;
 mod watch;

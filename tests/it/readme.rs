@@ -93,7 +93,7 @@ fn json(text: &str) -> Value {
 }
 
 /// grpcurl as `tests/run` builds it, or from the PATH.
-fn grpcurl() -> String {
+pub fn grpcurl() -> String {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/grpcurl");
     // With its path: a script of the same name that calls it must not find itself.
     if ours.exists() { ours } else { harness::program("grpcurl") }.to_str().unwrap().to_owned()

@@ -121,9 +121,11 @@ impl Process {
         self.address_of("listening on")
     }
 
-    /// Where the listener is of which these words tell.
+    /// Where the listener is of which these words tell, or have told already.
     pub fn address_of(&mut self, words: &str) -> String {
-        let line: serde_json::Value = serde_json::from_str(&self.wait_for(words)).unwrap();
+        let told = self.logged.lines().find(|line| line.contains(words)).map(str::to_owned);
+        let line = told.unwrap_or_else(|| self.wait_for(words));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         line["address"].as_str().unwrap().to_owned()
     }
 
