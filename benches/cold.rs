@@ -57,8 +57,7 @@ async fn cold_checks() {
         Durations { acquire: patience, connect: patience, start: patience, statement: None };
     let options = ConnectOptions {
         url: &url,
-        listen_url: None,
-        ca_file: None,
+        ca: None,
         pooler: Pooler::None,
         max_connections: 10,
         keeps_shares: false,

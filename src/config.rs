@@ -5,6 +5,7 @@
 mod admin;
 mod catalogue;
 mod database;
+mod database_url;
 mod decision_log;
 mod given;
 mod redact;
@@ -31,9 +32,9 @@ pub use self::{
         PlanUpsertArgs,
     },
     database::{
-        AdditionsArgs, ChangesArgs, ChangesMode, DatabaseArgs, DatabaseUrl, PoolArgs, PoolerKind,
-        VariantKind,
+        AdditionsArgs, ChangesArgs, ChangesMode, DatabaseArgs, PoolArgs, PoolerKind, VariantKind,
     },
+    database_url::DatabaseUrl,
     decision_log::DecisionLogArgs,
     given::{Given, Source, command},
     redact::without_passwords,

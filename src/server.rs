@@ -23,6 +23,7 @@ use tonic_health::{ServingStatus, server::health_reporter};
 
 use self::{
     background::{
+        addresses::Addresses,
         jwks::{self, Fetcher},
         readiness::{self, Readiness},
         reload::{Reload, Reloads},
@@ -101,16 +102,17 @@ type Sources = FuturesUnordered<BoxFuture<'static, Infallible>>;
 
 /// Starts a server: every error in its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
-    let url = args.database.url()?;
+    let (addresses, opening) = (Addresses::open(&args)?, Opening::of(&args));
+    let url = addresses.url().clone();
     let template = template::load(args.admin.tenant_template.as_deref())?;
-    let store =
-        database::open_store(&args.database, &Opening::of(&args)).await?.with_template(template);
+    let store = addresses.open_store(&opening).await?.with_template(template);
     let (security, tls_files) = Security::open(&args.security, &clock)?;
     let (callers, callers_file) = security::callers(&args.security)?;
     let mut tokens = wiring::tokens(&args.tenant)?;
     let fetchers = jwks::fetchers(&args.tenant, &mut tokens, &clock)?;
     let api = wiring::api(&args, store, clock, Handle::current(), callers.clone(), tokens)?;
     let (mut sources, reload) = (Sources::new(), Reload::default());
+    sources.extend(addresses.follow(opening, &api.store, &reload));
     let run = |fetcher: Fetcher| fetcher.run(reload.heard()).boxed();
     sources.extend(fetchers.into_iter().map(run));
     sources.extend(tls_files.map(|files| files.follow(reload.heard()).boxed()));

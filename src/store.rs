@@ -3,6 +3,7 @@
 //! Rows do not leave the store, absence is `Ok(None)`, and the error for an unreadable row names
 //! its table, column and key.
 
+mod addresses;
 mod ask;
 mod batch;
 mod catalogue;
@@ -46,15 +47,22 @@ mod upsert;
 mod warn_once;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgConnectOptions;
 
 pub use entitlementd_migration::{Additions, Armed, ChangeLog, Variant};
 
 use self::{
-    ask::Ask, batch::BatchStatement, database::Database, idle_health::IdleHealth, pool::Purpose,
-    replica::Replicas, row::ReadContext, tenant::TenantStatements,
+    addresses::{Listening, ListensAt},
+    ask::Ask,
+    batch::BatchStatement,
+    database::Database,
+    idle_health::IdleHealth,
+    pool::Purpose,
+    replica::Replicas,
+    row::ReadContext,
+    tenant::TenantStatements,
 };
 pub use self::{
+    addresses::{MoveError, Moves},
     changes::{
         Change, FoldStep, Gap, Holder, HolderName, Listener, LogState, News, Poll, Position,
     },
@@ -91,8 +99,7 @@ pub struct Store {
     /// The same for administrators' changes: a transaction that waits must not take all from loads.
     writing: Database,
     replicas: Replicas,
-    /// How to open a connection to listen on; `None` if that is not possible.
-    listen_options: Option<PgConnectOptions>,
+    listening: Listening,
     durations: Durations,
     max_connections: usize,
     log: ChangeLog,
@@ -111,7 +118,7 @@ impl Store {
         let [watched, writing] = [primary.to(Purpose::Watching), primary.to(Purpose::Writing)];
         let tenants = TenantStatements::new(primary.dialect(), log);
         let batches = BatchStatement::new(primary.dialect(), log);
-        let listen_options = connect::listen_options(options, &primary)?;
+        let listening = Listening::of(options, &primary);
         let replicas = Replicas::default();
         let context = ReadContext::default();
         Ok(Self {
@@ -119,7 +126,7 @@ impl Store {
             watched,
             writing,
             replicas,
-            listen_options,
+            listening,
             durations: options.durations,
             max_connections: options.max_connections as usize,
             log,
@@ -128,15 +135,6 @@ impl Store {
             context,
             template: None,
         })
-    }
-
-    /// Adds replicas, which loads read from if that is as good as reading from the primary.
-    pub async fn with_replicas(self, options: &[ConnectOptions<'_>]) -> Result<Self, ConnectError> {
-        let mut databases = Vec::with_capacity(options.len());
-        for options in options {
-            databases.push(connect::open(options, &IdleHealth::default()).await?);
-        }
-        Ok(Self { replicas: Replicas::new(databases), ..self })
     }
 
     /// Fills the schemas of tenants from this template.
@@ -200,7 +198,7 @@ impl Store {
     /// which does nothing else.
     pub fn can_listen(&self) -> bool {
         let is_one_to_spare = self.primary.postgres().is_some_and(|pool| pool.limits().most > 1);
-        is_one_to_spare && self.listen_options.is_some()
+        is_one_to_spare && !matches!(self.listens_at(), ListensAt::Nowhere)
     }
 
     /// How many loads may run at the same time, with the connections that the database gives.

@@ -1,12 +1,11 @@
 //! Which database to use.
 
-use std::{fmt, fs, path::PathBuf, str::FromStr};
+use std::{fs, path::PathBuf};
 
 use clap::{Args, builder::BoolishValueParser};
-use url::Url;
 
 use super::{
-    Span, UnusableSetting,
+    DatabaseUrl, Span, UnusableSetting,
     value::{patience, positive},
 };
 
@@ -22,7 +21,8 @@ pub struct DatabaseArgs {
         conflicts_with = "database_url_file"
     )]
     pub database_url: Option<DatabaseUrl>,
-    /// A file that contains the database's URL.
+    /// A file that contains the database's URL. A server reads it again when it changes, as it does
+    /// the other files of this section.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
     /// CA certificates (PEM) that the database server's certificate must descend from. Requires TLS
@@ -117,9 +117,14 @@ pub struct PoolArgs {
         env = "ENTITLEMENTD_REPLICA_DATABASE_URL",
         value_name = "URL",
         value_delimiter = ',',
-        hide_env_values = true
+        hide_env_values = true,
+        conflicts_with = "replica_database_url_file"
     )]
     pub replica_database_url: Vec<DatabaseUrl>,
+    /// A file that contains such URLs, one in a line; lines that begin with # mean nothing. Read again
+    /// when it changes: replicas come and go.
+    #[arg(long, env = "ENTITLEMENTD_REPLICA_DATABASE_URL_FILE", value_name = "FILE")]
+    pub replica_database_url_file: Option<PathBuf>,
 }
 
 /// How changes are received.
@@ -136,9 +141,13 @@ pub struct ChangesArgs {
         long,
         env = "ENTITLEMENTD_LISTEN_DATABASE_URL",
         value_name = "URL",
-        hide_env_values = true
+        hide_env_values = true,
+        conflicts_with = "listen_database_url_file"
     )]
     pub listen_database_url: Option<DatabaseUrl>,
+    /// A file that contains that URL. Read again when it changes.
+    #[arg(long, env = "ENTITLEMENTD_LISTEN_DATABASE_URL_FILE", value_name = "FILE")]
+    pub listen_database_url_file: Option<PathBuf>,
     /// Cached tenants are read again in the background, up to 100 per statement: maximum number of
     /// statements per second; 0: none. With changes off, more if --cache-ttl needs them.
     #[arg(long, env = "ENTITLEMENTD_REVALIDATE_MAX_RATE", value_name = "COUNT", default_value = "10",
@@ -166,106 +175,33 @@ impl ChangesArgs {
     }
 }
 
+impl PoolArgs {
+    /// Are there replicas, or may there be some while the server runs?
+    pub fn may_have_replicas(&self) -> bool {
+        !self.replica_database_url.is_empty() || self.replica_database_url_file.is_some()
+    }
+}
+
 impl DatabaseArgs {
     /// The URL, from wherever it was given.
     pub fn url(&self) -> Result<DatabaseUrl, UnusableSetting> {
-        let unusable = |problem| UnusableSetting::new("--database-url-file", problem);
-        match (&self.database_url, &self.database_url_file) {
-            (Some(url), _) => Ok(url.clone()),
-            (None, Some(path)) => {
-                let url = fs::read_to_string(path).map_err(|error| {
-                    unusable(format!("names {}, which cannot be read: {error}", path.display()))
-                })?;
-                match url.trim() {
-                    "" => Err(unusable(format!(
-                        "names {}, which is empty: expected a URL",
-                        path.display()
-                    ))),
-                    url => Ok(DatabaseUrl(url.to_owned())),
-                }
-            }
-            (None, None) => Ok(DatabaseUrl("sqlite:entitlementd.db".to_owned())),
-        }
+        let Some(path) = &self.database_url_file else { return Ok(self.given_url()) };
+        let unusable = |problem| {
+            let problem = format!("names {}: {problem}", path.display());
+            UnusableSetting::new("--database-url-file", problem)
+        };
+        let text = fs::read_to_string(path)
+            .map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+        DatabaseUrl::in_file(&text).map_err(unusable)
+    }
+
+    /// The URL, where it is in no file.
+    pub fn given_url(&self) -> DatabaseUrl {
+        self.database_url.clone().unwrap_or_default()
     }
 
     /// The flag that the URL came from.
     pub fn setting(&self) -> &'static str {
         if self.database_url_file.is_some() { "--database-url-file" } else { "--database-url" }
-    }
-}
-
-/// A database's URL. Prints without user, password and parameters, which may contain a password
-/// too.
-#[derive(Clone, Eq, PartialEq)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// The whole URL, which may contain a password. Do not print it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Is it a SQLite URL?
-    pub fn is_sqlite(&self) -> bool {
-        self.0.starts_with("sqlite:")
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = std::convert::Infallible;
-
-    /// Accepts any text: clap would print a refused one, including its password. The store refuses
-    /// it later.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_parameters = self.0.split(['?', '#']).next().unwrap_or_default();
-        if self.is_sqlite() {
-            return f.write_str(without_parameters);
-        }
-        match Url::parse(&self.0) {
-            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
-                write!(f, "postgres://{}", url.host_str().unwrap_or_default())?;
-                if let Some(port) = url.port() {
-                    write!(f, ":{port}")?;
-                }
-                f.write_str(url.path())
-            }
-            _ => f.write_str("(not a database URL)"),
-        }
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_url_prints_without_secrets() {
-        for (url, printed) in [
-            (
-                "postgres://erp:s3cret@db.example:6432/erp?sslmode=require",
-                "postgres://db.example:6432/erp",
-            ),
-            ("postgresql://db/erp?user=erp&password=s3cret", "postgres://db/erp"),
-            ("postgres://erp:s3c/ret@db/erp", "(not a database URL)"),
-            ("erp:s3cret@db", "(not a database URL)"),
-            ("sqlite:erp.db?mode=rwc&key=s3cret", "sqlite:erp.db"),
-            ("s3cret", "(not a database URL)"),
-        ] {
-            let url: DatabaseUrl = url.parse().unwrap();
-            assert!(!format!("{url} {url:?}").contains("s3c"), "{url}");
-            assert_eq!(url.to_string(), printed);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What runs in the background: receiving changes, upkeep, reading files again.
 
+pub(crate) mod addresses;
 pub(crate) mod allowance;
 pub(crate) mod change_log;
 pub(crate) mod condition;

@@ -16,18 +16,18 @@ use crate::{
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// How the database is opened for commands, where a person waits: migrations wait for each other.
-pub(crate) const PATIENT: Opening<'static> = Opening {
+pub(crate) const PATIENT: Opening = Opening {
     durations: Durations { acquire: MINUTE, connect: MINUTE, start: MINUTE, statement: None },
     max_connections: 4,
     keeps_shares: false,
     log: ChangeLog::Wanted,
     create: true,
-    listen_url: None,
-    replicas: &[],
+    pooler: Pooler::None,
 };
 
-/// How a database is opened.
-pub(crate) struct Opening<'a> {
+/// How a database is opened, wherever it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening {
     pub(crate) durations: Durations,
     pub(crate) max_connections: u32,
     /// Keep some for watching and for loads, whatever else is done.
@@ -35,20 +35,20 @@ pub(crate) struct Opening<'a> {
     pub(crate) log: ChangeLog,
     /// Create a SQLite file that does not exist.
     pub(crate) create: bool,
-    pub(crate) listen_url: Option<&'a DatabaseUrl>,
-    pub(crate) replicas: &'a [DatabaseUrl],
+    /// That of a server; commands have it in their arguments.
+    pub(crate) pooler: Pooler,
 }
 
-impl<'a> Opening<'a> {
+impl Opening {
     /// How a server opens it.
-    pub(crate) fn of(args: &'a ServeArgs) -> Self {
+    pub(crate) fn of(args: &ServeArgs) -> Self {
         let PoolArgs {
             database_max_connections,
             database_acquire_timeout,
             database_connect_timeout,
             database_start_timeout,
             database_statement_timeout,
-            replica_database_url,
+            ..
         } = &args.pool;
         let durations = Durations {
             acquire: database_acquire_timeout.std(),
@@ -62,8 +62,7 @@ impl<'a> Opening<'a> {
             keeps_shares: true,
             log: log(args.changes.changes),
             create: true,
-            listen_url: args.changes.listen_database_url.as_ref(),
-            replicas: replica_database_url,
+            pooler: pooler(&args.database),
         }
     }
 }
@@ -86,53 +85,53 @@ pub(crate) fn additions(args: AdditionsArgs) -> Additions {
     Additions { variant, catalogue: !args.no_catalogue, lock_patience }
 }
 
-/// Opens the database that the settings name.
-pub(crate) async fn open_store(
-    args: &DatabaseArgs,
-    opening: &Opening<'_>,
-) -> Result<Store, UnusableSetting> {
-    let url = args.url()?;
-    let ca_file = args.database_ca_file.as_deref();
-    if let Some(path) = ca_file {
-        read_file("--database-ca-file", path)?;
-    }
-    let pooler = match args.database_pooler {
+fn pooler(args: &DatabaseArgs) -> Pooler {
+    match args.database_pooler {
         PoolerKind::None => Pooler::None,
         PoolerKind::Session => Pooler::Session,
         PoolerKind::Transaction => Pooler::Transaction,
-    };
-    let Opening { durations, max_connections, keeps_shares, log, create, listen_url, replicas } =
-        *opening;
-    let listen_url = listen_url.map(DatabaseUrl::expose);
-    let options = ConnectOptions {
+    }
+}
+
+/// Opens the database that the settings of a command name.
+pub(crate) async fn open_store(
+    args: &DatabaseArgs,
+    opening: &Opening,
+) -> Result<Store, UnusableSetting> {
+    let url = args.url()?;
+    let ca = args.database_ca_file.as_deref();
+    let ca = ca.map(|path| read_file("--database-ca-file", path)).transpose()?;
+    let opening = Opening { pooler: pooler(args), ..*opening };
+    open_at(&url, ca.as_deref(), args.setting(), &opening).await
+}
+
+/// Opens the database at this URL, which this setting has.
+pub(crate) async fn open_at(
+    url: &DatabaseUrl,
+    ca: Option<&[u8]>,
+    setting: &'static str,
+    opening: &Opening,
+) -> Result<Store, UnusableSetting> {
+    let store = Store::open(&connect_options(opening, url, ca), opening.log).await;
+    store.map_err(|error| unusable(setting, url, error))
+}
+
+/// How connections to this URL are opened.
+pub(crate) fn connect_options<'a>(
+    opening: &Opening,
+    url: &'a DatabaseUrl,
+    ca: Option<&'a [u8]>,
+) -> ConnectOptions<'a> {
+    let Opening { durations, max_connections, keeps_shares, create, pooler, .. } = *opening;
+    ConnectOptions {
         url: url.expose(),
-        listen_url,
-        ca_file,
+        ca,
         pooler,
         max_connections,
         keeps_shares,
         durations,
         create,
-    };
-    let store =
-        Store::open(&options, log).await.map_err(|error| unusable(args.setting(), &url, error))?;
-
-    let setting = "--replica-database-url";
-    if let Some(other) = replicas.iter().find(|replica| url.is_sqlite() || replica.is_sqlite()) {
-        return Err(UnusableSetting::new(
-            setting,
-            format!("is {other}: only PostgreSQL has replicas"),
-        ));
     }
-    let replica = |url| ConnectOptions {
-        url: DatabaseUrl::expose(url),
-        listen_url: None,
-        create: false,
-        ..options
-    };
-    let replica_options: Vec<_> = replicas.iter().map(replica).collect();
-    let unusable_replica = |error| UnusableSetting::new(setting, format!("is one that {error}"));
-    store.with_replicas(&replica_options).await.map_err(unusable_replica)
 }
 
 /// Opens a database for reading. Tables that are not needed may be missing.
@@ -142,8 +141,9 @@ pub(crate) async fn open_to_read(args: &DatabaseArgs) -> Result<Store, UnusableS
 
 fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> UnusableSetting {
     let found = match error {
-        ConnectError::Url => format!("is {url}: it {error}"),
-        ConnectError::ListenUrl => return UnusableSetting::new("--listen-database-url", error),
+        ConnectError::Url | ConnectError::PostgresUrl | ConnectError::NoReplicas => {
+            format!("is {url}: it {error}")
+        }
         ConnectError::Open(_) => format!("is {url}, which {error}"),
         ConnectError::NoFile { .. } => {
             format!(

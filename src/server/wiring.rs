@@ -47,7 +47,7 @@ pub(crate) fn api(
         max_bypass_reads: past_the_cache,
         // No replica has replayed a change that was just made: reloading would use the primary,
         // which is to be spared.
-        reload_changed: args.pool.replica_database_url.is_empty(),
+        reload_changed: !args.pool.may_have_replicas(),
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;

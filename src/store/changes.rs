@@ -14,7 +14,10 @@ pub use self::{
     poll::{Gap, News, Poll, Position},
     state::{Holder, HolderName, LogState},
 };
-pub(super) use self::{fold::fold, poll::clock_of};
+pub(super) use self::{
+    fold::fold,
+    poll::{clock_of, poll},
+};
 use crate::domain::TenantId;
 
 /// What has changed.

@@ -4,7 +4,7 @@
 //! password included, to a trace span.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     str::FromStr,
     time::{Duration, Instant},
 };
@@ -35,11 +35,8 @@ const LOCKED: Duration = Duration::from_millis(10);
 pub struct ConnectOptions<'a> {
     /// `postgres://` or `sqlite:`; may contain a password, so it never appears in an error.
     pub url: &'a str,
-    /// PostgreSQL itself, bypassing the pooler, where LISTEN works; `None`: `url` is used, unless
-    /// it leads to a transaction pooler.
-    pub listen_url: Option<&'a str>,
-    /// CA certificates that the server's certificate must descend from; PostgreSQL only.
-    pub ca_file: Option<&'a Path>,
+    /// CA certificates in PEM that the server's certificate must descend from; PostgreSQL only.
+    pub ca: Option<&'a [u8]>,
     /// The pooler between this process and PostgreSQL.
     pub pooler: Pooler,
     /// Maximum number of connections to the server, whatever for.
@@ -88,9 +85,12 @@ pub enum ConnectError {
         "is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:PATH"
     )]
     Url,
-    /// The URL to listen on is not `postgres://`, or malformed.
+    /// Not `postgres://` where only that is possible, or malformed.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
-    ListenUrl,
+    PostgresUrl,
+    /// The replica of a SQLite database.
+    #[error("is for nothing here: only PostgreSQL has replicas")]
+    NoReplicas,
     /// A SQLite file that does not exist, and must not be created.
     #[error("does not exist in {}", folder.display())]
     NoFile {
@@ -110,26 +110,21 @@ pub(super) async fn open(
     options: &ConnectOptions<'_>,
     health: &IdleHealth,
 ) -> Result<Database, ConnectError> {
-    match options.url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => open_postgres(options, health.clone()),
-        Some(("sqlite", _)) => Ok(Database::sqlite(open_sqlite(options).await?)),
-        _ => Err(ConnectError::Url),
+    if is_postgres(options.url) {
+        open_postgres(options, health.clone())
+    } else if options.url.starts_with("sqlite:") {
+        Ok(Database::sqlite(open_sqlite(options).await?))
+    } else {
+        Err(ConnectError::Url)
     }
 }
 
-fn open_postgres(
+pub(super) fn open_postgres(
     options: &ConnectOptions<'_>,
     health: IdleHealth,
 ) -> Result<Database, ConnectError> {
-    let mut connect = secured(parse(options.url).ok_or(ConnectError::Url)?, options)
-        .statement_cache_capacity(PREPARED);
+    let connect = postgres(options).map_err(|_| ConnectError::Url)?;
     let settings = session_settings(options.durations.statement);
-    connect = match options.pooler {
-        Pooler::None => {
-            connect.options(settings.iter().map(|(name, value)| (*name, value.as_str())))
-        }
-        Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
-    };
     let set = |word: &str| {
         let all: Vec<_> =
             settings.iter().map(|(name, value)| format!("{word} {name} = '{value}'; ")).collect();
@@ -154,31 +149,41 @@ fn open_postgres(
     })
 }
 
-/// How to open a separate connection to listen on. `None` on SQLite, and behind a transaction
-/// pooler without an address that bypasses it.
-pub(super) fn listen_options(
-    options: &ConnectOptions<'_>,
-    database: &Database,
-) -> Result<Option<PgConnectOptions>, ConnectError> {
-    let Some(pool) = database.postgres() else { return Ok(None) };
-    let listen = match (options.listen_url, options.pooler) {
-        (Some(url), _) => secured(parse(url).ok_or(ConnectError::ListenUrl)?, options)
-            .options(session_settings(None).iter().map(|(name, value)| (*name, value.as_str()))),
-        (None, Pooler::Transaction) => return Ok(None),
-        (None, Pooler::None | Pooler::Session) => pool.options().clone(),
-    };
-    Ok(Some(listen.application_name("entitlementd feed")))
+/// How connections to a PostgreSQL server are opened.
+pub(super) fn postgres(options: &ConnectOptions<'_>) -> Result<PgConnectOptions, ConnectError> {
+    let connect = secured(parse(options.url)?, options).statement_cache_capacity(PREPARED);
+    Ok(match options.pooler {
+        Pooler::None => with_settings(connect, options.durations.statement),
+        Pooler::Session | Pooler::Transaction => connect.extra_float_digits(None),
+    })
+}
+
+/// How a separate connection to listen on is opened, at an address of its own that bypasses poolers.
+pub(super) fn to_listen(options: &ConnectOptions<'_>) -> Result<PgConnectOptions, ConnectError> {
+    Ok(with_settings(secured(parse(options.url)?, options), None))
+}
+
+fn with_settings(connect: PgConnectOptions, statement: Option<Duration>) -> PgConnectOptions {
+    let settings = session_settings(statement);
+    connect.options(settings.iter().map(|(name, value)| (*name, value.as_str())))
 }
 
 /// Reads a URL. sqlx leaves an IPv6 address in its brackets, and then looks it up as a name.
-fn parse(url: &str) -> Option<PgConnectOptions> {
-    let connect = PgConnectOptions::from_str(url).ok()?;
+fn parse(url: &str) -> Result<PgConnectOptions, ConnectError> {
+    if !is_postgres(url) {
+        return Err(ConnectError::PostgresUrl);
+    }
+    let connect = PgConnectOptions::from_str(url).map_err(|_| ConnectError::PostgresUrl)?;
     let host = connect.get_host();
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
-    Some(match address {
+    Ok(match address {
         Some(address) => connect.host(&address),
         None => connect,
     })
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.split_once(':').is_some_and(|(scheme, _)| ["postgres", "postgresql"].contains(&scheme))
 }
 
 fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnectOptions {
@@ -186,10 +191,10 @@ fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnect
         .application_name("entitlementd")
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW);
-    match options.ca_file {
+    match options.ca {
         // Naming a CA means that the server's certificate must be verified, whatever the URL leaves
         // open.
-        Some(ca_file) => connect.ssl_root_cert(ca_file).ssl_mode(PgSslMode::VerifyFull),
+        Some(ca) => connect.ssl_root_cert_from_pem(ca.to_vec()).ssl_mode(PgSslMode::VerifyFull),
         None => connect,
     }
 }

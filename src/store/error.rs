@@ -41,6 +41,9 @@ pub enum StoreError {
     /// meanwhile.
     #[error("the connection that listens to changes was lost")]
     ListenerLost,
+    /// What listens is connected to another database than what loads.
+    #[error("the URL to listen at leads to another database than the database's own URL")]
+    ListensElsewhere,
     /// A row exists, but does not hold what its column promises.
     #[error("{column} of the row {key} cannot be read: {cause}")]
     Unreadable {
@@ -112,7 +115,8 @@ impl StoreError {
             | Self::MissingColumns(_)
             | Self::TimedOut
             | Self::PoolExhausted
-            | Self::ListenerLost => true,
+            | Self::ListenerLost
+            | Self::ListensElsewhere => true,
             Self::Unreadable { .. } => false,
         }
     }

@@ -54,7 +54,7 @@ impl Database {
         };
         // The server has granted the one that it takes the place of.
         let place = pool.exchanged(self.purpose).await?;
-        let mut options = pool.options().clone();
+        let mut options = pool.options();
         if self.set_local.is_some() {
             // What was prepared is gone after each transaction, and is not to be remembered.
             options = options.statement_cache_capacity(0);

@@ -4,6 +4,7 @@
 //! where there are no more. Everything that an instance opens on a server is counted here, what
 //! listens too. docs/decisions/0012-our-own-pool-of-connections.md says why it is our own.
 
+mod address;
 mod lease;
 mod limits;
 mod open;
@@ -26,20 +27,21 @@ use parking_lot::Mutex;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     runtime::Handle,
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     time::{Duration, Instant, timeout},
 };
 
+use self::{
+    address::Address,
+    open::Opening,
+    state::{Idle, State, Waiter},
+    within::OwnWait,
+};
 pub(super) use self::{
     lease::Lease,
     limits::Limits,
     place::Place,
     share::{Purpose, Shares},
-};
-use self::{
-    open::Opening,
-    state::{Idle, State, Waiter},
-    within::OwnWait,
 };
 pub use self::{share::LoadShares, within::within};
 use super::{StoreError, idle_health::IdleHealth};
@@ -58,7 +60,8 @@ const LONGEST_SIGN_OF_LIFE: Duration = Duration::from_millis(750);
 pub(super) struct Pool(Arc<Inner>);
 
 struct Inner {
-    connect: PgConnectOptions,
+    /// Changes only while the state is locked.
+    address: watch::Sender<Address>,
     /// What each session begins with, where it cannot be told when it is opened.
     first: Option<String>,
     limits: Limits,
@@ -86,7 +89,7 @@ impl Pool {
         health: IdleHealth,
     ) -> Self {
         Self(Arc::new(Inner {
-            connect,
+            address: watch::Sender::new(Address { connect, number: 0 }),
             first,
             limits,
             health,
@@ -95,11 +98,6 @@ impl Pool {
             freed: Notify::new(),
             refused: AtomicU64::new(0),
         }))
-    }
-
-    /// How connections are opened.
-    pub(super) fn options(&self) -> &PgConnectOptions {
-        &self.0.connect
     }
 
     /// What each session begins with, where it cannot be told when it is opened.

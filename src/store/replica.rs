@@ -6,18 +6,26 @@
 //! Until then, changed tenants are loaded from the primary.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
+
 use super::{
-    StoreError,
+    ConnectError, ConnectOptions, StoreError,
     ask::Ask,
+    connect,
     database::Database,
+    idle_health::IdleHealth,
     pool::{Purpose, within},
     row,
 };
-use parking_lot::Mutex;
 use sea_orm::{DbErr, QueryResult, Statement};
 
 /// How long a replica may take: otherwise the primary is used, within the same load.
@@ -26,7 +34,8 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 /// The replicas of a primary.
 #[derive(Debug, Default)]
 pub(super) struct Replicas {
-    all: Vec<Replica>,
+    /// They may change while loads go on.
+    all: RwLock<Vec<Arc<Replica>>>,
     turn: AtomicUsize,
 }
 
@@ -34,8 +43,22 @@ pub(super) struct Replicas {
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) database: Database,
+    way: Way,
     /// What it was last seen to hold; `None`: unknown.
     holds: Mutex<Option<Held>>,
+}
+
+/// How a replica is reached, to be compared with others. Holds a password.
+#[derive(Eq, PartialEq)]
+struct Way {
+    url: String,
+    ca: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Way").finish_non_exhaustive()
+    }
 }
 
 /// How far a replica has come.
@@ -49,25 +72,50 @@ pub(super) struct Held {
 }
 
 impl Replicas {
-    pub(super) fn new(databases: Vec<Database>) -> Self {
-        let replica = |database| Replica { database, holds: Mutex::default() };
-        Self { all: databases.into_iter().map(replica).collect(), turn: AtomicUsize::new(0) }
+    /// Uses these from now on. Those that were used already stay as they are, and others are closed
+    /// once those who load from them are done.
+    pub(super) fn replace(&self, wanted: &[ConnectOptions<'_>]) -> Result<(), ConnectError> {
+        let before = self.present();
+        let mut all = Vec::with_capacity(wanted.len());
+        for options in wanted {
+            let way = Way { url: options.url.to_owned(), ca: options.ca.map(<[u8]>::to_vec) };
+            let kept = before.iter().find(|replica| replica.way == way);
+            all.push(match kept {
+                Some(replica) => Arc::clone(replica),
+                None => Arc::new(Replica::new(options, way)?),
+            });
+        }
+        let is_gone = |old: &Arc<Replica>| !all.iter().any(|new| Arc::ptr_eq(old, new));
+        let gone: Vec<_> = before.into_iter().filter(is_gone).collect();
+        *self.all.write() = all;
+        for old in gone {
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(async move { old.database.close().await });
+            }
+        }
+        Ok(())
+    }
+
+    fn present(&self) -> Vec<Arc<Replica>> {
+        self.all.read().clone()
     }
 
     /// A replica that holds these changes, in rotation; and how far it has come.
-    pub(super) fn one_that_holds(&self, changes: u64) -> Option<(&Replica, Held)> {
+    pub(super) fn one_that_holds(&self, changes: u64) -> Option<(Arc<Replica>, Held)> {
         let from = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut in_turn =
-            (0..self.all.len()).map(|step| &self.all[(from.wrapping_add(step)) % self.all.len()]);
+        let all = self.all.read();
+        let mut in_turn = (0..all.len()).map(|step| &all[from.wrapping_add(step) % all.len()]);
         in_turn.find_map(|replica| {
-            Some((replica, replica.held().filter(|held| held.changes >= changes)?))
+            let held = replica.held().filter(|held| held.changes >= changes)?;
+            Some((Arc::clone(replica), held))
         })
     }
 
     /// Finds out which replicas hold these changes, which must have been announced before this is
     /// called.
     pub(super) async fn check(&self, primary: &Database, changes: u64) -> Result<(), StoreError> {
-        if self.all.is_empty() {
+        let all = self.present();
+        if all.is_empty() {
             return Ok(());
         }
         // The end of the log, whether written or not: a commit can be visible before its record is
@@ -76,27 +124,33 @@ impl Replicas {
             in_time(primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn", [])).await?;
         let lsn: String = row::first(&rows)?.try_get("", "lsn")?;
         let held = Held { changes, lsn };
-        futures_util::future::join_all(self.all.iter().map(|replica| replica.check(&held))).await;
+        futures_util::future::join_all(all.iter().map(|replica| replica.check(&held))).await;
         Ok(())
     }
 
     /// The numbers of replicas, and of those that may be used.
     pub(super) fn count(&self) -> [usize; 2] {
-        [self.all.len(), self.all.iter().filter(|replica| replica.held().is_some()).count()]
+        let all = self.all.read();
+        [all.len(), all.iter().filter(|replica| replica.held().is_some()).count()]
     }
 
     pub(super) fn refused_connections(&self) -> u64 {
-        self.all.iter().map(|replica| replica.database.refused_connections()).sum()
+        self.all.read().iter().map(|replica| replica.database.refused_connections()).sum()
     }
 
     pub(super) async fn close(&self) {
-        for replica in &self.all {
+        for replica in self.present() {
             replica.database.close().await;
         }
     }
 }
 
 impl Replica {
+    fn new(options: &ConnectOptions<'_>, way: Way) -> Result<Self, ConnectError> {
+        let database = connect::open_postgres(options, IdleHealth::default())?;
+        Ok(Self { database, way, holds: Mutex::default() })
+    }
+
     /// The replica did not answer, or did not hold what was assumed. Was it trusted until now?
     pub(super) fn distrust(&self) -> bool {
         self.holds.lock().take().is_some()

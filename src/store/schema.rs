@@ -95,8 +95,13 @@ impl SchemaReport {
 impl Store {
     /// Examines the schema, in one statement. Writes nothing.
     pub async fn schema(&self) -> Result<SchemaReport, StoreError> {
+        self.report_on(&self.watched).await
+    }
+
+    /// The same of a database that may become this one.
+    pub(super) async fn report_on(&self, database: &Database) -> Result<SchemaReport, StoreError> {
         // Nothing is to be prepared that is asked once.
-        let database = self.watched.unprepared();
+        let database = database.unprepared();
         let look = self.look(&database).await?;
         let applied = match look.steps_statement(database.dialect().backend()) {
             Some(sql) => names(&database.sql(sql, []).await?)?,

@@ -27,8 +27,7 @@ async fn store(url: &str, pooler: Pooler, log: ChangeLog) -> Store {
         Durations { acquire: second, connect: second, start: second, statement: Some(second) };
     let options = ConnectOptions {
         url,
-        listen_url: None,
-        ca_file: None,
+        ca: None,
         pooler,
         max_connections: 2,
         keeps_shares: false,

@@ -66,8 +66,7 @@ async fn fill(database: &Database, transactions: u32, tenants: u32) {
 async fn open(database: &Database) -> Store {
     let options = ConnectOptions {
         url: &database.url,
-        listen_url: None,
-        ca_file: None,
+        ca: None,
         pooler: Pooler::None,
         max_connections: 2,
         keeps_shares: false,

@@ -12,6 +12,7 @@ mod harness;
 
 mod abuse;
 mod additions;
+mod addresses;
 mod admin;
 mod admin_tokens;
 mod adoption;

@@ -78,9 +78,10 @@ impl Cause {
                 Self::Connections
             }
             StoreError::Unavailable(_) if error.is_for_want_of_time() => Self::Slow,
-            StoreError::Unavailable(_) | StoreError::NoConnection(_) | StoreError::ListenerLost => {
-                Self::Silent
-            }
+            StoreError::Unavailable(_)
+            | StoreError::NoConnection(_)
+            | StoreError::ListenerLost
+            | StoreError::ListensElsewhere => Self::Silent,
         }
     }
 

@@ -70,16 +70,26 @@ impl Feed {
             );
             return self.ping().await;
         }
+        let mut moves = self.api.store.moves();
         let mut pause = Duration::ZERO;
         loop {
-            let listener = self.poll_until_it_listens(pause).await;
-            let began = Instant::now();
-            let error = self.listen(listener).await;
-            // One that worked is replaced at once; one that never did would only fail again.
-            pause = match self.lose(&error, "listening to changes ended") {
-                FeedMode::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
-                _ => LISTEN_AGAIN,
+            pause = tokio::select! {
+                pause = self.hear(pause) => pause,
+                // What was read where the database was says nothing of where it is.
+                () = moves.next() => Duration::ZERO,
             };
+        }
+    }
+
+    /// Hears of changes until listening fails, and gives how long to wait before it is begun again.
+    async fn hear(&mut self, pause: Duration) -> Duration {
+        let listener = self.poll_until_it_listens(pause).await;
+        let began = Instant::now();
+        let error = self.listen(listener).await;
+        // One that worked is replaced at once; one that never did would only fail again.
+        match self.lose(&error, "listening to changes ended") {
+            FeedMode::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
+            _ => LISTEN_AGAIN,
         }
     }
 

@@ -8,6 +8,10 @@ use crate::config::UnusableSetting;
 /// How often the files are checked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What has changed counts once it has stayed the same for this long: who writes a file in place
+/// leaves half of it for a moment.
+const SETTLES: Duration = Duration::from_millis(100);
+
 /// The maximum size of a file of settings; a larger one is a mistake, for example a device.
 /// Revocation lists are the largest.
 const MAX_BYTES: u64 = 16 << 20;
@@ -21,16 +25,36 @@ pub(crate) struct ReloadedFiles<T> {
     paths: Vec<PathBuf>,
     parse: Box<Parse<T>>,
     read: Option<Vec<Vec<u8>>>,
+    /// What the last look found, where that was something else.
+    seen: Option<Texts>,
+    /// What is wrong with it, once that was logged.
+    complaint: String,
+}
+
+/// The contents, or what keeps them from being read.
+type Texts = Result<Vec<Vec<u8>>, String>;
+
+/// What a look at the files has found.
+enum Found<T> {
+    /// What is in effect.
+    TheSame,
+    /// Something that may be half written.
+    Moving,
+    /// Something else.
+    New(T),
+    /// Something else that cannot be used.
+    Unusable(String),
 }
 
 impl<T> ReloadedFiles<T> {
-    /// Reads the files for the first time.
+    /// Reads the files for the first time. Without any, nothing ever changes.
     pub(crate) fn open(
         setting: &'static str,
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<(Self, T), UnusableSetting> {
-        let mut followed = Self { setting, paths, parse: Box::new(parse), read: None };
+        let (parse, complaint) = (Box::new(parse), String::new());
+        let mut followed = Self { setting, paths, parse, read: None, seen: None, complaint };
         let unusable = |problem| UnusableSetting::new(setting, problem);
         let texts = followed.texts().map_err(unusable)?;
         let value = followed.parse(&texts).map_err(unusable)?;
@@ -52,7 +76,7 @@ impl<T> ReloadedFiles<T> {
         Self::open(setting, vec![path], parse)
     }
 
-    fn texts(&self) -> Result<Vec<Vec<u8>>, String> {
+    fn texts(&self) -> Texts {
         let read = |path: &PathBuf| {
             let mut text = Vec::new();
             let read =
@@ -76,51 +100,71 @@ impl<T> ReloadedFiles<T> {
         (self.parse)(texts).map_err(|problem| format!("names {}: {problem}", names.join(", ")))
     }
 
-    /// `None`: their contents are unchanged.
-    fn read_again(&mut self) -> Result<Option<T>, String> {
-        let texts = self.texts()?;
-        if self.read.as_ref() == Some(&texts) {
-            return Ok(None);
+    fn look(&mut self) -> Found<T> {
+        let texts = self.texts();
+        if texts.as_ref().ok() == self.read.as_ref() {
+            self.seen = None;
+            return Found::TheSame;
         }
-        let value = self.parse(&texts)?;
-        self.read = Some(texts);
-        Ok(Some(value))
+        if self.seen.as_ref() != Some(&texts) {
+            self.seen = Some(texts);
+            return Found::Moving;
+        }
+        let parsed = texts.and_then(|texts| Ok((self.parse(&texts)?, texts)));
+        match parsed {
+            Ok((value, texts)) => {
+                self.read = Some(texts);
+                self.seen = None;
+                Found::New(value)
+            }
+            Err(problem) => Found::Unusable(problem),
+        }
     }
 
-    /// Reads them again and again, and whenever that is asked for. Contents that cannot be used
-    /// change nothing, and are reported once, and to everybody who asks.
+    /// Waits until they hold something else that can be used. Contents that cannot be used change
+    /// nothing, and are reported once, and to everybody who asks. May be given up at any time.
+    pub(crate) async fn next(&mut self, reloads: &mut Reloads) -> T {
+        let mut pause = LOOK_AGAIN;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = reloads.next() => self.complaint.clear(),
+            }
+            pause = LOOK_AGAIN;
+            match self.look() {
+                Found::TheSame => self.complaint.clear(),
+                Found::Moving => pause = SETTLES,
+                Found::New(value) => {
+                    self.complaint.clear();
+                    return value;
+                }
+                Found::Unusable(problem) => self.complain(problem),
+            }
+        }
+    }
+
+    fn complain(&mut self, problem: String) {
+        if problem != self.complaint {
+            tracing::error!("{} {problem}; the previous contents stay in effect", self.setting);
+            self.complaint = problem;
+        }
+    }
+
+    /// The flag that names them.
+    pub(crate) fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// Reads them again and again, and whenever that is asked for.
     pub(crate) async fn follow(
         mut self,
         mut reloads: Reloads,
         take: impl Fn(T) + Send,
     ) -> Infallible {
-        let mut complaint = String::new();
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = reloads.next() => complaint.clear(),
-            }
-            match self.read_again() {
-                Ok(Some(value)) => {
-                    take(value);
-                    tracing::info!(
-                        setting = self.setting,
-                        "{} has changed, and is in effect from now on",
-                        self.setting
-                    );
-                }
-                Ok(None) => {}
-                Err(problem) if problem == complaint => continue,
-                Err(problem) => {
-                    tracing::error!(
-                        "{} {problem}; the previous contents stay in effect",
-                        self.setting
-                    );
-                    complaint = problem;
-                    continue;
-                }
-            }
-            complaint.clear();
+            take(self.next(&mut reloads).await);
+            let setting = self.setting;
+            tracing::info!(setting, "{setting} has changed, and is in effect from now on");
         }
     }
 }

@@ -88,7 +88,8 @@ fn store(error: StoreError) -> Status {
         | StoreError::Rejected(_)
         | StoreError::MissingColumns(_)
         | StoreError::TimedOut
-        | StoreError::ListenerLost => store_unavailable(CANNOT_BE_ASKED),
+        | StoreError::ListenerLost
+        | StoreError::ListensElsewhere => store_unavailable(CANNOT_BE_ASKED),
         StoreError::PoolExhausted => exhausted(TOO_MANY_ASK, RETRY_OVERLOAD),
         StoreError::Unreadable { .. } => {
             let message = "the database holds a row that cannot be read; the log says which";

@@ -6,7 +6,7 @@ use entitlementd_migration::CHANNEL;
 use sea_orm::{DbErr, QueryResult};
 use sqlx::{
     AssertSqlSafe, Executor, PgPool,
-    postgres::{PgListener, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{runtime::Handle, time::timeout};
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::poll::{Poll, Position, statement};
 use crate::store::{
     Durations, Store, StoreError,
+    addresses::ListensAt,
     dialect::Dialect,
     own_connection::beginning_with,
     pool::{Place, Pool},
@@ -41,31 +42,60 @@ impl Store {
     /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without
     /// complaint, and never notifies.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
+        let all = match (self.listens_at(), self.watched.postgres()) {
+            (ListensAt::Nowhere, _) | (_, None) => return Err(announces_nothing()),
+            (ListensAt::Apart(options), _) => return self.listen_by(options).await,
+            (ListensAt::TheDatabase, Some(all)) => all,
+        };
         let Durations { connect, start, .. } = self.durations;
-        timeout(connect + start, self.begin_to_listen()).await.unwrap_or(Err(StoreError::TimedOut))
+        let listening = begin_to_listen(all, all.options(), connect);
+        timeout(connect + start, listening).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
-    async fn begin_to_listen(&self) -> Result<Listener, StoreError> {
-        let (Some(options), Some(all)) = (self.listen_options.clone(), self.watched.postgres())
-        else {
-            return Err(DbErr::Custom("it announces no changes".into()).into());
+    /// The same at an address of its own, which need not be in use yet.
+    pub(in crate::store) async fn listen_by(
+        &self,
+        options: PgConnectOptions,
+    ) -> Result<Listener, StoreError> {
+        let Some(all) = self.watched.postgres() else { return Err(announces_nothing()) };
+        let Durations { connect, start, .. } = self.durations;
+        let listening = async {
+            let mut listener = begin_to_listen(all, options, connect).await?;
+            let (there, here) = (listener.poll(None).await?, self.poll(None).await?);
+            // A database that has moved is followed at one address after the other. What is heard of
+            // the one that is left would vouch for nothing.
+            let is_the_same = there.position.is_of_the_history_of(&here.position);
+            is_the_same.then_some(listener).ok_or(StoreError::ListensElsewhere)
         };
-        let place = Some(all.place_to_listen().await?);
-        let pool = beginning_with(PgPoolOptions::new(), all.first())
-            .max_connections(1)
-            .max_lifetime(None)
-            .idle_timeout(None);
-        let pool = pool.acquire_timeout(self.durations.connect).connect_lazy_with(options);
-        let own = OwnPool { pool, place, all: all.clone() };
-        let mut listener = own.listener().await?;
-        listener.listen(CHANNEL).await.map_err(StoreError::of_driver)?;
-        let greeting = format!("hello {}", Uuid::new_v4());
-        let greet = AssertSqlSafe(format!("NOTIFY {CHANNEL}, '{greeting}'"));
-        listener.execute(sqlx::raw_sql(greet)).await.map_err(StoreError::of_driver)?;
-        // Anything else that arrives meanwhile is in the log, which is read next.
-        while next_payload(&mut listener).await? != greeting {}
-        Ok(Listener { connection: listener, own })
+        timeout(connect + start, listening).await.unwrap_or(Err(StoreError::TimedOut))
     }
+}
+
+fn announces_nothing() -> StoreError {
+    DbErr::Custom("it announces no changes".into()).into()
+}
+
+async fn begin_to_listen(
+    all: &Pool,
+    options: PgConnectOptions,
+    at_most: Duration,
+) -> Result<Listener, StoreError> {
+    let place = Some(all.place_to_listen().await?);
+    let pool = beginning_with(PgPoolOptions::new(), all.first())
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None);
+    let options = options.application_name("entitlementd feed");
+    let pool = pool.acquire_timeout(at_most).connect_lazy_with(options);
+    let own = OwnPool { pool, place, all: all.clone() };
+    let mut listener = own.listener().await?;
+    listener.listen(CHANNEL).await.map_err(StoreError::of_driver)?;
+    let greeting = format!("hello {}", Uuid::new_v4());
+    let greet = AssertSqlSafe(format!("NOTIFY {CHANNEL}, '{greeting}'"));
+    listener.execute(sqlx::raw_sql(greet)).await.map_err(StoreError::of_driver)?;
+    // Anything else that arrives meanwhile is in the log, which is read next.
+    while next_payload(&mut listener).await? != greeting {}
+    Ok(Listener { connection: listener, own })
 }
 
 impl OwnPool {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{QueryResult, prelude::Uuid};
 
 use super::Change;
-use crate::store::{Store, StoreError, ask::Ask, dialect::Dialect, row};
+use crate::store::{Store, StoreError, ask::Ask, database::Database, dialect::Dialect, row};
 
 /// Maximum number of changes that are reported individually; more are reported as "anything":
 /// forgetting that many tenants one by one is no better.
@@ -70,18 +70,31 @@ impl Store {
     /// previous read's snapshot. A long transaction that commits late is not missed, and until then
     /// nothing is read twice because of it.
     pub async fn poll(&self, since: Option<&Position>) -> Result<Poll, StoreError> {
-        // Each poll is another statement: the position is a part of it.
-        let database = self.watched.unprepared();
-        let rows = database.sql(statement(database.dialect(), since), []).await?;
-        Poll::of(&rows, since)
+        poll(&self.watched, since).await
     }
 }
 
+/// Reads the log of a database.
+pub(in crate::store) async fn poll(
+    database: &Database,
+    since: Option<&Position>,
+) -> Result<Poll, StoreError> {
+    // Each poll is another statement: the position is a part of it.
+    let database = database.unprepared();
+    let rows = database.sql(statement(database.dialect(), since), []).await?;
+    Poll::of(&rows, since)
+}
+
 impl Position {
+    /// Is it of the same history: of the same database, and without a break?
+    pub(super) fn is_of_the_history_of(&self, other: &Self) -> bool {
+        self.history == other.history
+    }
+
     /// Why this one is not reached from an earlier one, if it is not.
     fn gap(&self, since: Option<&Self>) -> Option<Gap> {
         let Some(since) = since else { return Some(Gap::NotReadBefore) };
-        if since.history == self.history {
+        if self.is_of_the_history_of(since) {
             return None;
         }
         // Its last word is about the triggers and tables.

@@ -43,6 +43,8 @@ pub(in crate::store) struct Lease {
     opened: Instant,
     /// Since when it has not been used.
     pub(super) since: Instant,
+    /// The number of the address that it was opened with.
+    address: u64,
     purpose: Purpose,
     condition: Condition,
     /// It is closed rather than used again.
@@ -51,13 +53,14 @@ pub(in crate::store) struct Lease {
 
 impl Lease {
     pub(super) fn new(pool: Pool, idle: Idle, purpose: Purpose) -> Self {
-        let Idle { connection, opened, since } = idle;
+        let Idle { connection, opened, since, address } = idle;
         let connection = Some(connection);
         Self {
             pool,
             connection,
             opened,
             since,
+            address,
             purpose,
             condition: Condition::Clean,
             is_retired: false,
@@ -133,6 +136,7 @@ impl Drop for Lease {
             pool: self.pool.clone(),
             connection: Some(connection),
             opened: self.opened,
+            address: self.address,
             purpose: self.purpose,
         };
         match self.condition {
@@ -151,6 +155,7 @@ struct Returning {
     pool: Pool,
     connection: Option<PgConnection>,
     opened: Instant,
+    address: u64,
     purpose: Purpose,
 }
 
@@ -159,7 +164,7 @@ impl Returning {
         let Some(connection) = self.connection.take() else { return };
         let now = Instant::now();
         let mut state = self.pool.0.state.lock();
-        if state.is_closed {
+        if state.is_closed || self.address != self.pool.address() {
             drop(state);
             self.connection = Some(connection);
             if let Ok(runtime) = Handle::try_current() {
@@ -168,7 +173,8 @@ impl Returning {
             return;
         }
         *state.in_use.of_mut(self.purpose) -= 1;
-        state.put_back(Idle { connection, opened: self.opened, since: now });
+        let (opened, address) = (self.opened, self.address);
+        state.put_back(Idle { connection, opened, since: now, address });
         drop(state);
         self.pool.serve();
     }

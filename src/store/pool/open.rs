@@ -7,14 +7,15 @@ use std::{
 };
 
 use sea_orm::{DbErr, RuntimeErr};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection};
+use sqlx::PgConnection;
 use tokio::{
     runtime::Handle,
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, Instant, sleep},
 };
 
 use super::{
     Pool,
+    address::Attempt,
     state::{Failure, Idle, Refusal, State},
 };
 use crate::store::StoreError;
@@ -74,10 +75,13 @@ impl Pool {
         let [mut pause, longest] = PAUSES;
         loop {
             let began = Instant::now();
-            match self.establish().await {
-                Ok(connection) => return self.opened(connection, began.elapsed(), opening),
+            let Attempt { result, address } = self.establish().await;
+            match result {
+                Ok(connection) => {
+                    return self.opened(connection, address, began.elapsed(), opening);
+                }
                 Err(error) => {
-                    if self.gives_up(error) {
+                    if self.gives_up(error, address) {
                         return opening.end();
                     }
                 }
@@ -93,41 +97,33 @@ impl Pool {
         let mut opening = Opening::counted(self.clone());
         opening.is_tried = true;
         let began = Instant::now();
-        match self.establish().await {
+        let Attempt { result, address } = self.establish().await;
+        match result {
             Ok(connection) => {
-                self.opened(connection, began.elapsed(), opening);
+                self.opened(connection, address, began.elapsed(), opening);
                 Ok(())
             }
             Err(error) => {
-                let failure = self.note_failure(&mut self.0.state.lock(), error);
+                let failure = self.note_failure(&mut self.0.state.lock(), error, address);
                 opening.end();
                 Err(failure)
             }
         }
     }
 
-    async fn establish(&self) -> sqlx::Result<PgConnection> {
-        let opening = async {
-            let mut connection = self.0.connect.connect().await?;
-            if let Some(first) = &self.0.first {
-                let first = AssertSqlSafe(first.clone());
-                connection.execute(sqlx::raw_sql(first)).await?;
-            }
-            Ok(connection)
-        };
-        let at_most = self.0.limits.connect;
-        timeout(at_most, opening).await.unwrap_or_else(|_| {
-            let late = format!("no answer for {at_most:?} while it was opened");
-            Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
-        })
-    }
-
-    fn opened(&self, connection: PgConnection, took: Duration, opening: Opening) {
+    fn opened(&self, connection: PgConnection, address: u64, took: Duration, opening: Opening) {
         *self.0.took.lock() = took;
         let now = Instant::now();
         let most = self.0.limits.most;
         let mut state = self.0.state.lock();
         state.open += 1;
+        let opened = Idle { connection, opened: now, since: now, address };
+        if address != self.address() {
+            drop(state);
+            opening.end();
+            self.close_all([opened]);
+            return self.serve();
+        }
         state.failure = None;
         let mut given = None;
         if let Some(refusal) = state.refusal
@@ -141,7 +137,7 @@ impl Pool {
                 ..refusal
             });
         }
-        state.put_back(Idle { connection, opened: now, since: now });
+        state.put_back(opened);
         let too_late = if state.is_closed { state.take_all_idle() } else { VecDeque::new() };
         drop(state);
         opening.end();
@@ -153,12 +149,15 @@ impl Pool {
     }
 
     /// A connection could not be opened. Is that the end of trying?
-    fn gives_up(&self, error: sqlx::Error) -> bool {
+    fn gives_up(&self, error: sqlx::Error, address: u64) -> bool {
         let (is_passing, is_refused) = (is_passing(&error), is_refused(&error));
         let mut state = self.0.state.lock();
-        let failure = self.note_failure(&mut state, error);
+        let failure = self.note_failure(&mut state, error, address);
         let is_the_only_hope = state.usable() == 0;
         let is_needed = state.has_waiters() && !state.is_closed;
+        if address != self.address() {
+            return !is_needed;
+        }
         // One is enough to find out when it works again. Where there are too many, those that there
         // are serve.
         let goes_on = is_needed && is_passing && (is_the_only_hope || !is_refused);
@@ -175,11 +174,14 @@ impl Pool {
     }
 
     /// Notes why one could not be opened, and tells the log if the server has enough of us. It still
-    /// counts as being opened.
-    fn note_failure(&self, state: &mut State, error: sqlx::Error) -> StoreError {
+    /// counts as being opened. Of an address that was left nothing is noted.
+    fn note_failure(&self, state: &mut State, error: sqlx::Error, address: u64) -> StoreError {
         let now = Instant::now();
         let is_passing = is_passing(&error);
         let error = Arc::new(error);
+        if address != self.address() {
+            return of_opening(error);
+        }
         if !is_refused(&error) && state.told.is_none_or(|told| now.duration_since(told) >= TELL) {
             // Those that there are may serve for a long time before anybody notices.
             state.told = Some(now);
@@ -201,8 +203,7 @@ impl Pool {
                 self.tell_refusal(Arc::clone(&error));
             }
         }
-        let failure = DbErr::Conn(RuntimeErr::SqlxError(error));
-        let failure = StoreError::NoConnection(Arc::new(failure));
+        let failure = of_opening(error);
         let until = now + AFTER_FAILURE;
         state.failure = Some(Failure { error: failure.clone(), is_passing, until });
         failure
@@ -225,8 +226,19 @@ impl Pool {
     }
 }
 
+/// The error of whoever wanted a connection that could not be opened.
+pub(super) fn of_opening(error: Arc<sqlx::Error>) -> StoreError {
+    StoreError::NoConnection(Arc::new(DbErr::Conn(RuntimeErr::SqlxError(error))))
+}
+
+/// Nothing has come back in this time.
+pub(super) fn too_late(at_most: Duration) -> sqlx::Error {
+    let late = format!("no answer for {at_most:?} while it was opened");
+    io::Error::new(io::ErrorKind::TimedOut, late).into()
+}
+
 /// Has the server refused it since there are too many? For the role, for the database, or in all.
-fn is_refused(error: &sqlx::Error) -> bool {
+pub(super) fn is_refused(error: &sqlx::Error) -> bool {
     const TOO_MANY_CONNECTIONS: &str = "53300";
     code(error).is_some_and(|code| code == TOO_MANY_CONNECTIONS)
 }

@@ -26,6 +26,8 @@ pub(super) struct Idle {
     pub(super) connection: PgConnection,
     pub(super) opened: Instant,
     pub(super) since: Instant,
+    /// The number of the address that it was opened with.
+    pub(super) address: u64,
 }
 
 pub(super) type Answer = oneshot::Sender<Result<Lease, StoreError>>;
@@ -153,7 +155,9 @@ impl State {
         }
         orders.to_open = self.to_open(limits, now);
         self.opening += orders.to_open;
-        while self.idle.front().is_some_and(|idle| now.duration_since(idle.since) > IDLE) {
+        let is_expired = |idle: &Idle| now.duration_since(idle.since) > IDLE;
+        // None is given up while another may not be had.
+        while self.failure.is_none() && self.idle.front().is_some_and(is_expired) {
             orders.expired.extend(self.idle.pop_front());
         }
         orders

@@ -2,6 +2,7 @@
 //! that ends.
 
 use std::{
+    fs,
     net::TcpListener,
     path::PathBuf,
     sync::{
@@ -13,7 +14,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, Decode, PgConnection, Postgres, Type};
 use tokio::sync::OnceCell;
 
-use super::keeper::{Keeper, PATIENCE, command, new_folder, program};
+use super::keeper::{Keeper, PATIENCE, command, new_folder, program, until_so};
 
 /// A running cluster.
 pub struct Cluster {
@@ -121,6 +122,19 @@ impl Cluster {
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await
         };
         within_patience(sql, ask).await
+    }
+
+    /// From now on this role needs its password.
+    pub async fn require_password(&self, role: &str) {
+        let path = self.keeper.folder.join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("host all {role} all scram-sha-256\n{rules}")).unwrap();
+        self.execute("SELECT pg_reload_conf()").await;
+        let without = self.url("postgres").replace("postgres@", &format!("{role}@"));
+        until_so("a password is asked for", async || {
+            PgConnection::connect(&without).await.is_err()
+        })
+        .await;
     }
 
     /// Waits until connections are accepted, on a standby read-only ones, as the log says after so

@@ -134,17 +134,11 @@ pub fn check_request(tenant: u32, module: &str) -> CheckModuleRequest {
 
 /// What a command line comes to.
 pub fn serve_args(url: &str, flags: &[&str]) -> ServeArgs {
-    let fixed = [
-        "entitlementd",
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--base-domain",
-        "erp.example",
-        "--database-url",
-        url,
-    ];
-    match Cli::parse_from(fixed.iter().chain(flags)).command {
+    let fixed =
+        ["entitlementd", "serve", "--listen", "127.0.0.1:0", "--base-domain", "erp.example"];
+    let is_in_file = flags.contains(&"--database-url-file");
+    let url: &[&str] = if is_in_file { &[] } else { &["--database-url", url] };
+    match Cli::parse_from(fixed.iter().chain(url).chain(flags)).command {
         Command::Serve(args) => *args,
         other => panic!("not serve: {other:?}"),
     }

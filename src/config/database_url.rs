@@ -1,0 +1,122 @@
+//! The URLs of databases, whose passwords are never printed.
+
+use std::{fmt, str::FromStr};
+
+use url::Url;
+
+/// A database's URL. Prints without user, password and parameters, which may contain a password
+/// too.
+#[derive(Clone, Eq, PartialEq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The whole URL, which may contain a password. Do not print it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The one that a file holds.
+    pub fn in_file(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "" => Err("it is empty: expected a URL".to_owned()),
+            url if url.contains(char::is_whitespace) => {
+                Err("it holds more than one word: expected a URL".to_owned())
+            }
+            url => Ok(Self(url.to_owned())),
+        }
+    }
+
+    /// Those that a file holds, one in a line. Empty lines mean nothing, nor do those that begin with
+    /// `#`.
+    pub fn all_in_file(text: &str) -> Vec<Self> {
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| Self(line.to_owned()))
+            .collect()
+    }
+
+    /// Is it a SQLite URL?
+    pub fn is_sqlite(&self) -> bool {
+        self.0.starts_with("sqlite:")
+    }
+}
+
+impl Default for DatabaseUrl {
+    fn default() -> Self {
+        Self("sqlite:entitlementd.db".to_owned())
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = std::convert::Infallible;
+
+    /// Accepts any text: clap would print a refused one, including its password. The store refuses
+    /// it later.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let without_parameters = self.0.split(['?', '#']).next().unwrap_or_default();
+        if self.is_sqlite() {
+            return f.write_str(without_parameters);
+        }
+        match Url::parse(&self.0) {
+            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
+                write!(f, "postgres://{}", url.host_str().unwrap_or_default())?;
+                if let Some(port) = url.port() {
+                    write!(f, ":{port}")?;
+                }
+                f.write_str(url.path())
+            }
+            _ => f.write_str("(not a database URL)"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_prints_without_secrets() {
+        for (url, printed) in [
+            (
+                "postgres://erp:s3cret@db.example:6432/erp?sslmode=require",
+                "postgres://db.example:6432/erp",
+            ),
+            ("postgresql://db/erp?user=erp&password=s3cret", "postgres://db/erp"),
+            ("postgres://erp:s3c/ret@db/erp", "(not a database URL)"),
+            ("erp:s3cret@db", "(not a database URL)"),
+            ("sqlite:erp.db?mode=rwc&key=s3cret", "sqlite:erp.db"),
+            ("s3cret", "(not a database URL)"),
+        ] {
+            let url: DatabaseUrl = url.parse().unwrap();
+            assert!(!format!("{url} {url:?}").contains("s3c"), "{url}");
+            assert_eq!(url.to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn a_file_holds_one_url_or_one_in_a_line() {
+        assert_eq!(
+            DatabaseUrl::in_file(" postgres://db/erp\n").unwrap().expose(),
+            "postgres://db/erp"
+        );
+        for text in ["", " \n", "postgres://db/erp\npostgres://db/other"] {
+            DatabaseUrl::in_file(text).unwrap_err();
+        }
+        let all = DatabaseUrl::all_in_file("# ours\npostgres://one/erp\r\n\n  postgres://two/erp");
+        let all: Vec<_> = all.iter().map(DatabaseUrl::expose).collect();
+        assert_eq!(all, ["postgres://one/erp", "postgres://two/erp"]);
+    }
+}

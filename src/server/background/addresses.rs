@@ -1,0 +1,200 @@
+//! Where the database, what listens to it and its replicas are: followed where files say it, with the
+//! CA certificates of their servers.
+
+mod target;
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::time::{Instant, sleep};
+
+use self::target::{Address, Target, ToListen, ToLoad, ToReplicas};
+use super::{
+    reload::{Reload, Reloads},
+    reloaded_files::ReloadedFiles,
+};
+use crate::{
+    config::{DatabaseUrl, ServeArgs, UnusableSetting},
+    server::{
+        database::{Opening, open_at},
+        read_file,
+    },
+    store::Store,
+};
+
+/// What does not work is tried again after this long.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the log is told of it.
+const TELL: Duration = Duration::from_mins(1);
+
+/// What the settings and their files say, and what is to be followed.
+pub(crate) struct Addresses {
+    database: Followed<ToLoad>,
+    listen: Option<Followed<ToListen>>,
+    replicas: Followed<ToReplicas>,
+}
+
+/// An address that is in effect, and the files that may say another one.
+struct Followed<T> {
+    files: ReloadedFiles<Address<T>>,
+    present: Address<T>,
+}
+
+impl Addresses {
+    /// Reads the files for the first time.
+    pub(crate) fn open(args: &ServeArgs) -> Result<Self, UnusableSetting> {
+        let ServeArgs { database, pool, changes, .. } = args;
+        let ca = database.database_ca_file.as_ref();
+        if let Some(path) = ca {
+            read_file("--database-ca-file", path)?;
+        }
+        let load = ToLoad(database.given_url());
+        let database = Followed::open(load, database.database_url_file.as_ref(), ca)?;
+        let listen = match (&changes.listen_database_url, &changes.listen_database_url_file) {
+            (None, None) => None,
+            (given, file) => {
+                let given = ToListen(given.clone().unwrap_or_default());
+                Some(Followed::open(given, file.as_ref(), ca)?)
+            }
+        };
+        let replicas = ToReplicas(pool.replica_database_url.clone());
+        let replicas = Followed::open(replicas, pool.replica_database_url_file.as_ref(), ca)?;
+        Ok(Self { database, listen, replicas })
+    }
+
+    /// The database's URL.
+    pub(crate) fn url(&self) -> &DatabaseUrl {
+        &self.database.present.to.0
+    }
+
+    /// Opens the database at these addresses. None of them is tried.
+    pub(crate) async fn open_store(&self, opening: &Opening) -> Result<Store, UnusableSetting> {
+        let Address { to: ToLoad(url), ca } = &self.database.present;
+        let store = open_at(url, ca.as_deref(), self.database.setting(), opening).await?;
+        if let Some(listen) = &self.listen {
+            let set = store.set_address_to_listen(&listen.present.options(opening));
+            set.map_err(|error| UnusableSetting::new(listen.setting(), error))?;
+        }
+        let replicas = store.set_replicas(&self.replicas.present.options_of_all(opening));
+        replicas.map_err(|error| {
+            UnusableSetting::new(self.replicas.setting(), format!("has one that {error}"))
+        })?;
+        Ok(store)
+    }
+
+    /// Follows the files, each by itself.
+    pub(crate) fn follow(
+        self,
+        opening: Opening,
+        store: &Arc<Store>,
+        reload: &Reload,
+    ) -> Vec<BoxFuture<'static, Infallible>> {
+        let Self { database, listen, replicas } = self;
+        let store = || Arc::clone(store);
+        let mut all = vec![
+            database.follow(opening, store(), reload.heard()).boxed(),
+            replicas.follow(opening, store(), reload.heard()).boxed(),
+        ];
+        all.extend(listen.map(|listen| listen.follow(opening, store(), reload.heard()).boxed()));
+        all
+    }
+}
+
+impl<T: Target> Followed<T> {
+    /// `given` counts where there is no file.
+    fn open(
+        given: T,
+        file: Option<&PathBuf>,
+        ca: Option<&PathBuf>,
+    ) -> Result<Self, UnusableSetting> {
+        let is_in_file = file.is_some();
+        let paths = file.into_iter().chain(ca).cloned().collect();
+        let parse = move |texts: &[Vec<u8>]| {
+            let (file, ca) = match texts {
+                [file, rest @ ..] if is_in_file => (Some(file), rest.first()),
+                rest => (None, rest.first()),
+            };
+            let to = match file {
+                Some(text) => T::in_file(str::from_utf8(text).map_err(|_| "it is no text")?)?,
+                None => given.clone(),
+            };
+            Ok(Address { to, ca: ca.cloned() })
+        };
+        let setting = match (is_in_file, ca) {
+            (true, Some(_)) => T::FILES,
+            (true, None) => T::FILE,
+            (false, Some(_)) => "--database-ca-file",
+            (false, None) => T::FLAG,
+        };
+        let (files, present) = ReloadedFiles::open(setting, paths, parse)?;
+        Ok(Self { files, present })
+    }
+
+    fn setting(&self) -> &'static str {
+        self.files.setting()
+    }
+
+    /// Uses what the files say, once they say something else and that works.
+    async fn follow(
+        mut self,
+        opening: Opening,
+        store: Arc<Store>,
+        mut reloads: Reloads,
+    ) -> Infallible {
+        let setting = self.setting();
+        let mut wanted: Option<Address<T>> = None;
+        loop {
+            let heard = reloads.clone();
+            tokio::select! {
+                newer = self.files.next(&mut reloads) => {
+                    wanted = Some(newer).filter(|newer| *newer != self.present);
+                    if wanted.is_none() {
+                        tracing::info!(setting, "{setting} is what it was, which is in effect");
+                    }
+                }
+                () = until_it_works(setting, wanted.as_ref(), &opening, &store, heard) => {
+                    self.present = wanted.take().unwrap_or(self.present);
+                }
+            }
+        }
+    }
+}
+
+/// Tries to use an address until that works. Never returns if there is none.
+async fn until_it_works<T: Target>(
+    setting: &str,
+    wanted: Option<&Address<T>>,
+    opening: &Opening,
+    store: &Store,
+    mut reloads: Reloads,
+) {
+    let Some(wanted) = wanted else { return std::future::pending().await };
+    let mut told: Option<(String, Instant)> = None;
+    loop {
+        match T::take(wanted, opening, store).await {
+            Ok(effect) => {
+                tracing::info!(
+                    setting,
+                    "{setting} has changed, and is in effect from now on: {effect}"
+                );
+                return;
+            }
+            Err(problem) => {
+                let is_told =
+                    |(before, at): &(String, Instant)| *before == problem && at.elapsed() < TELL;
+                if !told.as_ref().is_some_and(is_told) {
+                    tracing::error!(
+                        setting,
+                        "{setting} has changed, and {problem}; the previous contents stay in effect, and these are tried again"
+                    );
+                    told = Some((problem, Instant::now()));
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep(TRY_AGAIN) => {}
+            () = reloads.next() => told = None,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What an address is used for, and how it is taken into use.
+
+use crate::{
+    config::DatabaseUrl,
+    server::database::{Opening, connect_options},
+    store::{ConnectOptions, Store},
+};
+
+/// Where something is, and the CA certificates that the certificate of its server must descend from.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct Address<T> {
+    pub(super) to: T,
+    pub(super) ca: Option<Vec<u8>>,
+}
+
+/// The database.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct ToLoad(pub(super) DatabaseUrl);
+
+/// Where changes are listened to.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct ToListen(pub(super) DatabaseUrl);
+
+/// The replicas.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct ToReplicas(pub(super) Vec<DatabaseUrl>);
+
+/// What an address is used for.
+pub(super) trait Target: Clone + Eq + Send + Sync + 'static {
+    /// The flag that has it.
+    const FLAG: &'static str;
+    /// The flag that names its file.
+    const FILE: &'static str;
+    /// The same, with the one that names the CA certificates.
+    const FILES: &'static str;
+
+    /// Reads a file.
+    fn in_file(text: &str) -> Result<Self, String>;
+
+    /// Uses an address from now on, and says what that means. If it cannot be used, says why, and the
+    /// present one stays in use.
+    fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        store: &Store,
+    ) -> impl Future<Output = Result<String, String>> + Send;
+}
+
+impl Target for ToLoad {
+    const FLAG: &'static str = "--database-url";
+    const FILE: &'static str = "--database-url-file";
+    const FILES: &'static str = "--database-url-file or --database-ca-file";
+
+    fn in_file(text: &str) -> Result<Self, String> {
+        DatabaseUrl::in_file(text).map(Self)
+    }
+
+    async fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        store: &Store,
+    ) -> Result<String, String> {
+        let Address { to: Self(url), ca } = wanted;
+        let moved = store.move_to(&connect_options(opening, url, ca.as_deref())).await;
+        moved.map_err(|error| format!("{url} {error}"))?;
+        Ok(format!("new connections lead to {url}, and others are closed once they are free"))
+    }
+}
+
+impl Target for ToListen {
+    const FLAG: &'static str = "--listen-database-url";
+    const FILE: &'static str = "--listen-database-url-file";
+    const FILES: &'static str = "--listen-database-url-file or --database-ca-file";
+
+    fn in_file(text: &str) -> Result<Self, String> {
+        DatabaseUrl::in_file(text).map(Self)
+    }
+
+    async fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        store: &Store,
+    ) -> Result<String, String> {
+        let moved = store.move_listening_to(&wanted.options(opening)).await;
+        moved.map_err(|error| format!("{} {error}", wanted.to.0))?;
+        Ok(format!("changes are listened to at {}", wanted.to.0))
+    }
+}
+
+impl Target for ToReplicas {
+    const FLAG: &'static str = "--replica-database-url";
+    const FILE: &'static str = "--replica-database-url-file";
+    const FILES: &'static str = "--replica-database-url-file or --database-ca-file";
+
+    fn in_file(text: &str) -> Result<Self, String> {
+        Ok(Self(DatabaseUrl::all_in_file(text)))
+    }
+
+    async fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        store: &Store,
+    ) -> Result<String, String> {
+        let set = store.set_replicas(&wanted.options_of_all(opening));
+        set.map_err(|error| format!("has a URL that {error}"))?;
+        let all: Vec<String> = wanted.to.0.iter().map(ToString::to_string).collect();
+        Ok(match all.as_slice() {
+            [] => "there are no replicas".to_owned(),
+            _ => format!("the replicas are {}", all.join(", ")),
+        })
+    }
+}
+
+impl Address<ToListen> {
+    pub(super) fn options(&self, opening: &Opening) -> ConnectOptions<'_> {
+        connect_options(opening, &self.to.0, self.ca.as_deref())
+    }
+}
+
+impl Address<ToReplicas> {
+    pub(super) fn options_of_all(&self, opening: &Opening) -> Vec<ConnectOptions<'_>> {
+        let options = |url| connect_options(opening, url, self.ca.as_deref());
+        self.to.0.iter().map(options).collect()
+    }
+}
