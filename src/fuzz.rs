@@ -16,7 +16,7 @@ use crate::{
     security::{
         callers::Callers,
         hashes,
-        token::{TokenRules, Tokens},
+        token::{KeySet, TokenRules, Tokens},
     },
     service,
 };
@@ -67,7 +67,8 @@ fn token(bytes: &[u8]) {
             ..TokenRules::default()
         });
         // A key that nobody knows: a matching signature cannot be found.
-        _ = tokens.add_secret(hex::encode(hashes::hash("fuzzing")).as_bytes());
+        let secret = hex::encode(hashes::hash("fuzzing"));
+        _ = KeySet::of_secret(secret.as_bytes()).map(|keys| tokens.hold(keys));
         tokens
     });
     assert!(TOKENS.verify_held(&text(bytes), DateTime::<Utc>::UNIX_EPOCH).is_err());

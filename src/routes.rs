@@ -26,7 +26,7 @@ pub use self::{
     catalogue::{EndpointProblem, UnreadableEndpoint, rules_of},
     check::{Finding, check},
     closed::take_out_what_opens,
-    file::{UnreadableRoutes, read},
+    file::{UnreadableRoutes, parse, read},
     import::{Imported, InvalidOpenApi, Operation, import},
     map::{Conflict, RouteMap},
     method::{RefusedMethod, check_method},

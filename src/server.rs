@@ -3,6 +3,7 @@
 mod background;
 pub(crate) mod database;
 mod endpoints;
+mod followed;
 pub(crate) mod gateway;
 mod net;
 mod security;
@@ -10,12 +11,9 @@ mod supervise;
 pub(crate) mod template;
 mod wiring;
 
-use std::{convert::Infallible, fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use futures_util::{
-    future::{BoxFuture, FutureExt},
-    stream::FuturesUnordered,
-};
+use futures_util::future::FutureExt;
 use thiserror::Error;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 use tonic::service::Routes;
@@ -24,12 +22,14 @@ use tonic_health::{ServingStatus, server::health_reporter};
 use self::{
     background::{
         addresses::Addresses,
-        jwks::{self, Fetcher},
+        jwks::Fetchers,
+        key_files,
         readiness::{self, Readiness},
-        reload::{Reload, Reloads},
+        reload::Reload,
     },
     database::Opening,
     endpoints::{admin, data, forward_auth, probes::Probes, server_metrics::ServerMetrics},
+    followed::{Followed, Sources},
     security::Security,
     supervise::{Endpoints, Server},
 };
@@ -38,7 +38,6 @@ use crate::{
     config::{
         ChangesMode, DatabaseUrl, Enforce, Given, ListenAddress, ServeArgs, Source, UnusableSetting,
     },
-    observability::decision_log::DecisionLog,
 };
 
 /// Why a server did not start, or ended without being asked to.
@@ -97,29 +96,23 @@ impl Running {
     }
 }
 
-/// Files and URLs that are read again while the server runs.
-type Sources = FuturesUnordered<BoxFuture<'static, Infallible>>;
-
 /// Starts a server: every error in its settings is found before it listens.
 pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError> {
     let (addresses, opening) = (Addresses::open(&args)?, Opening::of(&args));
     let url = addresses.url().clone();
     let template = template::load(args.admin.tenant_template.as_deref())?;
     let store = addresses.open_store(&opening).await?.with_template(template);
-    let (security, tls_files) = Security::open(&args.security, &clock)?;
+    let (security, tls) = Security::open(&args.security, &clock)?;
     let (callers, callers_file) = security::callers(&args.security)?;
     let mut tokens = wiring::tokens(&args.tenant)?;
-    let fetchers = jwks::fetchers(&args.tenant, &mut tokens, &clock)?;
-    let api = wiring::api(&args, store, clock, Handle::current(), callers.clone(), tokens)?;
-    let (mut sources, reload) = (Sources::new(), Reload::default());
-    sources.extend(addresses.follow(opening, &api.store, &reload));
-    let run = |fetcher: Fetcher| fetcher.run(reload.heard()).boxed();
-    sources.extend(fetchers.into_iter().map(run));
-    sources.extend(tls_files.map(|files| files.follow(reload.heard()).boxed()));
-    let follow = |file| security::follow_callers(file, reload.heard(), callers).boxed();
-    sources.extend(callers_file.map(follow));
-    let reopen = |log| reopen(log, reload.heard()).boxed();
-    sources.extend(api.decision_log.clone().map(reopen));
+    let keys = key_files::open_all(&args.tenant, &mut tokens)?;
+    let fetchers = Fetchers::open(&args.tenant, &mut tokens, &clock)?;
+    let (gateway, routes) = gateway::open(&args.gateway, callers_file.is_some())?;
+    let api = wiring::api(&args, store, clock, Handle::current(), callers, tokens, gateway)?;
+    let reload = Reload::default();
+    let (callers, template) = (callers_file, args.admin.tenant_template.clone());
+    let followed = Followed { addresses, tls, callers, keys, fetchers, routes, template };
+    let mut sources = followed.by(&api, opening, &reload);
 
     let (health, health_service) = health_reporter();
     readiness::report(&health, ServingStatus::NotServing).await;
@@ -160,14 +153,6 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
         stop,
         task,
     })
-}
-
-/// Opens the decision log again whenever that is asked for.
-async fn reopen(log: DecisionLog, mut reloads: Reloads) -> Infallible {
-    loop {
-        reloads.next().await;
-        log.reopen();
-    }
 }
 
 /// The first line of the log: what has started, and the settings that may surprise.

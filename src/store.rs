@@ -46,7 +46,10 @@ mod transaction;
 mod upsert;
 mod warn_once;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
 
 pub use entitlementd_migration::{Additions, Armed, ChangeLog, Variant};
 
@@ -107,7 +110,7 @@ pub struct Store {
     batches: BatchStatement,
     context: ReadContext,
     /// The contents of tenants' schemas; `None`: the operator has no template.
-    template: Option<TenantTemplate>,
+    template: RwLock<Option<Arc<TenantTemplate>>>,
 }
 
 impl Store {
@@ -133,14 +136,27 @@ impl Store {
             tenants,
             batches,
             context,
-            template: None,
+            template: RwLock::default(),
         })
     }
 
     /// Fills the schemas of tenants from this template.
     #[must_use]
     pub fn with_template(self, template: Option<TenantTemplate>) -> Self {
-        Self { template, ..self }
+        self.set_template(template);
+        self
+    }
+
+    /// Does so from now on. Is it another one than until now?
+    pub fn set_template(&self, template: Option<TenantTemplate>) -> bool {
+        let mut present = self.template.write();
+        let is_another = present.as_deref() != template.as_ref();
+        *present = template.map(Arc::new);
+        is_another
+    }
+
+    fn template(&self) -> Option<Arc<TenantTemplate>> {
+        self.template.read().clone()
     }
 
     /// Closes every connection, once those in use have been returned.

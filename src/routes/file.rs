@@ -46,16 +46,19 @@ pub enum UnreadableRoutes {
 
 /// Reads the rules of a file: TOML if its name ends in `.toml`, CSV if it ends in `.csv`.
 pub fn read(path: &Path) -> Result<Vec<Rule>, UnreadableRoutes> {
-    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let parse = match kind.to_ascii_lowercase().as_str() {
-        "toml" => parse_toml,
-        "csv" => parse_csv,
-        _ => return Err(UnreadableRoutes::UnknownKind),
-    };
     let mut text = String::new();
     let size = fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    let rules =
-        if size as u64 > MAX_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(&text) }?;
+    if size as u64 > MAX_BYTES { Err(UnreadableRoutes::TooLarge) } else { parse(path, &text) }
+}
+
+/// Reads the rules of a file of this name.
+pub fn parse(path: &Path, text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
+    let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let rules = match kind.to_ascii_lowercase().as_str() {
+        "toml" => parse_toml(text),
+        "csv" => parse_csv(text),
+        _ => Err(UnreadableRoutes::UnknownKind),
+    }?;
     if rules.len() > MAX_RULES { Err(UnreadableRoutes::TooLarge) } else { Ok(rules) }
 }
 

@@ -20,9 +20,8 @@ use jsonwebtoken::decode_header;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use self::keys::KeySet;
 pub use self::{
-    keys::{AddedKeys, InvalidKeys},
+    keys::{AddedKeys, HeldKeys, InvalidKeys, KeySet},
     remote::RemoteKeys,
 };
 use crate::domain::{TenantId, limits::MAX_TOKEN_BYTES};
@@ -102,7 +101,7 @@ pub enum InvalidToken {
 /// The keys that verify tokens, and what tokens must contain.
 pub struct Tokens {
     /// From files: available from the start.
-    held: Vec<KeySet>,
+    held: Vec<Arc<HeldKeys>>,
     /// From URLs.
     remote: Vec<Arc<RemoteKeys>>,
     rules: TokenRules,
@@ -110,7 +109,7 @@ pub struct Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys: usize = self.held.iter().map(KeySet::len).sum();
+        let keys: usize = self.held.iter().map(|held| held.taken().keys).sum();
         let mut debug = f.debug_struct("Tokens");
         debug
             .field("keys", &keys)
@@ -126,22 +125,11 @@ impl Tokens {
         Self { held: Vec::new(), remote: Vec::new(), rules }
     }
 
-    /// Adds a shared secret, for HS256. A line break at its end is not part of it.
-    pub fn add_secret(&mut self, secret: &[u8]) -> Result<(), InvalidKeys> {
-        self.held.push(KeySet::of_secret(secret)?);
-        Ok(())
-    }
-
-    /// Adds the public keys of a JWK set, for RS256, ES256 and EdDSA; at least one is required.
-    /// Keys that are for something else, or that cannot verify anything, are skipped.
-    pub fn add_jwks(&mut self, json: &[u8]) -> Result<AddedKeys, InvalidKeys> {
-        let keys = KeySet::of_jwks(json)?;
-        let taken = keys.taken();
-        if taken.keys == 0 {
-            return Err(InvalidKeys::NoKey);
-        }
-        self.held.push(keys);
-        Ok(taken)
+    /// Adds keys that are there from the start, and that may be replaced.
+    pub fn hold(&mut self, keys: KeySet) -> Arc<HeldKeys> {
+        let held = Arc::new(HeldKeys::new(keys));
+        self.held.push(Arc::clone(&held));
+        held
     }
 
     /// Adds a set of keys that will be fetched. It verifies tokens of this issuer only; `None`:
@@ -191,7 +179,7 @@ impl Tokens {
         let mut outcome = Err(InvalidToken::UnknownKey);
         let rule = self.rules.issuer.as_deref();
         for keys in &self.held {
-            match keys.verify_signature(token, &header) {
+            match keys.current().verify_signature(token, &header) {
                 Ok(claims) => return self.judge(&claims, rule, now),
                 Err(error) => {
                     outcome = outcome.map_err(|before| the_one_that_says_more(before, error));

@@ -6,6 +6,7 @@ pub(crate) mod change_log;
 pub(crate) mod condition;
 pub(crate) mod feed;
 pub(crate) mod jwks;
+pub(crate) mod key_files;
 mod obstacles;
 pub(crate) mod readiness;
 pub(crate) mod reload;

@@ -2,14 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use super::background::reload::Reloads;
 use crate::{
     config::UnusableSetting,
     domain::{ModuleCode, TemplateFile, TenantTemplate},
     security::hashes,
+    store::Store,
 };
 
 /// The folder with the files for every tenant.
@@ -23,6 +27,22 @@ pub(crate) fn load(folder: Option<&Path>) -> Result<Option<TenantTemplate>, Unus
     read(folder)
         .map(Some)
         .map_err(|(path, problem)| unusable(format!("names {}, {problem}", path.display())))
+}
+
+/// Reads it again when that is asked for, and only then: half of it would make half a tenant.
+pub(super) async fn follow(folder: PathBuf, mut reloads: Reloads, store: Arc<Store>) -> Infallible {
+    let setting = "--tenant-template";
+    loop {
+        reloads.next().await;
+        match load(Some(&folder)) {
+            Ok(template) => {
+                if store.set_template(template) {
+                    tracing::info!(setting, "{setting} has changed, and is in effect from now on");
+                }
+            }
+            Err(problem) => tracing::error!("{problem}; the previous contents stay in effect"),
+        }
+    }
 }
 
 type TemplateProblem = (PathBuf, String);

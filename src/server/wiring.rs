@@ -8,7 +8,6 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{background::jwks, gateway::gateway, read_file};
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
@@ -19,7 +18,7 @@ use crate::{
         trace_sampling::TraceSampler,
     },
     security::token::{TokenRules, Tokens},
-    service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces},
+    service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces, gateway::Gateway},
     store::{ChangeLog, LoadShares, Store},
 };
 
@@ -34,6 +33,7 @@ pub(crate) fn api(
     runtime: Handle,
     callers: CallerGate,
     tokens: Tokens,
+    gateway: Gateway,
 ) -> Result<Api, UnusableSetting> {
     let store = Arc::new(store);
     let LoadShares { at_once, past_the_cache } = store.load_shares();
@@ -67,7 +67,7 @@ pub(crate) fn api(
             grant: args.cache.max_age.delta(),
             denial: args.cache.denial_max_age.delta(),
         },
-        gateway: Arc::new(gateway(&args.gateway, args.security.callers_file.is_some())?),
+        gateway: Arc::new(gateway),
         tracer: Tracer { sampler: TraceSampler::new(args.trace.sampling()), clock: clock.clone() },
         clock,
         decision_log: decision_log(&args.decision_log)?,
@@ -89,30 +89,14 @@ fn decision_log(args: &DecisionLogArgs) -> Result<Option<DecisionLog>, UnusableS
     })
 }
 
-/// The keys from the files of the settings.
+/// What tokens must contain, without any keys yet.
 pub(crate) fn tokens(args: &TenantArgs) -> Result<Tokens, UnusableSetting> {
-    let mut tokens = Tokens::new(TokenRules {
+    Ok(Tokens::new(TokenRules {
         issuer: args.jwt_issuer.clone().filter(|issuer| !issuer.is_empty()),
         audience: args.jwt_audience.clone().filter(|audience| !audience.is_empty()),
         tenant_claim: args.jwt_tenant_claim.clone(),
         issuer_tenants: issuer_tenants(args)?,
-    });
-    if let Some(path) = &args.jwt_secret_file {
-        let setting = "--jwt-secret-file";
-        let added = tokens.add_secret(&read_file(setting, path)?);
-        added.map_err(|error| {
-            UnusableSetting::new(setting, format!("names {}, which {error}", path.display()))
-        })?;
-    }
-    if let Some(path) = &args.jwks_file {
-        let setting = "--jwks-file";
-        let added = tokens.add_jwks(&read_file(setting, path)?);
-        let taken = added.map_err(|error| {
-            UnusableSetting::new(setting, format!("names {}, which {error}", path.display()))
-        })?;
-        jwks::tell(&path.display(), taken);
-    }
-    Ok(tokens)
+    }))
 }
 
 /// The tenants that issuers are bound to. Binding an issuer that no setting requires tokens to have

@@ -41,7 +41,7 @@ impl Store {
         let offers = offers::read_all(&txn, &self.context).await?;
         txn.commit().await?;
         let summary = entitlements.summary(&offers, at);
-        let template = self.template.clone().unwrap_or_default();
+        let template = self.template().unwrap_or_default();
         Ok(Some(template.compare(&applied, offers.dependencies_first(summary.modules.keys()))))
     }
 }

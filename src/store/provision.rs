@@ -130,7 +130,7 @@ impl Store {
         locked: &Found,
         modules: &[ModuleCode],
     ) -> Result<Vec<String>, MutationError> {
-        if self.template.is_none() || !txn.dialect().has_schemas() {
+        if self.template().is_none() || !txn.dialect().has_schemas() {
             return Ok(Vec::new());
         }
         let schema = locked.schema();
@@ -172,7 +172,7 @@ impl Store {
         schema: &str,
         modules: &[ModuleCode],
     ) -> Result<Vec<String>, MutationError> {
-        let Some(template) = &self.template else { return Ok(Vec::new()) };
+        let Some(template) = self.template() else { return Ok(Vec::new()) };
         let applied = applied(txn, schema).await?;
         let mut files = template.files_for(modules);
         files.retain(|file| !applied.iter().any(|one| one.name == file.name));

@@ -342,6 +342,25 @@ async fn keys_come_over_tls_from_whom_the_authority_vouches_for() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_vouched_for_by_a_new_authority_is_asked_at_once() {
+    let [before, after] = ["before", "after"].map(Authority::new);
+    let files = Files::new(&before.server());
+    let ca = files.put("ca.pem", &before.pem);
+    let key = mk_ec("key");
+    let url = Issuer::of(&[&key]).publish_over_tls(&after).await;
+    let flags = ["--jwks-ca-file", &ca, "--jwks-refresh", "1h"];
+    let server = start(&[&url], &flags).await;
+    let token = key.sign(Some("key"));
+    let unavailable = || Err("TOKEN_KEYS_UNAVAILABLE".to_owned());
+    assert_eq!(verdict(&server, &token).await, unavailable());
+    files.put("ca.pem", "garbage");
+    server.running.reload();
+    assert_eq!(verdict(&server, &token).await, unavailable());
+    files.put("ca.pem", &after.pem);
+    fetched(&server, &token).await;
+}
+
 #[test]
 fn urls_that_are_none_or_not_safe_are_refused_at_the_start() {
     for url in
@@ -361,5 +380,5 @@ fn urls_that_are_none_or_not_safe_are_refused_at_the_start() {
         "/nowhere",
     ]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("--jwks-ca-file names /nowhere, which cannot be used"), "{told}");
+    assert!(told.contains("--jwks-ca-file names /nowhere, which cannot be read"), "{told}");
 }

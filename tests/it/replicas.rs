@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOAD: &str = "AS \"tenants.database_schema\"";
 
 /// Loads that a cluster has been sent.
-async fn loads(cluster: &Cluster) -> usize {
+pub async fn loads(cluster: &Cluster) -> usize {
     // Asking for something makes sure that what was done before is in the log.
     assert_eq!(cluster.ask::<i32>("SELECT 1").await, 1);
     cluster.log().lines().filter(|line| line.contains(LOAD)).count()

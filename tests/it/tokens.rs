@@ -10,12 +10,16 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use entitlementd::security::token::{AddedKeys, TokenRules, Tokens};
+use entitlementd::security::token::{AddedKeys, KeySet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Database, Server, id, reason_of, token},
+    harness::{
+        Database, Server, id,
+        pki::{Authority, Files},
+        reason_of, token, until_so,
+    },
     on_both,
 };
 
@@ -134,7 +138,7 @@ fn what_verifies_no_token_here_is_passed_over_one_by_one() {
     let good = mk_ec("good").public;
     for member in not_for_us() {
         let set = json!({ "keys": [member, good] }).to_string();
-        let taken = Tokens::new(TokenRules::default()).add_jwks(set.as_bytes()).unwrap();
+        let taken = KeySet::of_file(set.as_bytes()).unwrap().taken();
         assert_eq!(taken, AddedKeys { keys: 1, passed_over: 1 }, "{member}");
     }
 }
@@ -203,4 +207,43 @@ on_both! {
             assert_eq!(reason_of(&status), "TOKEN_INVALID", "{crit:?}");
         }
     }
+}
+
+/// Does this server take the token?
+async fn takes(server: &mut Server, token: &str) -> bool {
+    match server.resolve("", "", token).await {
+        Ok(answer) => answer.verified,
+        Err(status) => {
+            assert_eq!(reason_of(&status), "TOKEN_INVALID");
+            false
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_in_files_are_followed_and_unusable_ones_are_not() {
+    let database = Database::sqlite().await;
+    database.mk_tenant(1, "acme", "active").await;
+    let (old, new) = (mk_ec("old"), mk_ec("new"));
+    let keys = |pair: &Pair| json!({ "keys": [pair.public] }).to_string();
+    let files = Files::new(&Authority::new("unused").server());
+    let jwks = files.put("jwks.json", &keys(&old));
+    let secret = files.put("secret", token::SECRET);
+    let flags = ["--jwks-file", &jwks, "--jwt-secret-file", &secret];
+    let mut server = Server::start_with(database, &flags).await;
+    let shared = token::hs256(&token::claims(&id(1)));
+    let (by_old, by_new) = (old.sign(Some("old")), new.sign(Some("new")));
+    assert!(takes(&mut server, &shared).await && takes(&mut server, &by_old).await);
+
+    files.put("jwks.json", r#"{"keys": []}"#);
+    files.put("secret", "");
+    server.running.reload();
+    assert!(takes(&mut server, &shared).await && takes(&mut server, &by_old).await);
+
+    files.put("jwks.json", &keys(&new));
+    until_so("the new key is known", async || takes(&mut server, &by_new).await).await;
+    assert!(!takes(&mut server, &by_old).await);
+    assert!(takes(&mut server, &shared).await, "the empty file changed nothing");
+    files.put("secret", "another secret of more than thirty-two bytes");
+    until_so("the old secret is gone", async || !takes(&mut server, &shared).await).await;
 }

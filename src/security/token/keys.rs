@@ -1,5 +1,8 @@
 //! Keys that verify tokens, each bound to one algorithm.
 
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -51,23 +54,42 @@ pub struct AddedKeys {
 }
 
 /// Keys from one source.
-pub(super) struct KeySet {
+pub struct KeySet {
     keys: Vec<Key>,
     passed_over: usize,
 }
 
-impl KeySet {
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
+/// Keys from a file, which may be replaced.
+pub struct HeldKeys(ArcSwap<KeySet>);
+
+impl HeldKeys {
+    pub(super) fn new(keys: KeySet) -> Self {
+        Self(ArcSwap::from_pointee(keys))
     }
 
+    pub(super) fn current(&self) -> Guard<Arc<KeySet>> {
+        self.0.load()
+    }
+
+    /// From now on these count, and those before do not.
+    pub fn replace(&self, keys: KeySet) {
+        self.0.store(Arc::new(keys));
+    }
+
+    /// The result of reading them.
+    pub fn taken(&self) -> AddedKeys {
+        self.current().taken()
+    }
+}
+
+impl KeySet {
     /// The result of reading the set.
-    pub(super) fn taken(&self) -> AddedKeys {
+    pub fn taken(&self) -> AddedKeys {
         AddedKeys { keys: self.keys.len(), passed_over: self.passed_over }
     }
 
     /// A shared secret, for HS256. A line break at its end is not part of it.
-    pub(super) fn of_secret(secret: &[u8]) -> Result<Self, InvalidKeys> {
+    pub fn of_secret(secret: &[u8]) -> Result<Self, InvalidKeys> {
         let secret = secret.trim_ascii_end();
         if secret.is_empty() {
             return Err(InvalidKeys::EmptySecret);
@@ -95,6 +117,13 @@ impl KeySet {
             return Err(InvalidKeys::TooMany);
         }
         Ok(Self { passed_over: all - keys.len(), keys })
+    }
+
+    /// The same of a file, in which at least one key must be usable: nobody else would say that it is
+    /// a mistake.
+    pub fn of_file(json: &[u8]) -> Result<Self, InvalidKeys> {
+        let keys = Self::of_jwks(json)?;
+        if keys.keys.is_empty() { Err(InvalidKeys::NoKey) } else { Ok(keys) }
     }
 
     /// The claims of a token with this header that one of the keys has signed.

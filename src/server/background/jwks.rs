@@ -1,10 +1,15 @@
 //! Key sets by URL: fetched at start, periodically, and when a token names an unknown key.
 
-use std::{convert::Infallible, error::Error, fmt::Display, fs, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, fmt::Display, sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::{Certificate, Client, redirect::Policy};
+use tokio::sync::watch;
 
-use super::reload::Reloads;
+use super::{
+    reload::{Reload, Reloads},
+    reloaded_files::ReloadedFiles,
+};
 use crate::{
     clock::Clock,
     config::{JwksUrl, TenantArgs, UnusableSetting},
@@ -22,61 +27,85 @@ const MAX_BYTES: usize = 1 << 20;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Fetches the keys of one issuer.
-pub(crate) struct Fetcher {
-    client: Client,
+struct Fetcher {
+    client: watch::Receiver<Client>,
     from: JwksUrl,
     keys: Arc<RemoteKeys>,
     refresh: Duration,
     clock: Clock,
 }
 
-/// Adds the keys of the settings to those of the tokens, and returns their fetchers.
-pub(crate) fn fetchers(
-    args: &TenantArgs,
-    tokens: &mut Tokens,
-    clock: &Clock,
-) -> Result<Vec<Fetcher>, UnusableSetting> {
-    if args.jwks_url.is_empty() {
-        return Ok(Vec::new());
-    }
-    let client = client(args)?;
-    let fetcher = |from: &JwksUrl| Fetcher {
-        client: client.clone(),
-        from: from.clone(),
-        keys: tokens.add_remote(from.issuer.clone()),
-        refresh: args.jwks_refresh.std(),
-        clock: clock.clone(),
-    };
-    Ok(args.jwks_url.iter().map(fetcher).collect())
+/// Those of all issuers, and the CA certificates that their servers' must descend from.
+pub(crate) struct Fetchers {
+    all: Vec<Fetcher>,
+    ca: Option<(ReloadedFiles<Client>, watch::Sender<Client>)>,
 }
 
-fn client(args: &TenantArgs) -> Result<Client, UnusableSetting> {
+impl Fetchers {
+    /// Adds the keys of the settings to those of the tokens, and prepares to fetch them.
+    pub(crate) fn open(
+        args: &TenantArgs,
+        tokens: &mut Tokens,
+        clock: &Clock,
+    ) -> Result<Self, UnusableSetting> {
+        if args.jwks_url.is_empty() {
+            return Ok(Self { all: Vec::new(), ca: None });
+        }
+        let (files, client) = match &args.jwks_ca_file {
+            None => {
+                (None, client(None).map_err(|error| UnusableSetting::new("--jwks-url", error))?)
+            }
+            Some(path) => {
+                let parse = |texts: &[Vec<u8>]| client(texts.first().map(Vec::as_slice));
+                let paths = vec![path.clone()];
+                let (files, client) = ReloadedFiles::open("--jwks-ca-file", paths, parse)?;
+                (Some(files), client)
+            }
+        };
+        let (tell, client) = watch::channel(client);
+        let fetcher = |from: &JwksUrl| Fetcher {
+            client: client.clone(),
+            from: from.clone(),
+            keys: tokens.add_remote(from.issuer.clone()),
+            refresh: args.jwks_refresh.std(),
+            clock: clock.clone(),
+        };
+        let all = args.jwks_url.iter().map(fetcher).collect();
+        Ok(Self { all, ca: files.map(|files| (files, tell)) })
+    }
+
+    /// Fetches the keys again and again, and follows the file.
+    pub(crate) fn follow(self, reload: &Reload) -> Vec<BoxFuture<'static, Infallible>> {
+        let follow = |(files, tell): (ReloadedFiles<Client>, watch::Sender<Client>)| {
+            files.follow(reload.heard(), move |client| _ = tell.send_replace(client)).boxed()
+        };
+        let fetching = self.all.into_iter().map(|fetcher| fetcher.run(reload.heard()).boxed());
+        fetching.chain(self.ca.map(follow)).collect()
+    }
+}
+
+/// `ca`: the certificates, in PEM, that those of servers must descend from.
+fn client(ca: Option<&[u8]>) -> Result<Client, String> {
     // The provider that the listeners use. If one is installed already, that is fine too.
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A redirect could lead from https to http, or to another host.
     let mut builder =
         Client::builder().redirect(Policy::none()).timeout(TIMEOUT).connect_timeout(TIMEOUT);
-    if let Some(path) = &args.jwks_ca_file {
-        let setting = "--jwks-ca-file";
-        let pem = fs::read(path).map_err(|error| error.to_string());
-        let roots = pem
-            .and_then(|pem| Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string()));
-        let roots = roots.map_err(|error| {
-            UnusableSetting::new(
-                setting,
-                format!("names {}, which cannot be used: {error}", path.display()),
-            )
-        })?;
+    if let Some(pem) = ca {
+        let roots = Certificate::from_pem_bundle(pem);
+        let roots =
+            roots.map_err(|error| format!("they cannot be used: {}", with_causes(error)))?;
+        if roots.is_empty() {
+            return Err("there is no certificate".to_owned());
+        }
         builder = builder.tls_certs_only(roots);
     }
-    builder
-        .build()
-        .map_err(|error| UnusableSetting::new("--jwks-url", format!("cannot be fetched: {error}")))
+    builder.build().map_err(|error| format!("nothing can be fetched: {}", with_causes(error)))
 }
 
 impl Fetcher {
     /// Fetches the keys again and again, and whenever that is asked for.
-    pub(crate) async fn run(self, mut reloads: Reloads) -> Infallible {
+    async fn run(mut self, mut reloads: Reloads) -> Infallible {
         let (mut retry, mut before) = (FIRST_RETRY, None);
         loop {
             let url = &self.from.url;
@@ -105,13 +134,16 @@ impl Fetcher {
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
                 () = self.keys.wanted() => {}
+                // Who was not trusted may be now.
+                Ok(()) = self.client.changed() => {}
                 () = reloads.next() => {}
             }
         }
     }
 
     async fn fetch(&self) -> Result<Vec<u8>, String> {
-        let answer = self.client.get(self.from.url.clone()).send().await.map_err(with_causes)?;
+        let client = self.client.borrow().clone();
+        let answer = client.get(self.from.url.clone()).send().await.map_err(with_causes)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(format!("the answer is {}", answer.status()));
         }

@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-/// The current route map. It is made again when the catalogue's endpoints have changed, by the
-/// first request after that.
+/// The current route map. It is made again when the rules or the catalogue's endpoints have changed,
+/// by the first request after that.
 #[derive(Debug, Default)]
 pub(crate) struct LiveRoutes {
-    rules: Vec<Rule>,
+    rules: Mutex<Vec<Rule>>,
     /// What the words of the catalogue's endpoints are below.
     prefix: Option<PathTemplate>,
     reading: PathReading,
@@ -38,7 +38,16 @@ impl LiveRoutes {
         prefix: Option<PathTemplate>,
         reading: PathReading,
     ) -> Self {
-        Self { rules, prefix, reading, built: ArcSwapOption::empty(), building: Mutex::new(()) }
+        let (built, building) = (ArcSwapOption::empty(), Mutex::new(()));
+        Self { rules: Mutex::new(rules), prefix, reading, built, building }
+    }
+
+    /// Uses other rules of the settings from now on.
+    pub(crate) fn replace(&self, rules: Vec<Rule>) {
+        // Nobody builds a map of the old ones that would be held afterwards.
+        let _building = self.building.lock();
+        *self.rules.lock() = rules;
+        self.built.store(None);
     }
 
     /// The map for a catalogue.
@@ -77,11 +86,11 @@ impl LiveRoutes {
     fn build_anew(&self, catalogue: &Catalogue) -> RouteMap {
         let (mut more, unreadable) = rules_of(catalogue, self.prefix.as_ref());
         log_unreadable(&unreadable);
-        for rule in take_out_what_opens(&self.rules, &mut more) {
+        let rules = self.rules.lock().clone();
+        for rule in take_out_what_opens(&rules, &mut more) {
             tracing::warn!("left out: the rule {rule} would open paths that the settings close");
         }
-        let (map, _) =
-            RouteMap::new(self.rules.iter().cloned().chain(more).collect(), self.reading);
+        let (map, _) = RouteMap::new(rules.into_iter().chain(more).collect(), self.reading);
         for rule in map.rules() {
             for module in rule.unknown_modules(catalogue) {
                 tracing::warn!(%module, "the rule {rule} names the module {module}, which the catalogue lacks");

@@ -22,20 +22,20 @@ use crate::{
 async fn a_password_is_changed(file_first: bool, flags: &[&str]) {
     let cluster = Cluster::start(&[]);
     let database = database_on(&cluster, 40).await;
-    let role = Role::new(&cluster, &database, "serving", "first").await;
-    let url = Followed::with(&role.url("first"));
+    let role = Role::new(&cluster, &database, "serving", "s3cret-1").await;
+    let url = Followed::with(&role.url("s3cret-1"));
     let mut server = serve(&database, &url, flags).await;
     let load = Load::on(&server.client, 30);
     load.goes_on().await;
     let old = role.connections().await;
     if file_first {
-        url.put(&role.url("second"));
+        url.put(&role.url("s3cret-2"));
         load.goes_on().await;
-        role.set_password("second").await;
+        role.set_password("s3cret-2").await;
     } else {
-        role.set_password("second").await;
+        role.set_password("s3cret-2").await;
         load.goes_on().await;
-        url.put(&role.url("second"));
+        url.put(&role.url("s3cret-2"));
     }
     role.until_gone(&old).await;
     load.goes_on().await;
@@ -67,15 +67,15 @@ async fn a_password_is_followed_where_all_connections_are_in_use() {
 async fn a_password_is_followed_where_the_database_gives_no_connection_more() {
     let cluster = Cluster::start(&[]);
     let database = database_on(&cluster, 10).await;
-    let role = Role::new(&cluster, &database, "serving", "first").await;
+    let role = Role::new(&cluster, &database, "serving", "s3cret-1").await;
     database.execute("ALTER ROLE serving CONNECTION LIMIT 3").await;
-    let url = Followed::with(&role.url("first"));
+    let url = Followed::with(&role.url("s3cret-1"));
     let server = serve(&database, &url, &[]).await;
     let load = Load::on(&server.client, 10);
     until_so("there are no more", async || role.count("true").await == 3).await;
     let old = role.connections().await;
-    role.set_password("second").await;
-    url.put(&role.url("second"));
+    role.set_password("s3cret-2").await;
+    url.put(&role.url("s3cret-2"));
     role.until_gone(&old).await;
     load.goes_on().await;
     load.end().await;
@@ -85,28 +85,28 @@ async fn a_password_is_followed_where_the_database_gives_no_connection_more() {
 async fn a_server_that_starts_with_a_wrong_password_is_ready_once_the_file_has_the_right_one() {
     let cluster = Cluster::start(&[]);
     let database = database_on(&cluster, 1).await;
-    let role = Role::new(&cluster, &database, "serving", "right").await;
-    let url = Followed::with(&role.url("wrong"));
+    let role = Role::new(&cluster, &database, "serving", "s3cret-1").await;
+    let url = Followed::with(&role.url("s3cret-0"));
     let mut server =
         Process::serve(&["--listen", "127.0.0.1:0", "--database-url-file", &url.name()]);
     server.wait_for("password authentication failed for user");
-    url.put(&role.url("right"));
+    url.put(&role.url("s3cret-1"));
     server.wait_for("\"ready\"");
-    assert!(!server.logged.contains("wrong") && !server.logged.contains("right"));
+    assert!(!server.logged.contains("s3cret-0") && !server.logged.contains("s3cret-1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sighup_reads_the_address_at_once_and_drops_nobody() {
     let cluster = Cluster::start(&[]);
     let database = database_on(&cluster, 10).await;
-    let role = Role::new(&cluster, &database, "serving", "first").await;
-    let url = Followed::with(&role.url("first"));
+    let role = Role::new(&cluster, &database, "serving", "s3cret-1").await;
+    let url = Followed::with(&role.url("s3cret-1"));
     let mut server =
         Process::serve(&["--listen", "127.0.0.1:0", "--database-url-file", &url.name()]);
     let address = server.address();
     server.wait_for("\"ready\"");
     let load = Load::on(&connect(&address).await, 10);
-    for password in ["second", "third"] {
+    for password in ["s3cret-2", "s3cret-3"] {
         load.goes_on().await;
         let old = role.connections().await;
         role.set_password(password).await;
@@ -118,7 +118,7 @@ async fn sighup_reads_the_address_at_once_and_drops_nobody() {
     server.signal("HUP");
     load.goes_on().await;
     load.end().await;
-    assert!(!server.logged.contains("second"), "{}", server.logged);
+    assert!(!server.logged.contains("s3cret-2"), "{}", server.logged);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

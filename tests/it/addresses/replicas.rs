@@ -1,1 +1,76 @@
-//! To be written.
+//! Replicas that come and go.
+
+use super::{Followed, database_on};
+use crate::{
+    harness::{Server, http::Metrics, postgres::Cluster, process::Process, until_so},
+    replicas::loads,
+};
+
+/// The numbers of replicas, and of those that loads may be read from.
+async fn replicas(server: &Server) -> [f64; 2] {
+    let metrics = Metrics::read(server.running.metrics_address.unwrap()).await;
+    ["entitlementd_replicas", "entitlementd_replicas_usable"].map(|name| metrics.of(name))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_added_takes_loads_and_one_that_is_removed_takes_none() {
+    let primary = Cluster::start(&[]);
+    let database = database_on(&primary, 60).await;
+    let replica = Cluster::standby_of(&primary, &[]);
+    replica.catch_up(&primary).await;
+    let file = Followed::with("# none yet");
+    let flags = [
+        "--replica-database-url-file",
+        &file.name(),
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--changes",
+        "listen",
+        "--revalidate-max-rate",
+        "0",
+    ];
+    let name = database.name.clone();
+    let mut server = Server::start_with(database, &flags).await;
+    assert_eq!(replicas(&server).await, [0.0, 0.0]);
+    file.put(&format!("# the first\n{}\n", replica.url(&name)));
+    until_so("the replica is usable", async || replicas(&server).await == [1.0, 1.0]).await;
+    let before = [loads(&primary).await, loads(&replica).await];
+    for tenant in 0..30 {
+        assert!(server.check(tenant, "finance").await.allowed);
+    }
+    let after = [loads(&primary).await, loads(&replica).await];
+    assert_eq!([after[0] - before[0], after[1] - before[1]], [0, 30]);
+
+    file.put("");
+    until_so("the replica is gone", async || replicas(&server).await == [0.0, 0.0]).await;
+    for tenant in 30..60 {
+        assert!(server.check(tenant, "finance").await.allowed);
+    }
+    assert_eq!([loads(&primary).await - after[0], loads(&replica).await - after[1]], [30, 0]);
+    let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'entitlementd'";
+    until_so("nobody is left there", async || replica.ask::<i64>(ours).await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_replicas_with_a_wrong_one_changes_nothing() {
+    let cluster = Cluster::start(&[]);
+    let database = database_on(&cluster, 1).await;
+    let file = Followed::with("postgres://nobody:s3cret-1@127.0.0.1:1/nothing");
+    let mut server = Process::serve(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--database-url",
+        &database.url,
+        "--replica-database-url-file",
+        &file.name(),
+    ]);
+    server.wait_for("\"ready\"");
+    file.put("postgres://nobody:s3cret-2@127.0.0.1:1/nothing\nnobody:s3cret-3@somewhere");
+    let line =
+        server.wait_for("--replica-database-url-file has changed, and has a URL that is not");
+    assert!(line.contains("the previous contents stay in effect"), "{line}");
+    file.put("postgres://nobody:s3cret-2@127.0.0.1:1/nothing");
+    let line = server.wait_for("the replicas are postgres://127.0.0.1:1/nothing");
+    assert!(line.contains("is in effect from now on"), "{line}");
+    assert!(!server.logged.contains("s3cret"), "{}", server.logged);
+}

@@ -19,6 +19,7 @@ use super::Admin;
 use crate::harness::{
     Database,
     server::{field_violations, reason_of},
+    until_so,
 };
 
 /// The example that ships.
@@ -261,6 +262,23 @@ async fn long_subdomains_that_are_cut_to_the_same_schema_do_not_share_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_that_was_corrected_counts_once_it_is_read_again() {
+    let template = broken_template();
+    let path = template.path().to_str().unwrap();
+    let mut admin = admin_of(Database::postgres().await, path).await;
+    admin.onboard(with_modules("acme", &["finance"])).await.unwrap_err();
+    fs::write(template.path().join("finance/002.sql"), "CREATE TABLE third (id int)").unwrap();
+    admin.server.running.reload();
+    until_so("it is set up", async || admin.retry("acme").await.is_ok()).await;
+    assert_eq!(admin.tables("tenant_acme").await, 4);
+    // A folder that is none changes nothing.
+    fs::rename(template.path().join("_base"), template.path().join("base")).unwrap();
+    admin.server.running.reload();
+    admin.onboard(with_modules("other", &["finance"])).await.unwrap();
+    assert_eq!(admin.tables("tenant_other").await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_setup_that_fails_is_kept_with_its_cause_and_taken_up_again() {
     let template = broken_template();
     let path = template.path().to_str().unwrap();
@@ -299,7 +317,7 @@ async fn a_setup_that_fails_is_kept_with_its_cause_and_taken_up_again() {
         "{history}"
     );
 
-    // The template is read when the server starts.
+    // The template is read when the server starts, or is told to.
     fs::write(template.path().join("finance/002.sql"), "CREATE TABLE third (id int)").unwrap();
     let database = admin.server.database.again().await;
     admin.server.running.stop().await.unwrap();
