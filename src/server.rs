@@ -125,13 +125,18 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let report = Arc::default();
     let readiness =
         Arc::new(Readiness::new(api.clone(), args.changes.changes, Arc::clone(&report)));
+    let in_flight =
+        [Some(data.answers.in_flight()), admin.as_ref().map(|admin| admin.answers.in_flight())];
+    let in_flight = in_flight.into_iter().flatten().collect();
     let metrics = ServerMetrics::new(
         &args,
         api.clone(),
         Arc::clone(&report),
         Arc::clone(&readiness),
         security.offer(),
+        in_flight,
     );
+    let connections = metrics.connections.clone();
     let probes = Probes::bind(args.metrics_listen, metrics, &security).await?;
     let address = data.address.clone();
     log_start(&args, &security, &address, &url);
@@ -142,7 +147,7 @@ pub async fn start(args: ServeArgs, clock: Clock) -> Result<Running, ServeError>
     let metrics_address = probes.as_ref().map(Probes::address);
     let endpoints = Endpoints { data, forward_auth, admin, probes };
     let migrate = (args.migrate || url.is_sqlite()).then(|| database::additions(args.additions));
-    let server = Server::new(args, api, health, migrate, report, readiness);
+    let server = Server::new(args, api, health, migrate, report, readiness, connections);
     let task = tokio::spawn(server.supervise(endpoints, sources, stopped.map(|_| ())));
     Ok(Running {
         address,

@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -52,6 +52,36 @@ impl ShardedCounter {
     /// The current count.
     pub fn get(&self) -> u64 {
         self.0.each().map(Counter::get).sum()
+    }
+}
+
+/// How many of something there are, which come and go with every request: threads do not contend
+/// for it.
+#[derive(Debug, Default)]
+pub(crate) struct ShardedGauge(Sharded<AtomicI64>);
+
+/// One of those that a [`ShardedGauge`] counts, while this lives.
+#[derive(Debug)]
+pub(crate) struct Present<'a>(&'a ShardedGauge);
+
+impl ShardedGauge {
+    /// Counts one more.
+    pub(crate) fn enter(&self) -> Present<'_> {
+        self.0.mine().fetch_add(1, Ordering::Relaxed);
+        Present(self)
+    }
+
+    /// How many there are.
+    pub(crate) fn get(&self) -> usize {
+        // One that went on another thread than it came on makes that thread's share negative.
+        let count: i64 = self.0.each().map(|share| share.load(Ordering::Relaxed)).sum();
+        usize::try_from(count).unwrap_or(0)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        self.0.0.mine().fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -126,5 +156,15 @@ mod tests {
             }
         });
         assert_eq!(count.get(), 20_000);
+    }
+
+    #[test]
+    fn what_goes_on_another_thread_than_it_came_on_is_gone() {
+        let gauge = ShardedGauge::default();
+        let (one, _other) = (gauge.enter(), gauge.enter());
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(one));
+        });
+        assert_eq!(gauge.get(), 1);
     }
 }

@@ -15,6 +15,8 @@ mod rpc;
 use std::{fmt, marker::PhantomData};
 
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
+/// What answers are counted by, of whatever protocol.
+pub(crate) use tonic::Code;
 
 pub(crate) use self::label::label;
 pub(crate) use self::{
@@ -47,13 +49,19 @@ impl<L: MetricLabel> CounterFamily<L> {
         }
     }
 
+    /// The current counts, by value of the label.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        L::ALL.iter().map(|word| {
+            let counts = self.counts.each().filter_map(|counts| counts.get(word.number()));
+            (word.word(), counts.map(Counter::get).sum())
+        })
+    }
+
     /// Writes a counter for each value of the label, which has this name.
     pub(crate) fn encode(&self, name: &str, mut encoder: MetricEncoder) -> fmt::Result {
-        for word in L::ALL {
-            let counts = self.counts.each().filter_map(|counts| counts.get(word.number()));
-            let count: u64 = counts.map(Counter::get).sum();
+        for (word, count) in self.counts() {
             encoder
-                .encode_family(&[(name, word.word())])?
+                .encode_family(&[(name, word)])?
                 .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ pub(crate) mod inline_executor;
 pub(crate) mod listener;
 pub(crate) mod seats;
 pub(crate) mod stalling;
+pub(crate) mod tally;
 pub(crate) mod tls;
 pub(crate) mod traffic;
 pub(crate) mod unread;

@@ -25,7 +25,8 @@ use super::{
     net::{
         answers::Answers,
         connection::{ConnectionSettings, KEEP_ALIVE_INTERVAL, Protocol},
-        listener::{Endpoint, Inbox, MaxConnections},
+        listener::{Door, Endpoint, Inbox, MaxConnections},
+        tally::{ConnectionTally, ListenerKind},
         tls::TlsOffer,
         unread::UnreadPool,
         worker,
@@ -61,6 +62,7 @@ pub(super) struct Server {
     migrate: Option<Additions>,
     report: Arc<Mutex<FeedReport>>,
     readiness: Arc<Readiness>,
+    connections: ConnectionTally,
     unread: UnreadPool,
 }
 
@@ -79,8 +81,10 @@ impl Server {
         migrate: Option<Additions>,
         report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
+        connections: ConnectionTally,
     ) -> Self {
-        Self { args, api, health, migrate, report, readiness, unread: UnreadPool::default() }
+        let unread = UnreadPool::default();
+        Self { args, api, health, migrate, report, readiness, connections, unread }
     }
 
     /// Runs every part, until one ends or the server is to stop, and then drains.
@@ -124,13 +128,18 @@ impl Server {
         let (accepting, mut workers) = (Accepting::new(), Workers::default());
         let Endpoints { data, forward_auth, admin, probes } = endpoints;
         let (count, max) = (self.worker_count(), self.max_connections());
+        let door = |most, listener| Door::new(most, self.connections.clone(), listener);
         let settings = self.connection_settings(Protocol::Http2, data.tls.clone());
         let inboxes = workers.start("worker", count, &data.answers, &settings, draining)?;
-        accepting.push(named("the listener", data.listener.accept_into(inboxes, max)));
+        accepting.push(named(
+            "the listener",
+            data.listener.accept_into(inboxes, door(max, ListenerKind::Data)),
+        ));
         if let Some(Endpoint { listener, answers, tls, .. }) = forward_auth {
             let settings = self.connection_settings(Protocol::Http1, tls);
             let inboxes = workers.start("forward-auth", count, &answers, &settings, draining)?;
-            accepting.push(named("the listener of proxies", listener.accept_into(inboxes, max)));
+            let door = door(max, ListenerKind::ForwardAuth);
+            accepting.push(named("the listener of proxies", listener.accept_into(inboxes, door)));
         }
         if let Some(Endpoint { listener, answers, tls, .. }) = admin {
             let settings = self.connection_settings(Protocol::Http2, tls);
@@ -138,10 +147,11 @@ impl Server {
             let settings =
                 ConnectionSettings { max_streams: admin::MAX_STREAMS, request_timeout, ..settings };
             let inboxes = workers.start("admin", 1, &answers, &settings, draining)?;
-            accepting.push(named(
+            let (name, door) = (
                 "the listener of administrators",
-                listener.accept_into(inboxes, admin::MAX_CONNECTIONS),
-            ));
+                door(admin::MAX_CONNECTIONS, ListenerKind::Admin),
+            );
+            accepting.push(named(name, listener.accept_into(inboxes, door)));
         }
         Ok((accepting, workers, probes.map(|probes| AbortOnDrop(tokio::spawn(probes.run())))))
     }

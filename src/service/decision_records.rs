@@ -6,7 +6,7 @@ use super::{
     Api,
     caller::CallerIdentity,
     check::Judgement,
-    gateway::{AuthzDecision, AuthzRequest, Verdict},
+    gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
     trace::{current_trace_id, record_decision},
 };
 use crate::{
@@ -67,7 +67,7 @@ impl Api {
         authz_request: AuthzRequest<'_>,
         authz_decision: &AuthzDecision,
     ) {
-        let reason = authz_decision.refusal().map_or("ENABLED", |refusal| refusal.reason);
+        let reason = authz_decision.refusal().map_or("ENABLED", Refusal::reason);
         record_decision(authz_decision.word(), reason, authz_decision.route());
         let Some(log) = &self.decision_log else { return };
         let is_public = matches!(authz_decision.verdict, Verdict::Public);

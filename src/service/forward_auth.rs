@@ -4,7 +4,10 @@
 //! client could send those as well, so only the names that the configured kind of proxy always sets
 //! are read, and each must occur exactly once.
 
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
@@ -15,12 +18,18 @@ use tonic::body::Body;
 use super::{
     Api, Peer,
     caller::CallerIdentity,
-    gateway::{AuthzDecision, AuthzRequest, Refusal, TRUSTED, Verdict, VerdictKind},
-    grpc::front::Answering,
+    gateway::{
+        AuthzDecision, AuthzRequest, Outcome, ProxyProtocol, Refusal, TRUSTED, Verdict, VerdictKind,
+    },
+    grpc::{front::Answering, status},
+    metrics::Timed,
     request_id::{REQUEST_ID, request_id},
     trace::{record_decision, within},
 };
-use crate::{observability::metrics::MetricLabel, security::callers::CallerService};
+use crate::{
+    observability::metrics::{Code, MetricLabel},
+    security::callers::CallerService,
+};
 
 /// Which responses a proxy understands, and which headers it sets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,31 +84,55 @@ impl ForwardAuth {
             response.headers_mut().insert(REQUEST_ID, id);
             Ok(response)
         };
+        let mut stopwatch = this.api.metrics.rpcs.time(Some(Timed::ForwardAuth), Instant::now());
         let caller =
             match this.api.callers.admit(CallerService::ForwardAuth, peer, request.headers()) {
                 Ok(caller) => caller,
                 Err(refused) => {
-                    let refusal = Refusal::not_admitted(this.api.counted(refused));
-                    return Box::pin(async move { with_id(this.refuse(&refusal)) });
+                    let response =
+                        this.turn_away(&Refusal::not_admitted(this.api.counted(refused)));
+                    stopwatch.stop(status::not_admitted(refused).code());
+                    return Box::pin(async move { with_id(response) });
                 }
             };
-        let span = this.api.tracer.http_span(request.headers(), "forward-auth");
+        let traced = this.api.tracer.http_span(request.headers(), "forward-auth");
+        let trace = traced.as_ref().and_then(|traced| traced.trace);
+        let span = traced.map(|traced| traced.span);
         let answering = async move {
+            let _in_flight = this.api.metrics.forward_auth_in_flight.enter();
             let headers = request.headers();
             let caller = CallerIdentity::new(caller.as_deref(), Some(headers));
-            let judged = match this.authz_request(headers, caller) {
-                Ok(authz_request) => {
-                    tokio::time::timeout(this.request_timeout, this.api.decide_http(authz_request))
-                        .await
-                }
-                Err(refusal) => return with_id(this.refuse_undecided(&refusal)),
-            };
-            with_id(match judged {
-                Ok(authz_decision) => this.respond(&authz_decision),
-                Err(_) => this.refuse_undecided(&Refusal::too_late()),
-            })
+            let (code, response) = this.judge(headers, caller).await;
+            stopwatch.stop_traced(code, trace);
+            with_id(response)
         };
         within(span, Box::pin(answering))
+    }
+
+    /// The response, and the code that it counts with: where a request was judged, OK, whatever the
+    /// judgement.
+    async fn judge(
+        &self,
+        headers: &HeaderMap,
+        caller: CallerIdentity<'_>,
+    ) -> (Code, Response<Body>) {
+        let authz_request = match self.authz_request(headers, caller) {
+            Ok(authz_request) => authz_request,
+            Err(refusal) => return (Code::InvalidArgument, self.turn_away(&refusal)),
+        };
+        let judging = self.api.decide_http(ProxyProtocol::ForwardAuth, authz_request);
+        match tokio::time::timeout(self.request_timeout, judging).await {
+            Ok(authz_decision) => (Code::Ok, self.respond(&authz_decision)),
+            Err(_) => (Code::DeadlineExceeded, self.turn_away(&Refusal::too_late())),
+        }
+    }
+
+    /// Refuses a request that was not judged, and counts it.
+    fn turn_away(&self, refusal: &Refusal) -> Response<Body> {
+        record_decision(VerdictKind::Refused.word(), refusal.reason(), None);
+        let outcome = Outcome::Refused(refusal.kind);
+        self.api.metrics.gateway_requests.add(ProxyProtocol::ForwardAuth, outcome);
+        self.refuse(refusal)
     }
 
     fn authz_request<'a>(
@@ -143,27 +176,21 @@ impl ForwardAuth {
         }
     }
 
-    /// Refuses what was not decided about.
-    fn refuse_undecided(&self, refusal: &Refusal) -> Response<Body> {
-        record_decision(VerdictKind::Refused.word(), refusal.reason, None);
-        self.refuse(refusal)
-    }
-
     fn refuse(&self, refusal: &Refusal) -> Response<Body> {
         let full = |body: Body| {
             let mut response = with_headers(unknown_so_far(body), refusal.headers());
-            *response.status_mut() = refusal.status;
+            *response.status_mut() = refusal.status();
             response
         };
         match self.codes {
             ForwardAuthCodes::Full => full(Body::new(refusal.body())),
             ForwardAuthCodes::Nginx => {
                 let mut response = full(Body::empty());
-                response.headers_mut().insert(STATUS, HeaderValue::from(refusal.status.as_u16()));
+                response.headers_mut().insert(STATUS, HeaderValue::from(refusal.status().as_u16()));
                 if let Ok(problem) = HeaderValue::try_from(in_ascii(&refusal.body())) {
                     response.headers_mut().insert(PROBLEM, problem);
                 }
-                if refusal.status != StatusCode::UNAUTHORIZED {
+                if refusal.status() != StatusCode::UNAUTHORIZED {
                     *response.status_mut() = StatusCode::FORBIDDEN;
                 }
                 response

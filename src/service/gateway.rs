@@ -6,6 +6,8 @@
 mod decision;
 mod live;
 mod refusal;
+mod refusal_kind;
+mod tally;
 mod unmapped;
 
 use std::sync::Arc;
@@ -22,10 +24,11 @@ use crate::{
     routes::{Access, Rule, TokenUse, check_method},
     security::bearer::bearer,
 };
-pub(crate) use decision::VerdictKind;
-pub(super) use decision::{AuthzDecision, TRUSTED, Verdict};
+pub(super) use decision::{AuthzDecision, TRUSTED, Verdict, VerdictKind};
 pub(crate) use live::LiveRoutes;
 pub(super) use refusal::Refusal;
+use refusal_kind::{Obstacle, RefusalKind};
+pub(super) use tally::{GatewayTally, Outcome, ProxyProtocol};
 pub(crate) use unmapped::UnmappedPaths;
 
 /// What becomes of a request that no rule is about.
@@ -97,8 +100,12 @@ struct Judged {
 }
 
 impl Api {
-    /// Rules on a request.
-    pub(super) async fn decide_http(&self, authz_request: AuthzRequest<'_>) -> AuthzDecision {
+    /// Rules on a request, and counts it.
+    pub(super) async fn decide_http(
+        &self,
+        proxy: ProxyProtocol,
+        authz_request: AuthzRequest<'_>,
+    ) -> AuthzDecision {
         let mut judged = Judged::default();
         let verdict = self.evaluate(authz_request, &mut judged).await;
         let Judged { rule, is_unmapped, tenant, module } = judged;
@@ -107,7 +114,7 @@ impl Api {
         let refuse = if enforce { Verdict::Refused } else { Verdict::WouldDeny };
         let verdict = verdict.unwrap_or_else(refuse);
         let authz_decision = AuthzDecision { verdict, rule, is_unmapped, tenant, module };
-        self.metrics.gateway_requests.add(authz_decision.kind());
+        self.metrics.gateway_requests.add(proxy, authz_decision.outcome());
         authz_decision.log(authz_request);
         self.record_authz_decision(authz_request, &authz_decision);
         authz_decision

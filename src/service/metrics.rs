@@ -4,10 +4,13 @@ use std::fmt;
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
-use super::{Api, caller::NotAdmittedKind, check::Judgement, gateway::VerdictKind};
+use super::{Api, caller::NotAdmittedKind, check::Judgement, gateway::GatewayTally};
 use crate::{
     domain::Reason,
-    observability::metrics::{CounterFamily, Histograms, MetricLabel, Rpcs},
+    observability::{
+        counters::ShardedGauge,
+        metrics::{CounterFamily, Histograms, MetricLabel, Rpcs},
+    },
     proto::Method,
 };
 
@@ -15,24 +18,52 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// The numbers and durations of answers.
-    pub rpcs: Rpcs<Method>,
+    pub rpcs: Rpcs<Timed>,
+    /// Requests of proxies over HTTP that are being answered.
+    pub forward_auth_in_flight: ShardedGauge,
     /// Decisions.
     pub decisions: CounterFamily<Reason>,
     /// The outcomes of HTTP requests that proxies asked about.
-    pub gateway_requests: CounterFamily<VerdictKind>,
+    pub(super) gateway_requests: GatewayTally,
     /// Requests that were refused because their caller may not ask.
     pub caller_refusals: CounterFamily<NotAdmittedKind>,
 }
 
-impl MetricLabel for Method {
-    const ALL: &'static [Self] = Self::ALL;
+/// What is timed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Timed {
+    /// The answers of a method.
+    Rpc(Method),
+    /// Those to proxies that ask over HTTP.
+    ForwardAuth,
+}
+
+/// The methods, and what is timed beside them.
+const TIMED: [Timed; Method::ALL.len() + 1] = {
+    let mut all = [Timed::ForwardAuth; Method::ALL.len() + 1];
+    let mut number = 0;
+    while number < Method::ALL.len() {
+        all[number] = Timed::Rpc(Method::ALL[number]);
+        number += 1;
+    }
+    all
+};
+
+impl MetricLabel for Timed {
+    const ALL: &'static [Self] = &TIMED;
 
     fn number(self) -> usize {
-        self as usize
+        match self {
+            Self::Rpc(method) => method as usize,
+            Self::ForwardAuth => Method::ALL.len(),
+        }
     }
 
     fn word(self) -> &'static str {
-        self.name()
+        match self {
+            Self::Rpc(method) => method.name(),
+            Self::ForwardAuth => "ForwardAuth",
+        }
     }
 }
 
@@ -54,10 +85,10 @@ impl Collector for Metrics {
             "Decisions of CheckModule, BatchCheckModules and Authorize, and about HTTP requests";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
         self.decisions.encode("reason", decisions)?;
-        let help = "HTTP requests that proxies asked about, by verdict";
+        let help = "HTTP requests that proxies asked about: the verdict, its reason, and the status that the client gets; would_deny: passed although it would be refused. What Envoy is told as a status of gRPC counts in rpc_duration_seconds alone";
         let requests =
             encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
-        self.gateway_requests.encode("verdict", requests)?;
+        self.gateway_requests.encode(requests)?;
         let help = "Requests refused because their caller may not make them: unknown caller, rate exceeded, or a service, tenant or module that it may not use; enumeration: all tenants";
         let refusals =
             encoder.encode_descriptor("caller_refusals", help, None, MetricType::Counter)?;
@@ -68,7 +99,7 @@ impl Collector for Metrics {
 impl Metrics {
     /// The durations of answers.
     pub(crate) fn rpc_durations(&self) -> Histograms {
-        let help = "Durations of answers; of a stream, until it began. Health, reflection and unknown methods count as other";
+        let help = "Durations of answers; of a stream, until it began. Health, reflection and unknown methods count as other; ForwardAuth: what proxies ask over HTTP, OK where it was judged";
         self.rpcs.histograms("rpc_duration_seconds", help)
     }
 }
@@ -93,9 +124,8 @@ mod tests {
 
     #[test]
     fn each_word_stands_at_its_number() {
-        stands_at_its_number::<Method>();
+        stands_at_its_number::<Timed>();
         stands_at_its_number::<Reason>();
-        stands_at_its_number::<VerdictKind>();
         stands_at_its_number::<NotAdmittedKind>();
     }
 }

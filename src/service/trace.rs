@@ -50,9 +50,9 @@ pub(super) struct TracedRequest {
 }
 
 impl Tracer {
-    /// A span for a request that a proxy sends over HTTP, if it is traced.
-    pub(super) fn http_span(&self, headers: &HeaderMap, name: &str) -> Option<Span> {
-        self.traces(headers.get(TRACEPARENT)).then(|| span(headers, name, None).0)
+    /// Begins the span of a request that a proxy sends over HTTP, if it is traced.
+    pub(super) fn http_span(&self, headers: &HeaderMap, name: &str) -> Option<TracedRequest> {
+        self.traces(headers.get(TRACEPARENT)).then(|| self.begin(headers, name, None))
     }
 
     /// Begins the span of a gRPC request whose caller's trace context has already been looked up, if
@@ -63,15 +63,15 @@ impl Tracer {
         headers: &HeaderMap,
         path: &str,
     ) -> Option<TracedRequest> {
-        self.traces(parent).then(|| {
-            let method = path.trim_start_matches('/');
-            let (span, id) = span(headers, method, method.rsplit('/').next());
-            let trace = (id != TraceId::INVALID).then(|| TraceRef {
-                id: u128::from_be_bytes(id.to_bytes()),
-                began: self.clock.now(),
-            });
-            TracedRequest { span, trace }
-        })
+        let method = path.trim_start_matches('/');
+        self.traces(parent).then(|| self.begin(headers, method, method.rsplit('/').next()))
+    }
+
+    fn begin(&self, headers: &HeaderMap, name: &str, rpc: Option<&str>) -> TracedRequest {
+        let (span, id) = span(headers, name, rpc);
+        let trace = (id != TraceId::INVALID)
+            .then(|| TraceRef { id: u128::from_be_bytes(id.to_bytes()), began: self.clock.now() });
+        TracedRequest { span, trace }
     }
 
     fn traces(&self, parent: Option<&HeaderValue>) -> bool {

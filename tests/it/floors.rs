@@ -172,14 +172,10 @@ fn the_domain_is_pure() {
     }
 }
 
-/// Outside of `service/grpc`, what the service may name of gRPC: the body of an HTTP response, the
-/// words that the API has for refusals, which HTTP clients get too, and the list of methods, which
-/// are counted.
-const NAMED_OUTSIDE_GRPC: [(&str, &str); 3] = [
-    ("service/forward_auth.rs", "tonic::body::Body"),
-    ("service/gateway/refusal.rs", "proto::v1::ErrorReason"),
-    ("service/metrics.rs", "proto::Method"),
-];
+/// Outside of `service/grpc`, what the service may name of gRPC: the body of an HTTP response,
+/// and the list of methods, which are counted.
+const NAMED_OUTSIDE_GRPC: [(&str, &str); 2] =
+    [("service/forward_auth.rs", "tonic::body::Body"), ("service/metrics.rs", "proto::Method")];
 
 #[test]
 fn use_cases_know_nothing_of_grpc() {

@@ -3,6 +3,7 @@
 
 mod access;
 mod browser;
+mod counted;
 mod followed;
 mod forward_auth;
 mod hang_ups;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use entitlementd::proto::v1::{AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest};
 use tonic::Code;
 
+mod connections;
 mod database;
 mod exemplars;
 mod loads;

@@ -127,7 +127,7 @@ impl Stopwatch {
         }
     }
 
-    /// The same of a request that is traced, which then illustrates its bucket.
+    /// The same of a request with a trace, if it has one, which then illustrates its bucket.
     pub(crate) fn stop_traced(&mut self, code: Code, trace: Option<TraceRef>) {
         let Some(durations) = self.durations.take() else { return };
         let (code, duration) = (code as usize, self.started.elapsed());

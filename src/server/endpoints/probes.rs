@@ -21,11 +21,18 @@ use tokio::{
 use super::server_metrics::ServerMetrics;
 use crate::{
     config::{Insecure, ListenAddress, UnusableSetting},
-    observability::metrics::{Format, Page},
+    observability::{
+        log_limiter::log_limited,
+        metrics::{Format, MetricLabel, Page},
+    },
     security::tls::Tls,
     server::{
         background::{condition::Condition, readiness::Readiness},
-        net::{listener::AFTER_FAILED_ACCEPT, tls::TlsOffer},
+        net::{
+            listener::AFTER_FAILED_ACCEPT,
+            tally::{ConnectionTally, ListenerKind, RefusedConnection},
+            tls::TlsOffer,
+        },
         security::Security,
     },
 };
@@ -47,6 +54,7 @@ pub(crate) struct Probes {
     address: SocketAddr,
     pages: Arc<Pages>,
     tls: Option<TlsOffer>,
+    connections: ConnectionTally,
 }
 
 /// What the pages show.
@@ -79,12 +87,14 @@ impl Probes {
         tracing::info!(%address, "metrics and probes are at {scheme}://{address}");
         let are_closed = tls.is_some() && security.insists_on_certificates();
         let readiness = Arc::clone(&metrics.readiness);
+        let connections = metrics.connections.clone();
         let metrics = Page::new(Arc::clone(&metrics.api.metrics), metrics);
         Ok(Some(Self {
             listener,
             address,
             pages: Arc::new(Pages { metrics, readiness, are_closed }),
             tls,
+            connections,
         }))
     }
 
@@ -101,9 +111,10 @@ impl Probes {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => latest.push_back(connections.spawn(serve(stream, Arc::clone(&self.pages), self.tls.clone()))),
+                    Ok((stream, _)) => latest.push_back(connections.spawn(self.serve(stream))),
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted: {error}");
+                        let refused = self.connections.refuse(RefusedConnection::System);
+                        log_limited!(refused, warn, %error, "a connection could not be accepted: {error}");
                         tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
                     }
                 },
@@ -111,9 +122,27 @@ impl Probes {
             }
             if latest.len() > MAX_CONNECTIONS
                 && let Some(oldest) = latest.pop_front()
+                && !oldest.is_finished()
             {
                 oldest.abort();
+                let refused = self.connections.refuse(RefusedConnection::Displaced);
+                let listener = ListenerKind::Metrics.word();
+                log_limited!(
+                    refused,
+                    info,
+                    listener,
+                    "an unused connection was closed for a newer one: the maximum is reached"
+                );
             }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream) -> impl Future<Output = ()> + use<> {
+        let open = self.connections.open(ListenerKind::Metrics);
+        let serving = serve(stream, Arc::clone(&self.pages), self.tls.clone());
+        async move {
+            let _open = open;
+            serving.await;
         }
     }
 }

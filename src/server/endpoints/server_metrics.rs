@@ -1,6 +1,7 @@
 //! What the metrics read where it is, when somebody asks.
 
 mod change_log;
+mod connections;
 mod database;
 mod feed;
 mod values;
@@ -21,9 +22,9 @@ use crate::{
     },
     server::{
         background::{condition::Cause, feed::FeedReport, readiness::Readiness},
-        net::tls::TlsOffer,
+        net::{tally::ConnectionTally, tls::TlsOffer},
     },
-    service::Api,
+    service::{Api, grpc::front::InFlight},
 };
 
 /// Everything that is read.
@@ -38,6 +39,8 @@ pub(crate) struct ServerMetrics {
     /// The same, by a clock that nobody sets.
     began: Uptime,
     tls: Option<TlsOffer>,
+    pub(crate) connections: ConnectionTally,
+    in_flight: Vec<InFlight>,
 }
 
 impl MetricSource for ServerMetrics {
@@ -49,6 +52,7 @@ impl MetricSource for ServerMetrics {
             self.of_revalidation(),
             feed::samples(&self.api, report, self.began),
             change_log::samples(report.change_log),
+            connections::samples(&self.connections, self.in_flight()),
             database::samples(&self.api.store, self.max_connections),
             self.of_decision_log(),
             self.of_tls(),
@@ -75,6 +79,7 @@ impl ServerMetrics {
         report: Arc<Mutex<FeedReport>>,
         readiness: Arc<Readiness>,
         tls: Option<TlsOffer>,
+        in_flight: Vec<InFlight>,
     ) -> Self {
         let started_at = api.clock.now();
         Self {
@@ -85,7 +90,15 @@ impl ServerMetrics {
             started_at,
             began: Uptime::now(),
             tls,
+            connections: ConnectionTally::default(),
+            in_flight,
         }
+    }
+
+    /// The requests that are being answered, of every listener.
+    fn in_flight(&self) -> usize {
+        let rpcs: usize = self.in_flight.iter().map(InFlight::count).sum();
+        rpcs + self.api.metrics.forward_auth_in_flight.get()
     }
 
     fn of_process(&self) -> Vec<Sample> {

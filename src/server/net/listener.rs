@@ -4,6 +4,7 @@
 //! own spreading over SO_REUSEPORT goes by a hash, and can put most of them on one core.
 
 mod addresses;
+mod door;
 
 use std::{
     io,
@@ -19,19 +20,13 @@ use std::{
 
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, mpsc},
 };
 
-use self::addresses::{AddressCounts, FromAddress};
-use super::{
-    seats::{Seat, Seats},
-    tls::TlsOffer,
-};
-use crate::{
-    config::{ListenAddress, UnusableSetting},
-    observability::log_limiter::{LogLimiter, log_limited},
-};
+use self::addresses::FromAddress;
+pub(crate) use self::door::{Door, MaxConnections};
+use super::{seats::Seat, tally::OpenConnection, tls::TlsOffer};
+use crate::config::{ListenAddress, UnusableSetting};
 
 /// A pause after an error such as too many open files, instead of spinning.
 pub(crate) const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
@@ -77,6 +72,7 @@ pub(crate) struct ConnectionPlaces {
     _connection: OwnedSemaphorePermit,
     worker: Arc<AtomicUsize>,
     _address: Option<FromAddress>,
+    _open: OpenConnection,
 }
 
 impl Drop for ConnectionPlaces {
@@ -84,19 +80,6 @@ impl Drop for ConnectionPlaces {
         self.worker.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-/// The maximum number of connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MaxConnections {
-    pub(crate) in_all: u32,
-    /// From one address; `None`: no separate limit.
-    pub(crate) per_address: Option<u32>,
-    /// When the maximum is reached, a newer connection ends an unused one.
-    pub(crate) makes_room: bool,
-}
-
-/// How long a connection that was asked to leave may take.
-const UNTIL_LEFT: Duration = Duration::from_secs(1);
 
 impl Socket {
     /// The address that the connection comes from, if it has one.
@@ -118,19 +101,6 @@ pub(crate) enum Socket {
 pub(crate) struct Inbox {
     pub(crate) sender: mpsc::Sender<Accepted>,
     pub(crate) connections: Arc<AtomicUsize>,
-}
-
-impl Inbox {
-    /// Counts a connection among those of its worker.
-    fn place(
-        &self,
-        connection: OwnedSemaphorePermit,
-        address: Option<FromAddress>,
-    ) -> ConnectionPlaces {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        let worker = Arc::clone(&self.connections);
-        ConnectionPlaces { _connection: connection, worker, _address: address }
-    }
 }
 
 impl Listener {
@@ -164,65 +134,25 @@ impl Listener {
     }
 
     /// Accepts forever. Ends when it is dropped, or when every worker is gone.
-    pub(crate) async fn accept_into(self, inboxes: Vec<Inbox>, most: MaxConnections) {
-        let MaxConnections { in_all: max_connections, per_address, makes_room } = most;
-        let room = Arc::new(Semaphore::new(max_connections as usize));
-        let addresses = AddressCounts::default();
-        let seats = makes_room.then(|| {
-            Seats::new(max_connections as usize, per_address.unwrap_or(u32::MAX) as usize)
-        });
-        let (full, full_address) = (LogLimiter::new(), LogLimiter::new());
+    pub(crate) async fn accept_into(self, inboxes: Vec<Inbox>, door: Door) {
         loop {
-            let Some(stream) = self.accept_or_pause().await else { continue };
+            let stream = match self.accept().await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    door.fail(&error);
+                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                    continue;
+                }
+            };
             // A peer that has already gone has no address, and does not hold its place for long.
-            let from = stream.address();
-            let Ok(seat) = seats.as_ref().map(|seats| seats.take(from)).transpose() else {
-                log_limited!(
-                    full,
-                    warn,
-                    "a connection was closed: the maximum is reached, and all are in use"
-                );
-                continue;
-            };
-            let counted = if makes_room { Ok(None) } else { addresses.enter(from, per_address) };
-            let Ok(address) = counted else {
-                log_limited!(
-                    full_address,
-                    info,
-                    per_address,
-                    "a connection was closed: its address has reached its maximum"
-                );
-                continue;
-            };
-            let Some(connection) = free_place(&room, seat.is_some()).await else {
-                log_limited!(
-                    full,
-                    warn,
-                    max_connections,
-                    "a connection was closed: {max_connections} are open"
-                );
-                continue;
-            };
+            let Some(admitted) = door.admit(stream.address()).await else { continue };
             let Some(inbox) =
                 inboxes.iter().min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed))
             else {
                 return;
             };
-            let places = inbox.place(connection, address);
-            if inbox.sender.send(Accepted { stream, places, seat }).await.is_err() {
+            if inbox.sender.send(door.enter(stream, admitted, inbox)).await.is_err() {
                 return;
-            }
-        }
-    }
-
-    /// `None`: none could be accepted, and some time has passed.
-    async fn accept_or_pause(&self) -> Option<Socket> {
-        match self.accept().await {
-            Ok(stream) => Some(stream),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted: {error}");
-                tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
-                None
             }
         }
     }
@@ -237,15 +167,6 @@ impl Listener {
             Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Socket::Unix),
         }
     }
-}
-
-/// A place among all connections. It is waited for if another connection was asked to leave.
-async fn free_place(room: &Arc<Semaphore>, is_leaving: bool) -> Option<OwnedSemaphorePermit> {
-    let place = Arc::clone(room).try_acquire_owned().ok();
-    if place.is_some() || !is_leaving {
-        return place;
-    }
-    timeout(UNTIL_LEFT, Arc::clone(room).acquire_owned()).await.ok().and_then(Result::ok)
 }
 
 /// Removes the socket file that a killed server left behind. A socket that still answers is not

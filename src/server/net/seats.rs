@@ -17,6 +17,8 @@ use crate::service::Presence;
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) presence: Arc<Presence>,
+    /// Another connection has to leave for it.
+    pub(crate) took_anothers: bool,
     address: Option<IpAddr>,
     leave: Notify,
 }
@@ -54,12 +56,14 @@ impl Seats {
         let is_neighbour = |seat: &Seat| address.is_some() && seat.address == address;
         let neighbours =
             seats.iter().filter_map(Weak::upgrade).filter(|seat| is_neighbour(seat)).count();
-        if neighbours >= self.per_address {
+        let (is_crowded, is_full) = (neighbours >= self.per_address, seats.len() >= self.in_all);
+        if is_crowded {
             make_room(&mut seats, is_neighbour)?;
-        } else if seats.len() >= self.in_all {
+        } else if is_full {
             make_room(&mut seats, |_| true)?;
         }
-        let seat = Arc::new(Seat { address, ..Seat::default() });
+        let took_anothers = is_crowded || is_full;
+        let seat = Arc::new(Seat { took_anothers, address, ..Seat::default() });
         seats.push_back(Arc::downgrade(&seat));
         Ok(seat)
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{AuthzRequest, Refusal};
+use super::{AuthzRequest, Outcome, Refusal};
 use crate::{
     domain::ModuleCode,
     observability::{
@@ -69,7 +69,17 @@ pub(in crate::service) struct AuthzDecision {
 }
 
 impl AuthzDecision {
-    pub(super) fn kind(&self) -> VerdictKind {
+    /// What it is counted as.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.verdict {
+            Verdict::Public => Outcome::Public,
+            Verdict::Granted => Outcome::Granted,
+            Verdict::WouldDeny(refusal) => Outcome::WouldDeny(refusal.kind),
+            Verdict::Refused(refusal) => Outcome::Refused(refusal.kind),
+        }
+    }
+
+    fn kind(&self) -> VerdictKind {
         match self.verdict {
             Verdict::Public => VerdictKind::Public,
             Verdict::Granted => VerdictKind::Granted,
@@ -125,7 +135,7 @@ impl AuthzDecision {
             );
         }
         if let Verdict::WouldDeny(refusal) = &self.verdict {
-            headers.push((WOULD_DENY, refusal.reason.into()));
+            headers.push((WOULD_DENY, refusal.reason().into()));
         }
         headers
     }
@@ -140,7 +150,7 @@ impl AuthzDecision {
     pub(super) fn log(&self, authz_request: AuthzRequest<'_>) {
         let Some(refusal) = self.refusal() else { return };
         let (method, reason, route) =
-            (authz_request.method, refusal.reason, self.route().unwrap_or_default());
+            (authz_request.method, refusal.reason(), self.route().unwrap_or_default());
         let tenant = self
             .tenant
             .as_ref()

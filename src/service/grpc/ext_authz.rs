@@ -7,7 +7,7 @@ use crate::{
     proto::envoy::{
         CheckRequest, CheckResponse, service::auth::v3::authorization_server::Authorization,
     },
-    service::{Api, caller::CallerIdentity},
+    service::{Api, caller::CallerIdentity, gateway::ProxyProtocol},
 };
 
 #[async_trait]
@@ -21,6 +21,7 @@ impl Authorization for Api {
         let caller = CallerIdentity::of(request.extensions(), request.metadata().as_ref());
         let by_certificate = self.callers.vouched_for(attributes.principal());
         let authz_request = attributes.authz_request(caller, by_certificate);
-        Ok(Response::new(convert::authz_response(&self.decide_http(authz_request).await)))
+        let authz_decision = self.decide_http(ProxyProtocol::ExtAuthz, authz_request).await;
+        Ok(Response::new(convert::authz_response(&authz_decision)))
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     proto::Method,
     service::{
         Peer,
-        metrics::Metrics,
+        metrics::{Metrics, Timed},
         request_id::{REQUEST_ID, request_id},
         trace::{self, Tracer, within},
         watch::Ending,
@@ -81,6 +81,20 @@ pub(crate) struct Front<S> {
     tracer: Tracer,
 }
 
+/// The requests in flight of a listener.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    places: Arc<Semaphore>,
+    most: usize,
+}
+
+impl InFlight {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
+    }
+}
+
 /// A request that was admitted or refused: its answer, how long it may take, and its place among
 /// those in flight.
 type StartedAnswer = (Answering, Option<Duration>, Option<OwnedSemaphorePermit>);
@@ -100,6 +114,12 @@ impl<S: Services> Front<S> {
         Self { services, others, settings, places, metrics, tracer }
     }
 
+    /// Its requests in flight.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        let most = self.settings.max_in_flight.min(Semaphore::MAX_PERMITS);
+        InFlight { places: Arc::clone(&self.places), most }
+    }
+
     /// Answers a request. `ending` resolves when its connection is to end.
     pub(crate) fn answer(
         &self,
@@ -114,7 +134,7 @@ impl<S: Services> Front<S> {
         let path = request.uri().path();
         let ours = Method::of(path).and_then(|method| Some((method, self.services.limit(method)?)));
         let method = ours.map(|(method, _)| method);
-        let stopwatch = self.metrics.rpcs.time(method, Instant::now());
+        let stopwatch = self.metrics.rpcs.time(method.map(Timed::Rpc), Instant::now());
         let unknown = method.is_none().then(|| Box::from(path));
         let traced = self.traced(method, &request);
         let (answering, timeout, in_flight) = match ours {

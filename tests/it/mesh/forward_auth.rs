@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{ROUTES, seeded};
 use crate::harness::{
     Server,
-    http::Reply,
+    http::{Metrics, Reply},
     id,
     mesh::{port_of, send_to},
     process,
@@ -13,7 +13,7 @@ use crate::harness::{
 
 pub(super) struct Asked {
     address: SocketAddr,
-    server: Server,
+    pub(super) server: Server,
     _routes: tempfile::NamedTempFile,
 }
 
@@ -41,6 +41,10 @@ impl Asked {
             ("x-forwarded-host", "service.internal"),
         ];
         self.send(&[&own, headers].concat()).await
+    }
+
+    pub(super) async fn metrics(&self) -> Metrics {
+        self.server.metrics().await
     }
 
     /// Until all that it logs is written.

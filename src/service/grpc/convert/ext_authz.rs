@@ -99,7 +99,7 @@ fn denied(refusal: &Refusal) -> DeniedHttpResponse {
         append: Some(false),
     };
     DeniedHttpResponse {
-        status: Some(HttpStatus { code: refusal.status.as_u16().into() }),
+        status: Some(HttpStatus { code: refusal.status().as_u16().into() }),
         headers: refusal.headers().into_iter().map(set).collect(),
         body: refusal.body(),
     }
@@ -116,7 +116,7 @@ fn metadata(
     };
     let fields = [
         ("decision", Some(authz_decision.word())),
-        ("reason", authz_decision.refusal().map(|refusal| refusal.reason)),
+        ("reason", authz_decision.refusal().map(Refusal::reason)),
         ("route", authz_decision.route()),
         ("module", authz_decision.module.as_ref().map(ModuleCode::as_str)),
         ("tenant_id", attributes("x-tenant-id")),

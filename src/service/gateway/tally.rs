@@ -1,0 +1,132 @@
+//! Counting requests by what became of them: a number for each combination that can occur.
+
+use std::fmt;
+
+use http::StatusCode;
+use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
+
+use super::{RefusalKind, VerdictKind};
+use crate::{
+    domain::Reason,
+    observability::{
+        counters::{Counter, Sharded},
+        metrics::{MetricLabel, label},
+    },
+};
+
+label! {
+    /// How a proxy asks.
+    pub(in crate::service) enum ProxyProtocol {
+        /// By Envoy's external authorization.
+        ExtAuthz => "ext_authz",
+        /// By forward auth over HTTP.
+        ForwardAuth => "forward_auth",
+    }
+}
+
+/// What became of a request, and why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::service) enum Outcome {
+    /// It passes: nothing is asked of it.
+    Public,
+    /// It passes.
+    Granted,
+    /// It passes, although it would be refused.
+    WouldDeny(RefusalKind),
+    /// It does not pass.
+    Refused(RefusalKind),
+}
+
+/// Where there is no reason.
+const NONE: &str = "NONE";
+
+impl Outcome {
+    /// How many there are.
+    const COUNT: usize = 2 + 2 * RefusalKind::COUNT;
+
+    /// All, in the order of their numbers.
+    fn all() -> impl Iterator<Item = Self> {
+        let passing = [Self::Public, Self::Granted].into_iter();
+        let shadow = RefusalKind::all().map(Self::WouldDeny);
+        passing.chain(shadow).chain(RefusalKind::all().map(Self::Refused))
+    }
+
+    fn number(self) -> usize {
+        match self {
+            Self::Public => 0,
+            Self::Granted => 1,
+            Self::WouldDeny(kind) => 2 + kind.number(),
+            Self::Refused(kind) => 2 + RefusalKind::COUNT + kind.number(),
+        }
+    }
+
+    /// Its verdict, reason and status.
+    fn labels(self) -> (VerdictKind, &'static str, StatusCode) {
+        match self {
+            Self::Public => (VerdictKind::Public, NONE, StatusCode::OK),
+            Self::Granted => (VerdictKind::Granted, NONE, StatusCode::OK),
+            Self::WouldDeny(kind) => (VerdictKind::WouldDeny, kind.reason(), StatusCode::OK),
+            Self::Refused(kind) => (VerdictKind::Refused, kind.reason(), kind.status()),
+        }
+    }
+
+    /// A grant is no refusal.
+    fn can_occur(self) -> bool {
+        let never = RefusalKind::Denied(Reason::Enabled);
+        self != Self::WouldDeny(never) && self != Self::Refused(never)
+    }
+}
+
+/// The numbers of requests that proxies asked about.
+#[derive(Debug)]
+pub(in crate::service) struct GatewayTally(Sharded<Box<[[Counter; Outcome::COUNT]]>>);
+
+impl Default for GatewayTally {
+    fn default() -> Self {
+        let counters = || std::array::from_fn(|_| Counter::default());
+        Self(Sharded::new(move || ProxyProtocol::ALL.iter().map(|_| counters()).collect()))
+    }
+}
+
+impl GatewayTally {
+    /// Counts a request.
+    pub(in crate::service) fn add(&self, proxy: ProxyProtocol, outcome: Outcome) {
+        self.0.mine()[proxy.number()][outcome.number()].add();
+    }
+
+    /// Writes a counter for each outcome. Those that have not occurred are 0: of a counter that begins
+    /// with its first events, Prometheus does not see that it has grown.
+    pub(in crate::service) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+        for proxy in ProxyProtocol::ALL {
+            for outcome in Outcome::all().filter(|outcome| outcome.can_occur()) {
+                let counters = self.0.each().map(|all| &all[proxy.number()][outcome.number()]);
+                let count: u64 = counters.map(Counter::get).sum();
+                let (verdict, reason, code) = outcome.labels();
+                let labels = [
+                    ("proxy", proxy.word()),
+                    ("verdict", verdict.word()),
+                    ("reason", reason),
+                    ("code", code.as_str()),
+                ];
+                encoder
+                    .encode_family(&labels)?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_its_number() {
+        let all: Vec<_> = Outcome::all().collect();
+        assert_eq!(all.len(), Outcome::COUNT);
+        for (number, outcome) in all.into_iter().enumerate() {
+            assert_eq!(outcome.number(), number, "{outcome:?}");
+        }
+    }
+}
