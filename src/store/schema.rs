@@ -87,8 +87,13 @@ impl SchemaReport {
         }
     }
 
+    /// The steps that the database lacks.
+    pub fn pending(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step, Step::Pending(_)))
+    }
+
     fn is_pending(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Pending(_)))
+        self.pending().next().is_some()
     }
 }
 

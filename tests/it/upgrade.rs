@@ -10,7 +10,7 @@ use entitlementd_migration::{Migrator, MigratorTrait};
 
 use self::fleet::Fleet;
 use crate::harness::{
-    Database,
+    Database, http,
     process::{self, Process},
 };
 
@@ -73,13 +73,22 @@ async fn a_new_server_in_front_of_the_old_schema_says_what_to_run_and_is_ready_o
     fleet.join("old", previous::serve(&flags(&database))).await;
     fleet.flip().await;
 
-    let mut new = Process::serve(&flags(&database));
+    let shown = ["--metrics-listen", "127.0.0.1:0"];
+    let mut new = Process::serve(&[&flags(&database)[..], &shown].concat());
+    let probes = new.address_of("metrics and probes").parse().unwrap();
     new.wait_for("run: entitlementd migrate");
+    let unready = http::get(probes, "/readyz").await;
+    let words = "unready: the database's schema is behind; run: entitlementd migrate\ncause: schema";
+    assert_eq!((unready.status, unready.body.trim_end()), (503, words));
+    // The steps that are wanting, and no others.
+    new.wait_for("migration pending");
     fleet.flip_times(2).await;
-    assert!(!new.logged.contains("\"ready\""), "{}", new.logged);
+    let said = &new.logged;
+    assert!(!said.contains("\"ready\"") && !said.contains("migration applied"), "{said}");
     migrate_beside(&mut fleet).await;
     // Nobody restarts it.
     fleet.join("new", new).await;
+    assert_eq!(http::get(probes, "/readyz").await.status, 200);
     fleet.flip_times(4).await;
     fleet.leave("old");
     fleet.flip_times(2).await;

@@ -69,7 +69,7 @@ fn obstacle(report: &SchemaReport) -> Option<Obstacle> {
     let mut lines = report.obstacles();
     if cause == Cause::Schema {
         let missing = report.missing.iter().map(ToString::to_string);
-        for line in missing.chain(report.steps.iter().map(|step| format!("migration {step}"))) {
+        for line in missing.chain(report.pending().map(|step| format!("migration {step}"))) {
             if !lines.contains(&line) {
                 lines.push(line);
             }

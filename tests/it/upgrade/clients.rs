@@ -147,7 +147,7 @@ async fn watchers_of_either_version_are_told_by_servers_of_either() {
     let (database, servers) = both().await;
     for (of_caller, protos) in protos() {
         for (of_server, _, address) in &servers {
-            println!("a {of_caller} watcher of a {of_server} server");
+            println!("watcher: {of_caller}, server: {of_server}");
             let request = format!(r#"{{"tenant_ids": ["{}"], "announce_end": true}}"#, id(1));
             let watching = Watching::start(call(&protos, address, "WatchChanges", &request));
             watching.wait_for("\"opened\"");
