@@ -78,7 +78,8 @@ async fn a_new_server_in_front_of_the_old_schema_says_what_to_run_and_is_ready_o
     let probes = new.address_of("metrics and probes").parse().unwrap();
     new.wait_for("run: entitlementd migrate");
     let unready = http::get(probes, "/readyz").await;
-    let words = "unready: the database's schema is behind; run: entitlementd migrate\ncause: schema";
+    let words =
+        "unready: the database's schema is behind; run: entitlementd migrate\ncause: schema";
     assert_eq!((unready.status, unready.body.trim_end()), (503, words));
     // The steps that are wanting, and no others.
     new.wait_for("migration pending");

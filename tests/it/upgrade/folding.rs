@@ -5,8 +5,14 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use tokio::task::JoinSet;
+
 use super::{flags, fleet::Fleet, migrate_beside, old_database, previous};
-use crate::harness::{Database, process::Process, until_so};
+use crate::{
+    change_log::revision,
+    harness::{Database, id, process, process::Process, until_so},
+};
 
 /// As if an hour had passed since what has been committed, and was read by all.
 async fn age(database: &Database) {
@@ -92,4 +98,84 @@ async fn what_old_servers_fold_while_the_schema_is_migrated_is_right() {
     fleet.join("new", Process::serve(&flags(&database))).await;
     change_and_age(&mut fleet, || true).await;
     assert!(old.end().await > 0);
+}
+
+const TENANTS: u32 = 6;
+const WRITERS: u32 = 4;
+/// Commits of each writer before the migration, and after it.
+const COMMITS: u32 = 40;
+
+/// Commits of several tenants each. Gives how many changes each tenant had.
+async fn write(database: Database, seed: u64) -> [i64; TENANTS as usize] {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut changes = [0; TENANTS as usize];
+    for _ in 0..COMMITS {
+        let transaction = database.connection.begin().await.unwrap();
+        // Always in the same order, so that no two writers wait for each other.
+        for tenant in (0..TENANTS).filter(|_| dice.bool()) {
+            let toggle = format!(
+                "UPDATE tenants SET status = CASE status WHEN 'active' THEN 'suspended' ELSE 'active' END WHERE id = '{}'",
+                id(tenant + 1)
+            );
+            transaction.execute_unprepared(&toggle).await.unwrap();
+            changes[tenant as usize] += 1;
+        }
+        transaction.commit().await.unwrap();
+    }
+    changes
+}
+
+async fn revisions(database: &Database) -> Vec<i64> {
+    let mut revisions = Vec::new();
+    for tenant in 1..=TENANTS {
+        revisions.push(revision(database, tenant).await);
+    }
+    revisions
+}
+
+/// Writers write; all that they have written grows old at once, and is folded. No revision ever goes
+/// back, and in the end each is what was committed.
+async fn write_and_age(database: &Database) {
+    let before = revisions(database).await;
+    let mut writers = JoinSet::new();
+    for _ in 0..WRITERS {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        writers.spawn(write(database.again().await, seed));
+    }
+    let mut wanted = before.clone();
+    let mut last = before;
+    while !writers.is_empty() {
+        age(database).await;
+        let seen = revisions(database).await;
+        assert!(seen.iter().zip(&last).all(|(seen, last)| seen >= last), "{seen:?} after {last:?}");
+        last = seen;
+        while let Some(changes) = writers.try_join_next() {
+            wanted.iter_mut().zip(changes.unwrap()).for_each(|(wanted, count)| *wanted += count);
+        }
+    }
+    assert_eq!(revisions(database).await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revisions_are_right_while_many_write_either_version_folds_and_the_schema_is_migrated() {
+    let database = old_database().await;
+    for tenant in 1..=TENANTS {
+        database.mk_tenant(tenant, &format!("tenant-{tenant}"), "active").await;
+    }
+    let old = Folder::start(&database, "SELECT entitlement_fold()").await;
+    let (own, url) = (database.again().await, database.url.clone());
+    let writing = tokio::spawn(async move { write_and_age(&own).await });
+    let migrating = tokio::task::spawn_blocking(move || process::migrate(&url));
+    writing.await.unwrap();
+    migrating.await.unwrap();
+
+    let new = Folder::start(&database, "SELECT entitlement_fold_step()").await;
+    write_and_age(&database).await;
+    let before = revisions(&database).await;
+    age(&database).await;
+    until_so("all is folded", async || rows(&database).await == 0).await;
+    assert_eq!(revisions(&database).await, before);
+    let folded = [old.end().await, new.end().await];
+    assert!(folded.iter().all(|rows| *rows > 0), "{folded:?}");
 }
