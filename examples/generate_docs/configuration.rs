@@ -32,6 +32,8 @@ Durations are written like `30s`, `5m` or `1h 30m`.
 
 A setting that cannot be used is named, with what was found and what was expected, and ends the program with exit code 2
 before it does anything.
+
+A server follows its files: [operations.md](operations.md#secrets-addresses-and-files-that-change) says which, and what happens then.
 ";
 
 /// The whole document.

@@ -18,7 +18,7 @@ pub struct AdminArgs {
     #[arg(long, env = "ENTITLEMENTD_ADMIN_TOKENS_FILE", value_name = "FILE")]
     pub admin_tokens_file: Option<PathBuf>,
     /// The contents of tenants' schemas: DIR/_base/*.sql for every tenant, and DIR/MODULE/*.sql for
-    /// those that have the module.
+    /// those that have the module. Read again on SIGHUP.
     #[arg(long, env = "ENTITLEMENTD_TENANT_TEMPLATE", value_name = "DIR")]
     pub tenant_template: Option<PathBuf>,
 }

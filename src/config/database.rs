@@ -21,12 +21,11 @@ pub struct DatabaseArgs {
         conflicts_with = "database_url_file"
     )]
     pub database_url: Option<DatabaseUrl>,
-    /// A file that contains the database's URL. A server reads it again when it changes, as it does
-    /// the other files of this section.
+    /// A file that contains the database's URL. A server reads it again when it changes.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
     /// CA certificates (PEM) that the database server's certificate must descend from. Requires TLS
-    /// and a matching host name.
+    /// and a matching host name. A server reads them again when they change.
     #[arg(long, env = "ENTITLEMENTD_DATABASE_CA_FILE", value_name = "FILE")]
     pub database_ca_file: Option<PathBuf>,
     /// The pooler between this process and PostgreSQL. With `transaction`, nothing outlives a

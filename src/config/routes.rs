@@ -9,7 +9,8 @@ use super::{DatabaseArgs, ListenAddress};
 /// The route map.
 #[derive(Args, Clone, Debug)]
 pub struct RoutesArgs {
-    /// Rules for HTTP requests, in addition to those of modules.api_endpoints: a .toml or .csv file
+    /// Rules for HTTP requests, in addition to those of modules.api_endpoints: a .toml or .csv file. A
+    /// server reads it again when it changes.
     #[arg(long, env = "ENTITLEMENTD_ROUTES", value_name = "FILE")]
     pub routes: Option<PathBuf>,
     /// A path that is public, including everything below it. Takes precedence over a rule of the

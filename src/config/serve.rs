@@ -90,18 +90,18 @@ pub struct TenantArgs {
     /// commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_RESERVED_LABEL", value_name = "LABEL", value_delimiter = ',')]
     pub reserved_label: Vec<String>,
-    /// A file that contains the shared secret of HS256 tokens.
+    /// A file that contains the shared secret of HS256 tokens. Read again when it changes.
     #[arg(long, env = "ENTITLEMENTD_JWT_SECRET_FILE", value_name = "FILE")]
     pub jwt_secret_file: Option<PathBuf>,
-    /// A JWK set with the public keys of RS256, ES256 and EdDSA tokens.
+    /// A JWK set with the public keys of RS256, ES256 and EdDSA tokens. Read again when it changes.
     #[arg(long, env = "ENTITLEMENTD_JWKS_FILE", value_name = "FILE")]
     pub jwks_file: Option<PathBuf>,
     /// Where an issuer publishes its public keys, as a JWK set: URL, or ISSUER=URL for tokens with
     /// this `iss` only. https, or http on this machine. Repeatable; commas in the environment.
     #[arg(long, env = "ENTITLEMENTD_JWKS_URL", value_name = "[ISSUER=]URL", value_delimiter = ',')]
     pub jwks_url: Vec<JwksUrl>,
-    /// CA certificates, in PEM, that the certificates of these servers must descend from [default:
-    /// those of the system]
+    /// CA certificates, in PEM, that the certificates of these servers must descend from. Read again
+    /// when they change [default: those of the system]
     #[arg(long, env = "ENTITLEMENTD_JWKS_CA_FILE", value_name = "FILE", requires = "jwks_url")]
     pub jwks_ca_file: Option<PathBuf>,
     /// How often the key sets are fetched again; they are also fetched when a token names an

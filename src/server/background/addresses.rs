@@ -32,7 +32,7 @@ const TELL: Duration = Duration::from_mins(1);
 pub(crate) struct Addresses {
     database: Followed<ToLoad>,
     listen: Option<Followed<ToListen>>,
-    replicas: Followed<ToReplicas>,
+    replicas: Option<Followed<ToReplicas>>,
 }
 
 /// An address that is in effect, and the files that may say another one.
@@ -58,8 +58,10 @@ impl Addresses {
                 Some(Followed::open(given, file.as_ref(), ca)?)
             }
         };
-        let replicas = ToReplicas(pool.replica_database_url.clone());
-        let replicas = Followed::open(replicas, pool.replica_database_url_file.as_ref(), ca)?;
+        let replicas = match (&pool.replica_database_url[..], &pool.replica_database_url_file) {
+            ([], None) => None,
+            (given, file) => Some(Followed::open(ToReplicas(given.to_vec()), file.as_ref(), ca)?),
+        };
         Ok(Self { database, listen, replicas })
     }
 
@@ -76,10 +78,12 @@ impl Addresses {
             let set = store.set_address_to_listen(&listen.present.options(opening));
             set.map_err(|error| UnusableSetting::new(listen.setting(), error))?;
         }
-        let replicas = store.set_replicas(&self.replicas.present.options_of_all(opening));
-        replicas.map_err(|error| {
-            UnusableSetting::new(self.replicas.setting(), format!("has one that {error}"))
-        })?;
+        if let Some(replicas) = &self.replicas {
+            let set = store.set_replicas(&replicas.present.options_of_all(opening));
+            set.map_err(|error| {
+                UnusableSetting::new(replicas.setting(), format!("has a URL that {error}"))
+            })?;
+        }
         Ok(store)
     }
 
@@ -92,11 +96,10 @@ impl Addresses {
     ) -> Vec<BoxFuture<'static, Infallible>> {
         let Self { database, listen, replicas } = self;
         let store = || Arc::clone(store);
-        let mut all = vec![
-            database.follow(opening, store(), reload.heard()).boxed(),
-            replicas.follow(opening, store(), reload.heard()).boxed(),
-        ];
+        let mut all = vec![database.follow(opening, store(), reload.heard()).boxed()];
         all.extend(listen.map(|listen| listen.follow(opening, store(), reload.heard()).boxed()));
+        let replicas = replicas.map(|all| all.follow(opening, store(), reload.heard()).boxed());
+        all.extend(replicas);
         all
     }
 }

@@ -11,19 +11,21 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn to(server: &TcpListener) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(server.local_addr().unwrap().port())
+        .username("nobody")
+        .ssl_mode(sqlx::postgres::PgSslMode::Disable)
+}
+
 fn pool_to(server: &TcpListener) -> Pool {
     pool_of(4, server)
 }
 
 fn pool_of(most: usize, server: &TcpListener) -> Pool {
-    let port = server.local_addr().unwrap().port();
-    let connect = PgConnectOptions::new_without_pgpass()
-        .host("127.0.0.1")
-        .port(port)
-        .username("nobody")
-        .ssl_mode(sqlx::postgres::PgSslMode::Disable);
     let limits = Limits { most, keeps_shares: false, acquire: PATIENCE, connect: PATIENCE };
-    Pool::new(connect, None, limits, IdleHealth::default())
+    Pool::new(to(server), None, limits, IdleHealth::default())
 }
 
 async fn listener() -> TcpListener {
@@ -106,4 +108,22 @@ async fn a_runtime_that_ends_while_a_connection_is_opened_takes_nobody_along() {
     for asking in [waiting, next] {
         assert!(matches!(asking.await.unwrap(), Err(StoreError::NoConnection(_))));
     }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_server_that_was_left_is_served_by_the_next() {
+    let [left, next] = [listener().await, listener().await];
+    let pool = pool_to(&left);
+    let wanting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(Purpose::Loading).await.map(drop) }
+    });
+    // It is accepted, and never answered.
+    let accepted = left.accept().await.unwrap();
+    let there = Pool::new(to(&next), None, *pool.limits(), IdleHealth::default());
+    pool.move_to(&there);
+    drop(next.accept().await.unwrap());
+    assert!(matches!(wanting.await.unwrap(), Err(StoreError::NoConnection(_))));
+    assert_eq!(pool.0.state.lock().opening, 0);
+    drop(accepted);
 }

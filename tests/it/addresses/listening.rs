@@ -5,13 +5,22 @@ use std::time::{Duration, Instant};
 use entitlementd::proto::v1::DecisionReason;
 
 use super::{Followed, Role, database_on, serve, until_it_is};
-use crate::harness::{postgres::Cluster, process::Process, until_so};
+use crate::harness::{Database, postgres::Cluster, process::Process, until_so};
 
 /// How soon a change is heard of that was written while what listens moves: once it is looked for
 /// without a notice.
 const HEARD: Duration = Duration::from_secs(3);
 
-const LISTENS: &str = "application_name = 'entitlementd feed'";
+pub(super) const LISTENS: &str = "application_name = 'entitlementd feed'";
+
+/// Waits until somebody listens in this database, and nobody in others.
+async fn until_there_is_one(cluster: &Cluster, database: &Database) {
+    let listens = format!("SELECT string_agg(datname, ' ') FROM pg_stat_activity WHERE {LISTENS}");
+    until_so("it listens there", async || {
+        cluster.ask::<Option<String>>(&listens).await.as_ref() == Some(&database.name)
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_listens_moves_and_no_change_is_missed() {
@@ -67,7 +76,7 @@ async fn what_listens_follows_the_database_to_another_and_never_goes_there_alone
     url.put(&new.url);
     server.wait_for("--database-url-file has changed, and is in effect");
     server.wait_for("changes are listened to at");
-    server.wait_for("listening to changes");
+    until_there_is_one(&cluster, &new).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,11 +92,7 @@ async fn a_database_that_moves_before_what_listens_does_is_polled_meanwhile() {
     new.set_status(1, "suspended").await;
     until_it_is(&mut server, 1, DecisionReason::TenantSuspended).await;
     listen.put(&new.url);
-    let listens = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE {LISTENS} AND datname = '{}'",
-        new.name
-    );
-    until_so("it listens there", async || cluster.ask::<i64>(&listens).await == 1).await;
+    until_there_is_one(&cluster, &new).await;
     new.set_status(1, "active").await;
     until_it_is(&mut server, 1, DecisionReason::Enabled).await;
 }

@@ -1,11 +1,15 @@
 //! Passwords that are changed, and databases that move.
 
+use std::time::{Duration, Instant};
+
 use entitlementd::{
     domain,
     proto::v1::{DecisionReason, SetTenantStatusRequest, TenantStatus},
 };
 
-use super::{Followed, Load, Role, database_on, serve, until_it_is};
+use tokio::sync::Mutex;
+
+use super::{Followed, Load, Role, database_on, listening::LISTENS, serve, until_it_is};
 use crate::{
     admin::Admin,
     harness::{
@@ -17,6 +21,9 @@ use crate::{
         until_so,
     },
 };
+
+/// By then a file that has changed was read, and what is in it is used.
+const SOON: Duration = Duration::from_secs(4);
 
 /// Changes the password in the file and in the database, in this order or the other.
 async fn a_password_is_changed(file_first: bool, flags: &[&str]) {
@@ -82,6 +89,39 @@ async fn a_password_is_followed_where_the_database_gives_no_connection_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_the_file_has_the_password_nobody_waits_for_the_next_attempt() {
+    let cluster = Cluster::start(&[]);
+    let database = database_on(&cluster, 2).await;
+    let role = Role::new(&cluster, &database, "serving", "s3cret-1").await;
+    let url = Followed::with(&role.url("s3cret-1"));
+    let mut server = serve(&database, &url, &["--changes", "listen"]).await;
+    assert!(server.check(1, "finance").await.allowed);
+    role.set_password("s3cret-2").await;
+    let all = role.connections().await;
+    cluster
+        .execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid IN ({all})"
+        ))
+        .await;
+    let server = Mutex::new(&mut server);
+    let is_stale = async || {
+        let mut server = server.lock().await;
+        let answer = server.check(1, "finance").await;
+        assert!(answer.allowed);
+        answer.freshness.unwrap().stale
+    };
+    until_so("it is stale", &is_stale).await;
+    // By now it tries to listen less and less often.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(is_stale().await);
+    url.put(&role.url("s3cret-2"));
+    let put = Instant::now();
+    until_so("it is as good as ever", async || !is_stale().await && role.count(LISTENS).await == 1)
+        .await;
+    assert!(put.elapsed() < SOON, "{:?}", put.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_starts_with_a_wrong_password_is_ready_once_the_file_has_the_right_one() {
     let cluster = Cluster::start(&[]);
     let database = database_on(&cluster, 1).await;
@@ -91,8 +131,8 @@ async fn a_server_that_starts_with_a_wrong_password_is_ready_once_the_file_has_t
         Process::serve(&["--listen", "127.0.0.1:0", "--database-url-file", &url.name()]);
     server.wait_for("password authentication failed for user");
     url.put(&role.url("s3cret-1"));
-    server.wait_for("\"ready\"");
-    assert!(!server.logged.contains("s3cret-0") && !server.logged.contains("s3cret-1"));
+    server.wait_for("listening to changes");
+    assert!(!server.logged.contains("s3cret"), "{}", server.logged);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use crate::{
 /// The numbers of replicas, and of those that loads may be read from.
 async fn replicas(server: &Server) -> [f64; 2] {
     let metrics = Metrics::read(server.running.metrics_address.unwrap()).await;
-    ["entitlementd_replicas", "entitlementd_replicas_usable"].map(|name| metrics.of(name))
+    ["replicas", "replicas_usable"].map(|name| metrics.of(name))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
