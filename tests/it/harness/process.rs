@@ -10,6 +10,9 @@ use std::{
 
 use entitlementd::proto::v1::entitlement_service_client::EntitlementServiceClient;
 use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +53,17 @@ pub async fn connect(address: &str) -> EntitlementServiceClient<Channel> {
     let channel =
         Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     EntitlementServiceClient::new(channel)
+}
+
+/// Waits until a process serves, by its address: degraded or not, which its log would tell apart.
+pub async fn until_serving(address: &str) {
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+    let request = HealthCheckRequest::default();
+    let mut health = HealthClient::new(channel).watch(request).await.unwrap().into_inner();
+    let serves = async {
+        while health.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    };
+    tokio::time::timeout(PATIENCE, serves).await.expect("it does not serve");
 }
 
 /// A server in a process of its own, killed when dropped.

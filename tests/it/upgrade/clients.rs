@@ -39,9 +39,11 @@ async fn both() -> (Database, [(&'static str, Process, String); 2]) {
         [("old", previous::serve(&flags(&database))), ("new", Process::serve(&flags(&database)))];
     let servers = servers.map(|(name, mut server)| {
         let address = server.address();
-        server.wait_for("\"ready\"");
         (name, server, address)
     });
+    for (_, _, address) in &servers {
+        process::until_serving(address).await;
+    }
     (database, servers)
 }
 
