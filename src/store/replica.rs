@@ -120,11 +120,14 @@ impl Replicas {
         }
         // The end of the log, whether written or not: a commit can be visible before its record is
         // written.
-        let rows =
-            in_time(primary.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn", [])).await?;
-        let lsn: String = row::first(&rows)?.try_get("", "lsn")?;
-        let held = Held { changes, lsn };
-        futures_util::future::join_all(all.iter().map(|replica| replica.check(&held))).await;
+        let question =
+            format!("SELECT pg_current_wal_insert_lsn()::text AS lsn, {IDENTITY} AS identity");
+        let rows = in_time(primary.sql(question, [])).await?;
+        let row = row::first(&rows)?;
+        let identity: String = row.try_get("", "identity")?;
+        let held = Held { changes, lsn: row.try_get("", "lsn")? };
+        let checks = all.iter().map(|replica| replica.check(&held, &identity));
+        futures_util::future::join_all(checks).await;
         Ok(())
     }
 
@@ -156,8 +159,10 @@ impl Replica {
         self.holds.lock().take().is_some()
     }
 
-    async fn check(&self, wanted: &Held) {
-        let answer = in_time(self.database.to(Purpose::Watching).sql(holds(&wanted.lsn), [])).await;
+    async fn check(&self, wanted: &Held, identity: &str) {
+        let question = format!("{} AND {IDENTITY} = '{identity}'", holds(&wanted.lsn));
+        let question = format!("SELECT {question} AS holds");
+        let answer = in_time(self.database.to(Purpose::Watching).sql(question, [])).await;
         match answer.map(|rows| says_yes(&rows)) {
             Ok(true) => self.hold(Some(wanted.clone())),
             // It lags: it still holds what it was seen to hold.
@@ -181,7 +186,8 @@ impl Replica {
         statement: impl FnOnce(&Database) -> Statement,
     ) -> Result<Option<Vec<QueryResult>>, StoreError> {
         let database = self.database.unprepared();
-        let holds = database.dialect().statement(holds(&held.lsn), []);
+        let holds = format!("SELECT {} AS holds", holds(&held.lsn));
+        let holds = database.dialect().statement(holds, []);
         let all = database.query_each(vec![holds, statement(&database)]).await?;
         let [said, rows] = <[_; 2]>::try_from(all)
             .map_err(|_| DbErr::Custom("a statement of a load has no result".into()))?;
@@ -197,12 +203,15 @@ impl Replica {
     }
 }
 
+/// A cluster, and a database of it; its replicas have the same. Positions in the log of another one mean
+/// nothing, and its primary may have moved without it.
+const IDENTITY: &str = "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
+    (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
 /// Has a server replayed its primary's log up to this position? A promoted server is no longer a
 /// replica.
 fn holds(lsn: &str) -> String {
-    format!(
-        "SELECT pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn, false) AS holds"
-    )
+    format!("pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn, false)")
 }
 
 fn says_yes(rows: &[QueryResult]) -> bool {

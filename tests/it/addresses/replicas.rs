@@ -1,6 +1,8 @@
 //! Replicas that come and go.
 
-use super::{Followed, database_on};
+use entitlementd::proto::v1::DecisionReason;
+
+use super::{Followed, database_on, serve, until_it_is};
 use crate::{
     harness::{Server, http::Metrics, postgres::Cluster, process::Process, until_so},
     replicas::loads,
@@ -73,4 +75,41 @@ async fn a_list_of_replicas_with_a_wrong_one_changes_nothing() {
     let line = server.wait_for("the replicas are postgres://127.0.0.1:1/nothing");
     assert!(line.contains("is in effect from now on"), "{line}");
     assert!(!server.logged.contains("s3cret"), "{}", server.logged);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_of_the_database_that_was_left_is_not_used() {
+    let [before, after] = [Cluster::start(&[]), Cluster::start(&[])];
+    let [old, new] = [database_on(&before, 20).await, database_on(&after, 20).await];
+    new.execute("UPDATE tenants SET status = 'suspended'").await;
+    // Its log is longer by far than the new one's.
+    for _ in 0..3 {
+        before.execute("CREATE TABLE grown (); DROP TABLE grown").await;
+        before.execute("SELECT pg_switch_wal()").await;
+    }
+    let replica = Cluster::standby_of(&before, &[]);
+    replica.catch_up(&before).await;
+    let url = Followed::with(&old.url);
+    let flags =
+        ["--replica-database-url", &replica.url(&old.name), "--metrics-listen", "127.0.0.1:0"];
+    let flags = [&flags[..], &["--changes", "listen"]].concat();
+    let mut server = serve(&old, &url, &flags).await;
+    until_so("the replica is usable", async || replicas(&server).await == [1.0, 1.0]).await;
+    assert!(server.check(0, "finance").await.allowed);
+    url.put(&new.url);
+    until_it_is(&mut server, 0, DecisionReason::TenantSuspended).await;
+    let read = loads(&replica).await;
+    // A statement for each, so that one of them would be read there.
+    for tenant in 1..5 {
+        until_checked_again(&after).await;
+        assert!(!server.check(tenant, "finance").await.allowed, "tenant {tenant}");
+    }
+    assert_eq!(loads(&replica).await, read);
+}
+
+/// Waits until the server has asked this primary once more how far its replicas should be.
+async fn until_checked_again(primary: &Cluster) {
+    let asked = || primary.log().matches("pg_current_wal_insert_lsn").count();
+    let before = asked();
+    until_so("the replicas are checked", async || asked() > before).await;
 }
