@@ -35,7 +35,7 @@ pub(super) enum ListensAt {
     /// Where the database is.
     TheDatabase,
     /// At an address of its own.
-    Apart(PgConnectOptions),
+    Apart(Box<PgConnectOptions>),
 }
 
 /// Where changes are listened to, and who hears that it is somewhere else from now on.
@@ -129,7 +129,7 @@ impl Store {
 
     /// Listens at an address of its own from now on, without trying it first.
     pub fn set_address_to_listen(&self, options: &ConnectOptions<'_>) -> Result<(), ConnectError> {
-        let at = ListensAt::Apart(connect::to_listen(options)?);
+        let at = ListensAt::Apart(Box::new(connect::to_listen(options)?));
         if self.watched.postgres().is_some() {
             *self.listening.at.lock() = at;
             self.listening.moved.send_replace(());

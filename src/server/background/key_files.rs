@@ -1,6 +1,10 @@
 //! Files with keys that verify tokens.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{jwks, reload::Reloads, reloaded_files::ReloadedFiles};
 use crate::{
@@ -35,7 +39,7 @@ pub(crate) fn open_all(
 impl KeyFile {
     fn open(
         setting: &'static str,
-        path: &PathBuf,
+        path: &Path,
         read: fn(&[u8]) -> Result<KeySet, InvalidKeys>,
         tokens: &mut Tokens,
     ) -> Result<Self, UnusableSetting> {
@@ -43,8 +47,8 @@ impl KeyFile {
             let text = texts.first().map(Vec::as_slice).unwrap_or_default();
             read(text).map_err(|error| format!("it {error}"))
         };
-        let (files, keys) = ReloadedFiles::open(setting, vec![path.clone()], parse)?;
-        Ok(Self { path: path.clone(), files, keys: tokens.hold(keys) })
+        let (files, keys) = ReloadedFiles::open(setting, vec![path.to_owned()], parse)?;
+        Ok(Self { path: path.to_owned(), files, keys: tokens.hold(keys) })
     }
 
     /// Applies changes of the file: keys that are no longer in it verify nothing any more.

@@ -44,7 +44,7 @@ impl Store {
     pub async fn listen(&self) -> Result<Listener, StoreError> {
         let all = match (self.listens_at(), self.watched.postgres()) {
             (ListensAt::Nowhere, _) | (_, None) => return Err(announces_nothing()),
-            (ListensAt::Apart(options), _) => return self.listen_by(options).await,
+            (ListensAt::Apart(options), _) => return self.listen_by(*options).await,
             (ListensAt::TheDatabase, Some(all)) => all,
         };
         let Durations { connect, start, .. } = self.durations;
