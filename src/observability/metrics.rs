@@ -10,6 +10,7 @@
 mod histogram;
 mod label;
 mod page;
+mod process;
 mod rpc;
 
 use std::{fmt, marker::PhantomData};

@@ -9,6 +9,7 @@ mod connections;
 mod database;
 mod exemplars;
 mod loads;
+mod process;
 
 use crate::harness::{
     Database, Row, Server,

@@ -160,7 +160,7 @@ impl Histograms {
     /// Writes them in this format. The text format has no exemplars.
     pub(super) fn write(&self, prefix: &str, format: Format, page: &mut String) -> fmt::Result {
         let Self { name, help, series } = self;
-        writeln!(page, "# HELP {prefix}_{name} {help}.")?;
+        writeln!(page, "# HELP {prefix}_{name} {help}")?;
         writeln!(page, "# TYPE {prefix}_{name} histogram")?;
         for (labels, sum) in series {
             let seconds = Duration::from_nanos(sum.nanoseconds).as_secs_f64();
@@ -245,7 +245,7 @@ mod tests {
         assert!(open.contains(of_bucket), "{open}");
         assert_eq!(open.matches("trace_id").count(), 1, "{open}");
         assert!(open.starts_with(
-            "# HELP it_took_seconds How long it took.\n# TYPE it_took_seconds histogram\n"
+            "# HELP it_took_seconds How long it took\n# TYPE it_took_seconds histogram\n"
         ));
         let text = written(Format::Text);
         assert!(text.contains("_bucket{le=\"0.0005\",kind=\"x\"} 3\n") && !text.contains("trace"));

@@ -12,9 +12,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Histograms;
+use super::{Histograms, process::ProcessMetrics};
 
-/// The prefix of each name.
+/// The prefix of each name of ours.
 const PREFIX: &str = "entitlementd";
 
 /// Metrics that are kept elsewhere, and read when the page is scraped.
@@ -45,6 +45,8 @@ pub(crate) enum Value {
     Counter(u64),
     /// A counter for each value of one label, with the label's name.
     Counters(&'static str, Vec<(&'static str, u64)>),
+    /// A counter of seconds.
+    CountedSeconds(f64),
     /// A gauge.
     Gauge(f64),
     /// A gauge for each value of one label, with the label's name.
@@ -83,12 +85,14 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Makes a page of the counters of requests, and of what is read elsewhere.
+    /// Makes a page of the counters of requests, of what is read elsewhere, and of the process.
     pub(crate) fn new(metrics: Arc<impl Collector>, read: impl MetricSource) -> Self {
         let read: Arc<dyn MetricSource> = Arc::new(read);
-        let mut registry = Registry::with_prefix(PREFIX);
-        registry.register_collector(Box::new(metrics));
-        registry.register_collector(Box::new(SourceCollector(Arc::clone(&read))));
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(SourceCollector(Arc::new(ProcessMetrics))));
+        let ours = registry.sub_registry_with_prefix(PREFIX);
+        ours.register_collector(Box::new(metrics));
+        ours.register_collector(Box::new(SourceCollector(Arc::clone(&read))));
         Self { registry, read }
     }
 
@@ -116,7 +120,9 @@ impl Collector for SourceCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for Sample { name, help, value } in self.0.samples() {
             let kind = match value {
-                Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
+                Value::Counter(_) | Value::Counters(..) | Value::CountedSeconds(_) => {
+                    MetricType::Counter
+                }
                 Value::Gauge(_) | Value::Gauges(..) => MetricType::Gauge,
             };
             let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
@@ -130,6 +136,9 @@ impl Collector for SourceCollector {
                             .encode_family(&[(label, word)])?
                             .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
                     }
+                }
+                Value::CountedSeconds(seconds) => {
+                    metric.encode_counter::<NoLabelSet, _, f64>(&seconds, None)?;
                 }
                 Value::Gauge(gauge) => metric.encode_gauge(&gauge)?,
                 Value::Gauges(label, gauges) => {
