@@ -241,6 +241,16 @@ async fn no_tenant_and_no_module_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_series_is_there_twice() {
+    let metrics = start(Database::sqlite().await).await.metrics().await;
+    let lines = metrics.page.lines().filter(|line| !line.starts_with('#'));
+    let mut series: Vec<&str> = lines.map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    series.sort_unstable();
+    let twice: Vec<_> = series.windows(2).filter(|two| two[0] == two[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_gets_the_format_that_it_asks_for() {
     let server = start(Database::sqlite().await).await;
     let address = server.running.metrics_address.unwrap();

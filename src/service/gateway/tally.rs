@@ -1,6 +1,6 @@
 //! Counting requests by what became of them: a number for each combination that can occur.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use http::StatusCode;
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
@@ -94,17 +94,14 @@ impl GatewayTally {
         self.0.mine()[proxy.number()][outcome.number()].add();
     }
 
-    /// Writes a counter for each outcome. Those that have not occurred are 0: of a counter that begins
-    /// with its first events, Prometheus does not see that it has grown.
+    /// Writes a counter for each verdict, reason and status. Those that have not occurred are 0: of a
+    /// counter that begins with its first events, Prometheus does not see that it has grown.
     pub(in crate::service) fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         for proxy in ProxyProtocol::ALL {
-            for outcome in Outcome::all().filter(|outcome| outcome.can_occur()) {
-                let counters = self.0.each().map(|all| &all[proxy.number()][outcome.number()]);
-                let count: u64 = counters.map(Counter::get).sum();
-                let (verdict, reason, code) = outcome.labels();
+            for ((verdict, reason, code), count) in self.series(*proxy) {
                 let labels = [
                     ("proxy", proxy.word()),
-                    ("verdict", verdict.word()),
+                    ("verdict", verdict),
                     ("reason", reason),
                     ("code", code.as_str()),
                 ];
@@ -114,6 +111,22 @@ impl GatewayTally {
             }
         }
         Ok(())
+    }
+
+    /// The counts by verdict, reason and status. What differs in the status that a refusal would have
+    /// is one where all pass.
+    fn series(
+        &self,
+        proxy: ProxyProtocol,
+    ) -> BTreeMap<(&'static str, &'static str, StatusCode), u64> {
+        let mut series = BTreeMap::new();
+        for outcome in Outcome::all().filter(|outcome| outcome.can_occur()) {
+            let counters = self.0.each().map(|all| &all[proxy.number()][outcome.number()]);
+            let (verdict, reason, code) = outcome.labels();
+            *series.entry((verdict.word(), reason, code)).or_default() +=
+                counters.map(Counter::get).sum::<u64>();
+        }
+        series
     }
 }
 

@@ -95,7 +95,10 @@ async fn where_nothing_was_proven_yet_its_age_is_the_servers_and_without_a_feed_
     server.until_metrics(|metrics| metrics.of("feed_proof_age_seconds") > 1.0).await;
 
     let flags = [&SHOWN[..], &["--changes", "off"]].concat();
-    let server = Server::start_with(Database::sqlite().await, &flags).await;
-    server.until_metrics(|metrics| metrics.of("feed_state{state=\"off\"}") == 1.0).await;
-    assert_eq!(server.metrics().await.of("feed_proof_age_seconds"), 0.0);
+    let without = Server::start_unready(server.database, &flags).await;
+    without.until_metrics(|metrics| metrics.of("feed_state{state=\"unheard\"}") == 1.0).await;
+    assert_eq!(without.metrics().await.of("feed_proof_age_seconds"), 0.0);
+    proxy.let_through();
+    without.until_metrics(|metrics| metrics.of("feed_state{state=\"off\"}") == 1.0).await;
+    assert_eq!(without.metrics().await.of("feed_proof_age_seconds"), 0.0);
 }

@@ -16,7 +16,7 @@ pub(super) fn samples(connections: &ConnectionTally, in_flight: usize) -> Vec<Sa
         },
         Sample {
             name: "connections_refused",
-            help: "Connections that were closed at once; maximum: too many are open, address: too many from there, system: no file descriptor is left; displaced: an unused one was closed for a newer one",
+            help: "Connections that were closed at once; maximum: too many are open, address: too many from there, system: it could not be accepted, mostly for want of file descriptors; displaced: an unused one was closed for a newer one",
             value: Value::Counters("reason", connections.refused()),
         },
         gauge(

@@ -8,6 +8,7 @@ use crate::{
     observability::metrics::Sample,
     server::background::feed::{FeedMode, FeedReport},
     service::Api,
+    store::ChangeLog,
 };
 
 /// `began`: when the server started.
@@ -31,11 +32,11 @@ pub(super) fn samples(api: &Api, report: FeedReport, began: Uptime) -> Vec<Sampl
         gauge(
             "feed_proof_age_seconds",
             "How long ago the database was asked for what is relied on as fresh, by the clock that goes on while the machine is suspended; since the start where it never was, 0 with --changes off",
-            proof_age(report, began).as_secs_f64(),
+            proof_age(api, report, began).as_secs_f64(),
         ),
         gauge(
             "clock_skew_seconds",
-            "By how much the database's clock is ahead of this machine's, exact to half a round trip; negative where it is behind, 0 on SQLite",
+            "By how much the database's clock is ahead of this machine's, as of its last answer and exact to half a round trip; negative where it is behind, 0 on SQLite",
             report.clock_skew.as_seconds_f64(),
         ),
         counter("changes", "Changes that were received", tally.changes.get()),
@@ -60,9 +61,9 @@ pub(super) fn samples(api: &Api, report: FeedReport, began: Uptime) -> Vec<Sampl
 }
 
 /// How long ago the last proof of freshness was given; without a feed there is nothing to prove.
-fn proof_age(report: FeedReport, began: Uptime) -> Duration {
-    match report.mode {
-        FeedMode::Off => Duration::ZERO,
-        _ => report.proven.unwrap_or(began).elapsed(),
+fn proof_age(api: &Api, report: FeedReport, began: Uptime) -> Duration {
+    match api.store.log() {
+        ChangeLog::LeftOut => Duration::ZERO,
+        ChangeLog::Wanted => report.proven.unwrap_or(began).elapsed(),
     }
 }

@@ -110,7 +110,7 @@ impl Door {
         Accepted { stream, places, seat }
     }
 
-    /// None could be accepted.
+    /// Counts and logs that the system could not accept one.
     pub(super) fn fail(&self, error: &std::io::Error) {
         let refused = self.tally.refuse(RefusedConnection::System);
         log_limited!(refused, warn, %error, "a connection could not be accepted: {error}");
@@ -139,7 +139,9 @@ impl Door {
                 listener,
                 "an unused connection was closed for a newer one: the maximum is reached"
             ),
-            RefusedConnection::Maximum | RefusedConnection::System => log_limited!(
+            // That is said with its error.
+            RefusedConnection::System => {}
+            RefusedConnection::Maximum => log_limited!(
                 refused,
                 warn,
                 listener,
