@@ -140,25 +140,6 @@ impl Store {
         })
     }
 
-    /// Fills the schemas of tenants from this template.
-    #[must_use]
-    pub fn with_template(self, template: Option<TenantTemplate>) -> Self {
-        self.set_template(template);
-        self
-    }
-
-    /// Does so from now on. Is it another one than until now?
-    pub fn set_template(&self, template: Option<TenantTemplate>) -> bool {
-        let mut present = self.template.write();
-        let is_another = present.as_deref() != template.as_ref();
-        *present = template.map(Arc::new);
-        is_another
-    }
-
-    fn template(&self) -> Option<Arc<TenantTemplate>> {
-        self.template.read().clone()
-    }
-
     /// Closes every connection, once those in use have been returned.
     pub async fn close(&self) {
         self.primary.close().await;

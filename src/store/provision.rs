@@ -1,5 +1,7 @@
 //! A tenant's schema: created, and filled from the operator's template. PostgreSQL only.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, QueryResult};
 
@@ -13,7 +15,7 @@ use super::{
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, ModuleCode, Mutation, TemplateFile, TenantStatus, template::AppliedFile,
+    Author, ModuleCode, Mutation, TemplateFile, TenantStatus, TenantTemplate, template::AppliedFile,
 };
 
 /// How long a statement of a template may take, whatever the limit for other statements.
@@ -38,6 +40,25 @@ impl Provisioned {
 }
 
 impl Store {
+    /// Fills the schemas of tenants from this template.
+    #[must_use]
+    pub fn with_template(self, template: Option<TenantTemplate>) -> Self {
+        self.set_template(template);
+        self
+    }
+
+    /// Does so from now on. Is it another one than until now?
+    pub fn set_template(&self, template: Option<TenantTemplate>) -> bool {
+        let mut present = self.template.write();
+        let is_another = present.as_deref() != template.as_ref();
+        *present = template.map(Arc::new);
+        is_another
+    }
+
+    pub(super) fn template(&self) -> Option<Arc<TenantTemplate>> {
+        self.template.read().clone()
+    }
+
     /// Creates a tenant's schema, applies the template files that it lacks, and lets a tenant that
     /// waited for it be served: all of it or nothing. If that fails, a tenant that waited is marked
     /// as failed, with the cause in the record. Repeating it resumes the setup.

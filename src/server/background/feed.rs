@@ -1,6 +1,7 @@
 //! The feed: hears of changes and tells the cache, and says when it does not hear.
 
 mod asked;
+mod begin;
 mod gap;
 mod hints;
 mod report;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout};
 pub(crate) use self::report::{FeedMode, FeedReport};
 use self::{
     asked::Asked,
+    begin::{LISTEN_AGAIN, begin_to_listen},
     hints::{Hints, Untold},
 };
 use super::condition::Cause;
@@ -21,7 +23,7 @@ use crate::{
     observability::log_limiter::{LogLimiter, log_limited},
     server::jittered,
     service::Api,
-    store::{ChangeLog, Listener, News, Poll, Position, Store, StoreError},
+    store::{ChangeLog, Listener, News, Poll, Position, StoreError},
 };
 
 /// While it listens, the log is polled this often all the same: a sign of life, and a net for what
@@ -37,9 +39,6 @@ const PATIENCE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How late a poll may be on a busy machine, before nothing is relied on that the one before has
 /// proven.
 const SLACK: Duration = Duration::from_secs(2);
-/// While listening does not work, it is tried again at least this often, and when the database
-/// comes back.
-const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// Before the log is polled instead, listening gets this long to begin.
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -268,26 +267,5 @@ impl Feed {
             }
             tokio::time::sleep(jittered(PATIENCE)).await;
         }
-    }
-}
-
-/// Begins to listen, and tries it now and then until it works.
-async fn begin_to_listen(store: &Store, is_wanted: bool, pause: Duration) -> Listener {
-    if !is_wanted {
-        return std::future::pending().await;
-    }
-    tokio::time::sleep(pause).await;
-    let mut pause = HEARTBEAT;
-    loop {
-        match store.listen().await {
-            Ok(listener) => return listener,
-            Err(error) => {
-                tracing::warn!(%error, "changes are polled, since nothing can be listened to: {error}");
-            }
-        }
-        // A database that restarts is back soon; one that cannot be listened to is not worth asking
-        // often.
-        tokio::time::sleep(jittered(pause)).await;
-        pause = (pause * 2).min(LISTEN_AGAIN);
     }
 }
