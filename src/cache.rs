@@ -14,6 +14,7 @@
 
 mod breaker;
 mod busy;
+mod bypass;
 mod catalogue;
 mod change;
 mod change_clock;

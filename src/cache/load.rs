@@ -8,14 +8,13 @@ use tracing::{Instrument, Span};
 use super::{
     Absent, Cache, FeedState, Inner, Known, LoadError, Lookup,
     change_clock::LoadStart,
-    fair_limiter::Requester,
     is_just_after,
     queue::{Batch, LoadRequest, Priority, StartedLoad},
     tally::LoadResult,
 };
 use crate::{
     clock::Uptime,
-    domain::{Facts, Label, TenantId},
+    domain::{Facts, Label},
     observability::log_limiter::log_limited,
     store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey, within},
 };
@@ -40,60 +39,6 @@ impl Sent {
 }
 
 impl<L: LoadTenant> Cache<L> {
-    /// What the database holds now, whatever the cache holds.
-    pub async fn read_bypassing(
-        &self,
-        id: TenantId,
-        requester: Requester,
-        now: DateTime<Utc>,
-    ) -> Result<Known, LoadError> {
-        let inner = Arc::clone(&self.0);
-        // A load of its own: one that is under way may have begun before the write that the caller
-        // wants to see.
-        let known = self.take_bypass_turn(requester, async move {
-            let (key, sent) = (TenantKey::Id(id), inner.send(now));
-            let read = inner.read(std::slice::from_ref(&key), Source::Primary, now).await?;
-            let sent = sent.answered_by_standby(read.is_from_standby);
-            let loaded = read.value.into_iter().next().transpose();
-            let loaded = loaded.inspect_err(|error| inner.failed(error))?;
-            Ok(loaded.map(|loaded| inner.put_in_place(&key, loaded, sent)))
-        });
-        // One was asked for, so there is one.
-        known.await?.ok_or(LoadError::Abandoned)
-    }
-
-    /// Runs a read that bypasses the cache: only a few at a time, so that connections are left to
-    /// the loads, and with a timeout.
-    pub async fn bypass<T: Send + 'static>(
-        &self,
-        requester: Requester,
-        reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, LoadError> {
-        let inner = Arc::clone(&self.0);
-        self.take_bypass_turn(requester, async move { inner.in_time(reading).await }).await
-    }
-
-    /// Runs a read that has its own timeout when it is its turn.
-    async fn take_bypass_turn<T: Send + 'static>(
-        &self,
-        requester: Requester,
-        reading: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, LoadError> {
-        let inner = Arc::clone(&self.0);
-        let reading = async move {
-            let _turn =
-                inner.bypass.take(requester).await.inspect_err(|_| inner.tally.overloads.add())?;
-            let read = reading.await;
-            // A read that fails may have been too large by itself: the breaker follows what loads
-            // find.
-            if read.is_ok() {
-                inner.breaker.close();
-            }
-            Ok(read?)
-        };
-        self.0.runtime.spawn(reading.instrument(span())).await.unwrap_or(Err(LoadError::Abandoned))
-    }
-
     /// Loads a tenant, or joins the load that is under way.
     pub(super) async fn load(
         &self,
@@ -124,7 +69,7 @@ impl<L: LoadTenant> Cache<L> {
 }
 
 /// A load belongs to the trace of the request that began it, if that is traced.
-fn span() -> Span {
+pub(super) fn span() -> Span {
     if Span::current().is_none() {
         Span::none()
     } else {
