@@ -69,6 +69,8 @@ pub(super) struct Held {
     /// The position in the primary's log that it has replayed. A replica that has not come this far
     /// is another server behind the same address.
     lsn: String,
+    /// The primary's: a replica that has another one is none of that primary.
+    identity: String,
 }
 
 impl Replicas {
@@ -120,13 +122,14 @@ impl Replicas {
         }
         // The end of the log, whether written or not: a commit can be visible before its record is
         // written.
+        let identity = identity(TIMELINE_OF_PRIMARY);
         let question =
-            format!("SELECT pg_current_wal_insert_lsn()::text AS lsn, {IDENTITY} AS identity");
+            format!("SELECT pg_current_wal_insert_lsn()::text AS lsn, {identity} AS identity");
         let rows = in_time(primary.sql(question, [])).await?;
         let row = row::first(&rows)?;
-        let identity: String = row.try_get("", "identity")?;
-        let held = Held { changes, lsn: row.try_get("", "lsn")? };
-        let checks = all.iter().map(|replica| replica.check(&held, &identity));
+        let [lsn, identity] = [row.try_get("", "lsn")?, row.try_get("", "identity")?];
+        let held = Held { changes, lsn, identity };
+        let checks = all.iter().map(|replica| replica.check(&held));
         futures_util::future::join_all(checks).await;
         Ok(())
     }
@@ -159,14 +162,19 @@ impl Replica {
         self.holds.lock().take().is_some()
     }
 
-    async fn check(&self, wanted: &Held, identity: &str) {
-        let question = format!("{} AND {IDENTITY} = '{identity}'", holds(&wanted.lsn));
-        let question = format!("SELECT {question} AS holds");
-        let answer = in_time(self.database.to(Purpose::Watching).sql(question, [])).await;
-        match answer.map(|rows| says_yes(&rows)) {
-            Ok(true) => self.hold(Some(wanted.clone())),
-            // It lags: it still holds what it was seen to hold.
-            Ok(false) => {}
+    async fn check(&self, wanted: &Held) {
+        let database = self.database.to(Purpose::Watching);
+        match in_time(database.sql(wanted.question(), [])).await.map(|rows| Standing::of(&rows)) {
+            Ok(Standing::Holds) => self.hold(Some(wanted.clone())),
+            // It still holds what it was seen to hold.
+            Ok(Standing::Lags) => {}
+            Ok(Standing::Alien) => {
+                if self.distrust() {
+                    tracing::warn!(
+                        "a replica is none of the present primary; the primary is asked instead"
+                    );
+                }
+            }
             Err(error) => {
                 if self.distrust() {
                     tracing::warn!(%error, "a replica does not answer; the primary is asked instead: {error}");
@@ -176,7 +184,7 @@ impl Replica {
     }
 
     /// Reads rows. `None`: it does not hold what it was seen to hold, for it is another server behind the
-    /// same address.
+    /// same address, or follows another primary.
     ///
     /// What it holds is asked first, in a statement of its own: a statement sees what there was when it
     /// began, and the position moves on meanwhile.
@@ -186,12 +194,11 @@ impl Replica {
         statement: impl FnOnce(&Database) -> Statement,
     ) -> Result<Option<Vec<QueryResult>>, StoreError> {
         let database = self.database.unprepared();
-        let holds = format!("SELECT {} AS holds", holds(&held.lsn));
-        let holds = database.dialect().statement(holds, []);
-        let all = database.query_each(vec![holds, statement(&database)]).await?;
+        let question = database.dialect().statement(held.question(), []);
+        let all = database.query_each(vec![question, statement(&database)]).await?;
         let [said, rows] = <[_; 2]>::try_from(all)
             .map_err(|_| DbErr::Custom("a statement of a load has no result".into()))?;
-        Ok(says_yes(&said).then_some(rows))
+        Ok((Standing::of(&said) == Standing::Holds).then_some(rows))
     }
 
     fn held(&self) -> Option<Held> {
@@ -203,20 +210,59 @@ impl Replica {
     }
 }
 
-/// A cluster, and a database of it; its replicas have the same. Positions in the log of another one mean
-/// nothing, and its primary may have moved without it.
-const IDENTITY: &str = "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
-    (SELECT oid FROM pg_database WHERE datname = current_database()))";
-
-/// Has a server replayed its primary's log up to this position? A promoted server is no longer a
-/// replica.
-fn holds(lsn: &str) -> String {
-    format!("pg_is_in_recovery() AND COALESCE(pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn, false)")
+impl Held {
+    /// Is a server a replica of that primary, and has it replayed the log up to that position? A
+    /// promoted server is no longer a replica.
+    fn question(&self) -> String {
+        let Self { lsn, identity, .. } = self;
+        let own = self::identity(TIMELINE_OF_REPLICA);
+        format!(
+            "SELECT pg_is_in_recovery() AND {own} = '{identity}' AS belongs,
+                    COALESCE(pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn, false) AS holds"
+        )
+    }
 }
 
-fn says_yes(rows: &[QueryResult]) -> bool {
-    rows.first().is_some_and(|row| row.try_get("", "holds").unwrap_or(false))
+/// How a server stands to what is wanted of a replica.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Standing {
+    Holds,
+    Lags,
+    /// It is no replica of the primary.
+    Alien,
 }
+
+impl Standing {
+    fn of(rows: &[QueryResult]) -> Self {
+        let says = |name| rows.first().is_some_and(|row| row.try_get("", name).unwrap_or(false));
+        match (says("belongs"), says("holds")) {
+            (true, true) => Self::Holds,
+            (true, false) => Self::Lags,
+            (false, _) => Self::Alien,
+        }
+    }
+}
+
+/// A cluster, a database of it, and the timeline of its log; the replicas of a primary have the same.
+/// Positions in another log mean nothing: the primary may have moved without them. Nor do they after a
+/// failover, if a replica has got more from the former primary than the present one has.
+fn identity(timeline: &str) -> String {
+    format!(
+        "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
+         (SELECT oid FROM pg_database WHERE datname = current_database()), {timeline})"
+    )
+}
+
+const TIMELINE_OF_PRIMARY: &str =
+    "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
+
+/// A replica does not tell which timeline it replays. It remembers the one that it replayed when it last
+/// made a restartpoint, and when it last wrote pages; and it shows which one it receives to roles that
+/// may see that. A server in recovery never goes back to an earlier one. One that has just
+/// gone on to another may still seem to be on the former one: then it is not used for a while.
+const TIMELINE_OF_REPLICA: &str = "GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),
+    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+    (SELECT max(received_tli) FROM pg_stat_wal_receiver))";
 
 pub(super) async fn in_time<T>(
     asking: impl Future<Output = Result<T, StoreError>>,

@@ -105,6 +105,60 @@ async fn a_replica_of_the_database_that_was_left_is_not_used() {
         assert!(!server.check(tenant, "finance").await.allowed, "tenant {tenant}");
     }
     assert_eq!(loads(&replica).await, read);
+    assert_eq!(replicas(&server).await, [1.0, 0.0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_used_after_a_failover_only_if_it_follows_the_new_primary() {
+    let mut before = Cluster::start(&[]);
+    let old = database_on(&before, 20).await;
+    // Roles that serve need not see what a replica receives.
+    old.execute("CREATE ROLE plain LOGIN IN ROLE entitlementd_server, pg_read_all_data").await;
+    let [after, ahead, follows] = [(); 3].map(|()| Cluster::standby_of(&before, &[]));
+    for standby in [&after, &follows] {
+        standby.catch_up(&before).await;
+        standby.stop_following().await;
+    }
+    // Only one of them gets what is committed from here on, and its log is the longest.
+    old.execute("UPDATE tenants SET status = 'suspended'").await;
+    for _ in 0..3 {
+        before.execute("CREATE TABLE grown (); DROP TABLE grown").await;
+        before.execute("SELECT pg_switch_wal()").await;
+    }
+    ahead.catch_up(&before).await;
+    let url = Followed::with(&old.url);
+    let of_replicas = [&ahead, &follows].map(|replica| {
+        let url = replica.url(&old.name).replace("postgres@", "plain@");
+        ["--replica-database-url".to_owned(), url]
+    });
+    let flags: Vec<_> = of_replicas.as_flattened().iter().map(String::as_str).collect();
+    let flags = [&flags[..], &["--metrics-listen", "127.0.0.1:0", "--changes", "listen"]].concat();
+    let mut server = serve(&old, &url, &flags).await;
+    until_so("one replica is usable", async || replicas(&server).await == [2.0, 1.0]).await;
+    assert!(!server.check(0, "finance").await.allowed);
+
+    before.kill_hard();
+    after.promote().await;
+    url.put(&after.url(&old.name));
+    until_it_is(&mut server, 0, DecisionReason::Enabled).await;
+    until_checked_again(&after).await;
+    until_so("none is usable", async || replicas(&server).await == [2.0, 0.0]).await;
+    let read = loads(&ahead).await;
+    for tenant in 1..5 {
+        until_checked_again(&after).await;
+        assert!(server.check(tenant, "finance").await.allowed, "tenant {tenant}");
+    }
+    assert_eq!(loads(&ahead).await, read);
+
+    follows.follow(&after).await;
+    // A replica writes at once that a table is gone.
+    after.execute("CREATE TABLE grown (); DROP TABLE grown").await;
+    until_so("one is usable again", async || replicas(&server).await == [2.0, 1.0]).await;
+    let read = loads(&follows).await;
+    for tenant in 5..10 {
+        assert!(server.check(tenant, "finance").await.allowed, "tenant {tenant}");
+    }
+    assert!(loads(&follows).await > read);
 }
 
 /// Waits until the server has asked this primary once more how far its replicas should be.

@@ -35,6 +35,14 @@ impl Cluster {
         self.until_true("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)").await;
     }
 
+    /// From now on the standby follows this primary.
+    pub async fn follow(&self, primary: &Self) {
+        let to = format!("host=127.0.0.1 port={} user=postgres", primary.port());
+        self.execute(&format!("ALTER SYSTEM SET primary_conninfo = '{to}'")).await;
+        self.execute("SELECT pg_reload_conf()").await;
+        self.catch_up(primary).await;
+    }
+
     /// Waits until the standby shows all that the primary has committed by now.
     pub async fn catch_up(&self, primary: &Self) {
         let written: String = primary.ask("SELECT pg_current_wal_lsn()::text").await;
