@@ -60,21 +60,34 @@ impl FromStr for DatabaseUrl {
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_parameters = self.0.split(['?', '#']).next().unwrap_or_default();
         if self.is_sqlite() {
-            return f.write_str(without_parameters);
+            return f.write_str(self.0.split(['?', '#']).next().unwrap_or_default());
         }
-        match Url::parse(&self.0) {
-            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
+        let after_scheme =
+            ["postgres://", "postgresql://"].iter().find_map(|s| self.0.strip_prefix(s));
+        match (after_scheme, Url::parse(&self.0)) {
+            (Some(rest), Ok(url)) if !may_show_a_secret(rest) => {
                 write!(f, "postgres://{}", url.host_str().unwrap_or_default())?;
                 if let Some(port) = url.port() {
                     write!(f, ":{port}")?;
                 }
                 f.write_str(url.path())
             }
+            (Some(_), Ok(_)) => f.write_str("(a database URL that is not shown)"),
             _ => f.write_str("(not a database URL)"),
         }
     }
+}
+
+/// Could host, port or path be a part of the user or of the password? They are where a password that
+/// is not percent-encoded holds `/`, `?` or `#`, and where a URL was cut off before its `@`.
+fn may_show_a_secret(after_scheme: &str) -> bool {
+    let end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
+    let (authority, rest) = after_scheme.split_at(end);
+    let path = rest.split('?').next().unwrap_or_default();
+    rest.contains(['@', '#'])
+        || path.matches('/').count() > 1
+        || !authority.contains('@') && authority.contains(':')
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -85,7 +98,11 @@ impl fmt::Debug for DatabaseUrl {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const NOT_SHOWN: &str = "(a database URL that is not shown)";
 
     #[test]
     fn a_database_url_prints_without_secrets() {
@@ -99,6 +116,18 @@ mod tests {
             ("erp:s3cret@db", "(not a database URL)"),
             ("sqlite:erp.db?mode=rwc&key=s3cret", "sqlite:erp.db"),
             ("s3cret", "(not a database URL)"),
+            ("postgres://erp:a@b@db/erp", "postgres://db/erp"),
+            ("postgres://erp:/s3cret@db/erp", NOT_SHOWN),
+            ("postgres://erp:12/s3cret@db/erp", NOT_SHOWN),
+            ("postgres://erp:12?s3cret@db/erp", NOT_SHOWN),
+            ("postgres://erp:12#s3cret@db/erp", NOT_SHOWN),
+            ("postgres://erp:@12/s3c/ret@db/erp", NOT_SHOWN),
+            ("postgres://erp:12/s3cret", NOT_SHOWN),
+            ("postgres://erp:s3cret@db/erp/more", NOT_SHOWN),
+            ("postgres:erp:s3cret@db/erp", "(not a database URL)"),
+            ("postgres:/erp:s3cret@db/erp", "(not a database URL)"),
+            ("POSTGRES://erp:12/s3cret@db/erp", "(not a database URL)"),
+            ("host=db user=erp password=s3cret dbname=erp", "(not a database URL)"),
         ] {
             let url: DatabaseUrl = url.parse().unwrap();
             assert!(!format!("{url} {url:?}").contains("s3c"), "{url}");
@@ -118,5 +147,40 @@ mod tests {
         let all = DatabaseUrl::all_in_file("# ours\npostgres://one/erp\r\n\n  postgres://two/erp");
         let all: Vec<_> = all.iter().map(DatabaseUrl::expose).collect();
         assert_eq!(all, ["postgres://one/erp", "postgres://two/erp"]);
+    }
+
+    proptest! {
+        /// The words that surround the password have none of its capitals.
+        #[test]
+        fn no_password_is_ever_printed(
+            before in r"[0-9]{0,6}[/?#@:\\\[\] &=%\t]{0,3}",
+            secret in "[A-Z]{4,8}",
+            after in r"[ -~]{0,6}|\PC{0,6}",
+            shape in 0..6_usize,
+        ) {
+            let password = format!("{before}{secret}{after}");
+            let url = [
+                format!("postgres://erp:{password}@db:5432/erp"),
+                format!("postgresql://erp:{password}@db/erp?sslmode=require"),
+                format!("postgres://erp:{password}@/erp?host=/run/postgresql"),
+                format!("postgres://db/erp?user=erp&password={password}"),
+                format!("host=db user=erp password={password} dbname=erp"),
+                format!("sqlite:erp.db?key={password}"),
+            ][shape].parse::<DatabaseUrl>().unwrap();
+            let printed = format!("{url} {url:?}");
+            prop_assert!(!printed.to_uppercase().contains(&secret), "{printed}");
+        }
+
+        /// A file may be read before the rest of it is written.
+        #[test]
+        fn no_part_of_a_password_is_printed_of_a_url_that_was_cut_off(
+            password in "[7-9]{1,5}[/?#@]?[A-Z]{4}",
+            length in 0..40_usize,
+        ) {
+            let whole = format!("postgres://erp:{password}@db/erp");
+            let url: DatabaseUrl = whole.chars().take(length).collect::<String>().parse().unwrap();
+            let printed = format!("{url} {url:?}");
+            prop_assert!(!printed.contains(char::is_numeric), "{printed}");
+        }
     }
 }

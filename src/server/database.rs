@@ -141,9 +141,10 @@ pub(crate) async fn open_to_read(args: &DatabaseArgs) -> Result<Store, UnusableS
 
 fn unusable(setting: &'static str, url: &DatabaseUrl, error: ConnectError) -> UnusableSetting {
     let found = match error {
-        ConnectError::Url | ConnectError::PostgresUrl | ConnectError::NoReplicas => {
-            format!("is {url}: it {error}")
-        }
+        ConnectError::Url
+        | ConnectError::PostgresUrl
+        | ConnectError::NotEncoded
+        | ConnectError::NoReplicas => format!("is {url}: it {error}"),
         ConnectError::Open(_) => format!("is {url}, which {error}"),
         ConnectError::NoFile { .. } => {
             format!(

@@ -3,6 +3,8 @@
 //! The pools are made with sqlx and adopted by SeaORM: SeaORM's own connector writes its options,
 //! password included, to a trace span.
 
+mod url;
+
 use std::{
     path::PathBuf,
     str::FromStr,
@@ -18,6 +20,7 @@ use sqlx::{
 use thiserror::Error;
 use tracing::log::LevelFilter;
 
+use self::url::{is_postgres, parse};
 use super::{
     database::Database,
     idle_health::IdleHealth,
@@ -88,6 +91,12 @@ pub enum ConnectError {
     /// Not `postgres://` where only that is possible, or malformed.
     #[error("is not a usable URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     PostgresUrl,
+    /// It names its database in a way that nobody means: it was cut at a character of the user or the
+    /// password.
+    #[error(
+        "is not a usable URL: '@' comes after '/', '?' or '#'. In a user name or a password, these must be percent-encoded: %40 for '@', %2F for '/', %3F for '?', %23 for '#'"
+    )]
+    NotEncoded,
     /// The replica of a SQLite database.
     #[error("is for nothing here: only PostgreSQL has replicas")]
     NoReplicas,
@@ -123,7 +132,10 @@ pub(super) fn open_postgres(
     options: &ConnectOptions<'_>,
     health: IdleHealth,
 ) -> Result<Database, ConnectError> {
-    let connect = postgres(options).map_err(|_| ConnectError::Url)?;
+    let connect = postgres(options).map_err(|error| match error {
+        ConnectError::PostgresUrl => ConnectError::Url,
+        error => error,
+    })?;
     let settings = session_settings(options.durations.statement);
     let set = |word: &str| {
         let all: Vec<_> =
@@ -166,24 +178,6 @@ pub(super) fn to_listen(options: &ConnectOptions<'_>) -> Result<PgConnectOptions
 fn with_settings(connect: PgConnectOptions, statement: Option<Duration>) -> PgConnectOptions {
     let settings = session_settings(statement);
     connect.options(settings.iter().map(|(name, value)| (*name, value.as_str())))
-}
-
-/// Reads a URL. sqlx leaves an IPv6 address in its brackets, and then looks it up as a name.
-fn parse(url: &str) -> Result<PgConnectOptions, ConnectError> {
-    if !is_postgres(url) {
-        return Err(ConnectError::PostgresUrl);
-    }
-    let connect = PgConnectOptions::from_str(url).map_err(|_| ConnectError::PostgresUrl)?;
-    let host = connect.get_host();
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
-    Ok(match address {
-        Some(address) => connect.host(&address),
-        None => connect,
-    })
-}
-
-fn is_postgres(url: &str) -> bool {
-    url.split_once(':').is_some_and(|(scheme, _)| ["postgres", "postgresql"].contains(&scheme))
 }
 
 fn secured(connect: PgConnectOptions, options: &ConnectOptions<'_>) -> PgConnectOptions {

@@ -34,6 +34,8 @@ async fn contents_that_cannot_be_used_change_nothing_and_the_log_says_why() {
     for (text, words) in [
         ("s3cret-0", "is not a usable URL"),
         ("sqlite:other.db", "is not a usable URL"),
+        ("postgres://erp:12/s3cret@db/erp", "must be percent-encoded"),
+        ("postgres://erp:a#s3cret@db/erp", "'@' comes after '/', '?' or '#'"),
         (&nobody, "Connection refused"),
         (&role.url("s3cret-2"), "password authentication failed for user"),
         (&empty, "leads to a database that nothing can be answered from"),
