@@ -121,7 +121,8 @@ pub struct PoolArgs {
     )]
     pub replica_database_url: Vec<DatabaseUrl>,
     /// A file that contains such URLs, one in a line; lines that begin with # mean nothing. Read again
-    /// when it changes: replicas come and go.
+    /// when it changes: replicas come and go. Once it has had a URL, `# none` in a line says that there
+    /// are to be none.
     #[arg(long, env = "ENTITLEMENTD_REPLICA_DATABASE_URL_FILE", value_name = "FILE")]
     pub replica_database_url_file: Option<PathBuf>,
 }

@@ -36,6 +36,12 @@ impl DatabaseUrl {
             .collect()
     }
 
+    /// Does a file say in a line of its own, `# none`, that it is meant to hold no URL?
+    pub fn are_none_meant(text: &str) -> bool {
+        let words = |line: &str| line.trim().strip_prefix('#').map(str::trim).map(str::to_owned);
+        text.lines().any(|line| words(line).is_some_and(|words| words == "none"))
+    }
+
     /// Is it a SQLite URL?
     pub fn is_sqlite(&self) -> bool {
         self.0.starts_with("sqlite:")
@@ -147,6 +153,10 @@ mod tests {
         let all = DatabaseUrl::all_in_file("# ours\npostgres://one/erp\r\n\n  postgres://two/erp");
         let all: Vec<_> = all.iter().map(DatabaseUrl::expose).collect();
         assert_eq!(all, ["postgres://one/erp", "postgres://two/erp"]);
+        for (text, meant) in [("# ours\n #none \r\n", true), ("# none of ours", false), ("", false)]
+        {
+            assert_eq!(DatabaseUrl::are_none_meant(text), meant, "{text:?}");
+        }
     }
 
     proptest! {

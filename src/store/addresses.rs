@@ -145,10 +145,12 @@ impl Store {
     }
 
     /// Loads from these replicas too from now on, where that is as good as from the primary.
-    pub fn set_replicas(&self, options: &[ConnectOptions<'_>]) -> Result<(), ConnectError> {
+    /// One that answers is left for another URL of the same server only if that works; otherwise
+    /// everything stays as it is.
+    pub async fn set_replicas(&self, options: &[ConnectOptions<'_>]) -> Result<(), MoveError> {
         match self.primary.postgres() {
-            None if !options.is_empty() => Err(ConnectError::NoReplicas),
-            _ => self.replicas.replace(options),
+            None if !options.is_empty() => Err(ConnectError::NoReplicas.into()),
+            _ => self.replicas.replace(options).await,
         }
     }
 }

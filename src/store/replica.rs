@@ -5,6 +5,8 @@
 //! log ended a moment ago; if so, it holds every change that was announced before that moment.
 //! Until then, changed tenants are loaded from the primary.
 
+mod standing;
+
 use std::{
     fmt,
     sync::{
@@ -17,8 +19,9 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 
+use self::standing::{Held, Standing, TIMELINE_OF_PRIMARY, identity_of};
 use super::{
-    ConnectError, ConnectOptions, StoreError,
+    ConnectError, ConnectOptions, MoveError, StoreError,
     ask::Ask,
     connect,
     database::Database,
@@ -30,6 +33,9 @@ use sea_orm::{DbErr, QueryResult, Statement};
 
 /// How long a replica may take: otherwise the primary is used, within the same load.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long a new one may take to answer before it is used in the place of one that does.
+const TRIAL: Duration = Duration::from_secs(5);
 
 /// The replicas of a primary.
 #[derive(Debug, Default)]
@@ -44,6 +50,8 @@ pub(super) struct Replicas {
 pub(super) struct Replica {
     pub(super) database: Database,
     way: Way,
+    /// Its host and port.
+    place: (String, u16),
     /// What it was last seen to hold; `None`: unknown.
     holds: Mutex<Option<Held>>,
 }
@@ -61,22 +69,13 @@ impl fmt::Debug for Way {
     }
 }
 
-/// How far a replica has come.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    /// It holds every change up to this one, in the cache's numbering.
-    changes: u64,
-    /// The position in the primary's log that it has replayed. A replica that has not come this far
-    /// is another server behind the same address.
-    lsn: String,
-    /// The primary's: a replica that has another one is none of that primary.
-    identity: String,
-}
-
 impl Replicas {
     /// Uses these from now on. Those that were used already stay as they are, and others are closed
     /// once those who load from them are done.
-    pub(super) fn replace(&self, wanted: &[ConnectOptions<'_>]) -> Result<(), ConnectError> {
+    ///
+    /// What is to take the place of a replica that answers, with another password for example, must
+    /// answer too: otherwise everything stays as it is.
+    pub(super) async fn replace(&self, wanted: &[ConnectOptions<'_>]) -> Result<(), MoveError> {
         let before = self.present();
         let mut all = Vec::with_capacity(wanted.len());
         for options in wanted {
@@ -87,14 +86,18 @@ impl Replicas {
                 None => Arc::new(Replica::new(options, way)?),
             });
         }
-        let is_gone = |old: &Arc<Replica>| !all.iter().any(|new| Arc::ptr_eq(old, new));
-        let gone: Vec<_> = before.into_iter().filter(is_gone).collect();
-        *self.all.write() = all;
-        for old in gone {
-            if let Ok(runtime) = Handle::try_current() {
-                runtime.spawn(async move { old.database.close().await });
-            }
+        let new = all.iter().filter(|new| !is_among(&before, new));
+        let tried = new.map(|new| async {
+            let answers = new.replaces_one_that_answers(&before);
+            if answers { new.answers().await } else { Ok(()) }
+        });
+        if let Err(error) = futures_util::future::try_join_all(tried).await {
+            close(all.into_iter().filter(|new| !is_among(&before, new)));
+            return Err(error.into());
         }
+        let gone: Vec<_> = before.into_iter().filter(|old| !is_among(&all, old)).collect();
+        *self.all.write() = all;
+        close(gone);
         Ok(())
     }
 
@@ -122,7 +125,7 @@ impl Replicas {
         }
         // The end of the log, whether written or not: a commit can be visible before its record is
         // written.
-        let identity = identity(TIMELINE_OF_PRIMARY);
+        let identity = identity_of(TIMELINE_OF_PRIMARY);
         let question =
             format!("SELECT pg_current_wal_insert_lsn()::text AS lsn, {identity} AS identity");
         let rows = in_time(primary.sql(question, [])).await?;
@@ -151,10 +154,33 @@ impl Replicas {
     }
 }
 
+fn is_among(all: &[Arc<Replica>], one: &Arc<Replica>) -> bool {
+    all.iter().any(|other| Arc::ptr_eq(other, one))
+}
+
+fn close(all: impl IntoIterator<Item = Arc<Replica>>) {
+    for one in all {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { one.database.close().await });
+        }
+    }
+}
+
 impl Replica {
     fn new(options: &ConnectOptions<'_>, way: Way) -> Result<Self, ConnectError> {
         let database = connect::open_postgres(options, IdleHealth::default())?;
-        Ok(Self { database, way, holds: Mutex::default() })
+        let place = connect::postgres(options)?;
+        let place = (place.get_host().to_owned(), place.get_port());
+        Ok(Self { database, way, place, holds: Mutex::default() })
+    }
+
+    fn replaces_one_that_answers(&self, before: &[Arc<Self>]) -> bool {
+        before.iter().any(|old| old.place == self.place && old.held().is_some())
+    }
+
+    async fn answers(&self) -> Result<(), StoreError> {
+        let database = self.database.to(Purpose::Watching);
+        within(TRIAL, database.sql("SELECT 1".to_owned(), [])).await.map(drop)
     }
 
     /// The replica did not answer, or did not hold what was assumed. Was it trusted until now?
@@ -209,60 +235,6 @@ impl Replica {
         *self.holds.lock() = held;
     }
 }
-
-impl Held {
-    /// Is a server a replica of that primary, and has it replayed the log up to that position? A
-    /// promoted server is no longer a replica.
-    fn question(&self) -> String {
-        let Self { lsn, identity, .. } = self;
-        let own = self::identity(TIMELINE_OF_REPLICA);
-        format!(
-            "SELECT pg_is_in_recovery() AND {own} = '{identity}' AS belongs,
-                    COALESCE(pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn, false) AS holds"
-        )
-    }
-}
-
-/// How a server stands to what is wanted of a replica.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Standing {
-    Holds,
-    Lags,
-    /// It is no replica of the primary.
-    Alien,
-}
-
-impl Standing {
-    fn of(rows: &[QueryResult]) -> Self {
-        let says = |name| rows.first().is_some_and(|row| row.try_get("", name).unwrap_or(false));
-        match (says("belongs"), says("holds")) {
-            (true, true) => Self::Holds,
-            (true, false) => Self::Lags,
-            (false, _) => Self::Alien,
-        }
-    }
-}
-
-/// A cluster, a database of it, and the timeline of its log; the replicas of a primary have the same.
-/// Positions in another log mean nothing: the primary may have moved without them. Nor do they after a
-/// failover, if a replica has got more from the former primary than the present one has.
-fn identity(timeline: &str) -> String {
-    format!(
-        "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
-         (SELECT oid FROM pg_database WHERE datname = current_database()), {timeline})"
-    )
-}
-
-const TIMELINE_OF_PRIMARY: &str =
-    "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
-
-/// A replica does not tell which timeline it replays. It remembers the one that it replayed when it last
-/// made a restartpoint, and when it last wrote pages; and it shows which one it receives to roles that
-/// may see that. A server in recovery never goes back to an earlier one. One that has just
-/// gone on to another may still seem to be on the former one: then it is not used for a while.
-const TIMELINE_OF_REPLICA: &str = "GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),
-    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-    (SELECT max(received_tli) FROM pg_stat_wal_receiver))";
 
 pub(super) async fn in_time<T>(
     asking: impl Future<Output = Result<T, StoreError>>,

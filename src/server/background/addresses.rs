@@ -60,7 +60,10 @@ impl Addresses {
         };
         let replicas = match (&pool.replica_database_url[..], &pool.replica_database_url_file) {
             ([], None) => None,
-            (given, file) => Some(Followed::open(ToReplicas(given.to_vec()), file.as_ref(), ca)?),
+            (given, file) => {
+                let given = ToReplicas { urls: given.to_vec(), none_meant: false };
+                Some(Followed::open(given, file.as_ref(), ca)?)
+            }
         };
         Ok(Self { database, listen, replicas })
     }
@@ -79,7 +82,7 @@ impl Addresses {
             set.map_err(|error| UnusableSetting::new(listen.setting(), error))?;
         }
         if let Some(replicas) = &self.replicas {
-            let set = store.set_replicas(&replicas.present.options_of_all(opening));
+            let set = store.set_replicas(&replicas.present.options_of_all(opening)).await;
             set.map_err(|error| {
                 UnusableSetting::new(replicas.setting(), format!("has a URL that {error}"))
             })?;

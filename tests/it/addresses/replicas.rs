@@ -2,7 +2,7 @@
 
 use entitlementd::proto::v1::DecisionReason;
 
-use super::{Followed, database_on, serve, until_it_is};
+use super::{Followed, Role, database_on, serve, until_it_is};
 use crate::{
     harness::{Server, http::Metrics, postgres::Cluster, process::Process, until_so},
     replicas::loads,
@@ -43,7 +43,7 @@ async fn a_replica_that_is_added_takes_loads_and_one_that_is_removed_takes_none(
     let after = [loads(&primary).await, loads(&replica).await];
     assert_eq!([after[0] - before[0], after[1] - before[1]], [0, 30]);
 
-    file.put("");
+    file.put("# none");
     until_so("the replica is gone", async || replicas(&server).await == [0.0, 0.0]).await;
     for tenant in 30..60 {
         assert!(server.check(tenant, "finance").await.allowed);
@@ -74,6 +74,15 @@ async fn a_list_of_replicas_with_a_wrong_one_changes_nothing() {
     file.put("postgres://nobody:s3cret-2@127.0.0.1:1/nothing");
     let line = server.wait_for("the replicas are postgres://127.0.0.1:1/nothing");
     assert!(line.contains("is in effect from now on"), "{line}");
+    for cut_off in ["", "# the first of two"] {
+        file.put(cut_off);
+        let line = server.wait_for("--replica-database-url-file has changed, and holds no URL");
+        assert!(line.contains("the previous contents stay in effect"), "{line}");
+        file.put("postgres://nobody:s3cret-2@127.0.0.1:1/nothing");
+        server.wait_for("--replica-database-url-file is what it was");
+    }
+    file.put("# none");
+    server.wait_for("there are no replicas");
     assert!(!server.logged.contains("s3cret"), "{}", server.logged);
 }
 
@@ -159,6 +168,46 @@ async fn a_replica_is_used_after_a_failover_only_if_it_follows_the_new_primary()
         assert!(server.check(tenant, "finance").await.allowed, "tenant {tenant}");
     }
     assert!(loads(&follows).await > read);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_works_stays_until_its_new_password_works() {
+    let primary = Cluster::start(&[]);
+    let database = database_on(&primary, 20).await;
+    let role = Role::new(&primary, &database, "reader", "first").await;
+    let replica = Cluster::standby_of(&primary, &[]);
+    replica.catch_up(&primary).await;
+    let ports = [&primary, &replica].map(|cluster| format!(":{}/", cluster.port()));
+    let url = |password| role.url(password).replace(&ports[0], &ports[1]);
+    let file = Followed::with(&url("first"));
+    let flags = ["--replica-database-url-file", &file.name(), "--metrics-listen", "127.0.0.1:0"];
+    let flags = [&flags[..], &["--changes", "listen"]].concat();
+    let mut server = Server::start_with(database.again().await, &flags).await;
+    until_so("the replica is usable", async || replicas(&server).await == [1.0, 1.0]).await;
+    let old: String = replica
+        .ask("SELECT string_agg(pid::text, ', ') FROM pg_stat_activity WHERE usename = 'reader'")
+        .await;
+
+    // What rotates passwords often writes the file first.
+    file.put(&url("second"));
+    let refused = || replica.log().matches("password authentication failed").count();
+    until_so("the new password was tried twice", async || refused() > 1).await;
+    assert_eq!(replicas(&server).await, [1.0, 1.0]);
+    let read = loads(&replica).await;
+    for tenant in 0..5 {
+        assert!(server.check(tenant, "finance").await.allowed);
+    }
+    assert_eq!(loads(&replica).await - read, 5);
+
+    role.set_password("second").await;
+    let left = format!("SELECT count(*) FROM pg_stat_activity WHERE pid IN ({old})");
+    until_so("the old connections end", async || replica.ask::<i64>(&left).await == 0).await;
+    until_so("the replica is usable", async || replicas(&server).await == [1.0, 1.0]).await;
+    let read = loads(&replica).await;
+    for tenant in 5..10 {
+        assert!(server.check(tenant, "finance").await.allowed);
+    }
+    assert_eq!(loads(&replica).await - read, 5);
 }
 
 /// Waits until the server has asked this primary once more how far its replicas should be.

@@ -23,7 +23,11 @@ pub(super) struct ToListen(pub(super) DatabaseUrl);
 
 /// The replicas.
 #[derive(Clone, Eq, PartialEq)]
-pub(super) struct ToReplicas(pub(super) Vec<DatabaseUrl>);
+pub(super) struct ToReplicas {
+    pub(super) urls: Vec<DatabaseUrl>,
+    /// Does the file say that there are none?
+    pub(super) none_meant: bool,
+}
 
 /// What an address is used for.
 pub(super) trait Target: Clone + Eq + Send + Sync + 'static {
@@ -93,7 +97,8 @@ impl Target for ToReplicas {
     const FILES: &'static str = "--replica-database-url-file or --database-ca-file";
 
     fn in_file(text: &str) -> Result<Self, String> {
-        Ok(Self(DatabaseUrl::all_in_file(text)))
+        let none_meant = DatabaseUrl::are_none_meant(text);
+        Ok(Self { urls: DatabaseUrl::all_in_file(text), none_meant })
     }
 
     async fn take(
@@ -101,9 +106,15 @@ impl Target for ToReplicas {
         opening: &Opening,
         store: &Store,
     ) -> Result<String, String> {
-        let set = store.set_replicas(&wanted.options_of_all(opening));
+        let ToReplicas { urls, none_meant } = &wanted.to;
+        let [present, _] = store.replicas();
+        // What has lost all of its lines was cut off.
+        if urls.is_empty() && present > 0 && !none_meant {
+            return Err("holds no URL any more; a line that says # none would mean it".to_owned());
+        }
+        let set = store.set_replicas(&wanted.options_of_all(opening)).await;
         set.map_err(|error| format!("has a URL that {error}"))?;
-        let all: Vec<String> = wanted.to.0.iter().map(ToString::to_string).collect();
+        let all: Vec<String> = urls.iter().map(ToString::to_string).collect();
         Ok(match all.as_slice() {
             [] => "there are no replicas".to_owned(),
             _ => format!("the replicas are {}", all.join(", ")),
@@ -120,6 +131,6 @@ impl Address<ToListen> {
 impl Address<ToReplicas> {
     pub(super) fn options_of_all(&self, opening: &Opening) -> Vec<ConnectOptions<'_>> {
         let options = |url| connect_options(opening, url, self.ca.as_deref());
-        self.to.0.iter().map(options).collect()
+        self.to.urls.iter().map(options).collect()
     }
 }
