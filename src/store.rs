@@ -65,7 +65,7 @@ use self::{
     tenant::TenantStatements,
 };
 pub use self::{
-    addresses::{MoveError, Moves},
+    addresses::{MoveError, Moves, Moving, Whereabouts},
     changes::{
         Change, FoldStep, Gap, Holder, HolderName, Listener, LogState, News, Poll, Position,
     },

@@ -42,7 +42,7 @@ impl Followed {
         let Self { addresses, tls, callers, keys, fetchers, routes, template } = self;
         let heard = || reload.heard();
         let mut all = Sources::new();
-        all.extend(addresses.follow(opening, &api.store, reload));
+        all.extend(addresses.follow(opening, api, reload));
         all.extend(tls.map(|files| files.follow(heard()).boxed()));
         all.extend(callers.map(|file| follow_callers(file, heard(), api.callers.clone()).boxed()));
         all.extend(keys.into_iter().map(|file| file.follow(heard()).boxed()));

@@ -1,13 +1,15 @@
 //! Where the database, what listens to it and its replicas are: that may change while a server runs.
 
+mod moving;
+
 use parking_lot::Mutex;
 use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub use self::moving::Moving;
 use super::{
-    ChangeLog, ConnectError, ConnectOptions, Pooler, Store, StoreError, changes, connect,
-    database::{Database, Server},
+    ConnectError, ConnectOptions, Pooler, Position, Store, StoreError, connect, database::Database,
 };
 
 /// Why another address is not used.
@@ -22,6 +24,9 @@ pub enum MoveError {
     /// Nobody answers there, or the password is wrong, or something else. Has the server's own words.
     #[error("cannot be used: {0}")]
     Store(#[from] StoreError),
+    /// The database there is the copy of another one, and lags behind it.
+    #[error("leads to a standby: its recovery is in progress")]
+    Standby,
     /// The database there lacks something.
     #[error("leads to a database that nothing can be answered from: {0}")]
     Obstacle(String),
@@ -42,12 +47,22 @@ pub(super) enum ListensAt {
 #[derive(Debug)]
 pub(super) struct Listening {
     at: Mutex<ListensAt>,
-    moved: watch::Sender<()>,
+    moved: watch::Sender<Whereabouts>,
+    /// The history that the log was last read of, while that vouches for what is held.
+    read: Mutex<Option<String>>,
+}
+
+/// Where the database is, and what listens to it, as far as one time can be told from another.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Whereabouts {
+    moves: u64,
+    /// It is about to be another one.
+    is_left: bool,
 }
 
 /// Hears that the database is somewhere else, or what listens to it.
 #[derive(Debug)]
-pub struct Moves(watch::Receiver<()>);
+pub struct Moves(watch::Receiver<Whereabouts>);
 
 impl std::fmt::Debug for ListensAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -65,7 +80,22 @@ impl Listening {
     pub(super) fn of(options: &ConnectOptions<'_>, database: &Database) -> Self {
         let can_listen = database.postgres().is_some() && options.pooler != Pooler::Transaction;
         let at = if can_listen { ListensAt::TheDatabase } else { ListensAt::Nowhere };
-        Self { at: Mutex::new(at), moved: watch::Sender::default() }
+        Self { at: Mutex::new(at), moved: watch::Sender::default(), read: Mutex::default() }
+    }
+
+    /// Whatever is asked and not yet answered says nothing from now on of where the database is.
+    fn leave(&self) {
+        self.moved.send_if_modified(|at| {
+            at.is_left = true;
+            // There is nothing to be asked yet.
+            false
+        });
+    }
+
+    fn arrive(&self) {
+        self.moved.send_modify(|at| {
+            *at = Whereabouts { moves: at.moves + 1, is_left: false };
+        });
     }
 }
 
@@ -89,42 +119,21 @@ impl Store {
         Moves(self.listening.moved.subscribe())
     }
 
-    /// Opens connections by this URL from now on, if it leads to a database that can be served from;
-    /// otherwise everything stays as it is. Those that there are do what they are doing, and are
-    /// closed as they come back.
-    ///
-    /// While the present address does not work, one of a database that is not ready is used too: a
-    /// server may be about to migrate it.
-    pub async fn move_to(&self, options: &ConnectOptions<'_>) -> Result<(), MoveError> {
-        let Some(pool) = self.watched.postgres() else { return Err(MoveError::Sqlite) };
-        let there = pool.elsewhere(connect::postgres(options)?).await?;
-        let server = Server::Postgres(there.clone());
-        let is_usable = self.examine(&Database { server, ..self.watched.clone() }).await;
-        match is_usable {
-            Err(error) if pool.works() => {
-                there.close().await;
-                return Err(error);
-            }
-            Ok(()) | Err(_) => pool.move_to(&there),
-        }
-        self.listening.moved.send_replace(());
-        Ok(())
+    /// Where it is that something is asked now.
+    pub fn whereabouts(&self) -> Whereabouts {
+        *self.listening.moved.borrow()
     }
 
-    /// Can this database be served from? It may be a standby, for example, or have no tables.
-    async fn examine(&self, database: &Database) -> Result<(), MoveError> {
-        let looking = async {
-            let report = self.report_on(database).await?;
-            if let Some(obstacle) = report.obstacle() {
-                return Err(MoveError::Obstacle(obstacle));
-            }
-            if self.log == ChangeLog::Wanted {
-                changes::poll(database, None).await?;
-            }
-            Ok(())
-        };
-        let in_time = tokio::time::timeout(self.durations.start, looking).await;
-        in_time.unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
+    /// The log was read up to here, and that vouches for what is held; `None`: nothing does any more.
+    pub fn note_read(&self, position: Option<&Position>) {
+        *self.listening.read.lock() = position.map(|position| position.history().to_owned());
+    }
+
+    /// Takes in what was answered, unless the database is somewhere else by now, or about to be. Until
+    /// that is done it moves nowhere.
+    pub fn if_still_there<R>(&self, asked: Whereabouts, take: impl FnOnce() -> R) -> Option<R> {
+        let now = self.listening.moved.borrow();
+        (!now.is_left && *now == asked).then(take)
     }
 
     /// Listens at an address of its own from now on, without trying it first.
@@ -132,7 +141,7 @@ impl Store {
         let at = ListensAt::Apart(Box::new(connect::to_listen(options)?));
         if self.watched.postgres().is_some() {
             *self.listening.at.lock() = at;
-            self.listening.moved.send_replace(());
+            self.listening.arrive();
         }
         Ok(())
     }

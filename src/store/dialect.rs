@@ -8,6 +8,7 @@ mod sqlite;
 use entitlementd_migration::{ChangeLog, catalogue_revision, revision_of};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value, sea_query::SimpleExpr};
 
+pub(super) use self::postgres::history;
 use super::TenantKey;
 
 /// One of the two databases.

@@ -1,5 +1,6 @@
 //! Passwords and addresses that change while a server runs.
 
+mod another;
 mod listening;
 mod passwords;
 mod replicas;

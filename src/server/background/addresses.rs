@@ -3,7 +3,7 @@
 
 mod target;
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, sleep};
@@ -19,6 +19,7 @@ use crate::{
         database::{Opening, open_at},
         read_file,
     },
+    service::Api,
     store::Store,
 };
 
@@ -94,14 +95,14 @@ impl Addresses {
     pub(crate) fn follow(
         self,
         opening: Opening,
-        store: &Arc<Store>,
+        api: &Api,
         reload: &Reload,
     ) -> Vec<BoxFuture<'static, Infallible>> {
         let Self { database, listen, replicas } = self;
-        let store = || Arc::clone(store);
-        let mut all = vec![database.follow(opening, store(), reload.heard()).boxed()];
-        all.extend(listen.map(|listen| listen.follow(opening, store(), reload.heard()).boxed()));
-        let replicas = replicas.map(|all| all.follow(opening, store(), reload.heard()).boxed());
+        let api = || api.clone();
+        let mut all = vec![database.follow(opening, api(), reload.heard()).boxed()];
+        all.extend(listen.map(|listen| listen.follow(opening, api(), reload.heard()).boxed()));
+        let replicas = replicas.map(|all| all.follow(opening, api(), reload.heard()).boxed());
         all.extend(replicas);
         all
     }
@@ -142,12 +143,7 @@ impl<T: Target> Followed<T> {
     }
 
     /// Uses what the files say, once they say something else and that works.
-    async fn follow(
-        mut self,
-        opening: Opening,
-        store: Arc<Store>,
-        mut reloads: Reloads,
-    ) -> Infallible {
+    async fn follow(mut self, opening: Opening, api: Api, mut reloads: Reloads) -> Infallible {
         let setting = self.setting();
         let mut wanted: Option<Address<T>> = None;
         loop {
@@ -159,7 +155,7 @@ impl<T: Target> Followed<T> {
                         tracing::info!(setting, "{setting} is what it was, which is in effect");
                     }
                 }
-                () = until_it_works(setting, wanted.as_ref(), &opening, &store, heard) => {
+                () = until_it_works(setting, wanted.as_ref(), &opening, &api, heard) => {
                     self.present = wanted.take().unwrap_or(self.present);
                 }
             }
@@ -172,13 +168,13 @@ async fn until_it_works<T: Target>(
     setting: &str,
     wanted: Option<&Address<T>>,
     opening: &Opening,
-    store: &Store,
+    api: &Api,
     mut reloads: Reloads,
 ) {
     let Some(wanted) = wanted else { return std::future::pending().await };
     let mut told: Option<(String, Instant)> = None;
     loop {
-        match T::take(wanted, opening, store).await {
+        match T::take(wanted, opening, api).await {
             Ok(effect) => {
                 tracing::info!(
                     setting,

@@ -113,7 +113,7 @@ impl Feed {
     }
 
     fn ask(&self) -> Asked {
-        Asked::now(&self.api.clock)
+        Asked::now(&self.api.clock, self.api.store.whereabouts())
     }
 
     /// How long a poll may take.
@@ -183,6 +183,12 @@ impl Feed {
     /// Tells the cache what a poll has brought, and gives how many changes those were. `asked`: when
     /// it was sent. Its answer may have waited for a process that was stopped meanwhile.
     fn take_in(&mut self, poll: Poll, mode: FeedMode, asked: Asked) -> u64 {
+        let store = Arc::clone(&self.api.store);
+        // What was asked where the database was vouches for nothing where it is.
+        store.if_still_there(asked.of, || self.believe(poll, mode, asked)).unwrap_or(0)
+    }
+
+    fn believe(&mut self, poll: Poll, mode: FeedMode, asked: Asked) -> u64 {
         let now = self.api.clock.now();
         let mut changes = 0;
         let mode = if poll.armed {
@@ -196,6 +202,7 @@ impl Feed {
                     self.api.cache.apply_changes(news, now);
                 }
             }
+            self.api.store.note_read(Some(&poll.position));
             self.position = Some(poll.position);
             let pause = if mode == FeedMode::Listening { HEARTBEAT } else { self.poll_interval };
             self.api.cache.trust(now, asked.at.after(pause.mul_f64(1.1) + PATIENCE + SLACK));
@@ -204,6 +211,7 @@ impl Feed {
             // What happens now leaves no trace: once the triggers are back, anything may have
             // changed.
             self.position = None;
+            self.api.store.note_read(None);
             self.api.cache.feed_off(Some(now));
             FeedMode::Unarmed
         };

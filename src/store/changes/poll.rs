@@ -91,16 +91,18 @@ impl Position {
         self.history == other.history
     }
 
+    /// Its history, whatever the triggers were meanwhile, which is its last word.
+    pub(in crate::store) fn history(&self) -> &str {
+        self.history.rsplit_once(' ').map_or("", |(history, _)| history)
+    }
+
     /// Why this one is not reached from an earlier one, if it is not.
     fn gap(&self, since: Option<&Self>) -> Option<Gap> {
         let Some(since) = since else { return Some(Gap::NotReadBefore) };
         if self.is_of_the_history_of(since) {
             return None;
         }
-        // Its last word is about the triggers and tables.
-        let [before, now] =
-            [since, self].map(|position| position.history.rsplit_once(' ').map(|(rest, _)| rest));
-        Some(if before == now { Gap::Untraced } else { Gap::History })
+        Some(if since.history() == self.history() { Gap::Untraced } else { Gap::History })
     }
 }
 

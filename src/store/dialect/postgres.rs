@@ -42,6 +42,19 @@ pub(super) fn key_lists(keys: &[TenantKey]) -> [String; 2] {
     [ids.join(","), subdomains.join(",")]
 }
 
+/// What identifies a server's history and a database of it. Fails on a standby.
+const HISTORY: &str = "left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                                (SELECT oid FROM pg_database WHERE datname = current_database()),
+                                to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
+                                pg_stat_get_bgwriter_stat_reset_time()";
+
+/// A database's history, whether or not it has a log; NULL on a standby.
+pub(in crate::store) fn history() -> String {
+    format!(
+        "SELECT CASE WHEN NOT pg_is_in_recovery() THEN concat_ws(' ', {HISTORY}) END AS history"
+    )
+}
+
 /// `seen` is a snapshot: the visible transactions.
 ///
 /// A history ends with a new timeline (promotion, point-in-time recovery), another database or
@@ -65,10 +78,7 @@ pub(super) fn log_since(seen: Option<&str>, most: usize) -> String {
     format!(
         "SELECT state.history, state.snapshot::text AS seen, state.folded, state.armed, state.denied, state.queue_usage,
                 state.clock, log.topic, log.tenant_id
-         FROM (SELECT concat_ws(' ', left(pg_walfile_name(pg_current_wal_lsn()), 8),
-                                (SELECT oid FROM pg_database WHERE datname = current_database()),
-                                to_regclass('entitlement_changes')::oid, pg_postmaster_start_time(),
-                                pg_stat_get_bgwriter_stat_reset_time(), {arming}) AS history,
+         FROM (SELECT concat_ws(' ', {HISTORY}, {arming}) AS history,
                       pg_current_snapshot() AS snapshot, {folded} AS folded, {armed} AS armed,
                       NOT {readable} AS denied, pg_notification_queue_usage() AS queue_usage, {CLOCK} AS clock OFFSET 0) state
          LEFT JOIN LATERAL ({new}) log ON true

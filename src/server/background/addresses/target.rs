@@ -1,9 +1,11 @@
 //! What an address is used for, and how it is taken into use.
 
 use crate::{
+    cache::FeedState,
     config::DatabaseUrl,
     server::database::{Opening, connect_options},
-    store::{ConnectOptions, Store},
+    service::Api,
+    store::ConnectOptions,
 };
 
 /// Where something is, and the CA certificates that the certificate of its server must descend from.
@@ -46,7 +48,7 @@ pub(super) trait Target: Clone + Eq + Send + Sync + 'static {
     fn take(
         wanted: &Address<Self>,
         opening: &Opening,
-        store: &Store,
+        api: &Api,
     ) -> impl Future<Output = Result<String, String>> + Send;
 }
 
@@ -59,14 +61,21 @@ impl Target for ToLoad {
         DatabaseUrl::in_file(text).map(Self)
     }
 
-    async fn take(
-        wanted: &Address<Self>,
-        opening: &Opening,
-        store: &Store,
-    ) -> Result<String, String> {
+    async fn take(wanted: &Address<Self>, opening: &Opening, api: &Api) -> Result<String, String> {
         let Address { to: Self(url), ca } = wanted;
-        let moved = store.move_to(&connect_options(opening, url, ca.as_deref())).await;
-        moved.map_err(|error| format!("{url} {error}"))?;
+        let options = connect_options(opening, url, ca.as_deref());
+        let moving = api.store.prepare_to_move(&options).await;
+        let suspect_what_is_held = || {
+            // Without a feed nothing would end that but the next sign of life.
+            if api.cache.feed() == FeedState::Live {
+                api.cache.suspect();
+            }
+        };
+        // Held facts are of the other one, and the feed resets nothing where it reads no log.
+        let read_it_again = || api.cache.reset(api.clock.now());
+        moving
+            .map_err(|error| format!("{url} {error}"))?
+            .commit(suspect_what_is_held, read_it_again);
         Ok(format!("new connections lead to {url}, and others are closed once they are free"))
     }
 }
@@ -80,12 +89,8 @@ impl Target for ToListen {
         DatabaseUrl::in_file(text).map(Self)
     }
 
-    async fn take(
-        wanted: &Address<Self>,
-        opening: &Opening,
-        store: &Store,
-    ) -> Result<String, String> {
-        let moved = store.move_listening_to(&wanted.options(opening)).await;
+    async fn take(wanted: &Address<Self>, opening: &Opening, api: &Api) -> Result<String, String> {
+        let moved = api.store.move_listening_to(&wanted.options(opening)).await;
         moved.map_err(|error| format!("{} {error}", wanted.to.0))?;
         Ok(format!("changes are listened to at {}", wanted.to.0))
     }
@@ -101,11 +106,8 @@ impl Target for ToReplicas {
         Ok(Self { urls: DatabaseUrl::all_in_file(text), none_meant })
     }
 
-    async fn take(
-        wanted: &Address<Self>,
-        opening: &Opening,
-        store: &Store,
-    ) -> Result<String, String> {
+    async fn take(wanted: &Address<Self>, opening: &Opening, api: &Api) -> Result<String, String> {
+        let store = &api.store;
         let ToReplicas { urls, none_meant } = &wanted.to;
         let [present, _] = store.replicas();
         // What has lost all of its lines was cut off.
