@@ -78,7 +78,7 @@ pub use self::{
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
     onboard::NewTenant,
-    pool::{LoadShares, within},
+    pool::{Exchanges, LoadShares, within},
     provision::Provisioned,
     record::{AuditEvent, AuditQuery},
     schema::{SchemaReport, SchemaState},

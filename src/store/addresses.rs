@@ -149,7 +149,7 @@ impl Store {
     /// Listens at an address of its own from now on, if that works; otherwise everything stays as it
     /// is.
     pub async fn move_listening_to(&self, options: &ConnectOptions<'_>) -> Result<(), MoveError> {
-        self.listen_by(connect::to_listen(options)?).await?;
+        self.try_to_listen_by(connect::to_listen(options)?).await?;
         Ok(self.set_address_to_listen(options)?)
     }
 

@@ -5,6 +5,7 @@
 //! listens too. docs/decisions/0012-our-own-pool-of-connections.md says why it is our own.
 
 mod address;
+mod exchanges;
 mod lease;
 mod limits;
 mod open;
@@ -37,13 +38,13 @@ use self::{
     state::{Idle, State, Waiter},
     within::OwnWait,
 };
+pub use self::{exchanges::Exchanges, share::LoadShares, within::within};
 pub(super) use self::{
     lease::Lease,
     limits::Limits,
     place::Place,
     share::{Purpose, Shares},
 };
-pub use self::{share::LoadShares, within::within};
 use super::{StoreError, idle_health::IdleHealth};
 
 /// A connection that has been idle for this long, or since before another one did not answer, is

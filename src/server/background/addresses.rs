@@ -20,7 +20,7 @@ use crate::{
         read_file,
     },
     service::Api,
-    store::Store,
+    store::{Exchanges, Store},
 };
 
 /// What does not work is tried again after this long.
@@ -173,8 +173,9 @@ async fn until_it_works<T: Target>(
 ) {
     let Some(wanted) = wanted else { return std::future::pending().await };
     let mut told: Option<(String, Instant)> = None;
+    let mut exchanges = Exchanges::default();
     loop {
-        match T::take(wanted, opening, api).await {
+        match T::take(wanted, opening, api, &mut exchanges).await {
             Ok(effect) => {
                 tracing::info!(
                     setting,

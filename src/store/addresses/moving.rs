@@ -9,7 +9,7 @@ use crate::store::{
     changes, connect,
     database::{Database, Server},
     dialect,
-    pool::{Pool, within},
+    pool::{Exchanges, Pool, within},
     row,
 };
 
@@ -34,9 +34,10 @@ impl Store {
     pub async fn prepare_to_move(
         &self,
         options: &ConnectOptions<'_>,
+        exchanges: &mut Exchanges,
     ) -> Result<Moving<'_>, MoveError> {
         let Some(pool) = self.watched.postgres() else { return Err(MoveError::Sqlite) };
-        let there = pool.elsewhere(connect::postgres(options)?).await?;
+        let there = pool.elsewhere(connect::postgres(options)?, exchanges).await?;
         let server = Server::Postgres(there.clone());
         let history = self.examine(&Database { server, ..self.watched.clone() }).await;
         let history = match history {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use entitlementd_migration::CHANNEL;
 use sea_orm::{DbErr, QueryResult};
 use sqlx::{
-    AssertSqlSafe, Executor, PgPool,
+    AssertSqlSafe, ConnectOptions, Executor, PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{runtime::Handle, time::timeout};
@@ -29,7 +29,8 @@ pub struct Listener {
     own: OwnPool,
 }
 
-/// The pool of one connection that the driver listens with, and its place among the others.
+/// The pool of one connection that the driver listens with, and its place among the others; `None`: it
+/// is beside them, for a moment.
 struct OwnPool {
     pool: PgPool,
     place: Option<Place>,
@@ -42,31 +43,53 @@ impl Store {
     /// Sends itself a greeting and waits for it: a transaction pooler takes LISTEN without
     /// complaint, and never notifies.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
-        let all = match (self.listens_at(), self.watched.postgres()) {
-            (ListensAt::Nowhere, _) | (_, None) => return Err(announces_nothing()),
-            (ListensAt::Apart(options), _) => return self.listen_by(*options).await,
-            (ListensAt::TheDatabase, Some(all)) => all,
+        let Some(all) = self.watched.postgres() else { return Err(announces_nothing()) };
+        let listening = async {
+            let at = match self.listens_at() {
+                ListensAt::Nowhere => return Err(announces_nothing()),
+                ListensAt::TheDatabase => None,
+                ListensAt::Apart(options) => Some(*options),
+            };
+            let place = Some(all.place_to_listen().await?);
+            match at {
+                None => begin_to_listen(all, place, all.options(), self.durations.connect).await,
+                Some(options) => self.listen_apart(all, place, options).await,
+            }
         };
-        let Durations { connect, start, .. } = self.durations;
-        let listening = begin_to_listen(all, all.options(), connect);
-        timeout(connect + start, listening).await.unwrap_or(Err(StoreError::TimedOut))
+        self.in_time_to_listen(listening).await
     }
 
-    /// The same at an address of its own, which need not be in use yet.
-    pub(in crate::store) async fn listen_by(
+    /// Can changes be listened to at this address? It is tried on a connection beside the others,
+    /// of which somebody is listening.
+    pub(in crate::store) async fn try_to_listen_by(
         &self,
         options: PgConnectOptions,
-    ) -> Result<Listener, StoreError> {
+    ) -> Result<(), StoreError> {
         let Some(all) = self.watched.postgres() else { return Err(announces_nothing()) };
+        let tried = self.in_time_to_listen(self.listen_apart(all, None, options)).await;
+        tried.map(drop)
+    }
+
+    /// Begins to listen at an address of its own.
+    async fn listen_apart(
+        &self,
+        all: &Pool,
+        place: Option<Place>,
+        options: PgConnectOptions,
+    ) -> Result<Listener, StoreError> {
+        let mut listener = begin_to_listen(all, place, options, self.durations.connect).await?;
+        let (there, here) = (listener.poll(None).await?, self.poll(None).await?);
+        // A database that has moved is followed at one address after the other. What is heard of
+        // the one that is left would vouch for nothing.
+        let is_the_same = there.position.is_of_the_history_of(&here.position);
+        is_the_same.then_some(listener).ok_or(StoreError::ListensElsewhere)
+    }
+
+    async fn in_time_to_listen(
+        &self,
+        listening: impl Future<Output = Result<Listener, StoreError>>,
+    ) -> Result<Listener, StoreError> {
         let Durations { connect, start, .. } = self.durations;
-        let listening = async {
-            let mut listener = begin_to_listen(all, options, connect).await?;
-            let (there, here) = (listener.poll(None).await?, self.poll(None).await?);
-            // A database that has moved is followed at one address after the other. What is heard of
-            // the one that is left would vouch for nothing.
-            let is_the_same = there.position.is_of_the_history_of(&here.position);
-            is_the_same.then_some(listener).ok_or(StoreError::ListensElsewhere)
-        };
         timeout(connect + start, listening).await.unwrap_or(Err(StoreError::TimedOut))
     }
 }
@@ -77,10 +100,10 @@ fn announces_nothing() -> StoreError {
 
 async fn begin_to_listen(
     all: &Pool,
+    place: Option<Place>,
     options: PgConnectOptions,
     at_most: Duration,
 ) -> Result<Listener, StoreError> {
-    let place = Some(all.place_to_listen().await?);
     let pool = beginning_with(PgPoolOptions::new(), all.first())
         .max_connections(1)
         .max_lifetime(None)
@@ -103,6 +126,10 @@ impl OwnPool {
     /// does not say so in the end.
     async fn listener(&self) -> Result<PgListener, StoreError> {
         match PgListener::connect_with(&self.pool).await {
+            Err(sqlx::Error::PoolTimedOut) if self.place.is_none() => {
+                let why = self.pool.connect_options().connect().await.err();
+                Err(why.map_or(StoreError::TimedOut, StoreError::of_driver))
+            }
             Err(sqlx::Error::PoolTimedOut) => {
                 self.all.ask_for_another().await?;
                 Err(StoreError::TimedOut)
@@ -138,7 +165,7 @@ impl Listener {
 
     /// Reads the log on the same connection: proof that it is alive, and that nothing was missed.
     pub async fn poll(&mut self, since: Option<&Position>) -> Result<Poll, StoreError> {
-        if self.own.all.is_starved() {
+        if self.own.place.is_some() && self.own.all.is_starved() {
             // There is nothing to load with: this one is worth more.
             return Err(StoreError::PoolExhausted);
         }

@@ -7,9 +7,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, postgres::PgCo
 use tokio::time::{Instant, timeout};
 
 use super::{
-    IdleHealth, Limits, Pool,
+    Exchanges, IdleHealth, Limits, Pool,
     open::{is_refused, of_opening, too_late},
-    share::Purpose,
     state::{Idle, State},
 };
 use crate::store::StoreError;
@@ -65,16 +64,20 @@ impl Pool {
     }
 
     /// Opens one connection with another address, to be tried by itself before the address is
-    /// changed. Where the server has no room for one more, one of these is closed.
+    /// changed. Where the present server has no room for one more, one of these may be closed.
     pub(in crate::store) async fn elsewhere(
         &self,
         connect: PgConnectOptions,
+        exchanges: &mut Exchanges,
     ) -> Result<Self, StoreError> {
+        let makes_room = is_the_same_server(&connect, &self.options());
         let limits = Limits { most: 1, keeps_shares: false, ..self.0.limits };
         let there = Self::new(connect, self.first(), limits, IdleHealth::default());
         let mut attempt = there.establish().await;
-        if attempt.result.as_ref().is_err_and(is_refused) {
-            let _place = self.exchanged(Purpose::Watching).await?;
+        if makes_room
+            && attempt.result.as_ref().is_err_and(is_refused)
+            && let Some(_place) = self.given_up(exchanges).await
+        {
             attempt = there.establish().await;
         }
         let connection = attempt.result.map_err(|error| of_opening(Arc::new(error)))?;
@@ -115,6 +118,13 @@ impl Pool {
         let state = self.0.state.lock();
         state.usable() > 0 || state.failure.is_none()
     }
+}
+
+fn is_the_same_server(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
+    let way = |options: &PgConnectOptions| {
+        (options.get_host().to_owned(), options.get_port(), options.get_socket().cloned())
+    };
+    way(one) == way(other)
 }
 
 impl State {

@@ -1,6 +1,8 @@
 //! Connections that others open, and that are counted all the same.
 
-use super::{Pool, share::Purpose, state::State};
+use tokio::time::Instant;
+
+use super::{Exchanges, Pool, share::Purpose, state::State};
 use crate::store::StoreError;
 
 /// The right to open one connection outside of the pool, which counts as one of its own until this
@@ -52,6 +54,16 @@ impl Pool {
     /// A place in exchange for a connection of the pool, which the server has granted.
     pub(in crate::store) async fn exchanged(&self, purpose: Purpose) -> Result<Place, StoreError> {
         Ok(self.acquire(purpose).await?.into_place().await)
+    }
+
+    /// The place of a connection that is closed so that another address can be tried. It is never the
+    /// last one that can serve.
+    pub(super) async fn given_up(&self, exchanges: &mut Exchanges) -> Option<Place> {
+        let there_are_others = self.0.state.lock().usable() > 1;
+        if !there_are_others || !exchanges.take(Instant::now()) {
+            return None;
+        }
+        self.exchanged(Purpose::Watching).await.ok()
     }
 
     /// A place to listen in, which leaves a connection for everything else.

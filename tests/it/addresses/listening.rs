@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use entitlementd::proto::v1::DecisionReason;
 
-use super::{Followed, Role, database_on, serve, until_it_is};
+use super::{Followed, Load, Role, database_on, serve, until_it_is};
 use crate::harness::{Database, postgres::Cluster, process::Process, until_so};
 
 /// How soon a change is heard of that was written while what listens moves: once it is looked for
@@ -95,4 +95,28 @@ async fn a_database_that_moves_before_what_listens_does_is_polled_meanwhile() {
     until_there_is_one(&cluster, &new).await;
     new.set_status(1, "active").await;
     until_it_is(&mut server, 1, DecisionReason::Enabled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_listens_moves_where_there_is_one_connection_beside_it() {
+    let cluster = Cluster::start(&[]);
+    let database = database_on(&cluster, 10).await;
+    let role = Role::new(&cluster, &database, "listening", "secret").await;
+    let (url, listen) = (Followed::with(&database.url), Followed::with(&database.url));
+    let flags = ["--listen-database-url-file", &listen.name(), "--database-max-connections", "2"];
+    let server = serve(&database, &url, &flags).await;
+    until_there_is_one(&cluster, &database).await;
+    let load = Load::on(&server.client, 10);
+    load.goes_on().await;
+    // It cannot be listened to there yet, however often that is tried.
+    listen.put(&role.url("wrong"));
+    until_so("it is tried again and again", async || {
+        cluster.log().matches("password authentication failed for user \"listening\"").count() > 3
+    })
+    .await;
+    load.goes_on().await;
+    listen.put(&role.url("secret"));
+    until_so("it listens there", async || role.count(LISTENS).await == 1).await;
+    load.goes_on().await;
+    load.end().await;
 }

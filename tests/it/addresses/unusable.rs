@@ -13,6 +13,7 @@ use crate::harness::{
     pki::{Authority, Issued},
     postgres::{Cluster, free_port},
     process::{Process, connect},
+    until_so,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,6 +65,33 @@ async fn contents_that_cannot_be_used_change_nothing_and_the_log_says_why() {
     load.goes_on().await;
     load.end().await;
     assert!(!server.logged.contains("s3cret"), "{}", server.logged);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_room_costs_the_present_one_no_connection() {
+    let [present, full] = [Cluster::start(&[]), Cluster::start(&[])];
+    let database = database_on(&present, 10).await;
+    let elsewhere = database_on(&full, 1).await;
+    let [role, refused] = [
+        Role::new(&present, &database, "serving", "secret").await,
+        Role::new(&full, &elsewhere, "nobody", "secret").await,
+    ];
+    elsewhere.execute("ALTER ROLE nobody CONNECTION LIMIT 0").await;
+    let url = Followed::with(&role.url("secret"));
+    let server = serve(&database, &url, &["--changes", "listen"]).await;
+    let load = Load::on(&server.client, 10);
+    load.goes_on().await;
+    let before = role.connections().await;
+    url.put(&refused.url("secret"));
+    until_so("it is tried again and again", async || {
+        full.log().matches("too many connections for role").count() > 3
+    })
+    .await;
+    load.goes_on().await;
+    let there_are = before.split(", ").count();
+    let left = role.count(&format!("pid IN ({before})")).await;
+    assert_eq!(usize::try_from(left).unwrap(), there_are);
+    load.end().await;
 }
 
 /// A cluster that speaks TLS with a certificate that may be replaced.

@@ -5,7 +5,7 @@ use crate::{
     config::DatabaseUrl,
     server::database::{Opening, connect_options},
     service::Api,
-    store::ConnectOptions,
+    store::{ConnectOptions, Exchanges},
 };
 
 /// Where something is, and the CA certificates that the certificate of its server must descend from.
@@ -49,6 +49,7 @@ pub(super) trait Target: Clone + Eq + Send + Sync + 'static {
         wanted: &Address<Self>,
         opening: &Opening,
         api: &Api,
+        exchanges: &mut Exchanges,
     ) -> impl Future<Output = Result<String, String>> + Send;
 }
 
@@ -61,10 +62,15 @@ impl Target for ToLoad {
         DatabaseUrl::in_file(text).map(Self)
     }
 
-    async fn take(wanted: &Address<Self>, opening: &Opening, api: &Api) -> Result<String, String> {
+    async fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        api: &Api,
+        exchanges: &mut Exchanges,
+    ) -> Result<String, String> {
         let Address { to: Self(url), ca } = wanted;
         let options = connect_options(opening, url, ca.as_deref());
-        let moving = api.store.prepare_to_move(&options).await;
+        let moving = api.store.prepare_to_move(&options, exchanges).await;
         let suspect_what_is_held = || {
             // Without a feed nothing would end that but the next sign of life.
             if api.cache.feed() == FeedState::Live {
@@ -89,7 +95,12 @@ impl Target for ToListen {
         DatabaseUrl::in_file(text).map(Self)
     }
 
-    async fn take(wanted: &Address<Self>, opening: &Opening, api: &Api) -> Result<String, String> {
+    async fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        api: &Api,
+        _: &mut Exchanges,
+    ) -> Result<String, String> {
         let moved = api.store.move_listening_to(&wanted.options(opening)).await;
         moved.map_err(|error| format!("{} {error}", wanted.to.0))?;
         Ok(format!("changes are listened to at {}", wanted.to.0))
@@ -106,15 +117,19 @@ impl Target for ToReplicas {
         Ok(Self { urls: DatabaseUrl::all_in_file(text), none_meant })
     }
 
-    async fn take(wanted: &Address<Self>, opening: &Opening, api: &Api) -> Result<String, String> {
-        let store = &api.store;
+    async fn take(
+        wanted: &Address<Self>,
+        opening: &Opening,
+        api: &Api,
+        _: &mut Exchanges,
+    ) -> Result<String, String> {
         let ToReplicas { urls, none_meant } = &wanted.to;
-        let [present, _] = store.replicas();
+        let [present, _] = api.store.replicas();
         // What has lost all of its lines was cut off.
         if urls.is_empty() && present > 0 && !none_meant {
             return Err("holds no URL any more; a line that says # none would mean it".to_owned());
         }
-        let set = store.set_replicas(&wanted.options_of_all(opening)).await;
+        let set = api.store.set_replicas(&wanted.options_of_all(opening)).await;
         set.map_err(|error| format!("has a URL that {error}"))?;
         let all: Vec<String> = urls.iter().map(ToString::to_string).collect();
         Ok(match all.as_slice() {
