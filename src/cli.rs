@@ -11,7 +11,7 @@ mod shadow_report;
 mod tenant;
 mod token;
 
-use std::{error::Error, io, process::ExitCode};
+use std::{error::Error, io, process::ExitCode, time::Duration};
 
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
@@ -28,6 +28,8 @@ const GOOD: u8 = 0;
 const DENIED: u8 = 1;
 /// The program could not do what it was asked to do: a setting, a database, a port.
 const TROUBLE: u8 = 2;
+/// What still runs when everything is done is left behind after this long.
+const LEAVES_BEHIND: Duration = Duration::from_secs(1);
 /// Nobody reads the output: the exit code that shells report for a program that SIGPIPE has ended.
 const BROKEN_PIPE: u8 = 141;
 
@@ -47,6 +49,8 @@ pub fn main() -> ExitCode {
     };
     let ended = run(cli.command, &runtime);
     telemetry.end();
+    // A file that hangs while it is read must not keep the process.
+    runtime.shutdown_timeout(LEAVES_BEHIND);
     match ended {
         Ok(code) => code.into(),
         Err(error) if is_broken_pipe(&*error) => BROKEN_PIPE.into(),

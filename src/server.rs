@@ -11,7 +11,7 @@ mod supervise;
 pub(crate) mod template;
 mod wiring;
 
-use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::FutureExt;
 use thiserror::Error;
@@ -205,10 +205,5 @@ fn jittered(span: Duration) -> Duration {
 
 /// The contents of a file that a setting names.
 fn read_file(setting: &'static str, path: &Path) -> Result<Vec<u8>, UnusableSetting> {
-    fs::read(path).map_err(|error| {
-        UnusableSetting::new(
-            setting,
-            format!("names {}, which cannot be read: {error}", path.display()),
-        )
-    })
+    background::reloaded_files::read(path).map_err(|problem| UnusableSetting::new(setting, problem))
 }

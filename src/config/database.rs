@@ -1,6 +1,6 @@
 //! Which database to use.
 
-use std::{fs, path::PathBuf};
+use std::{fs::File, io::Read, path::PathBuf};
 
 use clap::{Args, builder::BoolishValueParser};
 
@@ -8,6 +8,9 @@ use super::{
     DatabaseUrl, Span, UnusableSetting,
     value::{patience, positive},
 };
+
+/// The maximum size of a file that holds a URL; a larger one is a mistake, for example a device.
+const MAX_URL_FILE_BYTES: u64 = 1 << 20;
 
 /// Which database to use.
 #[derive(Args, Clone, Debug)]
@@ -190,8 +193,13 @@ impl DatabaseArgs {
             let problem = format!("names {}: {problem}", path.display());
             UnusableSetting::new("--database-url-file", problem)
         };
-        let text = fs::read_to_string(path)
+        let mut text = String::new();
+        let read = File::open(path)
+            .and_then(|file| file.take(MAX_URL_FILE_BYTES + 1).read_to_string(&mut text))
             .map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+        if read as u64 > MAX_URL_FILE_BYTES {
+            return Err(unusable(format!("it holds more than {MAX_URL_FILE_BYTES} bytes")));
+        }
         DatabaseUrl::in_file(&text).map_err(unusable)
     }
 

@@ -4,6 +4,7 @@ mod another;
 mod listening;
 mod passwords;
 mod replicas;
+mod unreadable;
 mod unusable;
 
 use std::{

@@ -1,8 +1,19 @@
 //! Files that are read again when they change: tokens, callers, certificates.
 
-use std::{convert::Infallible, fmt::Display, fs::File, io::Read, path::PathBuf, time::Duration};
+mod source;
+#[cfg(test)]
+mod tests;
 
-use super::reload::Reloads;
+use std::{convert::Infallible, fmt::Display, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout},
+};
+
+use self::source::Source;
+pub(crate) use self::source::read;
+use super::{reload::Reloads, told::Repeated};
 use crate::config::UnusableSetting;
 
 /// How often the files are checked.
@@ -12,9 +23,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// leaves half of it for a moment.
 const SETTLES: Duration = Duration::from_millis(100);
 
-/// The maximum size of a file of settings; a larger one is a mistake, for example a device.
-/// Revocation lists are the largest.
-const MAX_BYTES: u64 = 16 << 20;
+/// How long reading may take before the log says that it lasts. Nothing else waits for it: the
+/// server's signals, feed and readiness share the thread that follows files.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Parses the files, or says what is wrong with them.
 type Parse<T> = dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync;
@@ -22,13 +33,16 @@ type Parse<T> = dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync;
 /// Files that are parsed into a value, and their contents when they were last read.
 pub(crate) struct ReloadedFiles<T> {
     setting: &'static str,
-    paths: Vec<PathBuf>,
+    sources: Arc<[Source]>,
     parse: Box<Parse<T>>,
     read: Option<Vec<Vec<u8>>>,
     /// What the last look found, where that was something else.
     seen: Option<Texts>,
-    /// What is wrong with it, once that was logged.
-    complaint: String,
+    /// A reading that has begun. Another one begins only after its end, so that those that hang are
+    /// never many.
+    reading: Option<JoinHandle<Texts>>,
+    /// What is wrong with them, once that was logged.
+    complaint: Repeated,
 }
 
 /// The contents, or what keeps them from being read.
@@ -53,10 +67,19 @@ impl<T> ReloadedFiles<T> {
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<(Self, T), UnusableSetting> {
-        let (parse, complaint) = (Box::new(parse), String::new());
-        let mut followed = Self { setting, paths, parse, read: None, seen: None, complaint };
         let unusable = |problem| UnusableSetting::new(setting, problem);
-        let texts = followed.texts().map_err(unusable)?;
+        let sources = paths.into_iter().map(|path| Source::open(setting, path));
+        let sources: Arc<[Source]> = sources.collect::<Result<_, _>>().map_err(unusable)?;
+        let texts = texts(&sources).map_err(unusable)?;
+        let mut followed = Self {
+            setting,
+            sources,
+            parse: Box::new(parse),
+            read: None,
+            seen: None,
+            reading: None,
+            complaint: Repeated::default(),
+        };
         let value = followed.parse(&texts).map_err(unusable)?;
         followed.read = Some(texts);
         Ok((followed, value))
@@ -76,32 +99,30 @@ impl<T> ReloadedFiles<T> {
         Self::open(setting, vec![path], parse)
     }
 
-    fn texts(&self) -> Texts {
-        let read = |path: &PathBuf| {
-            let mut text = Vec::new();
-            let read =
-                File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
-            match read {
-                Ok(read) if read as u64 > MAX_BYTES => Err(format!(
-                    "names {}, which holds more than {MAX_BYTES} bytes",
-                    path.display()
-                )),
-                Ok(_) => Ok(text),
-                Err(error) => {
-                    Err(format!("names {}, which cannot be read: {error}", path.display()))
-                }
-            }
+    /// Reads them apart from everything else, and says so if that does not end in time.
+    async fn texts(&mut self) -> Texts {
+        let sources = Arc::clone(&self.sources);
+        let reading = self.reading.get_or_insert_with(|| spawn_blocking(move || texts(&sources)));
+        let Ok(read) = timeout(READ_TIMEOUT, reading).await else {
+            let seconds = READ_TIMEOUT.as_secs();
+            let names = self.names();
+            return Err(format!("names {names}: reading has not ended within {seconds} s"));
         };
-        self.paths.iter().map(read).collect()
+        self.reading = None;
+        read.unwrap_or_else(|error| Err(format!("names {}: {error}", self.names())))
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<String> = self.sources.iter().map(Source::name).collect();
+        names.join(", ")
     }
 
     fn parse(&self, texts: &[Vec<u8>]) -> Result<T, String> {
-        let names: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
-        (self.parse)(texts).map_err(|problem| format!("names {}: {problem}", names.join(", ")))
+        (self.parse)(texts).map_err(|problem| format!("names {}: {problem}", self.names()))
     }
 
-    fn look(&mut self) -> Found<T> {
-        let texts = self.texts();
+    async fn look(&mut self) -> Found<T> {
+        let texts = self.texts().await;
         if texts.as_ref().ok() == self.read.as_ref() {
             self.seen = None;
             return Found::TheSame;
@@ -122,31 +143,30 @@ impl<T> ReloadedFiles<T> {
     }
 
     /// Waits until they hold something else that can be used. Contents that cannot be used change
-    /// nothing, and are reported once, and to everybody who asks. May be given up at any time.
+    /// nothing, and are reported once a minute, and to everybody who asks. May be given up at any time.
     pub(crate) async fn next(&mut self, reloads: &mut Reloads) -> T {
         let mut pause = LOOK_AGAIN;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = reloads.next() => self.complaint.clear(),
+                () = reloads.next() => self.complaint = Repeated::default(),
             }
             pause = LOOK_AGAIN;
-            match self.look() {
-                Found::TheSame => self.complaint.clear(),
+            match self.look().await {
+                Found::TheSame => self.complaint = Repeated::default(),
                 Found::Moving => pause = SETTLES,
                 Found::New(value) => {
-                    self.complaint.clear();
+                    self.complaint = Repeated::default();
                     return value;
                 }
-                Found::Unusable(problem) => self.complain(problem),
+                Found::Unusable(problem) => self.complain(&problem),
             }
         }
     }
 
-    fn complain(&mut self, problem: String) {
-        if problem != self.complaint {
+    fn complain(&mut self, problem: &str) {
+        if self.complaint.is_due(problem, Instant::now()).is_some() {
             tracing::error!("{} {problem}; the previous contents stay in effect", self.setting);
-            self.complaint = problem;
         }
     }
 
@@ -167,4 +187,8 @@ impl<T> ReloadedFiles<T> {
             tracing::info!(setting, "{setting} has changed, and is in effect from now on");
         }
     }
+}
+
+fn texts(sources: &[Source]) -> Texts {
+    sources.iter().map(Source::text).collect()
 }
