@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Followed, Load, database_on};
+use entitlementd::proto::v1::DecisionReason;
+
+use super::{Followed, database_on};
 use crate::harness::{
     Database, Row,
     postgres::Cluster,
     process::{Process, connect},
+    server::check_request,
+    until_so,
 };
 
 /// Whoever opens a leased file waits for its holder, as for a mount that does not answer.
@@ -73,10 +77,15 @@ async fn a_file_that_hangs_stops_neither_changes_nor_the_end_and_the_log_says_so
     let line = server.wait_for("reading has not ended within 3 s");
     assert!(line.contains("ERROR") && line.contains("--database-url-file names"), "{line}");
     assert!(line.contains("the previous contents stay in effect"), "{line}");
-    let client = connect(&address).await;
-    let load = Load::on(&client, 10);
-    load.goes_on().await;
-    load.end().await;
+    let client = tokio::sync::Mutex::new(connect(&address).await);
+    let is_suspended = async || {
+        let answer = client.lock().await.check_module(check_request(1, "finance")).await;
+        answer.unwrap().into_inner().reason() == DecisionReason::TenantSuspended
+    };
+    // From now on it is held in memory, which only a change that is noticed replaces.
+    assert!(!is_suspended().await);
+    database.execute("UPDATE tenants SET status = 'suspended'").await;
+    until_so("the change is noticed", is_suspended).await;
     server.signal("TERM");
     assert_eq!(server.wait(Duration::from_secs(10)), 0);
     drop(hung);
