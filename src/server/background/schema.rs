@@ -44,7 +44,7 @@ pub(super) async fn look(
     waiting: Waiting,
 ) -> Result<Option<Obstacle>, StoreError> {
     let Durations { connect, start: at_most, .. } = api.store.durations();
-    waiting.wait_for("a connection to the database", connect, api.store.connect()).await?;
+    waiting.tell_while("a connection to the database", connect, api.store.connect()).await?;
     let mut report =
         waiting.wait_for("the look at the schema", at_most, api.store.schema()).await?;
     let is_wanting = report.state() == SchemaState::Behind || !report.unarmed.is_empty();

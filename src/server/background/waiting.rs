@@ -25,18 +25,25 @@ impl Waiting {
         at_most: Duration,
         doing: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let done = async {
-            tokio::select! {
-                done = doing => done,
-                never = self.tell(what, at_most) => never,
-            }
-        };
-        timeout(at_most, done).await.unwrap_or_else(|_| {
+        timeout(at_most, self.tell_while(what, at_most, doing)).await.unwrap_or_else(|_| {
             if self.is_told {
                 tracing::warn!("{what} has taken longer than {at_most:?}");
             }
             Err(StoreError::TimedOut)
         })
+    }
+
+    /// The same for something that has this limit itself, and can say why it was reached.
+    pub(super) async fn tell_while<T>(
+        self,
+        what: &str,
+        at_most: Duration,
+        doing: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
+            done = doing => done,
+            never = self.tell(what, at_most) => never,
+        }
     }
 
     async fn tell<T>(self, what: &str, at_most: Duration) -> T {

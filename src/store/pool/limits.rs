@@ -4,6 +4,10 @@ use tokio::time::Duration;
 
 use super::share::{Purpose, Shares};
 
+/// Who waits for a connection that is being opened waits this much longer than that may take: then it
+/// is told why that failed, and not only that nobody came.
+const UNTIL_TOLD: Duration = Duration::from_millis(250);
+
 /// How many connections there may be, and how long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Limits {
@@ -31,7 +35,7 @@ impl Limits {
     pub(super) fn patience(&self, purpose: Purpose) -> Duration {
         match purpose {
             Purpose::Loading => self.acquire,
-            Purpose::Watching | Purpose::Writing => self.acquire.max(self.connect),
+            Purpose::Watching | Purpose::Writing => self.acquire.max(self.connect + UNTIL_TOLD),
         }
     }
 }
