@@ -8,10 +8,11 @@ use std::{convert::Infallible, path::PathBuf, time::Duration};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, sleep};
 
-use self::target::{Address, Target, ToListen, ToLoad, ToReplicas};
+use self::target::{Address, Target, ToListen, ToLoad, ToReplicas, Trial};
 use super::{
     reload::{Reload, Reloads},
     reloaded_files::ReloadedFiles,
+    told::Repeated,
 };
 use crate::{
     config::{DatabaseUrl, ServeArgs, UnusableSetting},
@@ -20,14 +21,11 @@ use crate::{
         read_file,
     },
     service::Api,
-    store::{Exchanges, Store},
+    store::Store,
 };
 
 /// What does not work is tried again after this long.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-
-/// How often the log is told of it.
-const TELL: Duration = Duration::from_mins(1);
 
 /// What the settings and their files say, and what is to be followed.
 pub(crate) struct Addresses {
@@ -48,6 +46,7 @@ impl Addresses {
         let ServeArgs { database, pool, changes, .. } = args;
         let ca = database.database_ca_file.as_ref();
         if let Some(path) = ca {
+            // So that the error is about this flag alone.
             read_file("--database-ca-file", path)?;
         }
         let load = ToLoad(database.given_url());
@@ -155,7 +154,7 @@ impl<T: Target> Followed<T> {
                         tracing::info!(setting, "{setting} is what it was, which is in effect");
                     }
                 }
-                () = until_it_works(setting, wanted.as_ref(), &opening, &api, heard) => {
+                () = until_it_works(setting, wanted.as_ref(), Trial::new(&opening, &api), heard) => {
                     self.present = wanted.take().unwrap_or(self.present);
                 }
             }
@@ -167,15 +166,13 @@ impl<T: Target> Followed<T> {
 async fn until_it_works<T: Target>(
     setting: &str,
     wanted: Option<&Address<T>>,
-    opening: &Opening,
-    api: &Api,
+    mut trial: Trial<'_>,
     mut reloads: Reloads,
 ) {
     let Some(wanted) = wanted else { return std::future::pending().await };
-    let mut told: Option<(String, Instant)> = None;
-    let mut exchanges = Exchanges::default();
+    let mut complaint = Repeated::default();
     loop {
-        match T::take(wanted, opening, api, &mut exchanges).await {
+        match T::take(wanted, &mut trial).await {
             Ok(effect) => {
                 tracing::info!(
                     setting,
@@ -184,20 +181,17 @@ async fn until_it_works<T: Target>(
                 return;
             }
             Err(problem) => {
-                let is_told =
-                    |(before, at): &(String, Instant)| *before == problem && at.elapsed() < TELL;
-                if !told.as_ref().is_some_and(is_told) {
+                if complaint.is_due(&problem, Instant::now()).is_some() {
                     tracing::error!(
                         setting,
                         "{setting} has changed, and {problem}; the previous contents stay in effect, and these are tried again"
                     );
-                    told = Some((problem, Instant::now()));
                 }
             }
         }
         tokio::select! {
             () = sleep(TRY_AGAIN) => {}
-            () = reloads.next() => told = None,
+            () = reloads.next() => complaint = Repeated::default(),
         }
     }
 }

@@ -31,6 +31,21 @@ pub(super) struct ToReplicas {
     pub(super) none_meant: bool,
 }
 
+/// The trial of an address, again and again until it works.
+pub(super) struct Trial<'a> {
+    opening: &'a Opening,
+    api: &'a Api,
+    /// What the trials so far have cost.
+    exchanges: Exchanges,
+}
+
+impl<'a> Trial<'a> {
+    /// Of one that has not been tried.
+    pub(super) fn new(opening: &'a Opening, api: &'a Api) -> Self {
+        Self { opening, api, exchanges: Exchanges::default() }
+    }
+}
+
 /// What an address is used for.
 pub(super) trait Target: Clone + Eq + Send + Sync + 'static {
     /// The flag that has it.
@@ -47,9 +62,7 @@ pub(super) trait Target: Clone + Eq + Send + Sync + 'static {
     /// present one stays in use.
     fn take(
         wanted: &Address<Self>,
-        opening: &Opening,
-        api: &Api,
-        exchanges: &mut Exchanges,
+        trial: &mut Trial<'_>,
     ) -> impl Future<Output = Result<String, String>> + Send;
 }
 
@@ -62,12 +75,8 @@ impl Target for ToLoad {
         DatabaseUrl::in_file(text).map(Self)
     }
 
-    async fn take(
-        wanted: &Address<Self>,
-        opening: &Opening,
-        api: &Api,
-        exchanges: &mut Exchanges,
-    ) -> Result<String, String> {
+    async fn take(wanted: &Address<Self>, trial: &mut Trial<'_>) -> Result<String, String> {
+        let Trial { opening, api, exchanges } = trial;
         let Address { to: Self(url), ca } = wanted;
         let options = connect_options(opening, url, ca.as_deref());
         let moving = api.store.prepare_to_move(&options, exchanges).await;
@@ -97,9 +106,7 @@ impl Target for ToListen {
 
     async fn take(
         wanted: &Address<Self>,
-        opening: &Opening,
-        api: &Api,
-        _: &mut Exchanges,
+        Trial { opening, api, .. }: &mut Trial<'_>,
     ) -> Result<String, String> {
         let moved = api.store.move_listening_to(&wanted.options(opening)).await;
         moved.map_err(|error| format!("{} {error}", wanted.to.0))?;
@@ -119,9 +126,7 @@ impl Target for ToReplicas {
 
     async fn take(
         wanted: &Address<Self>,
-        opening: &Opening,
-        api: &Api,
-        _: &mut Exchanges,
+        Trial { opening, api, .. }: &mut Trial<'_>,
     ) -> Result<String, String> {
         let ToReplicas { urls, none_meant } = &wanted.to;
         let [present, _] = api.store.replicas();
