@@ -21,16 +21,13 @@ use tokio::{
 use super::server_metrics::ServerMetrics;
 use crate::{
     config::{Insecure, ListenAddress, UnusableSetting},
-    observability::{
-        log_limiter::log_limited,
-        metrics::{Format, MetricLabel, Page},
-    },
+    observability::metrics::{Format, Page},
     security::tls::Tls,
     server::{
         background::{condition::Condition, readiness::Readiness},
         net::{
             listener::AFTER_FAILED_ACCEPT,
-            tally::{ConnectionTally, ListenerKind, RefusedConnection},
+            tally::{ConnectionTally, ListenerKind},
             tls::TlsOffer,
         },
         security::Security,
@@ -113,8 +110,7 @@ impl Probes {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => latest.push_back(connections.spawn(self.serve(stream))),
                     Err(error) => {
-                        let refused = self.connections.refuse(RefusedConnection::System);
-                        log_limited!(refused, warn, %error, "a connection could not be accepted: {error}");
+                        self.connections.fail(&error);
                         tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
                     }
                 },
@@ -125,14 +121,7 @@ impl Probes {
                 && !oldest.is_finished()
             {
                 oldest.abort();
-                let refused = self.connections.refuse(RefusedConnection::Displaced);
-                let listener = ListenerKind::Metrics.word();
-                log_limited!(
-                    refused,
-                    info,
-                    listener,
-                    "an unused connection was closed for a newer one: the maximum is reached"
-                );
+                self.connections.displace(ListenerKind::Metrics);
             }
         }
     }

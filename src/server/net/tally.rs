@@ -1,12 +1,15 @@
 //! Counting connections: those that are open, and those that were refused.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use crate::observability::{
-    log_limiter::LogLimiter,
+    log_limiter::{LogLimiter, log_limited},
     metrics::{CounterFamily, MetricLabel, label},
 };
 
@@ -58,6 +61,23 @@ impl ConnectionTally {
     pub(crate) fn open(&self, listener: ListenerKind) -> OpenConnection {
         self.0.open[listener.number()].fetch_add(1, Ordering::Relaxed);
         OpenConnection(self.clone(), listener)
+    }
+
+    /// Counts and logs that the system could not accept a connection.
+    pub(crate) fn fail(&self, error: &io::Error) {
+        let refused = self.refuse(RefusedConnection::System);
+        log_limited!(refused, warn, %error, "a connection could not be accepted: {error}");
+    }
+
+    /// Counts and logs that a connection was ended for a newer one.
+    pub(crate) fn displace(&self, listener: ListenerKind) {
+        let (refused, listener) = (self.refuse(RefusedConnection::Displaced), listener.word());
+        log_limited!(
+            refused,
+            info,
+            listener,
+            "an unused connection was closed for a newer one: the maximum is reached"
+        );
     }
 
     /// Counts a connection that was refused. All refusals, of all listeners, share one line of the log

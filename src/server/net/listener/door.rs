@@ -83,7 +83,7 @@ impl Door {
             None => None,
         };
         if seat.as_ref().is_some_and(|seat| seat.took_anothers) {
-            self.tell(RefusedConnection::Displaced);
+            self.tally.displace(self.listener);
         }
         let address = match &seat {
             Some(_) => None,
@@ -112,20 +112,13 @@ impl Door {
 
     /// Counts and logs that the system could not accept one.
     pub(super) fn fail(&self, error: &std::io::Error) {
-        let refused = self.tally.refuse(RefusedConnection::System);
-        log_limited!(refused, warn, %error, "a connection could not be accepted: {error}");
+        self.tally.fail(error);
     }
 
     fn tell(&self, reason: RefusedConnection) {
         let (refused, listener) = (self.tally.refuse(reason), self.listener.word());
         let MaxConnections { in_all, per_address, makes_room } = self.most;
         match reason {
-            RefusedConnection::Maximum if makes_room => log_limited!(
-                refused,
-                warn,
-                listener,
-                "a connection was closed: the maximum is reached, and all are in use"
-            ),
             RefusedConnection::Address => log_limited!(
                 refused,
                 info,
@@ -133,15 +126,13 @@ impl Door {
                 per_address,
                 "a connection was closed: its address has reached its maximum"
             ),
-            RefusedConnection::Displaced => log_limited!(
+            _ if makes_room => log_limited!(
                 refused,
-                info,
+                warn,
                 listener,
-                "an unused connection was closed for a newer one: the maximum is reached"
+                "a connection was closed: the maximum is reached, and all are in use"
             ),
-            // That is said with its error.
-            RefusedConnection::System => {}
-            RefusedConnection::Maximum => log_limited!(
+            _ => log_limited!(
                 refused,
                 warn,
                 listener,
