@@ -60,15 +60,14 @@ impl LoadTenant for Store {
             Source::Primary => None,
             Source::AnyThatHolds(changes) => self.read_from_replica(keys, changes).await,
         };
-        let rows = match from_replica {
-            Some(rows) => Read::proven(rows),
+        let (rows, is_from_standby) = match from_replica {
+            Some(rows) => (rows, false),
             None => {
                 let rows = self.primary.query(self.statement(&self.primary, keys)).await?;
                 let is_from_standby = tenant::are_from_standby(&rows);
-                Read { value: rows, is_from_standby }
+                (rows, is_from_standby)
             }
         };
-        let Read { value: rows, is_from_standby } = rows;
         let value = match keys {
             [key] => vec![
                 tenant::reading(&rows, &self.context, now).map(|reading| Loaded::of(reading, key)),

@@ -38,13 +38,14 @@ use self::{
     state::{Idle, State, Waiter},
     within::OwnWait,
 };
-pub use self::{exchanges::Exchanges, share::LoadShares, within::within};
 pub(super) use self::{
+    address::is_the_same_server,
     lease::Lease,
     limits::Limits,
     place::Place,
     share::{Purpose, Shares},
 };
+pub use self::{exchanges::Exchanges, share::LoadShares, within::within};
 use super::{StoreError, idle_health::IdleHealth};
 
 /// A connection that has been idle for this long, or since before another one did not answer, is

@@ -17,6 +17,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
+use sea_orm::{DbErr, QueryResult, Statement};
 use tokio::runtime::Handle;
 
 use self::standing::{Held, Standing, TIMELINE_OF_PRIMARY, identity_of};
@@ -26,10 +27,9 @@ use super::{
     connect,
     database::Database,
     idle_health::IdleHealth,
-    pool::{Purpose, within},
+    pool::{Pool, Purpose, is_the_same_server, within},
     row,
 };
-use sea_orm::{DbErr, QueryResult, Statement};
 
 /// How long a replica may take: otherwise the primary is used, within the same load.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
@@ -50,8 +50,6 @@ pub(super) struct Replicas {
 pub(super) struct Replica {
     pub(super) database: Database,
     way: Way,
-    /// Its host and port.
-    place: (String, u16),
     /// What it was last seen to hold; `None`: unknown.
     holds: Mutex<Option<Held>>,
 }
@@ -169,13 +167,18 @@ fn close(all: impl IntoIterator<Item = Arc<Replica>>) {
 impl Replica {
     fn new(options: &ConnectOptions<'_>, way: Way) -> Result<Self, ConnectError> {
         let database = connect::open_postgres(options, IdleHealth::default())?;
-        let place = connect::postgres(options)?;
-        let place = (place.get_host().to_owned(), place.get_port());
-        Ok(Self { database, way, place, holds: Mutex::default() })
+        Ok(Self { database, way, holds: Mutex::default() })
     }
 
     fn replaces_one_that_answers(&self, before: &[Arc<Self>]) -> bool {
-        before.iter().any(|old| old.place == self.place && old.held().is_some())
+        before.iter().any(|old| self.is_at_the_place_of(old) && old.held().is_some())
+    }
+
+    fn is_at_the_place_of(&self, other: &Self) -> bool {
+        let options = |replica: &Self| replica.database.postgres().map(Pool::options);
+        options(self)
+            .zip(options(other))
+            .is_some_and(|(own, others)| is_the_same_server(&own, &others))
     }
 
     async fn answers(&self) -> Result<(), StoreError> {

@@ -120,7 +120,11 @@ impl Pool {
     }
 }
 
-fn is_the_same_server(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
+/// Do both lead to one server, whoever asks there and for which database?
+pub(in crate::store) fn is_the_same_server(
+    one: &PgConnectOptions,
+    other: &PgConnectOptions,
+) -> bool {
     let way = |options: &PgConnectOptions| {
         (options.get_host().to_owned(), options.get_port(), options.get_socket().cloned())
     };
