@@ -79,18 +79,9 @@ impl AuthzDecision {
         }
     }
 
-    fn kind(&self) -> VerdictKind {
-        match self.verdict {
-            Verdict::Public => VerdictKind::Public,
-            Verdict::Granted => VerdictKind::Granted,
-            Verdict::WouldDeny(_) => VerdictKind::WouldDeny,
-            Verdict::Refused(_) => VerdictKind::Refused,
-        }
-    }
-
     /// What became of it, in one word.
     pub(in crate::service) fn word(&self) -> &'static str {
-        self.kind().word()
+        self.outcome().kind().word()
     }
 
     /// Why it is or would be refused.

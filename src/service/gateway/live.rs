@@ -17,12 +17,13 @@ use crate::{
 /// by the first request after that.
 #[derive(Debug, Default)]
 pub(crate) struct LiveRoutes {
+    /// Those of the settings. Locked while a map is made: others wait for the one that makes it, and
+    /// nobody makes one of rules that were replaced.
     rules: Mutex<Vec<Rule>>,
     /// What the words of the catalogue's endpoints are below.
     prefix: Option<PathTemplate>,
     reading: PathReading,
     built: ArcSwapOption<Built>,
-    building: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -38,24 +39,22 @@ impl LiveRoutes {
         prefix: Option<PathTemplate>,
         reading: PathReading,
     ) -> Self {
-        let (built, building) = (ArcSwapOption::empty(), Mutex::new(()));
-        Self { rules: Mutex::new(rules), prefix, reading, built, building }
+        Self { rules: Mutex::new(rules), prefix, reading, built: ArcSwapOption::empty() }
     }
 
     /// Uses other rules of the settings from now on.
     pub(crate) fn replace(&self, rules: Vec<Rule>) {
-        // Nobody builds a map of the old ones that would be held afterwards.
-        let _building = self.building.lock();
-        *self.rules.lock() = rules;
+        let mut present = self.rules.lock();
+        *present = rules;
         self.built.store(None);
     }
 
     /// The map for a catalogue.
     pub(super) fn current(&self, catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
         self.built_of(catalogue).unwrap_or_else(|| {
-            // Others wait for the one that builds: it takes a millisecond for a thousand rules.
-            let _building = self.building.lock();
-            self.built_of(catalogue).unwrap_or_else(|| self.build(catalogue))
+            // A millisecond for a thousand of them.
+            let rules = self.rules.lock();
+            self.built_of(catalogue).unwrap_or_else(|| self.build(&rules, catalogue))
         })
     }
 
@@ -67,12 +66,12 @@ impl LiveRoutes {
             .map(|built| Arc::clone(&built.map))
     }
 
-    fn build(&self, catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
+    fn build(&self, rules: &[Rule], catalogue: &Arc<Catalogue>) -> Arc<RouteMap> {
         let before = self.built.load();
         let map = match before.as_ref().filter(|built| has_the_same_endpoints(&built.of, catalogue))
         {
             Some(built) => Arc::clone(&built.map),
-            None => Arc::new(self.build_anew(catalogue)),
+            None => Arc::new(self.build_anew(rules, catalogue)),
         };
         // A request that began earlier may come with an older catalogue: it gets the map for that,
         // and the newer one stays.
@@ -83,14 +82,13 @@ impl LiveRoutes {
         map
     }
 
-    fn build_anew(&self, catalogue: &Catalogue) -> RouteMap {
+    fn build_anew(&self, rules: &[Rule], catalogue: &Catalogue) -> RouteMap {
         let (mut more, unreadable) = rules_of(catalogue, self.prefix.as_ref());
         log_unreadable(&unreadable);
-        let rules = self.rules.lock().clone();
-        for rule in take_out_what_opens(&rules, &mut more) {
+        for rule in take_out_what_opens(rules, &mut more) {
             tracing::warn!("left out: the rule {rule} would open paths that the settings close");
         }
-        let (map, _) = RouteMap::new(rules.into_iter().chain(more).collect(), self.reading);
+        let (map, _) = RouteMap::new(rules.iter().cloned().chain(more).collect(), self.reading);
         for rule in map.rules() {
             for module in rule.unknown_modules(catalogue) {
                 tracing::warn!(%module, "the rule {rule} names the module {module}, which the catalogue lacks");

@@ -60,14 +60,24 @@ impl Outcome {
         }
     }
 
+    /// The kind of its verdict.
+    pub(super) fn kind(self) -> VerdictKind {
+        match self {
+            Self::Public => VerdictKind::Public,
+            Self::Granted => VerdictKind::Granted,
+            Self::WouldDeny(_) => VerdictKind::WouldDeny,
+            Self::Refused(_) => VerdictKind::Refused,
+        }
+    }
+
     /// Its verdict, reason and status.
     fn labels(self) -> (VerdictKind, &'static str, StatusCode) {
-        match self {
-            Self::Public => (VerdictKind::Public, NONE, StatusCode::OK),
-            Self::Granted => (VerdictKind::Granted, NONE, StatusCode::OK),
-            Self::WouldDeny(kind) => (VerdictKind::WouldDeny, kind.reason(), StatusCode::OK),
-            Self::Refused(kind) => (VerdictKind::Refused, kind.reason(), kind.status()),
-        }
+        let (reason, status) = match self {
+            Self::Public | Self::Granted => (NONE, StatusCode::OK),
+            Self::WouldDeny(kind) => (kind.reason(), StatusCode::OK),
+            Self::Refused(kind) => (kind.reason(), kind.status()),
+        };
+        (self.kind(), reason, status)
     }
 
     /// A grant is no refusal.
