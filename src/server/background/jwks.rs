@@ -51,15 +51,15 @@ impl Fetchers {
         if args.jwks_url.is_empty() {
             return Ok(Self { all: Vec::new(), ca: None });
         }
-        let (files, client) = match &args.jwks_ca_file {
+        let (file, client) = match &args.jwks_ca_file {
             None => {
                 (None, client(None).map_err(|error| UnusableSetting::new("--jwks-url", error))?)
             }
             Some(path) => {
-                let parse = |texts: &[Vec<u8>]| client(texts.first().map(Vec::as_slice));
-                let paths = vec![path.clone()];
-                let (files, client) = ReloadedFiles::open("--jwks-ca-file", paths, parse)?;
-                (Some(files), client)
+                let parse = |pem: &[u8]| client(Some(pem));
+                let (file, client) =
+                    ReloadedFiles::open_file("--jwks-ca-file", path.clone(), parse)?;
+                (Some(file), client)
             }
         };
         let (tell, client) = watch::channel(client);
@@ -71,13 +71,13 @@ impl Fetchers {
             clock: clock.clone(),
         };
         let all = args.jwks_url.iter().map(fetcher).collect();
-        Ok(Self { all, ca: files.map(|files| (files, tell)) })
+        Ok(Self { all, ca: file.map(|file| (file, tell)) })
     }
 
     /// Fetches the keys again and again, and follows the file.
     pub(crate) fn follow(self, reload: &Reload) -> Vec<BoxFuture<'static, Infallible>> {
-        let follow = |(files, tell): (ReloadedFiles<Client>, watch::Sender<Client>)| {
-            files.follow(reload.heard(), move |client| _ = tell.send_replace(client)).boxed()
+        let follow = |(file, tell): (ReloadedFiles<Client>, watch::Sender<Client>)| {
+            file.follow(reload.heard(), move |client| _ = tell.send_replace(client)).boxed()
         };
         let fetching = self.all.into_iter().map(|fetcher| fetcher.run(reload.heard()).boxed());
         fetching.chain(self.ca.map(follow)).collect()

@@ -15,7 +15,7 @@ use crate::{
 /// A file of keys, and those that were read from it.
 pub(crate) struct KeyFile {
     path: PathBuf,
-    files: ReloadedFiles<KeySet>,
+    file: ReloadedFiles<KeySet>,
     keys: Arc<HeldKeys>,
 }
 
@@ -43,21 +43,18 @@ impl KeyFile {
         read: fn(&[u8]) -> Result<KeySet, InvalidKeys>,
         tokens: &mut Tokens,
     ) -> Result<Self, UnusableSetting> {
-        let parse = move |texts: &[Vec<u8>]| {
-            let text = texts.first().map(Vec::as_slice).unwrap_or_default();
-            read(text).map_err(|error| format!("it {error}"))
-        };
-        let (files, keys) = ReloadedFiles::open(setting, vec![path.to_owned()], parse)?;
-        Ok(Self { path: path.to_owned(), files, keys: tokens.hold(keys) })
+        let parse = move |text: &[u8]| read(text).map_err(|error| format!("it {error}"));
+        let (file, keys) = ReloadedFiles::open_file(setting, path.to_owned(), parse)?;
+        Ok(Self { path: path.to_owned(), file, keys: tokens.hold(keys) })
     }
 
     /// Applies changes of the file: keys that are no longer in it verify nothing any more.
     pub(crate) async fn follow(self, reloads: Reloads) -> Infallible {
-        let Self { path, files, keys } = self;
+        let Self { path, file, keys } = self;
         let take = |new| {
             keys.replace(new);
             jwks::tell(&path.display(), keys.taken());
         };
-        files.follow(reloads, take).await
+        file.follow(reloads, take).await
     }
 }

@@ -85,18 +85,27 @@ impl<T> ReloadedFiles<T> {
         Ok((followed, value))
     }
 
+    /// Reads one file for the first time.
+    pub(crate) fn open_file(
+        setting: &'static str,
+        path: PathBuf,
+        parse: impl Fn(&[u8]) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<(Self, T), UnusableSetting> {
+        let parse = move |texts: &[Vec<u8>]| parse(texts.first().map_or(&[], Vec::as_slice));
+        Self::open(setting, vec![path], parse)
+    }
+
     /// Reads one file of text for the first time.
     pub(crate) fn open_text<E: Display>(
         setting: &'static str,
         path: PathBuf,
         parse: impl Fn(&str) -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<(Self, T), UnusableSetting> {
-        let parse = move |texts: &[Vec<u8>]| {
-            let text = str::from_utf8(texts.first().map(Vec::as_slice).unwrap_or_default());
-            let text = text.map_err(|_| "it is no text".to_owned())?;
+        let parse = move |text: &[u8]| {
+            let text = str::from_utf8(text).map_err(|_| "it is no text".to_owned())?;
             parse(text).map_err(|error| error.to_string())
         };
-        Self::open(setting, vec![path], parse)
+        Self::open_file(setting, path, parse)
     }
 
     /// Reads them apart from everything else, and says so if that does not end in time.
