@@ -1,12 +1,14 @@
 //! The log on PostgreSQL.
 
 mod fold;
+mod news;
 mod triggers;
 
 use sea_orm_migration::sea_orm::DbBackend;
 
 pub(super) use self::{
-    fold::{news, upgrade as upgrade_folding},
+    fold::upgrade as upgrade_folding,
+    news::news,
     triggers::{arming, arming_of_each, triggers},
 };
 use super::{CHANNEL, MAX_ANNOUNCED, Watched, topic, watched};

@@ -1,8 +1,7 @@
-//! Folding the log, and reading what is new in it, however old the oldest transaction is.
+//! Folding the log, however old the oldest transaction is.
 //!
-//! Both go by snapshots: what is new is what one snapshot shows and an earlier one does not, which is
-//! what was in progress then and what began since. So neither looks at rows that were seen before,
-//! and a transaction that never ends keeps no others' rows from being folded.
+//! It goes by snapshots, as [reading what is new](super::news) does: so it does not look at rows that
+//! were folded before, and a transaction that never ends keeps no others' rows from being folded.
 
 use super::{DEFINER, EVERYONE};
 
@@ -73,24 +72,6 @@ pub(in crate::changes) fn upgrade() -> String {
          {} {}",
         folding(),
         functions()
-    )
-}
-
-/// A query of the rows, `topic` and `tenant_id`, that the snapshot `now` shows and the earlier snapshot
-/// `seen` does not. Both are expressions.
-///
-/// Equality is written as a range: for that PostgreSQL assumes few rows, whatever its statistics say,
-/// and takes the index. A transaction that has not ended yet is not looked up, however many rows it
-/// has written. Rows with transaction numbers in the future were restored from another cluster.
-pub(in crate::changes) fn news(seen: &str, now: &str) -> String {
-    format!(
-        "SELECT topic, tenant_id FROM entitlement_changes
-         WHERE xid >= pg_snapshot_xmax({seen}) AND xid < pg_snapshot_xmax({now})
-         UNION ALL
-         SELECT c.topic, c.tenant_id FROM pg_snapshot_xip({seen}) ended (xid),
-            LATERAL (SELECT topic, tenant_id FROM entitlement_changes
-                     WHERE xid BETWEEN ended.xid AND ended.xid OFFSET 0) c
-         WHERE pg_visible_in_snapshot(ended.xid, {now})"
     )
 }
 
