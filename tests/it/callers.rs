@@ -4,13 +4,8 @@ use std::time::Duration;
 
 use entitlement_client::{Config, Entitlements, OnOutage, Reason};
 use entitlementd::proto::{
-    envoy::{
-        CheckRequest,
-        service::auth::v3::{
-            AttributeContext, DeniedHttpResponse, OkHttpResponse,
-            attribute_context::{self, HttpRequest, Peer},
-            authorization_client::AuthorizationClient,
-        },
+    envoy::service::auth::v3::{
+        DeniedHttpResponse, OkHttpResponse, authorization_client::AuthorizationClient,
     },
     v1::{
         AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest,
@@ -34,7 +29,7 @@ use crate::harness::{
     Database, Row, Server,
     http::Metrics,
     id,
-    mesh::{port_of, send_to},
+    mesh::{envoy_asks, port_of, send_to},
     pki::{ALWAYS, Authority, Files, connect_tls},
     process, reason_of,
     server::{check_request, connect},
@@ -348,19 +343,8 @@ async fn behind_a_proxy_a_clients_certificate_names_the_tenant_that_it_vouches_f
     let mut envoy =
         AuthorizationClient::with_interceptor(connect(&server.running.address).await, bearer);
     let mut ask = async |principal: &str, header: Option<String>| {
-        let headers = header.map(|id| ("x-tenant-id".to_owned(), id)).into_iter().collect();
-        let http = HttpRequest {
-            method: "GET".into(),
-            path: "/orders".into(),
-            headers,
-            ..Default::default()
-        };
-        let source = Some(Peer { principal: principal.to_owned() });
-        let attributes = AttributeContext {
-            source,
-            request: Some(attribute_context::Request { http: Some(http) }),
-        };
-        let request = CheckRequest { attributes: attributes.encode_to_vec().into() };
+        let headers = header.map(|id| ("x-tenant-id", id));
+        let request = envoy_asks("/orders", headers, Some(principal));
         let answer = envoy.check(request).await.unwrap().into_inner();
         if let Some(denied) = answer.denied_response {
             return Err(DeniedHttpResponse::decode(&*denied).unwrap().status.unwrap().code);

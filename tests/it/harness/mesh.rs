@@ -5,7 +5,17 @@ use std::{fs, net::SocketAddr, path::Path};
 use axum::{
     Router, extract::Request, http::header::ACCESS_CONTROL_ALLOW_ORIGIN, response::IntoResponse,
 };
-use entitlementd::config::ListenAddress;
+use entitlementd::{
+    config::ListenAddress,
+    proto::envoy::{
+        CheckRequest,
+        service::auth::v3::{
+            AttributeContext,
+            attribute_context::{self, HttpRequest, Peer},
+        },
+    },
+};
+use prost::Message;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::AbortHandle};
 
@@ -203,6 +213,22 @@ impl Reply {
     pub fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap_or_else(|| panic!("no reason: {self:?}")).to_owned()
     }
+}
+
+/// What Envoy asks about a GET with these headers. `principal`: whose certificate its client showed.
+pub fn envoy_asks(
+    path: &str,
+    headers: impl IntoIterator<Item = (&'static str, String)>,
+    principal: Option<&str>,
+) -> CheckRequest {
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let http =
+        HttpRequest { method: "GET".into(), path: path.into(), headers, ..Default::default() };
+    let attributes = AttributeContext {
+        source: principal.map(|principal| Peer { principal: principal.to_owned() }),
+        request: Some(attribute_context::Request { http: Some(http) }),
+    };
+    CheckRequest { attributes: attributes.encode_to_vec().into() }
 }
 
 /// The port of a server that listens on TCP.

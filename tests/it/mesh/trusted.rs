@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use entitlementd::proto::envoy::{
-    CheckRequest,
-    service::auth::v3::{
-        AttributeContext, OkHttpResponse,
-        attribute_context::{self, HttpRequest},
-        authorization_client::AuthorizationClient,
-    },
+use entitlementd::proto::envoy::service::auth::v3::{
+    OkHttpResponse, authorization_client::AuthorizationClient,
 };
 use prost::Message;
 
 use super::{ROUTES, forward_auth::Asked, seeded};
-use crate::harness::{Server, id, server::connect};
+use crate::harness::{Server, id, mesh::envoy_asks, server::connect};
 
 const TRUSTED: [&str; 7] = [
     "x-tenant-id",
@@ -87,21 +82,8 @@ async fn every_answer_to_envoy_that_lets_pass_sets_or_removes_every_trusted_head
         ),
         ("/api/v1/new/thing", &["x-tenant-id", "x-entitlement-would-deny"]),
     ] {
-        let headers = [
-            ("x-tenant-id".to_owned(), id(1)),
-            ("x-tenant-plan".to_owned(), "enterprise".to_owned()),
-        ];
-        let http = HttpRequest {
-            method: "GET".into(),
-            path: path.into(),
-            headers: headers.into(),
-            ..Default::default()
-        };
-        let attributes = AttributeContext {
-            source: None,
-            request: Some(attribute_context::Request { http: Some(http) }),
-        };
-        let request = CheckRequest { attributes: attributes.encode_to_vec().into() };
+        let headers = [("x-tenant-id", id(1)), ("x-tenant-plan", "enterprise".to_owned())];
+        let request = envoy_asks(path, headers, None);
         let answer = envoy.check(request).await.unwrap().into_inner();
         let ok = OkHttpResponse::decode(&*answer.ok_response.unwrap()).unwrap();
         let told = ok.headers.into_iter().filter_map(|option| option.header);

@@ -5,14 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use entitlementd::{
     clock::Clock,
     proto::{
-        envoy::{
-            CheckRequest,
-            service::auth::v3::{
-                AttributeContext,
-                attribute_context::{self, HttpRequest},
-                authorization_client::AuthorizationClient,
-            },
-        },
+        envoy::service::auth::v3::authorization_client::AuthorizationClient,
         v1::{
             AuthorizeRequest, BatchCheckModulesRequest,
             entitlement_service_client::EntitlementServiceClient,
@@ -20,7 +13,6 @@ use entitlementd::{
     },
     server::{self, Running},
 };
-use prost::Message;
 use sea_orm::DatabaseTransaction;
 use tempfile::TempDir;
 use tonic::{Code, Request, transport::Channel};
@@ -31,7 +23,7 @@ use crate::{
         Database, Row,
         database::lock_tenants,
         http, id,
-        mesh::{port_of, send_to},
+        mesh::{envoy_asks, port_of, send_to},
         prometheus::Prometheus,
         server::{check_request, connect, serve_args},
         until_so,
@@ -95,17 +87,7 @@ impl Instance {
 
     /// Does a request pass, as Envoy asks?
     async fn ext_authz(&self, tenant: u32, path: &str) -> bool {
-        let http = HttpRequest {
-            method: "GET".into(),
-            path: path.into(),
-            headers: [("x-tenant-id".to_owned(), id(tenant))].into(),
-            ..Default::default()
-        };
-        let attributes = AttributeContext {
-            request: Some(attribute_context::Request { http: Some(http) }),
-            ..Default::default()
-        };
-        let request = CheckRequest { attributes: attributes.encode_to_vec().into() };
+        let request = envoy_asks(path, [("x-tenant-id", id(tenant))], None);
         let mut envoy = AuthorizationClient::new(self.channel.clone());
         envoy.check(request).await.unwrap().into_inner().denied_response.is_none()
     }

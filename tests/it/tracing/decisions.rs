@@ -1,20 +1,13 @@
 //! What spans say of what was decided.
 
 use entitlementd::proto::{
-    envoy::{
-        CheckRequest,
-        service::auth::v3::{
-            AttributeContext, attribute_context, attribute_context::HttpRequest,
-            authorization_client::AuthorizationClient,
-        },
-    },
+    envoy::{CheckRequest, service::auth::v3::authorization_client::AuthorizationClient},
     v1::{AuthorizeRequest, BatchCheckModulesRequest},
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
 
 use super::{collector::text, *};
-use crate::harness::mesh::send_to;
+use crate::harness::mesh::{envoy_asks, send_to};
 
 const ROUTES: &str = r#"
     [[route]]
@@ -37,14 +30,7 @@ fn words(decision: &str, reason: &str, route: &str) -> [Option<String>; 3] {
 }
 
 fn about(path: &str) -> CheckRequest {
-    let http = HttpRequest {
-        method: "GET".into(),
-        path: path.into(),
-        headers: [("x-tenant-id".to_owned(), id(1))].into(),
-        ..Default::default()
-    };
-    let request = Some(attribute_context::Request { http: Some(http) });
-    CheckRequest { attributes: AttributeContext { source: None, request }.encode_to_vec().into() }
+    envoy_asks(path, [("x-tenant-id", id(1))], None)
 }
 
 /// Asks in every way, and ends the server.
