@@ -22,11 +22,12 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use common::{Process, on_core, program_on_core, quartiles};
 use entitlementd::proto::v1::{
-    AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse,
-    CheckModuleRequest, CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse,
-    ListEnabledModulesRequest, ListEnabledModulesResponse, ListTenantIdsRequest,
-    ListTenantIdsResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
-    WatchChangesResponse,
+    AuthorizeRequest, AuthorizeResponse, BatchCheckFeaturesRequest, BatchCheckFeaturesResponse,
+    BatchCheckModulesRequest, BatchCheckModulesResponse, CheckFeatureRequest, CheckFeatureResponse,
+    CheckLimitRequest, CheckLimitResponse, CheckModuleRequest, CheckModuleResponse,
+    ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
+    ListEnabledModulesResponse, ListTenantIdsRequest, ListTenantIdsResponse, ResolveTenantRequest,
+    ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
     entitlement_service_server::{EntitlementService, EntitlementServiceServer},
 };
 use load::{Outcome, body, drive};
@@ -96,6 +97,27 @@ impl EntitlementService for Bare {
         &self,
         _: Request<ListTenantIdsRequest>,
     ) -> Result<Response<ListTenantIdsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn check_feature(
+        &self,
+        _: Request<CheckFeatureRequest>,
+    ) -> Result<Response<CheckFeatureResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn batch_check_features(
+        &self,
+        _: Request<BatchCheckFeaturesRequest>,
+    ) -> Result<Response<BatchCheckFeaturesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn check_limit(
+        &self,
+        _: Request<CheckLimitRequest>,
+    ) -> Result<Response<CheckLimitResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

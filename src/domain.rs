@@ -7,10 +7,12 @@ pub mod actor;
 pub mod author;
 pub mod catalogue;
 pub mod decision;
+pub mod definitions;
 pub mod enabled;
 pub mod entitlements;
 pub mod explain;
 pub mod facts;
+pub mod feature;
 pub mod host;
 pub mod ids;
 pub mod limits;
@@ -20,19 +22,26 @@ pub mod mutation;
 pub mod offer;
 pub mod resolve;
 pub mod role;
+pub mod setting;
 pub mod subdomain;
 pub mod subscription;
 pub mod template;
 pub mod tenant;
 pub mod tenant_status;
 pub mod upsert;
+pub mod usage_limit;
 
 pub use actor::ActorName;
 pub use author::{Actor, Author, ChangeReason, RequestId};
 pub use catalogue::Catalogue;
 pub use decision::{Decision, Reason, check, check_facts};
+pub use definitions::{Definitions, PlanTerms};
 pub use entitlements::{Entitlements, Holding, Summary, Terms};
 pub use facts::Facts;
+pub use feature::{
+    FeatureDecision, FeatureDefinition, FeatureReason, FeatureState, FlagName, FlagRow, Flags,
+    PlanFeature, check_feature, features_of,
+};
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
 pub use module::{Module, Plan};
@@ -43,9 +52,14 @@ pub use mutation::{
 };
 pub use offer::{ModuleOffer, Offers, PlanOffer};
 pub use role::Role;
+pub use setting::{Setting, ValueType};
 pub use subdomain::{Subdomain, SubdomainRefusal};
 pub use subscription::{HeldSubscription, Subscription, SubscriptionStatus};
 pub use template::{TemplateFile, TenantTemplate};
-pub use tenant::{Tenant, TenantName};
+pub use tenant::{OwnTerms, Tenant, TenantName};
 pub use tenant_status::TenantStatus;
 pub use upsert::{ModuleUpsert, PlanUpsert};
+pub use usage_limit::{
+    LimitDecision, LimitDefinition, LimitEnforcement, LimitInForce, LimitKind, LimitOverride,
+    LimitReason, LimitSource, Wanted, check_limit, limits_of,
+};

@@ -10,9 +10,11 @@ mod check;
 mod decision_records;
 mod error;
 mod explain;
+mod feature;
 pub(crate) mod forward_auth;
 pub(crate) mod gateway;
 pub(crate) mod grpc;
+mod limit;
 mod metrics;
 mod peer;
 mod request_id;
@@ -34,8 +36,12 @@ pub(crate) use self::{
     watch::{ConnectionStage, Ending, WatcherPlaces},
 };
 use crate::{
-    cache::Cache, clock::Clock, domain::BaseDomains, observability::decision_log::DecisionLog,
-    security::token::Tokens, store::Store,
+    cache::Cache,
+    clock::Clock,
+    domain::{BaseDomains, LimitEnforcement},
+    observability::decision_log::DecisionLog,
+    security::token::Tokens,
+    store::Store,
 };
 
 /// Everything that an answer is made from.
@@ -51,6 +57,8 @@ pub(crate) struct Api {
     pub hosts: Arc<BaseDomains>,
     /// How long callers may keep answers.
     pub ages: MaxAges,
+    /// What is done about limits.
+    pub limits: LimitEnforcement,
     /// The callers that may ask.
     pub callers: CallerGate,
     /// The limit on watchers.

@@ -62,7 +62,7 @@ use self::{
     pool::Purpose,
     replica::Replicas,
     row::ReadContext,
-    tenant::TenantStatements,
+    tenant::{OwnTables, TenantStatements},
 };
 pub use self::{
     addresses::{MoveError, Moves, Moving, Whereabouts},
@@ -107,6 +107,8 @@ pub struct Store {
     max_connections: usize,
     log: ChangeLog,
     tenants: TenantStatements,
+    /// For a database that was never migrated.
+    tenants_alone: TenantStatements,
     batches: BatchStatement,
     context: ReadContext,
     /// The contents of tenants' schemas; `None`: the operator has no template.
@@ -119,7 +121,9 @@ impl Store {
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let primary = connect::open(options, &IdleHealth::default()).await?;
         let [watched, writing] = [primary.to(Purpose::Watching), primary.to(Purpose::Writing)];
-        let tenants = TenantStatements::new(primary.dialect(), log);
+        let statements = |tables| TenantStatements::new(primary.dialect(), log, tables);
+        let tenants = statements(OwnTables::There);
+        let tenants_alone = statements(OwnTables::Missing);
         let batches = BatchStatement::new(primary.dialect(), log);
         let listening = Listening::of(options, &primary);
         let replicas = Replicas::default();
@@ -134,6 +138,7 @@ impl Store {
             max_connections: options.max_connections as usize,
             log,
             tenants,
+            tenants_alone,
             batches,
             context,
             template: RwLock::default(),
@@ -216,8 +221,14 @@ impl Store {
 
     /// Reads a tenant's rows unchanged, for people who ask why.
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
-        let statement = self.tenants.of(self.primary.dialect(), key);
-        let rows = self.primary.query(statement).await?;
+        let dialect = self.primary.dialect();
+        let rows = match self.primary.query(self.tenants.of(dialect, key)).await {
+            // `check` also works on a database that was never migrated.
+            Err(error) if error.is_missing_table() => {
+                self.primary.query(self.tenants_alone.of(dialect, key)).await?
+            }
+            rows => rows?,
+        };
         tenant::reading(&rows, &self.context, now)
     }
 

@@ -2,10 +2,11 @@
 //! the owner's decision.
 
 /// The columns by which statements look rows up.
-const LOOKED_UP: [(&str, &str); 5] = [
+const LOOKED_UP: [(&str, &str); 6] = [
     ("tenants", "id"),
     ("tenants", "subdomain"),
     ("tenant_subscriptions", "tenant_id"),
+    ("feature_flags", "tenant_id"),
     ("modules", "id"),
     ("plans", "id"),
 ];

@@ -22,7 +22,7 @@ pub(crate) use self::arm::arm;
 pub(crate) use self::postgres::DEFINERS;
 pub(crate) use self::restored::fold_restored;
 pub use self::sqlite::fold as fold_sqlite;
-use crate::{catalog, required::serving_columns_of};
+use crate::{catalog, required::serving_columns_of, tables::OURS};
 
 /// The channel on which PostgreSQL notifies listeners of a change.
 pub const CHANNEL: &str = "entitlement_changes";
@@ -59,12 +59,18 @@ struct Watched {
 }
 
 impl Watched {
+    /// What the names of its triggers and functions begin with.
+    fn prefix(&self) -> String {
+        let table = self.table;
+        if table.starts_with(OURS) { table.to_owned() } else { format!("{OURS}_{table}") }
+    }
+
     fn topic(&self) -> &'static str {
         if self.tenant.is_some() { topic::TENANT } else { topic::CATALOGUE }
     }
 }
 
-fn watched() -> [Watched; 5] {
+fn watched() -> [Watched; 10] {
     [
         Watched {
             table: "tenants",
@@ -81,7 +87,7 @@ fn watched() -> [Watched; 5] {
         Watched {
             table: "feature_flags",
             tenant: Some("tenant_id"),
-            columns: &["tenant_id", "module_code", "feature_key", "is_enabled", "config"],
+            columns: serving_columns_of("feature_flags"),
             keys: None,
         },
         // Facts carry codes and slugs by join: renaming one changes the facts of every tenant that
@@ -97,6 +103,44 @@ fn watched() -> [Watched; 5] {
             tenant: None,
             columns: serving_columns_of("plans"),
             keys: Some((&["id", "slug"], topic::TENANTS)),
+        },
+        Watched {
+            table: "entitlement_limit_overrides",
+            tenant: Some("tenant_id"),
+            columns: &["tenant_id", "key", "value", "ends_at", "reason"],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_features",
+            tenant: None,
+            columns: &[
+                "module_id",
+                "key",
+                "name",
+                "description",
+                "value_type",
+                "default_enabled",
+                "default_value",
+            ],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_plan_features",
+            tenant: None,
+            columns: &["plan_id", "module_id", "key", "enabled", "value"],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_limits",
+            tenant: None,
+            columns: &["key", "name", "unit", "kind"],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_plan_limits",
+            tenant: None,
+            columns: &["plan_id", "key", "value"],
+            keys: None,
         },
     ]
 }

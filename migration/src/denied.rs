@@ -9,12 +9,17 @@ use crate::{
 };
 
 /// Our own tables that the server reads.
-const OURS: [&str; 4] = [
-    "entitlement_changes",
-    "entitlement_folded_changes",
-    "entitlement_folding",
+const OURS: [&str; 6] = [
     "entitlement_module_aliases",
+    "entitlement_features",
+    "entitlement_plan_features",
+    "entitlement_limits",
+    "entitlement_plan_limits",
+    "entitlement_limit_overrides",
 ];
+
+/// Those of the log.
+const LOG: [&str; 3] = ["entitlement_changes", "entitlement_folded_changes", "entitlement_folding"];
 
 /// A right that the role lacks. Displays as what is missing, and the statement to run.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,11 +57,8 @@ pub(crate) fn query(log: ChangeLog) -> String {
         })
         .collect::<Vec<_>>()
         .join(", ");
-    let mut ours = vec![RECORD];
-    match log {
-        ChangeLog::Wanted => ours.extend(OURS),
-        ChangeLog::LeftOut => ours.push("entitlement_module_aliases"),
-    }
+    let of_log = if log == ChangeLog::Wanted { &LOG[..] } else { &[] };
+    let ours = [&[RECORD], &OURS[..], of_log].concat();
     let all: Vec<&str> =
         required::serving().map(|required| required.table).chain(ours.iter().copied()).collect();
     let server = roles::SERVER;

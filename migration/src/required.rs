@@ -57,14 +57,20 @@ const REQUIRED: [Required; 7] = [
     },
     Required {
         table: "plans",
-        for_serving: &["id", "slug", "is_active", "included_modules", "price_inr"],
+        for_serving: &[
+            "id",
+            "slug",
+            "is_active",
+            "included_modules",
+            "price_inr",
+            "max_users",
+            "max_transactions_monthly",
+        ],
         for_administration: &[
             "name",
             "type",
             "billing_cycle",
             "discount_percent",
-            "max_users",
-            "max_transactions_monthly",
             "features",
             "is_popular",
             "display_order",
@@ -97,8 +103,16 @@ const REQUIRED: [Required; 7] = [
     },
     Required {
         table: "feature_flags",
-        for_serving: &[],
-        for_administration: &["tenant_id", "module_code"],
+        for_serving: &[
+            "id",
+            "tenant_id",
+            "module_code",
+            "feature_key",
+            "is_enabled",
+            "config",
+            "updated_at",
+        ],
+        for_administration: &["created_at"],
     },
     Required {
         table: "billing_history",

@@ -59,12 +59,17 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 18] = [
+const RIGHTS: [(&str, &str, On); 28] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folded_changes")),
     (roles::SERVER, "SELECT", On::Table("entitlement_module_aliases")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_features")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_plan_features")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_limits")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_plan_limits")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_limit_overrides")),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
     (roles::SERVER, "EXECUTE", On::Function("entitlement_fold")),
@@ -72,6 +77,11 @@ const RIGHTS: [(&str, &str, On); 18] = [
     (roles::ADMIN, "SELECT", On::Table("entitlement_changes")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_folded_changes")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_module_aliases")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_features")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_plan_features")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_limits")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_plan_limits")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_limit_overrides")),
     (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
@@ -81,7 +91,7 @@ const RIGHTS: [(&str, &str, On); 18] = [
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 8] = [
+const RELATIONS: [&str; 13] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
@@ -89,6 +99,11 @@ const RELATIONS: [&str; 8] = [
     "entitlement_revisions",
     "entitlement_audit",
     "entitlement_module_aliases",
+    "entitlement_features",
+    "entitlement_plan_features",
+    "entitlement_limits",
+    "entitlement_plan_limits",
+    "entitlement_limit_overrides",
     "entitlementd_migrations",
 ];
 

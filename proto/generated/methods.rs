@@ -9,6 +9,12 @@ pub enum Method {
     BatchCheckModules,
     /// `/entitlement.v1.EntitlementService/ListEnabledModules`
     ListEnabledModules,
+    /// `/entitlement.v1.EntitlementService/CheckFeature`
+    CheckFeature,
+    /// `/entitlement.v1.EntitlementService/BatchCheckFeatures`
+    BatchCheckFeatures,
+    /// `/entitlement.v1.EntitlementService/CheckLimit`
+    CheckLimit,
     /// `/entitlement.v1.EntitlementService/Authorize`
     Authorize,
     /// `/entitlement.v1.EntitlementService/ExplainModule`
@@ -61,6 +67,9 @@ impl Method {
             Self::CheckModule => "CheckModule",
             Self::BatchCheckModules => "BatchCheckModules",
             Self::ListEnabledModules => "ListEnabledModules",
+            Self::CheckFeature => "CheckFeature",
+            Self::BatchCheckFeatures => "BatchCheckFeatures",
+            Self::CheckLimit => "CheckLimit",
             Self::Authorize => "Authorize",
             Self::ExplainModule => "ExplainModule",
             Self::ListTenantIds => "ListTenantIds",
@@ -92,6 +101,9 @@ impl Method {
             Self::CheckModule => "/entitlement.v1.EntitlementService/CheckModule",
             Self::BatchCheckModules => "/entitlement.v1.EntitlementService/BatchCheckModules",
             Self::ListEnabledModules => "/entitlement.v1.EntitlementService/ListEnabledModules",
+            Self::CheckFeature => "/entitlement.v1.EntitlementService/CheckFeature",
+            Self::BatchCheckFeatures => "/entitlement.v1.EntitlementService/BatchCheckFeatures",
+            Self::CheckLimit => "/entitlement.v1.EntitlementService/CheckLimit",
             Self::Authorize => "/entitlement.v1.EntitlementService/Authorize",
             Self::ExplainModule => "/entitlement.v1.EntitlementService/ExplainModule",
             Self::ListTenantIds => "/entitlement.v1.EntitlementService/ListTenantIds",
@@ -123,6 +135,9 @@ impl Method {
             "/entitlement.v1.EntitlementService/CheckModule" => Some(Self::CheckModule),
             "/entitlement.v1.EntitlementService/BatchCheckModules" => Some(Self::BatchCheckModules),
             "/entitlement.v1.EntitlementService/ListEnabledModules" => Some(Self::ListEnabledModules),
+            "/entitlement.v1.EntitlementService/CheckFeature" => Some(Self::CheckFeature),
+            "/entitlement.v1.EntitlementService/BatchCheckFeatures" => Some(Self::BatchCheckFeatures),
+            "/entitlement.v1.EntitlementService/CheckLimit" => Some(Self::CheckLimit),
             "/entitlement.v1.EntitlementService/Authorize" => Some(Self::Authorize),
             "/entitlement.v1.EntitlementService/ExplainModule" => Some(Self::ExplainModule),
             "/entitlement.v1.EntitlementService/ListTenantIds" => Some(Self::ListTenantIds),
@@ -154,5 +169,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::Authorize, Self::ExplainModule, Self::ListTenantIds, Self::WatchChanges, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ListTenantIds, Self::WatchChanges, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
 }

@@ -121,11 +121,27 @@ impl<L: LoadTenant> Cache<L> {
         module: &str,
         now: DateTime<Utc>,
     ) -> Result<Arc<Catalogue>, LoadError> {
+        self.catalogue_that(|catalogue| catalogue.module(module).is_some(), now).await
+    }
+
+    /// The catalogue for a question that it can answer only if it knows something. If it does not, it
+    /// is read again, at most once per `negative_ttl`.
+    pub async fn catalogue_that(
+        &self,
+        knows: impl Fn(&Catalogue) -> bool,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Catalogue>, LoadError> {
         let catalogue = self.catalogue(now).await?;
-        if catalogue.module(module).is_some() {
+        if knows(&catalogue) {
             return Ok(catalogue);
         }
         self.catalogue_within(self.0.settings.negative_ttl, now).await
+    }
+
+    /// The catalogue, if it is held and current.
+    pub fn current_catalogue(&self, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
+        let age = self.time_to_live().unwrap_or(TimeDelta::MAX);
+        self.0.catalogue.current(age, now)
     }
 
     async fn catalogue_within(

@@ -9,6 +9,7 @@ use super::{
     ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
     value::{IssuerTenant, JwksUrl, positive, socket_address},
 };
+use crate::domain::LimitEnforcement;
 
 /// The arguments of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -71,12 +72,45 @@ pub struct ServeArgs {
     /// What is held in memory.
     #[command(flatten, next_help_heading = "Memory and freshness")]
     pub cache: CacheArgs,
+    /// What is done about tenants that exceed the limits of their plan: `off`: nothing; `shadow`: they
+    /// are answered as with off, and what would be refused is counted and logged; `on`: they are
+    /// refused.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_ENFORCE_LIMITS",
+        help_heading = "Features and limits",
+        value_enum,
+        default_value_t
+    )]
+    pub enforce_limits: EnforceLimits,
     /// The limits on callers.
     #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitArgs,
     /// The settings as they were given, where the command line was read.
     #[arg(skip)]
     pub given: Vec<Given>,
+}
+
+/// What is done about limits?
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum EnforceLimits {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What would be refused is counted and logged.
+    Shadow,
+    /// They hold.
+    On,
+}
+
+impl From<EnforceLimits> for LimitEnforcement {
+    fn from(given: EnforceLimits) -> Self {
+        match given {
+            EnforceLimits::Off => Self::Off,
+            EnforceLimits::Shadow => Self::Shadow,
+            EnforceLimits::On => Self::On,
+        }
+    }
 }
 
 /// How a request's tenant is found.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Module, ModuleCode, Plan, Reason};
+use super::{Definitions, Module, ModuleCode, Plan, Reason};
 
 /// All modules and plans, read at one time.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub struct Catalogue {
     /// The codes that modules had before they were renamed, each with the current code.
     aliases: HashMap<ModuleCode, ModuleCode>,
     plans: Vec<Plan>,
+    definitions: Definitions,
 }
 
 impl Catalogue {
@@ -29,7 +30,24 @@ impl Catalogue {
         as_of: DateTime<Utc>,
     ) -> Self {
         let modules = modules.into_iter().map(|module| (module.code.clone(), module)).collect();
-        Self { as_of, revision, modules, aliases: HashMap::new(), plans }
+        let definitions = Definitions::default();
+        Self { as_of, revision, modules, aliases: HashMap::new(), plans, definitions }
+    }
+
+    /// Adds the definitions of features and limits.
+    #[must_use]
+    pub fn with_definitions(self, definitions: Definitions) -> Self {
+        Self { definitions, ..self }
+    }
+
+    /// What features and limits there are, and what plans say about them.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// Is there a plan with this slug, on sale or not?
+    pub fn has_plan(&self, slug: &str) -> bool {
+        self.plans.iter().any(|plan| plan.slug == slug)
     }
 
     /// Adds the former codes of modules, each with the current code. A current code of a module is
@@ -66,5 +84,25 @@ impl Catalogue {
     pub fn plans_with<'a>(&'a self, code: &'a str) -> impl Iterator<Item = &'a Plan> {
         let code = self.code_of_now(code);
         self.plans.iter().filter(move |plan| plan.is_active && plan.modules.contains(code))
+    }
+
+    /// The slugs of the plans on sale that have a feature, cheapest first.
+    pub fn plans_with_feature(&self, module: &str, key: &str) -> Vec<String> {
+        let code = self.code_of_now(module);
+        let Some(defined) = self.definitions.feature(code, key) else { return Vec::new() };
+        let has_it = |plan: &&Plan| {
+            let planned = self.definitions.plan_feature(&plan.slug, code, key);
+            planned.map_or(defined.is_on_by_default, |planned| planned.is_on)
+        };
+        self.plans_with(code).filter(has_it).map(|plan| plan.slug.clone()).collect()
+    }
+
+    /// The slugs of the plans on sale whose limit with this key is that much or more, cheapest first.
+    pub fn plans_with_limit(&self, key: &str, least: i64) -> Vec<String> {
+        let would_do = |plan: &&Plan| {
+            let limit = self.definitions.plan_limit(&plan.slug, key);
+            plan.is_active && limit.is_none_or(|limit| limit >= least)
+        };
+        self.plans.iter().filter(would_do).map(|plan| plan.slug.clone()).collect()
     }
 }

@@ -5,6 +5,13 @@ use std::{ops::RangeInclusive, time::Duration};
 /// Maximum length of a module code, in characters: `modules.code` is a `varchar(50)`.
 pub const MAX_MODULE_CODE_CHARS: usize = 50;
 
+/// Maximum length of a feature's key, in characters: `feature_flags.feature_key` is a
+/// `varchar(100)`.
+pub const MAX_FEATURE_KEY_CHARS: usize = 100;
+
+/// Maximum length of a limit's key, in characters.
+pub const MAX_LIMIT_KEY_CHARS: usize = 50;
+
 /// Maximum number of codes in one batch.
 pub const MAX_BATCH: usize = 100;
 

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use super::{TenantId, TenantStatus, limits::MAX_TENANT_NAME_CHARS};
+use super::{Flags, LimitOverride, TenantId, TenantStatus, limits::MAX_TENANT_NAME_CHARS};
 
 /// What the database holds about a tenant itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,6 +21,25 @@ pub struct Tenant {
     pub database_schema: Box<str>,
     /// The slug of its plan, if it has one. Shared: there are few plans.
     pub plan_slug: Option<Arc<str>>,
+    /// What it has of its own, beside its plan; `None`: nothing, as most tenants.
+    pub own: Option<Box<OwnTerms>>,
+}
+
+/// What a tenant has of its own, beside its plan.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OwnTerms {
+    /// Its flags.
+    pub flags: Flags,
+    /// The limits that it has instead of those of its plan, ordered by key.
+    pub overrides: Box<[LimitOverride]>,
+}
+
+impl OwnTerms {
+    /// What it has instead of the limit with this key.
+    pub fn override_of(&self, key: &str) -> Option<&LimitOverride> {
+        let place = self.overrides.binary_search_by(|own| (*own.key).cmp(key)).ok()?;
+        self.overrides.get(place)
+    }
 }
 
 /// A name that a new tenant could be given, to be shown: 1 to 255 characters, not all of them

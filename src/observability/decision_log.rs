@@ -38,14 +38,14 @@ const QUEUE: usize = 8192;
 pub(crate) struct DecisionRecord {
     /// When the decision was given, in RFC 3339.
     pub time: String,
-    /// The method that was called: `CheckModule`, `BatchCheckModules`, `Authorize`, or `gateway`
-    /// for an HTTP request.
+    /// The method that was called: `CheckModule`, `BatchCheckModules`, `CheckFeature`,
+    /// `BatchCheckFeatures`, `CheckLimit`, `Authorize`, or `gateway` for an HTTP request.
     pub asked: String,
     /// The caller's name in the file of callers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub caller: String,
-    /// The outcome: `granted`, `denied`, or for an HTTP request `granted`, `would_deny`, `refused`, or
-    /// `public` if it is for lack of a rule.
+    /// The outcome: `granted`, `denied`, or for a limit also `would_deny`; for an HTTP request
+    /// `granted`, `would_deny`, `refused`, or `public` if it is for lack of a rule.
     pub decision: String,
     /// The tenant's id, if it is known.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -53,6 +53,12 @@ pub(crate) struct DecisionRecord {
     /// The module, if one was named.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub module: String,
+    /// The key of the feature, if one was named.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub feature: String,
+    /// The key of the limit, if one was named.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub limit: String,
     /// The reason, as one word.
     pub reason: String,
     /// The revision of the tenant's facts.

@@ -61,6 +61,7 @@ pub(crate) fn api(
         store,
         tokens: Arc::new(tokens),
         hosts: Arc::new(hosts),
+        limits: args.enforce_limits.into(),
         callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
         ages: MaxAges {

@@ -9,14 +9,18 @@ use super::{
     cache_hint::{AskedTime, CacheHint, Provenance},
     caller::{CallerIdentity, NotAdmitted},
     error::RequestError,
-    trace::record_decisions,
+    feature::knows_plan,
+    trace::record_words,
 };
 use crate::{
     cache::{Known, LoadError},
     domain::{
-        Catalogue, Decision, Facts, TenantId, TenantStatus, check, check_facts,
+        Catalogue, Decision, Facts, FeatureState, LimitEnforcement, LimitInForce, TenantId,
+        TenantStatus, check, check_facts,
         enabled::{EnabledModule, enabled_modules, next_change},
+        features_of, limits_of,
         resolve::Unresolved,
+        usage_limit::next_end_of_override,
     },
 };
 
@@ -50,6 +54,7 @@ pub(super) struct BatchQuery<'a> {
 pub(super) struct ListQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
     pub(super) include_upcoming: bool,
+    pub(super) include_features: bool,
 }
 
 /// The answer for one module, with everything that is reported about it.
@@ -80,10 +85,32 @@ pub(super) struct List<'a> {
     catalogue: Arc<Catalogue>,
     at: DateTime<Utc>,
     include_upcoming: bool,
+    pub(super) include_features: bool,
+    pub(super) enforcement: LimitEnforcement,
     pub(super) hint: CacheHint,
 }
 
 impl List<'_> {
+    /// The features of a module of the list, if they were asked for. Of one that is yet to start, as
+    /// they will be.
+    pub(super) fn features(&self, module: &EnabledModule<'_>) -> Vec<(&str, FeatureState<'_>)> {
+        let held = self.facts.rows_of(module.row.module.as_str()).first();
+        match held.filter(|_| self.include_features) {
+            Some(row) => features_of(&self.facts, &self.catalogue, row.module.as_str()),
+            None => Vec::new(),
+        }
+    }
+
+    /// The tenant's limits, if they were asked for.
+    pub(super) fn limits(&self) -> Vec<LimitInForce> {
+        let is_served = self.facts.status().denial().is_none();
+        if self.include_features && is_served {
+            limits_of(&self.facts, &self.catalogue, self.at)
+        } else {
+            Vec::new()
+        }
+    }
+
     pub(super) fn tenant_status(&self) -> TenantStatus {
         self.facts.status()
     }
@@ -154,7 +181,10 @@ impl Api {
         for module in query.modules {
             judgements.push(self.judge(facts, provenance, module, asked).await?);
         }
-        record_decisions(&judgements);
+        let words = |judgement: &Judgement<'_>| {
+            (judgement.decision.allowed(), judgement.decision.reason.word())
+        };
+        record_words(judgements.iter().map(words));
         for judgement in &judgements {
             self.log_decision(
                 "BatchCheckModules",
@@ -183,19 +213,27 @@ impl Api {
         let limit =
             if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
-        let hint = self.provenance_of(&known).cache_hint(limit, next_change(facts, at), asked);
+        if query.include_features {
+            catalogue =
+                self.cache.catalogue_that(|held| knows_plan(held, Some(facts)), asked.now).await?;
+        }
+        let ends = query.include_features.then(|| next_end_of_override(facts, at)).flatten();
+        let changes = next_change(facts, at).into_iter().chain(ends).min();
+        let hint = self.provenance_of(&known).cache_hint(limit, changes, asked);
         Ok(List {
             caller: query.tenant.caller,
             facts: facts.clone(),
             catalogue,
             at,
             include_upcoming: query.include_upcoming,
+            include_features: query.include_features,
+            enforcement: self.limits,
             hint,
         })
     }
 
     /// Refuses what the caller may not ask about, before anything is looked up.
-    fn permit<'m>(
+    pub(super) fn permit<'m>(
         &self,
         query: TenantQuery<'_>,
         modules: impl Iterator<Item = &'m str>,
@@ -210,7 +248,11 @@ impl Api {
     }
 
     /// Looks up the tenant that a query names.
-    async fn ask(&self, query: TenantQuery<'_>, asked: AskedTime) -> Result<Known, LoadError> {
+    pub(super) async fn ask(
+        &self,
+        query: TenantQuery<'_>,
+        asked: AskedTime,
+    ) -> Result<Known, LoadError> {
         match query.min_revision {
             0 => self.cache.get(query.tenant, asked.now).await,
             revision => {

@@ -5,12 +5,14 @@ use chrono::SecondsFormat;
 use super::{
     Api,
     caller::CallerIdentity,
-    check::Judgement,
+    check::{Judgement, TenantQuery},
+    feature::FeatureJudgement,
     gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
+    limit::LimitJudgement,
     trace::{current_trace_id, record_decision},
 };
 use crate::{
-    domain::{ModuleCode, TenantId},
+    domain::{LimitEnforcement, ModuleCode, TenantId},
     observability::decision_log::DecisionRecord,
 };
 
@@ -18,8 +20,15 @@ use crate::{
 pub(super) const GRANTED: &str = "granted";
 pub(super) const DENIED: &str = "denied";
 
+/// What passes although it would be refused.
+pub(super) const WOULD_DENY: &str = "would_deny";
+
 fn word(judgement: &Judgement<'_>) -> &'static str {
-    if judgement.decision.allowed() { GRANTED } else { DENIED }
+    word_of(judgement.decision.allowed())
+}
+
+fn word_of(is_granted: bool) -> &'static str {
+    if is_granted { GRANTED } else { DENIED }
 }
 
 impl Api {
@@ -60,6 +69,69 @@ impl Api {
         });
     }
 
+    /// Adds a decision about a feature to the request's span, and to the decision log.
+    pub(super) fn record_feature(
+        &self,
+        asked: &'static str,
+        tenant: TenantQuery<'_>,
+        judgement: &FeatureJudgement<'_>,
+    ) {
+        record_decision(word_of(judgement.is_on), judgement.reason.word(), None);
+        self.log_feature(asked, tenant, judgement);
+    }
+
+    /// Adds a decision about a feature to the decision log.
+    pub(super) fn log_feature(
+        &self,
+        asked: &'static str,
+        tenant: TenantQuery<'_>,
+        judgement: &FeatureJudgement<'_>,
+    ) {
+        let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(judgement.is_on)) else {
+            return;
+        };
+        log.add(DecisionRecord {
+            decision: word_of(judgement.is_on).to_owned(),
+            module: judgement.named.module.to_owned(),
+            feature: judgement.named.key.to_owned(),
+            reason: judgement.reason.word().to_owned(),
+            revision: judgement.hint.revision,
+            ..self.record_of(asked, tenant)
+        });
+    }
+
+    /// Adds a decision about a limit to the request's span, and to the decision log.
+    pub(super) fn record_limit(&self, tenant: TenantQuery<'_>, judgement: &LimitJudgement<'_>) {
+        let reason = judgement.decision.reason;
+        let decision = match (judgement.is_allowed(), judgement.enforcement) {
+            (true, LimitEnforcement::Shadow) if !reason.allows() => WOULD_DENY,
+            (is_allowed, _) => word_of(is_allowed),
+        };
+        record_decision(decision, reason.word(), None);
+        let granted = decision == GRANTED;
+        let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(granted)) else { return };
+        log.add(DecisionRecord {
+            decision: decision.to_owned(),
+            limit: judgement.key.to_owned(),
+            reason: reason.word().to_owned(),
+            revision: judgement.hint.revision,
+            ..self.record_of("CheckLimit", tenant)
+        });
+    }
+
+    /// What is recorded of every question about a tenant.
+    fn record_of(&self, asked: &'static str, query: TenantQuery<'_>) -> DecisionRecord {
+        DecisionRecord {
+            time: self.time(),
+            asked: asked.to_owned(),
+            caller: query.caller.name().to_owned(),
+            tenant_id: query.tenant.to_string(),
+            request_id: query.caller.request_id().unwrap_or_default().to_owned(),
+            trace_id: trace_id_or_own(query.caller.trace_id()),
+            ..DecisionRecord::default()
+        }
+    }
+
     /// Adds the decision about an HTTP request to its span, and to the decision log. There, what a
     /// rule makes public is no decision; what is public for lack of a rule is.
     pub(super) fn record_authz_decision(
@@ -93,6 +165,7 @@ impl Api {
             path: authz_decision.is_unmapped.then(unmapped).unwrap_or_default(),
             request_id: authz_request.request_id().unwrap_or_default().to_owned(),
             trace_id: trace_id_or_own(authz_request.trace_id()),
+            ..DecisionRecord::default()
         });
     }
 

@@ -6,7 +6,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metri
 
 use super::{Api, caller::NotAdmittedKind, check::Judgement, gateway::GatewayTally};
 use crate::{
-    domain::Reason,
+    domain::{FeatureReason, LimitReason, Reason},
     observability::{
         counters::ShardedGauge,
         metrics::{CounterFamily, Histograms, MetricLabel, Rpcs},
@@ -23,6 +23,10 @@ pub(crate) struct Metrics {
     pub forward_auth_in_flight: ShardedGauge,
     /// Decisions.
     pub decisions: CounterFamily<Reason>,
+    /// Decisions about features.
+    pub feature_decisions: CounterFamily<FeatureReason>,
+    /// Decisions about limits.
+    pub limit_decisions: CounterFamily<LimitReason>,
     /// The outcomes of HTTP requests that proxies asked about.
     pub(super) gateway_requests: GatewayTally,
     /// Requests that were refused because their caller may not ask.
@@ -79,12 +83,44 @@ impl MetricLabel for Reason {
     }
 }
 
+impl MetricLabel for FeatureReason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn word(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl MetricLabel for LimitReason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn number(self) -> usize {
+        self as usize
+    }
+
+    fn word(self) -> &'static str {
+        self.word()
+    }
+}
+
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let help =
             "Decisions of CheckModule, BatchCheckModules and Authorize, and about HTTP requests";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
         self.decisions.encode("reason", decisions)?;
+        let help = "Decisions of CheckFeature, BatchCheckFeatures and Authorize about features: why each is on or off";
+        let features =
+            encoder.encode_descriptor("feature_decisions", help, None, MetricType::Counter)?;
+        self.feature_decisions.encode("reason", features)?;
+        let help = "Decisions of CheckLimit: what would hold where limits are enforced";
+        let limits =
+            encoder.encode_descriptor("limit_decisions", help, None, MetricType::Counter)?;
+        self.limit_decisions.encode("reason", limits)?;
         let help = "HTTP requests that proxies asked about: the verdict, its reason, and the status that the client gets; would_deny: passed although it would be refused. What Envoy is told as a status of gRPC counts in rpc_duration_seconds alone";
         let requests =
             encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;
@@ -126,6 +162,8 @@ mod tests {
     fn each_word_stands_at_its_number() {
         stands_at_its_number::<Timed>();
         stands_at_its_number::<Reason>();
+        stands_at_its_number::<FeatureReason>();
+        stands_at_its_number::<LimitReason>();
         stands_at_its_number::<NotAdmittedKind>();
     }
 }

@@ -18,10 +18,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use self::within::span_of_request;
 pub(super) use self::within::within;
-use super::{
-    check::Judgement,
-    decision_records::{DENIED, GRANTED},
-};
+use super::decision_records::{DENIED, GRANTED};
 use crate::{
     clock::Clock,
     observability::{metrics::TraceRef, trace_sampling::TraceSampler},
@@ -128,18 +125,17 @@ pub(super) fn record_decision(decision: &str, reason: &str, route: Option<&str>)
 
 /// The same for several decisions in one answer: `mixed` if some are granted and some denied, with
 /// each reason once.
-pub(super) fn record_decisions(judgements: &[Judgement<'_>]) {
+pub(super) fn record_words(decisions: impl Iterator<Item = (bool, &'static str)> + Clone) {
     if span_of_request().is_none() {
         return;
     }
-    let granted = judgements.iter().filter(|judgement| judgement.decision.allowed()).count();
+    let granted = decisions.clone().filter(|(granted, _)| *granted).count();
     let decision = match granted {
         0 => DENIED,
-        _ if granted == judgements.len() => GRANTED,
+        _ if granted == decisions.clone().count() => GRANTED,
         _ => "mixed",
     };
-    let reasons: BTreeSet<_> =
-        judgements.iter().map(|judgement| judgement.decision.reason.word()).collect();
+    let reasons: BTreeSet<_> = decisions.map(|(_, reason)| reason).collect();
     let reasons: Vec<_> = reasons.into_iter().collect();
     record_decision(decision, &reasons.join(","), None);
 }

@@ -12,7 +12,8 @@ use super::{
     dialect::Dialect,
     row::ReadContext,
     tenant::{
-        IS_STANDBY, OF_SUBSCRIPTION, OF_TENANT, reading, select_subscriptions, select_tenants,
+        IS_STANDBY, NO_REVISION, OF_SUBSCRIPTION, OF_TENANT, own, reading, select_subscriptions,
+        select_tenants,
     },
 };
 use crate::domain::{Label, TenantId};
@@ -21,9 +22,6 @@ use crate::domain::{Label, TenantId};
 const KEY_ID: usize = OF_TENANT + OF_SUBSCRIPTION;
 const KEY_SUBDOMAIN: usize = KEY_ID + 1;
 const REVISION: usize = KEY_ID + 2;
-
-/// Stands in rows of subscriptions; the tenant's own has its revision.
-const NO_REVISION: i64 = -1;
 
 /// The statement that reads many tenants, built once.
 #[derive(Debug)]
@@ -54,15 +52,20 @@ fn statement(dialect: Dialect, revision: &str) -> String {
     let of_tenants = dialect.only_keys("tenants.id");
     let of_subscriptions = dialect.only_keys("tenant_subscriptions.tenant_id");
     let nulls = |count| ["NULL"; OF_TENANT + OF_SUBSCRIPTION][..count].join(", ");
+    let (no_own, own, [flags, limits]) =
+        (own::none(), own::of(dialect, "= r.key_id"), own::COLUMNS);
     let (no_more_of_tenant, no_subscription) = (nulls(OF_TENANT - 1), nulls(OF_SUBSCRIPTION));
     format!(
         "WITH k AS MATERIALIZED (SELECT i.id, CAST(NULL AS text) AS subdomain FROM {ids} \
           UNION ALL SELECT n.id, s.subdomain FROM {subdomains} LEFT JOIN tenants n ON n.subdomain = s.subdomain), \
          r AS MATERIALIZED (SELECT k.id AS key_id, k.subdomain AS key_subdomain, \
           CAST({revision} AS bigint) AS revision, {standby} AS {IS_STANDBY} FROM k) \
-         SELECT t.*, {no_subscription}, r.* FROM r LEFT JOIN ({tenants}{of_tenants}) t ON t.\"tenants.id\" = r.key_id \
-         UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}, NULL \
-          FROM r JOIN ({subscriptions}{of_subscriptions}) s ON s.tenant_id = r.key_id"
+         SELECT t.*, {no_subscription}, r.*, {no_own} FROM r LEFT JOIN ({tenants}{of_tenants}) t ON t.\"tenants.id\" = r.key_id \
+         UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}, NULL, NULL, NULL \
+          FROM r JOIN ({subscriptions}{of_subscriptions}) s ON s.tenant_id = r.key_id \
+         UNION ALL SELECT own.key_id, {no_more_of_tenant}, {no_subscription}, own.key_id, own.key_subdomain, {NO_REVISION}, NULL, \
+          {flags}, {limits} FROM (SELECT r.key_id, r.key_subdomain, {own} FROM r) own \
+          WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL"
     )
 }
 

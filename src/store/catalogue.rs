@@ -1,4 +1,6 @@
-//! The catalogue: all modules and plans.
+//! The catalogue: all modules and plans, and what features and limits there are.
+
+mod definitions;
 
 use std::collections::HashSet;
 
@@ -19,7 +21,7 @@ use super::{
     entity::{modules, plans},
     loaded::Read,
     row::{ReadContext, Row},
-    tenant::{are_from_standby, standby_statement},
+    tenant::{OwnTables, are_from_standby, standby_statement},
 };
 use crate::domain::{Catalogue, Module, ModuleCode, Plan};
 
@@ -31,24 +33,27 @@ pub(super) async fn read(
     context: &ReadContext,
     now: DateTime<Utc>,
 ) -> Result<Read<Catalogue>, StoreError> {
-    let all = match database.query_each(statements(database.dialect(), log, ALIASES)).await {
+    let all = match database.query_each(statements(database.dialect(), log, OwnTables::There)).await
+    {
         // `check` also works on a database that was never migrated.
         Err(error) if error.is_missing_table() => {
-            database.query_each(statements(database.dialect(), log, NO_ALIASES)).await?
+            database.query_each(statements(database.dialect(), log, OwnTables::Missing)).await?
         }
         all => all?,
     };
-    let [standby, revision, modules, plans, aliases] = all.as_slice() else {
+    let [standby, revision, modules, plans, aliases, definitions @ ..] = all.as_slice() else {
         return Err(DbErr::Custom("a statement of the catalogue has no result".into()).into());
     };
     let revision = revision.first().map(|row| row.try_get::<i64>("", "revision")).transpose()?;
     let modules = with_keys(modules, "modules.code", context)?;
     let modules = modules.iter().map(|row| module(row, context)).collect::<Result<_, _>>()?;
     let plans = with_keys(plans, "plans.slug", context)?;
+    let definitions = definitions::of(&plans, definitions, context)?;
     let plans = plans.iter().map(|row| plan(row, context)).collect::<Result<_, _>>()?;
     let revision = revision.unwrap_or_default().cast_unsigned();
     let catalogue =
         Catalogue::new(modules, plans, revision, now).with_aliases(aliases_of(aliases, context)?);
+    let catalogue = catalogue.with_definitions(definitions);
     Ok(Read { value: catalogue, is_from_standby: are_from_standby(standby) })
 }
 
@@ -58,20 +63,27 @@ const ALIASES: &str = "SELECT CAST(a.alias AS text) AS alias, CAST(m.code AS tex
 
 const NO_ALIASES: &str = "SELECT NULL AS alias, NULL AS code WHERE 1 = 0";
 
-/// What is read: whether a standby answers, the revision, the modules, the plans, the aliases.
-fn statements(dialect: Dialect, log: ChangeLog, aliases: &str) -> Vec<Statement> {
+/// What is read: whether a standby answers, the revision, the modules, the plans, the aliases, and
+/// what features and limits there are.
+fn statements(dialect: Dialect, log: ChangeLog, tables: OwnTables) -> Vec<Statement> {
     let revision = match log {
         ChangeLog::Wanted => dialect.catalogue_revision(),
         ChangeLog::LeftOut => "0".to_owned(),
     };
     let revision = format!("SELECT CAST({revision} AS bigint) AS revision");
-    vec![
+    let (aliases, definitions) = match tables {
+        OwnTables::There => (ALIASES, definitions::statements()),
+        OwnTables::Missing => (NO_ALIASES, Vec::new()),
+    };
+    let mut statements = vec![
         standby_statement(dialect),
         dialect.statement(revision, []),
         select_modules().build(dialect.backend()),
         plans_in_order().build(dialect.backend()),
         dialect.statement(aliases, []),
-    ]
+    ];
+    statements.extend(definitions.into_iter().map(|sql| dialect.statement(sql, [])));
+    statements
 }
 
 fn aliases_of(
@@ -174,6 +186,8 @@ pub(super) fn select_plans() -> Select<plans::Entity> {
         .column_as(P::Slug.into_simple_expr().cast_as("text"), "plans.slug")
         .column_as(P::IsActive, "plans.is_active")
         .column_as(list(P::IncludedModules), "plans.included_modules")
+        .column_as(P::MaxUsers, "plans.max_users")
+        .column_as(P::MaxTransactionsMonthly, "plans.max_transactions_monthly")
 }
 
 pub(super) fn plan(row: &Row<'_>, context: &ReadContext) -> Result<Plan, StoreError> {

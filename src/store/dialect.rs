@@ -122,6 +122,30 @@ impl Dialect {
         }
     }
 
+    /// An expression for an instant within JSON: in microseconds since 1970, or as SQLite stores it.
+    pub(super) fn micros(self, column: &str) -> String {
+        match self {
+            Self::Postgres => postgres::micros(column),
+            Self::Sqlite => column.to_owned(),
+        }
+    }
+
+    /// An expression for a UUID within JSON, which has no bytes.
+    pub(super) fn hex(self, column: &str) -> String {
+        match self {
+            Self::Postgres => column.to_owned(),
+            Self::Sqlite => format!("hex({column})"),
+        }
+    }
+
+    /// An aggregate of rows, each a JSON list of these expressions, as text; NULL of none.
+    pub(super) fn json_rows(self, expressions: &str) -> String {
+        match self {
+            Self::Postgres => format!("json_agg(json_build_array({expressions}))::text"),
+            Self::Sqlite => format!("NULLIF(json_group_array(json_array({expressions})), '[]')"),
+        }
+    }
+
     /// Tables made from two parameters: ids in `i (id)`, and subdomains in `s (subdomain)`.
     pub(super) fn key_tables(self) -> [&'static str; 2] {
         match self {

@@ -5,7 +5,7 @@ use std::{borrow::Borrow, collections::HashSet, hash::Hash, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::domain::ModuleCode;
+use crate::domain::{FlagName, ModuleCode};
 
 /// The maximum number of different values that are shared, per kind. A catalogue has dozens of
 /// modules and a few plans.
@@ -16,6 +16,7 @@ const MAX_INTERNED: usize = 10_000;
 pub(super) struct CodeInterner {
     codes: Interned<ModuleCode>,
     slugs: Interned<Arc<str>>,
+    flags: Interned<FlagName>,
 }
 
 impl CodeInterner {
@@ -24,7 +25,12 @@ impl CodeInterner {
         self.codes.get(code, ModuleCode::new)
     }
 
-    /// A plan's slug, shared with all equal ones.
+    /// The name of a flag, by its text, shared with all equal ones.
+    pub(super) fn flag(&self, text: &str) -> FlagName {
+        self.flags.get(text, FlagName::new)
+    }
+
+    /// A plan's slug, or the key of a limit, shared with all equal ones.
     pub(super) fn slug(&self, slug: &str) -> Arc<str> {
         self.slugs.get(slug, |slug| slug.into())
     }

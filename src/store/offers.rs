@@ -67,8 +67,6 @@ pub(super) async fn plans(
         .column_as(text(P::Name), "plans.name")
         .column_as(text(P::PriceInr), "plans.price_inr")
         .column_as(text(P::BillingCycle), "plans.billing_cycle")
-        .column_as(P::MaxUsers, "plans.max_users")
-        .column_as(P::MaxTransactionsMonthly, "plans.max_transactions_monthly")
         .order_by_with_nulls(P::DisplayOrder, Order::Asc, NullOrdering::Last)
         .order_by(P::Slug, Order::Asc);
     read(&database.select(select).await?, "plans.slug", context, |row| {

@@ -2,6 +2,7 @@
 //! statement.
 
 mod evidence;
+pub(super) mod own;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -35,7 +36,8 @@ pub(super) struct TenantStatements {
 }
 
 impl TenantStatements {
-    pub(super) fn new(dialect: Dialect, log: ChangeLog) -> Self {
+    /// `tables`: whether those of ours are there.
+    pub(super) fn new(dialect: Dialect, log: ChangeLog, tables: OwnTables) -> Self {
         let by_id = select(dialect).filter(tenants::Column::Id.eq(Uuid::nil()));
         let by_subdomain = select(dialect).filter(tenants::Column::Subdomain.eq(""));
         let rows = |select: Select<tenants::Entity>| {
@@ -46,13 +48,21 @@ impl TenantStatements {
         let by_id = rows(by_id);
         let standby = dialect.is_standby();
         let joined = dialect.revision_of(log, "t.\"tenants.id\"");
+        let parameter = dialect.first_parameter();
+        let no_own = own::none();
+        let own_row = |is_tenant: String| match tables {
+            OwnTables::Missing => String::new(),
+            OwnTables::There => one_more_row(dialect, &is_tenant),
+        };
         Self {
             by_id: format!(
-                "SELECT t.*, r.* FROM (SELECT CAST({own} AS bigint) AS revision, {standby} AS {IS_STANDBY}) r LEFT JOIN ({by_id}) t ON true"
+                "SELECT t.*, r.*, {no_own} FROM (SELECT CAST({own} AS bigint) AS revision, {standby} AS {IS_STANDBY}) r LEFT JOIN ({by_id}) t ON true{}",
+                own_row(format!("= {parameter}"))
             ),
             by_subdomain: format!(
-                "SELECT t.*, r.*, CAST({joined} AS bigint) AS revision FROM (SELECT {standby} AS {IS_STANDBY}) r LEFT JOIN ({}) t ON true",
-                rows(by_subdomain)
+                "SELECT t.*, CAST({joined} AS bigint) AS revision, r.*, {no_own} FROM (SELECT {standby} AS {IS_STANDBY}) r LEFT JOIN ({}) t ON true{}",
+                rows(by_subdomain),
+                own_row(format!("IN (SELECT id FROM tenants WHERE subdomain = {parameter})"))
             ),
         }
     }
@@ -66,6 +76,28 @@ impl TenantStatements {
         dialect.statement(sql, [value])
     }
 }
+
+/// Are the tables of ours there that tenants' own terms are in? Before a database is migrated, none
+/// are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum OwnTables {
+    There,
+    Missing,
+}
+
+/// The row that says what a tenant has of its own, where it has anything.
+fn one_more_row(dialect: Dialect, is_tenant: &str) -> String {
+    let nulls = ["NULL"; OF_TENANT + OF_SUBSCRIPTION].join(", ");
+    let [flags, limits] = own::COLUMNS;
+    format!(
+        " UNION ALL SELECT {nulls}, {NO_REVISION}, NULL, {flags}, {limits} FROM (SELECT {}) own \
+         WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL",
+        own::of(dialect, is_tenant)
+    )
+}
+
+/// Stands in the place of a revision in rows that have none: only the tenant's own first row has it.
+pub(super) const NO_REVISION: i64 = -1;
 
 /// The ids that the log of changes knows, those of deleted tenants among them.
 const COUNTED: &str = "SELECT tenant_id FROM entitlement_changes WHERE topic = 'tenant' \
@@ -199,18 +231,22 @@ pub(super) fn reading(
     context: &ReadContext,
     now: DateTime<Utc>,
 ) -> Result<Reading, StoreError> {
-    let Some(first) = rows.first() else { return Ok(Reading { revision: 0, evidence: None }) };
-    let revision: i64 = first.try_get("", "revision")?;
-    let revision = revision.cast_unsigned();
+    let Some((first, revision)) = first_row(rows)? else {
+        return Ok(Reading { revision: 0, evidence: None });
+    };
     // `tenants.id`, a primary key, is NULL where the revision is all there is.
     let Some(first) = Row::keyed_by::<Uuid>(first, column::TENANT_ID)? else {
         return Ok(Reading { revision, evidence: None });
     };
-    let (tenant, tenant_evidence) = tenant(&first, context)?;
+    let (mut tenant, tenant_evidence) = tenant(&first, context)?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     for row in rows {
         first.must_agree::<Uuid>(row, column::TENANT_ID)?;
-        subscriptions.extend(subscription(row, context)?);
+        match subscription(row, context)? {
+            Some(subscription) => subscriptions.push(subscription),
+            None if rows.len() > 1 => tenant.own = tenant.own.or(own::read(row, context)?),
+            None => {}
+        }
     }
     subscriptions.sort_by(|(a, _), (b, _)| a.order(b));
     let (subscriptions, subscription_evidence) = subscriptions.into_iter().unzip();
@@ -218,6 +254,17 @@ pub(super) fn reading(
     let evidence =
         Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence };
     Ok(Reading { revision, evidence: Some(evidence) })
+}
+
+/// The row that has the tenant's columns, and its revision. Nearly always the first: nothing orders
+/// them.
+fn first_row(rows: &[QueryResult]) -> Result<Option<(&QueryResult, u64)>, StoreError> {
+    for row in rows {
+        if let Ok(revision) = u64::try_from(row.try_get::<i64>("", "revision")?) {
+            return Ok(Some((row, revision)));
+        }
+    }
+    Ok(None)
 }
 
 fn tenant(row: &Row<'_>, context: &ReadContext) -> Result<(Tenant, TenantEvidence), StoreError> {
@@ -237,6 +284,7 @@ fn tenant(row: &Row<'_>, context: &ReadContext) -> Result<(Tenant, TenantEvidenc
         database_schema: row.text(column::DATABASE_SCHEMA)?.into(),
         status,
         plan_slug: row.get::<Option<String>>(column::PLAN)?.map(|slug| context.codes.slug(&slug)),
+        own: None,
     };
     Ok((tenant, TenantEvidence { status: word }))
 }

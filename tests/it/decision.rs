@@ -57,6 +57,7 @@ fn mk_facts(rows: &[Subscription], status: TenantStatus) -> Facts {
         database_schema: "schema".into(),
         status,
         plan_slug: None,
+        own: None,
     };
     Facts::new(tenant, rows.to_vec(), 0, NOW)
 }

@@ -107,6 +107,7 @@ fn facts(case: &Case) -> Option<Facts> {
         database_schema: "".into(),
         status: TenantStatus::of(case.tenant.as_ref()?.status.as_deref().unwrap_or_default()),
         plan_slug: None,
+        own: None,
     };
     let row = |row: &SubscriptionRow| Subscription {
         id: row.id,

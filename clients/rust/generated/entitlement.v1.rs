@@ -268,6 +268,299 @@ impl RuleOutcome {
         }
     }
 }
+/// One feature of one module.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FeatureName {
+    /// Required: as in CheckModuleRequest.
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: 1 to 100 characters, no control characters: "multi_currency". Keys
+    /// compare byte for byte.
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+}
+/// The answer for one feature at one instant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FeatureDecision {
+    /// The module's code as it was requested.
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key as it was requested.
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "3")]
+    pub enabled: bool,
+    /// Why, or why not.
+    #[prost(enumeration = "FeatureReason", tag = "4")]
+    pub reason: i32,
+    /// Where it is off, a sentence that can be shown to a person. Empty when on.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+    /// Its value, of the type that its definition names. Absent: it has none, or
+    /// is off. The tenant's flag gives it, else its plan, else the definition.
+    #[prost(message, optional, tag = "6")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+    /// Where it is off by the plan or by default, the slugs of the plans on sale
+    /// that have it, cheapest first. Otherwise empty.
+    #[prost(string, repeated, tag = "7")]
+    pub plan_slugs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What became of the module.
+    #[prost(enumeration = "DecisionReason", tag = "8")]
+    pub module_reason: i32,
+}
+/// A feature of a module that the tenant may use.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Feature {
+    /// "multi_currency".
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+    /// Why, or why not.
+    #[prost(enumeration = "FeatureReason", tag = "3")]
+    pub reason: i32,
+    /// As in FeatureDecision.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// A limit that holds for a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Limit {
+    /// "users".
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// Who says so.
+    #[prost(enumeration = "LimitSource", tag = "3")]
+    pub source: i32,
+    /// What it counts. LEVEL for one that has an override, but no definition.
+    #[prost(enumeration = "LimitKind", tag = "4")]
+    pub kind: i32,
+    /// When an override ends. Absent: time alone changes nothing.
+    #[prost(message, optional, tag = "5")]
+    pub valid_until: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Why a feature is on, or why it is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FeatureReason {
+    /// Never sent. A caller that reads it is talking to a newer server: trust
+    /// `enabled`.
+    Unspecified = 0,
+    /// The module is denied, so that its features are off: see `module_reason`.
+    ModuleDenied = 1,
+    /// Neither a definition nor a flag of the tenant has this key.
+    NotFound = 2,
+    /// A flag of the tenant says so. Of several rows for one key, one that is on
+    /// counts, then the one that was updated last, then the one with the greatest
+    /// id.
+    Tenant = 3,
+    /// The tenant's plan says so.
+    Plan = 4,
+    /// The definition's default says so.
+    Default = 5,
+    /// It would be on, but its value is not of the type that its definition names.
+    /// It is off.
+    ValueUnreadable = 6,
+}
+impl FeatureReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FEATURE_REASON_UNSPECIFIED",
+            Self::ModuleDenied => "FEATURE_REASON_MODULE_DENIED",
+            Self::NotFound => "FEATURE_REASON_NOT_FOUND",
+            Self::Tenant => "FEATURE_REASON_TENANT",
+            Self::Plan => "FEATURE_REASON_PLAN",
+            Self::Default => "FEATURE_REASON_DEFAULT",
+            Self::ValueUnreadable => "FEATURE_REASON_VALUE_UNREADABLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FEATURE_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "FEATURE_REASON_MODULE_DENIED" => Some(Self::ModuleDenied),
+            "FEATURE_REASON_NOT_FOUND" => Some(Self::NotFound),
+            "FEATURE_REASON_TENANT" => Some(Self::Tenant),
+            "FEATURE_REASON_PLAN" => Some(Self::Plan),
+            "FEATURE_REASON_DEFAULT" => Some(Self::Default),
+            "FEATURE_REASON_VALUE_UNREADABLE" => Some(Self::ValueUnreadable),
+            _ => None,
+        }
+    }
+}
+/// Why something is within a limit, or why it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LimitReason {
+    /// Never sent. A caller that reads it is talking to a newer server: trust
+    /// `allowed`.
+    Unspecified = 0,
+    /// It is within the limit.
+    Within = 1,
+    /// There is no limit.
+    Unlimited = 2,
+    /// With so much more it would be beyond the limit.
+    Exceeded = 3,
+    /// There is more already than the limit allows, for it was lowered. Nothing is
+    /// taken away, and nothing more is given.
+    OverLimit = 4,
+    /// The tenant does not exist, or is not served: see `tenant_reason`.
+    TenantDenied = 5,
+    /// Neither a definition nor an override of the tenant has this key.
+    NotFound = 6,
+    /// The tenant has no plan, and so no limit.
+    NoPlan = 7,
+}
+impl LimitReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIMIT_REASON_UNSPECIFIED",
+            Self::Within => "LIMIT_REASON_WITHIN",
+            Self::Unlimited => "LIMIT_REASON_UNLIMITED",
+            Self::Exceeded => "LIMIT_REASON_EXCEEDED",
+            Self::OverLimit => "LIMIT_REASON_OVER_LIMIT",
+            Self::TenantDenied => "LIMIT_REASON_TENANT_DENIED",
+            Self::NotFound => "LIMIT_REASON_NOT_FOUND",
+            Self::NoPlan => "LIMIT_REASON_NO_PLAN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIMIT_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "LIMIT_REASON_WITHIN" => Some(Self::Within),
+            "LIMIT_REASON_UNLIMITED" => Some(Self::Unlimited),
+            "LIMIT_REASON_EXCEEDED" => Some(Self::Exceeded),
+            "LIMIT_REASON_OVER_LIMIT" => Some(Self::OverLimit),
+            "LIMIT_REASON_TENANT_DENIED" => Some(Self::TenantDenied),
+            "LIMIT_REASON_NOT_FOUND" => Some(Self::NotFound),
+            "LIMIT_REASON_NO_PLAN" => Some(Self::NoPlan),
+            _ => None,
+        }
+    }
+}
+/// Who says what a limit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LimitSource {
+    /// Never sent. A caller that reads it is talking to a newer server.
+    Unspecified = 0,
+    /// Nobody: there is no limit.
+    None = 1,
+    /// The tenant's plan.
+    Plan = 2,
+    /// An override: what this tenant has instead of the limit of its plan.
+    Override = 3,
+}
+impl LimitSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIMIT_SOURCE_UNSPECIFIED",
+            Self::None => "LIMIT_SOURCE_NONE",
+            Self::Plan => "LIMIT_SOURCE_PLAN",
+            Self::Override => "LIMIT_SOURCE_OVERRIDE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIMIT_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LIMIT_SOURCE_NONE" => Some(Self::None),
+            "LIMIT_SOURCE_PLAN" => Some(Self::Plan),
+            "LIMIT_SOURCE_OVERRIDE" => Some(Self::Override),
+            _ => None,
+        }
+    }
+}
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LimitKind {
+    /// Never sent. A caller that reads it is talking to a newer server.
+    Unspecified = 0,
+    /// How many there are at a time: users.
+    Level = 1,
+    /// How many come in a calendar month: orders.
+    Monthly = 2,
+}
+impl LimitKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIMIT_KIND_UNSPECIFIED",
+            Self::Level => "LIMIT_KIND_LEVEL",
+            Self::Monthly => "LIMIT_KIND_MONTHLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIMIT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "LIMIT_KIND_LEVEL" => Some(Self::Level),
+            "LIMIT_KIND_MONTHLY" => Some(Self::Monthly),
+            _ => None,
+        }
+    }
+}
+/// What the server does about limits: `--enforce-limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LimitEnforcement {
+    /// Never sent. A caller that reads it is talking to a newer server: trust
+    /// `allowed`.
+    Unspecified = 0,
+    /// Everything is allowed. `reason` says what would be.
+    Off = 1,
+    /// Everything is allowed, and what would be refused is counted and logged.
+    /// `reason` says what would be.
+    Shadow = 2,
+    /// Limits hold.
+    On = 3,
+}
+impl LimitEnforcement {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LIMIT_ENFORCEMENT_UNSPECIFIED",
+            Self::Off => "LIMIT_ENFORCEMENT_OFF",
+            Self::Shadow => "LIMIT_ENFORCEMENT_SHADOW",
+            Self::On => "LIMIT_ENFORCEMENT_ON",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LIMIT_ENFORCEMENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "LIMIT_ENFORCEMENT_OFF" => Some(Self::Off),
+            "LIMIT_ENFORCEMENT_SHADOW" => Some(Self::Shadow),
+            "LIMIT_ENFORCEMENT_ON" => Some(Self::On),
+            _ => None,
+        }
+    }
+}
 /// A customer organisation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Tenant {
@@ -486,6 +779,129 @@ pub struct BatchCheckModulesResponse {
     #[prost(message, optional, tag = "2")]
     pub freshness: ::core::option::Option<Freshness>,
 }
+/// One feature of one tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckFeatureRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: as in CheckModuleRequest.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: as in FeatureName.
+    #[prost(string, tag = "3")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// As in CheckModuleRequest. What plans and definitions say has a revision of
+    /// its own, which this does not cover.
+    #[prost(uint64, optional, tag = "4")]
+    pub min_revision: ::core::option::Option<u64>,
+    /// As in CheckModuleRequest.
+    #[prost(message, optional, tag = "5")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Is the feature on?
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckFeatureResponse {
+    /// The answer.
+    #[prost(message, optional, tag = "1")]
+    pub decision: ::core::option::Option<FeatureDecision>,
+    /// Cache advice. `valid_until` is the module's.
+    #[prost(message, optional, tag = "2")]
+    pub freshness: ::core::option::Option<Freshness>,
+}
+/// Several features of one tenant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BatchCheckFeaturesRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: 1 to 100 features. Repeated ones are answered repeatedly.
+    #[prost(message, repeated, tag = "2")]
+    pub features: ::prost::alloc::vec::Vec<FeatureName>,
+    /// As in CheckFeatureRequest.
+    #[prost(uint64, optional, tag = "3")]
+    pub min_revision: ::core::option::Option<u64>,
+    /// As in CheckModuleRequest.
+    #[prost(message, optional, tag = "4")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// One decision per feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BatchCheckFeaturesResponse {
+    /// In the order in which the features were asked.
+    #[prost(message, repeated, tag = "1")]
+    pub decisions: ::prost::alloc::vec::Vec<FeatureDecision>,
+    /// The smallest `valid_until` and `max_age` of the decisions.
+    #[prost(message, optional, tag = "2")]
+    pub freshness: ::core::option::Option<Freshness>,
+}
+/// So much more of what a limit counts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckLimitRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: 1 to 50 characters, no control characters: "users",
+    /// "transactions_monthly". Keys compare byte for byte.
+    #[prost(string, tag = "2")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// How much more is wanted, 0 or more. 0: is what there is within the limit?
+    #[prost(int64, tag = "3")]
+    pub amount: i64,
+    /// Required: how much there is already, as you have counted, 0 or more. Of a
+    /// monthly limit: in this month.
+    #[prost(int64, optional, tag = "4")]
+    pub observed: ::core::option::Option<i64>,
+    /// As in CheckFeatureRequest.
+    #[prost(uint64, optional, tag = "5")]
+    pub min_revision: ::core::option::Option<u64>,
+    /// As in CheckModuleRequest.
+    #[prost(message, optional, tag = "6")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Is that within the limit?
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckLimitResponse {
+    /// The answer: always true where `enforcement` is not ON, unless the tenant
+    /// itself is denied.
+    #[prost(bool, tag = "1")]
+    pub allowed: bool,
+    /// Why, or why not.
+    #[prost(enumeration = "LimitReason", tag = "2")]
+    pub reason: i32,
+    /// Where it is not within the limit, a sentence that can be shown to a person.
+    /// Otherwise empty.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+    /// The limit. Absent: there is none.
+    #[prost(int64, optional, tag = "4")]
+    pub limit: ::core::option::Option<i64>,
+    /// What there is: `observed`.
+    #[prost(int64, tag = "5")]
+    pub used: i64,
+    /// Absent: without a limit. Negative: there is more than the limit allows.
+    #[prost(int64, optional, tag = "6")]
+    pub remaining: ::core::option::Option<i64>,
+    /// Who says what the limit is.
+    #[prost(enumeration = "LimitSource", tag = "7")]
+    pub source: i32,
+    /// What the limit counts. Unspecified: there is no such limit.
+    #[prost(enumeration = "LimitKind", tag = "8")]
+    pub kind: i32,
+    /// Does the server enforce limits?
+    #[prost(enumeration = "LimitEnforcement", tag = "9")]
+    pub enforcement: i32,
+    /// Where it is not within the limit, the slugs of the plans on sale whose limit
+    /// would do, cheapest first. Otherwise empty.
+    #[prost(string, repeated, tag = "10")]
+    pub plan_slugs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Cache advice, for the limit. `valid_until` is when an override ends.
+    #[prost(message, optional, tag = "11")]
+    pub freshness: ::core::option::Option<Freshness>,
+    /// What became of the tenant, on TENANT_DENIED. Otherwise unspecified.
+    #[prost(enumeration = "DecisionReason", tag = "12")]
+    pub tenant_reason: i32,
+}
 /// Everything one tenant may use.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEnabledModulesRequest {
@@ -501,9 +917,12 @@ pub struct ListEnabledModulesRequest {
     /// Adds the modules whose right has yet to start: their `starts_at` lies ahead.
     #[prost(bool, tag = "4")]
     pub include_upcoming: bool,
+    /// Adds the features of each module, and the tenant's limits.
+    #[prost(bool, tag = "5")]
+    pub include_features: bool,
 }
 /// A module that the tenant may use now, or will be able to use later.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EnabledModule {
     /// "finance".
     #[prost(string, tag = "1")]
@@ -544,6 +963,10 @@ pub struct EnabledModule {
     /// The front-end routes that belong to the module.
     #[prost(string, repeated, tag = "12")]
     pub frontend_routes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// If asked for: every feature of the module, on or off, ordered by key.
+    /// Exactly those that CheckFeature finds: one that is not here is off.
+    #[prost(message, repeated, tag = "13")]
+    pub features: ::prost::alloc::vec::Vec<Feature>,
 }
 /// The modules, ordered by `display_order`, then code.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -554,9 +977,17 @@ pub struct ListEnabledModulesResponse {
     /// A tenant that is not served has no modules; this says why.
     #[prost(enumeration = "TenantStatus", tag = "2")]
     pub tenant_status: i32,
-    /// `valid_until` is the next instant at which a right ends or starts.
+    /// `valid_until` is the next instant at which a right ends or starts; if limits
+    /// were asked for, also that at which an override ends.
     #[prost(message, optional, tag = "3")]
     pub freshness: ::core::option::Option<Freshness>,
+    /// If asked for: every limit of the tenant, ordered by key. Exactly those that
+    /// CheckLimit finds.
+    #[prost(message, repeated, tag = "4")]
+    pub limits: ::prost::alloc::vec::Vec<Limit>,
+    /// If asked for: does the server enforce limits?
+    #[prost(enumeration = "LimitEnforcement", tag = "5")]
+    pub limit_enforcement: i32,
 }
 /// Which tenant, and may it use one of these modules?
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -801,7 +1232,8 @@ pub mod entitlement_service_client {
     /// reason from ErrorReason.
     ///
     /// Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
-    /// control characters, a batch 1 to 100 codes, a bearer token 8 KiB.
+    /// control characters, the key of a feature 1 to 100, that of a limit 1 to 50, a
+    /// batch 1 to 100 codes or features, a bearer token 8 KiB.
     #[derive(Debug, Clone)]
     pub struct EntitlementServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1005,6 +1437,104 @@ pub mod entitlement_service_client {
                         "entitlement.v1.EntitlementService",
                         "ListEnabledModules",
                     ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Is a feature on for this tenant? It is off where its module is denied,
+        /// whatever else is said about it; then the tenant's own flag decides, then its
+        /// plan, then the definition's default. An unknown feature is off.
+        ///
+        /// Errors: those of CheckModule.
+        pub async fn check_feature(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckFeatureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.EntitlementService/CheckFeature",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.EntitlementService", "CheckFeature"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Checks up to 100 features of one tenant, all from the same facts.
+        ///
+        /// Errors: those of CheckModule.
+        pub async fn batch_check_features(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BatchCheckFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchCheckFeaturesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.EntitlementService/BatchCheckFeatures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.EntitlementService",
+                        "BatchCheckFeatures",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Would so much more be within a limit? You count what there is, and say so:
+        /// nothing but the limit is looked up. A "yes" reserves nothing: count and
+        /// insert in one transaction of yours.
+        ///
+        /// An override of the tenant decides, else its plan. The limits `users` and
+        /// `transactions_monthly` are columns of the plan: NULL is unlimited. A tenant
+        /// without a plan has no limit. An unknown limit is a "no".
+        ///
+        /// Errors: those of CheckModule.
+        pub async fn check_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.EntitlementService/CheckLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.EntitlementService", "CheckLimit"),
                 );
             self.inner.unary(req, path, codec).await
         }

@@ -159,6 +159,7 @@ impl Ask for Remote {
             min_revision: Some(min_revision),
             at: None,
             include_upcoming: true,
+            include_features: false,
         };
         let this = self.clone();
         async move {

@@ -42,12 +42,17 @@ pub(super) fn functions() -> String {
 }
 
 /// The functions that the ERP's writers run with the rights of the owner.
-pub(crate) const DEFINERS: [&str; 7] = [
+pub(crate) const DEFINERS: [&str; 12] = [
     "entitlement_tenants_changed",
     "entitlement_tenant_subscriptions_changed",
     "entitlement_feature_flags_changed",
     "entitlement_modules_changed",
     "entitlement_plans_changed",
+    "entitlement_limit_overrides_changed",
+    "entitlement_features_changed",
+    "entitlement_plan_features_changed",
+    "entitlement_limits_changed",
+    "entitlement_plan_limits_changed",
     "entitlement_tenants_truncated",
     "entitlement_catalogue_truncated",
 ];
@@ -94,7 +99,8 @@ fn tables() -> String {
 /// pays: so there are few, and none for a value that nobody looks at, such as what is returned.
 /// In an insertion OLD is all NULL, in a deletion NEW.
 pub(super) fn changed(watched: &Watched) -> String {
-    let Watched { table, tenant, columns, keys } = watched;
+    let Watched { tenant, columns, keys, .. } = watched;
+    let prefix = watched.prefix();
     let body = append_changed(watched);
     let [declare_keyed, keyed, append_keyed] =
         keys.map_or_else(Default::default, |(keys, topic)| {
@@ -118,7 +124,7 @@ pub(super) fn changed(watched: &Watched) -> String {
         ]
     });
     format!(
-        "CREATE OR REPLACE FUNCTION entitlement_{table}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
+        "CREATE OR REPLACE FUNCTION {prefix}_changed() RETURNS trigger LANGUAGE plpgsql {DEFINER} AS $function$
          DECLARE {declare_keyed} {declare_touched}
          BEGIN
             BEGIN

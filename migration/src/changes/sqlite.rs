@@ -75,7 +75,7 @@ pub(super) fn triggers(watched: &Watched) -> Vec<Trigger> {
         update += &append(topic, "zeroblob(16)", &differs(keys));
     }
     let trigger = |event: &str, when: String, body: String| {
-        let name = format!("entitlement_{table}_{}", event.to_lowercase());
+        let name = format!("{}_{}", watched.prefix(), event.to_lowercase());
         let create =
             format!("CREATE TRIGGER {name} AFTER {event} ON {table} {when} BEGIN {body} END");
         Trigger { table, name, create }

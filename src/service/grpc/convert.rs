@@ -2,6 +2,7 @@
 
 mod admin;
 mod ext_authz;
+mod features;
 mod fuzz;
 mod list;
 mod mutations;
@@ -16,6 +17,10 @@ pub(in crate::service) use admin::{
     subdomain_response, tenant_key, tenant_response,
 };
 pub(in crate::service) use ext_authz::{authz_response, proxy_attributes};
+pub(in crate::service) use features::{
+    feature_batch_query, feature_batch_response, feature_query, feature_response, limit_query,
+    limit_response,
+};
 pub(crate) use fuzz::fuzz_requests;
 pub(in crate::service) use list::{
     delete_query, delete_response, list_tenants_query, list_tenants_response,

@@ -8,8 +8,10 @@ use tonic::{Request, Status, async_trait};
 use super::{Answer, answer, convert, data::ending_of};
 use crate::{
     proto::v1::{
-        AuthorizeRequest, AuthorizeResponse, BatchCheckModulesRequest, BatchCheckModulesResponse,
-        CheckModuleRequest, CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse,
+        AuthorizeRequest, AuthorizeResponse, BatchCheckFeaturesRequest, BatchCheckFeaturesResponse,
+        BatchCheckModulesRequest, BatchCheckModulesResponse, CheckFeatureRequest,
+        CheckFeatureResponse, CheckLimitRequest, CheckLimitResponse, CheckModuleRequest,
+        CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse,
         ListEnabledModulesRequest, ListEnabledModulesResponse, ListTenantIdsRequest,
         ListTenantIdsResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
         WatchChangesResponse, entitlement_service_server::EntitlementService,
@@ -45,6 +47,28 @@ impl EntitlementService for Api {
         request: Request<ListEnabledModulesRequest>,
     ) -> Answer<ListEnabledModulesResponse> {
         answer(convert::list_response(&self.list_enabled(convert::list_query(&request)?).await?))
+    }
+
+    async fn check_feature(
+        &self,
+        request: Request<CheckFeatureRequest>,
+    ) -> Answer<CheckFeatureResponse> {
+        answer(convert::feature_response(
+            self.check_feature(convert::feature_query(&request)?).await?,
+        ))
+    }
+
+    async fn batch_check_features(
+        &self,
+        request: Request<BatchCheckFeaturesRequest>,
+    ) -> Answer<BatchCheckFeaturesResponse> {
+        answer(convert::feature_batch_response(
+            self.batch_check_features(convert::feature_batch_query(&request)?).await?,
+        ))
+    }
+
+    async fn check_limit(&self, request: Request<CheckLimitRequest>) -> Answer<CheckLimitResponse> {
+        answer(convert::limit_response(self.check_limit(convert::limit_query(&request)?).await?))
     }
 
     async fn authorize(&self, request: Request<AuthorizeRequest>) -> Answer<AuthorizeResponse> {

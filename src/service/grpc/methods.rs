@@ -18,6 +18,9 @@ pub(super) fn home(method: Method) -> Home {
         Method::ResolveTenant
         | Method::CheckModule
         | Method::BatchCheckModules
+        | Method::CheckFeature
+        | Method::BatchCheckFeatures
+        | Method::CheckLimit
         | Method::ListEnabledModules
         | Method::Authorize
         | Method::ExplainModule

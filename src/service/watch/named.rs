@@ -97,6 +97,7 @@ mod tests {
             database_schema: "".into(),
             status: TenantStatus::Active,
             plan_slug: None,
+            own: None,
         };
         let row = |end: &i64| Subscription {
             id: Uuid::nil(),

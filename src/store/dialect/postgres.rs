@@ -22,6 +22,12 @@ pub(super) fn instant(column: SimpleExpr) -> SimpleExpr {
         .into()
 }
 
+pub(super) fn micros(column: &str) -> String {
+    format!(
+        "(EXTRACT(epoch FROM LEAST(GREATEST({column}, {EARLIEST}), {LATEST})) * 1000000)::bigint"
+    )
+}
+
 /// PostgreSQL must not see the lists until it runs the statement, hence the `SELECT` around them:
 /// for short lists a custom plan looks cheaper to it, and making that plan takes several times as
 /// long as the rows.

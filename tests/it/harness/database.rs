@@ -74,6 +74,11 @@ impl Database {
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// The same, where the database may refuse it.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), sea_orm::DbErr> {
+        self.connection.execute_unprepared(sql).await.map(drop)
+    }
+
     /// The only row that a query finds.
     pub async fn one(&self, sql: &str) -> QueryResult {
         let query = Statement::from_string(self.connection.get_database_backend(), sql);

@@ -113,6 +113,7 @@ impl Fake {
             database_schema: "schema".into(),
             status: TenantStatus::Active,
             plan_slug: None,
+            own: None,
         };
         Ok(Loaded {
             revision,

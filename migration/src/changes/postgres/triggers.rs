@@ -4,8 +4,9 @@ use crate::changes::{Trigger, Watched, watched};
 
 pub(in crate::changes) fn triggers() -> Vec<Trigger> {
     let mut triggers = vec![announcing()];
-    for Watched { table, tenant, .. } in watched() {
-        let row = format!("entitlement_{table}_changed");
+    for watched in watched() {
+        let (Watched { table, tenant, .. }, prefix) = (&watched, watched.prefix());
+        let row = format!("{prefix}_changed");
         let event = "AFTER INSERT OR UPDATE OR DELETE";
         triggers.push(trigger(
             table,
@@ -13,7 +14,7 @@ pub(in crate::changes) fn triggers() -> Vec<Trigger> {
             &format!("TRIGGER {row} {event} ON {table} FOR EACH ROW"),
             &row,
         ));
-        let truncated = format!("entitlement_{table}_truncated");
+        let truncated = format!("{prefix}_truncated");
         let function = format!(
             "entitlement_{}_truncated",
             if tenant.is_some() { "tenants" } else { "catalogue" }

@@ -31,7 +31,7 @@ use crate::{
 /// The first and the last second that a proto Timestamp can hold: years 1 to 9999.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
+pub(super) fn caller<T>(request: &Request<T>) -> CallerIdentity<'_> {
     CallerIdentity::of(request.extensions(), request.metadata().as_ref())
 }
 
@@ -58,11 +58,20 @@ pub(in crate::service) fn batch_query(
 pub(in crate::service) fn list_query(
     request: &Request<ListEnabledModulesRequest>,
 ) -> Result<ListQuery<'_>, Status> {
-    let ListEnabledModulesRequest { tenant_id, min_revision, at, include_upcoming } =
-        request.get_ref();
+    let ListEnabledModulesRequest {
+        tenant_id,
+        min_revision,
+        at,
+        include_upcoming,
+        include_features,
+    } = request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
-    Ok(ListQuery { tenant: fields.all_good(tenant)?, include_upcoming: *include_upcoming })
+    Ok(ListQuery {
+        tenant: fields.all_good(tenant)?,
+        include_upcoming: *include_upcoming,
+        include_features: *include_features,
+    })
 }
 
 pub(in crate::service) fn resolve_query(
@@ -181,7 +190,7 @@ impl Fields {
         TenantId::parse(text).map_err(|error| self.violated("tenant_id", error.to_string())).ok()
     }
 
-    fn tenant<'a>(
+    pub(super) fn tenant<'a>(
         &mut self,
         caller: CallerIdentity<'a>,
         id: &str,
@@ -249,7 +258,17 @@ impl Fields {
         }
     }
 
-    fn module(&mut self, field: &str, code: &str) {
+    /// The key of a feature or a limit.
+    pub(super) fn key(&mut self, field: &str, key: &str, max_chars: usize) {
+        if key.is_empty() || key.chars().count() > max_chars || key.contains(char::is_control) {
+            self.violated(
+                field,
+                format!("must be 1 to {max_chars} characters, without control characters"),
+            );
+        }
+    }
+
+    pub(super) fn module(&mut self, field: &str, code: &str) {
         if let Err(error) = ModuleCode::validate(code) {
             self.violated(field, error.to_string());
         }

@@ -7,6 +7,7 @@ use prost_types::{Duration, Timestamp};
 
 use self::words::{outcome, tenant_source};
 pub(super) use self::words::{reason, tenant_status};
+use super::features;
 use crate::{
     domain::{Facts, Module, enabled::EnabledModule, explain::rules},
     proto::v1 as pb,
@@ -44,9 +45,22 @@ pub(in crate::service) fn batch_response(
 
 pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesResponse {
     pb::ListEnabledModulesResponse {
-        modules: list.modules().into_iter().map(enabled_module).collect(),
+        modules: list
+            .modules()
+            .into_iter()
+            .map(|module| pb::EnabledModule {
+                features: list.features(&module).into_iter().map(features::feature).collect(),
+                ..enabled_module(module)
+            })
+            .collect(),
         tenant_status: tenant_status(list.tenant_status()).into(),
         freshness: Some(freshness(list.hint)),
+        limits: list.limits().into_iter().map(features::limit).collect(),
+        limit_enforcement: list
+            .include_features
+            .then(|| features::limit_enforcement(list.enforcement))
+            .unwrap_or_default()
+            .into(),
     }
 }
 
@@ -222,6 +236,7 @@ fn enabled_module(enabled: EnabledModule<'_>) -> pb::EnabledModule {
             .module
             .map(|module| module.frontend_routes.clone())
             .unwrap_or_default(),
+        features: Vec::new(),
     }
 }
 
@@ -237,7 +252,7 @@ fn tenant(facts: &Facts) -> pb::Tenant {
     }
 }
 
-fn freshness(hint: CacheHint) -> pb::Freshness {
+pub(super) fn freshness(hint: CacheHint) -> pb::Freshness {
     pb::Freshness {
         revision: hint.revision,
         as_of: Some(timestamp(hint.as_of)),

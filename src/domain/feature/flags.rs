@@ -1,0 +1,168 @@
+//! A tenant's own flags, held in little room.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::domain::Setting;
+
+/// What separates the two parts of a name. Neither has control characters.
+const SEPARATOR: char = '\0';
+
+/// A module's code and the key of one of its features.
+///
+/// Shared and behind one thin pointer, because many tenants have the same flags.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct FlagName(Arc<Box<str>>);
+
+impl FlagName {
+    /// The text that [`FlagName::new`] takes.
+    pub fn text(module: &str, key: &str) -> String {
+        format!("{module}{SEPARATOR}{key}")
+    }
+
+    /// A name by its [`text`](Self::text).
+    pub fn new(text: &str) -> Self {
+        Self(Arc::new(text.into()))
+    }
+
+    /// The module's code, and the feature's key.
+    pub fn parts(&self) -> (&str, &str) {
+        self.0.split_once(SEPARATOR).unwrap_or((&self.0, ""))
+    }
+}
+
+/// Lets a set of names be asked with a text.
+impl std::borrow::Borrow<str> for FlagName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One row of `feature_flags`. A tenant may have several for one feature.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FlagRow {
+    /// Whose flag it is: the module's present code, and the key.
+    pub name: FlagName,
+    /// Is it on? NULL is off.
+    pub is_on: bool,
+    /// Its value; `None`: it has none of its own.
+    pub value: Option<Setting>,
+    /// When it was last updated, in microseconds since 1970.
+    pub updated_at: i64,
+    /// The row's UUID, which breaks ties.
+    pub id: Uuid,
+}
+
+impl FlagRow {
+    /// Grouped by name, and of one name the row that counts first: one that is on, then the one that
+    /// was updated last, then the one with the greatest id.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let rank = |row: &Self| (row.is_on, row.updated_at, row.id);
+        self.name.parts().cmp(&other.name.parts()).then_with(|| rank(other).cmp(&rank(self)))
+    }
+}
+
+/// The flags of a tenant: of each feature that it has rows for, the row that counts.
+///
+/// A tenant with two hundred flags is to take two KiB, so that what most flags lack, a value, is
+/// stored beside those that have one.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Flags {
+    names: Box<[FlagName]>,
+    are_on: Box<[bool]>,
+    /// By place among the names.
+    values: Box<[(u32, Setting)]>,
+}
+
+/// A tenant's flag for one feature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Flag<'a> {
+    /// Is it on?
+    pub is_on: bool,
+    /// Its value; `None`: it has none of its own.
+    pub value: Option<&'a Setting>,
+}
+
+impl Flags {
+    /// Of these rows, those that count.
+    pub fn of(mut rows: Vec<FlagRow>) -> Self {
+        rows.sort_by(FlagRow::order);
+        rows.dedup_by(|later, first| later.name == first.name);
+        let names = rows.iter().map(|row| row.name.clone()).collect();
+        let are_on = rows.iter().map(|row| row.is_on).collect();
+        let values = (0..).zip(rows).filter_map(|(place, row)| Some((place, row.value?))).collect();
+        Self { names, are_on, values }
+    }
+
+    /// The room that they take, in bytes, beside what flags of other tenants share.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.names) + size_of_val(&*self.are_on) + size_of_val(&*self.values)
+    }
+
+    /// The flag for a feature of the module with this code.
+    pub fn get(&self, module: &str, key: &str) -> Option<Flag<'_>> {
+        let place = self.names.binary_search_by(|name| name.parts().cmp(&(module, key))).ok()?;
+        self.at(place)
+    }
+
+    /// The flags for features of the module with this code, ordered by key.
+    pub fn of_module<'a>(
+        &'a self,
+        module: &'a str,
+    ) -> impl Iterator<Item = (&'a str, Flag<'a>)> + 'a {
+        let from = self.names.partition_point(|name| name.parts().0 < module);
+        let names = self.names[from..].iter().map(FlagName::parts);
+        let names = names.take_while(move |(code, _)| *code == module);
+        (from..).zip(names).filter_map(|(place, (_, key))| Some((key, self.at(place)?)))
+    }
+
+    fn at(&self, place: usize) -> Option<Flag<'_>> {
+        let is_on = *self.are_on.get(place)?;
+        let value = self.values.binary_search_by_key(&place, |(place, _)| *place as usize);
+        let value = value.ok().and_then(|index| self.values.get(index));
+        Some(Flag { is_on, value: value.map(|(_, value)| value) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: &str, is_on: bool, updated_at: i64, id: u128) -> FlagRow {
+        FlagRow {
+            name: FlagName::new(&FlagName::text("finance", key)),
+            is_on,
+            value: None,
+            updated_at,
+            id: Uuid::from_u128(id),
+        }
+    }
+
+    #[test]
+    fn of_several_rows_one_that_is_on_wins_then_the_latest_then_the_greatest_id() {
+        let is_on = |rows: Vec<FlagRow>| Flags::of(rows).get("finance", "a").unwrap().is_on;
+        assert!(is_on(vec![row("a", true, 1, 1), row("a", false, 2, 2)]));
+        let value = |number| Some(Setting::Int64(number));
+        let valued = |rows: [FlagRow; 2]| {
+            let flags = Flags::of(
+                (1..).zip(rows).map(|(n, row)| FlagRow { value: value(n), ..row }).collect(),
+            );
+            flags.get("finance", "a").unwrap().value.cloned()
+        };
+        assert_eq!(valued([row("a", true, 2, 1), row("a", true, 1, 2)]), value(1));
+        assert_eq!(valued([row("a", true, 1, 1), row("a", true, 1, 2)]), value(2));
+        assert_eq!(valued([row("a", false, 2, 1), row("a", true, 1, 2)]), value(2));
+    }
+
+    #[test]
+    fn flags_are_found_by_module_and_key_and_nothing_else() {
+        let keys = ["a", "b", "ba", "c"];
+        let flags = Flags::of(keys.iter().map(|key| row(key, *key == "b", 0, 0)).collect());
+        assert_eq!(flags.get("finance", "b"), Some(Flag { is_on: true, value: None }));
+        assert_eq!(flags.get("finance", "d"), None);
+        assert_eq!(flags.get("financ", "ea"), None);
+        assert_eq!(flags.of_module("finance").map(|(key, _)| key).collect::<Vec<_>>(), keys);
+        assert_eq!(flags.of_module("hrms").count(), 0);
+    }
+}

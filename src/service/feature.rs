@@ -1,0 +1,173 @@
+//! CheckFeature and BatchCheckFeatures.
+
+use super::{
+    Api,
+    cache_hint::{AskedTime, CacheHint, Provenance},
+    check::TenantQuery,
+    error::RequestError,
+    trace::record_words,
+};
+use crate::{
+    cache::LoadError,
+    domain::{
+        Catalogue, Decision, Facts, FeatureReason, FeatureState, Reason, Setting, check_feature,
+    },
+};
+
+/// A feature, as a request names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named<'a> {
+    pub(super) module: &'a str,
+    pub(super) key: &'a str,
+}
+
+/// A question about one feature of a tenant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FeatureQuery<'a> {
+    pub(super) tenant: TenantQuery<'a>,
+    pub(super) named: Named<'a>,
+}
+
+/// A question about several features.
+#[derive(Debug)]
+pub(super) struct FeatureBatchQuery<'a> {
+    pub(super) tenant: TenantQuery<'a>,
+    pub(super) all: Vec<Named<'a>>,
+}
+
+/// The answer for one feature, with everything that is reported about it.
+#[derive(Debug)]
+pub(super) struct FeatureJudgement<'a> {
+    pub(super) named: Named<'a>,
+    pub(super) is_on: bool,
+    pub(super) reason: FeatureReason,
+    pub(super) message: String,
+    pub(super) value: Option<Setting>,
+    pub(super) plan_slugs: Vec<String>,
+    pub(super) module: Decision,
+    pub(super) hint: CacheHint,
+}
+
+impl Api {
+    pub(super) async fn check_feature<'a>(
+        &self,
+        query: FeatureQuery<'a>,
+    ) -> Result<FeatureJudgement<'a>, RequestError> {
+        self.permit(query.tenant, std::iter::once(query.named.module))?;
+        let asked = self.asked(query.tenant.at);
+        let held =
+            if query.tenant.min_revision == 0 { self.peek_feature(query, asked) } else { None };
+        let judgement = match held {
+            Some(judgement) => judgement,
+            // Boxed, so that the future of an answer from memory stays small.
+            None => Box::pin(self.check_feature_at_length(query, asked)).await?,
+        };
+        self.metrics.feature_decisions.add(judgement.reason);
+        self.record_feature("CheckFeature", query.tenant, &judgement);
+        Ok(judgement)
+    }
+
+    /// The answer, if the facts and the catalogue are held.
+    fn peek_feature<'a>(
+        &self,
+        query: FeatureQuery<'a>,
+        asked: AskedTime,
+    ) -> Option<FeatureJudgement<'a>> {
+        let catalogue = self.cache.current_catalogue(asked.now)?;
+        let judge = |facts: &Facts| {
+            explains(&catalogue, Some(facts), &[query.named]).then(|| {
+                let provenance = self.provenance(facts);
+                self.feature_judgement(Some(facts), &catalogue, provenance, query.named, asked)
+            })
+        };
+        self.cache.peek(query.tenant.tenant, asked.now, judge)
+    }
+
+    async fn check_feature_at_length<'a>(
+        &self,
+        query: FeatureQuery<'a>,
+        asked: AskedTime,
+    ) -> Result<FeatureJudgement<'a>, RequestError> {
+        let known = self.ask(query.tenant, asked).await?;
+        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
+        Ok(self.judge_feature(facts, provenance, query.named, asked).await?)
+    }
+
+    /// Decides about one feature.
+    pub(super) async fn judge_feature<'a>(
+        &self,
+        facts: Option<&Facts>,
+        provenance: Provenance,
+        named: Named<'a>,
+        asked: AskedTime,
+    ) -> Result<FeatureJudgement<'a>, LoadError> {
+        let knows = |catalogue: &Catalogue| explains(catalogue, facts, &[named]);
+        let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
+        Ok(self.feature_judgement(facts, &catalogue, provenance, named, asked))
+    }
+
+    pub(super) async fn batch_check_features<'a>(
+        &self,
+        query: FeatureBatchQuery<'a>,
+    ) -> Result<Vec<FeatureJudgement<'a>>, RequestError> {
+        self.permit(query.tenant, query.all.iter().map(|named| named.module))?;
+        let asked = self.asked(query.tenant.at);
+        let known = self.ask(query.tenant, asked).await?;
+        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
+        let knows = |catalogue: &Catalogue| explains(catalogue, facts, &query.all);
+        let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
+        let judge = |named| self.feature_judgement(facts, &catalogue, provenance, named, asked);
+        let judgements: Vec<_> = query.all.iter().copied().map(judge).collect();
+        let words = judgements.iter().map(|judgement| (judgement.is_on, judgement.reason.word()));
+        record_words(words);
+        for judgement in &judgements {
+            self.metrics.feature_decisions.add(judgement.reason);
+            self.log_feature("BatchCheckFeatures", query.tenant, judgement);
+        }
+        Ok(judgements)
+    }
+
+    /// Everything that is reported about a decision.
+    pub(super) fn feature_judgement<'a>(
+        &self,
+        facts: Option<&Facts>,
+        catalogue: &Catalogue,
+        provenance: Provenance,
+        named: Named<'a>,
+        asked: AskedTime,
+    ) -> FeatureJudgement<'a> {
+        let Named { module, key } = named;
+        let decided = check_feature(facts, catalogue, module, key, asked.instant());
+        let FeatureState { is_on, reason, value } = decided.state;
+        let is_for_a_plan =
+            reason.is_for_a_plan_to_change() || decided.module.reason == Reason::NotSubscribed;
+        let plan_slugs = if !is_on && is_for_a_plan {
+            catalogue.plans_with_feature(module, key)
+        } else {
+            Vec::new()
+        };
+        let limit = if is_on { self.ages.grant } else { self.ages.denial };
+        FeatureJudgement {
+            named,
+            is_on,
+            reason,
+            message: decided.message(module, key),
+            value: value.cloned(),
+            plan_slugs,
+            module: decided.module,
+            hint: provenance.cache_hint(limit, decided.module.valid_until, asked),
+        }
+    }
+}
+
+/// Does this catalogue know the modules that are named, and the tenant's plan? One that is older than
+/// the facts may not.
+fn explains(catalogue: &Catalogue, facts: Option<&Facts>, all: &[Named<'_>]) -> bool {
+    all.iter().all(|named| catalogue.module(named.module).is_some()) && knows_plan(catalogue, facts)
+}
+
+/// Does it know the tenant's plan, if the tenant has one?
+pub(super) fn knows_plan(catalogue: &Catalogue, facts: Option<&Facts>) -> bool {
+    let plan = facts.and_then(|facts| facts.tenant.plan_slug.as_deref());
+    plan.is_none_or(|slug| catalogue.has_plan(slug))
+}

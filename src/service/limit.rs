@@ -1,0 +1,110 @@
+//! CheckLimit.
+
+use super::{
+    Api,
+    cache_hint::{AskedTime, CacheHint, Provenance},
+    check::TenantQuery,
+    error::RequestError,
+    feature::knows_plan,
+};
+use crate::domain::{
+    Catalogue, Facts, LimitDecision, LimitEnforcement, LimitReason, Wanted, check_limit,
+};
+
+/// A question about one limit of a tenant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LimitQuery<'a> {
+    pub(super) tenant: TenantQuery<'a>,
+    pub(super) key: &'a str,
+    pub(super) wanted: Wanted,
+}
+
+/// The answer for one limit, with everything that is reported about it.
+#[derive(Debug)]
+pub(super) struct LimitJudgement<'a> {
+    pub(super) key: &'a str,
+    pub(super) wanted: Wanted,
+    pub(super) decision: LimitDecision,
+    pub(super) enforcement: LimitEnforcement,
+    pub(super) plan_slugs: Vec<String>,
+    pub(super) hint: CacheHint,
+}
+
+impl LimitJudgement<'_> {
+    /// Is it allowed, as limits are enforced? A tenant that is denied is denied whatever its limits
+    /// are.
+    pub(super) fn is_allowed(&self) -> bool {
+        let reason = self.decision.reason;
+        reason.allows()
+            || self.enforcement != LimitEnforcement::On && reason != LimitReason::TenantDenied
+    }
+}
+
+impl Api {
+    pub(super) async fn check_limit<'a>(
+        &self,
+        query: LimitQuery<'a>,
+    ) -> Result<LimitJudgement<'a>, RequestError> {
+        self.permit(query.tenant, std::iter::empty())?;
+        let asked = self.asked(query.tenant.at);
+        let held =
+            if query.tenant.min_revision == 0 { self.peek_limit(query, asked) } else { None };
+        let judgement = match held {
+            Some(judgement) => judgement,
+            // Boxed, so that the future of an answer from memory stays small.
+            None => Box::pin(self.check_limit_at_length(query, asked)).await?,
+        };
+        self.metrics.limit_decisions.add(judgement.decision.reason);
+        self.record_limit(query.tenant, &judgement);
+        Ok(judgement)
+    }
+
+    /// The answer, if the facts and the catalogue are held.
+    fn peek_limit<'a>(
+        &self,
+        query: LimitQuery<'a>,
+        asked: AskedTime,
+    ) -> Option<LimitJudgement<'a>> {
+        let catalogue = self.cache.current_catalogue(asked.now)?;
+        let judge = |facts: &Facts| {
+            knows_plan(&catalogue, Some(facts)).then(|| {
+                self.limit_judgement(Some(facts), &catalogue, self.provenance(facts), query, asked)
+            })
+        };
+        self.cache.peek(query.tenant.tenant, asked.now, judge)
+    }
+
+    async fn check_limit_at_length<'a>(
+        &self,
+        query: LimitQuery<'a>,
+        asked: AskedTime,
+    ) -> Result<LimitJudgement<'a>, RequestError> {
+        let known = self.ask(query.tenant, asked).await?;
+        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
+        let knows = |catalogue: &Catalogue| knows_plan(catalogue, facts);
+        let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
+        Ok(self.limit_judgement(facts, &catalogue, provenance, query, asked))
+    }
+
+    /// Everything that is reported about a decision.
+    pub(super) fn limit_judgement<'a>(
+        &self,
+        facts: Option<&Facts>,
+        catalogue: &Catalogue,
+        provenance: Provenance,
+        LimitQuery { key, wanted, .. }: LimitQuery<'a>,
+        asked: AskedTime,
+    ) -> LimitJudgement<'a> {
+        let decision = check_limit(facts, catalogue, key, wanted, asked.instant());
+        let plan_slugs = match decision.reason {
+            LimitReason::Exceeded | LimitReason::OverLimit => {
+                catalogue.plans_with_limit(key, wanted.observed.saturating_add(wanted.amount))
+            }
+            _ => Vec::new(),
+        };
+        let age = if decision.reason.allows() { self.ages.grant } else { self.ages.denial };
+        let in_force = decision.in_force.as_ref();
+        let hint = provenance.cache_hint(age, in_force.and_then(|limit| limit.valid_until), asked);
+        LimitJudgement { key, wanted, decision, enforcement: self.limits, plan_slugs, hint }
+    }
+}

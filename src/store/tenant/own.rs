@@ -1,0 +1,148 @@
+//! What a tenant has of its own beside its plan: flags, and limits of its own.
+//!
+//! They travel in one more row of the statement that reads the tenant, and only where it has any: a
+//! row for each flag would repeat the tenant's columns, or leave them NULL, which takes as long to
+//! read as a value.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    QueryResult,
+    prelude::{Json, Uuid},
+};
+
+use crate::{
+    domain::{FlagName, FlagRow, Flags, LimitOverride, OwnTerms, Setting},
+    store::{StoreError, dialect::Dialect, instant, row::ReadContext},
+};
+
+/// Maximum length of a feature's value that is read, in characters of JSON.
+pub(in crate::store) const MAX_SETTING_CHARS: usize = 4_096;
+
+/// The columns that follow all others, with the flags and the limits.
+pub(in crate::store) const COLUMNS: [&str; 2] = ["own_flags", "own_limits"];
+
+/// The columns where there is nothing to say.
+pub(in crate::store) fn none() -> String {
+    COLUMNS.map(|column| format!("CAST(NULL AS text) AS {column}")).join(", ")
+}
+
+/// The columns, for the tenant that `is_tenant` is a condition on: `= $1`.
+pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str) -> String {
+    let [flags, limits] = COLUMNS;
+    let flag = [
+        // A former code counts as the module's present one.
+        "COALESCE((SELECT m.code FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id \
+          WHERE a.alias = f.module_code AND NOT EXISTS (SELECT 1 FROM modules n WHERE n.code = f.module_code)), f.module_code)"
+            .to_owned(),
+        "f.feature_key".to_owned(),
+        "f.is_enabled".to_owned(),
+        value("f.config"),
+        dialect.micros("f.updated_at"),
+        dialect.hex("f.id"),
+    ];
+    let limit = ["o.key".to_owned(), "o.value".to_owned(), dialect.micros("o.ends_at")];
+    format!(
+        "(SELECT {} FROM feature_flags f WHERE f.tenant_id {is_tenant}) AS {flags}, \
+         (SELECT {} FROM entitlement_limit_overrides o WHERE o.tenant_id {is_tenant}) AS {limits}",
+        dialect.json_rows(&flag.join(", ")),
+        dialect.json_rows(&limit.join(", ")),
+    )
+}
+
+/// A value, as text: NULL for an empty object, which is what the ERP writes where there is none. One
+/// that is too long never leaves the database, and is no JSON afterwards.
+pub(in crate::store) fn value(column: &str) -> String {
+    let text = format!("CAST({column} AS text)");
+    format!(
+        "NULLIF(CASE WHEN length({text}) > {MAX_SETTING_CHARS} THEN '(too long)' ELSE {text} END, '{{}}')"
+    )
+}
+
+/// A flag, as [`of`] writes it.
+type FlagText = (String, String, Json, Option<String>, Json, String);
+/// A limit.
+type LimitText = (String, Option<i64>, Json);
+
+/// What this row says of it, if anything.
+pub(super) fn read(
+    row: &QueryResult,
+    context: &ReadContext,
+) -> Result<Option<Box<OwnTerms>>, StoreError> {
+    let [flags, limits] = COLUMNS;
+    let flags: Option<String> = row.try_get("", flags)?;
+    let limits: Option<String> = row.try_get("", limits)?;
+    if flags.is_none() && limits.is_none() {
+        return Ok(None);
+    }
+    let flags: Vec<FlagText> = rows(flags.as_deref())?;
+    let limits: Vec<LimitText> = rows(limits.as_deref())?;
+    let flags = flags.into_iter().map(|text| flag(text, context)).collect();
+    let mut overrides: Vec<_> = limits.into_iter().map(|text| limit(text, context)).collect();
+    overrides.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(Some(Box::new(OwnTerms { flags: Flags::of(flags), overrides: overrides.into() })))
+}
+
+fn rows<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Result<Vec<T>, StoreError> {
+    let read = text.map(serde_json::from_str).transpose();
+    let error = |error: serde_json::Error| sea_orm::DbErr::Custom(error.to_string());
+    Ok(read.map_err(error)?.unwrap_or_default())
+}
+
+fn flag((module, key, is_on, value, updated_at, id): FlagText, context: &ReadContext) -> FlagRow {
+    FlagRow {
+        name: context.codes.flag(&FlagName::text(&module, &key)),
+        // SQLite has numbers for these.
+        is_on: is_on.as_bool().or(is_on.as_i64().map(|number| number != 0)).unwrap_or_default(),
+        value: value.and_then(|text| setting(&text, "feature_flags.config", context)),
+        updated_at: micros(&updated_at).unwrap_or(i64::MIN),
+        id: Uuid::try_parse(&id).unwrap_or_default(),
+    }
+}
+
+fn limit((key, value, ends_at): LimitText, context: &ReadContext) -> LimitOverride {
+    let key: Arc<str> = context.codes.slug(&key);
+    let ends_at = match &ends_at {
+        Json::Null => None,
+        stored => match micros(stored).and_then(DateTime::from_timestamp_micros) {
+            Some(at) => instant::end(Some(at)),
+            None => {
+                let column = "entitlement_limit_overrides.ends_at";
+                context.warnings.warn(column, &stored.to_string(), "the override has ended");
+                Some(DateTime::<Utc>::MIN_UTC)
+            }
+        },
+    };
+    LimitOverride { key, value: value.map(|value| value.max(0)), ends_at }
+}
+
+/// An instant in microseconds since 1970: PostgreSQL gives the number, SQLite the text that is
+/// stored.
+fn micros(stored: &Json) -> Option<i64> {
+    let parsed = |text| DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_micros());
+    stored.as_i64().or_else(|| parsed(stored.as_str()?))
+}
+
+/// Reads a value; `None`: there is none.
+pub(in crate::store) fn setting(
+    text: &str,
+    column: &'static str,
+    context: &ReadContext,
+) -> Option<Setting> {
+    let value = match serde_json::from_str(text) {
+        Ok(Json::Null) => return None,
+        Ok(Json::Object(fields)) if fields.is_empty() => return None,
+        Ok(Json::Bool(value)) => Setting::Bool(value),
+        Ok(Json::String(value)) => Setting::String(value.into()),
+        Ok(Json::Number(number)) => {
+            number.as_i64().map_or_else(|| Setting::Json(text.into()), Setting::Int64)
+        }
+        Ok(Json::Array(_) | Json::Object(_)) => Setting::Json(text.into()),
+        Err(_) => {
+            context.warnings.warn(column, text, "the feature is off");
+            Setting::Unreadable
+        }
+    };
+    Some(value)
+}

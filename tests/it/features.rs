@@ -1,0 +1,268 @@
+//! CheckFeature, BatchCheckFeatures, and features in lists.
+
+use entitlementd::proto::v1::{
+    BatchCheckFeaturesRequest, CheckFeatureRequest, CheckFeatureResponse, DecisionReason,
+    FeatureDecision, FeatureName, FeatureReason, ListEnabledModulesRequest,
+};
+use prost_types::{Value, value::Kind};
+use tonic::Code;
+
+use crate::{
+    harness::{Database, Row, Server, id, instant, reason_of},
+    on_both,
+};
+
+/// A feature as SQL writes it down.
+pub struct Defined<'a> {
+    pub key: &'a str,
+    pub value_type: &'a str,
+    pub is_on: bool,
+    pub value: &'a str,
+}
+
+impl Default for Defined<'_> {
+    fn default() -> Self {
+        Self { key: "multi_currency", value_type: "json", is_on: false, value: "NULL" }
+    }
+}
+
+impl Database {
+    pub async fn define(&self, module: &str, defined: Defined<'_>) {
+        let Defined { key, value_type, is_on, value } = defined;
+        self.execute(&format!(
+            "INSERT INTO entitlement_features (module_id, key, value_type, default_enabled, default_value)
+             SELECT id, '{key}', '{value_type}', {is_on}, {value} FROM modules WHERE code = '{module}'"
+        ))
+        .await;
+    }
+
+    pub async fn plan_says(&self, plan: &str, module: &str, key: &str, is_on: bool, value: &str) {
+        self.execute(&format!(
+            "INSERT INTO entitlement_plan_features (plan_id, module_id, key, enabled, value)
+             SELECT p.id, m.id, '{key}', {is_on}, {value} FROM plans p, modules m
+             WHERE p.slug = '{plan}' AND m.code = '{module}'"
+        ))
+        .await;
+    }
+
+    /// `is_on` and `config` are SQL.
+    pub async fn flag(&self, tenant: u32, module: &str, key: &str, is_on: &str, config: &str) {
+        let tenant = self.uuid(&id(tenant));
+        // A database of the ERP's may have anything there.
+        for column in ["is_enabled", "config"] {
+            if !self.is_sqlite() {
+                self.execute(&format!(
+                    "ALTER TABLE feature_flags ALTER COLUMN {column} DROP NOT NULL"
+                ))
+                .await;
+            }
+        }
+        self.execute(&format!(
+            "INSERT INTO feature_flags (tenant_id, module_code, feature_key, is_enabled, config)
+             VALUES ({tenant}, '{module}', '{key}', {is_on}, {config})"
+        ))
+        .await;
+    }
+
+    pub async fn put_on_plan(&self, tenant: u32, plan: &str) {
+        let tenant = self.uuid(&id(tenant));
+        self.execute(&format!(
+            "UPDATE tenants SET plan_id = (SELECT id FROM plans WHERE slug = '{plan}') WHERE id = {tenant}"
+        ))
+        .await;
+    }
+}
+
+fn request(module: &str, key: &str) -> CheckFeatureRequest {
+    CheckFeatureRequest {
+        tenant_id: id(1),
+        module_code: module.to_owned(),
+        feature_key: key.to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn ask(server: &mut Server, request: CheckFeatureRequest) -> CheckFeatureResponse {
+    server.client.check_feature(request).await.unwrap().into_inner()
+}
+
+/// What is decided past the cache: the rows were written a moment ago.
+async fn decide(server: &mut Server, module: &str, key: &str) -> FeatureDecision {
+    let fresh = CheckFeatureRequest { min_revision: Some(1), ..request(module, key) };
+    // What there is and what plans say is believed for `--cache-ttl`, where nobody says that it
+    // has changed.
+    server.advance(301);
+    ask(server, fresh).await.decision.unwrap()
+}
+
+fn value(kind: Kind) -> Option<Value> {
+    Some(Value { kind: Some(kind) })
+}
+
+on_both! {
+    async fn tenant_plan_and_default_decide_in_this_order(server: Server) {
+        let database = server.database.again().await;
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.put_on_plan(1, "starter").await;
+        let unknown = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!((unknown.enabled, unknown.reason()), (false, FeatureReason::NotFound));
+        assert_eq!(unknown.module_reason(), DecisionReason::Enabled);
+        assert_eq!(unknown.message, "There is no feature 'multi_currency' in module 'finance'.");
+
+        database.define("finance", Defined { value: "'7'", ..Defined::default() }).await;
+        let off = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!((off.enabled, off.reason(), off.value), (false, FeatureReason::Default, None));
+        assert!(off.plan_slugs.is_empty(), "{:?}", off.plan_slugs);
+
+        database.plan_says("growth", "finance", "multi_currency", true, "NULL").await;
+        let off = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!(off.reason(), FeatureReason::Default);
+        assert_eq!(off.plan_slugs, ["growth"]);
+
+        database.plan_says("starter", "finance", "multi_currency", true, "'8'").await;
+        let on = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!((on.enabled, on.reason()), (true, FeatureReason::Plan));
+        assert_eq!((on.value, on.message.as_str()), (value(Kind::NumberValue(8.0)), ""));
+
+        // A flag without a value of its own leaves that to the plan.
+        database.flag(1, "finance", "multi_currency", "true", "'{}'").await;
+        let on = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!((on.reason(), on.value), (FeatureReason::Tenant, value(Kind::NumberValue(8.0))));
+        database.execute("UPDATE feature_flags SET config = '9'").await;
+        let on = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!((on.reason(), on.value), (FeatureReason::Tenant, value(Kind::NumberValue(9.0))));
+        database.execute("UPDATE feature_flags SET is_enabled = false").await;
+        let off = decide(&mut server, "finance", "multi_currency").await;
+        assert_eq!((off.enabled, off.reason(), off.value), (false, FeatureReason::Tenant, None));
+        assert!(off.plan_slugs.is_empty(), "no plan changes what was switched off by hand");
+    }
+
+    async fn a_feature_is_off_where_its_module_is_denied_and_ends_with_it(server: Server) {
+        let database = server.database.again().await;
+        database.mk_subscribed(1, "finance", Row { expires: Some(400), ..Row::default() }).await;
+        database.define("finance", Defined { is_on: true, ..Defined::default() }).await;
+        database.define("hrms", Defined { is_on: true, ..Defined::default() }).await;
+        let on = ask(&mut server, request("finance", "multi_currency")).await;
+        assert!(on.decision.unwrap().enabled);
+        let end = on.freshness.unwrap().valid_until.unwrap();
+        assert_eq!(end.seconds, instant(400).timestamp());
+        let mut at_the_end = request("finance", "multi_currency");
+        at_the_end.at = Some(end);
+        let off = ask(&mut server, at_the_end).await.decision.unwrap();
+        assert_eq!((off.enabled, off.reason()), (false, FeatureReason::ModuleDenied));
+        assert_eq!(off.module_reason(), DecisionReason::SubscriptionExpired);
+
+        let never = decide(&mut server, "hrms", "multi_currency").await;
+        assert_eq!(never.module_reason(), DecisionReason::NotSubscribed);
+        assert!(!never.plan_slugs.is_empty() && !never.message.is_empty(), "{never:?}");
+        let mut nobody = request("finance", "multi_currency");
+        nobody.tenant_id = id(7);
+        let nobody = ask(&mut server, nobody).await.decision.unwrap();
+        assert_eq!(nobody.module_reason(), DecisionReason::TenantNotFound);
+    }
+
+    async fn rows_that_nobody_would_write_are_read_safely(server: Server) {
+        let database = server.database.again().await;
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.execute("DROP INDEX IF EXISTS uq_tenant_feature").await;
+        for (key, is_on, config) in [
+            ("null", "NULL", "NULL"),
+            ("twice", "true", "'1'"),
+            ("twice", "false", "'2'"),
+            ("object", "true", "'{\"a\": [1, \"b\", null]}'"),
+            ("null_value", "true", "'null'"),
+            ("float", "true", "'1.5'"),
+            ("text", "true", "'\"Zürich\"'"),
+        ] {
+            database.flag(1, "finance", key, is_on, config).await;
+        }
+        for (key, value_type) in [("float", "int64"), ("object", "string"), ("text", "string")] {
+            database.define("finance", Defined { key, value_type, ..Defined::default() }).await;
+        }
+        let null = decide(&mut server, "finance", "null").await;
+        assert_eq!((null.enabled, null.reason()), (false, FeatureReason::Tenant));
+        let twice = decide(&mut server, "finance", "twice").await;
+        assert_eq!((twice.enabled, twice.value), (true, value(Kind::NumberValue(1.0))));
+        let none = decide(&mut server, "finance", "null_value").await;
+        assert_eq!((none.enabled, none.value), (true, None));
+        for key in ["float", "object"] {
+            let wrong = decide(&mut server, "finance", key).await;
+            assert_eq!((wrong.enabled, wrong.reason()), (false, FeatureReason::ValueUnreadable), "{key}");
+        }
+        let text = decide(&mut server, "finance", "text").await;
+        assert_eq!(text.value, value(Kind::StringValue("Zürich".into())));
+        database.execute("DELETE FROM entitlement_features WHERE key = 'object'").await;
+        let object = decide(&mut server, "finance", "object").await.value.unwrap();
+        assert!(matches!(object.kind, Some(Kind::StructValue(fields)) if fields.fields.contains_key("a")));
+
+        let long = format!("'\"{}\"'", "x".repeat(5_000));
+        database.flag(1, "finance", "long", "true", &long).await;
+        let long = decide(&mut server, "finance", "long").await;
+        assert_eq!((long.enabled, long.reason()), (false, FeatureReason::ValueUnreadable));
+    }
+
+    async fn a_flag_under_a_former_code_is_a_flag_of_the_module(server: Server) {
+        let database = server.database.again().await;
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.execute(
+            "INSERT INTO entitlement_module_aliases (alias, module_id) SELECT 'accounts', id FROM modules WHERE code = 'finance'"
+        ).await;
+        database.flag(1, "accounts", "multi_currency", "true", "'{}'").await;
+        for module in ["finance", "accounts"] {
+            let on = decide(&mut server, module, "multi_currency").await;
+            assert!(on.enabled && on.module_code == module, "{on:?}");
+        }
+    }
+
+    async fn a_batch_is_answered_in_order_and_the_list_has_what_check_finds(server: Server) {
+        let database = server.database.again().await;
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.mk_subscription(1, "hrms", Row { expires: Some(100), ..Row::default() }).await;
+        database.put_on_plan(1, "growth").await;
+        for (key, is_on) in [("b", true), ("a", false)] {
+            database.define("finance", Defined { key, is_on, ..Defined::default() }).await;
+        }
+        database.define("hrms", Defined { key: "c", is_on: true, value: "'true'", ..Defined::default() }).await;
+        database.flag(1, "finance", "own", "true", "'{}'").await;
+        let name = |module: &str, key: &str| FeatureName { module_code: module.into(), feature_key: key.into() };
+        let asked = [name("hrms", "c"), name("finance", "a"), name("finance", "b"), name("crm_service", "a"), name("hrms", "c")];
+        let batch = BatchCheckFeaturesRequest { tenant_id: id(1), features: asked.to_vec(), ..Default::default() };
+        let answer = server.client.batch_check_features(batch).await.unwrap().into_inner();
+        let enabled: Vec<bool> = answer.decisions.iter().map(|decision| decision.enabled).collect();
+        assert_eq!(enabled, [true, false, true, false, true]);
+        assert_eq!(answer.freshness.unwrap().valid_until.unwrap().seconds, instant(100).timestamp());
+
+        let plain = ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() };
+        let list = server.list(plain.clone()).await.unwrap();
+        assert!(list.limits.is_empty() && list.limit_enforcement == 0);
+        assert!(list.modules.iter().all(|module| module.features.is_empty()), "nobody asked for them");
+        let list = server.list(ListEnabledModulesRequest { include_features: true, ..plain }).await.unwrap();
+        let mut listed = Vec::new();
+        for module in &list.modules {
+            for feature in &module.features {
+                let decision = ask(&mut server, request(&module.code, &feature.key)).await.decision.unwrap();
+                let found = (decision.enabled, decision.reason(), decision.value.clone());
+                assert_eq!(found, (feature.enabled, feature.reason(), feature.value.clone()));
+                listed.push((module.code.as_str(), feature.key.as_str()));
+            }
+        }
+        listed.sort_unstable();
+        assert_eq!(listed, [("finance", "a"), ("finance", "b"), ("finance", "own"), ("hrms", "c")]);
+    }
+
+    async fn malformed_names_are_refused_each_by_its_field(server: Server) {
+        server.database.mk_subscribed(1, "finance", Row::default()).await;
+        let long = "k".repeat(101);
+        for key in ["", "a\nb", long.as_str()] {
+            let refused = server.client.check_feature(request("finance", key)).await.unwrap_err();
+            assert_eq!((refused.code(), reason_of(&refused)), (Code::InvalidArgument, "MALFORMED_REQUEST".into()), "{key:?}");
+        }
+        let name = |key: &str| FeatureName { module_code: "finance".into(), feature_key: key.into() };
+        for features in [vec![], vec![name("a"); 101], vec![name("a"), name("")]] {
+            let batch = BatchCheckFeaturesRequest { tenant_id: id(1), features, ..Default::default() };
+            let refused = server.client.batch_check_features(batch).await.unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument);
+        }
+        assert!(!decide(&mut server, "finance", &"k".repeat(100)).await.enabled);
+    }
+}
