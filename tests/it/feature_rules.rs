@@ -82,7 +82,8 @@ struct Case {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let planned = (any::<bool>(), setting()).prop_map(|(is_on, value)| PlanFeature { is_on, value });
+    let planned =
+        (any::<bool>(), setting()).prop_map(|(is_on, value)| PlanFeature { is_on, value });
     (
         proptest::collection::vec(flag(), 0..6),
         proptest::collection::vec(proptest::option::of(defined()), KEYS.len()),
@@ -225,7 +226,8 @@ proptest! {
 
     #[test]
     fn the_list_has_exactly_the_features_that_check_finds(case in case()) {
-        let (facts, catalogue) = (Case { expires: None, ..case }.facts(), case.catalogue());
+        let case = Case { expires: None, ..case };
+        let (facts, catalogue) = (case.facts(), case.catalogue());
         let listed = features_of(&facts, &catalogue, "finance");
         let checked: Vec<_> = KEYS
             .iter()

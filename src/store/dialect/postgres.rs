@@ -22,9 +22,11 @@ pub(super) fn instant(column: SimpleExpr) -> SimpleExpr {
         .into()
 }
 
+/// NULL stays NULL: `LEAST` and `GREATEST` would pass it over.
 pub(super) fn micros(column: &str) -> String {
     format!(
-        "(EXTRACT(epoch FROM LEAST(GREATEST({column}, {EARLIEST}), {LATEST})) * 1000000)::bigint"
+        "CASE WHEN {column} IS NOT NULL THEN \
+         (EXTRACT(epoch FROM LEAST(GREATEST({column}, {EARLIEST}), {LATEST})) * 1000000)::bigint END"
     )
 }
 
