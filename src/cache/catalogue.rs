@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use super::{Cache, LoadError, flight::Flight, is_within};
+use super::{Cache, FeedState, LoadError, flight::Flight, is_within};
 use crate::{domain::Catalogue, store::LoadTenant};
 
 /// The catalogue that was read last.
@@ -21,6 +21,16 @@ pub(super) struct HeldCatalogue {
     /// When it was last queried without success, or is being queried although no change is known.
     asked_at: Mutex<Option<DateTime<Utc>>>,
     load: Arc<Flight<Arc<Catalogue>>>,
+    /// It was not what it should have been when it was read again.
+    difference: Mutex<Option<Difference>>,
+}
+
+/// A catalogue that was read again and said something else, although no change was known.
+#[derive(Clone, Copy, Debug)]
+struct Difference {
+    /// How often it had changed by then.
+    changes: u64,
+    found_at: DateTime<Utc>,
 }
 
 /// A catalogue, and the number of changes that it is sure to reflect; `None`: nobody vouches for it.
@@ -60,6 +70,24 @@ impl HeldCatalogue {
         current
             .map(|read| Arc::clone(&read.catalogue))
             .filter(|held| is_within(age, held.as_of, now))
+    }
+
+    /// Notes that a catalogue which was read after this number of changes says something else than
+    /// the one that is held, which was read after as many.
+    fn compare(&self, catalogue: &Catalogue, changes: u64) {
+        let held = self.held.load();
+        let same = held.as_deref().filter(|read| read.changes == Some(changes));
+        if same.is_some_and(|read| !read.catalogue.says_the_same_as(catalogue)) {
+            let difference = Difference { changes, found_at: catalogue.as_of };
+            self.difference.lock().get_or_insert(difference);
+        }
+    }
+
+    /// Has it differed, was that found by then, and has no change been heard of since?
+    pub(super) fn has_diverged(&self, found_by: DateTime<Utc>) -> bool {
+        let mut difference = self.difference.lock();
+        let judged = difference.take_if(|difference| difference.found_at <= found_by);
+        judged.is_some_and(|difference| difference.changes == self.changes())
     }
 
     /// Keeps a catalogue that was read after this number of changes, unless a later load was
@@ -183,6 +211,9 @@ impl<L: LoadTenant> Cache<L> {
                 inner.catalogue.fail(changes, now);
             }
             let catalogue = Arc::new(loaded?.value);
+            if is_sure && inner.trust.trusted().feed == FeedState::Live {
+                inner.catalogue.compare(&catalogue, changes);
+            }
             inner.catalogue.place(&catalogue, is_sure.then_some(changes));
             Ok(catalogue)
         };

@@ -142,6 +142,13 @@ impl<L: LoadTenant> Cache<L> {
             let revision = self.0.facts.peek(id, |facts, _| facts.revision).unwrap_or_default();
             self.notify(Event::Tenant(id, revision));
         }
+        if self.0.catalogue.has_diverged(now - grace) {
+            self.0.tally.divergences.add();
+            tracing::error!(
+                "the catalogue in memory differed from the database, although no change was announced"
+            );
+            self.notify(Event::Catalogue(0));
+        }
     }
 }
 

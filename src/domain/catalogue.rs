@@ -57,6 +57,14 @@ impl Catalogue {
         Self { aliases: aliases.into_iter().collect(), ..self }
     }
 
+    /// Do two readings have equal contents, whenever they were made, and whatever was counted?
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.modules == other.modules
+            && self.aliases == other.aliases
+            && self.plans == other.plans
+            && self.definitions == other.definitions
+    }
+
     /// All modules, in the order of their codes.
     pub fn modules(&self) -> Vec<&Module> {
         let mut modules: Vec<&Module> = self.modules.values().collect();

@@ -119,15 +119,15 @@ impl Store {
         };
         let is_pending = steps.iter().any(|step| matches!(step, Step::Pending(_)));
         let is_counted = self.log == ChangeLog::Wanted && !is_pending;
-        let MissingColumns { for_serving, for_administration } = look.missing_columns();
+        let MissingColumns { for_serving, for_administration } = if is_pending {
+            // A table that has yet to be created will have them.
+            look.missing_in_existing_tables()
+        } else {
+            look.missing_columns()
+        };
         Ok(SchemaReport {
             missing: for_serving,
-            missing_for_administration: if is_pending {
-                // A table that has yet to be created will have them.
-                look.missing_in_existing_tables().for_administration
-            } else {
-                for_administration
-            },
+            missing_for_administration: for_administration,
             unarmed: if is_counted {
                 look.missing_triggers(database.dialect().backend())
             } else {
@@ -161,7 +161,8 @@ impl Store {
 
     async fn missing_for_administration(&self) -> Result<Option<StoreError>, StoreError> {
         let look = self.look(&self.primary.unprepared()).await?;
-        let missing = look.missing_columns().for_administration;
+        let MissingColumns { for_serving, for_administration } = look.missing_columns();
+        let missing = [for_serving, for_administration].concat();
         Ok((!missing.is_empty()).then(|| StoreError::MissingColumns(missing.into())))
     }
 

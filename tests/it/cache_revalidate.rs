@@ -366,3 +366,29 @@ async fn without_changes_what_is_not_read_again_in_time_is_read_before_it_is_ser
     assert!(cache.held(tenant(0), at(300)).is_none());
     assert_eq!(cache.get(tenant(0), at(300)).await.unwrap().as_of, at(300));
 }
+
+#[tokio::test]
+async fn a_catalogue_that_was_changed_without_a_word_is_put_right_then_counted_and_told() {
+    let fake = Fake::with(1);
+    let cache = fed(&fake, 1).await;
+    cache.catalogue(NOW).await.unwrap();
+    let mut watch = cache.watch(Arc::default());
+    cache.refresh_catalogue(TimeDelta::zero(), at(1)).await;
+    cache.judge_differences(GRACE, at(9));
+    assert_eq!(cache.tally().divergences.get(), 0, "it said the same");
+
+    *fake.plan.lock().unwrap() = Some("growth");
+    cache.refresh_catalogue(TimeDelta::zero(), at(30)).await;
+    assert!(cache.catalogue(at(30)).await.unwrap().has_plan("growth"), "put right");
+    cache.judge_differences(GRACE, at(31));
+    assert_eq!(cache.tally().divergences.get(), 0, "news may still come");
+    cache.judge_differences(GRACE, at(32));
+    assert_eq!(cache.tally().divergences.get(), 1);
+    assert_eq!(watch.next().await.unwrap(), Received::Event(Event::Catalogue(0)));
+
+    *fake.plan.lock().unwrap() = None;
+    cache.refresh_catalogue(TimeDelta::zero(), at(50)).await;
+    cache.apply_changes(&[Change::Catalogue], at(51));
+    cache.judge_differences(GRACE, at(60));
+    assert_eq!(cache.tally().divergences.get(), 1, "the news came");
+}

@@ -296,7 +296,7 @@ async fn a_new_tenant_is_found_by_its_subdomain_at_once() {
 async fn a_role_that_may_only_read_is_enough_to_serve() {
     let database = Database::postgres().await;
     let role = format!("reader_{}", database.name);
-    let tables = "tenants, modules, plans, tenant_subscriptions";
+    let tables = "tenants, modules, plans, tenant_subscriptions, feature_flags";
     let sql = format!(
         "CREATE ROLE {role} LOGIN; GRANT entitlementd_server TO {role}; GRANT SELECT ON {tables} TO {role}"
     );

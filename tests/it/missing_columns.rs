@@ -84,7 +84,6 @@ async fn nothing_is_needed_that_is_not_listed() {
         ("plans", &["original_price_inr"][..]),
         ("modules", &["icon", "color"]),
         ("tenants", &["tenant_metadata"]),
-        ("feature_flags", &["feature_key", "is_enabled", "config", "created_at", "updated_at"]),
         (
             "billing_history",
             &[

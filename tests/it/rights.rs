@@ -353,7 +353,7 @@ async fn a_role_that_lacks_rights_is_told_which_and_not_to_migrate() {
     assert!(!logged.contains("run: entitlementd migrate (or"), "{logged}");
     database
         .execute(&format!(
-            "GRANT entitlementd_server TO {role}; GRANT SELECT ON tenants, modules, plans TO {role}"
+            "GRANT entitlementd_server TO {role}; GRANT SELECT ON tenants, modules, plans, feature_flags TO {role}"
         ))
         .await;
     let said = "may not read id, tenant_id, module_id, status, starts_at, expires_at, is_trial, trial_ends_at of the table \
@@ -375,7 +375,7 @@ async fn a_policy_that_hides_rows_makes_no_customer_unknown() {
         database
             .execute(&format!(
                 "GRANT entitlementd_server TO {role};
-                 GRANT SELECT ON tenants, modules, plans, tenant_subscriptions TO {role}"
+                 GRANT SELECT ON tenants, modules, plans, tenant_subscriptions, feature_flags TO {role}"
             ))
             .await;
         let mut server = Server::start_fed(database.by_way_of(url.clone()).await).await;

@@ -74,7 +74,7 @@ async fn a_server_that_starts_judges_as_one_that_runs() {
 
     // One that may not arm them serves all the same, if it was told to migrate.
     database
-        .execute("CREATE ROLE looks LOGIN; GRANT entitlementd_server TO looks; GRANT SELECT ON tenants, tenant_subscriptions, modules, plans TO looks")
+        .execute("CREATE ROLE looks LOGIN; GRANT entitlementd_server TO looks; GRANT SELECT ON tenants, tenant_subscriptions, modules, plans, feature_flags TO looks")
         .await;
     let theirs = url.replace("postgres://postgres@", "postgres://looks@");
     let flags = ["--listen", "127.0.0.1:0", "--migrate", "--database-url", &theirs];

@@ -25,7 +25,7 @@ async fn mk_server_role(database: &Database) -> (String, String) {
     database
         .execute(&format!(
             "GRANT entitlementd_server TO {role};
-             GRANT SELECT ON tenants, modules, plans, tenant_subscriptions TO {role}"
+             GRANT SELECT ON tenants, modules, plans, tenant_subscriptions, feature_flags TO {role}"
         ))
         .await;
     (role, url)

@@ -8,8 +8,9 @@ use tonic_reflection::server::{Builder, Error};
 
 use crate::{proto::FILE_DESCRIPTOR_SET, service::Limited};
 
-/// Maximum number of streams on one listener. Anyone who can connect may open one.
-const MAX_STREAMS: usize = 32;
+/// Maximum number of streams on one listener. Anyone who can connect may open one; answers to all of
+/// them that nobody reads stay below what one connection may hold.
+const MAX_STREAMS: usize = 16;
 
 /// Adds reflection; older versions of grpcurl use v1alpha.
 ///

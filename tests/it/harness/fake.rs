@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::{
     cache::{Cache, CacheSettings},
-    domain::{Catalogue, Facts, Tenant, TenantId, TenantStatus},
+    domain::{Catalogue, Facts, Plan, Tenant, TenantId, TenantStatus},
     store::{LoadTenant, Loaded, Read, Source, StoreError, TenantKey},
 };
 use sea_orm::DbErr;
@@ -37,6 +37,8 @@ pub struct Fake {
     pub unreadable: Mutex<Option<TenantId>>,
     /// A load of this tenant panics.
     pub panicking: Mutex<Option<TenantId>>,
+    /// The only plan there is.
+    pub plan: Mutex<Option<&'static str>>,
 }
 
 impl Fake {
@@ -53,6 +55,7 @@ impl Fake {
             statements: Mutex::default(),
             unreadable: Mutex::default(),
             panicking: Mutex::default(),
+            plan: Mutex::default(),
         })
     }
 
@@ -149,7 +152,9 @@ impl LoadTenant for Fake {
         if *self.failing.lock().unwrap() {
             return Err(StoreError::TimedOut);
         }
-        Ok(Read::proven(Catalogue::new(vec![], vec![], number as u64, now)))
+        let plan = |slug: &str| Plan { slug: slug.into(), is_active: true, modules: [].into() };
+        let plans = self.plan.lock().unwrap().iter().map(|slug| plan(slug)).collect();
+        Ok(Read::proven(Catalogue::new(vec![], plans, number as u64, now)))
     }
 }
 
