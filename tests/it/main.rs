@@ -37,6 +37,7 @@ mod explain;
 mod far_away;
 mod faults;
 mod faults_harness;
+mod feature_changes;
 mod feature_rules;
 mod features;
 mod few_connections;

@@ -131,3 +131,24 @@ async fn between_any_two_steps_old_servers_serve_and_after_the_last_new_ones_do(
     migrate_beside(&mut fleet).await;
     fleet.flip_times(2).await;
 }
+
+/// The triggers of the version before do not watch what plans limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_plans_limit_is_heard_of_once_the_schema_is_migrated() {
+    let database = old_database().await;
+    let revision = async || {
+        let sql = format!(
+            "SELECT {} AS revision",
+            entitlementd_migration::catalogue_revision(sea_orm::DbBackend::Postgres,)
+        );
+        database.one(&sql).await.try_get::<i64>("", "revision").unwrap()
+    };
+    let lower = "UPDATE plans SET max_users = max_users - 1 WHERE slug = 'growth'";
+    let before = revision().await;
+    database.execute(lower).await;
+    assert_eq!(revision().await, before, "there is nothing to upgrade");
+    process::migrate(&database.url);
+    let before = revision().await;
+    database.execute(lower).await;
+    assert_eq!(revision().await, before + 1);
+}

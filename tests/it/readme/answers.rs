@@ -49,6 +49,7 @@ fn every_command_that_is_shown_stands_in_a_page_whose_commands_are_run() {
         ("README.md", 2),
         (ADMINISTRATION, 2 + 9),
         (ADOPTING, 2),
+        ("docs/features-and-limits.md", 3),
         ("docs/gateway.md", 5 + 2),
         (SECURITY, 1),
     ];
@@ -174,4 +175,30 @@ fn the_two_commands_are_what_the_readme_says_they_are() {
     assert_eq!(shown[1], "tests/run\n");
     let ci = page(".ci/run");
     assert!(ci.trim_end().ends_with("exec tests/run"));
+}
+
+/// The statements and the calls of the page, one after the other, in front of one server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn features_and_limits_go_as_shown() {
+    const PAGE: &str = "docs/features-and-limits.md";
+    let database = Database::sqlite().await;
+    let flags = ["--listen", "127.0.0.1:0", "--database-url", &database.url];
+    let mut server = Process::serve(&[&flags[..], &["--enforce-limits", "on"]].concat());
+    let address = server.address();
+    server.wait_for("\"ready\"");
+    let (sql, shown) = (blocks(&page(PAGE), "sql"), commands(&page(PAGE), "grpcurl"));
+    assert_eq!((sql.len(), shown.len()), (4, 3));
+    database.execute(&sql[0]).await;
+    for (sql, (command, output)) in sql[1..].iter().zip(shown) {
+        database.execute(sql).await;
+        let command =
+            command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50051", &address);
+        let wanted = json(&output);
+        let started = std::time::Instant::now();
+        // News of it takes a moment.
+        while json(&shell(&command)) != wanted {
+            let waited = started.elapsed();
+            assert!(waited.as_secs() < 10, "{}", shell(&command));
+        }
+    }
 }
