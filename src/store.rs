@@ -43,6 +43,7 @@ mod tenant;
 mod tenant_key;
 mod tenants;
 mod transaction;
+mod unread_terms;
 mod upsert;
 mod warn_once;
 
@@ -86,6 +87,7 @@ pub use self::{
     tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
     tenant_key::TenantKey,
     tenants::PageOfTenants,
+    unread_terms::UnreadTerm,
 };
 use crate::domain::{
     Facts, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,

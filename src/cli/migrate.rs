@@ -12,8 +12,11 @@ use crate::{
         database::{self, Opening},
         gateway::prefix,
     },
-    store::{LoadTenant, SchemaReport},
+    store::{LoadTenant, SchemaReport, UnreadTerm},
 };
+
+/// Rows that count for less than they say are shown up to this number.
+const MAX_UNREAD: usize = 20;
 
 /// Applies the pending steps, or with `--status` only lists them.
 pub(crate) async fn run(args: MigrateArgs) -> Result<u8, Box<dyn Error>> {
@@ -54,7 +57,15 @@ async fn print_words(
     // What is pending may be missing.
     let store = database::open_to_read(&args.database).await?;
     let catalogue = store.load_catalogue(Clock::System.now()).await.map(|read| read.value);
+    let unread = match &catalogue {
+        Ok(catalogue) => store.unread_terms(catalogue).await,
+        Err(_) => Ok(Vec::new()),
+    };
     store.close().await;
+    match unread {
+        Err(error) if error.is_missing_table() => {}
+        unread => print_unread(&unread?),
+    }
     let (_, unreadable) = rules_of(&catalogue?, prefix);
     let (words, others): (Vec<_>, Vec<_>) = unreadable.iter().partition(|one| one.is_relative());
     if let Some(first) = words.first() {
@@ -69,6 +80,16 @@ async fn print_words(
         println!("unused   {}", escape_control(&endpoint.to_string()));
     }
     Ok(())
+}
+
+/// Rows about features and limits that count for less than they say.
+fn print_unread(unread: &[UnreadTerm]) {
+    for term in unread.iter().take(MAX_UNREAD) {
+        println!("unread   {}", escape_control(&term.to_string()));
+    }
+    if unread.len() > MAX_UNREAD {
+        println!("unread   and {} more", unread.len() - MAX_UNREAD);
+    }
 }
 
 fn print(report: &SchemaReport) {

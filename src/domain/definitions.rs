@@ -62,6 +62,17 @@ impl Definitions {
         features.get(place)
     }
 
+    /// Every feature, with its module's code, in no order.
+    pub fn features(&self) -> impl Iterator<Item = (&ModuleCode, &FeatureDefinition)> {
+        self.features.iter().flat_map(|(code, all)| all.iter().map(move |one| (code, one)))
+    }
+
+    /// Whatever plans say about features, with each plan's slug, in no order.
+    pub fn plan_features(&self) -> impl Iterator<Item = (&str, &FlagName, &PlanFeature)> {
+        let plans = self.plans.iter().map(|(slug, terms)| (&**slug, &terms.features));
+        plans.flat_map(|(slug, all)| all.iter().map(move |(name, said)| (slug, name, said)))
+    }
+
     /// All limits, ordered by key.
     pub fn limits(&self) -> &[LimitDefinition] {
         &self.limits

@@ -139,7 +139,7 @@ impl StoreError {
     }
 
     /// Is a table missing?
-    pub(super) fn is_missing_table(&self) -> bool {
+    pub fn is_missing_table(&self) -> bool {
         const UNDEFINED_TABLE: &str = "42P01";
         self.is_rejected_for(UNDEFINED_TABLE, "no such table")
     }

@@ -8,7 +8,7 @@ use prost_types::{Value, value::Kind};
 use tonic::Code;
 
 use crate::{
-    harness::{Database, Row, Server, id, instant, reason_of},
+    harness::{Database, Row, Server, id, instant, process, reason_of},
     on_both,
 };
 
@@ -262,5 +262,40 @@ on_both! {
             assert_eq!(refused.code(), Code::InvalidArgument);
         }
         assert!(!decide(&mut server, "finance", &"k".repeat(100)).await.enabled);
+    }
+}
+
+/// Once in `migrate --status`, for whoever looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_count_for_less_than_they_say_are_named_by_status() {
+    for database in [Database::postgres().await, Database::sqlite().await] {
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        for (key, value) in [("good", "'3'"), ("default", "'true'")] {
+            let defined = Defined { key, value_type: "int64", is_on: true, value };
+            database.define("finance", defined).await;
+        }
+        database.flag(1, "finance", "good", "true", "'\"three\"'").await;
+        database.flag(1, "hrms", "own", "true", "'{\"any\": 1}'").await;
+        database.plan_says("starter", "finance", "nowhere", true, "NULL").await;
+        database.plan_says("growth", "finance", "good", true, "'1.5'").await;
+        database.plan_says("growth", "finance", "default", true, "'7'").await;
+        database.execute("UPDATE plans SET max_users = -1 WHERE slug = 'enterprise'").await;
+        let status = process::run(&["migrate", "--status", "--database-url", &database.url]);
+        let told = String::from_utf8(status.stdout).unwrap();
+        let unread: Vec<&str> =
+            told.lines().filter_map(|line| line.strip_prefix("unread   ")).collect();
+        let off = "the value is not of the type that is defined, so the feature is off";
+        assert_eq!(
+            unread,
+            [
+                &format!(
+                    "entitlement_features.default_value of the module finance for default: {off}"
+                ),
+                &format!("entitlement_plan_features of the plan growth for finance/good: {off}"),
+                "entitlement_plan_features of the plan starter for finance/nowhere: there is no such feature, so it counts for nothing",
+                "plans of the plan enterprise for max_users: it is negative, and counts as 0",
+                &format!("feature_flags.config of the tenant tenant-1 for finance/good: {off}"),
+            ]
+        );
     }
 }
