@@ -343,6 +343,9 @@ pub struct Limit {
     /// When an override ends. Absent: time alone changes nothing.
     #[prost(message, optional, tag = "5")]
     pub valid_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// The tenant has neither a plan nor an override: CheckLimit says NO_PLAN.
+    #[prost(bool, tag = "6")]
+    pub no_plan: bool,
 }
 /// Why a feature is on, or why it is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -168,6 +168,7 @@ on_both! {
             source: LimitSource::Plan.into(),
             kind: LimitKind::Level.into(),
             valid_until: None,
+            no_plan: false,
         });
     }
 

@@ -155,6 +155,7 @@ pub(super) fn limit(in_force: LimitInForce) -> pb::Limit {
         source: limit_source(in_force.source).into(),
         kind: limit_kind(in_force.kind).into(),
         valid_until: in_force.valid_until.map(timestamp),
+        no_plan: in_force.has_no_plan,
     }
 }
 
