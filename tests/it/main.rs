@@ -39,6 +39,7 @@ mod faults;
 mod faults_harness;
 mod feature_changes;
 mod feature_rules;
+mod feature_vectors;
 mod features;
 mod few_connections;
 mod floors;
