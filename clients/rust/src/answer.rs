@@ -87,10 +87,17 @@ pub struct Answer {
 }
 
 /// The details of a denial.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Words {
     pub(crate) message: String,
     pub(crate) plan_slugs: Vec<String>,
+}
+
+impl Words {
+    /// Without plans that would do.
+    pub(crate) fn of(message: String) -> Self {
+        Self { message, plan_slugs: Vec::new() }
+    }
 }
 
 impl Answer {

@@ -7,8 +7,9 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Resolved,
+    Answer, FeatureAnswer, LimitDecision, Resolved,
     clock::Micros,
+    limit::Wanted,
     list::{List, Told},
 };
 
@@ -83,6 +84,13 @@ pub(crate) struct Judged {
     pub(crate) max_age: Micros,
 }
 
+/// The same about a feature.
+#[derive(Clone, Debug)]
+pub(crate) struct JudgedFeature {
+    pub(crate) answer: FeatureAnswer,
+    pub(crate) max_age: Micros,
+}
+
 /// Whoever can answer: the server, or a test double.
 pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
     fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>>;
@@ -93,6 +101,23 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         module: &str,
         min_revision: u64,
     ) -> BoxFuture<'static, Result<Judged, Status>>;
+
+    /// A module's feature. A server that is older than features answers UNIMPLEMENTED.
+    fn feature(
+        &self,
+        tenant: Uuid,
+        names: (&str, &str),
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<JudgedFeature, Status>>;
+
+    /// The same for limits.
+    fn limit(
+        &self,
+        tenant: Uuid,
+        key: &str,
+        wanted: Wanted,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<LimitDecision, Status>>;
 
     fn resolve(
         &self,

@@ -1,5 +1,7 @@
 //! The client.
 
+mod features;
+
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -100,7 +102,7 @@ impl Entitlements {
     pub fn check_held(&self, tenant: Uuid, module: &str) -> Option<Answer> {
         match self.core.held.look(tenant, module, self.min_revision, self.core.clock.now()) {
             Look::Answer(answer) => {
-                self.core.counters.held.increment(1);
+                self.core.counters.modules.held.increment(1);
                 Some(answer)
             }
             Look::AskWhy | Look::AskForList => None,
@@ -171,7 +173,7 @@ impl Entitlements {
     /// outage, if the rule has no list to serve.
     pub async fn enabled_modules(&self, tenant: Uuid) -> Result<EnabledModules, Error> {
         let (list, by_outage_rule) = self.core.list(tenant, self.min_revision).await?;
-        let List { rights: Some(_), status, told } = &list else {
+        let List { rights: Some(_), status, told, .. } = &list else {
             return Err(Error::Refused(Status::not_found("there is no such tenant")));
         };
         Ok(EnabledModules {

@@ -1,15 +1,19 @@
 //! From the wire to this library's types.
 
+mod features;
+
 use prost_types::{Duration, Timestamp};
 use tonic::Status;
 use uuid::Uuid;
 
+pub(crate) use self::features::{checked_feature, checked_limit};
 use crate::{
     Answer, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus,
     answer::Words,
     ask::{Event, Judged},
     clock::{Micros, NEVER},
-    list::{List, Modules, Right, Told, or_always, or_never, tag},
+    list::{List, Right, Told, or_always, or_never, tag},
+    pool::{Pool, Pools},
     proto::v1::{
         AuthorizeResponse, CheckModuleResponse, DecisionReason, EnabledModule, Freshness,
         ListEnabledModulesResponse, ModuleDecision, ResolveTenantResponse,
@@ -40,14 +44,16 @@ fn told(freshness: Option<Freshness>) -> Told {
     }
 }
 
-pub(crate) fn listed(response: ListEnabledModulesResponse, modules: &Modules) -> List {
+pub(crate) fn listed(response: ListEnabledModulesResponse, pools: &Pools) -> List {
+    let ListEnabledModulesResponse { mut modules, limits, limit_enforcement, .. } = response;
     let told = told(response.freshness);
     let status = status(response.tenant_status);
-    let rights = response.modules.into_iter().map(|module| right(module, modules)).collect();
-    List { rights: Some(rights), status, told }
+    let terms = features::terms(&mut modules, limits, limit_enforcement, pools);
+    let rights = modules.into_iter().map(|module| right(module, &pools.modules)).collect();
+    List { rights: Some(rights), status, told, terms }
 }
 
-fn right(enabled: EnabledModule, modules: &Modules) -> Right {
+fn right(enabled: EnabledModule, modules: &Pool<Module>) -> Right {
     let starts_at = or_always(instant(enabled.starts_at));
     let [valid_until, expires_at, trial_ends_at] =
         [enabled.valid_until, enabled.expires_at, enabled.trial_ends_at]
@@ -210,5 +216,5 @@ fn source(word: i32) -> TenantSource {
 pub(crate) fn absent() -> List {
     let told =
         Told { revision: 0, as_of: or_always(None), valid_until: NEVER, max_age: 0, stale: false };
-    List { rights: None, status: TenantStatus::Other, told }
+    List { rights: None, status: TenantStatus::Other, told, terms: None }
 }

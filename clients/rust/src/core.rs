@@ -1,5 +1,7 @@
 //! Questions: answered from what is held, else by the server, else by the outage rule.
 
+mod features;
+mod limits;
 mod who;
 
 use std::sync::Arc;
@@ -9,8 +11,9 @@ use tonic::Status;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
+pub(crate) use self::{features::Named, limits::LimitOf};
 use crate::{
-    Answer, Error, OnOutage, Resolved,
+    Answer, Error, FeatureAnswer, OnOutage, Resolved,
     ask::{Ask, Judged},
     clock::Clock,
     counters::Counters,
@@ -52,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) outage: Outage,
     lists: Flights<Question<Uuid>, List>,
     reasons: Flights<Question<(Uuid, Box<str>)>, Judged>,
+    features: Flights<Question<(Uuid, Box<str>)>, FeatureAnswer>,
     resolved: Flights<Question<u128>, (Resolved, Told)>,
 }
 
@@ -73,6 +77,7 @@ impl Core {
             key: Key::random(),
             lists: Flights::new(),
             reasons: Flights::new(),
+            features: Flights::new(),
             resolved: Flights::new(),
         }
     }
@@ -93,7 +98,7 @@ impl Core {
         }
         match self.find_out(tenant, module, min_revision).await {
             Ok(answer) => {
-                self.counters.by_server.increment(1);
+                self.counters.modules.by_server.increment(1);
                 Ok(answer)
             }
             Err(status) if is_outage(&status) => Ok(self.by_rule(tenant, module, min_revision)),

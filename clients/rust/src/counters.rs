@@ -2,11 +2,28 @@
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-/// Handles, looked up once: a check takes less time than a look-up.
-pub(crate) struct Counters {
+/// Answers, by who gave them.
+pub(crate) struct By {
     pub(crate) held: Counter,
     pub(crate) by_server: Counter,
-    pub(crate) by_outage_rule: Counter,
+    pub(crate) outage_rule: Counter,
+}
+
+impl By {
+    fn new(name: &'static str) -> Self {
+        Self {
+            held: counter!(name, "by" => "held"),
+            by_server: counter!(name, "by" => "server"),
+            outage_rule: counter!(name, "by" => "outage_rule"),
+        }
+    }
+}
+
+/// Handles, looked up once: a check takes less time than a look-up.
+pub(crate) struct Counters {
+    pub(crate) modules: By,
+    pub(crate) features: By,
+    pub(crate) limits: By,
     pub(crate) changes: Counter,
     pub(crate) resets: Counter,
     #[cfg(feature = "tower")]
@@ -18,10 +35,14 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn new() -> Self {
         const CHECKS: &str = "entitlement_client_checks_total";
+        const FEATURES: &str = "entitlement_client_features_total";
+        const LIMITS: &str = "entitlement_client_limits_total";
         describe_counter!(
             CHECKS,
             "Answers about modules, by who gave them: what is held, the server, or the outage rule"
         );
+        describe_counter!(FEATURES, "The same about features");
+        describe_counter!(LIMITS, "The same about limits");
         describe_counter!("entitlement_client_changes_total", "Tenant changes that were received");
         describe_counter!(
             "entitlement_client_resets_total",
@@ -38,9 +59,9 @@ impl Counters {
             "1 while the server does not answer, or its stream of changes is lost"
         );
         Self {
-            held: counter!(CHECKS, "by" => "held"),
-            by_server: counter!(CHECKS, "by" => "server"),
-            by_outage_rule: counter!(CHECKS, "by" => "outage_rule"),
+            modules: By::new(CHECKS),
+            features: By::new(FEATURES),
+            limits: By::new(LIMITS),
             changes: counter!("entitlement_client_changes_total"),
             resets: counter!("entitlement_client_resets_total"),
             #[cfg(feature = "tower")]

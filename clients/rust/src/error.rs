@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::Answer;
+use crate::{Answer, FeatureAnswer, LimitDecision};
 
 /// Why there is no grant or no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -12,6 +12,13 @@ pub enum Error {
     /// The tenant may not use the module. From [`require`](crate::Entitlements::require) only.
     #[error("{}", .0.message())]
     Denied(Answer),
+    /// The feature is off. From [`require_feature`](crate::Entitlements::require_feature) only.
+    #[error("{}", .0.message())]
+    FeatureOff(FeatureAnswer),
+    /// It is not within the limit. From
+    /// [`require_within_limit`](crate::Entitlements::require_within_limit) only.
+    #[error("{}", .0.message())]
+    BeyondLimit(Box<LimitDecision>),
     /// The server cannot be asked, and no answer is held. Try again later.
     #[error("entitlementd cannot be asked: {}", .0.message())]
     Unavailable(Status),
@@ -21,15 +28,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// The server's code for it: the reason of a denial, or the one in the status's `ErrorInfo`,
+    /// The server's word for it: the reason of a denial, or the one in the status's `ErrorInfo`,
     /// such as `TENANT_CONFLICT`.
     pub fn word(&self) -> String {
-        let (Self::Unavailable(status) | Self::Refused(status)) = self else {
-            let Self::Denied(answer) = self else { return String::new() };
-            return answer.reason().as_str().to_owned();
-        };
-        let told = status.get_details_error_info().map(|info| info.reason);
-        told.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase())
+        match self {
+            Self::Denied(answer) => answer.reason().as_str().to_owned(),
+            Self::FeatureOff(answer) => answer.word().to_owned(),
+            Self::BeyondLimit(decision) => decision.word().to_owned(),
+            Self::Unavailable(status) | Self::Refused(status) => {
+                let told = status.get_details_error_info().map(|info| info.reason);
+                told.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase())
+            }
+        }
     }
 }
 

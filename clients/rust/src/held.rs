@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use self::slot::{HeldDenial, HeldList, Id, Slot, Wanted};
 use crate::{
-    Answer, Resolved,
+    Answer, FeatureAnswer, LimitAnswer, Resolved,
     bounded::Bounded,
-    clock::{Micros, is_no_longer_ago, is_within},
+    clock::{Micros, NEVER, is_no_longer_ago, is_within},
     list::{List, Told},
     stream::Stream,
 };
@@ -49,12 +49,17 @@ pub(crate) struct Held {
     news: AtomicU64,
 }
 
-/// What is held of a module's question.
-pub(crate) enum Look {
-    Answer(Answer),
+/// What is held of a question about a module, or about one of its features.
+pub(crate) enum Look<T = Answer> {
+    Answer(T),
     /// The list is good, and does not grant: the server knows why.
     AskWhy,
     AskForList,
+}
+
+/// How a feature is named among what is denied. The name of a module has no control characters.
+pub(crate) fn feature_name(module: &str, key: &str) -> String {
+    format!("{module}\0{key}")
 }
 
 impl Held {
@@ -83,14 +88,64 @@ impl Held {
         if let Some(answer) = good.and_then(|held| held.list.grant(module, now)) {
             return Look::Answer(answer);
         }
-        let is_good = |held: &&HeldDenial| {
-            &*held.module == module && self.is_denial_good(held, min_revision, now)
-        };
-        match (slot.denials.iter().find(is_good), good) {
+        let is_it = |about: &str| about == module;
+        match (self.good_denial(slot, is_it, min_revision, now), good) {
             (Some(denial), _) => Look::Answer(denial.answer.clone()),
             (None, Some(_)) => Look::AskWhy,
             (None, None) => Look::AskForList,
         }
+    }
+
+    fn good_denial<'a>(
+        &self,
+        slot: &'a Slot,
+        is_it: impl Fn(&str) -> bool,
+        min_revision: u64,
+        now: Micros,
+    ) -> Option<&'a HeldDenial> {
+        let is_good =
+            |held: &&HeldDenial| is_it(&held.about) && self.is_denial_good(held, min_revision, now);
+        slot.denials.iter().find(is_good)
+    }
+
+    /// The same for a feature: a list that grants its module says whether it is on or off.
+    pub(crate) fn look_feature(
+        &self,
+        tenant: Uuid,
+        (module, key): (&str, &str),
+        min_revision: u64,
+        now: Micros,
+    ) -> Look<FeatureAnswer> {
+        let look = |slot: &Slot| {
+            let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now));
+            if let Some(answer) = good.and_then(|held| held.list.feature(module, key, now)) {
+                return Look::Answer(answer);
+            }
+            let is_it = |about: &str| about.split_once('\0') == Some((module, key));
+            match (self.good_denial(slot, is_it, min_revision, now), good) {
+                (Some(denial), _) => {
+                    Look::Answer(FeatureAnswer::of_denied_module(denial.answer.clone()))
+                }
+                (None, Some(_)) => Look::AskWhy,
+                (None, None) => Look::AskForList,
+            }
+        };
+        self.tenants.look(&Id(tenant), look).unwrap_or(Look::AskForList)
+    }
+
+    /// What a limit is, if the list is good and says so.
+    pub(crate) fn limit(
+        &self,
+        tenant: Uuid,
+        key: &str,
+        min_revision: u64,
+        now: Micros,
+    ) -> Option<LimitAnswer> {
+        let look = |slot: &Slot| {
+            let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now))?;
+            good.list.limit(key, now)
+        };
+        self.tenants.look(&Id(tenant), look).flatten()
     }
 
     /// The list, if it is good.
@@ -114,14 +169,17 @@ impl Held {
         if held.list.told.revision < min_revision.max(held.announced) {
             return None;
         }
-        let vouched =
-            held.outdated.unwrap_or_else(|| self.stream.vouched(held.began.era)).max(held.began.at);
+        let vouched = match held.outdated {
+            NEVER => self.stream.vouched(held.began.era),
+            vouched => vouched,
+        }
+        .max(held.began.at);
         is_no_longer_ago(most, vouched, now).then_some(held.list)
     }
 
     fn is_good(&self, held: &HeldList, min_revision: u64, now: Micros) -> bool {
         let HeldList { list: List { told, .. }, began, outdated, .. } = held;
-        if outdated.is_some() || now >= told.valid_until || told.revision < min_revision {
+        if *outdated != NEVER || now >= told.valid_until || told.revision < min_revision {
             return false;
         }
         let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
@@ -173,16 +231,16 @@ impl Held {
     pub(crate) fn keep_list(&self, tenant: Uuid, list: List, began: Began) {
         self.tenants.change(Id(tenant), |slot| {
             if slot.news == began.news && !self.stream.has_outdated(began.era) {
-                slot.list = Some(HeldList { list, began, outdated: None, announced: 0 });
+                slot.list = Some(HeldList { list, began, outdated: NEVER, announced: 0 });
             }
         });
     }
 
-    /// The same for the answer to a question about a module.
+    /// The same for the denial of a module, or of a [feature](feature_name) with its module.
     pub(crate) fn keep_denial(
         &self,
         tenant: Uuid,
-        module: &str,
+        about: &str,
         answer: Answer,
         max_age: Micros,
         began: Began,
@@ -191,11 +249,11 @@ impl Held {
             if slot.news != began.news || self.stream.has_outdated(began.era) {
                 return;
             }
-            slot.denials.retain(|held| &*held.module != module);
+            slot.denials.retain(|held| &*held.about != about);
             if slot.denials.len() >= MOST_DENIALS {
                 slot.denials.remove(0);
             }
-            slot.denials.push(HeldDenial { module: module.into(), answer, max_age, began });
+            slot.denials.push(HeldDenial { about: about.into(), answer, max_age, began });
         });
     }
 
@@ -213,7 +271,9 @@ impl Held {
             slot.news = self.next_news();
             slot.denials.retain(|denial| has_it(denial.answer.revision));
             if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
-                held.outdated.get_or_insert(self.stream.vouched(held.began.era));
+                if held.outdated == NEVER {
+                    held.outdated = self.stream.vouched(held.began.era);
+                }
                 held.announced = held.announced.max(revision);
             }
         });

@@ -15,6 +15,7 @@ mod core;
 mod counters;
 mod endpoints;
 mod error;
+mod feature;
 mod flight;
 mod gate;
 mod handover;
@@ -22,14 +23,17 @@ mod held;
 mod keyed;
 #[cfg(feature = "tower")]
 pub mod layers;
+mod limit;
 mod list;
 mod outage;
+mod pool;
 pub mod proto;
 mod refusal;
 mod remote;
 mod stream;
 #[cfg(feature = "sea-orm")]
 mod tenant_db;
+mod terms;
 pub mod testing;
 #[cfg(test)]
 mod vectors;
@@ -42,8 +46,13 @@ pub use ask::Credentials;
 pub use client::{EnabledModules, Entitlements};
 pub use config::{Config, ConfigError, OnOutage};
 pub use error::Error;
+pub use feature::{FeatureAnswer, FeatureReason};
 #[cfg(feature = "tower")]
 pub use layers::{Enforce, RequireModule, TenantLayer};
+pub use limit::{
+    LimitAnswer, LimitDecision, LimitEnforcement, LimitKind, LimitReason, LimitSource,
+};
 pub use refusal::Refusal;
+pub use serde_json::Value;
 #[cfg(feature = "sea-orm")]
 pub use tenant_db::{TenantDb, TenantDbError};

@@ -1,19 +1,15 @@
-//! A tenant's list: what it may use, and when. It grants, and never denies.
+//! A tenant's list: what it may use, and when. It grants a module, and never denies one.
 
-use std::{collections::HashSet, hash::Hasher, sync::Arc};
+use std::{hash::Hasher, sync::Arc};
 
-use parking_lot::Mutex;
-use rustc_hash::{FxBuildHasher, FxHasher};
+use rustc_hash::FxHasher;
 use smallvec::SmallVec;
 
 use crate::{
     Answer, EnabledModule, Module, Reason, TenantStatus,
     clock::{ALWAYS, Micros, NEVER, date},
+    terms::Terms,
 };
-
-/// The number of modules that are shared between lists. A catalogue has tens; a server that sends
-/// more gets no sharing.
-const MOST_MODULES: usize = 10_000;
 
 /// What the server says about an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,15 +45,15 @@ pub(crate) struct List {
     pub(crate) rights: Option<Rights>,
     pub(crate) status: TenantStatus,
     pub(crate) told: Told,
+    /// Its features and limits; `None`: the server is older than these. Beside the list, so that who
+    /// asks for modules only does not pay for them.
+    pub(crate) terms: Option<Arc<Terms>>,
 }
 
 impl List {
     /// The grant, if the list has one for this instant.
     pub(crate) fn grant(&self, module: &str, now: Micros) -> Option<Answer> {
-        let wanted = tag(module);
-        let is_it = |right: &&Right| right.tag == wanted && right.module.code == module;
-        let right = self.rights.as_ref()?.iter().find(is_it)?;
-        (right.starts_at <= now && now < right.valid_until).then_some(Answer {
+        self.right(module, now).map(|right| Answer {
             allowed: true,
             reason: Reason::Enabled,
             stale: self.told.stale,
@@ -67,6 +63,14 @@ impl List {
             valid_until: right.valid_until,
             words: None,
         })
+    }
+
+    /// The right to a module, if there is one at this instant.
+    pub(crate) fn right(&self, module: &str, now: Micros) -> Option<&Right> {
+        let wanted = tag(module);
+        let is_it = |right: &&Right| right.tag == wanted && right.module.code == module;
+        let right = self.rights.as_ref()?.iter().find(is_it)?;
+        (right.starts_at <= now && now < right.valid_until).then_some(right)
     }
 
     /// What may be used at this instant, in the server's order.
@@ -98,27 +102,14 @@ impl Right {
 pub(crate) fn tag(code: &str) -> u32 {
     let mut hasher = FxHasher::default();
     hasher.write(code.as_bytes());
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
-    let tag = hasher.finish() as u32;
-    tag
+    short(hasher.finish())
 }
 
-/// The modules that lists share: a hundred thousand tenants have the same ten modules.
-#[derive(Debug, Default)]
-pub(crate) struct Modules(Mutex<HashSet<Arc<Module>, FxBuildHasher>>);
-
-impl Modules {
-    pub(crate) fn shared(&self, module: Module) -> Arc<Module> {
-        let mut known = self.0.lock();
-        if let Some(shared) = known.get(&module) {
-            return Arc::clone(shared);
-        }
-        let new = Arc::new(module);
-        if known.len() < MOST_MODULES {
-            known.insert(Arc::clone(&new));
-        }
-        new
-    }
+/// Half of a hash is one.
+pub(crate) fn short(hash: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+    let short = hash as u32;
+    short
 }
 
 /// An instant from the server; if absent, the beginning of time.
@@ -170,7 +161,7 @@ mod tests {
         let valid_until = or_never(instant(&listed["valid_until"]));
         let told = Told { revision: 0, as_of: 0, valid_until, max_age: 0, stale: false };
         let rights = listed["modules"].as_array().unwrap().iter().map(right).collect();
-        List { rights: Some(rights), status: TenantStatus::Active, told }
+        List { rights: Some(rights), status: TenantStatus::Active, told, terms: None }
     }
 
     #[test]

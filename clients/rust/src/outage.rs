@@ -17,12 +17,13 @@ use crate::{
     ask::Credentials,
     clock::{ALWAYS, Micros, NEVER, micros},
     core::Core,
+    counters::By,
     flight::OnEnd,
     list::List,
 };
 
 /// The message of a denial by the outage rule.
-const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
+pub(crate) const NOT_CHECKED: &str = "It cannot be checked at the moment whether your account may use this. Please try again in a moment.";
 
 /// What can be lost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,8 +127,8 @@ impl Core {
             return None;
         }
         let answer = self.grant_by_rule(tenant, module, min_revision)?;
-        self.probe(|core| async move { drop(core.fetch_list(tenant, min_revision).await) });
-        self.count_by_rule();
+        self.probe_list(tenant, min_revision);
+        self.count_by_rule(&self.counters.modules);
         Some(answer)
     }
 
@@ -138,8 +139,13 @@ impl Core {
         min_revision: u64,
     ) -> Option<List> {
         let list = self.is_outage_known().then(|| self.list_by_rule(tenant, min_revision))??;
-        self.probe(|core| async move { drop(core.fetch_list(tenant, min_revision).await) });
+        self.probe_list(tenant, min_revision);
         Some(list)
+    }
+
+    /// Asks for a list in the background, to find out whether the server is back.
+    pub(crate) fn probe_list(self: &Arc<Self>, tenant: Uuid, min_revision: u64) {
+        self.probe(|core| async move { drop(core.fetch_list(tenant, min_revision).await) });
     }
 
     /// The same for who it is.
@@ -158,7 +164,7 @@ impl Core {
 
     /// The server has not answered and its stream says nothing to the contrary, or that is so silent
     /// that the server will not answer.
-    fn is_outage_known(&self) -> bool {
+    pub(crate) fn is_outage_known(&self) -> bool {
         let (stream, now) = (&self.held.stream, self.clock.now());
         stream.is_silent(now) || !self.gate.is_open() && !stream.vouches(stream.era(), now)
     }
@@ -180,7 +186,7 @@ impl Core {
 
     /// What the outage rule answers. It never uses facts older than the caller wants.
     pub(crate) fn by_rule(&self, tenant: Uuid, module: &str, min_revision: u64) -> Answer {
-        self.count_by_rule();
+        self.count_by_rule(&self.counters.modules);
         self.grant_by_rule(tenant, module, min_revision)
             .unwrap_or_else(|| by_rule(self.on_outage == OnOutage::Allow))
     }
@@ -193,11 +199,11 @@ impl Core {
     /// The list that the outage rule gives; `None`: it has none to give.
     pub(crate) fn list_by_rule(&self, tenant: Uuid, min_revision: u64) -> Option<List> {
         let list = self.stale_list(tenant, min_revision)?;
-        self.count_by_rule();
+        self.count_by_rule(&self.counters.modules);
         Some(list)
     }
 
-    fn stale_list(&self, tenant: Uuid, min_revision: u64) -> Option<List> {
+    pub(crate) fn stale_list(&self, tenant: Uuid, min_revision: u64) -> Option<List> {
         let OnOutage::ServeStale(most) = self.on_outage else { return None };
         self.held.stale_list(tenant, min_revision, micros(most), self.clock.now())
     }
@@ -210,12 +216,12 @@ impl Core {
             OnOutage::Allow => NEVER,
         };
         let resolved = self.held.stale_resolved(key, most, self.clock.now())?;
-        self.count_by_rule();
+        self.count_by_rule(&self.counters.modules);
         Some(Resolved { stale: true, by_outage_rule: true, ..resolved })
     }
 
-    fn count_by_rule(&self) {
-        self.counters.by_outage_rule.increment(1);
+    pub(crate) fn count_by_rule(&self, about: &By) {
+        about.outage_rule.increment(1);
         self.outage.answers.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -229,7 +235,6 @@ fn by_rule(allowed: bool) -> Answer {
         revision: 0,
         as_of: ALWAYS,
         valid_until: NEVER,
-        words: (!allowed)
-            .then(|| Words { message: NOT_CHECKED.to_owned(), plan_slugs: Vec::new() }.into()),
+        words: (!allowed).then(|| Words::of(NOT_CHECKED.to_owned()).into()),
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Answer, Error};
+use crate::{Answer, Error, FeatureAnswer, FeatureReason, LimitDecision, LimitReason};
 
 const NO_TENANT: &str = "Tenant context not found. Please login.";
 const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
@@ -87,17 +87,32 @@ impl Refusal {
     /// A denial; 503 if the outage rule denied, because it is not known whether the tenant may use
     /// the module.
     pub(crate) fn of_denial(answer: &Answer) -> Self {
-        if answer.by_outage_rule {
+        let said = (answer.message(), answer.reason.as_str());
+        Self::of_no(answer.by_outage_rule, said, answer.plan_slugs())
+    }
+
+    /// A feature that is off, likewise.
+    fn of_feature(answer: &FeatureAnswer) -> Self {
+        // What a stale list says is known.
+        let by_rule = answer.by_outage_rule && answer.reason == FeatureReason::Unspecified;
+        Self::of_no(by_rule, (answer.message(), answer.word()), answer.plan_slugs())
+    }
+
+    /// What is beyond a limit, likewise.
+    fn of_limit(decision: &LimitDecision) -> Self {
+        let by_rule = decision.by_outage_rule() && decision.reason() == LimitReason::Unspecified;
+        Self::of_no(by_rule, (decision.message(), decision.word()), decision.plan_slugs())
+    }
+
+    fn of_no(by_outage_rule: bool, (message, reason): (&str, &str), plan_slugs: &[String]) -> Self {
+        if by_outage_rule {
             return Self {
                 retry_after: Some(RETRY),
-                ..Self::new(Code::Unavailable, answer.message(), answer.reason.as_str())
+                ..Self::new(Code::Unavailable, message, reason)
             };
         }
-        let plan_slugs = answer.plan_slugs().to_vec();
-        Self {
-            plan_slugs,
-            ..Self::new(Code::PermissionDenied, answer.message(), answer.reason.as_str())
-        }
+        let plan_slugs = plan_slugs.to_vec();
+        Self { plan_slugs, ..Self::new(Code::PermissionDenied, message, reason) }
     }
 
     /// The server refuses: its message is passed on if it concerns what the request carried, and
@@ -125,6 +140,8 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match &error {
             Error::Denied(answer) => Self::of_denial(answer),
+            Error::FeatureOff(answer) => Self::of_feature(answer),
+            Error::BeyondLimit(decision) => Self::of_limit(decision),
             Error::Unavailable(status) => Self::later(status),
             Error::Refused(status) => Self::of_refused(status, &error.word()),
         }

@@ -1,11 +1,9 @@
 //! The server, over gRPC: each question has a deadline, and is sent again after UNAVAILABLE.
 
+mod questions;
+
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
-use futures_util::{
-    StreamExt,
-    future::{BoxFuture, FutureExt},
-};
 use tokio::time::timeout;
 use tonic::{
     Code, Request, Response, Status,
@@ -13,25 +11,15 @@ use tonic::{
     transport::Channel,
 };
 use tracing::{Instrument, debug_span};
-use uuid::Uuid;
 
 use crate::{
-    Resolved,
-    ask::{Ask, Events, Judged, OwnedCredentials},
     config::{Config, ConfigError, Traceparent},
-    convert,
     endpoints::{Endpoints, authorization},
-    list::{List, Modules, Told},
-    proto::v1::{
-        AuthorizeRequest, CheckModuleRequest, ListEnabledModulesRequest, ResolveTenantRequest,
-        WatchChangesRequest, entitlement_service_client::EntitlementServiceClient,
-    },
+    pool::Pools,
+    proto::v1::entitlement_service_client::EntitlementServiceClient,
 };
 
 const SERVICE_NAME: &str = "entitlement.v1.EntitlementService";
-/// How often heartbeats are asked for: silence is told at once, and of a server that is gone nobody
-/// tells.
-const HEARTBEAT_INTERVAL: prost_types::Duration = prost_types::Duration { seconds: 1, nanos: 0 };
 /// The initial pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,7 +34,7 @@ struct Inner {
     deadline: Duration,
     tries: u32,
     traceparent: Option<Traceparent>,
-    modules: Modules,
+    pools: Pools,
 }
 
 impl Remote {
@@ -57,7 +45,7 @@ impl Remote {
             deadline: config.deadline,
             tries: config.tries,
             traceparent: config.traceparent.clone(),
-            modules: Modules::default(),
+            pools: Pools::default(),
         })))
     }
 
@@ -150,110 +138,4 @@ where
 fn is_of_transport(status: &Status) -> bool {
     status.code() != Code::Unavailable
         && status.source().is_some_and(<dyn Error>::is::<tonic::transport::Error>)
-}
-
-impl Ask for Remote {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
-        let request = ListEnabledModulesRequest {
-            tenant_id: tenant.to_string(),
-            min_revision: Some(min_revision),
-            at: None,
-            include_upcoming: true,
-            include_features: false,
-        };
-        let this = self.clone();
-        async move {
-            let asked = this.clone().call(
-                "ListEnabledModules",
-                request,
-                |mut client, request| async move { client.list_enabled_modules(request).await },
-            );
-            match asked.await {
-                Ok(response) => Ok(convert::listed(response, &this.0.modules)),
-                Err(status) if status.code() == Code::NotFound => Ok(convert::absent()),
-                Err(status) => Err(status),
-            }
-        }
-        .boxed()
-    }
-
-    fn check(
-        &self,
-        tenant: Uuid,
-        module: &str,
-        min_revision: u64,
-    ) -> BoxFuture<'static, Result<Judged, Status>> {
-        let request = CheckModuleRequest {
-            tenant_id: tenant.to_string(),
-            module_code: module.to_owned(),
-            min_revision: Some(min_revision),
-            at: None,
-        };
-        let asked = self.clone().call("CheckModule", request, |mut client, request| async move {
-            client.check_module(request).await
-        });
-        async { asked.await.map(convert::checked) }.boxed()
-    }
-
-    fn resolve(
-        &self,
-        credentials: OwnedCredentials,
-    ) -> BoxFuture<'static, Result<(Resolved, Told), Status>> {
-        let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
-        let request = ResolveTenantRequest { tenant_id, host, bearer_token };
-        let asked = self.clone().call("ResolveTenant", request, |mut client, request| async move {
-            client.resolve_tenant(request).await
-        });
-        async { convert::resolved(asked.await?) }.boxed()
-    }
-
-    fn authorize(
-        &self,
-        credentials: OwnedCredentials,
-        modules: Vec<String>,
-    ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
-        let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
-        let request =
-            AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes: modules };
-        let asked = self.clone().call("Authorize", request, |mut client, request| async move {
-            client.authorize(request).await
-        });
-        async { convert::authorized(asked.await?) }.boxed()
-    }
-
-    fn endpoint(&self) -> String {
-        self.0.endpoints.addresses.clone()
-    }
-
-    fn watch(&self) -> BoxFuture<'static, Result<Events, Status>> {
-        let this = self.clone();
-        async move {
-            let (place, channel) = this.0.endpoints.current();
-            let open = |mut client: EntitlementServiceClient<Channel>| {
-                let request = this.request(
-                    WatchChangesRequest {
-                        tenant_ids: Vec::new(),
-                        announce_end: true,
-                        heartbeat_interval: Some(HEARTBEAT_INTERVAL),
-                    },
-                    None,
-                );
-                async move { client.watch_changes(request).await }
-            };
-            let opened = timeout(this.0.deadline, asked_over(channel, open)).await;
-            let stream = opened.unwrap_or_else(|_| {
-                Err(Status::deadline_exceeded("the stream did not open in time"))
-            });
-            match stream {
-                Ok(stream) => {
-                    Ok(stream.into_inner().map(|event| event.map(convert::event)).boxed())
-                }
-                Err(status) => {
-                    this.0.endpoints.move_on_from(place);
-                    Err(status)
-                }
-            }
-        }
-        .boxed()
-    }
 }

@@ -16,6 +16,14 @@
 //! double.deny(tenant, "finance", Reason::SubscriptionExpired);
 //! assert!(!entitlements.check(tenant, "finance").await.unwrap().allowed());
 //!
+//! double.switch_on_with(tenant, "finance", "rows", 100);
+//! double.allow(tenant, "finance");
+//! let rows = entitlements.feature(tenant, "finance", "rows").await.unwrap();
+//! assert_eq!(rows.value().and_then(|rows| rows.as_i64()), Some(100));
+//!
+//! double.limit(tenant, "users", Some(5));
+//! assert!(!entitlements.within_limit(tenant, "users", 5, 1).await.unwrap().allowed());
+//!
 //! double.go_dark();
 //! assert!(entitlements.check(tenant, "hrms").await.unwrap().by_outage_rule());
 //! # }) }
@@ -39,10 +47,10 @@ use uuid::Uuid;
 
 use self::{
     asked::Asked,
-    facts::{Facts, Grant},
+    facts::{Facts, Grant, Switch},
 };
 use crate::{
-    Entitlements, OnOutage, Reason, Tenant,
+    Entitlements, LimitEnforcement, OnOutage, Reason, Tenant, Value,
     ask::Event,
     changes::{hear, lose},
     clock::{Clock, Micros, NEVER},
@@ -64,12 +72,25 @@ pub struct Double {
     clients: Arc<Mutex<Vec<Weak<Core>>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     tenants: Mutex<HashMap<Uuid, Facts>>,
     tokens: Mutex<HashMap<String, Token>>,
+    enforcement: Mutex<LimitEnforcement>,
     is_dark: AtomicBool,
     questions: AtomicUsize,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            tenants: Mutex::default(),
+            tokens: Mutex::default(),
+            enforcement: LimitEnforcement::On.into(),
+            is_dark: false.into(),
+            questions: 0.into(),
+        }
+    }
 }
 
 fn open(core: &Core) {
@@ -149,6 +170,42 @@ impl Double {
         self.change(tenant, |facts| {
             _ = facts.modules.insert(module.to_owned(), Grant::Never(reason));
         });
+    }
+
+    /// The feature is on for the tenant, without a value. Whether the tenant may use the module is
+    /// another question. A feature that nothing was said about does not exist.
+    pub fn switch_on(&self, tenant: Uuid, module: &str, key: &str) {
+        self.switch(tenant, (module, key), Switch { is_on: true, value: None });
+    }
+
+    /// It is on, and set to this.
+    pub fn switch_on_with(&self, tenant: Uuid, module: &str, key: &str, value: impl Into<Value>) {
+        let value = Some(value.into());
+        self.switch(tenant, (module, key), Switch { is_on: true, value });
+    }
+
+    /// It is off.
+    pub fn switch_off(&self, tenant: Uuid, module: &str, key: &str) {
+        self.switch(tenant, (module, key), Switch { is_on: false, value: None });
+    }
+
+    fn switch(&self, tenant: Uuid, (module, key): (&str, &str), switch: Switch) {
+        let name = (module.to_owned(), key.to_owned());
+        self.change(tenant, |facts| _ = facts.features.insert(name, switch));
+    }
+
+    /// The tenant has this limit; `None`: it is unlimited. Without a word it has none of `users` and
+    /// `transactions_monthly`, and other limits do not exist.
+    pub fn limit(&self, tenant: Uuid, key: &str, limit: Option<i64>) {
+        self.change(tenant, |facts| _ = facts.limits.insert(key.to_owned(), limit));
+    }
+
+    /// Are limits enforced? Without a word, they are.
+    pub fn enforce_limits(&self, enforcement: LimitEnforcement) {
+        *self.known.enforcement.lock() = enforcement;
+        if !self.known.is_dark.load(Ordering::SeqCst) {
+            self.each_client(|core| hear(core, Event::CatalogueChanged));
+        }
     }
 
     /// The server cannot be asked any more, and the stream of changes breaks.

@@ -24,14 +24,16 @@ pub(super) struct HeldList {
     pub(super) list: List,
     pub(super) began: Began,
     /// News came that it is no longer what it was: until when the server had vouched for it by then.
-    pub(super) outdated: Option<Micros>,
+    /// `NEVER`: none came.
+    pub(super) outdated: Micros,
     /// The revision that the news announced; 0: it announced none.
     pub(super) announced: u64,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct HeldDenial {
-    pub(super) module: Box<str>,
+    /// The module, or the name of the feature.
+    pub(super) about: Box<str>,
     pub(super) answer: Answer,
     pub(super) max_age: Micros,
     pub(super) began: Began,

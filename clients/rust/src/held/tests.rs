@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Tenant, TenantSource, TenantStatus, clock::NEVER};
+use crate::{Tenant, TenantSource, TenantStatus};
 
 const TENANT: Uuid = Uuid::from_u128(1);
 const MINUTE: Micros = 60_000_000;
@@ -13,7 +13,7 @@ fn told(revision: u64) -> Told {
 }
 
 fn list(revision: u64) -> List {
-    List { rights: None, status: TenantStatus::Active, told: told(revision) }
+    List { rights: None, status: TenantStatus::Active, told: told(revision), terms: None }
 }
 
 fn resolved() -> Resolved {

@@ -14,11 +14,12 @@ use super::{
     facts::{DENIAL_MAX_AGE, Facts, MAX_AGE},
 };
 use crate::{
-    Answer, Reason, Resolved, TenantSource,
+    Answer, FeatureAnswer, LimitDecision, Reason, Resolved, TenantSource,
     answer::Words,
-    ask::{Ask, Events, Judged, OwnedCredentials},
+    ask::{Ask, Events, Judged, JudgedFeature, OwnedCredentials},
     clock::{Clock, Micros, NEVER, micros},
     convert::absent,
+    limit::Wanted,
     list::{List, Told},
 };
 
@@ -49,12 +50,58 @@ impl Asked {
     }
 
     fn list_now(&self, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
+        self.list_at(self.now()?, tenant, min_revision)
+    }
+
+    fn list_at(&self, now: Micros, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
+        let enforcement = *self.known.enforcement.lock();
+        let facts = self.facts(tenant, min_revision)?;
+        Ok(facts.map_or_else(absent, |facts| facts.list(enforcement, now)))
+    }
+
+    fn feature_now(
+        &self,
+        tenant: Uuid,
+        (module, key): (&str, &str),
+        min_revision: u64,
+    ) -> Result<JudgedFeature, Status> {
         let now = self.now()?;
-        Ok(self.facts(tenant, min_revision)?.map_or_else(absent, |facts| facts.list(now)))
+        let list = self.list_at(now, tenant, min_revision)?;
+        Ok(match list.feature(module, key, now) {
+            Some(answer) => JudgedFeature { answer, max_age: micros(MAX_AGE) },
+            None => {
+                let Judged { answer, max_age } =
+                    self.check_at(now, tenant, module, min_revision)?;
+                JudgedFeature { answer: FeatureAnswer::of_denied_module(answer), max_age }
+            }
+        })
+    }
+
+    fn limit_now(
+        &self,
+        tenant: Uuid,
+        key: &str,
+        wanted: Wanted,
+        min_revision: u64,
+    ) -> Result<LimitDecision, Status> {
+        let now = self.now()?;
+        let answer = self.list_at(now, tenant, min_revision)?.limit(key, now);
+        let answer =
+            answer.ok_or_else(|| Status::unimplemented("nobody knows what is enforced"))?;
+        Ok(answer.decide(key, wanted))
     }
 
     fn check_now(&self, tenant: Uuid, module: &str, min_revision: u64) -> Result<Judged, Status> {
-        let now = self.now()?;
+        self.check_at(self.now()?, tenant, module, min_revision)
+    }
+
+    fn check_at(
+        &self,
+        now: Micros,
+        tenant: Uuid,
+        module: &str,
+        min_revision: u64,
+    ) -> Result<Judged, Status> {
         let facts = self.facts(tenant, min_revision)?;
         let (reason, valid_until) = facts
             .as_ref()
@@ -159,6 +206,25 @@ impl Ask for Asked {
         min_revision: u64,
     ) -> BoxFuture<'static, Result<Judged, Status>> {
         ready(self.check_now(tenant, module, min_revision)).boxed()
+    }
+
+    fn feature(
+        &self,
+        tenant: Uuid,
+        names: (&str, &str),
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<JudgedFeature, Status>> {
+        ready(self.feature_now(tenant, names, min_revision)).boxed()
+    }
+
+    fn limit(
+        &self,
+        tenant: Uuid,
+        key: &str,
+        wanted: Wanted,
+        min_revision: u64,
+    ) -> BoxFuture<'static, Result<LimitDecision, Status>> {
+        ready(self.limit_now(tenant, key, wanted, min_revision)).boxed()
     }
 
     fn resolve(

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Module, Reason, Tenant, TenantStatus,
+    FeatureReason, LimitEnforcement, LimitKind, LimitSource, Module, Reason, Tenant, TenantStatus,
     clock::{ALWAYS, Micros, NEVER, micros},
     list::{List, Right, Rights, Told, tag},
+    terms::{Feature, Limit, Terms},
 };
 
 /// As the real server's `--max-age` and `--denial-max-age`.
@@ -18,6 +20,9 @@ pub(super) const DENIAL_MAX_AGE: Duration = Duration::from_secs(5);
 pub(super) struct Facts {
     pub(super) tenant: Arc<Tenant>,
     pub(super) modules: BTreeMap<String, Grant>,
+    /// By module and key.
+    pub(super) features: BTreeMap<(String, String), Switch>,
+    pub(super) limits: BTreeMap<String, Option<i64>>,
     pub(super) revision: u64,
 }
 
@@ -26,6 +31,16 @@ pub(super) enum Grant {
     Until(Micros),
     Never(Reason),
 }
+
+#[derive(Clone, Debug)]
+pub(super) struct Switch {
+    pub(super) is_on: bool,
+    pub(super) value: Option<Value>,
+}
+
+/// The limits that every real server knows.
+const BUILT_IN: [(&str, LimitKind); 2] =
+    [("transactions_monthly", LimitKind::Monthly), ("users", LimitKind::Level)];
 
 impl Facts {
     pub(super) fn named_after(id: Uuid) -> Self {
@@ -38,7 +53,13 @@ impl Facts {
             status: TenantStatus::Active,
             plan_slug: String::new(),
         };
-        Self { tenant: tenant.into(), modules: BTreeMap::new(), revision: 0 }
+        Self {
+            tenant: tenant.into(),
+            modules: BTreeMap::new(),
+            features: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            revision: 0,
+        }
     }
 
     pub(super) fn told(&self, max_age: Duration, valid_until: Micros, now: Micros) -> Told {
@@ -62,7 +83,7 @@ impl Facts {
         }
     }
 
-    pub(super) fn list(&self, now: Micros) -> List {
+    pub(super) fn list(&self, enforcement: LimitEnforcement, now: Micros) -> List {
         let of = |(code, right): (&String, &Grant)| match right {
             Grant::Until(end) if now < *end && self.denial().is_none() => Some(listed(code, *end)),
             Grant::Until(_) | Grant::Never(_) => None,
@@ -73,7 +94,35 @@ impl Facts {
             rights: Some(rights),
             status: self.tenant.status,
             told: self.told(MAX_AGE, next_change, now),
+            terms: Some(Terms::new(self.features(), self.limits(), enforcement).into()),
         }
+    }
+
+    fn features(&self) -> Vec<Arc<Feature>> {
+        let of = |((module, key), switch): (&(String, String), &Switch)| {
+            let decided = (switch.is_on, FeatureReason::Tenant);
+            let value = switch.value.clone().filter(|_| switch.is_on);
+            Feature::new(module, key.clone(), decided, value).into()
+        };
+        self.features.iter().map(of).collect()
+    }
+
+    fn limits(&self) -> Vec<Limit> {
+        if self.denial().is_some() {
+            return Vec::new();
+        }
+        let kind_of = |key: &str| BUILT_IN.iter().find(|(it, _)| *it == key).map(|(_, kind)| *kind);
+        let limit = |key: &str, limit, source| Limit {
+            key: key.into(),
+            limit,
+            source,
+            kind: kind_of(key).unwrap_or(LimitKind::Level),
+            no_plan: source == LimitSource::None && self.tenant.plan_slug.is_empty(),
+            valid_until: NEVER,
+        };
+        let own = self.limits.iter().map(|(key, most)| limit(key, *most, LimitSource::Override));
+        let missing = BUILT_IN.iter().filter(|(key, _)| !self.limits.contains_key(*key));
+        own.chain(missing.map(|(key, _)| limit(key, None, LimitSource::None))).collect()
     }
 
     pub(super) fn judge(&self, module: &str, now: Micros) -> (Reason, Micros) {

@@ -16,11 +16,13 @@ use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use crate::{
-    Resolved,
-    ask::{Ask, Event, Events, Judged, OwnedCredentials},
+    LimitDecision, Resolved,
+    ask::{Ask, Event, Events, Judged, JudgedFeature, OwnedCredentials},
     clock::{Clock, ManualClock},
     convert,
-    list::{List, Modules, Told as ToldOfList},
+    limit::Wanted,
+    list::{List, Told as ToldOfList},
+    pool::Pools,
     proto::v1::{CheckModuleResponse, EnabledModule, Freshness, ListEnabledModulesResponse},
 };
 
@@ -166,7 +168,7 @@ impl Facts {
             freshness: Some(self.freshness("max_age", 30, rights)),
             ..ListEnabledModulesResponse::default()
         };
-        convert::listed(response, &Modules::default())
+        convert::listed(response, &Pools::default())
     }
 
     fn judge(&self, module: &str) -> Judged {
@@ -223,6 +225,25 @@ impl Ask for Server {
     ) -> BoxFuture<'static, Result<Judged, Status>> {
         let module = module.to_owned();
         self.answer(tenant, min_revision, move |facts| facts.judge(&module))
+    }
+
+    fn feature(
+        &self,
+        _: Uuid,
+        _: (&str, &str),
+        _: u64,
+    ) -> BoxFuture<'static, Result<JudgedFeature, Status>> {
+        ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
+    }
+
+    fn limit(
+        &self,
+        _: Uuid,
+        _: &str,
+        _: Wanted,
+        _: u64,
+    ) -> BoxFuture<'static, Result<LimitDecision, Status>> {
+        ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
     }
 
     fn resolve(
