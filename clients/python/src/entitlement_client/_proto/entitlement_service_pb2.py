@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from . import decision_pb2 as entitlement_dot_v1_dot_decision__pb2
 from . import explanation_pb2 as entitlement_dot_v1_dot_explanation__pb2
+from . import feature_pb2 as entitlement_dot_v1_dot_feature__pb2
 from . import tenant_pb2 as entitlement_dot_v1_dot_tenant__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(entitlement/v1/entitlement_service.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a entitlement/v1/explanation.proto\x1a\x1b\x65ntitlement/v1/tenant.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x14ResolveTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x65\x61rer_token\x18\x03 \x01(\t\"\xad\x01\n\x15ResolveTenantResponse\x12&\n\x06tenant\x18\x01 \x01(\x0b\x32\x16.entitlement.v1.Tenant\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantSource\x12\x10\n\x08verified\x18\x03 \x01(\x08\x12,\n\tfreshness\x18\x04 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"\x90\x01\n\x12\x43heckModuleRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12\x19\n\x0cmin_revision\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_min_revision\"\xa9\x01\n\x13\x43heckModuleResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12,\n\tfreshness\x18\x04 \x01(\x0b\x32\x19.entitlement.v1.Freshness\x12\x12\n\nplan_slugs\x18\x05 \x03(\t\"\x97\x01\n\x18\x42\x61tchCheckModulesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x02 \x03(\t\x12\x19\n\x0cmin_revision\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_min_revision\"|\n\x19\x42\x61tchCheckModulesResponse\x12\x31\n\tdecisions\x18\x01 \x03(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12,\n\tfreshness\x18\x02 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"\x9c\x01\n\x19ListEnabledModulesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0cmin_revision\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_upcoming\x18\x04 \x01(\x08\x42\x0f\n\r_min_revision\"\xec\x02\n\rEnabledModule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x15\n\rdisplay_order\x18\x04 \x01(\x05\x12\x16\n\x0eis_base_module\x18\x05 \x01(\x08\x12\x10\n\x08is_trial\x18\x06 \x01(\x08\x12-\n\tstarts_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rtrial_ends_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sections\x18\x0b \x03(\x05\x12\x17\n\x0f\x66rontend_routes\x18\x0c \x03(\t\"\xaf\x01\n\x1aListEnabledModulesResponse\x12.\n\x07modules\x18\x01 \x03(\x0b\x32\x1d.entitlement.v1.EnabledModule\x12\x33\n\rtenant_status\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantStatus\x12,\n\tfreshness\x18\x03 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"f\n\x10\x41uthorizeRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x65\x61rer_token\x18\x03 \x01(\t\x12\x1b\n\x13\x61ny_of_module_codes\x18\x04 \x03(\t\"\xdb\x01\n\x11\x41uthorizeResponse\x12&\n\x06tenant\x18\x01 \x01(\x0b\x32\x16.entitlement.v1.Tenant\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantSource\x12\x10\n\x08verified\x18\x03 \x01(\x08\x12\x30\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12,\n\tfreshness\x18\x05 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"c\n\x14\x45xplainModuleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xea\x02\n\x15\x45xplainModuleResponse\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05rules\x18\x02 \x03(\x0b\x32\x14.entitlement.v1.Rule\x12+\n\x06tenant\x18\x03 \x01(\x0b\x32\x1b.entitlement.v1.TenantFacts\x12+\n\x06module\x18\x04 \x01(\x0b\x32\x1b.entitlement.v1.ModuleFacts\x12\x38\n\rsubscriptions\x18\x05 \x03(\x0b\x32!.entitlement.v1.SubscriptionFacts\x12\x30\n\x08\x64\x65\x63ision\x18\x06 \x01(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12,\n\x06\x63\x61\x63hed\x18\x07 \x01(\x0b\x32\x1c.entitlement.v1.CachedAnswer\x12\x10\n\x08revision\x18\x08 \x01(\x04\"R\n\x14ListTenantIdsRequest\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"o\n\x15ListTenantIdsResponse\x12\x12\n\ntenant_ids\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x13WatchChangesRequest\x12\x12\n\ntenant_ids\x18\x01 \x03(\t\x12\x14\n\x0c\x61nnounce_end\x18\x02 \x01(\x08\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x88\x07\n\x14WatchChangesResponse\x12=\n\x06opened\x18\x01 \x01(\x0b\x32+.entitlement.v1.WatchChangesResponse.OpenedH\x00\x12L\n\x0etenant_changed\x18\x02 \x01(\x0b\x32\x32.entitlement.v1.WatchChangesResponse.TenantChangedH\x00\x12R\n\x11\x63\x61talogue_changed\x18\x03 \x01(\x0b\x32\x35.entitlement.v1.WatchChangesResponse.CatalogueChangedH\x00\x12\x45\n\ntransition\x18\x04 \x01(\x0b\x32/.entitlement.v1.WatchChangesResponse.TransitionH\x00\x12;\n\x05reset\x18\x05 \x01(\x0b\x32*.entitlement.v1.WatchChangesResponse.ResetH\x00\x12\x43\n\theartbeat\x18\x06 \x01(\x0b\x32..entitlement.v1.WatchChangesResponse.HeartbeatH\x00\x12=\n\x06\x65nding\x18\x07 \x01(\x0b\x32+.entitlement.v1.WatchChangesResponse.EndingH\x00\x1aj\n\x06Opened\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x34\n\rTenantChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x1a$\n\x10\x43\x61talogueChanged\x12\x10\n\x08revision\x18\x01 \x01(\x04\x1a\\\n\nTransition\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x07\n\x05Reset\x1a\x45\n\tHeartbeat\x12&\n\x03lag\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08unproven\x18\x02 \x01(\x08\x1a\x08\n\x06\x45ndingB\x07\n\x05\x65vent2\x8c\x06\n\x12\x45ntitlementService\x12\\\n\rResolveTenant\x12$.entitlement.v1.ResolveTenantRequest\x1a%.entitlement.v1.ResolveTenantResponse\x12V\n\x0b\x43heckModule\x12\".entitlement.v1.CheckModuleRequest\x1a#.entitlement.v1.CheckModuleResponse\x12h\n\x11\x42\x61tchCheckModules\x12(.entitlement.v1.BatchCheckModulesRequest\x1a).entitlement.v1.BatchCheckModulesResponse\x12k\n\x12ListEnabledModules\x12).entitlement.v1.ListEnabledModulesRequest\x1a*.entitlement.v1.ListEnabledModulesResponse\x12P\n\tAuthorize\x12 .entitlement.v1.AuthorizeRequest\x1a!.entitlement.v1.AuthorizeResponse\x12\\\n\rExplainModule\x12$.entitlement.v1.ExplainModuleRequest\x1a%.entitlement.v1.ExplainModuleResponse\x12\\\n\rListTenantIds\x12$.entitlement.v1.ListTenantIdsRequest\x1a%.entitlement.v1.ListTenantIdsResponse\x12[\n\x0cWatchChanges\x12#.entitlement.v1.WatchChangesRequest\x1a$.entitlement.v1.WatchChangesResponse0\x01\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(entitlement/v1/entitlement_service.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a entitlement/v1/explanation.proto\x1a\x1c\x65ntitlement/v1/feature.proto\x1a\x1b\x65ntitlement/v1/tenant.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x14ResolveTenantRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x65\x61rer_token\x18\x03 \x01(\t\"\xad\x01\n\x15ResolveTenantResponse\x12&\n\x06tenant\x18\x01 \x01(\x0b\x32\x16.entitlement.v1.Tenant\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantSource\x12\x10\n\x08verified\x18\x03 \x01(\x08\x12,\n\tfreshness\x18\x04 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"\x90\x01\n\x12\x43heckModuleRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12\x19\n\x0cmin_revision\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_min_revision\"\xa9\x01\n\x13\x43heckModuleResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12,\n\tfreshness\x18\x04 \x01(\x0b\x32\x19.entitlement.v1.Freshness\x12\x12\n\nplan_slugs\x18\x05 \x03(\t\"\x97\x01\n\x18\x42\x61tchCheckModulesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x0cmodule_codes\x18\x02 \x03(\t\x12\x19\n\x0cmin_revision\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_min_revision\"|\n\x19\x42\x61tchCheckModulesResponse\x12\x31\n\tdecisions\x18\x01 \x03(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12,\n\tfreshness\x18\x02 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"\xa6\x01\n\x13\x43heckFeatureRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x03 \x01(\t\x12\x19\n\x0cmin_revision\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_min_revision\"w\n\x14\x43heckFeatureResponse\x12\x31\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1f.entitlement.v1.FeatureDecision\x12,\n\tfreshness\x18\x02 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"\xb1\x01\n\x19\x42\x61tchCheckFeaturesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12-\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x1b.entitlement.v1.FeatureName\x12\x19\n\x0cmin_revision\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_min_revision\"~\n\x1a\x42\x61tchCheckFeaturesResponse\x12\x32\n\tdecisions\x18\x01 \x03(\x0b\x32\x1f.entitlement.v1.FeatureDecision\x12,\n\tfreshness\x18\x02 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"\xc1\x01\n\x11\x43heckLimitRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tlimit_key\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x15\n\x08observed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0cmin_revision\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0b\n\t_observedB\x0f\n\r_min_revision\"\xbb\x03\n\x12\x43heckLimitResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12+\n\x06reason\x18\x02 \x01(\x0e\x32\x1b.entitlement.v1.LimitReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x12\n\x05limit\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04used\x18\x05 \x01(\x03\x12\x16\n\tremaining\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12+\n\x06source\x18\x07 \x01(\x0e\x32\x1b.entitlement.v1.LimitSource\x12\'\n\x04kind\x18\x08 \x01(\x0e\x32\x19.entitlement.v1.LimitKind\x12\x35\n\x0b\x65nforcement\x18\t \x01(\x0e\x32 .entitlement.v1.LimitEnforcement\x12\x12\n\nplan_slugs\x18\n \x03(\t\x12,\n\tfreshness\x18\x0b \x01(\x0b\x32\x19.entitlement.v1.Freshness\x12\x35\n\rtenant_reason\x18\x0c \x01(\x0e\x32\x1e.entitlement.v1.DecisionReasonB\x08\n\x06_limitB\x0c\n\n_remaining\"\xb6\x01\n\x19ListEnabledModulesRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0cmin_revision\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10include_upcoming\x18\x04 \x01(\x08\x12\x18\n\x10include_features\x18\x05 \x01(\x08\x42\x0f\n\r_min_revision\"\x97\x03\n\rEnabledModule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x15\n\rdisplay_order\x18\x04 \x01(\x05\x12\x16\n\x0eis_base_module\x18\x05 \x01(\x08\x12\x10\n\x08is_trial\x18\x06 \x01(\x08\x12-\n\tstarts_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rtrial_ends_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sections\x18\x0b \x03(\x05\x12\x17\n\x0f\x66rontend_routes\x18\x0c \x03(\t\x12)\n\x08\x66\x65\x61tures\x18\r \x03(\x0b\x32\x17.entitlement.v1.Feature\"\x93\x02\n\x1aListEnabledModulesResponse\x12.\n\x07modules\x18\x01 \x03(\x0b\x32\x1d.entitlement.v1.EnabledModule\x12\x33\n\rtenant_status\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantStatus\x12,\n\tfreshness\x18\x03 \x01(\x0b\x32\x19.entitlement.v1.Freshness\x12%\n\x06limits\x18\x04 \x03(\x0b\x32\x15.entitlement.v1.Limit\x12;\n\x11limit_enforcement\x18\x05 \x01(\x0e\x32 .entitlement.v1.LimitEnforcement\"f\n\x10\x41uthorizeRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x14\n\x0c\x62\x65\x61rer_token\x18\x03 \x01(\t\x12\x1b\n\x13\x61ny_of_module_codes\x18\x04 \x03(\t\"\xdb\x01\n\x11\x41uthorizeResponse\x12&\n\x06tenant\x18\x01 \x01(\x0b\x32\x16.entitlement.v1.Tenant\x12,\n\x06source\x18\x02 \x01(\x0e\x32\x1c.entitlement.v1.TenantSource\x12\x10\n\x08verified\x18\x03 \x01(\x08\x12\x30\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12,\n\tfreshness\x18\x05 \x01(\x0b\x32\x19.entitlement.v1.Freshness\"c\n\x14\x45xplainModuleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xea\x02\n\x15\x45xplainModuleResponse\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x05rules\x18\x02 \x03(\x0b\x32\x14.entitlement.v1.Rule\x12+\n\x06tenant\x18\x03 \x01(\x0b\x32\x1b.entitlement.v1.TenantFacts\x12+\n\x06module\x18\x04 \x01(\x0b\x32\x1b.entitlement.v1.ModuleFacts\x12\x38\n\rsubscriptions\x18\x05 \x03(\x0b\x32!.entitlement.v1.SubscriptionFacts\x12\x30\n\x08\x64\x65\x63ision\x18\x06 \x01(\x0b\x32\x1e.entitlement.v1.ModuleDecision\x12,\n\x06\x63\x61\x63hed\x18\x07 \x01(\x0b\x32\x1c.entitlement.v1.CachedAnswer\x12\x10\n\x08revision\x18\x08 \x01(\x04\"R\n\x14ListTenantIdsRequest\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"o\n\x15ListTenantIdsResponse\x12\x12\n\ntenant_ids\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x13WatchChangesRequest\x12\x12\n\ntenant_ids\x18\x01 \x03(\t\x12\x14\n\x0c\x61nnounce_end\x18\x02 \x01(\x08\x12\x35\n\x12heartbeat_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x88\x07\n\x14WatchChangesResponse\x12=\n\x06opened\x18\x01 \x01(\x0b\x32+.entitlement.v1.WatchChangesResponse.OpenedH\x00\x12L\n\x0etenant_changed\x18\x02 \x01(\x0b\x32\x32.entitlement.v1.WatchChangesResponse.TenantChangedH\x00\x12R\n\x11\x63\x61talogue_changed\x18\x03 \x01(\x0b\x32\x35.entitlement.v1.WatchChangesResponse.CatalogueChangedH\x00\x12\x45\n\ntransition\x18\x04 \x01(\x0b\x32/.entitlement.v1.WatchChangesResponse.TransitionH\x00\x12;\n\x05reset\x18\x05 \x01(\x0b\x32*.entitlement.v1.WatchChangesResponse.ResetH\x00\x12\x43\n\theartbeat\x18\x06 \x01(\x0b\x32..entitlement.v1.WatchChangesResponse.HeartbeatH\x00\x12=\n\x06\x65nding\x18\x07 \x01(\x0b\x32+.entitlement.v1.WatchChangesResponse.EndingH\x00\x1aj\n\x06Opened\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x34\n\rTenantChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x1a$\n\x10\x43\x61talogueChanged\x12\x10\n\x08revision\x18\x01 \x01(\x04\x1a\\\n\nTransition\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmodule_code\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x07\n\x05Reset\x1a\x45\n\tHeartbeat\x12&\n\x03lag\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08unproven\x18\x02 \x01(\x08\x1a\x08\n\x06\x45ndingB\x07\n\x05\x65vent2\xa9\x08\n\x12\x45ntitlementService\x12\\\n\rResolveTenant\x12$.entitlement.v1.ResolveTenantRequest\x1a%.entitlement.v1.ResolveTenantResponse\x12V\n\x0b\x43heckModule\x12\".entitlement.v1.CheckModuleRequest\x1a#.entitlement.v1.CheckModuleResponse\x12h\n\x11\x42\x61tchCheckModules\x12(.entitlement.v1.BatchCheckModulesRequest\x1a).entitlement.v1.BatchCheckModulesResponse\x12k\n\x12ListEnabledModules\x12).entitlement.v1.ListEnabledModulesRequest\x1a*.entitlement.v1.ListEnabledModulesResponse\x12Y\n\x0c\x43heckFeature\x12#.entitlement.v1.CheckFeatureRequest\x1a$.entitlement.v1.CheckFeatureResponse\x12k\n\x12\x42\x61tchCheckFeatures\x12).entitlement.v1.BatchCheckFeaturesRequest\x1a*.entitlement.v1.BatchCheckFeaturesResponse\x12S\n\nCheckLimit\x12!.entitlement.v1.CheckLimitRequest\x1a\".entitlement.v1.CheckLimitResponse\x12P\n\tAuthorize\x12 .entitlement.v1.AuthorizeRequest\x1a!.entitlement.v1.AuthorizeResponse\x12\\\n\rExplainModule\x12$.entitlement.v1.ExplainModuleRequest\x1a%.entitlement.v1.ExplainModuleResponse\x12\\\n\rListTenantIds\x12$.entitlement.v1.ListTenantIdsRequest\x1a%.entitlement.v1.ListTenantIdsResponse\x12[\n\x0cWatchChanges\x12#.entitlement.v1.WatchChangesRequest\x1a$.entitlement.v1.WatchChangesResponse0\x01\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,54 +38,66 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.entitlement_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016entitlement.v1P\001Z-entitlementd/gen/entitlement/v1;entitlementv1\252\002\016Entitlement.V1'
-  _globals['_RESOLVETENANTREQUEST']._serialized_start=219
-  _globals['_RESOLVETENANTREQUEST']._serialized_end=296
-  _globals['_RESOLVETENANTRESPONSE']._serialized_start=299
-  _globals['_RESOLVETENANTRESPONSE']._serialized_end=472
-  _globals['_CHECKMODULEREQUEST']._serialized_start=475
-  _globals['_CHECKMODULEREQUEST']._serialized_end=619
-  _globals['_CHECKMODULERESPONSE']._serialized_start=622
-  _globals['_CHECKMODULERESPONSE']._serialized_end=791
-  _globals['_BATCHCHECKMODULESREQUEST']._serialized_start=794
-  _globals['_BATCHCHECKMODULESREQUEST']._serialized_end=945
-  _globals['_BATCHCHECKMODULESRESPONSE']._serialized_start=947
-  _globals['_BATCHCHECKMODULESRESPONSE']._serialized_end=1071
-  _globals['_LISTENABLEDMODULESREQUEST']._serialized_start=1074
-  _globals['_LISTENABLEDMODULESREQUEST']._serialized_end=1230
-  _globals['_ENABLEDMODULE']._serialized_start=1233
-  _globals['_ENABLEDMODULE']._serialized_end=1597
-  _globals['_LISTENABLEDMODULESRESPONSE']._serialized_start=1600
-  _globals['_LISTENABLEDMODULESRESPONSE']._serialized_end=1775
-  _globals['_AUTHORIZEREQUEST']._serialized_start=1777
-  _globals['_AUTHORIZEREQUEST']._serialized_end=1879
-  _globals['_AUTHORIZERESPONSE']._serialized_start=1882
-  _globals['_AUTHORIZERESPONSE']._serialized_end=2101
-  _globals['_EXPLAINMODULEREQUEST']._serialized_start=2103
-  _globals['_EXPLAINMODULEREQUEST']._serialized_end=2202
-  _globals['_EXPLAINMODULERESPONSE']._serialized_start=2205
-  _globals['_EXPLAINMODULERESPONSE']._serialized_end=2567
-  _globals['_LISTTENANTIDSREQUEST']._serialized_start=2569
-  _globals['_LISTTENANTIDSREQUEST']._serialized_end=2651
-  _globals['_LISTTENANTIDSRESPONSE']._serialized_start=2653
-  _globals['_LISTTENANTIDSRESPONSE']._serialized_end=2764
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=2766
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=2884
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=2887
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=3791
-  _globals['_WATCHCHANGESRESPONSE_OPENED']._serialized_start=3400
-  _globals['_WATCHCHANGESRESPONSE_OPENED']._serialized_end=3506
-  _globals['_WATCHCHANGESRESPONSE_TENANTCHANGED']._serialized_start=3508
-  _globals['_WATCHCHANGESRESPONSE_TENANTCHANGED']._serialized_end=3560
-  _globals['_WATCHCHANGESRESPONSE_CATALOGUECHANGED']._serialized_start=3562
-  _globals['_WATCHCHANGESRESPONSE_CATALOGUECHANGED']._serialized_end=3598
-  _globals['_WATCHCHANGESRESPONSE_TRANSITION']._serialized_start=3600
-  _globals['_WATCHCHANGESRESPONSE_TRANSITION']._serialized_end=3692
-  _globals['_WATCHCHANGESRESPONSE_RESET']._serialized_start=3694
-  _globals['_WATCHCHANGESRESPONSE_RESET']._serialized_end=3701
-  _globals['_WATCHCHANGESRESPONSE_HEARTBEAT']._serialized_start=3703
-  _globals['_WATCHCHANGESRESPONSE_HEARTBEAT']._serialized_end=3772
-  _globals['_WATCHCHANGESRESPONSE_ENDING']._serialized_start=3774
-  _globals['_WATCHCHANGESRESPONSE_ENDING']._serialized_end=3782
-  _globals['_ENTITLEMENTSERVICE']._serialized_start=3794
-  _globals['_ENTITLEMENTSERVICE']._serialized_end=4574
+  _globals['_RESOLVETENANTREQUEST']._serialized_start=249
+  _globals['_RESOLVETENANTREQUEST']._serialized_end=326
+  _globals['_RESOLVETENANTRESPONSE']._serialized_start=329
+  _globals['_RESOLVETENANTRESPONSE']._serialized_end=502
+  _globals['_CHECKMODULEREQUEST']._serialized_start=505
+  _globals['_CHECKMODULEREQUEST']._serialized_end=649
+  _globals['_CHECKMODULERESPONSE']._serialized_start=652
+  _globals['_CHECKMODULERESPONSE']._serialized_end=821
+  _globals['_BATCHCHECKMODULESREQUEST']._serialized_start=824
+  _globals['_BATCHCHECKMODULESREQUEST']._serialized_end=975
+  _globals['_BATCHCHECKMODULESRESPONSE']._serialized_start=977
+  _globals['_BATCHCHECKMODULESRESPONSE']._serialized_end=1101
+  _globals['_CHECKFEATUREREQUEST']._serialized_start=1104
+  _globals['_CHECKFEATUREREQUEST']._serialized_end=1270
+  _globals['_CHECKFEATURERESPONSE']._serialized_start=1272
+  _globals['_CHECKFEATURERESPONSE']._serialized_end=1391
+  _globals['_BATCHCHECKFEATURESREQUEST']._serialized_start=1394
+  _globals['_BATCHCHECKFEATURESREQUEST']._serialized_end=1571
+  _globals['_BATCHCHECKFEATURESRESPONSE']._serialized_start=1573
+  _globals['_BATCHCHECKFEATURESRESPONSE']._serialized_end=1699
+  _globals['_CHECKLIMITREQUEST']._serialized_start=1702
+  _globals['_CHECKLIMITREQUEST']._serialized_end=1895
+  _globals['_CHECKLIMITRESPONSE']._serialized_start=1898
+  _globals['_CHECKLIMITRESPONSE']._serialized_end=2341
+  _globals['_LISTENABLEDMODULESREQUEST']._serialized_start=2344
+  _globals['_LISTENABLEDMODULESREQUEST']._serialized_end=2526
+  _globals['_ENABLEDMODULE']._serialized_start=2529
+  _globals['_ENABLEDMODULE']._serialized_end=2936
+  _globals['_LISTENABLEDMODULESRESPONSE']._serialized_start=2939
+  _globals['_LISTENABLEDMODULESRESPONSE']._serialized_end=3214
+  _globals['_AUTHORIZEREQUEST']._serialized_start=3216
+  _globals['_AUTHORIZEREQUEST']._serialized_end=3318
+  _globals['_AUTHORIZERESPONSE']._serialized_start=3321
+  _globals['_AUTHORIZERESPONSE']._serialized_end=3540
+  _globals['_EXPLAINMODULEREQUEST']._serialized_start=3542
+  _globals['_EXPLAINMODULEREQUEST']._serialized_end=3641
+  _globals['_EXPLAINMODULERESPONSE']._serialized_start=3644
+  _globals['_EXPLAINMODULERESPONSE']._serialized_end=4006
+  _globals['_LISTTENANTIDSREQUEST']._serialized_start=4008
+  _globals['_LISTTENANTIDSREQUEST']._serialized_end=4090
+  _globals['_LISTTENANTIDSRESPONSE']._serialized_start=4092
+  _globals['_LISTTENANTIDSRESPONSE']._serialized_end=4203
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=4205
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=4323
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=4326
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=5230
+  _globals['_WATCHCHANGESRESPONSE_OPENED']._serialized_start=4839
+  _globals['_WATCHCHANGESRESPONSE_OPENED']._serialized_end=4945
+  _globals['_WATCHCHANGESRESPONSE_TENANTCHANGED']._serialized_start=4947
+  _globals['_WATCHCHANGESRESPONSE_TENANTCHANGED']._serialized_end=4999
+  _globals['_WATCHCHANGESRESPONSE_CATALOGUECHANGED']._serialized_start=5001
+  _globals['_WATCHCHANGESRESPONSE_CATALOGUECHANGED']._serialized_end=5037
+  _globals['_WATCHCHANGESRESPONSE_TRANSITION']._serialized_start=5039
+  _globals['_WATCHCHANGESRESPONSE_TRANSITION']._serialized_end=5131
+  _globals['_WATCHCHANGESRESPONSE_RESET']._serialized_start=5133
+  _globals['_WATCHCHANGESRESPONSE_RESET']._serialized_end=5140
+  _globals['_WATCHCHANGESRESPONSE_HEARTBEAT']._serialized_start=5142
+  _globals['_WATCHCHANGESRESPONSE_HEARTBEAT']._serialized_end=5211
+  _globals['_WATCHCHANGESRESPONSE_ENDING']._serialized_start=5213
+  _globals['_WATCHCHANGESRESPONSE_ENDING']._serialized_end=5221
+  _globals['_ENTITLEMENTSERVICE']._serialized_start=5233
+  _globals['_ENTITLEMENTSERVICE']._serialized_end=6298
 # @@protoc_insertion_point(module_scope)

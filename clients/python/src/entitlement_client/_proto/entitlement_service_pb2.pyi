@@ -2,6 +2,7 @@ import datetime
 
 from . import decision_pb2 as _decision_pb2
 from . import explanation_pb2 as _explanation_pb2
+from . import feature_pb2 as _feature_pb2
 from . import tenant_pb2 as _tenant_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -81,20 +82,108 @@ class BatchCheckModulesResponse(_message.Message):
     freshness: _decision_pb2.Freshness
     def __init__(self, decisions: _Optional[_Iterable[_Union[_decision_pb2.ModuleDecision, _Mapping]]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ...) -> None: ...
 
+class CheckFeatureRequest(_message.Message):
+    __slots__ = ("tenant_id", "module_code", "feature_key", "min_revision", "at")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_KEY_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    module_code: str
+    feature_key: str
+    min_revision: int
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, tenant_id: _Optional[str] = ..., module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., min_revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CheckFeatureResponse(_message.Message):
+    __slots__ = ("decision", "freshness")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    decision: _feature_pb2.FeatureDecision
+    freshness: _decision_pb2.Freshness
+    def __init__(self, decision: _Optional[_Union[_feature_pb2.FeatureDecision, _Mapping]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ...) -> None: ...
+
+class BatchCheckFeaturesRequest(_message.Message):
+    __slots__ = ("tenant_id", "features", "min_revision", "at")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    features: _containers.RepeatedCompositeFieldContainer[_feature_pb2.FeatureName]
+    min_revision: int
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, tenant_id: _Optional[str] = ..., features: _Optional[_Iterable[_Union[_feature_pb2.FeatureName, _Mapping]]] = ..., min_revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class BatchCheckFeaturesResponse(_message.Message):
+    __slots__ = ("decisions", "freshness")
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    decisions: _containers.RepeatedCompositeFieldContainer[_feature_pb2.FeatureDecision]
+    freshness: _decision_pb2.Freshness
+    def __init__(self, decisions: _Optional[_Iterable[_Union[_feature_pb2.FeatureDecision, _Mapping]]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ...) -> None: ...
+
+class CheckLimitRequest(_message.Message):
+    __slots__ = ("tenant_id", "limit_key", "amount", "observed", "min_revision", "at")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    limit_key: str
+    amount: int
+    observed: int
+    min_revision: int
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, tenant_id: _Optional[str] = ..., limit_key: _Optional[str] = ..., amount: _Optional[int] = ..., observed: _Optional[int] = ..., min_revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CheckLimitResponse(_message.Message):
+    __slots__ = ("allowed", "reason", "message", "limit", "used", "remaining", "source", "kind", "enforcement", "plan_slugs", "freshness", "tenant_reason")
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUGS_FIELD_NUMBER: _ClassVar[int]
+    FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_REASON_FIELD_NUMBER: _ClassVar[int]
+    allowed: bool
+    reason: _feature_pb2.LimitReason
+    message: str
+    limit: int
+    used: int
+    remaining: int
+    source: _feature_pb2.LimitSource
+    kind: _feature_pb2.LimitKind
+    enforcement: _feature_pb2.LimitEnforcement
+    plan_slugs: _containers.RepeatedScalarFieldContainer[str]
+    freshness: _decision_pb2.Freshness
+    tenant_reason: _decision_pb2.DecisionReason
+    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[_feature_pb2.LimitReason, str]] = ..., message: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., remaining: _Optional[int] = ..., source: _Optional[_Union[_feature_pb2.LimitSource, str]] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., enforcement: _Optional[_Union[_feature_pb2.LimitEnforcement, str]] = ..., plan_slugs: _Optional[_Iterable[str]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ..., tenant_reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ...) -> None: ...
+
 class ListEnabledModulesRequest(_message.Message):
-    __slots__ = ("tenant_id", "min_revision", "at", "include_upcoming")
+    __slots__ = ("tenant_id", "min_revision", "at", "include_upcoming", "include_features")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_UPCOMING_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FEATURES_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     min_revision: int
     at: _timestamp_pb2.Timestamp
     include_upcoming: bool
-    def __init__(self, tenant_id: _Optional[str] = ..., min_revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., include_upcoming: bool = ...) -> None: ...
+    include_features: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., min_revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., include_upcoming: bool = ..., include_features: bool = ...) -> None: ...
 
 class EnabledModule(_message.Message):
-    __slots__ = ("code", "name", "category", "display_order", "is_base_module", "is_trial", "starts_at", "expires_at", "trial_ends_at", "valid_until", "sections", "frontend_routes")
+    __slots__ = ("code", "name", "category", "display_order", "is_base_module", "is_trial", "starts_at", "expires_at", "trial_ends_at", "valid_until", "sections", "frontend_routes", "features")
     CODE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +196,7 @@ class EnabledModule(_message.Message):
     VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
     SECTIONS_FIELD_NUMBER: _ClassVar[int]
     FRONTEND_ROUTES_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     code: str
     name: str
     category: str
@@ -119,17 +209,22 @@ class EnabledModule(_message.Message):
     valid_until: _timestamp_pb2.Timestamp
     sections: _containers.RepeatedScalarFieldContainer[int]
     frontend_routes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., display_order: _Optional[int] = ..., is_base_module: bool = ..., is_trial: bool = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trial_ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sections: _Optional[_Iterable[int]] = ..., frontend_routes: _Optional[_Iterable[str]] = ...) -> None: ...
+    features: _containers.RepeatedCompositeFieldContainer[_feature_pb2.Feature]
+    def __init__(self, code: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., display_order: _Optional[int] = ..., is_base_module: bool = ..., is_trial: bool = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trial_ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sections: _Optional[_Iterable[int]] = ..., frontend_routes: _Optional[_Iterable[str]] = ..., features: _Optional[_Iterable[_Union[_feature_pb2.Feature, _Mapping]]] = ...) -> None: ...
 
 class ListEnabledModulesResponse(_message.Message):
-    __slots__ = ("modules", "tenant_status", "freshness")
+    __slots__ = ("modules", "tenant_status", "freshness", "limits", "limit_enforcement")
     MODULES_FIELD_NUMBER: _ClassVar[int]
     TENANT_STATUS_FIELD_NUMBER: _ClassVar[int]
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     modules: _containers.RepeatedCompositeFieldContainer[EnabledModule]
     tenant_status: _tenant_pb2.TenantStatus
     freshness: _decision_pb2.Freshness
-    def __init__(self, modules: _Optional[_Iterable[_Union[EnabledModule, _Mapping]]] = ..., tenant_status: _Optional[_Union[_tenant_pb2.TenantStatus, str]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ...) -> None: ...
+    limits: _containers.RepeatedCompositeFieldContainer[_feature_pb2.Limit]
+    limit_enforcement: _feature_pb2.LimitEnforcement
+    def __init__(self, modules: _Optional[_Iterable[_Union[EnabledModule, _Mapping]]] = ..., tenant_status: _Optional[_Union[_tenant_pb2.TenantStatus, str]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., limit_enforcement: _Optional[_Union[_feature_pb2.LimitEnforcement, str]] = ...) -> None: ...
 
 class AuthorizeRequest(_message.Message):
     __slots__ = ("tenant_id", "host", "bearer_token", "any_of_module_codes")

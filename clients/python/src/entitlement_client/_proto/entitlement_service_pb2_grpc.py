@@ -34,7 +34,8 @@ class EntitlementServiceStub(object):
     reason from ErrorReason.
 
     Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
-    control characters, a batch 1 to 100 codes, a bearer token 8 KiB.
+    control characters, the key of a feature 1 to 100, that of a limit 1 to 50, a
+    batch 1 to 100 codes or features, a bearer token 8 KiB.
     """
 
     def __init__(self, channel):
@@ -62,6 +63,21 @@ class EntitlementServiceStub(object):
                 '/entitlement.v1.EntitlementService/ListEnabledModules',
                 request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListEnabledModulesRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListEnabledModulesResponse.FromString,
+                _registered_method=True)
+        self.CheckFeature = channel.unary_unary(
+                '/entitlement.v1.EntitlementService/CheckFeature',
+                request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckFeatureRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckFeatureResponse.FromString,
+                _registered_method=True)
+        self.BatchCheckFeatures = channel.unary_unary(
+                '/entitlement.v1.EntitlementService/BatchCheckFeatures',
+                request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.BatchCheckFeaturesRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.BatchCheckFeaturesResponse.FromString,
+                _registered_method=True)
+        self.CheckLimit = channel.unary_unary(
+                '/entitlement.v1.EntitlementService/CheckLimit',
+                request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckLimitRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckLimitResponse.FromString,
                 _registered_method=True)
         self.Authorize = channel.unary_unary(
                 '/entitlement.v1.EntitlementService/Authorize',
@@ -94,7 +110,8 @@ class EntitlementServiceServicer(object):
     reason from ErrorReason.
 
     Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
-    control characters, a batch 1 to 100 codes, a bearer token 8 KiB.
+    control characters, the key of a feature 1 to 100, that of a limit 1 to 50, a
+    batch 1 to 100 codes or features, a bearer token 8 KiB.
     """
 
     def ResolveTenant(self, request, context):
@@ -143,6 +160,41 @@ class EntitlementServiceServicer(object):
 
         Errors: NOT_FOUND (TENANT_NOT_FOUND): the tenant does not exist; and those
         of CheckModule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckFeature(self, request, context):
+        """Is a feature on for this tenant? It is off where its module is denied,
+        whatever else is said about it; then the tenant's own flag decides, then its
+        plan, then the definition's default. An unknown feature is off.
+
+        Errors: those of CheckModule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCheckFeatures(self, request, context):
+        """Checks up to 100 features of one tenant, all from the same facts.
+
+        Errors: those of CheckModule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckLimit(self, request, context):
+        """Would so much more be within a limit? You count what there is, and say so:
+        nothing but the limit is looked up. A "yes" reserves nothing: count and
+        insert in one transaction of yours.
+
+        An override of the tenant decides, else its plan. The limits `users` and
+        `transactions_monthly` are columns of the plan: NULL is unlimited. A tenant
+        without a plan has no limit. An unknown limit is a "no".
+
+        Errors: those of CheckModule.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,6 +317,21 @@ def add_EntitlementServiceServicer_to_server(servicer, server):
                     request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListEnabledModulesRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListEnabledModulesResponse.SerializeToString,
             ),
+            'CheckFeature': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckFeature,
+                    request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckFeatureRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckFeatureResponse.SerializeToString,
+            ),
+            'BatchCheckFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCheckFeatures,
+                    request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.BatchCheckFeaturesRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.BatchCheckFeaturesResponse.SerializeToString,
+            ),
+            'CheckLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckLimit,
+                    request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckLimitRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.CheckLimitResponse.SerializeToString,
+            ),
             'Authorize': grpc.unary_unary_rpc_method_handler(
                     servicer.Authorize,
                     request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.AuthorizeRequest.FromString,
@@ -302,7 +369,8 @@ class EntitlementService(object):
     reason from ErrorReason.
 
     Limits: a request is at most 64 KiB, a module code 1 to 50 characters without
-    control characters, a batch 1 to 100 codes, a bearer token 8 KiB.
+    control characters, the key of a feature 1 to 100, that of a limit 1 to 50, a
+    batch 1 to 100 codes or features, a bearer token 8 KiB.
     """
 
     @staticmethod
@@ -403,6 +471,87 @@ class EntitlementService(object):
             '/entitlement.v1.EntitlementService/ListEnabledModules',
             entitlement_dot_v1_dot_entitlement__service__pb2.ListEnabledModulesRequest.SerializeToString,
             entitlement_dot_v1_dot_entitlement__service__pb2.ListEnabledModulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckFeature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.EntitlementService/CheckFeature',
+            entitlement_dot_v1_dot_entitlement__service__pb2.CheckFeatureRequest.SerializeToString,
+            entitlement_dot_v1_dot_entitlement__service__pb2.CheckFeatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCheckFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.EntitlementService/BatchCheckFeatures',
+            entitlement_dot_v1_dot_entitlement__service__pb2.BatchCheckFeaturesRequest.SerializeToString,
+            entitlement_dot_v1_dot_entitlement__service__pb2.BatchCheckFeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.EntitlementService/CheckLimit',
+            entitlement_dot_v1_dot_entitlement__service__pb2.CheckLimitRequest.SerializeToString,
+            entitlement_dot_v1_dot_entitlement__service__pb2.CheckLimitResponse.FromString,
             options,
             channel_credentials,
             insecure,
