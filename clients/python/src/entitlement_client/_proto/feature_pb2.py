@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65ntitlement/v1/feature.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\x0b\x46\x65\x61tureName\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\"\xfe\x01\n\x0f\x46\x65\x61tureDecision\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.entitlement.v1.FeatureReason\x12\x0f\n\x07message\x18\x05 \x01(\t\x12%\n\x05value\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\nplan_slugs\x18\x07 \x03(\t\x12\x35\n\rmodule_reason\x18\x08 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\"}\n\x07\x46\x65\x61ture\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12-\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.entitlement.v1.FeatureReason\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\"\xb9\x01\n\x05Limit\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12+\n\x06source\x18\x03 \x01(\x0e\x32\x1b.entitlement.v1.LimitSource\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.entitlement.v1.LimitKind\x12/\n\x0bvalid_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_limit*\xe4\x01\n\rFeatureReason\x12\x1e\n\x1a\x46\x45\x41TURE_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x46\x45\x41TURE_REASON_MODULE_DENIED\x10\x01\x12\x1c\n\x18\x46\x45\x41TURE_REASON_NOT_FOUND\x10\x02\x12\x19\n\x15\x46\x45\x41TURE_REASON_TENANT\x10\x03\x12\x17\n\x13\x46\x45\x41TURE_REASON_PLAN\x10\x04\x12\x1a\n\x16\x46\x45\x41TURE_REASON_DEFAULT\x10\x05\x12#\n\x1f\x46\x45\x41TURE_REASON_VALUE_UNREADABLE\x10\x06*\xee\x01\n\x0bLimitReason\x12\x1c\n\x18LIMIT_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13LIMIT_REASON_WITHIN\x10\x01\x12\x1a\n\x16LIMIT_REASON_UNLIMITED\x10\x02\x12\x19\n\x15LIMIT_REASON_EXCEEDED\x10\x03\x12\x1b\n\x17LIMIT_REASON_OVER_LIMIT\x10\x04\x12\x1e\n\x1aLIMIT_REASON_TENANT_DENIED\x10\x05\x12\x1a\n\x16LIMIT_REASON_NOT_FOUND\x10\x06\x12\x18\n\x14LIMIT_REASON_NO_PLAN\x10\x07*t\n\x0bLimitSource\x12\x1c\n\x18LIMIT_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11LIMIT_SOURCE_NONE\x10\x01\x12\x15\n\x11LIMIT_SOURCE_PLAN\x10\x02\x12\x19\n\x15LIMIT_SOURCE_OVERRIDE\x10\x03*U\n\tLimitKind\x12\x1a\n\x16LIMIT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10LIMIT_KIND_LEVEL\x10\x01\x12\x16\n\x12LIMIT_KIND_MONTHLY\x10\x02*\x88\x01\n\x10LimitEnforcement\x12!\n\x1dLIMIT_ENFORCEMENT_UNSPECIFIED\x10\x00\x12\x19\n\x15LIMIT_ENFORCEMENT_OFF\x10\x01\x12\x1c\n\x18LIMIT_ENFORCEMENT_SHADOW\x10\x02\x12\x18\n\x14LIMIT_ENFORCEMENT_ON\x10\x03\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65ntitlement/v1/feature.proto\x12\x0e\x65ntitlement.v1\x1a\x1d\x65ntitlement/v1/decision.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\x0b\x46\x65\x61tureName\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\"\xfe\x01\n\x0f\x46\x65\x61tureDecision\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x13\n\x0b\x66\x65\x61ture_key\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.entitlement.v1.FeatureReason\x12\x0f\n\x07message\x18\x05 \x01(\t\x12%\n\x05value\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x12\n\nplan_slugs\x18\x07 \x03(\t\x12\x35\n\rmodule_reason\x18\x08 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\"}\n\x07\x46\x65\x61ture\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12-\n\x06reason\x18\x03 \x01(\x0e\x32\x1d.entitlement.v1.FeatureReason\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\"\xca\x01\n\x05Limit\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12+\n\x06source\x18\x03 \x01(\x0e\x32\x1b.entitlement.v1.LimitSource\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.entitlement.v1.LimitKind\x12/\n\x0bvalid_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07no_plan\x18\x06 \x01(\x08\x42\x08\n\x06_limit*\xe4\x01\n\rFeatureReason\x12\x1e\n\x1a\x46\x45\x41TURE_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x46\x45\x41TURE_REASON_MODULE_DENIED\x10\x01\x12\x1c\n\x18\x46\x45\x41TURE_REASON_NOT_FOUND\x10\x02\x12\x19\n\x15\x46\x45\x41TURE_REASON_TENANT\x10\x03\x12\x17\n\x13\x46\x45\x41TURE_REASON_PLAN\x10\x04\x12\x1a\n\x16\x46\x45\x41TURE_REASON_DEFAULT\x10\x05\x12#\n\x1f\x46\x45\x41TURE_REASON_VALUE_UNREADABLE\x10\x06*\xee\x01\n\x0bLimitReason\x12\x1c\n\x18LIMIT_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13LIMIT_REASON_WITHIN\x10\x01\x12\x1a\n\x16LIMIT_REASON_UNLIMITED\x10\x02\x12\x19\n\x15LIMIT_REASON_EXCEEDED\x10\x03\x12\x1b\n\x17LIMIT_REASON_OVER_LIMIT\x10\x04\x12\x1e\n\x1aLIMIT_REASON_TENANT_DENIED\x10\x05\x12\x1a\n\x16LIMIT_REASON_NOT_FOUND\x10\x06\x12\x18\n\x14LIMIT_REASON_NO_PLAN\x10\x07*t\n\x0bLimitSource\x12\x1c\n\x18LIMIT_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11LIMIT_SOURCE_NONE\x10\x01\x12\x15\n\x11LIMIT_SOURCE_PLAN\x10\x02\x12\x19\n\x15LIMIT_SOURCE_OVERRIDE\x10\x03*U\n\tLimitKind\x12\x1a\n\x16LIMIT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10LIMIT_KIND_LEVEL\x10\x01\x12\x16\n\x12LIMIT_KIND_MONTHLY\x10\x02*\x88\x01\n\x10LimitEnforcement\x12!\n\x1dLIMIT_ENFORCEMENT_UNSPECIFIED\x10\x00\x12\x19\n\x15LIMIT_ENFORCEMENT_OFF\x10\x01\x12\x1c\n\x18LIMIT_ENFORCEMENT_SHADOW\x10\x02\x12\x18\n\x14LIMIT_ENFORCEMENT_ON\x10\x03\x42R\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.feature_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016entitlement.v1P\001Z-entitlementd/gen/entitlement/v1;entitlementv1\252\002\016Entitlement.V1'
-  _globals['_FEATUREREASON']._serialized_start=772
-  _globals['_FEATUREREASON']._serialized_end=1000
-  _globals['_LIMITREASON']._serialized_start=1003
-  _globals['_LIMITREASON']._serialized_end=1241
-  _globals['_LIMITSOURCE']._serialized_start=1243
-  _globals['_LIMITSOURCE']._serialized_end=1359
-  _globals['_LIMITKIND']._serialized_start=1361
-  _globals['_LIMITKIND']._serialized_end=1446
-  _globals['_LIMITENFORCEMENT']._serialized_start=1449
-  _globals['_LIMITENFORCEMENT']._serialized_end=1585
+  _globals['_FEATUREREASON']._serialized_start=789
+  _globals['_FEATUREREASON']._serialized_end=1017
+  _globals['_LIMITREASON']._serialized_start=1020
+  _globals['_LIMITREASON']._serialized_end=1258
+  _globals['_LIMITSOURCE']._serialized_start=1260
+  _globals['_LIMITSOURCE']._serialized_end=1376
+  _globals['_LIMITKIND']._serialized_start=1378
+  _globals['_LIMITKIND']._serialized_end=1463
+  _globals['_LIMITENFORCEMENT']._serialized_start=1466
+  _globals['_LIMITENFORCEMENT']._serialized_end=1602
   _globals['_FEATURENAME']._serialized_start=142
   _globals['_FEATURENAME']._serialized_end=197
   _globals['_FEATUREDECISION']._serialized_start=200
@@ -52,5 +52,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEATURE']._serialized_start=456
   _globals['_FEATURE']._serialized_end=581
   _globals['_LIMIT']._serialized_start=584
-  _globals['_LIMIT']._serialized_end=769
+  _globals['_LIMIT']._serialized_end=786
 # @@protoc_insertion_point(module_scope)

@@ -120,15 +120,17 @@ class Feature(_message.Message):
     def __init__(self, key: _Optional[str] = ..., enabled: bool = ..., reason: _Optional[_Union[FeatureReason, str]] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class Limit(_message.Message):
-    __slots__ = ("key", "limit", "source", "kind", "valid_until")
+    __slots__ = ("key", "limit", "source", "kind", "valid_until", "no_plan")
     KEY_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    NO_PLAN_FIELD_NUMBER: _ClassVar[int]
     key: str
     limit: int
     source: LimitSource
     kind: LimitKind
     valid_until: _timestamp_pb2.Timestamp
-    def __init__(self, key: _Optional[str] = ..., limit: _Optional[int] = ..., source: _Optional[_Union[LimitSource, str]] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    no_plan: bool
+    def __init__(self, key: _Optional[str] = ..., limit: _Optional[int] = ..., source: _Optional[_Union[LimitSource, str]] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., no_plan: bool = ...) -> None: ...
