@@ -7,12 +7,24 @@ with SyncEntitlementClient("127.0.0.1:50051", on_outage=OnOutage.deny()) as clie
 """
 
 from .aio import EntitlementClient
-from .answers import Answer, Authorized, EnabledModule, EnabledModules, Resolved, Tenant
+from .answers import (
+    Answer,
+    Authorized,
+    EnabledModule,
+    EnabledModules,
+    FeatureAnswer,
+    LimitAnswer,
+    LimitDecision,
+    Resolved,
+    Tenant,
+)
 from .clock import Clock
 from .errors import (
     ClientMisuseError,
     EntitlementError,
     EntitlementsUnavailableError,
+    FeatureOffError,
+    LimitExceededError,
     ModuleDeniedError,
     RequestRefusedError,
 )
@@ -29,6 +41,11 @@ __all__ = [
     "EntitlementClient",
     "EntitlementError",
     "EntitlementsUnavailableError",
+    "FeatureAnswer",
+    "FeatureOffError",
+    "LimitAnswer",
+    "LimitDecision",
+    "LimitExceededError",
     "ModuleDeniedError",
     "OnOutage",
     "RequestRefusedError",

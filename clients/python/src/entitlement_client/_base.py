@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,12 @@ from uuid import UUID
 import grpc
 
 from . import _fork
+from ._core import features
 from ._core.core import Core
 from ._core.settings import Settings
 from ._target import Target, Token, make_target
 from ._wire import Headers, carried
+from .answers import Answer, FeatureAnswer
 from .clock import Clock
 from .errors import ClientMisuseError
 from .outage import OnOutage
@@ -57,6 +60,7 @@ class BaseClient:
         rule = on_outage or OnOutage.deny()
         self._core = Core(settings, rule, clock, self._new_future(), lambda: str(self._transport.endpoint))
         self._held = self._core.held
+        self._feature_held = partial(features.feature_held, self._core)
         self.held_resolved = self._core.resolved.get
         """What `resolve` would answer to these three without asking anybody, or None. From any thread."""
         self._wall, self._mono = clock.wall, clock.mono
@@ -73,6 +77,16 @@ class BaseClient:
 
     def _connect_to(self, target: Target) -> Any:
         raise NotImplementedError
+
+    def held(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer | None:
+        """What `check` would answer without asking anybody, or None. From any thread."""
+        return self._held(tenant, module, self._wall(), self._mono(), min_revision or 0)  # type: ignore[arg-type]
+
+    def feature_held(
+        self, tenant: TenantId, module: str, key: str, *, min_revision: int | None = None
+    ) -> FeatureAnswer | None:
+        """What `feature` would answer without asking anybody, or None. From any thread."""
+        return self._feature_held(str(tenant).lower(), module, key, min_revision or 0)
 
     def stats(self) -> dict[str, int]:
         """Counters and gauges, by name.

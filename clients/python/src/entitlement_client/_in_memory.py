@@ -7,30 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from . import _in_memory_terms as in_memory_terms
 from . import _wire as wire
+from ._core import sentences
+from ._in_memory_terms import TenantTerms
 from ._proto import decision_pb2, tenant_pb2
+from .answers import LimitAnswer
 from .clock import instant
 from .errors import Failure
 
 pb = wire.pb
 
-SENTENCES = {
-    "ENABLED": "",
-    "TENANT_NOT_FOUND": "This account does not exist. Please check your subdomain or sign in again.",
-    "TENANT_SUSPENDED": "Your account is suspended. Please contact support.",
-    "TENANT_CANCELLED": "Your account has been cancelled. Please contact support.",
-    "TENANT_NOT_SERVED": "Your account is not ready yet. Please try again later or contact support.",
-    "MODULE_NOT_FOUND": "Module '{}' does not exist.",
-    "NOT_SUBSCRIBED": "Module '{}' is not enabled for your account. Please upgrade your subscription.",
-    "SUBSCRIPTION_SUSPENDED": "Your subscription to module '{}' is suspended. Please contact support.",
-    "SUBSCRIPTION_CANCELLED": "Your subscription to module '{}' has been cancelled. Please renew your subscription.",
-    "SUBSCRIPTION_EXPIRED": "Your subscription to module '{}' has expired. Please renew your subscription.",
-    "SUBSCRIPTION_INACTIVE": "Your subscription to module '{}' is not active. Please contact support.",
-    "SUBSCRIPTION_NOT_STARTED": "Your subscription to module '{}' has not started yet.",
-    "TRIAL_ENDED": "Your trial of module '{}' has ended. Please upgrade your subscription.",
-}
-_SERVED = ("ACTIVE", "PENDING")
-_NOT_SERVED = {"SUSPENDED": "TENANT_SUSPENDED", "CANCELLED": "TENANT_CANCELLED"}
 _MOST_CALLS = 10_000
 
 
@@ -65,11 +52,12 @@ class TenantRow:
     status: str = "ACTIVE"
     revision: int = 0
     rights: dict[str, Right] = field(default_factory=dict)
+    terms: TenantTerms = field(default_factory=TenantTerms)
 
     @property
     def refusal(self) -> str | None:
         """Why it is not served, if it is not."""
-        return None if self.status in _SERVED else _NOT_SERVED.get(self.status, "TENANT_NOT_SERVED")
+        return sentences.denial_of_tenant(self.status)
 
 
 class Answers:
@@ -77,6 +65,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.base_domain = ""
+        self.enforcement = "ON"
         self.rows: dict[str, TenantRow] = {}
         self.calls: deque[str] = deque(maxlen=_MOST_CALLS)
 
@@ -94,6 +83,10 @@ class Answers:
             return self._list(request, now)
         if method == "CheckModule":
             return self._check(request, now)
+        if method == "CheckFeature":
+            return self._check_feature(request, now)
+        if method == "CheckLimit":
+            return self._check_limit(request, now)
         row = self._named(request, now)
         if isinstance(row, Failure):
             return row
@@ -105,6 +98,8 @@ class Answers:
             return Failure("NOT_FOUND", "no such tenant", "TENANT_NOT_FOUND")
         response = pb.ListEnabledModulesResponse(tenant_status=f"TENANT_STATUS_{row.status}")
         changes = [right.next_change(now) for right in row.rights.values()]
+        if request.include_features:
+            changes.append(row.terms.next_change(now))
         self._fresh(response.freshness, row, now, min((at for at in changes if at), default=None))
         for code, right in sorted(row.rights.items()):
             if row.refusal is None and right.at(now) in ("ENABLED", "SUBSCRIPTION_NOT_STARTED"):
@@ -112,16 +107,35 @@ class Answers:
                 for name, at in (("starts_at", right.starts), ("expires_at", right.until), ("valid_until", right.until)):
                     if at is not None:
                         getattr(entry, name).FromDatetime(at.astimezone(timezone.utc))
+        if request.include_features:
+            (row.terms if row.refusal is None else TenantTerms(limits={})).put(response, now, self.enforcement)
         return response
 
     def _check(self, request: Any, now: datetime) -> Any:
         row = self.rows.get(request.tenant_id) or TenantRow(request.tenant_id)
         reason, change = self._judge(request.tenant_id, request.module_code, now)
         response: Any = pb.CheckModuleResponse(
-            allowed=reason == "ENABLED", message=_sentence(reason, request.module_code)
+            allowed=reason == "ENABLED", message=sentences.of_decision(reason, request.module_code)
         )
         response.reason = decision_pb2.DecisionReason.Value(f"DECISION_REASON_{reason}")
         self._fresh(response.freshness, row, now, change)
+        return response
+
+    def _check_feature(self, request: Any, now: datetime) -> Any:
+        row = self.rows.get(request.tenant_id) or TenantRow(request.tenant_id)
+        reason, change = self._judge(request.tenant_id, request.module_code, now)
+        response = in_memory_terms.feature_response(request, row.terms, reason)
+        self._fresh(response.freshness, row, now, change)
+        return response
+
+    def _check_limit(self, request: Any, now: datetime) -> Any:
+        row = self.rows.get(request.tenant_id) or TenantRow(request.tenant_id)
+        refusal = row.refusal if request.tenant_id in self.rows else "TENANT_NOT_FOUND"
+        limit = row.terms.limit(request.limit_key, now, self.enforcement)
+        if refusal is not None:
+            limit = LimitAnswer(None, "TENANT_DENIED", enforcement=self.enforcement, tenant_reason=refusal)
+        response = in_memory_terms.limit_response(request, limit)
+        self._fresh(response.freshness, row, now, limit.valid_until)
         return response
 
     def _judge(self, tenant: str, module: str, now: datetime) -> tuple[str, datetime | None]:
@@ -152,7 +166,7 @@ class Answers:
         if not named or named[0] is None:
             return Failure("NOT_FOUND", "no tenant is named, or it is unknown", "TENANT_NOT_FOUND")
         refusal = named[0].refusal
-        return Failure("PERMISSION_DENIED", SENTENCES[refusal], refusal) if refusal else named[0]
+        return Failure("PERMISSION_DENIED", sentences.OF_DECISIONS[refusal], refusal) if refusal else named[0]
 
     def _resolve(self, request: Any, row: TenantRow, now: datetime) -> Any:
         response: Any = pb.ResolveTenantResponse(tenant=_tenant(row), verified=bool(request.bearer_token))
@@ -169,7 +183,7 @@ class Answers:
         response.source = _source(request)
         response.decision.module_code = code
         response.decision.allowed = reason == "ENABLED"
-        response.decision.message = _sentence(reason, code)
+        response.decision.message = sentences.of_decision(reason, code)
         response.decision.reason = decision_pb2.DecisionReason.Value(f"DECISION_REASON_{reason}")
         ends = [at for at in (change, _end_of_token(request, row)) if at is not None]
         self._fresh(response.freshness, row, now, min(ends, default=None))
@@ -184,10 +198,6 @@ class Answers:
             freshness.valid_until.FromDatetime(change.astimezone(timezone.utc))
             age = min(age, change - now)
         freshness.max_age.FromTimedelta(age)
-
-
-def _sentence(reason: str, module: str) -> str:
-    return SENTENCES.get(reason, "Module '{}' is not enabled for your account.").format(module)
 
 
 def _end_of_token(request: Any, row: TenantRow) -> datetime | None:

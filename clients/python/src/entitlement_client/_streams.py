@@ -8,7 +8,8 @@ from typing import Any
 
 from ._base import log
 from ._core.core import Core
-from ._wire import is_good, ns, tell
+from ._wire import is_good, tell
+from ._wire_words import ns
 from .clock import NS
 from .errors import Failure
 

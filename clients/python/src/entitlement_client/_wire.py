@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from sys import intern
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from ._core.core import Core
-from ._core.held import ALWAYS, NEVER, Denial, Grant, HeldResolved, Stream, TenantList
+from ._core.held import ALWAYS, Denial, Grant, HeldResolved, Stream, TenantList
 from ._proto import decision_pb2, entitlement_service_pb2, tenant_pb2
-from .answers import UNSPECIFIED, Answer, EnabledModule, Resolved, Tenant
-from .clock import NS, instant
+from ._wire_terms import take_terms
+from ._wire_words import decision_reason, end_of, instant_of, ns, word
+from .answers import Answer, EnabledModule, Resolved, Tenant
+from .clock import NS
 from .errors import RequestRefusedError
 
 pb = entitlement_service_pb2
@@ -26,61 +26,38 @@ GOOD_LAG = 10 * NS
 """A heartbeat with a lag below this is a good one."""
 
 
-def ns(value: Timestamp | Duration) -> int:
-    """Nanoseconds, since 1970 or as a span."""
-    return value.seconds * NS + value.nanos
-
-
-def word(enum: Any, number: int, prefix: str) -> str:
-    """The name of an enum's value without its prefix. UNSPECIFIED where a newer server knows one more."""
-    try:
-        return str(enum.Name(number)).removeprefix(prefix)
-    except ValueError:
-        return UNSPECIFIED
-
-
-def reason(number: int) -> str:
-    return word(decision_pb2.DecisionReason, number, "DECISION_REASON_")
-
-
-def _until(message: Any, field: str = "valid_until") -> int:
-    return ns(getattr(message, field)) if message.HasField(field) else NEVER
-
-
-def _instant(message: Any, field: str) -> datetime | None:
-    return instant(ns(getattr(message, field))) if message.HasField(field) else None
-
-
 def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream) -> TenantList:
     """A list to hold. `asked` and `answered`: monotonic, ns; `stream`: the one that there was when it was asked for."""
     freshness = response.freshness
     answers: dict[int, Answer] = {}
+    terms = take_terms(response)
     return TenantList(
         grants={intern(entry.code): _grant(entry, freshness, answers) for entry in response.modules},
         show=_module,
         tenant_status=word(tenant_pb2.TenantStatus, response.tenant_status, "TENANT_STATUS_"),
         revision=freshness.revision,
-        as_of=_instant(freshness, "as_of"),
-        valid_until=_until(freshness),
+        as_of=instant_of(freshness, "as_of"),
+        valid_until=end_of(freshness),
         stale=freshness.stale,
         asked=asked,
         kept_until=asked + ns(freshness.max_age),
         answered=answered,
         stream=Stream(stream.era) if freshness.stale else stream,
+        terms=terms,
     )
 
 
 def _grant(entry: pb.EnabledModule, freshness: decision_pb2.Freshness, answers: dict[int, Answer]) -> Grant:
     """`answers`: those of the list, by their ends. Most modules of a tenant end together."""
-    until = _until(entry)
+    until = end_of(entry)
     answer = answers.get(until)
     if answer is None:
         answer = answers[until] = Answer(
             allowed=True,
             reason="ENABLED",
-            valid_until=_instant(entry, "valid_until"),
+            valid_until=instant_of(entry, "valid_until"),
             revision=freshness.revision,
-            as_of=_instant(freshness, "as_of"),
+            as_of=instant_of(freshness, "as_of"),
             stale=freshness.stale,
         )
     starts = ns(entry.starts_at) if entry.HasField("starts_at") else ALWAYS
@@ -96,10 +73,10 @@ def _module(entry_as_it_came: bytes) -> EnabledModule:
         display_order=entry.display_order,
         is_base_module=entry.is_base_module,
         is_trial=entry.is_trial,
-        starts_at=_instant(entry, "starts_at"),
-        expires_at=_instant(entry, "expires_at"),
-        trial_ends_at=_instant(entry, "trial_ends_at"),
-        valid_until=_instant(entry, "valid_until"),
+        starts_at=instant_of(entry, "starts_at"),
+        expires_at=instant_of(entry, "expires_at"),
+        trial_ends_at=instant_of(entry, "trial_ends_at"),
+        valid_until=instant_of(entry, "valid_until"),
         sections=tuple(entry.sections),
         frontend_routes=tuple(entry.frontend_routes),
     )
@@ -116,19 +93,19 @@ def decision_answer(decision: decision_pb2.ModuleDecision, freshness: decision_p
 def _answer(said: Any, timed: Any, freshness: decision_pb2.Freshness) -> Answer:
     return Answer(
         allowed=said.allowed,
-        reason=reason(said.reason),
+        reason=decision_reason(said.reason),
         message=said.message,
         plan_slugs=tuple(said.plan_slugs),
-        valid_until=_instant(timed, "valid_until"),
+        valid_until=instant_of(timed, "valid_until"),
         revision=freshness.revision,
-        as_of=_instant(freshness, "as_of"),
+        as_of=instant_of(freshness, "as_of"),
         stale=freshness.stale,
     )
 
 
 def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, stream: Stream) -> Denial:
     freshness = response.freshness
-    return Denial(answer, asked, asked + ns(freshness.max_age), _until(freshness), stream)
+    return Denial(answer, asked, asked + ns(freshness.max_age), end_of(freshness), stream)
 
 
 def to_resolved(
@@ -139,16 +116,16 @@ def to_resolved(
         tenant=_tenant(response.tenant),
         source=word(tenant_pb2.TenantSource, response.source, "TENANT_SOURCE_"),
         verified=response.verified,
-        valid_until=_instant(freshness, "valid_until"),
+        valid_until=instant_of(freshness, "valid_until"),
         revision=freshness.revision,
-        as_of=_instant(freshness, "as_of"),
+        as_of=instant_of(freshness, "as_of"),
         stale=freshness.stale,
     )
     return HeldResolved(
         resolved=resolved,
         asked=asked,
         kept_until=asked + ns(freshness.max_age),
-        valid_until=_until(freshness),
+        valid_until=end_of(freshness),
         answered=answered,
         stream=Stream(stream.era) if freshness.stale else stream,
     )

@@ -9,11 +9,19 @@ from typing import Any, TypeVar
 
 from ._aio_io import Transport, Watcher
 from ._base import BaseClient, TenantId, carried_by
-from ._core import programs
+from ._core import features, programs
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._target import Target
 from ._wire import Headers
-from .answers import Answer, Authorized, EnabledModules, Resolved
+from .answers import (
+    Answer,
+    Authorized,
+    EnabledModules,
+    FeatureAnswer,
+    LimitAnswer,
+    LimitDecision,
+    Resolved,
+)
 from .errors import ClientMisuseError, Failure
 
 T = TypeVar("T")
@@ -54,10 +62,6 @@ class EntitlementClient(BaseClient):
             return answer
         return await self._run(programs.check(self._core, str(tenant).lower(), module, min_revision or 0))
 
-    def held(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer | None:
-        """What `check` would answer without asking anybody, or None. From any thread."""
-        return self._held(tenant, module, self._wall(), self._mono(), min_revision or 0)  # type: ignore[arg-type]
-
     async def require(self, tenant: TenantId, module: str, *, min_revision: int | None = None) -> Answer:
         """`check`, for whom only a yes will do. Raises ModuleDeniedError, EntitlementsUnavailableError."""
         return programs.demand(await self.check(tenant, module, min_revision=min_revision))
@@ -69,6 +73,45 @@ class EntitlementClient(BaseClient):
     async def check_all(self, tenant: TenantId, modules: Sequence[str], *, min_revision: int | None = None) -> Answer:
         """All of these are needed. Allowed: the answer that ends first."""
         return await self._run(programs.check_all(self._core, str(tenant).lower(), modules, min_revision or 0))
+
+    async def feature(self, tenant: TenantId, module: str, key: str, *, min_revision: int | None = None) -> FeatureAnswer:
+        """Is the feature of a module on for the tenant? Off is an answer, with its reason: also where the module is
+        denied, and where there is no such feature. Raises RequestRefusedError, with the code UNIMPLEMENTED where the
+        server is older than features; an outage is answered by the rule.
+
+        `min_revision`: as in `check`.
+        """
+        answer = self.feature_held(tenant, module, key, min_revision=min_revision)
+        if answer is not None:
+            self._refuse_another_loop()
+            return answer
+        return await self._run(features.feature(self._core, str(tenant).lower(), module, key, min_revision or 0))
+
+    async def require_feature(
+        self, tenant: TenantId, module: str, key: str, *, min_revision: int | None = None
+    ) -> FeatureAnswer:
+        """`feature`, for whom only on will do. Raises FeatureOffError, EntitlementsUnavailableError."""
+        return features.demand_feature(await self.feature(tenant, module, key, min_revision=min_revision))
+
+    async def limit(self, tenant: TenantId, key: str, *, min_revision: int | None = None) -> LimitAnswer:
+        """What the limit is for the tenant: "users", or "transactions_monthly". Raises RequestRefusedError, as `feature`
+        does, and EntitlementsUnavailableError where the outage rule has no limit to give."""
+        return await self._run(features.limit(self._core, str(tenant).lower(), key, min_revision or 0))
+
+    async def within_limit(
+        self, tenant: TenantId, key: str, observed: int, amount: int = 1, *, min_revision: int | None = None
+    ) -> LimitDecision:
+        """Would `amount` more be within the limit, where there are `observed` already, as you have counted? It reserves
+        nothing: count and insert in one transaction. `amount` 0: is what there is within the limit? Raises ValueError
+        for what cannot be counted, and RequestRefusedError as `feature` does; an outage is answered by the rule."""
+        program = features.within_limit(self._core, str(tenant).lower(), key, observed, amount, min_revision or 0)
+        return await self._run(program)
+
+    async def require_within_limit(
+        self, tenant: TenantId, key: str, observed: int, amount: int = 1, *, min_revision: int | None = None
+    ) -> LimitDecision:
+        """`within_limit`, for whom only a yes will do. Raises LimitExceededError, EntitlementsUnavailableError."""
+        return features.demand_limit(await self.within_limit(tenant, key, observed, amount, min_revision=min_revision))
 
     async def enabled_modules(self, tenant: TenantId, *, min_revision: int | None = None) -> EnabledModules:
         """Every module that the tenant may use now. Raises RequestRefusedError (NOT_FOUND: there is no such tenant), and

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 UNSPECIFIED = "UNSPECIFIED"
 """The reason of an answer that the outage rule gave: nobody knows why, or whether."""
@@ -134,3 +135,111 @@ class EnabledModules:
 
     def __contains__(self, code: object) -> bool:
         return any(module.code == code for module in self.modules)
+
+
+Json = bool | int | float | str | list[Any] | dict[str, Any] | None
+"""The value of a feature. A number that is whole is an int."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureAnswer:
+    """Is the feature on for the tenant? It is true or false as `enabled` is."""
+
+    enabled: bool
+    """The answer."""
+    reason: str
+    """Why, or why not: FeatureReason without its prefix, "TENANT", "PLAN", "DEFAULT", "NOT_FOUND" or "MODULE_DENIED" for
+    example. "UNSPECIFIED" where the outage rule answered and nothing was held. A word that is not known comes from a
+    newer server: trust `enabled`."""
+    value: Json = None
+    """What it is set to. None: it has no value, or is off."""
+    message: str = ""
+    """Where it is off, a sentence that can be shown to a person. Empty when on."""
+    module_reason: str = UNSPECIFIED
+    """What became of the module: "ENABLED", or why it is denied. "UNSPECIFIED" where the outage rule answered and nothing
+    was held."""
+    plan_slugs: tuple[str, ...] = ()
+    """Where the server was asked, and the feature is off by the plan or by default: the slugs of the plans on sale that
+    have it, cheapest first."""
+    valid_until: datetime | None = None
+    """The next instant at which time alone changes the answer (UTC), or at which it must be asked anew. None: never."""
+    revision: int = 0
+    """The revision of the tenant's facts that the answer rests on. 0: there is none."""
+    as_of: datetime | None = None
+    """When those facts were read from the database (UTC). None: the outage rule answered, and nothing was held."""
+    stale: bool = False
+    """True where it could not be asked whether the answer still holds: the server's database, or the server."""
+    by_outage_rule: bool = False
+    """True where the server could not be asked, and the rule chosen with `on_outage` answered."""
+
+    def __bool__(self) -> bool:
+        return self.enabled
+
+
+@dataclass(frozen=True, slots=True)
+class LimitAnswer:
+    """What a limit is for the tenant."""
+
+    limit: int | None
+    """The limit. None: there is none, and `reason` says why: not each of these is as good as unlimited."""
+    reason: str
+    """LimitReason without its prefix. "WITHIN": there is a limit. "UNLIMITED" and "NO_PLAN": there is none. "NOT_FOUND":
+    nobody knows this limit. "TENANT_DENIED": the tenant is not served."""
+    source: str = "NONE"
+    """Who says so: "PLAN", "OVERRIDE" or "NONE"."""
+    kind: str = UNSPECIFIED
+    """What it counts: "LEVEL", how many there are at a time, or "MONTHLY", how many come in a calendar month."""
+    enforcement: str = UNSPECIFIED
+    """What the server does about limits: "ON"; "SHADOW" and "OFF": everything is allowed."""
+    tenant_reason: str = UNSPECIFIED
+    """What became of the tenant, on TENANT_DENIED."""
+    valid_until: datetime | None = None
+    """When an override ends (UTC). None: time alone changes nothing."""
+    revision: int = 0
+    as_of: datetime | None = None
+    stale: bool = False
+    """True where it could not be asked whether the answer still holds."""
+    by_outage_rule: bool = False
+    """True where the outage rule gave it, because the server was unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDecision:
+    """Would so much more be within a limit? It is true or false as `allowed` is. A "yes" reserves nothing."""
+
+    allowed: bool
+    """The answer. Always true where `enforcement` is not "ON", but for a tenant that is denied."""
+    reason: str
+    """Why, or why not: LimitReason without its prefix: "WITHIN", "UNLIMITED", "NO_PLAN", "EXCEEDED", "OVER_LIMIT",
+    "NOT_FOUND" or "TENANT_DENIED". Where limits are not enforced, what it would be. "UNSPECIFIED" where the outage rule
+    answered and nothing was held."""
+    limit: int | None = None
+    """The limit. None: there is none, or it is not known."""
+    used: int = 0
+    """What there is: `observed`."""
+    remaining: int | None = None
+    """None: without a limit. Negative: there is more than the limit allows, for it was lowered."""
+    message: str = ""
+    """Where it is not within the limit, a sentence that can be shown to a person. Otherwise empty."""
+    source: str = "NONE"
+    """As in LimitAnswer."""
+    kind: str = UNSPECIFIED
+    """As in LimitAnswer."""
+    enforcement: str = UNSPECIFIED
+    """As in LimitAnswer."""
+    tenant_reason: str = UNSPECIFIED
+    """As in LimitAnswer."""
+    plan_slugs: tuple[str, ...] = ()
+    """Where the server was asked, and it is not within the limit: the slugs of the plans on sale whose limit would do,
+    cheapest first."""
+    valid_until: datetime | None = None
+    """As in LimitAnswer."""
+    revision: int = 0
+    as_of: datetime | None = None
+    stale: bool = False
+    """True where it could not be asked whether the answer still holds."""
+    by_outage_rule: bool = False
+    """True where the server could not be asked, and the rule chosen with `on_outage` answered."""
+
+    def __bool__(self) -> bool:
+        return self.allowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .answers import Answer
+from .answers import Answer, FeatureAnswer, LimitDecision
 
 OUTAGES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "UNKNOWN"})
 """Statuses that say that the server does not answer. UNKNOWN and CANCELLED: how a connection that broke may look."""
@@ -24,6 +24,22 @@ class ModuleDeniedError(EntitlementError):
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.message)
         self.answer = answer
+
+
+class FeatureOffError(EntitlementError):
+    """The feature is off for the tenant. `str()` is the sentence to show."""
+
+    def __init__(self, answer: FeatureAnswer) -> None:
+        super().__init__(answer.message)
+        self.answer = answer
+
+
+class LimitExceededError(EntitlementError):
+    """The tenant may not have so much more. `str()` is the sentence to show."""
+
+    def __init__(self, decision: LimitDecision) -> None:
+        super().__init__(decision.message)
+        self.decision = decision
 
 
 class EntitlementsUnavailableError(EntitlementError):

@@ -11,12 +11,20 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ._base import BaseClient, TenantId, carried_by
-from ._core import programs
+from ._core import features, programs
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._sync_io import Transport, Watcher
 from ._target import Target
 from ._wire import Headers
-from .answers import Answer, Authorized, EnabledModules, Resolved
+from .answers import (
+    Answer,
+    Authorized,
+    EnabledModules,
+    FeatureAnswer,
+    LimitAnswer,
+    LimitDecision,
+    Resolved,
+)
 from .errors import ClientMisuseError, Failure
 
 T = TypeVar("T")
@@ -51,6 +59,44 @@ class SyncEntitlementClient(BaseClient):
     def check_all(self, tenant: TenantId, modules: Sequence[str], *, min_revision: int | None = None) -> Answer:
         """All of these are needed. Allowed: the answer that ends first."""
         return self._run(programs.check_all(self._core, str(tenant).lower(), modules, min_revision or 0))
+
+    def feature(self, tenant: TenantId, module: str, key: str, *, min_revision: int | None = None) -> FeatureAnswer:
+        """Is the feature of a module on for the tenant? Off is an answer, with its reason: also where the module is
+        denied, and where there is no such feature. Raises RequestRefusedError, with the code UNIMPLEMENTED where the
+        server is older than features; an outage is answered by the rule.
+
+        `min_revision`: as in `check`.
+        """
+        answer = self.feature_held(tenant, module, key, min_revision=min_revision)
+        if answer is not None:
+            return answer
+        return self._run(features.feature(self._core, str(tenant).lower(), module, key, min_revision or 0))
+
+    def require_feature(
+        self, tenant: TenantId, module: str, key: str, *, min_revision: int | None = None
+    ) -> FeatureAnswer:
+        """`feature`, for whom only on will do. Raises FeatureOffError, EntitlementsUnavailableError."""
+        return features.demand_feature(self.feature(tenant, module, key, min_revision=min_revision))
+
+    def limit(self, tenant: TenantId, key: str, *, min_revision: int | None = None) -> LimitAnswer:
+        """What the limit is for the tenant: "users", or "transactions_monthly". Raises RequestRefusedError, as `feature`
+        does, and EntitlementsUnavailableError where the outage rule has no limit to give."""
+        return self._run(features.limit(self._core, str(tenant).lower(), key, min_revision or 0))
+
+    def within_limit(
+        self, tenant: TenantId, key: str, observed: int, amount: int = 1, *, min_revision: int | None = None
+    ) -> LimitDecision:
+        """Would `amount` more be within the limit, where there are `observed` already, as you have counted? It reserves
+        nothing: count and insert in one transaction. `amount` 0: is what there is within the limit? Raises ValueError
+        for what cannot be counted, and RequestRefusedError as `feature` does; an outage is answered by the rule."""
+        program = features.within_limit(self._core, str(tenant).lower(), key, observed, amount, min_revision or 0)
+        return self._run(program)
+
+    def require_within_limit(
+        self, tenant: TenantId, key: str, observed: int, amount: int = 1, *, min_revision: int | None = None
+    ) -> LimitDecision:
+        """`within_limit`, for whom only a yes will do. Raises LimitExceededError, EntitlementsUnavailableError."""
+        return features.demand_limit(self.within_limit(tenant, key, observed, amount, min_revision=min_revision))
 
     def enabled_modules(self, tenant: TenantId, *, min_revision: int | None = None) -> EnabledModules:
         """Every module that the tenant may use now. Raises RequestRefusedError (NOT_FOUND: there is no such tenant), and

@@ -14,7 +14,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,9 @@ from uuid import UUID
 from ._base import TenantId
 from ._core.core import Core
 from ._in_memory import Answers, Right, TenantRow
+from ._in_memory_terms import Feature, Override, refuse_value
 from .aio import EntitlementClient
+from .answers import Json
 from .clock import NS, Clock, instant
 from .errors import Failure
 from .outage import OnOutage
@@ -102,6 +104,53 @@ class InMemoryEntitlements:
     def expire(self, tenant: TenantId, module: str) -> None:
         """The tenant's right to the module has run out."""
         self.deny(tenant, module, "SUBSCRIPTION_EXPIRED")
+
+    def set_feature(
+        self,
+        tenant: TenantId,
+        module: str,
+        key: str,
+        enabled: bool = True,
+        *,
+        value: Json = None,
+        reason: str = "TENANT",
+        plan_slugs: Sequence[str] = (),
+    ) -> None:
+        """The feature of a module is on or off for the tenant, as long as it may use the module. What was never set is
+        off, with the reason NOT_FOUND. `reason`: "TENANT", "PLAN" or "DEFAULT". ValueError where the value is no
+        JSON."""
+        refuse_value(value)
+        row = self._row(tenant)
+        row.terms.features[module, key] = Feature(enabled, value, reason, tuple(plan_slugs))
+        self._changed(row)
+
+    def unset_feature(self, tenant: TenantId, module: str, key: str) -> None:
+        """There is no such feature any more."""
+        row = self._row(tenant)
+        row.terms.features.pop((module, key), None)
+        self._changed(row)
+
+    def set_limit(self, tenant: TenantId, key: str, limit: int | None) -> None:
+        """What the tenant's plan says of a limit. None: unlimited, as "users" and "transactions_monthly" are where
+        nothing was set; others are NOT_FOUND then. One whose key ends in "_monthly" counts by the month."""
+        row = self._row(tenant)
+        row.terms.limits[key] = limit
+        self._changed(row)
+
+    def override_limit(self, tenant: TenantId, key: str, limit: int | None, *, until: datetime | None = None) -> None:
+        """What the tenant has instead of its plan's limit, until it ends."""
+        row = self._row(tenant)
+        row.terms.overrides[key] = Override(limit, until)
+        self._changed(row)
+
+    def enforce_limits(self, enforcement: str) -> None:
+        """ "ON", as it begins; "SHADOW" or "OFF": everything is allowed. As `--enforce-limits`."""
+        if enforcement not in ("ON", "SHADOW", "OFF"):
+            raise ValueError(f'limits are enforced "ON", "SHADOW" or "OFF", not {enforcement!r}')
+        self._answers.enforcement = enforcement
+        if not self._is_dark:
+            for core in list(self._cores):
+                core.all_changed(is_reset=False)
 
     def go_dark(self) -> None:
         """From now on nothing answers, and nothing is heard of."""

@@ -25,10 +25,8 @@ from .held import (
 )
 from .outage import SERVER, STREAM, Outage
 from .resolved import Key, ResolvedCache
+from .sentences import UNKNOWN
 from .settings import Settings
-
-UNKNOWN = "It cannot be checked at the moment whether your account may use this. Please try again in a moment."
-"""What a person is shown where the outage rule denied."""
 
 _BY_RULE_DENIED = Answer(False, UNSPECIFIED, UNKNOWN, stale=True, by_outage_rule=True)
 _BY_RULE_ALLOWED = Answer(True, UNSPECIFIED, stale=True, by_outage_rule=True)
@@ -94,7 +92,8 @@ class Core:
         if denial is not None and denial.is_good(wall, mono) and min_revision <= denial.answer.revision:
             record.used = True
             self.hits += 1
-            return denial.answer
+            answer: Answer = denial.answer
+            return answer
         return None
 
     def good_list(self, tenant: str, min_revision: int) -> TenantList | None:
@@ -106,11 +105,20 @@ class Core:
         record.used = True
         return held if held.is_good(self.clock.wall(), self.clock.mono()) else None
 
+    def held_denial(self, tenant: str, question: object, min_revision: int) -> Any:
+        """The answer to a question that was denied, if it is held and good."""
+        record = self._tenants.get(tenant)
+        denial = record.denials.get(question) if record else None
+        if record is None or denial is None or denial.answer.revision < min_revision:
+            return None
+        record.used = True
+        return denial.answer if denial.is_good(self.clock.wall(), self.clock.mono()) else None
+
     # By the outage rule.
 
     def by_rule(self, tenant: str, module: str, min_revision: int) -> Answer:
         """What the outage rule answers."""
-        self._count_by_rule()
+        self.count_by_rule()
         if self.rule.kind == "allow":
             return _BY_RULE_ALLOWED
         return self._stale_grant(tenant, module, min_revision) or _BY_RULE_DENIED
@@ -119,20 +127,20 @@ class Core:
         """A grant that is held, while an outage is known: nobody waits who need not."""
         granted = self._stale_grant(tenant, module, min_revision) if self.is_outage_known() else None
         if granted is not None:
-            self._count_by_rule()
+            self.count_by_rule()
         return granted
 
     def _stale_grant(self, tenant: str, module: str, min_revision: int) -> Answer | None:
-        held = self._stale_list(tenant, min_revision)
+        held = self.stale_list(tenant, min_revision)
         granted = held.granted(module, self.clock.wall()) if held else None
         return by_outage_rule(granted) if granted else None
 
     def list_by_rule(self, tenant: str, min_revision: int) -> EnabledModules | None:
         """The list that the outage rule gives. None: it has none to give."""
-        held = self._stale_list(tenant, min_revision)
+        held = self.stale_list(tenant, min_revision)
         if held is None:
             return None
-        self._count_by_rule()
+        self.count_by_rule()
         return held.enabled(self.clock.wall(), by_outage_rule=True)
 
     def resolved_by_rule(self, key: Key) -> Resolved | None:
@@ -142,15 +150,17 @@ class Core:
             return None
         if self.rule.kind == "serve_stale" and self.clock.mono() - held.vouched() > self.rule.stale_ns:
             return None
-        self._count_by_rule()
+        self.count_by_rule()
         return replace(held.resolved, stale=True, by_outage_rule=True)
 
-    def _count_by_rule(self) -> None:
+    def count_by_rule(self) -> None:
+        """The outage rule has answered."""
         with self._lock:
             self.counts["outage_answers"] += 1
             self._outage.answered_by_rule()
 
-    def _stale_list(self, tenant: str, min_revision: int) -> TenantList | None:
+    def stale_list(self, tenant: str, min_revision: int) -> TenantList | None:
+        """The tenant's list, good or not, as far as the outage rule may use it."""
         if self.rule.kind != "serve_stale":
             return None
         with self._lock:
@@ -235,12 +245,12 @@ class Core:
             if self._record(tenant) is record and flight.is_news_free:
                 record.list, record.outdated, record.denials, record.announced = answer, None, {}, 0
 
-    def keep_denial(self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial) -> None:
+    def keep_denial(self, tenant: str, record: Record, flight: Flight, question: object, denial: Denial) -> None:
         with self._lock:
             if self._record(tenant) is record and flight.is_news_free:
                 while len(record.denials) >= self.settings.max_denials:
                     del record.denials[next(iter(record.denials))]
-                record.denials[module] = denial
+                record.denials[question] = denial
 
     def keep_resolved(self, flight: Flight, key: Key, answer: HeldResolved) -> None:
         with self._lock:

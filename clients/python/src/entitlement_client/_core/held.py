@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..answers import Answer, EnabledModule, EnabledModules, Resolved
+from ..answers import Answer, EnabledModule, EnabledModules, FeatureAnswer, Resolved
 from ..clock import NS, instant
 from .gate import Gate
+from .terms import ENDLESS, Terms
 
 ALWAYS = -(1 << 70)
 """Before every instant: a right that has always run."""
-NEVER = 1 << 70
+NEVER = ENDLESS
 """After every instant: a right that does not end."""
 
 HEARTBEAT_WINDOW = 30 * NS
@@ -96,7 +97,7 @@ class Grant:
 
 @dataclass(slots=True, eq=False)
 class TenantList:
-    """An answer of ListEnabledModules. Nothing in it changes once it is held, but `vouched_until`."""
+    """An answer of ListEnabledModules. Nothing in it changes once it is held, but `vouched_until` and `told`."""
 
     grants: Mapping[str, Grant]
     show: Callable[[bytes], EnabledModule]
@@ -116,6 +117,10 @@ class TenantList:
     stream: Stream
     vouched_until: int | None = None
     """Monotonic, ns: where news has made it outdated, when the server last vouched for it."""
+    terms: Terms | None = None
+    """What it says of features and limits. None: its server is older than they are."""
+    told: dict[tuple[str, str], FeatureAnswer] | None = None
+    """Answers that were given of features, by module and key. None: nobody has asked."""
 
     def is_good(self, wall: int, mono: int) -> bool:
         stream = self.stream
@@ -153,12 +158,13 @@ def by_outage_rule(answer: Answer) -> Answer:
 
 
 class Denial:
-    """A held denial of one module."""
+    """A held denial of one module, or a feature that is off."""
 
     __slots__ = ("answer", "asked", "kept_until", "stream", "valid_until")
 
-    def __init__(self, answer: Answer, asked: int, kept_until: int, valid_until: int, stream: Stream) -> None:
+    def __init__(self, answer: Any, asked: int, kept_until: int, valid_until: int, stream: Stream) -> None:
         self.answer = answer
+        """An Answer, or a FeatureAnswer."""
         self.asked = asked
         self.kept_until = kept_until
         self.valid_until = valid_until
@@ -223,7 +229,8 @@ class Record:
     """The revision that made the list outdated. 0: none was announced."""
     outdated: TenantList | None = None
     """The last list, once news has made it outdated: only an outage rule may look at it."""
-    denials: dict[str, Denial] = field(default_factory=dict)
+    denials: dict[object, Denial] = field(default_factory=dict)
+    """By the module, or by module and key."""
     flights: dict[object, Flight] = field(default_factory=dict)
     """Questions under way, by what was asked."""
     gate: Gate | None = None

@@ -26,7 +26,7 @@ def check(core: Core, tenant: str, module: str, min_revision: int) -> Program[An
     core.count("misses")
     granted = core.grant_in_outage(tenant, module, min_revision)
     if granted is not None:
-        yield from _find_out(core, partial(tenant_list, core, tenant, min_revision))
+        yield from find_out(core, partial(tenant_list, core, tenant, min_revision))
         return granted
     listed = yield from tenant_list(core, tenant, min_revision)
     if isinstance(listed, TenantList):
@@ -104,7 +104,7 @@ def enabled_modules(core: Core, tenant: str, min_revision: int) -> Program[Enabl
     """From the list, at this instant. Raises EntitlementsUnavailableError, RequestRefusedError."""
     in_outage = core.list_by_rule(tenant, min_revision) if core.is_outage_known() else None
     if in_outage is not None:
-        yield from _find_out(core, partial(tenant_list, core, tenant, min_revision))
+        yield from find_out(core, partial(tenant_list, core, tenant, min_revision))
         return in_outage
     listed = yield from tenant_list(core, tenant, min_revision)
     if isinstance(listed, TenantList):
@@ -122,7 +122,7 @@ def tenant_list(core: Core, tenant: str, min_revision: int) -> Program[TenantLis
         return good
     record, flight, leads, wanted = core.board(tenant, "list", min_revision)
     program = partial(_fetch_list, core, tenant, record, flight, wanted)
-    result: TenantList | Failure = yield _join(core, flight, leads, program, tenant)
+    result: TenantList | Failure = yield join(core, flight, leads, program, tenant)
     return result
 
 
@@ -132,7 +132,9 @@ def _fetch_list(core: Core, tenant: str, record: Record, flight: Flight, wanted:
         # Another flight landed between the look and this one.
         return held
     asked, stream = core.clock.mono(), core.stream
-    request = pb.ListEnabledModulesRequest(tenant_id=tenant, min_revision=wanted or None, include_upcoming=True)
+    request = pb.ListEnabledModulesRequest(
+        tenant_id=tenant, min_revision=wanted or None, include_upcoming=True, include_features=True
+    )
     reply = yield from ask(core, "ListEnabledModules", request, record, wanted)
     if isinstance(reply, Failure):
         return reply
@@ -144,7 +146,7 @@ def _fetch_list(core: Core, tenant: str, record: Record, flight: Flight, wanted:
 def _decision(core: Core, tenant: str, module: str, min_revision: int) -> Program[Answer | Failure]:
     record, flight, leads, wanted = core.board(tenant, ("module", module), min_revision)
     program = partial(_fetch_decision, core, tenant, module, record, flight, wanted)
-    result: Answer | Failure = yield _join(core, flight, leads, program, tenant)
+    result: Answer | Failure = yield join(core, flight, leads, program, tenant)
     return result
 
 
@@ -184,13 +186,13 @@ def _resolved_in_outage(core: Core, key: Key, request: pb.ResolveTenantRequest) 
     """Who it is by the outage rule, while an outage is known: nobody waits who need not."""
     by_rule = core.resolved_by_rule(key) if core.is_outage_known() else None
     if by_rule is not None:
-        yield from _find_out(core, partial(_resolved, core, key, request))
+        yield from find_out(core, partial(_resolved, core, key, request))
     return by_rule
 
 
 def _resolved(core: Core, key: Key, request: pb.ResolveTenantRequest) -> Program[Resolved | Failure]:
     flight, leads = core.board_unnamed(key)
-    result: Resolved | Failure = yield _join(core, flight, leads, partial(_fetch_resolved, core, key, flight, request))
+    result: Resolved | Failure = yield join(core, flight, leads, partial(_fetch_resolved, core, key, flight, request))
     return result
 
 
@@ -203,7 +205,7 @@ def _unresolved(core: Core, key: Key, failure: Failure) -> Resolved:
     raise failure.error()
 
 
-def _find_out(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
+def find_out(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
     """Asks in the background whether the server is back, if nobody does."""
     if core.begin_probe():
         yield Background(partial(_probe, core, question), core.end_probe)
@@ -245,7 +247,7 @@ def authorize(core: Core, tenant_id: str, host: str, bearer_token: str, modules:
     flight, leads = core.board_unnamed((key, codes))
     request = pb.AuthorizeRequest(tenant_id=tenant_id, host=host, bearer_token=bearer_token, any_of_module_codes=codes)
     program = partial(_fetch_authorized, core, key, flight, request)
-    result: Authorized | Failure = yield _join(core, flight, leads, program)
+    result: Authorized | Failure = yield join(core, flight, leads, program)
     if isinstance(result, Failure):
         return (yield from _authorized(core, _unresolved(core, key, result), codes))
     return result
@@ -267,5 +269,6 @@ def _fetch_authorized(
     return Authorized(resolved, reply.decision.module_code, wire.decision_answer(reply.decision, reply.freshness))
 
 
-def _join(core: Core, flight: Flight, leads: bool, program: Callable[[], Program[Any]], tenant: str = "") -> Join:
+def join(core: Core, flight: Flight, leads: bool, program: Callable[[], Program[Any]], tenant: str = "") -> Join:
+    """Waits for the answer of a flight, and runs its program where it is this one's to lead."""
     return Join(flight, leads, program, partial(core.land, tenant), core.settings.deadline + 1.0)
