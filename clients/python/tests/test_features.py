@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import tenant_id
+from older import older
 
 from entitlement_client import (
     EntitlementClient,
@@ -20,7 +21,6 @@ from entitlement_client import (
 from entitlement_client._core import terms
 from entitlement_client._wire import pb
 from entitlement_client._wire_terms import take_terms
-from entitlement_client.errors import Failure
 from entitlement_client.testing import InMemoryEntitlements
 
 ONE, TWO = tenant_id(1), tenant_id(2)
@@ -180,24 +180,6 @@ def test_who_asks_for_a_later_revision_asks_the_server(double: InMemoryEntitleme
         client.check(ONE, "finance")
         assert client.feature_held(ONE, "finance", "exports", min_revision=4) is None
         assert asked(double, lambda: client.feature(ONE, "finance", "exports", min_revision=4)) != []
-
-
-def older(double: InMemoryEntitlements) -> None:
-    """A server that knows neither features nor limits."""
-    real = double.answer
-
-    def answer(method: str, request: Any) -> Any:
-        response = real(method, request)
-        if method in ("CheckFeature", "CheckLimit"):
-            return Failure("UNIMPLEMENTED", "")
-        if method == "ListEnabledModules":
-            response.ClearField("limits")
-            response.ClearField("limit_enforcement")
-            for module in response.modules:
-                module.ClearField("features")
-        return response
-
-    double.answer = answer  # type: ignore[method-assign]
 
 
 def test_a_server_that_is_older_than_features_is_neither_an_outage_nor_off(double: InMemoryEntitlements) -> None:

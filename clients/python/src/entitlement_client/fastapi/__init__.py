@@ -10,13 +10,15 @@ async def invoices(): ...
 """
 
 from .context import current_resolved, current_tenant
-from .gate import ModuleGate, require_any_module, require_module
+from .gate import FeatureGate, Gate, ModuleGate, require_any_module, require_feature, require_module
 from .lifespan import client_lifespan
 from .middleware import TenantMiddleware
 from .problem import Problem
 from .refusal import GateRefusedError
 
 __all__ = [
+    "FeatureGate",
+    "Gate",
     "GateRefusedError",
     "ModuleGate",
     "Problem",
@@ -25,5 +27,6 @@ __all__ = [
     "current_resolved",
     "current_tenant",
     "require_any_module",
+    "require_feature",
     "require_module",
 ]

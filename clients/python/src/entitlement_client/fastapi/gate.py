@@ -1,4 +1,4 @@
-"""`require_module("finance")`: a dependency, and a decorator of endpoints."""
+"""`require_module("finance")`, `require_feature("finance", "exports")`: a dependency, and a decorator of endpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any, ParamSpec, TypeVar, overload
 from starlette.concurrency import run_in_threadpool
 
 from .._base import log
-from .problem import NO_TENANT, Problem, of_denial
+from ..aio import EntitlementClient
+from ..errors import RequestRefusedError
+from .problem import BROKEN, NO_TENANT, Problem, of_denial, of_feature
 from .refusal import GateRefusedError
 from .request import current
 
@@ -18,10 +20,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Endpoint = Callable[..., Any]
 LONGEST_CODE = 50
+LONGEST_KEY = 100
 
 
-class ModuleGate:
-    """Lets a request pass whose tenant may use one of some modules.
+class Gate:
+    """Lets a request pass whose tenant may.
 
     `Depends(gate)`, also in `dependencies=[...]` of a router, and `@gate` below the route's decorator do the same. Both
     take the tenant from the middleware, so it does not matter what the endpoint's arguments are called. `@gate` makes an
@@ -29,13 +32,7 @@ class ModuleGate:
     A refusal is raised as GateRefusedError, which becomes the response; `await gate()` does so anywhere else.
     """
 
-    def __init__(self, modules: tuple[str, ...]) -> None:
-        for code in modules:
-            if not isinstance(code, str) or not 1 <= len(code) <= LONGEST_CODE or not code.isprintable():
-                raise ValueError(f"no module's code: {code!r}")
-        if not modules:
-            raise ValueError("name at least one module")
-        self._modules = modules
+    def __init__(self) -> None:
         # FastAPI asks the object what it takes (nothing) and whether it is to be awaited (yes): as a dependency.
         self.__signature__ = inspect.Signature()
         self.__dict__["__call__"] = self._admit
@@ -72,15 +69,11 @@ class ModuleGate:
 
     def _is_held(self) -> bool:
         """Is a grant held? Most requests end here."""
-        context = current.get()
-        if context is None or context.resolved is None:
-            return False
-        tenant, held = context.resolved.tenant.id, context.client.held
-        for module in self._modules:
-            if held(tenant, module):
-                context.is_granted = True
-                return True
-        return False
+        raise NotImplementedError
+
+    async def _ask(self, client: EntitlementClient, tenant: str) -> Problem | None:
+        """What the tenant is refused with."""
+        raise NotImplementedError
 
     def beside(
         self, old: Callable[[Endpoint], Endpoint]
@@ -103,14 +96,74 @@ class ModuleGate:
         if self._is_held():
             return None
         try:
-            answer = await context.client.check_any(context.resolved.tenant.id, self._modules)
+            problem = await self._ask(context.client, context.resolved.tenant.id)
         except Exception:
             if context.enforce:
                 raise
             log.exception("in shadow mode a gate could not be judged")
             return None
-        context.is_granted = answer.allowed
-        return None if answer.allowed else context.refuse(of_denial(answer))
+        context.is_granted = problem is None
+        return None if problem is None else context.refuse(problem)
+
+
+class ModuleGate(Gate):
+    """Lets a request pass whose tenant may use one of some modules. A Gate says how it is used."""
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        for code in modules:
+            _refuse_unlikely("module's code", code, LONGEST_CODE)
+        if not modules:
+            raise ValueError("name at least one module")
+        self._modules = modules
+        super().__init__()
+
+    def _is_held(self) -> bool:
+        context = current.get()
+        if context is None or context.resolved is None:
+            return False
+        tenant, held = context.resolved.tenant.id, context.client.held
+        for module in self._modules:
+            if held(tenant, module):
+                context.is_granted = True
+                return True
+        return False
+
+    async def _ask(self, client: EntitlementClient, tenant: str) -> Problem | None:
+        answer = await client.check_any(tenant, self._modules)
+        return None if answer.allowed else of_denial(answer)
+
+
+class FeatureGate(Gate):
+    """Lets a request pass whose tenant has a feature of a module. A Gate says how it is used."""
+
+    def __init__(self, module: str, key: str) -> None:
+        _refuse_unlikely("module's code", module, LONGEST_CODE)
+        _refuse_unlikely("feature's key", key, LONGEST_KEY)
+        self._module, self._key = module, key
+        super().__init__()
+
+    def _is_held(self) -> bool:
+        context = current.get()
+        if context is None or context.resolved is None:
+            return False
+        if context.client.feature_held(context.resolved.tenant.id, self._module, self._key):
+            context.is_granted = True
+            return True
+        return False
+
+    async def _ask(self, client: EntitlementClient, tenant: str) -> Problem | None:
+        try:
+            answer = await client.feature(tenant, self._module, self._key)
+        except RequestRefusedError as error:
+            # The tenant is one that the server has named, so the fault is ours: it may be older than features.
+            log.error("whether a feature is on cannot be found out: %s %s: %s", error.code, error.reason, error)
+            return BROKEN
+        return None if answer.enabled else of_feature(answer)
+
+
+def _refuse_unlikely(what: str, name: str, longest: int) -> None:
+    if not isinstance(name, str) or not 1 <= len(name) <= longest or not name.isprintable():
+        raise ValueError(f"no {what}: {name!r}")
 
 
 def _noted(endpoint: Endpoint) -> Endpoint:
@@ -149,6 +202,12 @@ def _signature(endpoint: Endpoint) -> inspect.Signature:
 def require_module(module: str) -> ModuleGate:
     """Lets a request pass whose tenant may use the module. ValueError where this cannot be a module's code."""
     return ModuleGate((module,))
+
+
+def require_feature(module: str, key: str) -> FeatureGate:
+    """Lets a request pass whose tenant has the feature of the module, and so may use the module. ValueError where these
+    cannot be a module's code and a feature's key."""
+    return FeatureGate(module, key)
 
 
 def require_any_module(*modules: str) -> ModuleGate:

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..answers import Answer
+from ..answers import Answer, FeatureAnswer
 from ..errors import EntitlementsUnavailableError, RequestRefusedError
 
 NO_TENANT_SENTENCE = "Tenant context not found. Please login."
@@ -61,6 +61,7 @@ class Problem:
 
 
 NO_TENANT = Problem(401, NO_TENANT_SENTENCE, "TENANT_NOT_FOUND")
+BROKEN = Problem(500, BROKEN_SENTENCE, "UNSPECIFIED")
 
 
 def of_denial(answer: Answer) -> Problem:
@@ -70,11 +71,19 @@ def of_denial(answer: Answer) -> Problem:
     return Problem(403, answer.message, answer.reason, answer.plan_slugs)
 
 
+def of_feature(answer: FeatureAnswer) -> Problem:
+    """The same of a feature that is off: the reason is FEATURE_ and why it is off, or why its module is denied."""
+    if answer.by_outage_rule:
+        return Problem(503, answer.message, answer.reason, retry_after=1.0)
+    reason = answer.module_reason if answer.reason == "MODULE_DENIED" else f"FEATURE_{answer.reason}"
+    return Problem(403, answer.message, reason, answer.plan_slugs)
+
+
 def of_refusal(error: RequestRefusedError) -> Problem:
     """What the server says of a request that names no tenant, or one that is not served."""
     status = _STATUS.get(error.code)
     if status is None or error.reason in _OUR_OWN_FAULT:
-        return Problem(500, BROKEN_SENTENCE, "UNSPECIFIED")
+        return BROKEN
     if error.code == "NOT_FOUND":
         return NO_TENANT
     return Problem(status, str(error), error.reason or "UNSPECIFIED")
