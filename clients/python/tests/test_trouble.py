@@ -220,7 +220,7 @@ def test_a_server_that_does_not_receive_changes_is_no_outage_and_a_real_one_is_s
     caplog.set_level(logging.WARNING, "entitlement_client")
     with entitlements.sync_client(OnOutage.deny()) as client:
         for _ in range(3):
-            client._core.stream_ended("changes are off", is_refused=True)
+            client._core.stream_ended("changes are off", refusal="FAILED_PRECONDITION")
             client._core.say()
         assert [message.partition(" from ")[0] for message in caplog.messages] == ["changes cannot be received"]
         assert client.stats()["outage"] == 0

@@ -102,7 +102,8 @@ class Streams:
             elif stream is self._old:
                 # The next one, if it is open, begins as if nothing had been before it.
                 if self._opened is None:
-                    self._core.stream_ended(why(failure), is_refused=failure is not None and not failure.is_outage)
+                    is_refused = failure is not None and not failure.is_outage
+                    self._core.stream_ended(why(failure), refusal=failure.code if failure and is_refused else "")
                 else:
                     self._core.opened(self._interval)
                 self._move_on()

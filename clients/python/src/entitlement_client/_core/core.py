@@ -66,6 +66,10 @@ class Core:
         self._is_open = False
         self._gate = Gate()
         self._outage = Outage(rule, endpoint)
+        self.refusal = ""
+        """The status with which the server has refused this client a stream. Empty: it has not."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called, without any lock, when something was heard of the server or its stream. They must not raise or wait."""
         self._last_event = 0
         """When the stream last said anything (monotonic, ns)."""
         self._flights: dict[object, Flight] = {}
@@ -311,8 +315,14 @@ class Core:
         self._outage.is_over = True
 
     def say(self) -> None:
-        """Logs what is to be said of an outage. Without any lock."""
+        """Logs what is to be said of an outage, and tells who listens. Without any lock."""
         self._outage.say()
+        for listener in self.listeners:
+            listener()
+
+    def sure_for(self) -> int:
+        """For how long the stream can be relied on if nothing more is heard (ns). Not above 0: it cannot."""
+        return self._stream.sure_until - self.clock.mono()
 
     def begin_probe(self) -> bool:
         """Whether to ask in the background if the server is back: one does at a time."""
@@ -359,6 +369,7 @@ class Core:
         """A stream is open: what is asked for from now on is good until news of it comes. `interval`: how often
         heartbeats come (ns), 0 where the server does not say."""
         with self._lock:
+            self.refusal = ""
             self._stream.ended()
             self._stream, self._is_open = Stream(self.era, interval, None if self._is_open else self._stream), True
             # It vouches for all that was committed before, perhaps in another history of the database.
@@ -419,13 +430,14 @@ class Core:
                 flight.is_news_free = False
             self._flights = {}
 
-    def stream_ended(self, cause: str, *, is_refused: bool = False) -> None:
-        """What was asked for under the stream is good for its `max_age` only, from now on. `is_refused`: the server has
-        no stream for this client, which is no outage."""
+    def stream_ended(self, cause: str, *, refusal: str = "") -> None:
+        """What was asked for under the stream is good for its `max_age` only, from now on. `refusal`: the status with
+        which the server has refused this client a stream, which is no outage."""
         with self._lock:
             self._stream.ended()
             self._stream, self._is_open = Stream(self.era), False
-            if is_refused:
+            self.refusal = refusal
+            if refusal:
                 self._outage.refused(cause, self.clock.mono())
             else:
                 self._outage.lost(STREAM, cause, self.clock.mono())
@@ -453,7 +465,7 @@ class Core:
                 "tenants_held": len(self._tenants),
                 "resolved_held": len(self.resolved),
                 "outage": int(self._outage.is_any),
-                "watching": int(self.clock.mono() < self._stream.sure_until),
+                "watching": int(self.sure_for() > 0),
                 "stream_open": int(self._is_open),
             }
 
