@@ -58,7 +58,7 @@ async def test_a_feature_that_is_on_is_let_through_and_one_that_is_off_is_403_wi
     response = await erp.get(path)
     assert response.status_code == 403
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["reason"] == "FEATURE_PLAN"
+    assert response.json()["reason"] == "PLAN"
     assert response.json()["detail"].startswith("Your plan does not include the feature 'multi_currency'")
     entitlements.set_feature(ONE, "finance", "multi_currency")
     response = await erp.get(path)
@@ -82,7 +82,7 @@ async def test_in_shadow_mode_it_passes_and_says_what_it_would_have_said(entitle
     entitlements.allow(ONE, "finance")
     async with browser(make_app(entitlements, enforce=False), **{"X-Tenant-ID": ONE}) as client:
         response = await client.get("/decorator")
-        assert (response.status_code, response.headers["x-entitlement-would-deny"]) == (200, "FEATURE_NOT_FOUND")
+        assert (response.status_code, response.headers["x-entitlement-would-deny"]) == (200, "NOT_FOUND")
 
 
 async def test_a_server_that_is_older_than_features_is_500_and_no_traceback(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from conftest import tenant_id
 
-from entitlement_client import EntitlementsUnavailableError, LimitExceededError, OnOutage
+from entitlement_client import EntitlementsUnavailableError, FeatureOffError, LimitExceededError, OnOutage
 from entitlement_client.testing import InMemoryEntitlements
 
 ONE, TWO = tenant_id(1), tenant_id(2)
@@ -105,6 +105,19 @@ def test_to_require_what_is_not_within_the_limit_is_an_error_with_the_sentence(d
             client.require_within_limit(ONE, "users", 4)
 
 
+def test_what_a_stale_list_says_is_known(double: InMemoryEntitlements) -> None:
+    double.allow(ONE, "finance")
+    double.set_feature(ONE, "finance", "exports", False)
+    with double.sync_client(OnOutage.serve_stale(HOUR)) as client:
+        client.limit(ONE, "users")
+        double.go_dark()
+        double.advance(timedelta(seconds=31))
+        with pytest.raises(LimitExceededError):
+            client.require_within_limit(ONE, "users", 5)
+        with pytest.raises(FeatureOffError):
+            client.require_feature(ONE, "finance", "exports")
+
+
 def test_in_an_outage_the_chosen_rule_decides_and_no_limit_is_made_up(double: InMemoryEntitlements) -> None:
     rules = [OnOutage.deny(), OnOutage.allow(), OnOutage.serve_stale(HOUR)]
     clients = [double.sync_client(rule) for rule in rules]
@@ -119,9 +132,10 @@ def test_in_an_outage_the_chosen_rule_decides_and_no_limit_is_made_up(double: In
         (False, "EXCEEDED"),
     ]
     assert all(one.stale and one.by_outage_rule and one.used == 5 for one in decided)
-    for client in clients[:2]:
-        with pytest.raises(EntitlementsUnavailableError):
-            client.limit(ONE, "users")
+    with pytest.raises(EntitlementsUnavailableError):
+        clients[0].limit(ONE, "users")
+    allowed = clients[1].limit(ONE, "users")
+    assert (allowed.limit, allowed.reason, allowed.by_outage_rule) == (None, "UNSPECIFIED", True)
     stale = clients[2].limit(ONE, "users")
     assert (stale.limit, stale.stale, stale.by_outage_rule) == (5, True, True)
     for client in clients:

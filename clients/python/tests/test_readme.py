@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from conftest import Server, tenant_id, until
 from fastapi import FastAPI
+from openfeature import api
 from readme import blocks
 
 from entitlement_client import SyncEntitlementClient
@@ -36,6 +37,13 @@ async def test_the_examples_do_what_they_say(server: Server) -> None:
         refused = await browser.get("/invoices", headers=page)
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, page["Origin"])
         assert (await browser.get("/health")).status_code == 404
+        rates = await browser.get("/reports/rates", headers={"X-Tenant-ID": tenant_id(1)})
+        assert (rates.status_code, rates.json()["reason"]) == (403, "NOT_FOUND")
+    assert namespace["details"].value is False
+    assert namespace["details"].flag_metadata["entitlement.reason"] == "NOT_FOUND"
+    assert namespace["seat"].allowed
+    api.shutdown()
+    namespace["asked"].close()
     [tenants] = [added for added in app.user_middleware if "client" in added.kwargs]
     await tenants.kwargs["client"].close()
 

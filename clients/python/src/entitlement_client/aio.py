@@ -95,7 +95,8 @@ class EntitlementClient(BaseClient):
 
     async def limit(self, tenant: TenantId, key: str, *, min_revision: int | None = None) -> LimitAnswer:
         """What the limit is for the tenant: "users", or "transactions_monthly". Raises RequestRefusedError, as `feature`
-        does, and EntitlementsUnavailableError where the outage rule has no limit to give."""
+        does, and EntitlementsUnavailableError where the outage rule neither allows nor has a limit to give. To decide by
+        it, ask `within_limit`, which knows whether limits are enforced."""
         return await self._run(features.limit(self._core, str(tenant).lower(), key, min_revision or 0))
 
     async def within_limit(

@@ -184,7 +184,7 @@ class LimitAnswer:
     """The limit. None: there is none, and `reason` says why: not each of these is as good as unlimited."""
     reason: str
     """LimitReason without its prefix. "WITHIN": there is a limit. "UNLIMITED" and "NO_PLAN": there is none. "NOT_FOUND":
-    nobody knows this limit. "TENANT_DENIED": the tenant is not served."""
+    nobody knows this limit. "TENANT_DENIED": the tenant is not served. "UNSPECIFIED": the outage rule allows."""
     source: str = "NONE"
     """Who says so: "PLAN", "OVERRIDE" or "NONE"."""
     kind: str = UNSPECIFIED

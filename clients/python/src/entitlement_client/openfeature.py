@@ -113,7 +113,8 @@ class EntitlementProvider(AbstractProvider):
     def _await_changes(self, states: States) -> None:
         core = self._core
         # On a loop nobody waits for what the loop has to do.
-        seconds = core.settings.deadline if _running_loop() is None else 0.0
+        is_in_its_way = isinstance(self._client, EntitlementClient) and _running_loop() is not None
+        seconds = 0.0 if is_in_its_way else core.settings.deadline
         if not states.wait(seconds, lambda: core.sure_for() > 0 or core.refusal != ""):
             raise GeneralError("entitlementd has not been heard of yet")
         if core.refusal == _FATAL:

@@ -43,10 +43,10 @@ class _Question(Generic[T]):
     look: Callable[[TenantList], T | None]
     """What a list says now. None: nothing."""
     ask: Callable[[], Program[T | Failure]]
-    allowed: T | None
-    """What the outage rule answers that allows. None: it raises, as where it denies."""
+    allowed: T
+    """What the outage rule answers that allows."""
     denied: T | None
-    """What it answers where it has nothing to say. None: it raises."""
+    """What the others answer where nothing is held. None: they raise."""
     unknown: T | None = None
     """What is answered of a tenant that does not exist. None: the server is asked."""
 
@@ -82,14 +82,14 @@ def demand_feature(answer: FeatureAnswer) -> FeatureAnswer:
     """The answer, if it is on. Raises FeatureOffError, or EntitlementsUnavailableError where nobody knows."""
     if answer.enabled:
         return answer
-    if answer.by_outage_rule:
+    if not is_known(answer):
         raise EntitlementsUnavailableError(answer.message)
     raise FeatureOffError(answer)
 
 
 def limit(core: Core, tenant: str, key: str, min_revision: int) -> Program[LimitAnswer]:
-    """From the list. Raises RequestRefusedError, and EntitlementsUnavailableError where the outage rule has no list to
-    give."""
+    """From the list. Raises RequestRefusedError, and EntitlementsUnavailableError where the outage rule neither allows
+    nor has a list to give."""
     held = core.good_list(tenant, min_revision)
     said = limit_of(held, key, core.clock.wall()) if held is not None else None
     if said is not None:
@@ -100,7 +100,7 @@ def limit(core: Core, tenant: str, key: str, min_revision: int) -> Program[Limit
         min_revision,
         look=lambda listed: limit_of(listed, key, core.clock.wall()),
         ask=lambda: _asked_for_limit(core, tenant, key, min_revision),
-        allowed=None,
+        allowed=LimitAnswer(None, UNSPECIFIED, UNSPECIFIED, stale=True, by_outage_rule=True),
         denied=None,
         unknown=UNKNOWN_TENANT,
     )
@@ -139,9 +139,14 @@ def demand_limit(decision: LimitDecision) -> LimitDecision:
     """The decision, if it is a yes. Raises LimitExceededError, or EntitlementsUnavailableError where nobody knows."""
     if decision.allowed:
         return decision
-    if decision.by_outage_rule:
+    if not is_known(decision):
         raise EntitlementsUnavailableError(decision.message)
     raise LimitExceededError(decision)
+
+
+def is_known(answer: FeatureAnswer | LimitDecision) -> bool:
+    """Is it what the server has said, if perhaps some time ago? A list that is held says what is off, too."""
+    return not (answer.by_outage_rule and answer.reason == UNSPECIFIED)
 
 
 def _answer(core: Core, question: _Question[T]) -> Program[T]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from .._core.features import is_known
 from ..answers import Answer, FeatureAnswer
 from ..errors import EntitlementsUnavailableError, RequestRefusedError
 
@@ -72,10 +73,11 @@ def of_denial(answer: Answer) -> Problem:
 
 
 def of_feature(answer: FeatureAnswer) -> Problem:
-    """The same of a feature that is off: the reason is FEATURE_ and why it is off, or why its module is denied."""
-    if answer.by_outage_rule:
+    """The same of a feature that is off, with the module's reason where that is denied. What a list that is held says is
+    known, also in an outage."""
+    if not is_known(answer):
         return Problem(503, answer.message, answer.reason, retry_after=1.0)
-    reason = answer.module_reason if answer.reason == "MODULE_DENIED" else f"FEATURE_{answer.reason}"
+    reason = answer.module_reason if answer.reason == "MODULE_DENIED" else answer.reason
     return Problem(403, answer.message, reason, answer.plan_slugs)
 
 
