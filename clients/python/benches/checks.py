@@ -1,7 +1,7 @@
 """What a check costs a service that asks through this library: held, against asking the server; a gate in front of a
-route of FastAPI, against the same route without one; and how soon a change that psql commits is seen.
+route of FastAPI, against the same route without one; and how soon a change or a flag that psql commits is seen.
 
-    clients/python/run-benches [held] [route] [change]
+    clients/python/run-benches [held] [route] [change] [flag]
 
 Debian: nghttp2-client (h2load), util-linux (taskset). Each part compares within one run: rounds alternate.
 """
@@ -57,7 +57,9 @@ def held() -> None:
         server.sql(
             f"""INSERT INTO tenants (id, name, subdomain, database_schema) VALUES {",".join(rows)};
             INSERT INTO tenant_subscriptions (id, tenant_id, module_id, starts_at)
-            SELECT randomblob(16), t.id, m.id, '2026-01-01T00:00:00+00:00' FROM tenants t CROSS JOIN modules m"""
+            SELECT randomblob(16), t.id, m.id, '2026-01-01T00:00:00+00:00' FROM tenants t CROSS JOIN modules m;
+            INSERT INTO entitlement_features (module_id, key, default_enabled)
+            SELECT id, 'multi_currency', true FROM modules WHERE code = 'finance'"""
         )
         server.kill()
         server.start()
@@ -79,14 +81,21 @@ def measure_held(server: Server, tenants: list[str]) -> None:
         until(lambda: client.stats().get("watching") == 1)
         assert all(client.check(tenant, "finance").allowed for tenant in tenants)
         assert client.stats()["tenants_held"] == MANY
+        rounds = range(ROUNDS)
         for name, among in ((f"{HOT} hot", tenants[:HOT]), (f"{MANY} at random", tenants)):
             asked = random.Random(7).choices(among, k=CHECKS)
             mine, remote, ratios = [], [], []
-            for _ in range(ROUNDS):
+            for _ in rounds:
                 mine.append(each(asked, lambda tenant: client.check(tenant, "finance").allowed))
                 remote.append(each(asked[:CALLS], ask))
                 ratios.append(remote[-1] / mine[-1])
             print(f"sync, {name}: held {quartiles(mine)} us, asked {quartiles(remote)} us, ratio {quartiles(ratios)}")
+        asked = random.Random(7).choices(tenants[:HOT], k=CHECKS)
+        features = [
+            each(asked, lambda tenant: client.feature(tenant, "finance", "multi_currency").enabled) for _ in rounds
+        ]
+        seats = [each(asked, lambda tenant: client.within_limit(tenant, "users", 4).allowed) for _ in rounds]
+        print(f"sync, {HOT} hot: a feature {quartiles(features)} us, a limit {quartiles(seats)} us")
     asyncio.run(measure_held_async(server, tenants))
 
 
@@ -187,28 +196,49 @@ def route() -> None:
 
 def change() -> None:
     """From a commit to the flipped answer."""
+
+    def write(is_on: bool) -> str:
+        return f"UPDATE tenant_subscriptions SET status = '{'active' if is_on else 'suspended'}'"
+
+    flips("change", write, lambda client: client.check(tenant_id(1), "finance").allowed)
+
+
+def flag() -> None:
+    """The same of a feature."""
+
+    def write(is_on: bool) -> str:
+        return f"UPDATE feature_flags SET is_enabled = {is_on}"
+
+    flips("flag", write, lambda client: client.feature(tenant_id(1), "finance", "multi_currency").enabled)
+
+
+def flips(name: str, write: Callable[[bool], str], is_on: Callable[[SyncEntitlementClient], bool]) -> None:
     cluster = Cluster()
     try:
         server = Server(Postgres(cluster))
         server.subscribe(1, "finance")
+        server.sql(
+            """INSERT INTO feature_flags (tenant_id, module_code, feature_key, is_enabled)
+            SELECT id, 'finance', 'multi_currency', true FROM tenants"""
+        )
         spans = []
         with SyncEntitlementClient(server.address) as client, psycopg.connect(server.url, autocommit=True) as psql:
-            until(lambda: client.check(tenant_id(1), "finance").allowed and client.stats().get("watching") == 1)
+            until(lambda: is_on(client) and client.stats().get("watching") == 1)
             for number in range(CHANGES):
-                word = "suspended" if number % 2 == 0 else "active"
-                psql.execute(f"UPDATE tenant_subscriptions SET status = '{word}'")
+                turned_on = number % 2 == 1
+                psql.execute(write(turned_on))
                 began = time.perf_counter()
-                while client.check(tenant_id(1), "finance").allowed == (word == "suspended"):
+                while is_on(client) != turned_on:
                     time.sleep(0.0002)
                 spans.append((time.perf_counter() - began) * 1e3)
         server.kill()
         cuts = statistics.quantiles(spans, n=100)
-        print(f"change to flip, {CHANGES}: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, longest {max(spans):.1f} ms")
+        print(f"{name} to flip, {CHANGES}: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, longest {max(spans):.1f} ms")
     finally:
         cluster.stop()
 
 
-PARTS = {"held": held, "route": route, "change": change}
+PARTS = {"held": held, "route": route, "change": change, "flag": flag}
 
 if __name__ == "__main__":
     print(json.dumps({"python": sys.version.split()[0], "cores": os.cpu_count()}))

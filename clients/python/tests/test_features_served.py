@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def test_with_its_revision_one_reads_ones_own_write(erp: Server) -> None:
         before = client.feature(ONE, "finance", "multi_currency").revision
         flag(erp, "true")
         assert client.feature(ONE, "finance", "multi_currency", min_revision=before + 1).enabled
+
+
+def test_many_threads_that_want_anything_of_one_cold_tenant_ask_once(erp: Server) -> None:
+    questions: list[Callable[[SyncEntitlementClient], object]] = [
+        lambda client: client.check(ONE, "finance").allowed,
+        lambda client: client.feature(ONE, "finance", "multi_currency").reason == "DEFAULT",
+        lambda client: client.limit(ONE, "users").limit == 5,
+        lambda client: client.within_limit(ONE, "users", 4).allowed,
+    ]
+    with SyncEntitlementClient(erp.address) as client, ThreadPoolExecutor(16) as pool:
+        # It begins to listen with its first question; what opens the stream makes what was asked before worth less.
+        client.check(tenant_id(2), "finance")
+        until(lambda: client.stats()["stream_open"] == 1)
+        before = asked(client)
+        assert all(pool.map(lambda number: questions[number % 4](client), range(400)))
+        assert asked(client) - before == 1
 
 
 async def test_the_async_client_hears_of_flags_too(erp: Server) -> None:

@@ -91,10 +91,11 @@ class BaseClient:
     def stats(self) -> dict[str, int]:
         """Counters and gauges, by name.
 
-        `hits`: checks answered from what is held (counted without a lock: threads may lose a few). `misses`: those that
-        were not. `calls_METHOD`, `failed_calls`: calls, and those that were given up. `joined`: questions that waited for
-        another's call. `outage_answers`: answers of the outage rule. `would_deny`: requests that shadow mode let pass.
-        `news`, `streams`: changes heard of, streams opened. `evicted`, `tenants_held`, `resolved_held`: what is held.
+        `hits`: checks, features and limits answered from what is held (counted without a lock: threads may lose a few).
+        `misses`: those that were not. `calls_METHOD`, `failed_calls`: calls, and those that were given up. `joined`:
+        questions that waited for another's call. `outage_answers`: answers of the outage rule. `would_deny`: requests
+        that shadow mode let pass. `news`, `streams`: changes heard of, streams opened. `evicted`, `tenants_held`,
+        `resolved_held`: what is held.
         `outage`, `stream_open`, `watching`: 1 while the server does not answer or its stream is lost, while a stream is
         open, and while it can be relied on. A counter that has not counted yet is missing.
         """
