@@ -39,8 +39,8 @@ const PATIENCE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How late a poll may be on a busy machine, before nothing is relied on that the one before has
 /// proven.
 const SLACK: Duration = Duration::from_secs(2);
-/// Before the log is polled instead, listening gets this long to begin.
-const HEAD_START: Duration = Duration::from_millis(250);
+/// Before the log is polled instead, which is told as a trouble, listening gets this long to begin.
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// The feed of changes.
 pub(crate) struct Feed {
