@@ -1,9 +1,12 @@
 //! The callers' library for Rust, against the real server.
 
 mod answers;
+mod feature_outages;
+mod features;
 mod gates;
 mod identity;
 mod msrv;
+mod older;
 mod outage;
 mod outages;
 mod renewal;
