@@ -1,6 +1,6 @@
 //! What a check costs a service that asks through the Rust library: held, against asking the
-//! server; on one core and on two; what a held tenant takes up, and that nothing is allocated on
-//! the way to a grant.
+//! server; on one core and on two; of a module, a feature and a limit; what a held tenant takes up,
+//! and that nothing is allocated on the way to a grant, or to a feature that is on.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ use common::{MODULES, Process, process, quartiles};
 use entitlement_client::{Config, Credentials, Entitlements, OnOutage};
 use entitlementd::proto::v1::CheckModuleRequest;
 use futures_util::{StreamExt, stream};
+use sqlx::{Connection, SqliteConnection};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ const CALLS: usize = 2_000;
 /// No more than are held by default.
 const RESOLVED: usize = 5_000;
 const ROUNDS: usize = 9;
+/// What each module has: on, on with a value, and off.
+const FEATURES: [&str; 3] = ["on", "valued", "off"];
 
 type Question = (Uuid, &'static str);
 
@@ -77,6 +80,39 @@ fn main() {
             });
         })
     });
+    for key in FEATURES {
+        row(&format!("feature, held: {key}"), &|questions| {
+            timed(questions.len(), || {
+                runtime.block_on(async {
+                    for (tenant, module) in questions {
+                        let answer = client.feature(*tenant, module, key).await.unwrap();
+                        assert_eq!(answer.enabled(), key != "off");
+                    }
+                })
+            })
+        });
+        row(&format!("feature_held: {key}"), &|questions| {
+            timed(questions.len(), || features_held(&client, questions, key))
+        });
+    }
+    row("feature_held, two threads", &|questions| {
+        timed(questions.len() * 2, || {
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| features_held(&client, questions, "on"));
+                }
+            });
+        })
+    });
+    row("within_limit, held", &|questions| {
+        timed(questions.len(), || {
+            runtime.block_on(async {
+                for (tenant, _) in questions {
+                    assert!(client.within_limit(*tenant, "users", 4, 1).await.unwrap().allowed());
+                }
+            })
+        })
+    });
     row("resolve, held", &|questions| {
         timed(RESOLVED, || {
             runtime.block_on(async {
@@ -105,6 +141,11 @@ fn main() {
     let region = Region::new(ALLOCATOR);
     all_held(&client, &random[..100_000]);
     println!("\nallocations of 100 000 grants: {}", region.change().allocations);
+    let region = Region::new(ALLOCATOR);
+    for key in FEATURES {
+        features_held(&client, &random[..100_000], key);
+    }
+    println!("allocations of 300 000 features: {}", region.change().allocations);
     let mut grpc = runtime.block_on(common::connect(&address));
     let remote = timed(CALLS, || {
         runtime.block_on(async {
@@ -122,6 +163,7 @@ fn main() {
 async fn serve(url: &str) -> (Process, String) {
     process::migrate(url);
     common::fill(url, TENANTS).await;
+    define(url).await;
     let mut command = process::program();
     command.args([
         "serve",
@@ -138,6 +180,15 @@ async fn serve(url: &str) -> (Process, String) {
     let address = rest.split('"').next().unwrap().to_owned();
     process.wait_for("\"ready\"");
     (process, address)
+}
+
+/// Gives each module its [`FEATURES`].
+async fn define(url: &str) {
+    let mut connection = SqliteConnection::connect(url).await.unwrap();
+    let sql = "INSERT INTO entitlement_features (module_id, key, value_type, default_enabled, default_value)
+               SELECT id, key, 'json', key <> 'off', CASE key WHEN 'valued' THEN '7' END
+               FROM modules CROSS JOIN (SELECT 'on' AS key UNION SELECT 'valued' UNION SELECT 'off')";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
 }
 
 /// A client that holds every tenant, and the bytes that each takes up.
@@ -169,6 +220,13 @@ fn questions(ids: &[Uuid]) -> Vec<Question> {
 fn all_held(client: &Entitlements, questions: &[Question]) {
     for (tenant, module) in questions {
         assert!(client.check_held(*tenant, module).is_some_and(|answer| answer.allowed()));
+    }
+}
+
+fn features_held(client: &Entitlements, questions: &[Question], key: &str) {
+    for (tenant, module) in questions {
+        let answer = client.feature_held(*tenant, module, key).unwrap();
+        assert_eq!(answer.enabled(), key != "off");
     }
 }
 

@@ -7,6 +7,7 @@ mod gates;
 mod identity;
 mod msrv;
 mod older;
+mod open_feature;
 mod outage;
 mod outages;
 mod renewal;

@@ -223,6 +223,19 @@ impl Entitlements {
         self.core.counters.would_deny.increment(1);
     }
 
+    /// Are changes to be received at all?
+    #[cfg(feature = "open-feature")]
+    pub(crate) fn watches(&self) -> bool {
+        self.watching.is_meant_to()
+    }
+
+    /// Are changes received now?
+    #[cfg(feature = "open-feature")]
+    pub(crate) fn hears_changes(&self) -> bool {
+        let stream = &self.core.held.stream;
+        stream.vouches(stream.era(), self.core.clock.now())
+    }
+
     /// The number of tenants that something is held about.
     pub fn held_tenants(&self) -> usize {
         self.core.held.tenants()

@@ -25,6 +25,8 @@ mod keyed;
 pub mod layers;
 mod limit;
 mod list;
+#[cfg(feature = "open-feature")]
+mod open_feature;
 mod outage;
 mod pool;
 pub mod proto;
@@ -52,6 +54,8 @@ pub use layers::{Enforce, RequireModule, TenantLayer};
 pub use limit::{
     LimitAnswer, LimitDecision, LimitEnforcement, LimitKind, LimitReason, LimitSource,
 };
+#[cfg(feature = "open-feature")]
+pub use open_feature::OpenFeatureProvider;
 pub use refusal::Refusal;
 pub use serde_json::Value;
 #[cfg(feature = "sea-orm")]

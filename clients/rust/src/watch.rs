@@ -37,6 +37,11 @@ impl Watching {
         Self { task: None, is_open: watch::channel(is_open).1 }
     }
 
+    #[cfg(feature = "open-feature")]
+    pub(crate) fn is_meant_to(&self) -> bool {
+        self.task.is_some() || *self.is_open.borrow()
+    }
+
     pub(crate) async fn opened(&self) {
         let mut is_open = self.is_open.clone();
         if is_open.wait_for(|is_open| *is_open).await.is_err() {
