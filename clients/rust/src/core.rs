@@ -98,7 +98,7 @@ impl Core {
         }
         match self.find_out(tenant, module, min_revision).await {
             Ok(answer) => {
-                self.counters.modules.by_server.increment(1);
+                self.counters.modules.server.increment(1);
                 Ok(answer)
             }
             Err(status) if is_outage(&status) => Ok(self.by_rule(tenant, module, min_revision)),

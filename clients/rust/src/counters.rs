@@ -5,7 +5,7 @@ use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 /// Answers, by who gave them.
 pub(crate) struct By {
     pub(crate) held: Counter,
-    pub(crate) by_server: Counter,
+    pub(crate) server: Counter,
     pub(crate) outage_rule: Counter,
 }
 
@@ -13,7 +13,7 @@ impl By {
     fn new(name: &'static str) -> Self {
         Self {
             held: counter!(name, "by" => "held"),
-            by_server: counter!(name, "by" => "server"),
+            server: counter!(name, "by" => "server"),
             outage_rule: counter!(name, "by" => "outage_rule"),
         }
     }

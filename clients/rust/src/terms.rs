@@ -42,7 +42,8 @@ impl Feature {
 #[derive(Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Limit {
     pub(crate) key: Box<str>,
-    pub(crate) limit: Option<i64>,
+    /// `None`: there is none.
+    pub(crate) most: Option<i64>,
     pub(crate) source: LimitSource,
     pub(crate) kind: LimitKind,
     pub(crate) no_plan: bool,
@@ -146,13 +147,13 @@ impl List {
         let Some(held) = terms.limit(key) else {
             return Some(answer(LimitReason::NotFound, enforcement));
         };
-        let reason = match (held.limit, held.no_plan) {
+        let reason = match (held.most, held.no_plan) {
             (Some(_), _) => LimitReason::Within,
             (None, true) => LimitReason::NoPlan,
             (None, false) => LimitReason::Unlimited,
         };
         (now < held.valid_until).then(|| LimitAnswer {
-            limit: held.limit,
+            limit: held.most,
             source: held.source,
             kind: held.kind,
             valid_until: held.valid_until,

@@ -47,7 +47,7 @@ pub(super) fn terms(
 
 fn limit(limit: wire::Limit) -> Limit {
     Limit {
-        limit: limit.limit,
+        most: limit.limit,
         source: source(limit.source),
         kind: kind(limit.kind),
         no_plan: limit.no_plan,

@@ -44,7 +44,7 @@ impl Core {
         }
         match self.find_out_feature(named, min_revision).await {
             Ok(answer) => {
-                self.counters.features.by_server.increment(1);
+                self.counters.features.server.increment(1);
                 Ok(answer)
             }
             Err(status) if is_outage(&status) => Ok(self.feature_by_rule(named, min_revision)),

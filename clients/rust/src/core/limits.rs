@@ -87,7 +87,7 @@ impl Core {
                 self.ask(self.ask.limit(tenant, key, wanted, least)).await?
             }
         };
-        self.counters.limits.by_server.increment(1);
+        self.counters.limits.server.increment(1);
         Ok(decision)
     }
 

@@ -115,7 +115,7 @@ impl Core {
         };
         match self.ask(question.boxed()).await {
             Ok((resolved, _, judged)) => {
-                self.counters.modules.by_server.increment(1);
+                self.counters.modules.server.increment(1);
                 Ok((resolved, Some(judged.answer)))
             }
             Err(status) => Ok((self.unresolved(key, status)?, None)),

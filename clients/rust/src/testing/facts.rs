@@ -112,9 +112,9 @@ impl Facts {
             return Vec::new();
         }
         let kind_of = |key: &str| BUILT_IN.iter().find(|(it, _)| *it == key).map(|(_, kind)| *kind);
-        let limit = |key: &str, limit, source| Limit {
+        let limit = |key: &str, most, source| Limit {
             key: key.into(),
-            limit,
+            most,
             source,
             kind: kind_of(key).unwrap_or(LimitKind::Level),
             no_plan: source == LimitSource::None && self.tenant.plan_slug.is_empty(),
