@@ -33,7 +33,6 @@ def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: in
     terms = take_terms(response)
     return TenantList(
         grants={intern(entry.code): _grant(entry, freshness, answers) for entry in response.modules},
-        show=_module,
         tenant_status=word(tenant_pb2.TenantStatus, response.tenant_status, "TENANT_STATUS_"),
         revision=freshness.revision,
         as_of=instant_of(freshness, "as_of"),
@@ -64,7 +63,8 @@ def _grant(entry: pb.EnabledModule, freshness: decision_pb2.Freshness, answers: 
     return Grant(starts, until, answer, entry.SerializeToString())
 
 
-def _module(entry_as_it_came: bytes) -> EnabledModule:
+def to_module(entry_as_it_came: bytes) -> EnabledModule:
+    """One of a list, from the entry of its grant."""
     entry = pb.EnabledModule.FromString(entry_as_it_came)
     return EnabledModule(
         code=entry.code,

@@ -19,6 +19,7 @@ from .held import (
     Flight,
     HeldResolved,
     Record,
+    Show,
     Stream,
     TenantList,
     by_outage_rule,
@@ -139,13 +140,13 @@ class Core:
         granted = held.granted(module, self.clock.wall()) if held else None
         return by_outage_rule(granted) if granted else None
 
-    def list_by_rule(self, tenant: str, min_revision: int) -> EnabledModules | None:
+    def list_by_rule(self, tenant: str, min_revision: int, show: Show) -> EnabledModules | None:
         """The list that the outage rule gives. None: it has none to give."""
         held = self.stale_list(tenant, min_revision)
         if held is None:
             return None
         self.count_by_rule()
-        return held.enabled(self.clock.wall(), by_outage_rule=True)
+        return held.enabled(self.clock.wall(), show, by_outage_rule=True)
 
     def resolved_by_rule(self, key: Key) -> Resolved | None:
         """Who it is, by the outage rule. None: no rule names whoever is not held, or whose token has expired."""

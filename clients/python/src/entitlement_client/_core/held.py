@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..answers import Answer, EnabledModule, EnabledModules, FeatureAnswer, Resolved
+from ..answers import Answer, EnabledModule, EnabledModules, Resolved
 from ..clock import NS, instant
 from .gate import Gate
-from .terms import ENDLESS, Terms
+from .terms import ENDLESS, Terms, Told
 
 ALWAYS = -(1 << 70)
 """Before every instant: a right that has always run."""
@@ -95,13 +95,15 @@ class Grant:
         everything while it goes through all that is held, need not look into bytes."""
 
 
+Show = Callable[[bytes], EnabledModule]
+"""Makes a module of a grant's entry."""
+
+
 @dataclass(slots=True, eq=False)
 class TenantList:
-    """An answer of ListEnabledModules. Nothing in it changes once it is held, but `vouched_until` and `told`."""
+    """An answer of ListEnabledModules. Nothing in it changes once it is held, but `vouched_until` and `terms`."""
 
     grants: Mapping[str, Grant]
-    show: Callable[[bytes], EnabledModule]
-    """Makes a module of a grant's entry."""
     tenant_status: str
     revision: int
     as_of: Any
@@ -117,10 +119,9 @@ class TenantList:
     stream: Stream
     vouched_until: int | None = None
     """Monotonic, ns: where news has made it outdated, when the server last vouched for it."""
-    terms: Terms | None = None
-    """What it says of features and limits. None: its server is older than they are."""
-    told: dict[tuple[str, str], FeatureAnswer] | None = None
-    """Answers that were given of features, by module and key. None: nobody has asked."""
+    terms: Terms | Told | None = None
+    """What it says of features and limits, and once somebody has asked, what was answered. None: its server is older than
+    they are."""
 
     def is_good(self, wall: int, mono: int) -> bool:
         stream = self.stream
@@ -138,11 +139,11 @@ class TenantList:
         """When the server last vouched for it (monotonic, ns)."""
         return self.vouched_until if self.vouched_until is not None else max(self.answered, self.stream.beat)
 
-    def enabled(self, wall: int, *, by_outage_rule: bool = False) -> EnabledModules:
+    def enabled(self, wall: int, show: Show, *, by_outage_rule: bool = False) -> EnabledModules:
         """What the tenant may use at this instant."""
         running = [grant for grant in self.grants.values() if grant.starts <= wall < grant.until]
         return EnabledModules(
-            modules=tuple(self.show(grant.entry) for grant in running),
+            modules=tuple(show(grant.entry) for grant in running),
             tenant_status=self.tenant_status,
             revision=self.revision,
             as_of=self.as_of,

@@ -102,14 +102,14 @@ def _some(modules: Sequence[str]) -> Sequence[str]:
 
 def enabled_modules(core: Core, tenant: str, min_revision: int) -> Program[EnabledModules]:
     """From the list, at this instant. Raises EntitlementsUnavailableError, RequestRefusedError."""
-    in_outage = core.list_by_rule(tenant, min_revision) if core.is_outage_known() else None
+    in_outage = core.list_by_rule(tenant, min_revision, wire.to_module) if core.is_outage_known() else None
     if in_outage is not None:
         yield from find_out(core, partial(tenant_list, core, tenant, min_revision))
         return in_outage
     listed = yield from tenant_list(core, tenant, min_revision)
     if isinstance(listed, TenantList):
-        return listed.enabled(core.clock.wall())
-    by_rule = core.list_by_rule(tenant, min_revision) if listed.is_outage else None
+        return listed.enabled(core.clock.wall(), wire.to_module)
+    by_rule = core.list_by_rule(tenant, min_revision, wire.to_module) if listed.is_outage else None
     if by_rule is None:
         raise listed.error()
     return by_rule

@@ -76,19 +76,37 @@ class Terms:
         return unpacked
 
 
+class Told:
+    """The same of one list, and what was answered by it. It is made when somebody asks."""
+
+    __slots__ = ("features", "limits", "terms")
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.features: dict[tuple[str, str], FeatureAnswer] = {}
+        self.limits: dict[str, LimitAnswer] = {}
+
+
+def _told(held: TenantList) -> Told | None:
+    terms = held.terms
+    if terms is not None and not isinstance(terms, Told):
+        terms = held.terms = Told(terms)
+    return terms
+
+
 def feature_of(held: TenantList, module: str, key: str, wall: int) -> FeatureAnswer | None:
     """What the list says of a feature at this instant. None: it does not grant the module, or says nothing of features.
     Whether the list is still good is another question."""
     grant = held.grants.get(module)
-    if grant is None or held.terms is None or not grant.starts <= wall < grant.until:
+    told = _told(held)
+    if grant is None or told is None or not grant.starts <= wall < grant.until:
         return None
-    told = held.told
-    answer = told.get((module, key)) if told is not None else None
-    return answer if answer is not None else _feature(held, held.terms, grant, module, key)
+    answer = told.features.get((module, key))
+    return answer if answer is not None else _feature(held, told, grant, module, key)
 
 
-def _feature(held: TenantList, terms: Terms, grant: Grant, module: str, key: str) -> FeatureAnswer:
-    state = terms.feature(module, key)
+def _feature(held: TenantList, told: Told, grant: Grant, module: str, key: str) -> FeatureAnswer:
+    state = told.terms.feature(module, key)
     # All features of the module are listed.
     is_on, reason, value = state or FeatureState(False, "NOT_FOUND", None)
     is_structured = isinstance(value, (dict, list))
@@ -105,34 +123,41 @@ def _feature(held: TenantList, terms: Terms, grant: Grant, module: str, key: str
         stale=held.stale,
     )
     if state is not None and not is_structured:
-        if held.told is None:
-            held.told = {}
-        held.told[module, key] = answer
+        told.features[module, key] = answer
     return answer
 
 
 def limit_of(held: TenantList, key: str, wall: int) -> LimitAnswer | None:
     """What the list says of a limit at this instant. None: it says nothing of limits, or an override has ended."""
-    if held.terms is None:
+    told = _told(held)
+    if told is None:
         return None
+    answer = told.limits.get(key)
+    return answer if answer is not None else _limit(held, told, key, wall)
+
+
+def _limit(held: TenantList, told: Told, key: str, wall: int) -> LimitAnswer | None:
     denial = sentences.denial_of_tenant(held.tenant_status)
-    state = held.terms.limit(key) if denial is None else LimitState(None, "TENANT_DENIED", "NONE", UNSPECIFIED, ENDLESS)
+    state = told.terms.limit(key) if denial is None else LimitState(None, "TENANT_DENIED", "NONE", UNSPECIFIED, ENDLESS)
     # All limits of the tenant are listed.
     limit, reason, source, kind, ends = state or LimitState(None, "NOT_FOUND", "NONE", UNSPECIFIED, ENDLESS)
     if ends <= wall:
         return None
-    return LimitAnswer(
+    answer = LimitAnswer(
         limit=limit,
         reason=reason,
         source=source,
         kind=kind,
-        enforcement=held.terms.enforcement,
+        enforcement=told.terms.enforcement,
         tenant_reason=denial or UNSPECIFIED,
         valid_until=instant(ends) if ends < ENDLESS else None,
         revision=held.revision,
         as_of=held.as_of,
         stale=held.stale,
     )
+    if state is not None and denial is None and ends == ENDLESS:
+        told.limits[key] = answer
+    return answer
 
 
 def decide(answer: LimitAnswer, key: str, observed: int, amount: int) -> LimitDecision:
