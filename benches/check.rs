@@ -25,6 +25,7 @@ use entitlementd::proto::v1::{
     AuthorizeRequest, AuthorizeResponse, BatchCheckFeaturesRequest, BatchCheckFeaturesResponse,
     BatchCheckModulesRequest, BatchCheckModulesResponse, CheckFeatureRequest, CheckFeatureResponse,
     CheckLimitRequest, CheckLimitResponse, CheckModuleRequest, CheckModuleResponse,
+    ExplainFeatureRequest, ExplainFeatureResponse, ExplainLimitRequest, ExplainLimitResponse,
     ExplainModuleRequest, ExplainModuleResponse, ListEnabledModulesRequest,
     ListEnabledModulesResponse, ListTenantIdsRequest, ListTenantIdsResponse, ResolveTenantRequest,
     ResolveTenantResponse, WatchChangesRequest, WatchChangesResponse,
@@ -132,6 +133,20 @@ impl EntitlementService for Bare {
         &self,
         _: Request<ExplainModuleRequest>,
     ) -> Result<Response<ExplainModuleResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn explain_feature(
+        &self,
+        _: Request<ExplainFeatureRequest>,
+    ) -> Result<Response<ExplainFeatureResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn explain_limit(
+        &self,
+        _: Request<ExplainLimitRequest>,
+    ) -> Result<Response<ExplainLimitResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

@@ -66,6 +66,7 @@ impl Invented {
             database_schema: format!("tenant_tenant-{number}").into(),
             status: TenantStatus::Active,
             plan_slug: Some(Arc::clone(&self.slug)),
+            own: None,
         };
         let row = |module: &ModuleCode| Subscription {
             id: Uuid::new_v4(),

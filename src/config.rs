@@ -20,7 +20,7 @@ mod value;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
 use thiserror::Error;
 
@@ -77,8 +77,8 @@ pub enum Command {
     /// Migrate the database to the schema that this program reads. Existing tables are adopted as
     /// they are.
     Migrate(MigrateArgs),
-    /// Ask the database directly whether a tenant may use a module, and why. Exit code 0: allowed,
-    /// 1: denied, 2: error.
+    /// Ask the database directly whether a tenant may use a module, has a feature or is within a
+    /// limit, and why. Exit code 0: allowed, 1: denied, 2: error.
     Check(CheckArgs),
     /// Show and change tenants, directly in the database. Exit code 0: done, 1: refused, 2: error.
     Tenant(Box<TenantAdminArgs>),
@@ -154,8 +154,20 @@ pub struct CheckArgs {
     #[arg(long)]
     pub tenant: String,
     /// The module's code.
-    #[arg(long)]
-    pub module: String,
+    #[arg(long, required_unless_present = "limit", conflicts_with = "limit")]
+    pub module: Option<String>,
+    /// The key of a feature of the module: is it on, and why?
+    #[arg(long, value_name = "KEY", requires = "module", conflicts_with = "limit")]
+    pub feature: Option<String>,
+    /// The key of a limit, such as users: what is it, and why? Judged as if limits were enforced.
+    #[arg(long, value_name = "KEY")]
+    pub limit: Option<String>,
+    /// How much there is of what the limit counts, 0 or more [default: 0]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "module", value_parser = value_parser!(i64).range(0..))]
+    pub observed: Option<i64>,
+    /// How much more is wanted, 0 or more [default: 0]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "module", value_parser = value_parser!(i64).range(0..))]
+    pub amount: Option<i64>,
     /// The instant to judge, for example 2026-12-31T23:59:59Z. Empty: now.
     #[arg(long, value_parser = value::instant)]
     pub at: Option<DateTime<Utc>>,

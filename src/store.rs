@@ -63,7 +63,7 @@ use self::{
     pool::Purpose,
     replica::Replicas,
     row::ReadContext,
-    tenant::{OwnTables, TenantStatements},
+    tenant::{Detail, OwnTables, TenantStatements},
 };
 pub use self::{
     addresses::{MoveError, Moves, Moving, Whereabouts},
@@ -84,7 +84,10 @@ pub use self::{
     record::{AuditEvent, AuditQuery},
     schema::{SchemaReport, SchemaState},
     summary_json::summary_to_json,
-    tenant::{Evidence, Reading, SubscriptionEvidence, TenantEvidence},
+    tenant::{
+        Evidence, FlagEvidence, OverrideEvidence, OwnEvidence, Reading, SubscriptionEvidence,
+        TenantEvidence,
+    },
     tenant_key::TenantKey,
     tenants::PageOfTenants,
     unread_terms::UnreadTerm,
@@ -109,6 +112,8 @@ pub struct Store {
     max_connections: usize,
     log: ChangeLog,
     tenants: TenantStatements,
+    /// For people who ask why.
+    evidence: TenantStatements,
     /// For a database that was never migrated.
     tenants_alone: TenantStatements,
     batches: BatchStatement,
@@ -123,9 +128,11 @@ impl Store {
     pub async fn open(options: &ConnectOptions<'_>, log: ChangeLog) -> Result<Self, ConnectError> {
         let primary = connect::open(options, &IdleHealth::default()).await?;
         let [watched, writing] = [primary.to(Purpose::Watching), primary.to(Purpose::Writing)];
-        let statements = |tables| TenantStatements::new(primary.dialect(), log, tables);
-        let tenants = statements(OwnTables::There);
-        let tenants_alone = statements(OwnTables::Missing);
+        let statements =
+            |tables, detail| TenantStatements::new(primary.dialect(), log, tables, detail);
+        let tenants = statements(OwnTables::There, Detail::Terms);
+        let evidence = statements(OwnTables::There, Detail::Words);
+        let tenants_alone = statements(OwnTables::Missing, Detail::Words);
         let batches = BatchStatement::new(primary.dialect(), log);
         let listening = Listening::of(options, &primary);
         let replicas = Replicas::default();
@@ -140,6 +147,7 @@ impl Store {
             max_connections: options.max_connections as usize,
             log,
             tenants,
+            evidence,
             tenants_alone,
             batches,
             context,
@@ -224,7 +232,7 @@ impl Store {
     /// Reads a tenant's rows unchanged, for people who ask why.
     pub async fn read(&self, key: &TenantKey, now: DateTime<Utc>) -> Result<Reading, StoreError> {
         let dialect = self.primary.dialect();
-        let rows = match self.primary.query(self.tenants.of(dialect, key)).await {
+        let rows = match self.primary.query(self.evidence.of(dialect, key)).await {
             // `check` also works on a database that was never migrated.
             Err(error) if error.is_missing_table() => {
                 self.primary.query(self.tenants_alone.of(dialect, key)).await?

@@ -138,136 +138,6 @@ impl DecisionReason {
         }
     }
 }
-/// One line of the decision table.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Rule {
-    /// Its position, counted from 1.
-    #[prost(int32, tag = "1")]
-    pub order: i32,
-    /// Its condition: "at \< starts_at".
-    #[prost(string, tag = "2")]
-    pub condition: ::prost::alloc::string::String,
-    /// Whether it decided.
-    #[prost(enumeration = "RuleOutcome", tag = "3")]
-    pub outcome: i32,
-}
-/// The tenant's row, as the database holds it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TenantFacts {
-    /// UUID, 36 characters.
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    /// As stored.
-    #[prost(string, tag = "2")]
-    pub name: ::prost::alloc::string::String,
-    /// As stored.
-    #[prost(string, tag = "3")]
-    pub subdomain: ::prost::alloc::string::String,
-    /// As stored.
-    #[prost(string, tag = "4")]
-    pub database_schema: ::prost::alloc::string::String,
-    /// The status exactly as stored, including blanks and case. Absent: NULL.
-    #[prost(string, optional, tag = "5")]
-    pub status: ::core::option::Option<::prost::alloc::string::String>,
-    /// The slug of the tenant's plan. Empty: none.
-    #[prost(string, tag = "6")]
-    pub plan_slug: ::prost::alloc::string::String,
-}
-/// The catalogue's row for the module, as the database holds it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ModuleFacts {
-    /// As stored.
-    #[prost(string, tag = "1")]
-    pub code: ::prost::alloc::string::String,
-    /// As stored.
-    #[prost(string, tag = "2")]
-    pub name: ::prost::alloc::string::String,
-    /// False: no longer sold. That stops new subscriptions, not existing ones.
-    #[prost(bool, tag = "3")]
-    pub is_active: bool,
-}
-/// One subscription row of the tenant for the module, as the database holds it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SubscriptionFacts {
-    /// UUID, 36 characters.
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    /// The status exactly as stored. Absent: NULL.
-    #[prost(string, optional, tag = "2")]
-    pub status: ::core::option::Option<::prost::alloc::string::String>,
-    /// Absent: it has always run.
-    #[prost(message, optional, tag = "3")]
-    pub starts_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Absent: it never expires.
-    #[prost(message, optional, tag = "4")]
-    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// NULL is false.
-    #[prost(bool, tag = "5")]
-    pub is_trial: bool,
-    /// Counts only where `is_trial`.
-    #[prost(message, optional, tag = "6")]
-    pub trial_ends_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// The reason that this row alone would give.
-    #[prost(enumeration = "DecisionReason", tag = "7")]
-    pub reason: i32,
-    /// True for the row that gave the answer its reason.
-    #[prost(bool, tag = "8")]
-    pub decides: bool,
-}
-/// What a check would be answered from the cache right now.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CachedAnswer {
-    /// False: the tenant is not cached; the next check will read the database.
-    #[prost(bool, tag = "1")]
-    pub held: bool,
-    /// The revision of the cached facts.
-    #[prost(uint64, tag = "2")]
-    pub revision: u64,
-    /// When they were read.
-    #[prost(message, optional, tag = "3")]
-    pub as_of: ::core::option::Option<::prost_types::Timestamp>,
-    /// The decision that they give for the same instant. Absent if nothing is
-    /// cached.
-    #[prost(message, optional, tag = "4")]
-    pub decision: ::core::option::Option<ModuleDecision>,
-}
-/// The outcome of one line of the decision table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum RuleOutcome {
-    /// Never sent.
-    Unspecified = 0,
-    /// Evaluated; its condition does not hold.
-    Passed = 1,
-    /// Its condition holds: this line decides.
-    Decides = 2,
-    /// Not evaluated: an earlier line had decided.
-    NotReached = 3,
-}
-impl RuleOutcome {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "RULE_OUTCOME_UNSPECIFIED",
-            Self::Passed => "RULE_OUTCOME_PASSED",
-            Self::Decides => "RULE_OUTCOME_DECIDES",
-            Self::NotReached => "RULE_OUTCOME_NOT_REACHED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "RULE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
-            "RULE_OUTCOME_PASSED" => Some(Self::Passed),
-            "RULE_OUTCOME_DECIDES" => Some(Self::Decides),
-            "RULE_OUTCOME_NOT_REACHED" => Some(Self::NotReached),
-            _ => None,
-        }
-    }
-}
 /// One feature of one module.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FeatureName {
@@ -346,6 +216,51 @@ pub struct Limit {
     /// The tenant has neither a plan nor an override: CheckLimit says NO_PLAN.
     #[prost(bool, tag = "6")]
     pub no_plan: bool,
+}
+/// The answer for one limit at one instant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitDecision {
+    /// The limit's key as it was requested.
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// Is it allowed? As in CheckLimitResponse.
+    #[prost(bool, tag = "2")]
+    pub allowed: bool,
+    /// Why, or why not.
+    #[prost(enumeration = "LimitReason", tag = "3")]
+    pub reason: i32,
+    /// Where it is not within the limit, a sentence that can be shown to a person.
+    /// Otherwise empty.
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    /// The limit. Absent: there is none.
+    #[prost(int64, optional, tag = "5")]
+    pub limit: ::core::option::Option<i64>,
+    /// What there is: `observed` of the request.
+    #[prost(int64, tag = "6")]
+    pub used: i64,
+    /// Absent: without a limit. Negative: there is more than the limit allows.
+    #[prost(int64, optional, tag = "7")]
+    pub remaining: ::core::option::Option<i64>,
+    /// Who says what the limit is.
+    #[prost(enumeration = "LimitSource", tag = "8")]
+    pub source: i32,
+    /// What the limit counts. Unspecified: there is no such limit.
+    #[prost(enumeration = "LimitKind", tag = "9")]
+    pub kind: i32,
+    /// Does the server enforce limits?
+    #[prost(enumeration = "LimitEnforcement", tag = "10")]
+    pub enforcement: i32,
+    /// Where it is not within the limit, the slugs of the plans on sale whose limit
+    /// would do, cheapest first. Otherwise empty.
+    #[prost(string, repeated, tag = "11")]
+    pub plan_slugs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What became of the tenant, on TENANT_DENIED. Otherwise unspecified.
+    #[prost(enumeration = "DecisionReason", tag = "12")]
+    pub tenant_reason: i32,
+    /// When an override ends. Absent: time alone changes nothing.
+    #[prost(message, optional, tag = "13")]
+    pub valid_until: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Why a feature is on, or why it is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -560,6 +475,258 @@ impl LimitEnforcement {
             "LIMIT_ENFORCEMENT_OFF" => Some(Self::Off),
             "LIMIT_ENFORCEMENT_SHADOW" => Some(Self::Shadow),
             "LIMIT_ENFORCEMENT_ON" => Some(Self::On),
+            _ => None,
+        }
+    }
+}
+/// One line of the decision table, or of the order in which a feature or a limit
+/// is decided.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rule {
+    /// Its position, counted from 1.
+    #[prost(int32, tag = "1")]
+    pub order: i32,
+    /// Its condition: "at \< starts_at".
+    #[prost(string, tag = "2")]
+    pub condition: ::prost::alloc::string::String,
+    /// Whether it decided.
+    #[prost(enumeration = "RuleOutcome", tag = "3")]
+    pub outcome: i32,
+    /// For a feature or a limit, what was found: "growth: on". Also of lines that
+    /// were not reached, so that it can be seen what they would have said. Empty
+    /// in the decision table of modules.
+    #[prost(string, tag = "4")]
+    pub found: ::prost::alloc::string::String,
+}
+/// The tenant's row, as the database holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantFacts {
+    /// UUID, 36 characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// As stored.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// As stored.
+    #[prost(string, tag = "3")]
+    pub subdomain: ::prost::alloc::string::String,
+    /// As stored.
+    #[prost(string, tag = "4")]
+    pub database_schema: ::prost::alloc::string::String,
+    /// The status exactly as stored, including blanks and case. Absent: NULL.
+    #[prost(string, optional, tag = "5")]
+    pub status: ::core::option::Option<::prost::alloc::string::String>,
+    /// The slug of the tenant's plan. Empty: none.
+    #[prost(string, tag = "6")]
+    pub plan_slug: ::prost::alloc::string::String,
+}
+/// The catalogue's row for the module, as the database holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModuleFacts {
+    /// As stored.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// As stored.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// False: no longer sold. That stops new subscriptions, not existing ones.
+    #[prost(bool, tag = "3")]
+    pub is_active: bool,
+}
+/// One subscription row of the tenant for the module, as the database holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscriptionFacts {
+    /// UUID, 36 characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The status exactly as stored. Absent: NULL.
+    #[prost(string, optional, tag = "2")]
+    pub status: ::core::option::Option<::prost::alloc::string::String>,
+    /// Absent: it has always run.
+    #[prost(message, optional, tag = "3")]
+    pub starts_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Absent: it never expires.
+    #[prost(message, optional, tag = "4")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// NULL is false.
+    #[prost(bool, tag = "5")]
+    pub is_trial: bool,
+    /// Counts only where `is_trial`.
+    #[prost(message, optional, tag = "6")]
+    pub trial_ends_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The reason that this row alone would give.
+    #[prost(enumeration = "DecisionReason", tag = "7")]
+    pub reason: i32,
+    /// True for the row that gave the answer its reason.
+    #[prost(bool, tag = "8")]
+    pub decides: bool,
+}
+/// What a check would be answered from the cache right now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CachedAnswer {
+    /// False: the tenant is not cached; the next check will read the database.
+    #[prost(bool, tag = "1")]
+    pub held: bool,
+    /// The revision of the cached facts.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// When they were read.
+    #[prost(message, optional, tag = "3")]
+    pub as_of: ::core::option::Option<::prost_types::Timestamp>,
+    /// The decision that they give for the same instant. Absent if nothing is
+    /// cached, or a module was not what was asked about.
+    #[prost(message, optional, tag = "4")]
+    pub decision: ::core::option::Option<ModuleDecision>,
+    /// The same for a feature.
+    #[prost(message, optional, tag = "5")]
+    pub feature: ::core::option::Option<FeatureDecision>,
+    /// The same for a limit.
+    #[prost(message, optional, tag = "6")]
+    pub limit: ::core::option::Option<LimitDecision>,
+}
+/// One row of `feature_flags`, as the database holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FlagFacts {
+    /// UUID, 36 characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// As stored: the module's code, or one that it had before it was renamed. A
+    /// row of another module says nothing about this one.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Absent: NULL, or nothing that can be read as true or false; it is off.
+    #[prost(bool, optional, tag = "3")]
+    pub is_enabled: ::core::option::Option<bool>,
+    /// `config` as JSON text, as stored; of one longer than 4096 characters, the
+    /// first 4096 and "…". Absent: NULL. `{}` and `null` are no value.
+    #[prost(string, optional, tag = "4")]
+    pub config: ::core::option::Option<::prost::alloc::string::String>,
+    /// Absent: NULL, or not readable.
+    #[prost(message, optional, tag = "5")]
+    pub updated_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// True for the row that gave the answer its reason.
+    #[prost(bool, tag = "6")]
+    pub decides: bool,
+}
+/// What is defined about a feature, for all tenants.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FeatureFacts {
+    /// The present code of the module.
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// "multi_currency".
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// To be shown. May be empty.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// To be shown. May be empty.
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
+    /// Which values it takes: bool, int64, string or json.
+    #[prost(string, tag = "5")]
+    pub value_type: ::prost::alloc::string::String,
+    /// Is it on where neither tenant nor plan says anything?
+    #[prost(bool, tag = "6")]
+    pub is_on_by_default: bool,
+    /// The default value as JSON text. Absent: none. "(unreadable)": what is stored
+    /// is no JSON, or too long.
+    #[prost(string, optional, tag = "7")]
+    pub default_value: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// What the tenant's plan says about a feature.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanFeatureFacts {
+    /// The plan's slug.
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+    /// Its value as JSON text, as in FeatureFacts. Absent: the plan has none.
+    #[prost(string, optional, tag = "3")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// What is defined about a limit, for all tenants.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitFacts {
+    /// "users".
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// To be shown. May be empty.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// What is counted, to be shown: "users". May be empty.
+    #[prost(string, tag = "3")]
+    pub unit: ::prost::alloc::string::String,
+    /// What it counts.
+    #[prost(enumeration = "LimitKind", tag = "4")]
+    pub kind: i32,
+    /// True where the limit is a column of plans: `max_users` is "users", and
+    /// `max_transactions_monthly` is "transactions_monthly".
+    #[prost(bool, tag = "5")]
+    pub is_column_of_plans: bool,
+}
+/// What the tenant's plan limits.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanLimitFacts {
+    /// The plan's slug.
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+}
+/// The tenant's row of `entitlement_limit_overrides` for a limit.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitOverrideFacts {
+    /// Absent: unlimited.
+    #[prost(int64, optional, tag = "1")]
+    pub value: ::core::option::Option<i64>,
+    /// When it ends, exclusive. Absent: never; or, where it is over, not readable.
+    #[prost(message, optional, tag = "2")]
+    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why it was made, as stored: "kept from before 2026-11-29" where a plan was
+    /// edited and this tenant kept what it had. May be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Is it over at the instant that was judged? Then the plan decides.
+    #[prost(bool, tag = "4")]
+    pub is_over: bool,
+}
+/// The outcome of one line of the decision table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RuleOutcome {
+    /// Never sent.
+    Unspecified = 0,
+    /// Evaluated; its condition does not hold.
+    Passed = 1,
+    /// Its condition holds: this line decides.
+    Decides = 2,
+    /// Not evaluated: an earlier line had decided.
+    NotReached = 3,
+}
+impl RuleOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RULE_OUTCOME_UNSPECIFIED",
+            Self::Passed => "RULE_OUTCOME_PASSED",
+            Self::Decides => "RULE_OUTCOME_DECIDES",
+            Self::NotReached => "RULE_OUTCOME_NOT_REACHED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RULE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "RULE_OUTCOME_PASSED" => Some(Self::Passed),
+            "RULE_OUTCOME_DECIDES" => Some(Self::Decides),
+            "RULE_OUTCOME_NOT_REACHED" => Some(Self::NotReached),
             _ => None,
         }
     }
@@ -1069,6 +1236,121 @@ pub struct ExplainModuleResponse {
     /// The revision of the facts that were read.
     #[prost(uint64, tag = "8")]
     pub revision: u64,
+}
+/// Which decision about a feature to explain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainFeatureRequest {
+    /// Required: the tenant's UUID, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: as in CheckModuleRequest.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: as in FeatureName.
+    #[prost(string, tag = "3")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// As in CheckModuleRequest.
+    #[prost(message, optional, tag = "4")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// The decision and everything that it rests on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainFeatureResponse {
+    /// The instant that was judged.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What was tried, in order, and what each came to. Where the module is denied,
+    /// ExplainModule says why.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<Rule>,
+    /// The tenant's row. Absent: there is none.
+    #[prost(message, optional, tag = "3")]
+    pub tenant: ::core::option::Option<TenantFacts>,
+    /// The module's row. Absent: there is none.
+    #[prost(message, optional, tag = "4")]
+    pub module: ::core::option::Option<ModuleFacts>,
+    /// Every row of `feature_flags` of the tenant with this key, that of whichever
+    /// module, the rows of this one first. Of several of one module the first
+    /// counts.
+    #[prost(message, repeated, tag = "5")]
+    pub flags: ::prost::alloc::vec::Vec<FlagFacts>,
+    /// What the tenant's plan says. Absent: it has no plan, or that says nothing.
+    #[prost(message, optional, tag = "6")]
+    pub plan: ::core::option::Option<PlanFeatureFacts>,
+    /// The definition. Absent: there is none, and plans say nothing about it.
+    #[prost(message, optional, tag = "7")]
+    pub definition: ::core::option::Option<FeatureFacts>,
+    /// The decision about the module, by the database.
+    #[prost(message, optional, tag = "8")]
+    pub module_decision: ::core::option::Option<ModuleDecision>,
+    /// The decision by the database.
+    #[prost(message, optional, tag = "9")]
+    pub decision: ::core::option::Option<FeatureDecision>,
+    /// The decision by the cache.
+    #[prost(message, optional, tag = "10")]
+    pub cached: ::core::option::Option<CachedAnswer>,
+    /// The revision of the tenant's facts that were read.
+    #[prost(uint64, tag = "11")]
+    pub revision: u64,
+    /// The revision of what plans and definitions say.
+    #[prost(uint64, tag = "12")]
+    pub catalogue_revision: u64,
+}
+/// Which decision about a limit to explain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainLimitRequest {
+    /// Required: the tenant's UUID, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: as in CheckLimitRequest.
+    #[prost(string, tag = "2")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// As in CheckModuleRequest.
+    #[prost(message, optional, tag = "3")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How much there is, as in CheckLimitRequest. Absent: 0, so that the answer is
+    /// about the limit alone.
+    #[prost(int64, optional, tag = "4")]
+    pub observed: ::core::option::Option<i64>,
+    /// As in CheckLimitRequest.
+    #[prost(int64, tag = "5")]
+    pub amount: i64,
+}
+/// The decision and everything that it rests on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainLimitResponse {
+    /// The instant that was judged.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where the limit comes from: what was tried, in order, and what each came to.
+    /// The line that decides says what the limit is; `decision` says whether so
+    /// much is within it.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<Rule>,
+    /// The tenant's row. Absent: there is none.
+    #[prost(message, optional, tag = "3")]
+    pub tenant: ::core::option::Option<TenantFacts>,
+    /// The tenant's override. Absent: it has none.
+    #[prost(message, optional, tag = "4")]
+    pub limit_override: ::core::option::Option<LimitOverrideFacts>,
+    /// What the tenant's plan says. Absent: the tenant has no plan.
+    #[prost(message, optional, tag = "5")]
+    pub plan: ::core::option::Option<PlanLimitFacts>,
+    /// The definition. Absent: there is none.
+    #[prost(message, optional, tag = "6")]
+    pub definition: ::core::option::Option<LimitFacts>,
+    /// The decision by the database.
+    #[prost(message, optional, tag = "7")]
+    pub decision: ::core::option::Option<LimitDecision>,
+    /// The decision by the cache.
+    #[prost(message, optional, tag = "8")]
+    pub cached: ::core::option::Option<CachedAnswer>,
+    /// The revision of the tenant's facts that were read.
+    #[prost(uint64, tag = "9")]
+    pub revision: u64,
+    /// The revision of what plans and definitions say.
+    #[prost(uint64, tag = "10")]
+    pub catalogue_revision: u64,
 }
 /// Which tenants to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1603,6 +1885,72 @@ pub mod entitlement_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Why is this feature off, or on? Like ExplainModule: reads the database,
+        /// bypassing the cache, and shows every flag of the tenant, what its plan says,
+        /// the definition, the order in which they were tried, and what the cache would
+        /// have answered.
+        ///
+        /// Errors: those of CheckModule. An unknown tenant is an answer.
+        pub async fn explain_feature(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainFeatureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.EntitlementService/ExplainFeature",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.EntitlementService",
+                        "ExplainFeature",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Why is this customer refused one more? Like ExplainModule: reads the
+        /// database, bypassing the cache, and shows the tenant's override, what its plan
+        /// says, the definition, and what the cache would have answered.
+        ///
+        /// Errors: those of CheckLimit. An unknown tenant is an answer.
+        pub async fn explain_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.EntitlementService/ExplainLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.EntitlementService", "ExplainLimit"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// The ids of the tenants that are served, or of those that may use a module
         /// now: for jobs that process them all. Ordered by id, page by page; reads the
         /// database, bypassing the cache.
@@ -1845,6 +2193,31 @@ pub mod entitlement_service_server {
             request: tonic::Request<super::ExplainModuleRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ExplainModuleResponse>,
+            tonic::Status,
+        >;
+        /// Why is this feature off, or on? Like ExplainModule: reads the database,
+        /// bypassing the cache, and shows every flag of the tenant, what its plan says,
+        /// the definition, the order in which they were tried, and what the cache would
+        /// have answered.
+        ///
+        /// Errors: those of CheckModule. An unknown tenant is an answer.
+        async fn explain_feature(
+            &self,
+            request: tonic::Request<super::ExplainFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainFeatureResponse>,
+            tonic::Status,
+        >;
+        /// Why is this customer refused one more? Like ExplainModule: reads the
+        /// database, bypassing the cache, and shows the tenant's override, what its plan
+        /// says, the definition, and what the cache would have answered.
+        ///
+        /// Errors: those of CheckLimit. An unknown tenant is an answer.
+        async fn explain_limit(
+            &self,
+            request: tonic::Request<super::ExplainLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainLimitResponse>,
             tonic::Status,
         >;
         /// The ids of the tenants that are served, or of those that may use a module
@@ -2420,6 +2793,98 @@ pub mod entitlement_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainModuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.EntitlementService/ExplainFeature" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainFeatureSvc<T: EntitlementService>(pub Arc<T>);
+                    impl<
+                        T: EntitlementService,
+                    > tonic::server::UnaryService<super::ExplainFeatureRequest>
+                    for ExplainFeatureSvc<T> {
+                        type Response = super::ExplainFeatureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainFeatureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EntitlementService>::explain_feature(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainFeatureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.EntitlementService/ExplainLimit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainLimitSvc<T: EntitlementService>(pub Arc<T>);
+                    impl<
+                        T: EntitlementService,
+                    > tonic::server::UnaryService<super::ExplainLimitRequest>
+                    for ExplainLimitSvc<T> {
+                        type Response = super::ExplainLimitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainLimitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EntitlementService>::explain_limit(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainLimitSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

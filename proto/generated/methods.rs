@@ -19,6 +19,10 @@ pub enum Method {
     Authorize,
     /// `/entitlement.v1.EntitlementService/ExplainModule`
     ExplainModule,
+    /// `/entitlement.v1.EntitlementService/ExplainFeature`
+    ExplainFeature,
+    /// `/entitlement.v1.EntitlementService/ExplainLimit`
+    ExplainLimit,
     /// `/entitlement.v1.EntitlementService/ListTenantIds`
     ListTenantIds,
     /// `/entitlement.v1.EntitlementService/WatchChanges`
@@ -72,6 +76,8 @@ impl Method {
             Self::CheckLimit => "CheckLimit",
             Self::Authorize => "Authorize",
             Self::ExplainModule => "ExplainModule",
+            Self::ExplainFeature => "ExplainFeature",
+            Self::ExplainLimit => "ExplainLimit",
             Self::ListTenantIds => "ListTenantIds",
             Self::WatchChanges => "WatchChanges",
             Self::ListModules => "ListModules",
@@ -106,6 +112,8 @@ impl Method {
             Self::CheckLimit => "/entitlement.v1.EntitlementService/CheckLimit",
             Self::Authorize => "/entitlement.v1.EntitlementService/Authorize",
             Self::ExplainModule => "/entitlement.v1.EntitlementService/ExplainModule",
+            Self::ExplainFeature => "/entitlement.v1.EntitlementService/ExplainFeature",
+            Self::ExplainLimit => "/entitlement.v1.EntitlementService/ExplainLimit",
             Self::ListTenantIds => "/entitlement.v1.EntitlementService/ListTenantIds",
             Self::WatchChanges => "/entitlement.v1.EntitlementService/WatchChanges",
             Self::ListModules => "/entitlement.v1.TenantAdminService/ListModules",
@@ -140,6 +148,8 @@ impl Method {
             "/entitlement.v1.EntitlementService/CheckLimit" => Some(Self::CheckLimit),
             "/entitlement.v1.EntitlementService/Authorize" => Some(Self::Authorize),
             "/entitlement.v1.EntitlementService/ExplainModule" => Some(Self::ExplainModule),
+            "/entitlement.v1.EntitlementService/ExplainFeature" => Some(Self::ExplainFeature),
+            "/entitlement.v1.EntitlementService/ExplainLimit" => Some(Self::ExplainLimit),
             "/entitlement.v1.EntitlementService/ListTenantIds" => Some(Self::ListTenantIds),
             "/entitlement.v1.EntitlementService/WatchChanges" => Some(Self::WatchChanges),
             "/entitlement.v1.TenantAdminService/ListModules" => Some(Self::ListModules),
@@ -169,5 +179,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ListTenantIds, Self::WatchChanges, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Definitions, Module, ModuleCode, Plan, Reason};
+use super::{Definitions, FeatureDecision, LimitReason, Module, ModuleCode, Plan, Reason, Wanted};
 
 /// All modules and plans, read at one time.
 #[derive(Clone, Debug)]
@@ -92,6 +92,30 @@ impl Catalogue {
     pub fn plans_with<'a>(&'a self, code: &'a str) -> impl Iterator<Item = &'a Plan> {
         let code = self.code_of_now(code);
         self.plans.iter().filter(move |plan| plan.is_active && plan.modules.contains(code))
+    }
+
+    /// The slugs of the plans on sale that would switch a feature on, cheapest first; empty if it is
+    /// on, or no plan would.
+    pub fn plans_for_feature(
+        &self,
+        FeatureDecision { state, module }: FeatureDecision<'_>,
+        code: &str,
+        key: &str,
+    ) -> Vec<String> {
+        let is_for_a_plan =
+            state.reason.is_for_a_plan_to_change() || module.reason == Reason::NotSubscribed;
+        if !state.is_on && is_for_a_plan { self.plans_with_feature(code, key) } else { Vec::new() }
+    }
+
+    /// The slugs of the plans on sale that would allow so much, cheapest first; empty if it is
+    /// allowed, or no plan would.
+    pub fn plans_for_limit(&self, reason: LimitReason, key: &str, wanted: Wanted) -> Vec<String> {
+        match reason {
+            LimitReason::Exceeded | LimitReason::OverLimit => {
+                self.plans_with_limit(key, wanted.observed.saturating_add(wanted.amount))
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The slugs of the plans on sale that have a feature, cheapest first.

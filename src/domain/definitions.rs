@@ -41,9 +41,9 @@ impl Definitions {
         for (module, feature) in features {
             by_module.entry(module).or_default().push(feature);
         }
-        by_module
-            .values_mut()
-            .for_each(|features| features.sort_by(|one, other| one.key.cmp(&other.key)));
+        for features in by_module.values_mut() {
+            features.sort_by(|one, other| one.key.cmp(&other.key));
+        }
         let own = limits.into_iter().filter(|limit| !LimitDefinition::is_built_in(&limit.key));
         let mut limits: Vec<_> = LimitDefinition::built_in().into_iter().chain(own).collect();
         limits.sort_by(|one, other| one.key.cmp(&other.key));

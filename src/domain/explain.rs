@@ -1,5 +1,11 @@
 //! Why a decision turned out as it did: the decision table, line by line.
 
+mod feature;
+mod limit;
+
+use std::cmp::Ordering;
+
+pub use self::{feature::FeatureGrounds, limit::LimitGrounds};
 use super::Decision;
 
 /// The conditions of the decision table, in order.
@@ -37,8 +43,8 @@ impl LineOutcome {
     }
 }
 
-/// One line of the decision table.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// One line of the decision table, or of the order in which a feature or a limit is decided.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TableLine {
     /// Its position, counted from 1.
     pub order: u8,
@@ -46,16 +52,38 @@ pub struct TableLine {
     pub condition: &'static str,
     /// Whether it decided.
     pub outcome: LineOutcome,
+    /// For a feature or a limit: what was found. Otherwise empty.
+    pub found: String,
+}
+
+impl LineOutcome {
+    /// That of the line `order` where the line `decides` does.
+    fn of(order: u8, decides: u8) -> Self {
+        match order.cmp(&decides) {
+            Ordering::Less => Self::Passed,
+            Ordering::Equal => Self::Decides,
+            Ordering::Greater => Self::NotReached,
+        }
+    }
+}
+
+/// Lines with what was found for each.
+fn lines<const N: usize>(all: [(&'static str, String); N], decides: u8) -> Vec<TableLine> {
+    let line = |(order, (condition, found))| TableLine {
+        order,
+        condition,
+        outcome: LineOutcome::of(order, decides),
+        found,
+    };
+    (1..).zip(all).map(line).collect()
 }
 
 /// The whole decision table as a decision went through it.
 pub fn rules(decision: Decision) -> impl Iterator<Item = TableLine> {
-    (1..).zip(CONDITIONS).map(move |(order, condition)| {
-        let outcome = match u8::cmp(&order, &decision.line) {
-            std::cmp::Ordering::Less => LineOutcome::Passed,
-            std::cmp::Ordering::Equal => LineOutcome::Decides,
-            std::cmp::Ordering::Greater => LineOutcome::NotReached,
-        };
-        TableLine { order, condition, outcome }
+    (1..).zip(CONDITIONS).map(move |(order, condition)| TableLine {
+        order,
+        condition,
+        outcome: LineOutcome::of(order, decision.line),
+        found: String::new(),
     })
 }

@@ -112,28 +112,55 @@ fn state_of<'a>(
     code: &str,
     key: &str,
 ) -> Option<FeatureState<'a>> {
-    let flag = facts.tenant.own.as_ref().and_then(|own| own.flags.get(code, key));
-    let definitions = catalogue.definitions();
-    let defined = definitions.feature(code, key);
-    let plan = facts.tenant.plan_slug.as_deref().filter(|_| defined.is_some());
-    let planned = plan.and_then(|slug| definitions.plan_feature(slug, code, key));
-    let (is_on, reason) = match (flag, planned, defined) {
-        (Some(flag), ..) => (flag.is_on, FeatureReason::Tenant),
-        (None, Some(planned), _) => (planned.is_on, FeatureReason::Plan),
-        (None, None, Some(defined)) => (defined.is_on_by_default, FeatureReason::Default),
-        (None, None, None) => return None,
-    };
-    if !is_on {
-        return Some(FeatureState::off(reason));
+    Said::of(facts, catalogue, code, key).state()
+}
+
+/// What the three that have a say about a feature say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// The tenant's flag.
+    pub flag: Option<Flag<'a>>,
+    /// The tenant's plan.
+    pub planned: Option<&'a PlanFeature>,
+    /// The definition. Without one, plans have no say.
+    pub defined: Option<&'a FeatureDefinition>,
+}
+
+impl<'a> Said<'a> {
+    /// What is said about a feature of the module with this code.
+    pub fn of(facts: &'a Facts, catalogue: &'a Catalogue, code: &str, key: &str) -> Self {
+        let flag = facts.tenant.own.as_ref().and_then(|own| own.flags.get(code, key));
+        let definitions = catalogue.definitions();
+        let defined = definitions.feature(code, key);
+        let plan = facts.tenant.plan_slug.as_deref().filter(|_| defined.is_some());
+        let planned = plan.and_then(|slug| definitions.plan_feature(slug, code, key));
+        Self { flag, planned, defined }
     }
-    let value = flag.and_then(|flag| flag.value);
-    let value = value.or_else(|| planned?.value.as_ref());
-    let value = value.or_else(|| defined?.default_value.as_ref());
-    let takes = defined.map_or_else(ValueType::default, |defined| defined.value_type);
-    if value.is_some_and(|value| !takes.takes(value)) {
-        return Some(FeatureState::off(FeatureReason::ValueUnreadable));
+
+    /// The value that counts where it is on: the first that there is.
+    pub fn value(self) -> Option<&'a Setting> {
+        let value = self.flag.and_then(|flag| flag.value);
+        let value = value.or_else(|| self.planned?.value.as_ref());
+        value.or_else(|| self.defined?.default_value.as_ref())
     }
-    Some(FeatureState { is_on, reason, value })
+
+    fn state(self) -> Option<FeatureState<'a>> {
+        let (is_on, reason) = match (self.flag, self.planned, self.defined) {
+            (Some(flag), ..) => (flag.is_on, FeatureReason::Tenant),
+            (None, Some(planned), _) => (planned.is_on, FeatureReason::Plan),
+            (None, None, Some(defined)) => (defined.is_on_by_default, FeatureReason::Default),
+            (None, None, None) => return None,
+        };
+        if !is_on {
+            return Some(FeatureState::off(reason));
+        }
+        let value = self.value();
+        let takes = self.defined.map_or_else(ValueType::default, |defined| defined.value_type);
+        if value.is_some_and(|value| !takes.takes(value)) {
+            return Some(FeatureState::off(FeatureReason::ValueUnreadable));
+        }
+        Some(FeatureState { is_on, reason, value })
+    }
 }
 
 impl FeatureState<'_> {

@@ -15,6 +15,33 @@ pub enum Setting {
     Unreadable,
 }
 
+impl Setting {
+    /// As JSON text; `(unreadable)` where what is stored is none.
+    pub fn json(&self) -> String {
+        match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Int64(value) => value.to_string(),
+            Self::String(text) => quoted(text),
+            Self::Json(text) => text.to_string(),
+            Self::Unreadable => "(unreadable)".to_owned(),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => json.extend(['\\', letter]),
+            '\0'..' ' => json.extend([r"\u", &format!("{:04x}", u32::from(letter))]),
+            _ => json.push(letter),
+        }
+    }
+    json.push('"');
+    json
+}
+
 /// Which values a feature takes. It may always have none.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ValueType {

@@ -1,15 +1,19 @@
-//! ExplainModule: why a customer is locked out.
+//! ExplainModule, ExplainFeature and ExplainLimit: why a customer is locked out.
+
+mod feature;
+mod limit;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::{
-    Api, cache_hint::AskedTime, caller::CallerIdentity, check::Judgement, error::RequestError,
+pub(super) use self::{
+    feature::{FeatureExplanation, FeatureWhy},
+    limit::{LimitExplanation, LimitWhy},
 };
+use super::{Api, caller::CallerIdentity, check::Judgement, error::RequestError};
 use crate::{
-    cache::{Known, LoadError, Requester},
+    cache::Known,
     domain::{Catalogue, check, decision::deciding_subscription},
     store::{Evidence, LoadTenant, Reading, TenantKey},
 };
@@ -39,6 +43,13 @@ pub(super) struct Explanation<'a> {
     pub(super) cached: Option<Judgement<'a>>,
 }
 
+/// What the database says, past the cache.
+struct Found {
+    evidence: Option<Evidence>,
+    catalogue: Catalogue,
+    known: Known,
+}
+
 impl Api {
     pub(super) async fn explain<'a>(
         &self,
@@ -46,57 +57,55 @@ impl Api {
     ) -> Result<Explanation<'a>, RequestError> {
         self.permit_modules(query.caller, [query.module].into_iter())?;
         let asked = self.asked(query.at);
-        let (reading, catalogue) =
-            self.read_past_the_cache(&query.tenant, query.caller.requester(), asked.now).await?;
-        let Reading { revision, evidence } = reading;
-        let facts = evidence.as_ref().map(|evidence| &evidence.facts);
-        self.permit_tenant(query.caller, facts.map(|facts| facts.tenant.id))?;
-        let at = asked.instant();
-        let decision = check(facts, &catalogue, query.module, at);
+        let found = self.read_past_the_cache(query.caller, &query.tenant, asked.now).await?;
+        let (facts, catalogue, at) =
+            (found.known.facts.as_ref(), &found.catalogue, asked.instant());
+        let decision = check(facts, catalogue, query.module, at);
         let deciding = facts.and_then(|facts| {
             deciding_subscription(facts, catalogue.code_of_now(query.module), decision, at)
         });
-        let known =
-            facts.map_or(Known::absent(revision, asked.now), |facts| Known::found(facts.clone()));
-        let judgement = self.judgement(
-            self.provenance_of(&known),
-            query.module,
-            decision,
-            Some(&catalogue),
-            asked,
-        );
-        let cached =
-            self.cached_answer(&query, facts.map(|facts| facts.tenant.id.uuid()), asked).await?;
+        let provenance = self.provenance_of(&found.known);
+        let judgement = self.judgement(provenance, query.module, decision, Some(catalogue), asked);
+        let cached = match self.held_of(&query.tenant, &found, asked.now) {
+            Some(held) => {
+                let (facts, provenance) = (held.facts.as_ref(), self.provenance_of(&held));
+                Some(self.judge(facts, provenance, query.module, asked).await?)
+            }
+            None => None,
+        };
+        let Found { evidence, catalogue, .. } = found;
         Ok(Explanation { at, evidence, catalogue, deciding, judgement, cached })
     }
 
+    /// The tenant's rows and the catalogue as the database has them, and what that makes known, if
+    /// the caller may know it.
     async fn read_past_the_cache(
         &self,
+        caller: CallerIdentity<'_>,
         tenant: &TenantKey,
-        requester: Requester,
         now: DateTime<Utc>,
-    ) -> Result<(Reading, Catalogue), LoadError> {
+    ) -> Result<Found, RequestError> {
         let (store, tenant) = (Arc::clone(&self.store), tenant.clone());
         let reading = async move {
             let reading = store.read(&tenant, now).await?;
             Ok((reading, store.load_catalogue(now).await?.value))
         };
-        self.cache.bypass(requester, reading).await
+        let (Reading { revision, evidence }, catalogue) =
+            self.cache.bypass(caller.requester(), reading).await?;
+        let facts = evidence.as_ref().map(|evidence| &evidence.facts);
+        self.permit_tenant(caller, facts.map(|facts| facts.tenant.id))?;
+        let known = facts.map_or(Known::absent(revision, now), |facts| Known::found(facts.clone()));
+        Ok(Found { evidence, catalogue, known })
     }
 
-    async fn cached_answer<'a>(
-        &self,
-        query: &ExplainQuery<'a>,
-        found: Option<Uuid>,
-        asked: AskedTime,
-    ) -> Result<Option<Judgement<'a>>, LoadError> {
-        let id = match (&query.tenant, found) {
-            (_, Some(id)) => id.into(),
+    /// What is held of a tenant, if anything is.
+    fn held_of(&self, tenant: &TenantKey, found: &Found, now: DateTime<Utc>) -> Option<Known> {
+        let found = found.known.facts.as_ref().map(|facts| facts.tenant.id);
+        let id = match (tenant, found) {
+            (_, Some(id)) => id,
             (TenantKey::Id(id), None) => *id,
-            (TenantKey::Subdomain(_), None) => return Ok(None),
+            (TenantKey::Subdomain(_), None) => return None,
         };
-        let Some(known) = self.cache.held(id, asked.now) else { return Ok(None) };
-        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
-        self.judge(facts, provenance, query.module, asked).await.map(Some)
+        self.cache.held(id, now)
     }
 }

@@ -9,9 +9,7 @@ use super::{
 };
 use crate::{
     cache::LoadError,
-    domain::{
-        Catalogue, Decision, Facts, FeatureReason, FeatureState, Reason, Setting, check_feature,
-    },
+    domain::{Catalogue, Decision, Facts, FeatureReason, FeatureState, Setting, check_feature},
 };
 
 /// A feature, as a request names it.
@@ -139,13 +137,7 @@ impl Api {
         let Named { module, key } = named;
         let decided = check_feature(facts, catalogue, module, key, asked.instant());
         let FeatureState { is_on, reason, value } = decided.state;
-        let is_for_a_plan =
-            reason.is_for_a_plan_to_change() || decided.module.reason == Reason::NotSubscribed;
-        let plan_slugs = if !is_on && is_for_a_plan {
-            catalogue.plans_with_feature(module, key)
-        } else {
-            Vec::new()
-        };
+        let plan_slugs = catalogue.plans_for_feature(decided, module, key);
         let limit = if is_on { self.ages.grant } else { self.ages.denial };
         FeatureJudgement {
             named,

@@ -7,16 +7,23 @@ use super::{
     error::RequestError,
     feature::knows_plan,
 };
-use crate::domain::{
-    Catalogue, Facts, LimitDecision, LimitEnforcement, LimitReason, Wanted, check_limit,
+use crate::{
+    cache::{Known, LoadError},
+    domain::{Catalogue, Facts, LimitDecision, LimitEnforcement, LimitReason, Wanted, check_limit},
 };
+
+/// A limit, as a request names it, and what is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NamedLimit<'a> {
+    pub(super) key: &'a str,
+    pub(super) wanted: Wanted,
+}
 
 /// A question about one limit of a tenant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LimitQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
-    pub(super) key: &'a str,
-    pub(super) wanted: Wanted,
+    pub(super) limit: NamedLimit<'a>,
 }
 
 /// The answer for one limit, with everything that is reported about it.
@@ -68,7 +75,8 @@ impl Api {
         let catalogue = self.cache.current_catalogue(asked.now)?;
         let judge = |facts: &Facts| {
             knows_plan(&catalogue, Some(facts)).then(|| {
-                self.limit_judgement(Some(facts), &catalogue, self.provenance(facts), query, asked)
+                let provenance = self.provenance(facts);
+                self.limit_judgement(Some(facts), &catalogue, provenance, query.limit, asked)
             })
         };
         self.cache.peek(query.tenant.tenant, asked.now, judge)
@@ -80,10 +88,20 @@ impl Api {
         asked: AskedTime,
     ) -> Result<LimitJudgement<'a>, RequestError> {
         let known = self.ask(query.tenant, asked).await?;
-        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
+        Ok(self.judge_limit(&known, query.limit, asked).await?)
+    }
+
+    /// Decides about one limit.
+    pub(super) async fn judge_limit<'a>(
+        &self,
+        known: &Known,
+        named: NamedLimit<'a>,
+        asked: AskedTime,
+    ) -> Result<LimitJudgement<'a>, LoadError> {
+        let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(known));
         let knows = |catalogue: &Catalogue| knows_plan(catalogue, facts);
         let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
-        Ok(self.limit_judgement(facts, &catalogue, provenance, query, asked))
+        Ok(self.limit_judgement(facts, &catalogue, provenance, named, asked))
     }
 
     /// Everything that is reported about a decision.
@@ -92,16 +110,11 @@ impl Api {
         facts: Option<&Facts>,
         catalogue: &Catalogue,
         provenance: Provenance,
-        LimitQuery { key, wanted, .. }: LimitQuery<'a>,
+        NamedLimit { key, wanted }: NamedLimit<'a>,
         asked: AskedTime,
     ) -> LimitJudgement<'a> {
         let decision = check_limit(facts, catalogue, key, wanted, asked.instant());
-        let plan_slugs = match decision.reason {
-            LimitReason::Exceeded | LimitReason::OverLimit => {
-                catalogue.plans_with_limit(key, wanted.observed.saturating_add(wanted.amount))
-            }
-            _ => Vec::new(),
-        };
+        let plan_slugs = catalogue.plans_for_limit(decision.reason, key, wanted);
         let age = if decision.reason.allows() { self.ages.grant } else { self.ages.denial };
         let in_force = decision.in_force.as_ref();
         let hint = provenance.cache_hint(age, in_force.and_then(|limit| limit.valid_until), asked);

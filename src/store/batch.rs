@@ -12,8 +12,8 @@ use super::{
     dialect::Dialect,
     row::ReadContext,
     tenant::{
-        IS_STANDBY, NO_REVISION, OF_SUBSCRIPTION, OF_TENANT, own, reading, select_subscriptions,
-        select_tenants,
+        Detail, IS_STANDBY, NO_REVISION, OF_SUBSCRIPTION, OF_TENANT, own, reading,
+        select_subscriptions, select_tenants,
     },
 };
 use crate::domain::{Label, TenantId};
@@ -53,7 +53,7 @@ fn statement(dialect: Dialect, revision: &str) -> String {
     let of_subscriptions = dialect.only_keys("tenant_subscriptions.tenant_id");
     let nulls = |count| ["NULL"; OF_TENANT + OF_SUBSCRIPTION][..count].join(", ");
     let (no_own, own, [flags, limits]) =
-        (own::none(), own::of(dialect, "= r.key_id"), own::COLUMNS);
+        (own::none(), own::of(dialect, "= r.key_id", Detail::Terms), own::COLUMNS);
     let (no_more_of_tenant, no_subscription) = (nulls(OF_TENANT - 1), nulls(OF_SUBSCRIPTION));
     format!(
         "WITH k AS MATERIALIZED (SELECT i.id, CAST(NULL AS text) AS subdomain FROM {ids} \

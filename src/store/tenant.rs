@@ -14,7 +14,11 @@ use sea_orm::{
 
 use entitlementd_migration::ChangeLog;
 
-pub use self::evidence::{Evidence, Reading, SubscriptionEvidence, TenantEvidence};
+pub use self::evidence::{
+    Evidence, FlagEvidence, OverrideEvidence, OwnEvidence, Reading, SubscriptionEvidence,
+    TenantEvidence,
+};
+pub(super) use self::own::Detail;
 use super::{
     StoreError, TenantKey,
     ask::Ask,
@@ -37,7 +41,7 @@ pub(super) struct TenantStatements {
 
 impl TenantStatements {
     /// `tables`: whether those of ours are there.
-    pub(super) fn new(dialect: Dialect, log: ChangeLog, tables: OwnTables) -> Self {
+    pub(super) fn new(dialect: Dialect, log: ChangeLog, tables: OwnTables, detail: Detail) -> Self {
         let by_id = select(dialect).filter(tenants::Column::Id.eq(Uuid::nil()));
         let by_subdomain = select(dialect).filter(tenants::Column::Subdomain.eq(""));
         let rows = |select: Select<tenants::Entity>| {
@@ -52,7 +56,7 @@ impl TenantStatements {
         let no_own = own::none();
         let own_row = |is_tenant: String| match tables {
             OwnTables::Missing => String::new(),
-            OwnTables::There => one_more_row(dialect, &is_tenant),
+            OwnTables::There => one_more_row(dialect, &is_tenant, detail),
         };
         Self {
             by_id: format!(
@@ -86,13 +90,13 @@ pub(super) enum OwnTables {
 }
 
 /// The row that says what a tenant has of its own, where it has anything.
-fn one_more_row(dialect: Dialect, is_tenant: &str) -> String {
+fn one_more_row(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
     let nulls = ["NULL"; OF_TENANT + OF_SUBSCRIPTION].join(", ");
     let [flags, limits] = own::COLUMNS;
     format!(
         " UNION ALL SELECT {nulls}, {NO_REVISION}, NULL, {flags}, {limits} FROM (SELECT {}) own \
          WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL",
-        own::of(dialect, is_tenant)
+        own::of(dialect, is_tenant, detail)
     )
 }
 
@@ -239,12 +243,16 @@ pub(super) fn reading(
         return Ok(Reading { revision, evidence: None });
     };
     let (mut tenant, tenant_evidence) = tenant(&first, context)?;
-    let mut subscriptions = Vec::with_capacity(rows.len());
+    let (mut subscriptions, mut own) = (Vec::with_capacity(rows.len()), OwnEvidence::default());
     for row in rows {
         first.must_agree::<Uuid>(row, column::TENANT_ID)?;
         match subscription(row, context)? {
             Some(subscription) => subscriptions.push(subscription),
-            None if rows.len() > 1 => tenant.own = tenant.own.or(own::read(row, context)?),
+            None if rows.len() > 1 => {
+                if let Some((terms, words)) = own::read(row, context)? {
+                    (tenant.own, own) = (Some(terms), words);
+                }
+            }
             None => {}
         }
     }
@@ -252,7 +260,7 @@ pub(super) fn reading(
     let (subscriptions, subscription_evidence) = subscriptions.into_iter().unzip();
     let facts = Facts::new(tenant, subscriptions, revision, now);
     let evidence =
-        Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence };
+        Evidence { facts, tenant: tenant_evidence, subscriptions: subscription_evidence, own };
     Ok(Reading { revision, evidence: Some(evidence) })
 }
 

@@ -1,4 +1,7 @@
-//! ExplainModule.
+//! ExplainModule, ExplainFeature and ExplainLimit.
+
+mod features;
+mod limits;
 
 use entitlementd::proto::v1::{DecisionReason, ExplainModuleRequest, RuleOutcome};
 

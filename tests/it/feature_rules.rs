@@ -214,6 +214,14 @@ impl Case {
 
 proptest! {
     #[test]
+    fn a_setting_is_written_as_json_that_says_the_same(text in ".{0,20}|[\"\\\\\n\t\u{1}a]{0,9}", number in any::<i64>()) {
+        let read = |setting: Setting| serde_json::from_str::<serde_json::Value>(&setting.json()).unwrap();
+        prop_assert_eq!(read(Setting::String(text.as_str().into())), text);
+        prop_assert_eq!(read(Setting::Int64(number)), number);
+        prop_assert_eq!(read(Setting::Bool(number > 0)), number > 0);
+    }
+
+    #[test]
     fn features_are_decided_as_the_rules_say(case in case(), at in -8i64..=8) {
         let (facts, catalogue) = (case.facts(), case.catalogue());
         for (place, key) in KEYS.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Between the wire and the domain: the only place that names both.
 
 mod admin;
+mod explain;
 mod ext_authz;
 mod features;
 mod fuzz;
@@ -15,6 +16,9 @@ mod upsert;
 pub(in crate::service) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query,
     subdomain_response, tenant_key, tenant_response,
+};
+pub(in crate::service) use explain::{
+    explain_query, explain_response, feature_explanation, feature_why, limit_explanation, limit_why,
 };
 pub(in crate::service) use ext_authz::{authz_response, proxy_attributes};
 pub(in crate::service) use features::{
@@ -34,12 +38,12 @@ pub(in crate::service) use onboard::{
 };
 pub(in crate::service) use record::{audit_query, audit_response};
 pub(in crate::service) use requests::{
-    authorize_query, batch_query, check_query, explain_query, list_query, resolve_query,
-    tenants_query, watch_query,
+    authorize_query, batch_query, check_query, list_query, resolve_query, tenants_query,
+    watch_query,
 };
 pub(in crate::service) use responses::{
-    authorize_response, batch_response, check_response, explain_response, list_response,
-    resolve_response, tenants_response, watch_response,
+    authorize_response, batch_response, check_response, list_response, resolve_response,
+    tenants_response, watch_response,
 };
 pub(in crate::service) use upsert::{
     module_upsert_query, module_upsert_response, plan_upsert_query, plan_upsert_response,

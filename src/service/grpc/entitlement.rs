@@ -11,7 +11,8 @@ use crate::{
         AuthorizeRequest, AuthorizeResponse, BatchCheckFeaturesRequest, BatchCheckFeaturesResponse,
         BatchCheckModulesRequest, BatchCheckModulesResponse, CheckFeatureRequest,
         CheckFeatureResponse, CheckLimitRequest, CheckLimitResponse, CheckModuleRequest,
-        CheckModuleResponse, ExplainModuleRequest, ExplainModuleResponse,
+        CheckModuleResponse, ExplainFeatureRequest, ExplainFeatureResponse, ExplainLimitRequest,
+        ExplainLimitResponse, ExplainModuleRequest, ExplainModuleResponse,
         ListEnabledModulesRequest, ListEnabledModulesResponse, ListTenantIdsRequest,
         ListTenantIdsResponse, ResolveTenantRequest, ResolveTenantResponse, WatchChangesRequest,
         WatchChangesResponse, entitlement_service_server::EntitlementService,
@@ -82,6 +83,22 @@ impl EntitlementService for Api {
         request: Request<ExplainModuleRequest>,
     ) -> Answer<ExplainModuleResponse> {
         answer(convert::explain_response(self.explain(convert::explain_query(&request)?).await?))
+    }
+
+    async fn explain_feature(
+        &self,
+        request: Request<ExplainFeatureRequest>,
+    ) -> Answer<ExplainFeatureResponse> {
+        answer(convert::feature_explanation(
+            self.explain_feature(convert::feature_why(&request)?).await?,
+        ))
+    }
+
+    async fn explain_limit(
+        &self,
+        request: Request<ExplainLimitRequest>,
+    ) -> Answer<ExplainLimitResponse> {
+        answer(convert::limit_explanation(self.explain_limit(convert::limit_why(&request)?).await?))
     }
 
     async fn list_tenant_ids(

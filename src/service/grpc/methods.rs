@@ -24,6 +24,8 @@ pub(super) fn home(method: Method) -> Home {
         | Method::ListEnabledModules
         | Method::Authorize
         | Method::ExplainModule
+        | Method::ExplainFeature
+        | Method::ExplainLimit
         | Method::ListTenantIds
         | Method::WatchChanges => Home::Data(CallerService::Entitlement),
         Method::Check => Home::Data(CallerService::ExtAuthz),

@@ -11,7 +11,9 @@ use sea_orm::{
     QueryResult,
     prelude::{Json, Uuid},
 };
+use serde::Deserialize;
 
+use super::evidence::{FlagEvidence, OverrideEvidence, OwnEvidence};
 use crate::{
     domain::{FlagName, FlagRow, Flags, LimitOverride, OwnTerms, Setting},
     store::{StoreError, dialect::Dialect, instant, row::ReadContext},
@@ -28,10 +30,19 @@ pub(in crate::store) fn none() -> String {
     COLUMNS.map(|column| format!("CAST(NULL AS text) AS {column}")).join(", ")
 }
 
+/// What is read of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::store) enum Detail {
+    /// What decides.
+    Terms,
+    /// That, and the words as they are stored: for people who ask why.
+    Words,
+}
+
 /// The columns, for the tenant that `is_tenant` is a condition on: `= $1`.
-pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str) -> String {
+pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
     let [flags, limits] = COLUMNS;
-    let flag = [
+    let mut flag = vec![
         // A former code counts as the module's present one.
         "COALESCE((SELECT m.code FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id \
           WHERE a.alias = f.module_code AND NOT EXISTS (SELECT 1 FROM modules n WHERE n.code = f.module_code)), f.module_code)"
@@ -42,7 +53,11 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str) -> String {
         dialect.micros("f.updated_at"),
         dialect.hex("f.id"),
     ];
-    let limit = ["o.key".to_owned(), "o.value".to_owned(), dialect.micros("o.ends_at")];
+    let mut limit = vec!["o.key".to_owned(), "o.value".to_owned(), dialect.micros("o.ends_at")];
+    if detail == Detail::Words {
+        flag.extend(["f.module_code".to_owned(), cut("f.config")]);
+        limit.push("o.reason".to_owned());
+    }
     format!(
         "(SELECT {} FROM feature_flags f WHERE f.tenant_id {is_tenant}) AS {flags}, \
          (SELECT {} FROM entitlement_limit_overrides o WHERE o.tenant_id {is_tenant}) AS {limits}",
@@ -60,16 +75,45 @@ pub(in crate::store) fn value(column: &str) -> String {
     )
 }
 
-/// A flag, as [`of`] writes it.
-type FlagText = (String, String, Json, Option<String>, Json, String);
-/// A limit.
-type LimitText = (String, Option<i64>, Json);
+/// A value word for word, or its beginning.
+fn cut(column: &str) -> String {
+    let text = format!("CAST({column} AS text)");
+    format!(
+        "CASE WHEN length({text}) > {MAX_SETTING_CHARS} THEN substr({text}, 1, {MAX_SETTING_CHARS}) || '\u{2026}' ELSE {text} END"
+    )
+}
 
-/// What this row says of it, if anything.
+/// A flag, as [`of`] writes it.
+#[derive(Deserialize)]
+struct FlagText(
+    String,
+    String,
+    Json,
+    Option<String>,
+    Json,
+    String,
+    /// The module's code as stored, if the words were asked for, and the value.
+    #[serde(default)]
+    Option<String>,
+    #[serde(default)] Option<String>,
+);
+
+/// A limit.
+#[derive(Deserialize)]
+struct LimitText(
+    String,
+    Option<i64>,
+    Json,
+    /// The reason as stored, if the words were asked for.
+    #[serde(default)]
+    Option<String>,
+);
+
+/// What this row says of it, if anything, and in which words, where these were asked for.
 pub(super) fn read(
     row: &QueryResult,
     context: &ReadContext,
-) -> Result<Option<Box<OwnTerms>>, StoreError> {
+) -> Result<Option<(Box<OwnTerms>, OwnEvidence)>, StoreError> {
     let [flags, limits] = COLUMNS;
     let flags: Option<String> = row.try_get("", flags)?;
     let limits: Option<String> = row.try_get("", limits)?;
@@ -78,10 +122,31 @@ pub(super) fn read(
     }
     let flags: Vec<FlagText> = rows(flags.as_deref())?;
     let limits: Vec<LimitText> = rows(limits.as_deref())?;
-    let flags = flags.into_iter().map(|text| flag(text, context)).collect();
-    let mut overrides: Vec<_> = limits.into_iter().map(|text| limit(text, context)).collect();
+    let mut evidence = OwnEvidence {
+        flags: flags.iter().filter_map(|text| words_of_flag(text, context)).collect(),
+        overrides: limits.iter().filter_map(words_of_limit).collect(),
+    };
+    evidence.flags.sort_by(|one, other| one.row.order(&other.row));
+    let flags = flags.into_iter().map(|text| flag(&text, context)).collect();
+    let mut overrides: Vec<_> = limits.into_iter().map(|text| limit(&text, context)).collect();
     overrides.sort_by(|one, other| one.key.cmp(&other.key));
-    Ok(Some(Box::new(OwnTerms { flags: Flags::of(flags), overrides: overrides.into() })))
+    let terms = OwnTerms { flags: Flags::of(flags), overrides: overrides.into() };
+    Ok(Some((Box::new(terms), evidence)))
+}
+
+fn words_of_flag(text: &FlagText, context: &ReadContext) -> Option<FlagEvidence> {
+    let FlagText(_, _, is_on, _, updated_at, _, module_code, config) = text;
+    Some(FlagEvidence {
+        module_code: module_code.clone()?,
+        row: flag(text, context),
+        is_enabled: read_flag(is_on),
+        updated_at: micros(updated_at).and_then(DateTime::from_timestamp_micros),
+        config: config.clone(),
+    })
+}
+
+fn words_of_limit(LimitText(key, .., reason): &LimitText) -> Option<OverrideEvidence> {
+    Some(OverrideEvidence { key: key.clone(), reason: reason.clone()? })
 }
 
 fn rows<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Result<Vec<T>, StoreError> {
@@ -90,20 +155,27 @@ fn rows<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Result<Vec<T>, St
     Ok(read.map_err(error)?.unwrap_or_default())
 }
 
-fn flag((module, key, is_on, value, updated_at, id): FlagText, context: &ReadContext) -> FlagRow {
+fn flag(
+    FlagText(module, key, is_on, value, updated_at, id, ..): &FlagText,
+    context: &ReadContext,
+) -> FlagRow {
     FlagRow {
-        name: context.codes.flag(&FlagName::text(&module, &key)),
-        // SQLite has numbers for these.
-        is_on: is_on.as_bool().or(is_on.as_i64().map(|number| number != 0)).unwrap_or_default(),
-        value: value.and_then(|text| setting(&text, "feature_flags.config", context)),
-        updated_at: micros(&updated_at).unwrap_or(i64::MIN),
-        id: Uuid::try_parse(&id).unwrap_or_default(),
+        name: context.codes.flag(&FlagName::text(module, key)),
+        is_on: read_flag(is_on).unwrap_or_default(),
+        value: value.as_ref().and_then(|text| setting(text, "feature_flags.config", context)),
+        updated_at: micros(updated_at).unwrap_or(i64::MIN),
+        id: Uuid::try_parse(id).unwrap_or_default(),
     }
 }
 
-fn limit((key, value, ends_at): LimitText, context: &ReadContext) -> LimitOverride {
-    let key: Arc<str> = context.codes.slug(&key);
-    let ends_at = match &ends_at {
+/// SQLite has numbers for these.
+fn read_flag(stored: &Json) -> Option<bool> {
+    stored.as_bool().or(stored.as_i64().map(|number| number != 0))
+}
+
+fn limit(LimitText(key, value, ends_at, ..): &LimitText, context: &ReadContext) -> LimitOverride {
+    let key: Arc<str> = context.codes.slug(key);
+    let ends_at = match ends_at {
         Json::Null => None,
         stored => match micros(stored).and_then(DateTime::from_timestamp_micros) {
             Some(at) => instant::end(Some(at)),

@@ -17,7 +17,7 @@ use crate::{
     service::{
         cache_hint::CacheHint,
         feature::{FeatureBatchQuery, FeatureJudgement, FeatureQuery, Named},
-        limit::{LimitJudgement, LimitQuery},
+        limit::{LimitJudgement, LimitQuery, NamedLimit},
     },
 };
 
@@ -65,23 +65,28 @@ pub(in crate::service) fn limit_query(
         request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
-    fields.key("limit_key", limit_key, MAX_LIMIT_KEY_CHARS);
-    if *amount < 0 {
-        fields.violated("amount", "must not be negative");
+    if observed.is_none() {
+        fields.violated("observed", "must be given: how much there is already");
     }
-    let observed = match observed {
-        None => {
-            fields.violated("observed", "must be given: how much there is already");
-            0
+    let limit = named_limit(&mut fields, limit_key, *observed, *amount);
+    Ok(LimitQuery { tenant: fields.all_good(tenant)?, limit })
+}
+
+/// A limit, and what is asked of it; what there is counts as 0 where it is not said.
+pub(super) fn named_limit<'a>(
+    fields: &mut Fields,
+    key: &'a str,
+    observed: Option<i64>,
+    amount: i64,
+) -> NamedLimit<'a> {
+    fields.key("limit_key", key, MAX_LIMIT_KEY_CHARS);
+    let observed = observed.unwrap_or_default();
+    for (field, value) in [("amount", amount), ("observed", observed)] {
+        if value < 0 {
+            fields.violated(field, "must not be negative");
         }
-        Some(observed) if *observed < 0 => {
-            fields.violated("observed", "must not be negative");
-            0
-        }
-        Some(observed) => *observed,
-    };
-    let wanted = Wanted { observed, amount: *amount };
-    Ok(LimitQuery { tenant: fields.all_good(tenant)?, key: limit_key, wanted })
+    }
+    NamedLimit { key, wanted: Wanted { observed, amount } }
 }
 
 pub(in crate::service) fn feature_response(
@@ -134,6 +139,27 @@ pub(super) fn feature_decision(judgement: FeatureJudgement<'_>) -> pb::FeatureDe
         value: judgement.value.as_ref().map(value),
         plan_slugs: judgement.plan_slugs,
         module_reason: reason(judgement.module.reason).into(),
+    }
+}
+
+pub(super) fn limit_decision(judgement: LimitJudgement<'_>) -> pb::LimitDecision {
+    let key = judgement.key.to_owned();
+    let valid_until = judgement.hint.valid_until.map(timestamp);
+    let answer = limit_response(judgement);
+    pb::LimitDecision {
+        limit_key: key,
+        allowed: answer.allowed,
+        reason: answer.reason,
+        message: answer.message,
+        limit: answer.limit,
+        used: answer.used,
+        remaining: answer.remaining,
+        source: answer.source,
+        kind: answer.kind,
+        enforcement: answer.enforcement,
+        plan_slugs: answer.plan_slugs,
+        tenant_reason: answer.tenant_reason,
+        valid_until,
     }
 }
 
@@ -221,7 +247,7 @@ fn limit_source(source: LimitSource) -> pb::LimitSource {
     }
 }
 
-fn limit_kind(kind: LimitKind) -> pb::LimitKind {
+pub(super) fn limit_kind(kind: LimitKind) -> pb::LimitKind {
     match kind {
         LimitKind::Level => pb::LimitKind::Level,
         LimitKind::Monthly => pb::LimitKind::Monthly,

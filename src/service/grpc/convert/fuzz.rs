@@ -4,10 +4,11 @@ use prost::Message;
 use tonic::Request;
 
 use super::{
+    explain::{explain_query, feature_why, limit_why},
     ext_authz::proxy_attributes,
     requests::{
-        authorize_query, batch_query, check_query, explain_query, list_query, resolve_query,
-        tenants_query, watch_query,
+        authorize_query, batch_query, check_query, list_query, resolve_query, tenants_query,
+        watch_query,
     },
 };
 use crate::{
@@ -42,6 +43,8 @@ pub(crate) fn fuzz_requests(bytes: &[u8]) {
     _ = read(bytes).map(|request| resolve_query(&request).is_ok());
     _ = read(bytes).map(|request| authorize_query(&request).is_ok());
     _ = read(bytes).map(|request| explain_query(&request).is_ok());
+    _ = read(bytes).map(|request| feature_why(&request).is_ok());
+    _ = read(bytes).map(|request| limit_why(&request).is_ok());
     _ = read(bytes).map(|request| watch_query(&request).is_ok());
     if let Some(request) = read(bytes)
         && let Ok(query) = tenants_query(&request)

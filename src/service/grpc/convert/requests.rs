@@ -13,13 +13,12 @@ use crate::{
         limits::{HEARTBEAT_INTERVALS, MAX_BATCH, MAX_PAGE, MAX_WATCHED},
     },
     proto::v1::{
-        AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ExplainModuleRequest,
-        ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
+        AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ListEnabledModulesRequest,
+        ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
     },
     service::{
         caller::{CallerIdentity, Credentials},
         check::{BatchQuery, CheckQuery, ListQuery, TenantQuery},
-        explain::ExplainQuery,
         grpc::status,
         resolve::{AuthorizeQuery, Carried},
         tenants::TenantsQuery,
@@ -91,22 +90,6 @@ pub(in crate::service) fn authorize_query(
     let carried = fields.carried(caller(request), tenant_id, host, bearer_token);
     fields.modules("any_of_module_codes", any_of_module_codes);
     fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes }))
-}
-
-pub(in crate::service) fn explain_query(
-    request: &Request<ExplainModuleRequest>,
-) -> Result<ExplainQuery<'_>, Status> {
-    let ExplainModuleRequest { tenant, module_code, at } = request.get_ref();
-    let mut fields = Fields::default();
-    let key = fields.tenant_key("tenant", tenant);
-    fields.module("module_code", module_code);
-    let at = fields.instant("at", at.as_ref());
-    fields.all_good(key.map(|tenant| ExplainQuery {
-        caller: caller(request),
-        tenant,
-        module: module_code,
-        at,
-    }))
 }
 
 pub(in crate::service) fn tenants_query(

@@ -5,16 +5,15 @@ mod words;
 use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{Duration, Timestamp};
 
-use self::words::{outcome, tenant_source};
-pub(super) use self::words::{reason, tenant_status};
+use self::words::tenant_source;
+pub(super) use self::words::{outcome, reason, tenant_status};
 use super::features;
 use crate::{
-    domain::{Facts, Module, enabled::EnabledModule, explain::rules},
+    domain::{Facts, enabled::EnabledModule},
     proto::v1 as pb,
     service::{
         cache_hint::CacheHint,
         check::{Judgement, List},
-        explain::Explanation,
         resolve::{Authorized, Resolved},
         tenants::TenantsPage,
         watch::WatchMessage,
@@ -56,11 +55,11 @@ pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesRe
         tenant_status: tenant_status(list.tenant_status()).into(),
         freshness: Some(freshness(list.hint)),
         limits: list.limits().into_iter().map(features::limit).collect(),
-        limit_enforcement: list
-            .include_features
-            .then(|| features::limit_enforcement(list.enforcement))
-            .unwrap_or_default()
-            .into(),
+        limit_enforcement: if list.include_features {
+            features::limit_enforcement(list.enforcement).into()
+        } else {
+            0
+        },
     }
 }
 
@@ -89,31 +88,6 @@ pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::
         verified: resolved.verified(),
         freshness: Some(freshness(hint)),
         decision: Some(module_decision(judgement)),
-    }
-}
-
-pub(in crate::service) fn explain_response(
-    explanation: Explanation<'_>,
-) -> pb::ExplainModuleResponse {
-    let Explanation { at, evidence, catalogue, deciding, judgement, cached } = explanation;
-    let module = judgement.module;
-    let rule = |rule: crate::domain::explain::TableLine| pb::Rule {
-        order: rule.order.into(),
-        condition: rule.condition.to_owned(),
-        outcome: outcome(rule.outcome).into(),
-    };
-    let rows = |evidence: &Evidence| {
-        subscriptions_facts(evidence, catalogue.code_of_now(module), at, deciding)
-    };
-    pb::ExplainModuleResponse {
-        at: Some(timestamp(at)),
-        rules: rules(judgement.decision).map(rule).collect(),
-        tenant: evidence.as_ref().map(tenant_facts),
-        module: catalogue.module(module).map(module_facts),
-        subscriptions: evidence.as_ref().map(rows).unwrap_or_default(),
-        revision: judgement.hint.revision,
-        decision: Some(module_decision(judgement)),
-        cached: Some(cached_answer(cached)),
     }
 }
 
@@ -182,25 +156,7 @@ pub(super) fn tenant_facts(evidence: &Evidence) -> pb::TenantFacts {
     }
 }
 
-fn module_facts(module: &Module) -> pb::ModuleFacts {
-    pb::ModuleFacts {
-        code: module.code.to_string(),
-        name: module.name.clone(),
-        is_active: module.is_active,
-    }
-}
-
-fn cached_answer(cached: Option<Judgement<'_>>) -> pb::CachedAnswer {
-    let Some(judgement) = cached else { return pb::CachedAnswer::default() };
-    pb::CachedAnswer {
-        held: true,
-        revision: judgement.hint.revision,
-        as_of: Some(timestamp(judgement.hint.as_of)),
-        decision: Some(module_decision(judgement)),
-    }
-}
-
-fn module_decision(judgement: Judgement<'_>) -> pb::ModuleDecision {
+pub(super) fn module_decision(judgement: Judgement<'_>) -> pb::ModuleDecision {
     let Judgement { module, decision, plan_slugs, hint } = judgement;
     pb::ModuleDecision {
         module_code: module.to_owned(),

@@ -282,6 +282,84 @@ class ExplainModuleResponse(_message.Message):
     revision: int
     def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., module: _Optional[_Union[_explanation_pb2.ModuleFacts, _Mapping]] = ..., subscriptions: _Optional[_Iterable[_Union[_explanation_pb2.SubscriptionFacts, _Mapping]]] = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class ExplainFeatureRequest(_message.Message):
+    __slots__ = ("tenant", "module_code", "feature_key", "at")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_KEY_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    module_code: str
+    feature_key: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, tenant: _Optional[str] = ..., module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExplainFeatureResponse(_message.Message):
+    __slots__ = ("at", "rules", "tenant", "module", "flags", "plan", "definition", "module_decision", "decision", "cached", "revision", "catalogue_revision")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    MODULE_DECISION_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    rules: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Rule]
+    tenant: _explanation_pb2.TenantFacts
+    module: _explanation_pb2.ModuleFacts
+    flags: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.FlagFacts]
+    plan: _explanation_pb2.PlanFeatureFacts
+    definition: _explanation_pb2.FeatureFacts
+    module_decision: _decision_pb2.ModuleDecision
+    decision: _feature_pb2.FeatureDecision
+    cached: _explanation_pb2.CachedAnswer
+    revision: int
+    catalogue_revision: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., module: _Optional[_Union[_explanation_pb2.ModuleFacts, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_explanation_pb2.FlagFacts, _Mapping]]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanFeatureFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.FeatureFacts, _Mapping]] = ..., module_decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.FeatureDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
+
+class ExplainLimitRequest(_message.Message):
+    __slots__ = ("tenant", "limit_key", "at", "observed", "amount")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    limit_key: str
+    at: _timestamp_pb2.Timestamp
+    observed: int
+    amount: int
+    def __init__(self, tenant: _Optional[str] = ..., limit_key: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observed: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
+
+class ExplainLimitResponse(_message.Message):
+    __slots__ = ("at", "rules", "tenant", "limit_override", "plan", "definition", "decision", "cached", "revision", "catalogue_revision")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_OVERRIDE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    rules: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Rule]
+    tenant: _explanation_pb2.TenantFacts
+    limit_override: _explanation_pb2.LimitOverrideFacts
+    plan: _explanation_pb2.PlanLimitFacts
+    definition: _explanation_pb2.LimitFacts
+    decision: _feature_pb2.LimitDecision
+    cached: _explanation_pb2.CachedAnswer
+    revision: int
+    catalogue_revision: int
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., limit_override: _Optional[_Union[_explanation_pb2.LimitOverrideFacts, _Mapping]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanLimitFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.LimitFacts, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.LimitDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
+
 class ListTenantIdsRequest(_message.Message):
     __slots__ = ("module_code", "page_size", "page_token")
     MODULE_CODE_FIELD_NUMBER: _ClassVar[int]

@@ -89,6 +89,16 @@ class EntitlementServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleResponse.FromString,
                 _registered_method=True)
+        self.ExplainFeature = channel.unary_unary(
+                '/entitlement.v1.EntitlementService/ExplainFeature',
+                request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainFeatureRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainFeatureResponse.FromString,
+                _registered_method=True)
+        self.ExplainLimit = channel.unary_unary(
+                '/entitlement.v1.EntitlementService/ExplainLimit',
+                request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainLimitRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainLimitResponse.FromString,
+                _registered_method=True)
         self.ListTenantIds = channel.unary_unary(
                 '/entitlement.v1.EntitlementService/ListTenantIds',
                 request_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ListTenantIdsRequest.SerializeToString,
@@ -222,6 +232,29 @@ class EntitlementServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainFeature(self, request, context):
+        """Why is this feature off, or on? Like ExplainModule: reads the database,
+        bypassing the cache, and shows every flag of the tenant, what its plan says,
+        the definition, the order in which they were tried, and what the cache would
+        have answered.
+
+        Errors: those of CheckModule. An unknown tenant is an answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainLimit(self, request, context):
+        """Why is this customer refused one more? Like ExplainModule: reads the
+        database, bypassing the cache, and shows the tenant's override, what its plan
+        says, the definition, and what the cache would have answered.
+
+        Errors: those of CheckLimit. An unknown tenant is an answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTenantIds(self, request, context):
         """The ids of the tenants that are served, or of those that may use a module
         now: for jobs that process them all. Ordered by id, page by page; reads the
@@ -341,6 +374,16 @@ def add_EntitlementServiceServicer_to_server(servicer, server):
                     servicer.ExplainModule,
                     request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleResponse.SerializeToString,
+            ),
+            'ExplainFeature': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainFeature,
+                    request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainFeatureRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainFeatureResponse.SerializeToString,
+            ),
+            'ExplainLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainLimit,
+                    request_deserializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainLimitRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_entitlement__service__pb2.ExplainLimitResponse.SerializeToString,
             ),
             'ListTenantIds': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTenantIds,
@@ -606,6 +649,60 @@ class EntitlementService(object):
             '/entitlement.v1.EntitlementService/ExplainModule',
             entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleRequest.SerializeToString,
             entitlement_dot_v1_dot_entitlement__service__pb2.ExplainModuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainFeature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.EntitlementService/ExplainFeature',
+            entitlement_dot_v1_dot_entitlement__service__pb2.ExplainFeatureRequest.SerializeToString,
+            entitlement_dot_v1_dot_entitlement__service__pb2.ExplainFeatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.EntitlementService/ExplainLimit',
+            entitlement_dot_v1_dot_entitlement__service__pb2.ExplainLimitRequest.SerializeToString,
+            entitlement_dot_v1_dot_entitlement__service__pb2.ExplainLimitResponse.FromString,
             options,
             channel_credentials,
             insecure,

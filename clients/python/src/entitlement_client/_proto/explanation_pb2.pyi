@@ -1,6 +1,7 @@
 import datetime
 
 from . import decision_pb2 as _decision_pb2
+from . import feature_pb2 as _feature_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -22,14 +23,16 @@ RULE_OUTCOME_DECIDES: RuleOutcome
 RULE_OUTCOME_NOT_REACHED: RuleOutcome
 
 class Rule(_message.Message):
-    __slots__ = ("order", "condition", "outcome")
+    __slots__ = ("order", "condition", "outcome", "found")
     ORDER_FIELD_NUMBER: _ClassVar[int]
     CONDITION_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
     order: int
     condition: str
     outcome: RuleOutcome
-    def __init__(self, order: _Optional[int] = ..., condition: _Optional[str] = ..., outcome: _Optional[_Union[RuleOutcome, str]] = ...) -> None: ...
+    found: str
+    def __init__(self, order: _Optional[int] = ..., condition: _Optional[str] = ..., outcome: _Optional[_Union[RuleOutcome, str]] = ..., found: _Optional[str] = ...) -> None: ...
 
 class TenantFacts(_message.Message):
     __slots__ = ("id", "name", "subdomain", "database_schema", "status", "plan_slug")
@@ -78,13 +81,95 @@ class SubscriptionFacts(_message.Message):
     def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ..., starts_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_trial: bool = ..., trial_ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ..., decides: bool = ...) -> None: ...
 
 class CachedAnswer(_message.Message):
-    __slots__ = ("held", "revision", "as_of", "decision")
+    __slots__ = ("held", "revision", "as_of", "decision", "feature", "limit")
     HELD_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
     held: bool
     revision: int
     as_of: _timestamp_pb2.Timestamp
     decision: _decision_pb2.ModuleDecision
-    def __init__(self, held: bool = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ...) -> None: ...
+    feature: _feature_pb2.FeatureDecision
+    limit: _feature_pb2.LimitDecision
+    def __init__(self, held: bool = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., feature: _Optional[_Union[_feature_pb2.FeatureDecision, _Mapping]] = ..., limit: _Optional[_Union[_feature_pb2.LimitDecision, _Mapping]] = ...) -> None: ...
+
+class FlagFacts(_message.Message):
+    __slots__ = ("id", "module_code", "is_enabled", "config", "updated_at", "decides")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    IS_ENABLED_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    DECIDES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    module_code: str
+    is_enabled: bool
+    config: str
+    updated_at: _timestamp_pb2.Timestamp
+    decides: bool
+    def __init__(self, id: _Optional[str] = ..., module_code: _Optional[str] = ..., is_enabled: bool = ..., config: _Optional[str] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decides: bool = ...) -> None: ...
+
+class FeatureFacts(_message.Message):
+    __slots__ = ("module_code", "key", "name", "description", "value_type", "is_on_by_default", "default_value")
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    VALUE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    IS_ON_BY_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    module_code: str
+    key: str
+    name: str
+    description: str
+    value_type: str
+    is_on_by_default: bool
+    default_value: str
+    def __init__(self, module_code: _Optional[str] = ..., key: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., value_type: _Optional[str] = ..., is_on_by_default: bool = ..., default_value: _Optional[str] = ...) -> None: ...
+
+class PlanFeatureFacts(_message.Message):
+    __slots__ = ("plan_slug", "enabled", "value")
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    plan_slug: str
+    enabled: bool
+    value: str
+    def __init__(self, plan_slug: _Optional[str] = ..., enabled: bool = ..., value: _Optional[str] = ...) -> None: ...
+
+class LimitFacts(_message.Message):
+    __slots__ = ("key", "name", "unit", "kind", "is_column_of_plans")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    IS_COLUMN_OF_PLANS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    name: str
+    unit: str
+    kind: _feature_pb2.LimitKind
+    is_column_of_plans: bool
+    def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., is_column_of_plans: bool = ...) -> None: ...
+
+class PlanLimitFacts(_message.Message):
+    __slots__ = ("plan_slug", "limit")
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    plan_slug: str
+    limit: int
+    def __init__(self, plan_slug: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class LimitOverrideFacts(_message.Message):
+    __slots__ = ("value", "ends_at", "reason", "is_over")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    IS_OVER_FIELD_NUMBER: _ClassVar[int]
+    value: int
+    ends_at: _timestamp_pb2.Timestamp
+    reason: str
+    is_over: bool
+    def __init__(self, value: _Optional[int] = ..., ends_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., is_over: bool = ...) -> None: ...

@@ -134,3 +134,33 @@ class Limit(_message.Message):
     valid_until: _timestamp_pb2.Timestamp
     no_plan: bool
     def __init__(self, key: _Optional[str] = ..., limit: _Optional[int] = ..., source: _Optional[_Union[LimitSource, str]] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., no_plan: bool = ...) -> None: ...
+
+class LimitDecision(_message.Message):
+    __slots__ = ("limit_key", "allowed", "reason", "message", "limit", "used", "remaining", "source", "kind", "enforcement", "plan_slugs", "tenant_reason", "valid_until")
+    LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_SLUGS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_REASON_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    limit_key: str
+    allowed: bool
+    reason: LimitReason
+    message: str
+    limit: int
+    used: int
+    remaining: int
+    source: LimitSource
+    kind: LimitKind
+    enforcement: LimitEnforcement
+    plan_slugs: _containers.RepeatedScalarFieldContainer[str]
+    tenant_reason: _decision_pb2.DecisionReason
+    valid_until: _timestamp_pb2.Timestamp
+    def __init__(self, limit_key: _Optional[str] = ..., allowed: bool = ..., reason: _Optional[_Union[LimitReason, str]] = ..., message: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., remaining: _Optional[int] = ..., source: _Optional[_Union[LimitSource, str]] = ..., kind: _Optional[_Union[LimitKind, str]] = ..., enforcement: _Optional[_Union[LimitEnforcement, str]] = ..., plan_slugs: _Optional[_Iterable[str]] = ..., tenant_reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

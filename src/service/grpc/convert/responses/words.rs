@@ -44,7 +44,7 @@ pub(super) fn tenant_source(source: TenantSource) -> pb::TenantSource {
     }
 }
 
-pub(super) fn outcome(outcome: LineOutcome) -> pb::RuleOutcome {
+pub(in crate::service::grpc::convert) fn outcome(outcome: LineOutcome) -> pb::RuleOutcome {
     match outcome {
         LineOutcome::Passed => pb::RuleOutcome::Passed,
         LineOutcome::Decides => pb::RuleOutcome::Decides,
