@@ -1175,9 +1175,13 @@ pub struct AuthorizeRequest {
     /// is enough.
     #[prost(string, repeated, tag = "4")]
     pub any_of_module_codes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The key of a feature that must be on as well, as in FeatureName: one code
+    /// that is allowed and has it on is enough. Empty: none.
+    #[prost(string, tag = "5")]
+    pub feature_key: ::prost::alloc::string::String,
 }
 /// The tenant and the decision.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AuthorizeResponse {
     /// As in ResolveTenantResponse.
     #[prost(message, optional, tag = "1")]
@@ -1189,11 +1193,18 @@ pub struct AuthorizeResponse {
     #[prost(bool, tag = "3")]
     pub verified: bool,
     /// For the first code that is allowed; if there is none, for the first code.
+    /// With a feature, for the first code that is allowed and has it on; if there
+    /// is none, for the first that is allowed.
     #[prost(message, optional, tag = "4")]
     pub decision: ::core::option::Option<ModuleDecision>,
     /// Cache advice for the whole answer.
     #[prost(message, optional, tag = "5")]
     pub freshness: ::core::option::Option<Freshness>,
+    /// With a feature, whether it is on, for the same code as `decision`. Absent:
+    /// none was named, or the server is older than this field, and has looked at
+    /// the module alone.
+    #[prost(message, optional, tag = "6")]
+    pub feature_decision: ::core::option::Option<FeatureDecision>,
 }
 /// Which decision to explain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1825,7 +1836,7 @@ pub mod entitlement_service_client {
         }
         /// ResolveTenant and CheckModule in one round trip, for callers that hold
         /// nothing yet. The first code that is allowed decides; if none is, the first
-        /// denial does.
+        /// denial does. With a feature, the first code that is allowed and has it on.
         ///
         /// Errors: those of ResolveTenant; a denied module is no error.
         pub async fn authorize(
@@ -2173,7 +2184,7 @@ pub mod entitlement_service_server {
         >;
         /// ResolveTenant and CheckModule in one round trip, for callers that hold
         /// nothing yet. The first code that is allowed decides; if none is, the first
-        /// denial does.
+        /// denial does. With a feature, the first code that is allowed and has it on.
         ///
         /// Errors: those of ResolveTenant; a denied module is no error.
         async fn authorize(

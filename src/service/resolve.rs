@@ -6,8 +6,9 @@ use super::{
     Api,
     cache_hint::{AskedTime, CacheHint, Provenance},
     caller::CallerIdentity,
-    check::Judgement,
+    check::{Judgement, TenantQuery},
     error::{RequestError, Unidentified},
+    feature::{FeatureJudgement, Named},
 };
 use crate::{
     cache::{Known, LoadError},
@@ -29,10 +30,12 @@ pub(super) struct Carried<'a> {
     pub(super) bearer_token: Option<&'a str>,
 }
 
-/// What a request carries, and modules of which one is enough.
+/// What a request carries, modules of which one is enough, and the key of a feature that it must
+/// have on.
 pub(super) struct AuthorizeQuery<'a> {
     pub(super) carried: Carried<'a>,
     pub(super) any_of: &'a [String],
+    pub(super) feature: Option<&'a str>,
 }
 
 /// The tenant that a request belongs to.
@@ -57,6 +60,8 @@ impl Resolved {
 pub(super) struct Authorized<'a> {
     pub(super) resolved: Resolved,
     pub(super) judgement: Judgement<'a>,
+    /// About the same module; `None`: no feature was named.
+    pub(super) feature: Option<FeatureJudgement<'a>>,
     /// For the answer as a whole.
     pub(super) hint: CacheHint,
 }
@@ -122,10 +127,18 @@ impl Api {
         self.permit_modules(caller, query.any_of.iter().map(String::as_str))?;
         let resolved = self.resolve(query.carried).await?;
         let modules = query.any_of.iter().map(String::as_str);
+        let tenant = resolved.facts.tenant.id;
+        if let Some(key) = query.feature {
+            let judged = self.judge_any_with(&resolved, modules, key).await?;
+            let (judgement, feature, hint) = judged.ok_or(RequestError::NoModules)?;
+            let asked = TenantQuery { caller, tenant, min_revision: 0, at: None };
+            self.record_feature("Authorize", asked, &feature);
+            return Ok(Authorized { resolved, judgement, feature: Some(feature), hint });
+        }
         let judged = self.judge_any(&resolved, modules).await?;
         let (judgement, hint) = judged.ok_or(RequestError::NoModules)?;
-        self.record_decision("Authorize", caller, resolved.facts.tenant.id, &judgement);
-        Ok(Authorized { resolved, judgement, hint })
+        self.record_decision("Authorize", caller, tenant, &judgement);
+        Ok(Authorized { resolved, judgement, feature: None, hint })
     }
 
     /// The first of these modules that the tenant may use, or the first denial if it may use none,
@@ -150,6 +163,39 @@ impl Api {
             first_denial.get_or_insert(judgement);
         }
         Ok(first_denial.map(|judgement| (self.count_decision(judgement), hint)))
+    }
+
+    /// The first of these modules that the tenant may use and that has a feature on; else the first
+    /// that it may use; else the first denial. `None` if no module is named.
+    pub(super) async fn judge_any_with<'a>(
+        &self,
+        resolved: &Resolved,
+        any_of: impl Iterator<Item = &'a str>,
+        key: &'a str,
+    ) -> Result<Option<(Judgement<'a>, FeatureJudgement<'a>, CacheHint)>, LoadError> {
+        let Resolved { facts, provenance, asked, .. } = resolved;
+        let mut best: Option<((bool, bool), Judgement<'a>, FeatureJudgement<'a>)> = None;
+        let mut whole = resolved.hint;
+        for module in any_of {
+            let named = Named { module, key };
+            let judgement = self.judge(Some(facts), *provenance, module, *asked).await?;
+            let feature = self.judge_feature(Some(facts), *provenance, named, *asked).await?;
+            let hint = judgement.hint.and(feature.hint);
+            whole = whole.and(hint);
+            let rank = (feature.is_on, judgement.decision.allowed());
+            if best.as_ref().is_none_or(|(before, ..)| *before < rank) {
+                best = Some((rank, judgement, feature));
+            }
+            if rank.0 {
+                // What the others come to does not matter any more.
+                whole = resolved.hint.and(hint);
+                break;
+            }
+        }
+        Ok(best.map(|(_, judgement, feature)| {
+            self.metrics.feature_decisions.add(feature.reason);
+            (self.count_decision(judgement), feature, whole)
+        }))
     }
 
     /// `None` if the host names no tenant, known or unknown.

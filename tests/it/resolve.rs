@@ -1,13 +1,13 @@
 //! ResolveTenant and Authorize.
 
 use entitlementd::proto::v1::{
-    AuthorizeRequest, DecisionReason, Tenant, TenantSource, TenantStatus,
+    AuthorizeRequest, DecisionReason, FeatureReason, Tenant, TenantSource, TenantStatus,
 };
 use serde_json::json;
 use tonic::{Code, Status};
 
 use crate::{
-    harness::{Database, Row, Server, id, instant, reason_of, token},
+    harness::{Database, Row, Server, field_violations, id, instant, reason_of, token},
     on_both,
 };
 
@@ -185,5 +185,45 @@ on_both! {
         let unknown = AuthorizeRequest { host: "unknown.erp.example".into(), ..request(&["hrms"]) };
         let status = server.client.authorize(unknown).await.unwrap_err();
         assert_eq!(refusal(status), refused(Code::NotFound, "TENANT_NOT_FOUND"));
+    }
+    async fn authorize_takes_the_first_code_that_is_allowed_and_has_the_feature_on(server: Server) {
+        let database = server.database.again().await;
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.mk_subscription(1, "crm_service", Row { expires: Some(9), ..Row::default() }).await;
+        database.mk_subscription(1, "hrms", Row { expires: Some(100), ..Row::default() }).await;
+        database.flag(1, "finance", "export", "false", "'{}'").await;
+        database.flag(1, "hrms", "export", "true", "'7'").await;
+        let request = |codes: &[&str], key: &str| AuthorizeRequest {
+            tenant_id: id(1),
+            any_of_module_codes: codes.iter().map(ToString::to_string).collect(),
+            feature_key: key.into(),
+            ..Default::default()
+        };
+        let mut ask = async |codes: &[&str], key: &str| {
+            let answer = server.client.authorize(request(codes, key)).await.unwrap().into_inner();
+            let (module, freshness) = (answer.decision.unwrap(), answer.freshness.unwrap());
+            let feature = answer.feature_decision;
+            if let Some(feature) = &feature {
+                assert_eq!((&feature.module_code, feature.module_reason()), (&module.module_code, module.reason()));
+            }
+            let feature = feature.map(|feature| (feature.enabled, feature.reason()));
+            (module.module_code, module.allowed, feature, freshness.valid_until.map(|at| at.seconds), freshness.max_age.unwrap().seconds)
+        };
+        let modules = ["marketing", "finance", "crm_service", "hrms"];
+        let at = |seconds| Some(instant(seconds).timestamp());
+        let told = |code: &str, allowed, feature, until, age| (code.to_owned(), allowed, feature, until, age);
+        // An old caller is told of the module alone.
+        assert_eq!(ask(&modules, "").await, told("finance", true, None, None, 30));
+        let on = Some((true, FeatureReason::Tenant));
+        assert_eq!(ask(&modules, "export").await, told("hrms", true, on, at(100), 30));
+        // Where none has it on, the first that is allowed says why, and any that changes counts.
+        let off = Some((false, FeatureReason::Tenant));
+        assert_eq!(ask(&["marketing", "finance", "crm_service"], "export").await, told("finance", true, off, at(9), 5));
+        let denied = Some((false, FeatureReason::ModuleDenied));
+        assert_eq!(ask(&["marketing", "scm_ai"], "export").await, told("marketing", false, denied, None, 5));
+        let unknown = Some((false, FeatureReason::NotFound));
+        assert_eq!(ask(&["hrms"], "nothing").await, told("hrms", true, unknown, at(100), 5));
+        let wrong = server.client.authorize(request(&["hrms"], "a\nb")).await.unwrap_err();
+        assert_eq!(field_violations(&wrong), ["feature_key"]);
     }
 }

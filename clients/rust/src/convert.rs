@@ -119,7 +119,9 @@ pub(crate) fn resolved(response: ResolveTenantResponse) -> Result<(Resolved, Tol
 }
 
 pub(crate) fn authorized(response: AuthorizeResponse) -> Result<(Resolved, Told, Judged), Status> {
-    let AuthorizeResponse { tenant, source, verified, decision, freshness } = response;
+    // No feature is asked about.
+    let AuthorizeResponse { tenant, source, verified, decision, freshness, feature_decision: _ } =
+        response;
     let told = told(freshness);
     let decision = decision.ok_or_else(|| Status::unknown("the answer holds no decision"))?;
     Ok((whom(tenant, source, verified, told.stale)?, told, decided(decision, told)))

@@ -48,7 +48,7 @@ fn every_command_that_is_shown_stands_in_a_page_whose_commands_are_run() {
     let run = [
         ("README.md", 2),
         (ADMINISTRATION, 2 + 9),
-        (ADOPTING, 2),
+        (ADOPTING, 3),
         ("docs/features-and-limits.md", 3),
         ("docs/gateway.md", 5 + 2),
         (SECURITY, 1),

@@ -136,8 +136,13 @@ impl Ask for Remote {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
         let OwnedCredentials { tenant_id, host, bearer_token } = credentials;
-        let request =
-            AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes: modules };
+        let request = AuthorizeRequest {
+            tenant_id,
+            host,
+            bearer_token,
+            any_of_module_codes: modules,
+            ..AuthorizeRequest::default()
+        };
         let asked = self.clone().call("Authorize", request, |mut client, request| async move {
             client.authorize(request).await
         });

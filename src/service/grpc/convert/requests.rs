@@ -10,7 +10,7 @@ use tonic_types::FieldViolation;
 use crate::{
     domain::{
         ModuleCode, TenantId,
-        limits::{HEARTBEAT_INTERVALS, MAX_BATCH, MAX_PAGE, MAX_WATCHED},
+        limits::{HEARTBEAT_INTERVALS, MAX_BATCH, MAX_FEATURE_KEY_CHARS, MAX_PAGE, MAX_WATCHED},
     },
     proto::v1::{
         AuthorizeRequest, BatchCheckModulesRequest, CheckModuleRequest, ListEnabledModulesRequest,
@@ -85,11 +85,16 @@ pub(in crate::service) fn resolve_query(
 pub(in crate::service) fn authorize_query(
     request: &Request<AuthorizeRequest>,
 ) -> Result<AuthorizeQuery<'_>, Status> {
-    let AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes } = request.get_ref();
+    let AuthorizeRequest { tenant_id, host, bearer_token, any_of_module_codes, feature_key } =
+        request.get_ref();
     let mut fields = Fields::default();
     let carried = fields.carried(caller(request), tenant_id, host, bearer_token);
     fields.modules("any_of_module_codes", any_of_module_codes);
-    fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes }))
+    let feature = (!feature_key.is_empty()).then_some(feature_key.as_str());
+    if let Some(key) = feature {
+        fields.key("feature_key", key, MAX_FEATURE_KEY_CHARS);
+    }
+    fields.all_good(Some(AuthorizeQuery { carried, any_of: any_of_module_codes, feature }))
 }
 
 pub(in crate::service) fn tenants_query(

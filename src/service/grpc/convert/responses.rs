@@ -81,13 +81,14 @@ pub(in crate::service) fn resolve_response(resolved: Resolved) -> pb::ResolveTen
 }
 
 pub(in crate::service) fn authorize_response(authorized: Authorized<'_>) -> pb::AuthorizeResponse {
-    let Authorized { resolved, judgement, hint } = authorized;
+    let Authorized { resolved, judgement, feature, hint } = authorized;
     pb::AuthorizeResponse {
         tenant: Some(tenant(&resolved.facts)),
         source: tenant_source(resolved.source).into(),
         verified: resolved.verified(),
         freshness: Some(freshness(hint)),
         decision: Some(module_decision(judgement)),
+        feature_decision: feature.map(features::feature_decision),
     }
 }
 

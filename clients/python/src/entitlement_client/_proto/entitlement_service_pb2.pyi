@@ -227,30 +227,34 @@ class ListEnabledModulesResponse(_message.Message):
     def __init__(self, modules: _Optional[_Iterable[_Union[EnabledModule, _Mapping]]] = ..., tenant_status: _Optional[_Union[_tenant_pb2.TenantStatus, str]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., limit_enforcement: _Optional[_Union[_feature_pb2.LimitEnforcement, str]] = ...) -> None: ...
 
 class AuthorizeRequest(_message.Message):
-    __slots__ = ("tenant_id", "host", "bearer_token", "any_of_module_codes")
+    __slots__ = ("tenant_id", "host", "bearer_token", "any_of_module_codes", "feature_key")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     BEARER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     ANY_OF_MODULE_CODES_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_KEY_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     host: str
     bearer_token: str
     any_of_module_codes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tenant_id: _Optional[str] = ..., host: _Optional[str] = ..., bearer_token: _Optional[str] = ..., any_of_module_codes: _Optional[_Iterable[str]] = ...) -> None: ...
+    feature_key: str
+    def __init__(self, tenant_id: _Optional[str] = ..., host: _Optional[str] = ..., bearer_token: _Optional[str] = ..., any_of_module_codes: _Optional[_Iterable[str]] = ..., feature_key: _Optional[str] = ...) -> None: ...
 
 class AuthorizeResponse(_message.Message):
-    __slots__ = ("tenant", "source", "verified", "decision", "freshness")
+    __slots__ = ("tenant", "source", "verified", "decision", "freshness", "feature_decision")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     VERIFIED_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_DECISION_FIELD_NUMBER: _ClassVar[int]
     tenant: _tenant_pb2.Tenant
     source: _tenant_pb2.TenantSource
     verified: bool
     decision: _decision_pb2.ModuleDecision
     freshness: _decision_pb2.Freshness
-    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ..., source: _Optional[_Union[_tenant_pb2.TenantSource, str]] = ..., verified: bool = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ...) -> None: ...
+    feature_decision: _feature_pb2.FeatureDecision
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ..., source: _Optional[_Union[_tenant_pb2.TenantSource, str]] = ..., verified: bool = ..., decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ..., feature_decision: _Optional[_Union[_feature_pb2.FeatureDecision, _Mapping]] = ...) -> None: ...
 
 class ExplainModuleRequest(_message.Message):
     __slots__ = ("tenant", "module_code", "at")

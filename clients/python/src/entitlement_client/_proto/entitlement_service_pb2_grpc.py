@@ -213,7 +213,7 @@ class EntitlementServiceServicer(object):
     def Authorize(self, request, context):
         """ResolveTenant and CheckModule in one round trip, for callers that hold
         nothing yet. The first code that is allowed decides; if none is, the first
-        denial does.
+        denial does. With a feature, the first code that is allowed and has it on.
 
         Errors: those of ResolveTenant; a denied module is no error.
         """
