@@ -13,6 +13,7 @@ pub mod entitlements;
 pub mod explain;
 pub mod facts;
 pub mod feature;
+pub mod feature_change;
 pub mod host;
 pub mod ids;
 pub mod limits;
@@ -41,6 +42,11 @@ pub use facts::Facts;
 pub use feature::{
     FeatureDecision, FeatureDefinition, FeatureReason, FeatureState, FlagName, FlagRow, Flags,
     PlanFeature, check_feature, features_of,
+};
+pub use feature_change::{
+    AffectedTenants, CatalogueEdit, Edited, ExistingTenants, FeatureEntry, FeatureName,
+    FeatureUpsert, LimitEntry, LimitUpsert, OwnEdit, OwnFlag, OwnLimit, PlanFeatureEdit,
+    PlanLimitEdit,
 };
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};

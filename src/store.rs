@@ -17,6 +17,7 @@ mod differences;
 mod entitlements;
 mod entity;
 mod error;
+mod feature_change;
 mod idle_health;
 mod instant;
 mod interner;
@@ -37,6 +38,7 @@ mod request_json;
 mod retries;
 mod row;
 mod schema;
+mod setting_json;
 mod subdomain;
 mod summary_json;
 mod tenant;
@@ -73,6 +75,10 @@ pub use self::{
     connect::{ConnectError, ConnectOptions, Durations, Pooler},
     delete::Deletion,
     error::StoreError,
+    feature_change::{
+        FeatureChange, FeatureChanged, NamedFlag, NamedLimit, OwnChanged, feature_to_json,
+        flag_to_json, limit_to_json, override_to_json,
+    },
     list::{ListOfTenants, ListedTenant, TenantFilter},
     load::{LoadTenant, Source},
     loaded::{Loaded, Read},
@@ -83,6 +89,7 @@ pub use self::{
     provision::Provisioned,
     record::{AuditEvent, AuditQuery},
     schema::{SchemaReport, SchemaState},
+    setting_json::{length_of, setting_of, setting_to_json},
     summary_json::summary_to_json,
     tenant::{
         Evidence, FlagEvidence, OverrideEvidence, OwnEvidence, Reading, SubscriptionEvidence,

@@ -3200,6 +3200,1836 @@ impl ErrorReason {
         }
     }
 }
+/// A tenant's own flag for a feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TenantFlag {
+    /// The module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "3")]
+    pub enabled: bool,
+    /// Its own value. Absent: it has none, so that the plan gives it, else the
+    /// definition.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// What a tenant has instead of the limit of its plan.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitOverride {
+    /// The limit's key: "users".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// When it ends. Absent: never.
+    #[prost(message, optional, tag = "3")]
+    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why the tenant has it. May be empty.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// What becomes of the tenants of a plan when what the plan says is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExistingTenants {
+    /// Not said: refused (PLAN_HAS_TENANTS) if the plan has tenants and the change
+    /// concerns them.
+    Unspecified = 0,
+    /// They keep what they had: those without a flag or an override of their own
+    /// get one with what the plan said before, in the same transaction.
+    Keep = 1,
+    /// The change is theirs too: of those without a flag or an override of their
+    /// own.
+    Apply = 2,
+}
+impl ExistingTenants {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXISTING_TENANTS_UNSPECIFIED",
+            Self::Keep => "EXISTING_TENANTS_KEEP",
+            Self::Apply => "EXISTING_TENANTS_APPLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXISTING_TENANTS_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXISTING_TENANTS_KEEP" => Some(Self::Keep),
+            "EXISTING_TENANTS_APPLY" => Some(Self::Apply),
+            _ => None,
+        }
+    }
+}
+/// A feature, and what plans say about it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DefinedFeature {
+    /// Its module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Its key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Its name, to be shown. May be empty.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Its description, to be shown. May be empty.
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
+    /// Which values it takes.
+    #[prost(enumeration = "FeatureValueType", tag = "5")]
+    pub value_type: i32,
+    /// Is it on where neither tenant nor plan says anything?
+    #[prost(bool, tag = "6")]
+    pub default_enabled: bool,
+    /// Its value where neither tenant nor plan has one. Absent: none.
+    #[prost(message, optional, tag = "7")]
+    pub default_value: ::core::option::Option<::prost_types::Value>,
+    /// What plans say, by slug. A plan that is not here says nothing.
+    #[prost(message, repeated, tag = "8")]
+    pub plans: ::prost::alloc::vec::Vec<PlanFeature>,
+}
+/// What a plan says about a feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanFeature {
+    /// The plan: "starter".
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+    /// Its value. Absent: the plan has none, so that the definition gives it.
+    #[prost(message, optional, tag = "3")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// A limit, and what plans allow.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DefinedLimit {
+    /// Its key: "warehouses".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// Its name, to be shown. May be empty.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// What is counted, to be shown: "warehouses". May be empty.
+    #[prost(string, tag = "3")]
+    pub unit: ::prost::alloc::string::String,
+    /// What it counts.
+    #[prost(enumeration = "LimitKind", tag = "4")]
+    pub kind: i32,
+    /// Is it always there, as a column of plans?
+    #[prost(bool, tag = "5")]
+    pub built_in: bool,
+    /// What each plan allows, by slug: every plan is here.
+    #[prost(message, repeated, tag = "6")]
+    pub plans: ::prost::alloc::vec::Vec<PlanLimit>,
+}
+/// The limit of a plan.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanLimit {
+    /// The plan: "starter".
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+}
+/// A feature before and after a change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FeatureEdit {
+    /// Before. Absent: it is new.
+    #[prost(message, optional, tag = "1")]
+    pub before: ::core::option::Option<DefinedFeature>,
+    /// After.
+    #[prost(message, optional, tag = "2")]
+    pub after: ::core::option::Option<DefinedFeature>,
+    /// How many tenants of the plan got a flag, to keep what they had.
+    #[prost(uint64, tag = "3")]
+    pub kept_tenants: u64,
+    /// For how many tenants of the plan the change holds: those without a flag.
+    #[prost(uint64, tag = "4")]
+    pub changed_tenants: u64,
+}
+/// A limit before and after a change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LimitEdit {
+    /// Before. Absent: it is new.
+    #[prost(message, optional, tag = "1")]
+    pub before: ::core::option::Option<DefinedLimit>,
+    /// After.
+    #[prost(message, optional, tag = "2")]
+    pub after: ::core::option::Option<DefinedLimit>,
+    /// How many tenants of the plan got an override, to keep what they had.
+    #[prost(uint64, tag = "3")]
+    pub kept_tenants: u64,
+    /// For how many tenants of the plan the change holds: those without an
+    /// override.
+    #[prost(uint64, tag = "4")]
+    pub changed_tenants: u64,
+}
+/// A tenant's flag before and after a change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TenantFlagChange {
+    /// The tenant's UUID.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Before. Absent: it had none.
+    #[prost(message, optional, tag = "2")]
+    pub before: ::core::option::Option<TenantFlag>,
+    /// After. Absent: it has none.
+    #[prost(message, optional, tag = "3")]
+    pub after: ::core::option::Option<TenantFlag>,
+    /// The tenant's revision, read after the commit: a check with this as
+    /// `min_revision` reflects the change. 0 while changes are not counted.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+/// What a tenant has instead of its plan's limit, before and after a change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitOverrideChange {
+    /// The tenant's UUID.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Before. Absent: it had none.
+    #[prost(message, optional, tag = "2")]
+    pub before: ::core::option::Option<LimitOverride>,
+    /// After. Absent: it has none.
+    #[prost(message, optional, tag = "3")]
+    pub after: ::core::option::Option<LimitOverride>,
+    /// As in TenantFlagChange.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+/// Which features.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListFeaturesRequest {
+    /// Only those of this module: its code. Empty: of all modules.
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+}
+/// All of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListFeaturesResponse {
+    /// By module, then by key.
+    #[prost(message, repeated, tag = "1")]
+    pub features: ::prost::alloc::vec::Vec<DefinedFeature>,
+}
+/// All limits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLimitsRequest {}
+/// All of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLimitsResponse {
+    /// By key.
+    #[prost(message, repeated, tag = "1")]
+    pub limits: ::prost::alloc::vec::Vec<DefinedLimit>,
+}
+/// The desired definition of a feature. Absent fields stay unchanged; in a new
+/// definition they are empty, and the feature is off.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpsertFeatureRequest {
+    /// Required: the module's code, a former one too.
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: 1 to 100 characters, no control characters: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Its name, to be shown: up to 100 characters.
+    #[prost(string, optional, tag = "3")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// Its description, to be shown: up to 1000 characters.
+    #[prost(string, optional, tag = "4")]
+    pub description: ::core::option::Option<::prost::alloc::string::String>,
+    /// Which values it takes.
+    #[prost(enumeration = "FeatureValueType", tag = "5")]
+    pub value_type: i32,
+    /// Is it on where neither tenant nor plan says anything?
+    #[prost(bool, optional, tag = "6")]
+    pub default_enabled: ::core::option::Option<bool>,
+    /// Its value where neither tenant nor plan has one: up to 2000 characters of
+    /// JSON. null, and an empty object, are none.
+    #[prost(message, optional, tag = "7")]
+    pub default_value: ::core::option::Option<::prost_types::Value>,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "9")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpsertFeatureResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<FeatureEdit>,
+}
+/// The desired definition of a limit. Absent fields stay unchanged; in a new
+/// definition they are empty.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpsertLimitRequest {
+    /// Required: 1 to 50 characters, no control characters: "warehouses".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// Its name, to be shown: up to 100 characters.
+    #[prost(string, optional, tag = "2")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// What is counted, to be shown: up to 50 characters.
+    #[prost(string, optional, tag = "3")]
+    pub unit: ::core::option::Option<::prost::alloc::string::String>,
+    /// What it counts. Unspecified: unchanged. A new limit needs it.
+    #[prost(enumeration = "LimitKind", tag = "4")]
+    pub kind: i32,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "6")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpsertLimitResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<LimitEdit>,
+}
+/// The flag that a tenant is to have.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetTenantFlagRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: the module's code, a former one too.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: the feature's key.
+    #[prost(string, tag = "3")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Is it on?
+    #[prost(bool, tag = "4")]
+    pub enabled: bool,
+    /// Its own value: up to 2000 characters of JSON. Absent, null and an empty
+    /// object: none.
+    #[prost(message, optional, tag = "5")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "7")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetTenantFlagResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<TenantFlagChange>,
+}
+/// The flag that a tenant is to have no longer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTenantFlagRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: the module's code, a former one too.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: the feature's key.
+    #[prost(string, tag = "3")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeleteTenantFlagResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<TenantFlagChange>,
+}
+/// The limit that a tenant is to have.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLimitOverrideRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: the limit's key: "users".
+    #[prost(string, tag = "2")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit, 0 or more: 0 is zero. Absent: unlimited.
+    #[prost(int64, optional, tag = "3")]
+    pub limit: ::core::option::Option<i64>,
+    /// When it ends. Absent: never.
+    #[prost(message, optional, tag = "4")]
+    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why, for the record and the override: up to 500 characters on one line. May
+    /// be empty.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "6")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetLimitOverrideResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<LimitOverrideChange>,
+}
+/// The limit that a tenant is to have from its plan again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndLimitOverrideRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: the limit's key.
+    #[prost(string, tag = "2")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndLimitOverrideResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<LimitOverrideChange>,
+}
+/// What a plan is to say about a feature.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetPlanFeatureRequest {
+    /// Required: the plan: "starter".
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// Required: the module's code, a former one too.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: the feature's key.
+    #[prost(string, tag = "3")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Is it on? Absent: the plan is to say nothing, so that the definition
+    /// decides.
+    #[prost(bool, optional, tag = "4")]
+    pub enabled: ::core::option::Option<bool>,
+    /// Its value: up to 2000 characters of JSON. Absent, null and an empty object:
+    /// none, so that the definition gives it.
+    #[prost(message, optional, tag = "5")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+    /// What becomes of the plan's tenants. Needed if it has any, and this changes
+    /// something.
+    #[prost(enumeration = "ExistingTenants", tag = "6")]
+    pub existing_tenants: i32,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "8")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetPlanFeatureResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<FeatureEdit>,
+}
+/// What a plan is to allow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPlanLimitRequest {
+    /// Required: the plan: "starter".
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// Required: the limit's key: "users".
+    #[prost(string, tag = "2")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit, 0 or more: 0 is zero, of "users" and "transactions_monthly" too,
+    /// unlike in UpsertPlan. Absent: unlimited.
+    #[prost(int64, optional, tag = "3")]
+    pub limit: ::core::option::Option<i64>,
+    /// What becomes of the plan's tenants. Needed if it has any, and this changes
+    /// something.
+    #[prost(enumeration = "ExistingTenants", tag = "4")]
+    pub existing_tenants: i32,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "6")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetPlanLimitResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<LimitEdit>,
+}
+/// The change to preview. Exactly one is set.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreviewFeatureChangeRequest {
+    /// The change.
+    #[prost(
+        oneof = "preview_feature_change_request::Change",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8"
+    )]
+    pub change: ::core::option::Option<preview_feature_change_request::Change>,
+}
+/// Nested message and enum types in `PreviewFeatureChangeRequest`.
+pub mod preview_feature_change_request {
+    /// The change.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Change {
+        /// A definition of a feature.
+        #[prost(message, tag = "1")]
+        UpsertFeature(super::UpsertFeatureRequest),
+        /// A definition of a limit.
+        #[prost(message, tag = "2")]
+        UpsertLimit(super::UpsertLimitRequest),
+        /// A tenant's flag.
+        #[prost(message, tag = "3")]
+        SetTenantFlag(super::SetTenantFlagRequest),
+        /// The end of a tenant's flag.
+        #[prost(message, tag = "4")]
+        DeleteTenantFlag(super::DeleteTenantFlagRequest),
+        /// A tenant's limit.
+        #[prost(message, tag = "5")]
+        SetLimitOverride(super::SetLimitOverrideRequest),
+        /// The end of a tenant's limit.
+        #[prost(message, tag = "6")]
+        EndLimitOverride(super::EndLimitOverrideRequest),
+        /// What a plan says about a feature.
+        #[prost(message, tag = "7")]
+        SetPlanFeature(super::SetPlanFeatureRequest),
+        /// What a plan allows.
+        #[prost(message, tag = "8")]
+        SetPlanLimit(super::SetPlanLimitRequest),
+    }
+}
+/// The change as it would be.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreviewFeatureChangeResponse {
+    /// Before and after. `revision` is the current one.
+    #[prost(oneof = "preview_feature_change_response::Change", tags = "1, 2, 3, 4")]
+    pub change: ::core::option::Option<preview_feature_change_response::Change>,
+}
+/// Nested message and enum types in `PreviewFeatureChangeResponse`.
+pub mod preview_feature_change_response {
+    /// Before and after. `revision` is the current one.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Change {
+        /// Of UpsertFeature and SetPlanFeature.
+        #[prost(message, tag = "1")]
+        Feature(super::FeatureEdit),
+        /// Of UpsertLimit and SetPlanLimit.
+        #[prost(message, tag = "2")]
+        Limit(super::LimitEdit),
+        /// Of SetTenantFlag and DeleteTenantFlag.
+        #[prost(message, tag = "3")]
+        Flag(super::TenantFlagChange),
+        /// Of SetLimitOverride and EndLimitOverride.
+        #[prost(message, tag = "4")]
+        LimitOverride(super::LimitOverrideChange),
+    }
+}
+/// Which values a feature takes. It may always have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FeatureValueType {
+    /// Unchanged; of a new feature JSON.
+    Unspecified = 0,
+    /// true or false.
+    Bool = 1,
+    /// A whole number.
+    Int64 = 2,
+    /// A text.
+    String = 3,
+    /// Any value.
+    Json = 4,
+}
+impl FeatureValueType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FEATURE_VALUE_TYPE_UNSPECIFIED",
+            Self::Bool => "FEATURE_VALUE_TYPE_BOOL",
+            Self::Int64 => "FEATURE_VALUE_TYPE_INT64",
+            Self::String => "FEATURE_VALUE_TYPE_STRING",
+            Self::Json => "FEATURE_VALUE_TYPE_JSON",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FEATURE_VALUE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FEATURE_VALUE_TYPE_BOOL" => Some(Self::Bool),
+            "FEATURE_VALUE_TYPE_INT64" => Some(Self::Int64),
+            "FEATURE_VALUE_TYPE_STRING" => Some(Self::String),
+            "FEATURE_VALUE_TYPE_JSON" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod feature_admin_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What features and limits there are, what plans say about them, and what
+    /// single tenants have instead. It is served beside TenantAdminService, with the
+    /// same tokens and the same errors: what its comment says holds here too.
+    ///
+    /// Each change is one transaction with its row in the record. Everything that is
+    /// wrong with it is named: INVALID_ARGUMENT for its form, FAILED_PRECONDITION
+    /// (CHANGE_REFUSED) for the rest, each with its google.rpc.PreconditionFailure.
+    /// ALREADY_EXISTS (REQUEST_ID_REUSED).
+    #[derive(Debug, Clone)]
+    pub struct FeatureAdminServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> FeatureAdminServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> FeatureAdminServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            FeatureAdminServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// All features, with what each plan says about them. They are read from the
+        /// database, bypassing the cache.
+        ///
+        /// Role: viewer.
+        pub async fn list_features(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFeaturesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/ListFeatures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.FeatureAdminService", "ListFeatures"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// All limits, with what each plan allows. They are read from the database,
+        /// bypassing the cache.
+        ///
+        /// Role: viewer.
+        pub async fn list_limits(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLimitsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/ListLimits",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.FeatureAdminService", "ListLimits"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Defines a feature of a module, or changes its definition. What the request
+        /// omits stays unchanged. A change of the type is refused while the default or
+        /// a plan has a value of another one; tenants' flags whose value is not of the
+        /// type read as off.
+        ///
+        /// Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
+        pub async fn upsert_feature(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpsertFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpsertFeatureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/UpsertFeature",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "UpsertFeature",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Defines a limit, or changes its definition. What the request omits stays
+        /// unchanged. "users" and "transactions_monthly" are always there, and cannot
+        /// be changed.
+        ///
+        /// Role: owner. CHANGE_REFUSED: BUILT_IN_LIMIT, NO_KIND.
+        pub async fn upsert_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpsertLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpsertLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/UpsertLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.FeatureAdminService", "UpsertLimit"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets a tenant's own flag for a feature that is defined. Of several rows for
+        /// it one remains.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        /// UNKNOWN_FEATURE, VALUE_TYPE.
+        pub async fn set_tenant_flag(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTenantFlagRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTenantFlagResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/SetTenantFlag",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "SetTenantFlag",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a tenant's own flag, every row of it: its plan decides then, else
+        /// the definition. A flag that is not there is not an error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        /// UNKNOWN_FEATURE: neither a definition nor a flag of the tenant has this name.
+        pub async fn delete_tenant_flag(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteTenantFlagRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTenantFlagResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/DeleteTenantFlag",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "DeleteTenantFlag",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a tenant a limit of its own, instead of its plan's.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT,
+        /// NEGATIVE_LIMIT, PAST.
+        pub async fn set_limit_override(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetLimitOverrideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLimitOverrideResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/SetLimitOverride",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "SetLimitOverride",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends what a tenant has instead of its plan's limit, at once. One that is
+        /// not there is not an error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
+        /// neither a definition nor an override of the tenant has this key.
+        pub async fn end_limit_override(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndLimitOverrideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndLimitOverrideResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/EndLimitOverride",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "EndLimitOverride",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets what a plan says about a feature.
+        ///
+        /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_MODULE, UNKNOWN_FEATURE,
+        /// VALUE_TYPE, PLAN_HAS_TENANTS, CANNOT_KEEP: its tenants have the feature
+        /// without a value, which no flag can say where the plan has one.
+        pub async fn set_plan_feature(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPlanFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPlanFeatureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/SetPlanFeature",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "SetPlanFeature",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sets the limit of a plan.
+        ///
+        /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_LIMIT, NEGATIVE_LIMIT,
+        /// LIMIT_TOO_LARGE, PLAN_HAS_TENANTS.
+        pub async fn set_plan_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPlanLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPlanLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/SetPlanLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.FeatureAdminService", "SetPlanLimit"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Shows what a change would do, by making it in a transaction that is rolled
+        /// back; it is refused for the same reasons. `reason` and `request_id` are
+        /// ignored.
+        ///
+        /// Role: viewer. INVALID_ARGUMENT: no change is named; otherwise the errors of
+        /// the change.
+        pub async fn preview_feature_change(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PreviewFeatureChangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PreviewFeatureChangeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/PreviewFeatureChange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "PreviewFeatureChange",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod feature_admin_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with FeatureAdminServiceServer.
+    #[async_trait]
+    pub trait FeatureAdminService: std::marker::Send + std::marker::Sync + 'static {
+        /// All features, with what each plan says about them. They are read from the
+        /// database, bypassing the cache.
+        ///
+        /// Role: viewer.
+        async fn list_features(
+            &self,
+            request: tonic::Request<super::ListFeaturesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFeaturesResponse>,
+            tonic::Status,
+        >;
+        /// All limits, with what each plan allows. They are read from the database,
+        /// bypassing the cache.
+        ///
+        /// Role: viewer.
+        async fn list_limits(
+            &self,
+            request: tonic::Request<super::ListLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLimitsResponse>,
+            tonic::Status,
+        >;
+        /// Defines a feature of a module, or changes its definition. What the request
+        /// omits stays unchanged. A change of the type is refused while the default or
+        /// a plan has a value of another one; tenants' flags whose value is not of the
+        /// type read as off.
+        ///
+        /// Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
+        async fn upsert_feature(
+            &self,
+            request: tonic::Request<super::UpsertFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpsertFeatureResponse>,
+            tonic::Status,
+        >;
+        /// Defines a limit, or changes its definition. What the request omits stays
+        /// unchanged. "users" and "transactions_monthly" are always there, and cannot
+        /// be changed.
+        ///
+        /// Role: owner. CHANGE_REFUSED: BUILT_IN_LIMIT, NO_KIND.
+        async fn upsert_limit(
+            &self,
+            request: tonic::Request<super::UpsertLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpsertLimitResponse>,
+            tonic::Status,
+        >;
+        /// Sets a tenant's own flag for a feature that is defined. Of several rows for
+        /// it one remains.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        /// UNKNOWN_FEATURE, VALUE_TYPE.
+        async fn set_tenant_flag(
+            &self,
+            request: tonic::Request<super::SetTenantFlagRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTenantFlagResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a tenant's own flag, every row of it: its plan decides then, else
+        /// the definition. A flag that is not there is not an error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        /// UNKNOWN_FEATURE: neither a definition nor a flag of the tenant has this name.
+        async fn delete_tenant_flag(
+            &self,
+            request: tonic::Request<super::DeleteTenantFlagRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTenantFlagResponse>,
+            tonic::Status,
+        >;
+        /// Gives a tenant a limit of its own, instead of its plan's.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT,
+        /// NEGATIVE_LIMIT, PAST.
+        async fn set_limit_override(
+            &self,
+            request: tonic::Request<super::SetLimitOverrideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetLimitOverrideResponse>,
+            tonic::Status,
+        >;
+        /// Ends what a tenant has instead of its plan's limit, at once. One that is
+        /// not there is not an error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
+        /// neither a definition nor an override of the tenant has this key.
+        async fn end_limit_override(
+            &self,
+            request: tonic::Request<super::EndLimitOverrideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndLimitOverrideResponse>,
+            tonic::Status,
+        >;
+        /// Sets what a plan says about a feature.
+        ///
+        /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_MODULE, UNKNOWN_FEATURE,
+        /// VALUE_TYPE, PLAN_HAS_TENANTS, CANNOT_KEEP: its tenants have the feature
+        /// without a value, which no flag can say where the plan has one.
+        async fn set_plan_feature(
+            &self,
+            request: tonic::Request<super::SetPlanFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPlanFeatureResponse>,
+            tonic::Status,
+        >;
+        /// Sets the limit of a plan.
+        ///
+        /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_LIMIT, NEGATIVE_LIMIT,
+        /// LIMIT_TOO_LARGE, PLAN_HAS_TENANTS.
+        async fn set_plan_limit(
+            &self,
+            request: tonic::Request<super::SetPlanLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPlanLimitResponse>,
+            tonic::Status,
+        >;
+        /// Shows what a change would do, by making it in a transaction that is rolled
+        /// back; it is refused for the same reasons. `reason` and `request_id` are
+        /// ignored.
+        ///
+        /// Role: viewer. INVALID_ARGUMENT: no change is named; otherwise the errors of
+        /// the change.
+        async fn preview_feature_change(
+            &self,
+            request: tonic::Request<super::PreviewFeatureChangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PreviewFeatureChangeResponse>,
+            tonic::Status,
+        >;
+    }
+    /// What features and limits there are, what plans say about them, and what
+    /// single tenants have instead. It is served beside TenantAdminService, with the
+    /// same tokens and the same errors: what its comment says holds here too.
+    ///
+    /// Each change is one transaction with its row in the record. Everything that is
+    /// wrong with it is named: INVALID_ARGUMENT for its form, FAILED_PRECONDITION
+    /// (CHANGE_REFUSED) for the rest, each with its google.rpc.PreconditionFailure.
+    /// ALREADY_EXISTS (REQUEST_ID_REUSED).
+    #[derive(Debug)]
+    pub struct FeatureAdminServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> FeatureAdminServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for FeatureAdminServiceServer<T>
+    where
+        T: FeatureAdminService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/entitlement.v1.FeatureAdminService/ListFeatures" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListFeaturesSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::ListFeaturesRequest>
+                    for ListFeaturesSvc<T> {
+                        type Response = super::ListFeaturesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListFeaturesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::list_features(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListFeaturesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/ListLimits" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListLimitsSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::ListLimitsRequest>
+                    for ListLimitsSvc<T> {
+                        type Response = super::ListLimitsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListLimitsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::list_limits(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListLimitsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/UpsertFeature" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpsertFeatureSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::UpsertFeatureRequest>
+                    for UpsertFeatureSvc<T> {
+                        type Response = super::UpsertFeatureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpsertFeatureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::upsert_feature(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpsertFeatureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/UpsertLimit" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpsertLimitSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::UpsertLimitRequest>
+                    for UpsertLimitSvc<T> {
+                        type Response = super::UpsertLimitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpsertLimitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::upsert_limit(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpsertLimitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/SetTenantFlag" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTenantFlagSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::SetTenantFlagRequest>
+                    for SetTenantFlagSvc<T> {
+                        type Response = super::SetTenantFlagResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTenantFlagRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::set_tenant_flag(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTenantFlagSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/DeleteTenantFlag" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteTenantFlagSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::DeleteTenantFlagRequest>
+                    for DeleteTenantFlagSvc<T> {
+                        type Response = super::DeleteTenantFlagResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteTenantFlagRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::delete_tenant_flag(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteTenantFlagSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/SetLimitOverride" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetLimitOverrideSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::SetLimitOverrideRequest>
+                    for SetLimitOverrideSvc<T> {
+                        type Response = super::SetLimitOverrideResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetLimitOverrideRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::set_limit_override(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetLimitOverrideSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/EndLimitOverride" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndLimitOverrideSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::EndLimitOverrideRequest>
+                    for EndLimitOverrideSvc<T> {
+                        type Response = super::EndLimitOverrideResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndLimitOverrideRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::end_limit_override(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndLimitOverrideSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/SetPlanFeature" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPlanFeatureSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::SetPlanFeatureRequest>
+                    for SetPlanFeatureSvc<T> {
+                        type Response = super::SetPlanFeatureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPlanFeatureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::set_plan_feature(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPlanFeatureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/SetPlanLimit" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPlanLimitSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::SetPlanLimitRequest>
+                    for SetPlanLimitSvc<T> {
+                        type Response = super::SetPlanLimitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPlanLimitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::set_plan_limit(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPlanLimitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/PreviewFeatureChange" => {
+                    #[allow(non_camel_case_types)]
+                    struct PreviewFeatureChangeSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::PreviewFeatureChangeRequest>
+                    for PreviewFeatureChangeSvc<T> {
+                        type Response = super::PreviewFeatureChangeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PreviewFeatureChangeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::preview_feature_change(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PreviewFeatureChangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for FeatureAdminServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "entitlement.v1.FeatureAdminService";
+    impl<T> tonic::server::NamedService for FeatureAdminServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// The new tenant.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OnboardTenantRequest {
@@ -3778,6 +5608,10 @@ pub struct UpsertPlanRequest {
     /// A name for this request: see SetTenantStatusRequest.
     #[prost(string, tag = "10")]
     pub request_id: ::prost::alloc::string::String,
+    /// What becomes of the plan's tenants. Needed if it has any, and `max_users` or
+    /// `max_transactions_monthly` is changed.
+    #[prost(enumeration = "ExistingTenants", tag = "11")]
+    pub existing_tenants: i32,
 }
 /// The plan.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4240,8 +6074,8 @@ pub mod tenant_admin_service_client {
         /// unchanged; tenants on the plan keep the modules that they have.
         ///
         /// Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
-        /// (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN; ALREADY_EXISTS
-        /// (REQUEST_ID_REUSED).
+        /// (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN, PLAN_HAS_TENANTS;
+        /// ALREADY_EXISTS (REQUEST_ID_REUSED).
         pub async fn upsert_plan(
             &mut self,
             request: impl tonic::IntoRequest<super::UpsertPlanRequest>,
@@ -4743,8 +6577,8 @@ pub mod tenant_admin_service_server {
         /// unchanged; tenants on the plan keep the modules that they have.
         ///
         /// Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
-        /// (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN; ALREADY_EXISTS
-        /// (REQUEST_ID_REUSED).
+        /// (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN, PLAN_HAS_TENANTS;
+        /// ALREADY_EXISTS (REQUEST_ID_REUSED).
         async fn upsert_plan(
             &self,
             request: tonic::Request<super::UpsertPlanRequest>,

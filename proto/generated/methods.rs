@@ -27,6 +27,28 @@ pub enum Method {
     ListTenantIds,
     /// `/entitlement.v1.EntitlementService/WatchChanges`
     WatchChanges,
+    /// `/entitlement.v1.FeatureAdminService/ListFeatures`
+    ListFeatures,
+    /// `/entitlement.v1.FeatureAdminService/ListLimits`
+    ListLimits,
+    /// `/entitlement.v1.FeatureAdminService/UpsertFeature`
+    UpsertFeature,
+    /// `/entitlement.v1.FeatureAdminService/UpsertLimit`
+    UpsertLimit,
+    /// `/entitlement.v1.FeatureAdminService/SetTenantFlag`
+    SetTenantFlag,
+    /// `/entitlement.v1.FeatureAdminService/DeleteTenantFlag`
+    DeleteTenantFlag,
+    /// `/entitlement.v1.FeatureAdminService/SetLimitOverride`
+    SetLimitOverride,
+    /// `/entitlement.v1.FeatureAdminService/EndLimitOverride`
+    EndLimitOverride,
+    /// `/entitlement.v1.FeatureAdminService/SetPlanFeature`
+    SetPlanFeature,
+    /// `/entitlement.v1.FeatureAdminService/SetPlanLimit`
+    SetPlanLimit,
+    /// `/entitlement.v1.FeatureAdminService/PreviewFeatureChange`
+    PreviewFeatureChange,
     /// `/entitlement.v1.TenantAdminService/ListModules`
     ListModules,
     /// `/entitlement.v1.TenantAdminService/ListPlans`
@@ -80,6 +102,17 @@ impl Method {
             Self::ExplainLimit => "ExplainLimit",
             Self::ListTenantIds => "ListTenantIds",
             Self::WatchChanges => "WatchChanges",
+            Self::ListFeatures => "ListFeatures",
+            Self::ListLimits => "ListLimits",
+            Self::UpsertFeature => "UpsertFeature",
+            Self::UpsertLimit => "UpsertLimit",
+            Self::SetTenantFlag => "SetTenantFlag",
+            Self::DeleteTenantFlag => "DeleteTenantFlag",
+            Self::SetLimitOverride => "SetLimitOverride",
+            Self::EndLimitOverride => "EndLimitOverride",
+            Self::SetPlanFeature => "SetPlanFeature",
+            Self::SetPlanLimit => "SetPlanLimit",
+            Self::PreviewFeatureChange => "PreviewFeatureChange",
             Self::ListModules => "ListModules",
             Self::ListPlans => "ListPlans",
             Self::UpsertModule => "UpsertModule",
@@ -116,6 +149,17 @@ impl Method {
             Self::ExplainLimit => "/entitlement.v1.EntitlementService/ExplainLimit",
             Self::ListTenantIds => "/entitlement.v1.EntitlementService/ListTenantIds",
             Self::WatchChanges => "/entitlement.v1.EntitlementService/WatchChanges",
+            Self::ListFeatures => "/entitlement.v1.FeatureAdminService/ListFeatures",
+            Self::ListLimits => "/entitlement.v1.FeatureAdminService/ListLimits",
+            Self::UpsertFeature => "/entitlement.v1.FeatureAdminService/UpsertFeature",
+            Self::UpsertLimit => "/entitlement.v1.FeatureAdminService/UpsertLimit",
+            Self::SetTenantFlag => "/entitlement.v1.FeatureAdminService/SetTenantFlag",
+            Self::DeleteTenantFlag => "/entitlement.v1.FeatureAdminService/DeleteTenantFlag",
+            Self::SetLimitOverride => "/entitlement.v1.FeatureAdminService/SetLimitOverride",
+            Self::EndLimitOverride => "/entitlement.v1.FeatureAdminService/EndLimitOverride",
+            Self::SetPlanFeature => "/entitlement.v1.FeatureAdminService/SetPlanFeature",
+            Self::SetPlanLimit => "/entitlement.v1.FeatureAdminService/SetPlanLimit",
+            Self::PreviewFeatureChange => "/entitlement.v1.FeatureAdminService/PreviewFeatureChange",
             Self::ListModules => "/entitlement.v1.TenantAdminService/ListModules",
             Self::ListPlans => "/entitlement.v1.TenantAdminService/ListPlans",
             Self::UpsertModule => "/entitlement.v1.TenantAdminService/UpsertModule",
@@ -152,6 +196,17 @@ impl Method {
             "/entitlement.v1.EntitlementService/ExplainLimit" => Some(Self::ExplainLimit),
             "/entitlement.v1.EntitlementService/ListTenantIds" => Some(Self::ListTenantIds),
             "/entitlement.v1.EntitlementService/WatchChanges" => Some(Self::WatchChanges),
+            "/entitlement.v1.FeatureAdminService/ListFeatures" => Some(Self::ListFeatures),
+            "/entitlement.v1.FeatureAdminService/ListLimits" => Some(Self::ListLimits),
+            "/entitlement.v1.FeatureAdminService/UpsertFeature" => Some(Self::UpsertFeature),
+            "/entitlement.v1.FeatureAdminService/UpsertLimit" => Some(Self::UpsertLimit),
+            "/entitlement.v1.FeatureAdminService/SetTenantFlag" => Some(Self::SetTenantFlag),
+            "/entitlement.v1.FeatureAdminService/DeleteTenantFlag" => Some(Self::DeleteTenantFlag),
+            "/entitlement.v1.FeatureAdminService/SetLimitOverride" => Some(Self::SetLimitOverride),
+            "/entitlement.v1.FeatureAdminService/EndLimitOverride" => Some(Self::EndLimitOverride),
+            "/entitlement.v1.FeatureAdminService/SetPlanFeature" => Some(Self::SetPlanFeature),
+            "/entitlement.v1.FeatureAdminService/SetPlanLimit" => Some(Self::SetPlanLimit),
+            "/entitlement.v1.FeatureAdminService/PreviewFeatureChange" => Some(Self::PreviewFeatureChange),
             "/entitlement.v1.TenantAdminService/ListModules" => Some(Self::ListModules),
             "/entitlement.v1.TenantAdminService/ListPlans" => Some(Self::ListPlans),
             "/entitlement.v1.TenantAdminService/UpsertModule" => Some(Self::UpsertModule),
@@ -179,5 +234,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
 }

@@ -82,6 +82,7 @@ async fn upsert_plan(args: PlanUpsertArgs) -> CommandResult {
         modules,
         max_users,
         max_transactions_monthly,
+        existing_tenants,
         mutation: args,
     } = args;
     let upsert = PlanUpsert {
@@ -93,6 +94,7 @@ async fn upsert_plan(args: PlanUpsertArgs) -> CommandResult {
         modules: modules.map(|codes| codes.0),
         max_users,
         max_transactions_monthly,
+        existing_tenants,
     };
     let store = tenant::open_to_write(&args).await?;
     let done = store.upsert_plan(&upsert, &tenant::author(&args)).await;

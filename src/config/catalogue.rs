@@ -1,12 +1,12 @@
 //! The arguments of `module` and `plan`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     DatabaseArgs, MutationArgs,
     value::{self, Codes},
 };
-use crate::domain::{BillingCycle, Money};
+use crate::domain::{BillingCycle, ExistingTenants, Money};
 
 /// The arguments of `module`.
 #[derive(Args, Debug)]
@@ -110,6 +110,10 @@ pub struct PlanUpsertArgs {
     /// Number of transactions a month that it includes; 0: unlimited.
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     pub max_transactions_monthly: Option<i32>,
+    /// What becomes of its tenants where a limit is changed: they keep what they have, or it is
+    /// changed for them too.
+    #[arg(long, value_enum)]
+    pub existing_tenants: Option<ExistingTenants>,
     /// The settings of every change.
     #[command(flatten)]
     pub mutation: MutationArgs,
@@ -127,4 +131,14 @@ pub struct ListArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+impl ValueEnum for ExistingTenants {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Keep, Self::Apply]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(self.word().into())
+    }
 }

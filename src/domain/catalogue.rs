@@ -45,6 +45,11 @@ impl Catalogue {
         &self.definitions
     }
 
+    /// All plans, cheapest first.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
     /// Is there a plan with this slug, on sale or not?
     pub fn has_plan(&self, slug: &str) -> bool {
         self.plans.iter().any(|plan| plan.slug == slug)

@@ -12,6 +12,9 @@ pub const MAX_FEATURE_KEY_CHARS: usize = 100;
 /// Maximum length of a limit's key, in characters.
 pub const MAX_LIMIT_KEY_CHARS: usize = 50;
 
+/// Maximum length of a feature's value, in characters of JSON with every digit written out.
+pub const MAX_VALUE_CHARS: usize = 2_000;
+
 /// Maximum number of codes in one batch.
 pub const MAX_BATCH: usize = 100;
 

@@ -1,6 +1,9 @@
 //! What the catalogue says about a module or plan to those who sell it.
 
-use super::{BillingCycle, Module, ModuleCode, Money, Plan};
+use super::{
+    BillingCycle, Module, ModuleCode, Money, Plan,
+    usage_limit::{TRANSACTIONS_MONTHLY, USERS},
+};
 
 /// A module as it is sold.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,6 +45,13 @@ pub struct PlanOffer {
     pub max_users: Option<i32>,
     /// The number of transactions a month that it includes; `None`: unlimited.
     pub max_transactions_monthly: Option<i32>,
+}
+
+impl PlanOffer {
+    /// The limits that are columns of it, by key; `None`: unlimited.
+    pub fn limits(&self) -> [(&'static str, Option<i32>); 2] {
+        [(USERS, self.max_users), (TRANSACTIONS_MONTHLY, self.max_transactions_monthly)]
+    }
 }
 
 /// All modules and plans as they are sold, read at one time.

@@ -1,7 +1,8 @@
 //! Changes of the catalogue, as pure functions: from the current offers to the future ones.
 
 use super::{
-    BillingCycle, Module, ModuleCode, ModuleOffer, Money, Offers, Plan, PlanOffer, Violation,
+    BillingCycle, ExistingTenants, Module, ModuleCode, ModuleOffer, Money, Offers, Plan, PlanOffer,
+    Violation, feature_change::fate,
 };
 
 /// The desired state of a module. `None` leaves a field unchanged; a new module starts empty, and
@@ -56,6 +57,8 @@ pub struct PlanUpsert {
     pub max_users: Option<i32>,
     /// The number of transactions a month that it includes; 0: unlimited.
     pub max_transactions_monthly: Option<i32>,
+    /// What becomes of its tenants where one of these limits is changed; `None`: that is not said.
+    pub existing_tenants: Option<ExistingTenants>,
 }
 
 impl ModuleUpsert {
@@ -135,8 +138,12 @@ fn new_module(code: &str) -> ModuleOffer {
 }
 
 impl PlanUpsert {
-    /// The plan before the change, if it existed, and after it.
-    pub fn apply(&self, offers: &Offers) -> Result<(Option<PlanOffer>, PlanOffer), Vec<Violation>> {
+    /// The plan before the change, if it existed, and after it. It has so many tenants.
+    pub fn apply(
+        &self,
+        offers: &Offers,
+        tenants: u64,
+    ) -> Result<(Option<PlanOffer>, PlanOffer), Vec<Violation>> {
         let before = offers.plan(&self.slug).cloned();
         let mut violations = Vec::new();
         if before.is_none() && self.name.is_none() {
@@ -159,6 +166,9 @@ impl PlanUpsert {
         set_limit(&mut after.max_users, self.max_users);
         set_limit(&mut after.max_transactions_monthly, self.max_transactions_monthly);
         after.price = self.price.or(after.price);
+        if before.as_ref().is_some_and(|before| before.limits() != after.limits()) {
+            fate(self.existing_tenants, &self.slug, tenants, &mut violations);
+        }
         let mut codes: Vec<&ModuleCode> = after.plan.modules.iter().collect();
         codes.sort_unstable();
         let unknown = codes.iter().filter(|code| offers.module(code.as_str()).is_none());

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod error;
+mod feature;
 mod gate;
 mod limiter;
 mod list;
@@ -13,11 +14,8 @@ mod tenant;
 mod upsert;
 
 pub(super) use self::{error::AdminError, gate::Administrator};
-pub(crate) use self::{
-    gate::AdminGate,
-    limiter::{AdminLimiter, SETUP_TIMEOUT},
-};
 pub(super) use self::{
+    feature::FeatureChangeQuery,
     list::TenantListPage,
     mutate::MutationQuery,
     onboard::{DeleteQuery, OnboardQuery, ProvisionQuery},
@@ -25,6 +23,10 @@ pub(super) use self::{
     subdomain::SubdomainVerdict,
     tenant::TenantRecord,
     upsert::UpsertQuery,
+};
+pub(crate) use self::{
+    gate::AdminGate,
+    limiter::{AdminLimiter, SETUP_TIMEOUT},
 };
 use super::Api;
 use crate::domain::{Actor, ActorName, Author, ChangeReason, RequestId};

@@ -12,6 +12,7 @@ pub(crate) mod data;
 mod entitlement;
 mod ext_authz;
 mod failures;
+mod feature_admin;
 pub(crate) mod front;
 mod headers;
 mod limited;

@@ -157,6 +157,8 @@ async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
         .filter(tenant_subscriptions::Column::TenantId.eq(id))
         .exec(db)
         .await?;
+    let overrides = "DELETE FROM entitlement_limit_overrides WHERE tenant_id = $1";
+    txn.execute_with(overrides, [id.into()]).await?;
     tenants::Entity::delete_many().filter(tenants::Column::Id.eq(id)).exec(db).await?;
     Ok(())
 }

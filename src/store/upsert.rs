@@ -17,8 +17,9 @@ use self::rename::rename;
 use super::{
     MutationError, Store, StoreError,
     ask::Ask,
-    entitlements::decimal,
+    entitlements::{decimal, plan_id},
     entity::{modules, plans},
+    feature_change::{keep_limit, tenants_of},
     mutate::{Request, lock_alone},
     offer_json::{module_of, module_to_json, plan_of, plan_to_json},
     offers,
@@ -26,7 +27,8 @@ use super::{
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, BillingCycle, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer, PlanUpsert,
+    Author, BillingCycle, ExistingTenants, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer,
+    PlanUpsert,
 };
 
 const UPSERT_MODULE: &str = "UpsertModule";
@@ -83,7 +85,11 @@ impl Store {
         };
         lock_alone(&txn, locks::CATALOGUE).await?;
         let offers = offers::read_all(&txn, &self.context).await?;
-        let (before, after) = upsert.apply(&offers).map_err(MutationError::Refused)?;
+        let tenants = tenants_of(&txn, &upsert.slug).await?;
+        let (before, after) = upsert.apply(&offers, tenants).map_err(MutationError::Refused)?;
+        if let (Some(before), Some(ExistingTenants::Keep)) = (&before, upsert.existing_tenants) {
+            keep_limits(&txn, before, &after, author).await?;
+        }
         write_plan(&txn, before.as_ref(), &after, author).await?;
         let entry = Entry {
             author,
@@ -210,6 +216,24 @@ async fn write_plan(
     Ok(())
 }
 
+/// The tenants of a plan keep the limits that are changed.
+async fn keep_limits(
+    txn: &Transaction,
+    before: &PlanOffer,
+    after: &PlanOffer,
+    author: &Author,
+) -> Result<(), StoreError> {
+    let Some(plan) = plan_id(txn, Some(&before.plan.slug)).await? else { return Ok(()) };
+    for ((key, had), (_, has)) in before.limits().into_iter().zip(after.limits()) {
+        if had != has {
+            // Nobody can have fewer than none.
+            let had = had.map(|limit| limit.max(0).into());
+            keep_limit(txn, plan, key, had, author.at).await?;
+        }
+    }
+    Ok(())
+}
+
 fn codes(codes: &[ModuleCode]) -> Json {
     let mut seen = HashSet::new();
     codes.iter().filter(|code| seen.insert(*code)).map(|code| Json::from(code.as_str())).collect()
@@ -235,7 +259,7 @@ fn module_request(upsert: &ModuleUpsert, author: &Author) -> Json {
 }
 
 fn plan_request(upsert: &PlanUpsert, author: &Author) -> Json {
-    json!({
+    let mut request = json!({
         "slug": upsert.slug,
         "name": upsert.name,
         "on_sale": upsert.on_sale,
@@ -245,5 +269,10 @@ fn plan_request(upsert: &PlanUpsert, author: &Author) -> Json {
         "max_users": upsert.max_users,
         "max_transactions_monthly": upsert.max_transactions_monthly,
         "reason": author.why.as_ref().map(ToString::to_string),
-    })
+    });
+    // Only recorded if set: a request from before this field existed counts as identical.
+    if let Some(tenants) = upsert.existing_tenants {
+        request["existing_tenants"] = tenants.word().into();
+    }
+    request
 }

@@ -1,8 +1,10 @@
-//! TenantAdminService, on a listener of its own.
+//! TenantAdminService and FeatureAdminService, on a listener of their own.
 
 mod apart;
 mod catalogue;
 mod delete;
+mod existing_tenants;
+mod features;
 mod gate;
 mod list;
 mod model;
@@ -18,7 +20,10 @@ use std::{fs, path::PathBuf};
 use entitlementd::{
     config::ListenAddress,
     domain::Role,
-    proto::v1::tenant_admin_service_client::TenantAdminServiceClient,
+    proto::v1::{
+        feature_admin_service_client::FeatureAdminServiceClient,
+        tenant_admin_service_client::TenantAdminServiceClient,
+    },
     security::admin_tokens::{AdminToken, TokenEntry},
 };
 use tempfile::TempDir;
@@ -30,6 +35,7 @@ use crate::harness::{Database, Server, server::connect};
 pub struct Admin {
     pub server: Server,
     pub client: TenantAdminServiceClient<Channel>,
+    pub features: FeatureAdminServiceClient<Channel>,
     pub tokens: [String; 3],
     folder: TempDir,
 }
@@ -45,8 +51,10 @@ impl Admin {
             if flags.contains(&"--changes") { &[] } else { &["--changes", "off"] };
         let ours = ["--admin-listen", "127.0.0.1:0", "--admin-tokens-file", path];
         let server = Server::start_with(database, &[&ours, changes, flags].concat()).await;
-        let client = TenantAdminServiceClient::new(connect(&address(&server)).await);
-        Self { server, client, tokens, folder }
+        let channel = connect(&address(&server)).await;
+        let client = TenantAdminServiceClient::new(channel.clone());
+        let features = FeatureAdminServiceClient::new(channel);
+        Self { server, client, features, tokens, folder }
     }
 
     pub fn file(&self) -> PathBuf {

@@ -62,6 +62,7 @@ fn server(root: &Path) -> Result<Vec<Generated>, Failure> {
     let protos = [
         "entitlement/v1/entitlement_service.proto",
         "entitlement/v1/error_reason.proto",
+        "entitlement/v1/feature_admin_service.proto",
         "entitlement/v1/tenant_admin_service.proto",
         "envoy/service/auth/v3/external_auth.proto",
     ];

@@ -96,6 +96,48 @@ pub enum Violation {
         /// What would be wrong.
         problem: String,
     },
+    /// The module has no feature with this key.
+    #[error("There is no feature '{0}'.")]
+    UnknownFeature(String),
+    /// There is no limit with this key.
+    #[error("There is no limit '{0}'.")]
+    UnknownLimit(String),
+    /// The limit is a column of plans, and always there.
+    #[error("The limit '{0}' is always there, and is what it is.")]
+    BuiltInLimit(String),
+    /// A new limit has to say what it counts.
+    #[error("The limit '{0}' is new, and does not say what it counts: level or monthly.")]
+    NoKind(String),
+    /// Nobody can have fewer than none.
+    #[error("The limit '{0}' cannot be negative.")]
+    NegativeLimit(String),
+    /// The column of plans cannot hold it.
+    #[error("The limit '{0}' of a plan is at most 2147483647.")]
+    LimitTooLarge(String),
+    /// A value is not of the type that its feature takes.
+    #[error(
+        "The feature '{feature}' takes values of the type {takes}, and the value of {whose} is of another."
+    )]
+    ValueType {
+        /// The feature: its module's code and its key.
+        feature: String,
+        /// Whose value: the default, the plan's or the flag's.
+        whose: String,
+        /// The type that the feature takes.
+        takes: &'static str,
+    },
+    /// The plan has tenants, and it is not said what becomes of them.
+    #[error(
+        "The plan '{0}' has {1} tenants: say whether they keep what they have, or whether the change applies to them \
+         (existing_tenants)."
+    )]
+    PlanHasTenants(String, u64),
+    /// A flag cannot say that a feature is on without a value where the plan has one.
+    #[error(
+        "Its tenants have the feature '{0}' without a value, and could not keep that: a flag without a value takes the plan's. \
+         Give its definition a default first."
+    )]
+    CannotKeep(String),
     /// An end that lies in the past.
     #[error("{0} must lie in the future.")]
     Past(&'static str),
@@ -122,6 +164,15 @@ impl Violation {
             Self::NoName(_) => "NO_NAME",
             Self::Circle(..) => "CIRCLE",
             Self::BrokenPlan { .. } => "BROKEN_PLAN",
+            Self::UnknownFeature(_) => "UNKNOWN_FEATURE",
+            Self::UnknownLimit(_) => "UNKNOWN_LIMIT",
+            Self::BuiltInLimit(_) => "BUILT_IN_LIMIT",
+            Self::NoKind(_) => "NO_KIND",
+            Self::NegativeLimit(_) => "NEGATIVE_LIMIT",
+            Self::LimitTooLarge(_) => "LIMIT_TOO_LARGE",
+            Self::ValueType { .. } => "VALUE_TYPE",
+            Self::PlanHasTenants(..) => "PLAN_HAS_TENANTS",
+            Self::CannotKeep(_) => "CANNOT_KEEP",
             Self::Past(_) => "PAST",
         }
     }
@@ -138,6 +189,15 @@ impl Violation {
             | Self::HasDependent { module, .. }
             | Self::RequiredOnSale { module, .. } => module.as_str(),
             Self::NoName(word)
+            | Self::UnknownFeature(word)
+            | Self::UnknownLimit(word)
+            | Self::BuiltInLimit(word)
+            | Self::NoKind(word)
+            | Self::NegativeLimit(word)
+            | Self::LimitTooLarge(word)
+            | Self::ValueType { feature: word, .. }
+            | Self::PlanHasTenants(word, _)
+            | Self::CannotKeep(word)
             | Self::BrokenPlan { plan: word, .. }
             | Self::UnknownPlan(word)
             | Self::RetiredPlan(word)

@@ -8,7 +8,7 @@ use tonic::service::Routes;
 use super::reflection;
 use crate::{
     config::{AdminArgs, Insecure, ServeArgs, UnusableSetting},
-    proto::v1::tenant_admin_service_server::SERVICE_NAME,
+    proto::v1::{feature_admin_service_server, tenant_admin_service_server},
     security::admin_tokens::AdminTokens,
     server::{
         ServeError,
@@ -53,7 +53,10 @@ pub(crate) async fn bind(
     let tls = security.of(Insecure::Admin, flag, wanted)?;
     let (file, tokens) = tokens(&args.admin)?;
     let gate = AdminGate::new(tokens);
-    let others = reflection::add(health, SERVICE_NAME)?;
+    let others = reflection::add(
+        health,
+        &[tenant_admin_service_server::SERVICE_NAME, feature_admin_service_server::SERVICE_NAME],
+    )?;
     let admin = AdminApi {
         api: api.clone(),
         gate: gate.clone(),

@@ -34,7 +34,7 @@ pub(crate) async fn bind(
         request_timeout: args.limit.request_timeout.std(),
         tells_ids: api.decision_log.is_some(),
     };
-    let others = reflection::add(health, SERVICE_NAME)?;
+    let others = reflection::add(health, &[SERVICE_NAME])?;
     let services = DataServices::new(api.clone());
     let answers =
         Front::new(services, others, settings, Arc::clone(&api.metrics), api.tracer.clone());

@@ -14,17 +14,17 @@ const MAX_STREAMS: usize = 16;
 
 /// Adds reflection; older versions of grpcurl use v1alpha.
 ///
-/// It names only the service that is answered here, health and itself: the descriptors contain
+/// It names only the services that are answered here, health and itself: the descriptors contain
 /// more.
-pub(crate) fn add(routes: Routes, service: &str) -> Result<Routes, Error> {
+pub(crate) fn add(routes: Routes, services: &[&str]) -> Result<Routes, Error> {
     let builder = || {
-        Builder::configure()
+        let all = Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // So that the details of a status are printed with their types.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .with_service_name(service)
-            .with_service_name("grpc.health.v1.Health")
+            .with_service_name("grpc.health.v1.Health");
+        services.iter().fold(all, |all, service| all.with_service_name(*service))
     };
     let places = Arc::new(Semaphore::new(MAX_STREAMS));
     Ok(routes

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The administrator that makes a request, if they have the needed role.
-fn admit<T>(request: &Request<T>, needed: Role) -> Result<Administrator, Status> {
+pub(super) fn admit<T>(request: &Request<T>, needed: Role) -> Result<Administrator, Status> {
     // The front has put it there; a request that bypassed the front has none.
     let administrator: &Administrator =
         request.extensions().get().ok_or(AdminError::Unauthenticated)?;

@@ -1,4 +1,4 @@
-//! The service of the admin listener: TenantAdminService.
+//! The services of the admin listener: TenantAdminService and FeatureAdminService.
 
 use http::Request;
 use hyper::body::Incoming;
@@ -11,23 +11,35 @@ use super::{
 };
 use crate::{
     domain::limits::MAX_REQUEST_BYTES,
-    proto::{Method, v1::tenant_admin_service_server::TenantAdminServiceServer},
+    proto::{
+        Method,
+        v1::{
+            feature_admin_service_server::FeatureAdminServiceServer,
+            tenant_admin_service_server::TenantAdminServiceServer,
+        },
+    },
     service::{Peer, Presence, admin::AdminApi, watch::Ending},
 };
+
+/// What the paths of FeatureAdminService begin with.
+const FEATURES: &str = "/entitlement.v1.FeatureAdminService/";
 
 /// What the admin listener answers.
 #[derive(Clone)]
 pub(crate) struct AdminServices {
     api: AdminApi,
-    server: TenantAdminServiceServer<AdminApi>,
+    tenants: TenantAdminServiceServer<AdminApi>,
+    features: FeatureAdminServiceServer<AdminApi>,
 }
 
 impl AdminServices {
     /// Answers with this API.
     pub(crate) fn new(api: AdminApi) -> Self {
-        let server =
+        let tenants =
             TenantAdminServiceServer::new(api.clone()).max_decoding_message_size(MAX_REQUEST_BYTES);
-        Self { api, server }
+        let features = FeatureAdminServiceServer::new(api.clone())
+            .max_decoding_message_size(MAX_REQUEST_BYTES);
+        Self { api, tenants, features }
     }
 }
 
@@ -52,10 +64,15 @@ impl Services for AdminServices {
         Ok(())
     }
 
-    fn call(&self, _method: Method, request: Request<Incoming>, peer: &Peer) -> Answering {
+    fn call(&self, method: Method, request: Request<Incoming>, peer: &Peer) -> Answering {
         // An administrator's connection keeps its seat while a request is under way.
         let under_way = Presence::enter(&peer.presence);
-        let answering = self.server.clone().call(request);
+        let of_features = method.path().starts_with(FEATURES);
+        let answering = if of_features {
+            self.features.clone().call(request)
+        } else {
+            self.tenants.clone().call(request)
+        };
         Box::pin(async move {
             let _under_way = under_way;
             answering.await

@@ -41,7 +41,18 @@ pub(super) fn home(method: Method) -> Home {
         | Method::DisableModules
         | Method::ChangePlan
         | Method::PreviewChange
-        | Method::ListAuditEvents => Home::Admin(Limit::Request),
+        | Method::ListAuditEvents
+        | Method::ListFeatures
+        | Method::ListLimits
+        | Method::UpsertFeature
+        | Method::UpsertLimit
+        | Method::SetTenantFlag
+        | Method::DeleteTenantFlag
+        | Method::SetLimitOverride
+        | Method::EndLimitOverride
+        | Method::SetPlanFeature
+        | Method::SetPlanLimit
+        | Method::PreviewFeatureChange => Home::Admin(Limit::Request),
         // These methods make or drop a schema.
         Method::OnboardTenant | Method::RetryProvisioning | Method::DeleteTenant => {
             Home::Admin(Limit::LongRequest(SETUP_TIMEOUT))

@@ -191,7 +191,7 @@ fn limit(LimitText(key, value, ends_at, ..): &LimitText, context: &ReadContext) 
 
 /// An instant in microseconds since 1970: PostgreSQL gives the number, SQLite the text that is
 /// stored.
-fn micros(stored: &Json) -> Option<i64> {
+pub(in crate::store) fn micros(stored: &Json) -> Option<i64> {
     let parsed = |text| DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_micros());
     stored.as_i64().or_else(|| parsed(stored.as_str()?))
 }

@@ -77,6 +77,7 @@ pub(in crate::service) fn plan_upsert_query(
         max_users: fields.limit("max_users", request.max_users),
         max_transactions_monthly: fields
             .limit("max_transactions_monthly", request.max_transactions_monthly),
+        existing_tenants: fields.existing_tenants(request.existing_tenants),
     };
     let purpose = fields.purpose(&request.reason, &request.request_id);
     fields.all_good(Some(UpsertQuery { upsert, purpose }))
@@ -96,7 +97,7 @@ impl Fields {
         self.at_most(field, text.unwrap_or_default(), most);
     }
 
-    fn at_most(&mut self, field: &str, text: &str, most: usize) {
+    pub(super) fn at_most(&mut self, field: &str, text: &str, most: usize) {
         if text.chars().count() > most || text.contains(char::is_control) {
             self.violated(
                 field,

@@ -2,6 +2,7 @@ import datetime
 
 from . import decision_pb2 as _decision_pb2
 from . import explanation_pb2 as _explanation_pb2
+from . import feature_terms_pb2 as _feature_terms_pb2
 from . import tenant_pb2 as _tenant_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -413,7 +414,7 @@ class UpsertModuleResponse(_message.Message):
     def __init__(self, module: _Optional[_Union[CatalogueModule, _Mapping]] = ...) -> None: ...
 
 class UpsertPlanRequest(_message.Message):
-    __slots__ = ("slug", "name", "on_sale", "price", "billing_cycle", "modules", "max_users", "max_transactions_monthly", "reason", "request_id")
+    __slots__ = ("slug", "name", "on_sale", "price", "billing_cycle", "modules", "max_users", "max_transactions_monthly", "reason", "request_id", "existing_tenants")
     SLUG_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ON_SALE_FIELD_NUMBER: _ClassVar[int]
@@ -424,6 +425,7 @@ class UpsertPlanRequest(_message.Message):
     MAX_TRANSACTIONS_MONTHLY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EXISTING_TENANTS_FIELD_NUMBER: _ClassVar[int]
     slug: str
     name: str
     on_sale: bool
@@ -434,7 +436,8 @@ class UpsertPlanRequest(_message.Message):
     max_transactions_monthly: int
     reason: str
     request_id: str
-    def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., on_sale: bool = ..., price: _Optional[str] = ..., billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., modules: _Optional[_Union[CodeList, _Mapping]] = ..., max_users: _Optional[int] = ..., max_transactions_monthly: _Optional[int] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    existing_tenants: _feature_terms_pb2.ExistingTenants
+    def __init__(self, slug: _Optional[str] = ..., name: _Optional[str] = ..., on_sale: bool = ..., price: _Optional[str] = ..., billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., modules: _Optional[_Union[CodeList, _Mapping]] = ..., max_users: _Optional[int] = ..., max_transactions_monthly: _Optional[int] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., existing_tenants: _Optional[_Union[_feature_terms_pb2.ExistingTenants, str]] = ...) -> None: ...
 
 class UpsertPlanResponse(_message.Message):
     __slots__ = ("plan",)

@@ -206,8 +206,8 @@ class TenantAdminServiceServicer(object):
         unchanged; tenants on the plan keep the modules that they have.
 
         Role: owner. INVALID_ARGUMENT: a field is unreadable; FAILED_PRECONDITION
-        (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN; ALREADY_EXISTS
-        (REQUEST_ID_REUSED).
+        (CHANGE_REFUSED): NO_NAME, UNKNOWN_MODULE, BROKEN_PLAN, PLAN_HAS_TENANTS;
+        ALREADY_EXISTS (REQUEST_ID_REUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

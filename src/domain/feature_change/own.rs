@@ -1,0 +1,72 @@
+//! What single tenants have of their own.
+
+use chrono::{DateTime, Utc};
+
+use super::{FeatureName, known, not_of_type};
+use crate::domain::{Catalogue, Setting, Violation};
+
+/// A tenant's own flag for a feature.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OwnFlag {
+    /// Is it on?
+    pub is_on: bool,
+    /// Its value; `None`: it has none of its own.
+    pub value: Option<Setting>,
+}
+
+/// What a tenant has instead of the limit of its plan.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OwnLimit {
+    /// The limit; `None`: unlimited.
+    pub limit: Option<i64>,
+    /// When it ends, exclusive; `None`: never.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Why the tenant has it; may be empty.
+    pub reason: String,
+}
+
+/// A change of what a tenant has of its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum OwnEdit {
+    /// It has this flag.
+    SetFlag(FeatureName, OwnFlag),
+    /// It has no flag for this feature.
+    DeleteFlag(FeatureName),
+    /// It has this limit, with this key.
+    SetLimit(String, OwnLimit),
+    /// It has no limit of its own with this key.
+    EndLimit(String),
+}
+
+impl OwnEdit {
+    /// Everything that is wrong with it. `has_it`: does the tenant have what is to be taken away?
+    pub fn violations(
+        &self,
+        catalogue: &Catalogue,
+        has_it: bool,
+        at: DateTime<Utc>,
+    ) -> Vec<Violation> {
+        let knows_limit = |key: &str| catalogue.definitions().limit(key).is_some();
+        match self {
+            Self::SetFlag(name, flag) => match known(catalogue, name) {
+                Err(unknown) => vec![unknown],
+                Ok((_, defined)) => {
+                    let (whose, takes) = ("the flag".to_owned(), defined.value_type);
+                    not_of_type(name, whose, flag.value.as_ref(), takes).into_iter().collect()
+                }
+            },
+            Self::DeleteFlag(_) | Self::EndLimit(_) if has_it => Vec::new(),
+            Self::DeleteFlag(name) => known(catalogue, name).err().into_iter().collect(),
+            Self::EndLimit(key) if knows_limit(key) => Vec::new(),
+            Self::EndLimit(key) => vec![Violation::UnknownLimit(key.clone())],
+            Self::SetLimit(key, OwnLimit { limit, ends_at, .. }) => {
+                let unknown = (!knows_limit(key)).then(|| Violation::UnknownLimit(key.clone()));
+                let is_negative = limit.is_some_and(|limit| limit < 0);
+                let negative = is_negative.then(|| Violation::NegativeLimit(key.clone()));
+                let past = ends_at.is_some_and(|end| end <= at);
+                let past = past.then_some(Violation::Past("ends_at"));
+                [unknown, negative, past].into_iter().flatten().collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Definitions, and what plans say, written down.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, Value,
+    prelude::{Json, Uuid},
+};
+
+use super::{
+    FeatureChanged, Made,
+    affected::{changed_by_feature, changed_by_limit, keep_flag, keep_limit, tenants_of},
+};
+use crate::{
+    domain::{
+        AffectedTenants, Catalogue, CatalogueEdit, ExistingTenants, FeatureEntry, FeatureUpsert,
+        LimitDefinition, LimitUpsert, PlanFeatureEdit, PlanLimitEdit, Setting, usage_limit::USERS,
+    },
+    store::{
+        MutationError, StoreError,
+        entitlements::{module_id, plan_id},
+        entity::plans,
+        setting_json::setting_to_json,
+        transaction::Transaction,
+    },
+};
+
+/// Makes a change of the catalogue, which nobody else can change meanwhile.
+pub(super) async fn make(
+    txn: &Transaction,
+    catalogue: &Catalogue,
+    edit: &CatalogueEdit,
+    at: DateTime<Utc>,
+) -> Result<Made, MutationError> {
+    match edit {
+        CatalogueEdit::Feature(upsert) => define_feature(txn, catalogue, upsert).await,
+        CatalogueEdit::Limit(upsert) => define_limit(txn, catalogue, upsert).await,
+        CatalogueEdit::PlanFeature(edit) => set_plan_feature(txn, catalogue, edit, at).await,
+        CatalogueEdit::PlanLimit(edit) => set_plan_limit(txn, catalogue, edit, at).await,
+    }
+}
+
+async fn define_feature(
+    txn: &Transaction,
+    catalogue: &Catalogue,
+    upsert: &FeatureUpsert,
+) -> Result<Made, MutationError> {
+    let edited = upsert.apply(catalogue).map_err(MutationError::Refused)?;
+    let FeatureEntry { module, defined, .. } = &edited.after;
+    let sql = "INSERT INTO entitlement_features (module_id, key, name, description, value_type, default_enabled, default_value)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               ON CONFLICT (module_id, key) DO UPDATE
+               SET name = excluded.name, description = excluded.description, value_type = excluded.value_type,
+                   default_enabled = excluded.default_enabled, default_value = excluded.default_value";
+    let values = [
+        module_id(txn, module).await?.into(),
+        (*defined.key).into(),
+        defined.name.as_str().into(),
+        defined.description.as_str().into(),
+        defined.value_type.word().into(),
+        defined.is_on_by_default.into(),
+        json(defined.default_value.as_ref()),
+    ];
+    txn.execute_with(sql, values).await?;
+    let subject = format!("{module}/{}", defined.key);
+    Ok(Made { changed: FeatureChanged::Feature(edited), subject })
+}
+
+async fn define_limit(
+    txn: &Transaction,
+    catalogue: &Catalogue,
+    upsert: &LimitUpsert,
+) -> Result<Made, MutationError> {
+    let edited = upsert.apply(catalogue).map_err(MutationError::Refused)?;
+    let LimitDefinition { key, name, unit, kind } = &edited.after.defined;
+    let sql = "INSERT INTO entitlement_limits (key, name, unit, kind) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (key) DO UPDATE SET name = excluded.name, unit = excluded.unit, kind = excluded.kind";
+    let values = [(**key).into(), name.as_str().into(), unit.as_str().into(), kind.word().into()];
+    txn.execute_with(sql, values).await?;
+    let subject = upsert.key.clone();
+    Ok(Made { changed: FeatureChanged::Limit(edited), subject })
+}
+
+async fn set_plan_feature(
+    txn: &Transaction,
+    catalogue: &Catalogue,
+    edit: &PlanFeatureEdit,
+    at: DateTime<Utc>,
+) -> Result<Made, MutationError> {
+    let tenants = tenants_of(txn, &edit.plan).await?;
+    let mut done = edit.apply(catalogue, tenants).map_err(MutationError::Refused)?;
+    let FeatureEntry { module, defined, .. } = &done.edited.after;
+    let (key, code) = (&*defined.key, module.as_str());
+    let plan = existing_plan(txn, &edit.plan).await?;
+    done.edited.tenants = match done.tenants {
+        None => AffectedTenants::default(),
+        Some(ExistingTenants::Keep) => AffectedTenants {
+            kept: keep_flag(txn, plan, code, key, &done.had, at).await?,
+            changed: 0,
+        },
+        Some(ExistingTenants::Apply) => {
+            AffectedTenants { kept: 0, changed: changed_by_feature(txn, plan, code, key).await? }
+        }
+    };
+    let ids = [plan.into(), module_id(txn, module).await?.into(), key.into()];
+    match &edit.says {
+        None => {
+            let sql = "DELETE FROM entitlement_plan_features WHERE plan_id = $1 AND module_id = $2 AND key = $3";
+            txn.execute_with(sql, ids).await?;
+        }
+        Some(says) => {
+            let sql = "INSERT INTO entitlement_plan_features (plan_id, module_id, key, enabled, value)
+                       VALUES ($1, $2, $3, $4, $5)
+                       ON CONFLICT (plan_id, module_id, key) DO UPDATE SET enabled = excluded.enabled, value = excluded.value";
+            let values = [says.is_on.into(), json(says.value.as_ref())];
+            txn.execute_with(sql, ids.into_iter().chain(values)).await?;
+        }
+    }
+    Ok(Made { changed: FeatureChanged::Feature(done.edited), subject: edit.plan.clone() })
+}
+
+async fn set_plan_limit(
+    txn: &Transaction,
+    catalogue: &Catalogue,
+    edit: &PlanLimitEdit,
+    at: DateTime<Utc>,
+) -> Result<Made, MutationError> {
+    let tenants = tenants_of(txn, &edit.plan).await?;
+    let mut done = edit.apply(catalogue, tenants).map_err(MutationError::Refused)?;
+    let plan = existing_plan(txn, &edit.plan).await?;
+    done.edited.tenants = match done.tenants {
+        None => AffectedTenants::default(),
+        Some(ExistingTenants::Keep) => AffectedTenants {
+            kept: keep_limit(txn, plan, &edit.key, done.had, at).await?,
+            changed: 0,
+        },
+        Some(ExistingTenants::Apply) => {
+            AffectedTenants { kept: 0, changed: changed_by_limit(txn, plan, &edit.key, at).await? }
+        }
+    };
+    write_plan_limit(txn, plan, edit, at).await?;
+    Ok(Made { changed: FeatureChanged::Limit(done.edited), subject: edit.plan.clone() })
+}
+
+async fn write_plan_limit(
+    txn: &Transaction,
+    plan: Uuid,
+    edit: &PlanLimitEdit,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let PlanLimitEdit { key, limit, .. } = edit;
+    if LimitDefinition::is_built_in(key) {
+        // It was checked that it fits.
+        let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX));
+        let row = plans::ActiveModel { updated_at: Set(at), ..Default::default() };
+        let row = if key == USERS {
+            plans::ActiveModel { max_users: Set(limit), ..row }
+        } else {
+            plans::ActiveModel { max_transactions_monthly: Set(limit), ..row }
+        };
+        let update = plans::Entity::update_many().set(row).filter(plans::Column::Id.eq(plan));
+        update.exec(&txn.inner).await?;
+        return Ok(());
+    }
+    let ids: [Value; 2] = [plan.into(), key.as_str().into()];
+    match limit {
+        None => {
+            let sql = "DELETE FROM entitlement_plan_limits WHERE plan_id = $1 AND key = $2";
+            txn.execute_with(sql, ids).await
+        }
+        Some(limit) => {
+            let sql =
+                "INSERT INTO entitlement_plan_limits (plan_id, key, value) VALUES ($1, $2, $3)
+                       ON CONFLICT (plan_id, key) DO UPDATE SET value = excluded.value";
+            txn.execute_with(sql, ids.into_iter().chain([(*limit).into()])).await
+        }
+    }
+}
+
+/// The id of a plan that was found a moment ago.
+async fn existing_plan(txn: &Transaction, slug: &str) -> Result<Uuid, StoreError> {
+    let missing = || sea_orm::DbErr::RecordNotFound(format!("the plan {slug:?}"));
+    Ok(plan_id(txn, Some(slug)).await?.ok_or_else(missing)?)
+}
+
+fn json(setting: Option<&Setting>) -> Value {
+    let json = setting.map(|setting| setting_to_json(Some(setting)));
+    Option::<Json>::into(json)
+}
