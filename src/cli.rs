@@ -2,6 +2,8 @@
 
 mod catalogue;
 mod check;
+mod feature;
+mod limit;
 mod manual;
 mod migrate;
 mod output;
@@ -109,7 +111,9 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
         Command::Check(args) => runtime.block_on(check::run(args)),
         Command::Tenant(args) => runtime.block_on(tenant::run(args.command)),
         Command::Module(args) => runtime.block_on(catalogue::modules(args)),
-        Command::Plan(args) => runtime.block_on(catalogue::plans(args)),
+        Command::Plan(args) => runtime.block_on(catalogue::plans(*args)),
+        Command::Feature(args) => runtime.block_on(feature::run(*args)),
+        Command::Limit(args) => runtime.block_on(limit::run(args)),
         Command::Routes(args) => runtime.block_on(routes::run(args)),
         Command::Token(args) => token::run(args),
         Command::Completions(args) => manual::completions(args),

@@ -7,6 +7,7 @@ mod catalogue;
 mod database;
 mod database_url;
 mod decision_log;
+mod feature;
 mod given;
 mod redact;
 mod routes;
@@ -36,6 +37,11 @@ pub use self::{
     },
     database_url::DatabaseUrl,
     decision_log::DecisionLogArgs,
+    feature::{
+        FeatureArgs, FeatureCommand, FeatureDefineArgs, FeatureListArgs, LimitCommand,
+        LimitCommandArgs, LimitDefineArgs, LimitListArgs, LimitsShadowReportArgs, PlanFeatureArgs,
+        PlanLimitArgs, PlanSwitch,
+    },
     given::{Given, Source, command},
     redact::without_passwords,
     routes::{
@@ -46,13 +52,14 @@ pub use self::{
     security::{ClientCertificatesKind, Insecure, SecurityArgs},
     serve::{CacheArgs, LimitArgs, ServeArgs, TenantArgs},
     tenant::{
-        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, HistoryArgs, ListTenantsArgs,
-        MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs, ReadArgs, SetStatusArgs,
-        TenantAdminArgs, TenantCommand, VerifyArgs,
+        ChangePlanArgs, DeleteArgs, DeleteFlagArgs, DisableArgs, EnableArgs, EndLimitArgs,
+        HistoryArgs, ListTenantsArgs, MutationArgs, OnboardArgs, PreviewArgs, ProvisionArgs,
+        ReadArgs, SetFlagArgs, SetLimitArgs, SetStatusArgs, Switch, TenantAdminArgs, TenantCommand,
+        VerifyArgs,
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     trace::TraceArgs,
-    value::{IssuerTenant, JwksUrl, ListenAddress, Span},
+    value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, ListenAddress, Span},
 };
 use crate::observability::telemetry::LogFormat;
 
@@ -85,7 +92,12 @@ pub enum Command {
     /// The modules that are sold.
     Module(ModuleArgs),
     /// The plans that are sold.
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
+    /// The features that modules have.
+    Feature(Box<FeatureArgs>),
+    /// The limits that plans have.
+    #[command(visible_alias = "limits")]
+    Limit(LimitCommandArgs),
     /// The rules for HTTP requests that proxies ask about.
     Routes(RoutesCommandArgs),
     /// Administrators' tokens.

@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod author;
 pub mod catalogue;
+pub mod cost;
 pub mod decision;
 pub mod definitions;
 pub mod enabled;
@@ -35,6 +36,7 @@ pub mod usage_limit;
 pub use actor::ActorName;
 pub use author::{Actor, Author, ChangeReason, RequestId};
 pub use catalogue::Catalogue;
+pub use cost::Cost;
 pub use decision::{Decision, Reason, check, check_facts};
 pub use definitions::{Definitions, PlanTerms};
 pub use entitlements::{Entitlements, Holding, Summary, Terms};

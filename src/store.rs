@@ -28,6 +28,7 @@ mod mutate;
 mod offer_json;
 mod offers;
 mod onboard;
+mod overview;
 mod own_connection;
 mod ownership;
 mod pool;
@@ -85,6 +86,7 @@ pub use self::{
     mutate::{Mutated, MutationError},
     offer_json::{module_to_json, plan_to_json},
     onboard::NewTenant,
+    overview::Overview,
     pool::{Exchanges, LoadShares, within},
     provision::Provisioned,
     record::{AuditEvent, AuditQuery},

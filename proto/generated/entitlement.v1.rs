@@ -5335,13 +5335,39 @@ pub struct TenantEntitlements {
     /// suspended tenant still has them.
     #[prost(message, repeated, tag = "3")]
     pub modules: ::prost::alloc::vec::Vec<ModuleHolding>,
-    /// The monthly price of these modules by the catalogue, with two decimals:
-    /// "19997.00". A module without a price adds nothing.
+    /// The sum of the list prices of these modules for a month, with two decimals:
+    /// "19997.00". A module without a price adds nothing. It is not what the tenant
+    /// costs: a plan has a price of its own, see `total_monthly`.
     #[prost(string, tag = "4")]
     pub price_monthly: ::prost::alloc::string::String,
-    /// Their yearly price: the sum of their own prices for a year.
+    /// The sum of their list prices for a year.
     #[prost(string, tag = "5")]
     pub price_yearly: ::prost::alloc::string::String,
+    /// The plan's own price, for its billing cycle: "19999.00". Empty: it has no
+    /// plan, or the catalogue does not say.
+    #[prost(string, tag = "6")]
+    pub plan_price: ::prost::alloc::string::String,
+    /// The billing cycle of the plan's price. Unspecified: it has no plan, or the
+    /// catalogue does not say.
+    #[prost(enumeration = "BillingCycle", tag = "7")]
+    pub plan_billing_cycle: i32,
+    /// The modules that it has beside those of its plan, by code.
+    #[prost(string, repeated, tag = "8")]
+    pub modules_beside_plan: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The sum of their list prices for a month.
+    #[prost(string, tag = "9")]
+    pub beside_plan_monthly: ::prost::alloc::string::String,
+    /// The sum of their list prices for a year.
+    #[prost(string, tag = "10")]
+    pub beside_plan_yearly: ::prost::alloc::string::String,
+    /// What it costs for a month by the catalogue: its plan and what it has beside
+    /// it. Empty: the catalogue has no price of the plan for a month.
+    #[prost(string, tag = "11")]
+    pub total_monthly: ::prost::alloc::string::String,
+    /// What it costs for a year by the catalogue. Empty: the catalogue has no price
+    /// of the plan for a year.
+    #[prost(string, tag = "12")]
+    pub total_yearly: ::prost::alloc::string::String,
 }
 /// A module that a tenant has, and for how long.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5686,6 +5712,18 @@ pub struct GetTenantResponse {
     /// The instant that was judged.
     #[prost(message, optional, tag = "4")]
     pub as_of: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its own flags, by module and key.
+    #[prost(message, repeated, tag = "5")]
+    pub flags: ::prost::alloc::vec::Vec<TenantFlag>,
+    /// What it has instead of limits of its plan, by key: what has ended too.
+    #[prost(message, repeated, tag = "6")]
+    pub limit_overrides: ::prost::alloc::vec::Vec<LimitOverride>,
+    /// What each limit comes to, by key.
+    #[prost(message, repeated, tag = "7")]
+    pub limits: ::prost::alloc::vec::Vec<Limit>,
+    /// What it is entitled to, and what that costs. Absent: prices cannot be read.
+    #[prost(message, optional, tag = "8")]
+    pub entitlements: ::core::option::Option<TenantEntitlements>,
 }
 /// Which tenants. Empty fields do not filter.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -4,6 +4,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 use serde_json::Value;
 
 use super::{
+    feature, limit,
     output::{CommandResult, price, print, print_json, table},
     tenant,
 };
@@ -29,6 +30,8 @@ pub(crate) async fn plans(args: PlanArgs) -> CommandResult {
     match args.command {
         PlanCommand::List(args) => list_plans(args).await,
         PlanCommand::Upsert(args) => upsert_plan(*args).await,
+        PlanCommand::SetFeature(args) => feature::set_in_plan(args).await,
+        PlanCommand::SetLimit(args) => limit::set_in_plan(args).await,
     }
 }
 

@@ -51,3 +51,8 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
 pub(crate) fn instant_or(at: Option<DateTime<Utc>>, otherwise: &str) -> String {
     at.map_or(otherwise.to_owned(), instant)
 }
+
+/// A limit; none at all is unlimited.
+pub(crate) fn limit(limit: Option<i64>) -> String {
+    limit.map_or("unlimited".to_owned(), |limit| limit.to_string())
+}

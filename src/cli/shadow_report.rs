@@ -8,6 +8,7 @@ use std::{
     error::Error,
     fs::File,
     io::{self, BufRead, BufReader, Write},
+    path::Path,
 };
 
 use serde_json::json;
@@ -47,18 +48,10 @@ struct ReportKey {
 pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
     let mut rows: BTreeMap<ReportKey, ReportRow> = BTreeMap::new();
     let mut unreadable = 0;
-    let lines: Box<dyn BufRead> = if args.decision_log.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        let unusable = |error| {
-            let problem =
-                format!("names {}, which cannot be read: {error}", args.decision_log.display());
-            UnusableSetting::new("--decision-log", problem)
-        };
-        Box::new(BufReader::new(File::open(&args.decision_log).map_err(unusable)?))
-    };
-    for line in lines.lines() {
+    for line in open(&args.decision_log)?.lines() {
         match serde_json::from_str::<DecisionRecord>(&line?) {
+            // That of a limit is no request of a proxy's: `limits shadow-report` has it.
+            Ok(entry) if !entry.limit.is_empty() => {}
             Ok(entry) if entry.decision == "would_deny" || !entry.path.is_empty() => {
                 count(&mut rows, entry);
             }
@@ -80,6 +73,18 @@ pub(crate) fn run(args: &RoutesShadowReportArgs) -> Result<u8, Box<dyn Error>> {
         eprintln!("{unreadable} lines are not of a decision log");
     }
     Ok(if is_empty { GOOD } else { DENIED })
+}
+
+/// The lines of a decision log.
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, UnusableSetting> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let unusable = |error| {
+        let problem = format!("names {}, which cannot be read: {error}", path.display());
+        UnusableSetting::new("--decision-log", problem)
+    };
+    Ok(Box::new(BufReader::new(File::open(path).map_err(unusable)?)))
 }
 
 fn count(rows: &mut BTreeMap<ReportKey, ReportRow>, entry: DecisionRecord) {

@@ -6,6 +6,7 @@ mod mutate;
 mod onboard;
 mod provision;
 mod show;
+mod terms;
 
 use std::error::Error;
 
@@ -20,7 +21,10 @@ use crate::{
     store::{SchemaState, Store, TenantKey},
 };
 
-pub(crate) use self::mutate::{author, refusal};
+pub(crate) use self::{
+    mutate::{author, refusal},
+    terms::{flag_in_words, override_in_words},
+};
 
 pub(crate) async fn run(command: TenantCommand) -> CommandResult {
     match command {
@@ -34,6 +38,10 @@ pub(crate) async fn run(command: TenantCommand) -> CommandResult {
         TenantCommand::Enable(args) => mutate::enable(args).await,
         TenantCommand::Disable(args) => mutate::disable(args).await,
         TenantCommand::ChangePlan(args) => mutate::change_plan(args).await,
+        TenantCommand::SetFlag(args) => terms::set_flag(args).await,
+        TenantCommand::DeleteFlag(args) => terms::delete_flag(args).await,
+        TenantCommand::SetLimit(args) => terms::set_limit(args).await,
+        TenantCommand::EndLimit(args) => terms::end_limit(args).await,
         TenantCommand::History(args) => history::run(args).await,
     }
 }

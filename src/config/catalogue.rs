@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    DatabaseArgs, MutationArgs,
+    DatabaseArgs, MutationArgs, PlanFeatureArgs, PlanLimitArgs,
     value::{self, Codes},
 };
 use crate::domain::{BillingCycle, ExistingTenants, Money};
@@ -40,6 +40,10 @@ pub enum PlanCommand {
     List(ListArgs),
     /// Add or change a plan: what is not given stays unchanged.
     Upsert(Box<PlanUpsertArgs>),
+    /// Set what a plan says about a feature.
+    SetFeature(PlanFeatureArgs),
+    /// Set the limit of a plan.
+    SetLimit(PlanLimitArgs),
 }
 
 /// The arguments of `module upsert`.

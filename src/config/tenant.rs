@@ -1,13 +1,18 @@
 //! What `tenant` takes.
 
 mod changes;
+mod terms;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub use self::changes::{
-    ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs, SetStatusArgs,
+pub use self::{
+    changes::{
+        ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs,
+        SetStatusArgs,
+    },
+    terms::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, Switch},
 };
 use super::{DatabaseArgs, value};
 use crate::domain::{BillingCycle, SettableStatus, TenantName, TenantStatus};
@@ -42,6 +47,14 @@ pub enum TenantCommand {
     Disable(DisableArgs),
     /// Give a tenant another plan: its modules come, those of the plan before go.
     ChangePlan(ChangePlanArgs),
+    /// Set a tenant's own flag for a feature.
+    SetFlag(SetFlagArgs),
+    /// Delete a tenant's own flag: its plan decides then, else the definition.
+    DeleteFlag(DeleteFlagArgs),
+    /// Give a tenant a limit of its own, instead of its plan's.
+    SetLimit(SetLimitArgs),
+    /// End what a tenant has instead of its plan's limit.
+    EndLimit(EndLimitArgs),
     /// Delete a cancelled tenant for good, its schema and everything in it.
     Delete(DeleteArgs),
     /// Show what was done to a tenant, by whom and why.

@@ -6,11 +6,22 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use url::{Host, Url};
 
-use crate::domain::{ModuleCode, Money, TenantId, limits::MAX_OFFER_NAME_CHARS};
+use crate::domain::{
+    ModuleCode, Money, TenantId,
+    limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS},
+};
 
 /// Codes of modules, as the value of one flag.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Codes(pub Vec<ModuleCode>);
+
+/// A value, as JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonValue(pub serde_json::Value);
+
+/// A limit; `None`: unlimited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LimitValue(pub Option<i64>);
 
 /// A span of time, written like `30s`, `5m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,6 +98,45 @@ pub(super) fn module_codes(text: &str) -> Result<Codes, String> {
         .map(|code| module_code(code).map(|code| ModuleCode::new(&code)))
         .collect::<Result<_, _>>()
         .map(Codes)
+}
+
+/// JSON; empty: null.
+pub(super) fn json(text: &str) -> Result<JsonValue, String> {
+    if text.is_empty() {
+        return Ok(JsonValue(serde_json::Value::Null));
+    }
+    let read = serde_json::from_str(text).map(JsonValue);
+    read.map_err(|error| format!("expected JSON, such as 7, true or '\"text\"': {error}"))
+}
+
+/// A number from 0, or `unlimited`.
+pub(super) fn limit(text: &str) -> Result<LimitValue, String> {
+    if text == "unlimited" {
+        return Ok(LimitValue(None));
+    }
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    number
+        .map(|number| LimitValue(Some(number)))
+        .ok_or_else(|| "expected a whole number from 0, or unlimited".to_owned())
+}
+
+/// The key of a feature.
+pub(super) fn feature_key(text: &str) -> Result<String, String> {
+    key(text, MAX_FEATURE_KEY_CHARS)
+}
+
+/// The key of a limit.
+pub(super) fn limit_key(text: &str) -> Result<String, String> {
+    key(text, MAX_LIMIT_KEY_CHARS)
+}
+
+fn key(text: &str, most: usize) -> Result<String, String> {
+    let is_good =
+        !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control);
+    if is_good {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected 1 to {most} characters, without control characters"))
 }
 
 /// The name of a module or plan.

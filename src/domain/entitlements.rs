@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Months, Utc};
 use uuid::Uuid;
 
-use super::{BillingCycle, ModuleCode, Money, Offers, SubscriptionStatus, TenantStatus};
+use super::{
+    BillingCycle, Cost, ModuleCode, Money, Offers, SubscriptionStatus, TenantStatus,
+    cost::list_prices,
+};
 
 /// A tenant's status, plan and subscriptions.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,10 +91,12 @@ pub struct Summary {
     /// The modules that it has, or will have without further action, by code. The tenant's status
     /// is not taken into account.
     pub modules: BTreeMap<ModuleCode, Holding>,
-    /// The monthly price of these modules by the catalogue.
+    /// The sum of the list prices of these modules for a month.
     pub price_monthly: Money,
-    /// Their yearly price by the catalogue.
+    /// The sum of their list prices for a year.
     pub price_yearly: Money,
+    /// What it costs; `None`: it was recorded before that was said.
+    pub cost: Option<Cost>,
 }
 
 /// The period for which a tenant has a module.
@@ -135,12 +140,13 @@ impl Entitlements {
                 .and_modify(|other| *other = other.or(one))
                 .or_insert(one);
         }
-        let sold = || modules.keys().filter_map(|code| offers.module(code.as_str()));
+        let [price_monthly, price_yearly] = list_prices(modules.keys(), offers);
         Summary {
             status: self.status.clone(),
             plan: self.plan.clone(),
-            price_monthly: sold().filter_map(|offer| offer.price_monthly).sum(),
-            price_yearly: sold().filter_map(|offer| offer.price_yearly).sum(),
+            price_monthly,
+            price_yearly,
+            cost: Some(Cost::of(self.plan.as_deref(), modules.keys(), offers)),
             modules,
         }
     }

@@ -107,12 +107,6 @@ impl Store {
         Ok(LimitEntry::all(&self.present_catalogue(at).await?))
     }
 
-    /// Reads the catalogue as it is, from the primary.
-    pub async fn present_catalogue(&self, at: DateTime<Utc>) -> Result<Catalogue, StoreError> {
-        let database = self.primary.unprepared();
-        Ok(catalogue::read(&database, ChangeLog::LeftOut, &self.context, at).await?.value)
-    }
-
     /// Makes a change, and records it. A request that was already done, by its id, gets its first
     /// answer.
     pub async fn change_features(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{AuditEvent, StoreError};
-use crate::domain::{Holding, ModuleCode, Money, Summary};
+use crate::domain::{BillingCycle, Cost, Holding, ModuleCode, Money, Summary};
 
 /// An additional key of the recorded state of a tenant: the template files that were applied.
 const APPLIED_FILES: &str = "applied_files";
@@ -20,6 +20,20 @@ struct SummaryJson {
     modules: Vec<HoldingJson>,
     price_monthly: String,
     price_yearly: String,
+    /// What was recorded before these fields existed lacks them.
+    #[serde(flatten)]
+    cost: Option<CostJson>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct CostJson {
+    plan_price: Option<String>,
+    plan_billing_cycle: Option<String>,
+    modules_beside_plan: Vec<String>,
+    beside_plan_monthly: String,
+    beside_plan_yearly: String,
+    total_monthly: Option<String>,
+    total_yearly: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -32,7 +46,7 @@ struct HoldingJson {
 
 /// A summary as it is recorded and printed.
 pub fn summary_to_json(summary: &Summary) -> Json {
-    let Summary { status, plan, modules, price_monthly, price_yearly } = summary;
+    let Summary { status, plan, modules, price_monthly, price_yearly, cost } = summary;
     let modules =
         modules.iter().map(|(code, Holding { starts_at, ends_at, is_trial })| HoldingJson {
             module_code: code.to_string(),
@@ -46,6 +60,37 @@ pub fn summary_to_json(summary: &Summary) -> Json {
         modules: modules.collect(),
         price_monthly: price_monthly.to_string(),
         price_yearly: price_yearly.to_string(),
+        cost: cost.as_ref().map(cost_to_json),
+    })
+}
+
+fn cost_to_json(cost: &Cost) -> CostJson {
+    let amount = |money: &Option<Money>| money.map(|money| money.to_string());
+    let Cost { plan, cycle, beside, beside_monthly, beside_yearly, monthly, yearly } = cost;
+    CostJson {
+        plan_price: amount(plan),
+        plan_billing_cycle: cycle.map(|cycle| cycle.word().to_owned()),
+        modules_beside_plan: beside.iter().map(ToString::to_string).collect(),
+        beside_plan_monthly: beside_monthly.to_string(),
+        beside_plan_yearly: beside_yearly.to_string(),
+        total_monthly: amount(monthly),
+        total_yearly: amount(yearly),
+    }
+}
+
+fn cost_of(
+    json: CostJson,
+    money: impl Fn(&str) -> Result<Money, StoreError>,
+) -> Result<Cost, StoreError> {
+    let amount = |text: Option<String>| text.as_deref().map(&money).transpose();
+    Ok(Cost {
+        plan: amount(json.plan_price)?,
+        cycle: json.plan_billing_cycle.as_deref().and_then(BillingCycle::of),
+        beside: json.modules_beside_plan.iter().map(|code| ModuleCode::new(code)).collect(),
+        beside_monthly: money(&json.beside_plan_monthly)?,
+        beside_yearly: money(&json.beside_plan_yearly)?,
+        monthly: amount(json.total_monthly)?,
+        yearly: amount(json.total_yearly)?,
     })
 }
 
@@ -89,6 +134,7 @@ impl AuditEvent {
             modules: modules.collect(),
             price_monthly: money(&read.price_monthly)?,
             price_yearly: money(&read.price_yearly)?,
+            cost: read.cost.map(|cost| cost_of(cost, money)).transpose()?,
         })
     }
 }

@@ -2,12 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{key, mutate::differences};
+use super::{
+    key,
+    mutate::{costs_of, differences},
+    terms,
+};
 use crate::{
     cli::output::{CommandResult, instant, print, print_json},
     clock::Clock,
     config::{HistoryArgs, ReadArgs},
-    domain::TenantId,
+    domain::{Money, TenantId},
     escape::escape_control,
     server::database,
     store::{AuditEvent, AuditQuery, Store, StoreError, TenantKey},
@@ -67,6 +71,9 @@ fn as_text(events: &[AuditEvent]) -> Result<String, StoreError> {
 
 /// What an event changed.
 fn lines(event: &AuditEvent) -> Result<Vec<String>, StoreError> {
+    if let Some(line) = terms::of_event(event) {
+        return Ok(vec![line]);
+    }
     let [before, after] = event.summaries()?.map(Option::unwrap_or_default);
     let mut lines = Vec::new();
     if before.status != after.status {
@@ -77,8 +84,11 @@ fn lines(event: &AuditEvent) -> Result<Vec<String>, StoreError> {
         lines.push(format!("plan {} -> {}", plan(&before.plan), plan(&after.plan)));
     }
     lines.extend(differences(&before, &after));
-    if before.price_monthly != after.price_monthly {
-        lines.push(format!("monthly {} -> {}", before.price_monthly, after.price_monthly));
+    let [monthly_before, monthly_after] = [&before, &after].map(|summary| costs_of(summary)[2]);
+    if monthly_before != monthly_after {
+        let amount = |amount: Option<Money>| amount.map_or("-".into(), |amount| amount.to_string());
+        let (before, after) = (amount(monthly_before), amount(monthly_after));
+        lines.push(format!("a month {before} -> {after}"));
     }
     lines.extend(event.applied_files().iter().map(|file| format!("applied {file}")));
     if let Some(error) = event.request["error"].as_str() {

@@ -12,7 +12,9 @@ use crate::{
         ChangePlanArgs, DeleteArgs, DisableArgs, EnableArgs, MutationArgs, PreviewArgs,
         SetStatusArgs, UnusableSetting,
     },
-    domain::{Actor, Author, Disabling, Enabling, Ends, ModuleCode, Mutation, PlanChange, Summary},
+    domain::{
+        Actor, Author, Disabling, Enabling, Ends, ModuleCode, Money, Mutation, PlanChange, Summary,
+    },
     escape::escape_control,
     store::{Deletion, Mutated, MutationError, summary_to_json},
 };
@@ -132,16 +134,11 @@ pub(crate) fn as_text(tenant: &str, mutated: &Mutated, preview: bool) -> String 
         |summary: &Summary| escape_control(summary.plan.as_deref().unwrap_or("-")).into_owned();
     table.add_row(["status".into(), escape_control(&before.status), escape_control(&after.status)]);
     table.add_row(["plan".to_owned(), plan(before), plan(after)]);
-    table.add_row([
-        Cell::new("monthly"),
-        price(Some(before.price_monthly)),
-        price(Some(after.price_monthly)),
-    ]);
-    table.add_row([
-        Cell::new("yearly"),
-        price(Some(before.price_yearly)),
-        price(Some(after.price_yearly)),
-    ]);
+    let costs = [costs_of(before), costs_of(after)];
+    for (row, name) in ["plan's price", "beside it", "a month", "a year"].into_iter().enumerate() {
+        let cells = costs.iter().map(|costs| price(costs[row]));
+        table.add_row([Cell::new(name)].into_iter().chain(cells));
+    }
     let mut lines = vec![table.trim_fmt()];
     lines.extend(differences(before, after).iter().map(|line| escape_control(line).into_owned()));
     lines.push(if preview {
@@ -150,6 +147,15 @@ pub(crate) fn as_text(tenant: &str, mutated: &Mutated, preview: bool) -> String 
         format!("revision {revision}")
     });
     lines.join("\n")
+}
+
+/// What the catalogue says that a tenant costs: its plan, what it has beside it for a month, and all
+/// of it for a month and for a year. What was recorded before plans' prices were has list prices alone.
+pub(crate) fn costs_of(summary: &Summary) -> [Option<Money>; 4] {
+    match &summary.cost {
+        None => [None, None, Some(summary.price_monthly), Some(summary.price_yearly)],
+        Some(cost) => [cost.plan, Some(cost.beside_monthly), cost.monthly, cost.yearly],
+    }
 }
 
 /// What has changed for the modules, a line for each.

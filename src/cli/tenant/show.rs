@@ -1,29 +1,32 @@
 //! `tenant show`.
 
 use chrono::{DateTime, Utc};
+use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::key;
 use crate::{
-    cli::output::{CommandResult, instant_or, print, print_json, table},
+    cli::output::{CommandResult, instant_or, limit, print, print_json, table},
     clock::Clock,
     config::ReadArgs,
-    domain::{Decision, Facts, check_facts},
+    domain::{Cost, Decision, Facts, LimitInForce, LimitSource, Money, check_facts},
     escape::escape_control,
     server::database,
-    store::Evidence,
+    store::{
+        NamedFlag, NamedLimit, Overview, flag_to_json, override_to_json, setting_to_json,
+        summary_to_json,
+    },
 };
 
 pub(crate) async fn run(args: ReadArgs) -> CommandResult {
     let ReadArgs { tenant, database, json } = args;
     let (key, at) = (key(&tenant)?, Clock::System.now());
     let store = database::open_to_read(&database).await?;
-    let read = store.read(&key, at).await;
+    let read = store.overview(&key, at).await;
     store.close().await;
-    let evidence = read?
-        .evidence
-        .ok_or_else(|| format!("there is no tenant {:?}", escape_control(&tenant)))?;
-    if json { print_json(&as_json(&evidence, at)) } else { print(&as_text(&evidence, at)) }
+    let overview =
+        read?.ok_or_else(|| format!("there is no tenant {:?}", escape_control(&tenant)))?;
+    if json { print_json(&as_json(&overview, at)) } else { print(&as_text(&overview, at)) }
 }
 
 /// Each module that the tenant has or had, and what a check answers about it.
@@ -34,9 +37,9 @@ fn modules(facts: &Facts, at: DateTime<Utc>) -> impl Iterator<Item = (&str, Deci
     })
 }
 
-fn as_text(evidence: &Evidence, at: DateTime<Utc>) -> String {
-    let tenant = &evidence.facts.tenant;
-    let status = evidence.tenant.status.as_deref().unwrap_or("NULL");
+fn as_text(overview: &Overview, at: DateTime<Utc>) -> String {
+    let tenant = &overview.evidence.facts.tenant;
+    let status = overview.evidence.tenant.status.as_deref().unwrap_or("NULL");
     let head = [
         (
             "tenant",
@@ -49,11 +52,39 @@ fn as_text(evidence: &Evidence, at: DateTime<Utc>) -> String {
         ),
         ("status", escape_control(status).into_owned()),
         ("plan", escape_control(tenant.plan_slug.as_deref().unwrap_or("none")).into_owned()),
+        ("costs", costs(overview)),
         ("schema", escape_control(&tenant.database_schema).into_owned()),
     ];
     let head = head.map(|(name, value)| format!("{name:<8}{value}\n")).concat();
+    let mut tables = vec![module_table(&overview.evidence.facts, at)];
+    if !overview.flags.is_empty() {
+        tables.push(flag_table(&overview.flags));
+    }
+    tables.push(limit_table(overview));
+    let tables: Vec<String> = tables.iter().map(Table::trim_fmt).collect();
+    format!("{head}\n{}", tables.join("\n\n"))
+}
+
+/// What it costs by the catalogue.
+fn costs(overview: &Overview) -> String {
+    let summary = match &overview.summary {
+        Ok(summary) => summary,
+        Err(error) => return format!("unknown: {}", escape_control(&error.to_string())),
+    };
+    let Cost { plan, beside_monthly, monthly, yearly, .. } =
+        summary.cost.clone().unwrap_or_default();
+    let amount = |amount: Option<Money>| amount.map_or("-".to_owned(), |amount| amount.to_string());
+    format!(
+        "{} a month, {} a year: the plan {}, beside it {beside_monthly} a month",
+        amount(monthly),
+        amount(yearly),
+        amount(plan),
+    )
+}
+
+fn module_table(facts: &Facts, at: DateTime<Utc>) -> Table {
     let mut table = table(&["MODULE", "MAY USE IT", "REASON", "CHANGES BY ITSELF"]);
-    for (code, decision) in modules(&evidence.facts, at) {
+    for (code, decision) in modules(facts, at) {
         table.add_row([
             escape_control(code).into_owned(),
             if decision.allowed() { "yes" } else { "no" }.to_owned(),
@@ -61,12 +92,51 @@ fn as_text(evidence: &Evidence, at: DateTime<Utc>) -> String {
             instant_or(decision.valid_until, "-"),
         ]);
     }
-    format!("{head}\n{}", table.trim_fmt())
+    table
 }
 
-fn as_json(evidence: &Evidence, at: DateTime<Utc>) -> Value {
-    let tenant = &evidence.facts.tenant;
-    let modules = modules(&evidence.facts, at).map(|(code, decision)| {
+fn flag_table(flags: &[NamedFlag]) -> Table {
+    let mut table = table(&["FLAG", "IS ON", "VALUE"]);
+    for NamedFlag { module, key, flag } in flags {
+        let value = flag.value.as_ref().map(|value| setting_to_json(Some(value)).to_string());
+        table.add_row([
+            escape_control(&format!("{module}/{key}")).into_owned(),
+            if flag.is_on { "yes" } else { "no" }.to_owned(),
+            escape_control(value.as_deref().unwrap_or("-")).into_owned(),
+        ]);
+    }
+    table
+}
+
+fn limit_table(overview: &Overview) -> Table {
+    let mut table = table(&["LIMIT", "IS", "BY", "UNTIL", "REASON"]);
+    for in_force in &overview.limits {
+        let is_own = in_force.source == LimitSource::Override;
+        let own = overview.overrides.iter().find(|own| is_own && *own.key == *in_force.key);
+        let reason = own.map_or("", |NamedLimit { own, .. }| &own.reason);
+        table.add_row([
+            escape_control(&in_force.key).into_owned(),
+            limit(in_force.limit),
+            by(in_force).to_owned(),
+            instant_or(in_force.valid_until, "-"),
+            escape_control(reason).into_owned(),
+        ]);
+    }
+    table
+}
+
+fn by(limit: &LimitInForce) -> &'static str {
+    match limit.source {
+        LimitSource::Override => "override",
+        LimitSource::Plan => "plan",
+        LimitSource::None if limit.has_no_plan => "no plan",
+        LimitSource::None => "-",
+    }
+}
+
+fn as_json(overview: &Overview, at: DateTime<Utc>) -> Value {
+    let tenant = &overview.evidence.facts.tenant;
+    let modules = modules(&overview.evidence.facts, at).map(|(code, decision)| {
         json!({
             "module_code": code,
             "allowed": decision.allowed(),
@@ -74,13 +144,26 @@ fn as_json(evidence: &Evidence, at: DateTime<Utc>) -> Value {
             "valid_until": decision.valid_until,
         })
     });
+    let limits = overview.limits.iter().map(|limit| {
+        json!({
+            "key": &*limit.key,
+            "limit": limit.limit,
+            "source": by(limit),
+            "kind": limit.kind.word(),
+            "valid_until": limit.valid_until,
+        })
+    });
     json!({
         "id": tenant.id.to_string(),
         "name": tenant.name,
         "subdomain": tenant.subdomain,
         "database_schema": tenant.database_schema,
-        "status": evidence.tenant.status,
+        "status": overview.evidence.tenant.status,
         "plan_slug": tenant.plan_slug.as_deref(),
         "modules": modules.collect::<Vec<_>>(),
+        "flags": overview.flags.iter().map(flag_to_json).collect::<Vec<_>>(),
+        "limit_overrides": overview.overrides.iter().map(override_to_json).collect::<Vec<_>>(),
+        "limits": limits.collect::<Vec<_>>(),
+        "entitlements": overview.summary.as_ref().ok().map(summary_to_json),
     })
 }

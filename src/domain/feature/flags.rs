@@ -106,6 +106,12 @@ impl Flags {
         self.at(place)
     }
 
+    /// All flags, each with the module's code and the feature's key, ordered by these.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Flag<'_>)> {
+        let all = self.names.iter().map(FlagName::parts).enumerate();
+        all.filter_map(|(place, (module, key))| Some((module, key, self.at(place)?)))
+    }
+
     /// The flags for features of the module with this code, ordered by key.
     pub fn of_module<'a>(
         &'a self,

@@ -212,6 +212,28 @@ fn prices_are_added_to_the_hundredth() {
 }
 
 #[test]
+fn a_plan_costs_its_own_price_and_what_stands_beside_it_its_list_price() {
+    let price = Money::parse;
+    let mut offers = offers();
+    let small = offers.plans.iter_mut().find(|offer| offer.plan.slug == "small").unwrap();
+    small.price = price("25.00");
+    let of_plan: Vec<String> = small.plan.modules.iter().map(ToString::to_string).collect();
+    let held: Vec<&str> = of_plan.iter().map(String::as_str).chain(["d"]).collect();
+    assert!(!of_plan.contains(&"d".to_owned()));
+    let on_plan = Entitlements { plan: Some("small".into()), ..tenant(&held) };
+    let cost = on_plan.summary(&offers, NOW).cost.unwrap();
+    assert_eq!((cost.plan, cost.beside), (price("25.00"), codes(&["d"])));
+    assert_eq!((Some(cost.beside_monthly), cost.monthly), (price("10.01"), price("35.01")));
+    assert_eq!(cost.yearly, None, "the plan has no price for a year");
+
+    let alone = Entitlements { plan: None, ..on_plan };
+    let cost = alone.summary(&offers, NOW).cost.unwrap();
+    let summary = alone.summary(&offers, NOW);
+    assert_eq!((cost.plan, cost.monthly), (None, Some(summary.price_monthly)));
+    assert_eq!(cost.yearly, Some(summary.price_yearly));
+}
+
+#[test]
 fn a_row_beside_another_does_not_outlast_what_was_agreed_upon() {
     let mut twice = tenant(&["a"]);
     twice.subscriptions.push(twice.subscriptions[0].clone());

@@ -7,15 +7,14 @@ use chrono::{DateTime, Utc};
 use super::AdminApi;
 use crate::{
     service::admin::error::AdminError,
-    store::{Evidence, Reading, TenantKey},
+    store::{Overview, TenantKey},
 };
 
-/// A tenant's rows, and the instant at which they are judged.
+/// A tenant, and the instant at which it is judged.
 #[derive(Debug)]
 pub(in crate::service) struct TenantRecord {
     pub(in crate::service) at: DateTime<Utc>,
-    pub(in crate::service) revision: u64,
-    pub(in crate::service) evidence: Evidence,
+    pub(in crate::service) overview: Overview,
 }
 
 impl AdminApi {
@@ -24,9 +23,8 @@ impl AdminApi {
         key: TenantKey,
     ) -> Result<TenantRecord, AdminError> {
         let (store, at) = (Arc::clone(&self.api.store), self.api.clock.now());
-        let read = self.limiter.read(async move { store.read(&key, at).await }).await;
-        let Reading { revision, evidence } = read?;
-        let evidence = evidence.ok_or(AdminError::TenantNotFound)?;
-        Ok(TenantRecord { at, revision, evidence })
+        let read = self.limiter.read(async move { store.overview(&key, at).await }).await;
+        let overview = read?.ok_or(AdminError::TenantNotFound)?;
+        Ok(TenantRecord { at, overview })
     }
 }

@@ -1,8 +1,12 @@
 //! The messages of TenantAdminService.
 
+use chrono::{DateTime, Utc};
 use tonic::Status;
 
 use super::{
+    feature_terms::{flag, limit_override},
+    features::limit,
+    mutations::entitlements,
     requests::Fields,
     responses::{reason, subscriptions_facts, tenant_facts, timestamp},
 };
@@ -17,7 +21,7 @@ use crate::{
         ListPlansRequest, ListPlansResponse, SubdomainReason, TenantModule,
     },
     service::admin::{SubdomainVerdict, TenantRecord},
-    store::TenantKey,
+    store::{Evidence, Overview, TenantKey},
 };
 
 pub(in crate::service) fn subdomain_query(request: &CheckSubdomainRequest) -> &str {
@@ -105,26 +109,35 @@ pub(in crate::service) fn tenant_key(request: &GetTenantRequest) -> Result<Tenan
 }
 
 pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResponse {
-    let modules = record.evidence.facts.by_module().filter_map(|rows| tenant_module(&record, rows));
+    let TenantRecord { at, overview } = record;
+    let Overview { evidence, revision, flags, overrides, limits, summary } = overview;
+    let modules = evidence.facts.by_module().filter_map(|rows| tenant_module(&evidence, rows, at));
     GetTenantResponse {
         modules: modules.collect(),
-        tenant: Some(tenant_facts(&record.evidence)),
-        revision: record.revision,
-        as_of: Some(timestamp(record.at)),
+        tenant: Some(tenant_facts(&evidence)),
+        revision,
+        as_of: Some(timestamp(at)),
+        flags: flags.into_iter().map(flag).collect(),
+        limit_overrides: overrides.into_iter().map(limit_override).collect(),
+        limits: limits.into_iter().map(limit).collect(),
+        entitlements: summary.ok().map(entitlements),
     }
 }
 
 /// `None` if there are no rows, which is never the case for a module.
-fn tenant_module(record: &TenantRecord, rows: &[HeldSubscription]) -> Option<TenantModule> {
-    let TenantRecord { at, evidence, .. } = record;
+fn tenant_module(
+    evidence: &Evidence,
+    rows: &[HeldSubscription],
+    at: DateTime<Utc>,
+) -> Option<TenantModule> {
     let code = rows.first()?.module.as_str();
-    let decision = check_facts(Some(&evidence.facts), code, *at)?;
-    let deciding = deciding_subscription(&evidence.facts, code, decision, *at);
+    let decision = check_facts(Some(&evidence.facts), code, at)?;
+    let deciding = deciding_subscription(&evidence.facts, code, decision, at);
     Some(TenantModule {
         module_code: code.to_owned(),
         allowed: decision.allowed(),
         reason: reason(decision.reason).into(),
         valid_until: decision.valid_until.map(timestamp),
-        subscriptions: subscriptions_facts(evidence, code, *at, deciding),
+        subscriptions: subscriptions_facts(evidence, code, at, deciding),
     })
 }

@@ -7,8 +7,8 @@ use tonic::Status;
 use super::{requests::Fields, responses::timestamp};
 use crate::{
     domain::{
-        BillingCycle, Disabling, Enabling, Ends, Holding, ModuleCode, Mutation, PlanChange,
-        SettableStatus, Summary, limits::MAX_MUTATED_MODULES,
+        BillingCycle, Cost, Disabling, Enabling, Ends, Holding, ModuleCode, Money, Mutation,
+        PlanChange, SettableStatus, Summary, limits::MAX_MUTATED_MODULES,
     },
     proto::v1::{
         self as pb, ChangePlanRequest, ChangePlanResponse, DisableModulesRequest,
@@ -225,8 +225,18 @@ pub(super) fn change(mutated: Mutated) -> TenantChange {
     }
 }
 
-fn entitlements(summary: Summary) -> TenantEntitlements {
-    let Summary { status, plan, modules, price_monthly, price_yearly } = summary;
+fn billing_cycle(cycle: BillingCycle) -> pb::BillingCycle {
+    match cycle {
+        BillingCycle::Monthly => pb::BillingCycle::Monthly,
+        BillingCycle::Yearly => pb::BillingCycle::Yearly,
+    }
+}
+
+pub(super) fn entitlements(summary: Summary) -> TenantEntitlements {
+    let Summary { status, plan, modules, price_monthly, price_yearly, cost } = summary;
+    let Cost { plan: plan_price, cycle, beside, beside_monthly, beside_yearly, monthly, yearly } =
+        cost.unwrap_or_default();
+    let amount = |money: Option<Money>| money.map(|money| money.to_string()).unwrap_or_default();
     let holding = |(code, holding): (ModuleCode, Holding)| pb::ModuleHolding {
         module_code: code.to_string(),
         starts_at: holding.starts_at.map(timestamp),
@@ -239,5 +249,12 @@ fn entitlements(summary: Summary) -> TenantEntitlements {
         modules: modules.into_iter().map(holding).collect(),
         price_monthly: price_monthly.to_string(),
         price_yearly: price_yearly.to_string(),
+        plan_price: amount(plan_price),
+        plan_billing_cycle: cycle.map(billing_cycle).unwrap_or_default().into(),
+        modules_beside_plan: beside.iter().map(ToString::to_string).collect(),
+        beside_plan_monthly: beside_monthly.to_string(),
+        beside_plan_yearly: beside_yearly.to_string(),
+        total_monthly: amount(monthly),
+        total_yearly: amount(yearly),
     }
 }

@@ -2,6 +2,7 @@ import datetime
 
 from . import decision_pb2 as _decision_pb2
 from . import explanation_pb2 as _explanation_pb2
+from . import feature_pb2 as _feature_pb2
 from . import feature_terms_pb2 as _feature_terms_pb2
 from . import tenant_pb2 as _tenant_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -238,18 +239,32 @@ class TenantChange(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., after: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., added_module_codes: _Optional[_Iterable[str]] = ..., removed_module_codes: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class TenantEntitlements(_message.Message):
-    __slots__ = ("status", "plan_slug", "modules", "price_monthly", "price_yearly")
+    __slots__ = ("status", "plan_slug", "modules", "price_monthly", "price_yearly", "plan_price", "plan_billing_cycle", "modules_beside_plan", "beside_plan_monthly", "beside_plan_yearly", "total_monthly", "total_yearly")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
     PRICE_MONTHLY_FIELD_NUMBER: _ClassVar[int]
     PRICE_YEARLY_FIELD_NUMBER: _ClassVar[int]
+    PLAN_PRICE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_BILLING_CYCLE_FIELD_NUMBER: _ClassVar[int]
+    MODULES_BESIDE_PLAN_FIELD_NUMBER: _ClassVar[int]
+    BESIDE_PLAN_MONTHLY_FIELD_NUMBER: _ClassVar[int]
+    BESIDE_PLAN_YEARLY_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MONTHLY_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_YEARLY_FIELD_NUMBER: _ClassVar[int]
     status: str
     plan_slug: str
     modules: _containers.RepeatedCompositeFieldContainer[ModuleHolding]
     price_monthly: str
     price_yearly: str
-    def __init__(self, status: _Optional[str] = ..., plan_slug: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[ModuleHolding, _Mapping]]] = ..., price_monthly: _Optional[str] = ..., price_yearly: _Optional[str] = ...) -> None: ...
+    plan_price: str
+    plan_billing_cycle: BillingCycle
+    modules_beside_plan: _containers.RepeatedScalarFieldContainer[str]
+    beside_plan_monthly: str
+    beside_plan_yearly: str
+    total_monthly: str
+    total_yearly: str
+    def __init__(self, status: _Optional[str] = ..., plan_slug: _Optional[str] = ..., modules: _Optional[_Iterable[_Union[ModuleHolding, _Mapping]]] = ..., price_monthly: _Optional[str] = ..., price_yearly: _Optional[str] = ..., plan_price: _Optional[str] = ..., plan_billing_cycle: _Optional[_Union[BillingCycle, str]] = ..., modules_beside_plan: _Optional[_Iterable[str]] = ..., beside_plan_monthly: _Optional[str] = ..., beside_plan_yearly: _Optional[str] = ..., total_monthly: _Optional[str] = ..., total_yearly: _Optional[str] = ...) -> None: ...
 
 class ModuleHolding(_message.Message):
     __slots__ = ("module_code", "starts_at", "ends_at", "is_trial")
@@ -484,16 +499,24 @@ class GetTenantRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ...) -> None: ...
 
 class GetTenantResponse(_message.Message):
-    __slots__ = ("tenant", "modules", "revision", "as_of")
+    __slots__ = ("tenant", "modules", "revision", "as_of", "flags", "limit_overrides", "limits", "entitlements")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    ENTITLEMENTS_FIELD_NUMBER: _ClassVar[int]
     tenant: _explanation_pb2.TenantFacts
     modules: _containers.RepeatedCompositeFieldContainer[TenantModule]
     revision: int
     as_of: _timestamp_pb2.Timestamp
-    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    flags: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.TenantFlag]
+    limit_overrides: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.LimitOverride]
+    limits: _containers.RepeatedCompositeFieldContainer[_feature_pb2.Limit]
+    entitlements: TenantEntitlements
+    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_feature_terms_pb2.TenantFlag, _Mapping]]] = ..., limit_overrides: _Optional[_Iterable[_Union[_feature_terms_pb2.LimitOverride, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., entitlements: _Optional[_Union[TenantEntitlements, _Mapping]] = ...) -> None: ...
 
 class ListTenantsRequest(_message.Message):
     __slots__ = ("statuses", "plan_slug", "module_code", "text", "page_size", "page_token")

@@ -1,0 +1,83 @@
+//! `tenant set-flag`, `delete-flag`, `set-limit` and `end-limit`, and what they did in words.
+
+use serde_json::Value;
+
+use super::key;
+use crate::{
+    cli::{
+        feature::{change, setting},
+        output::{CommandResult, limit},
+    },
+    config::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, Switch},
+    domain::{FeatureName, OwnEdit, OwnFlag, OwnLimit},
+    store::{AuditEvent, FeatureChange},
+};
+
+pub(crate) async fn set_flag(args: SetFlagArgs) -> CommandResult {
+    let SetFlagArgs { tenant, module, key: feature, switch, value, mutation } = args;
+    let value = value.map(|value| setting("--value", value)).transpose()?.flatten();
+    let flag = OwnFlag { is_on: switch == Switch::On, value };
+    let edit = OwnEdit::SetFlag(FeatureName { module, key: feature }, flag);
+    change(FeatureChange::Own(key(&tenant)?, edit), mutation).await
+}
+
+pub(crate) async fn delete_flag(args: DeleteFlagArgs) -> CommandResult {
+    let DeleteFlagArgs { tenant, module, key: feature, mutation } = args;
+    let edit = OwnEdit::DeleteFlag(FeatureName { module, key: feature });
+    change(FeatureChange::Own(key(&tenant)?, edit), mutation).await
+}
+
+pub(crate) async fn set_limit(args: SetLimitArgs) -> CommandResult {
+    let SetLimitArgs { tenant, key: limit_key, limit, ends_at, mutation } = args;
+    let why = mutation.mutation.reason.as_ref();
+    let reason = why.map(ToString::to_string).unwrap_or_default();
+    let edit = OwnEdit::SetLimit(limit_key, OwnLimit { limit: limit.0, ends_at, reason });
+    change(FeatureChange::Own(key(&tenant)?, edit), mutation).await
+}
+
+pub(crate) async fn end_limit(args: EndLimitArgs) -> CommandResult {
+    let EndLimitArgs { tenant, key: limit_key, mutation } = args;
+    change(FeatureChange::Own(key(&tenant)?, OwnEdit::EndLimit(limit_key)), mutation).await
+}
+
+/// What a recorded change of flags or limits did; `None`: it was another change.
+pub(super) fn of_event(event: &AuditEvent) -> Option<String> {
+    let [before, after] = [event.before.as_ref(), event.after.as_ref()];
+    let named = |name: &str| event.request[name].as_str().unwrap_or("-");
+    match event.action.as_str() {
+        "SetTenantFlag" | "DeleteTenantFlag" => Some(format!(
+            "flag {}/{} {} -> {}",
+            named("module_code"),
+            named("feature_key"),
+            flag_in_words(before),
+            flag_in_words(after)
+        )),
+        "SetLimitOverride" | "EndLimitOverride" => Some(format!(
+            "limit {} {} -> {}",
+            named("limit_key"),
+            override_in_words(before),
+            override_in_words(after)
+        )),
+        _ => None,
+    }
+}
+
+/// A flag: `on, 7`; `none`: there is none.
+pub(crate) fn flag_in_words(flag: Option<&Value>) -> String {
+    let Some(flag) = flag else { return "none".to_owned() };
+    let word = if flag["enabled"] == true { "on" } else { "off" };
+    match &flag["value"] {
+        Value::Null => word.to_owned(),
+        value => format!("{word}, {value}"),
+    }
+}
+
+/// An override: `20 until 2026-12-31T00:00:00Z`; `none`: there is none.
+pub(crate) fn override_in_words(own: Option<&Value>) -> String {
+    let Some(own) = own else { return "none".to_owned() };
+    let words = limit(own["limit"].as_i64());
+    match own["ends_at"].as_str() {
+        None => words,
+        Some(end) => format!("{words} until {end}"),
+    }
+}

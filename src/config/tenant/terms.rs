@@ -1,0 +1,86 @@
+//! What commands for tenants' flags and limits take.
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+
+use super::PreviewArgs;
+use crate::config::value::{self, JsonValue, LimitValue};
+
+/// What `tenant set-flag` takes.
+#[derive(Args, Debug)]
+pub struct SetFlagArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// The module's code.
+    #[arg(value_parser = value::module_code)]
+    pub module: String,
+    /// The feature's key.
+    #[arg(value_parser = value::feature_key)]
+    pub key: String,
+    /// Is it on?
+    #[arg(value_enum)]
+    pub switch: Switch,
+    /// Its own value, as JSON; empty: none.
+    #[arg(long, value_name = "JSON", value_parser = value::json)]
+    pub value: Option<JsonValue>,
+    /// As for every change.
+    #[command(flatten)]
+    pub mutation: PreviewArgs,
+}
+
+/// Is a flag on?
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Switch {
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+}
+
+/// What `tenant delete-flag` takes.
+#[derive(Args, Debug)]
+pub struct DeleteFlagArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// The module's code.
+    #[arg(value_parser = value::module_code)]
+    pub module: String,
+    /// The feature's key.
+    #[arg(value_parser = value::feature_key)]
+    pub key: String,
+    /// As for every change.
+    #[command(flatten)]
+    pub mutation: PreviewArgs,
+}
+
+/// What `tenant set-limit` takes.
+#[derive(Args, Debug)]
+pub struct SetLimitArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// The limit's key.
+    #[arg(value_parser = value::limit_key)]
+    pub key: String,
+    /// The limit, of which 0 is zero, or unlimited.
+    #[arg(value_parser = value::limit)]
+    pub limit: LimitValue,
+    /// It ends then, for example 2026-12-31T23:59:59Z. Empty: never.
+    #[arg(long, value_parser = value::instant)]
+    pub ends_at: Option<DateTime<Utc>>,
+    /// As for every change.
+    #[command(flatten)]
+    pub mutation: PreviewArgs,
+}
+
+/// What `tenant end-limit` takes.
+#[derive(Args, Debug)]
+pub struct EndLimitArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// The limit's key.
+    #[arg(value_parser = value::limit_key)]
+    pub key: String,
+    /// As for every change.
+    #[command(flatten)]
+    pub mutation: PreviewArgs,
+}

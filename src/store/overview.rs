@@ -1,0 +1,108 @@
+//! A tenant with everything that people want to see of it.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use entitlementd_migration::ChangeLog;
+
+use super::{
+    Evidence, NamedFlag, NamedLimit, Reading, Store, StoreError, TenantKey, ask::Ask, catalogue,
+    entitlements, offers,
+};
+use crate::domain::{Catalogue, Facts, LimitInForce, OwnFlag, OwnLimit, Summary, limits_of};
+
+/// A tenant as the database has it, and what its own terms and its plan come to.
+#[derive(Debug)]
+pub struct Overview {
+    /// Its rows.
+    pub evidence: Evidence,
+    /// Its revision; 0 while changes are not counted.
+    pub revision: u64,
+    /// Its own flags, by module and key.
+    pub flags: Vec<NamedFlag>,
+    /// What it has instead of limits of its plan, by key: what has ended too.
+    pub overrides: Vec<NamedLimit>,
+    /// What each limit comes to, by key.
+    pub limits: Vec<LimitInForce>,
+    /// What it is entitled to, and what that costs; a database that lacks a column of prices cannot
+    /// say it.
+    pub summary: Result<Summary, StoreError>,
+}
+
+impl Store {
+    /// Reads a tenant, from the primary; `None`: there is no such tenant.
+    pub async fn overview(
+        &self,
+        key: &TenantKey,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Overview>, StoreError> {
+        let Reading { revision, evidence } = self.read(key, at).await?;
+        let Some(evidence) = evidence else { return Ok(None) };
+        let facts = &evidence.facts;
+        let catalogue = self.present_catalogue(at).await?;
+        let overrides = match facts.tenant.own.as_ref().is_some_and(|own| !own.overrides.is_empty())
+        {
+            true => self.overrides(facts).await?,
+            false => Vec::new(),
+        };
+        let summary = self.summary(facts, at).await;
+        let summary = match summary {
+            Err(error) => self.name_missing_columns(Err(error)).await,
+            good => good,
+        };
+        Ok(Some(Overview {
+            revision,
+            flags: flags(facts),
+            overrides,
+            limits: limits_of(facts, &catalogue, at),
+            summary,
+            evidence,
+        }))
+    }
+
+    /// Reads the catalogue as it is, from the primary.
+    pub(super) async fn present_catalogue(
+        &self,
+        at: DateTime<Utc>,
+    ) -> Result<Catalogue, StoreError> {
+        let database = self.primary.unprepared();
+        Ok(catalogue::read(&database, ChangeLog::LeftOut, &self.context, at).await?.value)
+    }
+
+    async fn summary(&self, facts: &Facts, at: DateTime<Utc>) -> Result<Summary, StoreError> {
+        let entitlements =
+            entitlements::read(&self.primary, facts.tenant.id, &self.context).await?;
+        let offers = offers::read_all(&self.primary, &self.context).await?;
+        Ok(entitlements.summary(&offers, at))
+    }
+
+    /// The overrides with the reasons, which facts do not carry.
+    async fn overrides(&self, facts: &Facts) -> Result<Vec<NamedLimit>, StoreError> {
+        let sql = "SELECT CAST(key AS text) AS key, CAST(reason AS text) AS reason
+                   FROM entitlement_limit_overrides WHERE tenant_id = $1";
+        let mut reasons: HashMap<String, String> = HashMap::new();
+        for row in self.primary.sql(sql, [facts.tenant.id.uuid().into()]).await? {
+            reasons.insert(row.try_get("", "key")?, row.try_get("", "reason")?);
+        }
+        let overrides = facts.tenant.own.iter().flat_map(|own| &own.overrides);
+        let named = overrides.map(|own| NamedLimit {
+            key: own.key.to_string(),
+            own: OwnLimit {
+                limit: own.value,
+                ends_at: own.ends_at,
+                reason: reasons.remove(&*own.key).unwrap_or_default(),
+            },
+        });
+        Ok(named.collect())
+    }
+}
+
+fn flags(facts: &Facts) -> Vec<NamedFlag> {
+    let flags = facts.tenant.own.iter().flat_map(|own| own.flags.iter());
+    let named = flags.map(|(module, key, flag)| NamedFlag {
+        module: module.to_owned(),
+        key: key.to_owned(),
+        flag: OwnFlag { is_on: flag.is_on, value: flag.value.cloned() },
+    });
+    named.collect()
+}
