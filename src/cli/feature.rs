@@ -151,9 +151,9 @@ fn own(before: &str, after: &str, revision: u64, preview: bool) -> Vec<String> {
 /// What became of a plan's tenants.
 fn affected(tenants: AffectedTenants) -> Vec<String> {
     let AffectedTenants { kept, changed } = tenants;
-    let lines = [(kept, "tenants keep what they had"), (changed, "tenants are concerned")];
-    let lines = lines.into_iter().filter(|(count, _)| *count > 0);
-    lines.map(|(count, words)| format!("{count} {words}")).collect()
+    let lines = [("tenants that keep what they had", kept), ("tenants it is changed for", changed)];
+    let lines = lines.into_iter().filter(|(_, count)| *count > 0);
+    lines.map(|(words, count)| format!("{words}: {count}")).collect()
 }
 
 fn as_json(changed: &FeatureChanged, preview: bool) -> Value {

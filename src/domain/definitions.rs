@@ -55,16 +55,6 @@ impl Definitions {
         self.features.get(code).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// All features, each with its module's code, ordered by that and by key.
-    pub fn features(&self) -> Vec<(&ModuleCode, &FeatureDefinition)> {
-        let mut modules: Vec<_> = self.features.iter().collect();
-        modules.sort_unstable_by_key(|(code, _)| *code);
-        modules
-            .into_iter()
-            .flat_map(|(code, features)| features.iter().map(move |feature| (code, feature)))
-            .collect()
-    }
-
     /// A feature of the module with this code.
     pub fn feature(&self, code: &str, key: &str) -> Option<&FeatureDefinition> {
         let features = self.features_of(code);

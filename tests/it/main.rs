@@ -38,6 +38,7 @@ mod far_away;
 mod faults;
 mod faults_harness;
 mod feature_changes;
+mod feature_command;
 mod feature_rules;
 mod feature_vectors;
 mod features;

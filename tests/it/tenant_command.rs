@@ -41,13 +41,15 @@ async fn a_tenant_is_changed_and_shown_without_a_server() {
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
             .collect();
         assert_eq!(
-            lines[..7],
+            lines[..9],
             [
                 "tenant-1 BEFORE AFTER",
                 "status active active",
                 "plan - -",
-                "monthly 2999.00 17997.00",
-                "yearly 32390.00 194370.00",
+                "plan's price - -",
+                "beside it 2999.00 17997.00",
+                "a month 2999.00 17997.00",
+                "a year 32390.00 194370.00",
                 "+ finance, without an end",
                 "+ hrms, without an end",
             ]
@@ -98,16 +100,16 @@ async fn its_history_is_a_timeline_of_who_did_what_and_why() {
             [
                 &format!("{who} (os_user)  EnableModules"),
                 "    + finance, without an end",
-                "    monthly 2999.00 -> 12998.00",
+                "    a month 2999.00 -> 12998.00",
                 &format!("{who} (os_user)  ChangePlan"),
                 "    because \u{1f69b} asked by phone",
                 "    plan none -> starter",
                 "    + d2c_storefront, without an end",
                 "    + oms_fulfillment, without an end",
-                "    monthly 12998.00 -> 29996.00",
+                "    a month 12998.00 -> 29998.00",
                 &format!("{who} (os_user)  DisableModules"),
                 "    - finance",
-                "    monthly 29996.00 -> 19997.00",
+                "    a month 29998.00 -> 19999.00",
                 &format!("{who} (os_user)  SetTenantStatus"),
                 "    because left us",
                 "    status active -> cancelled",

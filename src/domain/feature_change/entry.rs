@@ -38,7 +38,11 @@ impl FeatureEntry {
         let entry = |(code, defined): (&ModuleCode, &FeatureDefinition)| {
             Self::with_plans(catalogue, code, defined.clone())
         };
-        features.into_iter().map(entry).collect()
+        let mut all: Vec<Self> = features.map(entry).collect();
+        all.sort_by(|one, other| {
+            (&one.module, &one.defined.key).cmp(&(&other.module, &other.defined.key))
+        });
+        all
     }
 
     fn with_plans(catalogue: &Catalogue, code: &ModuleCode, defined: FeatureDefinition) -> Self {

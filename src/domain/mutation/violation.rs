@@ -128,7 +128,7 @@ pub enum Violation {
     },
     /// The plan has tenants, and it is not said what becomes of them.
     #[error(
-        "The plan '{0}' has {1} tenants: say whether they keep what they have, or whether the change applies to them \
+        "The plan '{0}' has tenants ({1}): say whether they keep what they have, or whether the change applies to them \
          (existing_tenants)."
     )]
     PlanHasTenants(String, u64),

@@ -265,7 +265,7 @@ async fn what_becomes_of_tenants_must_be_said_where_there_are_any() {
         for edit in edits() {
             let refused = admin.edit(edit, ExistingTenants::Unspecified).await.unwrap_err();
             assert_eq!(violations(&refused), [violation("PLAN_HAS_TENANTS", "starter")]);
-            assert!(refused.message().contains("6 tenants"), "{}", refused.message());
+            assert!(refused.message().contains("tenants (6)"), "{}", refused.message());
         }
         assert_eq!(admin.answers().await, before);
         // What is as it was, or of a plan without tenants, concerns nobody.

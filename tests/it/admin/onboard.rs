@@ -132,6 +132,13 @@ async fn a_tenant_is_brought_in_and_served_at_once() {
         let after = change.after.unwrap();
         assert_eq!((after.status.as_str(), after.plan_slug.as_str()), ("active", "starter"));
         assert_eq!(after.price_monthly, "19997.00");
+        // The plan has a price of its own, and none for a year.
+        assert_eq!(
+            (after.plan_price.as_str(), after.plan_billing_cycle()),
+            ("19999.00", BillingCycle::Monthly)
+        );
+        assert_eq!((after.total_monthly.as_str(), after.total_yearly.as_str()), ("19999.00", ""));
+        assert!(after.modules_beside_plan.is_empty() && after.beside_plan_monthly == "0.00");
         if is_sqlite {
             assert_eq!(
                 (onboarded.database_schema.as_str(), onboarded.applied_files.len()),

@@ -47,7 +47,7 @@ fn every_command_that_is_shown_stands_in_a_page_whose_commands_are_run() {
     // The numbers are those of the tests here, in `story` and in `mesh`.
     let run = [
         ("README.md", 2),
-        (ADMINISTRATION, 2 + 9),
+        (ADMINISTRATION, 2 + 14),
         (ADOPTING, 3),
         ("docs/features-and-limits.md", 3),
         ("docs/gateway.md", 5 + 2),

@@ -8,14 +8,16 @@ use serde_json::Value;
 use super::{blocks, grpcurl, json, section, shell, without_clock};
 use crate::harness::{Database, process::Process};
 
-/// Replaces what differs from run to run: instants and ids.
+/// Replaces what differs from run to run: instants, dates and ids.
 fn without_chance(text: &str) -> String {
     let text = without_clock(text);
     let is_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
     let words = text.split_inclusive(|letter: char| !letter.is_ascii_hexdigit() && letter != '-');
+    let is_date = |word: &str| chrono::NaiveDate::parse_from_str(word, "%Y-%m-%d").is_ok();
     let words = words.map(|word| {
         let bare = word.trim_end_matches(|letter: char| !letter.is_ascii_hexdigit());
-        if is_id(bare) { word.replace(bare, "AN ID") } else { word.to_owned() }
+        let chance = if is_id(bare) { Some("AN ID") } else { is_date(bare).then_some("A DATE") };
+        chance.map_or(word.to_owned(), |chance| word.replace(bare, chance))
     });
     words.collect()
 }
@@ -40,7 +42,7 @@ async fn the_life_of_a_tenant_goes_as_told() {
     let user = shell("id -un").trim_end().to_owned();
 
     let steps = blocks(&section("docs/administration.md", "## A tenant's life"), "console");
-    assert_eq!(steps.len(), 9);
+    assert_eq!(steps.len(), 14);
     let mut id = String::new();
     for block in steps {
         let (commands, output): (Vec<&str>, Vec<&str>) =

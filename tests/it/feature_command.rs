@@ -1,0 +1,209 @@
+//! `entitlementd feature`, `limit`, and what they do to plans and tenants.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Database, Row, id, process::run};
+
+/// Exit code, standard output and standard error.
+fn command(database: &Database, arguments: &[&str]) -> (i32, String, String) {
+    let output = run(&[arguments, &["--database-url", &database.url]].concat());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// What it prints, without what aligns it.
+fn done(database: &Database, arguments: &[&str]) -> Vec<String> {
+    let (code, output, error) = command(database, arguments);
+    assert_eq!(code, 0, "{arguments:?}: {error}");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    output.lines().map(words).collect()
+}
+
+fn refused(database: &Database, arguments: &[&str]) -> String {
+    let (code, _, error) = command(database, arguments);
+    assert_eq!(code, 1, "{arguments:?}: {error}");
+    error
+}
+
+fn told(database: &Database, arguments: &[&str]) -> Value {
+    let (code, output, error) = command(database, &[arguments, &["--json"]].concat());
+    assert_eq!(code, 0, "{arguments:?}: {error}");
+    serde_json::from_str(&output).unwrap()
+}
+
+async fn both() -> [Database; 2] {
+    let databases = [Database::sqlite().await, Database::postgres().await];
+    for database in &databases {
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.put_on_plan(1, "starter").await;
+    }
+    databases
+}
+
+const DEFINE: [&str; 9] = [
+    "feature",
+    "define",
+    "finance",
+    "rows",
+    "--value-type",
+    "int64",
+    "--default-value",
+    "7",
+    "--name=Rows",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn features_and_limits_are_defined_listed_and_said_by_plans() {
+    for database in both().await {
+        let preview = done(&database, &[&DEFINE[..], &["--preview"]].concat());
+        assert_eq!(preview.last().unwrap(), "a preview: nothing was changed");
+        assert_eq!(done(&database, &["feature", "list"]), ["FEATURE TYPE DEFAULT PLANS NAME"]);
+        done(&database, &DEFINE);
+        let growth = ["plan", "set-feature", "growth", "finance", "rows", "on", "--value", "9"];
+        let changed = told(&database, &growth);
+        assert_eq!(
+            changed["after"]["plans"],
+            json!([{"plan_slug": "growth", "enabled": true, "value": 9}])
+        );
+        assert_eq!(
+            done(&database, &["feature", "list", "--module", "finance"])[1],
+            "finance/rows int64 off, 7 growth: on, 9 Rows"
+        );
+        let none = ["plan", "set-feature", "growth", "finance", "rows", "default"];
+        assert_eq!(told(&database, &none)["after"]["plans"], json!([]));
+        let error = refused(&database, &["feature", "define", "nope", "rows"]);
+        assert_eq!(error, "refused: There is no module 'nope'.\n");
+        let bad = ["plan", "set-feature", "growth", "finance", "rows", "on", "--value", "{"];
+        assert_eq!(command(&database, &bad).0, 2);
+
+        done(&database, &["limit", "define", "warehouses", "--kind", "level"]);
+        done(&database, &["plan", "set-limit", "growth", "warehouses", "0"]);
+        let listed = done(&database, &["limits", "list"]);
+        assert_eq!(
+            listed[3],
+            "warehouses level enterprise: unlimited; growth: 0; professional: unlimited; starter: unlimited"
+        );
+        let users = told(&database, &["limit", "list"]);
+        assert_eq!(users[1]["plans"][3], json!({"plan_slug": "starter", "limit": 5}));
+
+        // Tenants of a plan are not forgotten.
+        let lower = ["plan", "set-limit", "starter", "users", "3"];
+        assert!(refused(&database, &lower).contains("has tenants (1)"));
+        let kept = [&lower[..], &["--existing-tenants", "keep"]].concat();
+        assert_eq!(done(&database, &kept).last().unwrap(), "tenants that keep what they had: 1");
+        let upsert = ["plan", "upsert", "starter", "--max-users", "2"];
+        assert!(refused(&database, &upsert).contains("has tenants (1)"));
+        told(&database, &[&upsert[..], &["--existing-tenants", "apply"]].concat());
+        let shown = done(&database, &["tenant", "show", "tenant-1"]);
+        let line = shown.iter().find(|line| line.starts_with("users ")).unwrap();
+        assert!(line.starts_with("users 5 override - kept from before 20"), "{line}");
+        let listed = done(&database, &["plan", "list"]);
+        assert!(listed.iter().any(|line| line.contains("monthly 2 3")), "{listed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_flags_and_limits_are_set_shown_and_told_in_its_history() {
+    for database in both().await {
+        done(&database, &DEFINE);
+        let flag = ["tenant", "set-flag", "tenant-1", "finance", "rows", "on", "--value", "8"];
+        assert_eq!(
+            done(&database, &[&flag[..], &["--preview"]].concat()),
+            ["none -> on, 8", "a preview: nothing was changed"]
+        );
+        let set = done(&database, &[&flag[..], &["--reason", "ordered by phone"]].concat());
+        assert_eq!(set[0], "none -> on, 8");
+        assert!(set[1].starts_with("revision "), "{set:?}");
+        let limit = [
+            "tenant",
+            "set-limit",
+            &id(1),
+            "users",
+            "20",
+            "--ends-at",
+            "2999-01-01",
+            "--reason",
+            "a favour",
+        ];
+        assert_eq!(done(&database, &limit)[0], "none -> 20 until 2999-01-01T00:00:00Z");
+
+        let shown = done(&database, &["tenant", "show", "tenant-1"]);
+        for line in [
+            "costs 29998.00 a month, - a year: the plan 19999.00, beside it 9999.00 a month",
+            "finance/rows yes 8",
+            "transactions_monthly 1000 plan -",
+            "users 20 override 2999-01-01T00:00:00Z a favour",
+        ] {
+            assert!(shown.iter().any(|shown| shown == line), "{line}: {shown:#?}");
+        }
+        let shown = told(&database, &["tenant", "show", "tenant-1"]);
+        assert_eq!(shown["flags"][0]["value"], 8);
+        assert_eq!(shown["limit_overrides"][0]["reason"], "a favour");
+        assert_eq!(shown["limits"][1]["limit"], 20);
+        assert_eq!(shown["entitlements"]["total_monthly"], "29998.00");
+        assert_eq!(shown["entitlements"]["modules_beside_plan"], json!(["finance"]));
+
+        done(&database, &["tenant", "delete-flag", "tenant-1", "finance", "rows"]);
+        assert_eq!(
+            done(&database, &["tenant", "end-limit", "tenant-1", "users"])[0],
+            "20 until 2999-01-01T00:00:00Z -> none"
+        );
+        let history = done(&database, &["tenant", "history", "tenant-1"]);
+        let changes: Vec<&String> = history
+            .iter()
+            .filter(|line| line.starts_with("flag ") || line.starts_with("limit "))
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                "flag finance/rows none -> on, 8",
+                "limit users none -> 20 until 2999-01-01T00:00:00Z",
+                "flag finance/rows on, 8 -> none",
+                "limit users 20 until 2999-01-01T00:00:00Z -> none",
+            ]
+        );
+        let error =
+            refused(&database, &["tenant", "set-flag", "tenant-1", "finance", "nope", "on"]);
+        assert_eq!(error, "refused: There is no feature 'finance/nope'.\n");
+        assert_eq!(command(&database, &["tenant", "set-limit", "tenant-1", "users", "-1"]).0, 2);
+    }
+}
+
+#[test]
+fn the_report_says_whom_limits_would_have_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("decisions.jsonl");
+    let line = |tenant: u32, limit: &str, decision: &str, second: u32| {
+        json!({"time": format!("2026-11-29T10:00:{second:02}Z"), "asked": "CheckLimit", "decision": decision,
+               "tenant_id": id(tenant), "limit": limit, "reason": "EXCEEDED", "revision": 1})
+        .to_string()
+    };
+    let lines = [
+        line(1, "users", "would_deny", 1),
+        line(2, "users", "would_deny", 2),
+        line(2, "users", "would_deny", 3),
+        line(3, "users", "granted", 4),
+        json!({"decision": "would_deny", "route": "/a", "method": "GET", "reason": "NOT_SUBSCRIBED"}).to_string(),
+        "nonsense".to_owned(),
+    ];
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    let log = log.to_str().unwrap();
+    let report = run(&["limits", "shadow-report", "--decision-log", log, "--json"]);
+    assert_eq!(report.status.code(), Some(1));
+    assert_eq!(String::from_utf8(report.stderr).unwrap(), "1 lines are not of a decision log\n");
+    let row = |tenant: u32, requests: u32, last: &str| json!({"tenant_id": id(tenant), "limit": "users", "reason": "EXCEEDED", "requests": requests, "last": last});
+    assert_eq!(
+        serde_json::from_slice::<Value>(&report.stdout).unwrap(),
+        json!([row(2, 2, "2026-11-29T10:00:03Z"), row(1, 1, "2026-11-29T10:00:01Z")])
+    );
+    let table = run(&["limit", "shadow-report", "--decision-log", log]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.lines().nth(1).unwrap().starts_with("2 "), "{table}");
+    // Those of proxies' requests are in the other report, and no others.
+    let routes = run(&["routes", "shadow-report", "--decision-log", log, "--json"]);
+    let routes: Value = serde_json::from_slice(&routes.stdout).unwrap();
+    assert_eq!(routes.as_array().unwrap().len(), 1);
+    std::fs::write(log, "").unwrap();
+    let nobody = run(&["limits", "shadow-report", "--decision-log", log]);
+    assert_eq!(nobody.status.code(), Some(0));
+}
