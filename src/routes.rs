@@ -124,6 +124,9 @@ pub struct Rule {
     pub methods: Vec<String>,
     /// What they need.
     pub access: Access,
+    /// The key of a feature that one of the modules must have on as well. Only where modules are
+    /// named.
+    pub feature: Option<Box<str>>,
     /// The tenant must be verified: by a token, or by the caller's certificate.
     pub verified: bool,
     /// Whether the bearer token is looked at.
@@ -141,6 +144,7 @@ impl Rule {
             path,
             methods: Vec::new(),
             access,
+            feature: None,
             verified: false,
             token: TokenUse::Verify,
             enforce: true,
@@ -159,9 +163,33 @@ impl Rule {
         modules.iter().filter(|module| catalogue.module(module.as_str()).is_none()).collect()
     }
 
+    /// The modules of this rule for which a catalogue does not define its feature. Only flags of
+    /// single tenants can switch it on there.
+    pub fn modules_without_feature(&self, catalogue: &Catalogue) -> Vec<&ModuleCode> {
+        let (Access::AnyOf(modules), Some(key)) = (&self.access, self.feature.as_deref()) else {
+            return Vec::new();
+        };
+        let lacks = |module: &&ModuleCode| {
+            let known = catalogue.module(module.as_str());
+            known.is_some_and(|module| {
+                catalogue.definitions().feature(module.code.as_str(), key).is_none()
+            })
+        };
+        modules.iter().filter(lacks).collect()
+    }
+
+    /// What it asks for, in words: `finance, with the feature multi_currency`.
+    pub fn needs(&self) -> String {
+        match &self.feature {
+            None => self.access.to_string(),
+            Some(key) => format!("{}, with the feature {key}", self.access),
+        }
+    }
+
     /// Do two rules have equal requirements?
     fn demands_as(&self, other: &Self) -> bool {
         self.access == other.access
+            && self.feature == other.feature
             && self.verified == other.verified
             && self.token == other.token
             && self.enforce == other.enforce
@@ -171,6 +199,6 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let methods = if self.methods.is_empty() { "*".to_owned() } else { self.methods.join("|") };
-        write!(f, "{methods} {} ({}; {})", self.path, self.access, self.origin)
+        write!(f, "{methods} {} ({}; {})", self.path, self.needs(), self.origin)
     }
 }

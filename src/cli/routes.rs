@@ -122,7 +122,7 @@ async fn explain(args: RoutesExplainArgs) -> CommandResult {
             "needs",
             &format!(
                 "{}{}{}",
-                rule.access,
+                rule.needs(),
                 if rule.verified { ", verified" } else { "" },
                 if rule.token == TokenUse::Ignore { "; the token is not looked at" } else { "" },
             ),

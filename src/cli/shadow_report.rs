@@ -40,6 +40,8 @@ struct ReportKey {
     /// The outline of the path, if there is no rule.
     path: String,
     module: String,
+    /// The key of the feature, if the rule needs one.
+    feature: String,
     reason: String,
 }
 
@@ -88,8 +90,8 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, UnusableSetting> {
 }
 
 fn count(rows: &mut BTreeMap<ReportKey, ReportRow>, entry: DecisionRecord) {
-    let DecisionRecord { method, route, path, module, reason, .. } = entry;
-    let row = rows.entry(ReportKey { method, route, path, module, reason }).or_default();
+    let DecisionRecord { method, route, path, module, feature, reason, .. } = entry;
+    let row = rows.entry(ReportKey { method, route, path, module, feature, reason }).or_default();
     row.requests += 1;
     row.last = entry.time.max(std::mem::take(&mut row.last));
     if row.tenants.len() < MAX_TENANTS && !entry.tenant_id.is_empty() {
@@ -100,7 +102,7 @@ fn count(rows: &mut BTreeMap<ReportKey, ReportRow>, entry: DecisionRecord) {
 fn print_json(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) -> io::Result<()> {
     let row = |(key, row): &(ReportKey, ReportRow)| {
         json!({ "method": key.method, "route": key.route, "path": key.path, "module": key.module,
-                "reason": key.reason, "requests": row.requests, "tenants": row.tenants.len(),
+                "feature": key.feature, "reason": key.reason, "requests": row.requests, "tenants": row.tenants.len(),
                 "last": row.last })
     };
     let json = json!(rows.iter().map(row).collect::<Vec<_>>());
@@ -115,13 +117,14 @@ fn print_table(out: &mut io::StdoutLock<'_>, rows: &[(ReportKey, ReportRow)]) ->
     for (key, row) in rows {
         let route = if key.route.is_empty() { "(none)" } else { &key.route };
         let route = format!("{route} {}", key.path);
+        let module = [&*key.module, &key.feature].join(" ");
         let (requests, tenants) = (row.requests.to_string(), row.tenants.len().to_string());
         let cells = [
             &requests,
             &tenants,
             &key.method,
             route.trim_end(),
-            &key.module,
+            module.trim_end(),
             &key.reason,
             &row.last,
         ];

@@ -39,6 +39,14 @@ pub enum Finding {
         /// The rule of the catalogue.
         rule: Box<Rule>,
     },
+    /// The catalogue does not define the rule's feature for this module: only flags of single
+    /// tenants let anyone pass.
+    UnknownFeature {
+        /// The rule.
+        rule: Box<Rule>,
+        /// The module's code.
+        module: ModuleCode,
+    },
     /// The catalogue does not have this module: the rule never lets anyone pass.
     UnknownModule {
         /// The rule.
@@ -62,6 +70,7 @@ impl Finding {
             Self::Shadowed { .. } => "shadowed",
             Self::Ambiguous { .. } => "ambiguous",
             Self::Opens { .. } => "left out",
+            Self::UnknownFeature { .. } => "unknown feature",
             Self::UnknownModule { .. } => "unknown module",
         }
     }
@@ -86,6 +95,12 @@ impl fmt::Display for Finding {
             Self::Opens { rule } => {
                 write!(f, "{rule} would open paths that the settings close")
             }
+            Self::UnknownFeature { rule, module } => {
+                write!(
+                    f,
+                    "{rule}: the catalogue does not define this feature for {module}: only tenants' own flags switch it on"
+                )
+            }
             Self::UnknownModule { rule, module } => {
                 write!(f, "{rule}: the catalogue has no module {module}")
             }
@@ -94,7 +109,7 @@ impl fmt::Display for Finding {
 }
 
 /// Finds what is suspicious about a map: contradictions, rules that never match, and, if a
-/// catalogue is given, rules that need modules which do not exist.
+/// catalogue is given, rules that need modules or features which do not exist.
 pub fn check(
     map: &RouteMap,
     conflicts: Vec<Conflict>,
@@ -113,6 +128,12 @@ pub fn check(
             module: module.clone(),
         };
         findings.extend(unknown.into_iter().map(finding));
+        let without =
+            catalogue.map(|catalogue| rule.modules_without_feature(catalogue)).unwrap_or_default();
+        findings.extend(without.into_iter().map(|module| Finding::UnknownFeature {
+            rule: Box::new(Rule::clone(rule)),
+            module: module.clone(),
+        }));
     }
     findings
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::{Access, Origin, PathTemplate, Rule, TokenUse, check_method};
-use crate::domain::ModuleCode;
+use crate::domain::{ModuleCode, limits::MAX_FEATURE_KEY_CHARS};
 
 /// Maximum size of a file, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -70,6 +70,7 @@ struct RuleEntry {
     methods: Vec<String>,
     module: Option<String>,
     any_of: Vec<String>,
+    feature: Option<String>,
     access: Option<String>,
     callers: Vec<String>,
     tenant: Option<String>,
@@ -104,6 +105,7 @@ struct CsvRow {
     path_prefix: Option<String>,
     methods: Option<String>,
     module_code: Option<String>,
+    feature: Option<String>,
     access: Option<String>,
     callers: Option<String>,
     tenant: Option<String>,
@@ -113,7 +115,7 @@ struct CsvRow {
 }
 
 /// The columns of a row.
-pub(super) const COLUMNS: [&str; 10] = [
+pub(super) const COLUMNS: [&str; 11] = [
     "path_prefix",
     "path",
     "methods",
@@ -124,6 +126,7 @@ pub(super) const COLUMNS: [&str; 10] = [
     "token",
     "verified",
     "enforce",
+    "feature",
 ];
 
 /// A heading that is nearly a column's name, and would make a note of what closes a path.
@@ -167,6 +170,7 @@ fn parse_csv(text: &str) -> Result<Vec<Rule>, UnreadableRoutes> {
             methods: vec![row.methods.unwrap_or_default()],
             module: None,
             any_of: words_of(row.module_code),
+            feature: row.feature,
             access: row.access,
             callers: words_of(row.callers),
             tenant: row.tenant,
@@ -196,12 +200,14 @@ fn rule(written: RuleEntry, is_prefix: bool, line: usize) -> Result<Rule, Unread
     let path = if is_prefix { path.with_subtree() } else { path };
     let methods = methods_of(&written.methods.join("|")).map_err(|reason| problem(line, reason))?;
     let access = access_of(&written).map_err(|reason| problem(line, reason))?;
+    let feature = feature_of(&written, &access).map_err(|reason| problem(line, reason))?;
     let token = token_of(&written, &access).map_err(|reason| problem(line, reason))?;
     let (verified, enforce) = (written.verified, written.enforce.unwrap_or(true));
     if matches!(access, Access::Callers(_)) && !enforce {
         return Err(problem(line, "what is closed would be open to everybody without enforce"));
     }
-    Ok(Rule { methods, verified, token, enforce, ..Rule::new(path, access, Origin::File(line)) })
+    let rule = Rule::new(path, access, Origin::File(line));
+    Ok(Rule { methods, feature, verified, token, enforce, ..rule })
 }
 
 /// What an entry asks for.
@@ -235,6 +241,21 @@ fn access_of(written: &RuleEntry) -> Result<Access, String> {
         (Some(word), _) => {
             Err(format!("the access {word:?} is neither public, tenant, module nor closed"))
         }
+    }
+}
+
+/// The key of the feature that an entry asks for beside its modules.
+fn feature_of(written: &RuleEntry, access: &Access) -> Result<Option<Box<str>>, String> {
+    let Some(key) = written.feature.as_deref() else { return Ok(None) };
+    let length = key.chars().count();
+    if !(1..=MAX_FEATURE_KEY_CHARS).contains(&length) || key.contains(char::is_control) {
+        return Err(format!(
+            "the feature {key:?}: must be 1 to {MAX_FEATURE_KEY_CHARS} characters, without control characters"
+        ));
+    }
+    match access {
+        Access::AnyOf(_) => Ok(Some(key.into())),
+        _ => Err(format!("the feature {key:?} needs a module, whose feature it is")),
     }
 }
 

@@ -4,12 +4,15 @@ use std::io::Write;
 
 use super::{Access, Rule, TokenUse, file::COLUMNS};
 
-/// Writes rules as CSV. What [`read`](super::read) makes of it are these rules.
+/// Writes rules as CSV. What [`read`](super::read) makes of it are these rules. The last column, that
+/// of features, is there only where a rule needs one.
 pub fn write(out: impl Write, rules: &[Rule]) -> Result<(), csv::Error> {
     let mut out = csv::Writer::from_writer(out);
-    out.write_record(&COLUMNS[1..])?;
+    let has_features = rules.iter().any(|rule| rule.feature.is_some());
+    let columns = COLUMNS.len() - 1 - usize::from(!has_features);
+    out.write_record(&COLUMNS[1..=columns])?;
     for rule in rules {
-        out.write_record(row(rule))?;
+        out.write_record(&row(rule)[..columns])?;
     }
     Ok(out.flush()?)
 }
@@ -46,5 +49,6 @@ fn row(rule: &Rule) -> [String; COLUMNS.len() - 1] {
         token.into(),
         verified.into(),
         enforce.into(),
+        rule.feature.as_deref().unwrap_or_default().into(),
     ]
 }

@@ -157,6 +157,7 @@ impl Api {
             decision: authz_decision.word().to_owned(),
             tenant_id: facts.map(|facts| facts.tenant.id.to_string()).unwrap_or_default(),
             module: authz_decision.module.as_ref().map(ModuleCode::to_string).unwrap_or_default(),
+            feature: authz_decision.feature().unwrap_or_default().to_owned(),
             reason: reason.to_owned(),
             revision: facts.map(|facts| facts.revision).unwrap_or_default(),
             // The client chose it, so it may have any length.

@@ -167,8 +167,15 @@ impl Api {
                 let permitted = self.permit_modules(authz_request.caller, codes);
                 permitted.map_err(Refusal::not_admitted)?;
                 let resolved = self.identify(authz_request, rule, asked).await?;
-                self.evaluate_modules(judged.tenant.insert(resolved), modules, &mut judged.module)
-                    .await
+                let resolved = judged.tenant.insert(resolved);
+                match rule.and_then(|rule| rule.feature.as_deref()) {
+                    None => self.evaluate_modules(resolved, modules, &mut judged.module).await,
+                    Some(key) => {
+                        // Boxed, so that routes without a feature do not carry its future.
+                        let decided = &mut judged.module;
+                        Box::pin(self.evaluate_feature(resolved, modules, key, decided)).await
+                    }
+                }
             }
         }
     }
@@ -213,6 +220,21 @@ impl Api {
         } else {
             Err(Refusal::denied(judgement))
         }
+    }
+
+    /// The same, where one of these modules must have a feature on as well.
+    async fn evaluate_feature(
+        &self,
+        resolved: &Resolved,
+        modules: &[ModuleCode],
+        key: &str,
+        decided: &mut Option<ModuleCode>,
+    ) -> Result<Verdict, Refusal> {
+        let codes = modules.iter().map(ModuleCode::as_str);
+        let judged = self.judge_any_with(resolved, codes, key).await.map_err(Refusal::load)?;
+        let Some((_, feature, _)) = judged else { return Err(Refusal::not_mapped()) };
+        *decided = modules.iter().find(|module| module.as_str() == feature.named.module).cloned();
+        if feature.is_on { Ok(Verdict::Granted) } else { Err(Refusal::feature_off(feature)) }
     }
 }
 

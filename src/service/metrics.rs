@@ -113,7 +113,7 @@ impl Collector for Metrics {
             "Decisions of CheckModule, BatchCheckModules and Authorize, and about HTTP requests";
         let decisions = encoder.encode_descriptor("decisions", help, None, MetricType::Counter)?;
         self.decisions.encode("reason", decisions)?;
-        let help = "Decisions of CheckFeature, BatchCheckFeatures and Authorize about features: why each is on or off";
+        let help = "Decisions of CheckFeature, BatchCheckFeatures and Authorize about features, and about HTTP requests: why each is on or off";
         let features =
             encoder.encode_descriptor("feature_decisions", help, None, MetricType::Counter)?;
         self.feature_decisions.encode("reason", features)?;

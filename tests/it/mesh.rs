@@ -4,6 +4,7 @@
 mod access;
 mod browser;
 mod counted;
+mod features;
 mod followed;
 mod forward_auth;
 mod hang_ups;

@@ -97,6 +97,11 @@ impl AuthzDecision {
         self.rule.as_ref().map(|rule| rule.path.as_str())
     }
 
+    /// The key of the feature that its module must have on, if it came to a module.
+    pub(in crate::service) fn feature(&self) -> Option<&str> {
+        self.module.as_ref().and(self.rule.as_ref()?.feature.as_deref())
+    }
+
     /// Headers that the upstream gets. All other trusted headers are removed: see
     /// [`Self::headers_to_remove`].
     pub(in crate::service) fn headers_to_set<'a>(&'a self) -> Vec<(&'static str, Cow<'a, str>)> {
@@ -148,6 +153,7 @@ impl AuthzDecision {
             .map(|resolved| resolved.facts.tenant.id.to_string())
             .unwrap_or_default();
         let module = self.module.as_ref().map_or("", ModuleCode::as_str);
+        let feature = self.feature().unwrap_or_default();
         match &self.verdict {
             Verdict::WouldDeny(_) => {
                 static WOULD_DENY: LogLimiter = LogLimiter::new();
@@ -158,6 +164,7 @@ impl AuthzDecision {
                     route,
                     tenant,
                     module,
+                    feature,
                     reason,
                     "would deny {method} {route}: {reason}"
                 );
@@ -167,6 +174,7 @@ impl AuthzDecision {
                 route,
                 tenant,
                 module,
+                feature,
                 reason,
                 "refused {method} {route}: {reason}"
             ),

@@ -93,6 +93,9 @@ impl LiveRoutes {
             for module in rule.unknown_modules(catalogue) {
                 tracing::warn!(%module, "the rule {rule} names the module {module}, which the catalogue lacks");
             }
+            for module in rule.modules_without_feature(catalogue) {
+                tracing::warn!(%module, "the rule {rule} names a feature that is not defined for {module}: only tenants' own flags switch it on");
+            }
         }
         tracing::info!(rules = map.rules().len(), "the route map has {} rules", map.rules().len());
         map

@@ -8,10 +8,13 @@ use serde_json::json;
 use super::{Obstacle, RefusalKind};
 use crate::{
     cache::LoadError,
-    domain::{Reason, resolve::Unresolved},
+    domain::{FeatureReason, Reason, resolve::Unresolved},
     routes::{RefusedMethod, RefusedPath},
     security::token::InvalidToken,
-    service::{caller::NotAdmitted, check::Judgement, error::Unidentified, grpc::status},
+    service::{
+        caller::NotAdmitted, check::Judgement, error::Unidentified, feature::FeatureJudgement,
+        grpc::status,
+    },
     store::StoreError,
 };
 
@@ -138,6 +141,15 @@ impl Refusal {
         let detail = reason.message(judgement.module);
         let plan_slugs = judgement.plan_slugs;
         Self { plan_slugs, ..Self::new(RefusalKind::Denied(reason), detail) }
+    }
+
+    /// The module is denied, or the feature is off: the words are those of CheckFeature.
+    pub(super) fn feature_off(judgement: FeatureJudgement<'_>) -> Self {
+        let kind = match judgement.reason {
+            FeatureReason::ModuleDenied => RefusalKind::Denied(judgement.module.reason),
+            reason => RefusalKind::FeatureOff(reason),
+        };
+        Self { plan_slugs: judgement.plan_slugs, ..Self::new(kind, judgement.message) }
     }
 
     /// The headers of the client's response.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::{
-    domain::Reason,
+    domain::{FeatureReason, Reason},
     observability::metrics::{MetricLabel, label},
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub(in crate::service) enum RefusalKind {
     /// The tenant is not served, or may not use the module.
     Denied(Reason),
+    /// The module may be used, and the feature is off.
+    FeatureOff(FeatureReason),
     /// It does not come to a decision.
     Obstacle(Obstacle),
 }
@@ -64,26 +66,31 @@ impl From<Obstacle> for RefusalKind {
 
 impl RefusalKind {
     /// How many kinds there are.
-    pub(in crate::service) const COUNT: usize = Reason::ALL.len() + Obstacle::ALL.len();
+    pub(in crate::service) const COUNT: usize =
+        Reason::ALL.len() + FeatureReason::ALL.len() + Obstacle::ALL.len();
 
     /// All kinds, in the order of their numbers.
     pub(in crate::service) fn all() -> impl Iterator<Item = Self> {
         let obstacles = Obstacle::ALL.iter().copied().map(Self::Obstacle);
-        Reason::ALL.into_iter().map(Self::Denied).chain(obstacles)
+        let features = FeatureReason::ALL.into_iter().map(Self::FeatureOff);
+        Reason::ALL.into_iter().map(Self::Denied).chain(features).chain(obstacles)
     }
 
     /// Its place among all.
     pub(in crate::service) fn number(self) -> usize {
         match self {
             Self::Denied(reason) => reason.number(),
-            Self::Obstacle(obstacle) => Reason::ALL.len() + obstacle.number(),
+            Self::FeatureOff(reason) => Reason::ALL.len() + reason.number(),
+            Self::Obstacle(obstacle) => {
+                Reason::ALL.len() + FeatureReason::ALL.len() + obstacle.number()
+            }
         }
     }
 
     /// The status of the client's response.
     pub(in crate::service) fn status(self) -> StatusCode {
         match self {
-            Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::Denied(_) | Self::FeatureOff(_) => StatusCode::FORBIDDEN,
             Self::Obstacle(obstacle) => obstacle.status(),
         }
     }
@@ -92,6 +99,7 @@ impl RefusalKind {
     pub(in crate::service) fn reason(self) -> &'static str {
         match self {
             Self::Denied(reason) => reason.word(),
+            Self::FeatureOff(reason) => reason.word(),
             Self::Obstacle(obstacle) => obstacle.word(),
         }
     }

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
 use super::{RefusalKind, VerdictKind};
 use crate::{
-    domain::Reason,
+    domain::{FeatureReason, Reason},
     observability::{
         counters::{Counter, Sharded},
         metrics::{MetricLabel, label},
@@ -80,10 +80,16 @@ impl Outcome {
         (self.kind(), reason, status)
     }
 
-    /// A grant is no refusal.
+    /// A grant is no refusal, and of a denied module its own reason is told.
     fn can_occur(self) -> bool {
-        let never = RefusalKind::Denied(Reason::Enabled);
-        self != Self::WouldDeny(never) && self != Self::Refused(never)
+        let never = [
+            RefusalKind::Denied(Reason::Enabled),
+            RefusalKind::FeatureOff(FeatureReason::ModuleDenied),
+        ];
+        match self {
+            Self::Public | Self::Granted => true,
+            Self::WouldDeny(kind) | Self::Refused(kind) => !never.contains(&kind),
+        }
     }
 }
 

@@ -128,8 +128,8 @@ async fn what_would_be_refused_is_logged_and_summed_up() {
     assert_eq!(
         report[0],
         serde_json::json!({
-            "method": "GET", "route": "/api/v1/orders/{id}/invoice", "path": "", "module": "finance", "reason": "NOT_SUBSCRIBED",
-            "requests": 2, "tenants": 1, "last": "2026-11-23T12:00:00.000Z",
+            "method": "GET", "route": "/api/v1/orders/{id}/invoice", "path": "", "module": "finance", "feature": "",
+            "reason": "NOT_SUBSCRIBED", "requests": 2, "tenants": 1, "last": "2026-11-23T12:00:00.000Z",
         })
     );
     assert_eq!(

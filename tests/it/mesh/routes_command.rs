@@ -4,7 +4,10 @@ use std::{fs, process::Output};
 
 use tempfile::TempDir;
 
-use crate::harness::{Database, process::program};
+use crate::{
+    features::Defined,
+    harness::{Database, process::program},
+};
 
 pub(super) fn written(name: &str, text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -90,6 +93,36 @@ async fn modules_that_the_catalogue_lacks_and_endpoints_that_cannot_be_read_are_
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn features_that_the_catalogue_does_not_define_are_told() {
+    let database = Database::sqlite().await;
+    let defined = Defined { key: "bulk_export", ..Defined::default() };
+    database.define("finance", defined).await;
+    let (_folder, file) = written(
+        "routes.csv",
+        "path,module_code,feature\n/a,finance,bulk_export\n/b,finance,bulk_exports\n",
+    );
+    let url = database.url.clone();
+    let run = move |arguments: &[&str]| {
+        text(&routes(&[arguments, &["--routes", &file, "--database-url", &url]].concat()))
+    };
+    let told =
+        tokio::task::spawn_blocking(move || (run(&["check"]), run(&["explain", "GET", "/a"])));
+    let (checked, explained) = told.await.unwrap();
+    assert!(
+        checked.contains("unknown feature * /b (finance, with the feature bulk_exports; line 3)"),
+        "{checked}"
+    );
+    assert!(
+        checked.contains("2 rules: 2 need a module") && checked.contains("1 findings"),
+        "{checked}"
+    );
+    assert!(
+        explained.contains("needs      finance, with the feature bulk_export\n"),
+        "{explained}"
+    );
+}
+
 #[test]
 fn explain_shows_which_rule_decides_and_where_readings_differ() {
     let (_folder, file) = written(
@@ -160,6 +193,11 @@ fn a_file_that_cannot_be_used_is_told_with_its_line() {
             "line 1: the method \"Delete\"",
         ),
         ("r.csv", "path,module_code,access\n/a,finance,public\n", "goes with no module"),
+        (
+            "r.csv",
+            "path,feature\n/a,bulk_export\n",
+            "line 2: the feature \"bulk_export\" needs a module, whose feature it is",
+        ),
         ("r.json", "[]", "neither .toml nor .csv"),
     ] {
         let (_folder, file) = written(name, content);

@@ -2,7 +2,7 @@
 
 use super::{blocks, commands, page, section, shell};
 use crate::harness::{
-    mesh,
+    Database, Row, Server, id, mesh,
     process::{self, Process},
 };
 
@@ -40,12 +40,38 @@ fn what_would_be_refused_is_summed_up_as_shown() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_needs_a_feature_is_refused_as_shown() {
+    let section = section(GATEWAY, "### A feature beside the module");
+    let [toml, sql, json] = ["toml", "sql", "json"].map(|kind| blocks(&section, kind).remove(0));
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.put_on_plan(1, "growth").await;
+        database.execute(&sql).await;
+        let routes = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(routes.path(), &toml).unwrap();
+        let flags =
+            ["--routes", routes.path().to_str().unwrap(), "--forward-auth-listen", "127.0.0.1:0"];
+        let server = Server::start_with(database, &flags).await;
+        let port = mesh::port_of(server.running.forward_auth_address.as_ref().unwrap());
+        let own = id(1);
+        let headers = [
+            ("x-forwarded-method", "GET"),
+            ("x-forwarded-uri", "/api/v1/billing/exports/5"),
+            ("x-forwarded-host", "service.internal"),
+            ("x-tenant-id", &own),
+        ];
+        let reply = mesh::send_to(([127, 0, 0, 1], port).into(), "GET", "/", &headers).await;
+        assert_eq!((reply.status, reply.body.as_str()), (403, json.trim_end()));
+    }
+}
+
 #[test]
 fn the_routes_shown_are_sound() {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     let shown = blocks(&page(GATEWAY), "toml");
-    assert_eq!(shown.len(), 1);
-    std::fs::write(file.path(), &shown[0]).unwrap();
+    assert_eq!(shown.len(), 2);
+    std::fs::write(file.path(), shown.concat()).unwrap();
     let output = process::run(&["routes", "check", "--routes", file.path().to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
 }

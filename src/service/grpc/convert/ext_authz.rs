@@ -119,6 +119,7 @@ fn metadata(
         ("reason", authz_decision.refusal().map(Refusal::reason)),
         ("route", authz_decision.route()),
         ("module", authz_decision.module.as_ref().map(ModuleCode::as_str)),
+        ("feature", authz_decision.feature()),
         ("tenant_id", attributes("x-tenant-id")),
         ("revision", attributes("x-entitlement-revision")),
     ];
