@@ -75,6 +75,10 @@ def test_why_a_module_is_denied_is_asked_for_once_and_held_until_news(double: In
         assert asked(double, ask) == ["ListEnabledModules", "CheckFeature"]
         assert asked(double, ask) == []
         assert client.feature_held(ONE, "hrms", "payroll") is not None
+        # It is what became of the module, whatever is asked of that.
+        assert asked(double, lambda: client.feature(ONE, "hrms", "leave")) == []
+        assert asked(double, lambda: client.check(ONE, "hrms")) == []
+        assert client.check(ONE, "hrms").reason == "NOT_SUBSCRIBED"
         double.allow(ONE, "hrms")
         assert client.feature(ONE, "hrms", "payroll").enabled
 
@@ -82,7 +86,7 @@ def test_why_a_module_is_denied_is_asked_for_once_and_held_until_news(double: In
 def test_denials_of_features_are_bounded_with_those_of_modules(double: InMemoryEntitlements) -> None:
     with double.sync_client(max_denials=3) as client:
         for number in range(10):
-            client.feature(ONE, "hrms", f"f{number}")
+            client.feature(ONE, f"f{number}", "payroll")
             client.check(ONE, f"m{number}")
         assert len(client._core._tenants[ONE].denials) == 3
 

@@ -11,7 +11,7 @@ from ._core.held import Denial, Stream
 from ._core.terms import FeatureState, LimitState, Terms, Unpacked
 from ._proto import entitlement_service_pb2, feature_pb2
 from ._wire_words import decision_reason, end_of, instant_of, ns, word
-from .answers import UNSPECIFIED, FeatureAnswer, Json, LimitAnswer, LimitDecision
+from .answers import UNSPECIFIED, Answer, FeatureAnswer, Json, LimitAnswer, LimitDecision
 
 pb = entitlement_service_pb2
 
@@ -71,8 +71,19 @@ def to_feature(response: pb.CheckFeatureResponse) -> FeatureAnswer:
     )
 
 
-def to_feature_denial(response: pb.CheckFeatureResponse, answer: FeatureAnswer, asked: int, stream: Stream) -> Denial:
+def to_module_denial(response: pb.CheckFeatureResponse, said: FeatureAnswer, asked: int, stream: Stream) -> Denial:
+    """What an answer about a feature of a denied module says of the module."""
     freshness = response.freshness
+    answer = Answer(
+        allowed=False,
+        reason=said.module_reason,
+        message=said.message,
+        plan_slugs=said.plan_slugs,
+        valid_until=said.valid_until,
+        revision=said.revision,
+        as_of=said.as_of,
+        stale=said.stale,
+    )
     return Denial(answer, asked, asked + ns(freshness.max_age), end_of(freshness), stream)
 
 

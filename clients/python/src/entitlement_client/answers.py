@@ -159,8 +159,8 @@ class FeatureAnswer:
     """What became of the module: "ENABLED", or why it is denied. "UNSPECIFIED" where the outage rule answered and nothing
     was held."""
     plan_slugs: tuple[str, ...] = ()
-    """Where the server was asked, and the feature is off by the plan or by default: the slugs of the plans on sale that
-    have it, cheapest first."""
+    """Where the module is denied because the tenant has not subscribed to it, the slugs of the plans on sale that have
+    the feature, cheapest first. Otherwise the server alone knows them, and is not asked."""
     valid_until: datetime | None = None
     """The next instant at which time alone changes the answer (UTC), or at which it must be asked anew. None: never."""
     revision: int = 0

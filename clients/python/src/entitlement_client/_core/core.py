@@ -97,8 +97,7 @@ class Core:
         if denial is not None and denial.is_good(wall, mono) and min_revision <= denial.answer.revision:
             record.used = True
             self.hits += 1
-            answer: Answer = denial.answer
-            return answer
+            return denial.answer
         return None
 
     def good_list(self, tenant: str, min_revision: int) -> TenantList | None:
@@ -110,10 +109,10 @@ class Core:
         record.used = True
         return held if held.is_good(self.clock.wall(), self.clock.mono()) else None
 
-    def held_denial(self, tenant: str, question: object, min_revision: int) -> Any:
-        """The answer to a question that was denied, if it is held and good."""
+    def held_denial(self, tenant: str, module: str, min_revision: int) -> Answer | None:
+        """The denial of a module, if it is held and good."""
         record = self._tenants.get(tenant)
-        denial = record.denials.get(question) if record else None
+        denial = record.denials.get(module) if record else None
         if record is None or denial is None or denial.answer.revision < min_revision:
             return None
         record.used = True
@@ -250,12 +249,12 @@ class Core:
             if self._record(tenant) is record and flight.is_news_free:
                 record.list, record.outdated, record.denials, record.announced = answer, None, {}, 0
 
-    def keep_denial(self, tenant: str, record: Record, flight: Flight, question: object, denial: Denial) -> None:
+    def keep_denial(self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial) -> None:
         with self._lock:
             if self._record(tenant) is record and flight.is_news_free:
                 while len(record.denials) >= self.settings.max_denials:
                     del record.denials[next(iter(record.denials))]
-                record.denials[question] = denial
+                record.denials[module] = denial
 
     def keep_resolved(self, flight: Flight, key: Key, answer: HeldResolved) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ from .effects import Program
 from .held import Flight, Record, TenantList
 from .programs import find_out, join, tenant_list
 from .sentences import UNKNOWN
-from .terms import decide, feature_of, limit_of, refuse_impossible
+from .terms import decide, feature_of, limit_of, of_denied_module, refuse_impossible
 
 pb = wire.pb
 
@@ -56,7 +56,8 @@ def feature_held(core: Core, tenant: str, module: str, key: str, min_revision: i
     held = core.good_list(tenant, min_revision)
     answer = feature_of(held, module, key, core.clock.wall()) if held is not None else None
     if answer is None:
-        answer = core.held_denial(tenant, (module, key), min_revision)
+        denial = core.held_denial(tenant, module, min_revision)
+        answer = of_denied_module(denial) if denial is not None else None
     if answer is not None:
         core.hits += 1
     return answer
@@ -218,9 +219,10 @@ def _fetch_feature(
     if isinstance(reply, Failure):
         return reply
     answer = wire_terms.to_feature(reply)
-    if not answer.enabled:
-        denial = wire_terms.to_feature_denial(reply, answer, asked, stream)
-        core.keep_denial(tenant, record, flight, (module, key), denial)
+    if answer.reason == "MODULE_DENIED":
+        # It is one of the module's, whichever feature is asked for next.
+        denial = wire_terms.to_module_denial(reply, answer, asked, stream)
+        core.keep_denial(tenant, record, flight, module, denial)
     return answer
 
 

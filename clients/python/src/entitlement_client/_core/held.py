@@ -159,13 +159,12 @@ def by_outage_rule(answer: Answer) -> Answer:
 
 
 class Denial:
-    """A held denial of one module, or a feature that is off."""
+    """A held denial of one module."""
 
     __slots__ = ("answer", "asked", "kept_until", "stream", "valid_until")
 
-    def __init__(self, answer: Any, asked: int, kept_until: int, valid_until: int, stream: Stream) -> None:
+    def __init__(self, answer: Answer, asked: int, kept_until: int, valid_until: int, stream: Stream) -> None:
         self.answer = answer
-        """An Answer, or a FeatureAnswer."""
         self.asked = asked
         self.kept_until = kept_until
         self.valid_until = valid_until
@@ -230,8 +229,7 @@ class Record:
     """The revision that made the list outdated. 0: none was announced."""
     outdated: TenantList | None = None
     """The last list, once news has made it outdated: only an outage rule may look at it."""
-    denials: dict[object, Denial] = field(default_factory=dict)
-    """By the module, or by module and key."""
+    denials: dict[str, Denial] = field(default_factory=dict)
     flights: dict[object, Flight] = field(default_factory=dict)
     """Questions under way, by what was asked."""
     gate: Gate | None = None

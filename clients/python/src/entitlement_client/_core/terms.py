@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..answers import UNSPECIFIED, FeatureAnswer, Json, LimitAnswer, LimitDecision
+from ..answers import UNSPECIFIED, Answer, FeatureAnswer, Json, LimitAnswer, LimitDecision
 from ..clock import instant
 from . import sentences
 
@@ -125,6 +125,21 @@ def _feature(held: TenantList, told: Told, grant: Grant, module: str, key: str) 
     if state is not None and not is_structured:
         told.features[module, key] = answer
     return answer
+
+
+def of_denied_module(denial: Answer) -> FeatureAnswer:
+    """Off, for this is what became of the module."""
+    return FeatureAnswer(
+        enabled=False,
+        reason="MODULE_DENIED",
+        message=denial.message,
+        module_reason=denial.reason,
+        plan_slugs=denial.plan_slugs,
+        valid_until=denial.valid_until,
+        revision=denial.revision,
+        as_of=denial.as_of,
+        stale=denial.stale,
+    )
 
 
 def limit_of(held: TenantList, key: str, wall: int) -> LimitAnswer | None:
