@@ -129,7 +129,7 @@ async fn a_tenants_flags_and_limits_are_set_shown_and_told_in_its_history() {
 
         let shown = done(&database, &["tenant", "show", "tenant-1"]);
         for line in [
-            "costs 29998.00 a month, - a year: the plan 19999.00, beside it 9999.00 a month",
+            "costs 29998.00 a month: the plan 19999.00, beside it 9999.00 a month",
             "finance/rows yes 8",
             "transactions_monthly 1000 plan -",
             "users 20 override 2999-01-01T00:00:00Z a favour",

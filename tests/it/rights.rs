@@ -299,6 +299,22 @@ async fn the_three_documented_roles_are_enough_and_none_may_do_more() {
         template,
     ];
     manage(&onboard);
+    for words in [
+        "feature define finance rows",
+        "limit define warehouses --kind level",
+        "plan set-limit growth warehouses 3",
+        "plan set-limit growth warehouses unlimited",
+        "plan set-feature starter finance rows on --existing-tenants keep",
+        "plan set-limit starter users 3 --existing-tenants keep",
+        "tenant set-flag newcomer finance rows off",
+        "tenant delete-flag newcomer finance rows",
+        "tenant set-limit newcomer users 9",
+        "tenant end-limit newcomer users",
+        "tenant show newcomer",
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        text(&process::run(&[&words, &["--database-url", &administrator][..]].concat()));
+    }
     manage(&["set-status", "newcomer", "cancelled", "--reason", "left"]);
     manage(&["delete", "newcomer", "--name", "Newcomer", "--reason", "left"]);
     cluster.stop();

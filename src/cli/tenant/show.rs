@@ -73,13 +73,13 @@ fn costs(overview: &Overview) -> String {
     };
     let Cost { plan, beside_monthly, monthly, yearly, .. } =
         summary.cost.clone().unwrap_or_default();
-    let amount = |amount: Option<Money>| amount.map_or("-".to_owned(), |amount| amount.to_string());
-    format!(
-        "{} a month, {} a year: the plan {}, beside it {beside_monthly} a month",
-        amount(monthly),
-        amount(yearly),
-        amount(plan),
-    )
+    let known = [(monthly, "month"), (yearly, "year")]
+        .into_iter()
+        .filter_map(|(total, span)| Some(format!("{} a {span}", total?)));
+    let known = known.collect::<Vec<_>>().join(", ");
+    let known = if known.is_empty() { "unknown" } else { &known };
+    let plan = plan.map_or("-".to_owned(), |plan: Money| plan.to_string());
+    format!("{known}: the plan {plan}, beside it {beside_monthly} a month")
 }
 
 fn module_table(facts: &Facts, at: DateTime<Utc>) -> Table {

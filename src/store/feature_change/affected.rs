@@ -137,7 +137,7 @@ pub(in crate::store) async fn keep_limit(
     let kept = count(txn, counting, values.clone()).await?;
     let sql = format!(
         "INSERT INTO entitlement_limit_overrides (tenant_id, key, value, ends_at, reason)
-         SELECT t.id, $2, $3, NULL, $4 {WITHOUT_OVERRIDE}"
+         SELECT t.id, $2, $3, NULL, $4 {WITHOUT_OVERRIDE} ON CONFLICT (tenant_id, key) DO NOTHING"
     );
     let reason = format!("kept from before {}", at.date_naive());
     txn.execute_with(sql, values.into_iter().chain([had.into(), reason.into()])).await?;

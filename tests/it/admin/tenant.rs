@@ -96,3 +96,37 @@ async fn who_is_not_there_is_not_found_and_what_names_nobody_is_refused() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_is_shown_with_its_flags_its_limits_and_what_it_costs() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.put_on_plan(1, "starter").await;
+        database.flag(1, "finance", "rows", "true", "'7'").await;
+        database.override_limit(1, "users", "9", "NULL").await;
+        let mut admin = Admin::of(database, &[]).await;
+        let found = get(&mut admin, "tenant-1").await.unwrap();
+        let flag = &found.flags[0];
+        assert_eq!((flag.feature_key.as_str(), flag.enabled), ("rows", true));
+        assert_eq!(flag.value, super::features::number(7.0));
+        assert_eq!(found.limit_overrides[0].limit, Some(9));
+        let limits: Vec<_> =
+            found.limits.iter().map(|limit| (limit.key.as_str(), limit.limit)).collect();
+        assert_eq!(limits, [("transactions_monthly", Some(1000)), ("users", Some(9))]);
+        let cost = found.entitlements.unwrap();
+        assert_eq!(
+            (cost.plan_price.as_str(), cost.total_monthly.as_str()),
+            ("19999.00", "29998.00")
+        );
+        assert_eq!(
+            (cost.beside_plan_monthly.as_str(), cost.total_yearly.as_str()),
+            ("9999.00", "")
+        );
+        assert_eq!(cost.modules_beside_plan, ["finance"]);
+
+        // A database in trouble is shown as far as it can be.
+        admin.server.database.execute("ALTER TABLE modules DROP COLUMN price_monthly").await;
+        let found = get(&mut admin, "tenant-1").await.unwrap();
+        assert_eq!((found.entitlements, found.flags.len()), (None, 1));
+    }
+}
