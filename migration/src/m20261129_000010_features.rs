@@ -61,7 +61,7 @@ const FEATURES: &str = "
         key varchar(100) NOT NULL CHECK (key <> ''),
         name varchar(100) NOT NULL DEFAULT '',
         description text NOT NULL DEFAULT '',
-        value_type varchar(10) NOT NULL DEFAULT 'none' CHECK (value_type IN ('none', 'bool', 'int64', 'string', 'json')),
+        value_type varchar(10) NOT NULL DEFAULT 'json' CHECK (value_type IN ('bool', 'int64', 'string', 'json')),
         default_enabled boolean NOT NULL DEFAULT false,
         default_value jsonb,
         PRIMARY KEY (module_id, key)

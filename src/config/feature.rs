@@ -150,7 +150,8 @@ pub struct PlanFeatureArgs {
     /// Its value, as JSON; empty: none.
     #[arg(long, value_name = "JSON", value_parser = value::json)]
     pub value: Option<JsonValue>,
-    /// What becomes of the plan's tenants: they keep what they have, or it is changed for them too.
+    /// What becomes of the plan's tenants: they keep what they have (grandfathering), or it is
+    /// changed for them too. Needed where the plan has tenants.
     #[arg(long, value_enum)]
     pub existing_tenants: Option<ExistingTenants>,
     /// As for every change.
@@ -178,10 +179,11 @@ pub struct PlanLimitArgs {
     /// The limit's key.
     #[arg(value_parser = value::limit_key)]
     pub key: String,
-    /// The limit, of which 0 is zero, or unlimited.
+    /// The limit: a whole number (0: none at all), or unlimited.
     #[arg(value_parser = value::limit)]
     pub limit: LimitValue,
-    /// What becomes of the plan's tenants: they keep what they have, or it is changed for them too.
+    /// What becomes of the plan's tenants: they keep what they have (grandfathering), or it is
+    /// changed for them too. Needed where the plan has tenants.
     #[arg(long, value_enum)]
     pub existing_tenants: Option<ExistingTenants>,
     /// As for every change.

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Definitions, FeatureDecision, LimitReason, Module, ModuleCode, Plan, Reason, Wanted};
+use super::{
+    Definitions, FeatureDecision, LimitDecision, LimitReason, LimitSource, Module, ModuleCode, Plan,
+    Reason, Wanted,
+};
 
 /// All modules and plans, read at one time.
 #[derive(Clone, Debug)]
@@ -113,10 +116,16 @@ impl Catalogue {
     }
 
     /// The slugs of the plans on sale that would allow so much, cheapest first; empty if it is
-    /// allowed, or no plan would.
-    pub fn plans_for_limit(&self, reason: LimitReason, key: &str, wanted: Wanted) -> Vec<String> {
-        match reason {
-            LimitReason::Exceeded | LimitReason::OverLimit => {
+    /// allowed, if no plan would, or if an override refuses it, which holds on any plan.
+    pub fn plans_for_limit(
+        &self,
+        decision: &LimitDecision,
+        key: &str,
+        wanted: Wanted,
+    ) -> Vec<String> {
+        let is_by_plan = decision.in_force.as_ref().is_some_and(|limit| limit.source == LimitSource::Plan);
+        match decision.reason {
+            LimitReason::Exceeded | LimitReason::OverLimit if is_by_plan => {
                 self.plans_with_limit(key, wanted.observed.saturating_add(wanted.amount))
             }
             _ => Vec::new(),

@@ -286,10 +286,10 @@ impl LimitDecision {
         match self.reason {
             LimitReason::Within | LimitReason::Unlimited | LimitReason::NoPlan => String::new(),
             LimitReason::Exceeded => {
-                format!("This would exceed the limit '{key}' of {limit}. Please upgrade your plan.")
+                format!("This would exceed the limit '{key}' of {limit}.")
             }
             LimitReason::OverLimit => {
-                format!("The limit '{key}' of {limit} has been exceeded. Please upgrade your plan.")
+                format!("The limit '{key}' of {limit} has been exceeded.")
             }
             LimitReason::TenantDenied => {
                 self.tenant.map(|reason| reason.message("")).unwrap_or_default()

@@ -114,7 +114,7 @@ impl Api {
         asked: AskedTime,
     ) -> LimitJudgement<'a> {
         let decision = check_limit(facts, catalogue, key, wanted, asked.instant());
-        let plan_slugs = catalogue.plans_for_limit(decision.reason, key, wanted);
+        let plan_slugs = catalogue.plans_for_limit(&decision, key, wanted);
         let age = if decision.reason.allows() { self.ages.grant } else { self.ages.denial };
         let in_force = decision.in_force.as_ref();
         let hint = provenance.cache_hint(age, in_force.and_then(|limit| limit.valid_until), asked);

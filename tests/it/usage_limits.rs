@@ -128,7 +128,9 @@ on_both! {
         assert_eq!((unlimited.reason(), unlimited.source()), (LimitReason::Unlimited, LimitSource::Override));
         assert_eq!(unlimited.freshness.unwrap().valid_until, None);
         database.execute("UPDATE entitlement_limit_overrides SET value = 0").await;
-        assert_eq!(decide(&mut server, "users", 0, 1).await.reason(), LimitReason::Exceeded);
+        let refused = decide(&mut server, "users", 0, 1).await;
+        assert_eq!(refused.reason(), LimitReason::Exceeded);
+        assert!(refused.plan_slugs.is_empty(), "it is in force on any plan: {refused:?}");
         let refused = database.try_execute("UPDATE entitlement_limit_overrides SET value = -1").await;
         assert!(refused.is_err(), "a negative limit");
     }

@@ -37,8 +37,8 @@ FEATURE_SENTENCES = {
     "VALUE_UNREADABLE": "The feature '{key}' of module '{module}' is not set up correctly.",
 }
 LIMIT_SENTENCES = {
-    "EXCEEDED": "This would exceed the limit '{key}' of {limit}. Please upgrade your plan.",
-    "OVER_LIMIT": "The limit '{key}' of {limit} has been exceeded. Please upgrade your plan.",
+    "EXCEEDED": "This would exceed the limit '{key}' of {limit}.",
+    "OVER_LIMIT": "The limit '{key}' of {limit} has been exceeded.",
     "NOT_FOUND": "There is no limit '{key}'.",
 }
 KINDS = {"bool": bool, "int64": int, "string": str}

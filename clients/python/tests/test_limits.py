@@ -31,7 +31,7 @@ def test_a_held_limit_needs_no_question(double: InMemoryEntitlements) -> None:
         assert (within.allowed, within.reason, within.used, within.remaining) == (True, "WITHIN", 4, 1)
         exceeded = client.within_limit(ONE, "users", 4, 2)
         assert (exceeded.allowed, exceeded.reason) == (False, "EXCEEDED")
-        assert exceeded.message == "This would exceed the limit 'users' of 5. Please upgrade your plan."
+        assert exceeded.message == "This would exceed the limit 'users' of 5."
         assert (client.limit(ONE, "orders").reason, client.limit(ONE, "orders").limit) == ("NOT_FOUND", None)
         assert client.within_limit(ONE, "orders", 0).message == "There is no limit 'orders'."
         assert client.limit(ONE, "transactions_monthly").kind == "MONTHLY"

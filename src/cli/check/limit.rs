@@ -34,7 +34,7 @@ impl Examined {
     }
 
     fn plan_slugs(&self, grounds: &LimitGrounds<'_>) -> Vec<String> {
-        self.found.catalogue.plans_for_limit(grounds.decision.reason, &self.key, self.wanted)
+        self.found.catalogue.plans_for_limit(&grounds.decision, &self.key, self.wanted)
     }
 
     /// Why the tenant has an override, in the words of who made it.
@@ -45,7 +45,7 @@ impl Examined {
 
     fn write_override(&self, out: &mut String, grounds: &LimitGrounds<'_>) -> fmt::Result {
         let Some(own) = grounds.own else { return writeln!(out, "{:<13}none", "override") };
-        let over = if grounds.is_over() { ", over" } else { "" };
+        let over = if grounds.is_over() { ", which has passed" } else { "" };
         let ends = instant_or(grounds.ends_at(), "never");
         let value = number_or(own.value, "unlimited");
         writeln!(out, "{:<13}{value}, ends {ends}{over}", "override")?;
@@ -71,7 +71,7 @@ impl Answer for Examined {
         if let Some(limit) = in_force {
             let Wanted { observed, amount } = self.wanted;
             let value = number_or(limit.limit, "unlimited");
-            writeln!(out, "{:<13}{value}, for {observed} and {amount} more", "limit")?;
+            writeln!(out, "{:<13}{value}: {observed} used, {amount} more wanted", "limit")?;
         }
         write_times(&mut out, self.found.at, in_force.and_then(|limit| limit.valid_until))?;
         out.push('\n');
@@ -146,6 +146,6 @@ fn source(source: LimitSource) -> &'static str {
 fn write_definition(out: &mut String, defined: Option<&LimitDefinition>) -> fmt::Result {
     let Some(defined) = defined else { return writeln!(out, "{:<13}none", "definition") };
     let unit =
-        if defined.unit.is_empty() { String::new() } else { format!(", in {}", defined.unit) };
+        if defined.unit.is_empty() { String::new() } else { format!(" ({})", defined.unit) };
     writeln!(out, "{:<13}{}{}", "definition", defined.kind.word(), escape_control(&unit))
 }

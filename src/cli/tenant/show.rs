@@ -96,12 +96,12 @@ fn module_table(facts: &Facts, at: DateTime<Utc>) -> Table {
 }
 
 fn flag_table(flags: &[NamedFlag]) -> Table {
-    let mut table = table(&["FLAG", "IS ON", "VALUE"]);
+    let mut table = table(&["FLAG", "SAYS", "VALUE"]);
     for NamedFlag { module, key, flag } in flags {
         let value = flag.value.as_ref().map(|value| setting_to_json(Some(value)).to_string());
         table.add_row([
             escape_control(&format!("{module}/{key}")).into_owned(),
-            if flag.is_on { "yes" } else { "no" }.to_owned(),
+            if flag.is_on { "on" } else { "off" }.to_owned(),
             escape_control(value.as_deref().unwrap_or("-")).into_owned(),
         ]);
     }
@@ -109,7 +109,7 @@ fn flag_table(flags: &[NamedFlag]) -> Table {
 }
 
 fn limit_table(overview: &Overview) -> Table {
-    let mut table = table(&["LIMIT", "IS", "BY", "UNTIL", "REASON"]);
+    let mut table = table(&["LIMIT", "VALUE", "SOURCE", "UNTIL", "REASON"]);
     for in_force in &overview.limits {
         let is_own = in_force.source == LimitSource::Override;
         let own = overview.overrides.iter().find(|own| is_own && *own.key == *in_force.key);

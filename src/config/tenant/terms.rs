@@ -20,7 +20,7 @@ pub struct SetFlagArgs {
     /// Is it on?
     #[arg(value_enum)]
     pub switch: Switch,
-    /// Its own value, as JSON; empty: none.
+    /// Its own value, as JSON. Not given: it has none, and loses the one that it had.
     #[arg(long, value_name = "JSON", value_parser = value::json)]
     pub value: Option<JsonValue>,
     /// As for every change.
@@ -61,10 +61,11 @@ pub struct SetLimitArgs {
     /// The limit's key.
     #[arg(value_parser = value::limit_key)]
     pub key: String,
-    /// The limit, of which 0 is zero, or unlimited.
+    /// The limit: a whole number (0: none at all), or unlimited.
     #[arg(value_parser = value::limit)]
     pub limit: LimitValue,
-    /// It ends then, for example 2026-12-31T23:59:59Z. Empty: never.
+    /// It ends then, for example 2027-01-01T00:00:00Z; of a date the first instant counts, in UTC. Not
+    /// given: never, and an end that was set is dropped.
     #[arg(long, value_parser = value::instant)]
     pub ends_at: Option<DateTime<Utc>>,
     /// As for every change.

@@ -55,7 +55,7 @@ impl<'a> LimitGrounds<'a> {
     /// When the override ends; `None`: never, or what is stored cannot be read.
     pub fn ends_at(&self) -> Option<DateTime<Utc>> {
         let end = self.own.and_then(|own| own.ends_at);
-        // What cannot be read is over since before there were instants.
+        // What cannot be read ended before there were instants.
         end.filter(|end| *end != DateTime::<Utc>::MIN_UTC)
     }
 
@@ -72,7 +72,7 @@ impl<'a> LimitGrounds<'a> {
         };
         let all = [
             ("the tenant does not exist, or is not served", denial.to_owned()),
-            ("an override of the tenant that is not over", self.found_override()),
+            ("an override of the tenant that has not ended", self.found_override()),
             ("neither a definition nor an override", defined),
             ("the tenant has no plan: no limit", self.plan.unwrap_or("none").to_owned()),
             ("the limit of the tenant's plan", planned),
@@ -95,7 +95,7 @@ impl<'a> LimitGrounds<'a> {
     fn found_override(&self) -> String {
         let Some(own) = self.own else { return "none".to_owned() };
         let value = own.value.map_or("unlimited".to_owned(), |value| value.to_string());
-        let word = if self.is_over() { "over since" } else { "until" };
+        let word = if self.is_over() { "ended" } else { "until" };
         match self.ends_at() {
             None if self.is_over() => format!("{value}, over"),
             None => value,

@@ -103,7 +103,7 @@ pub enum Violation {
     #[error("There is no limit '{0}'.")]
     UnknownLimit(String),
     /// The limit is a column of plans, and always there.
-    #[error("The limit '{0}' is always there, and is what it is.")]
+    #[error("The limit '{0}' is built in and cannot be redefined.")]
     BuiltInLimit(String),
     /// A new limit has to say what it counts.
     #[error("The limit '{0}' is new, and does not say what it counts: level or monthly.")]
@@ -129,12 +129,12 @@ pub enum Violation {
     /// The plan has tenants, and it is not said what becomes of them.
     #[error(
         "The plan '{0}' has tenants ({1}): say whether they keep what they have, or whether the change applies to them \
-         (existing_tenants)."
+         (existing_tenants: keep or apply)."
     )]
     PlanHasTenants(String, u64),
     /// A flag cannot say that a feature is on without a value where the plan has one.
     #[error(
-        "Its tenants have the feature '{0}' without a value, and could not keep that: a flag without a value takes the plan's. \
+        "The plan's tenants have the feature '{0}' without a value, and could not keep that: a flag without a value takes the plan's. \
          Give its definition a default first."
     )]
     CannotKeep(String),

@@ -188,7 +188,7 @@ on_both! {
         assert_eq!((within.allowed(), within.limit(), within.used(), within.remaining()), (true, Some(5), 4, Some(1)));
         let refused = client.within_limit(one, "users", 5, 1).await.unwrap();
         assert_eq!((refused.allowed(), refused.reason()), (false, LimitReason::Exceeded));
-        assert_eq!(refused.message(), "This would exceed the limit 'users' of 5. Please upgrade your plan.");
+        assert_eq!(refused.message(), "This would exceed the limit 'users' of 5.");
         assert_eq!((refused.enforcement(), refused.in_force().revision() > 0), (LimitEnforcement::On, true));
         assert!(matches!(client.require_within_limit(one, "users", 5, 1).await, Err(Error::BeyondLimit(_))));
         assert!(client.require_within_limit(one, "users", 4, 1).await.is_ok());

@@ -70,7 +70,7 @@ on_both! {
         let (code, text, json) = by_command(&database, &now);
         assert_eq!((code, &json["reason"], &json["limit"]), (1, &"EXCEEDED".into(), &5.into()));
         assert!(text.starts_with("decision     DENIED  EXCEEDED\n"), "{text}");
-        assert!(text.contains("limit        5, for 5 and 1 more\n") && text.contains("plan         starter: 5\n"), "{text}");
+        assert!(text.contains("limit        5: 5 used, 1 more wanted\n") && text.contains("plan         starter: 5\n"), "{text}");
         let alone = explain(&mut server, ExplainLimitRequest { observed: None, ..request("users", 0, 0) }).await;
         assert_eq!((told(&alone).0, alone.decision.unwrap().used), (LimitReason::Within, 0));
 

@@ -54,10 +54,10 @@ impl LimitReason {
         match self {
             Self::Unspecified | Self::Within | Self::Unlimited | Self::NoPlan => String::new(),
             Self::Exceeded => {
-                format!("This would exceed the limit '{key}' of {limit}. Please upgrade your plan.")
+                format!("This would exceed the limit '{key}' of {limit}.")
             }
             Self::OverLimit => {
-                format!("The limit '{key}' of {limit} has been exceeded. Please upgrade your plan.")
+                format!("The limit '{key}' of {limit} has been exceeded.")
             }
             Self::TenantDenied => tenant_sentence(tenant).to_owned(),
             Self::NotFound => format!("There is no limit '{key}'."),

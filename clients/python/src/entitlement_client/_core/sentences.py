@@ -31,8 +31,8 @@ _OF_FEATURES = {
     "VALUE_UNREADABLE": "The feature '{key}' of module '{module}' is not set up correctly.",
 }
 _OF_LIMITS = {
-    "EXCEEDED": "This would exceed the limit '{key}' of {limit}. Please upgrade your plan.",
-    "OVER_LIMIT": "The limit '{key}' of {limit} has been exceeded. Please upgrade your plan.",
+    "EXCEEDED": "This would exceed the limit '{key}' of {limit}.",
+    "OVER_LIMIT": "The limit '{key}' of {limit} has been exceeded.",
     "NOT_FOUND": "There is no limit '{key}'.",
 }
 
