@@ -15,6 +15,10 @@ pub const MAX_LIMIT_KEY_CHARS: usize = 50;
 /// Maximum length of a feature's value, in characters of JSON with every digit written out.
 pub const MAX_VALUE_CHARS: usize = 2_000;
 
+/// Maximum size of the features and limits in a list of a tenant's modules, in bytes: callers accept
+/// messages of 4 MiB.
+pub const MAX_LISTED_FEATURE_BYTES: usize = 1024 * 1024;
+
 /// Maximum number of codes in one batch.
 pub const MAX_BATCH: usize = 100;
 

@@ -104,9 +104,9 @@ impl Api {
 }
 
 impl Provenance {
-    /// This hint, marked as stale if `stale` is set.
+    /// This hint, marked as stale also if `stale` is set.
     pub(super) fn or_stale(self, stale: bool) -> Self {
-        Self { stale, ..self }
+        Self { stale: self.stale || stale, ..self }
     }
 
     /// The hint for an answer that may be kept for `limit`, unless something else ends it before.

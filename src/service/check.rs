@@ -213,13 +213,15 @@ impl Api {
         let limit =
             if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
+        let mut provenance = self.provenance_of(&known);
         if query.include_features {
-            catalogue =
-                self.cache.catalogue_that(|held| knows_plan(held, Some(facts)), asked.now).await?;
+            let knows = |held: &Catalogue| knows_plan(held, Some(facts));
+            (catalogue, provenance) =
+                self.catalogue_beside(Some(facts), provenance, knows, asked.now).await?;
         }
         let ends = query.include_features.then(|| next_end_of_override(facts, at)).flatten();
         let changes = next_change(facts, at).into_iter().chain(ends).min();
-        let hint = self.provenance_of(&known).cache_hint(limit, changes, asked);
+        let hint = provenance.cache_hint(limit, changes, asked);
         Ok(List {
             caller: query.tenant.caller,
             facts: facts.clone(),

@@ -1,5 +1,9 @@
 //! CheckFeature and BatchCheckFeatures.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
 use super::{
     Api,
     cache_hint::{AskedTime, CacheHint, Provenance},
@@ -100,8 +104,26 @@ impl Api {
         asked: AskedTime,
     ) -> Result<FeatureJudgement<'a>, LoadError> {
         let knows = |catalogue: &Catalogue| explains(catalogue, facts, &[named]);
-        let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
+        let (catalogue, provenance) =
+            self.catalogue_beside(facts, provenance, knows, asked.now).await?;
         Ok(self.feature_judgement(facts, &catalogue, provenance, named, asked))
+    }
+
+    /// The catalogue for an answer that rests on it as well as on facts, and what that answer rests
+    /// on. It is marked as stale also if the catalogue could not be read anew, or is older than the
+    /// plan that the facts name.
+    pub(super) async fn catalogue_beside(
+        &self,
+        facts: Option<&Facts>,
+        provenance: Provenance,
+        knows: impl Fn(&Catalogue) -> bool,
+        now: DateTime<Utc>,
+    ) -> Result<(Arc<Catalogue>, Provenance), LoadError> {
+        let catalogue = self.cache.catalogue_that(knows, now).await?;
+        let current = self.cache.current_catalogue(now);
+        let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, &catalogue));
+        let is_old = !is_current || !knows_plan(&catalogue, facts);
+        Ok((catalogue, provenance.or_stale(is_old)))
     }
 
     pub(super) async fn batch_check_features<'a>(
@@ -113,7 +135,8 @@ impl Api {
         let known = self.ask(query.tenant, asked).await?;
         let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(&known));
         let knows = |catalogue: &Catalogue| explains(catalogue, facts, &query.all);
-        let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
+        let (catalogue, provenance) =
+            self.catalogue_beside(facts, provenance, knows, asked.now).await?;
         let judge = |named| self.feature_judgement(facts, &catalogue, provenance, named, asked);
         let judgements: Vec<_> = query.all.iter().copied().map(judge).collect();
         let words = judgements.iter().map(|judgement| (judgement.is_on, judgement.reason.word()));

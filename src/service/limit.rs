@@ -100,7 +100,8 @@ impl Api {
     ) -> Result<LimitJudgement<'a>, LoadError> {
         let (facts, provenance) = (known.facts.as_ref(), self.provenance_of(known));
         let knows = |catalogue: &Catalogue| knows_plan(catalogue, facts);
-        let catalogue = self.cache.catalogue_that(knows, asked.now).await?;
+        let (catalogue, provenance) =
+            self.catalogue_beside(facts, provenance, knows, asked.now).await?;
         Ok(self.limit_judgement(facts, &catalogue, provenance, named, asked))
     }
 

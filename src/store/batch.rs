@@ -45,7 +45,7 @@ impl BatchStatement {
 /// subscription. A key without a tenant gives a row too. Then come the subscriptions, with the
 /// tenant's id and none of its other columns: repeating those takes PostgreSQL half as long again.
 fn statement(dialect: Dialect, revision: &str) -> String {
-    let standby = dialect.is_standby();
+    let (standby, fence) = (dialect.is_standby(), dialect.fence());
     let [ids, subdomains] = dialect.key_tables();
     let tenants = select_tenants().build(dialect.backend()).sql;
     let subscriptions = select_subscriptions(dialect).build(dialect.backend()).sql;
@@ -64,7 +64,7 @@ fn statement(dialect: Dialect, revision: &str) -> String {
          UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}, NULL, NULL, NULL \
           FROM r JOIN ({subscriptions}{of_subscriptions}) s ON s.tenant_id = r.key_id \
          UNION ALL SELECT own.key_id, {no_more_of_tenant}, {no_subscription}, own.key_id, own.key_subdomain, {NO_REVISION}, NULL, \
-          {flags}, {limits} FROM (SELECT r.key_id, r.key_subdomain, {own} FROM r) own \
+          {flags}, {limits} FROM (SELECT r.key_id, r.key_subdomain, {own} FROM r {fence}) own \
           WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL"
     )
 }

@@ -72,7 +72,7 @@ fn statements(dialect: Dialect, log: ChangeLog, tables: OwnTables) -> Vec<Statem
     };
     let revision = format!("SELECT CAST({revision} AS bigint) AS revision");
     let (aliases, definitions) = match tables {
-        OwnTables::There => (ALIASES, definitions::statements()),
+        OwnTables::There => (ALIASES, definitions::statements(dialect)),
         OwnTables::Missing => (NO_ALIASES, Vec::new()),
     };
     let mut statements = vec![
@@ -179,6 +179,11 @@ fn plans_in_order() -> Select<plans::Entity> {
         .order_by(P::Slug, Order::Asc)
 }
 
+/// Cast, so that a column that is made wider does not break the statements that are prepared already.
+fn number(column: impl ColumnTrait) -> Expr {
+    column.into_simple_expr().cast_as("bigint")
+}
+
 pub(super) fn select_plans() -> Select<plans::Entity> {
     use plans::Column as P;
     plans::Entity::find()
@@ -186,8 +191,8 @@ pub(super) fn select_plans() -> Select<plans::Entity> {
         .column_as(P::Slug.into_simple_expr().cast_as("text"), "plans.slug")
         .column_as(P::IsActive, "plans.is_active")
         .column_as(list(P::IncludedModules), "plans.included_modules")
-        .column_as(P::MaxUsers, "plans.max_users")
-        .column_as(P::MaxTransactionsMonthly, "plans.max_transactions_monthly")
+        .column_as(number(P::MaxUsers), "plans.max_users")
+        .column_as(number(P::MaxTransactionsMonthly), "plans.max_transactions_monthly")
 }
 
 pub(super) fn plan(row: &Row<'_>, context: &ReadContext) -> Result<Plan, StoreError> {

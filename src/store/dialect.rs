@@ -130,6 +130,26 @@ impl Dialect {
         }
     }
 
+    /// An expression for a column as text, whatever it holds: SQLite would take bytes for text that is
+    /// none.
+    pub(super) fn text(self, column: &str) -> String {
+        let text = format!("CAST({column} AS text)");
+        match self {
+            Self::Postgres => text,
+            Self::Sqlite => {
+                format!("CASE WHEN typeof({column}) = 'blob' THEN '(bytes)' ELSE {text} END")
+            }
+        }
+    }
+
+    /// What ends a subquery whose columns are to be computed once, however often they are named.
+    pub(super) fn fence(self) -> &'static str {
+        match self {
+            Self::Postgres => "OFFSET 0",
+            Self::Sqlite => "LIMIT -1",
+        }
+    }
+
     /// An expression for a UUID within JSON, which has no bytes.
     pub(super) fn hex(self, column: &str) -> String {
         match self {

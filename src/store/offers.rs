@@ -75,10 +75,16 @@ pub(super) async fn plans(
             name: row.text("plans.name")?,
             price: price(row, "plans.price_inr", context)?,
             billing_cycle: row.text("plans.billing_cycle")?,
-            max_users: row.get("plans.max_users")?,
-            max_transactions_monthly: row.get("plans.max_transactions_monthly")?,
+            max_users: number(row, "plans.max_users")?,
+            max_transactions_monthly: number(row, "plans.max_transactions_monthly")?,
         })
     })
+}
+
+/// A limit, as the ERP's columns have it.
+fn number(row: &Row<'_>, column: &'static str) -> Result<Option<i32>, StoreError> {
+    let number = row.get::<Option<i64>>(column)?;
+    Ok(number.map(|number| i32::try_from(number).unwrap_or(i32::MAX)))
 }
 
 fn read<T>(

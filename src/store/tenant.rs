@@ -94,9 +94,10 @@ fn one_more_row(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
     let nulls = ["NULL"; OF_TENANT + OF_SUBSCRIPTION].join(", ");
     let [flags, limits] = own::COLUMNS;
     format!(
-        " UNION ALL SELECT {nulls}, {NO_REVISION}, NULL, {flags}, {limits} FROM (SELECT {}) own \
+        " UNION ALL SELECT {nulls}, {NO_REVISION}, NULL, {flags}, {limits} FROM (SELECT {} {}) own \
          WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL",
-        own::of(dialect, is_tenant, detail)
+        own::of(dialect, is_tenant, detail),
+        dialect.fence()
     )
 }
 

@@ -7,6 +7,7 @@ use sea_orm::QueryResult;
 use super::{
     Store, StoreError,
     ask::Ask,
+    dialect::Dialect,
     tenant::own::{self, setting},
 };
 use crate::domain::{Catalogue, FlagName, Setting, ValueType};
@@ -49,7 +50,7 @@ impl Store {
                 consequence: NEGATIVE,
             });
         }
-        for row in self.primary.sql(flags(), []).await? {
+        for row in self.primary.sql(flags(self.primary.dialect()), []).await? {
             unread.extend(self.unread_flag(&row, catalogue)?);
         }
         Ok(unread)
@@ -112,15 +113,15 @@ fn reads(value_type: ValueType, value: Option<&Setting>) -> bool {
 }
 
 const NEGATIVE_LIMITS: &str =
-    "SELECT CAST(slug AS text) AS slug, 'max_users' AS about FROM plans WHERE max_users < 0
-     UNION ALL SELECT CAST(slug AS text), 'max_transactions_monthly' FROM plans WHERE max_transactions_monthly < 0";
+    "SELECT COALESCE(CAST(slug AS text), '') AS slug, 'max_users' AS about FROM plans WHERE max_users < 0
+     UNION ALL SELECT COALESCE(CAST(slug AS text), ''), 'max_transactions_monthly' FROM plans WHERE max_transactions_monthly < 0";
 
 /// Flags that are on and have a value.
-fn flags() -> String {
-    let value = own::value("f.config");
+fn flags(dialect: Dialect) -> String {
+    let value = own::value(dialect, "f.config");
     format!(
-        "SELECT CAST(t.subdomain AS text) AS subdomain, CAST(f.module_code AS text) AS module,
-                CAST(f.feature_key AS text) AS key, {value} AS value
+        "SELECT COALESCE(CAST(t.subdomain AS text), '') AS subdomain, COALESCE(CAST(f.module_code AS text), '') AS module,
+                COALESCE(CAST(f.feature_key AS text), '') AS key, {value} AS value
          FROM feature_flags f JOIN tenants t ON t.id = f.tenant_id
          WHERE f.is_enabled AND {value} IS NOT NULL
          ORDER BY f.tenant_id, f.module_code, f.feature_key LIMIT {MAX_FLAGS}"

@@ -299,3 +299,68 @@ async fn rows_that_count_for_less_than_they_say_are_named_by_status() {
         );
     }
 }
+
+/// A row that cannot be read concerns itself alone: neither its tenant's other rows, nor its modules.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_read_costs_nobody_anything_else() {
+    for database in [Database::postgres().await, Database::sqlite().await] {
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.put_on_plan(1, "starter").await;
+        database.define("finance", Defined { is_on: true, ..Defined::default() }).await;
+        database.flag(1, "finance", "good", "true", "'1'").await;
+        let odd: &[&str] = if database.is_sqlite() {
+            &[
+                "INSERT INTO feature_flags (tenant_id, module_code, feature_key, is_enabled, config) \
+                 SELECT tenant_id, 'finance', x'ff00', 'perhaps', x'ff' FROM feature_flags",
+                "INSERT INTO entitlement_limit_overrides (tenant_id, key, value) SELECT id, 'users', 2.5 FROM tenants",
+                "INSERT INTO entitlement_limits (key, kind) VALUES ('seats', 'level')",
+                "INSERT INTO entitlement_plan_limits (plan_id, key, value) SELECT id, 'seats', 'many' FROM plans",
+                "INSERT INTO entitlement_plan_features (plan_id, module_id, key, enabled) \
+                 SELECT p.id, m.id, 'multi_currency', 'perhaps' FROM plans p, modules m WHERE p.slug = 'growth'",
+                "UPDATE plans SET max_transactions_monthly = 3000000000 WHERE slug = 'starter'",
+            ]
+        } else {
+            &[
+                "ALTER TABLE feature_flags ALTER COLUMN module_code DROP NOT NULL, ALTER COLUMN feature_key DROP NOT NULL",
+                "INSERT INTO feature_flags (tenant_id, module_code, feature_key, is_enabled, config) \
+                 SELECT tenant_id, NULL, NULL, true, '{}' FROM feature_flags",
+                "ALTER TABLE plans ALTER COLUMN slug DROP NOT NULL",
+                "INSERT INTO plans (name, slug, type) VALUES ('Nameless', NULL, 'bundle')",
+                "INSERT INTO entitlement_plan_limits (plan_id, key, value) SELECT id, 'seats', 1 FROM plans",
+                "ALTER TABLE plans ALTER COLUMN max_users TYPE bigint",
+                "UPDATE entitlement_features SET default_value = '12345678901234567890'",
+            ]
+        };
+        for sql in odd {
+            database.execute(sql).await;
+        }
+        let mut server = Server::start(database).await;
+        assert!(server.check(1, "finance").await.allowed);
+        assert!(decide(&mut server, "finance", "good").await.enabled);
+        assert!(decide(&mut server, "finance", "multi_currency").await.enabled);
+        let list = ListEnabledModulesRequest { tenant_id: id(1), include_features: true, ..Default::default() };
+        let list = server.list(list).await.unwrap();
+        let users = list.limits.iter().find(|limit| limit.key == "users").unwrap();
+        assert_eq!(users.limit, Some(5), "of the plan");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn features_that_are_too_many_for_a_message_are_left_out_and_modules_are_not() {
+    let database = Database::sqlite().await;
+    database.mk_subscribed(1, "finance", Row::default()).await;
+    let flags = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+         INSERT INTO feature_flags (tenant_id, module_code, feature_key, is_enabled, config)
+         SELECT {}, 'finance', 'f' || i, true, '\"{}\"' FROM n",
+        database.uuid(&id(1)),
+        "x".repeat(4_000),
+    );
+    database.execute(&flags).await;
+    let mut server = Server::start(database).await;
+    let list = ListEnabledModulesRequest { tenant_id: id(1), include_features: true, ..Default::default() };
+    let list = server.list(list).await.unwrap();
+    assert_eq!((list.modules.len(), list.limits.len(), list.limit_enforcement), (1, 0, 0));
+    assert!(list.modules[0].features.is_empty());
+    assert!(decide(&mut server, "finance", "f7").await.enabled, "each can be asked for");
+}

@@ -12,7 +12,7 @@ use crate::{
         error::RequestError,
         feature::{FeatureJudgement, Named},
     },
-    store::{Evidence, TenantKey},
+    store::{Evidence, FlagEvidence, TenantKey},
 };
 
 /// A question about one feature of one tenant, by a person.
@@ -59,7 +59,15 @@ impl Api {
             }
             None => None,
         };
-        let Found { evidence, catalogue, .. } = found;
+        let Found { mut evidence, catalogue, .. } = found;
+        if let Some(evidence) = &mut evidence {
+            // The key may be another module's too, about which this caller may not ask.
+            let may_see = |flag: &FlagEvidence| {
+                [flag.row.name.parts().0, &flag.module_code].map(|code| query.caller.may_ask_of(code))
+                    == [true, true]
+            };
+            evidence.own.flags.retain(may_see);
+        }
         let at = asked.instant();
         Ok(FeatureExplanation { at, evidence, catalogue, module, judgement, cached })
     }

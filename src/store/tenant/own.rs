@@ -44,19 +44,22 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) ->
     let [flags, limits] = COLUMNS;
     let mut flag = vec![
         // A former code counts as the module's present one.
-        "COALESCE((SELECT m.code FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id \
-          WHERE a.alias = f.module_code AND NOT EXISTS (SELECT 1 FROM modules n WHERE n.code = f.module_code)), f.module_code)"
-            .to_owned(),
-        "f.feature_key".to_owned(),
+        format!(
+            "COALESCE((SELECT m.code FROM entitlement_module_aliases a JOIN modules m ON m.id = a.module_id \
+          WHERE a.alias = f.module_code AND NOT EXISTS (SELECT 1 FROM modules n WHERE n.code = f.module_code)), {})",
+            dialect.text("f.module_code")
+        ),
+        dialect.text("f.feature_key"),
         "f.is_enabled".to_owned(),
-        value("f.config"),
+        value(dialect, "f.config"),
         dialect.micros("f.updated_at"),
         dialect.hex("f.id"),
     ];
-    let mut limit = vec!["o.key".to_owned(), "o.value".to_owned(), dialect.micros("o.ends_at")];
+    let mut limit =
+        vec![dialect.text("o.key"), "o.value".to_owned(), dialect.micros("o.ends_at")];
     if detail == Detail::Words {
-        flag.extend(["f.module_code".to_owned(), cut("f.config")]);
-        limit.push("o.reason".to_owned());
+        flag.extend([dialect.text("f.module_code"), cut(dialect, "f.config")]);
+        limit.push(dialect.text("o.reason"));
     }
     format!(
         "(SELECT {} FROM feature_flags f WHERE f.tenant_id {is_tenant}) AS {flags}, \
@@ -68,16 +71,16 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) ->
 
 /// A value, as text: NULL for an empty object, which is what the ERP writes where there is none. One
 /// that is too long never leaves the database, and is no JSON afterwards.
-pub(in crate::store) fn value(column: &str) -> String {
-    let text = format!("CAST({column} AS text)");
+pub(in crate::store) fn value(dialect: Dialect, column: &str) -> String {
+    let text = dialect.text(column);
     format!(
         "NULLIF(CASE WHEN length({text}) > {MAX_SETTING_CHARS} THEN '(too long)' ELSE {text} END, '{{}}')"
     )
 }
 
 /// A value word for word, or its beginning.
-fn cut(column: &str) -> String {
-    let text = format!("CAST({column} AS text)");
+fn cut(dialect: Dialect, column: &str) -> String {
+    let text = dialect.text(column);
     format!(
         "CASE WHEN length({text}) > {MAX_SETTING_CHARS} THEN substr({text}, 1, {MAX_SETTING_CHARS}) || '\u{2026}' ELSE {text} END"
     )
@@ -120,8 +123,9 @@ pub(super) fn read(
     if flags.is_none() && limits.is_none() {
         return Ok(None);
     }
-    let flags: Vec<FlagText> = rows(flags.as_deref())?;
-    let limits: Vec<LimitText> = rows(limits.as_deref())?;
+    let flags: Vec<FlagText> = rows(flags.as_deref(), "feature_flags", context)?;
+    let limits: Vec<LimitText> =
+        rows(limits.as_deref(), "entitlement_limit_overrides", context)?;
     let mut evidence = OwnEvidence {
         flags: flags.iter().filter_map(|text| words_of_flag(text, context)).collect(),
         overrides: limits.iter().filter_map(words_of_limit).collect(),
@@ -149,10 +153,23 @@ fn words_of_limit(LimitText(key, .., reason): &LimitText) -> Option<OverrideEvid
     Some(OverrideEvidence { key: key.clone(), reason: reason.clone()? })
 }
 
-fn rows<T: serde::de::DeserializeOwned>(text: Option<&str>) -> Result<Vec<T>, StoreError> {
-    let read = text.map(serde_json::from_str).transpose();
-    let error = |error: serde_json::Error| sea_orm::DbErr::Custom(error.to_string());
-    Ok(read.map_err(error)?.unwrap_or_default())
+/// The rows that can be read. One that cannot be concerns itself alone, and not the tenant's others.
+fn rows<T: serde::de::DeserializeOwned>(
+    text: Option<&str>,
+    table: &'static str,
+    context: &ReadContext,
+) -> Result<Vec<T>, StoreError> {
+    let all: Option<Vec<Json>> = text.map(serde_json::from_str).transpose().map_err(|error| {
+        sea_orm::DbErr::Custom(format!("the rows of {table} are not JSON: {error}"))
+    })?;
+    let row = |row: &Json| {
+        let read = T::deserialize(row);
+        if read.is_err() {
+            context.warnings.warn(table, &row.to_string(), "the row is left out");
+        }
+        read.ok()
+    };
+    Ok(all.iter().flatten().filter_map(row).collect())
 }
 
 fn flag(

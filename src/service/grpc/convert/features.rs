@@ -1,5 +1,6 @@
 //! Features and limits, from the wire and to it.
 
+use prost::Message;
 use prost_types::{Value, value::Kind};
 use tonic::{Request, Status};
 
@@ -171,6 +172,21 @@ pub(super) fn feature((key, state): (&str, FeatureState<'_>)) -> pb::Feature {
         reason: feature_reason(state.reason).into(),
         value: state.value.map(value),
     }
+}
+
+/// The size of the features and limits in a list, in bytes.
+pub(super) fn bytes_of(list: &pb::ListEnabledModulesResponse) -> usize {
+    let features = list.modules.iter().flat_map(|module| &module.features);
+    features.map(Message::encoded_len).sum::<usize>()
+        + list.limits.iter().map(Message::encoded_len).sum::<usize>()
+}
+
+/// Answers as if features and limits had not been asked for: the modules must not be lost in a
+/// message that is too large.
+pub(super) fn leave_out(list: &mut pb::ListEnabledModulesResponse) {
+    list.modules.iter_mut().for_each(|module| module.features.clear());
+    list.limits.clear();
+    list.limit_enforcement = 0;
 }
 
 /// A limit within a list.

@@ -9,7 +9,7 @@ use self::words::tenant_source;
 pub(super) use self::words::{outcome, reason, tenant_status};
 use super::features;
 use crate::{
-    domain::{Facts, enabled::EnabledModule},
+    domain::{limits::MAX_LISTED_FEATURE_BYTES, Facts, enabled::EnabledModule},
     proto::v1 as pb,
     service::{
         cache_hint::CacheHint,
@@ -43,7 +43,7 @@ pub(in crate::service) fn batch_response(
 }
 
 pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesResponse {
-    pb::ListEnabledModulesResponse {
+    let mut response = pb::ListEnabledModulesResponse {
         modules: list
             .modules()
             .into_iter()
@@ -60,7 +60,11 @@ pub(in crate::service) fn list_response(list: &List) -> pb::ListEnabledModulesRe
         } else {
             0
         },
+    };
+    if features::bytes_of(&response) > MAX_LISTED_FEATURE_BYTES {
+        features::leave_out(&mut response);
     }
+    response
 }
 
 pub(in crate::service) fn tenants_response(page: &TenantsPage) -> pb::ListTenantIdsResponse {
