@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import grpc  # noqa: E402
 import httpx  # noqa: E402
 import psycopg  # noqa: E402
-from conftest import Postgres, Server, Sqlite, tenant_id, until  # noqa: E402
+from conftest import PATIENCE, Postgres, Server, Sqlite, tenant_id, until  # noqa: E402
 from postgres import Cluster, free_port  # noqa: E402
 
 from entitlement_client import EntitlementClient, SyncEntitlementClient  # noqa: E402
@@ -229,6 +229,8 @@ def flips(name: str, write: Callable[[bool], str], is_on: Callable[[SyncEntitlem
                 psql.execute(write(turned_on))
                 began = time.perf_counter()
                 while is_on(client) != turned_on:
+                    if time.perf_counter() - began > PATIENCE:
+                        raise SystemExit(f"{name}: it never flipped: {client.stats()}")
                     time.sleep(0.0002)
                 spans.append((time.perf_counter() - began) * 1e3)
         server.kill()
