@@ -1155,7 +1155,10 @@ pub struct ListEnabledModulesResponse {
     /// CheckLimit finds.
     #[prost(message, repeated, tag = "4")]
     pub limits: ::prost::alloc::vec::Vec<Limit>,
-    /// If asked for: does the server enforce limits?
+    /// If asked for: does the server enforce limits? UNSPECIFIED although it was
+    /// asked for: the features and limits of this tenant are more than 1 MiB and
+    /// are left out, or the server is older than them. Ask CheckFeature and
+    /// CheckLimit then.
     #[prost(enumeration = "LimitEnforcement", tag = "5")]
     pub limit_enforcement: i32,
 }

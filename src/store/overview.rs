@@ -40,11 +40,8 @@ impl Store {
         let Some(evidence) = evidence else { return Ok(None) };
         let facts = &evidence.facts;
         let catalogue = self.present_catalogue(at).await?;
-        let overrides = match facts.tenant.own.as_ref().is_some_and(|own| !own.overrides.is_empty())
-        {
-            true => self.overrides(facts).await?,
-            false => Vec::new(),
-        };
+        let has_overrides = facts.tenant.own.as_ref().is_some_and(|own| !own.overrides.is_empty());
+        let overrides = if has_overrides { self.overrides(facts).await? } else { Vec::new() };
         let summary = self.summary(facts, at).await;
         let summary = match summary {
             Err(error) => self.name_missing_columns(Err(error)).await,

@@ -145,6 +145,11 @@ impl Cluster {
 
     /// How many statements a database has been sent, but for signs of life.
     pub async fn statements(&self, database: &str) -> usize {
+        self.lines_of_statements(database).await.len()
+    }
+
+    /// The lines of the log about them.
+    pub async fn lines_of_statements(&self, database: &str) -> Vec<String> {
         // What a statement does is logged before it is done; asking for something makes sure of the
         // order.
         assert_eq!(self.ask::<i32>("SELECT 1").await, 1);
@@ -154,7 +159,7 @@ impl Cluster {
                 && (line.contains("LOG:  execute") || line.contains("LOG:  statement"))
                 && !line.ends_with(": SELECT 1")
         };
-        self.log().lines().filter(statement).count()
+        self.log().lines().filter(statement).map(str::to_owned).collect()
     }
 }
 
