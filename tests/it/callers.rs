@@ -8,10 +8,10 @@ use entitlementd::proto::{
         DeniedHttpResponse, OkHttpResponse, authorization_client::AuthorizationClient,
     },
     v1::{
-        AuthorizeRequest, BatchCheckModulesRequest, ExplainModuleRequest,
-        ListEnabledModulesRequest, ListTenantIdsRequest, ResolveTenantRequest, WatchChangesRequest,
-        WatchChangesResponse, entitlement_service_client::EntitlementServiceClient,
-        watch_changes_response::Event,
+        AuthorizeRequest, BatchCheckModulesRequest, ExplainFeatureRequest, ExplainLimitRequest,
+        ExplainModuleRequest, ListEnabledModulesRequest, ListTenantIdsRequest,
+        ResolveTenantRequest, WatchChangesRequest, WatchChangesResponse,
+        entitlement_service_client::EntitlementServiceClient, watch_changes_response::Event,
     },
 };
 use prost::Message;
@@ -152,9 +152,20 @@ async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exis
             AuthorizeRequest { host: host.clone(), any_of_module_codes, ..Default::default() };
         told.push(refused(one.authorize(request).await));
         for tenant in [tenant_id.clone(), format!("tenant-{other}")] {
+            let module_code = "hrms".to_owned();
             let request =
-                ExplainModuleRequest { tenant, module_code: "hrms".into(), ..Default::default() };
+                ExplainModuleRequest { tenant: tenant.clone(), module_code, ..Default::default() };
             told.push(refused(one.explain_module(request).await));
+            let request = ExplainFeatureRequest {
+                tenant: tenant.clone(),
+                module_code: "hrms".into(),
+                feature_key: "export".into(),
+                at: None,
+            };
+            told.push(refused(one.explain_feature(request).await));
+            let limit_key = "users".to_owned();
+            let request = ExplainLimitRequest { tenant, limit_key, ..Default::default() };
+            told.push(refused(one.explain_limit(request).await));
         }
         told.push(refused(one.watch_changes(watched(vec![id(1), tenant_id])).await));
     }
@@ -163,7 +174,7 @@ async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exis
         "CALLER_NOT_ALLOWED".into(),
         "this caller may not ask about this tenant".into(),
     );
-    assert_eq!(told, vec![only; 18]);
+    assert_eq!(told, vec![only; 26]);
 
     for answer in [
         refused(one.list_tenant_ids(ListTenantIdsRequest::default()).await),
@@ -172,7 +183,7 @@ async fn a_caller_of_one_tenant_learns_nothing_of_others_not_even_that_they_exis
         assert_eq!(answer.2, "this caller may not ask about all tenants");
     }
     let metrics = Metrics::read(server.running.metrics_address.unwrap()).await;
-    assert_eq!(metrics.of("caller_refusals_total{reason=\"tenant\"}"), 18.0);
+    assert_eq!(metrics.of("caller_refusals_total{reason=\"tenant\"}"), 26.0);
     assert_eq!(metrics.of("caller_refusals_total{reason=\"enumeration\"}"), 2.0);
 }
 
@@ -188,6 +199,13 @@ async fn a_caller_of_one_module_is_told_of_no_other() {
     let any_of_module_codes = vec!["finance".to_owned(), "hrms".to_owned()];
     let request = AuthorizeRequest { tenant_id: id(1), any_of_module_codes, ..Default::default() };
     assert_eq!(refused(finance.authorize(request).await).0, Code::PermissionDenied);
+    let request = ExplainFeatureRequest {
+        tenant: id(1),
+        module_code: "hrms".into(),
+        feature_key: "export".into(),
+        at: None,
+    };
+    assert_eq!(refused(finance.explain_feature(request).await).0, Code::PermissionDenied);
     let request = ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() };
     let list = finance.list_enabled_modules(request).await.unwrap().into_inner();
     let codes: Vec<_> = list.modules.iter().map(|module| module.code.as_str()).collect();

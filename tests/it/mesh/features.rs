@@ -127,7 +127,7 @@ on_both_proxies! {
             assert_eq!(metrics.samples.get(&series), Some(&1.0), "{series}");
         }
         if let Kind::Envoy = kind {
-            until("the access log is written", || mesh.log().contains(r#""reason":"PLAN""#));
+            until("the access log is written", || mesh.log().contains(r#""feature":"bulk_export""#));
         }
         let Mesh { server, proxy, .. } = mesh;
         drop(proxy);
