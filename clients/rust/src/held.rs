@@ -1,22 +1,22 @@
 //! What is held of tenants: pure, time is an argument.
 
+mod denials;
+mod features;
 mod slot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-use self::slot::{HeldDenial, HeldList, Id, Slot, Wanted};
+pub(crate) use self::features::feature_name;
+use self::slot::{HeldList, Id, Slot, Wanted};
 use crate::{
-    Answer, FeatureAnswer, LimitAnswer, Resolved,
+    Answer, Resolved,
     bounded::Bounded,
     clock::{Micros, NEVER, is_no_longer_ago, is_within},
     list::{List, Told},
     stream::Stream,
 };
-
-/// Denials of one tenant that are held; more make room, the oldest first.
-const MOST_DENIALS: usize = 32;
 
 /// When and where a question began, for what its answer is worth.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -57,11 +57,6 @@ pub(crate) enum Look<T = Answer> {
     AskForList,
 }
 
-/// How a feature is named among what is denied. The name of a module has no control characters.
-pub(crate) fn feature_name(module: &str, key: &str) -> String {
-    format!("{module}\0{key}")
-}
-
 impl Held {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -94,58 +89,6 @@ impl Held {
             (None, Some(_)) => Look::AskWhy,
             (None, None) => Look::AskForList,
         }
-    }
-
-    fn good_denial<'a>(
-        &self,
-        slot: &'a Slot,
-        is_it: impl Fn(&str) -> bool,
-        min_revision: u64,
-        now: Micros,
-    ) -> Option<&'a HeldDenial> {
-        let is_good =
-            |held: &&HeldDenial| is_it(&held.about) && self.is_denial_good(held, min_revision, now);
-        slot.denials.iter().find(is_good)
-    }
-
-    /// The same for a feature: a list that grants its module says whether it is on or off.
-    pub(crate) fn look_feature(
-        &self,
-        tenant: Uuid,
-        (module, key): (&str, &str),
-        min_revision: u64,
-        now: Micros,
-    ) -> Look<FeatureAnswer> {
-        let look = |slot: &Slot| {
-            let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now));
-            if let Some(answer) = good.and_then(|held| held.list.feature(module, key, now)) {
-                return Look::Answer(answer);
-            }
-            let is_it = |about: &str| about.split_once('\0') == Some((module, key));
-            match (self.good_denial(slot, is_it, min_revision, now), good) {
-                (Some(denial), _) => {
-                    Look::Answer(FeatureAnswer::of_denied_module(denial.answer.clone()))
-                }
-                (None, Some(_)) => Look::AskWhy,
-                (None, None) => Look::AskForList,
-            }
-        };
-        self.tenants.look(&Id(tenant), look).unwrap_or(Look::AskForList)
-    }
-
-    /// What a limit is, if the list is good and says so.
-    pub(crate) fn limit(
-        &self,
-        tenant: Uuid,
-        key: &str,
-        min_revision: u64,
-        now: Micros,
-    ) -> Option<LimitAnswer> {
-        let look = |slot: &Slot| {
-            let good = slot.list.as_ref().filter(|held| self.is_good(held, min_revision, now))?;
-            good.list.limit(key, now)
-        };
-        self.tenants.look(&Id(tenant), look).flatten()
     }
 
     /// The list, if it is good.
@@ -194,13 +137,6 @@ impl Held {
             && !self.stream.is_doubted(began.era, began.at, now)
     }
 
-    fn is_denial_good(&self, held: &HeldDenial, min_revision: u64, now: Micros) -> bool {
-        let HeldDenial { answer, max_age, began, .. } = held;
-        now < answer.valid_until
-            && answer.revision >= min_revision
-            && self.is_young(*began, *max_age, now)
-    }
-
     /// A question about a tenant begins.
     pub(crate) fn begin(&self, tenant: Uuid, min_revision: u64, now: Micros) -> Began {
         // The era first: what is told after that is told to the answer.
@@ -233,27 +169,6 @@ impl Held {
             if slot.news == began.news && !self.stream.has_outdated(began.era) {
                 slot.list = Some(HeldList { list, began, outdated: NEVER, announced: 0 });
             }
-        });
-    }
-
-    /// The same for the denial of a module, or of a [feature](feature_name) with its module.
-    pub(crate) fn keep_denial(
-        &self,
-        tenant: Uuid,
-        about: &str,
-        answer: Answer,
-        max_age: Micros,
-        began: Began,
-    ) {
-        self.tenants.change(Id(tenant), |slot| {
-            if slot.news != began.news || self.stream.has_outdated(began.era) {
-                return;
-            }
-            slot.denials.retain(|held| &*held.about != about);
-            if slot.denials.len() >= MOST_DENIALS {
-                slot.denials.remove(0);
-            }
-            slot.denials.push(HeldDenial { about: about.into(), answer, max_age, began });
         });
     }
 
