@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Definitions, FeatureDecision, LimitDecision, LimitReason, LimitSource, Module, ModuleCode, Plan,
-    Reason, Wanted,
+    Definitions, FeatureDecision, LimitDecision, LimitReason, LimitSource, Module, ModuleCode,
+    Plan, Reason, Wanted,
 };
 
 /// All modules and plans, read at one time.
@@ -123,7 +123,8 @@ impl Catalogue {
         key: &str,
         wanted: Wanted,
     ) -> Vec<String> {
-        let is_by_plan = decision.in_force.as_ref().is_some_and(|limit| limit.source == LimitSource::Plan);
+        let is_by_plan =
+            decision.in_force.as_ref().is_some_and(|limit| limit.source == LimitSource::Plan);
         match decision.reason {
             LimitReason::Exceeded | LimitReason::OverLimit if is_by_plan => {
                 self.plans_with_limit(key, wanted.observed.saturating_add(wanted.amount))

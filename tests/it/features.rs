@@ -338,7 +338,11 @@ async fn a_row_that_cannot_be_read_costs_nobody_anything_else() {
         assert!(server.check(1, "finance").await.allowed);
         assert!(decide(&mut server, "finance", "good").await.enabled);
         assert!(decide(&mut server, "finance", "multi_currency").await.enabled);
-        let list = ListEnabledModulesRequest { tenant_id: id(1), include_features: true, ..Default::default() };
+        let list = ListEnabledModulesRequest {
+            tenant_id: id(1),
+            include_features: true,
+            ..Default::default()
+        };
         let list = server.list(list).await.unwrap();
         let users = list.limits.iter().find(|limit| limit.key == "users").unwrap();
         assert_eq!(users.limit, Some(5), "of the plan");
@@ -358,7 +362,11 @@ async fn features_that_are_too_many_for_a_message_are_left_out_and_modules_are_n
     );
     database.execute(&flags).await;
     let mut server = Server::start(database).await;
-    let list = ListEnabledModulesRequest { tenant_id: id(1), include_features: true, ..Default::default() };
+    let list = ListEnabledModulesRequest {
+        tenant_id: id(1),
+        include_features: true,
+        ..Default::default()
+    };
     let list = server.list(list).await.unwrap();
     assert_eq!((list.modules.len(), list.limits.len(), list.limit_enforcement), (1, 0, 0));
     assert!(list.modules[0].features.is_empty());

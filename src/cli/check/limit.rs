@@ -145,7 +145,6 @@ fn source(source: LimitSource) -> &'static str {
 
 fn write_definition(out: &mut String, defined: Option<&LimitDefinition>) -> fmt::Result {
     let Some(defined) = defined else { return writeln!(out, "{:<13}none", "definition") };
-    let unit =
-        if defined.unit.is_empty() { String::new() } else { format!(" ({})", defined.unit) };
+    let unit = if defined.unit.is_empty() { String::new() } else { format!(" ({})", defined.unit) };
     writeln!(out, "{:<13}{}{}", "definition", defined.kind.word(), escape_control(&unit))
 }

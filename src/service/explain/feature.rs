@@ -63,7 +63,8 @@ impl Api {
         if let Some(evidence) = &mut evidence {
             // The key may be another module's too, about which this caller may not ask.
             let may_see = |flag: &FlagEvidence| {
-                [flag.row.name.parts().0, &flag.module_code].map(|code| query.caller.may_ask_of(code))
+                [flag.row.name.parts().0, &flag.module_code]
+                    .map(|code| query.caller.may_ask_of(code))
                     == [true, true]
             };
             evidence.own.flags.retain(may_see);

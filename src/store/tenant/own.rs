@@ -55,8 +55,7 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) ->
         dialect.micros("f.updated_at"),
         dialect.hex("f.id"),
     ];
-    let mut limit =
-        vec![dialect.text("o.key"), "o.value".to_owned(), dialect.micros("o.ends_at")];
+    let mut limit = vec![dialect.text("o.key"), "o.value".to_owned(), dialect.micros("o.ends_at")];
     if detail == Detail::Words {
         flag.extend([dialect.text("f.module_code"), cut(dialect, "f.config")]);
         limit.push(dialect.text("o.reason"));
@@ -124,8 +123,7 @@ pub(super) fn read(
         return Ok(None);
     }
     let flags: Vec<FlagText> = rows(flags.as_deref(), "feature_flags", context)?;
-    let limits: Vec<LimitText> =
-        rows(limits.as_deref(), "entitlement_limit_overrides", context)?;
+    let limits: Vec<LimitText> = rows(limits.as_deref(), "entitlement_limit_overrides", context)?;
     let mut evidence = OwnEvidence {
         flags: flags.iter().filter_map(|text| words_of_flag(text, context)).collect(),
         overrides: limits.iter().filter_map(words_of_limit).collect(),

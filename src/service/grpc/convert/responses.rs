@@ -9,7 +9,7 @@ use self::words::tenant_source;
 pub(super) use self::words::{outcome, reason, tenant_status};
 use super::features;
 use crate::{
-    domain::{limits::MAX_LISTED_FEATURE_BYTES, Facts, enabled::EnabledModule},
+    domain::{Facts, enabled::EnabledModule, limits::MAX_LISTED_FEATURE_BYTES},
     proto::v1 as pb,
     service::{
         cache_hint::CacheHint,
