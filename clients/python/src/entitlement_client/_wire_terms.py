@@ -78,7 +78,7 @@ def to_module_denial(response: pb.CheckFeatureResponse, said: FeatureAnswer, ask
         allowed=False,
         reason=said.module_reason,
         message=said.message,
-        plan_slugs=said.plan_slugs,
+        # The plans that were named have the feature as well: others have the module alone.
         valid_until=said.valid_until,
         revision=said.revision,
         as_of=said.as_of,

@@ -134,7 +134,7 @@ def of_denied_module(denial: Answer) -> FeatureAnswer:
         reason="MODULE_DENIED",
         message=denial.message,
         module_reason=denial.reason,
-        plan_slugs=denial.plan_slugs,
+        # The plans that were named have the module: whether they have the feature, nobody has said.
         valid_until=denial.valid_until,
         revision=denial.revision,
         as_of=denial.as_of,
