@@ -14,6 +14,7 @@ fn the_command_line_is_sound() {
 const OF_ONE_CALL: &[&str] = &[
     "after",
     "all",
+    "amount",
     "at",
     "at_period_end",
     "base",
@@ -28,6 +29,7 @@ const OF_ONE_CALL: &[&str] = &[
     "ends_at",
     "existing_tenants",
     "expires_at",
+    "feature",
     "force",
     "include_dependencies",
     "include_dependents",
@@ -41,6 +43,7 @@ const OF_ONE_CALL: &[&str] = &[
     "modules",
     "name",
     "new_code",
+    "observed",
     "on_sale",
     "on_sale_only",
     "openapi",
