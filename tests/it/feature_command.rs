@@ -130,7 +130,7 @@ async fn a_tenants_flags_and_limits_are_set_shown_and_told_in_its_history() {
         let shown = done(&database, &["tenant", "show", "tenant-1"]);
         for line in [
             "costs 29998.00 a month: the plan 19999.00, beside it 9999.00 a month",
-            "finance/rows yes 8",
+            "finance/rows on 8",
             "transactions_monthly 1000 plan -",
             "users 20 override 2999-01-01T00:00:00Z a favour",
         ] {
@@ -191,7 +191,7 @@ fn the_report_says_whom_limits_would_have_stopped() {
     let report = run(&["limits", "shadow-report", "--decision-log", log, "--json"]);
     assert_eq!(report.status.code(), Some(1));
     assert_eq!(String::from_utf8(report.stderr).unwrap(), "1 lines are not of a decision log\n");
-    let row = |tenant: u32, requests: u32, last: &str| json!({"tenant_id": id(tenant), "limit": "users", "reason": "EXCEEDED", "requests": requests, "last": last});
+    let row = |tenant: u32, requests: u32, last: &str| json!({"tenant_id": id(tenant), "limit": "users", "reason": "EXCEEDED", "decision": "would_deny", "requests": requests, "last": last});
     assert_eq!(
         serde_json::from_slice::<Value>(&report.stdout).unwrap(),
         json!([row(2, 2, "2026-11-29T10:00:03Z"), row(1, 1, "2026-11-29T10:00:01Z")])
@@ -203,7 +203,14 @@ fn the_report_says_whom_limits_would_have_stopped() {
     let routes = run(&["routes", "shadow-report", "--decision-log", log, "--json"]);
     let routes: Value = serde_json::from_slice(&routes.stdout).unwrap();
     assert_eq!(routes.as_array().unwrap().len(), 1);
+    std::fs::write(log, line(1, "users", "denied", 1)).unwrap();
+    let stopped = run(&["limits", "shadow-report", "--decision-log", log, "--json"]);
+    let stopped: Value = serde_json::from_slice(&stopped.stdout).unwrap();
+    assert_eq!(stopped[0]["decision"], "denied", "where limits hold already");
     std::fs::write(log, "").unwrap();
     let nobody = run(&["limits", "shadow-report", "--decision-log", log]);
     assert_eq!(nobody.status.code(), Some(0));
+    std::fs::write(log, "nonsense\n").unwrap();
+    let nothing = run(&["limits", "shadow-report", "--decision-log", log]);
+    assert_eq!(nothing.status.code(), Some(2), "that is no good news");
 }

@@ -110,7 +110,7 @@ on_both! {
         assert_eq!((told(&over).0, told(&over).1), (LimitReason::OverLimit, 5));
         assert!(over.limit_override.unwrap().is_over);
         let (code, text, _) = by_command(&database, &end.to_rfc3339());
-        assert!(code == 1 && text.contains("override     50, ends 2026-11-23T12:16:40Z, over\n"), "{text}");
+        assert!(code == 1 && text.contains("override     50, ends 2026-11-23T12:16:40Z, which has passed\n"), "{text}");
 
         // One that nobody has defined, and without a limit.
         database.override_limit(1, "printers", "NULL", "NULL").await;
