@@ -192,6 +192,22 @@ pub(crate) async fn watch_columns_anew(
     Ok(())
 }
 
+/// Makes the triggers on tables of ours, which nobody else locks, if there is a log: those on the
+/// ERP's are made one by one, once all steps are applied.
+pub(crate) async fn watch_own_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    if !catalog::has_table(manager, "entitlement_changes").await? {
+        return Ok(());
+    }
+    let connection = manager.get_connection();
+    let own: Vec<&str> = watched().iter().map(|watched| watched.table).collect();
+    let is_own = |table: &str| own.contains(&table) && table.starts_with(OURS);
+    let triggers = triggers(connection.get_database_backend());
+    for trigger in triggers.iter().filter(|trigger| is_own(trigger.table)) {
+        connection.execute_unprepared(&trigger.create).await?;
+    }
+    Ok(())
+}
+
 /// The triggers of the log on PostgreSQL, each with its table.
 pub(crate) fn log_triggers() -> Vec<(&'static str, String)> {
     postgres::triggers().into_iter().map(|trigger| (trigger.table, trigger.name)).collect()

@@ -21,7 +21,7 @@ impl MigrationTrait for Migration {
         for table in ["plans", "feature_flags"] {
             changes::watch_columns_anew(manager, table).await?;
         }
-        Ok(())
+        changes::watch_own_tables(manager).await
     }
 
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {

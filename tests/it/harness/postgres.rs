@@ -158,6 +158,7 @@ impl Cluster {
             line.starts_with(&begins)
                 && (line.contains("LOG:  execute") || line.contains("LOG:  statement"))
                 && !line.ends_with(": SELECT 1")
+                && !line.ends_with(" AS clock")
         };
         self.log().lines().filter(statement).map(str::to_owned).collect()
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use entitlement_client::{Config, Entitlements, OnOutage};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{flags, old_database, previous};
 use crate::{
@@ -65,10 +65,20 @@ fn answer(protos: &Path, address: &str, method: &str, request: &str) -> Value {
     answer
 }
 
+/// Fields that the version before does not know. Nobody has asked for what they hold.
+const NEW: [&str; 7] =
+    ["features", "limits", "limitEnforcement", "featureDecision", "feature", "limit", "found"];
+
 fn without_time(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, _| !["asOf", "maxAge", "at"].contains(&name.as_str()));
+            for name in NEW {
+                let held = fields.remove(name);
+                let unspecified = json!("LIMIT_ENFORCEMENT_UNSPECIFIED");
+                let nothing = [json!([]), json!(null), json!(""), unspecified];
+                assert!(held.is_none_or(|held| nothing.contains(&held)), "{name}");
+            }
             fields.values_mut().for_each(without_time);
         }
         Value::Array(values) => values.iter_mut().for_each(without_time),
