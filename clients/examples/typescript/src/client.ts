@@ -139,7 +139,8 @@ export class Client {
 
   async #send(request: Asked, module: string | undefined, question: Question): Promise<Held> {
     if (module === undefined) {
-      const list = await this.server.listEnabledModules({ ...request, includeUpcoming: true });
+      const whole = { ...request, includeUpcoming: true, includeFeatures: false };
+      const list = await this.server.listEnabledModules(whole);
       return { ...question, list, fresh: list.freshness ?? Freshness.create() };
     }
     const decision = await this.server.checkModule({ ...request, moduleCode: module });

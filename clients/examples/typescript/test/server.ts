@@ -47,7 +47,8 @@ export class ScriptedServer implements Server {
         EnabledModule.fromPartial({ code, startsAt: instant(starts_at), validUntil: instant(valid_until) }),
       );
       const freshness = this.#freshness(facts, facts.max_age ?? 30, rights.map(([, right]) => right));
-      return { modules, tenantStatus: TenantStatus.TENANT_STATUS_ACTIVE, freshness };
+      const tenantStatus = TenantStatus.TENANT_STATUS_ACTIVE;
+      return ListEnabledModulesResponse.fromPartial({ modules, tenantStatus, freshness });
     });
   }
 
