@@ -1,12 +1,10 @@
 //! A tenant with everything that people want to see of it.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use entitlementd_migration::ChangeLog;
 
 use super::{
-    Evidence, NamedFlag, NamedLimit, Reading, Store, StoreError, TenantKey, ask::Ask, catalogue,
+    Evidence, NamedFlag, NamedLimit, Reading, Store, StoreError, TenantKey, catalogue,
     entitlements, offers,
 };
 use crate::domain::{Catalogue, Facts, LimitInForce, OwnFlag, OwnLimit, Summary, limits_of};
@@ -40,8 +38,6 @@ impl Store {
         let Some(evidence) = evidence else { return Ok(None) };
         let facts = &evidence.facts;
         let catalogue = self.present_catalogue(at).await?;
-        let has_overrides = facts.tenant.own.as_ref().is_some_and(|own| !own.overrides.is_empty());
-        let overrides = if has_overrides { self.overrides(facts).await? } else { Vec::new() };
         let summary = self.summary(facts, at).await;
         let summary = match summary {
             Err(error) => self.name_missing_columns(Err(error)).await,
@@ -50,7 +46,7 @@ impl Store {
         Ok(Some(Overview {
             revision,
             flags: flags(facts),
-            overrides,
+            overrides: overrides(&evidence),
             limits: limits_of(facts, &catalogue, at),
             summary,
             evidence,
@@ -72,26 +68,20 @@ impl Store {
         let offers = offers::read_all(&self.primary, &self.context).await?;
         Ok(entitlements.summary(&offers, at))
     }
+}
 
-    /// The overrides with the reasons, which facts do not carry.
-    async fn overrides(&self, facts: &Facts) -> Result<Vec<NamedLimit>, StoreError> {
-        let sql = "SELECT CAST(key AS text) AS key, CAST(reason AS text) AS reason
-                   FROM entitlement_limit_overrides WHERE tenant_id = $1";
-        let mut reasons: HashMap<String, String> = HashMap::new();
-        for row in self.primary.sql(sql, [facts.tenant.id.uuid().into()]).await? {
-            reasons.insert(row.try_get("", "key")?, row.try_get("", "reason")?);
-        }
-        let overrides = facts.tenant.own.iter().flat_map(|own| &own.overrides);
-        let named = overrides.map(|own| NamedLimit {
-            key: own.key.to_string(),
-            own: OwnLimit {
-                limit: own.value,
-                ends_at: own.ends_at,
-                reason: reasons.remove(&*own.key).unwrap_or_default(),
-            },
-        });
-        Ok(named.collect())
-    }
+/// The overrides with the reasons, which facts do not carry.
+fn overrides(evidence: &Evidence) -> Vec<NamedLimit> {
+    let overrides = evidence.facts.tenant.own.iter().flat_map(|own| &own.overrides);
+    let named = overrides.map(|own| NamedLimit {
+        key: own.key.to_string(),
+        own: OwnLimit {
+            limit: own.value,
+            ends_at: own.ends_at,
+            reason: evidence.reason_of_override(&own.key).to_owned(),
+        },
+    });
+    named.collect()
 }
 
 fn flags(facts: &Facts) -> Vec<NamedFlag> {

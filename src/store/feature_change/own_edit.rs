@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{Catalogue, FeatureName, OwnEdit, OwnFlag, OwnLimit, OwnTerms},
     store::{
-        MutationError, Store, StoreError, TenantKey,
+        Evidence, MutationError, Store, StoreError, TenantKey,
         ask::Ask,
         entitlements::{self, Found},
         entity::feature_flags,
@@ -35,19 +35,18 @@ impl Store {
         own: Own<'_>,
     ) -> Result<Made, MutationError> {
         let locked = entitlements::lock(txn, key).await?.ok_or(MutationError::TenantNotFound)?;
-        let rows = txn.query(self.tenants.of(txn.dialect(), &TenantKey::Id(locked.id))).await?;
+        let rows = txn.query(self.evidence.of(txn.dialect(), &TenantKey::Id(locked.id))).await?;
         let reading = tenant::reading(&rows, &self.context, own.at)?;
         let evidence = reading.evidence.ok_or(MutationError::TenantNotFound)?;
-        let terms = evidence.facts.tenant.own.as_deref();
         let changed = match own.edit {
             OwnEdit::SetFlag(name, flag) => {
-                own.edit_flag(txn, &locked, terms, name, Some(flag)).await
+                own.edit_flag(txn, &locked, &evidence, name, Some(flag)).await
             }
-            OwnEdit::DeleteFlag(name) => own.edit_flag(txn, &locked, terms, name, None).await,
+            OwnEdit::DeleteFlag(name) => own.edit_flag(txn, &locked, &evidence, name, None).await,
             OwnEdit::SetLimit(key, limit) => {
-                own.edit_limit(txn, &locked, terms, key, Some(limit)).await
+                own.edit_limit(txn, &locked, &evidence, key, Some(limit)).await
             }
-            OwnEdit::EndLimit(key) => own.edit_limit(txn, &locked, terms, key, None).await,
+            OwnEdit::EndLimit(key) => own.edit_limit(txn, &locked, &evidence, key, None).await,
         };
         Ok(Made { changed: changed?, subject: locked.subdomain })
     }
@@ -63,12 +62,12 @@ impl Own<'_> {
         &self,
         txn: &Transaction,
         tenant: &Found,
-        terms: Option<&OwnTerms>,
+        evidence: &Evidence,
         name: &FeatureName,
         wanted: Option<&OwnFlag>,
     ) -> Result<FeatureChanged, MutationError> {
         let module = self.catalogue.code_of_now(&name.module).to_owned();
-        let had = terms.and_then(|terms| terms.flags.get(&module, &name.key));
+        let had = own_of(evidence).and_then(|own| own.flags.get(&module, &name.key));
         self.check(had.is_some())?;
         write_flag(txn, tenant, &module, &name.key, wanted, self.at).await?;
         let named = |flag| NamedFlag { module: module.clone(), key: name.key.clone(), flag };
@@ -85,20 +84,17 @@ impl Own<'_> {
         &self,
         txn: &Transaction,
         tenant: &Found,
-        terms: Option<&OwnTerms>,
+        evidence: &Evidence,
         key: &str,
         wanted: Option<&OwnLimit>,
     ) -> Result<FeatureChanged, MutationError> {
-        let had = terms.and_then(|terms| terms.override_of(key));
+        let had = own_of(evidence).and_then(|own| own.override_of(key));
         self.check(had.is_some())?;
-        let before = match had {
-            None => None,
-            Some(had) => Some(OwnLimit {
-                limit: had.value,
-                ends_at: had.ends_at,
-                reason: reason_of(txn, tenant, key).await?,
-            }),
-        };
+        let before = had.map(|had| OwnLimit {
+            limit: had.value,
+            ends_at: had.ends_at,
+            reason: evidence.reason_of_override(key).to_owned(),
+        });
         write_limit(txn, tenant, key, wanted).await?;
         let named = |own| NamedLimit { key: key.to_owned(), own };
         Ok(FeatureChanged::Override(OwnChanged {
@@ -108,6 +104,11 @@ impl Own<'_> {
             revision: 0,
         }))
     }
+}
+
+/// What a tenant has beside its plan, if anything.
+fn own_of(evidence: &Evidence) -> Option<&OwnTerms> {
+    evidence.facts.tenant.own.as_deref()
 }
 
 /// Leaves exactly one row for the feature, or none: of several, one that is on would win.
@@ -171,13 +172,6 @@ async fn flag_rows(
     let codes = codes.iter().map(|code| code.as_str().into());
     let rows = txn.sql(sql, values.into_iter().chain(codes)).await?;
     rows.iter().map(|row| Ok(row.try_get("", "id")?)).collect()
-}
-
-async fn reason_of(txn: &Transaction, tenant: &Found, key: &str) -> Result<String, StoreError> {
-    let sql = "SELECT CAST(reason AS text) AS reason FROM entitlement_limit_overrides WHERE tenant_id = $1 AND key = $2";
-    let rows = txn.sql(sql, [tenant.id.uuid().into(), key.into()]).await?;
-    let reason = rows.first().map(|row| row.try_get("", "reason")).transpose()?;
-    Ok(reason.unwrap_or_default())
 }
 
 async fn write_limit(
