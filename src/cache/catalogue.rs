@@ -130,7 +130,7 @@ impl<L: LoadTenant> Cache<L> {
     /// The catalogue. While changes are received, the one that is held, however old; otherwise one
     /// no older than the time to live. While the database is unreachable, the one that is held.
     pub async fn catalogue(&self, now: DateTime<Utc>) -> Result<Arc<Catalogue>, LoadError> {
-        self.catalogue_within(self.time_to_live().unwrap_or(TimeDelta::MAX), now).await
+        self.catalogue_within(self.catalogue_time_to_live(), now).await
     }
 
     /// Reads the catalogue again if it is this old, so that nobody has to wait for that later. A
@@ -168,8 +168,12 @@ impl<L: LoadTenant> Cache<L> {
 
     /// The catalogue, if it is held and current.
     pub fn current_catalogue(&self, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
-        let age = self.time_to_live().unwrap_or(TimeDelta::MAX);
-        self.0.catalogue.current(age, now)
+        self.0.catalogue.current(self.catalogue_time_to_live(), now)
+    }
+
+    /// How old it may become before it is read again; without a bound while changes are received.
+    fn catalogue_time_to_live(&self) -> TimeDelta {
+        self.time_to_live().unwrap_or(TimeDelta::MAX)
     }
 
     async fn catalogue_within(

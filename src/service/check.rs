@@ -204,21 +204,21 @@ impl Api {
         let asked = self.asked(query.tenant.at);
         let known = self.ask(query.tenant, asked).await?;
         let Some(facts) = &known.facts else { return Err(Unresolved::NotFound.into()) };
-        let mut catalogue = self.cache.catalogue(asked.now).await?;
-        let mut modules = facts.by_module().filter_map(|rows| rows.first());
-        if let Some(newer) = modules.find(|row| catalogue.module(row.module.as_str()).is_none()) {
-            catalogue = self.cache.catalogue_for(newer.module.as_str(), asked.now).await?;
-        }
+        let knows = |held: &Catalogue| {
+            let mut modules = facts.by_module().filter_map(|rows| rows.first());
+            modules.all(|row| held.module(row.module.as_str()).is_some())
+                && (!query.include_features || knows_plan(held, Some(facts)))
+        };
+        let provenance = self.provenance_of(&known);
+        let (catalogue, provenance) = if query.include_features {
+            self.catalogue_beside(Some(facts), provenance, knows, asked.now).await?
+        } else {
+            (self.cache.catalogue_that(knows, asked.now).await?, provenance)
+        };
         // If the tenant is not served, the list as a whole is a denial.
         let limit =
             if facts.status().denial().is_none() { self.ages.grant } else { self.ages.denial };
         let at = asked.instant();
-        let mut provenance = self.provenance_of(&known);
-        if query.include_features {
-            let knows = |held: &Catalogue| knows_plan(held, Some(facts));
-            (catalogue, provenance) =
-                self.catalogue_beside(Some(facts), provenance, knows, asked.now).await?;
-        }
         let ends = query.include_features.then(|| next_end_of_override(facts, at)).flatten();
         let changes = next_change(facts, at).into_iter().chain(ends).min();
         let hint = provenance.cache_hint(limit, changes, asked);
