@@ -74,11 +74,11 @@ on_both! {
         let answer = server.check_past_the_cache(1, "finance").await;
         assert_eq!(answer.message, "Module 'finance' is not enabled for your account. Please upgrade your subscription.");
         // The catalogue was read at start; the next reading is due once it is too old.
-        server.advance(300);
+        server.outlive_the_catalogue(300).await;
         let answer = server.check(1, "finance").await;
         assert_eq!(answer.plan_slugs, ["growth", "enterprise"]);
         server.database.execute("UPDATE plans SET price_inr = 1 WHERE slug = 'enterprise'").await;
-        server.advance(300);
+        server.outlive_the_catalogue(300).await;
         assert_eq!(server.check(1, "finance").await.plan_slugs, ["enterprise", "growth"]);
         assert!(server.check(2, "finance").await.plan_slugs.is_empty(), "an unknown tenant is not sold anything");
     }

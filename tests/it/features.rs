@@ -82,7 +82,7 @@ async fn decide(server: &mut Server, module: &str, key: &str) -> FeatureDecision
     let fresh = CheckFeatureRequest { min_revision: Some(1), ..request(module, key) };
     // What there is and what plans say is believed for `--cache-ttl`, where nobody says that it
     // has changed.
-    server.advance(301);
+    server.outlive_the_catalogue(301).await;
     ask(server, fresh).await.decision.unwrap()
 }
 
@@ -133,7 +133,7 @@ on_both! {
         database.mk_subscribed(1, "finance", Row { expires: Some(400), ..Row::default() }).await;
         database.define("finance", Defined { is_on: true, ..Defined::default() }).await;
         database.define("hrms", Defined { is_on: true, ..Defined::default() }).await;
-        server.advance(301);
+        server.outlive_the_catalogue(301).await;
         let on = ask(&mut server, request("finance", "multi_currency")).await;
         assert!(on.decision.unwrap().enabled);
         let end = on.freshness.unwrap().valid_until.unwrap();
@@ -221,7 +221,7 @@ on_both! {
         }
         database.define("hrms", Defined { key: "c", is_on: true, value: "'true'", ..Defined::default() }).await;
         database.flag(1, "finance", "own", "true", "'{}'").await;
-        server.advance(301);
+        server.outlive_the_catalogue(301).await;
         let name = |module: &str, key: &str| FeatureName { module_code: module.into(), feature_key: key.into() };
         let asked = [name("hrms", "c"), name("finance", "a"), name("finance", "b"), name("crm_service", "a"), name("hrms", "c")];
         let batch = BatchCheckFeaturesRequest { tenant_id: id(1), features: asked.to_vec(), ..Default::default() };

@@ -32,7 +32,7 @@ on_both! {
         server.database.mk_subscription(1, "marketing", Row { expires: Some(-1), ..Row::default() }).await;
         server.database.execute("UPDATE modules SET display_order = NULL WHERE code = 'hrms'").await;
         server.database.execute("UPDATE modules SET frontend_routes = '[\"/finance\"]' WHERE code = 'finance'").await;
-        server.advance(300);
+        server.outlive_the_catalogue(300).await;
         let answer = server.list(request(1)).await.unwrap();
         assert_eq!(codes(&answer), ["hrms", "oms_fulfillment", "finance", "system_admin"]);
         assert_eq!(answer.tenant_status(), TenantStatus::Active);
@@ -100,7 +100,7 @@ on_both! {
     async fn a_menu_section_in_the_wrong_form_locks_nobody_out(server: Server) {
         server.database.mk_subscribed(1, "finance", Row::default()).await;
         server.database.execute("UPDATE modules SET sections = '{\"a\": 1}', frontend_routes = '[1, \"/f\"]'").await;
-        server.advance(300);
+        server.outlive_the_catalogue(300).await;
         let answer = server.list(request(1)).await.unwrap();
         assert_eq!(codes(&answer), ["finance"]);
         assert!(answer.modules[0].sections.is_empty());

@@ -45,7 +45,7 @@ async fn ask(server: &mut Server, request: CheckLimitRequest) -> CheckLimitRespo
 /// What is decided past the cache: the rows were written a moment ago.
 async fn decide(server: &mut Server, key: &str, observed: i64, amount: i64) -> CheckLimitResponse {
     // What plans say is believed for `--cache-ttl`, where nobody says that it has changed.
-    server.advance(301);
+    server.outlive_the_catalogue(301).await;
     ask(server, CheckLimitRequest { min_revision: Some(1), ..request(key, observed, amount) }).await
 }
 

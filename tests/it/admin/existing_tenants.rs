@@ -113,7 +113,7 @@ impl Admin {
 
     /// What is answered past the cache.
     async fn answers(&mut self) -> Vec<Answers> {
-        self.server.advance(301);
+        self.server.outlive_the_catalogue(301).await;
         let mut all = Vec::new();
         for tenant in 1..=TENANTS {
             let request = CheckFeatureRequest {

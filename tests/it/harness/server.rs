@@ -6,7 +6,7 @@ use entitlementd::{
     clock::{Clock, ManualClock},
     config::{Cli, Command, ListenAddress, ServeArgs},
     proto::v1::{
-        CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest,
+        CheckFeatureRequest, CheckModuleRequest, CheckModuleResponse, ListEnabledModulesRequest,
         ListEnabledModulesResponse, ResolveTenantRequest, ResolveTenantResponse,
         entitlement_service_client::EntitlementServiceClient,
     },
@@ -22,7 +22,7 @@ use tonic_health::pb::{
 };
 use tonic_types::StatusExt;
 
-use super::{Database, id};
+use super::{Database, id, until_so};
 
 /// What the server's clock shows at first: 2026-11-23T12:00:00Z.
 pub const NOW: DateTime<Utc> = DateTime::from_timestamp(1_795_435_200, 0).unwrap();
@@ -121,6 +121,24 @@ impl Server {
 
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    /// Moves the clock so far that the catalogue is too old, and waits until it is read again. The
+    /// server does that in the background by a clock of its own: where that has just begun, answers
+    /// rest on the old catalogue meanwhile, and are `stale`.
+    pub async fn outlive_the_catalogue(&mut self, seconds: i64) {
+        self.advance(seconds);
+        let of_nobody = CheckFeatureRequest {
+            tenant_id: id(999),
+            module_code: "finance".to_owned(),
+            feature_key: "any".to_owned(),
+            ..Default::default()
+        };
+        until_so("the catalogue is read again", async || {
+            let answer = self.client.check_feature(of_nobody.clone()).await.unwrap().into_inner();
+            !answer.freshness.unwrap().stale
+        })
+        .await;
     }
 }
 
