@@ -55,17 +55,11 @@ impl Api {
         let granted = judgement.decision.allowed();
         let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(granted)) else { return };
         log.add(DecisionRecord {
-            time: self.time(),
-            asked: asked.to_owned(),
-            caller: caller.name().to_owned(),
             decision: word(judgement).to_owned(),
-            tenant_id: tenant.to_string(),
             module: judgement.module.to_owned(),
             reason: judgement.decision.reason.word().to_owned(),
             revision: judgement.hint.revision,
-            request_id: caller.request_id().unwrap_or_default().to_owned(),
-            trace_id: trace_id_or_own(caller.trace_id()),
-            ..DecisionRecord::default()
+            ..self.record_of(asked, caller, tenant)
         });
     }
 
@@ -96,7 +90,7 @@ impl Api {
             feature: judgement.named.key.to_owned(),
             reason: judgement.reason.word().to_owned(),
             revision: judgement.hint.revision,
-            ..self.record_of(asked, tenant)
+            ..self.record_of(asked, tenant.caller, tenant.tenant)
         });
     }
 
@@ -115,19 +109,24 @@ impl Api {
             limit: judgement.key.to_owned(),
             reason: reason.word().to_owned(),
             revision: judgement.hint.revision,
-            ..self.record_of("CheckLimit", tenant)
+            ..self.record_of("CheckLimit", tenant.caller, tenant.tenant)
         });
     }
 
     /// What is recorded of every question about a tenant.
-    fn record_of(&self, asked: &'static str, query: TenantQuery<'_>) -> DecisionRecord {
+    fn record_of(
+        &self,
+        asked: &'static str,
+        caller: CallerIdentity<'_>,
+        tenant: TenantId,
+    ) -> DecisionRecord {
         DecisionRecord {
             time: self.time(),
             asked: asked.to_owned(),
-            caller: query.caller.name().to_owned(),
-            tenant_id: query.tenant.to_string(),
-            request_id: query.caller.request_id().unwrap_or_default().to_owned(),
-            trace_id: trace_id_or_own(query.caller.trace_id()),
+            caller: caller.name().to_owned(),
+            tenant_id: tenant.to_string(),
+            request_id: caller.request_id().unwrap_or_default().to_owned(),
+            trace_id: trace_id_or_own(caller.trace_id()),
             ..DecisionRecord::default()
         }
     }
