@@ -85,10 +85,10 @@ impl Feed {
         let listener = self.poll_until_it_listens(pause).await;
         let began = Instant::now();
         let error = self.listen(listener).await;
-        // One that worked is replaced at once; one that never did would only fail again.
+        // One that worked is replaced at once; after one that never did, ever later.
         match self.lose(&error, "listening to changes ended") {
             FeedMode::Listening => HEARTBEAT.saturating_sub(began.elapsed()),
-            _ => LISTEN_AGAIN,
+            _ => (pause * 2).clamp(HEARTBEAT, LISTEN_AGAIN),
         }
     }
 
