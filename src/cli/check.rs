@@ -20,6 +20,7 @@ use crate::{
     config::{CheckArgs, UnusableSetting},
     domain::{
         Catalogue, Facts, ModuleCode, Wanted,
+        ids::validate_key,
         limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS},
     },
     server::database::{self, Opening},
@@ -58,8 +59,14 @@ pub(crate) async fn run(args: CheckArgs) -> CommandResult {
     if let Some(module) = &args.module {
         ModuleCode::validate(module).map_err(|error| UnusableSetting::new("--module", error))?;
     }
-    must_be_key("--feature", args.feature.as_deref(), MAX_FEATURE_KEY_CHARS)?;
-    must_be_key("--limit", args.limit.as_deref(), MAX_LIMIT_KEY_CHARS)?;
+    if let Some(key) = &args.feature {
+        let key = validate_key(key, MAX_FEATURE_KEY_CHARS);
+        key.map_err(|error| UnusableSetting::new("--feature", error))?;
+    }
+    if let Some(key) = &args.limit {
+        let key = validate_key(key, MAX_LIMIT_KEY_CHARS);
+        key.map_err(|error| UnusableSetting::new("--limit", error))?;
+    }
     let durations = Durations {
         acquire: STATEMENT_TIMEOUT,
         connect: STATEMENT_TIMEOUT,
@@ -79,21 +86,6 @@ pub(crate) async fn run(args: CheckArgs) -> CommandResult {
         print(&answer.text()?)?
     };
     Ok(if answer.is_allowed() { GOOD } else { DENIED })
-}
-
-/// Is it 1 to `max` characters, without control characters?
-fn must_be_key(
-    setting: &'static str,
-    key: Option<&str>,
-    max: usize,
-) -> Result<(), UnusableSetting> {
-    let is_good =
-        |key: &str| (1..=max).contains(&key.chars().count()) && !key.contains(char::is_control);
-    if key.is_none_or(is_good) {
-        return Ok(());
-    }
-    let problem = format!("must be 1 to {max} characters, without control characters");
-    Err(UnusableSetting::new(setting, problem))
 }
 
 async fn find(

@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use crate::domain::{
     ModuleCode, Money, TenantId,
+    ids::validate_key,
     limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS},
 };
 
@@ -131,12 +132,8 @@ pub(super) fn limit_key(text: &str) -> Result<String, String> {
 }
 
 fn key(text: &str, most: usize) -> Result<String, String> {
-    let is_good =
-        !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control);
-    if is_good {
-        return Ok(text.to_owned());
-    }
-    Err(format!("expected 1 to {most} characters, without control characters"))
+    let key = validate_key(text, most).map(str::to_owned);
+    key.map_err(|_| format!("expected 1 to {most} characters, without control characters"))
 }
 
 /// The name of a module or plan.

@@ -113,6 +113,23 @@ impl fmt::Display for ModuleCode {
     }
 }
 
+/// A text is no key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("must be 1 to {max_chars} characters, without control characters")]
+pub struct InvalidKey {
+    max_chars: usize,
+}
+
+/// Checks that a text could be the key of a feature or a limit, of at most so many characters.
+pub fn validate_key(text: &str, max_chars: usize) -> Result<&str, InvalidKey> {
+    let is_good = (1..=max_chars).contains(&text.chars().count());
+    if is_good && !text.contains(char::is_control) {
+        Ok(text)
+    } else {
+        Err(InvalidKey { max_chars })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

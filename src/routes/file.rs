@@ -7,7 +7,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::{Access, Origin, PathTemplate, Rule, TokenUse, check_method};
-use crate::domain::{ModuleCode, limits::MAX_FEATURE_KEY_CHARS};
+use crate::domain::{ModuleCode, ids::validate_key, limits::MAX_FEATURE_KEY_CHARS};
 
 /// Maximum size of a file, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -247,12 +247,8 @@ fn access_of(written: &RuleEntry) -> Result<Access, String> {
 /// The key of the feature that an entry asks for beside its modules.
 fn feature_of(written: &RuleEntry, access: &Access) -> Result<Option<Box<str>>, String> {
     let Some(key) = written.feature.as_deref() else { return Ok(None) };
-    let length = key.chars().count();
-    if !(1..=MAX_FEATURE_KEY_CHARS).contains(&length) || key.contains(char::is_control) {
-        return Err(format!(
-            "the feature {key:?}: must be 1 to {MAX_FEATURE_KEY_CHARS} characters, without control characters"
-        ));
-    }
+    validate_key(key, MAX_FEATURE_KEY_CHARS)
+        .map_err(|error| format!("the feature {key:?}: {error}"))?;
     match access {
         Access::AnyOf(_) => Ok(Some(key.into())),
         _ => Err(format!("the feature {key:?} needs a module, whose feature it is")),

@@ -10,6 +10,7 @@ use tonic_types::FieldViolation;
 use crate::{
     domain::{
         ModuleCode, TenantId,
+        ids::validate_key,
         limits::{HEARTBEAT_INTERVALS, MAX_BATCH, MAX_FEATURE_KEY_CHARS, MAX_PAGE, MAX_WATCHED},
     },
     proto::v1::{
@@ -248,11 +249,8 @@ impl Fields {
 
     /// The key of a feature or a limit.
     pub(super) fn key(&mut self, field: &str, key: &str, max_chars: usize) {
-        if key.is_empty() || key.chars().count() > max_chars || key.contains(char::is_control) {
-            self.violated(
-                field,
-                format!("must be 1 to {max_chars} characters, without control characters"),
-            );
+        if let Err(error) = validate_key(key, max_chars) {
+            self.violated(field, error.to_string());
         }
     }
 
