@@ -1,4 +1,5 @@
-// Package entitlements answers whether tenants may use modules, mostly from memory, by the rules of clients/README.md.
+// Package entitlements answers whether tenants may use modules, and of the features in them, mostly from memory, by the
+// rules of clients/README.md.
 package entitlements
 
 import (
@@ -29,10 +30,11 @@ type stream struct {
 
 func (s *stream) isTrusted(now time.Time) bool { return s.isOpen && now.Sub(s.beat) < trust }
 
-// held is an answer: a list, or the decision about a module. While it is under way, it is a question.
+// held is an answer: a list, or the decision about a module or a feature. While it is under way, it is a question.
 type held struct {
 	list     *pb.ListEnabledModulesResponse
 	decision *pb.CheckModuleResponse
+	feature  *pb.FeatureDecision // of a module that is granted. It is not kept.
 	fresh    *pb.Freshness
 	asked    time.Time
 	least    uint64  // the revision that it was asked for with
@@ -59,15 +61,21 @@ func (h *held) outdated() *held {
 	return &list
 }
 
-// grants: a list grants what has started and not ended. It never denies.
-func (h *held) grants(module string, now time.Time) bool {
+// entry of a module that is granted: it has started and not ended. A list never denies a module.
+func (h *held) entry(module string, now time.Time) *pb.EnabledModule {
 	for _, entry := range h.list.GetModules() {
 		hasStarted := entry.StartsAt == nil || !isBefore(now, entry.StartsAt)
 		if entry.Code == module && hasStarted && isBefore(now, entry.ValidUntil) {
-			return true
+			return entry
 		}
 	}
-	return false
+	return nil
+}
+
+// decides: a list that grants the module says of each feature in it whether it is on, if it says anything of features.
+func (h *held) decides(q question, now time.Time) bool {
+	hasFeatures := h.list.GetLimitEnforcement() != pb.LimitEnforcement_LIMIT_ENFORCEMENT_UNSPECIFIED
+	return h.entry(q.module, now) != nil && (q.kind != aFeature || hasFeatures)
 }
 
 func isBefore(now time.Time, end *timestamppb.Timestamp) bool {
@@ -120,6 +128,7 @@ func (c *cache) goOn(next *stream) { c.stream.isOpen, c.stream = false, next }
 
 func (c *cache) end() { c.goOn(&stream{era: c.stream.era}) }
 
+// outdate makes all that is held outdated, at once.
 func (c *cache) outdate() {
 	next := *c.stream
 	next.era, c.stream.era.isOutdated = &era{}, true
@@ -156,13 +165,13 @@ func (c *cache) announced(t *tenant) uint64 {
 	return t.announced
 }
 
-// find gives what answers whether the module may be used: the list, or a denial. nil: the server must be asked.
-func (c *cache) find(id, module string, least uint64, now time.Time) *held {
-	t := c.tenant(id)
-	if t.list.isGood(now, least) && t.list.grants(module, now) {
+// find gives what decides the question: the list, or the denial of a module. nil: the server must be asked.
+func (c *cache) find(q question, now time.Time) *held {
+	t := c.tenant(q.id)
+	if t.list.isGood(now, q.least) && t.list.decides(q, now) {
 		return t.list
 	}
-	if denial := t.denials[module]; denial.isGood(now, least) {
+	if denial := t.denials[q.module]; denial.isGood(now, q.least) {
 		return denial
 	}
 	return nil
@@ -180,7 +189,7 @@ func (c *cache) keep(id, module string, h *held) {
 	}
 	if h.list != nil {
 		h.tenant.list = h
-	} else if !h.decision.GetAllowed() {
+	} else if h.decision != nil && !h.decision.Allowed {
 		if len(h.tenant.denials) >= mostDenials {
 			clear(h.tenant.denials)
 		}
@@ -188,10 +197,10 @@ func (c *cache) keep(id, module string, h *held) {
 	}
 }
 
-// stale gives the list that grants the module in an outage, if the server vouched for it no longer ago than most.
-func (c *cache) stale(id, module string, least uint64, most time.Duration, now time.Time) *held {
-	list := c.tenant(id).list
-	if list == nil || list.fresh.GetRevision() < least || !list.grants(module, now) {
+// stale gives the list that decides the question in an outage, if the server vouched for it no longer ago than most.
+func (c *cache) stale(q question, most time.Duration, now time.Time) *held {
+	list := c.tenant(q.id).list
+	if list == nil || list.fresh.GetRevision() < q.least || !list.decides(q, now) {
 		return nil
 	}
 	if now.Sub(list.asked) > most && now.Sub(list.stream.vouched) > most {

@@ -41,15 +41,27 @@ type Client struct {
 	now     func() time.Time
 	flights singleflight.Group
 
-	mu     sync.Mutex
-	cache  *cache
-	heard  time.Time // when the stream last told anything
-	outage outage
+	mu       sync.Mutex
+	cache    *cache
+	heard    time.Time // when the stream last told anything
+	outage   outage
+	features bool // lists have them
 }
 
 // New makes a client that holds nothing. now: time.Now, but in tests.
 func New(server pb.EntitlementServiceClient, rule Rule, now func() time.Time) *Client {
 	return &Client{server: server, rule: rule, now: now, cache: newCache()}
+}
+
+// HoldFeatures has features held as well. It is not so from the start, since who asks about modules alone need not pay
+// for them. Until then each question about a feature is sent to the server.
+func (c *Client) HoldFeatures() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.features {
+		c.features = true
+		c.cache.outdate() // It has none.
+	}
 }
 
 // Hear takes in what the stream of changes tells.
@@ -70,27 +82,36 @@ func (c *Client) Ended() {
 	c.cache.end()
 }
 
+type kind int
+
+const (
+	aList kind = iota
+	aModule
+	aFeature
+)
+
+type question struct {
+	kind                kind
+	id, module, feature string
+	least               uint64
+}
+
 // Check answers from what is held, else by the server, else by the rule. least: the revision that the answer has at
 // least, for who reads their own write. An error: the server refuses the question, or ctx is done.
 func (c *Client) Check(ctx context.Context, id, module string, least uint64) (Answer, error) {
-	id = strings.ToLower(id)
-	if answer, found := c.look(id, module, least); found {
-		return answer, nil
+	h, byRule, err := c.decide(ctx, question{kind: aModule, id: strings.ToLower(id), module: module, least: least})
+	if err != nil {
+		return Answer{}, err
 	}
-	list, err := c.ask(ctx, question{id: id, isList: true, least: least})
-	if err == nil && list.grants(module, c.now()) {
-		return list.answer(), nil
+	if h == nil && c.rule.Allow {
+		return Answer{Allowed: true, Stale: true, ByRule: true}, nil
 	}
-	if err == nil || status.Code(err) == codes.NotFound {
-		var decision *held
-		if decision, err = c.ask(ctx, question{id: id, module: module, least: least}); err == nil {
-			return decision.answer(), nil
-		}
+	if h == nil {
+		return Answer{Stale: true, ByRule: true, Message: sentence}, nil
 	}
-	if isOutage(err) && ctx.Err() == nil {
-		return c.byRule(id, module, least), nil
-	}
-	return Answer{}, err
+	answer := h.answer()
+	answer.Stale, answer.ByRule = answer.Stale || byRule, byRule
+	return answer, nil
 }
 
 func (h *held) answer() Answer {
@@ -104,49 +125,52 @@ func (h *held) answer() Answer {
 	}
 }
 
-func (c *Client) look(id, module string, least uint64) (Answer, bool) {
+// decide gives what decides the question. byRule: in an outage, and then nil is that nothing does but the rule.
+func (c *Client) decide(ctx context.Context, q question) (h *held, byRule bool, err error) {
+	if h, byRule := c.look(q); h != nil {
+		return h, byRule, nil
+	}
+	h, err = c.ask(ctx, question{kind: aList, id: q.id, least: q.least})
+	if err == nil && h.decides(q, c.now()) {
+		return h, false, nil
+	}
+	if err == nil || status.Code(err) == codes.NotFound {
+		if h, err = c.ask(ctx, q); err == nil {
+			return h, false, nil
+		}
+	}
+	if isOutage(err) && ctx.Err() == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.stale(q, c.now()), true, nil
+	}
+	return nil, false, err
+}
+
+func (c *Client) look(q question) (h *held, byRule bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if found := c.cache.find(id, module, least, now); found != nil {
-		return found.answer(), true
+	if h := c.cache.find(q, now); h != nil {
+		return h, false
 	}
 	isSilent := c.cache.stream.isOpen && now.Sub(c.heard) > trust
 	if !isSilent && (c.outage.pause == 0 || c.cache.stream.isTrusted(now)) {
-		return Answer{}, false
+		return nil, false
 	}
 	// An outage is known: nobody waits who holds an answer, and whether it is over is found out beside.
-	answer, found := c.stale(id, module, least, now)
-	if found && c.outage.probes(now) {
-		go c.call(question{id: id, isList: true}, c.cache.begin(id, least, now))
+	h = c.stale(q, now)
+	if h != nil && c.outage.probes(now) {
+		go c.call(question{kind: aList, id: q.id}, c.cache.begin(q.id, q.least, now))
 	}
-	return answer, found
+	return h, true
 }
 
-func (c *Client) stale(id, module string, least uint64, now time.Time) (Answer, bool) {
+func (c *Client) stale(q question, now time.Time) *held {
 	if c.rule.Stale == 0 {
-		return Answer{}, false
+		return nil
 	}
-	found := c.cache.stale(id, module, least, c.rule.Stale, now)
-	return Answer{Allowed: true, Stale: true, ByRule: true, Reason: enabled}, found != nil
-}
-
-func (c *Client) byRule(id, module string, least uint64) Answer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if answer, found := c.stale(id, module, least, c.now()); found {
-		return answer
-	}
-	if c.rule.Allow {
-		return Answer{Allowed: true, Stale: true, ByRule: true}
-	}
-	return Answer{Stale: true, ByRule: true, Message: sentence}
-}
-
-type question struct {
-	id, module string
-	isList     bool
-	least      uint64
+	return c.cache.stale(q, c.rule.Stale, now)
 }
 
 // ask gives what the server answers, to all who have the same question while no news comes.
@@ -154,7 +178,7 @@ func (c *Client) ask(ctx context.Context, q question) (*held, error) {
 	c.mu.Lock()
 	h := c.cache.begin(q.id, q.least, c.now())
 	c.mu.Unlock()
-	key := fmt.Sprintf("%p %p %d %t %s", h.tenant, h.stream, h.least, q.isList, q.module)
+	key := fmt.Sprintf("%p %p %d %d %q %q", h.tenant, h.stream, h.least, q.kind, q.module, q.feature)
 	flight := c.flights.DoChan(key, func() (any, error) { return c.send(q, h) })
 	select {
 	case landed := <-flight:
@@ -166,8 +190,8 @@ func (c *Client) ask(ctx context.Context, q question) (*held, error) {
 
 func (c *Client) send(q question, h *held) (*held, error) {
 	c.mu.Lock()
-	if list := h.tenant.list; q.isList && list.isGood(h.asked, h.least) { // another question has just been answered
-		defer c.mu.Unlock()
+	if list := h.tenant.list; q.kind == aList && list.isGood(h.asked, h.least) {
+		defer c.mu.Unlock() // Another question has just been answered.
 		return list, nil
 	}
 	asks, waits := c.outage.turn(h.asked)
@@ -181,18 +205,10 @@ func (c *Client) send(q question, h *held) (*held, error) {
 	return h, errOutage
 }
 
-func (c *Client) call(q question, h *held) (err error) {
+func (c *Client) call(q question, h *held) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	if q.isList {
-		request := &pb.ListEnabledModulesRequest{TenantId: q.id, MinRevision: &h.least, IncludeUpcoming: true}
-		h.list, err = c.server.ListEnabledModules(ctx, request)
-		h.fresh = h.list.GetFreshness()
-	} else {
-		request := &pb.CheckModuleRequest{TenantId: q.id, ModuleCode: q.module, MinRevision: &h.least}
-		h.decision, err = c.server.CheckModule(ctx, request)
-		h.fresh = h.decision.GetFreshness()
-	}
+	err := c.fetch(ctx, q, h)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// Where a stream has opened since, the server is back already.
@@ -203,4 +219,33 @@ func (c *Client) call(q question, h *held) (err error) {
 		c.cache.keep(q.id, q.module, h)
 	}
 	return err
+}
+
+func (c *Client) fetch(ctx context.Context, q question, h *held) (err error) {
+	switch q.kind {
+	case aList:
+		request := &pb.ListEnabledModulesRequest{
+			TenantId: q.id, MinRevision: &h.least, IncludeUpcoming: true, IncludeFeatures: c.holdsFeatures(),
+		}
+		h.list, err = c.server.ListEnabledModules(ctx, request)
+		h.fresh = h.list.GetFreshness()
+	case aModule:
+		request := &pb.CheckModuleRequest{TenantId: q.id, ModuleCode: q.module, MinRevision: &h.least}
+		h.decision, err = c.server.CheckModule(ctx, request)
+		h.fresh = h.decision.GetFreshness()
+	case aFeature:
+		request := &pb.CheckFeatureRequest{
+			TenantId: q.id, ModuleCode: q.module, FeatureKey: q.feature, MinRevision: &h.least,
+		}
+		var told *pb.CheckFeatureResponse
+		told, err = c.server.CheckFeature(ctx, request)
+		h.takeIn(told)
+	}
+	return err
+}
+
+func (c *Client) holdsFeatures() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.features
 }

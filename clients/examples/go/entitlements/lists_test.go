@@ -49,7 +49,7 @@ func TestAListGrantsWhenTheVectorsSaySoAndNeverElse(t *testing.T) {
 			}
 			for _, question := range made.Questions {
 				asked++
-				if list.grants(question.Module, question.At) != question.FromList {
+				if (list.entry(question.Module, question.At) != nil) != question.FromList {
 					t.Errorf("%s: %v", made.Name, question)
 				}
 			}

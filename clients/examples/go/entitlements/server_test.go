@@ -19,7 +19,10 @@ import (
 
 var beginning = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 
-const patience = 20 * time.Second
+const (
+	patience      = 20 * time.Second
+	notSubscribed = pb.DecisionReason_DECISION_REASON_NOT_SUBSCRIBED
+)
 
 type right struct {
 	StartsAt   int `json:"starts_at"`
@@ -41,6 +44,9 @@ type facts struct {
 	MaxAge       *int `json:"max_age"`
 	DenialMaxAge *int `json:"denial_max_age"`
 	Stale        bool
+	Features     map[string][]*pb.Feature `json:"-"`
+	// It knows no features. Is so of a server, but is told of one tenant.
+	IsOlder bool `json:"-"`
 }
 
 // server answers as the steps of a case say.
@@ -102,11 +108,18 @@ func (s *server) ListEnabledModules(
 	changes := []int{}
 	for code, right := range known.Modules {
 		if now < right.end() {
-			list.Modules = append(list.Modules, &pb.EnabledModule{
+			entry := &pb.EnabledModule{
 				Code: code, StartsAt: instant(right.StartsAt), ValidUntil: instant(right.ValidUntil),
-			})
+			}
+			if request.IncludeFeatures && !known.IsOlder {
+				entry.Features = known.Features[code]
+			}
+			list.Modules = append(list.Modules, entry)
 		}
 		changes = append(changes, right.StartsAt, right.ValidUntil)
+	}
+	if request.IncludeFeatures && !known.IsOlder {
+		list.LimitEnforcement = pb.LimitEnforcement_LIMIT_ENFORCEMENT_OFF
 	}
 	list.Freshness = known.freshness(now, known.MaxAge, 30, changes)
 	return list, nil
@@ -125,7 +138,39 @@ func (s *server) CheckModule(
 	if found && right.StartsAt <= now && now < right.end() {
 		return &pb.CheckModuleResponse{Allowed: true, Freshness: known.freshness(now, known.MaxAge, 30, changes)}, nil
 	}
-	return &pb.CheckModuleResponse{Freshness: known.freshness(now, known.DenialMaxAge, 5, changes)}, nil
+	fresh := known.freshness(now, known.DenialMaxAge, 5, changes)
+	return &pb.CheckModuleResponse{Reason: notSubscribed, Freshness: fresh}, nil
+}
+
+func (s *server) CheckFeature(
+	ctx context.Context, request *pb.CheckFeatureRequest, _ ...grpc.CallOption,
+) (*pb.CheckFeatureResponse, error) {
+	module, err := s.CheckModule(ctx, &pb.CheckModuleRequest{
+		TenantId: request.TenantId, ModuleCode: request.ModuleCode, MinRevision: request.MinRevision,
+	})
+	if err != nil {
+		return nil, err
+	}
+	known := s.facts(request.TenantId)
+	if known.IsOlder {
+		return nil, status.Error(codes.Unimplemented, "no such method")
+	}
+	told := &pb.FeatureDecision{Reason: moduleDenied, ModuleReason: notSubscribed, Message: "Please upgrade."}
+	if module.Allowed {
+		told = &pb.FeatureDecision{Reason: pb.FeatureReason_FEATURE_REASON_NOT_FOUND, ModuleReason: enabled}
+		for _, feature := range known.Features[request.ModuleCode] {
+			if feature.Key == request.FeatureKey {
+				told.Enabled, told.Reason, told.Value = feature.Enabled, feature.Reason, feature.Value
+			}
+		}
+	}
+	return &pb.CheckFeatureResponse{Decision: told, Freshness: module.Freshness}, nil
+}
+
+func (s *server) facts(id string) facts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tenants[id]
 }
 
 func (f facts) freshness(now int, age *int, usual int, changes []int) *pb.Freshness {
