@@ -14,6 +14,7 @@ import (
 
 	"example.com/erp/entitlements"
 	pb "example.com/erp/gen/entitlement/v1"
+	"github.com/open-feature/go-sdk/openfeature"
 	"google.golang.org/grpc"
 )
 
@@ -107,22 +108,36 @@ func counting(asked *atomic.Int64) grpc.UnaryClientInterceptor {
 	}
 }
 
-func TestAChangeIsHeardOfAndAnOutageIsAnsweredByTheRule(t *testing.T) {
-	server := newServer(t)
-	server.run("tenant", "onboard", "acme", "--name", "Acme", "--module", "finance")
-	tenant := anID.FindString(server.run("tenant", "show", "acme"))
-	server.start()
+// onboard brings in a tenant that has finance.
+func (s *entitlementd) onboard() (tenant string) {
+	s.t.Helper()
+	s.run("tenant", "onboard", "acme", "--name", "Acme", "--module", "finance")
+	return anID.FindString(s.run("tenant", "show", "acme"))
+}
 
-	var asked atomic.Int64
-	connection, err := dial(server.address, grpc.WithUnaryInterceptor(counting(&asked)))
+// watching is a client that listens for changes.
+func (s *entitlementd) watching(options ...grpc.DialOption) *entitlements.Client {
+	s.t.Helper()
+	connection, err := dial(s.address, options...)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	defer connection.Close()
 	client := entitlements.New(pb.NewEntitlementServiceClient(connection), entitlements.Rule{Stale: time.Hour}, time.Now)
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	s.t.Cleanup(func() {
+		cancel()
+		connection.Close()
+	})
 	go client.Watch(ctx)
+	return client
+}
+
+func TestAChangeIsHeardOfAndAnOutageIsAnsweredByTheRule(t *testing.T) {
+	server := newServer(t)
+	tenant := server.onboard()
+	server.start()
+	var asked atomic.Int64
+	client, ctx := server.watching(grpc.WithUnaryInterceptor(counting(&asked))), context.Background()
 	check := func(module string) entitlements.Answer {
 		answer, err := client.Check(ctx, strings.ToUpper(tenant), module, 0)
 		if err != nil {
@@ -157,4 +172,45 @@ func TestAChangeIsHeardOfAndAnOutageIsAnsweredByTheRule(t *testing.T) {
 	if _, err := client.Check(ctx, "nobody", "finance", 0); err == nil {
 		t.Fatal("what is no id is refused")
 	}
+}
+
+func TestOpenFeatureHearsOfAChangeAndIsStaleWhileTheServerIsGone(t *testing.T) {
+	server := newServer(t)
+	server.run("feature", "define", "finance", "multi_currency", "--name", "Multiple currencies", "--value-type", "int64")
+	of := openfeature.NewEvaluationContext(server.onboard(), nil)
+	flag := func(value string) {
+		server.run("tenant", "set-flag", "acme", "finance", "multi_currency", "on", "--value", value)
+	}
+	flag("3")
+	server.start()
+	if err := openfeature.SetProviderAndWait(entitlements.NewProvider(server.watching())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(openfeature.Shutdown)
+	sdk, ctx := openfeature.NewDefaultClient(), context.Background()
+	said := func() openfeature.IntEvaluationDetails {
+		details, err := sdk.IntValueDetails(ctx, "finance/multi_currency", 1, of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return details
+	}
+
+	until(t, func() bool { return sdk.State() == openfeature.ReadyState })
+	if details := said(); details.Value != 3 || details.Reason != openfeature.TargetingMatchReason {
+		t.Fatal(details)
+	}
+	flag("5")
+	until(t, func() bool { return said().Value == 5 })
+	if sdk.Boolean(ctx, "finance/teleport", true, of) || sdk.Boolean(ctx, "hrms/payroll", true, of) {
+		t.Fatal("neither is on")
+	}
+
+	server.kill()
+	until(t, func() bool { return sdk.State() == openfeature.StaleState })
+	if !sdk.Boolean(ctx, "finance/multi_currency", false, of) || said().Value != 5 {
+		t.Fatal("what is held goes on")
+	}
+	server.start()
+	until(t, func() bool { return sdk.State() == openfeature.ReadyState })
 }

@@ -45,12 +45,13 @@ type Client struct {
 	cache    *cache
 	heard    time.Time // when the stream last told anything
 	outage   outage
-	features bool // lists have them
+	features bool          // lists have them
+	news     chan struct{} // closed, and another put in its place, whenever the stream tells anything or ends
 }
 
 // New makes a client that holds nothing. now: time.Now, but in tests.
 func New(server pb.EntitlementServiceClient, rule Rule, now func() time.Time) *Client {
-	return &Client{server: server, rule: rule, now: now, cache: newCache()}
+	return &Client{server: server, rule: rule, now: now, cache: newCache(), news: make(chan struct{})}
 }
 
 // HoldFeatures has features held as well. It is not so from the start, since who asks about modules alone need not pay
@@ -68,6 +69,7 @@ func (c *Client) HoldFeatures() {
 func (c *Client) Hear(event *pb.WatchChangesResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.wake()
 	c.heard = c.now()
 	c.cache.hear(event, c.heard)
 	if event.GetOpened() != nil {
@@ -79,7 +81,24 @@ func (c *Client) Hear(event *pb.WatchChangesResponse) {
 func (c *Client) Ended() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.wake()
 	c.cache.end()
+}
+
+func (c *Client) wake() {
+	close(c.news)
+	c.news = make(chan struct{})
+}
+
+// Receives says for how long it is sure that changes are received, even if the server says nothing more. 0: they are
+// not. It may be otherwise once news is closed.
+func (c *Client) Receives() (sure time.Duration, news <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.now(); c.cache.stream.isTrusted(now) {
+		sure = trust - now.Sub(c.cache.stream.beat)
+	}
+	return sure, c.news
 }
 
 type kind int
