@@ -4,9 +4,11 @@ import { LRUCache } from "lru-cache";
 import type { Freshness } from "../gen/entitlement/v1/decision.js";
 import type {
   CheckModuleResponse,
+  EnabledModule,
   ListEnabledModulesResponse,
   WatchChangesResponse,
 } from "../gen/entitlement/v1/entitlement_service.js";
+import { LimitEnforcement, type FeatureDecision } from "../gen/entitlement/v1/feature.js";
 import type { Duration } from "../gen/google/protobuf/duration.js";
 import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
 
@@ -38,11 +40,20 @@ class Stream {
   }
 }
 
+/** May the tenant use the module, or is a feature in it on? */
+export type About = { id: string; module: string; feature?: string };
+
 /** What was known when the server was asked. */
 export type Question = { tenant: Tenant; stream: Stream; asked: number; least: bigint };
 
-/** An answer of the server: a list, or the decision about a module. */
-export type Held = Question & { list?: ListEnabledModulesResponse; decision?: CheckModuleResponse; fresh: Freshness };
+/** An answer of the server: a list, or the decision about a module or a feature. */
+export type Held = Question & {
+  list?: ListEnabledModulesResponse;
+  decision?: CheckModuleResponse;
+  /** Of a module that is granted. It is not kept. */
+  feature?: FeatureDecision;
+  fresh: Freshness;
+};
 
 /** What is held between two pieces of news. News puts another one in its place. */
 export class Tenant {
@@ -74,10 +85,10 @@ export class Cache {
         this.#change(event.value.tenantId, event.value.revision);
         break;
       case "catalogueChanged":
-        this.#outdate();
+        this.outdate();
         break;
       default: // a reset, or what only a newer client knows
-        this.#outdate();
+        this.outdate();
         this.#history++;
     }
   }
@@ -92,7 +103,8 @@ export class Cache {
     this.stream = next;
   }
 
-  #outdate(): void {
+  /** All that is held is outdated, at once. */
+  outdate(): void {
     const { era, isOpen, beat, vouched } = this.stream;
     era.isOutdated = true;
     this.#goOn(Object.assign(new Stream({ isOutdated: false }, isOpen), { beat, vouched }));
@@ -120,11 +132,11 @@ export class Cache {
     return tenant.history === this.#history ? tenant.announced : 0n;
   }
 
-  /** What answers whether the module may be used: the list, or a denial. Undefined: the server must be asked. */
-  find(id: string, module: string, least: bigint, now: Now): Held | undefined {
-    const { list, denials } = this.tenant(id);
-    const denial = denials.get(module);
-    if (list && isGood(list, least, now) && grants(list, module, now)) return list;
+  /** What decides the question: the list, or the denial of a module. Undefined: the server must be asked. */
+  find(about: About, least: bigint, now: Now): Held | undefined {
+    const { list, denials } = this.tenant(about.id);
+    const denial = denials.get(about.module);
+    if (list && isGood(list, least, now) && decides(list, about, now)) return list;
     return denial && isGood(denial, least, now) ? denial : undefined;
   }
 
@@ -145,10 +157,10 @@ export class Cache {
     }
   }
 
-  /** The list that grants the module in an outage, if the server vouched for it no longer ago than `most`. */
-  stale(id: string, module: string, least: bigint, most: number, now: Now): Held | undefined {
-    const { list } = this.tenant(id);
-    if (!list || list.fresh.revision < least || !grants(list, module, now)) return undefined;
+  /** The list that decides the question in an outage, if the server vouched for it no longer ago than `most`. */
+  stale(about: About, least: bigint, most: number, now: Now): Held | undefined {
+    const { list } = this.tenant(about.id);
+    if (!list || list.fresh.revision < least || !decides(list, about, now)) return undefined;
     return now.mono - Math.max(list.asked, list.stream.vouched) <= most ? list : undefined;
   }
 }
@@ -170,10 +182,20 @@ function outdated(list: Held): Held {
   return { ...list, stream: ended };
 }
 
-/** A list grants what has started and not ended. It never denies. */
+/** A list grants what has started and not ended. It never denies a module. */
 export function grants({ list }: Pick<Held, "list">, module: string, now: Now): boolean {
-  const entry = list?.modules.find(({ code }) => code === module);
+  const entry = entryOf(list, module);
   return entry !== undefined && hasCome(now, entry.startsAt) && isBefore(now, entry.validUntil);
+}
+
+export function entryOf(list: ListEnabledModulesResponse | undefined, module: string): EnabledModule | undefined {
+  return list?.modules.find(({ code }) => code === module);
+}
+
+/** A list that grants the module says of each feature in it whether it is on, if it says anything of features. */
+export function decides({ list }: Pick<Held, "list">, { module, feature }: Omit<About, "id">, now: Now): boolean {
+  const hasFeatures = list?.limitEnforcement !== LimitEnforcement.LIMIT_ENFORCEMENT_UNSPECIFIED;
+  return grants({ list }, module, now) && (feature === undefined || hasFeatures);
 }
 
 // The clock shows whole milliseconds, the server does not: nothing is granted in the one that is begun.

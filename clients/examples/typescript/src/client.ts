@@ -2,13 +2,16 @@
 
 import { DecisionReason, Freshness } from "../gen/entitlement/v1/decision.js";
 import type {
+  CheckFeatureRequest,
+  CheckFeatureResponse,
   CheckModuleRequest,
   CheckModuleResponse,
   ListEnabledModulesRequest,
   ListEnabledModulesResponse,
   WatchChangesResponse,
 } from "../gen/entitlement/v1/entitlement_service.js";
-import { Cache, grants, isGood, TRUST, type Held, type Now, type Question } from "./cache.js";
+import { Cache, decides, isGood, TRUST, type About, type Held, type Now, type Question } from "./cache.js";
+import { featureOf, ruled, taken, type Feature } from "./features.js";
 import { isAboutNobody, isOutage, Outage, OUTAGE } from "./outage.js";
 
 const SENTENCE =
@@ -34,18 +37,33 @@ export type Answer = {
 export interface Server {
   listEnabledModules(request: ListEnabledModulesRequest): Promise<ListEnabledModulesResponse>;
   checkModule(request: CheckModuleRequest): Promise<CheckModuleResponse>;
+  checkFeature(request: CheckFeatureRequest): Promise<CheckFeatureResponse>;
 }
 
-type Asked = Omit<CheckModuleRequest, "moduleCode">;
-type About = { id: string; module?: string };
+/** What decides a question. `byRule`: in an outage, and where nothing is held, the rule does. */
+type Decided = { held?: Held; byRule: boolean };
+
+/** Without a module, the list is asked for. */
+type Asked = Pick<About, "id"> & Partial<About>;
 
 export class Client {
   readonly #cache = new Cache();
   readonly #outage = new Outage();
   /** When the stream last told anything. */
   #heard = -Infinity;
+  #holdsFeatures = false;
 
   constructor(readonly server: Server, readonly rule: Rule, readonly now: () => Now) {}
+
+  /**
+   * Has features held as well. It is not so from the start, since who asks about modules alone need not pay for them.
+   * Until then each question about a feature is sent to the server.
+   */
+  holdFeatures(): void {
+    if (this.#holdsFeatures) return;
+    this.#holdsFeatures = true;
+    this.#cache.outdate(); // It has none.
+  }
 
   /** Takes in what the stream of changes tells. */
   hear(event: WatchChangesResponse): void {
@@ -65,36 +83,48 @@ export class Client {
    * least, for who reads their own write. Throws what the server refuses the question with.
    */
   async check(tenant: string, module: string, least = 0n): Promise<Answer> {
-    const id = tenant.toLowerCase();
-    const known = this.#look(id, module, least);
+    const { held, byRule } = await this.#decide({ id: tenant.toLowerCase(), module }, least);
+    if (held === undefined) return this.#byRule();
+    return byRule ? { ...answer(held), stale: true, byRule: true } : answer(held);
+  }
+
+  /** Answers likewise whether a feature is on. A list that grants the module says so of each. */
+  async feature(tenant: string, module: string, key: string, least = 0n): Promise<Feature> {
+    const about = { id: tenant.toLowerCase(), module, feature: key };
+    const { held, byRule } = await this.#decide(about, least);
+    return held ? featureOf(held, about, byRule) : ruled(this.rule === "allow");
+  }
+
+  async #decide(about: About, least: bigint): Promise<Decided> {
+    const known = this.#look(about, least);
     if (known) return known;
     try {
-      const list = await this.#ask({ id }, least).catch(unlessAboutNobody);
-      if (list && grants(list, module, this.now())) return answer(list);
-      return answer(await this.#ask({ id, module }, least));
+      const list = await this.#ask({ id: about.id }, least).catch(unlessAboutNobody);
+      if (list && decides(list, about, this.now())) return { held: list, byRule: false };
+      return { held: await this.#ask(about, least), byRule: false };
     } catch (error) {
       if (!isOutage(error)) throw error;
-      return this.#stale(id, module, least) ?? this.#byRule();
+      return { held: this.#stale(about, least), byRule: true };
     }
   }
 
-  #look(id: string, module: string, least: bigint): Answer | undefined {
+  #look(about: About, least: bigint): Decided | undefined {
     const now = this.now();
-    const found = this.#cache.find(id, module, least, now);
-    if (found) return answer(found);
+    const found = this.#cache.find(about, least, now);
+    if (found) return { held: found, byRule: false };
     const { stream } = this.#cache;
     const isSilent = stream.isOpen && now.mono - this.#heard > TRUST;
     if (!isSilent && (!this.#outage.isMet || stream.isTrusted(now))) return undefined;
     // An outage is known: nobody waits who holds an answer, and whether it is over is found out beside.
-    const stale = this.#stale(id, module, least);
+    const { id } = about;
+    const stale = this.#stale(about, least);
     if (stale && this.#outage.probes(now)) this.#call({ id }, this.#cache.begin(id, least, now)).catch(() => {});
-    return stale;
+    return stale && { held: stale, byRule: true };
   }
 
-  #stale(id: string, module: string, least: bigint): Answer | undefined {
+  #stale(about: About, least: bigint): Held | undefined {
     if (typeof this.rule === "string") return undefined;
-    const held = this.#cache.stale(id, module, least, this.rule.serveStale, this.now());
-    return held && { ...answer(held), stale: true, byRule: true };
+    return this.#cache.stale(about, least, this.rule.serveStale, this.now());
   }
 
   #byRule(): Answer {
@@ -104,12 +134,12 @@ export class Client {
   }
 
   /** What the server answers, to all who have the same question while no news comes. */
-  async #ask(about: About, least: bigint): Promise<Held> {
+  async #ask(about: Asked, least: bigint): Promise<Held> {
     const now = this.now();
     const question = this.#cache.begin(about.id, least, now);
     const { list, flights } = question.tenant;
     if (about.module === undefined && list && isGood(list, question.least, now)) return list;
-    const key = JSON.stringify([question.stream.number, String(question.least), about.module]);
+    const key = JSON.stringify([question.stream.number, String(question.least), about.module, about.feature]);
     const flight = flights.get(key);
     if (flight) return flight;
     const { asks, waits } = this.#outage.turn(now);
@@ -123,11 +153,11 @@ export class Client {
     return call.finally(() => flights.delete(key));
   }
 
-  async #call({ id, module }: About, question: Question): Promise<Held> {
+  async #call(about: Asked, question: Question): Promise<Held> {
     try {
-      const held = await this.#send({ tenantId: id, minRevision: question.least, at: undefined }, module, question);
+      const held = await this.#send(about, question);
       this.#outage.note(undefined, this.now());
-      this.#cache.keep(module ?? "", held);
+      this.#cache.keep(about.module ?? "", held);
       return held;
     } catch (error) {
       // Where a stream has opened since, the server is back already.
@@ -137,11 +167,15 @@ export class Client {
     }
   }
 
-  async #send(request: Asked, module: string | undefined, question: Question): Promise<Held> {
+  async #send({ id, module, feature }: Asked, question: Question): Promise<Held> {
+    const request = { tenantId: id, minRevision: question.least, at: undefined };
     if (module === undefined) {
-      const whole = { ...request, includeUpcoming: true, includeFeatures: false };
+      const whole = { ...request, includeUpcoming: true, includeFeatures: this.#holdsFeatures };
       const list = await this.server.listEnabledModules(whole);
       return { ...question, list, fresh: list.freshness ?? Freshness.create() };
+    }
+    if (feature !== undefined) {
+      return taken(question, await this.server.checkFeature({ ...request, moduleCode: module, featureKey: feature }));
     }
     const decision = await this.server.checkModule({ ...request, moduleCode: module });
     return { ...question, decision, fresh: decision.freshness ?? Freshness.create() };

@@ -37,6 +37,7 @@ export function over(connection: EntitlementServiceClient): Server {
     listEnabledModules: (request) =>
       promised((end) => connection.listEnabledModules(request, new Metadata(), ending(), end)),
     checkModule: (request) => promised((end) => connection.checkModule(request, new Metadata(), ending(), end)),
+    checkFeature: (request) => promised((end) => connection.checkFeature(request, new Metadata(), ending(), end)),
   };
 }
 

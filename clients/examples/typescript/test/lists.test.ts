@@ -1,19 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EnabledModule, ListEnabledModulesResponse } from "../gen/entitlement/v1/entitlement_service.js";
-import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
 import { grants } from "../src/cache.js";
-import { read } from "./player.js";
+import { read, timestamp } from "./player.js";
 
 type Case = {
   name: string;
   list: { modules: { code: string; starts_at: string | null; valid_until: string | null }[] } | null;
   questions: { module: string; at: string; from_list: boolean }[];
 };
-
-function timestamp(text: string | null, nanos = 0): Timestamp | undefined {
-  return text === null ? undefined : { seconds: BigInt(Date.parse(text) / 1000), nanos };
-}
 
 test("a list grants when the vectors say so, and never else", () => {
   let asked = 0;

@@ -27,11 +27,6 @@ class Double extends Player {
     this.connect();
   }
 
-  connect(): void {
-    this.tell({ opened: {} });
-    this.tell({ heartbeat: { lag: 0 } });
-  }
-
   async make(made: Made): Promise<void> {
     const asked = this.server.asked.length;
     if (made.allow) this.#allow(made.allow, made.for);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import type { WatchChangesResponse } from "../gen/entitlement/v1/entitlement_service.js";
+import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
 import { Client, type Rule } from "../src/client.js";
 import { ScriptedServer, type Facts } from "./server.js";
 
@@ -44,6 +45,10 @@ export function read<Vectors>(file: string): Vectors {
   return JSON.parse(readFileSync(new URL(`../../../../../tests/vectors/${file}.json`, import.meta.url), "utf8"));
 }
 
+export function timestamp(text: string | null, nanos = 0): Timestamp | undefined {
+  return text === null ? undefined : { seconds: BigInt(Date.parse(text) / 1000), nanos };
+}
+
 export class Player {
   readonly server = new ScriptedServer();
   readonly client: Client;
@@ -72,6 +77,11 @@ export class Player {
 
   tell(told: Told): void {
     this.client.hear({ event: event(told) });
+  }
+
+  connect(): void {
+    this.tell({ opened: {} });
+    this.tell({ heartbeat: { lag: 0 } });
   }
 
   /** Returns once the server has the question, where it is to be asked. */

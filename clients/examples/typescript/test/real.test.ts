@@ -28,6 +28,10 @@ function counting(server: Server): Server & { asked: number } {
       counted.asked++;
       return server.checkModule(request);
     },
+    checkFeature(request) {
+      counted.asked++;
+      return server.checkFeature(request);
+    },
   };
   return counted;
 }

@@ -3,12 +3,15 @@
 import { Metadata, status } from "@grpc/grpc-js";
 import { DecisionReason, Freshness } from "../gen/entitlement/v1/decision.js";
 import {
+  CheckFeatureResponse,
   CheckModuleResponse,
   EnabledModule,
   ListEnabledModulesResponse,
+  type CheckFeatureRequest,
   type CheckModuleRequest,
   type ListEnabledModulesRequest,
 } from "../gen/entitlement/v1/entitlement_service.js";
+import { Feature, FeatureDecision, FeatureReason, LimitEnforcement } from "../gen/entitlement/v1/feature.js";
 import { TenantStatus } from "../gen/entitlement/v1/tenant.js";
 import type { Now } from "../src/cache.js";
 import type { Server } from "../src/client.js";
@@ -21,6 +24,9 @@ export type Facts = {
   max_age?: number;
   denial_max_age?: number;
   stale?: boolean;
+  features?: Record<string, Feature[]>;
+  /** It knows no features. Is so of a server, but is told of one tenant. */
+  isOlder?: boolean;
 };
 
 const BEGINNING = Date.parse("2026-06-01T00:00:00Z");
@@ -38,29 +44,48 @@ export class ScriptedServer implements Server {
 
   now = (): Now => ({ wall: BEGINNING + this.second * 1000, mono: this.second * 1000 });
 
-  async listEnabledModules({ tenantId, minRevision }: ListEnabledModulesRequest): Promise<ListEnabledModulesResponse> {
-    return this.#answer(tenantId, minRevision, (facts) => {
+  async listEnabledModules(request: ListEnabledModulesRequest): Promise<ListEnabledModulesResponse> {
+    return this.#answer(request.tenantId, request.minRevision, (facts) => {
       if (facts.modules === null) throw failure("NOT_FOUND");
       const rights = Object.entries(facts.modules);
       const running = rights.filter(([, { valid_until }]) => this.second < (valid_until ?? Infinity));
-      const modules = running.map(([code, { starts_at, valid_until }]) =>
-        EnabledModule.fromPartial({ code, startsAt: instant(starts_at), validUntil: instant(valid_until) }),
-      );
+      const hasFeatures = request.includeFeatures && !facts.isOlder;
+      const modules = running.map(([code, { starts_at, valid_until }]) => {
+        const features = hasFeatures ? facts.features?.[code] : undefined;
+        const [startsAt, validUntil] = [instant(starts_at), instant(valid_until)];
+        return EnabledModule.fromPartial({ code, startsAt, validUntil, features });
+      });
       const freshness = this.#freshness(facts, facts.max_age ?? 30, rights.map(([, right]) => right));
       const tenantStatus = TenantStatus.TENANT_STATUS_ACTIVE;
-      return ListEnabledModulesResponse.fromPartial({ modules, tenantStatus, freshness });
+      const limitEnforcement = hasFeatures ? LimitEnforcement.LIMIT_ENFORCEMENT_OFF : undefined;
+      return ListEnabledModulesResponse.fromPartial({ modules, tenantStatus, freshness, limitEnforcement });
     });
   }
 
   async checkModule({ tenantId, moduleCode, minRevision }: CheckModuleRequest): Promise<CheckModuleResponse> {
-    return this.#answer(tenantId, minRevision, (facts) => {
-      const right = facts.modules?.[moduleCode];
-      const hasStarted = (right?.starts_at ?? -Infinity) <= this.second;
-      const allowed = right !== undefined && hasStarted && this.second < (right.valid_until ?? Infinity);
-      const age = allowed ? (facts.max_age ?? 30) : (facts.denial_max_age ?? 5);
-      const freshness = this.#freshness(facts, age, right ? [right] : []);
-      return { allowed, reason: DecisionReason.DECISION_REASON_UNSPECIFIED, message: "", freshness, planSlugs: [] };
+    return this.#answer(tenantId, minRevision, (facts) => this.#decide(facts, moduleCode));
+  }
+
+  async checkFeature(request: CheckFeatureRequest): Promise<CheckFeatureResponse> {
+    const { moduleCode, featureKey } = request;
+    return this.#answer(request.tenantId, request.minRevision, (facts) => {
+      if (facts.isOlder) throw failure("UNIMPLEMENTED");
+      const { allowed, reason: moduleReason, freshness } = this.#decide(facts, moduleCode);
+      const { FEATURE_REASON_MODULE_DENIED: denied, FEATURE_REASON_NOT_FOUND: notFound } = FeatureReason;
+      const feature = allowed ? facts.features?.[moduleCode]?.find(({ key }) => key === featureKey) : undefined;
+      const { enabled = false, reason = allowed ? notFound : denied, value } = feature ?? {};
+      return { decision: FeatureDecision.fromPartial({ enabled, reason, value, moduleReason }), freshness };
     });
+  }
+
+  #decide(facts: Facts, module: string): CheckModuleResponse {
+    const right = facts.modules?.[module];
+    const hasStarted = (right?.starts_at ?? -Infinity) <= this.second;
+    const allowed = right !== undefined && hasStarted && this.second < (right.valid_until ?? Infinity);
+    const age = allowed ? (facts.max_age ?? 30) : (facts.denial_max_age ?? 5);
+    const freshness = this.#freshness(facts, age, right ? [right] : []);
+    const { DECISION_REASON_ENABLED: enabled, DECISION_REASON_NOT_SUBSCRIBED: notSubscribed } = DecisionReason;
+    return { allowed, reason: allowed ? enabled : notSubscribed, message: "", freshness, planSlugs: [] };
   }
 
   /** What it would answer now, once it is no longer under way. */
