@@ -52,6 +52,8 @@ export class Client {
   /** When the stream last told anything. */
   #heard = -Infinity;
   #holdsFeatures = false;
+  /** Are called whenever the stream tells anything or ends. */
+  readonly listeners = new Set<() => void>();
 
   constructor(readonly server: Server, readonly rule: Rule, readonly now: () => Now) {}
 
@@ -71,11 +73,24 @@ export class Client {
     this.#heard = now.mono;
     this.#cache.hear(event, now);
     if (event.event?.$case === "opened") this.#outage.end();
+    this.#tell();
   }
 
   /** The stream is over. */
   ended(): void {
     this.#cache.end();
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  /** For how long it is sure that changes are received, even if the server says nothing more. 0: they are not. */
+  sureFor(): number {
+    const now = this.now();
+    const { stream } = this.#cache;
+    return stream.isTrusted(now) ? stream.beat + TRUST - now.mono : 0;
   }
 
   /**
