@@ -27,6 +27,13 @@ pub struct Freshness {
     /// second.
     #[prost(bool, tag = "5")]
     pub stale: bool,
+    /// The revision of the catalogue that this answer rests on as well, unrelated to
+    /// that of the tenant. 0: it rests on none, as most grants of a module, or the
+    /// database does not count revisions. An answer with a lower one than
+    /// `CatalogueChanged` has announced comes from an instance that has not
+    /// received that change yet: do not keep it.
+    #[prost(uint64, tag = "6")]
+    pub catalogue_revision: u64,
 }
 /// The answer for one module at one instant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Api;
 use crate::{
     cache::Known,
-    domain::{Decision, Facts},
+    domain::{Catalogue, Decision, Facts},
 };
 
 /// How long a caller may keep an answer that was served while the database was unreachable.
@@ -40,6 +40,8 @@ impl AskedTime {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheHint {
     pub(super) revision: u64,
+    /// Of the catalogue that it rests on as well; 0: on none.
+    pub(super) catalogue_revision: u64,
     pub(super) as_of: DateTime<Utc>,
     pub(super) valid_until: Option<DateTime<Utc>>,
     pub(super) max_age: TimeDelta,
@@ -49,7 +51,9 @@ pub(super) struct CacheHint {
 impl CacheHint {
     /// The hint for two answers that are kept as one.
     pub(super) fn and(self, other: Self) -> Self {
+        let catalogues = [self.catalogue_revision, other.catalogue_revision];
         Self {
+            catalogue_revision: catalogues.into_iter().filter(|it| *it > 0).min().unwrap_or(0),
             valid_until: self.valid_until.into_iter().chain(other.valid_until).min(),
             max_age: self.max_age.min(other.max_age),
             stale: self.stale || other.stale,
@@ -62,6 +66,8 @@ impl CacheHint {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Provenance {
     revision: u64,
+    /// Of the catalogue; 0: it rests on none.
+    catalogue_revision: u64,
     as_of: DateTime<Utc>,
     /// How long it is trusted after that without reading it again. `None`: until something changes.
     ttl: Option<TimeDelta>,
@@ -74,6 +80,7 @@ impl Api {
     pub(super) fn provenance(&self, facts: &Facts) -> Provenance {
         Provenance {
             revision: facts.revision,
+            catalogue_revision: 0,
             as_of: facts.as_of,
             ttl: self.cache.time_to_live(),
             stale: false,
@@ -88,7 +95,7 @@ impl Api {
         } else {
             Some(self.cache.settings().negative_ttl)
         };
-        Provenance { revision: *revision, as_of: *as_of, ttl, stale: *stale }
+        Provenance { revision: *revision, catalogue_revision: 0, as_of: *as_of, ttl, stale: *stale }
     }
 
     /// The hint for one decision about a tenant.
@@ -109,6 +116,11 @@ impl Provenance {
         Self { stale: self.stale || stale, ..self }
     }
 
+    /// It rests on this catalogue as well.
+    pub(super) fn and_catalogue(self, catalogue: &Catalogue) -> Self {
+        Self { catalogue_revision: catalogue.revision, ..self }
+    }
+
     /// The hint for an answer that may be kept for `limit`, unless something else ends it before.
     pub(super) fn cache_hint(
         self,
@@ -116,7 +128,7 @@ impl Provenance {
         valid_until: Option<DateTime<Utc>>,
         asked: AskedTime,
     ) -> CacheHint {
-        let Self { revision, as_of, ttl, stale } = self;
+        let Self { revision, catalogue_revision, as_of, ttl, stale } = self;
         let max_age = match asked.at {
             Some(_) => TimeDelta::zero(),
             None => {
@@ -131,6 +143,6 @@ impl Provenance {
                 limit.min(fresh.unwrap_or(limit)).min(valid).max(TimeDelta::zero())
             }
         };
-        CacheHint { revision, as_of, valid_until, max_age, stale }
+        CacheHint { revision, catalogue_revision, as_of, valid_until, max_age, stale }
     }
 }

@@ -221,7 +221,7 @@ impl Api {
         let at = asked.instant();
         let ends = query.include_features.then(|| next_end_of_override(facts, at)).flatten();
         let changes = next_change(facts, at).into_iter().chain(ends).min();
-        let hint = provenance.cache_hint(limit, changes, asked);
+        let hint = provenance.and_catalogue(&catalogue).cache_hint(limit, changes, asked);
         Ok(List {
             caller: query.tenant.caller,
             facts: facts.clone(),
@@ -298,12 +298,17 @@ impl Api {
         catalogue: Option<&Catalogue>,
         asked: AskedTime,
     ) -> Judgement<'a> {
-        let plan_slugs =
-            catalogue.map(|catalogue| catalogue.plans_against(decision.reason, module));
+        let (plan_slugs, provenance) = match catalogue {
+            Some(catalogue) => (
+                catalogue.plans_against(decision.reason, module),
+                provenance.and_catalogue(catalogue),
+            ),
+            None => (Vec::new(), provenance),
+        };
         Judgement {
             module,
             decision,
-            plan_slugs: plan_slugs.unwrap_or_default(),
+            plan_slugs,
             hint: self.cache_hint(provenance, decision, asked),
         }
     }

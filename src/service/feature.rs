@@ -170,7 +170,11 @@ impl Api {
             value: value.cloned(),
             plan_slugs,
             module: decided.module,
-            hint: provenance.cache_hint(limit, decided.module.valid_until, asked),
+            hint: provenance.and_catalogue(catalogue).cache_hint(
+                limit,
+                decided.module.valid_until,
+                asked,
+            ),
         }
     }
 }

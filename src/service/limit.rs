@@ -117,8 +117,8 @@ impl Api {
         let decision = check_limit(facts, catalogue, key, wanted, asked.instant());
         let plan_slugs = catalogue.plans_for_limit(&decision, key, wanted);
         let age = if decision.reason.allows() { self.ages.grant } else { self.ages.denial };
-        let in_force = decision.in_force.as_ref();
-        let hint = provenance.cache_hint(age, in_force.and_then(|limit| limit.valid_until), asked);
+        let valid_until = decision.in_force.as_ref().and_then(|limit| limit.valid_until);
+        let hint = provenance.and_catalogue(catalogue).cache_hint(age, valid_until, asked);
         LimitJudgement { key, wanted, decision, enforcement: self.limits, plan_slugs, hint }
     }
 }

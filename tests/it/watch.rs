@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use entitlementd::{
     clock::Clock,
     proto::v1::{
-        WatchChangesRequest, WatchChangesResponse,
+        CheckFeatureRequest, CheckLimitRequest, ListEnabledModulesRequest, WatchChangesRequest,
+        WatchChangesResponse,
         entitlement_service_client::EntitlementServiceClient,
         watch_changes_response::{
             Ending, Event, Heartbeat, Opened, Reset, TenantChanged, Transition,
@@ -53,6 +54,17 @@ pub async fn watch(client: &EntitlementServiceClient<Channel>, tenants: &[u32]) 
         Event::Opened(Opened { as_of: Some(_), heartbeat_interval: None })
     ));
     watch
+}
+
+/// The revision of the catalogue that is told next.
+async fn catalogue_changed(watch: &mut Watch) -> u64 {
+    loop {
+        match next_change(watch).await {
+            Event::CatalogueChanged(told) if told.revision > 0 => return told.revision,
+            Event::CatalogueChanged(_) | Event::TenantChanged(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 async fn next(watch: &mut Watch) -> Event {
@@ -140,15 +152,44 @@ async fn a_change_of_the_catalogue_is_told_and_truncate_is_a_reset() {
     let server = Server::start_fed(Database::postgres().await).await;
     let mut all = watch(&server.client, &[]).await;
     server.database.execute("UPDATE plans SET price_inr = 1 WHERE slug = 'growth'").await;
-    loop {
-        match next_change(&mut all).await {
-            Event::CatalogueChanged(told) if told.revision > 0 => break,
-            Event::CatalogueChanged(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    catalogue_changed(&mut all).await;
     server.database.execute("TRUNCATE tenant_subscriptions").await;
     while next(&mut all).await != Event::Reset(Reset {}) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rests_on_the_catalogue_says_on_which_and_never_on_one_before_the_announced_one() {
+    let mut server = Server::start_fed(Database::postgres().await).await;
+    server.database.mk_subscribed(1, "finance", Row::default()).await;
+    let mut all = watch(&server.client, &[]).await;
+    for price in 1..4 {
+        let update = format!("UPDATE plans SET price_inr = {price} WHERE slug = 'growth'");
+        server.database.execute(&update).await;
+        let announced = catalogue_changed(&mut all).await;
+        let granted = server.check(1, "finance").await;
+        assert_eq!(granted.freshness.unwrap().catalogue_revision, 0, "the catalogue has no part");
+        let denied = server.check(1, "hrms").await;
+        assert!(denied.freshness.unwrap().catalogue_revision >= announced, "{denied:?}");
+        let listed = ListEnabledModulesRequest { tenant_id: id(1), ..Default::default() };
+        let listed = server.list(listed).await.unwrap();
+        assert!(listed.freshness.unwrap().catalogue_revision >= announced, "{listed:?}");
+        let feature = CheckFeatureRequest {
+            tenant_id: id(1),
+            module_code: "finance".to_owned(),
+            feature_key: "multi_currency".to_owned(),
+            ..Default::default()
+        };
+        let feature = server.client.check_feature(feature).await.unwrap().into_inner();
+        assert!(feature.freshness.unwrap().catalogue_revision >= announced, "{feature:?}");
+        let limit = CheckLimitRequest {
+            tenant_id: id(1),
+            limit_key: "users".to_owned(),
+            observed: Some(0),
+            ..Default::default()
+        };
+        let limit = server.client.check_limit(limit).await.unwrap().into_inner();
+        assert!(limit.freshness.unwrap().catalogue_revision >= announced, "{limit:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,7 +50,7 @@ class World:
         response.freshness.max_age.FromTimedelta(timedelta(seconds=10))
         record, flight, _, _ = self.core.board(tenant, "list", 0)
         held = wire.to_list(response, asked=self.now, answered=self.now, stream=self.core.stream)
-        self.core.keep_list(tenant, record, flight, held)
+        self.core.keep_list(tenant, record, flight, held, 0)
         self.core.land(tenant, flight)
 
     def tell(self, stream: object, **event: Any) -> Then:
@@ -272,7 +272,7 @@ def test_a_reset_takes_no_longer_where_more_is_held() -> None:
             client.check(tenant_id(number), "finance")
         # Nothing that is held is touched: it is found to be outdated when it is next needed.
         records = list(core._tenants.values())
-        core.all_changed(is_reset=True)
+        core.reset()
         assert all(isinstance(record.list, TenantList) for record in records)
         assert core.held(ONE, "finance", core.clock.wall(), core.clock.mono()) is None
         double.go_dark()

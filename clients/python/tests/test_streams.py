@@ -111,6 +111,7 @@ class Server:
     def _freshness(response: Any, facts: dict[str, Any], age: str, default: int, until: int | None) -> None:
         freshness = response.freshness
         freshness.revision, freshness.stale = facts["revision"], facts.get("stale", False)
+        freshness.catalogue_revision = facts.get("catalogue_revision", 0)
         freshness.max_age.FromTimedelta(timedelta(seconds=facts.get(age, default)))
         if until is not None:
             freshness.valid_until.FromDatetime(_at(until))

@@ -63,7 +63,10 @@ pub(crate) enum Event {
         revision: u64,
     },
     /// A module or a plan has changed, and so may any answer.
-    CatalogueChanged,
+    CatalogueChanged {
+        /// That of the catalogue from then on; 0: nobody knows.
+        revision: u64,
+    },
     /// Anything may have changed, and revisions may begin anew.
     Reset,
     Heartbeat {
@@ -77,11 +80,28 @@ pub(crate) enum Event {
     Nothing,
 }
 
+/// A list, and what it rests on beside the tenant's facts.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) list: List,
+    /// 0: the server does not say.
+    pub(crate) catalogue_revision: u64,
+}
+
+/// One that the server does not say this of.
+impl From<List> for Listed {
+    fn from(list: List) -> Self {
+        Self { list, catalogue_revision: 0 }
+    }
+}
+
 /// An answer, and how long it may be held.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     pub(crate) answer: Answer,
     pub(crate) max_age: Micros,
+    /// 0: it does not rest on the catalogue, or the server does not say.
+    pub(crate) catalogue_revision: u64,
 }
 
 /// The same about a feature.
@@ -89,11 +109,12 @@ pub(crate) struct Judged {
 pub(crate) struct JudgedFeature {
     pub(crate) answer: FeatureAnswer,
     pub(crate) max_age: Micros,
+    pub(crate) catalogue_revision: u64,
 }
 
 /// Whoever can answer: the server, or a test double.
 pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>>;
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>>;
 
     fn check(
         &self,

@@ -52,8 +52,8 @@ pub(crate) fn hear(core: &Core, event: Event) {
             core.held.tenant_changed(tenant, revision);
             core.counters.changes.increment(1);
         }
-        Event::CatalogueChanged => {
-            core.held.stream.outdate();
+        Event::CatalogueChanged { revision } => {
+            core.held.catalogue_changed(revision);
             core.counters.resets.increment(1);
         }
         Event::Reset => {

@@ -10,7 +10,7 @@ pub(crate) use self::features::{checked_feature, checked_limit};
 use crate::{
     Answer, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus,
     answer::Words,
-    ask::{Event, Judged},
+    ask::{Event, Judged, Listed},
     clock::{Micros, NEVER},
     list::{List, Right, Told, or_always, or_never, tag},
     pool::{Pool, Pools},
@@ -34,7 +34,8 @@ fn span(duration: Option<Duration>) -> Micros {
 }
 
 fn told(freshness: Option<Freshness>) -> Told {
-    let Freshness { revision, as_of, valid_until, max_age, stale } = freshness.unwrap_or_default();
+    let Freshness { revision, as_of, valid_until, max_age, stale, .. } =
+        freshness.unwrap_or_default();
     Told {
         revision,
         as_of: or_always(instant(as_of)),
@@ -44,13 +45,18 @@ fn told(freshness: Option<Freshness>) -> Told {
     }
 }
 
-pub(crate) fn listed(response: ListEnabledModulesResponse, pools: &Pools) -> List {
+fn catalogue_revision(freshness: Option<&Freshness>) -> u64 {
+    freshness.map_or(0, |freshness| freshness.catalogue_revision)
+}
+
+pub(crate) fn listed(response: ListEnabledModulesResponse, pools: &Pools) -> Listed {
     let ListEnabledModulesResponse { mut modules, limits, limit_enforcement, .. } = response;
+    let catalogue_revision = catalogue_revision(response.freshness.as_ref());
     let told = told(response.freshness);
     let status = status(response.tenant_status);
     let terms = features::terms(&mut modules, limits, limit_enforcement, pools);
     let rights = modules.into_iter().map(|module| right(module, &pools.modules)).collect();
-    List { rights: Some(rights), status, told, terms }
+    Listed { list: List { rights: Some(rights), status, told, terms }, catalogue_revision }
 }
 
 fn right(enabled: EnabledModule, modules: &Pool<Module>) -> Right {
@@ -80,8 +86,10 @@ fn right(enabled: EnabledModule, modules: &Pool<Module>) -> Right {
 }
 
 pub(crate) fn checked(response: CheckModuleResponse) -> Judged {
+    let catalogue_revision = catalogue_revision(response.freshness.as_ref());
     let told = told(response.freshness);
-    judged(response.allowed, response.reason, (response.message, response.plan_slugs), told)
+    let words = (response.message, response.plan_slugs);
+    Judged { catalogue_revision, ..judged(response.allowed, response.reason, words, told) }
 }
 
 fn decided(decision: ModuleDecision, told: Told) -> Judged {
@@ -109,7 +117,7 @@ fn judged(
         valid_until: told.valid_until,
         words: (!allowed).then(|| Words { message, plan_slugs }.into()),
     };
-    Judged { answer, max_age: told.max_age }
+    Judged { answer, max_age: told.max_age, catalogue_revision: 0 }
 }
 
 pub(crate) fn resolved(response: ResolveTenantResponse) -> Result<(Resolved, Told), Status> {
@@ -168,7 +176,9 @@ pub(crate) fn event(response: WatchChangesResponse) -> Event {
         }
         Some(Wire::Transition(_)) => Event::Nothing,
         Some(Wire::Ending(_)) => Event::Ending,
-        Some(Wire::CatalogueChanged(_)) => Event::CatalogueChanged,
+        Some(Wire::CatalogueChanged(changed)) => {
+            Event::CatalogueChanged { revision: changed.revision }
+        }
         Some(Wire::Reset(_)) | None => Event::Reset,
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(crate) use self::{features::Named, limits::LimitOf};
 use crate::{
     Answer, Error, FeatureAnswer, OnOutage, Resolved,
-    ask::{Ask, Judged},
+    ask::{Ask, Judged, Listed},
     clock::Clock,
     counters::Counters,
     error::is_outage,
@@ -162,8 +162,11 @@ impl Core {
                 if let Some(list) = core.held.list(tenant, min_revision, began.at) {
                     return Ok(list);
                 }
-                let list = core.ask(core.ask.list(tenant, began.min_revision)).await?;
-                core.held.keep_list(tenant, list.clone(), began);
+                let asked = core.ask.list(tenant, began.min_revision);
+                let Listed { list, catalogue_revision } = core.ask(asked).await?;
+                if core.held.is_catalogue_current(catalogue_revision) {
+                    core.held.keep_list(tenant, list.clone(), began);
+                }
                 Ok(list)
             }
             .boxed()
@@ -184,10 +187,11 @@ impl Core {
             async move {
                 if let Look::Answer(answer) = core.held.look(tenant, &code, min_revision, began.at)
                 {
-                    return Ok(Judged { answer, max_age: 0 });
+                    return Ok(Judged { answer, max_age: 0, catalogue_revision: 0 });
                 }
                 let judged = core.ask(core.ask.check(tenant, &code, began.min_revision)).await?;
-                if !judged.answer.allowed {
+                let is_current = core.held.is_catalogue_current(judged.catalogue_revision);
+                if is_current && !judged.answer.allowed {
                     core.held.keep_denial(
                         tenant,
                         &code,

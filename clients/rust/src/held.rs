@@ -6,6 +6,7 @@ mod slot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 pub(crate) use self::features::feature_name;
@@ -47,6 +48,8 @@ pub(crate) struct Held {
     announced: Bounded<Id, Wanted>,
     resolved: Bounded<u128, HeldResolved>,
     news: AtomicU64,
+    /// Of the catalogue.
+    catalogue: Mutex<Wanted>,
 }
 
 /// What is held of a question about a module, or about one of its features.
@@ -65,6 +68,7 @@ impl Held {
             announced: Bounded::new(capacity),
             resolved: Bounded::new(capacity),
             news: 1.into(),
+            catalogue: Mutex::default(),
         }
     }
 
@@ -194,6 +198,18 @@ impl Held {
         });
         // For what is asked without knowing about whom: there may be no slot that says so.
         self.next_news();
+    }
+
+    /// The catalogue has changed, and an answer with this revision of it is fresh; 0: nobody knows.
+    pub(crate) fn catalogue_changed(&self, revision: u64) {
+        self.catalogue.lock().raise(Wanted { revision, history: self.stream.history() });
+        self.stream.outdate();
+    }
+
+    /// Has whoever answered with this revision of the catalogue received its last change, as far as
+    /// is known? Another server may not have.
+    pub(crate) fn is_catalogue_current(&self, revision: u64) -> bool {
+        revision == 0 || revision >= self.catalogue.lock().in_history(self.stream.history())
     }
 
     fn next_news(&self) -> u64 {

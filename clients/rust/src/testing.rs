@@ -204,7 +204,7 @@ impl Double {
     pub fn enforce_limits(&self, enforcement: LimitEnforcement) {
         *self.known.enforcement.lock() = enforcement;
         if !self.known.is_dark.load(Ordering::SeqCst) {
-            self.each_client(|core| hear(core, Event::CatalogueChanged));
+            self.each_client(|core| hear(core, Event::CatalogueChanged { revision: 0 }));
         }
     }
 

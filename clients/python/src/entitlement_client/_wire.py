@@ -158,9 +158,11 @@ def tell(core: Core, event: pb.WatchChangesResponse) -> None:
         core.tenant_changed(event.tenant_changed.tenant_id, event.tenant_changed.revision)
     elif kind == "transition":
         core.tenant_changed(event.transition.tenant_id, 0)
+    elif kind == "catalogue_changed":
+        core.catalogue_changed(event.catalogue_changed.revision)
     else:
         # One that is not known comes from a newer server, and counts as a reset.
-        core.all_changed(is_reset=kind != "catalogue_changed")
+        core.reset()
 
 
 Headers = Any

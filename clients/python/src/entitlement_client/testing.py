@@ -150,7 +150,7 @@ class InMemoryEntitlements:
         self._answers.enforcement = enforcement
         if not self._is_dark:
             for core in list(self._cores):
-                core.all_changed(is_reset=False)
+                core.catalogue_changed(0)
 
     def go_dark(self) -> None:
         """From now on nothing answers, and nothing is heard of."""

@@ -57,6 +57,7 @@ fn limit(limit: wire::Limit) -> Limit {
 }
 
 pub(crate) fn checked_feature(response: CheckFeatureResponse) -> Result<JudgedFeature, Status> {
+    let catalogue_revision = super::catalogue_revision(response.freshness.as_ref());
     let told = told(response.freshness);
     let decision = response.decision;
     let FeatureDecision { enabled, message, value, plan_slugs, reason, module_reason, .. } =
@@ -73,7 +74,7 @@ pub(crate) fn checked_feature(response: CheckFeatureResponse) -> Result<JudgedFe
         value: value.map(|value| json(value).into()),
         words: (!enabled).then(|| Words { message, plan_slugs }.into()),
     };
-    Ok(JudgedFeature { answer, max_age: told.max_age })
+    Ok(JudgedFeature { answer, max_age: told.max_age, catalogue_revision })
 }
 
 pub(crate) fn checked_limit(response: CheckLimitResponse) -> LimitDecision {

@@ -97,7 +97,9 @@ impl Core {
                 }
                 let question = core.ask.feature(tenant, names, began.min_revision);
                 let judged = core.ask(question).await?;
-                if let Some(denial) = judged.answer.module_denial() {
+                if core.held.is_catalogue_current(judged.catalogue_revision)
+                    && let Some(denial) = judged.answer.module_denial()
+                {
                     core.held.keep_denial(tenant, &name, denial, judged.max_age, began);
                 }
                 Ok(judged.answer)

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::{Remote, asked_over};
 use crate::{
     LimitDecision, Resolved,
-    ask::{Ask, Events, Judged, JudgedFeature, OwnedCredentials},
+    ask::{Ask, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     convert,
     limit::Wanted,
-    list::{List, Told},
+    list::Told,
     proto::v1::{
         AuthorizeRequest, CheckFeatureRequest, CheckLimitRequest, CheckModuleRequest,
         ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
@@ -36,7 +36,7 @@ fn newer(status: Status) -> Status {
 }
 
 impl Ask for Remote {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>> {
         let request = ListEnabledModulesRequest {
             tenant_id: tenant.to_string(),
             min_revision: Some(min_revision),
@@ -53,7 +53,7 @@ impl Ask for Remote {
             );
             match asked.await {
                 Ok(response) => Ok(convert::listed(response, &this.0.pools)),
-                Err(status) if status.code() == Code::NotFound => Ok(convert::absent()),
+                Err(status) if status.code() == Code::NotFound => Ok(convert::absent().into()),
                 Err(status) => Err(status),
             }
         }

@@ -94,7 +94,7 @@ fn listed(list: &Value, pools: &Pools) -> List {
             ..Freshness::default()
         }),
     };
-    convert::listed(response, pools)
+    convert::listed(response, pools).list
 }
 
 /// Each case, with the list that it is about.

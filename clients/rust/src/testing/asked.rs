@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Answer, FeatureAnswer, LimitDecision, Reason, Resolved, TenantSource,
     answer::Words,
-    ask::{Ask, Events, Judged, JudgedFeature, OwnedCredentials},
+    ask::{Ask, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     clock::{Clock, Micros, NEVER, micros},
     convert::absent,
     limit::Wanted,
@@ -68,11 +68,14 @@ impl Asked {
         let now = self.now()?;
         let list = self.list_at(now, tenant, min_revision)?;
         Ok(match list.feature(module, key, now) {
-            Some(answer) => JudgedFeature { answer, max_age: micros(MAX_AGE) },
+            Some(answer) => {
+                JudgedFeature { answer, max_age: micros(MAX_AGE), catalogue_revision: 0 }
+            }
             None => {
-                let Judged { answer, max_age } =
+                let Judged { answer, max_age, catalogue_revision } =
                     self.check_at(now, tenant, module, min_revision)?;
-                JudgedFeature { answer: FeatureAnswer::of_denied_module(answer), max_age }
+                let answer = FeatureAnswer::of_denied_module(answer);
+                JudgedFeature { answer, max_age, catalogue_revision }
             }
         })
     }
@@ -119,7 +122,8 @@ impl Asked {
                 Words { message: sentence(reason, module), plan_slugs: Vec::new() }.into()
             }),
         };
-        Ok(Judged { answer, max_age: micros(if allowed { MAX_AGE } else { DENIAL_MAX_AGE }) })
+        let max_age = micros(if allowed { MAX_AGE } else { DENIAL_MAX_AGE });
+        Ok(Judged { answer, max_age, catalogue_revision: 0 })
     }
 
     fn resolve_now(&self, credentials: &OwnedCredentials) -> Result<(Resolved, Told), Status> {
@@ -195,8 +199,8 @@ impl Asked {
 }
 
 impl Ask for Asked {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
-        ready(self.list_now(tenant, min_revision)).boxed()
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>> {
+        ready(self.list_now(tenant, min_revision).map(Listed::from)).boxed()
     }
 
     fn check(

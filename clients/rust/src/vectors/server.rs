@@ -17,11 +17,11 @@ use uuid::Uuid;
 
 use crate::{
     LimitDecision, Resolved,
-    ask::{Ask, Event, Events, Judged, JudgedFeature, OwnedCredentials},
+    ask::{Ask, Event, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     clock::{Clock, ManualClock},
     convert,
     limit::Wanted,
-    list::{List, Told as ToldOfList},
+    list::Told as ToldOfList,
     pool::Pools,
     proto::v1::{CheckModuleResponse, EnabledModule, Freshness, ListEnabledModulesResponse},
 };
@@ -154,8 +154,10 @@ impl Facts {
         self.facts["revision"].as_u64().unwrap()
     }
 
-    fn list(&self) -> List {
-        let Some(rights) = self.facts["modules"].as_object() else { return convert::absent() };
+    fn list(&self) -> Listed {
+        let Some(rights) = self.facts["modules"].as_object() else {
+            return convert::absent().into();
+        };
         let modules = rights.iter().filter(|(_, right)| self.second < end(right));
         let modules = modules.map(|(code, right)| EnabledModule {
             code: code.clone(),
@@ -194,6 +196,7 @@ impl Facts {
             valid_until: instant(ahead.min()),
             max_age: Some(Duration { seconds, nanos: 0 }),
             stale: self.facts["stale"] == true,
+            catalogue_revision: self.facts["catalogue_revision"].as_u64().unwrap_or_default(),
             ..Freshness::default()
         }
     }
@@ -208,10 +211,10 @@ fn instant(second: Option<i64>) -> Option<Timestamp> {
 }
 
 impl Ask for Server {
-    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<List, Status>> {
+    fn list(&self, tenant: Uuid, min_revision: u64) -> BoxFuture<'static, Result<Listed, Status>> {
         let listed = self.answer(tenant, min_revision, Facts::list);
         let or_absent = |status: Status| match status.code() {
-            Code::NotFound => Ok(convert::absent()),
+            Code::NotFound => Ok(convert::absent().into()),
             _ => Err(status),
         };
         listed.map(move |listed| listed.or_else(or_absent)).boxed()

@@ -220,6 +220,7 @@ pub(super) fn freshness(hint: CacheHint) -> pb::Freshness {
         valid_until: hint.valid_until.map(timestamp),
         max_age: Some(duration(hint.max_age)),
         stale: hint.stale,
+        catalogue_revision: hint.catalogue_revision,
     }
 }
 

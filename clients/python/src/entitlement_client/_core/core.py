@@ -63,6 +63,8 @@ class Core:
         self._floors: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """The revision that was announced last of a tenant, and in which history of the database."""
         self._history = 0
+        self._catalogue = 0
+        """The revision of the catalogue that was announced last in this history."""
         self._stream = Stream(Era())
         self._is_open = False
         self._gate = Gate()
@@ -244,14 +246,18 @@ class Core:
         """The present one."""
         return self._stream.era
 
-    def keep_list(self, tenant: str, record: Record, flight: Flight, answer: TenantList) -> None:
+    def keep_list(self, tenant: str, record: Record, flight: Flight, answer: TenantList, catalogue: int) -> None:
+        """`catalogue`: the revision of it that the answer rests on. 0: on none, or it is not known."""
         with self._lock:
-            if self._record(tenant) is record and flight.is_news_free:
+            if self._record(tenant) is record and flight.is_news_free and self._is_current(catalogue):
                 record.list, record.outdated, record.denials, record.announced = answer, None, {}, 0
 
-    def keep_denial(self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial) -> None:
+    def keep_denial(
+        self, tenant: str, record: Record, flight: Flight, module: str, denial: Denial, catalogue: int
+    ) -> None:
+        """`catalogue`: as above."""
         with self._lock:
-            if self._record(tenant) is record and flight.is_news_free:
+            if self._record(tenant) is record and flight.is_news_free and self._is_current(catalogue):
                 while len(record.denials) >= self.settings.max_denials:
                     del record.denials[next(iter(record.denials))]
                 record.denials[module] = denial
@@ -263,6 +269,10 @@ class Core:
             is_old = answer.resolved.revision < self._floor(tenant)
             if flight.is_news_free and tenant not in flight.changed and not is_old:
                 self.resolved.keep(key, answer)
+
+    def _is_current(self, catalogue: int) -> bool:
+        """Another server may have answered, which has not received the last change of the catalogue."""
+        return catalogue == 0 or catalogue >= self._catalogue
 
     def refused(self, key: Key) -> None:
         """The server refuses whoever carries this: no outage rule is to name them."""
@@ -373,7 +383,7 @@ class Core:
             self._stream.ended()
             self._stream, self._is_open = Stream(self.era, interval, None if self._is_open else self._stream), True
             # It vouches for all that was committed before, perhaps in another history of the database.
-            self._history += 1
+            self._begin_history()
             self._last_event = self.clock.mono()
             self._server_answered()
             self._outage.back(STREAM, self._last_event)
@@ -413,22 +423,34 @@ class Core:
             if record is not None:
                 record.make_outdated(revision)
 
-    def all_changed(self, *, is_reset: bool) -> None:
-        """Outdated is everything. After a reset, revisions may have been given twice."""
+    def catalogue_changed(self, revision: int) -> None:
+        """Outdated is everything. `revision`: that of the catalogue from now on, 0 where it could not be read."""
         with self._lock:
-            before = self._stream
-            self._stream = Stream(Era(), before.interval)
-            self._stream.beat, self._stream.sure_until = before.beat, before.sure_until
-            self._stream.doubted = before.doubted
-            before.era.is_outdated = True
-            before.ended()
-            self.counts["news"] += 1
-            self._last_event = self.clock.mono()
-            if is_reset:
-                self._history += 1
-            for flight in self._flights.values():
-                flight.is_news_free = False
-            self._flights = {}
+            self._catalogue = max(self._catalogue, revision)
+            self._all_changed()
+
+    def reset(self) -> None:
+        """Outdated is everything, and revisions may have been given twice."""
+        with self._lock:
+            self._begin_history()
+            self._all_changed()
+
+    def _begin_history(self) -> None:
+        self._history += 1
+        self._catalogue = 0
+
+    def _all_changed(self) -> None:
+        before = self._stream
+        self._stream = Stream(Era(), before.interval)
+        self._stream.beat, self._stream.sure_until = before.beat, before.sure_until
+        self._stream.doubted = before.doubted
+        before.era.is_outdated = True
+        before.ended()
+        self.counts["news"] += 1
+        self._last_event = self.clock.mono()
+        for flight in self._flights.values():
+            flight.is_news_free = False
+        self._flights = {}
 
     def stream_ended(self, cause: str, *, refusal: str = "") -> None:
         """What was asked for under the stream is good for its `max_age` only, from now on. `refusal`: the status with

@@ -222,7 +222,7 @@ def _fetch_feature(
     if answer.reason == "MODULE_DENIED":
         # It is one of the module's, whichever feature is asked for next.
         denial = wire_terms.to_module_denial(reply, answer, asked, stream)
-        core.keep_denial(tenant, record, flight, module, denial)
+        core.keep_denial(tenant, record, flight, module, denial, reply.freshness.catalogue_revision)
     return answer
 
 

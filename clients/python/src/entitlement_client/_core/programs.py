@@ -139,7 +139,7 @@ def _fetch_list(core: Core, tenant: str, record: Record, flight: Flight, wanted:
     if isinstance(reply, Failure):
         return reply
     answer = wire.to_list(reply, asked=asked, answered=core.clock.mono(), stream=stream)
-    core.keep_list(tenant, record, flight, answer)
+    core.keep_list(tenant, record, flight, answer, reply.freshness.catalogue_revision)
     return answer
 
 
@@ -163,7 +163,8 @@ def _fetch_decision(
         return reply
     answer = wire.to_answer(reply)
     if not answer.allowed:
-        core.keep_denial(tenant, record, flight, module, wire.to_denial(reply, answer, asked, stream))
+        denial = wire.to_denial(reply, answer, asked, stream)
+        core.keep_denial(tenant, record, flight, module, denial, reply.freshness.catalogue_revision)
     return answer
 
 

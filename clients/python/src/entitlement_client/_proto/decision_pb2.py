@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65ntitlement/v1/decision.proto\x12\x0e\x65ntitlement.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x01\n\tFreshness\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05stale\x18\x05 \x01(\x08\"\xe8\x01\n\x0eModuleDecision\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x12\n\nplan_slugs\x18\x05 \x03(\t\x12/\n\x0bvalid_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07max_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*\xad\x04\n\x0e\x44\x65\x63isionReason\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45\x43ISION_REASON_ENABLED\x10\x01\x12$\n DECISION_REASON_TENANT_NOT_FOUND\x10\x02\x12$\n DECISION_REASON_TENANT_SUSPENDED\x10\x03\x12$\n DECISION_REASON_TENANT_CANCELLED\x10\x04\x12%\n!DECISION_REASON_TENANT_NOT_SERVED\x10\x05\x12$\n DECISION_REASON_MODULE_NOT_FOUND\x10\x06\x12\"\n\x1e\x44\x45\x43ISION_REASON_NOT_SUBSCRIBED\x10\x07\x12*\n&DECISION_REASON_SUBSCRIPTION_SUSPENDED\x10\x08\x12*\n&DECISION_REASON_SUBSCRIPTION_CANCELLED\x10\t\x12(\n$DECISION_REASON_SUBSCRIPTION_EXPIRED\x10\n\x12)\n%DECISION_REASON_SUBSCRIPTION_INACTIVE\x10\x0b\x12,\n(DECISION_REASON_SUBSCRIPTION_NOT_STARTED\x10\x0c\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_TRIAL_ENDED\x10\rBR\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65ntitlement/v1/decision.proto\x12\x0e\x65ntitlement.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n\tFreshness\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05stale\x18\x05 \x01(\x08\x12\x1a\n\x12\x63\x61talogue_revision\x18\x06 \x01(\x04\"\xe8\x01\n\x0eModuleDecision\x12\x13\n\x0bmodule_code\x18\x01 \x01(\t\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x08\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.entitlement.v1.DecisionReason\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x12\n\nplan_slugs\x18\x05 \x03(\t\x12/\n\x0bvalid_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07max_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*\xad\x04\n\x0e\x44\x65\x63isionReason\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45\x43ISION_REASON_ENABLED\x10\x01\x12$\n DECISION_REASON_TENANT_NOT_FOUND\x10\x02\x12$\n DECISION_REASON_TENANT_SUSPENDED\x10\x03\x12$\n DECISION_REASON_TENANT_CANCELLED\x10\x04\x12%\n!DECISION_REASON_TENANT_NOT_SERVED\x10\x05\x12$\n DECISION_REASON_MODULE_NOT_FOUND\x10\x06\x12\"\n\x1e\x44\x45\x43ISION_REASON_NOT_SUBSCRIBED\x10\x07\x12*\n&DECISION_REASON_SUBSCRIPTION_SUSPENDED\x10\x08\x12*\n&DECISION_REASON_SUBSCRIPTION_CANCELLED\x10\t\x12(\n$DECISION_REASON_SUBSCRIPTION_EXPIRED\x10\n\x12)\n%DECISION_REASON_SUBSCRIPTION_INACTIVE\x10\x0b\x12,\n(DECISION_REASON_SUBSCRIPTION_NOT_STARTED\x10\x0c\x12\x1f\n\x1b\x44\x45\x43ISION_REASON_TRIAL_ENDED\x10\rBR\n\x0e\x65ntitlement.v1P\x01Z-entitlementd/gen/entitlement/v1;entitlementv1\xaa\x02\x0e\x45ntitlement.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'entitlement.v1.decision_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016entitlement.v1P\001Z-entitlementd/gen/entitlement/v1;entitlementv1\252\002\016Entitlement.V1'
-  _globals['_DECISIONREASON']._serialized_start=533
-  _globals['_DECISIONREASON']._serialized_end=1090
+  _globals['_DECISIONREASON']._serialized_start=561
+  _globals['_DECISIONREASON']._serialized_end=1118
   _globals['_FRESHNESS']._serialized_start=115
-  _globals['_FRESHNESS']._serialized_end=295
-  _globals['_MODULEDECISION']._serialized_start=298
-  _globals['_MODULEDECISION']._serialized_end=530
+  _globals['_FRESHNESS']._serialized_end=323
+  _globals['_MODULEDECISION']._serialized_start=326
+  _globals['_MODULEDECISION']._serialized_end=558
 # @@protoc_insertion_point(module_scope)

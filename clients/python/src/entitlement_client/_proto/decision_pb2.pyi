@@ -43,18 +43,20 @@ DECISION_REASON_SUBSCRIPTION_NOT_STARTED: DecisionReason
 DECISION_REASON_TRIAL_ENDED: DecisionReason
 
 class Freshness(_message.Message):
-    __slots__ = ("revision", "as_of", "valid_until", "max_age", "stale")
+    __slots__ = ("revision", "as_of", "valid_until", "max_age", "stale", "catalogue_revision")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
     MAX_AGE_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
     revision: int
     as_of: _timestamp_pb2.Timestamp
     valid_until: _timestamp_pb2.Timestamp
     max_age: _duration_pb2.Duration
     stale: bool
-    def __init__(self, revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stale: bool = ...) -> None: ...
+    catalogue_revision: int
+    def __init__(self, revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., max_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stale: bool = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
 
 class ModuleDecision(_message.Message):
     __slots__ = ("module_code", "allowed", "reason", "message", "plan_slugs", "valid_until", "max_age")
