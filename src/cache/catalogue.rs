@@ -10,7 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use super::{Cache, FeedState, LoadError, flight::Flight, is_within};
-use crate::{domain::Catalogue, store::LoadTenant};
+use crate::{
+    domain::{Catalogue, Facts, TenantId},
+    store::LoadTenant,
+};
 
 /// The catalogue that was read last.
 #[derive(Debug, Default)]
@@ -65,11 +68,18 @@ impl HeldCatalogue {
 
     /// What is held, unless it has changed since or is older than `age`.
     fn current(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
-        let held = self.held.load();
-        let current = held.as_deref().filter(|read| read.changes == Some(self.changes()));
-        current
-            .map(|read| Arc::clone(&read.catalogue))
-            .filter(|held| is_within(age, held.as_of, now))
+        self.current_of(self.held.load().as_deref(), age, now).map(Arc::clone)
+    }
+
+    /// The same of what was held a moment ago.
+    fn current_of<'a>(
+        &self,
+        held: Option<&'a VersionedCatalogue>,
+        age: TimeDelta,
+        now: DateTime<Utc>,
+    ) -> Option<&'a Arc<Catalogue>> {
+        let current = held.filter(|read| read.changes == Some(self.changes()))?;
+        is_within(age, current.catalogue.as_of, now).then_some(&current.catalogue)
     }
 
     /// Notes that a catalogue which was read after this number of changes says something else than
@@ -169,6 +179,20 @@ impl<L: LoadTenant> Cache<L> {
     /// The catalogue, if it is held and current.
     pub fn current_catalogue(&self, now: DateTime<Utc>) -> Option<Arc<Catalogue>> {
         self.0.catalogue.current(self.catalogue_time_to_live(), now)
+    }
+
+    /// Looks at what is held of a tenant, as [`Cache::peek`] does, and at the catalogue. Neither is
+    /// shared with whoever looks: counting who has it would cost more than the look.
+    pub fn peek_with_catalogue<R>(
+        &self,
+        id: TenantId,
+        now: DateTime<Utc>,
+        look: impl FnOnce(&Facts, &Catalogue) -> Option<R>,
+    ) -> Option<R> {
+        let held = self.0.catalogue.held.load();
+        let age = self.catalogue_time_to_live();
+        let catalogue = self.0.catalogue.current_of(held.as_deref(), age, now)?;
+        self.peek(id, now, |facts| look(facts, catalogue))
     }
 
     /// How old it may become before it is read again; without a bound while changes are received.

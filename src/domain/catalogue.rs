@@ -1,8 +1,7 @@
 //! The catalogue: all modules and plans.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
 
 use super::{
     Definitions, FeatureDecision, LimitDecision, LimitReason, LimitSource, Module, ModuleCode,
@@ -17,9 +16,9 @@ pub struct Catalogue {
     /// Grows with each committed change of a module or plan; 0 while the database does not count
     /// revisions.
     pub revision: u64,
-    modules: HashMap<ModuleCode, Module>,
+    modules: FxHashMap<ModuleCode, Module>,
     /// The codes that modules had before they were renamed, each with the current code.
-    aliases: HashMap<ModuleCode, ModuleCode>,
+    aliases: FxHashMap<ModuleCode, ModuleCode>,
     plans: Vec<Plan>,
     definitions: Definitions,
 }
@@ -34,7 +33,7 @@ impl Catalogue {
     ) -> Self {
         let modules = modules.into_iter().map(|module| (module.code.clone(), module)).collect();
         let definitions = Definitions::default();
-        Self { as_of, revision, modules, aliases: HashMap::new(), plans, definitions }
+        Self { as_of, revision, modules, aliases: FxHashMap::default(), plans, definitions }
     }
 
     /// Adds the definitions of features and limits.

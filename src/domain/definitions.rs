@@ -1,6 +1,6 @@
 //! What features and limits there are, and what plans say about them.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::{FeatureDefinition, FlagName, LimitDefinition, ModuleCode, PlanFeature};
 
@@ -8,20 +8,20 @@ use super::{FeatureDefinition, FlagName, LimitDefinition, ModuleCode, PlanFeatur
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PlanTerms {
     /// By module and key.
-    pub features: HashMap<FlagName, PlanFeature>,
+    pub features: FxHashMap<FlagName, PlanFeature>,
     /// The limits that it has, 0 or more. What is not named is unlimited.
-    pub limits: HashMap<Box<str>, i64>,
+    pub limits: FxHashMap<Box<str>, i64>,
 }
 
 /// All definitions of features and limits, and what each plan says about them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Definitions {
     /// By the module's code, each ordered by key.
-    features: HashMap<ModuleCode, Vec<FeatureDefinition>>,
+    features: FxHashMap<ModuleCode, Vec<FeatureDefinition>>,
     /// Ordered by key.
     limits: Vec<LimitDefinition>,
     /// By the plan's slug.
-    plans: HashMap<Box<str>, PlanTerms>,
+    plans: FxHashMap<Box<str>, PlanTerms>,
 }
 
 impl Default for Definitions {
@@ -37,7 +37,7 @@ impl Definitions {
         limits: impl IntoIterator<Item = LimitDefinition>,
         plans: impl IntoIterator<Item = (Box<str>, PlanTerms)>,
     ) -> Self {
-        let mut by_module: HashMap<ModuleCode, Vec<FeatureDefinition>> = HashMap::new();
+        let mut by_module: FxHashMap<ModuleCode, Vec<FeatureDefinition>> = FxHashMap::default();
         for (module, feature) in features {
             by_module.entry(module).or_default().push(feature);
         }
@@ -102,6 +102,9 @@ impl PlanTerms {
     pub fn of_columns<const N: usize>(limits: [(&str, Option<i64>); N]) -> Self {
         // Nobody can have fewer than none.
         let limit = |(key, value): (&str, Option<i64>)| Some((key.into(), value?.max(0)));
-        Self { features: HashMap::new(), limits: limits.into_iter().filter_map(limit).collect() }
+        Self {
+            features: FxHashMap::default(),
+            limits: limits.into_iter().filter_map(limit).collect(),
+        }
     }
 }

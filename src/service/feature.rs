@@ -75,14 +75,13 @@ impl Api {
         query: FeatureQuery<'a>,
         asked: AskedTime,
     ) -> Option<FeatureJudgement<'a>> {
-        let catalogue = self.cache.current_catalogue(asked.now)?;
-        let judge = |facts: &Facts| {
-            explains(&catalogue, Some(facts), &[query.named]).then(|| {
+        let judge = |facts: &Facts, catalogue: &Catalogue| {
+            explains(catalogue, Some(facts), &[query.named]).then(|| {
                 let provenance = self.provenance(facts);
-                self.feature_judgement(Some(facts), &catalogue, provenance, query.named, asked)
+                self.feature_judgement(Some(facts), catalogue, provenance, query.named, asked)
             })
         };
-        self.cache.peek(query.tenant.tenant, asked.now, judge)
+        self.cache.peek_with_catalogue(query.tenant.tenant, asked.now, judge)
     }
 
     async fn check_feature_at_length<'a>(

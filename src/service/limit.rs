@@ -72,14 +72,13 @@ impl Api {
         query: LimitQuery<'a>,
         asked: AskedTime,
     ) -> Option<LimitJudgement<'a>> {
-        let catalogue = self.cache.current_catalogue(asked.now)?;
-        let judge = |facts: &Facts| {
-            knows_plan(&catalogue, Some(facts)).then(|| {
+        let judge = |facts: &Facts, catalogue: &Catalogue| {
+            knows_plan(catalogue, Some(facts)).then(|| {
                 let provenance = self.provenance(facts);
-                self.limit_judgement(Some(facts), &catalogue, provenance, query.limit, asked)
+                self.limit_judgement(Some(facts), catalogue, provenance, query.limit, asked)
             })
         };
-        self.cache.peek(query.tenant.tenant, asked.now, judge)
+        self.cache.peek_with_catalogue(query.tenant.tenant, asked.now, judge)
     }
 
     async fn check_limit_at_length<'a>(
