@@ -93,9 +93,10 @@ type tenant struct {
 
 // cache holds answers, and no clock.
 type cache struct {
-	tenants *simplelru.LRU[string, *tenant]
-	stream  *stream
-	history int
+	tenants   *simplelru.LRU[string, *tenant]
+	stream    *stream
+	history   int
+	catalogue uint64 // its latest revision that was announced in this history
 }
 
 func newCache() *cache {
@@ -107,7 +108,7 @@ func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 	switch told := event.GetEvent().(type) {
 	case *pb.WatchChangesResponse_Opened_:
 		c.goOn(&stream{era: c.stream.era, isOpen: true})
-		c.history++
+		c.beginHistory()
 	case *pb.WatchChangesResponse_Heartbeat_:
 		c.stream.beat = time.Time{}
 		if told.Heartbeat.GetLag().AsDuration() < longestLag {
@@ -117,10 +118,17 @@ func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 		c.change(told.TenantChanged.GetTenantId(), told.TenantChanged.GetRevision())
 	case *pb.WatchChangesResponse_CatalogueChanged_:
 		c.outdate()
+		c.catalogue = max(c.catalogue, told.CatalogueChanged.GetRevision())
 	default: // a reset, or what only a newer client knows
 		c.outdate()
-		c.history++
+		c.beginHistory()
 	}
+}
+
+// beginHistory: the database may be another one, and revisions begin anew.
+func (c *cache) beginHistory() {
+	c.history++
+	c.catalogue = 0
 }
 
 // goOn puts another stream, or none, in the place of the present one.
@@ -184,7 +192,7 @@ func (c *cache) begin(id string, least uint64, now time.Time) *held {
 }
 
 func (c *cache) keep(id, module string, h *held) {
-	if c.tenant(id) != h.tenant || h.stream.era.isOutdated {
+	if c.tenant(id) != h.tenant || h.stream.era.isOutdated || !c.isCurrent(h.fresh.GetCatalogueRevision()) {
 		return
 	}
 	if h.list != nil {
@@ -196,6 +204,9 @@ func (c *cache) keep(id, module string, h *held) {
 		h.tenant.denials[module] = h
 	}
 }
+
+// isCurrent: another server may have answered, which has not received the last change of the catalogue. 0: it does not say.
+func (c *cache) isCurrent(catalogue uint64) bool { return catalogue == 0 || catalogue >= c.catalogue }
 
 // stale gives the list that decides the question in an outage, if the server vouched for it no longer ago than most.
 func (c *cache) stale(q question, most time.Duration, now time.Time) *held {

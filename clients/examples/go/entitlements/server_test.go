@@ -44,6 +44,7 @@ type facts struct {
 	MaxAge       *int `json:"max_age"`
 	DenialMaxAge *int `json:"denial_max_age"`
 	Stale        bool
+	Catalogue    uint64                   `json:"catalogue_revision"`
 	Features     map[string][]*pb.Feature `json:"-"`
 	// It knows no features. Is so of a server, but is told of one tenant.
 	IsOlder bool `json:"-"`
@@ -184,7 +185,7 @@ func (f facts) freshness(now int, age *int, usual int, changes []int) *pb.Freshn
 	}
 	return &pb.Freshness{
 		Revision: f.Revision, Stale: f.Stale, ValidUntil: instant(next),
-		MaxAge: durationpb.New(time.Duration(usual) * time.Second),
+		MaxAge: durationpb.New(time.Duration(usual) * time.Second), CatalogueRevision: f.Catalogue,
 	}
 }
 

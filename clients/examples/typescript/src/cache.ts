@@ -69,13 +69,15 @@ export class Tenant {
 export class Cache {
   stream = new Stream({ isOutdated: false }, false);
   #history = 0;
+  /** Its latest revision that was announced in this history. */
+  #catalogue = 0n;
   #tenants = new LRUCache<string, Tenant>({ max: MOST_TENANTS });
 
   hear({ event }: WatchChangesResponse, now: Now): void {
     switch (event?.$case) {
       case "opened":
         this.#goOn(new Stream(this.stream.era, true));
-        this.#history++;
+        this.#beginHistory();
         break;
       case "heartbeat":
         this.stream.beat = milliseconds(event.value.lag) < LONGEST_LAG ? now.mono : -Infinity;
@@ -86,11 +88,18 @@ export class Cache {
         break;
       case "catalogueChanged":
         this.outdate();
+        this.#catalogue = max(this.#catalogue, event.value.revision);
         break;
       default: // a reset, or what only a newer client knows
         this.outdate();
-        this.#history++;
+        this.#beginHistory();
     }
+  }
+
+  /** The database may be another one, and revisions begin anew. */
+  #beginHistory(): void {
+    this.#history++;
+    this.#catalogue = 0n;
   }
 
   /** The stream is over. */
@@ -148,13 +157,18 @@ export class Cache {
 
   /** Where news has overtaken the answer, it is kept of a tenant whom nobody looks at any more. */
   keep(module: string, held: Held): void {
-    const { tenant, stream, list, decision } = held;
-    if (stream.era.isOutdated) return;
+    const { tenant, stream, list, decision, fresh } = held;
+    if (stream.era.isOutdated || !this.#isCurrent(fresh.catalogueRevision)) return;
     if (list) tenant.list = held;
     if (decision && !decision.allowed) {
       if (tenant.denials.size >= MOST_DENIALS) tenant.denials.clear();
       tenant.denials.set(module, held);
     }
+  }
+
+  /** Another server may have answered, which has not received the last change of the catalogue. 0: it does not say. */
+  #isCurrent(catalogue: bigint): boolean {
+    return catalogue === 0n || catalogue >= this.#catalogue;
   }
 
   /** The list that decides the question in an outage, if the server vouched for it no longer ago than `most`. */

@@ -24,6 +24,7 @@ export type Facts = {
   max_age?: number;
   denial_max_age?: number;
   stale?: boolean;
+  catalogue_revision?: number;
   features?: Record<string, Feature[]>;
   /** It knows no features. Is so of a server, but is told of one tenant. */
   isOlder?: boolean;
@@ -114,6 +115,7 @@ export class ScriptedServer implements Server {
       validUntil: instant(ahead.length > 0 ? Math.min(...ahead) : undefined),
       maxAge: { seconds: BigInt(age), nanos: 0 },
       stale: facts.stale ?? false,
+      catalogueRevision: BigInt(facts.catalogue_revision ?? 0),
     };
   }
 }
