@@ -140,3 +140,19 @@ def test_in_an_outage_the_chosen_rule_decides_and_no_limit_is_made_up(double: In
     assert (stale.limit, stale.stale, stale.by_outage_rule) == (5, True, True)
     for client in clients:
         client.close()
+
+
+@pytest.mark.parametrize("enforcement", ["OFF", "SHADOW"])
+def test_no_outage_refuses_what_the_server_did_not_refuse(double: InMemoryEntitlements, enforcement: str) -> None:
+    double.enforce_limits(enforcement)
+    for rule in (OnOutage.deny(), OnOutage.serve_stale(timedelta(seconds=1))):
+        double.come_back()
+        client = double.sync_client(rule)
+        client.limit(ONE, "users")
+        double.go_dark()
+        double.advance(timedelta(seconds=31))
+        for tenant in (ONE, TWO):
+            decided = client.within_limit(tenant, "users", 5)
+            assert (decided.allowed, decided.reason, decided.enforcement) == (True, "UNSPECIFIED", enforcement)
+            assert decided.by_outage_rule
+        client.close()

@@ -7,13 +7,14 @@ mod who;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 use tonic::Status;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
 pub(crate) use self::{features::Named, limits::LimitOf};
 use crate::{
-    Answer, Error, FeatureAnswer, OnOutage, Resolved,
+    Answer, Error, FeatureAnswer, LimitEnforcement, OnOutage, Resolved,
     ask::{Ask, Judged, Listed},
     clock::Clock,
     counters::Counters,
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) gate: Gate,
     key: Key,
     pub(crate) outage: Outage,
+    /// What was last heard of it, of whichever tenant: it is the server's.
+    enforcement: Mutex<LimitEnforcement>,
     lists: Flights<Question<Uuid>, List>,
     reasons: Flights<Question<(Uuid, Box<str>)>, Judged>,
     features: Flights<Question<(Uuid, Box<str>)>, FeatureAnswer>,
@@ -73,6 +76,7 @@ impl Core {
             ask,
             on_outage,
             outage: Outage::default(),
+            enforcement: Mutex::default(),
             gate: Gate::default(),
             key: Key::random(),
             lists: Flights::new(),
@@ -164,6 +168,9 @@ impl Core {
                 }
                 let asked = core.ask.list(tenant, began.min_revision);
                 let Listed { list, catalogue_revision } = core.ask(asked).await?;
+                if let Some(terms) = &list.terms {
+                    *core.enforcement.lock() = terms.enforcement();
+                }
                 if core.held.is_catalogue_current(catalogue_revision) {
                     core.held.keep_list(tenant, list.clone(), began);
                 }

@@ -213,14 +213,19 @@ impl LimitDecision {
         }
     }
 
-    /// Nobody knows, and the outage rule allows it, or refuses it with this sentence.
-    pub(crate) fn by_rule(refused: Option<&str>, wanted: Wanted) -> Self {
+    /// Nobody knows, and the outage rule allows it, or refuses it with this sentence. `enforcement`: as
+    /// it was last heard of.
+    pub(crate) fn by_rule(
+        refused: Option<&str>,
+        enforcement: LimitEnforcement,
+        wanted: Wanted,
+    ) -> Self {
         Self {
             allowed: refused.is_none(),
             message: refused.unwrap_or_default().to_owned(),
             used: wanted.observed,
             plan_slugs: Vec::new(),
-            in_force: LimitAnswer::unknown(),
+            in_force: LimitAnswer { enforcement, ..LimitAnswer::unknown() },
         }
     }
 }

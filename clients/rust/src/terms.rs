@@ -80,6 +80,11 @@ impl Terms {
         same.find(|feature| *feature.key == *key && *feature.module == *module).map(|it| &**it)
     }
 
+    /// Does its server enforce limits?
+    pub(crate) fn enforcement(&self) -> LimitEnforcement {
+        self.enforcement
+    }
+
     fn limit(&self, key: &str) -> Option<&Limit> {
         self.limits.iter().find(|limit| *limit.key == *key)
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use entitlement_client::{Error, FeatureAnswer, FeatureReason, LimitReason, OnOutage};
+use entitlement_client::{
+    Error, FeatureAnswer, FeatureReason, LimitEnforcement, LimitReason, OnOutage,
+};
 use serde_json::json;
 use tonic::Code;
 
@@ -14,13 +16,13 @@ use super::{
 use crate::harness::{Database, instant};
 
 /// A client that holds tenant 1, and then loses the server.
-async fn cut_off(on_outage: OnOutage) -> World {
+async fn cut_off(on_outage: OnOutage, enforcement: &str) -> World {
     let database = Database::postgres().await;
     fill(&database).await;
     database.flag(1, "finance", "rows", "true", "'100'").await;
     let ends = format!("'{}'", instant(1_800).to_rfc3339());
     database.override_limit(1, "printers", "2", &ends).await;
-    let flags = [&FLAGS[..], &["--enforce-limits", "on"]].concat();
+    let flags = [&FLAGS[..], &["--enforce-limits", enforcement]].concat();
     let world = World::with(database, &flags, on_outage).await;
     world.until_feature("rows", FeatureAnswer::enabled).await;
     world.lose_the_server().await;
@@ -29,7 +31,7 @@ async fn cut_off(on_outage: OnOutage) -> World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_denies_in_an_outage_denies_features_and_knows_no_limit() {
-    let world = cut_off(OnOutage::Deny).await;
+    let world = cut_off(OnOutage::Deny, "on").await;
     world.clock.advance(Duration::from_secs(31));
     let off = world.feature("rows").await;
     assert!(!off.enabled() && off.by_outage_rule() && off.value().is_none(), "{off:?}");
@@ -44,8 +46,27 @@ async fn who_denies_in_an_outage_denies_features_and_knows_no_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_outage_refuses_what_the_server_did_not_refuse() {
+    for (enforcement, wanted) in
+        [("off", LimitEnforcement::Off), ("shadow", LimitEnforcement::Shadow)]
+    {
+        for rule in [OnOutage::Deny, OnOutage::ServeStale(Duration::from_secs(1))] {
+            let world = cut_off(rule, enforcement).await;
+            world.clock.advance(Duration::from_secs(31));
+            // Of one that was asked about, and of one that was not.
+            for number in [1, 2] {
+                let said =
+                    world.client.within_limit(tenant(number), "users", 1_000, 1).await.unwrap();
+                assert!(said.allowed() && said.by_outage_rule(), "{said:?}");
+                assert_eq!((said.reason(), said.enforcement()), (LimitReason::Unspecified, wanted));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_allows_in_an_outage_allows_features_without_a_value_and_has_no_limits() {
-    let world = cut_off(OnOutage::Allow).await;
+    let world = cut_off(OnOutage::Allow, "on").await;
     world.clock.advance(Duration::from_secs(31));
     for key in ["rows", "teleport"] {
         let on = world.feature(key).await;
@@ -58,7 +79,7 @@ async fn who_allows_in_an_outage_allows_features_without_a_value_and_has_no_limi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_serves_stale_answers_has_features_and_limits_as_they_were_and_time_still_applies() {
-    let world = cut_off(OnOutage::ServeStale(Duration::from_secs(3_600))).await;
+    let world = cut_off(OnOutage::ServeStale(Duration::from_secs(3_600)), "on").await;
     world.clock.advance(Duration::from_secs(1_700));
     let on = world.feature("rows").await;
     assert!(on.enabled() && on.is_stale() && on.by_outage_rule(), "{on:?}");

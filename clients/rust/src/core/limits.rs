@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Core;
 use crate::{
-    Error, LimitAnswer, LimitDecision, OnOutage, error::is_outage, limit::Wanted,
+    Error, LimitAnswer, LimitDecision, LimitEnforcement, OnOutage, error::is_outage, limit::Wanted,
     outage::NOT_CHECKED,
 };
 
@@ -91,7 +91,8 @@ impl Core {
         Ok(decision)
     }
 
-    /// What the outage rule answers. It never uses facts older than the caller wants.
+    /// What the outage rule answers. It never uses facts older than the caller wants, and it refuses
+    /// nothing that the server, when it was last heard, did not refuse either.
     fn limit_by_rule(
         &self,
         about: LimitOf<'_>,
@@ -102,8 +103,11 @@ impl Core {
         match self.stale_limit(about, min_revision) {
             Some(answer) => answer.decide(about.key, wanted),
             None => {
-                let refused = (self.on_outage != OnOutage::Allow).then_some(NOT_CHECKED);
-                LimitDecision::by_rule(refused, wanted)
+                let enforcement = *self.enforcement.lock();
+                let holds =
+                    matches!(enforcement, LimitEnforcement::On | LimitEnforcement::Unspecified);
+                let refused = (holds && self.on_outage != OnOutage::Allow).then_some(NOT_CHECKED);
+                LimitDecision::by_rule(refused, enforcement, wanted)
             }
         }
     }

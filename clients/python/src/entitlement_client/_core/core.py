@@ -69,6 +69,8 @@ class Core:
         self._is_open = False
         self._gate = Gate()
         self._outage = Outage(rule, endpoint)
+        self.enforcement = UNSPECIFIED
+        """Does the server enforce limits? As it was last heard, of whichever tenant."""
         self.refusal = ""
         """The status with which the server has refused this client a stream. Empty: it has not."""
         self.listeners: list[Callable[[], None]] = []

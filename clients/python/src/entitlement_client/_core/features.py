@@ -123,14 +123,17 @@ def within_limit(
     if decision is not None:
         core.hits += 1
         return decision
-    by_rule: dict[str, Any] = {"used": observed, "stale": True, "by_outage_rule": True}
+    by_rule: dict[str, Any] = {"used": observed, "enforcement": core.enforcement, "stale": True, "by_outage_rule": True}
+    allowed = LimitDecision(True, UNSPECIFIED, **by_rule)
+    # No outage refuses what the server, when it was last heard, did not refuse either.
+    holds = core.enforcement in ("ON", UNSPECIFIED)
     question = _Question(
         tenant,
         min_revision,
         look=look,
         ask=lambda: _asked_limit(core, tenant, key, observed, amount, min_revision),
-        allowed=LimitDecision(True, UNSPECIFIED, **by_rule),
-        denied=LimitDecision(False, UNSPECIFIED, message=UNKNOWN, **by_rule),
+        allowed=allowed,
+        denied=LimitDecision(False, UNSPECIFIED, message=UNKNOWN, **by_rule) if holds else allowed,
         unknown=decide(UNKNOWN_TENANT, key, observed, amount),
     )
     return (yield from _answer(core, question))

@@ -14,6 +14,7 @@ from .core import Core
 from .effects import Background, Join, Program
 from .held import Flight, HeldResolved, Record, TenantList
 from .resolved import Key, key_of
+from .terms import Terms
 
 pb = wire.pb
 
@@ -139,6 +140,8 @@ def _fetch_list(core: Core, tenant: str, record: Record, flight: Flight, wanted:
     if isinstance(reply, Failure):
         return reply
     answer = wire.to_list(reply, asked=asked, answered=core.clock.mono(), stream=stream)
+    if isinstance(answer.terms, Terms):
+        core.enforcement = answer.terms.enforcement
     core.keep_list(tenant, record, flight, answer, reply.freshness.catalogue_revision)
     return answer
 
