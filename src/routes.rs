@@ -7,6 +7,7 @@
 mod catalogue;
 mod check;
 mod closed;
+mod demands;
 mod file;
 mod import;
 mod map;
@@ -26,6 +27,7 @@ pub use self::{
     catalogue::{EndpointProblem, UnreadableEndpoint, rules_of},
     check::{Finding, check},
     closed::take_out_what_opens,
+    demands::keep_demands,
     file::{UnreadableRoutes, parse, read},
     import::{Imported, InvalidOpenApi, Operation, import},
     map::{Conflict, RouteMap},

@@ -18,7 +18,7 @@ use crate::{
     escape::escape_control,
     routes::{
         Access, Conflict, Finding, RouteMap, Rule, TokenUse, UnreadableEndpoint, check,
-        check_method, rules_of, take_out_what_opens,
+        check_method, keep_demands, rules_of, take_out_what_opens,
     },
     server::{
         database,
@@ -58,6 +58,7 @@ async fn assemble(
         .map(|catalogue| rules_of(catalogue, prefix.as_ref()))
         .unwrap_or_default();
     let left_out = take_out_what_opens(&rules, &mut more);
+    let more = keep_demands(&rules, more);
     rules.extend(more);
     let (map, conflicts) = RouteMap::new(rules, reading(routes));
     Ok(Assembled { map, conflicts, unreadable, left_out, catalogue })

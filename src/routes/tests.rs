@@ -1,5 +1,6 @@
 //! Which rule decides, and what is said of rules that do not fit each other.
 
+mod demands;
 mod features;
 mod model;
 mod spellings;

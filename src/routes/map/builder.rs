@@ -92,7 +92,12 @@ impl Builder {
             (Origin::Catalogue, Access::AnyOf(one_of), Access::AnyOf(more)) => {
                 let mut modules = one_of.clone();
                 modules.extend(more.iter().filter(|module| !one_of.contains(module)).cloned());
-                let both = Rule { access: Access::AnyOf(modules), ..Rule::clone(one) };
+                let both = Rule {
+                    access: Access::AnyOf(modules),
+                    feature: one.feature.clone().or_else(|| other.feature.clone()),
+                    verified: one.verified || other.verified,
+                    ..Rule::clone(one)
+                };
                 let known = self.rules.iter().rposition(|rule| {
                     rule.demands_as(&both)
                         && rule.path.is_same_as(&both.path)
