@@ -72,7 +72,9 @@ const NEW: [&str; 7] =
 fn without_time(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !["asOf", "maxAge", "at"].contains(&name.as_str()));
+            // The version before does not say on which catalogue an answer rests.
+            let differ = ["asOf", "maxAge", "at", "catalogueRevision"];
+            fields.retain(|name, _| !differ.contains(&name.as_str()));
             for name in NEW {
                 let held = fields.remove(name);
                 let unspecified = json!("LIMIT_ENFORCEMENT_UNSPECIFIED");
