@@ -46,6 +46,9 @@ pub struct World {
     pub client: Entitlements,
 }
 
+/// What is asked for so soon after a stream has opened is good for its max_age only.
+pub const SETTLING: Duration = Duration::from_secs(4);
+
 impl World {
     pub async fn of(database: Database, on_outage: OnOutage) -> Self {
         Self::with(database, &FLAGS, on_outage).await
@@ -55,12 +58,13 @@ impl World {
     pub async fn with(database: Database, flags: &[&str], on_outage: OnOutage) -> Self {
         let server = Server::start_with(database, flags).await;
         let network = Proxy::to(port(&server)).await;
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(NOW - SETTLING);
         let config = config(&network, on_outage).clock(clock.clone());
         let client = Entitlements::connect(config).unwrap();
         if !flags.contains(&"off") {
             client.watching().await;
         }
+        clock.set(NOW);
         Self { server, network, clock, client }
     }
 

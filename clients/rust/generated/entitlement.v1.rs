@@ -29,9 +29,10 @@ pub struct Freshness {
     pub stale: bool,
     /// The revision of the catalogue that this answer rests on as well, unrelated to
     /// that of the tenant. 0: it rests on none, as most grants of a module, or the
-    /// database does not count revisions. An answer with a lower one than
-    /// `CatalogueChanged` has announced comes from an instance that has not
-    /// received that change yet: do not keep it.
+    /// database does not count revisions. One that is not 0, and is lower than
+    /// `CatalogueChanged` has announced since the last `Opened` or `Reset`, comes
+    /// from an instance that has not received that change yet: do not keep the
+    /// answer.
     #[prost(uint64, tag = "6")]
     pub catalogue_revision: u64,
 }

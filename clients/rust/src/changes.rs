@@ -43,7 +43,7 @@ pub(crate) fn hear(core: &Core, event: Event) {
     core.held.stream.event(now);
     match event {
         Event::Opened { heartbeat_interval } => {
-            core.held.stream.open(heartbeat_interval);
+            core.held.stream.open(heartbeat_interval, now);
             core.answered();
             core.back(Part::Stream);
             core.counters.watching.set(1.0);
@@ -53,11 +53,11 @@ pub(crate) fn hear(core: &Core, event: Event) {
             core.counters.changes.increment(1);
         }
         Event::CatalogueChanged { revision } => {
-            core.held.catalogue_changed(revision);
+            core.held.catalogue_changed(revision, now);
             core.counters.resets.increment(1);
         }
         Event::Reset => {
-            core.held.stream.reset();
+            core.held.stream.reset(now);
             core.counters.resets.increment(1);
         }
         Event::Heartbeat { lag, unproven } => {

@@ -233,7 +233,7 @@ impl Entitlements {
     #[cfg(feature = "open-feature")]
     pub(crate) fn hears_changes(&self) -> bool {
         let stream = &self.core.held.stream;
-        stream.vouches(stream.era(), self.core.clock.now())
+        stream.is_trusted(self.core.clock.now())
     }
 
     /// The number of tenants that something is held about.

@@ -129,7 +129,7 @@ impl Held {
         if *outdated != NEVER || now >= told.valid_until || told.revision < min_revision {
             return false;
         }
-        let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
+        let is_vouched_for = !told.stale && self.stream.vouches(began.era, began.at, now);
         is_vouched_for || self.is_young(*began, told.max_age, now)
     }
 
@@ -201,8 +201,11 @@ impl Held {
     }
 
     /// The catalogue has changed, and an answer with this revision of it is fresh; 0: nobody knows.
-    pub(crate) fn catalogue_changed(&self, revision: u64) {
+    pub(crate) fn catalogue_changed(&self, revision: u64, now: Micros) {
         self.catalogue.lock().raise(Wanted { revision, history: self.stream.history() });
+        if revision == 0 {
+            self.stream.settle(now);
+        }
         self.stream.outdate();
     }
 
@@ -228,7 +231,7 @@ impl Held {
 
     fn good_resolved(&self, held: &HeldResolved, now: Micros) -> Option<Resolved> {
         let HeldResolved { resolved, told, began } = held;
-        let is_vouched_for = !told.stale && self.stream.vouches(began.era, now);
+        let is_vouched_for = !told.stale && self.stream.vouches(began.era, began.at, now);
         let is_good =
             now < told.valid_until && (is_vouched_for || self.is_young(*began, told.max_age, now));
         (is_good && !self.has_changed(held)).then(|| resolved.clone())

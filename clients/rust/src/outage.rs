@@ -166,7 +166,7 @@ impl Core {
     /// that the server will not answer.
     pub(crate) fn is_outage_known(&self) -> bool {
         let (stream, now) = (&self.held.stream, self.clock.now());
-        stream.is_silent(now) || !self.gate.is_open() && !stream.vouches(stream.era(), now)
+        stream.is_silent(now) || !self.gate.is_open() && !stream.is_trusted(now)
     }
 
     /// Asks in the background whether the server is back, if nobody does.

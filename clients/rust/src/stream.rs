@@ -20,6 +20,9 @@ const LAG: Micros = 10_000_000;
 /// The number of eras for which it is remembered how long the server vouched for what was held
 /// then.
 const MOST_ERAS: usize = 64;
+/// A server that has not received a change yet gives unmarked answers for at most this long: then it
+/// either has, or knows that it does not hear.
+const SETTLING: Micros = 4_000_000;
 
 /// The state of the stream, as far as it matters to what is held.
 ///
@@ -29,6 +32,9 @@ const MOST_ERAS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Stream {
     era: AtomicU64,
+    /// From when on no server answers any more with what was before the last thing that was told
+    /// without a revision.
+    settled: AtomicI64,
     reset: AtomicU64,
     /// Of the database, which may have been restored: revisions of one say nothing in another.
     history: AtomicU64,
@@ -58,6 +64,7 @@ impl Default for Stream {
     fn default() -> Self {
         Self {
             era: 1.into(),
+            settled: ALWAYS.into(),
             reset: 0.into(),
             history: 1.into(),
             is_open: false.into(),
@@ -82,7 +89,8 @@ impl Stream {
 
     /// The stream has opened: from here on nothing is missed. Whether its server receives changes,
     /// the first heartbeat says. `interval`: how often they come, if the server says so.
-    pub(crate) fn open(&self, interval: Option<Micros>) {
+    pub(crate) fn open(&self, interval: Option<Micros>, now: Micros) {
+        self.settle(now);
         self.end_era();
         let doubted = self.doubted.swap(NEVER, Ordering::AcqRel);
         for past in self.past.lock().iter_mut() {
@@ -160,6 +168,11 @@ impl Stream {
             || era != self.era() && self.past(era).is_none_or(|past| has_passed(past.doubted))
     }
 
+    /// Something has changed, and of answers nobody can tell whether they are from before or after.
+    pub(crate) fn settle(&self, now: Micros) {
+        self.settled.store(now + SETTLING, Ordering::Release);
+    }
+
     /// Anything may have changed.
     pub(crate) fn outdate(&self) {
         let era = self.end_era();
@@ -167,7 +180,8 @@ impl Stream {
     }
 
     /// The same, and revisions may begin anew.
-    pub(crate) fn reset(&self) {
+    pub(crate) fn reset(&self, now: Micros) {
+        self.settle(now);
         self.history.fetch_add(1, Ordering::AcqRel);
         self.outdate();
     }
@@ -188,10 +202,14 @@ impl Stream {
         self.past.lock().iter().find(|past| past.era == era).copied()
     }
 
-    /// Would every change of what was asked for in this era have been received?
-    pub(crate) fn vouches(&self, era: u64, now: Micros) -> bool {
+    /// Would every change of what was asked for at this instant, in this era, have been received?
+    pub(crate) fn vouches(&self, era: u64, asked: Micros, now: Micros) -> bool {
+        asked >= self.settled.load(Ordering::Acquire) && era == self.era() && self.is_trusted(now)
+    }
+
+    /// Does its server tell of every change?
+    pub(crate) fn is_trusted(&self, now: Micros) -> bool {
         self.is_open.load(Ordering::Acquire)
-            && era == self.era()
             && is_within(self.patience(), self.heard.load(Ordering::Acquire), now)
     }
 
@@ -222,36 +240,37 @@ mod tests {
     fn only_what_was_asked_for_since_it_opened_is_vouched_for() {
         let stream = Stream::default();
         let before = stream.era();
-        stream.open(None);
-        assert!(!stream.vouches(stream.era(), 0), "no heartbeat has come");
+        stream.open(None, -SETTLING);
+        assert!(!stream.vouches(stream.era(), 0, 0), "no heartbeat has come");
         stream.beat(0, 0);
-        assert!(!stream.vouches(before, 1) && stream.vouches(stream.era(), 1));
+        assert!(!stream.vouches(before, 0, 1) && stream.vouches(stream.era(), 0, 1));
         assert!(!stream.has_outdated(before), "it is good for its max_age");
         stream.close();
-        assert!(!stream.vouches(stream.era(), 1));
+        assert!(!stream.vouches(stream.era(), 0, 1));
     }
 
     #[test]
     fn a_stream_that_is_silent_or_lags_vouches_for_nothing_until_it_is_heard_again() {
         let stream = Stream::default();
-        stream.open(None);
+        stream.open(None, -SETTLING);
         stream.beat(0, 0);
         assert!(
-            stream.vouches(stream.era(), SILENCE - 1) && !stream.vouches(stream.era(), SILENCE)
+            stream.vouches(stream.era(), 0, SILENCE - 1)
+                && !stream.vouches(stream.era(), 0, SILENCE)
         );
         stream.beat(ALWAYS, SILENCE);
-        assert!(!stream.vouches(stream.era(), SILENCE));
+        assert!(!stream.vouches(stream.era(), 0, SILENCE));
         stream.beat(SILENCE, SILENCE);
-        assert!(stream.vouches(stream.era(), SILENCE));
+        assert!(stream.vouches(stream.era(), 0, SILENCE));
     }
 
     #[test]
     fn a_server_that_lags_does_not_take_away_what_was_vouched_for_before() {
         let stream = Stream::default();
-        stream.open(None);
+        stream.open(None, -SETTLING);
         stream.beat(7, 7);
         stream.beat(ALWAYS, 9);
-        assert!(!stream.vouches(stream.era(), 9));
+        assert!(!stream.vouches(stream.era(), 0, 9));
         assert_eq!(stream.vouched(stream.era()), 7);
         stream.taken_over(ALWAYS, None, 9);
         assert_eq!(stream.vouched(stream.era()), 7);
@@ -260,12 +279,12 @@ mod tests {
     #[test]
     fn a_reset_outdates_what_was_asked_for_before_and_not_what_is_asked_for_after() {
         let stream = Stream::default();
-        stream.open(None);
+        stream.open(None, -SETTLING);
         let before = stream.era();
         stream.beat(5, 5);
-        stream.reset();
+        stream.reset(-SETTLING);
         assert!(stream.has_outdated(before) && !stream.has_outdated(stream.era()));
-        assert!(stream.vouches(stream.era(), 6));
+        assert!(stream.vouches(stream.era(), 0, 6));
         assert_eq!(stream.vouched(before), 5);
     }
 
@@ -275,10 +294,10 @@ mod tests {
         const SECOND: Micros = 1_000_000;
         let stream = Stream::default();
         let first = stream.era();
-        stream.open(Some(SECOND));
+        stream.open(Some(SECOND), -SETTLING);
         stream.beat(0, 0);
         let era = stream.era();
-        assert!(stream.vouches(era, 4 * SECOND - 1) && !stream.vouches(era, 4 * SECOND));
+        assert!(stream.vouches(era, 0, 4 * SECOND - 1) && !stream.vouches(era, 0, 4 * SECOND));
         assert!(!stream.is_doubted(first, -SECOND, 4 * SECOND - 1), "it is good for its max_age");
         assert!(
             stream.is_doubted(first, -SECOND, 4 * SECOND) && stream.is_doubted(era, 1, 4 * SECOND)
@@ -287,13 +306,13 @@ mod tests {
         stream.beat(5 * SECOND, 5 * SECOND);
         assert!(!stream.is_doubted(era, 1, 6 * SECOND), "nothing was missed");
         stream.beat(ALWAYS, 6 * SECOND);
-        assert!(!stream.vouches(era, 6 * SECOND) && stream.is_doubted(era, 1, 6 * SECOND));
+        assert!(!stream.vouches(era, 0, 6 * SECOND) && stream.is_doubted(era, 1, 6 * SECOND));
         assert!(!stream.is_doubted(era, 6 * SECOND, 6 * SECOND), "the server has marked it");
         stream.beat(ALWAYS, 7 * SECOND);
         assert!(!stream.is_doubted(era, 6 * SECOND, 7 * SECOND), "it began before");
 
         stream.close();
-        stream.open(Some(SECOND));
+        stream.open(Some(SECOND), -SETTLING);
         stream.beat(9 * SECOND, 9 * SECOND);
         assert!(stream.is_doubted(era, 1, 9 * SECOND), "another stream knows nothing of it");
         assert!(!stream.is_doubted(stream.era(), 9 * SECOND, 9 * SECOND));

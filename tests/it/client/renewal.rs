@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use entitlement_client::{Entitlements, OnOutage, Reason, testing::ManualClock};
 use tokio::task::JoinHandle;
 
-use super::{FLAGS, PATIENCE, World, config, port, tenant};
+use super::{FLAGS, PATIENCE, SETTLING, World, config, port, tenant};
 use crate::harness::{Database, NOW, Row, Server, postgres, proxy::Proxy};
 
 const TENANTS: u32 = 200;
@@ -152,10 +152,11 @@ impl Two {
         let first = Server::start_with(database.by_way_of(url).await, &aging).await;
         let mut second = Server::start_with(database, &flags).await;
         let clients = Proxy::to(port(&first)).await;
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(NOW - SETTLING);
         let config = config(&clients, OnOutage::Deny).clock(clock.clone());
         let client = Entitlements::connect(config).unwrap();
         client.watching().await;
+        clock.set(NOW);
         // The next connection: the present one stays where it is.
         clients.point_at(port(&second));
         hold_all(&client).await;

@@ -16,6 +16,7 @@ const (
 	mostDenials = 100 // of each tenant
 	trust       = 30 * time.Second
 	longestLag  = 10 * time.Second
+	settling    = 4 * time.Second // for so long another server may lag, unmarked
 )
 
 // era is the time between two resets. All that was asked for in it is outdated with it, however much it is.
@@ -26,6 +27,7 @@ type stream struct {
 	era           *era
 	isOpen        bool
 	beat, vouched time.Time // the last heartbeat, if the server did not lag; the last with which it did not
+	settled       time.Time // what was asked for before is good for its max_age only
 }
 
 func (s *stream) isTrusted(now time.Time) bool { return s.isOpen && now.Sub(s.beat) < trust }
@@ -46,7 +48,7 @@ func (h *held) isGood(now time.Time, least uint64) bool {
 	if h == nil || h.fresh.GetRevision() < least || !isBefore(now, h.fresh.GetValidUntil()) {
 		return false
 	}
-	isWatched := h.list != nil && !h.fresh.GetStale() && h.stream.isTrusted(now)
+	isWatched := h.list != nil && !h.fresh.GetStale() && h.stream.isTrusted(now) && !h.asked.Before(h.stream.settled)
 	return isWatched || !h.stream.era.isOutdated && now.Sub(h.asked) < h.fresh.GetMaxAge().AsDuration()
 }
 
@@ -107,7 +109,7 @@ func newCache() *cache {
 func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 	switch told := event.GetEvent().(type) {
 	case *pb.WatchChangesResponse_Opened_:
-		c.goOn(&stream{era: c.stream.era, isOpen: true})
+		c.goOn(&stream{era: c.stream.era, isOpen: true, settled: now.Add(settling)})
 		c.beginHistory()
 	case *pb.WatchChangesResponse_Heartbeat_:
 		c.stream.beat = time.Time{}
@@ -119,8 +121,12 @@ func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 	case *pb.WatchChangesResponse_CatalogueChanged_:
 		c.outdate()
 		c.catalogue = max(c.catalogue, told.CatalogueChanged.GetRevision())
+		if told.CatalogueChanged.GetRevision() == 0 {
+			c.stream.settled = now.Add(settling)
+		}
 	default: // a reset, or what only a newer client knows
 		c.outdate()
+		c.stream.settled = now.Add(settling)
 		c.beginHistory()
 	}
 }

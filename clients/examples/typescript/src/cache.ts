@@ -17,6 +17,8 @@ const MOST_DENIALS = 100; // of each tenant
 /** A stream is relied on for so long after a heartbeat, and expected to say something within it. */
 export const TRUST = 30_000;
 const LONGEST_LAG = 10_000;
+/** For so long another server may lag, unmarked. */
+const SETTLING = 4_000;
 
 /** Milliseconds: instants are compared with `wall`, spans are measured with `mono`. */
 export type Now = { wall: number; mono: number };
@@ -32,6 +34,8 @@ class Stream {
   beat = -Infinity;
   /** The last with which it did not. */
   vouched = -Infinity;
+  /** What was asked for before is good for its `maxAge` only. */
+  settled = -Infinity;
 
   constructor(readonly era: Era, public isOpen: boolean) {}
 
@@ -77,6 +81,7 @@ export class Cache {
     switch (event?.$case) {
       case "opened":
         this.#goOn(new Stream(this.stream.era, true));
+        this.#settle(now);
         this.#beginHistory();
         break;
       case "heartbeat":
@@ -89,11 +94,17 @@ export class Cache {
       case "catalogueChanged":
         this.outdate();
         this.#catalogue = max(this.#catalogue, event.value.revision);
+        if (event.value.revision === 0n) this.#settle(now);
         break;
       default: // a reset, or what only a newer client knows
         this.outdate();
+        this.#settle(now);
         this.#beginHistory();
     }
+  }
+
+  #settle(now: Now): void {
+    this.stream.settled = now.mono + SETTLING;
   }
 
   /** The database may be another one, and revisions begin anew. */
@@ -114,9 +125,9 @@ export class Cache {
 
   /** All that is held is outdated, at once. */
   outdate(): void {
-    const { era, isOpen, beat, vouched } = this.stream;
+    const { era, isOpen, beat, vouched, settled } = this.stream;
     era.isOutdated = true;
-    this.#goOn(Object.assign(new Stream({ isOutdated: false }, isOpen), { beat, vouched }));
+    this.#goOn(Object.assign(new Stream({ isOutdated: false }, isOpen), { beat, vouched, settled }));
   }
 
   #change(id: string, revision: bigint): void {
@@ -181,7 +192,7 @@ export class Cache {
 
 export function isGood({ list, fresh, stream, asked }: Held, least: bigint, now: Now): boolean {
   if (fresh.revision < least || !isBefore(now, fresh.validUntil)) return false;
-  const isWatched = list !== undefined && !fresh.stale && stream.isTrusted(now);
+  const isWatched = list !== undefined && !fresh.stale && stream.isTrusted(now) && asked >= stream.settled;
   return isWatched || (!stream.era.isOutdated && now.mono - asked < milliseconds(fresh.maxAge));
 }
 

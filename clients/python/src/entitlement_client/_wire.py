@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from ._core.core import Core
-from ._core.held import ALWAYS, Denial, Grant, HeldResolved, Stream, TenantList
+from ._core.held import ALWAYS, Denial, Grant, HeldResolved, SettlingStream, Stream, TenantList
 from ._proto import decision_pb2, entitlement_service_pb2, tenant_pb2
 from ._wire_terms import take_terms
 from ._wire_words import decision_reason, end_of, instant_of, ns, word
@@ -26,7 +26,9 @@ GOOD_LAG = 10 * NS
 """A heartbeat with a lag below this is a good one."""
 
 
-def to_list(response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream) -> TenantList:
+def to_list(
+    response: pb.ListEnabledModulesResponse, *, asked: int, answered: int, stream: Stream | SettlingStream
+) -> TenantList:
     """A list to hold. `asked` and `answered`: monotonic, ns; `stream`: the one that there was when it was asked for."""
     freshness = response.freshness
     answers: dict[int, Answer] = {}
@@ -103,13 +105,13 @@ def _answer(said: Any, timed: Any, freshness: decision_pb2.Freshness) -> Answer:
     )
 
 
-def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, stream: Stream) -> Denial:
+def to_denial(response: pb.CheckModuleResponse, answer: Answer, asked: int, stream: Stream | SettlingStream) -> Denial:
     freshness = response.freshness
     return Denial(answer, asked, asked + ns(freshness.max_age), end_of(freshness), stream)
 
 
 def to_resolved(
-    response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int, answered: int, stream: Stream
+    response: pb.ResolveTenantResponse | pb.AuthorizeResponse, asked: int, answered: int, stream: Stream | SettlingStream
 ) -> HeldResolved:
     freshness = response.freshness
     resolved = Resolved(

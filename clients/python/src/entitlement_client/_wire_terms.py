@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from google.protobuf.struct_pb2 import Value
 
-from ._core.held import Denial, Stream
+from ._core.held import Denial, SettlingStream, Stream
 from ._core.terms import FeatureState, LimitState, Terms, Unpacked
 from ._proto import entitlement_service_pb2, feature_pb2
 from ._wire_words import decision_reason, end_of, instant_of, ns, word
@@ -71,7 +71,9 @@ def to_feature(response: pb.CheckFeatureResponse) -> FeatureAnswer:
     )
 
 
-def to_module_denial(response: pb.CheckFeatureResponse, said: FeatureAnswer, asked: int, stream: Stream) -> Denial:
+def to_module_denial(
+    response: pb.CheckFeatureResponse, said: FeatureAnswer, asked: int, stream: Stream | SettlingStream
+) -> Denial:
     """What an answer about a feature of a denied module says of the module."""
     freshness = response.freshness
     answer = Answer(

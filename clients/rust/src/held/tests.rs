@@ -41,7 +41,7 @@ fn asking_who(held: &Held) -> Began {
 #[test]
 fn an_identity_that_is_older_than_what_was_announced_is_not_kept() {
     let held = Held::new(10);
-    held.stream.open(None);
+    held.stream.open(None, 0);
     held.tenant_changed(TENANT, 2);
     // Another server is asked, which has not received the change.
     held.keep_resolved(1, resolved(), told(1), asking_who(&held));
@@ -49,7 +49,7 @@ fn an_identity_that_is_older_than_what_was_announced_is_not_kept() {
     held.keep_resolved(1, resolved(), told(2), asking_who(&held));
     assert!(held.resolved(1, 0).is_some());
     // After a reset revisions may begin anew.
-    held.stream.reset();
+    held.stream.reset(0);
     held.keep_resolved(1, resolved(), told(1), asking_who(&held));
     assert!(held.resolved(1, 0).is_some());
 }
@@ -57,7 +57,7 @@ fn an_identity_that_is_older_than_what_was_announced_is_not_kept() {
 #[test]
 fn a_list_that_is_known_to_have_been_replaced_is_of_no_use_in_an_outage() {
     let held = Held::new(10);
-    held.stream.open(None);
+    held.stream.open(None, 0);
     let keep = |revision| {
         let began = held.begin(TENANT, 0, 0);
         held.keep_list(TENANT, list(revision), began);

@@ -14,11 +14,13 @@ from ..errors import Failure
 from ..outage import OnOutage
 from .gate import Gate, Pass
 from .held import (
+    SETTLING,
     Denial,
     Era,
     Flight,
     HeldResolved,
     Record,
+    SettlingStream,
     Show,
     Stream,
     TenantList,
@@ -66,6 +68,8 @@ class Core:
         self._catalogue = 0
         """The revision of the catalogue that was announced last in this history."""
         self._stream = Stream(Era())
+        self._settled = 0
+        """From then on (monotonic, ns) no server answers with what was before the last news without a revision."""
         self._is_open = False
         self._gate = Gate()
         self._outage = Outage(rule, endpoint)
@@ -240,8 +244,13 @@ class Core:
 
     @property
     def stream(self) -> Stream:
-        """The stream that is open now, or the lack of one: a question takes it along when it is asked."""
+        """The stream that is open now, or the lack of one."""
         return self._stream
+
+    def begin(self) -> tuple[int, Stream | SettlingStream]:
+        """When a question is asked (monotonic, ns), and under which stream: it takes them along."""
+        asked = self.clock.mono()
+        return asked, self._stream if asked >= self._settled else SettlingStream(self._stream)
 
     @property
     def era(self) -> Era:
@@ -429,6 +438,8 @@ class Core:
         """Outdated is everything. `revision`: that of the catalogue from now on, 0 where it could not be read."""
         with self._lock:
             self._catalogue = max(self._catalogue, revision)
+            if revision == 0:
+                self._settled = self.clock.mono() + SETTLING
             self._all_changed()
 
     def reset(self) -> None:
@@ -438,6 +449,7 @@ class Core:
             self._all_changed()
 
     def _begin_history(self) -> None:
+        self._settled = self.clock.mono() + SETTLING
         self._history += 1
         self._catalogue = 0
 

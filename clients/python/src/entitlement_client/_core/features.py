@@ -216,7 +216,7 @@ def _fetch_feature(
     held = feature_held(core, tenant, module, key, wanted)
     if held is not None:
         return held
-    asked, stream = core.clock.mono(), core.stream
+    asked, stream = core.begin()
     request = pb.CheckFeatureRequest(tenant_id=tenant, module_code=module, feature_key=key, min_revision=wanted or None)
     reply = yield from ask(core, "CheckFeature", request, record, wanted)
     if isinstance(reply, Failure):

@@ -18,6 +18,9 @@ NEVER = ENDLESS
 
 HEARTBEAT_WINDOW = 30 * NS
 """A stream without a good heartbeat for this long is not relied on, where its server does not say how often they come."""
+SETTLING = 4 * NS
+"""A server that has not received a change yet gives unmarked answers for at most this long: then it either has, or knows
+that it does not hear."""
 INTERVALS = 4
 """Where it does: a stream without one for so many intervals."""
 
@@ -59,8 +62,7 @@ class Stream:
         """A heartbeat with a small lag came."""
         self.beat = mono
         self.sure_until = mono + self.window
-        if self.interval:
-            self._doubt(self.sure_until)
+        self._doubt(self.sure_until if self.interval else NEVER)
 
     def missed(self, mono: int) -> None:
         """A heartbeat came that says that changes may be missed."""
@@ -79,6 +81,29 @@ class Stream:
         self.doubted = mono
         if self.before is not None:
             self.before.doubted = mono
+
+
+class SettlingStream:
+    """A stream that has told something without a revision, so that of an answer nobody can tell whether it is from
+    before: what is asked for meanwhile is good for its `max_age` only."""
+
+    __slots__ = ("_of",)
+
+    sure_until = 0
+
+    def __init__(self, of: Stream) -> None:
+        self._of = of
+
+    @property
+    def era(self) -> Era:
+        return self._of.era
+
+    @property
+    def beat(self) -> int:
+        return self._of.beat
+
+    def is_doubted(self, asked: int, mono: int) -> bool:
+        return self._of.is_doubted(asked, mono)
 
 
 class Grant:
@@ -116,7 +141,7 @@ class TenantList:
     """Monotonic, ns: good until then without any stream."""
     answered: int
     """Monotonic, ns: when the answer came."""
-    stream: Stream
+    stream: Stream | SettlingStream
     vouched_until: int | None = None
     """Monotonic, ns: where news has made it outdated, when the server last vouched for it."""
     terms: Terms | Told | None = None
@@ -163,7 +188,9 @@ class Denial:
 
     __slots__ = ("answer", "asked", "kept_until", "stream", "valid_until")
 
-    def __init__(self, answer: Answer, asked: int, kept_until: int, valid_until: int, stream: Stream) -> None:
+    def __init__(
+        self, answer: Answer, asked: int, kept_until: int, valid_until: int, stream: Stream | SettlingStream
+    ) -> None:
         self.answer = answer
         self.asked = asked
         self.kept_until = kept_until
@@ -192,7 +219,7 @@ class HeldResolved:
     """Wall clock, ns: with a token, the token's own end."""
     answered: int
     """Monotonic, ns: when the answer came."""
-    stream: Stream
+    stream: Stream | SettlingStream
 
     def vouched(self) -> int:
         """When the server last vouched for it (monotonic, ns)."""

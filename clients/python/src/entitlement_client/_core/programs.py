@@ -132,7 +132,7 @@ def _fetch_list(core: Core, tenant: str, record: Record, flight: Flight, wanted:
     if held is not None:
         # Another flight landed between the look and this one.
         return held
-    asked, stream = core.clock.mono(), core.stream
+    asked, stream = core.begin()
     request = pb.ListEnabledModulesRequest(
         tenant_id=tenant, min_revision=wanted or None, include_upcoming=True, include_features=True
     )
@@ -159,7 +159,7 @@ def _fetch_decision(
     held = core.held(tenant, module, core.clock.wall(), core.clock.mono(), wanted)
     if held is not None:
         return held
-    asked, stream = core.clock.mono(), core.stream
+    asked, stream = core.begin()
     request = pb.CheckModuleRequest(tenant_id=tenant, module_code=module, min_revision=wanted or None)
     reply = yield from ask(core, "CheckModule", request, record, wanted)
     if isinstance(reply, Failure):
@@ -225,7 +225,7 @@ def _probe(core: Core, question: Callable[[], Program[Any]]) -> Program[None]:
 def _fetch_resolved(
     core: Core, key: Key, flight: Flight, request: pb.ResolveTenantRequest
 ) -> Program[Resolved | Failure]:
-    asked, stream = core.clock.mono(), core.stream
+    asked, stream = core.begin()
     reply = yield from ask(core, "ResolveTenant", request, who=key)
     if isinstance(reply, Failure):
         return reply
@@ -265,7 +265,7 @@ def _authorized(core: Core, resolved: Resolved, modules: Sequence[str]) -> Progr
 def _fetch_authorized(
     core: Core, key: Key, flight: Flight, request: pb.AuthorizeRequest
 ) -> Program[Authorized | Failure]:
-    asked, stream = core.clock.mono(), core.stream
+    asked, stream = core.begin()
     reply = yield from ask(core, "Authorize", request, who=key)
     if isinstance(reply, Failure):
         return reply
