@@ -70,7 +70,7 @@ impl Watched {
     }
 }
 
-fn watched() -> [Watched; 10] {
+fn watched() -> [Watched; 12] {
     [
         Watched {
             table: "tenants",
@@ -108,6 +108,18 @@ fn watched() -> [Watched; 10] {
             table: "entitlement_limit_overrides",
             tenant: Some("tenant_id"),
             columns: &["tenant_id", "key", "value", "ends_at", "reason"],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_kept_features",
+            tenant: Some("tenant_id"),
+            columns: &["tenant_id", "plan_id", "module_id", "key", "enabled", "value", "kept_at"],
+            keys: None,
+        },
+        Watched {
+            table: "entitlement_kept_limits",
+            tenant: Some("tenant_id"),
+            columns: &["tenant_id", "plan_id", "key", "value", "kept_at"],
             keys: None,
         },
         Watched {

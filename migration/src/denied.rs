@@ -9,13 +9,15 @@ use crate::{
 };
 
 /// Our own tables that the server reads.
-const OURS: [&str; 6] = [
+const OURS: [&str; 8] = [
     "entitlement_module_aliases",
     "entitlement_features",
     "entitlement_plan_features",
     "entitlement_limits",
     "entitlement_plan_limits",
     "entitlement_limit_overrides",
+    "entitlement_kept_features",
+    "entitlement_kept_limits",
 ];
 
 /// Those of the log.

@@ -1,5 +1,5 @@
-//! Step 10: features and limits: what there are, what plans give, and what single tenants have
-//! instead.
+//! Step 10: features and limits: what there are, what plans give, what single tenants have instead,
+//! and what they keep of a plan that was changed.
 
 use sea_orm_migration::{
     prelude::*,
@@ -32,7 +32,9 @@ impl MigrationTrait for Migration {
 /// None has a foreign key to a table of the ERP's: an insert would lock a row there, and nothing of
 /// ours may keep the ERP from deleting one. What is left behind is read by nobody.
 fn tables(backend: DbBackend) -> String {
-    let tables = format!("{FEATURES} {PLAN_FEATURES} {LIMITS} {PLAN_LIMITS} {OVERRIDES}");
+    let tables =
+        [FEATURES, PLAN_FEATURES, LIMITS, PLAN_LIMITS, OVERRIDES, KEPT_FEATURES, KEPT_LIMITS];
+    let tables = tables.concat();
     match backend {
         DbBackend::Sqlite => IDS
             .iter()
@@ -103,6 +105,30 @@ const OVERRIDES: &str = "
         PRIMARY KEY (tenant_id, key)
     );";
 
+/// A plan that says nothing has no value either.
+const KEPT_FEATURES: &str = "
+    CREATE TABLE entitlement_kept_features (
+        tenant_id uuid NOT NULL,
+        plan_id uuid NOT NULL,
+        module_id uuid NOT NULL,
+        key varchar(100) NOT NULL,
+        enabled boolean,
+        value jsonb,
+        kept_at timestamptz NOT NULL,
+        PRIMARY KEY (tenant_id, plan_id, module_id, key),
+        CHECK (enabled IS NOT NULL OR value IS NULL)
+    );";
+
+const KEPT_LIMITS: &str = "
+    CREATE TABLE entitlement_kept_limits (
+        tenant_id uuid NOT NULL,
+        plan_id uuid NOT NULL,
+        key varchar(50) NOT NULL,
+        value bigint CHECK (value >= 0),
+        kept_at timestamptz NOT NULL,
+        PRIMARY KEY (tenant_id, plan_id, key)
+    );";
+
 const COMMENTS: &str = "
     COMMENT ON TABLE entitlement_features IS
         'Which features modules have: the type of their values, and what holds where neither tenant nor plan says anything.';
@@ -113,4 +139,8 @@ const COMMENTS: &str = "
     COMMENT ON TABLE entitlement_plan_limits IS
         'What plans limit. NULL: unlimited, as without a row.';
     COMMENT ON TABLE entitlement_limit_overrides IS
-        'What single tenants have instead of the limit of their plan, until ends_at. NULL in value: unlimited; in ends_at: for good.';";
+        'What single tenants have instead of the limit of their plan, until ends_at. NULL in value: unlimited; in ends_at: for good.';
+    COMMENT ON TABLE entitlement_kept_features IS
+        'What a plan said about a feature before it was changed at kept_at, for the tenants that keep it: as long as they are on that plan. NULL in enabled: it said nothing.';
+    COMMENT ON TABLE entitlement_kept_limits IS
+        'What a plan allowed before it was changed at kept_at, for the tenants that keep it: as long as they are on that plan. NULL in value: unlimited.';";

@@ -59,7 +59,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 28] = [
+const RIGHTS: [(&str, &str, On); 32] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -70,6 +70,8 @@ const RIGHTS: [(&str, &str, On); 28] = [
     (roles::SERVER, "SELECT", On::Table("entitlement_limits")),
     (roles::SERVER, "SELECT", On::Table("entitlement_plan_limits")),
     (roles::SERVER, "SELECT", On::Table("entitlement_limit_overrides")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_kept_features")),
+    (roles::SERVER, "SELECT", On::Table("entitlement_kept_limits")),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
     (roles::SERVER, "EXECUTE", On::Function("entitlement_fold")),
@@ -82,6 +84,8 @@ const RIGHTS: [(&str, &str, On); 28] = [
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_limits")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_plan_limits")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_limit_overrides")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_features")),
+    (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_limits")),
     (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
@@ -91,7 +95,7 @@ const RIGHTS: [(&str, &str, On); 28] = [
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 13] = [
+const RELATIONS: [&str; 15] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
@@ -104,6 +108,8 @@ const RELATIONS: [&str; 13] = [
     "entitlement_limits",
     "entitlement_plan_limits",
     "entitlement_limit_overrides",
+    "entitlement_kept_features",
+    "entitlement_kept_limits",
     "entitlementd_migrations",
 ];
 

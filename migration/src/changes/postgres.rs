@@ -42,13 +42,15 @@ pub(super) fn functions() -> String {
 }
 
 /// The functions that the ERP's writers run with the rights of the owner.
-pub(crate) const DEFINERS: [&str; 12] = [
+pub(crate) const DEFINERS: [&str; 14] = [
     "entitlement_tenants_changed",
     "entitlement_tenant_subscriptions_changed",
     "entitlement_feature_flags_changed",
     "entitlement_modules_changed",
     "entitlement_plans_changed",
     "entitlement_limit_overrides_changed",
+    "entitlement_kept_features_changed",
+    "entitlement_kept_limits_changed",
     "entitlement_features_changed",
     "entitlement_plan_features_changed",
     "entitlement_limits_changed",
