@@ -17,6 +17,7 @@ pub mod feature;
 pub mod feature_change;
 pub mod host;
 pub mod ids;
+pub mod kept;
 pub mod limits;
 pub mod module;
 pub mod money;
@@ -52,6 +53,7 @@ pub use feature_change::{
 };
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};
+pub use kept::{KeptAt, KeptFeature, KeptLimit, KeptTerms};
 pub use module::{Module, Plan};
 pub use money::Money;
 pub use mutation::{

@@ -102,23 +102,31 @@ impl Catalogue {
     }
 
     /// The slugs of the plans on sale that would switch a feature on, cheapest first; empty if it is
-    /// on, or no plan would.
+    /// on, or no plan would. Who keeps what its own plan, `own_plan`, said before is not helped by
+    /// what that says now.
     pub fn plans_for_feature(
         &self,
         FeatureDecision { state, module }: FeatureDecision<'_>,
+        own_plan: Option<&str>,
         code: &str,
         key: &str,
     ) -> Vec<String> {
-        let is_for_a_plan =
-            state.reason.is_for_a_plan_to_change() || module.reason == Reason::NotSubscribed;
-        if !state.is_on && is_for_a_plan { self.plans_with_feature(code, key) } else { Vec::new() }
+        let is_by_plan = state.reason.is_for_a_plan_to_change();
+        if state.is_on || !(is_by_plan || module.reason == Reason::NotSubscribed) {
+            return Vec::new();
+        }
+        let mut slugs = self.plans_with_feature(code, key);
+        slugs.retain(|slug| !is_by_plan || own_plan != Some(slug));
+        slugs
     }
 
     /// The slugs of the plans on sale that would allow so much, cheapest first; empty if it is
-    /// allowed, if no plan would, or if an override refuses it, which holds on any plan.
+    /// allowed, if no plan would, or if an override refuses it, which holds on any plan. `own_plan` is
+    /// never among them, as for a feature.
     pub fn plans_for_limit(
         &self,
         decision: &LimitDecision,
+        own_plan: Option<&str>,
         key: &str,
         wanted: Wanted,
     ) -> Vec<String> {
@@ -126,7 +134,10 @@ impl Catalogue {
             decision.in_force.as_ref().is_some_and(|limit| limit.source == LimitSource::Plan);
         match decision.reason {
             LimitReason::Exceeded | LimitReason::OverLimit if is_by_plan => {
-                self.plans_with_limit(key, wanted.observed.saturating_add(wanted.amount))
+                let least = wanted.observed.saturating_add(wanted.amount);
+                let mut slugs = self.plans_with_limit(key, least);
+                slugs.retain(|slug| own_plan != Some(slug));
+                slugs
             }
             _ => Vec::new(),
         }

@@ -5,7 +5,7 @@ mod flags;
 use chrono::{DateTime, Utc};
 
 pub use self::flags::{Flag, FlagName, FlagRow, Flags};
-use super::{Catalogue, Decision, Facts, Setting, ValueType, check};
+use super::{Catalogue, Decision, Facts, KeptFeature, Setting, ValueType, check};
 
 /// What there is to say about a feature of a module, for all tenants.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,7 +42,7 @@ pub enum FeatureReason {
     NotFound,
     /// A flag of the tenant says so.
     Tenant,
-    /// The tenant's plan says so.
+    /// The tenant's plan says so, or what the tenant keeps of it from before.
     Plan,
     /// The definition says so.
     Default,
@@ -71,7 +71,8 @@ pub struct FeatureDecision<'a> {
 }
 
 /// Decides by docs/features-and-limits.md: the module first, then what the tenant's own flag says,
-/// then its plan, then the definition. The first of the three that has a value gives it.
+/// then its plan, or what it keeps of that, then the definition. The first of the three that has a
+/// value gives it.
 pub fn check_feature<'a>(
     facts: Option<&'a Facts>,
     catalogue: &'a Catalogue,
@@ -120,7 +121,9 @@ fn state_of<'a>(
 pub struct Said<'a> {
     /// The tenant's flag.
     pub flag: Option<Flag<'a>>,
-    /// The tenant's plan.
+    /// What the tenant keeps of its plan: it stands in the place of what the plan says now.
+    pub kept: Option<&'a KeptFeature>,
+    /// The tenant's plan, now.
     pub planned: Option<&'a PlanFeature>,
     /// The definition. Without one, plans have no say.
     pub defined: Option<&'a FeatureDefinition>,
@@ -134,18 +137,24 @@ impl<'a> Said<'a> {
         let defined = definitions.feature(code, key);
         let plan = facts.tenant.plan_slug.as_deref().filter(|_| defined.is_some());
         let planned = plan.and_then(|slug| definitions.plan_feature(slug, code, key));
-        Self { flag, planned, defined }
+        let kept = plan.and_then(|_| facts.tenant.kept_feature(code, key));
+        Self { flag, kept, planned, defined }
+    }
+
+    /// What the tenant has from its plan: as it was, where it keeps that.
+    pub fn of_plan(self) -> Option<&'a PlanFeature> {
+        self.kept.map_or(self.planned, |kept| kept.says.as_ref())
     }
 
     /// The value that counts where it is on: the first that there is.
     pub fn value(self) -> Option<&'a Setting> {
         let value = self.flag.and_then(|flag| flag.value);
-        let value = value.or_else(|| self.planned?.value.as_ref());
+        let value = value.or_else(|| self.of_plan()?.value.as_ref());
         value.or_else(|| self.defined?.default_value.as_ref())
     }
 
     fn state(self) -> Option<FeatureState<'a>> {
-        let (is_on, reason) = match (self.flag, self.planned, self.defined) {
+        let (is_on, reason) = match (self.flag, self.of_plan(), self.defined) {
             (Some(flag), ..) => (flag.is_on, FeatureReason::Tenant),
             (None, Some(planned), _) => (planned.is_on, FeatureReason::Plan),
             (None, None, Some(defined)) => (defined.is_on_by_default, FeatureReason::Default),

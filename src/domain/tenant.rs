@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use super::{Flags, LimitOverride, TenantId, TenantStatus, limits::MAX_TENANT_NAME_CHARS};
+use super::{
+    Flags, KeptFeature, KeptLimit, KeptTerms, LimitOverride, TenantId, TenantStatus,
+    limits::MAX_TENANT_NAME_CHARS,
+};
 
 /// What the database holds about a tenant itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,17 +24,20 @@ pub struct Tenant {
     pub database_schema: Box<str>,
     /// The slug of its plan, if it has one. Shared: there are few plans.
     pub plan_slug: Option<Arc<str>>,
-    /// What it has of its own, beside its plan; `None`: nothing, as most tenants.
+    /// What it has of its own, beside what its plan says now; `None`: nothing, as most tenants.
     pub own: Option<Box<OwnTerms>>,
 }
 
-/// What a tenant has of its own, beside its plan.
+/// What a tenant has of its own, beside what its plan says now.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct OwnTerms {
     /// Its flags.
     pub flags: Flags,
     /// The limits that it has instead of those of its plan, ordered by key.
     pub overrides: Box<[LimitOverride]>,
+    /// What it keeps of its plan from before that was changed; `None`: nothing, as most tenants that
+    /// have flags.
+    pub kept: Option<Box<KeptTerms>>,
 }
 
 impl OwnTerms {
@@ -39,6 +45,23 @@ impl OwnTerms {
     pub fn override_of(&self, key: &str) -> Option<&LimitOverride> {
         let place = self.overrides.binary_search_by(|own| (*own.key).cmp(key)).ok()?;
         self.overrides.get(place)
+    }
+}
+
+impl Tenant {
+    /// What it keeps about a feature of the module with this code.
+    pub fn kept_feature(&self, module: &str, key: &str) -> Option<&KeptFeature> {
+        self.kept()?.feature(module, key)
+    }
+
+    /// What it keeps about the limit with this key.
+    pub fn kept_limit(&self, key: &str) -> Option<&KeptLimit> {
+        self.kept()?.limit(key)
+    }
+
+    /// What it keeps of its plan, if anything. Who has no plan keeps nothing.
+    pub fn kept(&self) -> Option<&KeptTerms> {
+        self.plan_slug.as_ref().and(self.own.as_ref()?.kept.as_deref())
     }
 }
 

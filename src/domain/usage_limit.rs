@@ -98,7 +98,7 @@ pub enum LimitEnforcement {
 pub enum LimitSource {
     /// The tenant's override.
     Override,
-    /// Its plan.
+    /// Its plan, or what it keeps of that from before.
     Plan,
     /// Nobody: there is no limit.
     None,
@@ -184,7 +184,8 @@ pub fn limit_of(
     }
     let key = defined.map(|defined| &defined.key).or(own.map(|own| &own.key))?;
     let plan = facts.tenant.plan_slug.as_deref();
-    let limit = plan.and_then(|slug| definitions.plan_limit(slug, key));
+    let planned = plan.and_then(|slug| definitions.plan_limit(slug, key));
+    let limit = facts.tenant.kept_limit(key).map_or(planned, |kept| kept.value);
     Some(LimitInForce {
         key: Arc::clone(key),
         limit,

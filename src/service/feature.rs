@@ -159,7 +159,8 @@ impl Api {
         let Named { module, key } = named;
         let decided = check_feature(facts, catalogue, module, key, asked.instant());
         let FeatureState { is_on, reason, value } = decided.state;
-        let plan_slugs = catalogue.plans_for_feature(decided, module, key);
+        let own_plan = facts.and_then(|facts| facts.tenant.plan_slug.as_deref());
+        let plan_slugs = catalogue.plans_for_feature(decided, own_plan, module, key);
         let limit = if is_on { self.ages.grant } else { self.ages.denial };
         FeatureJudgement {
             named,

@@ -114,7 +114,8 @@ impl Api {
         asked: AskedTime,
     ) -> LimitJudgement<'a> {
         let decision = check_limit(facts, catalogue, key, wanted, asked.instant());
-        let plan_slugs = catalogue.plans_for_limit(&decision, key, wanted);
+        let own_plan = facts.and_then(|facts| facts.tenant.plan_slug.as_deref());
+        let plan_slugs = catalogue.plans_for_limit(&decision, own_plan, key, wanted);
         let age = if decision.reason.allows() { self.ages.grant } else { self.ages.denial };
         let valid_until = decision.in_force.as_ref().and_then(|limit| limit.valid_until);
         let hint = provenance.and_catalogue(catalogue).cache_hint(age, valid_until, asked);

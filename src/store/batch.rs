@@ -52,8 +52,8 @@ fn statement(dialect: Dialect, revision: &str) -> String {
     let of_tenants = dialect.only_keys("tenants.id");
     let of_subscriptions = dialect.only_keys("tenant_subscriptions.tenant_id");
     let nulls = |count| ["NULL"; OF_TENANT + OF_SUBSCRIPTION][..count].join(", ");
-    let (no_own, own, [flags, limits]) =
-        (own::none(), own::of(dialect, "= r.key_id", Detail::Terms), own::COLUMNS);
+    let (no_own, own) = (own::none(), own::of(dialect, "= r.key_id", Detail::Terms));
+    let (columns, any) = (own::columns(), own::any());
     let (no_more_of_tenant, no_subscription) = (nulls(OF_TENANT - 1), nulls(OF_SUBSCRIPTION));
     format!(
         "WITH k AS MATERIALIZED (SELECT i.id, CAST(NULL AS text) AS subdomain FROM {ids} \
@@ -61,11 +61,10 @@ fn statement(dialect: Dialect, revision: &str) -> String {
          r AS MATERIALIZED (SELECT k.id AS key_id, k.subdomain AS key_subdomain, \
           CAST({revision} AS bigint) AS revision, {standby} AS {IS_STANDBY} FROM k) \
          SELECT t.*, {no_subscription}, r.*, {no_own} FROM r LEFT JOIN ({tenants}{of_tenants}) t ON t.\"tenants.id\" = r.key_id \
-         UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}, NULL, NULL, NULL \
+         UNION ALL SELECT r.key_id, {no_more_of_tenant}, s.*, r.key_subdomain, {NO_REVISION}, NULL, {no_own} \
           FROM r JOIN ({subscriptions}{of_subscriptions}) s ON s.tenant_id = r.key_id \
          UNION ALL SELECT own.key_id, {no_more_of_tenant}, {no_subscription}, own.key_id, own.key_subdomain, {NO_REVISION}, NULL, \
-          {flags}, {limits} FROM (SELECT r.key_id, r.key_subdomain, {own} FROM r {fence}) own \
-          WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL"
+          {columns} FROM (SELECT r.key_id, r.key_subdomain, {own} FROM r {fence}) own WHERE {any}"
     )
 }
 
@@ -129,7 +128,18 @@ mod tests {
             Dialect::Sqlite.statement(explain, Dialect::Sqlite.key_lists(&[]).map(Value::from));
         let rows = database.query_all_raw(explain).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
-        for table in ["tenants", "tenant_subscriptions", "n", "entitlement_changes", "c", "f"] {
+        for table in [
+            "tenants",
+            "tenant_subscriptions",
+            "n",
+            "entitlement_changes",
+            "c",
+            "f",
+            "o",
+            "kf",
+            "kl",
+            "kt",
+        ] {
             let scan = format!("SCAN {table}");
             assert!(
                 !plan.iter().any(|step| *step == scan || step.starts_with(&format!("{scan} "))),

@@ -92,12 +92,12 @@ pub(super) enum OwnTables {
 /// The row that says what a tenant has of its own, where it has anything.
 fn one_more_row(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
     let nulls = ["NULL"; OF_TENANT + OF_SUBSCRIPTION].join(", ");
-    let [flags, limits] = own::COLUMNS;
     format!(
-        " UNION ALL SELECT {nulls}, {NO_REVISION}, NULL, {flags}, {limits} FROM (SELECT {} {}) own \
-         WHERE {flags} IS NOT NULL OR {limits} IS NOT NULL",
+        " UNION ALL SELECT {nulls}, {NO_REVISION}, NULL, {} FROM (SELECT {} {}) own WHERE {}",
+        own::columns(),
         own::of(dialect, is_tenant, detail),
-        dialect.fence()
+        dialect.fence(),
+        own::any()
     )
 }
 

@@ -12,8 +12,11 @@ use super::{
 };
 use crate::domain::{Catalogue, FlagName, Setting, ValueType};
 
-/// Flags with a value that are looked at, at most.
-const MAX_FLAGS: usize = 100_000;
+/// Flags with a value that are looked at, at most, and as many that are kept of a plan.
+const MAX_ROWS: usize = 100_000;
+
+const FLAGS: &str = "feature_flags.config";
+const KEPT: &str = "entitlement_kept_features.value";
 
 /// A row that counts for less than it says. Displays as a sentence for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,26 +53,30 @@ impl Store {
                 consequence: NEGATIVE,
             });
         }
-        for row in self.primary.sql(flags(self.primary.dialect()), []).await? {
-            unread.extend(self.unread_flag(&row, catalogue)?);
+        let dialect = self.primary.dialect();
+        for (place, sql) in [(FLAGS, flags(dialect)), (KEPT, kept(dialect))] {
+            for row in self.primary.sql(sql, []).await? {
+                unread.extend(self.unread_value(place, &row, catalogue)?);
+            }
         }
         Ok(unread)
     }
 
-    fn unread_flag(
+    fn unread_value(
         &self,
+        place: &'static str,
         row: &QueryResult,
         catalogue: &Catalogue,
     ) -> Result<Option<UnreadTerm>, StoreError> {
         let (module, key) = (text(row, "module")?, text(row, "key")?);
-        let value = setting(&text(row, "value")?, "feature_flags.config", &self.context);
+        let value = setting(&text(row, "value")?, place, &self.context);
         let code = catalogue.code_of_now(&module);
         let defined = catalogue.definitions().feature(code, &key);
         let takes = defined.map_or_else(ValueType::default, |defined| defined.value_type);
         let is_read = value.is_none_or(|value| takes.takes(&value));
         let tenant = text(row, "subdomain")?;
         Ok((!is_read).then(|| UnreadTerm {
-            place: "feature_flags.config",
+            place,
             whose: format!("the tenant {tenant}"),
             about: format!("{module}/{key}"),
             consequence: OFF,
@@ -124,7 +131,19 @@ fn flags(dialect: Dialect) -> String {
                 COALESCE(CAST(f.feature_key AS text), '') AS key, {value} AS value
          FROM feature_flags f JOIN tenants t ON t.id = f.tenant_id
          WHERE f.is_enabled AND {value} IS NOT NULL
-         ORDER BY f.tenant_id, f.module_code, f.feature_key LIMIT {MAX_FLAGS}"
+         ORDER BY f.tenant_id, f.module_code, f.feature_key LIMIT {MAX_ROWS}"
+    )
+}
+
+/// What tenants keep of their plan that is on and has a value.
+fn kept(dialect: Dialect) -> String {
+    let value = own::value(dialect, "k.value");
+    format!(
+        "SELECT COALESCE(CAST(t.subdomain AS text), '') AS subdomain, COALESCE(CAST(m.code AS text), '') AS module,
+                CAST(k.key AS text) AS key, {value} AS value
+         FROM entitlement_kept_features k JOIN tenants t ON t.id = k.tenant_id AND t.plan_id = k.plan_id
+         JOIN modules m ON m.id = k.module_id WHERE k.enabled AND {value} IS NOT NULL
+         ORDER BY k.tenant_id, m.code, k.key LIMIT {MAX_ROWS}"
     )
 }
 

@@ -83,6 +83,15 @@ async fn each_change_that_is_made_by_hand_flips_all_three_instances() {
         database.execute("DELETE FROM entitlement_limit_overrides").await;
         database.execute("DELETE FROM feature_flags").await;
         until(&servers, &told(false, FeatureReason::Plan, Some(4))).await;
+        database.keep_limit(1, "users", "7").await;
+        until(&servers, &told(false, FeatureReason::Plan, Some(7))).await;
+        database.keep_feature(1, "multi_currency", "true", "NULL").await;
+        until(&servers, &told(true, FeatureReason::Plan, Some(7))).await;
+        database.execute("UPDATE entitlement_kept_features SET enabled = NULL").await;
+        until(&servers, &told(true, FeatureReason::Default, Some(7))).await;
+        database.execute("DELETE FROM entitlement_kept_features").await;
+        database.execute("DELETE FROM entitlement_kept_limits").await;
+        until(&servers, &told(false, FeatureReason::Plan, Some(4))).await;
         database.execute("DELETE FROM entitlement_plan_features").await;
         database.execute("UPDATE entitlement_features SET default_enabled = false").await;
         until(&servers, &told(false, FeatureReason::Default, Some(4))).await;

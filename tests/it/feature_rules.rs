@@ -4,9 +4,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::domain::{
     Catalogue, Definitions, Facts, FeatureDefinition, FeatureReason, FlagName, FlagRow, Flags,
-    LimitDefinition, LimitKind, LimitOverride, LimitReason, LimitSource, Module, ModuleCode,
-    OwnTerms, Plan, PlanFeature, PlanTerms, Setting, Subscription, SubscriptionStatus, Tenant,
-    TenantStatus, ValueType, Wanted, check_feature, check_limit, features_of, limits_of,
+    KeptAt, KeptFeature, KeptLimit, KeptTerms, LimitDefinition, LimitKind, LimitOverride,
+    LimitReason, LimitSource, Module, ModuleCode, OwnTerms, Plan, PlanFeature, PlanTerms, Setting,
+    Subscription, SubscriptionStatus, Tenant, TenantStatus, ValueType, Wanted, check_feature,
+    check_limit, features_of, limits_of,
     usage_limit::{limit_of, next_end_of_override},
 };
 use proptest::prelude::*;
@@ -76,6 +77,10 @@ struct Case {
     defined: Vec<Option<FeatureDefinition>>,
     planned: Vec<Option<PlanFeature>>,
     overrides: Vec<LimitOverride>,
+    /// What is kept about each feature; `Some(None)`: that the plan said nothing.
+    kept: Vec<Option<Option<PlanFeature>>>,
+    /// What is kept about users; `Some(None)`: that they were unlimited.
+    kept_users: Option<Option<i64>>,
     max_users: Option<i64>,
     has_plan: bool,
     expires: Option<i64>,
@@ -83,25 +88,44 @@ struct Case {
 
 fn case() -> impl Strategy<Value = Case> {
     let planned =
-        (any::<bool>(), setting()).prop_map(|(is_on, value)| PlanFeature { is_on, value });
+        || (any::<bool>(), setting()).prop_map(|(is_on, value)| PlanFeature { is_on, value });
+    let kept = proptest::option::of(proptest::option::of(planned()));
     (
         proptest::collection::vec(flag(), 0..6),
         proptest::collection::vec(proptest::option::of(defined()), KEYS.len()),
-        proptest::collection::vec(proptest::option::of(planned), KEYS.len()),
+        proptest::collection::vec(proptest::option::of(planned()), KEYS.len()),
         overrides(),
+        proptest::collection::vec(kept, KEYS.len()),
+        proptest::option::of(proptest::option::of(0i64..9)),
         proptest::option::of(-3i64..9),
         any::<bool>(),
         proptest::option::of(-6i64..=6),
     )
-        .prop_map(|(rows, defined, planned, overrides, max_users, has_plan, expires)| Case {
-            rows,
-            defined,
-            planned,
-            overrides,
-            max_users,
-            has_plan,
-            expires,
-        })
+        .prop_map(
+            |(
+                rows,
+                defined,
+                planned,
+                overrides,
+                kept,
+                kept_users,
+                max_users,
+                has_plan,
+                expires,
+            )| {
+                Case {
+                    rows,
+                    defined,
+                    planned,
+                    overrides,
+                    kept,
+                    kept_users,
+                    max_users,
+                    has_plan,
+                    expires,
+                }
+            },
+        )
 }
 
 impl Case {
@@ -109,6 +133,7 @@ impl Case {
         let own = OwnTerms {
             flags: Flags::of(self.rows.clone()),
             overrides: self.overrides.clone().into(),
+            kept: Some(Box::new(self.kept_terms())),
         };
         let tenant = Tenant {
             id: Uuid::nil().into(),
@@ -129,6 +154,20 @@ impl Case {
             trial_ends_at: None,
         };
         Facts::new(tenant, vec![row], 0, NOW)
+    }
+
+    fn kept_terms(&self) -> KeptTerms {
+        let feature = |(key, says): (&&str, &Option<Option<PlanFeature>>)| {
+            let name = FlagName::new(&FlagName::text("finance", key));
+            Some(KeptFeature { name, says: says.clone()?, kept_at: KeptAt::default() })
+        };
+        let users = self.kept_users.map(|value| KeptLimit {
+            key: "users".into(),
+            value,
+            kept_at: KeptAt::default(),
+        });
+        let features = KEYS.iter().zip(&self.kept).filter_map(feature).rev().collect();
+        KeptTerms::new(features, Vec::from_iter(users))
     }
 
     fn catalogue(&self) -> Catalogue {
@@ -181,7 +220,11 @@ impl Case {
             self.rows.iter().filter(|row| row.name.parts().1 == KEYS[place]).collect();
         rows.sort_by_key(|row| (row.is_on, row.updated_at, row.id));
         let (flag, defined) = (rows.last(), self.defined[place].as_ref());
-        let planned = self.planned[place].as_ref().filter(|_| self.has_plan && defined.is_some());
+        let planned = match &self.kept[place] {
+            Some(kept) => kept.as_ref(),
+            None => self.planned[place].as_ref(),
+        };
+        let planned = planned.filter(|_| self.has_plan && defined.is_some());
         let (is_on, reason) = if let Some(flag) = flag {
             (flag.is_on, FeatureReason::Tenant)
         } else if let Some(planned) = planned {
@@ -268,7 +311,9 @@ proptest! {
             let own = case.overrides.iter().find(|own| &*own.key == key);
             let holds = own.filter(|own| own.ends_at.is_none_or(|end| instant(at) < end));
             let plans = match (case.has_plan, key) {
-                (true, "users") => case.max_users.map(|limit| limit.max(0)),
+                (true, "users") => {
+                    case.kept_users.unwrap_or(case.max_users.map(|limit| limit.max(0)))
+                }
                 (true, "projects") => Some(4),
                 _ => None,
             };

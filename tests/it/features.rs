@@ -55,6 +55,18 @@ impl Database {
         .await;
     }
 
+    /// What the tenant keeps of the plan that it is on, about a feature of finance. `is_on` and
+    /// `value` are SQL.
+    pub async fn keep_feature(&self, tenant: u32, key: &str, is_on: &str, value: &str) {
+        let tenant = self.uuid(&id(tenant));
+        self.execute(&format!(
+            "INSERT INTO entitlement_kept_features (tenant_id, plan_id, module_id, key, enabled, value, kept_at)
+             SELECT t.id, t.plan_id, m.id, '{key}', {is_on}, {value}, '2026-11-20T00:00:00+00:00' FROM tenants t, modules m
+             WHERE t.id = {tenant} AND m.code = 'finance'"
+        ))
+        .await;
+    }
+
     pub async fn put_on_plan(&self, tenant: u32, plan: &str) {
         let tenant = self.uuid(&id(tenant));
         self.execute(&format!(
@@ -279,6 +291,9 @@ async fn rows_that_count_for_less_than_they_say_are_named_by_status() {
         database.plan_says("starter", "finance", "nowhere", true, "NULL").await;
         database.plan_says("growth", "finance", "good", true, "'1.5'").await;
         database.plan_says("growth", "finance", "default", true, "'7'").await;
+        database.put_on_plan(1, "starter").await;
+        database.keep_feature(1, "good", "true", "'\"four\"'").await;
+        database.keep_feature(1, "default", "true", "'4'").await;
         database.execute("UPDATE plans SET max_users = -1 WHERE slug = 'enterprise'").await;
         let status = process::run(&["migrate", "--status", "--database-url", &database.url]);
         let told = String::from_utf8(status.stdout).unwrap();
@@ -295,6 +310,9 @@ async fn rows_that_count_for_less_than_they_say_are_named_by_status() {
                 "entitlement_plan_features of the plan starter for finance/nowhere: there is no such feature, so it counts for nothing",
                 "plans of the plan enterprise for max_users: it is negative, and counts as 0",
                 &format!("feature_flags.config of the tenant tenant-1 for finance/good: {off}"),
+                &format!(
+                    "entitlement_kept_features.value of the tenant tenant-1 for finance/good: {off}"
+                ),
             ]
         );
     }
@@ -313,6 +331,9 @@ async fn a_row_that_cannot_be_read_costs_nobody_anything_else() {
                 "INSERT INTO feature_flags (tenant_id, module_code, feature_key, is_enabled, config) \
                  SELECT tenant_id, 'finance', x'ff00', 'perhaps', x'ff' FROM feature_flags",
                 "INSERT INTO entitlement_limit_overrides (tenant_id, key, value) SELECT id, 'users', 2.5 FROM tenants",
+                "INSERT INTO entitlement_kept_limits (tenant_id, plan_id, key, value, kept_at) SELECT id, plan_id, 'users', 2.5, 'once' FROM tenants",
+                "INSERT INTO entitlement_kept_features (tenant_id, plan_id, module_id, key, enabled, value, kept_at) \
+                 SELECT t.id, t.plan_id, m.id, x'ff00', 'perhaps', x'ff', 'once' FROM tenants t, modules m",
                 "INSERT INTO entitlement_limits (key, kind) VALUES ('seats', 'level')",
                 "INSERT INTO entitlement_plan_limits (plan_id, key, value) SELECT id, 'seats', 'many' FROM plans",
                 "INSERT INTO entitlement_plan_features (plan_id, module_id, key, enabled) \
@@ -346,6 +367,54 @@ async fn a_row_that_cannot_be_read_costs_nobody_anything_else() {
         let list = server.list(list).await.unwrap();
         let users = list.limits.iter().find(|limit| limit.key == "users").unwrap();
         assert_eq!(users.limit, Some(5), "of the plan");
+    }
+}
+
+/// By hand as by a command: it stands in the place of what the plan says, by the rules for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_counts_as_a_row_of_the_plan_and_only_on_that_plan() {
+    for database in [Database::postgres().await, Database::sqlite().await] {
+        database.mk_subscribed(1, "finance", Row::default()).await;
+        database.put_on_plan(1, "starter").await;
+        for key in ["wrong", "none", "bytes"] {
+            let defined = Defined { key, value_type: "int64", is_on: true, value: "'3'" };
+            database.define("finance", defined).await;
+        }
+        database.keep_feature(1, "wrong", "true", "'\"four\"'").await;
+        database.keep_feature(1, "none", "true", "NULL").await;
+        database.keep_feature(1, "bytes", "false", "NULL").await;
+        database.keep_feature(1, "undefined", "true", "'1'").await;
+        database.keep_limit(1, "undefined", "1").await;
+        let impossible = [
+            "UPDATE entitlement_kept_limits SET value = -1",
+            "UPDATE entitlement_kept_features SET enabled = NULL, value = '1'",
+        ];
+        for sql in impossible {
+            assert!(database.try_execute(sql).await.is_err(), "{sql}");
+        }
+        let mut server = Server::start(database).await;
+        let decided = async |server: &mut Server, key| {
+            let decision = decide(server, "finance", key).await;
+            (decision.enabled, decision.reason(), decision.value)
+        };
+        let none = (false, FeatureReason::ValueUnreadable, None);
+        assert_eq!(decided(&mut server, "wrong").await, none);
+        let three = Some(Value { kind: Some(Kind::NumberValue(3.0)) });
+        assert_eq!(decided(&mut server, "none").await, (true, FeatureReason::Plan, three.clone()));
+        assert_eq!(decided(&mut server, "bytes").await, (false, FeatureReason::Plan, None));
+        assert_eq!(decided(&mut server, "undefined").await, (false, FeatureReason::NotFound, None));
+        let list = ListEnabledModulesRequest {
+            tenant_id: id(1),
+            include_features: true,
+            ..Default::default()
+        };
+        let list = server.list(list).await.unwrap();
+        assert!(list.limits.iter().all(|limit| limit.key != "undefined"));
+
+        server.database.put_on_plan(1, "growth").await;
+        let mut server = Server::start(server.database.again().await).await;
+        let default = (true, FeatureReason::Default, three);
+        assert_eq!(decided(&mut server, "bytes").await, default);
     }
 }
 

@@ -23,6 +23,16 @@ impl Database {
         .await;
     }
 
+    /// What the tenant keeps of the plan that it is on. `value` is SQL.
+    pub async fn keep_limit(&self, tenant: u32, key: &str, value: &str) {
+        let tenant = self.uuid(&id(tenant));
+        self.execute(&format!(
+            "INSERT INTO entitlement_kept_limits (tenant_id, plan_id, key, value, kept_at)
+             SELECT id, plan_id, '{key}', {value}, '2026-11-20T00:00:00+00:00' FROM tenants WHERE id = {tenant}"
+        ))
+        .await;
+    }
+
     pub async fn limit_of_plan(&self, plan: &str, column: &str, value: &str) {
         self.execute(&format!("UPDATE plans SET {column} = {value} WHERE slug = '{plan}'")).await;
     }

@@ -12,7 +12,7 @@ use super::{
     },
 };
 use crate::{
-    domain::{FeatureDefinition, PlanFeature, Setting, explain::FeatureGrounds},
+    domain::{FeatureDefinition, KeptFeature, PlanFeature, Setting, explain::FeatureGrounds},
     escape::escape_control,
     store::FlagEvidence,
 };
@@ -35,8 +35,8 @@ impl Examined {
     }
 
     fn plan_slugs(&self) -> Vec<String> {
-        let decision = self.grounds().decision;
-        self.found.catalogue.plans_for_feature(decision, &self.module, &self.key)
+        let (grounds, catalogue) = (self.grounds(), &self.found.catalogue);
+        catalogue.plans_for_feature(grounds.decision, grounds.plan, &self.module, &self.key)
     }
 
     /// The tenant's rows with this key, each with whether it is the one that decides.
@@ -75,6 +75,10 @@ impl Answer for Examined {
             write_flag(&mut out, flag, decides)?;
         }
         write_plan(&mut out, grounds.plan, grounds.said.planned)?;
+        if let Some(KeptFeature { says, kept_at, .. }) = grounds.said.kept {
+            let says = escape_control(&said(says.as_ref())).into_owned();
+            writeln!(out, "{:<13}{says}, {}", "", kept_at.words())?;
+        }
         write_definition(&mut out, grounds.said.defined)?;
         out.push('\n');
         write_rules(&mut out, grounds.lines())?;
@@ -115,6 +119,11 @@ impl Answer for Examined {
                 "enabled": planned.is_on,
                 "value": planned.value.as_ref().map(Setting::json),
             })),
+            "kept": grounds.said.kept.map(|kept| json!({
+                "enabled": kept.says.as_ref().map(|says| says.is_on),
+                "value": kept.says.as_ref().and_then(|says| says.value.as_ref()).map(Setting::json),
+                "kept_at": kept.kept_at.0.map(instant),
+            })),
             "definition": grounds.said.defined.map(|defined| json!({
                 "name": defined.name,
                 "description": defined.description,
@@ -146,11 +155,15 @@ fn write_flag(out: &mut String, flag: &FlagEvidence, decides: bool) -> fmt::Resu
 
 fn write_plan(out: &mut String, plan: Option<&str>, planned: Option<&PlanFeature>) -> fmt::Result {
     let Some(slug) = plan else { return writeln!(out, "{:<13}none", "plan") };
-    let says = planned.map_or("says nothing".to_owned(), |planned| {
-        let value = planned.value.as_ref().map(|value| format!(", value {}", value.json()));
-        format!("{}{}", on_or_off(planned.is_on), value.unwrap_or_default())
-    });
+    let says = said(planned);
     writeln!(out, "{:<13}{}: {}", "plan", escape_control(slug), escape_control(&says))
+}
+
+/// What a plan says about a feature, or said.
+fn said(planned: Option<&PlanFeature>) -> String {
+    let Some(planned) = planned else { return "says nothing".to_owned() };
+    let value = planned.value.as_ref().map(|value| format!(", value {}", value.json()));
+    format!("{}{}", on_or_off(planned.is_on), value.unwrap_or_default())
 }
 
 fn write_definition(out: &mut String, defined: Option<&FeatureDefinition>) -> fmt::Result {

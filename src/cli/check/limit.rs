@@ -12,7 +12,7 @@ use super::{
     },
 };
 use crate::{
-    domain::{LimitDefinition, LimitSource, Reason, Wanted, explain::LimitGrounds},
+    domain::{KeptLimit, LimitDefinition, LimitSource, Reason, Wanted, explain::LimitGrounds},
     escape::escape_control,
 };
 
@@ -34,7 +34,8 @@ impl Examined {
     }
 
     fn plan_slugs(&self, grounds: &LimitGrounds<'_>) -> Vec<String> {
-        self.found.catalogue.plans_for_limit(&grounds.decision, &self.key, self.wanted)
+        let catalogue = &self.found.catalogue;
+        catalogue.plans_for_limit(&grounds.decision, grounds.plan, &self.key, self.wanted)
     }
 
     /// Why the tenant has an override, in the words of who made it.
@@ -84,6 +85,10 @@ impl Answer for Examined {
                 writeln!(out, "{:<13}{}: {value}", "plan", escape_control(slug))?;
             }
         }
+        if let Some(KeptLimit { value, kept_at, .. }) = grounds.kept {
+            let value = number_or(*value, "unlimited");
+            writeln!(out, "{:<13}{value}, {}", "", kept_at.words())?;
+        }
         write_definition(&mut out, grounds.defined)?;
         out.push('\n');
         write_rules(&mut out, grounds.lines())?;
@@ -119,6 +124,10 @@ impl Answer for Examined {
             "plan": grounds.plan.map(|slug| json!({
                 "plan_slug": slug,
                 "limit": grounds.planned,
+            })),
+            "kept": grounds.kept.map(|kept| json!({
+                "limit": kept.value,
+                "kept_at": kept.kept_at.0.map(instant),
             })),
             "definition": grounds.defined.map(|defined| json!({
                 "name": defined.name,

@@ -10,7 +10,7 @@ use crate::domain::{
 /// What decides about a feature, and what it comes to.
 #[derive(Clone, Copy, Debug)]
 pub struct FeatureGrounds<'a> {
-    /// What flag, plan and definition say.
+    /// What flag, plan, what is kept of that, and definition say.
     pub said: Said<'a>,
     /// The slug of the tenant's plan.
     pub plan: Option<&'a str>,
@@ -50,20 +50,22 @@ impl<'a> FeatureGrounds<'a> {
 
     /// What is tried, in order: the first that applies decides.
     pub fn lines(&self) -> Vec<TableLine> {
-        let Said { flag, planned, defined } = self.said;
+        let Said { flag, defined, .. } = self.said;
         let on_or = |is_on: Option<bool>, absent: &str| match is_on {
             Some(true) => "on".to_owned(),
             Some(false) => "off".to_owned(),
             None => absent.to_owned(),
         };
-        let planned = on_or(planned.map(|planned| planned.is_on), "nothing");
+        let planned = on_or(self.said.of_plan().map(|planned| planned.is_on), "nothing");
+        let kept = self.said.kept.map(|kept| format!(", {}", kept.kept_at.words()));
+        let kept = kept.unwrap_or_default();
         let all = [
             ("the module is denied", self.decision.module.reason.word().to_owned()),
             ("it is on, with a value of another type", self.value()),
             ("a flag of the tenant", on_or(flag.map(|flag| flag.is_on), "none")),
             (
                 "the tenant's plan",
-                self.plan.map_or("no plan".to_owned(), |plan| format!("{plan}: {planned}")),
+                self.plan.map_or("no plan".to_owned(), |plan| format!("{plan}: {planned}{kept}")),
             ),
             (
                 "the definition's default",

@@ -4,8 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{TableLine, lines};
 use crate::domain::{
-    Catalogue, Facts, LimitDecision, LimitDefinition, LimitOverride, LimitReason, LimitSource,
-    Wanted, check_limit,
+    Catalogue, Facts, KeptLimit, LimitDecision, LimitDefinition, LimitOverride, LimitReason,
+    LimitSource, Wanted, check_limit,
 };
 
 /// What decides about a limit, and what it comes to.
@@ -15,7 +15,9 @@ pub struct LimitGrounds<'a> {
     pub own: Option<&'a LimitOverride>,
     /// The slug of the tenant's plan.
     pub plan: Option<&'a str>,
-    /// The limit of the plan; `None`: it has none.
+    /// What the tenant keeps of its plan: it stands in the place of the plan's limit.
+    pub kept: Option<&'a KeptLimit>,
+    /// The limit of the plan, now; `None`: it has none.
     pub planned: Option<i64>,
     /// The definition.
     pub defined: Option<&'a LimitDefinition>,
@@ -40,6 +42,7 @@ impl<'a> LimitGrounds<'a> {
         Self {
             own: tenant.and_then(|tenant| tenant.own.as_ref()?.override_of(key)),
             plan,
+            kept: tenant.and_then(|tenant| tenant.kept_limit(key)),
             planned: plan.and_then(|slug| definitions.plan_limit(slug, key)),
             defined: definitions.limit(key),
             decision: check_limit(facts, catalogue, key, wanted, at),
@@ -65,17 +68,12 @@ impl<'a> LimitGrounds<'a> {
         let defined = self.defined.map_or("not defined".to_owned(), |defined| {
             format!("defined, {}", defined.kind.word())
         });
-        let planned = match (self.plan, self.planned) {
-            (None, _) => String::new(),
-            (Some(_), Some(limit)) => limit.to_string(),
-            (Some(_), None) => "unlimited".to_owned(),
-        };
         let all = [
             ("the tenant does not exist, or is not served", denial.to_owned()),
             ("an override of the tenant that has not ended", self.found_override()),
             ("neither a definition nor an override", defined),
             ("the tenant has no plan: no limit", self.plan.unwrap_or("none").to_owned()),
-            ("the limit of the tenant's plan", planned),
+            ("the limit of the tenant's plan", self.found_in_plan()),
             ("otherwise: no limit", String::new()),
         ];
         lines(all, self.deciding_line())
@@ -92,9 +90,17 @@ impl<'a> LimitGrounds<'a> {
         }
     }
 
+    fn found_in_plan(&self) -> String {
+        match (self.plan, self.kept) {
+            (None, _) => String::new(),
+            (Some(_), None) => number(self.planned),
+            (Some(_), Some(kept)) => format!("{}, {}", number(kept.value), kept.kept_at.words()),
+        }
+    }
+
     fn found_override(&self) -> String {
         let Some(own) = self.own else { return "none".to_owned() };
-        let value = own.value.map_or("unlimited".to_owned(), |value| value.to_string());
+        let value = number(own.value);
         let word = if self.is_over() { "ended" } else { "until" };
         match self.ends_at() {
             None if self.is_over() => format!("{value}, over"),
@@ -104,4 +110,8 @@ impl<'a> LimitGrounds<'a> {
             }
         }
     }
+}
+
+fn number(limit: Option<i64>) -> String {
+    limit.map_or("unlimited".to_owned(), |limit| limit.to_string())
 }

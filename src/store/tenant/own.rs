@@ -1,4 +1,5 @@
-//! What a tenant has of its own beside its plan: flags, and limits of its own.
+//! What a tenant has of its own beside what its plan says now: flags, limits of its own, and what it
+//! keeps of its plan from before that was changed.
 //!
 //! They travel in one more row of the statement that reads the tenant, and only where it has any: a
 //! row for each flag would repeat the tenant's columns, or leave them NULL, which takes as long to
@@ -15,15 +16,28 @@ use serde::Deserialize;
 
 use super::evidence::{FlagEvidence, OverrideEvidence, OwnEvidence};
 use crate::{
-    domain::{FlagName, FlagRow, Flags, LimitOverride, OwnTerms, Setting},
+    domain::{
+        FlagName, FlagRow, Flags, KeptAt, KeptFeature, KeptLimit, KeptTerms, LimitOverride,
+        OwnTerms, PlanFeature, Setting,
+    },
     store::{StoreError, dialect::Dialect, instant, row::ReadContext},
 };
 
 /// Maximum length of a feature's value that is read, in characters of JSON.
 pub(in crate::store) const MAX_SETTING_CHARS: usize = 4_096;
 
-/// The columns that follow all others, with the flags and the limits.
-pub(in crate::store) const COLUMNS: [&str; 2] = ["own_flags", "own_limits"];
+/// The columns that follow all others: the flags, the limits, and what is kept about either.
+const COLUMNS: [&str; 4] = ["own_flags", "own_limits", "kept_features", "kept_limits"];
+
+/// The columns by their names.
+pub(in crate::store) fn columns() -> String {
+    COLUMNS.join(", ")
+}
+
+/// A condition: is there anything in them?
+pub(in crate::store) fn any() -> String {
+    COLUMNS.map(|column| format!("{column} IS NOT NULL")).join(" OR ")
+}
 
 /// The columns where there is nothing to say.
 pub(in crate::store) fn none() -> String {
@@ -41,7 +55,7 @@ pub(in crate::store) enum Detail {
 
 /// The columns, for the tenant that `is_tenant` is a condition on: `= $1`.
 pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) -> String {
-    let [flags, limits] = COLUMNS;
+    let [flags, limits, kept_features, kept_limits] = COLUMNS;
     let mut flag = vec![
         // A former code counts as the module's present one.
         format!(
@@ -60,11 +74,26 @@ pub(in crate::store) fn of(dialect: Dialect, is_tenant: &str, detail: Detail) ->
         flag.extend([dialect.text("f.module_code"), cut(dialect, "f.config")]);
         limit.push(dialect.text("o.reason"));
     }
+    let kept_feature = [
+        dialect.text("km.code"),
+        dialect.text("kf.key"),
+        "kf.enabled".to_owned(),
+        value(dialect, "kf.value"),
+        dialect.micros("kf.kept_at"),
+    ];
+    let kept_limit = [dialect.text("kl.key"), "kl.value".to_owned(), dialect.micros("kl.kept_at")];
+    // What is kept of another plan counts for nothing.
     format!(
         "(SELECT {} FROM feature_flags f WHERE f.tenant_id {is_tenant}) AS {flags}, \
-         (SELECT {} FROM entitlement_limit_overrides o WHERE o.tenant_id {is_tenant}) AS {limits}",
+         (SELECT {} FROM entitlement_limit_overrides o WHERE o.tenant_id {is_tenant}) AS {limits}, \
+         (SELECT {} FROM entitlement_kept_features kf JOIN tenants kt ON kt.id = kf.tenant_id AND kt.plan_id = kf.plan_id \
+          JOIN modules km ON km.id = kf.module_id WHERE kf.tenant_id {is_tenant}) AS {kept_features}, \
+         (SELECT {} FROM entitlement_kept_limits kl JOIN tenants kt ON kt.id = kl.tenant_id AND kt.plan_id = kl.plan_id \
+          WHERE kl.tenant_id {is_tenant}) AS {kept_limits}",
         dialect.json_rows(&flag.join(", ")),
         dialect.json_rows(&limit.join(", ")),
+        dialect.json_rows(&kept_feature.join(", ")),
+        dialect.json_rows(&kept_limit.join(", ")),
     )
 }
 
@@ -111,19 +140,29 @@ struct LimitText(
     Option<String>,
 );
 
+/// What is kept about a feature.
+#[derive(Deserialize)]
+struct KeptFeatureText(String, String, Json, Option<String>, Json);
+
+/// What is kept about a limit.
+#[derive(Deserialize)]
+struct KeptLimitText(String, Option<i64>, Json);
+
 /// What this row says of it, if anything, and in which words, where these were asked for.
 pub(super) fn read(
     row: &QueryResult,
     context: &ReadContext,
 ) -> Result<Option<(Box<OwnTerms>, OwnEvidence)>, StoreError> {
-    let [flags, limits] = COLUMNS;
-    let flags: Option<String> = row.try_get("", flags)?;
-    let limits: Option<String> = row.try_get("", limits)?;
-    if flags.is_none() && limits.is_none() {
+    let mut texts: [Option<String>; COLUMNS.len()] = Default::default();
+    for (text, column) in texts.iter_mut().zip(COLUMNS) {
+        *text = row.try_get("", column)?;
+    }
+    if texts.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let flags: Vec<FlagText> = rows(flags.as_deref(), "feature_flags", context)?;
-    let limits: Vec<LimitText> = rows(limits.as_deref(), "entitlement_limit_overrides", context)?;
+    let [flags, limits, kept_features, kept_limits] = texts.each_ref().map(Option::as_deref);
+    let flags: Vec<FlagText> = rows(flags, "feature_flags", context)?;
+    let limits: Vec<LimitText> = rows(limits, "entitlement_limit_overrides", context)?;
     let mut evidence = OwnEvidence {
         flags: flags.iter().filter_map(|text| words_of_flag(text, context)).collect(),
         overrides: limits.iter().filter_map(words_of_limit).collect(),
@@ -132,8 +171,53 @@ pub(super) fn read(
     let flags = flags.into_iter().map(|text| flag(&text, context)).collect();
     let mut overrides: Vec<_> = limits.into_iter().map(|text| limit(&text, context)).collect();
     overrides.sort_by(|one, other| one.key.cmp(&other.key));
-    let terms = OwnTerms { flags: Flags::of(flags), overrides: overrides.into() };
+    let terms = OwnTerms {
+        flags: Flags::of(flags),
+        overrides: overrides.into(),
+        kept: kept(kept_features, kept_limits, context)?,
+    };
     Ok(Some((Box::new(terms), evidence)))
+}
+
+/// What is kept, if anything.
+fn kept(
+    features: Option<&str>,
+    limits: Option<&str>,
+    context: &ReadContext,
+) -> Result<Option<Box<KeptTerms>>, StoreError> {
+    if features.is_none() && limits.is_none() {
+        return Ok(None);
+    }
+    let features: Vec<KeptFeatureText> = rows(features, "entitlement_kept_features", context)?;
+    let limits: Vec<KeptLimitText> = rows(limits, "entitlement_kept_limits", context)?;
+    let features = features.iter().map(|text| kept_feature(text, context)).collect();
+    let limits = limits.iter().map(|text| kept_limit(text, context)).collect();
+    Ok(Some(Box::new(KeptTerms::new(features, limits))))
+}
+
+fn kept_feature(
+    KeptFeatureText(module, key, is_on, value, kept_at): &KeptFeatureText,
+    context: &ReadContext,
+) -> KeptFeature {
+    let column = "entitlement_kept_features.value";
+    let value = value.as_ref().and_then(|text| setting(text, column, context));
+    let is_on = if is_on.is_null() { None } else { Some(read_flag(is_on).unwrap_or_default()) };
+    KeptFeature {
+        name: context.codes.flag(&FlagName::text(module, key)),
+        says: is_on.map(|is_on| PlanFeature { is_on, value }),
+        kept_at: KeptAt(micros(kept_at).and_then(DateTime::from_timestamp_micros)),
+    }
+}
+
+fn kept_limit(
+    KeptLimitText(key, value, kept_at): &KeptLimitText,
+    context: &ReadContext,
+) -> KeptLimit {
+    KeptLimit {
+        key: context.codes.slug(key),
+        value: value.map(|value| value.max(0)),
+        kept_at: KeptAt(micros(kept_at).and_then(DateTime::from_timestamp_micros)),
+    }
 }
 
 fn words_of_flag(text: &FlagText, context: &ReadContext) -> Option<FlagEvidence> {
