@@ -21,6 +21,7 @@ mod feature_change;
 mod idle_health;
 mod instant;
 mod interner;
+mod kept;
 mod list;
 mod load;
 mod loaded;
@@ -77,8 +78,9 @@ pub use self::{
     delete::Deletion,
     error::StoreError,
     feature_change::{
-        FeatureChange, FeatureChanged, NamedFlag, NamedLimit, OwnChanged, feature_to_json,
-        flag_to_json, limit_to_json, override_to_json,
+        FeatureChange, FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit,
+        OwnChanged, feature_to_json, flag_to_json, kept_feature_to_json, kept_limit_to_json,
+        limit_to_json, override_to_json,
     },
     list::{ListOfTenants, ListedTenant, TenantFilter},
     load::{LoadTenant, Source},

@@ -285,7 +285,7 @@ pub enum FeatureReason {
     /// counts, then the one that was updated last, then the one with the greatest
     /// id.
     Tenant = 3,
-    /// The tenant's plan says so.
+    /// The tenant's plan says so, or what the tenant keeps of it from before.
     Plan = 4,
     /// The definition's default says so.
     Default = 5,
@@ -386,7 +386,7 @@ pub enum LimitSource {
     Unspecified = 0,
     /// Nobody: there is no limit.
     None = 1,
-    /// The tenant's plan.
+    /// The tenant's plan, or what the tenant keeps of it from before.
     Plan = 2,
     /// An override: what this tenant has instead of the limit of its plan.
     Override = 3,
@@ -655,6 +655,20 @@ pub struct PlanFeatureFacts {
     #[prost(string, optional, tag = "3")]
     pub value: ::core::option::Option<::prost::alloc::string::String>,
 }
+/// What the tenant keeps of what its plan said about a feature before that was
+/// changed: its row of `entitlement_kept_features`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptFeatureFacts {
+    /// Absent: the plan said nothing, so that the definition decides.
+    #[prost(bool, optional, tag = "1")]
+    pub enabled: ::core::option::Option<bool>,
+    /// Its value as JSON text, as in FeatureFacts. Absent: the plan had none.
+    #[prost(string, optional, tag = "2")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the plan was changed. Absent: not readable.
+    #[prost(message, optional, tag = "3")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// What is defined about a limit, for all tenants.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LimitFacts {
@@ -685,6 +699,17 @@ pub struct PlanLimitFacts {
     #[prost(int64, optional, tag = "2")]
     pub limit: ::core::option::Option<i64>,
 }
+/// What the tenant keeps of what its plan allowed before that was changed: its
+/// row of `entitlement_kept_limits`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptLimitFacts {
+    /// Absent: unlimited.
+    #[prost(int64, optional, tag = "1")]
+    pub limit: ::core::option::Option<i64>,
+    /// When the plan was changed. Absent: not readable.
+    #[prost(message, optional, tag = "2")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// The tenant's row of `entitlement_limit_overrides` for a limit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LimitOverrideFacts {
@@ -694,8 +719,7 @@ pub struct LimitOverrideFacts {
     /// When it ends, exclusive. Absent: never; or, where it is over, not readable.
     #[prost(message, optional, tag = "2")]
     pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Why it was made, as stored: "kept from before 2026-11-29" where a plan was
-    /// edited and this tenant kept what it had. May be empty.
+    /// Why it was made, as stored. May be empty.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     /// Is it over at the instant that was judged? Then the plan decides.
@@ -1296,7 +1320,8 @@ pub struct ExplainFeatureResponse {
     /// counts.
     #[prost(message, repeated, tag = "5")]
     pub flags: ::prost::alloc::vec::Vec<FlagFacts>,
-    /// What the tenant's plan says. Absent: it has no plan, or that says nothing.
+    /// What the tenant's plan says now. Absent: it has no plan, or that says
+    /// nothing.
     #[prost(message, optional, tag = "6")]
     pub plan: ::core::option::Option<PlanFeatureFacts>,
     /// The definition. Absent: there is none, and plans say nothing about it.
@@ -1317,6 +1342,10 @@ pub struct ExplainFeatureResponse {
     /// The revision of what plans and definitions say.
     #[prost(uint64, tag = "12")]
     pub catalogue_revision: u64,
+    /// What the tenant keeps of its plan, in the place of what that says now: the
+    /// line of the plan names since when. Absent: it keeps nothing.
+    #[prost(message, optional, tag = "13")]
+    pub kept: ::core::option::Option<KeptFeatureFacts>,
 }
 /// Which decision about a limit to explain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1355,7 +1384,7 @@ pub struct ExplainLimitResponse {
     /// The tenant's override. Absent: it has none.
     #[prost(message, optional, tag = "4")]
     pub limit_override: ::core::option::Option<LimitOverrideFacts>,
-    /// What the tenant's plan says. Absent: the tenant has no plan.
+    /// What the tenant's plan says now. Absent: the tenant has no plan.
     #[prost(message, optional, tag = "5")]
     pub plan: ::core::option::Option<PlanLimitFacts>,
     /// The definition. Absent: there is none.
@@ -1373,6 +1402,10 @@ pub struct ExplainLimitResponse {
     /// The revision of what plans and definitions say.
     #[prost(uint64, tag = "10")]
     pub catalogue_revision: u64,
+    /// What the tenant keeps of its plan, in the place of what that allows now: the
+    /// line of the plan names since when. Absent: it keeps nothing.
+    #[prost(message, optional, tag = "11")]
+    pub kept: ::core::option::Option<KeptLimitFacts>,
 }
 /// Which tenants to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3223,10 +3256,44 @@ pub struct TenantFlag {
     /// Is it on?
     #[prost(bool, tag = "3")]
     pub enabled: bool,
-    /// Its own value. Absent: it has none, so that the plan gives it, else the
-    /// definition.
+    /// Its own value. Absent: it has none, so that the plan gives it, or what the
+    /// tenant keeps of that, else the definition.
     #[prost(message, optional, tag = "4")]
     pub value: ::core::option::Option<::prost_types::Value>,
+}
+/// What a tenant keeps of what its plan said about a feature before that was
+/// changed. It stands in the place of what the plan says now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeptFeature {
+    /// The module's code: "finance".
+    #[prost(string, tag = "1")]
+    pub module_code: ::prost::alloc::string::String,
+    /// The feature's key: "multi_currency".
+    #[prost(string, tag = "2")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Was it on? Absent: the plan said nothing, so that the definition decides.
+    #[prost(bool, optional, tag = "3")]
+    pub enabled: ::core::option::Option<bool>,
+    /// Its value. Absent: the plan had none, so that the definition gives it.
+    #[prost(message, optional, tag = "4")]
+    pub value: ::core::option::Option<::prost_types::Value>,
+    /// When the plan was changed. Absent: what is stored cannot be read.
+    #[prost(message, optional, tag = "5")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What a tenant keeps of what its plan allowed before that was changed. It
+/// stands in the place of what the plan allows now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptLimit {
+    /// The limit's key: "users".
+    #[prost(string, tag = "1")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// The limit. Absent: unlimited.
+    #[prost(int64, optional, tag = "2")]
+    pub limit: ::core::option::Option<i64>,
+    /// As in KeptFeature.
+    #[prost(message, optional, tag = "3")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// What a tenant has instead of the limit of its plan.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3251,11 +3318,12 @@ pub enum ExistingTenants {
     /// Not said: refused (PLAN_HAS_TENANTS) if the plan has tenants and the change
     /// concerns them.
     Unspecified = 0,
-    /// They keep what they had: those without a flag or an override of their own
-    /// get one with what the plan said before, in the same transaction.
+    /// They keep what the plan said before, from the same transaction on and as
+    /// long as they are on the plan. Those that keep something from an earlier
+    /// change go on with that.
     Keep = 1,
-    /// The change is theirs too: of those without a flag or an override of their
-    /// own.
+    /// The change is theirs too: of those that have neither a flag or an override
+    /// of their own nor keep anything from an earlier change.
     Apply = 2,
 }
 impl ExistingTenants {
@@ -3307,6 +3375,20 @@ pub struct DefinedFeature {
     /// What plans say, by slug. A plan that is not here says nothing.
     #[prost(message, repeated, tag = "8")]
     pub plans: ::prost::alloc::vec::Vec<PlanFeature>,
+    /// The plans of which tenants keep what they said before, by slug. Only lists
+    /// have this.
+    #[prost(message, repeated, tag = "9")]
+    pub keeping: ::prost::alloc::vec::Vec<KeepingTenants>,
+}
+/// How many tenants of a plan keep what it said before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeepingTenants {
+    /// The plan: "starter".
+    #[prost(string, tag = "1")]
+    pub plan_slug: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint64, tag = "2")]
+    pub tenants: u64,
 }
 /// What a plan says about a feature.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3342,6 +3424,9 @@ pub struct DefinedLimit {
     /// What each plan allows, by slug: every plan is here.
     #[prost(message, repeated, tag = "6")]
     pub plans: ::prost::alloc::vec::Vec<PlanLimit>,
+    /// As in DefinedFeature.
+    #[prost(message, repeated, tag = "7")]
+    pub keeping: ::prost::alloc::vec::Vec<KeepingTenants>,
 }
 /// The limit of a plan.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3362,10 +3447,11 @@ pub struct FeatureEdit {
     /// After.
     #[prost(message, optional, tag = "2")]
     pub after: ::core::option::Option<DefinedFeature>,
-    /// How many tenants of the plan got a flag, to keep what they had.
+    /// How many tenants of the plan keep what they had: with KEEP all of them.
     #[prost(uint64, tag = "3")]
     pub kept_tenants: u64,
-    /// For how many tenants of the plan the change holds: those without a flag.
+    /// For how many tenants of the plan the change holds: those without a flag that
+    /// keep nothing from an earlier change.
     #[prost(uint64, tag = "4")]
     pub changed_tenants: u64,
 }
@@ -3378,11 +3464,11 @@ pub struct LimitEdit {
     /// After.
     #[prost(message, optional, tag = "2")]
     pub after: ::core::option::Option<DefinedLimit>,
-    /// How many tenants of the plan got an override, to keep what they had.
+    /// How many tenants of the plan keep what they had: with KEEP all of them.
     #[prost(uint64, tag = "3")]
     pub kept_tenants: u64,
-    /// For how many tenants of the plan the change holds: those without an
-    /// override.
+    /// For how many tenants of the plan the change holds: those without an override
+    /// that keep nothing from an earlier change.
     #[prost(uint64, tag = "4")]
     pub changed_tenants: u64,
 }
@@ -3415,6 +3501,39 @@ pub struct LimitOverrideChange {
     /// After. Absent: it has none.
     #[prost(message, optional, tag = "3")]
     pub after: ::core::option::Option<LimitOverride>,
+    /// As in TenantFlagChange.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+/// What a tenant keeps of what its plan said about a feature, before and after a
+/// change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeptFeatureChange {
+    /// The tenant's UUID.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Before. Absent: it kept nothing.
+    #[prost(message, optional, tag = "2")]
+    pub before: ::core::option::Option<KeptFeature>,
+    /// After. Absent: it keeps nothing.
+    #[prost(message, optional, tag = "3")]
+    pub after: ::core::option::Option<KeptFeature>,
+    /// As in TenantFlagChange.
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+/// What a tenant keeps of what its plan allowed, before and after a change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptLimitChange {
+    /// The tenant's UUID.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Before. Absent: it kept nothing.
+    #[prost(message, optional, tag = "2")]
+    pub before: ::core::option::Option<KeptLimit>,
+    /// After. Absent: it keeps nothing.
+    #[prost(message, optional, tag = "3")]
+    pub after: ::core::option::Option<KeptLimit>,
     /// As in TenantFlagChange.
     #[prost(uint64, tag = "4")]
     pub revision: u64,
@@ -3625,6 +3744,55 @@ pub struct EndLimitOverrideResponse {
     #[prost(message, optional, tag = "1")]
     pub change: ::core::option::Option<LimitOverrideChange>,
 }
+/// The feature for which a tenant is to have what its plan says now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndKeptFeatureRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: the module's code, a former one too.
+    #[prost(string, tag = "2")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Required: the feature's key.
+    #[prost(string, tag = "3")]
+    pub feature_key: ::prost::alloc::string::String,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EndKeptFeatureResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<KeptFeatureChange>,
+}
+/// The limit of which a tenant is to have what its plan allows now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndKeptLimitRequest {
+    /// Its UUID in 36-character form, or its subdomain.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Required: the limit's key.
+    #[prost(string, tag = "2")]
+    pub limit_key: ::prost::alloc::string::String,
+    /// Why, for the record: up to 500 characters on one line. May be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// A name for this request: see SetTenantStatusRequest.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndKeptLimitResponse {
+    /// Before and after.
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<KeptLimitChange>,
+}
 /// What a plan is to say about a feature.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetPlanFeatureRequest {
@@ -3700,7 +3868,7 @@ pub struct PreviewFeatureChangeRequest {
     /// The change.
     #[prost(
         oneof = "preview_feature_change_request::Change",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"
     )]
     pub change: ::core::option::Option<preview_feature_change_request::Change>,
 }
@@ -3733,13 +3901,22 @@ pub mod preview_feature_change_request {
         /// What a plan allows.
         #[prost(message, tag = "8")]
         SetPlanLimit(super::SetPlanLimitRequest),
+        /// The end of what a tenant keeps about a feature.
+        #[prost(message, tag = "9")]
+        EndKeptFeature(super::EndKeptFeatureRequest),
+        /// The end of what a tenant keeps about a limit.
+        #[prost(message, tag = "10")]
+        EndKeptLimit(super::EndKeptLimitRequest),
     }
 }
 /// The change as it would be.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PreviewFeatureChangeResponse {
     /// Before and after. `revision` is the current one.
-    #[prost(oneof = "preview_feature_change_response::Change", tags = "1, 2, 3, 4")]
+    #[prost(
+        oneof = "preview_feature_change_response::Change",
+        tags = "1, 2, 3, 4, 5, 6"
+    )]
     pub change: ::core::option::Option<preview_feature_change_response::Change>,
 }
 /// Nested message and enum types in `PreviewFeatureChangeResponse`.
@@ -3759,6 +3936,12 @@ pub mod preview_feature_change_response {
         /// Of SetLimitOverride and EndLimitOverride.
         #[prost(message, tag = "4")]
         LimitOverride(super::LimitOverrideChange),
+        /// Of EndKeptFeature.
+        #[prost(message, tag = "5")]
+        KeptFeature(super::KeptFeatureChange),
+        /// Of EndKeptLimit.
+        #[prost(message, tag = "6")]
+        KeptLimit(super::KeptLimitChange),
     }
 }
 /// Which values a feature takes. It may always have none.
@@ -3952,8 +4135,8 @@ pub mod feature_admin_service_client {
         }
         /// Defines a feature of a module, or changes its definition. What the request
         /// omits stays unchanged. A change of the type is refused while the default or
-        /// a plan has a value of another one; tenants' flags whose value is not of the
-        /// type read as off.
+        /// a plan has a value of another one; where the value of a tenant's flag, or one
+        /// that a tenant keeps of its plan, is not of the type, the feature is off.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
         pub async fn upsert_feature(
@@ -4050,8 +4233,9 @@ pub mod feature_admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Deletes a tenant's own flag, every row of it: its plan decides then, else
-        /// the definition. A flag that is not there is not an error.
+        /// Deletes a tenant's own flag, every row of it: its plan decides then, or what
+        /// the tenant keeps of that, else the definition. A flag that is not there is
+        /// not an error.
         ///
         /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
         /// UNKNOWN_FEATURE: neither a definition nor a flag of the tenant has this name.
@@ -4117,8 +4301,9 @@ pub mod feature_admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Ends what a tenant has instead of its plan's limit, at once. One that is
-        /// not there is not an error.
+        /// Ends what a tenant has instead of its plan's limit, at once: its plan
+        /// decides then, or what the tenant keeps of that. One that is not there is not
+        /// an error.
         ///
         /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
         /// neither a definition nor an override of the tenant has this key.
@@ -4151,11 +4336,76 @@ pub mod feature_admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Ends what a tenant keeps of what its plan said about a feature before, at
+        /// once: what the plan says now holds. Where it keeps nothing, that is not an
+        /// error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        /// UNKNOWN_FEATURE: neither is it defined nor does the tenant keep it.
+        pub async fn end_kept_feature(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndKeptFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndKeptFeatureResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/EndKeptFeature",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "entitlement.v1.FeatureAdminService",
+                        "EndKeptFeature",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends what a tenant keeps of what its plan allowed before, at once: what the
+        /// plan allows now holds. Where it keeps nothing, that is not an error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
+        /// neither is it defined nor does the tenant keep it.
+        pub async fn end_kept_limit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndKeptLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndKeptLimitResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.FeatureAdminService/EndKeptLimit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.FeatureAdminService", "EndKeptLimit"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Sets what a plan says about a feature.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_MODULE, UNKNOWN_FEATURE,
-        /// VALUE_TYPE, PLAN_HAS_TENANTS, CANNOT_KEEP: its tenants have the feature
-        /// without a value, which no flag can say where the plan has one.
+        /// VALUE_TYPE, PLAN_HAS_TENANTS.
         pub async fn set_plan_feature(
             &mut self,
             request: impl tonic::IntoRequest<super::SetPlanFeatureRequest>,
@@ -4289,8 +4539,8 @@ pub mod feature_admin_service_server {
         >;
         /// Defines a feature of a module, or changes its definition. What the request
         /// omits stays unchanged. A change of the type is refused while the default or
-        /// a plan has a value of another one; tenants' flags whose value is not of the
-        /// type read as off.
+        /// a plan has a value of another one; where the value of a tenant's flag, or one
+        /// that a tenant keeps of its plan, is not of the type, the feature is off.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
         async fn upsert_feature(
@@ -4324,8 +4574,9 @@ pub mod feature_admin_service_server {
             tonic::Response<super::SetTenantFlagResponse>,
             tonic::Status,
         >;
-        /// Deletes a tenant's own flag, every row of it: its plan decides then, else
-        /// the definition. A flag that is not there is not an error.
+        /// Deletes a tenant's own flag, every row of it: its plan decides then, or what
+        /// the tenant keeps of that, else the definition. A flag that is not there is
+        /// not an error.
         ///
         /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
         /// UNKNOWN_FEATURE: neither a definition nor a flag of the tenant has this name.
@@ -4347,8 +4598,9 @@ pub mod feature_admin_service_server {
             tonic::Response<super::SetLimitOverrideResponse>,
             tonic::Status,
         >;
-        /// Ends what a tenant has instead of its plan's limit, at once. One that is
-        /// not there is not an error.
+        /// Ends what a tenant has instead of its plan's limit, at once: its plan
+        /// decides then, or what the tenant keeps of that. One that is not there is not
+        /// an error.
         ///
         /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
         /// neither a definition nor an override of the tenant has this key.
@@ -4359,11 +4611,35 @@ pub mod feature_admin_service_server {
             tonic::Response<super::EndLimitOverrideResponse>,
             tonic::Status,
         >;
+        /// Ends what a tenant keeps of what its plan said about a feature before, at
+        /// once: what the plan says now holds. Where it keeps nothing, that is not an
+        /// error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        /// UNKNOWN_FEATURE: neither is it defined nor does the tenant keep it.
+        async fn end_kept_feature(
+            &self,
+            request: tonic::Request<super::EndKeptFeatureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndKeptFeatureResponse>,
+            tonic::Status,
+        >;
+        /// Ends what a tenant keeps of what its plan allowed before, at once: what the
+        /// plan allows now holds. Where it keeps nothing, that is not an error.
+        ///
+        /// Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
+        /// neither is it defined nor does the tenant keep it.
+        async fn end_kept_limit(
+            &self,
+            request: tonic::Request<super::EndKeptLimitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndKeptLimitResponse>,
+            tonic::Status,
+        >;
         /// Sets what a plan says about a feature.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_MODULE, UNKNOWN_FEATURE,
-        /// VALUE_TYPE, PLAN_HAS_TENANTS, CANNOT_KEEP: its tenants have the feature
-        /// without a value, which no flag can say where the plan has one.
+        /// VALUE_TYPE, PLAN_HAS_TENANTS.
         async fn set_plan_feature(
             &self,
             request: tonic::Request<super::SetPlanFeatureRequest>,
@@ -4842,6 +5118,101 @@ pub mod feature_admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EndLimitOverrideSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/EndKeptFeature" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndKeptFeatureSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::EndKeptFeatureRequest>
+                    for EndKeptFeatureSvc<T> {
+                        type Response = super::EndKeptFeatureResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndKeptFeatureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::end_kept_feature(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndKeptFeatureSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.FeatureAdminService/EndKeptLimit" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndKeptLimitSvc<T: FeatureAdminService>(pub Arc<T>);
+                    impl<
+                        T: FeatureAdminService,
+                    > tonic::server::UnaryService<super::EndKeptLimitRequest>
+                    for EndKeptLimitSvc<T> {
+                        type Response = super::EndKeptLimitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndKeptLimitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FeatureAdminService>::end_kept_limit(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndKeptLimitSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -5735,6 +6106,13 @@ pub struct GetTenantResponse {
     /// What it is entitled to, and what that costs. Absent: prices cannot be read.
     #[prost(message, optional, tag = "8")]
     pub entitlements: ::core::option::Option<TenantEntitlements>,
+    /// What it keeps of what its plan said about features before that was changed,
+    /// by module and key.
+    #[prost(message, repeated, tag = "9")]
+    pub kept_features: ::prost::alloc::vec::Vec<KeptFeature>,
+    /// What it keeps of what its plan allowed before that was changed, by key.
+    #[prost(message, repeated, tag = "10")]
+    pub kept_limits: ::prost::alloc::vec::Vec<KeptLimit>,
 }
 /// Which tenants. Empty fields do not filter.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6536,7 +6914,9 @@ pub mod tenant_admin_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// What administrators did, the newest first. Every change has its row, even
-        /// one that had no effect; no row is ever changed or removed.
+        /// one that had no effect; no row is ever changed or removed. A change of a plan
+        /// out of which its tenants keep what they had has one more for each of them,
+        /// which is shown where the rows of that tenant are asked for.
         ///
         /// Role: viewer. INVALID_ARGUMENT: a field is unreadable.
         pub async fn list_audit_events(
@@ -6799,7 +7179,9 @@ pub mod tenant_admin_service_server {
             tonic::Status,
         >;
         /// What administrators did, the newest first. Every change has its row, even
-        /// one that had no effect; no row is ever changed or removed.
+        /// one that had no effect; no row is ever changed or removed. A change of a plan
+        /// out of which its tenants keep what they had has one more for each of them,
+        /// which is shown where the rows of that tenant are asked for.
         ///
         /// Role: viewer. INVALID_ARGUMENT: a field is unreadable.
         async fn list_audit_events(

@@ -43,6 +43,10 @@ pub enum Method {
     SetLimitOverride,
     /// `/entitlement.v1.FeatureAdminService/EndLimitOverride`
     EndLimitOverride,
+    /// `/entitlement.v1.FeatureAdminService/EndKeptFeature`
+    EndKeptFeature,
+    /// `/entitlement.v1.FeatureAdminService/EndKeptLimit`
+    EndKeptLimit,
     /// `/entitlement.v1.FeatureAdminService/SetPlanFeature`
     SetPlanFeature,
     /// `/entitlement.v1.FeatureAdminService/SetPlanLimit`
@@ -110,6 +114,8 @@ impl Method {
             Self::DeleteTenantFlag => "DeleteTenantFlag",
             Self::SetLimitOverride => "SetLimitOverride",
             Self::EndLimitOverride => "EndLimitOverride",
+            Self::EndKeptFeature => "EndKeptFeature",
+            Self::EndKeptLimit => "EndKeptLimit",
             Self::SetPlanFeature => "SetPlanFeature",
             Self::SetPlanLimit => "SetPlanLimit",
             Self::PreviewFeatureChange => "PreviewFeatureChange",
@@ -157,6 +163,8 @@ impl Method {
             Self::DeleteTenantFlag => "/entitlement.v1.FeatureAdminService/DeleteTenantFlag",
             Self::SetLimitOverride => "/entitlement.v1.FeatureAdminService/SetLimitOverride",
             Self::EndLimitOverride => "/entitlement.v1.FeatureAdminService/EndLimitOverride",
+            Self::EndKeptFeature => "/entitlement.v1.FeatureAdminService/EndKeptFeature",
+            Self::EndKeptLimit => "/entitlement.v1.FeatureAdminService/EndKeptLimit",
             Self::SetPlanFeature => "/entitlement.v1.FeatureAdminService/SetPlanFeature",
             Self::SetPlanLimit => "/entitlement.v1.FeatureAdminService/SetPlanLimit",
             Self::PreviewFeatureChange => "/entitlement.v1.FeatureAdminService/PreviewFeatureChange",
@@ -204,6 +212,8 @@ impl Method {
             "/entitlement.v1.FeatureAdminService/DeleteTenantFlag" => Some(Self::DeleteTenantFlag),
             "/entitlement.v1.FeatureAdminService/SetLimitOverride" => Some(Self::SetLimitOverride),
             "/entitlement.v1.FeatureAdminService/EndLimitOverride" => Some(Self::EndLimitOverride),
+            "/entitlement.v1.FeatureAdminService/EndKeptFeature" => Some(Self::EndKeptFeature),
+            "/entitlement.v1.FeatureAdminService/EndKeptLimit" => Some(Self::EndKeptLimit),
             "/entitlement.v1.FeatureAdminService/SetPlanFeature" => Some(Self::SetPlanFeature),
             "/entitlement.v1.FeatureAdminService/SetPlanLimit" => Some(Self::SetPlanLimit),
             "/entitlement.v1.FeatureAdminService/PreviewFeatureChange" => Some(Self::PreviewFeatureChange),
@@ -234,5 +244,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
 }

@@ -1,12 +1,17 @@
 //! `entitlementd feature`, and what all changes of features and limits print.
 
+use std::collections::BTreeMap;
+
 use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::{
     limit::limit_table,
     output::{CommandResult, print, print_json, table},
-    tenant::{author, flag_in_words, open_to_write, override_in_words, refusal},
+    tenant::{
+        author, flag_in_words, kept_feature_in_words, kept_limit_in_words, open_to_write,
+        override_in_words, refusal,
+    },
 };
 use crate::{
     clock::Clock,
@@ -21,8 +26,9 @@ use crate::{
     escape::escape_control,
     server::database,
     store::{
-        FeatureChange, FeatureChanged, NamedFlag, NamedLimit, OwnChanged, feature_to_json,
-        flag_to_json, length_of, limit_to_json, override_to_json, setting_of, setting_to_json,
+        FeatureChange, FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit,
+        OwnChanged, feature_to_json, flag_to_json, kept_feature_to_json, kept_limit_to_json,
+        length_of, limit_to_json, override_to_json, setting_of, setting_to_json,
     },
 };
 
@@ -136,6 +142,18 @@ fn as_text(changed: &FeatureChanged, preview: bool) -> String {
             };
             own(&words(before), &words(after), *revision, preview)
         }
+        FeatureChanged::KeptFeature(OwnChanged { before, after, revision, .. }) => {
+            let words = |kept: &Option<NamedKeptFeature>| {
+                kept_feature_in_words(kept.as_ref().map(kept_feature_to_json).as_ref())
+            };
+            own(&words(before), &words(after), *revision, preview)
+        }
+        FeatureChanged::KeptLimit(OwnChanged { before, after, revision, .. }) => {
+            let words = |kept: &Option<NamedKeptLimit>| {
+                kept_limit_in_words(kept.as_ref().map(kept_limit_to_json).as_ref())
+            };
+            own(&words(before), &words(after), *revision, preview)
+        }
     };
     if preview {
         lines.push("a preview: nothing was changed".into());
@@ -190,15 +208,24 @@ fn as_json(changed: &FeatureChanged, preview: bool) -> Value {
             let states = [before, after].map(|limit| limit.as_ref().map(override_to_json));
             own(tenant.to_string(), states, *revision)
         }
+        FeatureChanged::KeptFeature(OwnChanged { tenant, before, after, revision }) => {
+            let states = [before, after].map(|kept| kept.as_ref().map(kept_feature_to_json));
+            own(tenant.to_string(), states, *revision)
+        }
+        FeatureChanged::KeptLimit(OwnChanged { tenant, before, after, revision }) => {
+            let states = [before, after].map(|kept| kept.as_ref().map(kept_limit_to_json));
+            own(tenant.to_string(), states, *revision)
+        }
     }
 }
 
 fn feature_table(entries: &[FeatureEntry]) -> Table {
     let mut table = table(&["FEATURE", "TYPE", "DEFAULT", "PLANS", "NAME"]);
-    for FeatureEntry { module, defined, plans } in entries {
+    for FeatureEntry { module, defined, plans, keeping: tenants } in entries {
         let plans: Vec<String> = plans
             .iter()
             .map(|(slug, says)| format!("{slug}: {}", state(says.is_on, says.value.as_ref())))
+            .chain(keeping(tenants))
             .collect();
         let default = state(defined.is_on_by_default, defined.default_value.as_ref());
         let cells = [
@@ -211,6 +238,11 @@ fn feature_table(entries: &[FeatureEntry]) -> Table {
         table.add_row(cells.map(|cell| escape_control(&cell).into_owned()));
     }
     table
+}
+
+/// How many tenants of each plan keep what it said before.
+pub(super) fn keeping(tenants: &BTreeMap<String, u64>) -> impl Iterator<Item = String> {
+    tenants.iter().map(|(slug, tenants)| format!("{slug}: {tenants} keep what it was"))
 }
 
 fn state(is_on: bool, value: Option<&Setting>) -> String {

@@ -5,7 +5,7 @@ mod shadow_report;
 use comfy_table::Table;
 
 use super::{
-    feature::change,
+    feature::{change, keeping},
     output::{CommandResult, limit, print, print_json, table},
 };
 use crate::{
@@ -50,9 +50,9 @@ pub(crate) async fn set_in_plan(args: PlanLimitArgs) -> CommandResult {
 
 pub(super) fn limit_table(entries: &[LimitEntry]) -> Table {
     let mut table = table(&["LIMIT", "COUNTS", "PLANS", "NAME"]);
-    for LimitEntry { defined, plans } in entries {
-        let plans: Vec<String> =
-            plans.iter().map(|(slug, allows)| format!("{slug}: {}", limit(*allows))).collect();
+    for LimitEntry { defined, plans, keeping: tenants } in entries {
+        let plans = plans.iter().map(|(slug, allows)| format!("{slug}: {}", limit(*allows)));
+        let plans: Vec<String> = plans.chain(keeping(tenants)).collect();
         let cells = [
             defined.key.to_string(),
             defined.kind.word().to_owned(),

@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) use self::{
     mutate::{author, refusal},
-    terms::{flag_in_words, override_in_words},
+    terms::{flag_in_words, kept_feature_in_words, kept_limit_in_words, override_in_words},
 };
 
 pub(crate) async fn run(command: TenantCommand) -> CommandResult {
@@ -42,6 +42,8 @@ pub(crate) async fn run(command: TenantCommand) -> CommandResult {
         TenantCommand::DeleteFlag(args) => terms::delete_flag(args).await,
         TenantCommand::SetLimit(args) => terms::set_limit(args).await,
         TenantCommand::EndLimit(args) => terms::end_limit(args).await,
+        TenantCommand::EndKeptFeature(args) => terms::end_kept_feature(args).await,
+        TenantCommand::EndKeptLimit(args) => terms::end_kept_limit(args).await,
         TenantCommand::History(args) => history::run(args).await,
     }
 }

@@ -49,12 +49,17 @@ pub enum TenantCommand {
     ChangePlan(ChangePlanArgs),
     /// Set a tenant's own flag for a feature.
     SetFlag(SetFlagArgs),
-    /// Delete a tenant's own flag: its plan decides then, else the definition.
+    /// Delete a tenant's own flag: its plan decides then, or what it keeps of that, else the
+    /// definition.
     DeleteFlag(DeleteFlagArgs),
     /// Give a tenant a limit of its own, instead of its plan's.
     SetLimit(SetLimitArgs),
     /// End what a tenant has instead of its plan's limit.
     EndLimit(EndLimitArgs),
+    /// End what a tenant keeps of what its plan said about a feature before: what it says now holds.
+    EndKeptFeature(DeleteFlagArgs),
+    /// End what a tenant keeps of what its plan allowed before: what it allows now holds.
+    EndKeptLimit(EndLimitArgs),
     /// Delete a cancelled tenant for good, its schema and everything in it.
     Delete(DeleteArgs),
     /// Show what was done to a tenant, by whom and why.

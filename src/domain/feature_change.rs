@@ -59,9 +59,9 @@ pub struct Edited<T> {
 /// How many tenants of a plan a change of it concerns.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct AffectedTenants {
-    /// Those that keep what they had, and have it of their own from now on.
+    /// Those that keep what they had: all of the plan's.
     pub kept: u64,
-    /// Those that have what the plan says now.
+    /// Those that have what the plan says now, and did not before.
     pub changed: u64,
 }
 

@@ -11,6 +11,7 @@ use super::{
     ask::Ask,
     entitlements::Found,
     entity::{billing_history, feature_flags, tenant_subscriptions, tenants, usage_metrics},
+    kept,
     mutate::Request,
     offers, ownership,
     provision::{STATEMENT_TIMEOUT, quoted},
@@ -159,6 +160,7 @@ async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
         .await?;
     let overrides = "DELETE FROM entitlement_limit_overrides WHERE tenant_id = $1";
     txn.execute_with(overrides, [id.into()]).await?;
+    kept::forget(txn, locked.id).await?;
     tenants::Entity::delete_many().filter(tenants::Column::Id.eq(id)).exec(db).await?;
     Ok(())
 }

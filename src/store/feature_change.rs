@@ -7,21 +7,26 @@ mod own_edit;
 mod request;
 
 use chrono::{DateTime, Utc};
+use sea_orm::prelude::Json;
 
 use entitlementd_migration::{ChangeLog, locks};
 
-pub(super) use self::affected::{keep_limit, tenants_of};
-pub use self::json::{feature_to_json, flag_to_json, limit_to_json, override_to_json};
+pub(super) use self::affected::tenants_of;
+pub use self::json::{
+    feature_to_json, flag_to_json, kept_feature_to_json, kept_limit_to_json, limit_to_json,
+    override_to_json,
+};
 use self::own_edit::Own;
 use super::{
     MutationError, Store, StoreError, TenantKey, catalogue,
+    kept::{self, Keepers},
     mutate::{Request, lock_alone},
     record::{self, Entry},
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, Catalogue, CatalogueEdit, Edited, FeatureEntry, LimitEntry, OwnEdit, OwnFlag, OwnLimit,
-    TenantId,
+    Author, Catalogue, CatalogueEdit, Edited, FeatureEntry, KeptAt, LimitEntry, OwnEdit, OwnFlag,
+    OwnLimit, PlanFeature, TenantId,
 };
 
 /// A change of features and limits.
@@ -44,6 +49,10 @@ pub enum FeatureChanged {
     Flag(OwnChanged<NamedFlag>),
     /// To what a tenant has instead of the limit of its plan.
     Override(OwnChanged<NamedLimit>),
+    /// To what a tenant keeps of what its plan said about a feature.
+    KeptFeature(OwnChanged<NamedKeptFeature>),
+    /// To what a tenant keeps of what its plan allowed.
+    KeptLimit(OwnChanged<NamedKeptLimit>),
 }
 
 /// What a tenant has of its own, before and after a change.
@@ -80,9 +89,35 @@ pub struct NamedLimit {
     pub own: OwnLimit,
 }
 
+/// What a tenant keeps of what its plan said about a feature, with its name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamedKeptFeature {
+    /// The present code of the module.
+    pub module: String,
+    /// The feature's key.
+    pub key: String,
+    /// What the plan said; `None`: nothing.
+    pub says: Option<PlanFeature>,
+    /// When the plan was changed.
+    pub kept_at: KeptAt,
+}
+
+/// What a tenant keeps of what its plan allowed, with the limit's key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamedKeptLimit {
+    /// The limit's key.
+    pub key: String,
+    /// The limit; `None`: unlimited.
+    pub limit: Option<i64>,
+    /// When the plan was changed.
+    pub kept_at: KeptAt,
+}
+
 /// What was done, before it is committed.
 struct Made {
     changed: FeatureChanged,
+    /// Who keeps something from now on, and what that is.
+    keepers: Option<(Keepers, Json)>,
     /// What the record calls that which it was done to.
     subject: String,
 }
@@ -99,12 +134,15 @@ impl Store {
         let code = module.map(|code| catalogue.code_of_now(code));
         let mut entries = FeatureEntry::all(&catalogue);
         entries.retain(|entry| code.is_none_or(|code| entry.module.as_str() == code));
+        kept::count_features(&self.primary.unprepared(), &mut entries).await?;
         Ok(entries)
     }
 
     /// Reads all limits with what plans allow, by key.
     pub async fn limit_entries(&self, at: DateTime<Utc>) -> Result<Vec<LimitEntry>, StoreError> {
-        Ok(LimitEntry::all(&self.present_catalogue(at).await?))
+        let mut entries = LimitEntry::all(&self.present_catalogue(at).await?);
+        kept::count_limits(&self.primary.unprepared(), &mut entries).await?;
+        Ok(entries)
     }
 
     /// Makes a change, and records it. A request that was already done, by its id, gets its first
@@ -123,9 +161,12 @@ impl Store {
                 return self.at_its_revision(again, event.made_at).await;
             }
         };
-        let Made { changed, subject } = self.make(&txn, change, author.at).await?;
+        let Made { changed, keepers, subject } = self.make(&txn, change, author.at).await?;
         let [before, after] = json::states_of(&changed);
         let tenant = changed.tenant();
+        if let Some((keepers, terms)) = keepers {
+            keepers.record(&txn, author, (action, &request), &terms).await?;
+        }
         let entry = Entry { author, action, tenant, subject: &subject, request, before, after };
         record::add(&txn, entry).await?;
         txn.commit().await?;
@@ -180,7 +221,9 @@ impl Store {
         match &mut changed {
             FeatureChanged::Feature(_) | FeatureChanged::Limit(_) => {}
             FeatureChanged::Flag(OwnChanged { tenant, revision, .. })
-            | FeatureChanged::Override(OwnChanged { tenant, revision, .. }) => {
+            | FeatureChanged::Override(OwnChanged { tenant, revision, .. })
+            | FeatureChanged::KeptFeature(OwnChanged { tenant, revision, .. })
+            | FeatureChanged::KeptLimit(OwnChanged { tenant, revision, .. }) => {
                 *revision = self.revision(*tenant, now).await?;
             }
         }
@@ -192,9 +235,10 @@ impl FeatureChanged {
     fn tenant(&self) -> Option<TenantId> {
         match self {
             Self::Feature(_) | Self::Limit(_) => None,
-            Self::Flag(OwnChanged { tenant, .. }) | Self::Override(OwnChanged { tenant, .. }) => {
-                Some(*tenant)
-            }
+            Self::Flag(OwnChanged { tenant, .. })
+            | Self::Override(OwnChanged { tenant, .. })
+            | Self::KeptFeature(OwnChanged { tenant, .. })
+            | Self::KeptLimit(OwnChanged { tenant, .. }) => Some(*tenant),
         }
     }
 }

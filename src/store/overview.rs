@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use entitlementd_migration::ChangeLog;
 
 use super::{
-    Evidence, NamedFlag, NamedLimit, Reading, Store, StoreError, TenantKey, catalogue,
-    entitlements, offers,
+    Evidence, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit, Reading, Store, StoreError,
+    TenantKey, catalogue, entitlements, offers,
 };
 use crate::domain::{Catalogue, Facts, LimitInForce, OwnFlag, OwnLimit, Summary, limits_of};
 
@@ -20,6 +20,10 @@ pub struct Overview {
     pub flags: Vec<NamedFlag>,
     /// What it has instead of limits of its plan, by key: what has ended too.
     pub overrides: Vec<NamedLimit>,
+    /// What it keeps of what its plan said about features, by module and key.
+    pub kept_features: Vec<NamedKeptFeature>,
+    /// What it keeps of what its plan allowed, by key.
+    pub kept_limits: Vec<NamedKeptLimit>,
     /// What each limit comes to, by key.
     pub limits: Vec<LimitInForce>,
     /// What it is entitled to, and what that costs; a database that lacks a column of prices cannot
@@ -43,10 +47,15 @@ impl Store {
             Err(error) => self.name_missing_columns(Err(error)).await,
             good => good,
         };
+        let kept = facts.tenant.kept();
+        let kept_features = kept.iter().flat_map(|kept| kept.features());
+        let kept_limits = kept.iter().flat_map(|kept| kept.limits());
         Ok(Some(Overview {
             revision,
             flags: flags(facts),
             overrides: overrides(&evidence),
+            kept_features: kept_features.map(NamedKeptFeature::of).collect(),
+            kept_limits: kept_limits.map(NamedKeptLimit::of).collect(),
             limits: limits_of(facts, &catalogue, at),
             summary,
             evidence,

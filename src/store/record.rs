@@ -8,6 +8,7 @@ use sea_orm::{
     ColumnTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
     QuerySelect,
     prelude::Json,
+    sea_query::ExprTrait,
 };
 
 use super::{StoreError, ask::Ask, entity::entitlement_audit as audit, transaction::Transaction};
@@ -45,7 +46,8 @@ pub struct AuditEvent {
 /// Which rows of the record, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
-    /// Only rows of this tenant.
+    /// Only rows of this tenant. Without one, a change of a plan that tenants keep out of is one row,
+    /// that of the plan, however many they are.
     pub tenant: Option<TenantId>,
     /// Only rows of this actor.
     pub actor: Option<String>,
@@ -71,23 +73,43 @@ pub(super) struct Entry<'a> {
 }
 
 pub(super) async fn add(txn: &Transaction, entry: Entry<'_>) -> Result<(), StoreError> {
-    let Entry { author, action, tenant, subject, request, before, after } = entry;
-    let row = audit::ActiveModel {
-        id: NotSet,
-        made_at: Set(author.at),
-        actor_kind: Set(author.actor.kind().into()),
-        actor: Set(author.actor.to_string()),
-        action: Set(action.into()),
-        tenant_id: Set(tenant.map(TenantId::uuid)),
-        subject: Set(subject.into()),
-        reason: Set(author.why.as_ref().map(ToString::to_string)),
-        request: Set(request),
-        before: Set(before),
-        after: Set(after),
-        request_id: Set(author.request_id.as_ref().map(ToString::to_string)),
-    };
-    audit::Entity::insert(row).exec_without_returning(&txn.inner).await?;
+    audit::Entity::insert(entry.row()).exec_without_returning(&txn.inner).await?;
     Ok(())
+}
+
+/// Adds, for tenants that keep what their plan said, that this plan was changed. The request's id is
+/// left to the row about the plan, which answers the request when it is repeated.
+pub(super) async fn add_for_keepers(
+    txn: &Transaction,
+    entries: Vec<Entry<'_>>,
+) -> Result<(), StoreError> {
+    let row = |entry: Entry<'_>| audit::ActiveModel { request_id: Set(None), ..entry.row() };
+    let rows = entries.into_iter().map(row);
+    audit::Entity::insert_many(rows).exec_without_returning(&txn.inner).await?;
+    Ok(())
+}
+
+/// What changes plans. Such a row about a tenant says what that keeps of it.
+const CHANGES_OF_PLANS: [&str; 3] = ["SetPlanFeature", "SetPlanLimit", "UpsertPlan"];
+
+impl Entry<'_> {
+    fn row(self) -> audit::ActiveModel {
+        let Entry { author, action, tenant, subject, request, before, after } = self;
+        audit::ActiveModel {
+            id: NotSet,
+            made_at: Set(author.at),
+            actor_kind: Set(author.actor.kind().into()),
+            actor: Set(author.actor.to_string()),
+            action: Set(action.into()),
+            tenant_id: Set(tenant.map(TenantId::uuid)),
+            subject: Set(subject.into()),
+            reason: Set(author.why.as_ref().map(ToString::to_string)),
+            request: Set(request),
+            before: Set(before),
+            after: Set(after),
+            request_id: Set(author.request_id.as_ref().map(ToString::to_string)),
+        }
+    }
 }
 
 /// What this actor did under this request id, if that was recent enough. Requests of other actors
@@ -125,6 +147,10 @@ pub(super) async fn list(
     ];
     for filter in filters.into_iter().flatten() {
         select = select.filter(filter);
+    }
+    if tenant.is_none() {
+        let is_of_one = C::TenantId.is_not_null().and(C::Action.is_in(CHANGES_OF_PLANS));
+        select = select.filter(is_of_one.not());
     }
     database.select(select).await?.iter().map(event).collect()
 }

@@ -19,7 +19,8 @@ use super::{
     ask::Ask,
     entitlements::{decimal, plan_id},
     entity::{modules, plans},
-    feature_change::{keep_limit, tenants_of},
+    feature_change::{NamedKeptLimit, kept_limit_to_json, tenants_of},
+    kept,
     mutate::{Request, lock_alone},
     offer_json::{module_of, module_to_json, plan_of, plan_to_json},
     offers,
@@ -27,8 +28,8 @@ use super::{
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, BillingCycle, ExistingTenants, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer,
-    PlanUpsert,
+    Author, BillingCycle, ExistingTenants, KeptAt, ModuleCode, ModuleOffer, ModuleUpsert,
+    PlanOffer, PlanUpsert,
 };
 
 const UPSERT_MODULE: &str = "UpsertModule";
@@ -88,7 +89,7 @@ impl Store {
         let tenants = tenants_of(&txn, &upsert.slug).await?;
         let (before, after) = upsert.apply(&offers, tenants).map_err(MutationError::Refused)?;
         if let (Some(before), Some(ExistingTenants::Keep)) = (&before, upsert.existing_tenants) {
-            keep_limits(&txn, before, &after, author).await?;
+            keep_limits(&txn, before, &after, (author, &request)).await?;
         }
         write_plan(&txn, before.as_ref(), &after, author).await?;
         let entry = Entry {
@@ -221,15 +222,19 @@ async fn keep_limits(
     txn: &Transaction,
     before: &PlanOffer,
     after: &PlanOffer,
-    author: &Author,
+    (author, request): (&Author, &Json),
 ) -> Result<(), StoreError> {
     let Some(plan) = plan_id(txn, Some(&before.plan.slug)).await? else { return Ok(()) };
     for ((key, had), (_, has)) in before.limits().into_iter().zip(after.limits()) {
-        if had != has {
-            // Nobody can have fewer than none.
-            let had = had.map(|limit| limit.max(0).into());
-            keep_limit(txn, plan, key, had, author.at).await?;
+        if had == has {
+            continue;
         }
+        // Nobody can have fewer than none.
+        let limit = had.map(|limit| limit.max(0).into());
+        let keepers = kept::keep_limit(txn, plan, key, limit, author.at).await?;
+        let terms = NamedKeptLimit { key: key.to_owned(), limit, kept_at: KeptAt(Some(author.at)) };
+        let terms = kept_limit_to_json(&terms);
+        keepers.record(txn, author, (UPSERT_PLAN, request), &terms).await?;
     }
     Ok(())
 }

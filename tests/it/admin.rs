@@ -7,6 +7,7 @@ mod existing_tenants;
 mod feature_refusals;
 mod features;
 mod gate;
+mod kept_terms;
 mod list;
 mod model;
 mod mutate;

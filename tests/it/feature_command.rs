@@ -96,7 +96,7 @@ async fn features_and_limits_are_defined_listed_and_said_by_plans() {
         told(&database, &[&upsert[..], &["--existing-tenants", "apply"]].concat());
         let shown = done(&database, &["tenant", "show", "tenant-1"]);
         let line = shown.iter().find(|line| line.starts_with("users ")).unwrap();
-        assert!(line.starts_with("users 5 override - kept from before 20"), "{line}");
+        assert!(line.starts_with("users 5 plan - kept from before 20"), "{line}");
         let listed = done(&database, &["plan", "list"]);
         assert!(listed.iter().any(|line| line.contains("monthly 2 3")), "{listed:?}");
     }
@@ -166,6 +166,57 @@ async fn a_tenants_flags_and_limits_are_set_shown_and_told_in_its_history() {
             refused(&database, &["tenant", "set-flag", "tenant-1", "finance", "nope", "on"]);
         assert_eq!(error, "refused: There is no feature 'finance/nope'.\n");
         assert_eq!(command(&database, &["tenant", "set-limit", "tenant-1", "users", "-1"]).0, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_tenant_keeps_of_its_plan_is_shown_listed_explained_told_and_ended() {
+    for database in both().await {
+        done(&database, &DEFINE);
+        let off = ["plan", "set-feature", "starter", "finance", "rows", "on", "--value", "9"];
+        let keep = ["--existing-tenants", "keep"];
+        done(&database, &[&off[..], &keep].concat());
+        done(&database, &[&["plan", "set-limit", "starter", "users", "3"][..], &keep].concat());
+
+        let begins = |lines: &[String], beginning: &str| {
+            assert!(
+                lines.iter().any(|line| line.starts_with(beginning)),
+                "{beginning}: {lines:#?}"
+            );
+        };
+        let shown = done(&database, &["tenant", "show", "tenant-1"]);
+        begins(&shown, "finance/rows nothing - kept from before 20");
+        begins(&shown, "users 5 plan - kept from before 20");
+        let shown = told(&database, &["tenant", "show", "tenant-1"]);
+        assert_eq!(shown["kept_features"][0]["enabled"], Value::Null);
+        assert_eq!(shown["kept_limits"][0]["limit"], 5);
+        let listed = done(&database, &["feature", "list"]);
+        begins(&listed, "finance/rows int64 off, 7 starter: on, 9; starter: 1 keep what it was");
+        let listed = told(&database, &["limit", "list"]);
+        assert_eq!(listed[1]["keeping"], json!([{"plan_slug": "starter", "tenants": 1}]));
+
+        let check = ["check", "--tenant", "tenant-1", "--limit", "users", "--observed", "5"];
+        let explained = done(&database, &check);
+        begins(&explained, "plan starter: 3");
+        begins(&explained, "5, kept from before 20");
+        let check = ["check", "--tenant", "tenant-1", "--module", "finance", "--feature", "rows"];
+        let (code, explained, _) = command(&database, &check);
+        assert!(
+            code == 1 && explained.contains("says nothing, kept from before 20"),
+            "{explained}"
+        );
+
+        let history = done(&database, &["tenant", "history", "tenant-1"]);
+        begins(&history, "feature finance/rows stays the default, kept from before 20");
+        begins(&history, "limit users stays 5, kept from before 20");
+        let ended = done(&database, &["tenant", "end-kept-limit", "tenant-1", "users"]);
+        begins(&ended, "5, kept from before 20");
+        assert!(ended[0].ends_with("-> none"), "{ended:?}");
+        done(&database, &["tenant", "end-kept-feature", "tenant-1", "finance", "rows"]);
+        let shown = done(&database, &["tenant", "show", "tenant-1"]);
+        assert!(shown.iter().any(|line| line == "users 3 plan -"), "{shown:#?}");
+        let history = done(&database, &["tenant", "history", "tenant-1"]);
+        begins(&history, "feature finance/rows the default, kept from before 20");
     }
 }
 

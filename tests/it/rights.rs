@@ -310,6 +310,8 @@ async fn the_three_documented_roles_are_enough_and_none_may_do_more() {
         "tenant delete-flag newcomer finance rows",
         "tenant set-limit newcomer users 9",
         "tenant end-limit newcomer users",
+        "tenant end-kept-feature newcomer finance rows",
+        "tenant end-kept-limit newcomer users",
         "tenant show newcomer",
     ] {
         let words: Vec<&str> = words.split(' ').collect();

@@ -285,7 +285,7 @@ pub enum FeatureReason {
     /// counts, then the one that was updated last, then the one with the greatest
     /// id.
     Tenant = 3,
-    /// The tenant's plan says so.
+    /// The tenant's plan says so, or what the tenant keeps of it from before.
     Plan = 4,
     /// The definition's default says so.
     Default = 5,
@@ -386,7 +386,7 @@ pub enum LimitSource {
     Unspecified = 0,
     /// Nobody: there is no limit.
     None = 1,
-    /// The tenant's plan.
+    /// The tenant's plan, or what the tenant keeps of it from before.
     Plan = 2,
     /// An override: what this tenant has instead of the limit of its plan.
     Override = 3,
@@ -655,6 +655,20 @@ pub struct PlanFeatureFacts {
     #[prost(string, optional, tag = "3")]
     pub value: ::core::option::Option<::prost::alloc::string::String>,
 }
+/// What the tenant keeps of what its plan said about a feature before that was
+/// changed: its row of `entitlement_kept_features`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptFeatureFacts {
+    /// Absent: the plan said nothing, so that the definition decides.
+    #[prost(bool, optional, tag = "1")]
+    pub enabled: ::core::option::Option<bool>,
+    /// Its value as JSON text, as in FeatureFacts. Absent: the plan had none.
+    #[prost(string, optional, tag = "2")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the plan was changed. Absent: not readable.
+    #[prost(message, optional, tag = "3")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// What is defined about a limit, for all tenants.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LimitFacts {
@@ -685,6 +699,17 @@ pub struct PlanLimitFacts {
     #[prost(int64, optional, tag = "2")]
     pub limit: ::core::option::Option<i64>,
 }
+/// What the tenant keeps of what its plan allowed before that was changed: its
+/// row of `entitlement_kept_limits`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptLimitFacts {
+    /// Absent: unlimited.
+    #[prost(int64, optional, tag = "1")]
+    pub limit: ::core::option::Option<i64>,
+    /// When the plan was changed. Absent: not readable.
+    #[prost(message, optional, tag = "2")]
+    pub kept_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// The tenant's row of `entitlement_limit_overrides` for a limit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LimitOverrideFacts {
@@ -694,8 +719,7 @@ pub struct LimitOverrideFacts {
     /// When it ends, exclusive. Absent: never; or, where it is over, not readable.
     #[prost(message, optional, tag = "2")]
     pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Why it was made, as stored: "kept from before 2026-11-29" where a plan was
-    /// edited and this tenant kept what it had. May be empty.
+    /// Why it was made, as stored. May be empty.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     /// Is it over at the instant that was judged? Then the plan decides.
@@ -1296,7 +1320,8 @@ pub struct ExplainFeatureResponse {
     /// counts.
     #[prost(message, repeated, tag = "5")]
     pub flags: ::prost::alloc::vec::Vec<FlagFacts>,
-    /// What the tenant's plan says. Absent: it has no plan, or that says nothing.
+    /// What the tenant's plan says now. Absent: it has no plan, or that says
+    /// nothing.
     #[prost(message, optional, tag = "6")]
     pub plan: ::core::option::Option<PlanFeatureFacts>,
     /// The definition. Absent: there is none, and plans say nothing about it.
@@ -1317,6 +1342,10 @@ pub struct ExplainFeatureResponse {
     /// The revision of what plans and definitions say.
     #[prost(uint64, tag = "12")]
     pub catalogue_revision: u64,
+    /// What the tenant keeps of its plan, in the place of what that says now: the
+    /// line of the plan names since when. Absent: it keeps nothing.
+    #[prost(message, optional, tag = "13")]
+    pub kept: ::core::option::Option<KeptFeatureFacts>,
 }
 /// Which decision about a limit to explain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1355,7 +1384,7 @@ pub struct ExplainLimitResponse {
     /// The tenant's override. Absent: it has none.
     #[prost(message, optional, tag = "4")]
     pub limit_override: ::core::option::Option<LimitOverrideFacts>,
-    /// What the tenant's plan says. Absent: the tenant has no plan.
+    /// What the tenant's plan says now. Absent: the tenant has no plan.
     #[prost(message, optional, tag = "5")]
     pub plan: ::core::option::Option<PlanLimitFacts>,
     /// The definition. Absent: there is none.
@@ -1373,6 +1402,10 @@ pub struct ExplainLimitResponse {
     /// The revision of what plans and definitions say.
     #[prost(uint64, tag = "10")]
     pub catalogue_revision: u64,
+    /// What the tenant keeps of its plan, in the place of what that allows now: the
+    /// line of the plan names since when. Absent: it keeps nothing.
+    #[prost(message, optional, tag = "11")]
+    pub kept: ::core::option::Option<KeptLimitFacts>,
 }
 /// Which tenants to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -13,8 +13,8 @@ use crate::{
     escape::escape_control,
     server::database,
     store::{
-        NamedFlag, NamedLimit, Overview, flag_to_json, override_to_json, setting_to_json,
-        summary_to_json,
+        NamedFlag, NamedKeptFeature, NamedLimit, Overview, flag_to_json, kept_feature_to_json,
+        kept_limit_to_json, override_to_json, setting_to_json, summary_to_json,
     },
 };
 
@@ -59,6 +59,9 @@ fn as_text(overview: &Overview, at: DateTime<Utc>) -> String {
     let mut tables = vec![module_table(&overview.evidence.facts, at)];
     if !overview.flags.is_empty() {
         tables.push(flag_table(&overview.flags));
+    }
+    if !overview.kept_features.is_empty() {
+        tables.push(kept_table(&overview.kept_features));
     }
     tables.push(limit_table(overview));
     let tables: Vec<String> = tables.iter().map(Table::trim_fmt).collect();
@@ -108,21 +111,50 @@ fn flag_table(flags: &[NamedFlag]) -> Table {
     table
 }
 
+fn kept_table(kept: &[NamedKeptFeature]) -> Table {
+    let mut table = table(&["KEPT OF THE PLAN", "SAYS", "VALUE", "REASON"]);
+    for NamedKeptFeature { module, key, says, kept_at } in kept {
+        let value = says.as_ref().and_then(|says| says.value.as_ref());
+        let value = value.map(|value| setting_to_json(Some(value)).to_string());
+        table.add_row([
+            escape_control(&format!("{module}/{key}")).into_owned(),
+            match says.as_ref().map(|says| says.is_on) {
+                Some(true) => "on",
+                Some(false) => "off",
+                None => "nothing",
+            }
+            .to_owned(),
+            escape_control(value.as_deref().unwrap_or("-")).into_owned(),
+            kept_at.words(),
+        ]);
+    }
+    table
+}
+
 fn limit_table(overview: &Overview) -> Table {
     let mut table = table(&["LIMIT", "VALUE", "SOURCE", "UNTIL", "REASON"]);
     for in_force in &overview.limits {
-        let is_own = in_force.source == LimitSource::Override;
-        let own = overview.overrides.iter().find(|own| is_own && *own.key == *in_force.key);
-        let reason = own.map_or("", |NamedLimit { own, .. }| &own.reason);
+        let reason = reason(overview, in_force);
         table.add_row([
             escape_control(&in_force.key).into_owned(),
             limit(in_force.limit),
             by(in_force).to_owned(),
             instant_or(in_force.valid_until, "-"),
-            escape_control(reason).into_owned(),
+            escape_control(&reason).into_owned(),
         ]);
     }
     table
+}
+
+/// Why a tenant has this limit: in the words of who made its override, or since when it keeps it.
+fn reason(overview: &Overview, in_force: &LimitInForce) -> String {
+    let Overview { overrides, kept_limits, .. } = overview;
+    if in_force.source == LimitSource::Override {
+        let own = overrides.iter().find(|own| *own.key == *in_force.key);
+        return own.map_or(String::new(), |NamedLimit { own, .. }| own.reason.clone());
+    }
+    let kept = kept_limits.iter().find(|kept| *kept.key == *in_force.key);
+    kept.map_or(String::new(), |kept| kept.kept_at.words())
 }
 
 fn by(limit: &LimitInForce) -> &'static str {
@@ -163,6 +195,8 @@ fn as_json(overview: &Overview, at: DateTime<Utc>) -> Value {
         "modules": modules.collect::<Vec<_>>(),
         "flags": overview.flags.iter().map(flag_to_json).collect::<Vec<_>>(),
         "limit_overrides": overview.overrides.iter().map(override_to_json).collect::<Vec<_>>(),
+        "kept_features": overview.kept_features.iter().map(kept_feature_to_json).collect::<Vec<_>>(),
+        "kept_limits": overview.kept_limits.iter().map(kept_limit_to_json).collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
         "entitlements": overview.summary.as_ref().ok().map(summary_to_json),
     })

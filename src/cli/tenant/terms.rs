@@ -1,4 +1,5 @@
-//! `tenant set-flag`, `delete-flag`, `set-limit` and `end-limit`, and what they did in words.
+//! `tenant set-flag`, `delete-flag`, `set-limit`, `end-limit`, `end-kept-feature` and
+//! `end-kept-limit`, and what was done in words.
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::{
         output::{CommandResult, limit},
     },
     config::{DeleteFlagArgs, EndLimitArgs, SetFlagArgs, SetLimitArgs, Switch},
-    domain::{FeatureName, OwnEdit, OwnFlag, OwnLimit},
+    domain::{FeatureName, KeptAt, OwnEdit, OwnFlag, OwnLimit},
     store::{AuditEvent, FeatureChange},
 };
 
@@ -40,7 +41,19 @@ pub(crate) async fn end_limit(args: EndLimitArgs) -> CommandResult {
     change(FeatureChange::Own(key(&tenant)?, OwnEdit::EndLimit(limit_key)), mutation).await
 }
 
-/// What a recorded change of flags or limits did; `None`: it was another change.
+pub(crate) async fn end_kept_feature(args: DeleteFlagArgs) -> CommandResult {
+    let DeleteFlagArgs { tenant, module, key: feature, mutation } = args;
+    let edit = OwnEdit::EndKeptFeature(FeatureName { module, key: feature });
+    change(FeatureChange::Own(key(&tenant)?, edit), mutation).await
+}
+
+pub(crate) async fn end_kept_limit(args: EndLimitArgs) -> CommandResult {
+    let EndLimitArgs { tenant, key: limit_key, mutation } = args;
+    change(FeatureChange::Own(key(&tenant)?, OwnEdit::EndKeptLimit(limit_key)), mutation).await
+}
+
+/// What a recorded change of flags or limits did, or of a plan out of which the tenant keeps what it
+/// had; `None`: it was another change.
 pub(super) fn of_event(event: &AuditEvent) -> Option<String> {
     let [before, after] = [event.before.as_ref(), event.after.as_ref()];
     let named = |name: &str| event.request[name].as_str().unwrap_or("-");
@@ -58,8 +71,56 @@ pub(super) fn of_event(event: &AuditEvent) -> Option<String> {
             override_in_words(before),
             override_in_words(after)
         )),
+        "EndKeptFeature" => Some(format!(
+            "feature {}/{} {} -> {}",
+            named("module_code"),
+            named("feature_key"),
+            kept_feature_in_words(before),
+            kept_feature_in_words(after)
+        )),
+        "EndKeptLimit" => Some(format!(
+            "limit {} {} -> {}",
+            named("limit_key"),
+            kept_limit_in_words(before),
+            kept_limit_in_words(after)
+        )),
+        "SetPlanFeature" | "SetPlanLimit" | "UpsertPlan" => after.map(kept_of_plan),
         _ => None,
     }
+}
+
+/// What a tenant keeps of a plan that was changed.
+fn kept_of_plan(kept: &Value) -> String {
+    match kept["limit_key"].as_str() {
+        Some(key) => format!("limit {key} stays {}", kept_limit_in_words(Some(kept))),
+        None => {
+            let named = |name: &str| kept[name].as_str().unwrap_or("-").to_owned();
+            let [module, key] = ["module_code", "feature_key"].map(named);
+            let words = kept_feature_in_words(Some(kept));
+            format!("feature {module}/{key} stays {words}")
+        }
+    }
+}
+
+/// What is kept about a feature: `on, 7, kept from before 2026-11-29`; `none`: nothing is.
+pub(crate) fn kept_feature_in_words(kept: Option<&Value>) -> String {
+    let Some(kept) = kept else { return "none".to_owned() };
+    let says = match kept["enabled"] {
+        Value::Null => "the default".to_owned(),
+        _ => flag_in_words(Some(kept)),
+    };
+    format!("{says}, {}", since(kept))
+}
+
+/// What is kept about a limit: `5, kept from before 2026-11-29`; `none`: nothing is.
+pub(crate) fn kept_limit_in_words(kept: Option<&Value>) -> String {
+    let Some(kept) = kept else { return "none".to_owned() };
+    format!("{}, {}", limit(kept["limit"].as_i64()), since(kept))
+}
+
+fn since(kept: &Value) -> String {
+    let at = kept["kept_at"].as_str().and_then(|at| at.parse().ok());
+    KeptAt(at).words()
 }
 
 /// A flag: `on, 7`; `none`: there is none.

@@ -37,7 +37,7 @@ pub enum Switch {
     Off,
 }
 
-/// What `tenant delete-flag` takes.
+/// What `tenant delete-flag` and `tenant end-kept-feature` take.
 #[derive(Args, Debug)]
 pub struct DeleteFlagArgs {
     /// The tenant's UUID or subdomain.
@@ -73,7 +73,7 @@ pub struct SetLimitArgs {
     pub mutation: PreviewArgs,
 }
 
-/// What `tenant end-limit` takes.
+/// What `tenant end-limit` and `tenant end-kept-limit` take.
 #[derive(Args, Debug)]
 pub struct EndLimitArgs {
     /// The tenant's UUID or subdomain.

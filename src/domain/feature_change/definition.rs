@@ -63,7 +63,7 @@ impl FeatureUpsert {
             is_on_by_default: false,
             default_value: None,
         };
-        FeatureEntry { module: module.clone(), defined, plans: [].into() }
+        FeatureEntry { module: module.clone(), defined, plans: [].into(), keeping: [].into() }
     }
 
     fn set(&self, defined: &mut FeatureDefinition) {

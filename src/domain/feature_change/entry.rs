@@ -13,6 +13,8 @@ pub struct FeatureEntry {
     pub defined: FeatureDefinition,
     /// What plans say, by slug. A plan that is not here says nothing.
     pub plans: BTreeMap<String, PlanFeature>,
+    /// How many tenants of a plan keep what that said before, by its slug: of entries that are listed.
+    pub keeping: BTreeMap<String, u64>,
 }
 
 /// A limit, and what plans allow.
@@ -22,6 +24,8 @@ pub struct LimitEntry {
     pub defined: LimitDefinition,
     /// What every plan allows, by slug; `None`: it is unlimited.
     pub plans: BTreeMap<String, Option<i64>>,
+    /// As of a feature.
+    pub keeping: BTreeMap<String, u64>,
 }
 
 impl FeatureEntry {
@@ -51,7 +55,7 @@ impl FeatureEntry {
         };
         let plans = catalogue.plans().iter();
         let plans = plans.filter_map(|plan| Some((plan.slug.clone(), says(&plan.slug)?))).collect();
-        Self { module: code.clone(), defined, plans }
+        Self { module: code.clone(), defined, plans, keeping: BTreeMap::new() }
     }
 }
 
@@ -72,6 +76,6 @@ impl LimitEntry {
         let allows = |slug: &str| catalogue.definitions().plan_limit(slug, &defined.key);
         let plans = catalogue.plans().iter();
         let plans = plans.map(|plan| (plan.slug.clone(), allows(&plan.slug))).collect();
-        Self { defined, plans }
+        Self { defined, plans, keeping: BTreeMap::new() }
     }
 }

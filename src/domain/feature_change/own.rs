@@ -36,6 +36,10 @@ pub enum OwnEdit {
     SetLimit(String, OwnLimit),
     /// It has no limit of its own with this key.
     EndLimit(String),
+    /// It has what its plan says now about this feature, and not what that said before.
+    EndKeptFeature(FeatureName),
+    /// It has what its plan allows now of the limit with this key, and not what that allowed before.
+    EndKeptLimit(String),
 }
 
 impl OwnEdit {
@@ -55,10 +59,21 @@ impl OwnEdit {
                     not_of_type(name, whose, flag.value.as_ref(), takes).into_iter().collect()
                 }
             },
-            Self::DeleteFlag(_) | Self::EndLimit(_) if has_it => Vec::new(),
-            Self::DeleteFlag(name) => known(catalogue, name).err().into_iter().collect(),
-            Self::EndLimit(key) if knows_limit(key) => Vec::new(),
-            Self::EndLimit(key) => vec![Violation::UnknownLimit(key.clone())],
+            Self::DeleteFlag(_)
+            | Self::EndLimit(_)
+            | Self::EndKeptFeature(_)
+            | Self::EndKeptLimit(_)
+                if has_it =>
+            {
+                Vec::new()
+            }
+            Self::DeleteFlag(name) | Self::EndKeptFeature(name) => {
+                known(catalogue, name).err().into_iter().collect()
+            }
+            Self::EndLimit(key) | Self::EndKeptLimit(key) if knows_limit(key) => Vec::new(),
+            Self::EndLimit(key) | Self::EndKeptLimit(key) => {
+                vec![Violation::UnknownLimit(key.clone())]
+            }
             Self::SetLimit(key, OwnLimit { limit, ends_at, .. }) => {
                 let unknown = (!knows_limit(key)).then(|| Violation::UnknownLimit(key.clone()));
                 let is_negative = limit.is_some_and(|limit| limit < 0);

@@ -1,14 +1,14 @@
 //! What plans say about features and limits, and what becomes of their tenants.
 
-use super::{Edited, FeatureEntry, FeatureName, LimitEntry, OwnFlag, known, not_of_type};
-use crate::domain::{Catalogue, FeatureDefinition, LimitDefinition, PlanFeature, Violation};
+use super::{Edited, FeatureEntry, FeatureName, LimitEntry, known, not_of_type};
+use crate::domain::{Catalogue, LimitDefinition, PlanFeature, Violation};
 
 /// What becomes of the tenants of a plan when what it says is changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ExistingTenants {
-    /// They keep what they had, as something of their own.
+    /// They keep what the plan said, for as long as they are on it.
     Keep,
-    /// It is changed for them too.
+    /// It is changed for them too: for those that keep nothing from an earlier change.
     Apply,
 }
 
@@ -50,11 +50,9 @@ pub struct PlanLimitEdit {
 
 /// A change of what a plan says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Edit<T, H> {
+pub struct Edit<T> {
     /// What is changed.
     pub edited: Edited<T>,
-    /// What those of its tenants had that have nothing of their own.
-    pub had: H,
     /// What becomes of them; `None`: the plan has no tenants, or says what it said.
     pub tenants: Option<ExistingTenants>,
 }
@@ -65,7 +63,7 @@ impl PlanFeatureEdit {
         &self,
         catalogue: &Catalogue,
         tenants: u64,
-    ) -> Result<Edit<FeatureEntry, OwnFlag>, Vec<Violation>> {
+    ) -> Result<Edit<FeatureEntry>, Vec<Violation>> {
         let mut violations = Vec::from_iter(unknown_plan(catalogue, &self.plan));
         let known = known(catalogue, &self.name).map_err(|unknown| violations.push(unknown)).ok();
         let entry = known.and_then(|(module, defined)| {
@@ -76,23 +74,17 @@ impl PlanFeatureEdit {
         let takes = before.defined.value_type;
         let whose = format!("the plan '{}'", self.plan);
         violations.extend(not_of_type(&self.name, whose, value, takes));
-        let said = before.plans.get(&self.plan);
-        let fate = if said == self.says.as_ref() {
+        let fate = if before.plans.get(&self.plan) == self.says.as_ref() {
             None
         } else {
             fate(self.tenants, &self.plan, tenants, &mut violations)
         };
-        let had = had(&before.defined, said);
-        let has_value = had.value.is_some() || value.is_none();
-        if fate == Some(ExistingTenants::Keep) && had.is_on && !has_value {
-            violations.push(Violation::CannotKeep(self.name.to_string()));
-        }
         let mut after = before.clone();
         match &self.says {
             None => drop(after.plans.remove(&self.plan)),
             Some(says) => drop(after.plans.insert(self.plan.clone(), says.clone())),
         }
-        done(violations, Edit { edited: Edited::new(Some(before), after), had, tenants: fate })
+        done(violations, Edit { edited: Edited::new(Some(before), after), tenants: fate })
     }
 }
 
@@ -102,7 +94,7 @@ impl PlanLimitEdit {
         &self,
         catalogue: &Catalogue,
         tenants: u64,
-    ) -> Result<Edit<LimitEntry, Option<i64>>, Vec<Violation>> {
+    ) -> Result<Edit<LimitEntry>, Vec<Violation>> {
         let mut violations = Vec::from_iter(unknown_plan(catalogue, &self.plan));
         if self.limit.is_some_and(|limit| limit < 0) {
             violations.push(Violation::NegativeLimit(self.key.clone()));
@@ -124,7 +116,7 @@ impl PlanLimitEdit {
         };
         let mut after = before.clone();
         after.plans.insert(self.plan.clone(), self.limit);
-        done(violations, Edit { edited: Edited::new(Some(before), after), had, tenants: fate })
+        done(violations, Edit { edited: Edited::new(Some(before), after), tenants: fate })
     }
 }
 
@@ -146,17 +138,6 @@ pub(in crate::domain) fn fate(
         violations.push(Violation::PlanHasTenants(plan.to_owned(), tenants));
     }
     said
-}
-
-/// What the tenants of a plan that says this have, unless they have a flag.
-fn had(defined: &FeatureDefinition, says: Option<&PlanFeature>) -> OwnFlag {
-    let is_on = says.map_or(defined.is_on_by_default, |says| says.is_on);
-    let value = says.and_then(|says| says.value.as_ref()).or(defined.default_value.as_ref());
-    if is_on && value.is_none_or(|value| defined.value_type.takes(value)) {
-        OwnFlag { is_on, value: value.cloned() }
-    } else {
-        OwnFlag { is_on: false, value: None }
-    }
 }
 
 fn done<T>(violations: Vec<Violation>, value: T) -> Result<T, Vec<Violation>> {

@@ -105,24 +105,6 @@ fn everything_that_is_wrong_with_what_a_plan_is_to_say_is_named() {
 }
 
 #[test]
-fn what_no_flag_can_say_cannot_be_kept() {
-    let keep = |value| PlanFeatureEdit {
-        plan: "starter".into(),
-        name: name(),
-        says: Some(says(value)),
-        tenants: Some(ExistingTenants::Keep),
-    };
-    let number = Some(Setting::Int64(7));
-    let without = catalogue(ValueType::Int64, None, None);
-    let refused = keep(number.clone()).apply(&without, 1).unwrap_err();
-    assert_eq!(kinds(&refused), ["CANNOT_KEEP"]);
-    assert!(keep(None).apply(&without, 1).is_ok());
-    let with = catalogue(ValueType::Int64, number.clone(), None);
-    let edit = keep(Some(Setting::Int64(8))).apply(&with, 1).unwrap();
-    assert_eq!(edit.had, OwnFlag { is_on: true, value: number });
-}
-
-#[test]
 fn a_limit_that_is_new_says_what_it_counts_and_those_of_plans_are_what_they_are() {
     let catalogue = catalogue(ValueType::Json, None, None);
     let limit = |key: &str, kind| LimitUpsert { key: key.into(), title: None, unit: None, kind };

@@ -132,12 +132,6 @@ pub enum Violation {
          (existing_tenants: keep or apply)."
     )]
     PlanHasTenants(String, u64),
-    /// A flag cannot say that a feature is on without a value where the plan has one.
-    #[error(
-        "The plan's tenants have the feature '{0}' without a value, and could not keep that: a flag without a value takes the plan's. \
-         Give its definition a default first."
-    )]
-    CannotKeep(String),
     /// An end that lies in the past.
     #[error("{0} must lie in the future.")]
     Past(&'static str),
@@ -172,7 +166,6 @@ impl Violation {
             Self::LimitTooLarge(_) => "LIMIT_TOO_LARGE",
             Self::ValueType { .. } => "VALUE_TYPE",
             Self::PlanHasTenants(..) => "PLAN_HAS_TENANTS",
-            Self::CannotKeep(_) => "CANNOT_KEEP",
             Self::Past(_) => "PAST",
         }
     }
@@ -197,7 +190,6 @@ impl Violation {
             | Self::LimitTooLarge(word)
             | Self::ValueType { feature: word, .. }
             | Self::PlanHasTenants(word, _)
-            | Self::CannotKeep(word)
             | Self::BrokenPlan { plan: word, .. }
             | Self::UnknownPlan(word)
             | Self::RetiredPlan(word)

@@ -6,7 +6,8 @@ use super::{Answer, admin::admit, answer, convert};
 use crate::{
     domain::Role,
     proto::v1::{
-        DeleteTenantFlagRequest, DeleteTenantFlagResponse, EndLimitOverrideRequest,
+        DeleteTenantFlagRequest, DeleteTenantFlagResponse, EndKeptFeatureRequest,
+        EndKeptFeatureResponse, EndKeptLimitRequest, EndKeptLimitResponse, EndLimitOverrideRequest,
         EndLimitOverrideResponse, ListFeaturesRequest, ListFeaturesResponse, ListLimitsRequest,
         ListLimitsResponse, PreviewFeatureChangeRequest, PreviewFeatureChangeResponse,
         SetLimitOverrideRequest, SetLimitOverrideResponse, SetPlanFeatureRequest,
@@ -85,6 +86,24 @@ impl FeatureAdminService for AdminApi {
         let actor = admit(&request, Role::Operator)?.name;
         let query = convert::end_override_query(request.into_inner())?;
         answer(convert::end_override_response(self.change_features(actor, query).await?))
+    }
+
+    async fn end_kept_feature(
+        &self,
+        request: Request<EndKeptFeatureRequest>,
+    ) -> Answer<EndKeptFeatureResponse> {
+        let actor = admit(&request, Role::Operator)?.name;
+        let query = convert::end_kept_feature_query(request.into_inner())?;
+        answer(convert::end_kept_feature_response(self.change_features(actor, query).await?))
+    }
+
+    async fn end_kept_limit(
+        &self,
+        request: Request<EndKeptLimitRequest>,
+    ) -> Answer<EndKeptLimitResponse> {
+        let actor = admit(&request, Role::Operator)?.name;
+        let query = convert::end_kept_limit_query(request.into_inner())?;
+        answer(convert::end_kept_limit_response(self.change_features(actor, query).await?))
     }
 
     async fn set_plan_feature(

@@ -50,6 +50,8 @@ pub(super) fn home(method: Method) -> Home {
         | Method::DeleteTenantFlag
         | Method::SetLimitOverride
         | Method::EndLimitOverride
+        | Method::EndKeptFeature
+        | Method::EndKeptLimit
         | Method::SetPlanFeature
         | Method::SetPlanLimit
         | Method::PreviewFeatureChange => Home::Admin(Limit::Request),

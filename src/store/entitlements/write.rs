@@ -14,6 +14,7 @@ use crate::{
         StoreError,
         ask::Ask,
         entity::{modules, plans, tenant_subscriptions, tenants},
+        kept,
         transaction::Transaction,
     },
 };
@@ -42,6 +43,9 @@ pub(in crate::store) async fn write(
         let update =
             tenants::Entity::update_many().set(tenant).filter(tenants::Column::Id.eq(id.uuid()));
         update.exec(&txn.inner).await?;
+    }
+    if before.plan != after.plan {
+        kept::forget(txn, id).await?;
     }
     for row in &after.subscriptions {
         match before.subscriptions.iter().find(|other| other.id.is_some() && other.id == row.id) {

@@ -1,4 +1,4 @@
-//! The tenants of a plan that have nothing of their own in place of what the plan says.
+//! The tenants of a plan for which a change of what the plan says holds.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{Value, prelude::Uuid};
@@ -6,8 +6,8 @@ use sea_orm::{Value, prelude::Uuid};
 use crate::{
     domain::OwnFlag,
     store::{
-        StoreError, ask::Ask, dialect::Dialect, instant, row, setting_json::setting_to_json,
-        tenant::own, transaction::Transaction,
+        StoreError, ask::Ask, instant, row, setting_json::setting_to_json, tenant::own,
+        transaction::Transaction,
     },
 };
 
@@ -42,58 +42,27 @@ pub(super) async fn codes_of(database: &impl Ask, code: &str) -> Result<Vec<Stri
     Ok(codes)
 }
 
-/// The plan's tenants without a flag, and the values that this takes: the plan, the key and the
-/// codes.
-fn without_flag(plan: Uuid, key: &str, codes: &[String]) -> (String, Vec<Value>) {
-    let places: Vec<String> = (3..).take(codes.len()).map(|place| format!("${place}")).collect();
-    let sql = format!(
-        "FROM tenants t WHERE t.plan_id = $1 AND NOT EXISTS (
-             SELECT 1 FROM feature_flags f WHERE f.tenant_id = t.id AND f.feature_key = $2 AND f.module_code IN ({}))",
-        places.join(", ")
-    );
-    let values = [plan.into(), key.into()];
-    let codes = codes.iter().map(|code| code.as_str().into());
-    (sql, values.into_iter().chain(codes).collect())
-}
-
-/// For how many of a plan's tenants a change of a feature holds.
+/// For how many of a plan's tenants a change of a feature holds: those without a flag that keep
+/// nothing about it.
 pub(super) async fn changed_by_feature(
     txn: &Transaction,
-    plan: Uuid,
+    (plan, module): (Uuid, Uuid),
     code: &str,
     key: &str,
-) -> Result<u64, StoreError> {
-    let (from, values) = without_flag(plan, key, &codes_of(txn, code).await?);
-    count(txn, format!("SELECT count(*) AS tenants {from}"), values).await
-}
-
-/// Gives the plan's tenants that have no flag one with what they had, and says how many.
-pub(super) async fn keep_flag(
-    txn: &Transaction,
-    plan: Uuid,
-    code: &str,
-    key: &str,
-    had: &OwnFlag,
-    at: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     let codes = codes_of(txn, code).await?;
-    let (from, mut values) = without_flag(plan, key, &codes);
-    let kept = count(txn, format!("SELECT count(*) AS tenants {from}"), values.clone()).await?;
-    let place = values.len() + 1;
-    values.extend([had.is_on.into(), config(had).into(), at.into()]);
-    let id = match txn.dialect() {
-        Dialect::Postgres => "gen_random_uuid()",
-        Dialect::Sqlite => "randomblob(16)",
-    };
+    let places: Vec<String> = (4..).take(codes.len()).map(|place| format!("${place}")).collect();
     let sql = format!(
-        "INSERT INTO feature_flags (id, tenant_id, module_code, feature_key, is_enabled, config, created_at, updated_at)
-         SELECT {id}, t.id, $3, $2, ${place}, ${}, ${}, ${} {from}",
-        place + 1,
-        place + 2,
-        place + 2,
+        "SELECT count(*) AS tenants FROM tenants t WHERE t.plan_id = $1
+         AND NOT EXISTS (SELECT 1 FROM entitlement_kept_features k
+             WHERE k.tenant_id = t.id AND k.plan_id = $1 AND k.module_id = $2 AND k.key = $3)
+         AND NOT EXISTS (SELECT 1 FROM feature_flags f
+             WHERE f.tenant_id = t.id AND f.feature_key = $3 AND f.module_code IN ({}))",
+        places.join(", ")
     );
-    txn.execute_with(sql, values).await?;
-    Ok(kept)
+    let mut values: Vec<Value> = vec![plan.into(), module.into(), key.into()];
+    values.extend(codes.into_iter().map(Value::from));
+    count(txn, sql, values).await
 }
 
 /// A flag's value, as the ERP writes it: an empty object where there is none.
@@ -104,67 +73,48 @@ pub(super) fn config(flag: &OwnFlag) -> sea_orm::prelude::Json {
     }
 }
 
-const WITHOUT_OVERRIDE: &str = "FROM tenants t WHERE t.plan_id = $1 AND NOT EXISTS (
-    SELECT 1 FROM entitlement_limit_overrides o WHERE o.tenant_id = t.id AND o.key = $2)";
+/// Does the tenant `t` of the plan `$1` keep nothing about the limit `$2`?
+const KEEPS_NOTHING: &str = "NOT EXISTS (SELECT 1 FROM entitlement_kept_limits k
+    WHERE k.tenant_id = t.id AND k.plan_id = $1 AND k.key = $2)";
 
-/// For how many of a plan's tenants a change of a limit holds.
+/// For how many of a plan's tenants a change of a limit holds: those without an override that has not
+/// ended that keep nothing about it.
 pub(super) async fn changed_by_limit(
     txn: &Transaction,
     plan: Uuid,
     key: &str,
     at: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
-    let ended = ended_overrides(txn, plan, key, at).await?.len() as u64;
-    let sql = format!("SELECT count(*) AS tenants {WITHOUT_OVERRIDE}");
-    Ok(ended + count(txn, sql, [plan.into(), key.into()]).await?)
-}
-
-/// Gives the plan's tenants that have no override, or one that has ended, one with what they had,
-/// and says how many.
-pub(in crate::store) async fn keep_limit(
-    txn: &Transaction,
-    plan: Uuid,
-    key: &str,
-    had: Option<i64>,
-    at: DateTime<Utc>,
-) -> Result<u64, StoreError> {
-    for tenant in ended_overrides(txn, plan, key, at).await? {
-        let sql = "DELETE FROM entitlement_limit_overrides WHERE tenant_id = $1 AND key = $2";
-        txn.execute_with(sql, [tenant.into(), key.into()]).await?;
-    }
-    let values: [Value; 2] = [plan.into(), key.into()];
-    let counting = format!("SELECT count(*) AS tenants {WITHOUT_OVERRIDE}");
-    let kept = count(txn, counting, values.clone()).await?;
     let sql = format!(
-        "INSERT INTO entitlement_limit_overrides (tenant_id, key, value, ends_at, reason)
-         SELECT t.id, $2, $3, NULL, $4 {WITHOUT_OVERRIDE} ON CONFLICT (tenant_id, key) DO NOTHING"
+        "SELECT count(*) AS tenants FROM tenants t WHERE t.plan_id = $1 AND {KEEPS_NOTHING}
+         AND NOT EXISTS (SELECT 1 FROM entitlement_limit_overrides o WHERE o.tenant_id = t.id AND o.key = $2)"
     );
-    let reason = format!("kept from before {}", at.date_naive());
-    txn.execute_with(sql, values.into_iter().chain([had.into(), reason.into()])).await?;
-    Ok(kept)
+    let without = count(txn, sql, [plan.into(), key.into()]).await?;
+    Ok(without + ended_overrides(txn, plan, key, at).await?)
 }
 
-/// The plan's tenants whose override has ended. Few have an override, so that they are looked
-/// through here: SQLite keeps instants as text, in more than one form.
+/// How many of the plan's tenants that keep nothing have an override that has ended. Few have an
+/// override, so that they are looked through here: SQLite keeps instants as text, in more than one
+/// form.
 async fn ended_overrides(
     txn: &Transaction,
     plan: Uuid,
     key: &str,
     at: DateTime<Utc>,
-) -> Result<Vec<Uuid>, StoreError> {
+) -> Result<u64, StoreError> {
     let sql = format!(
-        "SELECT t.id AS id, CAST({} AS text) AS ends_at FROM tenants t JOIN entitlement_limit_overrides o ON o.tenant_id = t.id
-         WHERE t.plan_id = $1 AND o.key = $2 AND o.ends_at IS NOT NULL",
+        "SELECT CAST({} AS text) AS ends_at FROM tenants t JOIN entitlement_limit_overrides o ON o.tenant_id = t.id
+         WHERE t.plan_id = $1 AND o.key = $2 AND o.ends_at IS NOT NULL AND {KEEPS_NOTHING}",
         txn.dialect().micros("o.ends_at")
     );
-    let mut ended = Vec::new();
+    let mut ended = 0;
     for row in txn.sql(sql, [plan.into(), key.into()]).await? {
         let text: String = row.try_get("", "ends_at")?;
         let micros = text.parse().ok().or_else(|| own::micros(&text.as_str().into()));
         let end = micros.and_then(DateTime::from_timestamp_micros);
         // One that cannot be read counts as ended.
         if end.is_none_or(|end| instant::end(Some(end)).is_some_and(|end| end <= at)) {
-            ended.push(row.try_get("", "id")?);
+            ended += 1;
         }
     }
     Ok(ended)

@@ -8,18 +8,21 @@ use sea_orm::{
 };
 
 use super::{
-    FeatureChanged, Made,
-    affected::{changed_by_feature, changed_by_limit, keep_flag, keep_limit, tenants_of},
+    FeatureChanged, Made, NamedKeptFeature, NamedKeptLimit,
+    affected::{changed_by_feature, changed_by_limit, tenants_of},
+    json::{kept_feature_to_json, kept_limit_to_json},
 };
 use crate::{
     domain::{
-        AffectedTenants, Catalogue, CatalogueEdit, ExistingTenants, FeatureEntry, FeatureUpsert,
-        LimitDefinition, LimitUpsert, PlanFeatureEdit, PlanLimitEdit, Setting, usage_limit::USERS,
+        AffectedTenants, Catalogue, CatalogueEdit, Edited, ExistingTenants, FeatureEntry,
+        FeatureUpsert, KeptAt, LimitDefinition, LimitEntry, LimitUpsert, PlanFeatureEdit,
+        PlanLimitEdit, Setting, usage_limit::USERS,
     },
     store::{
         MutationError, StoreError,
         entitlements::{module_id, plan_id},
         entity::plans,
+        kept::{self, Keepers},
         setting_json::setting_to_json,
         transaction::Transaction,
     },
@@ -63,7 +66,7 @@ async fn define_feature(
     ];
     txn.execute_with(sql, values).await?;
     let subject = format!("{module}/{}", defined.key);
-    Ok(Made { changed: FeatureChanged::Feature(edited), subject })
+    Ok(Made { changed: FeatureChanged::Feature(edited), keepers: None, subject })
 }
 
 async fn define_limit(
@@ -78,7 +81,7 @@ async fn define_limit(
     let values = [(**key).into(), name.as_str().into(), unit.as_str().into(), kind.word().into()];
     txn.execute_with(sql, values).await?;
     let subject = upsert.key.clone();
-    Ok(Made { changed: FeatureChanged::Limit(edited), subject })
+    Ok(Made { changed: FeatureChanged::Limit(edited), keepers: None, subject })
 }
 
 async fn set_plan_feature(
@@ -92,17 +95,21 @@ async fn set_plan_feature(
     let FeatureEntry { module, defined, .. } = &done.edited.after;
     let (key, code) = (&*defined.key, module.as_str());
     let plan = existing_plan(txn, &edit.plan).await?;
+    let module = module_id(txn, module).await?;
+    let mut keepers = None;
     done.edited.tenants = match done.tenants {
         None => AffectedTenants::default(),
-        Some(ExistingTenants::Keep) => AffectedTenants {
-            kept: keep_flag(txn, plan, code, key, &done.had, at).await?,
-            changed: 0,
-        },
+        Some(ExistingTenants::Keep) => {
+            let kept = kept::keep_feature(txn, plan, (module, key), at).await?;
+            keepers = Some((kept, kept_feature(&done.edited, edit, at)));
+            AffectedTenants { kept: tenants, changed: 0 }
+        }
         Some(ExistingTenants::Apply) => {
-            AffectedTenants { kept: 0, changed: changed_by_feature(txn, plan, code, key).await? }
+            let changed = changed_by_feature(txn, (plan, module), code, key).await?;
+            AffectedTenants { kept: 0, changed }
         }
     };
-    let ids = [plan.into(), module_id(txn, module).await?.into(), key.into()];
+    let ids = [plan.into(), module.into(), key.into()];
     match &edit.says {
         None => {
             let sql = "DELETE FROM entitlement_plan_features WHERE plan_id = $1 AND module_id = $2 AND key = $3";
@@ -116,7 +123,24 @@ async fn set_plan_feature(
             txn.execute_with(sql, ids.into_iter().chain(values)).await?;
         }
     }
-    Ok(Made { changed: FeatureChanged::Feature(done.edited), subject: edit.plan.clone() })
+    let changed = FeatureChanged::Feature(done.edited);
+    Ok(Made { changed, keepers, subject: edit.plan.clone() })
+}
+
+/// What a plan said about a feature, as its tenants keep it.
+fn kept_feature(
+    edited: &Edited<FeatureEntry>,
+    PlanFeatureEdit { plan, .. }: &PlanFeatureEdit,
+    at: DateTime<Utc>,
+) -> Json {
+    let FeatureEntry { module, defined, .. } = &edited.after;
+    let before = edited.before.as_ref();
+    kept_feature_to_json(&NamedKeptFeature {
+        module: module.to_string(),
+        key: defined.key.to_string(),
+        says: before.and_then(|before| before.plans.get(plan).cloned()),
+        kept_at: KeptAt(Some(at)),
+    })
 }
 
 async fn set_plan_limit(
@@ -128,18 +152,34 @@ async fn set_plan_limit(
     let tenants = tenants_of(txn, &edit.plan).await?;
     let mut done = edit.apply(catalogue, tenants).map_err(MutationError::Refused)?;
     let plan = existing_plan(txn, &edit.plan).await?;
+    let mut keepers = None;
     done.edited.tenants = match done.tenants {
         None => AffectedTenants::default(),
-        Some(ExistingTenants::Keep) => AffectedTenants {
-            kept: keep_limit(txn, plan, &edit.key, done.had, at).await?,
-            changed: 0,
-        },
+        Some(ExistingTenants::Keep) => {
+            keepers = Some(keep_limit(txn, plan, &done.edited, edit, at).await?);
+            AffectedTenants { kept: tenants, changed: 0 }
+        }
         Some(ExistingTenants::Apply) => {
             AffectedTenants { kept: 0, changed: changed_by_limit(txn, plan, &edit.key, at).await? }
         }
     };
     write_plan_limit(txn, plan, edit, at).await?;
-    Ok(Made { changed: FeatureChanged::Limit(done.edited), subject: edit.plan.clone() })
+    let changed = FeatureChanged::Limit(done.edited);
+    Ok(Made { changed, keepers, subject: edit.plan.clone() })
+}
+
+async fn keep_limit(
+    txn: &Transaction,
+    plan: Uuid,
+    edited: &Edited<LimitEntry>,
+    PlanLimitEdit { plan: slug, key, .. }: &PlanLimitEdit,
+    at: DateTime<Utc>,
+) -> Result<(Keepers, Json), StoreError> {
+    let before = edited.before.as_ref();
+    let limit = before.and_then(|before| before.plans.get(slug).copied().flatten());
+    let keepers = kept::keep_limit(txn, plan, key, limit, at).await?;
+    let terms = NamedKeptLimit { key: key.clone(), limit, kept_at: KeptAt(Some(at)) };
+    Ok((keepers, kept_limit_to_json(&terms)))
 }
 
 async fn write_plan_limit(

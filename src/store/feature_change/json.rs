@@ -1,15 +1,21 @@
 //! What was changed, as the record keeps it and commands print it: with the names of the protos.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::prelude::Json;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{FeatureChange, FeatureChanged, NamedFlag, NamedLimit, OwnChanged};
+use super::{
+    FeatureChange, FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit,
+    OwnChanged,
+};
 use crate::{
     domain::{
-        AffectedTenants, CatalogueEdit, Edited, FeatureDefinition, FeatureEntry, LimitDefinition,
-        LimitEntry, LimitKind, ModuleCode, OwnEdit, OwnFlag, OwnLimit, PlanFeature, ValueType,
+        AffectedTenants, CatalogueEdit, Edited, FeatureDefinition, FeatureEntry, KeptAt,
+        LimitDefinition, LimitEntry, LimitKind, ModuleCode, OwnEdit, OwnFlag, OwnLimit,
+        PlanFeature, ValueType,
     },
     store::{
         AuditEvent, StoreError,
@@ -27,6 +33,8 @@ struct FeatureJson {
     default_enabled: bool,
     default_value: Json,
     plans: Vec<PlanFeatureJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keeping: Vec<KeepingJson>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -44,12 +52,36 @@ struct LimitJson {
     kind: String,
     built_in: bool,
     plans: Vec<PlanLimitJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keeping: Vec<KeepingJson>,
 }
 
 #[derive(Deserialize, Serialize)]
 struct PlanLimitJson {
     plan_slug: String,
     limit: Option<i64>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct KeepingJson {
+    plan_slug: String,
+    tenants: u64,
+}
+
+#[derive(Deserialize, Serialize)]
+struct KeptFeatureJson {
+    module_code: String,
+    feature_key: String,
+    enabled: Option<bool>,
+    value: Json,
+    kept_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct KeptLimitJson {
+    limit_key: String,
+    limit: Option<i64>,
+    kept_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -78,7 +110,7 @@ struct AffectedJson {
 
 /// A feature with what plans say about it.
 pub fn feature_to_json(entry: &FeatureEntry) -> Json {
-    let FeatureEntry { module, defined, plans } = entry;
+    let FeatureEntry { module, defined, plans, keeping } = entry;
     let plans = plans.iter().map(|(slug, says)| PlanFeatureJson {
         plan_slug: slug.clone(),
         enabled: says.is_on,
@@ -93,12 +125,13 @@ pub fn feature_to_json(entry: &FeatureEntry) -> Json {
         default_enabled: defined.is_on_by_default,
         default_value: setting_to_json(defined.default_value.as_ref()),
         plans: plans.collect(),
+        keeping: keeping_to_json(keeping),
     })
 }
 
 /// A limit with what plans allow.
 pub fn limit_to_json(entry: &LimitEntry) -> Json {
-    let LimitEntry { defined, plans } = entry;
+    let LimitEntry { defined, plans, keeping } = entry;
     let plan = |(slug, limit): (&String, &Option<i64>)| PlanLimitJson {
         plan_slug: slug.clone(),
         limit: *limit,
@@ -110,7 +143,38 @@ pub fn limit_to_json(entry: &LimitEntry) -> Json {
         kind: defined.kind.word().to_owned(),
         built_in: LimitDefinition::is_built_in(&defined.key),
         plans: plans.iter().map(plan).collect(),
+        keeping: keeping_to_json(keeping),
     })
+}
+
+fn keeping_to_json(keeping: &BTreeMap<String, u64>) -> Vec<KeepingJson> {
+    let one = |(slug, tenants): (&String, &u64)| KeepingJson {
+        plan_slug: slug.clone(),
+        tenants: *tenants,
+    };
+    keeping.iter().map(one).collect()
+}
+
+fn keeping_of(keeping: Vec<KeepingJson>) -> BTreeMap<String, u64> {
+    keeping.into_iter().map(|KeepingJson { plan_slug, tenants }| (plan_slug, tenants)).collect()
+}
+
+/// What a tenant keeps of what its plan said about a feature.
+pub fn kept_feature_to_json(kept: &NamedKeptFeature) -> Json {
+    let NamedKeptFeature { module, key, says, kept_at } = kept;
+    json!(KeptFeatureJson {
+        module_code: module.clone(),
+        feature_key: key.clone(),
+        enabled: says.as_ref().map(|says| says.is_on),
+        value: setting_to_json(says.as_ref().and_then(|says| says.value.as_ref())),
+        kept_at: kept_at.0,
+    })
+}
+
+/// What a tenant keeps of what its plan allowed.
+pub fn kept_limit_to_json(kept: &NamedKeptLimit) -> Json {
+    let NamedKeptLimit { key, limit, kept_at } = kept;
+    json!(KeptLimitJson { limit_key: key.clone(), limit: *limit, kept_at: kept_at.0 })
 }
 
 /// A tenant's flag.
@@ -145,6 +209,12 @@ pub(super) fn states_of(changed: &FeatureChanged) -> [Option<Json>; 2] {
         FeatureChanged::Override(OwnChanged { before, after, .. }) => {
             [before, after].map(|state| state.as_ref().map(override_to_json))
         }
+        FeatureChanged::KeptFeature(OwnChanged { before, after, .. }) => {
+            [before, after].map(|state| state.as_ref().map(kept_feature_to_json))
+        }
+        FeatureChanged::KeptLimit(OwnChanged { before, after, .. }) => {
+            [before, after].map(|state| state.as_ref().map(kept_limit_to_json))
+        }
     }
 }
 
@@ -175,6 +245,12 @@ pub(super) fn changed_of(
         }
         FeatureChange::Own(_, OwnEdit::SetLimit(..) | OwnEdit::EndLimit(_)) => {
             FeatureChanged::Override(own_of(event, override_of)?)
+        }
+        FeatureChange::Own(_, OwnEdit::EndKeptFeature(_)) => {
+            FeatureChanged::KeptFeature(own_of(event, kept_feature_of)?)
+        }
+        FeatureChange::Own(_, OwnEdit::EndKeptLimit(_)) => {
+            FeatureChanged::KeptLimit(own_of(event, kept_limit_of)?)
         }
     })
 }
@@ -229,6 +305,7 @@ fn feature_of(event: &AuditEvent, json: FeatureJson) -> Result<FeatureEntry, Sto
             default_value: setting_of(json.default_value),
         },
         plans: json.plans.into_iter().map(plan).collect(),
+        keeping: keeping_of(json.keeping),
     })
 }
 
@@ -244,6 +321,7 @@ fn limit_of(event: &AuditEvent, json: LimitJson) -> Result<LimitEntry, StoreErro
             kind,
         },
         plans: json.plans.into_iter().map(plan).collect(),
+        keeping: keeping_of(json.keeping),
     })
 }
 
@@ -256,4 +334,15 @@ fn flag_of(json: FlagJson) -> NamedFlag {
 fn override_of(json: OverrideJson) -> NamedLimit {
     let OverrideJson { limit_key, limit, ends_at, reason } = json;
     NamedLimit { key: limit_key, own: OwnLimit { limit, ends_at, reason } }
+}
+
+fn kept_feature_of(json: KeptFeatureJson) -> NamedKeptFeature {
+    let KeptFeatureJson { module_code, feature_key, enabled, value, kept_at } = json;
+    let says = enabled.map(|is_on| PlanFeature { is_on, value: setting_of(value) });
+    NamedKeptFeature { module: module_code, key: feature_key, says, kept_at: KeptAt(kept_at) }
+}
+
+fn kept_limit_of(json: KeptLimitJson) -> NamedKeptLimit {
+    let KeptLimitJson { limit_key, limit, kept_at } = json;
+    NamedKeptLimit { key: limit_key, limit, kept_at: KeptAt(kept_at) }
 }

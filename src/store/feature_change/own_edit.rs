@@ -4,17 +4,19 @@ use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Value, prelude::Uuid};
 
 use super::{
-    FeatureChanged, Made, NamedFlag, NamedLimit, OwnChanged,
+    FeatureChanged, Made, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit, OwnChanged,
     affected::{codes_of, config},
 };
 use crate::{
-    domain::{Catalogue, FeatureName, OwnEdit, OwnFlag, OwnLimit, OwnTerms},
+    domain::{
+        Catalogue, FeatureName, KeptFeature, KeptLimit, OwnEdit, OwnFlag, OwnLimit, OwnTerms,
+    },
     store::{
         Evidence, MutationError, Store, StoreError, TenantKey,
         ask::Ask,
         entitlements::{self, Found},
         entity::feature_flags,
-        tenant,
+        kept, tenant,
         transaction::Transaction,
     },
 };
@@ -47,8 +49,12 @@ impl Store {
                 own.edit_limit(txn, &locked, &evidence, key, Some(limit)).await
             }
             OwnEdit::EndLimit(key) => own.edit_limit(txn, &locked, &evidence, key, None).await,
+            OwnEdit::EndKeptFeature(name) => {
+                own.end_kept_feature(txn, &locked, &evidence, name).await
+            }
+            OwnEdit::EndKeptLimit(key) => own.end_kept_limit(txn, &locked, &evidence, key).await,
         };
-        Ok(Made { changed: changed?, subject: locked.subdomain })
+        Ok(Made { changed: changed?, keepers: None, subject: locked.subdomain })
     }
 }
 
@@ -103,6 +109,59 @@ impl Own<'_> {
             after: wanted.cloned().map(named),
             revision: 0,
         }))
+    }
+}
+
+impl Own<'_> {
+    async fn end_kept_feature(
+        &self,
+        txn: &Transaction,
+        tenant: &Found,
+        evidence: &Evidence,
+        name: &FeatureName,
+    ) -> Result<FeatureChanged, MutationError> {
+        let module = self.catalogue.code_of_now(&name.module);
+        let had = evidence.facts.tenant.kept_feature(module, &name.key);
+        self.check(had.is_some())?;
+        kept::end_feature(txn, tenant.id, module, &name.key).await?;
+        let before = had.map(NamedKeptFeature::of);
+        let changed = OwnChanged { tenant: tenant.id, before, after: None, revision: 0 };
+        Ok(FeatureChanged::KeptFeature(changed))
+    }
+
+    async fn end_kept_limit(
+        &self,
+        txn: &Transaction,
+        tenant: &Found,
+        evidence: &Evidence,
+        key: &str,
+    ) -> Result<FeatureChanged, MutationError> {
+        let had = evidence.facts.tenant.kept_limit(key);
+        self.check(had.is_some())?;
+        kept::end_limit(txn, tenant.id, key).await?;
+        let before = had.map(NamedKeptLimit::of);
+        let changed = OwnChanged { tenant: tenant.id, before, after: None, revision: 0 };
+        Ok(FeatureChanged::KeptLimit(changed))
+    }
+}
+
+impl NamedKeptFeature {
+    /// What a tenant keeps.
+    pub(in crate::store) fn of(kept: &KeptFeature) -> Self {
+        let (module, key) = kept.name.parts();
+        Self {
+            module: module.to_owned(),
+            key: key.to_owned(),
+            says: kept.says.clone(),
+            kept_at: kept.kept_at,
+        }
+    }
+}
+
+impl NamedKeptLimit {
+    /// What a tenant keeps.
+    pub(in crate::store) fn of(kept: &KeptLimit) -> Self {
+        Self { key: kept.key.to_string(), limit: kept.value, kept_at: kept.kept_at }
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) fn action_of(change: &FeatureChange) -> &'static str {
         FeatureChange::Own(_, OwnEdit::DeleteFlag(_)) => "DeleteTenantFlag",
         FeatureChange::Own(_, OwnEdit::SetLimit(..)) => "SetLimitOverride",
         FeatureChange::Own(_, OwnEdit::EndLimit(_)) => "EndLimitOverride",
+        FeatureChange::Own(_, OwnEdit::EndKeptFeature(_)) => "EndKeptFeature",
+        FeatureChange::Own(_, OwnEdit::EndKeptLimit(_)) => "EndKeptLimit",
     }
 }
 
@@ -96,13 +98,14 @@ fn own_of(edit: &OwnEdit) -> Json {
             "enabled": is_on,
             "value": setting_to_json(value.as_ref()),
         }),
-        OwnEdit::DeleteFlag(FeatureName { module, key }) => {
+        OwnEdit::DeleteFlag(FeatureName { module, key })
+        | OwnEdit::EndKeptFeature(FeatureName { module, key }) => {
             json!({ "module_code": module, "feature_key": key })
         }
         // Its reason is the request's.
         OwnEdit::SetLimit(key, OwnLimit { limit, ends_at, reason: _ }) => {
             json!({ "limit_key": key, "limit": limit, "ends_at": ends_at })
         }
-        OwnEdit::EndLimit(key) => json!({ "limit_key": key }),
+        OwnEdit::EndLimit(key) | OwnEdit::EndKeptLimit(key) => json!({ "limit_key": key }),
     }
 }

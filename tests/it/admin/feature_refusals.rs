@@ -3,10 +3,11 @@
 use entitlementd::{
     domain::Role,
     proto::v1::{
-        FeatureReason, FeatureValueType, LimitKind, LimitSource, ListLimitsRequest,
-        PreviewFeatureChangeRequest, SetLimitOverrideRequest, SetPlanFeatureRequest,
-        SetPlanLimitRequest, SetTenantFlagRequest, UpsertFeatureRequest, UpsertLimitRequest,
-        preview_feature_change_request::Change, preview_feature_change_response,
+        EndKeptFeatureRequest, EndKeptLimitRequest, FeatureReason, FeatureValueType, LimitKind,
+        LimitSource, ListLimitsRequest, PreviewFeatureChangeRequest, SetLimitOverrideRequest,
+        SetPlanFeatureRequest, SetPlanLimitRequest, SetTenantFlagRequest, UpsertFeatureRequest,
+        UpsertLimitRequest, preview_feature_change_request::Change,
+        preview_feature_change_response,
     },
 };
 use tonic::Code;
@@ -16,7 +17,7 @@ use super::{
     features::{both, end, feature, flag, limit, no_flag, number, text},
     mutate::{violation, violations},
 };
-use crate::harness::{Database, server::field_violations};
+use crate::harness::{Database, id, server::field_violations};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_contradicts_itself_or_names_nothing_is_refused_with_everything_that_is_wrong() {
@@ -139,6 +140,17 @@ async fn a_preview_says_what_the_change_would_do_and_does_nothing() {
             Change::DeleteTenantFlag(no_flag("rows")),
             Change::SetLimitOverride(limit("users", Some(9))),
             Change::EndLimitOverride(end("users")),
+            Change::EndKeptFeature(EndKeptFeatureRequest {
+                tenant: id(1),
+                module_code: "finance".into(),
+                feature_key: "rows".into(),
+                ..Default::default()
+            }),
+            Change::EndKeptLimit(EndKeptLimitRequest {
+                tenant: id(1),
+                limit_key: "users".into(),
+                ..Default::default()
+            }),
             Change::SetPlanFeature(SetPlanFeatureRequest {
                 plan_slug: "growth".into(),
                 module_code: "finance".into(),
@@ -164,6 +176,8 @@ async fn a_preview_says_what_the_change_would_do_and_does_nothing() {
                 Would::Limit(edit) => edit.after.is_some(),
                 Would::Flag(change) => change.after.is_some() || asked.contains("Delete"),
                 Would::LimitOverride(change) => change.after.is_some() || asked.contains("End"),
+                Would::KeptFeature(change) => change.after.is_none(),
+                Would::KeptLimit(change) => change.after.is_none(),
             };
             assert!(after, "{asked}");
         }

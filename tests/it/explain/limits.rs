@@ -91,7 +91,7 @@ on_both! {
         database.limit_of_plan("starter", "max_users", "3").await;
         let end = instant(1_000);
         database.override_limit(1, "users", "50", &format!("'{}'", end.to_rfc3339())).await;
-        let reason = "kept from before 2026-11-23: the plan starter was edited";
+        let reason = "agreed with sales: until the next price list";
         database.execute(&format!("UPDATE entitlement_limit_overrides SET reason = '{reason}'")).await;
         let own = explain(&mut server, request("users", 5, 1)).await;
         assert_eq!((told(&own).0, told(&own).1), (LimitReason::Within, 2));

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tonic::Status;
 
 use super::{
-    feature_terms::{flag, limit_override},
+    feature_terms::{flag, kept_feature, kept_limit, limit_override},
     features::limit,
     mutations::entitlements,
     requests::Fields,
@@ -110,7 +110,16 @@ pub(in crate::service) fn tenant_key(request: &GetTenantRequest) -> Result<Tenan
 
 pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResponse {
     let TenantRecord { at, overview } = record;
-    let Overview { evidence, revision, flags, overrides, limits, summary } = overview;
+    let Overview {
+        evidence,
+        revision,
+        flags,
+        overrides,
+        kept_features,
+        kept_limits,
+        limits,
+        summary,
+    } = overview;
     let modules = evidence.facts.by_module().filter_map(|rows| tenant_module(&evidence, rows, at));
     GetTenantResponse {
         modules: modules.collect(),
@@ -121,6 +130,8 @@ pub(in crate::service) fn tenant_response(record: TenantRecord) -> GetTenantResp
         limit_overrides: overrides.into_iter().map(limit_override).collect(),
         limits: limits.into_iter().map(limit).collect(),
         entitlements: summary.ok().map(entitlements),
+        kept_features: kept_features.into_iter().map(kept_feature).collect(),
+        kept_limits: kept_limits.into_iter().map(kept_limit).collect(),
     }
 }
 

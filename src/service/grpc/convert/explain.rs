@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        FeatureDefinition, LimitDefinition, Module, PlanFeature, Setting,
+        FeatureDefinition, KeptFeature, KeptLimit, LimitDefinition, Module, PlanFeature, Setting,
         explain::{FeatureGrounds, LimitGrounds, TableLine, rules},
         limits::MAX_FEATURE_KEY_CHARS,
     },
@@ -119,6 +119,7 @@ pub(in crate::service) fn feature_explanation(
         decision: Some(feature_decision(judgement)),
         cached: Some(cached.unwrap_or_default()),
         catalogue_revision: catalogue.revision,
+        kept: grounds.said.kept.map(kept_feature_facts),
     }
 }
 
@@ -145,6 +146,7 @@ pub(in crate::service) fn limit_explanation(
         decision: Some(limit_decision(judgement)),
         cached: Some(cached.unwrap_or_default()),
         catalogue_revision: catalogue.revision,
+        kept: grounds.kept.map(kept_limit_facts),
     }
 }
 
@@ -204,6 +206,19 @@ fn plan_feature_facts(slug: &str, planned: &PlanFeature) -> pb::PlanFeatureFacts
         enabled: planned.is_on,
         value: planned.value.as_ref().map(Setting::json),
     }
+}
+
+fn kept_feature_facts(kept: &KeptFeature) -> pb::KeptFeatureFacts {
+    let says = kept.says.as_ref();
+    pb::KeptFeatureFacts {
+        enabled: says.map(|says| says.is_on),
+        value: says.and_then(|says| says.value.as_ref()).map(Setting::json),
+        kept_at: kept.kept_at.0.map(timestamp),
+    }
+}
+
+fn kept_limit_facts(kept: &KeptLimit) -> pb::KeptLimitFacts {
+    pb::KeptLimitFacts { limit: kept.value, kept_at: kept.kept_at.0.map(timestamp) }
 }
 
 fn limit_facts(defined: &LimitDefinition) -> pb::LimitFacts {

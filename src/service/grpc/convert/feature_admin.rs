@@ -108,6 +108,23 @@ pub(in crate::service) fn end_override_query(
     fields.own(&request.tenant, edit, &request.reason, &request.request_id)
 }
 
+pub(in crate::service) fn end_kept_feature_query(
+    request: pb::EndKeptFeatureRequest,
+) -> Result<FeatureChangeQuery, Status> {
+    let mut fields = Fields::default();
+    let edit = OwnEdit::EndKeptFeature(fields.feature(request.module_code, request.feature_key));
+    fields.own(&request.tenant, edit, &request.reason, &request.request_id)
+}
+
+pub(in crate::service) fn end_kept_limit_query(
+    request: pb::EndKeptLimitRequest,
+) -> Result<FeatureChangeQuery, Status> {
+    let mut fields = Fields::default();
+    fields.key("limit_key", &request.limit_key, MAX_LIMIT_KEY_CHARS);
+    let edit = OwnEdit::EndKeptLimit(request.limit_key);
+    fields.own(&request.tenant, edit, &request.reason, &request.request_id)
+}
+
 pub(in crate::service) fn plan_feature_query(
     request: pb::SetPlanFeatureRequest,
 ) -> Result<FeatureChangeQuery, Status> {
@@ -152,6 +169,8 @@ pub(in crate::service) fn feature_preview_query(
         Some(Change::DeleteTenantFlag(request)) => delete_flag_query(request),
         Some(Change::SetLimitOverride(request)) => set_override_query(request),
         Some(Change::EndLimitOverride(request)) => end_override_query(request),
+        Some(Change::EndKeptFeature(request)) => end_kept_feature_query(request),
+        Some(Change::EndKeptLimit(request)) => end_kept_limit_query(request),
         Some(Change::SetPlanFeature(request)) => plan_feature_query(request),
         Some(Change::SetPlanLimit(request)) => plan_limit_query(request),
         None => {

@@ -1,5 +1,7 @@
 //! The responses of FeatureAdminService.
 
+use std::collections::BTreeMap;
+
 use super::{
     features::{limit_kind, value},
     responses::timestamp,
@@ -9,7 +11,7 @@ use crate::{
         AffectedTenants, Edited, FeatureEntry, LimitDefinition, LimitEntry, OwnLimit, ValueType,
     },
     proto::v1::{self as pb, preview_feature_change_response::Change},
-    store::{FeatureChanged, NamedFlag, NamedLimit, OwnChanged},
+    store::{FeatureChanged, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit, OwnChanged},
 };
 
 pub(in crate::service) fn features_response(
@@ -54,6 +56,18 @@ pub(in crate::service) fn end_override_response(
     changed: FeatureChanged,
 ) -> pb::EndLimitOverrideResponse {
     pb::EndLimitOverrideResponse { change: override_change(changed) }
+}
+
+pub(in crate::service) fn end_kept_feature_response(
+    changed: FeatureChanged,
+) -> pb::EndKeptFeatureResponse {
+    pb::EndKeptFeatureResponse { change: kept_feature_change(changed) }
+}
+
+pub(in crate::service) fn end_kept_limit_response(
+    changed: FeatureChanged,
+) -> pb::EndKeptLimitResponse {
+    pb::EndKeptLimitResponse { change: kept_limit_change(changed) }
 }
 
 pub(in crate::service) fn plan_feature_response(
@@ -108,6 +122,22 @@ fn change(changed: FeatureChanged) -> Change {
                 revision,
             })
         }
+        FeatureChanged::KeptFeature(OwnChanged { tenant, before, after, revision }) => {
+            Change::KeptFeature(pb::KeptFeatureChange {
+                tenant_id: tenant.to_string(),
+                before: before.map(kept_feature),
+                after: after.map(kept_feature),
+                revision,
+            })
+        }
+        FeatureChanged::KeptLimit(OwnChanged { tenant, before, after, revision }) => {
+            Change::KeptLimit(pb::KeptLimitChange {
+                tenant_id: tenant.to_string(),
+                before: before.map(kept_limit),
+                after: after.map(kept_limit),
+                revision,
+            })
+        }
     }
 }
 
@@ -127,8 +157,16 @@ fn override_change(changed: FeatureChanged) -> Option<pb::LimitOverrideChange> {
     if let Change::LimitOverride(limit) = change(changed) { Some(limit) } else { None }
 }
 
+fn kept_feature_change(changed: FeatureChanged) -> Option<pb::KeptFeatureChange> {
+    if let Change::KeptFeature(kept) = change(changed) { Some(kept) } else { None }
+}
+
+fn kept_limit_change(changed: FeatureChanged) -> Option<pb::KeptLimitChange> {
+    if let Change::KeptLimit(kept) = change(changed) { Some(kept) } else { None }
+}
+
 fn feature(entry: FeatureEntry) -> pb::DefinedFeature {
-    let FeatureEntry { module, defined, plans } = entry;
+    let FeatureEntry { module, defined, plans, keeping: tenants } = entry;
     let plans = plans.into_iter().map(|(plan_slug, says)| pb::PlanFeature {
         plan_slug,
         enabled: says.is_on,
@@ -143,6 +181,7 @@ fn feature(entry: FeatureEntry) -> pb::DefinedFeature {
         default_enabled: defined.is_on_by_default,
         default_value: defined.default_value.as_ref().map(value),
         plans: plans.collect(),
+        keeping: keeping(tenants),
     }
 }
 
@@ -156,7 +195,8 @@ fn value_type(value_type: ValueType) -> pb::FeatureValueType {
 }
 
 fn limit(entry: LimitEntry) -> pb::DefinedLimit {
-    let LimitEntry { defined: LimitDefinition { key, name, unit, kind }, plans } = entry;
+    let LimitEntry { defined: LimitDefinition { key, name, unit, kind }, plans, keeping: tenants } =
+        entry;
     let plan = |(plan_slug, limit)| pb::PlanLimit { plan_slug, limit };
     pb::DefinedLimit {
         built_in: LimitDefinition::is_built_in(&key),
@@ -165,7 +205,29 @@ fn limit(entry: LimitEntry) -> pb::DefinedLimit {
         unit,
         kind: limit_kind(kind).into(),
         plans: plans.into_iter().map(plan).collect(),
+        keeping: keeping(tenants),
     }
+}
+
+fn keeping(tenants: BTreeMap<String, u64>) -> Vec<pb::KeepingTenants> {
+    let one = |(plan_slug, tenants)| pb::KeepingTenants { plan_slug, tenants };
+    tenants.into_iter().map(one).collect()
+}
+
+pub(super) fn kept_feature(kept: NamedKeptFeature) -> pb::KeptFeature {
+    let NamedKeptFeature { module, key, says, kept_at } = kept;
+    pb::KeptFeature {
+        module_code: module,
+        feature_key: key,
+        enabled: says.as_ref().map(|says| says.is_on),
+        value: says.and_then(|says| says.value).as_ref().map(value),
+        kept_at: kept_at.0.map(timestamp),
+    }
+}
+
+pub(super) fn kept_limit(kept: NamedKeptLimit) -> pb::KeptLimit {
+    let NamedKeptLimit { key, limit, kept_at } = kept;
+    pb::KeptLimit { limit_key: key, limit, kept_at: kept_at.0.map(timestamp) }
 }
 
 pub(super) fn flag(named: NamedFlag) -> pb::TenantFlag {

@@ -299,7 +299,7 @@ class ExplainFeatureRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExplainFeatureResponse(_message.Message):
-    __slots__ = ("at", "rules", "tenant", "module", "flags", "plan", "definition", "module_decision", "decision", "cached", "revision", "catalogue_revision")
+    __slots__ = ("at", "rules", "tenant", "module", "flags", "plan", "definition", "module_decision", "decision", "cached", "revision", "catalogue_revision", "kept")
     AT_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -312,6 +312,7 @@ class ExplainFeatureResponse(_message.Message):
     CACHED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     rules: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Rule]
     tenant: _explanation_pb2.TenantFacts
@@ -324,7 +325,8 @@ class ExplainFeatureResponse(_message.Message):
     cached: _explanation_pb2.CachedAnswer
     revision: int
     catalogue_revision: int
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., module: _Optional[_Union[_explanation_pb2.ModuleFacts, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_explanation_pb2.FlagFacts, _Mapping]]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanFeatureFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.FeatureFacts, _Mapping]] = ..., module_decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.FeatureDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
+    kept: _explanation_pb2.KeptFeatureFacts
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., module: _Optional[_Union[_explanation_pb2.ModuleFacts, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_explanation_pb2.FlagFacts, _Mapping]]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanFeatureFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.FeatureFacts, _Mapping]] = ..., module_decision: _Optional[_Union[_decision_pb2.ModuleDecision, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.FeatureDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ..., kept: _Optional[_Union[_explanation_pb2.KeptFeatureFacts, _Mapping]] = ...) -> None: ...
 
 class ExplainLimitRequest(_message.Message):
     __slots__ = ("tenant", "limit_key", "at", "observed", "amount")
@@ -341,7 +343,7 @@ class ExplainLimitRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., limit_key: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observed: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class ExplainLimitResponse(_message.Message):
-    __slots__ = ("at", "rules", "tenant", "limit_override", "plan", "definition", "decision", "cached", "revision", "catalogue_revision")
+    __slots__ = ("at", "rules", "tenant", "limit_override", "plan", "definition", "decision", "cached", "revision", "catalogue_revision", "kept")
     AT_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -352,6 +354,7 @@ class ExplainLimitResponse(_message.Message):
     CACHED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     rules: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Rule]
     tenant: _explanation_pb2.TenantFacts
@@ -362,7 +365,8 @@ class ExplainLimitResponse(_message.Message):
     cached: _explanation_pb2.CachedAnswer
     revision: int
     catalogue_revision: int
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., limit_override: _Optional[_Union[_explanation_pb2.LimitOverrideFacts, _Mapping]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanLimitFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.LimitFacts, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.LimitDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
+    kept: _explanation_pb2.KeptLimitFacts
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., limit_override: _Optional[_Union[_explanation_pb2.LimitOverrideFacts, _Mapping]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanLimitFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.LimitFacts, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.LimitDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ..., kept: _Optional[_Union[_explanation_pb2.KeptLimitFacts, _Mapping]] = ...) -> None: ...
 
 class ListTenantIdsRequest(_message.Message):
     __slots__ = ("module_code", "page_size", "page_token")

@@ -140,6 +140,16 @@ class PlanFeatureFacts(_message.Message):
     value: str
     def __init__(self, plan_slug: _Optional[str] = ..., enabled: bool = ..., value: _Optional[str] = ...) -> None: ...
 
+class KeptFeatureFacts(_message.Message):
+    __slots__ = ("enabled", "value", "kept_at")
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AT_FIELD_NUMBER: _ClassVar[int]
+    enabled: bool
+    value: str
+    kept_at: _timestamp_pb2.Timestamp
+    def __init__(self, enabled: bool = ..., value: _Optional[str] = ..., kept_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class LimitFacts(_message.Message):
     __slots__ = ("key", "name", "unit", "kind", "is_column_of_plans")
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +171,14 @@ class PlanLimitFacts(_message.Message):
     plan_slug: str
     limit: int
     def __init__(self, plan_slug: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class KeptLimitFacts(_message.Message):
+    __slots__ = ("limit", "kept_at")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    kept_at: _timestamp_pb2.Timestamp
+    def __init__(self, limit: _Optional[int] = ..., kept_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LimitOverrideFacts(_message.Message):
     __slots__ = ("value", "ends_at", "reason", "is_over")

@@ -27,7 +27,7 @@ FEATURE_VALUE_TYPE_STRING: FeatureValueType
 FEATURE_VALUE_TYPE_JSON: FeatureValueType
 
 class DefinedFeature(_message.Message):
-    __slots__ = ("module_code", "feature_key", "name", "description", "value_type", "default_enabled", "default_value", "plans")
+    __slots__ = ("module_code", "feature_key", "name", "description", "value_type", "default_enabled", "default_value", "plans", "keeping")
     MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_KEY_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class DefinedFeature(_message.Message):
     DEFAULT_ENABLED_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
     PLANS_FIELD_NUMBER: _ClassVar[int]
+    KEEPING_FIELD_NUMBER: _ClassVar[int]
     module_code: str
     feature_key: str
     name: str
@@ -44,7 +45,16 @@ class DefinedFeature(_message.Message):
     default_enabled: bool
     default_value: _struct_pb2.Value
     plans: _containers.RepeatedCompositeFieldContainer[PlanFeature]
-    def __init__(self, module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., value_type: _Optional[_Union[FeatureValueType, str]] = ..., default_enabled: bool = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., plans: _Optional[_Iterable[_Union[PlanFeature, _Mapping]]] = ...) -> None: ...
+    keeping: _containers.RepeatedCompositeFieldContainer[KeepingTenants]
+    def __init__(self, module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., value_type: _Optional[_Union[FeatureValueType, str]] = ..., default_enabled: bool = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., plans: _Optional[_Iterable[_Union[PlanFeature, _Mapping]]] = ..., keeping: _Optional[_Iterable[_Union[KeepingTenants, _Mapping]]] = ...) -> None: ...
+
+class KeepingTenants(_message.Message):
+    __slots__ = ("plan_slug", "tenants")
+    PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    plan_slug: str
+    tenants: int
+    def __init__(self, plan_slug: _Optional[str] = ..., tenants: _Optional[int] = ...) -> None: ...
 
 class PlanFeature(_message.Message):
     __slots__ = ("plan_slug", "enabled", "value")
@@ -57,20 +67,22 @@ class PlanFeature(_message.Message):
     def __init__(self, plan_slug: _Optional[str] = ..., enabled: bool = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class DefinedLimit(_message.Message):
-    __slots__ = ("limit_key", "name", "unit", "kind", "built_in", "plans")
+    __slots__ = ("limit_key", "name", "unit", "kind", "built_in", "plans", "keeping")
     LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     BUILT_IN_FIELD_NUMBER: _ClassVar[int]
     PLANS_FIELD_NUMBER: _ClassVar[int]
+    KEEPING_FIELD_NUMBER: _ClassVar[int]
     limit_key: str
     name: str
     unit: str
     kind: _feature_pb2.LimitKind
     built_in: bool
     plans: _containers.RepeatedCompositeFieldContainer[PlanLimit]
-    def __init__(self, limit_key: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., built_in: bool = ..., plans: _Optional[_Iterable[_Union[PlanLimit, _Mapping]]] = ...) -> None: ...
+    keeping: _containers.RepeatedCompositeFieldContainer[KeepingTenants]
+    def __init__(self, limit_key: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., built_in: bool = ..., plans: _Optional[_Iterable[_Union[PlanLimit, _Mapping]]] = ..., keeping: _Optional[_Iterable[_Union[KeepingTenants, _Mapping]]] = ...) -> None: ...
 
 class PlanLimit(_message.Message):
     __slots__ = ("plan_slug", "limit")
@@ -127,6 +139,30 @@ class LimitOverrideChange(_message.Message):
     after: _feature_terms_pb2.LimitOverride
     revision: int
     def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[_feature_terms_pb2.LimitOverride, _Mapping]] = ..., after: _Optional[_Union[_feature_terms_pb2.LimitOverride, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class KeptFeatureChange(_message.Message):
+    __slots__ = ("tenant_id", "before", "after", "revision")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    before: _feature_terms_pb2.KeptFeature
+    after: _feature_terms_pb2.KeptFeature
+    revision: int
+    def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[_feature_terms_pb2.KeptFeature, _Mapping]] = ..., after: _Optional[_Union[_feature_terms_pb2.KeptFeature, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class KeptLimitChange(_message.Message):
+    __slots__ = ("tenant_id", "before", "after", "revision")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    before: _feature_terms_pb2.KeptLimit
+    after: _feature_terms_pb2.KeptLimit
+    revision: int
+    def __init__(self, tenant_id: _Optional[str] = ..., before: _Optional[_Union[_feature_terms_pb2.KeptLimit, _Mapping]] = ..., after: _Optional[_Union[_feature_terms_pb2.KeptLimit, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ListFeaturesRequest(_message.Message):
     __slots__ = ("module_code",)
@@ -284,6 +320,44 @@ class EndLimitOverrideResponse(_message.Message):
     change: LimitOverrideChange
     def __init__(self, change: _Optional[_Union[LimitOverrideChange, _Mapping]] = ...) -> None: ...
 
+class EndKeptFeatureRequest(_message.Message):
+    __slots__ = ("tenant", "module_code", "feature_key", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    module_code: str
+    feature_key: str
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class EndKeptFeatureResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: KeptFeatureChange
+    def __init__(self, change: _Optional[_Union[KeptFeatureChange, _Mapping]] = ...) -> None: ...
+
+class EndKeptLimitRequest(_message.Message):
+    __slots__ = ("tenant", "limit_key", "reason", "request_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    limit_key: str
+    reason: str
+    request_id: str
+    def __init__(self, tenant: _Optional[str] = ..., limit_key: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class EndKeptLimitResponse(_message.Message):
+    __slots__ = ("change",)
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    change: KeptLimitChange
+    def __init__(self, change: _Optional[_Union[KeptLimitChange, _Mapping]] = ...) -> None: ...
+
 class SetPlanFeatureRequest(_message.Message):
     __slots__ = ("plan_slug", "module_code", "feature_key", "enabled", "value", "existing_tenants", "reason", "request_id")
     PLAN_SLUG_FIELD_NUMBER: _ClassVar[int]
@@ -333,7 +407,7 @@ class SetPlanLimitResponse(_message.Message):
     def __init__(self, change: _Optional[_Union[LimitEdit, _Mapping]] = ...) -> None: ...
 
 class PreviewFeatureChangeRequest(_message.Message):
-    __slots__ = ("upsert_feature", "upsert_limit", "set_tenant_flag", "delete_tenant_flag", "set_limit_override", "end_limit_override", "set_plan_feature", "set_plan_limit")
+    __slots__ = ("upsert_feature", "upsert_limit", "set_tenant_flag", "delete_tenant_flag", "set_limit_override", "end_limit_override", "set_plan_feature", "set_plan_limit", "end_kept_feature", "end_kept_limit")
     UPSERT_FEATURE_FIELD_NUMBER: _ClassVar[int]
     UPSERT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     SET_TENANT_FLAG_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +416,8 @@ class PreviewFeatureChangeRequest(_message.Message):
     END_LIMIT_OVERRIDE_FIELD_NUMBER: _ClassVar[int]
     SET_PLAN_FEATURE_FIELD_NUMBER: _ClassVar[int]
     SET_PLAN_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    END_KEPT_FEATURE_FIELD_NUMBER: _ClassVar[int]
+    END_KEPT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     upsert_feature: UpsertFeatureRequest
     upsert_limit: UpsertLimitRequest
     set_tenant_flag: SetTenantFlagRequest
@@ -350,16 +426,22 @@ class PreviewFeatureChangeRequest(_message.Message):
     end_limit_override: EndLimitOverrideRequest
     set_plan_feature: SetPlanFeatureRequest
     set_plan_limit: SetPlanLimitRequest
-    def __init__(self, upsert_feature: _Optional[_Union[UpsertFeatureRequest, _Mapping]] = ..., upsert_limit: _Optional[_Union[UpsertLimitRequest, _Mapping]] = ..., set_tenant_flag: _Optional[_Union[SetTenantFlagRequest, _Mapping]] = ..., delete_tenant_flag: _Optional[_Union[DeleteTenantFlagRequest, _Mapping]] = ..., set_limit_override: _Optional[_Union[SetLimitOverrideRequest, _Mapping]] = ..., end_limit_override: _Optional[_Union[EndLimitOverrideRequest, _Mapping]] = ..., set_plan_feature: _Optional[_Union[SetPlanFeatureRequest, _Mapping]] = ..., set_plan_limit: _Optional[_Union[SetPlanLimitRequest, _Mapping]] = ...) -> None: ...
+    end_kept_feature: EndKeptFeatureRequest
+    end_kept_limit: EndKeptLimitRequest
+    def __init__(self, upsert_feature: _Optional[_Union[UpsertFeatureRequest, _Mapping]] = ..., upsert_limit: _Optional[_Union[UpsertLimitRequest, _Mapping]] = ..., set_tenant_flag: _Optional[_Union[SetTenantFlagRequest, _Mapping]] = ..., delete_tenant_flag: _Optional[_Union[DeleteTenantFlagRequest, _Mapping]] = ..., set_limit_override: _Optional[_Union[SetLimitOverrideRequest, _Mapping]] = ..., end_limit_override: _Optional[_Union[EndLimitOverrideRequest, _Mapping]] = ..., set_plan_feature: _Optional[_Union[SetPlanFeatureRequest, _Mapping]] = ..., set_plan_limit: _Optional[_Union[SetPlanLimitRequest, _Mapping]] = ..., end_kept_feature: _Optional[_Union[EndKeptFeatureRequest, _Mapping]] = ..., end_kept_limit: _Optional[_Union[EndKeptLimitRequest, _Mapping]] = ...) -> None: ...
 
 class PreviewFeatureChangeResponse(_message.Message):
-    __slots__ = ("feature", "limit", "flag", "limit_override")
+    __slots__ = ("feature", "limit", "flag", "limit_override", "kept_feature", "kept_limit")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     FLAG_FIELD_NUMBER: _ClassVar[int]
     LIMIT_OVERRIDE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FEATURE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     feature: FeatureEdit
     limit: LimitEdit
     flag: TenantFlagChange
     limit_override: LimitOverrideChange
-    def __init__(self, feature: _Optional[_Union[FeatureEdit, _Mapping]] = ..., limit: _Optional[_Union[LimitEdit, _Mapping]] = ..., flag: _Optional[_Union[TenantFlagChange, _Mapping]] = ..., limit_override: _Optional[_Union[LimitOverrideChange, _Mapping]] = ...) -> None: ...
+    kept_feature: KeptFeatureChange
+    kept_limit: KeptLimitChange
+    def __init__(self, feature: _Optional[_Union[FeatureEdit, _Mapping]] = ..., limit: _Optional[_Union[LimitEdit, _Mapping]] = ..., flag: _Optional[_Union[TenantFlagChange, _Mapping]] = ..., limit_override: _Optional[_Union[LimitOverrideChange, _Mapping]] = ..., kept_feature: _Optional[_Union[KeptFeatureChange, _Mapping]] = ..., kept_limit: _Optional[_Union[KeptLimitChange, _Mapping]] = ...) -> None: ...

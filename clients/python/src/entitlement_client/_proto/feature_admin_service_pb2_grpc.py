@@ -82,6 +82,16 @@ class FeatureAdminServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndLimitOverrideRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndLimitOverrideResponse.FromString,
                 _registered_method=True)
+        self.EndKeptFeature = channel.unary_unary(
+                '/entitlement.v1.FeatureAdminService/EndKeptFeature',
+                request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptFeatureRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptFeatureResponse.FromString,
+                _registered_method=True)
+        self.EndKeptLimit = channel.unary_unary(
+                '/entitlement.v1.FeatureAdminService/EndKeptLimit',
+                request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitResponse.FromString,
+                _registered_method=True)
         self.SetPlanFeature = channel.unary_unary(
                 '/entitlement.v1.FeatureAdminService/SetPlanFeature',
                 request_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.SetPlanFeatureRequest.SerializeToString,
@@ -133,8 +143,8 @@ class FeatureAdminServiceServicer(object):
     def UpsertFeature(self, request, context):
         """Defines a feature of a module, or changes its definition. What the request
         omits stays unchanged. A change of the type is refused while the default or
-        a plan has a value of another one; tenants' flags whose value is not of the
-        type read as off.
+        a plan has a value of another one; where the value of a tenant's flag, or one
+        that a tenant keeps of its plan, is not of the type, the feature is off.
 
         Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
         """
@@ -165,8 +175,9 @@ class FeatureAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenantFlag(self, request, context):
-        """Deletes a tenant's own flag, every row of it: its plan decides then, else
-        the definition. A flag that is not there is not an error.
+        """Deletes a tenant's own flag, every row of it: its plan decides then, or what
+        the tenant keeps of that, else the definition. A flag that is not there is
+        not an error.
 
         Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
         UNKNOWN_FEATURE: neither a definition nor a flag of the tenant has this name.
@@ -186,11 +197,35 @@ class FeatureAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EndLimitOverride(self, request, context):
-        """Ends what a tenant has instead of its plan's limit, at once. One that is
-        not there is not an error.
+        """Ends what a tenant has instead of its plan's limit, at once: its plan
+        decides then, or what the tenant keeps of that. One that is not there is not
+        an error.
 
         Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
         neither a definition nor an override of the tenant has this key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndKeptFeature(self, request, context):
+        """Ends what a tenant keeps of what its plan said about a feature before, at
+        once: what the plan says now holds. Where it keeps nothing, that is not an
+        error.
+
+        Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_MODULE,
+        UNKNOWN_FEATURE: neither is it defined nor does the tenant keep it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndKeptLimit(self, request, context):
+        """Ends what a tenant keeps of what its plan allowed before, at once: what the
+        plan allows now holds. Where it keeps nothing, that is not an error.
+
+        Role: operator. NOT_FOUND (TENANT_NOT_FOUND); CHANGE_REFUSED: UNKNOWN_LIMIT:
+        neither is it defined nor does the tenant keep it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,8 +235,7 @@ class FeatureAdminServiceServicer(object):
         """Sets what a plan says about a feature.
 
         Role: owner. CHANGE_REFUSED: UNKNOWN_PLAN, UNKNOWN_MODULE, UNKNOWN_FEATURE,
-        VALUE_TYPE, PLAN_HAS_TENANTS, CANNOT_KEEP: its tenants have the feature
-        without a value, which no flag can say where the plan has one.
+        VALUE_TYPE, PLAN_HAS_TENANTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,6 +305,16 @@ def add_FeatureAdminServiceServicer_to_server(servicer, server):
                     servicer.EndLimitOverride,
                     request_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndLimitOverrideRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndLimitOverrideResponse.SerializeToString,
+            ),
+            'EndKeptFeature': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndKeptFeature,
+                    request_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptFeatureRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptFeatureResponse.SerializeToString,
+            ),
+            'EndKeptLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndKeptLimit,
+                    request_deserializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitResponse.SerializeToString,
             ),
             'SetPlanFeature': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPlanFeature,
@@ -512,6 +556,60 @@ class FeatureAdminService(object):
             '/entitlement.v1.FeatureAdminService/EndLimitOverride',
             entitlement_dot_v1_dot_feature__admin__service__pb2.EndLimitOverrideRequest.SerializeToString,
             entitlement_dot_v1_dot_feature__admin__service__pb2.EndLimitOverrideResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndKeptFeature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.FeatureAdminService/EndKeptFeature',
+            entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptFeatureRequest.SerializeToString,
+            entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptFeatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndKeptLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.FeatureAdminService/EndKeptLimit',
+            entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitRequest.SerializeToString,
+            entitlement_dot_v1_dot_feature__admin__service__pb2.EndKeptLimitResponse.FromString,
             options,
             channel_credentials,
             insecure,

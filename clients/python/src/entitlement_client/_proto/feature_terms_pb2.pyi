@@ -31,6 +31,30 @@ class TenantFlag(_message.Message):
     value: _struct_pb2.Value
     def __init__(self, module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., enabled: bool = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
+class KeptFeature(_message.Message):
+    __slots__ = ("module_code", "feature_key", "enabled", "value", "kept_at")
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_KEY_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AT_FIELD_NUMBER: _ClassVar[int]
+    module_code: str
+    feature_key: str
+    enabled: bool
+    value: _struct_pb2.Value
+    kept_at: _timestamp_pb2.Timestamp
+    def __init__(self, module_code: _Optional[str] = ..., feature_key: _Optional[str] = ..., enabled: bool = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., kept_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class KeptLimit(_message.Message):
+    __slots__ = ("limit_key", "limit", "kept_at")
+    LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    KEPT_AT_FIELD_NUMBER: _ClassVar[int]
+    limit_key: str
+    limit: int
+    kept_at: _timestamp_pb2.Timestamp
+    def __init__(self, limit_key: _Optional[str] = ..., limit: _Optional[int] = ..., kept_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class LimitOverride(_message.Message):
     __slots__ = ("limit_key", "limit", "ends_at", "reason")
     LIMIT_KEY_FIELD_NUMBER: _ClassVar[int]

@@ -499,7 +499,7 @@ class GetTenantRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ...) -> None: ...
 
 class GetTenantResponse(_message.Message):
-    __slots__ = ("tenant", "modules", "revision", "as_of", "flags", "limit_overrides", "limits", "entitlements")
+    __slots__ = ("tenant", "modules", "revision", "as_of", "flags", "limit_overrides", "limits", "entitlements", "kept_features", "kept_limits")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MODULES_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -508,6 +508,8 @@ class GetTenantResponse(_message.Message):
     LIMIT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     ENTITLEMENTS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_LIMITS_FIELD_NUMBER: _ClassVar[int]
     tenant: _explanation_pb2.TenantFacts
     modules: _containers.RepeatedCompositeFieldContainer[TenantModule]
     revision: int
@@ -516,7 +518,9 @@ class GetTenantResponse(_message.Message):
     limit_overrides: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.LimitOverride]
     limits: _containers.RepeatedCompositeFieldContainer[_feature_pb2.Limit]
     entitlements: TenantEntitlements
-    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_feature_terms_pb2.TenantFlag, _Mapping]]] = ..., limit_overrides: _Optional[_Iterable[_Union[_feature_terms_pb2.LimitOverride, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., entitlements: _Optional[_Union[TenantEntitlements, _Mapping]] = ...) -> None: ...
+    kept_features: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.KeptFeature]
+    kept_limits: _containers.RepeatedCompositeFieldContainer[_feature_terms_pb2.KeptLimit]
+    def __init__(self, tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., modules: _Optional[_Iterable[_Union[TenantModule, _Mapping]]] = ..., revision: _Optional[int] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flags: _Optional[_Iterable[_Union[_feature_terms_pb2.TenantFlag, _Mapping]]] = ..., limit_overrides: _Optional[_Iterable[_Union[_feature_terms_pb2.LimitOverride, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[_feature_pb2.Limit, _Mapping]]] = ..., entitlements: _Optional[_Union[TenantEntitlements, _Mapping]] = ..., kept_features: _Optional[_Iterable[_Union[_feature_terms_pb2.KeptFeature, _Mapping]]] = ..., kept_limits: _Optional[_Iterable[_Union[_feature_terms_pb2.KeptLimit, _Mapping]]] = ...) -> None: ...
 
 class ListTenantsRequest(_message.Message):
     __slots__ = ("statuses", "plan_slug", "module_code", "text", "page_size", "page_token")

@@ -367,7 +367,9 @@ class TenantAdminServiceServicer(object):
 
     def ListAuditEvents(self, request, context):
         """What administrators did, the newest first. Every change has its row, even
-        one that had no effect; no row is ever changed or removed.
+        one that had no effect; no row is ever changed or removed. A change of a plan
+        out of which its tenants keep what they had has one more for each of them,
+        which is shown where the rows of that tenant are asked for.
 
         Role: viewer. INVALID_ARGUMENT: a field is unreadable.
         """
