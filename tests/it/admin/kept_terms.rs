@@ -397,3 +397,28 @@ async fn what_is_kept_is_ended_for_one_tenant_and_goes_with_it() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tenant_of_a_plan_keeps_it_and_has_a_row_in_the_record_however_many_there_are() {
+    for mut admin in both().await {
+        let database = admin.server.database.again().await;
+        let (ids, id) = if database.is_sqlite() {
+            (
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)",
+                "randomblob(16)",
+            )
+        } else {
+            ("WITH n (i) AS (SELECT generate_series(1, 2500))", "gen_random_uuid()")
+        };
+        let many = format!(
+            "{ids} INSERT INTO tenants (id, name, subdomain, database_schema, status, plan_id)
+             SELECT {id}, 'Many', 'many-' || i, 'tenant_many_' || i, 'active', p.id FROM n, plans p WHERE p.slug = 'starter'"
+        );
+        database.execute(&many).await;
+        let edit = admin.set_plan_limit(allows(Some(3))).await.unwrap();
+        assert_eq!((edit.kept_tenants, edit.changed_tenants), (2_502, 0));
+        assert_eq!(admin.count("entitlement_kept_limits").await, 2_502);
+        let recorded = "entitlement_audit WHERE action = 'SetPlanLimit' AND tenant_id IS NOT NULL";
+        assert_eq!(admin.count(recorded).await, 2_502);
+    }
+}
