@@ -27,7 +27,6 @@ pub use self::{
     catalogue::{EndpointProblem, UnreadableEndpoint, rules_of},
     check::{Finding, check},
     closed::take_out_what_opens,
-    demands::keep_demands,
     file::{UnreadableRoutes, parse, read},
     import::{Imported, InvalidOpenApi, Operation, import},
     map::{Conflict, RouteMap},
@@ -159,10 +158,17 @@ impl Rule {
         matches!(&self.access, Access::Callers(callers) if !callers.is_empty())
     }
 
+    /// The modules that it names.
+    pub fn modules(&self) -> &[ModuleCode] {
+        match &self.access {
+            Access::AnyOf(modules) => modules,
+            _ => &[],
+        }
+    }
+
     /// The modules of this rule that a catalogue lacks.
     pub fn unknown_modules(&self, catalogue: &Catalogue) -> Vec<&ModuleCode> {
-        let Access::AnyOf(modules) = &self.access else { return Vec::new() };
-        modules.iter().filter(|module| catalogue.module(module.as_str()).is_none()).collect()
+        self.modules().iter().filter(|module| catalogue.module(module.as_str()).is_none()).collect()
     }
 
     /// The modules of this rule for which a catalogue does not define its feature. Only flags of

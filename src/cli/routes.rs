@@ -18,7 +18,7 @@ use crate::{
     escape::escape_control,
     routes::{
         Access, Conflict, Finding, RouteMap, Rule, TokenUse, UnreadableEndpoint, check,
-        check_method, keep_demands, rules_of, take_out_what_opens,
+        check_method, rules_of, take_out_what_opens,
     },
     server::{
         database,
@@ -58,9 +58,11 @@ async fn assemble(
         .map(|catalogue| rules_of(catalogue, prefix.as_ref()))
         .unwrap_or_default();
     let left_out = take_out_what_opens(&rules, &mut more);
-    let more = keep_demands(&rules, more);
     rules.extend(more);
-    let (map, conflicts) = RouteMap::new(rules, reading(routes));
+    let (mut map, conflicts) = RouteMap::new(rules, reading(routes));
+    if let Some(catalogue) = &catalogue {
+        map.know_codes_of(catalogue);
+    }
     Ok(Assembled { map, conflicts, unreadable, left_out, catalogue })
 }
 
@@ -134,7 +136,8 @@ async fn explain(args: RoutesExplainArgs) -> CommandResult {
     }
     let readings = map.explain(method, path).unwrap_or_default();
     for read in readings.iter().filter(|_| readings.len() > 1) {
-        let rule = read.rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
+        let rule = read.rule.as_ref();
+        let rule = rule.map_or_else(|| "no rule".to_owned(), ToString::to_string);
         print("may read", &format!("{} -> {rule}", read.path))?;
     }
     Ok(GOOD)

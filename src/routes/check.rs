@@ -1,6 +1,6 @@
 //! What is suspicious about a route map, for `entitlementd routes check`.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{Conflict, FRESH, Origin, RouteMap, Rule};
 use crate::domain::{Catalogue, ModuleCode};
@@ -140,20 +140,17 @@ pub fn check(
 
 /// May a path that this rule covers be read as one that another rule covers?
 fn ambiguous(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
-    let is_other = |other: &&Rule| !other.demands_as(rule);
+    let is_other = |other: &Arc<Rule>| !other.demands_as(rule);
     let other = methods(rule).iter().find_map(|method| {
         examples(rule, deepest).iter().filter(|path| map.find(method, path).is_err()).find_map(
             |path| {
                 let readings = map.explain(method, path).unwrap_or_default();
-                readings
-                    .into_iter()
-                    .filter_map(|read| read.rule.map(AsRef::as_ref))
-                    .find(is_other)
-                    .cloned()
+                readings.into_iter().filter_map(|read| read.rule).find(is_other)
             },
         )
     })?;
-    Some(Finding::Ambiguous { rule: Box::new(rule.clone()), other: Box::new(other) })
+    let other = Box::new(Rule::clone(&other));
+    Some(Finding::Ambiguous { rule: Box::new(rule.clone()), other })
 }
 
 /// A rule's methods. A method that no rule names stands for all of them.
@@ -182,10 +179,10 @@ fn overruled(map: &RouteMap, rule: &Rule, deepest: usize) -> Option<Finding> {
         }
         by
     };
-    let lost: Vec<(&String, &Rule)> =
+    let lost: Vec<(&String, Arc<Rule>)> =
         methods.iter().filter_map(|method| overruled(method).map(|by| (method, by))).collect();
     let (_, by) = lost.first()?;
-    let (rule, by) = (Box::new(Rule::clone(rule)), Box::new((*by).clone()));
+    let (rule, by) = (Box::new(Rule::clone(rule)), Box::new(Rule::clone(by)));
     if lost.len() == methods.len() {
         return Some(Finding::Unreachable { rule, by });
     }
@@ -205,15 +202,15 @@ fn examples(rule: &Rule, deepest: usize) -> Vec<String> {
 
 impl RouteMap {
     /// The rule that a plain path matches.
-    pub(super) fn met(&self, method: &str, path: &str) -> Option<&Rule> {
+    pub(super) fn met(&self, method: &str, path: &str) -> Option<Arc<Rule>> {
         let path = if path.is_empty() { "/" } else { path };
-        self.find(method, path).ok().flatten().map(AsRef::as_ref)
+        self.find(method, path).ok().flatten()
     }
 }
 
 impl Rule {
     /// Are these one rule? Rules of the catalogue with equal paths are merged.
-    fn is_the_same_as(&self, other: &Self) -> bool {
+    pub(super) fn is_the_same_as(&self, other: &Self) -> bool {
         let is_joined = self.origin == Origin::Catalogue && other.origin == Origin::Catalogue;
         self.path.is_same_as(&other.path)
             && (is_joined || self.demands_as(other) && self.origin == other.origin)

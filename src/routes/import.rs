@@ -1,6 +1,6 @@
 //! Rules for an application's own endpoints, as its OpenAPI document lists them.
 
-use std::{collections::BTreeMap, ptr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -80,17 +80,17 @@ impl Imported {
         for rule in map.rules() {
             // A parameter may be a word that another rule is about.
             let met = rule.path.meet(&path, FRESH).and_then(|path| map.met(method, &path));
-            let decides = met.is_some_and(|met| ptr::eq(met, Arc::as_ptr(rule)));
-            if decides && usual.is_none_or(|usual| !usual.demands_as(rule)) {
+            let Some(met) = met.filter(|met| met.is_the_same_as(rule)) else { continue };
+            if usual.as_ref().is_none_or(|usual| !usual.demands_as(&met)) {
                 self.unmatched.retain(|one| !Arc::ptr_eq(one, rule));
-                add(&mut self.rules, method.clone(), rule.path.clone(), rule);
+                add(&mut self.rules, method.clone(), rule.path.clone(), &met);
             }
         }
         match usual {
             None => self.uncovered.push(operation),
             Some(rule) => {
-                self.unmatched.retain(|one| !ptr::eq(Arc::as_ptr(one), rule));
-                add(&mut self.rules, operation.method, path, rule);
+                self.unmatched.retain(|one| !rule.is_the_same_as(one));
+                add(&mut self.rules, operation.method, path, &rule);
             }
         }
     }

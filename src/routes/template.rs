@@ -122,28 +122,25 @@ impl PathTemplate {
     /// A path that both templates cover, with `word` for what is a parameter in both; `None`: there is
     /// none.
     pub(super) fn meet(&self, other: &Self, word: &str) -> Option<String> {
-        Some(self.both(other)?.example(word))
-    }
-
-    /// The paths that both templates cover; `None`: there are none.
-    pub(super) fn both(&self, other: &Self) -> Option<Self> {
         let (short, long) =
             if self.depth() <= other.depth() { (self, other) } else { (other, self) };
         if short.depth() < long.depth() && !short.subtree {
             return None;
         }
-        let both = |(place, segment): (usize, &Segment)| match (segment, short.segments.get(place))
-        {
-            (Segment::Word(one), Some(Segment::Word(other))) if one != other => None,
-            (Segment::Any, Some(other)) => Some(other.clone()),
-            (segment, _) => Some(segment.clone()),
-        };
-        let segments = long.segments.iter().enumerate().map(both).collect::<Option<Vec<_>>>()?;
-        let subtree = long.subtree && short.subtree;
-        let both = Self { text: "".into(), segments, subtree };
-        let path = both.write(|_| "*".to_owned());
-        let rest = if subtree { "/**" } else { "" };
-        Some(Self { text: format!("{path}{rest}").into(), ..both })
+        let mut met = String::new();
+        for (place, segment) in long.segments.iter().enumerate() {
+            let segment = match (segment, short.segments.get(place)) {
+                (Segment::Word(one), Some(Segment::Word(other))) if one != other => return None,
+                (Segment::Any, Some(other)) => other,
+                (segment, _) => segment,
+            };
+            met.push('/');
+            met.push_str(match segment {
+                Segment::Word(word) => word,
+                Segment::Any => word,
+            });
+        }
+        Some(met)
     }
 
     fn write(&self, parameter: impl Fn(usize) -> String) -> String {

@@ -39,10 +39,14 @@ pub(super) type Rank = (u8, bool, u8);
 pub(super) type Places = BTreeMap<String, (Rank, usize)>;
 
 impl Builder {
-    /// What the trie of one method holds; of all that no rule names, where it is empty.
-    pub(super) fn places(&mut self, method: &str) -> Places {
+    /// What the trie of one method holds; of all that no rule names, where it is empty. Of the rules
+    /// with an origin of such a kind.
+    pub(super) fn places(&mut self, method: &str, is_meant: fn(Origin) -> bool) -> Places {
         let mut places = Places::new();
         for rule in 0..self.rules.len() {
+            if !is_meant(self.rules[rule].origin) {
+                continue;
+            }
             let Some(by_method) = rank_of_method(&self.rules[rule].methods, method) else {
                 continue;
             };
@@ -92,12 +96,7 @@ impl Builder {
             (Origin::Catalogue, Access::AnyOf(one_of), Access::AnyOf(more)) => {
                 let mut modules = one_of.clone();
                 modules.extend(more.iter().filter(|module| !one_of.contains(module)).cloned());
-                let both = Rule {
-                    access: Access::AnyOf(modules),
-                    feature: one.feature.clone().or_else(|| other.feature.clone()),
-                    verified: one.verified || other.verified,
-                    ..Rule::clone(one)
-                };
+                let both = Rule { access: Access::AnyOf(modules), ..Rule::clone(one) };
                 let known = self.rules.iter().rposition(|rule| {
                     rule.demands_as(&both)
                         && rule.path.is_same_as(&both.path)

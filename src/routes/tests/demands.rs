@@ -1,7 +1,10 @@
 //! What the settings demand beside a module holds for the catalogue's rules as well.
 
-use super::rule;
-use crate::routes::{Access, Origin, PathReading, RouteMap, Rule, keep_demands};
+use chrono::DateTime;
+
+use super::{features::module, rule};
+use crate::domain::{Catalogue, Module, ModuleCode};
+use crate::routes::{Access, Origin, PathReading, RefusedPath, RouteMap, Rule};
 
 const WITH: &str = "finance, with the feature export";
 
@@ -17,12 +20,16 @@ fn entry(methods: &str, path: &str, module: &str) -> Rule {
     Rule { origin: Origin::Catalogue, ..rule(methods, &format!("{path}/**"), module) }
 }
 
-/// What requests need: modules, and feature and verification, if any.
-fn needs(settings: &[Rule], entries: Vec<Rule>, asked: &[(&str, &str)]) -> Vec<String> {
-    let entries = keep_demands(settings, entries);
+fn map(settings: &[Rule], entries: Vec<Rule>) -> RouteMap {
     let all = settings.iter().cloned().chain(entries).collect();
     let (map, conflicts) = RouteMap::new(all, PathReading::Any);
     assert!(conflicts.is_empty(), "{conflicts:?}");
+    map
+}
+
+/// What requests need: modules, and feature and verification, if any.
+fn needs(settings: &[Rule], entries: Vec<Rule>, asked: &[(&str, &str)]) -> Vec<String> {
+    let map = map(settings, entries);
     let need = |(method, path): &(&str, &str)| {
         let rule = map.find(method, path).unwrap().unwrap();
         let verified = if rule.verified { ", verified" } else { "" };
@@ -111,14 +118,82 @@ fn what_the_settings_do_not_enforce_is_not_asked_for() {
 }
 
 #[test]
-fn of_two_modules_that_claim_the_same_paths_the_feature_stays() {
-    let settings = [with_feature("", "/api/finance/**", "finance")];
+fn where_two_modules_claim_the_same_paths_the_feature_of_one_is_needed_there() {
+    let settings = [with_feature("POST", "/api/finance/**", "finance")];
     for order in [["finance", "hrms"], ["hrms", "finance"]] {
         let entries = order.map(|module| entry("", "/api/finance/reports", module)).to_vec();
-        let all = settings.iter().cloned().chain(keep_demands(&settings, entries)).collect();
-        let (map, _) = RouteMap::new(all, PathReading::Any);
-        let rule = map.find("GET", "/api/finance/reports").unwrap().unwrap();
-        assert_eq!(rule.feature.as_deref(), Some("export"), "{rule}");
-        assert!(matches!(&rule.access, Access::AnyOf(both) if both.len() == 2), "{rule}");
+        let map = map(&settings, entries);
+        let both = |method: &str| {
+            let rule = map.find(method, "/api/finance/reports").unwrap().unwrap();
+            assert!(matches!(&rule.access, Access::AnyOf(both) if both.len() == 2), "{rule}");
+            rule.feature.clone()
+        };
+        assert_eq!((both("POST").as_deref(), both("GET")), (Some("export"), None));
     }
+}
+
+#[test]
+fn an_entry_of_another_module_goes_on_deciding_where_it_did() {
+    let settings = [with_feature("", "/api/{any}/export/**", "finance")];
+    let entries =
+        vec![entry("", "/api/finance", "finance"), entry("", "/api/finance/{id}", "hrms")];
+    let asked = [("GET", "/api/finance/export"), ("GET", "/api/finance/7")];
+    assert_eq!(needs(&settings, entries, &asked), ["hrms", "hrms"]);
+}
+
+#[test]
+fn an_exception_that_crosses_an_entry_is_one_there_too() {
+    let shadow = Rule { enforce: false, ..rule("", "/api/finance/{id}/trial/**", "finance") };
+    let settings = [
+        with_feature("", "/api/finance/**", "finance"),
+        rule("", "/api/finance/{id}/open", "finance"),
+        rule("", "/api/{any}/health", "public"),
+        shadow,
+    ];
+    let entries = vec![
+        entry("", "/api/finance/reports", "finance"),
+        entry("", "/api/finance/health", "finance"),
+    ];
+    let asked = ["reports/open", "reports/open/x", "reports/trial/x", "reports/7"]
+        .map(|path| format!("/api/finance/{path}"));
+    let asked = asked.each_ref().map(|path| ("GET", path.as_str()));
+    assert_eq!(needs(&settings, entries, &asked), ["finance", WITH, "finance", WITH]);
+}
+
+#[test]
+fn head_is_as_its_own_rule_says_where_it_has_one() {
+    let head = Rule { verified: true, ..rule("HEAD", "/api/finance/**", "finance") };
+    let entries = vec![entry("GET", "/api/finance/reports", "finance")];
+    let asked = [("GET", "/api/finance/reports"), ("HEAD", "/api/finance/reports")];
+    assert_eq!(needs(&[head], entries, &asked), ["finance", "finance, verified"]);
+}
+
+#[test]
+fn a_slash_at_the_end_makes_no_difference() {
+    let settings = [with_feature("", "/api/{any}/{id}", "finance")];
+    let entries = vec![entry("", "/api/finance", "finance")];
+    let asked = [("GET", "/api/finance/7"), ("GET", "/api/finance/7/")];
+    assert_eq!(needs(&settings, entries, &asked), [WITH, WITH]);
+}
+
+#[test]
+fn case_is_no_way_around_a_feature() {
+    let settings = [with_feature("", "/api/{any}/export", "finance")];
+    let map = map(&settings, vec![entry("", "/api/finance", "finance")]);
+    let found = |path: &str| map.find("GET", path).map(|rule| rule.unwrap().needs());
+    assert_eq!(found("/api/finance/export").unwrap(), WITH);
+    assert_eq!(found("/api/finance/EXPORT").unwrap_err(), RefusedPath::Ambiguous);
+    assert_eq!(found("/api/finance/OTHER").unwrap(), "finance");
+}
+
+#[test]
+fn a_module_that_was_renamed_is_the_same_one() {
+    let settings = [with_feature("", "/api/finance/**", "finance_old")];
+    let mut map = map(&settings, vec![entry("", "/api/finance/reports", "finance")]);
+    let renamed = (ModuleCode::new("finance_old"), ModuleCode::new("finance"));
+    let finance = Module { code: ModuleCode::new("finance"), ..module() };
+    let catalogue = Catalogue::new(vec![finance], Vec::new(), 0, DateTime::UNIX_EPOCH);
+    map.know_codes_of(&catalogue.with_aliases([renamed]));
+    let found = map.find("GET", "/api/finance/reports").unwrap().unwrap();
+    assert_eq!(found.needs(), WITH);
 }

@@ -136,7 +136,7 @@ fn a_feature_that_is_not_defined_for_the_module_is_found() {
     assert_eq!(found(&["omz"], "export"), ["unknown module"], "once is enough");
 }
 
-fn module() -> Module {
+pub(super) fn module() -> Module {
     Module {
         code: ModuleCode::new(""),
         name: String::new(),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::{
     domain::Catalogue,
     routes::{
-        PathReading, PathTemplate, RouteMap, Rule, UnreadableEndpoint, keep_demands, rules_of,
+        PathReading, PathTemplate, RouteMap, Rule, UnreadableEndpoint, rules_of,
         take_out_what_opens,
     },
 };
@@ -88,8 +88,8 @@ impl LiveRoutes {
         for rule in take_out_what_opens(rules, &mut more) {
             tracing::warn!("left out: the rule {rule} would open paths that the settings close");
         }
-        let more = keep_demands(rules, more);
-        let (map, _) = RouteMap::new(rules.iter().cloned().chain(more).collect(), self.reading);
+        let (mut map, _) = RouteMap::new(rules.iter().cloned().chain(more).collect(), self.reading);
+        map.know_codes_of(catalogue);
         for rule in map.rules() {
             for module in rule.unknown_modules(catalogue) {
                 tracing::warn!(%module, "the rule {rule} names the module {module}, which the catalogue lacks");
