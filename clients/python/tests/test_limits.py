@@ -156,3 +156,17 @@ def test_no_outage_refuses_what_the_server_did_not_refuse(double: InMemoryEntitl
             assert (decided.allowed, decided.reason, decided.enforcement) == (True, "UNSPECIFIED", enforcement)
             assert decided.by_outage_rule
         client.close()
+
+
+def test_who_is_not_served_is_refused_in_an_outage_whatever_is_enforced(double: InMemoryEntitlements) -> None:
+    double.enforce_limits("OFF")
+    double.add_tenant(ONE, status="SUSPENDED")
+    for rule in (OnOutage.deny(), OnOutage.serve_stale(timedelta(seconds=1))):
+        double.come_back()
+        client = double.sync_client(rule)
+        assert client.within_limit(ONE, "users", 1).reason == "TENANT_DENIED"
+        double.go_dark()
+        double.advance(timedelta(seconds=31))
+        decided = client.within_limit(ONE, "users", 1)
+        assert (decided.allowed, decided.reason) == (False, "UNSPECIFIED")
+        client.close()

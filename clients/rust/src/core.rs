@@ -168,8 +168,9 @@ impl Core {
                 }
                 let asked = core.ask.list(tenant, began.min_revision);
                 let Listed { list, catalogue_revision } = core.ask(asked).await?;
-                if let Some(terms) = &list.terms {
-                    *core.enforcement.lock() = terms.enforcement();
+                let enforcement = list.terms.as_ref().map(|terms| terms.enforcement());
+                if let Some(known) = enforcement.filter(|it| *it != LimitEnforcement::Unspecified) {
+                    *core.enforcement.lock() = known;
                 }
                 if core.held.is_catalogue_current(catalogue_revision) {
                     core.held.keep_list(tenant, list.clone(), began);

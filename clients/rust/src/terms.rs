@@ -168,7 +168,7 @@ impl List {
 
     /// Why the tenant is denied as a whole. A status that this library does not know may be one that
     /// is served: such a tenant has limits, or at least modules.
-    fn tenant_denial(&self) -> Option<Reason> {
+    pub(crate) fn tenant_denial(&self) -> Option<Reason> {
         let Some(rights) = &self.rights else { return Some(Reason::TenantNotFound) };
         let has_limits = self.terms.as_ref().is_some_and(|terms| !terms.limits.is_empty());
         match self.status {

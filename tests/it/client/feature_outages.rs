@@ -65,6 +65,20 @@ async fn no_outage_refuses_what_the_server_did_not_refuse() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_served_is_refused_in_an_outage_whatever_is_enforced() {
+    let database = Database::postgres().await;
+    database.mk_tenant(1, "one", "suspended").await;
+    let world = World::with(database, &FLAGS, OnOutage::Deny).await;
+    let denied = world.client.within_limit(tenant(1), "users", 0, 1).await.unwrap();
+    assert_eq!((denied.allowed(), denied.reason()), (false, LimitReason::TenantDenied));
+    assert_eq!(denied.enforcement(), LimitEnforcement::Off);
+    world.lose_the_server().await;
+    world.clock.advance(Duration::from_secs(31));
+    let refused = world.client.within_limit(tenant(1), "users", 0, 1).await.unwrap();
+    assert_eq!((refused.allowed(), refused.reason()), (false, LimitReason::Unspecified));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_allows_in_an_outage_allows_features_without_a_value_and_has_no_limits() {
     let world = cut_off(OnOutage::Allow, "on").await;
     world.clock.advance(Duration::from_secs(31));

@@ -104,9 +104,10 @@ impl Core {
             Some(answer) => answer.decide(about.key, wanted),
             None => {
                 let enforcement = *self.enforcement.lock();
-                let holds =
-                    matches!(enforcement, LimitEnforcement::On | LimitEnforcement::Unspecified);
-                let refused = (holds && self.on_outage != OnOutage::Allow).then_some(NOT_CHECKED);
+                let refuses =
+                    matches!(enforcement, LimitEnforcement::On | LimitEnforcement::Unspecified)
+                        || self.held.is_tenant_denied(about.tenant);
+                let refused = (refuses && self.on_outage != OnOutage::Allow).then_some(NOT_CHECKED);
                 LimitDecision::by_rule(refused, enforcement, wanted)
             }
         }

@@ -37,6 +37,12 @@ impl Held {
         self.tenants.look(&Id(tenant), look).unwrap_or(Look::AskForList)
     }
 
+    /// Does the list that is held of a tenant, however old it is, deny it as a whole?
+    pub(crate) fn is_tenant_denied(&self, tenant: Uuid) -> bool {
+        let is_denied = |slot: &Slot| slot.list.as_ref()?.list.tenant_denial();
+        self.tenants.look(&Id(tenant), is_denied).flatten().is_some()
+    }
+
     /// What a limit is, if the list is good and says so.
     pub(crate) fn limit(
         &self,

@@ -186,6 +186,11 @@ class Core:
                 return None
             return held if self.clock.mono() - held.vouched() <= self.rule.stale_ns else None
 
+    def last_list(self, tenant: str) -> TenantList | None:
+        """The tenant's list, however old."""
+        record = self._tenants.get(tenant)
+        return (record.list or record.outdated) if record is not None else None
+
     # Questions under way.
 
     def board(self, tenant: str, question: object, min_revision: int) -> tuple[Record, Flight, bool, int]:

@@ -22,7 +22,7 @@ from .core import Core
 from .effects import Program
 from .held import Flight, Record, TenantList
 from .programs import find_out, join, tenant_list
-from .sentences import UNKNOWN
+from .sentences import UNKNOWN, denial_of_tenant
 from .terms import decide, feature_of, limit_of, of_denied_module, refuse_impossible
 
 pb = wire.pb
@@ -101,7 +101,9 @@ def limit(core: Core, tenant: str, key: str, min_revision: int) -> Program[Limit
         min_revision,
         look=lambda listed: limit_of(listed, key, core.clock.wall()),
         ask=lambda: _asked_for_limit(core, tenant, key, min_revision),
-        allowed=LimitAnswer(None, UNSPECIFIED, UNSPECIFIED, stale=True, by_outage_rule=True),
+        allowed=LimitAnswer(
+            None, UNSPECIFIED, UNSPECIFIED, enforcement=core.enforcement, stale=True, by_outage_rule=True
+        ),
         denied=None,
         unknown=UNKNOWN_TENANT,
     )
@@ -126,14 +128,16 @@ def within_limit(
     by_rule: dict[str, Any] = {"used": observed, "enforcement": core.enforcement, "stale": True, "by_outage_rule": True}
     allowed = LimitDecision(True, UNSPECIFIED, **by_rule)
     # No outage refuses what the server, when it was last heard, did not refuse either.
-    holds = core.enforcement in ("ON", UNSPECIFIED)
+    last = core.last_list(tenant)
+    is_denied = last is not None and denial_of_tenant(last.tenant_status) is not None
+    refuses = is_denied or core.enforcement in ("ON", UNSPECIFIED)
     question = _Question(
         tenant,
         min_revision,
         look=look,
         ask=lambda: _asked_limit(core, tenant, key, observed, amount, min_revision),
         allowed=allowed,
-        denied=LimitDecision(False, UNSPECIFIED, message=UNKNOWN, **by_rule) if holds else allowed,
+        denied=LimitDecision(False, UNSPECIFIED, message=UNKNOWN, **by_rule) if refuses else allowed,
         unknown=decide(UNKNOWN_TENANT, key, observed, amount),
     )
     return (yield from _answer(core, question))
