@@ -49,7 +49,7 @@ pub use feature::{
 pub use feature_change::{
     AffectedTenants, CatalogueEdit, Edited, ExistingTenants, FeatureEntry, FeatureName,
     FeatureUpsert, LimitEntry, LimitUpsert, OwnEdit, OwnFlag, OwnLimit, PlanFeatureEdit,
-    PlanLimitEdit,
+    PlanLimitEdit, TenantValue,
 };
 pub use host::{BaseDomains, Label};
 pub use ids::{ModuleCode, TenantId};

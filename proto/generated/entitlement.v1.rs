@@ -4134,9 +4134,9 @@ pub mod feature_admin_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Defines a feature of a module, or changes its definition. What the request
-        /// omits stays unchanged. A change of the type is refused while the default or
-        /// a plan has a value of another one; where the value of a tenant's flag, or one
-        /// that a tenant keeps of its plan, is not of the type, the feature is off.
+        /// omits stays unchanged. A type is refused while the default, a plan, a
+        /// tenant's flag or what a tenant keeps of its plan has a value of another one:
+        /// the feature would be off there.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
         pub async fn upsert_feature(
@@ -4538,9 +4538,9 @@ pub mod feature_admin_service_server {
             tonic::Status,
         >;
         /// Defines a feature of a module, or changes its definition. What the request
-        /// omits stays unchanged. A change of the type is refused while the default or
-        /// a plan has a value of another one; where the value of a tenant's flag, or one
-        /// that a tenant keeps of its plan, is not of the type, the feature is off.
+        /// omits stays unchanged. A type is refused while the default, a plan, a
+        /// tenant's flag or what a tenant keeps of its plan has a value of another one:
+        /// the feature would be off there.
         ///
         /// Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
         async fn upsert_feature(

@@ -10,7 +10,7 @@ use std::fmt;
 
 pub(super) use self::plan::fate;
 pub use self::{
-    definition::{FeatureUpsert, LimitUpsert},
+    definition::{FeatureUpsert, LimitUpsert, TenantValue},
     entry::{FeatureEntry, LimitEntry},
     own::{OwnEdit, OwnFlag, OwnLimit},
     plan::{Edit, ExistingTenants, PlanFeatureEdit, PlanLimitEdit},

@@ -5,6 +5,7 @@ mod catalogue_edit;
 mod json;
 mod own_edit;
 mod request;
+mod tenant_values;
 
 use chrono::{DateTime, Utc};
 use sea_orm::prelude::Json;

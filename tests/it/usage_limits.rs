@@ -1,5 +1,6 @@
 //! CheckLimit, and limits in lists.
 
+use chrono::TimeDelta;
 use entitlementd::proto::v1::{
     CheckLimitRequest, CheckLimitResponse, DecisionReason, Limit, LimitEnforcement, LimitKind,
     LimitReason, LimitSource, ListEnabledModulesRequest,
@@ -141,6 +142,11 @@ on_both! {
         let refused = decide(&mut server, "users", 0, 1).await;
         assert_eq!(refused.reason(), LimitReason::Exceeded);
         assert!(refused.plan_slugs.is_empty(), "it is in force on any plan: {refused:?}");
+        // As `datetime()` of SQLite writes it, and PostgreSQL reads it in UTC.
+        let ahead = (instant(1_000) + TimeDelta::days(1)).format("%F %T").to_string();
+        database.execute(&format!("UPDATE entitlement_limit_overrides SET value = 7, ends_at = '{ahead}'")).await;
+        let until = decide(&mut server, "users", 6, 1).await;
+        assert_eq!((until.limit, until.source()), (Some(7), LimitSource::Override));
         let refused = database.try_execute("UPDATE entitlement_limit_overrides SET value = -1").await;
         assert!(refused.is_err(), "a negative limit");
     }

@@ -38,16 +38,33 @@ pub struct LimitUpsert {
     pub kind: Option<LimitKind>,
 }
 
+/// A value of a feature that a single tenant has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TenantValue {
+    /// The tenant's subdomain.
+    pub tenant: String,
+    /// The value.
+    pub value: Setting,
+}
+
+/// So many tenants are named whose values are in the way.
+const MOST_NAMED: usize = 10;
+
 impl FeatureUpsert {
-    /// The feature before and after it, or every violation.
-    pub fn apply(&self, catalogue: &Catalogue) -> Result<Edited<FeatureEntry>, Vec<Violation>> {
+    /// The feature before and after it, or every violation. `of_tenants`: the values that tenants have
+    /// of it, which only matter if [`value_type`](Self::value_type) is given.
+    pub fn apply(
+        &self,
+        catalogue: &Catalogue,
+        of_tenants: &[TenantValue],
+    ) -> Result<Edited<FeatureEntry>, Vec<Violation>> {
         let code = ModuleCode::new(&self.name.module);
         let module = catalogue.module(&self.name.module).map(|module| &module.code);
         let before =
             module.and_then(|code| FeatureEntry::of(catalogue, code.as_str(), &self.name.key));
         let mut after = before.clone().unwrap_or_else(|| self.new_entry(module.unwrap_or(&code)));
         self.set(&mut after.defined);
-        let mut violations = self.violations(before.as_ref(), &after);
+        let mut violations = self.violations(before.as_ref(), &after, of_tenants);
         if module.is_none() {
             violations.insert(0, Violation::UnknownModule(code));
         }
@@ -75,7 +92,12 @@ impl FeatureUpsert {
     }
 
     /// What was of another type before is no reason to refuse another name.
-    fn violations(&self, before: Option<&FeatureEntry>, after: &FeatureEntry) -> Vec<Violation> {
+    fn violations(
+        &self,
+        before: Option<&FeatureEntry>,
+        after: &FeatureEntry,
+        of_tenants: &[TenantValue],
+    ) -> Vec<Violation> {
         let takes = after.defined.value_type;
         let is_other_type = before.is_none_or(|before| before.defined.value_type != takes);
         let mut violations = Vec::new();
@@ -88,8 +110,27 @@ impl FeatureUpsert {
                 let whose = format!("the plan '{slug}'");
                 violations.extend(not_of_type(&self.name, whose, says.value.as_ref(), takes));
             }
+            violations.extend(self.values_in_the_way(of_tenants, takes));
         }
         violations
+    }
+
+    fn values_in_the_way(&self, of_tenants: &[TenantValue], takes: ValueType) -> Option<Violation> {
+        let others = of_tenants.iter().filter(|own| !takes.takes(&own.value));
+        let mut tenants: Vec<&str> = others.map(|own| own.tenant.as_str()).collect();
+        tenants.dedup();
+        let named: Vec<String> =
+            tenants.iter().take(MOST_NAMED).map(|tenant| format!("'{tenant}'")).collect();
+        let more = match tenants.len().saturating_sub(MOST_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let word = if tenants.len() == 1 { "tenant" } else { "tenants" };
+        (!tenants.is_empty()).then(|| Violation::ValueType {
+            feature: self.name.to_string(),
+            whose: format!("the {word} {}{more}", named.join(", ")),
+            takes: takes.word(),
+        })
     }
 }
 

@@ -65,7 +65,7 @@ fn another_type_is_refused_by_every_value_that_is_stored_and_another_name_is_not
     let number = Some(Setting::Int64(7));
     let stored = catalogue(ValueType::Int64, number.clone(), Some(says(number)));
     let text = FeatureUpsert { value_type: Some(ValueType::String), ..upsert() };
-    let refused = text.apply(&stored).unwrap_err();
+    let refused = text.apply(&stored, &[]).unwrap_err();
     assert_eq!(kinds(&refused), ["VALUE_TYPE", "VALUE_TYPE"]);
     assert!(refused[0].to_string().contains("the default"), "{}", refused[0]);
     assert!(refused[1].to_string().contains("the plan 'starter'"), "{}", refused[1]);
@@ -73,11 +73,11 @@ fn another_type_is_refused_by_every_value_that_is_stored_and_another_name_is_not
     // What somebody has written by hand is no reason to refuse a name.
     let wrong = catalogue(ValueType::Bool, Some(Setting::Int64(7)), None);
     let named = FeatureUpsert { title: Some("Rows".into()), ..upsert() };
-    assert_eq!(named.apply(&wrong).unwrap().after.defined.name, "Rows");
+    assert_eq!(named.apply(&wrong, &[]).unwrap().after.defined.name, "Rows");
     let other = FeatureUpsert { default_value: Some(Some(Setting::Int64(8))), ..upsert() };
-    assert_eq!(kinds(&other.apply(&wrong).unwrap_err()), ["VALUE_TYPE"]);
+    assert_eq!(kinds(&other.apply(&wrong, &[]).unwrap_err()), ["VALUE_TYPE"]);
     let none = FeatureUpsert { default_value: Some(None), ..upsert() };
-    assert_eq!(none.apply(&wrong).unwrap().after.defined.default_value, None);
+    assert_eq!(none.apply(&wrong, &[]).unwrap().after.defined.default_value, None);
 }
 
 #[test]

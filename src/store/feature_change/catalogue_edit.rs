@@ -11,11 +11,12 @@ use super::{
     FeatureChanged, Made, NamedKeptFeature, NamedKeptLimit,
     affected::{changed_by_feature, changed_by_limit, tenants_of},
     json::{kept_feature_to_json, kept_limit_to_json},
+    tenant_values::tenant_values,
 };
 use crate::{
     domain::{
         AffectedTenants, Catalogue, CatalogueEdit, Edited, ExistingTenants, FeatureEntry,
-        FeatureUpsert, KeptAt, LimitDefinition, LimitEntry, LimitUpsert, PlanFeatureEdit,
+        FeatureUpsert, KeptAt, LimitDefinition, LimitEntry, LimitUpsert, Module, PlanFeatureEdit,
         PlanLimitEdit, Setting, usage_limit::USERS,
     },
     store::{
@@ -48,7 +49,15 @@ async fn define_feature(
     catalogue: &Catalogue,
     upsert: &FeatureUpsert,
 ) -> Result<Made, MutationError> {
-    let edited = upsert.apply(catalogue).map_err(MutationError::Refused)?;
+    let known = catalogue.module(&upsert.name.module).filter(|_| upsert.value_type.is_some());
+    let of_tenants = match known {
+        Some(Module { code, .. }) => {
+            let module = module_id(txn, code).await?;
+            tenant_values(txn, module, code.as_str(), &upsert.name.key).await?
+        }
+        None => Vec::new(),
+    };
+    let edited = upsert.apply(catalogue, &of_tenants).map_err(MutationError::Refused)?;
     let FeatureEntry { module, defined, .. } = &edited.after;
     let sql = "INSERT INTO entitlement_features (module_id, key, name, description, value_type, default_enabled, default_value)
                VALUES ($1, $2, $3, $4, $5, $6, $7)

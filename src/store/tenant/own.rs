@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use sea_orm::{
     QueryResult,
     prelude::{Json, Uuid},
@@ -291,8 +291,22 @@ fn limit(LimitText(key, value, ends_at, ..): &LimitText, context: &ReadContext) 
 /// An instant in microseconds since 1970: PostgreSQL gives the number, SQLite the text that is
 /// stored.
 pub(in crate::store) fn micros(stored: &Json) -> Option<i64> {
-    let parsed = |text| DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_micros());
-    stored.as_i64().or_else(|| parsed(stored.as_str()?))
+    stored
+        .as_i64()
+        .or_else(|| parsed(stored.as_str()?))
+        .or_else(|| in_sqlites_form(stored.as_str()?))
+}
+
+fn parsed(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_micros())
+}
+
+/// What SQLite's own functions make: `datetime('now')`, in UTC. The columns that are read as instants
+/// take it too.
+fn in_sqlites_form(text: &str) -> Option<i64> {
+    let forms = ["%F %T%.f", "%FT%T%.f", "%F %R", "%FT%R"];
+    let at = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
+    Some(at.and_utc().timestamp_micros())
 }
 
 /// Reads a value; `None`: there is none.

@@ -20,6 +20,34 @@ use super::{
 use crate::harness::{Database, id, server::field_violations};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_that_would_switch_tenants_features_off_is_refused_and_names_them() {
+    for mut admin in both().await {
+        // A flag that nobody has defined takes any value, under a former code of its module too.
+        let database = admin.server.database.again().await;
+        database.flag(1, "finance", "rows", "true", "'\"many\"'").await;
+        let numbers =
+            UpsertFeatureRequest { value_type: FeatureValueType::Int64.into(), ..feature("rows") };
+        let refused = admin.define(numbers.clone()).await.unwrap_err();
+        assert_eq!(violations(&refused), [violation("VALUE_TYPE", "finance/rows")]);
+        assert!(refused.message().contains("the tenant '"), "{}", refused.message());
+
+        let any = UpsertFeatureRequest {
+            value_type: FeatureValueType::Unspecified.into(),
+            ..numbers.clone()
+        };
+        admin.define(any.clone()).await.unwrap();
+        assert!(admin.define(numbers.clone()).await.is_err(), "the flag is as it was");
+        database.execute("UPDATE feature_flags SET config = '7' WHERE feature_key = 'rows'").await;
+        admin.define(numbers).await.unwrap();
+        // No type is named, and none is changed.
+        database
+            .execute("UPDATE feature_flags SET config = 'true' WHERE feature_key = 'rows'")
+            .await;
+        admin.define(any).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_contradicts_itself_or_names_nothing_is_refused_with_everything_that_is_wrong() {
     for mut admin in both().await {
         let bool = FeatureValueType::Bool.into();

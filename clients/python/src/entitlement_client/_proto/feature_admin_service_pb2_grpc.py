@@ -142,9 +142,9 @@ class FeatureAdminServiceServicer(object):
 
     def UpsertFeature(self, request, context):
         """Defines a feature of a module, or changes its definition. What the request
-        omits stays unchanged. A change of the type is refused while the default or
-        a plan has a value of another one; where the value of a tenant's flag, or one
-        that a tenant keeps of its plan, is not of the type, the feature is off.
+        omits stays unchanged. A type is refused while the default, a plan, a
+        tenant's flag or what a tenant keeps of its plan has a value of another one:
+        the feature would be off there.
 
         Role: owner. CHANGE_REFUSED: UNKNOWN_MODULE, VALUE_TYPE.
         """
