@@ -67,8 +67,8 @@ impl Entitlements {
         Self { core, watching: Arc::new(watching), min_revision: 0 }
     }
 
-    /// Resolves once changes are being received: from then on, what is held is good until it
-    /// changes. A service need not wait for this.
+    /// Resolves once changes are being received: what is asked for from 4 s later on is good until it
+    /// changes, and before that for a while. A service need not wait for this.
     pub async fn watching(&self) {
         self.watching.opened().await;
     }
