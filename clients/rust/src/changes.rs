@@ -49,6 +49,9 @@ pub(crate) fn hear(core: &Core, event: Event) {
             core.counters.watching.set(1.0);
         }
         Event::TenantChanged { tenant, revision } => {
+            if revision == 0 {
+                core.held.stream.settle(now);
+            }
             core.held.tenant_changed(tenant, revision);
             core.counters.changes.increment(1);
         }

@@ -28,6 +28,9 @@ pub(crate) struct Began {
     pub(crate) news: u64,
     /// The answer must be at least this fresh: the revision that the news announced.
     pub(crate) min_revision: u64,
+    /// Another server may have given it, which had not received everything yet: it is good for its
+    /// `max_age` only, and nobody vouches for it afterwards.
+    pub(crate) is_settling: bool,
 }
 
 /// The answer to "who is it?", for one set of credentials.
@@ -117,10 +120,9 @@ impl Held {
             return None;
         }
         let vouched = match held.outdated {
-            NEVER => self.stream.vouched(held.began.era),
-            vouched => vouched,
-        }
-        .max(held.began.at);
+            NEVER => self.vouched(held.began),
+            vouched => vouched.max(held.began.at),
+        };
         is_no_longer_ago(most, vouched, now).then_some(held.list)
     }
 
@@ -129,8 +131,18 @@ impl Held {
         if *outdated != NEVER || now >= told.valid_until || told.revision < min_revision {
             return false;
         }
-        let is_vouched_for = !told.stale && self.stream.vouches(began.era, began.at, now);
+        let is_vouched_for = !told.stale && self.vouches(*began, now);
         is_vouched_for || self.is_young(*began, told.max_age, now)
+    }
+
+    /// Would every change of it since have been received?
+    fn vouches(&self, began: Began, now: Micros) -> bool {
+        !began.is_settling && self.stream.vouches(began.era, now)
+    }
+
+    /// Until when the server vouched for it.
+    fn vouched(&self, Began { at, era, is_settling, .. }: Began) -> Micros {
+        if is_settling { at } else { self.stream.vouched(era).max(at) }
     }
 
     /// May it be held for its `max_age`, and is it younger? While a stream says how often it is to be
@@ -147,7 +159,8 @@ impl Held {
         let era = self.stream.era();
         let (news, wanted) = self.see_or_make(tenant, |slot| (slot.news, slot.wanted));
         let wanted = wanted.in_history(self.stream.history());
-        Began { at: now, era, news, min_revision: min_revision.max(wanted) }
+        let is_settling = self.stream.is_settling(now);
+        Began { at: now, era, news, min_revision: min_revision.max(wanted), is_settling }
     }
 
     /// What is seen in the tenant's slot. From now on news of it is noted there.
@@ -191,7 +204,7 @@ impl Held {
             slot.denials.retain(|denial| has_it(denial.answer.revision));
             if let Some(held) = slot.list.as_mut().filter(|held| !has_it(held.list.told.revision)) {
                 if held.outdated == NEVER {
-                    held.outdated = self.stream.vouched(held.began.era);
+                    held.outdated = self.vouched(held.began);
                 }
                 held.announced = held.announced.max(revision);
             }
@@ -231,7 +244,7 @@ impl Held {
 
     fn good_resolved(&self, held: &HeldResolved, now: Micros) -> Option<Resolved> {
         let HeldResolved { resolved, told, began } = held;
-        let is_vouched_for = !told.stale && self.stream.vouches(began.era, began.at, now);
+        let is_vouched_for = !told.stale && self.vouches(*began, now);
         let is_good =
             now < told.valid_until && (is_vouched_for || self.is_young(*began, told.max_age, now));
         (is_good && !self.has_changed(held)).then(|| resolved.clone())
@@ -252,7 +265,7 @@ impl Held {
         now: Micros,
     ) -> Option<Resolved> {
         let held = self.resolved.look(&credentials, HeldResolved::clone)?;
-        let vouched = self.stream.vouched(held.began.era).max(held.began.at);
+        let vouched = self.vouched(held.began);
         let is_of_use = now < held.told.valid_until && is_no_longer_ago(most, vouched, now);
         (is_of_use && !self.has_changed(&held)).then_some(held.resolved)
     }

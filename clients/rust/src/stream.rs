@@ -173,6 +173,13 @@ impl Stream {
         self.settled.store(now + SETTLING, Ordering::Release);
     }
 
+    /// May a server still answer with what was before? A clock that is set back does not make that
+    /// longer.
+    pub(crate) fn is_settling(&self, now: Micros) -> bool {
+        let left = self.settled.load(Ordering::Acquire).saturating_sub(now);
+        (1..=SETTLING).contains(&left)
+    }
+
     /// Anything may have changed.
     pub(crate) fn outdate(&self) {
         let era = self.end_era();
@@ -202,9 +209,9 @@ impl Stream {
         self.past.lock().iter().find(|past| past.era == era).copied()
     }
 
-    /// Would every change of what was asked for at this instant, in this era, have been received?
-    pub(crate) fn vouches(&self, era: u64, asked: Micros, now: Micros) -> bool {
-        asked >= self.settled.load(Ordering::Acquire) && era == self.era() && self.is_trusted(now)
+    /// Would every change of what was asked for in this era have been received?
+    pub(crate) fn vouches(&self, era: u64, now: Micros) -> bool {
+        era == self.era() && self.is_trusted(now)
     }
 
     /// Does its server tell of every change?
@@ -241,12 +248,12 @@ mod tests {
         let stream = Stream::default();
         let before = stream.era();
         stream.open(None, -SETTLING);
-        assert!(!stream.vouches(stream.era(), 0, 0), "no heartbeat has come");
+        assert!(!stream.vouches(stream.era(), 0), "no heartbeat has come");
         stream.beat(0, 0);
-        assert!(!stream.vouches(before, 0, 1) && stream.vouches(stream.era(), 0, 1));
+        assert!(!stream.vouches(before, 1) && stream.vouches(stream.era(), 1));
         assert!(!stream.has_outdated(before), "it is good for its max_age");
         stream.close();
-        assert!(!stream.vouches(stream.era(), 0, 1));
+        assert!(!stream.vouches(stream.era(), 1));
     }
 
     #[test]
@@ -255,13 +262,12 @@ mod tests {
         stream.open(None, -SETTLING);
         stream.beat(0, 0);
         assert!(
-            stream.vouches(stream.era(), 0, SILENCE - 1)
-                && !stream.vouches(stream.era(), 0, SILENCE)
+            stream.vouches(stream.era(), SILENCE - 1) && !stream.vouches(stream.era(), SILENCE)
         );
         stream.beat(ALWAYS, SILENCE);
-        assert!(!stream.vouches(stream.era(), 0, SILENCE));
+        assert!(!stream.vouches(stream.era(), SILENCE));
         stream.beat(SILENCE, SILENCE);
-        assert!(stream.vouches(stream.era(), 0, SILENCE));
+        assert!(stream.vouches(stream.era(), SILENCE));
     }
 
     #[test]
@@ -270,7 +276,7 @@ mod tests {
         stream.open(None, -SETTLING);
         stream.beat(7, 7);
         stream.beat(ALWAYS, 9);
-        assert!(!stream.vouches(stream.era(), 0, 9));
+        assert!(!stream.vouches(stream.era(), 9));
         assert_eq!(stream.vouched(stream.era()), 7);
         stream.taken_over(ALWAYS, None, 9);
         assert_eq!(stream.vouched(stream.era()), 7);
@@ -284,7 +290,7 @@ mod tests {
         stream.beat(5, 5);
         stream.reset(-SETTLING);
         assert!(stream.has_outdated(before) && !stream.has_outdated(stream.era()));
-        assert!(stream.vouches(stream.era(), 0, 6));
+        assert!(stream.vouches(stream.era(), 6));
         assert_eq!(stream.vouched(before), 5);
     }
 
@@ -297,7 +303,7 @@ mod tests {
         stream.open(Some(SECOND), -SETTLING);
         stream.beat(0, 0);
         let era = stream.era();
-        assert!(stream.vouches(era, 0, 4 * SECOND - 1) && !stream.vouches(era, 0, 4 * SECOND));
+        assert!(stream.vouches(era, 4 * SECOND - 1) && !stream.vouches(era, 4 * SECOND));
         assert!(!stream.is_doubted(first, -SECOND, 4 * SECOND - 1), "it is good for its max_age");
         assert!(
             stream.is_doubted(first, -SECOND, 4 * SECOND) && stream.is_doubted(era, 1, 4 * SECOND)
@@ -306,7 +312,7 @@ mod tests {
         stream.beat(5 * SECOND, 5 * SECOND);
         assert!(!stream.is_doubted(era, 1, 6 * SECOND), "nothing was missed");
         stream.beat(ALWAYS, 6 * SECOND);
-        assert!(!stream.vouches(era, 0, 6 * SECOND) && stream.is_doubted(era, 1, 6 * SECOND));
+        assert!(!stream.vouches(era, 6 * SECOND) && stream.is_doubted(era, 1, 6 * SECOND));
         assert!(!stream.is_doubted(era, 6 * SECOND, 6 * SECOND), "the server has marked it");
         stream.beat(ALWAYS, 7 * SECOND);
         assert!(!stream.is_doubted(era, 6 * SECOND, 7 * SECOND), "it began before");

@@ -16,7 +16,7 @@ const (
 	mostDenials = 100 // of each tenant
 	trust       = 30 * time.Second
 	longestLag  = 10 * time.Second
-	settling    = 4 * time.Second // for so long another server may lag, unmarked
+	settling    = 4 * time.Second // for so long another server may lag, unmarked, after what has no revision
 )
 
 // era is the time between two resets. All that was asked for in it is outdated with it, however much it is.
@@ -27,7 +27,7 @@ type stream struct {
 	era           *era
 	isOpen        bool
 	beat, vouched time.Time // the last heartbeat, if the server did not lag; the last with which it did not
-	settled       time.Time // what was asked for before is good for its max_age only
+	settled       time.Time // until then another server may lag, unmarked
 }
 
 func (s *stream) isTrusted(now time.Time) bool { return s.isOpen && now.Sub(s.beat) < trust }
@@ -42,13 +42,15 @@ type held struct {
 	least    uint64  // the revision that it was asked for with
 	stream   *stream // the one that there was when it was asked for
 	tenant   *tenant // what was known of the tenant then
+	// Another server may have answered, which lagged: it is good for its max_age only.
+	isSettling bool
 }
 
 func (h *held) isGood(now time.Time, least uint64) bool {
 	if h == nil || h.fresh.GetRevision() < least || !isBefore(now, h.fresh.GetValidUntil()) {
 		return false
 	}
-	isWatched := h.list != nil && !h.fresh.GetStale() && h.stream.isTrusted(now) && !h.asked.Before(h.stream.settled)
+	isWatched := h.list != nil && !h.fresh.GetStale() && !h.isSettling && h.stream.isTrusted(now)
 	return isWatched || !h.stream.era.isOutdated && now.Sub(h.asked) < h.fresh.GetMaxAge().AsDuration()
 }
 
@@ -118,6 +120,9 @@ func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 		}
 	case *pb.WatchChangesResponse_TenantChanged_:
 		c.change(told.TenantChanged.GetTenantId(), told.TenantChanged.GetRevision())
+		if told.TenantChanged.GetRevision() == 0 {
+			c.stream.settled = now.Add(settling)
+		}
 	case *pb.WatchChangesResponse_CatalogueChanged_:
 		c.outdate()
 		c.catalogue = max(c.catalogue, told.CatalogueChanged.GetRevision())
@@ -194,7 +199,8 @@ func (c *cache) find(q question, now time.Time) *held {
 // begin is called when the server is about to be asked, keep with its answer.
 func (c *cache) begin(id string, least uint64, now time.Time) *held {
 	t := c.tenant(id)
-	return &held{asked: now, least: max(least, c.announced(t)), stream: c.stream, tenant: t}
+	isSettling := now.Before(c.stream.settled)
+	return &held{asked: now, least: max(least, c.announced(t)), stream: c.stream, tenant: t, isSettling: isSettling}
 }
 
 func (c *cache) keep(id, module string, h *held) {
@@ -220,7 +226,7 @@ func (c *cache) stale(q question, most time.Duration, now time.Time) *held {
 	if list == nil || list.fresh.GetRevision() < q.least || !list.decides(q, now) {
 		return nil
 	}
-	if now.Sub(list.asked) > most && now.Sub(list.stream.vouched) > most {
+	if now.Sub(list.asked) > most && (list.isSettling || now.Sub(list.stream.vouched) > most) {
 		return nil
 	}
 	return list

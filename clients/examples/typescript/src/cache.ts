@@ -34,7 +34,7 @@ class Stream {
   beat = -Infinity;
   /** The last with which it did not. */
   vouched = -Infinity;
-  /** What was asked for before is good for its `maxAge` only. */
+  /** Until then another server may lag, unmarked. */
   settled = -Infinity;
 
   constructor(readonly era: Era, public isOpen: boolean) {}
@@ -48,7 +48,14 @@ class Stream {
 export type About = { id: string; module: string; feature?: string };
 
 /** What was known when the server was asked. */
-export type Question = { tenant: Tenant; stream: Stream; asked: number; least: bigint };
+export type Question = {
+  tenant: Tenant;
+  stream: Stream;
+  asked: number;
+  least: bigint;
+  /** Another server may answer, which lags: the answer is good for its `maxAge` only. */
+  isSettling: boolean;
+};
 
 /** An answer of the server: a list, or the decision about a module or a feature. */
 export type Held = Question & {
@@ -90,6 +97,7 @@ export class Cache {
         break;
       case "tenantChanged":
         this.#change(event.value.tenantId, event.value.revision);
+        if (event.value.revision === 0n) this.#settle(now);
         break;
       case "catalogueChanged":
         this.outdate();
@@ -163,7 +171,9 @@ export class Cache {
   /** Comes before the server is asked, and `keep` after it has answered. */
   begin(id: string, least: bigint, now: Now): Question {
     const tenant = this.tenant(id);
-    return { tenant, stream: this.stream, asked: now.mono, least: max(least, this.#announced(tenant)) };
+    const { stream } = this;
+    const isSettling = now.mono < stream.settled;
+    return { tenant, stream, asked: now.mono, least: max(least, this.#announced(tenant)), isSettling };
   }
 
   /** Where news has overtaken the answer, it is kept of a tenant whom nobody looks at any more. */
@@ -186,13 +196,14 @@ export class Cache {
   stale(about: About, least: bigint, most: number, now: Now): Held | undefined {
     const { list } = this.tenant(about.id);
     if (!list || list.fresh.revision < least || !decides(list, about, now)) return undefined;
-    return now.mono - Math.max(list.asked, list.stream.vouched) <= most ? list : undefined;
+    const vouched = list.isSettling ? -Infinity : list.stream.vouched;
+    return now.mono - Math.max(list.asked, vouched) <= most ? list : undefined;
   }
 }
 
-export function isGood({ list, fresh, stream, asked }: Held, least: bigint, now: Now): boolean {
+export function isGood({ list, fresh, stream, asked, isSettling }: Held, least: bigint, now: Now): boolean {
   if (fresh.revision < least || !isBefore(now, fresh.validUntil)) return false;
-  const isWatched = list !== undefined && !fresh.stale && stream.isTrusted(now) && asked >= stream.settled;
+  const isWatched = list !== undefined && !fresh.stale && !isSettling && stream.isTrusted(now);
   return isWatched || (!stream.era.isOutdated && now.mono - asked < milliseconds(fresh.maxAge));
 }
 

@@ -124,6 +124,8 @@ impl Core {
 
     fn began_asking_who(&self) -> Began {
         let era = self.held.stream.era();
-        Began { at: self.clock.now(), era, news: self.held.last_news(), min_revision: 0 }
+        let at = self.clock.now();
+        let is_settling = self.held.stream.is_settling(at);
+        Began { at, era, news: self.held.last_news(), min_revision: 0, is_settling }
     }
 }

@@ -35,7 +35,13 @@ fn resolved() -> Resolved {
 }
 
 fn asking_who(held: &Held) -> Began {
-    Began { at: 0, era: held.stream.era(), news: held.last_news(), min_revision: 0 }
+    Began {
+        at: 0,
+        era: held.stream.era(),
+        news: held.last_news(),
+        min_revision: 0,
+        is_settling: false,
+    }
 }
 
 #[test]

@@ -254,8 +254,9 @@ class Core:
 
     def begin(self) -> tuple[int, Stream | SettlingStream]:
         """When a question is asked (monotonic, ns), and under which stream: it takes them along."""
-        asked = self.clock.mono()
-        return asked, self._stream if asked >= self._settled else SettlingStream(self._stream)
+        # The stream first: news that comes now is then known to be later than the question.
+        stream, asked = self._stream, self.clock.mono()
+        return asked, stream if asked >= self._settled else SettlingStream(stream)
 
     @property
     def era(self) -> Era:
@@ -431,6 +432,8 @@ class Core:
         with self._lock:
             self.counts["news"] += 1
             self._last_event = self.clock.mono()
+            if revision == 0:
+                self._settled = self._last_event + SETTLING
             self._raise_floor(tenant, revision)
             self.resolved.forget(tenant)
             for flight in self._flights.values():

@@ -85,11 +85,12 @@ class Stream:
 
 class SettlingStream:
     """A stream that has told something without a revision, so that of an answer nobody can tell whether it is from
-    before: what is asked for meanwhile is good for its `max_age` only."""
+    before: what is asked for meanwhile is good for its `max_age` only, and nobody vouches for it afterwards."""
 
     __slots__ = ("_of",)
 
     sure_until = 0
+    beat = 0
 
     def __init__(self, of: Stream) -> None:
         self._of = of
@@ -97,10 +98,6 @@ class SettlingStream:
     @property
     def era(self) -> Era:
         return self._of.era
-
-    @property
-    def beat(self) -> int:
-        return self._of.beat
 
     def is_doubted(self, asked: int, mono: int) -> bool:
         return self._of.is_doubted(asked, mono)
