@@ -45,6 +45,16 @@ fn flag() -> impl Strategy<Value = FlagRow> {
     )
 }
 
+/// Rows have ids of their own, which are in no order.
+fn flags() -> impl Strategy<Value = Vec<FlagRow>> {
+    proptest::collection::vec(flag(), 0..6).prop_map(|mut rows| {
+        for (row, place) in rows.iter_mut().zip(0u128..) {
+            row.id = Uuid::from_u128(row.id.as_u128() << 8 | place);
+        }
+        rows
+    })
+}
+
 fn defined() -> impl Strategy<Value = FeatureDefinition> {
     (prop::sample::select(&ValueType::ALL[..]), any::<bool>(), setting()).prop_map(
         |(value_type, is_on_by_default, default_value)| FeatureDefinition {
@@ -91,7 +101,7 @@ fn case() -> impl Strategy<Value = Case> {
         || (any::<bool>(), setting()).prop_map(|(is_on, value)| PlanFeature { is_on, value });
     let kept = proptest::option::of(proptest::option::of(planned()));
     (
-        proptest::collection::vec(flag(), 0..6),
+        flags(),
         proptest::collection::vec(proptest::option::of(defined()), KEYS.len()),
         proptest::collection::vec(proptest::option::of(planned()), KEYS.len()),
         overrides(),
