@@ -235,7 +235,9 @@ impl RouteMap {
 
     /// The rule for one reading.
     fn decides(&self, method: &str, read: &str) -> Result<Option<Found>, RefusedPath> {
-        let Some(rule) = self.find_one(&self.all, method, read)? else { return Ok(None) };
+        let Some(rule) = self.find_one(&self.all, method, read, |_| true)? else {
+            return Ok(None);
+        };
         Ok(Some(Found { rule, demanding: self.demanding(method, read, rule)? }))
     }
 
@@ -248,8 +250,7 @@ impl RouteMap {
     ) -> Result<Option<usize>, RefusedPath> {
         match &self.settings {
             Some(settings) if self.rules[rule].origin == Origin::Catalogue => {
-                let other = self.find_one(settings, method, read)?;
-                Ok(other.filter(|other| self.adds(rule, *other)))
+                self.find_one(settings, method, read, |other| self.adds(rule, other))
             }
             _ => Ok(None),
         }
@@ -279,19 +280,21 @@ impl RouteMap {
         }
     }
 
-    /// The rule for one reading, with and without a slash at its end. Where only one of them is
-    /// known, that one is meant: a router that tells them apart answers the other with a
+    /// The rule for one reading, with and without a slash at its end, if it matters. Where only one of
+    /// them is known, that one is meant: a router that tells them apart answers the other with a
     /// redirect, or with 404.
     fn find_one(
         &self,
         tries: &Tries,
         method: &str,
         path: &str,
+        matters: impl Fn(usize) -> bool,
     ) -> Result<Option<usize>, RefusedPath> {
         let router = tries.exact.of(method);
         let mut found = None;
         for path in ends(path, self.reading) {
             let rule = router.search(path).map(|found| *found.data());
+            let rule = rule.filter(|rule| matters(*rule));
             if found.is_some() && rule.is_some() && rule != found {
                 return Err(RefusedPath::Ambiguous);
             }
