@@ -23,11 +23,12 @@ pub(super) async fn tenant_values(
     let dialect = txn.dialect();
     let sql = format!(
         "SELECT CAST(t.subdomain AS text) AS subdomain, said.value AS value FROM tenants t JOIN (
-             SELECT f.tenant_id AS tenant_id, {flag} AS value FROM feature_flags f
+             SELECT f.tenant_id AS tenant_id, NULL AS plan_id, {flag} AS value FROM feature_flags f
              WHERE f.feature_key = $2 AND f.module_code IN ({codes})
-             UNION ALL SELECT k.tenant_id, {kept} FROM entitlement_kept_features k
+             UNION ALL SELECT k.tenant_id, k.plan_id, {kept} FROM entitlement_kept_features k
              WHERE k.module_id = $1 AND k.key = $2
-         ) said ON said.tenant_id = t.id WHERE said.value IS NOT NULL ORDER BY t.subdomain",
+         ) said ON said.tenant_id = t.id AND (said.plan_id IS NULL OR said.plan_id = t.plan_id)
+         WHERE said.value IS NOT NULL ORDER BY t.subdomain",
         flag = own::value(dialect, "f.config"),
         kept = own::value(dialect, "k.value"),
         codes = places.join(", "),
