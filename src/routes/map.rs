@@ -11,7 +11,7 @@ use std::{
 use wayfind::Router;
 
 pub use self::builder::Conflict;
-use self::builder::{Builder, caseless_router};
+use self::builder::{Builder, Places, caseless_router};
 use super::{
     Origin, Rule,
     path::{PathReading, RefusedPath, check, readings, without_query},
@@ -58,25 +58,23 @@ impl Tries {
         let places: Vec<_> =
             methods.iter().map(|method| (builder.places(method, is_meant), method)).collect();
         let others = builder.places("", is_meant);
-        let exact = ByMethod {
-            methods: places
-                .iter()
-                .map(|(places, method)| ((*method).clone(), builder.router(places)))
-                .collect(),
-            others: builder.router(&others),
-        };
-        let caseless = ByMethod {
-            methods: places
-                .iter()
-                .map(|(places, method)| ((*method).clone(), caseless_router(places)))
-                .collect(),
-            others: caseless_router(&others),
-        };
-        Self { exact, caseless }
+        Self {
+            exact: ByMethod::new(&places, &others, |places| builder.router(places)),
+            caseless: ByMethod::new(&places, &others, caseless_router),
+        }
     }
 }
 
 impl<T> ByMethod<T> {
+    fn new(
+        methods: &[(Places, &String)],
+        others: &Places,
+        router: impl Fn(&Places) -> Router<T>,
+    ) -> Self {
+        let one = |(places, method): &(Places, &String)| ((*method).clone(), router(places));
+        Self { methods: methods.iter().map(one).collect(), others: router(others) }
+    }
+
     fn of(&self, method: &str) -> &Router<T> {
         self.methods.get(method).unwrap_or(&self.others)
     }

@@ -12,12 +12,12 @@ use sea_orm::prelude::Json;
 
 use entitlementd_migration::{ChangeLog, locks};
 
-pub(super) use self::affected::tenants_of;
 pub use self::json::{
     feature_to_json, flag_to_json, kept_feature_to_json, kept_limit_to_json, limit_to_json,
     override_to_json,
 };
 use self::own_edit::Own;
+pub(super) use self::{affected::tenants_of, catalogue_edit::keep_limit};
 use super::{
     MutationError, Store, StoreError, TenantKey, catalogue,
     kept::{self, Keepers},

@@ -7,7 +7,7 @@ use super::{
     Evidence, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit, Reading, Store, StoreError,
     TenantKey, catalogue, entitlements, offers,
 };
-use crate::domain::{Catalogue, Facts, LimitInForce, OwnFlag, OwnLimit, Summary, limits_of};
+use crate::domain::{Catalogue, Facts, LimitInForce, OwnFlag, Summary, limits_of};
 
 /// A tenant as the database has it, and what its own terms and its plan come to.
 #[derive(Debug)]
@@ -79,17 +79,10 @@ impl Store {
     }
 }
 
-/// The overrides with the reasons, which facts do not carry.
 fn overrides(evidence: &Evidence) -> Vec<NamedLimit> {
     let overrides = evidence.facts.tenant.own.iter().flat_map(|own| &own.overrides);
-    let named = overrides.map(|own| NamedLimit {
-        key: own.key.to_string(),
-        own: OwnLimit {
-            limit: own.value,
-            ends_at: own.ends_at,
-            reason: evidence.reason_of_override(&own.key).to_owned(),
-        },
-    });
+    let named =
+        overrides.map(|own| NamedLimit { key: own.key.to_string(), own: evidence.own_limit(own) });
     named.collect()
 }
 

@@ -19,8 +19,7 @@ use super::{
     ask::Ask,
     entitlements::{decimal, plan_id},
     entity::{modules, plans},
-    feature_change::{NamedKeptLimit, kept_limit_to_json, tenants_of},
-    kept,
+    feature_change::{keep_limit, tenants_of},
     mutate::{Request, lock_alone},
     offer_json::{module_of, module_to_json, plan_of, plan_to_json},
     offers,
@@ -28,8 +27,8 @@ use super::{
     transaction::Transaction,
 };
 use crate::domain::{
-    Author, BillingCycle, ExistingTenants, KeptAt, ModuleCode, ModuleOffer, ModuleUpsert,
-    PlanOffer, PlanUpsert,
+    Author, BillingCycle, ExistingTenants, ModuleCode, ModuleOffer, ModuleUpsert, PlanOffer,
+    PlanUpsert,
 };
 
 const UPSERT_MODULE: &str = "UpsertModule";
@@ -231,9 +230,7 @@ async fn keep_limits(
         }
         // Nobody can have fewer than none.
         let limit = had.map(|limit| limit.max(0).into());
-        let keepers = kept::keep_limit(txn, plan, key, limit, author.at).await?;
-        let terms = NamedKeptLimit { key: key.to_owned(), limit, kept_at: KeptAt(Some(author.at)) };
-        let terms = kept_limit_to_json(&terms);
+        let (keepers, terms) = keep_limit(txn, plan, key, limit, author.at).await?;
         keepers.record(txn, author, (UPSERT_PLAN, request), &terms).await?;
     }
     Ok(())

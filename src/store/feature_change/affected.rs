@@ -42,6 +42,13 @@ pub(super) async fn codes_of(database: &impl Ask, code: &str) -> Result<Vec<Stri
     Ok(codes)
 }
 
+/// The parameters of a statement for so many codes, from this number on: `$3, $4`.
+pub(super) fn places(codes: &[String], first: usize) -> String {
+    let places: Vec<String> =
+        (first..).take(codes.len()).map(|place| format!("${place}")).collect();
+    places.join(", ")
+}
+
 /// For how many of a plan's tenants a change of a feature holds: those without a flag that keep
 /// nothing about it.
 pub(super) async fn changed_by_feature(
@@ -51,14 +58,13 @@ pub(super) async fn changed_by_feature(
     key: &str,
 ) -> Result<u64, StoreError> {
     let codes = codes_of(txn, code).await?;
-    let places: Vec<String> = (4..).take(codes.len()).map(|place| format!("${place}")).collect();
     let sql = format!(
         "SELECT count(*) AS tenants FROM tenants t WHERE t.plan_id = $1
          AND NOT EXISTS (SELECT 1 FROM entitlement_kept_features k
              WHERE k.tenant_id = t.id AND k.plan_id = $1 AND k.module_id = $2 AND k.key = $3)
          AND NOT EXISTS (SELECT 1 FROM feature_flags f
              WHERE f.tenant_id = t.id AND f.feature_key = $3 AND f.module_code IN ({}))",
-        places.join(", ")
+        places(&codes, 4)
     );
     let mut values: Vec<Value> = vec![plan.into(), module.into(), key.into()];
     values.extend(codes.into_iter().map(Value::from));

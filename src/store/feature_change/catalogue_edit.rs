@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         AffectedTenants, Catalogue, CatalogueEdit, Edited, ExistingTenants, FeatureEntry,
-        FeatureUpsert, KeptAt, LimitDefinition, LimitEntry, LimitUpsert, Module, PlanFeatureEdit,
+        FeatureUpsert, KeptAt, LimitDefinition, LimitUpsert, Module, PlanFeatureEdit,
         PlanLimitEdit, Setting, usage_limit::USERS,
     },
     store::{
@@ -165,7 +165,9 @@ async fn set_plan_limit(
     done.edited.tenants = match done.tenants {
         None => AffectedTenants::default(),
         Some(ExistingTenants::Keep) => {
-            keepers = Some(keep_limit(txn, plan, &done.edited, edit, at).await?);
+            let before = done.edited.before.as_ref();
+            let had = before.and_then(|before| before.plans.get(&edit.plan).copied().flatten());
+            keepers = Some(keep_limit(txn, plan, &edit.key, had, at).await?);
             AffectedTenants { kept: tenants, changed: 0 }
         }
         Some(ExistingTenants::Apply) => {
@@ -177,17 +179,17 @@ async fn set_plan_limit(
     Ok(Made { changed, keepers, subject: edit.plan.clone() })
 }
 
-async fn keep_limit(
+/// The tenants of a plan keep the limit that they had from it. Gives who does from now on, and what
+/// that is.
+pub(in crate::store) async fn keep_limit(
     txn: &Transaction,
     plan: Uuid,
-    edited: &Edited<LimitEntry>,
-    PlanLimitEdit { plan: slug, key, .. }: &PlanLimitEdit,
+    key: &str,
+    limit: Option<i64>,
     at: DateTime<Utc>,
 ) -> Result<(Keepers, Json), StoreError> {
-    let before = edited.before.as_ref();
-    let limit = before.and_then(|before| before.plans.get(slug).copied().flatten());
     let keepers = kept::keep_limit(txn, plan, key, limit, at).await?;
-    let terms = NamedKeptLimit { key: key.clone(), limit, kept_at: KeptAt(Some(at)) };
+    let terms = NamedKeptLimit { key: key.to_owned(), limit, kept_at: KeptAt(Some(at)) };
     Ok((keepers, kept_limit_to_json(&terms)))
 }
 

@@ -5,7 +5,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Value, pr
 
 use super::{
     FeatureChanged, Made, NamedFlag, NamedKeptFeature, NamedKeptLimit, NamedLimit, OwnChanged,
-    affected::{codes_of, config},
+    affected::{codes_of, config, places},
 };
 use crate::{
     domain::{
@@ -96,11 +96,7 @@ impl Own<'_> {
     ) -> Result<FeatureChanged, MutationError> {
         let had = own_of(evidence).and_then(|own| own.override_of(key));
         self.check(had.is_some())?;
-        let before = had.map(|had| OwnLimit {
-            limit: had.value,
-            ends_at: had.ends_at,
-            reason: evidence.reason_of_override(key).to_owned(),
-        });
+        let before = had.map(|had| evidence.own_limit(had));
         write_limit(txn, tenant, key, wanted).await?;
         let named = |own| NamedLimit { key: key.to_owned(), own };
         Ok(FeatureChanged::Override(OwnChanged {
@@ -110,9 +106,7 @@ impl Own<'_> {
             revision: 0,
         }))
     }
-}
 
-impl Own<'_> {
     async fn end_kept_feature(
         &self,
         txn: &Transaction,
@@ -221,11 +215,10 @@ async fn flag_rows(
     key: &str,
 ) -> Result<Vec<Uuid>, StoreError> {
     let codes = codes_of(txn, module).await?;
-    let places: Vec<String> = (3..).take(codes.len()).map(|place| format!("${place}")).collect();
     let sql = format!(
         "SELECT id FROM feature_flags WHERE tenant_id = $1 AND feature_key = $2 AND module_code IN ({})
          ORDER BY CASE WHEN module_code = $3 THEN 0 ELSE 1 END, id",
-        places.join(", ")
+        places(&codes, 3)
     );
     let values: [Value; 2] = [tenant.id.uuid().into(), key.into()];
     let codes = codes.iter().map(|code| code.as_str().into());

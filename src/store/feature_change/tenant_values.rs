@@ -2,7 +2,7 @@
 
 use sea_orm::{Value, prelude::Uuid};
 
-use super::affected::codes_of;
+use super::affected::{codes_of, places};
 use crate::{
     domain::TenantValue,
     store::{
@@ -19,7 +19,6 @@ pub(super) async fn tenant_values(
     key: &str,
 ) -> Result<Vec<TenantValue>, StoreError> {
     let codes = codes_of(txn, code).await?;
-    let places: Vec<String> = (3..).take(codes.len()).map(|place| format!("${place}")).collect();
     let dialect = txn.dialect();
     let sql = format!(
         "SELECT CAST(t.subdomain AS text) AS subdomain, said.value AS value FROM tenants t JOIN (
@@ -31,7 +30,7 @@ pub(super) async fn tenant_values(
          WHERE said.value IS NOT NULL ORDER BY t.subdomain",
         flag = own::value(dialect, "f.config"),
         kept = own::value(dialect, "k.value"),
-        codes = places.join(", "),
+        codes = places(&codes, 3),
     );
     let mut values: Vec<Value> = vec![module.into(), key.into()];
     values.extend(codes.into_iter().map(Value::from));

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::prelude::Uuid;
 
-use crate::domain::{Facts, FlagRow, HeldSubscription};
+use crate::domain::{Facts, FlagRow, HeldSubscription, LimitOverride, OwnLimit};
 
 /// A tenant as the database holds it, word for word, and what that comes to.
 #[derive(Clone, Debug)]
@@ -33,6 +33,12 @@ impl Evidence {
     pub fn reason_of_override(&self, key: &str) -> &str {
         let own = self.own.overrides.iter().find(|own| own.key == key);
         own.map_or("", |own| &own.reason)
+    }
+
+    /// One of the tenant's overrides, with its reason, which facts do not carry.
+    pub fn own_limit(&self, own: &LimitOverride) -> OwnLimit {
+        let reason = self.reason_of_override(&own.key).to_owned();
+        OwnLimit { limit: own.value, ends_at: own.ends_at, reason }
     }
 
     /// The rows of one module, in the order in which their windows open, each with its words.

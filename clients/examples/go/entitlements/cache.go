@@ -111,7 +111,8 @@ func newCache() *cache {
 func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 	switch told := event.GetEvent().(type) {
 	case *pb.WatchChangesResponse_Opened_:
-		c.goOn(&stream{era: c.stream.era, isOpen: true, settled: now.Add(settling)})
+		c.goOn(&stream{era: c.stream.era, isOpen: true})
+		c.settle(now)
 		c.beginHistory()
 	case *pb.WatchChangesResponse_Heartbeat_:
 		c.stream.beat = time.Time{}
@@ -121,20 +122,22 @@ func (c *cache) hear(event *pb.WatchChangesResponse, now time.Time) {
 	case *pb.WatchChangesResponse_TenantChanged_:
 		c.change(told.TenantChanged.GetTenantId(), told.TenantChanged.GetRevision())
 		if told.TenantChanged.GetRevision() == 0 {
-			c.stream.settled = now.Add(settling)
+			c.settle(now)
 		}
 	case *pb.WatchChangesResponse_CatalogueChanged_:
 		c.outdate()
 		c.catalogue = max(c.catalogue, told.CatalogueChanged.GetRevision())
 		if told.CatalogueChanged.GetRevision() == 0 {
-			c.stream.settled = now.Add(settling)
+			c.settle(now)
 		}
 	default: // a reset, or what only a newer client knows
 		c.outdate()
-		c.stream.settled = now.Add(settling)
+		c.settle(now)
 		c.beginHistory()
 	}
 }
+
+func (c *cache) settle(now time.Time) { c.stream.settled = now.Add(settling) }
 
 // beginHistory: the database may be another one, and revisions begin anew.
 func (c *cache) beginHistory() {

@@ -433,7 +433,7 @@ class Core:
             self.counts["news"] += 1
             self._last_event = self.clock.mono()
             if revision == 0:
-                self._settled = self._last_event + SETTLING
+                self._settle()
             self._raise_floor(tenant, revision)
             self.resolved.forget(tenant)
             for flight in self._flights.values():
@@ -447,7 +447,7 @@ class Core:
         with self._lock:
             self._catalogue = max(self._catalogue, revision)
             if revision == 0:
-                self._settled = self.clock.mono() + SETTLING
+                self._settle()
             self._all_changed()
 
     def reset(self) -> None:
@@ -456,8 +456,11 @@ class Core:
             self._begin_history()
             self._all_changed()
 
-    def _begin_history(self) -> None:
+    def _settle(self) -> None:
         self._settled = self.clock.mono() + SETTLING
+
+    def _begin_history(self) -> None:
+        self._settle()
         self._history += 1
         self._catalogue = 0
 
