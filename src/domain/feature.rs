@@ -5,7 +5,7 @@ mod flags;
 use chrono::{DateTime, Utc};
 
 pub use self::flags::{Flag, FlagName, FlagRow, Flags};
-use super::{Catalogue, Decision, Facts, KeptFeature, Setting, ValueType, check};
+use super::{Catalogue, Decision, Facts, KeptFeature, Reason, Setting, ValueType, check};
 
 /// What there is to say about a feature of a module, for all tenants.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -97,8 +97,7 @@ pub fn features_of<'a>(
     code: &'a str,
 ) -> Vec<(&'a str, FeatureState<'a>)> {
     let defined = catalogue.definitions().features_of(code).iter().map(|defined| &*defined.key);
-    let flags = facts.tenant.own.as_ref().map(|own| own.flags.of_module(code));
-    let flagged = flags.into_iter().flatten().map(|(key, _)| key);
+    let flagged = facts.tenant.own.iter().flat_map(|own| own.flags.keys_of(code));
     let mut keys: Vec<&str> = defined.chain(flagged).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -201,6 +200,25 @@ impl FeatureReason {
         }
     }
 
+    /// A sentence for people, about a feature that is off. `denial` is what became of its module.
+    pub fn message(self, denial: Reason, module: &str, key: &str) -> String {
+        match self {
+            Self::ModuleDenied => denial.message(module),
+            Self::NotFound => {
+                format!("There is no feature '{key}' in module '{module}'.")
+            }
+            Self::Tenant | Self::Default => {
+                format!("The feature '{key}' of module '{module}' is switched off.")
+            }
+            Self::Plan => format!(
+                "Your plan does not include the feature '{key}' of module '{module}'. Please upgrade your plan."
+            ),
+            Self::ValueUnreadable => {
+                format!("The feature '{key}' of module '{module}' is not set up correctly.")
+            }
+        }
+    }
+
     /// May another plan have the feature, where it is off for this reason?
     pub fn is_for_a_plan_to_change(self) -> bool {
         matches!(self, Self::Plan | Self::Default)
@@ -211,22 +229,9 @@ impl FeatureDecision<'_> {
     /// A sentence for people; empty where it is on.
     pub fn message(&self, module: &str, key: &str) -> String {
         if self.state.is_on {
-            return String::new();
-        }
-        match self.state.reason {
-            FeatureReason::ModuleDenied => self.module.reason.message(module),
-            FeatureReason::NotFound => {
-                format!("There is no feature '{key}' in module '{module}'.")
-            }
-            FeatureReason::Tenant | FeatureReason::Default => {
-                format!("The feature '{key}' of module '{module}' is switched off.")
-            }
-            FeatureReason::Plan => format!(
-                "Your plan does not include the feature '{key}' of module '{module}'. Please upgrade your plan."
-            ),
-            FeatureReason::ValueUnreadable => {
-                format!("The feature '{key}' of module '{module}' is not set up correctly.")
-            }
+            String::new()
+        } else {
+            self.state.reason.message(self.module.reason, module, key)
         }
     }
 }

@@ -10,10 +10,15 @@ use super::{
 };
 
 /// What the database holds about a tenant itself.
+///
+/// What questions about features and limits read comes first: side by side, in one cache line.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[repr(C)]
 pub struct Tenant {
-    /// Its status, which decides whether it is served at all.
-    pub status: TenantStatus,
+    /// What it has of its own, beside what its plan says now; `None`: nothing, as most tenants.
+    pub own: Option<Box<OwnTerms>>,
+    /// The slug of its plan, if it has one. Shared: there are few plans.
+    pub plan_slug: Option<Arc<str>>,
     /// Its UUID.
     pub id: TenantId,
     /// Its name, to be shown.
@@ -22,10 +27,8 @@ pub struct Tenant {
     pub subdomain: Box<str>,
     /// The schema that holds its data. Not unique in existing databases.
     pub database_schema: Box<str>,
-    /// The slug of its plan, if it has one. Shared: there are few plans.
-    pub plan_slug: Option<Arc<str>>,
-    /// What it has of its own, beside what its plan says now; `None`: nothing, as most tenants.
-    pub own: Option<Box<OwnTerms>>,
+    /// Its status, which decides whether it is served at all.
+    pub status: TenantStatus,
 }
 
 /// What a tenant has of its own, beside what its plan says now.

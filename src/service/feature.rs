@@ -43,11 +43,22 @@ pub(super) struct FeatureJudgement<'a> {
     pub(super) named: Named<'a>,
     pub(super) is_on: bool,
     pub(super) reason: FeatureReason,
-    pub(super) message: String,
     pub(super) value: Option<Setting>,
     pub(super) plan_slugs: Vec<String>,
     pub(super) module: Decision,
     pub(super) hint: CacheHint,
+}
+
+impl FeatureJudgement<'_> {
+    /// A sentence for people; empty where it is on.
+    pub(super) fn message(&self) -> String {
+        let Named { module, key } = self.named;
+        if self.is_on {
+            String::new()
+        } else {
+            self.reason.message(self.module.reason, module, key)
+        }
+    }
 }
 
 impl Api {
@@ -166,7 +177,6 @@ impl Api {
             named,
             is_on,
             reason,
-            message: decided.message(module, key),
             value: value.cloned(),
             plan_slugs,
             module: decided.module,

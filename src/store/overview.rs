@@ -93,5 +93,7 @@ fn flags(facts: &Facts) -> Vec<NamedFlag> {
         key: key.to_owned(),
         flag: OwnFlag { is_on: flag.is_on, value: flag.value.cloned() },
     });
-    named.collect()
+    let mut named: Vec<_> = named.collect();
+    named.sort_by(|one, other| (&one.module, &one.key).cmp(&(&other.module, &other.key)));
+    named
 }

@@ -372,6 +372,6 @@ fn two_hundred_flags_take_less_than_two_and_a_half_kilobytes() {
         id: Uuid::nil(),
     });
     let flags = Flags::of(rows.collect());
-    assert_eq!(flags.of_module("finance").count(), 200);
+    assert_eq!(flags.keys_of("finance").count(), 200);
     assert!(flags.bytes() + size_of::<OwnTerms>() <= 2_560, "{}", flags.bytes());
 }

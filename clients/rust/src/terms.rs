@@ -10,7 +10,7 @@ use crate::{
     LimitSource, Reason, TenantStatus,
     answer::Words,
     clock::{Micros, NEVER},
-    list::{List, Told, short},
+    list::{List, Right, Told, short, tag},
 };
 
 /// A feature of a module. Tenants that have it the same share it.
@@ -67,13 +67,14 @@ impl Terms {
         limits: Vec<Limit>,
         enforcement: LimitEnforcement,
     ) -> Self {
-        features.sort_by_cached_key(|feature| tag_of(&feature.module, &feature.key));
-        let tags = features.iter().map(|feature| tag_of(&feature.module, &feature.key)).collect();
+        let tag_of = |feature: &Arc<Feature>| tag_of(tag(&feature.module), &feature.key);
+        features.sort_by_cached_key(tag_of);
+        let tags = features.iter().map(tag_of).collect();
         Self { tags, features: features.into(), limits: limits.into(), enforcement }
     }
 
-    fn feature(&self, module: &str, key: &str) -> Option<&Feature> {
-        let tag = tag_of(module, key);
+    fn feature(&self, right: &Right, key: &str) -> Option<&Feature> {
+        let (module, tag) = (&*right.module.code, tag_of(right.tag, key));
         let first = self.tags.partition_point(|other| *other < tag);
         let same = self.tags.get(first..)?.iter().take_while(|other| **other == tag);
         let mut same = self.features.get(first..)?.iter().zip(same).map(|(feature, _)| feature);
@@ -90,10 +91,10 @@ impl Terms {
     }
 }
 
-/// Two features with equal tags cost an extra comparison.
-fn tag_of(module: &str, key: &str) -> u32 {
+/// Two features with equal tags cost an extra comparison. `module` is the tag of that.
+fn tag_of(module: u32, key: &str) -> u32 {
     let mut hasher = FxHasher::default();
-    hasher.write(module.as_bytes());
+    hasher.write_u32(module);
     hasher.write(key.as_bytes());
     short(hasher.finish())
 }
@@ -102,8 +103,9 @@ impl List {
     /// What becomes of a feature at this instant. A list has all features at its revision: one that
     /// it does not name is off. `None`: the module is not granted, or the server knows no features.
     pub(crate) fn feature(&self, module: &str, key: &str, now: Micros) -> Option<FeatureAnswer> {
-        let valid_until = self.right(module, now)?.valid_until;
-        let (enabled, reason, value, words) = match self.terms.as_ref()?.feature(module, key) {
+        let right = self.right(module, now)?;
+        let valid_until = right.valid_until;
+        let (enabled, reason, value, words) = match self.terms.as_ref()?.feature(right, key) {
             Some(it) => (it.enabled, it.reason, it.value.clone(), it.words.clone()),
             None => {
                 let reason = FeatureReason::NotFound;

@@ -30,6 +30,19 @@ impl FlagName {
     pub fn parts(&self) -> (&str, &str) {
         self.0.split_once(SEPARATOR).unwrap_or((&self.0, ""))
     }
+
+    /// How it is ordered against the name with these parts, without a search for its own.
+    fn compare(&self, module: &str, key: &str) -> Ordering {
+        let (text, module) = (self.0.as_bytes(), module.as_bytes());
+        match text.split_at_checked(module.len()) {
+            Some((start, rest)) => start.cmp(module).then_with(|| match rest.split_first() {
+                Some((0, own)) => own.cmp(key.as_bytes()),
+                // The separator comes before whatever a longer code goes on with.
+                _ => Ordering::Greater,
+            }),
+            None => text.cmp(module),
+        }
+    }
 }
 
 /// Lets a set of names be asked with a text.
@@ -66,11 +79,14 @@ impl FlagRow {
 /// The flags of a tenant: of each feature that it has rows for, the row that counts.
 ///
 /// A tenant with two hundred flags is to take two KiB, so that what most flags lack, a value, is
-/// stored beside those that have one.
+/// stored beside those that have one, and the place of a name says whether its flag is on: then a
+/// look at the names is all that most questions cost.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Flags {
+    /// Of the flags that are on, ordered; then of those that are off, ordered.
     names: Box<[FlagName]>,
-    are_on: Box<[bool]>,
+    /// How many are on.
+    on: usize,
     /// By place among the names.
     values: Box<[(u32, Setting)]>,
 }
@@ -89,45 +105,50 @@ impl Flags {
     pub fn of(mut rows: Vec<FlagRow>) -> Self {
         rows.sort_by(FlagRow::order);
         rows.dedup_by(|later, first| later.name == first.name);
+        rows.sort_by_key(|row| !row.is_on);
         let names = rows.iter().map(|row| row.name.clone()).collect();
-        let are_on = rows.iter().map(|row| row.is_on).collect();
+        let on = rows.iter().filter(|row| row.is_on).count();
         let values = (0..).zip(rows).filter_map(|(place, row)| Some((place, row.value?))).collect();
-        Self { names, are_on, values }
+        Self { names, on, values }
     }
 
     /// The room that they take, in bytes, beside what flags of other tenants share.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.names) + size_of_val(&*self.are_on) + size_of_val(&*self.values)
+        size_of_val(&*self.names) + size_of_val(&*self.values)
     }
 
     /// The flag for a feature of the module with this code.
     pub fn get(&self, module: &str, key: &str) -> Option<Flag<'_>> {
-        let place = self.names.binary_search_by(|name| name.parts().cmp(&(module, key))).ok()?;
-        self.at(place)
+        let find =
+            |names: &[FlagName]| names.binary_search_by(|name| name.compare(module, key)).ok();
+        let (on, off) = self.names.split_at(self.on);
+        let place = find(on).or_else(|| Some(self.on + find(off)?))?;
+        Some(self.at(place))
     }
 
-    /// All flags, each with the module's code and the feature's key, ordered by these.
+    /// All flags, each with the module's code and the feature's key: those that are on, ordered by
+    /// these, then those that are off.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, Flag<'_>)> {
         let all = self.names.iter().map(FlagName::parts).enumerate();
-        all.filter_map(|(place, (module, key))| Some((module, key, self.at(place)?)))
+        all.map(|(place, (module, key))| (module, key, self.at(place)))
     }
 
-    /// The flags for features of the module with this code, ordered by key.
-    pub fn of_module<'a>(
-        &'a self,
-        module: &'a str,
-    ) -> impl Iterator<Item = (&'a str, Flag<'a>)> + 'a {
-        let from = self.names.partition_point(|name| name.parts().0 < module);
-        let names = self.names[from..].iter().map(FlagName::parts);
-        let names = names.take_while(move |(code, _)| *code == module);
-        (from..).zip(names).filter_map(|(place, (_, key))| Some((key, self.at(place)?)))
+    /// The keys of the features of the module with this code that there are flags for: of those that
+    /// are on, ordered, then of those that are off.
+    pub fn keys_of<'a>(&'a self, module: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        let (on, off) = self.names.split_at(self.on);
+        [on, off].into_iter().flat_map(move |names| {
+            let from = names.partition_point(|name| name.parts().0 < module);
+            let names = names[from..].iter().map(FlagName::parts);
+            names.take_while(move |(code, _)| *code == module).map(|(_, key)| key)
+        })
     }
 
-    fn at(&self, place: usize) -> Option<Flag<'_>> {
-        let is_on = *self.are_on.get(place)?;
+    /// The flag at this place among the names.
+    fn at(&self, place: usize) -> Flag<'_> {
         let value = self.values.binary_search_by_key(&place, |(place, _)| *place as usize);
         let value = value.ok().and_then(|index| self.values.get(index));
-        Some(Flag { is_on, value: value.map(|(_, value)| value) })
+        Flag { is_on: place < self.on, value: value.map(|(_, value)| value) }
     }
 }
 
@@ -168,7 +189,20 @@ mod tests {
         assert_eq!(flags.get("finance", "b"), Some(Flag { is_on: true, value: None }));
         assert_eq!(flags.get("finance", "d"), None);
         assert_eq!(flags.get("financ", "ea"), None);
-        assert_eq!(flags.of_module("finance").map(|(key, _)| key).collect::<Vec<_>>(), keys);
-        assert_eq!(flags.of_module("hrms").count(), 0);
+        assert_eq!(flags.get("finance", "c"), Some(Flag { is_on: false, value: None }));
+        assert_eq!(flags.keys_of("finance").collect::<Vec<_>>(), ["b", "a", "ba", "c"]);
+        assert_eq!(flags.keys_of("hrms").count(), 0);
+    }
+
+    #[test]
+    fn names_are_ordered_by_module_and_then_by_key_however_long_either_is() {
+        let parts = ["", "a", "ab", "b", "finance", "finances", "ä"];
+        let pairs = || parts.iter().flat_map(|module| parts.iter().map(move |key| (*module, *key)));
+        for (module, key) in pairs() {
+            let name = FlagName::new(&FlagName::text(module, key));
+            for (other, its_key) in pairs() {
+                assert_eq!(name.compare(other, its_key), (module, key).cmp(&(other, its_key)));
+            }
+        }
     }
 }

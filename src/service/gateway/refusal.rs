@@ -149,7 +149,8 @@ impl Refusal {
             FeatureReason::ModuleDenied => RefusalKind::Denied(judgement.module.reason),
             reason => RefusalKind::FeatureOff(reason),
         };
-        Self { plan_slugs: judgement.plan_slugs, ..Self::new(kind, judgement.message) }
+        let detail = judgement.message();
+        Self { plan_slugs: judgement.plan_slugs, ..Self::new(kind, detail) }
     }
 
     /// The headers of the client's response.

@@ -136,7 +136,7 @@ pub(super) fn feature_decision(judgement: FeatureJudgement<'_>) -> pb::FeatureDe
         feature_key: key.to_owned(),
         enabled: judgement.is_on,
         reason: feature_reason(judgement.reason).into(),
-        message: judgement.message,
+        message: judgement.message(),
         value: judgement.value.as_ref().map(value),
         plan_slugs: judgement.plan_slugs,
         module_reason: reason(judgement.module.reason).into(),
