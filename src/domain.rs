@@ -21,6 +21,7 @@ pub mod kept;
 pub mod limits;
 pub mod module;
 pub mod money;
+pub mod month;
 pub mod mutation;
 pub mod offer;
 pub mod resolve;
@@ -32,6 +33,7 @@ pub mod template;
 pub mod tenant;
 pub mod tenant_status;
 pub mod upsert;
+pub mod usage;
 pub mod usage_limit;
 
 pub use actor::ActorName;
@@ -69,7 +71,11 @@ pub use template::{TemplateFile, TenantTemplate};
 pub use tenant::{OwnTerms, Tenant, TenantName};
 pub use tenant_status::TenantStatus;
 pub use upsert::{ModuleUpsert, PlanUpsert};
+pub use usage::{
+    Counter, CounterId, KeyId, KeyRow, KeyState, Ledger, MeterId, Period, Reservation, Reserved,
+    UsageKey,
+};
 pub use usage_limit::{
     LimitDecision, LimitDefinition, LimitEnforcement, LimitInForce, LimitKind, LimitOverride,
-    LimitReason, LimitSource, Wanted, check_limit, limits_of,
+    LimitReason, LimitSaid, LimitSource, Wanted, check_limit, limits_of,
 };

@@ -23,3 +23,4 @@ pub mod security;
 pub mod server;
 mod service;
 pub mod store;
+pub mod usage;

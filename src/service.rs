@@ -21,9 +21,12 @@ mod request_id;
 mod resolve;
 mod tenants;
 mod trace;
+mod usage;
 mod watch;
 
 use std::sync::Arc;
+
+use chrono_tz::Tz;
 
 use self::gateway::Gateway;
 pub(crate) use self::{
@@ -42,6 +45,7 @@ use crate::{
     observability::decision_log::DecisionLog,
     security::token::Tokens,
     store::Store,
+    usage::Usage,
 };
 
 /// Everything that an answer is made from.
@@ -59,6 +63,12 @@ pub(crate) struct Api {
     pub ages: MaxAges,
     /// What is done about limits.
     pub limits: LimitEnforcement,
+    /// What counts usage.
+    pub usage: Usage,
+    /// Where months begin.
+    pub zone: Tz,
+    /// May anybody count, where callers are not known?
+    pub is_usage_open: bool,
     /// The callers that may ask.
     pub callers: CallerGate,
     /// The limit on watchers.

@@ -49,6 +49,7 @@ mod tenants;
 mod transaction;
 mod unread_terms;
 mod upsert;
+mod usage;
 mod warn_once;
 
 use std::sync::Arc;
@@ -102,6 +103,7 @@ pub use self::{
     tenant_key::TenantKey,
     tenants::PageOfTenants,
     unread_terms::UnreadTerm,
+    usage::{ReconcileRequest, Reconciled, UsageAnswer, UsageOp, UsageOutcome, UsageRequest},
 };
 use crate::domain::{
     Facts, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,

@@ -20,6 +20,7 @@ mod m20261126_000007_functions;
 mod m20261128_000008_rights;
 mod m20261129_000009_folding;
 mod m20261129_000010_features;
+mod m20261129_000011_usage;
 mod patience;
 mod planned;
 mod required;
@@ -90,6 +91,7 @@ fn migrations(additions: Additions) -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261128_000008_rights::Migration),
         Box::new(m20261129_000009_folding::Migration),
         Box::new(m20261129_000010_features::Migration),
+        Box::new(m20261129_000011_usage::Migration),
     ]
 }
 

@@ -25,10 +25,12 @@ pub mod roles {
     pub const ADMIN: &str = "entitlementd_admin";
     /// May read the revisions, for whoever writes and then wants to read what it wrote.
     pub const WRITER: &str = "entitlementd_writer";
+    /// May count usage, and read what is counted.
+    pub const USAGE: &str = "entitlementd_usage";
     /// Owns the functions of the log's triggers, and may only add to the log.
     pub const LOG: &str = "entitlementd_log";
 
-    pub(super) const ALL: [&str; 4] = [SERVER, ADMIN, WRITER, LOG];
+    pub(super) const ALL: [&str; 5] = [SERVER, ADMIN, WRITER, USAGE, LOG];
 }
 
 /// What a right is a right on.
@@ -59,7 +61,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 32] = [
+const RIGHTS: [(&str, &str, On); 36] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -72,6 +74,8 @@ const RIGHTS: [(&str, &str, On); 32] = [
     (roles::SERVER, "SELECT", On::Table("entitlement_limit_overrides")),
     (roles::SERVER, "SELECT", On::Table("entitlement_kept_features")),
     (roles::SERVER, "SELECT", On::Table("entitlement_kept_limits")),
+    (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_counters")),
+    (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_keys")),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
     (roles::SERVER, "EXECUTE", On::Function("entitlement_fold")),
@@ -86,6 +90,8 @@ const RIGHTS: [(&str, &str, On); 32] = [
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_limit_overrides")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_features")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_limits")),
+    (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_counters")),
+    (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_keys")),
     (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
@@ -95,7 +101,7 @@ const RIGHTS: [(&str, &str, On); 32] = [
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 15] = [
+const RELATIONS: [&str; 17] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
@@ -110,6 +116,8 @@ const RELATIONS: [&str; 15] = [
     "entitlement_limit_overrides",
     "entitlement_kept_features",
     "entitlement_kept_limits",
+    "entitlement_usage_counters",
+    "entitlement_usage_keys",
     "entitlementd_migrations",
 ];
 

@@ -345,6 +345,8 @@ pub enum LimitReason {
     NotFound = 6,
     /// The tenant has no plan, and so no limit.
     NoPlan = 7,
+    /// Of UsageService only: the tenant may not use the module that was named.
+    ModuleDenied = 8,
 }
 impl LimitReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -361,6 +363,7 @@ impl LimitReason {
             Self::TenantDenied => "LIMIT_REASON_TENANT_DENIED",
             Self::NotFound => "LIMIT_REASON_NOT_FOUND",
             Self::NoPlan => "LIMIT_REASON_NO_PLAN",
+            Self::ModuleDenied => "LIMIT_REASON_MODULE_DENIED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -374,6 +377,7 @@ impl LimitReason {
             "LIMIT_REASON_TENANT_DENIED" => Some(Self::TenantDenied),
             "LIMIT_REASON_NOT_FOUND" => Some(Self::NotFound),
             "LIMIT_REASON_NO_PLAN" => Some(Self::NoPlan),
+            "LIMIT_REASON_MODULE_DENIED" => Some(Self::ModuleDenied),
             _ => None,
         }
     }
@@ -3171,6 +3175,15 @@ pub enum ErrorReason {
     /// In answers about HTTP requests only, with 403: a rule of the route map
     /// closes this method and path on purpose.
     RouteClosed = 27,
+    /// ALREADY_EXISTS: this key was counted with another amount. Nothing was
+    /// counted. The key must name one thing, always with its amount.
+    UsageKeyConflict = 28,
+    /// RESOURCE_EXHAUSTED: another transaction holds the counter. Nothing was
+    /// counted. Try again after RetryInfo.retry_delay.
+    CounterLocked = 29,
+    /// FAILED_PRECONDITION: only a level can be reconciled, and this meter is
+    /// monthly.
+    NotALevel = 30,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3207,6 +3220,9 @@ impl ErrorReason {
             Self::CallerTooFast => "ERROR_REASON_CALLER_TOO_FAST",
             Self::TokenKeysUnavailable => "ERROR_REASON_TOKEN_KEYS_UNAVAILABLE",
             Self::RouteClosed => "ERROR_REASON_ROUTE_CLOSED",
+            Self::UsageKeyConflict => "ERROR_REASON_USAGE_KEY_CONFLICT",
+            Self::CounterLocked => "ERROR_REASON_COUNTER_LOCKED",
+            Self::NotALevel => "ERROR_REASON_NOT_A_LEVEL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3240,6 +3256,9 @@ impl ErrorReason {
             "ERROR_REASON_CALLER_TOO_FAST" => Some(Self::CallerTooFast),
             "ERROR_REASON_TOKEN_KEYS_UNAVAILABLE" => Some(Self::TokenKeysUnavailable),
             "ERROR_REASON_ROUTE_CLOSED" => Some(Self::RouteClosed),
+            "ERROR_REASON_USAGE_KEY_CONFLICT" => Some(Self::UsageKeyConflict),
+            "ERROR_REASON_COUNTER_LOCKED" => Some(Self::CounterLocked),
+            "ERROR_REASON_NOT_A_LEVEL" => Some(Self::NotALevel),
             _ => None,
         }
     }
@@ -8070,6 +8089,669 @@ pub mod tenant_admin_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "entitlement.v1.TenantAdminService";
     impl<T> tonic::server::NamedService for TenantAdminServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Takes so much.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReserveUsageRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: the key of a limit, as in CheckLimitRequest.
+    #[prost(string, tag = "2")]
+    pub meter: ::prost::alloc::string::String,
+    /// Required: the name of what is counted, the order's or the user's own id: 1
+    /// to 128 printable ASCII characters without blanks. A level remembers it as
+    /// long as it is counted, a monthly meter for 35 days after the month.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+    /// How much of it, 1 to 10^12.
+    #[prost(int64, tag = "4")]
+    pub amount: i64,
+    /// Whose use it is. It must be allowed to the tenant. Empty: the tenant's own.
+    #[prost(string, tag = "5")]
+    pub module_code: ::prost::alloc::string::String,
+    /// It is held for so long only, 1 second to 24 hours, and returns by itself
+    /// unless the same key comes again without this. Absent: it is taken for good.
+    #[prost(message, optional, tag = "6")]
+    pub hold_for: ::core::option::Option<::prost_types::Duration>,
+    /// Where there is less than `amount`, take what there is. False: all or
+    /// nothing.
+    #[prost(bool, tag = "7")]
+    pub partial: bool,
+}
+/// Was it taken?
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReserveUsageResponse {
+    /// Always true where limits are not enforced, unless the tenant or the module is
+    /// denied, or there is no such limit.
+    #[prost(bool, tag = "1")]
+    pub granted: bool,
+    /// How much was taken: less than `amount` with `partial` only; 0 where not
+    /// granted.
+    #[prost(int64, tag = "2")]
+    pub granted_amount: i64,
+    /// The key was here before, and this is what it was told then. A hold that is
+    /// taken for good says so too.
+    #[prost(bool, tag = "3")]
+    pub repeated_request: bool,
+    /// The counter afterwards.
+    #[prost(message, optional, tag = "4")]
+    pub state: ::core::option::Option<UsageState>,
+}
+/// Gives back what a key took.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseUsageRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: as in ReserveUsageRequest.
+    #[prost(string, tag = "2")]
+    pub meter: ::prost::alloc::string::String,
+    /// Required: the key that took it.
+    #[prost(string, tag = "3")]
+    pub key: ::prost::alloc::string::String,
+}
+/// What was given back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseUsageResponse {
+    /// 0: nothing was taken under this key, or it was given back before.
+    #[prost(int64, tag = "1")]
+    pub released_amount: i64,
+    /// The counter of the present month afterwards, or that of the level.
+    #[prost(message, optional, tag = "2")]
+    pub state: ::core::option::Option<UsageState>,
+}
+/// Which things there are.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileUsageRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: the key of a level.
+    #[prost(string, tag = "2")]
+    pub meter: ::prost::alloc::string::String,
+    /// All that there are, in any order, each as in ReserveUsageRequest; up to 1500.
+    /// Of more, send ranges.
+    #[prost(string, repeated, tag = "3")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Required: when they were read, at the latest. What was counted or released
+    /// after that stays as it is.
+    #[prost(message, optional, tag = "4")]
+    pub as_of: ::core::option::Option<::prost_types::Timestamp>,
+    /// Only keys after this one are meant, in the order of their bytes. Empty: from
+    /// the first.
+    #[prost(string, tag = "5")]
+    pub after_key: ::prost::alloc::string::String,
+    /// Only keys up to this one, including it, are meant. Empty: to the last.
+    #[prost(string, tag = "6")]
+    pub up_to_key: ::prost::alloc::string::String,
+}
+/// What was put right.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileUsageResponse {
+    /// How many were not counted, and are now.
+    #[prost(int64, tag = "1")]
+    pub counted: i64,
+    /// How many were counted, and are not there any more.
+    #[prost(int64, tag = "2")]
+    pub released: i64,
+    /// The counter afterwards.
+    #[prost(message, optional, tag = "3")]
+    pub state: ::core::option::Option<UsageState>,
+}
+/// A counter, and the limit that bounds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageState {
+    /// The meter as it was requested.
+    #[prost(string, tag = "1")]
+    pub meter: ::prost::alloc::string::String,
+    /// Of a request that was refused, why; else what one more would come to: WITHIN,
+    /// EXCEEDED, ...
+    #[prost(enumeration = "LimitReason", tag = "2")]
+    pub reason: i32,
+    /// Where it is not within the limit, a sentence that can be shown to a person.
+    /// Otherwise empty.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+    /// The limit. Absent: there is none.
+    #[prost(int64, optional, tag = "4")]
+    pub limit: ::core::option::Option<i64>,
+    /// What is used, without what is held.
+    #[prost(int64, tag = "5")]
+    pub used: i64,
+    /// What is held, and returns by itself.
+    #[prost(int64, tag = "6")]
+    pub held: i64,
+    /// What is left of the limit. Absent: without a limit. Negative: there is more
+    /// than the limit allows.
+    #[prost(int64, optional, tag = "7")]
+    pub remaining: ::core::option::Option<i64>,
+    /// Who says what the limit is.
+    #[prost(enumeration = "LimitSource", tag = "8")]
+    pub source: i32,
+    /// What the meter counts. Unspecified: there is no such limit.
+    #[prost(enumeration = "LimitKind", tag = "9")]
+    pub kind: i32,
+    /// Does the server enforce limits?
+    #[prost(enumeration = "LimitEnforcement", tag = "10")]
+    pub enforcement: i32,
+    /// When the month ends, and another counter begins at nothing. Absent: a level.
+    #[prost(message, optional, tag = "11")]
+    pub resets_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Where it is not within the limit, the slugs of the plans on sale whose limit
+    /// would do, cheapest first. Otherwise empty.
+    #[prost(string, repeated, tag = "12")]
+    pub plan_slugs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What became of the tenant, on TENANT_DENIED; of the module, on MODULE_DENIED.
+    /// Otherwise unspecified.
+    #[prost(enumeration = "DecisionReason", tag = "13")]
+    pub denial_reason: i32,
+}
+/// Generated client implementations.
+pub mod usage_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Counts what tenants use, each thing once, and never beyond a limit.
+    ///
+    /// A meter counts what a limit bounds, under the limit's key: `users`,
+    /// `transactions_monthly`. A level is how many there are, a monthly meter how many
+    /// came in a calendar month, in the time zone of `--time-zone`: another month is
+    /// another counter, and nothing is ever reset.
+    ///
+    /// It writes. Where a file of callers is given, a caller needs the service
+    /// "usage"; where none is, it is answered only on a loopback address or a Unix
+    /// socket. Usage is no part of what is held and watched: no revision, no event of
+    /// WatchChanges.
+    #[derive(Debug, Clone)]
+    pub struct UsageServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> UsageServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> UsageServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            UsageServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Takes so much of a limit, if it is there: check and count are one step, exact
+        /// however many ask, of however many servers. Answered after the commit.
+        ///
+        /// The same key again is answered as the first time, so whoever has lost an
+        /// answer asks again. A refusal is not remembered. The limit is the one that the
+        /// database holds when it is counted, not one that is held in memory.
+        ///
+        /// Errors: INVALID_ARGUMENT; ALREADY_EXISTS if the key was counted with another
+        /// amount; RESOURCE_EXHAUSTED with RetryInfo if another transaction holds the
+        /// counter for longer than a second, or too many wait; UNAVAILABLE if the
+        /// database cannot be asked. After UNAVAILABLE and DEADLINE_EXCEEDED it may have
+        /// been counted: ask again with the same key.
+        pub async fn reserve_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReserveUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReserveUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/ReserveUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("entitlement.v1.UsageService", "ReserveUsage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives back what a key took: the order failed, the user left. What was never
+        /// taken, or given back before, is no error. It returns to the month that it
+        /// was taken from.
+        ///
+        /// Errors: those of ReserveUsage, but ALREADY_EXISTS.
+        pub async fn release_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/ReleaseUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("entitlement.v1.UsageService", "ReleaseUsage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says which things there are of a level: what is counted and is not there is
+        /// released, what is there and is not counted is counted, beyond the limit too.
+        ///
+        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter.
+        pub async fn reconcile_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconcileUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconcileUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/ReconcileUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.UsageService", "ReconcileUsage"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod usage_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with UsageServiceServer.
+    #[async_trait]
+    pub trait UsageService: std::marker::Send + std::marker::Sync + 'static {
+        /// Takes so much of a limit, if it is there: check and count are one step, exact
+        /// however many ask, of however many servers. Answered after the commit.
+        ///
+        /// The same key again is answered as the first time, so whoever has lost an
+        /// answer asks again. A refusal is not remembered. The limit is the one that the
+        /// database holds when it is counted, not one that is held in memory.
+        ///
+        /// Errors: INVALID_ARGUMENT; ALREADY_EXISTS if the key was counted with another
+        /// amount; RESOURCE_EXHAUSTED with RetryInfo if another transaction holds the
+        /// counter for longer than a second, or too many wait; UNAVAILABLE if the
+        /// database cannot be asked. After UNAVAILABLE and DEADLINE_EXCEEDED it may have
+        /// been counted: ask again with the same key.
+        async fn reserve_usage(
+            &self,
+            request: tonic::Request<super::ReserveUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReserveUsageResponse>,
+            tonic::Status,
+        >;
+        /// Gives back what a key took: the order failed, the user left. What was never
+        /// taken, or given back before, is no error. It returns to the month that it
+        /// was taken from.
+        ///
+        /// Errors: those of ReserveUsage, but ALREADY_EXISTS.
+        async fn release_usage(
+            &self,
+            request: tonic::Request<super::ReleaseUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseUsageResponse>,
+            tonic::Status,
+        >;
+        /// Says which things there are of a level: what is counted and is not there is
+        /// released, what is there and is not counted is counted, beyond the limit too.
+        ///
+        /// Errors: those of ReleaseUsage; FAILED_PRECONDITION for a monthly meter.
+        async fn reconcile_usage(
+            &self,
+            request: tonic::Request<super::ReconcileUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReconcileUsageResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Counts what tenants use, each thing once, and never beyond a limit.
+    ///
+    /// A meter counts what a limit bounds, under the limit's key: `users`,
+    /// `transactions_monthly`. A level is how many there are, a monthly meter how many
+    /// came in a calendar month, in the time zone of `--time-zone`: another month is
+    /// another counter, and nothing is ever reset.
+    ///
+    /// It writes. Where a file of callers is given, a caller needs the service
+    /// "usage"; where none is, it is answered only on a loopback address or a Unix
+    /// socket. Usage is no part of what is held and watched: no revision, no event of
+    /// WatchChanges.
+    #[derive(Debug)]
+    pub struct UsageServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> UsageServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for UsageServiceServer<T>
+    where
+        T: UsageService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/entitlement.v1.UsageService/ReserveUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReserveUsageSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::ReserveUsageRequest>
+                    for ReserveUsageSvc<T> {
+                        type Response = super::ReserveUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReserveUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::reserve_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReserveUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.UsageService/ReleaseUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseUsageSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::ReleaseUsageRequest>
+                    for ReleaseUsageSvc<T> {
+                        type Response = super::ReleaseUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReleaseUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::release_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.UsageService/ReconcileUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconcileUsageSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::ReconcileUsageRequest>
+                    for ReconcileUsageSvc<T> {
+                        type Response = super::ReconcileUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconcileUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::reconcile_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconcileUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for UsageServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "entitlement.v1.UsageService";
+    impl<T> tonic::server::NamedService for UsageServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -85,6 +85,12 @@ pub enum Method {
     DeleteTenant,
     /// `/entitlement.v1.TenantAdminService/ListAuditEvents`
     ListAuditEvents,
+    /// `/entitlement.v1.UsageService/ReserveUsage`
+    ReserveUsage,
+    /// `/entitlement.v1.UsageService/ReleaseUsage`
+    ReleaseUsage,
+    /// `/entitlement.v1.UsageService/ReconcileUsage`
+    ReconcileUsage,
     /// `/envoy.service.auth.v3.Authorization/Check`
     Check,
 }
@@ -135,6 +141,9 @@ impl Method {
             Self::PreviewChange => "PreviewChange",
             Self::DeleteTenant => "DeleteTenant",
             Self::ListAuditEvents => "ListAuditEvents",
+            Self::ReserveUsage => "ReserveUsage",
+            Self::ReleaseUsage => "ReleaseUsage",
+            Self::ReconcileUsage => "ReconcileUsage",
             Self::Check => "Check",
         }
     }
@@ -184,6 +193,9 @@ impl Method {
             Self::PreviewChange => "/entitlement.v1.TenantAdminService/PreviewChange",
             Self::DeleteTenant => "/entitlement.v1.TenantAdminService/DeleteTenant",
             Self::ListAuditEvents => "/entitlement.v1.TenantAdminService/ListAuditEvents",
+            Self::ReserveUsage => "/entitlement.v1.UsageService/ReserveUsage",
+            Self::ReleaseUsage => "/entitlement.v1.UsageService/ReleaseUsage",
+            Self::ReconcileUsage => "/entitlement.v1.UsageService/ReconcileUsage",
             Self::Check => "/envoy.service.auth.v3.Authorization/Check",
         }
     }
@@ -233,6 +245,9 @@ impl Method {
             "/entitlement.v1.TenantAdminService/PreviewChange" => Some(Self::PreviewChange),
             "/entitlement.v1.TenantAdminService/DeleteTenant" => Some(Self::DeleteTenant),
             "/entitlement.v1.TenantAdminService/ListAuditEvents" => Some(Self::ListAuditEvents),
+            "/entitlement.v1.UsageService/ReserveUsage" => Some(Self::ReserveUsage),
+            "/entitlement.v1.UsageService/ReleaseUsage" => Some(Self::ReleaseUsage),
+            "/entitlement.v1.UsageService/ReconcileUsage" => Some(Self::ReconcileUsage),
             "/envoy.service.auth.v3.Authorization/Check" => Some(Self::Check),
             _ => None,
         }
@@ -244,5 +259,5 @@ impl Method {
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::Check];
 }

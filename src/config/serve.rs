@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chrono_tz::Tz;
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     AdditionsArgs, AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given,
     ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
-    value::{IssuerTenant, JwksUrl, positive, socket_address},
+    value::{IssuerTenant, JwksUrl, positive, socket_address, time_zone},
 };
 use crate::domain::LimitEnforcement;
 
@@ -83,6 +84,18 @@ pub struct ServeArgs {
         default_value_t
     )]
     pub enforce_limits: EnforceLimits,
+    /// The time zone whose calendar months monthly limits count, by its name in the IANA database:
+    /// `Asia/Kolkata`. The same for all servers of a database. A change counts what comes after it in
+    /// the other zone's months.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_TIME_ZONE",
+        help_heading = "Features and limits",
+        value_name = "ZONE",
+        default_value = "UTC",
+        value_parser = time_zone
+    )]
+    pub time_zone: Tz,
     /// The limits on callers.
     #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitArgs,

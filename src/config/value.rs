@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use url::{Host, Url};
 
@@ -175,6 +176,26 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A socket in the file system.
     Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Can only this machine reach it? The permissions of its directory decide who may open a Unix
+    /// socket.
+    pub fn is_near(&self) -> bool {
+        match self {
+            Self::Tcp(socket) => socket.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+/// Reads the name of a time zone.
+pub(crate) fn time_zone(name: &str) -> Result<Tz, String> {
+    name.parse().map_err(|_| {
+        format!(
+            "{name:?} is not the name of a time zone, such as Asia/Kolkata, Europe/Paris or UTC"
+        )
+    })
 }
 
 impl FromStr for ListenAddress {

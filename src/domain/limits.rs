@@ -12,6 +12,18 @@ pub const MAX_FEATURE_KEY_CHARS: usize = 100;
 /// Maximum length of a limit's key, in characters.
 pub const MAX_LIMIT_KEY_CHARS: usize = 50;
 
+/// Maximum length of the name of a thing that is counted, in bytes.
+pub const MAX_USAGE_KEY_BYTES: usize = 128;
+
+/// Maximum amount of one reservation.
+pub const MAX_USAGE_AMOUNT: i64 = 1_000_000_000_000;
+
+/// How long a reservation may be held.
+pub const HOLDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+
+/// Maximum number of keys that one request may reconcile.
+pub const MAX_RECONCILED: usize = 1500;
+
 /// Maximum length of a feature's value, in characters of JSON with every digit written out.
 pub const MAX_VALUE_CHARS: usize = 2_000;
 

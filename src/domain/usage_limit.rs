@@ -139,6 +139,8 @@ pub enum LimitReason {
     NotFound,
     /// The tenant has no plan, and so no limit.
     NoPlan,
+    /// Where usage is counted for a module: the tenant may not use it.
+    ModuleDenied,
 }
 
 /// What is asked of a limit.
@@ -171,29 +173,45 @@ pub fn limit_of(
     let own = facts.tenant.own.as_ref().and_then(|own| own.override_of(key));
     let definitions = catalogue.definitions();
     let defined = definitions.limit(key);
-    let kind = defined.map_or(LimitKind::Level, |defined| defined.kind);
-    if let Some(own) = own.filter(|own| own.ends_at.is_none_or(|end| at < end)) {
-        return Some(LimitInForce {
-            key: Arc::clone(&own.key),
-            limit: own.value,
-            source: LimitSource::Override,
-            kind,
-            valid_until: own.ends_at,
-            has_no_plan: false,
-        });
-    }
     let key = defined.map(|defined| &defined.key).or(own.map(|own| &own.key))?;
     let plan = facts.tenant.plan_slug.as_deref();
-    let planned = plan.and_then(|slug| definitions.plan_limit(slug, key));
-    let limit = facts.tenant.kept_limit(key).map_or(planned, |kept| kept.value);
-    Some(LimitInForce {
-        key: Arc::clone(key),
-        limit,
-        source: limit.map_or(LimitSource::None, |_| LimitSource::Plan),
-        kind,
-        valid_until: None,
-        has_no_plan: plan.is_none(),
-    })
+    let said = LimitSaid {
+        own: own.map(|own| (own.value, own.ends_at)),
+        kept: facts.tenant.kept_limit(key).map(|kept| kept.value),
+        planned: plan.and_then(|slug| definitions.plan_limit(slug, key)),
+        has_plan: plan.is_some(),
+    };
+    let kind = defined.map_or(LimitKind::Level, |defined| defined.kind);
+    Some(said.in_force(Arc::clone(key), kind, at))
+}
+
+/// What those say who have a say about a limit. In each, `None` for a limit is unlimited.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LimitSaid {
+    /// The tenant's override, and when it ends (`None`: never), if there is one.
+    pub own: Option<(Option<i64>, Option<DateTime<Utc>>)>,
+    /// What the tenant keeps of its plan from before, if anything.
+    pub kept: Option<Option<i64>>,
+    /// What its plan says now.
+    pub planned: Option<i64>,
+    /// Has it a plan?
+    pub has_plan: bool,
+}
+
+impl LimitSaid {
+    /// What that comes to.
+    pub fn in_force(self, key: Arc<str>, kind: LimitKind, at: DateTime<Utc>) -> LimitInForce {
+        let own = self.own.filter(|(_, end)| end.is_none_or(|end| at < end));
+        let (limit, source, valid_until) = match own {
+            Some((limit, end)) => (limit, LimitSource::Override, end),
+            None => {
+                let limit = self.kept.unwrap_or(self.planned);
+                (limit, limit.map_or(LimitSource::None, |_| LimitSource::Plan), None)
+            }
+        };
+        let has_no_plan = own.is_none() && !self.has_plan;
+        LimitInForce { key, limit, source, kind, valid_until, has_no_plan }
+    }
 }
 
 /// Every limit that holds for a tenant, ordered by key: exactly those that [`limit_of`] finds.
@@ -251,7 +269,7 @@ impl LimitInForce {
 
 impl LimitReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Within,
         Self::Unlimited,
         Self::Exceeded,
@@ -259,6 +277,7 @@ impl LimitReason {
         Self::TenantDenied,
         Self::NotFound,
         Self::NoPlan,
+        Self::ModuleDenied,
     ];
 
     /// Its name in logs, metrics and the output of commands: that of `LimitReason` in the API.
@@ -271,6 +290,7 @@ impl LimitReason {
             Self::TenantDenied => "TENANT_DENIED",
             Self::NotFound => "NOT_FOUND",
             Self::NoPlan => "NO_PLAN",
+            Self::ModuleDenied => "MODULE_DENIED",
         }
     }
 
@@ -285,7 +305,11 @@ impl LimitDecision {
     pub fn message(&self, key: &str) -> String {
         let limit = self.in_force.as_ref().and_then(|limit| limit.limit).unwrap_or_default();
         match self.reason {
-            LimitReason::Within | LimitReason::Unlimited | LimitReason::NoPlan => String::new(),
+            // Whoever names a module has the module's own sentence.
+            LimitReason::Within
+            | LimitReason::Unlimited
+            | LimitReason::NoPlan
+            | LimitReason::ModuleDenied => String::new(),
             LimitReason::Exceeded => {
                 format!("This would exceed the limit '{key}' of {limit}.")
             }

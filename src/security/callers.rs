@@ -5,9 +5,10 @@
 //! name = "orders"                                     # in logs and metrics
 //! certificates = ["spiffe://erp/ns/prod/sa/orders"]   # a URI or a name of the DNS in its certificate
 //! tokens_sha256 = ["5e88...42d8"]                     # hashes of its bearer tokens
-//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth
+//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage
 //! tenants = ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]  # whom it may ask about; absent: all
 //! modules = ["orders", "wms"]                         # what it may ask about; absent: all
+//! meters = ["transactions_monthly"]                   # what it may count, with the service usage; absent: all
 //! vouches_for = "7c9e6679-7425-40de-944b-e07fc1f90ae7" # the tenant that its certificate names, behind a proxy
 //! rate = 500                                          # requests a second; absent: as --caller-rate says
 //! ```
@@ -27,7 +28,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::hashes::{self, Hash};
-use crate::domain::{ActorName, ModuleCode, TenantId};
+use crate::domain::{
+    ActorName, ModuleCode, TenantId, ids::validate_key, limits::MAX_LIMIT_KEY_CHARS,
+};
 
 /// A service that callers may use.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -39,6 +42,8 @@ pub enum CallerService {
     ExtAuthz,
     /// Forward auth over HTTP.
     ForwardAuth,
+    /// `UsageService`, which writes.
+    Usage,
 }
 
 /// An error in a file of callers.
@@ -75,6 +80,7 @@ struct CallerEntry {
     services: Vec<CallerService>,
     tenants: Option<Vec<String>>,
     modules: Option<Vec<String>>,
+    meters: Option<Vec<String>>,
     vouches_for: Option<String>,
     rate: Option<NonZeroU32>,
 }
@@ -89,6 +95,7 @@ pub struct Caller {
     services: Vec<CallerService>,
     tenants: Option<HashSet<TenantId>>,
     modules: Option<HashSet<ModuleCode>>,
+    meters: Option<HashSet<String>>,
     rate: Option<Rate>,
 }
 
@@ -111,6 +118,11 @@ impl Caller {
     /// May it ask about this module?
     pub fn may_ask_of(&self, module: &str) -> bool {
         self.modules.as_ref().is_none_or(|modules| modules.contains(module))
+    }
+
+    /// May it count with this meter?
+    pub fn may_count(&self, meter: &str) -> bool {
+        self.meters.as_ref().is_none_or(|meters| meters.contains(meter))
     }
 
     /// Counts a request. Err: too many; how long to wait.
@@ -177,6 +189,7 @@ impl Callers {
             services,
             tenants,
             modules,
+            meters,
             vouches_for,
             rate: own,
         } = written;
@@ -188,12 +201,17 @@ impl Callers {
             Ok(_) => Ok(ModuleCode::new(&code)),
             Err(error) => Err(format!("{code:?} {error}")),
         };
+        let meter = |key: String| match validate_key(&key, MAX_LIMIT_KEY_CHARS) {
+            Ok(_) => Ok(key),
+            Err(error) => Err(format!("{key:?} {error}")),
+        };
         let caller = Arc::new(Caller {
             name: name.parse().map_err(|error| format!("its name: {error}"))?,
             vouches_for: vouches_for.as_ref().map(tenant).transpose()?,
             services,
             tenants: tenants.map(|ids| ids.iter().map(tenant).collect()).transpose()?,
             modules: modules.map(|codes| codes.into_iter().map(module).collect()).transpose()?,
+            meters: meters.map(|keys| keys.into_iter().map(meter).collect()).transpose()?,
             rate: own.or(rate).map(Rate::new),
         });
         self.add_certificates(certificates, &caller)?;

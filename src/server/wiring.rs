@@ -20,6 +20,7 @@ use crate::{
     security::token::{TokenRules, Tokens},
     service::{Api, CallerGate, MaxAges, Tracer, WatcherPlaces, gateway::Gateway},
     store::{ChangeLog, LoadShares, Store},
+    usage::Usage,
 };
 
 /// How long a load may take, so that a caller learns of a dead database within two seconds.
@@ -51,6 +52,7 @@ pub(crate) fn api(
     };
     let hosts = BaseDomains::new(&args.tenant.base_domain, &args.tenant.reserved_label)
         .map_err(|error| UnusableSetting::new("--base-domain", format!("is unusable: {error}")))?;
+    let usage = Usage::new(Arc::clone(&store), clock.clone(), runtime.clone());
     let cache = Cache::new(Arc::clone(&store), settings, runtime);
     if store.log() == ChangeLog::Wanted {
         // Nobody vouches for anything until the log has been read for the first time.
@@ -62,6 +64,9 @@ pub(crate) fn api(
         tokens: Arc::new(tokens),
         hosts: Arc::new(hosts),
         limits: args.enforce_limits.into(),
+        usage,
+        zone: args.time_zone,
+        is_usage_open: args.security.callers_file.is_some() || args.listen.is_near(),
         callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),
         ages: MaxAges {

@@ -10,6 +10,7 @@ use super::{
     gateway::{AuthzDecision, AuthzRequest, Refusal, Verdict},
     limit::LimitJudgement,
     trace::{current_trace_id, record_decision},
+    usage::UsageState,
 };
 use crate::{
     domain::{LimitEnforcement, ModuleCode, TenantId},
@@ -110,6 +111,28 @@ impl Api {
             reason: reason.word().to_owned(),
             revision: judgement.hint.revision,
             ..self.record_of("CheckLimit", tenant.caller, tenant.tenant)
+        });
+    }
+
+    /// Adds a request to reserve to its span, and to the decision log.
+    pub(super) fn record_reservation(
+        &self,
+        tenant: TenantQuery<'_>,
+        is_granted: bool,
+        state: &UsageState<'_>,
+    ) {
+        let decision = match state.enforcement {
+            LimitEnforcement::Shadow if is_granted && !state.reason.allows() => WOULD_DENY,
+            _ => word_of(is_granted),
+        };
+        record_decision(decision, state.reason.word(), None);
+        let granted = decision == GRANTED;
+        let Some(log) = self.decision_log.as_ref().filter(|log| log.wants(granted)) else { return };
+        log.add(DecisionRecord {
+            decision: decision.to_owned(),
+            limit: state.meter.to_owned(),
+            reason: state.reason.word().to_owned(),
+            ..self.record_of("ReserveUsage", tenant.caller, tenant.tenant)
         });
     }
 

@@ -4,7 +4,9 @@
 use thiserror::Error;
 
 use super::caller::NotAdmitted;
-use crate::{cache::LoadError, domain::resolve::Unresolved, security::token::InvalidToken};
+use crate::{
+    cache::LoadError, domain::resolve::Unresolved, security::token::InvalidToken, usage::UsageError,
+};
 
 /// Why a request has no answer.
 #[derive(Debug, Error)]
@@ -24,6 +26,15 @@ pub enum RequestError {
     /// The database has not answered since the server started.
     #[error("the database has not answered yet")]
     NotHeardYet,
+    /// It was not counted, or nobody knows.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The key was counted with another amount.
+    #[error("this key was counted with another amount")]
+    UsageKeyConflict,
+    /// A monthly meter cannot be reconciled.
+    #[error("only a level can be reconciled")]
+    NotALevel,
 }
 
 /// Why a request does not belong to a served tenant.

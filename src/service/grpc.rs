@@ -19,6 +19,7 @@ mod limited;
 mod methods;
 pub(super) mod status;
 mod unknown;
+mod usage;
 
 use tonic::{Response, Status};
 

@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     pub feature_decisions: CounterFamily<FeatureReason>,
     /// Decisions about limits.
     pub limit_decisions: CounterFamily<LimitReason>,
+    /// What became of requests to reserve.
+    pub reservations: CounterFamily<LimitReason>,
     /// The outcomes of HTTP requests that proxies asked about.
     pub(super) gateway_requests: GatewayTally,
     /// Requests that were refused because their caller may not ask.
@@ -121,6 +123,10 @@ impl Collector for Metrics {
         let limits =
             encoder.encode_descriptor("limit_decisions", help, None, MetricType::Counter)?;
         self.limit_decisions.encode("reason", limits)?;
+        let help = "Requests to reserve usage: how each stood to its limit, whether or not that is enforced";
+        let reservations =
+            encoder.encode_descriptor("usage_reservations", help, None, MetricType::Counter)?;
+        self.reservations.encode("reason", reservations)?;
         let help = "HTTP requests that proxies asked about: the verdict, its reason, and the status that the client gets; would_deny: passed although it would be refused. What Envoy is told as a status of gRPC counts in rpc_duration_seconds alone";
         let requests =
             encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;

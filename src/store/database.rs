@@ -175,7 +175,7 @@ impl Database {
 }
 
 /// The rows of each statement of a message.
-async fn results(
+pub(super) async fn results(
     mut answers: impl Stream<Item = sqlx::Result<Either<PgQueryResult, PgRow>>> + Unpin,
 ) -> sqlx::Result<Vec<Vec<QueryResult>>> {
     let (mut all, mut rows) = (Vec::new(), Vec::new());

@@ -130,6 +130,35 @@ impl Dialect {
         }
     }
 
+    /// An expression for an instant, from one for microseconds since 1970; in tables of ours alone,
+    /// which have these on SQLite.
+    pub(super) fn instant_of_micros(self, micros: &str) -> String {
+        match self {
+            Self::Postgres => {
+                format!("(TIMESTAMPTZ 'epoch' + {micros} * INTERVAL '1 microsecond')")
+            }
+            Self::Sqlite => micros.to_owned(),
+        }
+    }
+
+    /// Locks the rows of the table with this alias, leaving out those that somebody else has locked,
+    /// if that is wanted. SQLite has one writer at a time.
+    pub(super) fn lock_rows(self, alias: &str, skip_locked: bool) -> String {
+        match (self, skip_locked) {
+            (Self::Postgres, true) => format!(" FOR NO KEY UPDATE OF {alias} SKIP LOCKED"),
+            (Self::Postgres, false) => format!(" FOR NO KEY UPDATE OF {alias}"),
+            (Self::Sqlite, _) => String::new(),
+        }
+    }
+
+    /// A parameter of this type.
+    pub(super) fn parameter(self, number: usize, sql_type: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST(${number} AS {sql_type})"),
+            Self::Sqlite => format!("${number}"),
+        }
+    }
+
     /// An expression for a column as text, whatever it holds: SQLite would take bytes for text that is
     /// none.
     pub(super) fn text(self, column: &str) -> String {

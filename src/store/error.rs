@@ -133,6 +133,13 @@ impl StoreError {
         self.is_unavailable_for(QUERY_CANCELED)
     }
 
+    /// Does somebody else hold a lock for longer than it was waited for?
+    pub fn is_for_want_of_a_lock(&self) -> bool {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        let Self::Rejected(error) = self else { return false };
+        code_of(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+    }
+
     fn is_unavailable_for(&self, code: &str) -> bool {
         let (Self::Unavailable(error) | Self::NoConnection(error)) = self else { return false };
         code_of(error).as_deref() == Some(code)

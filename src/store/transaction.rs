@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 
 use super::{
     StoreError,
-    ask::Ask,
-    database::{Database, Server},
+    ask::{self, Ask},
+    database::{Database, Server, results},
     dialect::Dialect,
     pool::Lease,
     retries::Retries,
@@ -90,6 +90,32 @@ impl Transaction {
     }
 }
 
+impl Transaction {
+    /// Runs statements, and makes what was written visible to others: in one message, where the
+    /// database is a server.
+    pub(super) async fn commit_with(self, statements: Vec<Statement>) -> Result<(), StoreError> {
+        match self.inner {
+            Inner::Sqlite(ref inner) => {
+                for statement in statements {
+                    inner.execute_raw(statement).await?;
+                }
+                self.commit().await
+            }
+            Inner::Postgres(lease) => {
+                let mut lease = lease.into_inner();
+                let texts = statements.iter().map(ToString::to_string);
+                let text = texts.chain(["COMMIT".to_owned()]).collect::<Vec<_>>().join("; ");
+                let ended = lease.execute(sqlx::raw_sql(AssertSqlSafe(text))).await;
+                if ended.is_ok() {
+                    lease.ends_transaction();
+                }
+                lease.answered(&ended);
+                ended.map(drop).map_err(StoreError::of_driver)
+            }
+        }
+    }
+}
+
 async fn end(mut lease: Lease, word: &'static str) -> Result<(), StoreError> {
     let ended = lease.execute(word).await;
     if ended.is_ok() {
@@ -122,6 +148,49 @@ impl Database {
                 begun => return begun,
             }
         }
+    }
+
+    /// Begins a transaction for writing, and asks in the same message, where the database is a server:
+    /// gives the rows of each statement. A lock is waited for as long as `lock_timeout` says, in the
+    /// words of PostgreSQL.
+    ///
+    /// If it loses its connection, it is begun again: nothing was written that counts.
+    pub(super) async fn begin_asking(
+        &self,
+        lock_timeout: &str,
+        statements: &[Statement],
+    ) -> Result<(Transaction, Vec<Vec<QueryResult>>), StoreError> {
+        let mut retries = Retries::default();
+        loop {
+            match self.begin_asking_once(lock_timeout, statements).await {
+                Err(error) if retries.allow(&error) => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn begin_asking_once(
+        &self,
+        lock_timeout: &str,
+        statements: &[Statement],
+    ) -> Result<(Transaction, Vec<Vec<QueryResult>>), StoreError> {
+        let Server::Postgres(pool) = &self.server else {
+            let txn = self.begin_writing().await?;
+            let rows = ask::one_by_one(&txn, statements.to_vec()).await?;
+            return Ok((txn, rows));
+        };
+        let mut lease = pool.acquire(self.purpose).await?;
+        lease.begins_transaction();
+        let begin = format!("BEGIN; {}SET LOCAL lock_timeout = '{lock_timeout}'", self.settings());
+        let texts = statements.iter().map(ToString::to_string);
+        let text = [begin].into_iter().chain(texts).collect::<Vec<_>>().join("; ");
+        let found = results(sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut *lease)).await;
+        lease.answered(&found);
+        let mut found = found.map_err(StoreError::of_driver)?;
+        // Those before are of the settings.
+        let rows = found.split_off(found.len().saturating_sub(statements.len()));
+        let inner = Inner::Postgres(Mutex::new(lease));
+        Ok((Transaction { inner, lock_waits: Arc::clone(&self.lock_waits) }, rows))
     }
 
     async fn begin(

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What the domain may use from outside.
-const DOMAIN_CRATES: [&str; 5] = ["std", "chrono", "rustc_hash", "thiserror", "uuid"];
+const DOMAIN_CRATES: [&str; 6] = ["std", "chrono", "chrono_tz", "rustc_hash", "thiserror", "uuid"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

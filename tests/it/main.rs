@@ -76,6 +76,7 @@ mod tracing;
 mod triggers;
 mod trouble;
 mod upgrade;
+mod usage;
 mod usage_limits;
 mod vectors;
 mod watch;

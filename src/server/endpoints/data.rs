@@ -1,4 +1,4 @@
-//! The data listener: EntitlementService and ext_authz, health and reflection.
+//! The data listener: EntitlementService, UsageService and ext_authz, health and reflection.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tonic::service::Routes;
 use super::reflection;
 use crate::{
     config::{Insecure, ServeArgs},
-    proto::v1::entitlement_service_server::SERVICE_NAME,
+    proto::v1::{entitlement_service_server, usage_service_server},
     server::{
         ServeError,
         net::listener::{Endpoint, Listener},
@@ -34,7 +34,8 @@ pub(crate) async fn bind(
         request_timeout: args.limit.request_timeout.std(),
         tells_ids: api.decision_log.is_some(),
     };
-    let others = reflection::add(health, &[SERVICE_NAME])?;
+    let names = [entitlement_service_server::SERVICE_NAME, usage_service_server::SERVICE_NAME];
+    let others = reflection::add(health, &names)?;
     let services = DataServices::new(api.clone());
     let answers =
         Front::new(services, others, settings, Arc::clone(&api.metrics), api.tracer.clone());

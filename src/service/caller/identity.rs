@@ -101,6 +101,15 @@ impl Api {
         )
     }
 
+    /// Refuses to count with a meter that the caller may not count with.
+    pub(in crate::service) fn permit_meter(
+        &self,
+        caller: CallerIdentity<'_>,
+        meter: &str,
+    ) -> Result<(), NotAdmitted> {
+        self.permit_if(caller, |caller| caller.may_count(meter), Scope::Meter)
+    }
+
     fn permit_if(
         &self,
         CallerIdentity { caller, .. }: CallerIdentity<'_>,

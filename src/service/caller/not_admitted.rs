@@ -27,6 +27,8 @@ pub enum Scope {
     Module,
     /// All tenants.
     Enumeration,
+    /// This meter.
+    Meter,
 }
 
 label! {
@@ -44,6 +46,8 @@ label! {
         Module => "module",
         /// It may not ask about all tenants.
         Enumeration => "enumeration",
+        /// Not one of its meters.
+        Meter => "meter",
     }
 }
 
@@ -56,6 +60,7 @@ impl NotAdmitted {
             Self::NotAllowed(Scope::Tenant) => NotAdmittedKind::Tenant,
             Self::NotAllowed(Scope::Module) => NotAdmittedKind::Module,
             Self::NotAllowed(Scope::Enumeration) => NotAdmittedKind::Enumeration,
+            Self::NotAllowed(Scope::Meter) => NotAdmittedKind::Meter,
         }
     }
 }

@@ -14,6 +14,7 @@ mod record;
 mod requests;
 mod responses;
 mod upsert;
+mod usage;
 
 pub(in crate::service) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query,
@@ -60,4 +61,8 @@ pub(in crate::service) use responses::{
 };
 pub(in crate::service) use upsert::{
     module_upsert_query, module_upsert_response, plan_upsert_query, plan_upsert_response,
+};
+pub(in crate::service) use usage::{
+    reconcile_query, reconcile_response, release_query, release_response, reserve_query,
+    reserve_response,
 };

@@ -1,4 +1,4 @@
-//! The services of the data listener: EntitlementService, and Envoy's Authorization.
+//! The services of the data listener: EntitlementService, UsageService, and Envoy's Authorization.
 
 use http::Request;
 use hyper::body::Incoming;
@@ -13,11 +13,19 @@ use super::{
 use crate::{
     domain::limits::{MAX_AUTHZ_REQUEST_BYTES, MAX_REQUEST_BYTES},
     proto::{
-        Method, envoy::service::auth::v3::authorization_server::AuthorizationServer,
-        v1::entitlement_service_server::EntitlementServiceServer,
+        Method,
+        envoy::service::auth::v3::authorization_server::AuthorizationServer,
+        v1::{
+            entitlement_service_server::EntitlementServiceServer,
+            usage_service_server::UsageServiceServer,
+        },
     },
     security::callers::CallerService,
-    service::{Api, Peer, caller::Credentials, watch::Ending},
+    service::{
+        Api, Peer,
+        caller::{Credentials, NotAdmitted, Scope},
+        watch::Ending,
+    },
 };
 
 /// What the data listener answers.
@@ -27,6 +35,7 @@ pub(crate) struct DataServices {
     /// The generated servers are called directly: axum's router would cost more than the decision.
     entitlement: EntitlementServiceServer<Api>,
     authorization: AuthorizationServer<Api>,
+    usage: UsageServiceServer<Api>,
 }
 
 impl DataServices {
@@ -36,6 +45,8 @@ impl DataServices {
             api: api.clone(),
             authorization: AuthorizationServer::new(api.clone())
                 .max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES),
+            usage: UsageServiceServer::new(api.clone())
+                .max_decoding_message_size(MAX_REQUEST_BYTES),
             entitlement: EntitlementServiceServer::new(api)
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         }
@@ -67,7 +78,12 @@ impl Services for DataServices {
             request.extensions_mut().insert(credentials);
             request.extensions_mut().insert(ending.clone());
         }
-        let Some(service) = service(method).filter(|_| !self.api.callers.is_open()) else {
+        let service = service(method);
+        if service == Some(CallerService::Usage) && !self.api.is_usage_open {
+            let refused = NotAdmitted::NotAllowed(Scope::Service);
+            return Err(status::not_admitted(self.api.counted(refused)));
+        }
+        let Some(service) = service.filter(|_| !self.api.callers.is_open()) else {
             return Ok(());
         };
         let admitted = self.api.callers.admit(service, peer, request.headers());
@@ -79,10 +95,10 @@ impl Services for DataServices {
     }
 
     fn call(&self, method: Method, request: Request<Incoming>, _peer: &Peer) -> Answering {
-        if method == Method::Check {
-            self.authorization.clone().call(request)
-        } else {
-            self.entitlement.clone().call(request)
+        match service(method) {
+            Some(CallerService::ExtAuthz) => self.authorization.clone().call(request),
+            Some(CallerService::Usage) => self.usage.clone().call(request),
+            _ => self.entitlement.clone().call(request),
         }
     }
 }

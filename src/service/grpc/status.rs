@@ -18,6 +18,7 @@ use crate::{
         error::{RequestError, Unidentified},
     },
     store::StoreError,
+    usage::UsageError,
 };
 
 /// `google.rpc.ErrorInfo.domain` of every status of ours.
@@ -98,6 +99,23 @@ fn store(error: StoreError) -> Status {
     }
 }
 
+fn usage(error: UsageError) -> Status {
+    match error {
+        UsageError::Store(StoreError::PoolExhausted) | UsageError::Overloaded => {
+            exhausted("too many wait to count", RETRY_OVERLOAD)
+        }
+        UsageError::Store(_) | UsageError::Abandoned => store_unavailable(
+            "the database cannot be asked at the moment: it may have been counted, so ask again with the same key",
+        ),
+        UsageError::Locked => try_again(
+            Code::ResourceExhausted,
+            "another transaction holds the counter: nothing was counted",
+            ErrorReason::CounterLocked,
+            RETRY_STORE,
+        ),
+    }
+}
+
 /// Anybody can send tokens that nobody has signed, as fast as they like.
 pub(in crate::service) fn log_refused_token(error: &InvalidToken) {
     static REFUSED: LogLimiter = LogLimiter::new();
@@ -124,6 +142,15 @@ impl From<RequestError> for Status {
                 status(Code::FailedPrecondition, message, ErrorReason::ChangesOff)
             }
             RequestError::NotHeardYet => store_unavailable("the database has not answered yet"),
+            RequestError::Usage(error) => usage(error),
+            RequestError::UsageKeyConflict => {
+                let message = "this key was counted with another amount: nothing was counted";
+                status(Code::AlreadyExists, message, ErrorReason::UsageKeyConflict)
+            }
+            RequestError::NotALevel => {
+                let message = "only a level can be reconciled, and this meter is monthly";
+                status(Code::FailedPrecondition, message, ErrorReason::NotALevel)
+            }
         }
     }
 }
@@ -184,6 +211,7 @@ pub(in crate::service) fn not_admitted(refused: NotAdmitted) -> Status {
         Scope::Tenant => "this caller may not ask about this tenant",
         Scope::Module => "this caller may not ask about this module",
         Scope::Enumeration => "this caller may not ask about all tenants",
+        Scope::Meter => "this caller may not count with this meter",
     };
     match refused {
         NotAdmitted::Unknown => {

@@ -84,6 +84,11 @@ impl Shares {
         }
     }
 
+    /// How many may write at the same time.
+    pub(in crate::store) fn most_writing(self) -> usize {
+        self.most.writing
+    }
+
     /// How those that load are divided.
     pub(in crate::store) fn of_loads(self) -> LoadShares {
         LoadShares::of(self.most.loading)

@@ -142,7 +142,8 @@ fn feature_reason(word: i32) -> FeatureReason {
 fn limit_reason(word: i32) -> LimitReason {
     use wire::LimitReason as Word;
     match Word::try_from(word) {
-        Err(_) | Ok(Word::Unspecified) => LimitReason::Unspecified,
+        // Only what counts usage says that of a module.
+        Err(_) | Ok(Word::Unspecified | Word::ModuleDenied) => LimitReason::Unspecified,
         Ok(Word::Within) => LimitReason::Within,
         Ok(Word::Unlimited) => LimitReason::Unlimited,
         Ok(Word::Exceeded) => LimitReason::Exceeded,

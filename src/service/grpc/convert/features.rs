@@ -243,7 +243,7 @@ fn feature_reason(reason: FeatureReason) -> pb::FeatureReason {
     }
 }
 
-fn limit_reason(reason: LimitReason) -> pb::LimitReason {
+pub(super) fn limit_reason(reason: LimitReason) -> pb::LimitReason {
     match reason {
         LimitReason::Within => pb::LimitReason::Within,
         LimitReason::Unlimited => pb::LimitReason::Unlimited,
@@ -252,10 +252,11 @@ fn limit_reason(reason: LimitReason) -> pb::LimitReason {
         LimitReason::TenantDenied => pb::LimitReason::TenantDenied,
         LimitReason::NotFound => pb::LimitReason::NotFound,
         LimitReason::NoPlan => pb::LimitReason::NoPlan,
+        LimitReason::ModuleDenied => pb::LimitReason::ModuleDenied,
     }
 }
 
-fn limit_source(source: LimitSource) -> pb::LimitSource {
+pub(super) fn limit_source(source: LimitSource) -> pb::LimitSource {
     match source {
         LimitSource::None => pb::LimitSource::None,
         LimitSource::Plan => pb::LimitSource::Plan,

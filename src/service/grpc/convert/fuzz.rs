@@ -10,11 +10,12 @@ use super::{
         authorize_query, batch_query, check_query, list_query, resolve_query, tenants_query,
         watch_query,
     },
+    usage::{reconcile_query, release_query, reserve_query},
 };
 use crate::{
     domain::{
         ModuleCode,
-        limits::{MAX_BATCH, MAX_PAGE},
+        limits::{MAX_BATCH, MAX_PAGE, MAX_USAGE_AMOUNT},
     },
     proto::envoy::CheckRequest,
     service::caller::CallerIdentity,
@@ -46,6 +47,13 @@ pub(crate) fn fuzz_requests(bytes: &[u8]) {
     _ = read(bytes).map(|request| feature_why(&request).is_ok());
     _ = read(bytes).map(|request| limit_why(&request).is_ok());
     _ = read(bytes).map(|request| watch_query(&request).is_ok());
+    _ = read(bytes).map(|request| release_query(&request).is_ok());
+    _ = read(bytes).map(|request| reconcile_query(&request).is_ok());
+    if let Some(request) = read(bytes)
+        && let Ok(query) = reserve_query(&request)
+    {
+        assert!((1..=MAX_USAGE_AMOUNT).contains(&query.amount), "{query:?}");
+    }
     if let Some(request) = read(bytes)
         && let Ok(query) = tenants_query(&request)
     {

@@ -32,6 +32,7 @@ class LimitReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LIMIT_REASON_TENANT_DENIED: _ClassVar[LimitReason]
     LIMIT_REASON_NOT_FOUND: _ClassVar[LimitReason]
     LIMIT_REASON_NO_PLAN: _ClassVar[LimitReason]
+    LIMIT_REASON_MODULE_DENIED: _ClassVar[LimitReason]
 
 class LimitSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -67,6 +68,7 @@ LIMIT_REASON_OVER_LIMIT: LimitReason
 LIMIT_REASON_TENANT_DENIED: LimitReason
 LIMIT_REASON_NOT_FOUND: LimitReason
 LIMIT_REASON_NO_PLAN: LimitReason
+LIMIT_REASON_MODULE_DENIED: LimitReason
 LIMIT_SOURCE_UNSPECIFIED: LimitSource
 LIMIT_SOURCE_NONE: LimitSource
 LIMIT_SOURCE_PLAN: LimitSource

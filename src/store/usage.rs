@@ -1,0 +1,160 @@
+//! Usage: counters, and the keys that they are the sums of.
+//!
+//! A transaction locks the counters, reads the limits and the keys under these locks, decides by
+//! [`Ledger`], and writes. On PostgreSQL that is two messages, for however many requests: values
+//! stand in the text, as behind a pooler, and nothing is prepared.
+
+mod reconcile;
+mod rows;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use sea_orm::DbErr;
+
+pub use self::reconcile::{ReconcileRequest, Reconciled};
+use self::rows::{Limits, Rows};
+use super::{Store, StoreError, ask::Ask};
+use crate::domain::{
+    Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, MeterId, Reservation, Reserved,
+    UsageKey,
+};
+
+/// How long a counter is waited for that somebody else has locked. A hand-made transaction that sits
+/// on it must not stop a shop for longer.
+const LOCK_TIMEOUT: &str = "1s";
+
+/// A request to take, or to give back.
+#[derive(Clone, Debug)]
+pub struct UsageRequest {
+    /// The counter of the present period.
+    pub counter: CounterId,
+    /// What the meter counts.
+    pub kind: LimitKind,
+    /// What is to be done.
+    pub op: UsageOp,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum UsageOp {
+    /// Take so much.
+    Reserve {
+        /// How much, and under which key.
+        reservation: Reservation,
+        /// Is the limit an obstacle?
+        is_enforced: bool,
+    },
+    /// Give back what a key took.
+    Release(UsageKey),
+}
+
+impl UsageOp {
+    fn key(&self) -> &UsageKey {
+        match self {
+            Self::Reserve { reservation, .. } => &reservation.key,
+            Self::Release(key) => key,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UsageAnswer {
+    /// What was done.
+    pub outcome: UsageOutcome,
+    /// The counter right after it.
+    pub counter: Counter,
+    /// The limit that held.
+    pub limit: LimitInForce,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UsageOutcome {
+    /// Of a reservation.
+    Reserved(Reserved),
+    /// So much was given back.
+    Released(i64),
+    /// Nothing: there is no such tenant any more.
+    NoTenant,
+    /// Nothing: somebody else had locked the counter.
+    Locked,
+}
+
+impl Store {
+    /// How many transactions may count at the same time, so that administrators' changes find a
+    /// connection beside them.
+    pub fn counts_at_once(&self) -> usize {
+        const MOST: usize = 4;
+        self.primary
+            .postgres()
+            .map_or(1, |pool| pool.shares().most_writing().saturating_sub(1).clamp(1, MOST))
+    }
+
+    /// Does what these requests ask, in order, in one transaction, and gives the outcomes after its
+    /// commit. Where `waits`, counters that are locked are waited for; else what needs them is left.
+    pub async fn count(
+        &self,
+        requests: &[UsageRequest],
+        waits: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<UsageAnswer>, StoreError> {
+        let dialect = self.writing.dialect();
+        let counters: BTreeSet<CounterId> =
+            requests.iter().map(|request| request.counter.clone()).collect();
+        let meters: BTreeSet<MeterId> = counters.iter().map(|(meter, _)| meter.clone()).collect();
+        let keys: BTreeSet<KeyId> = requests
+            .iter()
+            .map(|request| (request.counter.0.clone(), request.op.key().clone()))
+            .collect();
+        let rows = Rows::new(dialect);
+        let statements = [
+            rows.make_counters(&counters),
+            rows.lock_counters(&counters, &keys, !waits),
+            rows.limits(&meters),
+            rows.keys(&keys),
+            rows.run_out(&counters, now),
+        ];
+        let (txn, found) = self.writing.begin_asking(LOCK_TIMEOUT, &statements).await?;
+        let [_, locked, limits, keys, run_out] = found.as_slice() else {
+            return Err(DbErr::Custom("a statement gave no answer".to_owned()).into());
+        };
+        let keys = keys.iter().chain(run_out).map(rows::key).collect::<Result<Vec<_>, _>>()?;
+        let counters = locked.iter().map(rows::counter).collect::<Result<Vec<_>, _>>()?;
+        let limits = Limits::read(limits, now)?;
+        let mut ledger = Ledger::new(counters, keys, now);
+        let answers =
+            requests.iter().map(|request| answer(&mut ledger, &limits, request)).collect();
+        txn.commit_with(rows.writes(&ledger, now)).await?;
+        Ok(answers)
+    }
+
+    /// Reads a counter: nothing, where there is none.
+    pub async fn counter(&self, id: &CounterId) -> Result<Counter, StoreError> {
+        let rows = Rows::new(self.primary.dialect());
+        let found = self.primary.query(rows.read_counter(id)).await?;
+        let counter = found.first().map(rows::counter).transpose()?;
+        Ok(counter.map(|(_, counter)| counter).unwrap_or_default())
+    }
+}
+
+fn answer(ledger: &mut Ledger, limits: &Limits, request: &UsageRequest) -> UsageAnswer {
+    let UsageRequest { counter: id, kind, op } = request;
+    let said = limits.of(&id.0);
+    let limit = said.unwrap_or_default();
+    let limit = limit.in_force(Arc::clone(&id.0.meter), *kind, limits.at());
+    let outcome = if said.is_none() {
+        UsageOutcome::NoTenant
+    } else if ledger.has_locked(id, op.key()) {
+        match op {
+            UsageOp::Reserve { reservation, is_enforced } => {
+                UsageOutcome::Reserved(ledger.reserve(id, reservation, &limit, *is_enforced))
+            }
+            UsageOp::Release(key) => UsageOutcome::Released(ledger.release(&id.0, key)),
+        }
+    } else {
+        UsageOutcome::Locked
+    };
+    UsageAnswer { outcome, counter: ledger.counter(id), limit }
+}

@@ -1,0 +1,350 @@
+//! The statements, and their rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
+
+use crate::{
+    domain::{
+        Counter, CounterId, KeyId, KeyRow, KeyState, Ledger, LimitSaid, MeterId, TenantId,
+        UsageKey,
+        usage_limit::{TRANSACTIONS_MONTHLY, USERS},
+    },
+    store::{dialect::Dialect, instant, tenant::own},
+};
+
+/// The columns of a key that the statements give.
+const KEY: [&str; 8] =
+    ["tenant_id", "meter", "key", "period", "module_code", "asked", "amount", "state"];
+
+/// Writes the statements.
+#[derive(Clone, Copy)]
+pub(super) struct Rows(Dialect);
+
+/// A table within a statement, and the values of its rows.
+pub(super) struct Table {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Rows {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self(dialect)
+    }
+
+    pub(super) fn dialect(self) -> Dialect {
+        self.0
+    }
+
+    pub(super) fn make_counters(self, counters: &BTreeSet<CounterId>) -> Statement {
+        let Table { sql, values } = self.counters_asked(counters, 0);
+        // In order: who makes the same ones at the same time waits for the first, and holds none
+        // that the other wants.
+        let sql = format!(
+            "WITH {sql} INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held) \
+             SELECT tenant_id, meter, period, 0, 0 FROM asked WHERE true ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"
+        );
+        self.0.statement(sql, values)
+    }
+
+    /// The counters of these requests, and of the periods that their keys were taken from.
+    pub(super) fn lock_counters(
+        self,
+        counters: &BTreeSet<CounterId>,
+        keys: &BTreeSet<KeyId>,
+        skip_locked: bool,
+    ) -> Statement {
+        let asked = self.counters_asked(counters, 0);
+        let named = self.keys_named(keys, asked.values.len());
+        let sql = format!(
+            "WITH {}, {}, wanted AS (SELECT tenant_id, meter, period FROM asked UNION \
+                SELECT k.tenant_id, k.meter, k.period FROM named n JOIN entitlement_usage_keys k \
+                ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key WHERE k.state <> 'released') \
+             SELECT c.tenant_id, c.meter, c.period, c.used, c.held FROM wanted w JOIN entitlement_usage_counters c \
+                ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period \
+             ORDER BY 1, 2, 3{}",
+            asked.sql,
+            named.sql,
+            self.0.lock_rows("c", skip_locked)
+        );
+        self.0.statement(sql, asked.values.into_iter().chain(named.values))
+    }
+
+    /// What those say who have a say about the limits of these meters, for the tenants that exist.
+    pub(super) fn limits(self, meters: &BTreeSet<MeterId>) -> Statement {
+        let rows = meters.iter().map(|id| [tenant(id.tenant), text(&id.meter)]);
+        let Table { sql, values } =
+            self.table("asked (tenant_id, meter)", rows, ["uuid", "text"], 0);
+        let sql = format!(
+            "WITH {sql} SELECT a.tenant_id, a.meter, p.id IS NOT NULL AS has_plan, \
+                o.key IS NOT NULL AS is_overridden, o.value AS own, {} AS ends_at, \
+                k.key IS NOT NULL AS is_kept, k.value AS kept, \
+                CASE a.meter WHEN '{USERS}' THEN CAST(p.max_users AS bigint) \
+                             WHEN '{TRANSACTIONS_MONTHLY}' THEN CAST(p.max_transactions_monthly AS bigint) \
+                             ELSE l.value END AS planned \
+             FROM asked a JOIN tenants t ON t.id = a.tenant_id LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL \
+             LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = a.meter \
+             LEFT JOIN entitlement_kept_limits k ON k.tenant_id = t.id AND k.plan_id = p.id AND k.key = a.meter \
+             LEFT JOIN entitlement_plan_limits l ON l.plan_id = p.id AND l.key = a.meter",
+            self.0.micros("o.ends_at")
+        );
+        self.0.statement(sql, values)
+    }
+
+    pub(super) fn keys(self, keys: &BTreeSet<KeyId>) -> Statement {
+        let Table { sql, values } = self.keys_named(keys, 0);
+        let sql = format!(
+            "WITH {sql} SELECT {} FROM named n JOIN entitlement_usage_keys k \
+             ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key",
+            self.key_columns()
+        );
+        self.0.statement(sql, values)
+    }
+
+    /// Holds of these counters that have run out, some thousand at most: the next transaction finds
+    /// the others.
+    pub(super) fn run_out(self, counters: &BTreeSet<CounterId>, now: DateTime<Utc>) -> Statement {
+        let Table { sql, mut values } = self.counters_asked(counters, 0);
+        values.push(now.timestamp_micros().into());
+        let now = self.0.instant_of_micros(&self.0.parameter(values.len(), "bigint"));
+        let sql = format!(
+            "WITH {sql} SELECT {} FROM asked a JOIN entitlement_usage_keys k \
+             ON k.tenant_id = a.tenant_id AND k.meter = a.meter AND k.period = a.period \
+             WHERE k.state = 'held' AND k.expires_at <= {now} LIMIT 2000",
+            self.key_columns()
+        );
+        self.0.statement(sql, values)
+    }
+
+    pub(super) fn read_counter(self, (meter, period): &CounterId) -> Statement {
+        let sql = format!(
+            "SELECT tenant_id, meter, period, used, held FROM entitlement_usage_counters \
+             WHERE tenant_id = {} AND meter = $2 AND period = $3",
+            self.0.parameter(1, "uuid")
+        );
+        self.0.statement(sql, [tenant(meter.tenant), text(&meter.meter), text(period)])
+    }
+
+    /// What the ledger has changed.
+    pub(super) fn writes(self, ledger: &Ledger, now: DateTime<Utc>) -> Vec<Statement> {
+        let keys: Vec<_> = ledger.changed_keys().map(|(id, row)| key_values(id, row)).collect();
+        let counters: Vec<_> = ledger
+            .changed_counters()
+            .map(|(id, counter)| {
+                let [tenant, meter, period] = counter_values(id);
+                [tenant, meter, period, counter.used.into(), counter.held.into()]
+            })
+            .collect();
+        let mut statements = Vec::new();
+        if !keys.is_empty() {
+            statements.push(self.write_keys(keys, now));
+        }
+        if !counters.is_empty() {
+            statements.push(self.write_counters(counters));
+        }
+        statements
+    }
+
+    fn write_keys(self, keys: Vec<[Value; 9]>, now: DateTime<Utc>) -> Statement {
+        let types = ["uuid", "text", "text", "text", "text", "bigint", "bigint", "text", "bigint"];
+        let columns = format!("new ({}, until)", KEY.join(", "));
+        let Table { sql, mut values } = self.table(&columns, keys, types, 0);
+        values.push(now.timestamp_micros().into());
+        let now = self.0.instant_of_micros(&self.0.parameter(values.len(), "bigint"));
+        let until = self.0.instant_of_micros("until");
+        let columns = KEY.join(", ");
+        let updates = KEY[3..].iter().chain(&["changed_at", "expires_at"]);
+        let updates: Vec<_> =
+            updates.map(|column| format!("{column} = excluded.{column}")).collect();
+        let sql = format!(
+            "WITH {sql} INSERT INTO entitlement_usage_keys ({columns}, changed_at, expires_at) \
+             SELECT {columns}, {now}, {until} FROM new WHERE true \
+             ON CONFLICT (tenant_id, meter, key) DO UPDATE SET {}",
+            updates.join(", ")
+        );
+        self.0.statement(sql, values)
+    }
+
+    fn write_counters(self, counters: Vec<[Value; 5]>) -> Statement {
+        let columns = "new (tenant_id, meter, period, used, held)";
+        let types = ["uuid", "text", "text", "bigint", "bigint"];
+        let Table { sql, values } = self.table(columns, counters, types, 0);
+        let sql = format!(
+            "WITH {sql} UPDATE entitlement_usage_counters AS c SET used = new.used, held = new.held FROM new \
+             WHERE c.tenant_id = new.tenant_id AND c.meter = new.meter AND c.period = new.period"
+        );
+        self.0.statement(sql, values)
+    }
+
+    fn counters_asked(self, counters: &BTreeSet<CounterId>, before: usize) -> Table {
+        let rows = counters.iter().map(counter_values);
+        self.table("asked (tenant_id, meter, period)", rows, ["uuid", "text", "text"], before)
+    }
+
+    fn keys_named(self, keys: &BTreeSet<KeyId>, before: usize) -> Table {
+        let rows = keys
+            .iter()
+            .map(|(meter, key)| [tenant(meter.tenant), text(&meter.meter), text(key.as_str())]);
+        self.table("named (tenant_id, meter, key)", rows, ["uuid", "text", "text"], before)
+    }
+
+    fn key_columns(self) -> String {
+        format!("k.{}, {} AS until", KEY.join(", k."), self.until())
+    }
+
+    /// When a hold ends, in microseconds since 1970. Tables of ours have these on SQLite.
+    fn until(self) -> String {
+        self.0.micros("k.expires_at")
+    }
+
+    /// A table of these rows, within a statement that has so many values before.
+    pub(super) fn table<const N: usize>(
+        self,
+        name: &str,
+        rows: impl IntoIterator<Item = [Value; N]>,
+        types: [&str; N],
+        before: usize,
+    ) -> Table {
+        let (mut values, mut texts) = (Vec::new(), Vec::new());
+        for row in rows {
+            let first = before + values.len() + 1;
+            let cells = types.iter().zip(first..);
+            let cells: Vec<_> =
+                cells.map(|(sql_type, number)| self.0.parameter(number, sql_type)).collect();
+            texts.push(format!("({})", cells.join(", ")));
+            values.extend(row);
+        }
+        let rows = if texts.is_empty() {
+            let cells = types.map(|sql_type| format!("CAST(NULL AS {sql_type})"));
+            format!("SELECT {} WHERE false", cells.join(", "))
+        } else {
+            format!("VALUES {}", texts.join(", "))
+        };
+        Table { sql: format!("{name} AS ({rows})"), values }
+    }
+}
+
+impl Table {
+    pub(super) fn into_parts(self) -> (String, Vec<Value>) {
+        (self.sql, self.values)
+    }
+}
+
+pub(super) fn tenant(id: TenantId) -> Value {
+    id.uuid().into()
+}
+
+pub(super) fn text(text: &str) -> Value {
+    text.into()
+}
+
+fn counter_values((meter, period): &CounterId) -> [Value; 3] {
+    [tenant(meter.tenant), text(&meter.meter), text(period)]
+}
+
+fn key_values((meter, key): &KeyId, row: &KeyRow) -> [Value; 9] {
+    let (state, until) = match row.state {
+        KeyState::Counted => ("counted", None),
+        KeyState::Held(until) => ("held", Some(until.timestamp_micros())),
+        KeyState::Released => ("released", None),
+    };
+    [
+        tenant(meter.tenant),
+        text(&meter.meter),
+        text(key.as_str()),
+        text(&row.period),
+        text(&row.module),
+        row.asked.into(),
+        row.amount.into(),
+        text(state),
+        until.into(),
+    ]
+}
+
+fn meter(row: &QueryResult) -> Result<MeterId, DbErr> {
+    let tenant = row.try_get::<Uuid>("", "tenant_id")?.into();
+    Ok(MeterId { tenant, meter: row.try_get::<String>("", "meter")?.into() })
+}
+
+pub(super) fn counter(row: &QueryResult) -> Result<(CounterId, Counter), DbErr> {
+    let period: String = row.try_get("", "period")?;
+    let counter = Counter { used: row.try_get("", "used")?, held: row.try_get("", "held")? };
+    Ok(((meter(row)?, period.into()), counter))
+}
+
+pub(super) fn key(row: &QueryResult) -> Result<(KeyId, KeyRow), DbErr> {
+    let text: String = row.try_get("", "key")?;
+    let key = UsageKey::parse(&text).map_err(|error| unreadable("key", &error.to_string()))?;
+    let state = match row.try_get::<String>("", "state")?.as_str() {
+        "counted" => KeyState::Counted,
+        "held" => {
+            let until: Option<i64> = row.try_get("", "until")?;
+            let until = until.and_then(DateTime::from_timestamp_micros);
+            KeyState::Held(until.ok_or_else(|| unreadable("expires_at", "it is missing"))?)
+        }
+        _ => KeyState::Released,
+    };
+    let found = KeyRow {
+        period: row.try_get::<String>("", "period")?.into(),
+        asked: row.try_get("", "asked")?,
+        amount: row.try_get("", "amount")?,
+        state,
+        module: row.try_get::<String>("", "module_code")?.into(),
+    };
+    Ok(((meter(row)?, key), found))
+}
+
+fn unreadable(column: &str, cause: &str) -> DbErr {
+    DbErr::Custom(format!("entitlement_usage_keys.{column} cannot be read: {cause}"))
+}
+
+/// What is said about the limits of meters, of tenants that exist.
+pub(super) struct Limits {
+    said: BTreeMap<MeterId, LimitSaid>,
+    at: DateTime<Utc>,
+}
+
+impl Limits {
+    pub(super) fn read(rows: &[QueryResult], at: DateTime<Utc>) -> Result<Self, DbErr> {
+        let said = rows.iter().map(|row| Ok((meter(row)?, limit(row)?)));
+        Ok(Self { said: said.collect::<Result<_, DbErr>>()?, at })
+    }
+
+    /// `None`: there is no such tenant.
+    pub(super) fn of(&self, meter: &MeterId) -> Option<LimitSaid> {
+        self.said.get(meter).copied()
+    }
+
+    /// The instant that they are judged at.
+    pub(super) fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+}
+
+/// Nobody can have fewer than none, as in the catalogue.
+fn limit(row: &QueryResult) -> Result<LimitSaid, DbErr> {
+    let number = |column| {
+        let number: Option<i64> = row.try_get("", column)?;
+        Ok::<_, DbErr>(number.map(|number| number.max(0)))
+    };
+    let is = |column| row.try_get::<bool>("", column);
+    let own = if is("is_overridden")? { Some((number("own")?, ends_at(row)?)) } else { None };
+    Ok(LimitSaid {
+        own,
+        kept: if is("is_kept")? { Some(number("kept")?) } else { None },
+        planned: number("planned")?,
+        has_plan: is("has_plan")?,
+    })
+}
+
+/// When an override ends: SQLite stores text. One whose end cannot be read has ended, as in facts.
+fn ends_at(row: &QueryResult) -> Result<Option<DateTime<Utc>>, DbErr> {
+    let micros = match row.try_get::<Option<i64>>("", "ends_at") {
+        Ok(None) => return Ok(None),
+        Ok(Some(micros)) => Some(micros),
+        Err(_) => own::micros(&row.try_get::<String>("", "ends_at")?.into()),
+    };
+    let end = micros.and_then(DateTime::from_timestamp_micros);
+    Ok(instant::end(Some(end.unwrap_or(DateTime::<Utc>::MIN_UTC))))
+}
