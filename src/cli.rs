@@ -12,6 +12,7 @@ mod serve;
 mod shadow_report;
 mod tenant;
 mod token;
+mod usage;
 
 use std::{error::Error, io, process::ExitCode, time::Duration};
 
@@ -114,6 +115,7 @@ fn run(command: Command, runtime: &Runtime) -> Result<u8, Box<dyn Error>> {
         Command::Plan(args) => runtime.block_on(catalogue::plans(*args)),
         Command::Feature(args) => runtime.block_on(feature::run(*args)),
         Command::Limit(args) => runtime.block_on(limit::run(args)),
+        Command::Usage(args) => runtime.block_on(usage::run(args.command)),
         Command::Routes(args) => runtime.block_on(routes::run(args)),
         Command::Token(args) => token::run(args),
         Command::Completions(args) => manual::completions(args),

@@ -16,6 +16,7 @@ mod serve;
 mod tenant;
 mod token;
 mod trace;
+mod usage;
 mod value;
 
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ pub use self::{
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     trace::TraceArgs,
+    usage::{UsageArgs, UsageCommand, UsageReconcileArgs, UsageShowArgs, UsageVerifyArgs},
     value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, ListenAddress, Span},
 };
 use crate::observability::telemetry::LogFormat;
@@ -98,6 +100,8 @@ pub enum Command {
     /// The limits that plans have.
     #[command(visible_alias = "limits")]
     Limit(LimitCommandArgs),
+    /// What tenants use of their limits. Exit code 0: done, 1: something is wrong, 2: error.
+    Usage(UsageArgs),
     /// The rules for HTTP requests that proxies ask about.
     Routes(RoutesCommandArgs),
     /// Administrators' tokens.

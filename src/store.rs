@@ -49,7 +49,7 @@ mod tenants;
 mod transaction;
 mod unread_terms;
 mod upsert;
-mod usage;
+pub mod usage;
 mod warn_once;
 
 use std::sync::Arc;

@@ -7,18 +7,27 @@
 
 mod queue;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use chrono_tz::Tz;
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 use self::queue::{Batch, Queue, Waiting};
 use crate::{
     clock::Clock,
+    domain::{Counter, CounterId},
     observability::log_limiter::{LogLimiter, log_limited},
     store::{
         ReconcileRequest, Reconciled, Store, StoreError, UsageAnswer, UsageOutcome, UsageRequest,
+        usage::WrongCounter,
     },
 };
 
@@ -30,6 +39,9 @@ const MAX_WAITING: usize = 4096;
 
 /// How often what lost its place is tried again: its key was taken from another month meanwhile.
 const MAX_TRIES: u32 = 3;
+
+/// The pause between two statements that forget.
+const BETWEEN_STEPS: Duration = Duration::from_millis(100);
 
 /// Why nothing was counted, or nobody knows whether it was.
 #[derive(Clone, Debug, Error)]
@@ -61,13 +73,15 @@ struct Inner {
     clock: Clock,
     runtime: Handle,
     queue: Mutex<Queue>,
+    wrong: AtomicUsize,
 }
 
 impl Usage {
     /// Counts in this database, in transactions that run on `runtime`.
     pub fn new(store: Arc<Store>, clock: Clock, runtime: Handle) -> Self {
         let queue = Mutex::new(Queue::new(store.counts_at_once()));
-        Self(Arc::new(Inner { store, clock, runtime, queue }))
+        let wrong = AtomicUsize::new(0);
+        Self(Arc::new(Inner { store, clock, runtime, queue, wrong }))
     }
 
     /// Does what is asked, and answers once that is committed. It is done also if the caller does not
@@ -89,6 +103,11 @@ impl Usage {
         answered.await.unwrap_or(Err(UsageError::Abandoned))
     }
 
+    /// Reads a counter.
+    pub async fn counter(&self, id: &CounterId) -> Result<Counter, UsageError> {
+        Ok(self.0.store.counter(id).await?)
+    }
+
     /// Puts a level right. `None`: there is no such tenant.
     pub async fn reconcile(
         &self,
@@ -96,6 +115,32 @@ impl Usage {
     ) -> Result<Option<Reconciled>, UsageError> {
         let reconciled = self.0.store.reconcile(request, self.0.clock.now()).await;
         reconciled.map_err(failed)
+    }
+
+    /// Forgets what is not needed any more, and proves that every counter is the sum of its keys.
+    pub async fn keep(&self, zone: Tz) -> Result<(), StoreError> {
+        let inner = &self.0;
+        while inner.store.forget_usage_keys(inner.clock.now(), zone).await? {
+            // Others have work to do as well.
+            sleep(BETWEEN_STEPS).await;
+        }
+        let wrong = inner.store.verify_usage(inner.clock.now(), zone).await?;
+        inner.wrong.store(wrong.len(), Ordering::Relaxed);
+        if let Some(WrongCounter { tenant, meter, period, .. }) = wrong.first() {
+            tracing::error!(
+                count = wrong.len(),
+                %tenant,
+                meter,
+                period,
+                "usage counters are not the sums of their keys: run `entitlementd usage verify`"
+            );
+        }
+        Ok(())
+    }
+
+    /// How many counters were not the sums of their keys when that was last looked at: must be 0.
+    pub fn wrong(&self) -> usize {
+        self.0.wrong.load(Ordering::Relaxed)
     }
 
     /// The number of requests that wait for a turn.

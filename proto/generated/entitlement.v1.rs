@@ -1054,8 +1054,9 @@ pub struct CheckLimitRequest {
     /// How much more is wanted, 0 or more. 0: is what there is within the limit?
     #[prost(int64, tag = "3")]
     pub amount: i64,
-    /// Required: how much there is already, as you have counted, 0 or more. Of a
-    /// monthly limit: in this month.
+    /// How much there is already, as you have counted, 0 or more. Of a monthly
+    /// limit: in this month. Absent: as UsageService has counted, held amounts
+    /// included; then the database is asked, and nobody may keep the answer.
     #[prost(int64, optional, tag = "4")]
     pub observed: ::core::option::Option<i64>,
     /// As in CheckFeatureRequest.
@@ -1082,7 +1083,7 @@ pub struct CheckLimitResponse {
     /// The limit. Absent: there is none.
     #[prost(int64, optional, tag = "4")]
     pub limit: ::core::option::Option<i64>,
-    /// What there is: `observed`.
+    /// What there is: `observed`, or what is counted, held amounts included.
     #[prost(int64, tag = "5")]
     pub used: i64,
     /// Absent: without a limit. Negative: there is more than the limit allows.
@@ -1107,6 +1108,16 @@ pub struct CheckLimitResponse {
     /// What became of the tenant, on TENANT_DENIED. Otherwise unspecified.
     #[prost(enumeration = "DecisionReason", tag = "12")]
     pub tenant_reason: i32,
+    /// Of `used`, what is held, and returns by itself. 0 with `observed`.
+    #[prost(int64, tag = "13")]
+    pub held: i64,
+    /// When the month ends, and another counter begins at nothing. Absent: a level,
+    /// or with `observed`.
+    #[prost(message, optional, tag = "14")]
+    pub resets_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When `used` was read. Absent: with `observed`.
+    #[prost(message, optional, tag = "15")]
+    pub usage_as_of: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Everything one tenant may use.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1848,8 +1859,9 @@ pub mod entitlement_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Would so much more be within a limit? You count what there is, and say so:
-        /// nothing but the limit is looked up. A "yes" reserves nothing: count and
-        /// insert in one transaction of yours.
+        /// nothing but the limit is looked up. Or UsageService counts it. A "yes"
+        /// reserves nothing: count and insert in one transaction of yours, or call
+        /// ReserveUsage.
         ///
         /// An override of the tenant decides, else its plan. The limits `users` and
         /// `transactions_monthly` are columns of the plan: NULL is unlimited. A tenant
@@ -2215,8 +2227,9 @@ pub mod entitlement_service_server {
             tonic::Status,
         >;
         /// Would so much more be within a limit? You count what there is, and say so:
-        /// nothing but the limit is looked up. A "yes" reserves nothing: count and
-        /// insert in one transaction of yours.
+        /// nothing but the limit is looked up. Or UsageService counts it. A "yes"
+        /// reserves nothing: count and insert in one transaction of yours, or call
+        /// ReserveUsage.
         ///
         /// An override of the tenant decides, else its plan. The limits `users` and
         /// `transactions_monthly` are columns of the plan: NULL is unlimited. A tenant

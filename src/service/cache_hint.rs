@@ -49,6 +49,11 @@ pub(super) struct CacheHint {
 }
 
 impl CacheHint {
+    /// The hint for an answer that nobody may keep.
+    pub(super) fn of_the_moment(self) -> Self {
+        Self { max_age: TimeDelta::zero(), ..self }
+    }
+
     /// The hint for two answers that are kept as one.
     pub(super) fn and(self, other: Self) -> Self {
         let catalogues = [self.catalogue_revision, other.catalogue_revision];

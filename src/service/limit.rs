@@ -1,5 +1,7 @@
 //! CheckLimit.
 
+use chrono::{DateTime, Utc};
+
 use super::{
     Api,
     cache_hint::{AskedTime, CacheHint, Provenance},
@@ -9,7 +11,10 @@ use super::{
 };
 use crate::{
     cache::{Known, LoadError},
-    domain::{Catalogue, Facts, LimitDecision, LimitEnforcement, LimitReason, Wanted, check_limit},
+    domain::{
+        Catalogue, Facts, LimitDecision, LimitEnforcement, LimitReason, MeterId, Period, Wanted,
+        check_limit,
+    },
 };
 
 /// A limit, as a request names it, and what is asked of it.
@@ -24,6 +29,8 @@ pub(super) struct NamedLimit<'a> {
 pub(super) struct LimitQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
     pub(super) limit: NamedLimit<'a>,
+    /// Has the caller counted, so that nothing is looked up?
+    pub(super) is_observed: bool,
 }
 
 /// The answer for one limit, with everything that is reported about it.
@@ -35,6 +42,18 @@ pub(super) struct LimitJudgement<'a> {
     pub(super) enforcement: LimitEnforcement,
     pub(super) plan_slugs: Vec<String>,
     pub(super) hint: CacheHint,
+    /// What is counted here, where the caller has not counted.
+    pub(super) counted: Option<Counted>,
+}
+
+/// What a counter showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) held: i64,
+    /// When it was read.
+    pub(super) at: DateTime<Utc>,
+    /// When another counter begins at nothing; `None`: never.
+    pub(super) resets_at: Option<DateTime<Utc>>,
 }
 
 impl LimitJudgement<'_> {
@@ -54,6 +73,11 @@ impl Api {
     ) -> Result<LimitJudgement<'a>, RequestError> {
         self.permit(query.tenant, std::iter::empty())?;
         let asked = self.asked(query.tenant.at);
+        let (query, counted) = if query.is_observed {
+            (query, None)
+        } else {
+            Box::pin(self.look_up_usage(query, asked)).await?
+        };
         let held =
             if query.tenant.min_revision == 0 { self.peek_limit(query, asked) } else { None };
         let judgement = match held {
@@ -61,9 +85,34 @@ impl Api {
             // Boxed, so that the future of an answer from memory stays small.
             None => Box::pin(self.check_limit_at_length(query, asked)).await?,
         };
+        let judgement = match counted {
+            // Others count too: nobody keeps it.
+            Some(_) => {
+                LimitJudgement { counted, hint: judgement.hint.of_the_moment(), ..judgement }
+            }
+            None => judgement,
+        };
         self.metrics.limit_decisions.add(judgement.decision.reason);
         self.record_limit(query.tenant, &judgement);
         Ok(judgement)
+    }
+
+    /// The same question with what is counted here. Of a limit that there is not, nothing is.
+    async fn look_up_usage<'a>(
+        &self,
+        query: LimitQuery<'a>,
+        asked: AskedTime,
+    ) -> Result<(LimitQuery<'a>, Option<Counted>), RequestError> {
+        let key = query.limit.key;
+        let Some((kind, _)) = self.kind_of(key, asked.now).await? else { return Ok((query, None)) };
+        let period = Period::at(kind, asked.instant(), self.zone);
+        let meter = MeterId { tenant: query.tenant.tenant, meter: key.into() };
+        let counter = self.usage.counter(&(meter, period.to_string().into())).await?;
+        let wanted = Wanted { observed: counter.taken(), ..query.limit.wanted };
+        let limit = NamedLimit { wanted, ..query.limit };
+        let (held, resets_at) = (counter.held, period.end(self.zone));
+        let counted = Counted { held, at: asked.now, resets_at };
+        Ok((LimitQuery { limit, ..query }, Some(counted)))
     }
 
     /// The answer, if the facts and the catalogue are held.
@@ -119,6 +168,14 @@ impl Api {
         let age = if decision.reason.allows() { self.ages.grant } else { self.ages.denial };
         let valid_until = decision.in_force.as_ref().and_then(|limit| limit.valid_until);
         let hint = provenance.and_catalogue(catalogue).cache_hint(age, valid_until, asked);
-        LimitJudgement { key, wanted, decision, enforcement: self.limits, plan_slugs, hint }
+        LimitJudgement {
+            key,
+            wanted,
+            decision,
+            enforcement: self.limits,
+            plan_slugs,
+            hint,
+            counted: None,
+        }
     }
 }

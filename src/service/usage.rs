@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Api, check::TenantQuery, error::RequestError};
 use crate::{
+    cache::LoadError,
     domain::{
         Catalogue, Counter, LimitDecision, LimitEnforcement, LimitInForce, LimitKind, LimitReason,
         MeterId, Period, Reason, Reservation, Reserved, UsageKey, Wanted, check,
@@ -201,9 +202,7 @@ impl Api {
         self.permit_tenant(query.caller, Some(query.tenant))?;
         self.permit_meter(query.caller, key)?;
         let now = self.clock.now();
-        let knows = |catalogue: &Catalogue| catalogue.definitions().limit(key).is_some();
-        let catalogue = self.cache.catalogue_that(knows, now).await?;
-        let Some(kind) = catalogue.definitions().limit(key).map(|defined| defined.kind) else {
+        let Some((kind, catalogue)) = self.kind_of(key, now).await? else {
             let nothing =
                 LimitDecision { reason: LimitReason::NotFound, in_force: None, tenant: None };
             return Ok(Err(UsageState {
@@ -215,6 +214,18 @@ impl Api {
         };
         let period = Period::at(kind, now, self.zone);
         Ok(Ok(Meter { key, kind, catalogue, own_plan: None, period, now }))
+    }
+
+    /// What a limit counts, and the catalogue that says so; `None`: there is no such limit.
+    pub(super) async fn kind_of(
+        &self,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(LimitKind, Arc<Catalogue>)>, LoadError> {
+        let knows = |catalogue: &Catalogue| catalogue.definitions().limit(key).is_some();
+        let catalogue = self.cache.catalogue_that(knows, now).await?;
+        let kind = catalogue.definitions().limit(key).map(|defined| defined.kind);
+        Ok(kind.map(|kind| (kind, catalogue)))
     }
 
     async fn count(

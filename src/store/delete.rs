@@ -19,6 +19,7 @@ use super::{
     request_json, row,
     summary_json::summary_to_json,
     transaction::Transaction,
+    usage,
 };
 use crate::domain::{Author, Entitlements, Summary, TenantId, TenantStatus, Violation};
 
@@ -161,6 +162,7 @@ async fn delete(txn: &Transaction, locked: &Found) -> Result<(), StoreError> {
     let overrides = "DELETE FROM entitlement_limit_overrides WHERE tenant_id = $1";
     txn.execute_with(overrides, [id.into()]).await?;
     kept::forget(txn, locked.id).await?;
+    usage::forget_tenant(txn, locked.id).await?;
     tenants::Entity::delete_many().filter(tenants::Column::Id.eq(id)).exec(db).await?;
     Ok(())
 }

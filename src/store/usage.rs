@@ -4,16 +4,24 @@
 //! [`Ledger`], and writes. On PostgreSQL that is two messages, for however many requests: values
 //! stand in the text, as behind a pooler, and nothing is prepared.
 
+mod keep;
 mod reconcile;
 mod rows;
+mod show;
+mod tenants_own;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 
-pub use self::reconcile::{ReconcileRequest, Reconciled};
+pub(super) use self::keep::forget_tenant;
 use self::rows::{Limits, Rows};
+pub use self::{
+    keep::{WrongCounter, oldest, verify},
+    reconcile::{ReconcileRequest, Reconciled},
+    show::{CountedKey, TenantUsage},
+};
 use super::{Store, StoreError, ask::Ask};
 use crate::domain::{
     Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, MeterId, Reservation, Reserved,

@@ -63,7 +63,7 @@ async fn fill(database: &Database, transactions: u32, tenants: u32) {
     }
 }
 
-async fn open(database: &Database) -> Store {
+pub async fn open(database: &Database) -> Store {
     let options = ConnectOptions {
         url: &database.url,
         ca: None,

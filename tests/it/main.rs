@@ -77,6 +77,8 @@ mod triggers;
 mod trouble;
 mod upgrade;
 mod usage;
+mod usage_kept;
 mod usage_limits;
+mod usage_rules;
 mod vectors;
 mod watch;

@@ -25,12 +25,12 @@ use crate::{
     on_both,
 };
 
-const ORDERS: &str = "transactions_monthly";
-const USERS: &str = "users";
+pub const ORDERS: &str = "transactions_monthly";
+pub const USERS: &str = "users";
 
-type Client = UsageServiceClient<Channel>;
+pub type Client = UsageServiceClient<Channel>;
 
-fn order(key: &str, amount: i64) -> ReserveUsageRequest {
+pub fn order(key: &str, amount: i64) -> ReserveUsageRequest {
     ReserveUsageRequest {
         tenant_id: id(1),
         meter: ORDERS.to_owned(),
@@ -40,19 +40,19 @@ fn order(key: &str, amount: i64) -> ReserveUsageRequest {
     }
 }
 
-fn user(key: &str) -> ReserveUsageRequest {
+pub fn user(key: &str) -> ReserveUsageRequest {
     ReserveUsageRequest { meter: USERS.to_owned(), ..order(key, 1) }
 }
 
-async fn client(server: &Server) -> Client {
+pub async fn client(server: &Server) -> Client {
     UsageServiceClient::new(connect(&server.running.address).await)
 }
 
-async fn reserve(client: &mut Client, request: ReserveUsageRequest) -> ReserveUsageResponse {
+pub async fn reserve(client: &mut Client, request: ReserveUsageRequest) -> ReserveUsageResponse {
     client.reserve_usage(request).await.unwrap().into_inner()
 }
 
-async fn release(client: &mut Client, meter: &str, key: &str) -> ReleaseUsageResponse {
+pub async fn release(client: &mut Client, meter: &str, key: &str) -> ReleaseUsageResponse {
     let request =
         ReleaseUsageRequest { tenant_id: id(1), meter: meter.to_owned(), key: key.to_owned() };
     client.release_usage(request).await.unwrap().into_inner()
@@ -73,19 +73,19 @@ fn why(response: &ReserveUsageResponse) -> LimitReason {
     response.state.as_ref().unwrap().reason()
 }
 
-fn timestamp(at: DateTime<Utc>) -> Timestamp {
+pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
     Timestamp { seconds: at.timestamp(), nanos: 0 }
 }
 
 /// A tenant on a plan with ten orders a month and three users.
-async fn mk_customer(database: &Database) {
+pub async fn mk_customer(database: &Database) {
     database.mk_subscribed(1, "finance", Row::default()).await;
     database.put_on_plan(1, "starter").await;
     database.limit_of_plan("starter", "max_transactions_monthly", "10").await;
     database.limit_of_plan("starter", "max_users", "3").await;
 }
 
-async fn started(database: Database, flags: &[&str]) -> (Server, Client) {
+pub async fn started(database: Database, flags: &[&str]) -> (Server, Client) {
     mk_customer(&database).await;
     let fixed = ["--changes", "off", "--enforce-limits", "on"];
     let server = Server::start_with(database, &[&fixed, flags].concat()).await;

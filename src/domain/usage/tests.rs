@@ -1,4 +1,3 @@
-use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
@@ -146,73 +145,4 @@ fn no_count_overflows_where_nothing_is_limited() {
     assert_eq!(taken, Reserved::Refused(LimitReason::Unlimited));
     let taken = ledger.reserve(&counter(""), &asked("b", 5), &unlimited, true);
     assert!(matches!(taken, Reserved::Granted { amount: 5, .. }));
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Reserve { key: u8, amount: i64, hold: bool, partial: bool, december: bool },
-    Release(u8),
-    Pass(i64),
-    Limit(Option<i64>),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0..6_u8, 1..5_i64, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-            |(key, amount, hold, partial, december)| Step::Reserve { key, amount, hold, partial, december }
-        ),
-        2 => (0..6_u8).prop_map(Step::Release),
-        1 => (0..90_i64).prop_map(Step::Pass),
-        1 => prop::option::of(0..20_i64).prop_map(Step::Limit),
-    ]
-}
-
-proptest! {
-    /// Every counter is the sum of its keys whatever is done, and nothing is granted beyond the limit
-    /// that holds then.
-    #[test]
-    fn a_counter_is_the_sum_of_its_keys(steps in prop::collection::vec(step(), 1..60)) {
-        let mut ledger = ledger(&["2026-11", "2026-12"]);
-        let (mut now, mut most) = (0, Some(10));
-        for step in steps {
-            match step {
-                Step::Reserve { key: name, amount, hold, partial, december } => {
-                    let here = counter(if december { "2026-12" } else { "2026-11" });
-                    let hold_until = hold.then(|| later(now + 60));
-                    let asked = Reservation {
-                        hold_until, partial, ..asked(&name.to_string(), amount)
-                    };
-                    let before = ledger.counter(&here).taken();
-                    let reserved = ledger.reserve(&here, &asked, &limit(most), true);
-                    if let Reserved::Granted { amount: taken, repeated: false, .. } = reserved {
-                        prop_assert!(most.is_none_or(|most| before + taken <= most));
-                        prop_assert!(taken == amount || partial && taken < amount && taken > 0);
-                        prop_assert_eq!(ledger.counter(&here).taken(), before + taken);
-                    }
-                }
-                Step::Release(name) => {
-                    ledger.release(&meter(), &key(&name.to_string()));
-                }
-                Step::Pass(seconds) => {
-                    now += seconds;
-                    let (counters, keys) = (ledger.counters.clone(), ledger.keys.clone());
-                    ledger = Ledger::new(counters, keys, later(now));
-                }
-                Step::Limit(limit) => most = limit,
-            }
-            for period in ["2026-11", "2026-12"] {
-                let of = |held: bool| -> i64 {
-                    let rows = ledger.keys.values().filter(|row| &*row.period == period);
-                    let rows = rows.filter(|row| match row.state {
-                        KeyState::Counted => !held,
-                        KeyState::Held(_) => held,
-                        KeyState::Released => false,
-                    });
-                    rows.map(|row| row.amount).sum()
-                };
-                let Counter { used, held } = ledger.counter(&counter(period));
-                prop_assert_eq!((used, held), (of(false), of(true)));
-            }
-        }
-    }
 }

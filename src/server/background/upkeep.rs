@@ -18,6 +18,7 @@ use crate::{
 };
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
+const KEEP_USAGE: Duration = Duration::from_mins(30);
 const SUM_UP: Duration = Duration::from_secs(1);
 /// How much longer than until the next poll a change may take from its commit until it is received,
 /// before it counts as missed.
@@ -45,9 +46,20 @@ pub(crate) async fn run(
         keep_log(api, changes, report),
         revalidate(api, budget, grace),
         sum_up(),
-        refresh_catalogue(api)
+        refresh_catalogue(api),
+        keep_usage(api)
     );
     never
+}
+
+/// Keeps usage in order. Where this role may not, nobody counts with it.
+async fn keep_usage(api: &Api) -> Infallible {
+    loop {
+        sleep(jittered(KEEP_USAGE)).await;
+        if let Err(error) = api.usage.keep(api.zone).await {
+            tracing::debug!(%error, "usage was not kept in order: {error}");
+        }
+    }
 }
 
 /// Logs what no line has told of yet.

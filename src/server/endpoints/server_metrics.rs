@@ -54,6 +54,7 @@ impl MetricSource for ServerMetrics {
             change_log::samples(report.change_log),
             connections::samples(&self.connections, self.in_flight()),
             database::samples(&self.api.store, self.max_connections),
+            self.of_usage(),
             self.of_decision_log(),
             self.of_tls(),
             self.of_keys(),
@@ -125,6 +126,21 @@ impl ServerMetrics {
                 help: "1 for the worst that is wrong, by the word that /readyz and the log have for it",
                 value: one_of("cause", &Cause::WORDS, cause),
             },
+        ]
+    }
+
+    fn of_usage(&self) -> Vec<Sample> {
+        vec![
+            gauge(
+                "usage_waiting",
+                "Requests to count usage that wait for a transaction",
+                self.api.usage.waiting(),
+            ),
+            gauge(
+                "usage_wrong_counters",
+                "Counters that were not the sums of what they have counted, when that was last looked at, each half hour: must be 0",
+                self.api.usage.wrong(),
+            ),
         ]
     }
 

@@ -126,6 +126,29 @@ impl Rows {
         self.0.statement(sql, [tenant(meter.tenant), text(&meter.meter), text(period)])
     }
 
+    /// All counters of a tenant, or those of a meter.
+    pub(super) fn counters_of(self, id: TenantId, meter: Option<&str>) -> Statement {
+        let of_meter = if meter.is_some() { " AND meter = $2" } else { "" };
+        let sql = format!(
+            "SELECT tenant_id, meter, period, used, held FROM entitlement_usage_counters \
+             WHERE tenant_id = {}{of_meter} ORDER BY meter, period DESC",
+            self.0.parameter(1, "uuid")
+        );
+        self.0.statement(sql, [tenant(id)].into_iter().chain(meter.map(text)))
+    }
+
+    /// The keys of a meter that changed last.
+    pub(super) fn last_keys(self, id: TenantId, meter: &str, most: u32) -> Statement {
+        let sql = format!(
+            "SELECT {}, {} AS changed_at FROM entitlement_usage_keys k \
+             WHERE k.tenant_id = {} AND k.meter = $2 ORDER BY k.changed_at DESC, k.key LIMIT {most}",
+            self.key_columns(),
+            self.0.micros("k.changed_at"),
+            self.0.parameter(1, "uuid")
+        );
+        self.0.statement(sql, [tenant(id), text(meter)])
+    }
+
     /// What the ledger has changed.
     pub(super) fn writes(self, ledger: &Ledger, now: DateTime<Utc>) -> Vec<Statement> {
         let keys: Vec<_> = ledger.changed_keys().map(|(id, row)| key_values(id, row)).collect();

@@ -66,11 +66,8 @@ pub(in crate::service) fn limit_query(
         request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, *min_revision, at.as_ref());
-    if observed.is_none() {
-        fields.violated("observed", "must be given: how much there is already");
-    }
     let limit = named_limit(&mut fields, limit_key, *observed, *amount);
-    Ok(LimitQuery { tenant: fields.all_good(tenant)?, limit })
+    Ok(LimitQuery { tenant: fields.all_good(tenant)?, limit, is_observed: observed.is_some() })
 }
 
 /// A limit, and what is asked of it; what there is counts as 0 where it is not said.
@@ -126,6 +123,9 @@ pub(in crate::service) fn limit_response(judgement: LimitJudgement<'_>) -> pb::C
         tenant_reason: judgement.decision.tenant.map(reason).unwrap_or_default().into(),
         freshness: Some(freshness(judgement.hint)),
         plan_slugs: judgement.plan_slugs,
+        held: judgement.counted.map(|counted| counted.held).unwrap_or_default(),
+        resets_at: judgement.counted.and_then(|counted| counted.resets_at).map(timestamp),
+        usage_as_of: judgement.counted.map(|counted| timestamp(counted.at)),
     }
 }
 

@@ -141,7 +141,7 @@ class CheckLimitRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., limit_key: _Optional[str] = ..., amount: _Optional[int] = ..., observed: _Optional[int] = ..., min_revision: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CheckLimitResponse(_message.Message):
-    __slots__ = ("allowed", "reason", "message", "limit", "used", "remaining", "source", "kind", "enforcement", "plan_slugs", "freshness", "tenant_reason")
+    __slots__ = ("allowed", "reason", "message", "limit", "used", "remaining", "source", "kind", "enforcement", "plan_slugs", "freshness", "tenant_reason", "held", "resets_at", "usage_as_of")
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,9 @@ class CheckLimitResponse(_message.Message):
     PLAN_SLUGS_FIELD_NUMBER: _ClassVar[int]
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     TENANT_REASON_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    RESETS_AT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_AS_OF_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     reason: _feature_pb2.LimitReason
     message: str
@@ -166,7 +169,10 @@ class CheckLimitResponse(_message.Message):
     plan_slugs: _containers.RepeatedScalarFieldContainer[str]
     freshness: _decision_pb2.Freshness
     tenant_reason: _decision_pb2.DecisionReason
-    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[_feature_pb2.LimitReason, str]] = ..., message: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., remaining: _Optional[int] = ..., source: _Optional[_Union[_feature_pb2.LimitSource, str]] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., enforcement: _Optional[_Union[_feature_pb2.LimitEnforcement, str]] = ..., plan_slugs: _Optional[_Iterable[str]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ..., tenant_reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ...) -> None: ...
+    held: int
+    resets_at: _timestamp_pb2.Timestamp
+    usage_as_of: _timestamp_pb2.Timestamp
+    def __init__(self, allowed: bool = ..., reason: _Optional[_Union[_feature_pb2.LimitReason, str]] = ..., message: _Optional[str] = ..., limit: _Optional[int] = ..., used: _Optional[int] = ..., remaining: _Optional[int] = ..., source: _Optional[_Union[_feature_pb2.LimitSource, str]] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., enforcement: _Optional[_Union[_feature_pb2.LimitEnforcement, str]] = ..., plan_slugs: _Optional[_Iterable[str]] = ..., freshness: _Optional[_Union[_decision_pb2.Freshness, _Mapping]] = ..., tenant_reason: _Optional[_Union[_decision_pb2.DecisionReason, str]] = ..., held: _Optional[int] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usage_as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListEnabledModulesRequest(_message.Message):
     __slots__ = ("tenant_id", "min_revision", "at", "include_upcoming", "include_features")

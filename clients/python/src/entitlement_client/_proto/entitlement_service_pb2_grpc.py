@@ -197,8 +197,9 @@ class EntitlementServiceServicer(object):
 
     def CheckLimit(self, request, context):
         """Would so much more be within a limit? You count what there is, and say so:
-        nothing but the limit is looked up. A "yes" reserves nothing: count and
-        insert in one transaction of yours.
+        nothing but the limit is looked up. Or UsageService counts it. A "yes"
+        reserves nothing: count and insert in one transaction of yours, or call
+        ReserveUsage.
 
         An override of the tenant decides, else its plan. The limits `users` and
         `transactions_monthly` are columns of the plan: NULL is unlimited. A tenant

@@ -1,0 +1,82 @@
+//! `usage show`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        output::{CommandResult, instant, print, print_json, table},
+        tenant::key,
+    },
+    clock::Clock,
+    config::UsageShowArgs,
+    domain::KeyState,
+    escape::escape_control,
+    server::database,
+    store::usage::{CountedKey, TenantUsage},
+};
+
+pub(super) async fn run(args: UsageShowArgs) -> CommandResult {
+    let (key, at) = (key(&args.tenant)?, Clock::System.now());
+    let store = database::open_to_read(&args.database).await?;
+    let read = store.tenant_usage(&key, args.meter.as_deref(), at).await;
+    store.close().await;
+    let usage =
+        read?.ok_or_else(|| format!("there is no tenant {:?}", escape_control(&args.tenant)))?;
+    if args.json { print_json(&as_json(&usage)) } else { print(&as_text(&usage)) }
+}
+
+fn as_text(usage: &TenantUsage) -> String {
+    let mut counters = table(&["METER", "PERIOD", "USED", "HELD"]);
+    for ((meter, period), counter) in &usage.counters {
+        let period = if period.is_empty() { "-" } else { period };
+        counters.add_row([
+            escape_control(&meter.meter).into_owned(),
+            escape_control(period).into_owned(),
+            counter.used.to_string(),
+            counter.held.to_string(),
+        ]);
+    }
+    if usage.keys.is_empty() {
+        return counters.trim_fmt();
+    }
+    let mut keys = table(&["KEY", "AMOUNT", "STATE", "SINCE", "PERIOD", "MODULE"]);
+    for CountedKey { key, row, changed_at } in &usage.keys {
+        keys.add_row([
+            escape_control(key).into_owned(),
+            row.amount.to_string(),
+            state(row.state),
+            instant(*changed_at),
+            row.period.to_string(),
+            escape_control(&row.module).into_owned(),
+        ]);
+    }
+    format!("{}\n\n{}", counters.trim_fmt(), keys.trim_fmt())
+}
+
+fn state(state: KeyState) -> String {
+    match state {
+        KeyState::Counted => "counted".to_owned(),
+        KeyState::Held(until) => format!("held until {}", instant(until)),
+        KeyState::Released => "released".to_owned(),
+    }
+}
+
+fn as_json(usage: &TenantUsage) -> Value {
+    let counters = usage.counters.iter().map(|((meter, period), counter)| {
+        json!({ "meter": &*meter.meter, "period": &**period, "used": counter.used, "held": counter.held })
+    });
+    let keys = usage.keys.iter().map(|CountedKey { key, row, changed_at }| {
+        let until = if let KeyState::Held(until) = row.state { Some(instant(until)) } else { None };
+        json!({
+            "key": key,
+            "amount": row.amount,
+            "asked": row.asked,
+            "state": state(row.state).split(' ').next(),
+            "held_until": until,
+            "changed_at": instant(*changed_at),
+            "period": &*row.period,
+            "module_code": &*row.module,
+        })
+    });
+    json!({ "counters": counters.collect::<Vec<_>>(), "keys": keys.collect::<Vec<_>>() })
+}

@@ -1,0 +1,83 @@
+//! The arguments of `usage`.
+
+use chrono_tz::Tz;
+use clap::{Args, Subcommand};
+
+use super::{
+    DatabaseArgs,
+    value::{self, time_zone},
+};
+
+/// The arguments of `usage`.
+#[derive(Args, Debug)]
+pub struct UsageArgs {
+    /// The command to run.
+    #[command(subcommand)]
+    pub command: UsageCommand,
+}
+
+/// The commands for usage.
+#[derive(Debug, Subcommand)]
+pub enum UsageCommand {
+    /// Show what a tenant has used, and which things took it last.
+    Show(UsageShowArgs),
+    /// Prove that every counter is the sum of the things that are counted.
+    Verify(UsageVerifyArgs),
+    /// Put a level right, for all tenants: ask their own tables which things there are, release what
+    /// is counted and is not there, and count what is there and is not counted.
+    Reconcile(UsageReconcileArgs),
+}
+
+/// The arguments of `usage show`.
+#[derive(Args, Debug)]
+pub struct UsageShowArgs {
+    /// The tenant's UUID or subdomain.
+    pub tenant: String,
+    /// Only this meter, with the 20 things that it counted last.
+    #[arg(long, value_parser = value::limit_key)]
+    pub meter: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `usage verify`.
+#[derive(Args, Debug)]
+pub struct UsageVerifyArgs {
+    /// Print the SQL instead, for whoever wants to run it.
+    #[arg(long)]
+    pub print_sql: bool,
+    /// The time zone of the servers.
+    #[arg(long, env = "ENTITLEMENTD_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = time_zone)]
+    pub time_zone: Tz,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `usage reconcile`.
+#[derive(Args, Debug)]
+pub struct UsageReconcileArgs {
+    /// The key of a level: users.
+    #[arg(value_parser = value::limit_key)]
+    pub meter: String,
+    /// A query whose one column names the things that there are. It runs in a transaction that may
+    /// only read, with the tenant's schema first in the search path; `{schema}` stands for its name.
+    #[arg(long)]
+    pub sql: String,
+    /// Only this tenant, by its UUID or subdomain. Several times for several.
+    #[arg(long)]
+    pub tenant: Vec<String>,
+    /// Only show how many things there are.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}

@@ -1,0 +1,64 @@
+//! What a tenant has used, for people.
+
+use chrono::{DateTime, Utc};
+use sea_orm::DbErr;
+
+use super::rows::{self, Rows};
+use crate::{
+    domain::{Counter, CounterId, KeyRow},
+    store::{Store, StoreError, TenantKey, ask::Ask},
+};
+
+/// Keys that are shown.
+const MOST_KEYS: u32 = 20;
+
+/// What a tenant has used.
+#[derive(Clone, Debug, Default)]
+pub struct TenantUsage {
+    /// Its counters, by meter and period.
+    pub counters: Vec<(CounterId, Counter)>,
+    /// The keys of a meter that changed last, the newest first.
+    pub keys: Vec<CountedKey>,
+}
+
+/// A key, for people.
+#[derive(Clone, Debug)]
+pub struct CountedKey {
+    /// The name of the thing.
+    pub key: String,
+    /// What it took.
+    pub row: KeyRow,
+    /// When it last changed.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// Reads the counters of a tenant, or only those of a meter with the keys that changed last.
+    /// `None`: there is no such tenant.
+    pub async fn tenant_usage(
+        &self,
+        tenant: &TenantKey,
+        meter: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<TenantUsage>, StoreError> {
+        let Some(evidence) = self.read(tenant, now).await?.evidence else { return Ok(None) };
+        let reader = Rows::new(self.primary.dialect());
+        let tenant = evidence.facts.tenant.id;
+        let counters = self.primary.query(reader.counters_of(tenant, meter)).await?;
+        let counters = counters.iter().map(rows::counter).collect::<Result<_, DbErr>>()?;
+        let keys = match meter {
+            None => Vec::new(),
+            Some(meter) => {
+                let found = self.primary.query(reader.last_keys(tenant, meter, MOST_KEYS)).await?;
+                let key = |row| {
+                    let ((_, key), found) = rows::key(row)?;
+                    let micros = row.try_get("", "changed_at")?;
+                    let changed_at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+                    Ok(CountedKey { key: key.as_str().to_owned(), row: found, changed_at })
+                };
+                found.iter().map(key).collect::<Result<_, DbErr>>()?
+            }
+        };
+        Ok(Some(TenantUsage { counters, keys }))
+    }
+}

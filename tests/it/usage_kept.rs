@@ -1,0 +1,252 @@
+//! What is shown of usage, proven, put right and forgotten, and who may count.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entitlementd::proto::v1::{CheckLimitRequest, LimitReason, ReserveUsageRequest};
+use tonic::Code;
+
+use crate::{
+    callers::callers,
+    folding::open,
+    harness::{Database, NOW, Server, id, process, reason_of, server::serve_args},
+    on_both,
+    usage::{
+        ORDERS, USERS, client, mk_customer, order, release, reserve, started, timestamp, user,
+    },
+};
+
+/// Runs `entitlementd usage`: the exit code, and everything that it says.
+fn run(database: &Database, arguments: &[&str]) -> (i32, String) {
+    let output =
+        process::run(&[&["usage"], arguments, &["--database-url", &database.url]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), text + &String::from_utf8(output.stderr).unwrap())
+}
+
+async fn number(database: &Database, sql: &str) -> i64 {
+    database.one(&format!("SELECT ({sql}) AS number")).await.try_get("", "number").unwrap()
+}
+
+on_both! {
+    async fn a_limit_is_checked_against_what_is_counted_where_the_caller_has_not(server: Server) {
+        let (mut server, mut client) = started(server.database.again().await, &[]).await;
+        let held = ReserveUsageRequest {
+            hold_for: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            ..order("held", 2)
+        };
+        assert!(reserve(&mut client, order("o-1", 5)).await.granted);
+        assert!(reserve(&mut client, held).await.granted);
+        let request = CheckLimitRequest {
+            tenant_id: id(1),
+            limit_key: ORDERS.into(),
+            amount: 4,
+            ..Default::default()
+        };
+        let answer = server.client.check_limit(request.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.allowed, answer.used, answer.held), (false, 7, 2));
+        assert_eq!(answer.remaining, Some(3));
+        assert_eq!(answer.resets_at, Some(timestamp("2026-12-01T00:00:00Z".parse().unwrap())));
+        assert_eq!(answer.usage_as_of, Some(timestamp(NOW)));
+        let max_age = answer.freshness.unwrap().max_age.unwrap();
+        assert_eq!((max_age.seconds, max_age.nanos), (0, 0), "nobody keeps it");
+        let own = CheckLimitRequest { observed: Some(0), ..request.clone() };
+        let own = server.client.check_limit(own).await.unwrap().into_inner();
+        assert_eq!((own.allowed, own.used), (true, 0));
+        assert_eq!((own.usage_as_of, own.resets_at), (None, None));
+        let december = Some(timestamp("2026-12-15T00:00:00Z".parse().unwrap()));
+        let next = CheckLimitRequest { at: december, ..request.clone() };
+        let next = server.client.check_limit(next).await.unwrap().into_inner();
+        assert_eq!(next.used, 0, "another month is another counter");
+        let unknown = CheckLimitRequest { limit_key: "spoons".into(), ..request };
+        let unknown = server.client.check_limit(unknown).await.unwrap().into_inner();
+        assert_eq!(unknown.reason(), LimitReason::NotFound);
+    }
+
+    async fn what_was_counted_is_shown_and_proven(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let database = server.database.again().await;
+        for (key, amount) in [("o-1", 5), ("o-2", 3)] {
+            assert!(reserve(&mut client, order(key, amount)).await.granted);
+        }
+        assert!(reserve(&mut client, user("ann")).await.granted);
+        assert_eq!(release(&mut client, ORDERS, "o-2").await.released_amount, 3);
+        let (code, text) = run(&database, &["show", &id(1), "--meter", ORDERS]);
+        assert!(code == 0 && text.contains("2026-11") && text.contains("released"), "{text}");
+        let (_, text) = run(&database, &["show", &id(1), "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let used = |meter: &str| {
+            let all = shown["counters"].as_array().unwrap();
+            all.iter().find(|counter| counter["meter"] == meter).unwrap()["used"].as_i64().unwrap()
+        };
+        assert_eq!((used(ORDERS), used(USERS)), (5, 1));
+        let (code, text) = run(&database, &["show", &id(9)]);
+        assert!(code == 2 && text.contains("no tenant"), "{text}");
+
+        assert_eq!(run(&database, &["verify"]).0, 0);
+        let one_more = "UPDATE entitlement_usage_counters SET used = used + 1 WHERE meter = 'users'";
+        database.execute(one_more).await;
+        let (code, text) = run(&database, &["verify"]);
+        assert!(code == 1 && text.contains("users") && !text.contains(ORDERS), "{text}");
+        // Anybody may run the proof.
+        let (_, sql) = run(&database, &["verify", "--print-sql"]);
+        let sql = sql.trim().trim_end_matches(';');
+        assert_eq!(number(&database, &format!("SELECT count(*) FROM ({sql}) w")).await, 1);
+        // A key without a counter is wrong too.
+        database.execute("DELETE FROM entitlement_usage_counters").await;
+        let (_, text) = run(&database, &["verify", "--json"]);
+        let wrong: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(wrong.as_array().unwrap().len(), 2, "{text}");
+        assert!(wrong[0]["used"].is_null(), "{text}");
+    }
+
+    async fn what_is_not_needed_any_more_is_forgotten(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        for request in [order("o-1", 5), user("ann"), user("bob")] {
+            assert!(reserve(&mut client, request).await.granted);
+        }
+        let store = open(&server.database).await;
+        let zone = chrono_tz::UTC;
+        let keys = async || number(&server.database, "SELECT count(*) FROM entitlement_usage_keys").await;
+        // 35 days after November.
+        let last: DateTime<Utc> = "2027-01-04T23:59:59Z".parse().unwrap();
+        assert!(!store.forget_usage_keys(last, zone).await.unwrap());
+        assert_eq!(keys().await, 3);
+        let after = last + TimeDelta::seconds(1);
+        store.forget_usage_keys(after, zone).await.unwrap();
+        assert_eq!(keys().await, 2, "who is a user is never forgotten");
+        assert!(store.verify_usage(after, zone).await.unwrap().is_empty());
+        assert_eq!(release(&mut client, USERS, "ann").await.released_amount, 1);
+        store.forget_usage_keys(NOW + TimeDelta::days(35), zone).await.unwrap();
+        assert_eq!(keys().await, 2);
+        store.forget_usage_keys(NOW + TimeDelta::days(36), zone).await.unwrap();
+        assert_eq!(keys().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn levels_are_put_right_by_the_tenants_own_tables() {
+    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let database = server.database.again().await;
+    database.mk_tenant(2, "second", "active").await;
+    for (tenant, users) in [(1, 2), (2, 1700)] {
+        let tenant = database.uuid(&id(tenant));
+        let schema: String = database
+            .one(&format!("SELECT database_schema FROM tenants WHERE id = {tenant}"))
+            .await
+            .try_get("", "database_schema")
+            .unwrap();
+        for sql in [
+            format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\""),
+            format!("CREATE TABLE \"{schema}\".users (id text, is_active boolean)"),
+            format!(
+                "INSERT INTO \"{schema}\".users SELECT 'user-' || i, true FROM generate_series(1, {users}) i"
+            ),
+            format!("INSERT INTO \"{schema}\".users VALUES ('gone', false)"),
+        ] {
+            database.execute(&sql).await;
+        }
+    }
+    assert!(reserve(&mut client, user("gone")).await.granted);
+    // Long ago: what is young is left alone.
+    database.execute("UPDATE entitlement_usage_keys SET changed_at = '2026-01-01T00:00:00Z'").await;
+    let reconcile = |arguments: &[&str]| run(&database, &[&["reconcile"], arguments].concat());
+    let active = "SELECT id FROM {schema}.users WHERE is_active";
+    let (code, text) = reconcile(&[USERS, "--sql", active, "--dry-run"]);
+    assert!(
+        code == 0 && text.contains("1700 there") && text.contains("nothing was changed"),
+        "{text}"
+    );
+    let (code, text) = reconcile(&[USERS, "--sql", active]);
+    assert!(
+        code == 0 && text.contains("2 tenants, 0 of them failed: 1702 counted, 1 released"),
+        "{text}"
+    );
+    let (code, text) = reconcile(&[USERS, "--sql", "SELECT id FROM users WHERE is_active;"]);
+    assert!(code == 0 && text.contains("0 counted, 0 released"), "{text}");
+    database.verify_usage().await;
+
+    let (code, text) = reconcile(&[ORDERS, "--sql", active]);
+    assert!(code == 2 && text.contains("monthly"), "{text}");
+    let (code, text) = reconcile(&["spoons", "--sql", active]);
+    assert!(code == 2 && text.contains("no limit"), "{text}");
+    for sql in [
+        "DELETE FROM users RETURNING id",
+        "SELECT 1) things; DROP TABLE users; --",
+        "SELECT nothing",
+    ] {
+        let (code, text) = reconcile(&[USERS, "--sql", sql]);
+        assert!(code == 1 && text.contains("2 of them failed"), "it may only read: {sql}: {text}");
+    }
+    assert_eq!(reconcile(&[USERS, "--sql", active, "--tenant", &id(9)]).0, 1);
+    let (code, text) = reconcile(&[USERS, "--sql", active, "--tenant", &id(2)]);
+    assert!(code == 0 && text.contains("1 tenants, 0 of them failed"), "{text}");
+    database.verify_usage().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_tenant_leaves_no_usage() {
+    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let database = server.database.again().await;
+    assert!(reserve(&mut client, order("o-1", 5)).await.granted);
+    database.set_status(1, "cancelled").await;
+    let tenant = database.uuid(&id(1));
+    let name: String = database
+        .one(&format!("SELECT name FROM tenants WHERE id = {tenant}"))
+        .await
+        .try_get("", "name")
+        .unwrap();
+    let delete = ["tenant", "delete", &id(1), "--name", &name, "--force", "--keep-schema"];
+    let output = process::run(&[&delete[..], &["--database-url", &database.url]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for table in ["entitlement_usage_keys", "entitlement_usage_counters"] {
+        assert_eq!(number(&database, &format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_counts_who_was_not_given_that() {
+    let database = Database::sqlite().await;
+    mk_customer(&database).await;
+    let usage = "services = [\"entitlement\", \"usage\"]";
+    let orders = format!("{usage}\nmeters = [\"{ORDERS}\"]\ntenants = [\"{}\"]", id(1));
+    let file = callers(&[
+        ("counts", usage),
+        ("asks", "services = [\"entitlement\"]"),
+        ("orders", &orders),
+    ]);
+    let path = file.path().to_str().unwrap();
+    let flags = ["--changes", "off", "--enforce-limits", "on", "--callers-file", path];
+    let server = Server::start_with(database, &flags).await;
+    let ask = async |token: &str, request: ReserveUsageRequest| {
+        let mut request = tonic::Request::new(request);
+        let bearer = format!("Bearer {token}").parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+        client(&server).await.reserve_usage(request).await.map(tonic::Response::into_inner)
+    };
+    assert!(ask("counts", order("a", 1)).await.unwrap().granted);
+    assert!(ask("orders", order("b", 1)).await.unwrap().granted);
+    let of_another = ReserveUsageRequest { tenant_id: id(2), ..order("c", 1) };
+    for (token, request, code) in [
+        ("asks", order("c", 1), Code::PermissionDenied),
+        ("orders", user("ann"), Code::PermissionDenied),
+        ("orders", of_another, Code::PermissionDenied),
+        ("nobody", order("c", 1), Code::Unauthenticated),
+    ] {
+        assert_eq!(ask(token, request).await.unwrap_err().code(), code, "{token}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_others_can_reach_and_nobody_is_known_nothing_is_counted() {
+    let database = Database::sqlite().await;
+    mk_customer(&database).await;
+    let mut args = serve_args(&database.url, &["--changes", "off", "--insecure=all"]);
+    args.listen = "0.0.0.0:0".parse().unwrap();
+    let clock = entitlementd::clock::ManualClock::at(NOW);
+    let clock = entitlementd::clock::Clock::Manual(clock);
+    let running = entitlementd::server::start(args, clock).await.unwrap();
+    let channel = crate::harness::server::connect(&running.address).await;
+    let mut client = crate::usage::Client::new(channel);
+    let status = client.reserve_usage(order("a", 1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert_eq!(reason_of(&status), "CALLER_NOT_ALLOWED");
+}
