@@ -52,6 +52,7 @@ fn every_command_that_is_shown_stands_in_a_page_whose_commands_are_run() {
         ("docs/features-and-limits.md", 3),
         ("docs/gateway.md", 5 + 2),
         (SECURITY, 1),
+        ("docs/usage.md", 2),
     ];
     assert_eq!(shown, run.map(|(name, count)| (name.to_owned(), count)));
 }
@@ -179,19 +180,30 @@ fn the_two_commands_are_what_the_readme_says_they_are() {
     assert!(ci.trim_end().ends_with("exec tests/run"));
 }
 
-/// The statements and the calls of the page, one after the other, in front of one server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn features_and_limits_go_as_shown() {
-    const PAGE: &str = "docs/features-and-limits.md";
+    go_as_shown("docs/features-and-limits.md", 1, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_goes_as_shown() {
+    go_as_shown("docs/usage.md", 0, 2).await;
+}
+
+/// The statements and the calls of a page, one after the other, in front of one server. So many
+/// statements come before the first pair.
+async fn go_as_shown(name: &str, before: usize, calls: usize) {
     let database = Database::sqlite().await;
     let flags = ["--listen", "127.0.0.1:0", "--database-url", &database.url];
     let mut server = Process::serve(&[&flags[..], &["--enforce-limits", "on"]].concat());
     let address = server.address();
     server.wait_for("\"ready\"");
-    let (sql, shown) = (blocks(&page(PAGE), "sql"), commands(&page(PAGE), "grpcurl"));
-    assert_eq!((sql.len(), shown.len()), (4, 3));
-    database.execute(&sql[0]).await;
-    for (sql, (command, output)) in sql[1..].iter().zip(shown) {
+    let (sql, shown) = (blocks(&page(name), "sql"), commands(&page(name), "grpcurl"));
+    assert_eq!((sql.len(), shown.len()), (before + calls, calls));
+    for sql in &sql[..before] {
+        database.execute(sql).await;
+    }
+    for (sql, (command, output)) in sql[before..].iter().zip(shown) {
         database.execute(sql).await;
         let command =
             command.replacen("grpcurl", &grpcurl(), 1).replace("127.0.0.1:50051", &address);
