@@ -34,7 +34,7 @@ fn tables(backend: DbBackend) -> String {
             .replace("bigint", "INTEGER")
             .replace(" COLLATE \"C\"", "")
             .replace(STORAGE, ""),
-        _ => tables + COMMENTS,
+        _ => [&tables, COMMENTS, FIND, WRITE].concat(),
     }
 }
 
@@ -79,3 +79,104 @@ const COMMENTS: &str = "
         'How much of each limit is used: used is the sum of the counted keys of the same tenant, meter and period, held that of those that are held. period: empty for a level, 2026-11 for a month in the servers'' time zone.';
     COMMENT ON TABLE entitlement_usage_keys IS
         'What was counted, each thing once under its own name: an order, a user. held: returns by itself at expires_at.';";
+
+/// Locks counters, and reads under these locks what a decision needs: the counters of these requests
+/// and of the periods that their keys were taken from, what is said about the limits, the keys, and holds
+/// that have run out. It decides nothing. One call is one message, whose statements are planned once a session,
+/// also behind a pooler of transactions.
+const FIND: &str = "
+    CREATE FUNCTION entitlement_usage_find(asked json, named json, skip_locked boolean, at timestamptz)
+    RETURNS json LANGUAGE plpgsql SET search_path = public, pg_temp AS $function$
+    #variable_conflict use_column
+    DECLARE
+        found_counters json; found_limits json; found_keys json; found_holds json;
+    BEGIN
+        -- In order: who makes the same ones at the same time waits for the first, and holds none that
+        -- the other wants.
+        INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held)
+        SELECT DISTINCT a.tenant_id, a.meter, a.period, 0, 0
+        FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
+        WHERE NOT EXISTS (SELECT FROM entitlement_usage_counters c
+                          WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = a.period)
+        ORDER BY 1, 2, 3
+        ON CONFLICT DO NOTHING;
+
+        IF skip_locked THEN
+            SELECT json_agg(json_build_array(l.tenant_id, l.meter, l.period, l.used, l.held)) INTO found_counters FROM (
+                SELECT c.* FROM (
+                    SELECT a.tenant_id, a.meter, a.period
+                    FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
+                    UNION SELECT k.tenant_id, k.meter, k.period
+                    FROM json_to_recordset(named) n (tenant_id uuid, meter text COLLATE \"C\", key text COLLATE \"C\")
+                    JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
+                    WHERE k.state <> 'released') w
+                JOIN entitlement_usage_counters c ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period
+                ORDER BY c.tenant_id, c.meter, c.period FOR NO KEY UPDATE OF c SKIP LOCKED) l;
+        ELSE
+            SELECT json_agg(json_build_array(l.tenant_id, l.meter, l.period, l.used, l.held)) INTO found_counters FROM (
+                SELECT c.* FROM (
+                    SELECT a.tenant_id, a.meter, a.period
+                    FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
+                    UNION SELECT k.tenant_id, k.meter, k.period
+                    FROM json_to_recordset(named) n (tenant_id uuid, meter text COLLATE \"C\", key text COLLATE \"C\")
+                    JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
+                    WHERE k.state <> 'released') w
+                JOIN entitlement_usage_counters c ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period
+                ORDER BY c.tenant_id, c.meter, c.period FOR NO KEY UPDATE OF c) l;
+        END IF;
+
+        -- Each statement sees what is committed by now: the limits after the locks.
+        SELECT json_agg(json_build_array(
+            a.tenant_id, a.meter, p.id IS NOT NULL, o.key IS NOT NULL, o.value,
+            CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
+                TIMESTAMPTZ '0001-01-01 00:00:00+00'), TIMESTAMPTZ '9999-12-31 23:59:59+00')) * 1000000)::bigint END,
+            kl.key IS NOT NULL, kl.value,
+            CASE a.meter WHEN 'users' THEN p.max_users::bigint
+                         WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
+                         ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = a.meter) END))
+        INTO found_limits
+        FROM (SELECT DISTINCT tenant_id, meter FROM json_to_recordset(asked) a (tenant_id uuid, meter text)) a
+        JOIN tenants t ON t.id = a.tenant_id
+        LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL
+        LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = a.meter
+        LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = a.meter;
+
+        SELECT json_agg(json_build_array(k.tenant_id, k.meter, k.key, k.period, k.module_code, k.asked, k.amount, k.state,
+                                         (EXTRACT(epoch FROM k.expires_at) * 1000000)::bigint))
+        INTO found_keys
+        FROM json_to_recordset(named) n (tenant_id uuid, meter text COLLATE \"C\", key text COLLATE \"C\")
+        JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key;
+
+        SELECT json_agg(json_build_array(h.tenant_id, h.meter, h.key, h.period, h.module_code, h.asked, h.amount, h.state,
+                                         (EXTRACT(epoch FROM h.expires_at) * 1000000)::bigint))
+        INTO found_holds FROM (
+            SELECT k.* FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
+            JOIN entitlement_usage_keys k ON k.tenant_id = a.tenant_id AND k.meter = a.meter AND k.period = a.period
+            WHERE k.state = 'held' AND k.expires_at <= at LIMIT 2000) h;
+
+        RETURN json_build_array(found_counters, found_limits, found_keys, found_holds);
+    END
+    $function$;";
+
+/// Writes what was decided. It is to be called by the transaction that holds the locks.
+const WRITE: &str = "
+    CREATE FUNCTION entitlement_usage_write(new_keys json, new_counters json, at timestamptz)
+    RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp AS $function$
+    #variable_conflict use_column
+    BEGIN
+        INSERT INTO entitlement_usage_keys
+            (tenant_id, meter, key, period, module_code, asked, amount, state, changed_at, expires_at)
+        SELECT n.tenant_id, n.meter, n.key, n.period, n.module_code, n.asked, n.amount, n.state, at,
+               TIMESTAMPTZ 'epoch' + n.until * INTERVAL '1 microsecond'
+        FROM json_to_recordset(new_keys) n (tenant_id uuid, meter text, key text, period text, module_code text,
+                                            asked bigint, amount bigint, state text, until bigint)
+        ON CONFLICT (tenant_id, meter, key) DO UPDATE
+        SET period = excluded.period, module_code = excluded.module_code, asked = excluded.asked,
+            amount = excluded.amount, state = excluded.state, changed_at = excluded.changed_at,
+            expires_at = excluded.expires_at;
+
+        UPDATE entitlement_usage_counters c SET used = n.used, held = n.held
+        FROM json_to_recordset(new_counters) n (tenant_id uuid, meter text, period text, used bigint, held bigint)
+        WHERE c.tenant_id = n.tenant_id AND c.meter = n.meter AND c.period = n.period;
+    END
+    $function$;";

@@ -38,7 +38,7 @@ pub mod roles {
 enum On {
     /// Or a view.
     Table(&'static str),
-    /// One without parameters.
+    /// With the types of its parameters: `fold()`.
     Function(&'static str),
 }
 
@@ -47,7 +47,7 @@ impl On {
     fn object(self) -> String {
         match self {
             Self::Table(name) => format!("TABLE public.{name}"),
-            Self::Function(name) => format!("FUNCTION public.{name}()"),
+            Self::Function(name) => format!("FUNCTION public.{name}"),
         }
     }
 
@@ -55,13 +55,13 @@ impl On {
     fn is_there(self) -> String {
         match self {
             Self::Table(name) => format!("to_regclass('public.{name}') IS NOT NULL"),
-            Self::Function(name) => format!("to_regprocedure('public.{name}()') IS NOT NULL"),
+            Self::Function(name) => format!("to_regprocedure('public.{name}') IS NOT NULL"),
         }
     }
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 36] = [
+const RIGHTS: [(&str, &str, On); 38] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -76,10 +76,12 @@ const RIGHTS: [(&str, &str, On); 36] = [
     (roles::SERVER, "SELECT", On::Table("entitlement_kept_limits")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_counters")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_keys")),
+    (roles::USAGE, "EXECUTE", On::Function(USAGE_FIND)),
+    (roles::USAGE, "EXECUTE", On::Function(USAGE_WRITE)),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
-    (roles::SERVER, "EXECUTE", On::Function("entitlement_fold")),
-    (roles::SERVER, "EXECUTE", On::Function("entitlement_fold_step")),
+    (roles::SERVER, "EXECUTE", On::Function("entitlement_fold()")),
+    (roles::SERVER, "EXECUTE", On::Function("entitlement_fold_step()")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_changes")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_folded_changes")),
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_module_aliases")),
@@ -96,8 +98,8 @@ const RIGHTS: [(&str, &str, On); 36] = [
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_folding")),
-    (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold")),
-    (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold_step")),
+    (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold()")),
+    (roles::ADMIN, "EXECUTE", On::Function("entitlement_fold_step()")),
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
@@ -122,12 +124,18 @@ const RELATIONS: [&str; 17] = [
 ];
 
 /// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
-const OTHER_FUNCTIONS: [&str; 4] = [
+const OTHER_FUNCTIONS: [&str; 6] = [
     "entitlement_announce",
     "entitlement_fold",
     "entitlement_fold_step",
     "entitlement_audit_keeps",
+    "entitlement_usage_find",
+    "entitlement_usage_write",
 ];
+
+/// What the functions that count are granted by: a name, and the types as PostgreSQL writes them.
+const USAGE_FIND: &str = "entitlement_usage_find(json, json, boolean, timestamp with time zone)";
+const USAGE_WRITE: &str = "entitlement_usage_write(json, json, timestamp with time zone)";
 
 /// Takes every right on the objects of ours from everybody but their owner, and gives those that
 /// are needed to the roles of ours, which are made where the one who migrates may. What he may not
@@ -284,8 +292,9 @@ fn objects() -> String {
          FROM pg_class c JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
          JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S' WHERE {ours}
          UNION ALL
-         SELECT format('FUNCTION public.%I()', p.proname), p.proowner, COALESCE(p.proacl, acldefault('f', p.proowner))
-         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.pronargs = 0 AND p.proname IN ({})",
+         SELECT format('FUNCTION public.%I(%s)', p.proname, oidvectortypes(p.proargtypes)), p.proowner,
+                COALESCE(p.proacl, acldefault('f', p.proowner))
+         FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({})",
         quoted(&functions)
     )
 }

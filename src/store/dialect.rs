@@ -141,16 +141,6 @@ impl Dialect {
         }
     }
 
-    /// Locks the rows of the table with this alias, leaving out those that somebody else has locked,
-    /// if that is wanted. SQLite has one writer at a time.
-    pub(super) fn lock_rows(self, alias: &str, skip_locked: bool) -> String {
-        match (self, skip_locked) {
-            (Self::Postgres, true) => format!(" FOR NO KEY UPDATE OF {alias} SKIP LOCKED"),
-            (Self::Postgres, false) => format!(" FOR NO KEY UPDATE OF {alias}"),
-            (Self::Sqlite, _) => String::new(),
-        }
-    }
-
     /// A parameter of this type.
     pub(super) fn parameter(self, number: usize, sql_type: &str) -> String {
         match self {

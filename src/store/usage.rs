@@ -5,18 +5,21 @@
 //! stand in the text, as behind a pooler, and nothing is prepared.
 
 mod keep;
+mod postgres;
 mod reconcile;
 mod rows;
 mod show;
 mod tenants_own;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbErr;
 
 pub(super) use self::keep::forget_tenant;
-use self::rows::{Limits, Rows};
+use self::rows::{Found, Rows};
 pub use self::{
     keep::{WrongCounter, oldest, verify},
     reconcile::{ReconcileRequest, Reconciled},
@@ -24,8 +27,8 @@ pub use self::{
 };
 use super::{Store, StoreError, ask::Ask};
 use crate::domain::{
-    Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, MeterId, Reservation, Reserved,
-    UsageKey,
+    Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, LimitSaid, MeterId, Reservation,
+    Reserved, UsageKey,
 };
 
 /// How long a counter is waited for that somebody else has locked. A hand-made transaction that sits
@@ -108,32 +111,19 @@ impl Store {
         waits: bool,
         now: DateTime<Utc>,
     ) -> Result<Vec<UsageAnswer>, StoreError> {
-        let dialect = self.writing.dialect();
         let counters: BTreeSet<CounterId> =
             requests.iter().map(|request| request.counter.clone()).collect();
-        let meters: BTreeSet<MeterId> = counters.iter().map(|(meter, _)| meter.clone()).collect();
         let keys: BTreeSet<KeyId> = requests
             .iter()
             .map(|request| (request.counter.0.clone(), request.op.key().clone()))
             .collect();
-        let rows = Rows::new(dialect);
-        let statements = [
-            rows.make_counters(&counters),
-            rows.lock_counters(&counters, &keys, !waits),
-            rows.limits(&meters),
-            rows.keys(&keys),
-            rows.run_out(&counters, now),
-        ];
+        let rows = Rows::new(self.writing.dialect());
+        let statements = rows.find(&counters, &keys, !waits, now);
         let (txn, found) = self.writing.begin_asking(LOCK_TIMEOUT, &statements).await?;
-        let [_, locked, limits, keys, run_out] = found.as_slice() else {
-            return Err(DbErr::Custom("a statement gave no answer".to_owned()).into());
-        };
-        let keys = keys.iter().chain(run_out).map(rows::key).collect::<Result<Vec<_>, _>>()?;
-        let counters = locked.iter().map(rows::counter).collect::<Result<Vec<_>, _>>()?;
-        let limits = Limits::read(limits, now)?;
+        let Found { counters, limits, keys } = rows.read(&found)?;
         let mut ledger = Ledger::new(counters, keys, now);
         let answers =
-            requests.iter().map(|request| answer(&mut ledger, &limits, request)).collect();
+            requests.iter().map(|request| answer(&mut ledger, &limits, request, now)).collect();
         txn.commit_with(rows.writes(&ledger, now)).await?;
         Ok(answers)
     }
@@ -147,11 +137,15 @@ impl Store {
     }
 }
 
-fn answer(ledger: &mut Ledger, limits: &Limits, request: &UsageRequest) -> UsageAnswer {
+fn answer(
+    ledger: &mut Ledger,
+    limits: &BTreeMap<MeterId, LimitSaid>,
+    request: &UsageRequest,
+    now: DateTime<Utc>,
+) -> UsageAnswer {
     let UsageRequest { counter: id, kind, op } = request;
-    let said = limits.of(&id.0);
-    let limit = said.unwrap_or_default();
-    let limit = limit.in_force(Arc::clone(&id.0.meter), *kind, limits.at());
+    let said = limits.get(&id.0).copied();
+    let limit = said.unwrap_or_default().in_force(Arc::clone(&id.0.meter), *kind, now);
     let outcome = if said.is_none() {
         UsageOutcome::NoTenant
     } else if ledger.has_locked(id, op.key()) {

@@ -7,7 +7,7 @@ use sea_orm::{DbErr, QueryResult, Statement, Value};
 
 use super::{
     LOCK_TIMEOUT, UsageKey,
-    rows::{self, Limits, Rows},
+    rows::{self, Rows},
 };
 use crate::{
     domain::{Counter, LimitInForce, LimitKind, MeterId, Period},
@@ -52,28 +52,25 @@ impl Store {
     ) -> Result<Option<Reconciled>, StoreError> {
         let period: Arc<str> = Period::Level.to_string().into();
         let counters = BTreeSet::from([(request.meter.clone(), period)]);
-        let meters = BTreeSet::from([request.meter.clone()]);
         let writer = Rows::new(self.writing.dialect());
-        let mut statements = vec![
-            writer.make_counters(&counters),
-            writer.lock_counters(&counters, &BTreeSet::new(), false),
-            writer.limits(&meters),
-            writer.release_others(request, now),
-        ];
+        let mut statements = writer.find(&counters, &BTreeSet::new(), false, now);
+        let asked = statements.len();
+        statements.push(writer.release_others(request, now));
         statements.extend(request.keys.chunks(CHUNK).flat_map(|keys| {
             [writer.confirm_held(request, keys, now), writer.count_missing(request, keys, now)]
         }));
-        let (txn, found) = self.writing.begin_asking(LOCK_TIMEOUT, &statements).await?;
-        let [_, locked, limits, released, counted @ ..] = found.as_slice() else {
-            return Err(DbErr::Custom("a statement gave no answer".to_owned()).into());
-        };
-        let limits = Limits::read(limits, now)?;
-        let Some(said) = limits.of(&request.meter) else {
+        let (txn, rows) = self.writing.begin_asking(LOCK_TIMEOUT, &statements).await?;
+        let (found, changed) = rows.split_at(asked.min(rows.len()));
+        let found = writer.read(found)?;
+        let Some(said) = found.limits.get(&request.meter) else {
             txn.roll_back().await?;
             return Ok(None);
         };
-        let locked = locked.first().map(rows::counter).transpose()?;
-        let mut counter = locked.map(|(_, counter)| counter).unwrap_or_default();
+        let [released, counted @ ..] = changed else {
+            return Err(DbErr::Custom("a statement gave no answer".to_owned()).into());
+        };
+        let locked = found.counters.first();
+        let mut counter = locked.map(|(_, counter)| *counter).unwrap_or_default();
         let released = amounts(released)?;
         let confirmed = amounts(counted.iter().step_by(2).flatten())?;
         let missing = amounts(counted.iter().skip(1).step_by(2).flatten())?;

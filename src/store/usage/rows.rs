@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
 
+use super::postgres;
 use crate::{
     domain::{
         Counter, CounterId, KeyId, KeyRow, KeyState, Ledger, LimitSaid, MeterId, TenantId,
@@ -22,6 +23,17 @@ const KEY: [&str; 8] =
 #[derive(Clone, Copy)]
 pub(super) struct Rows(Dialect);
 
+/// What a transaction has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The counters that it has locked.
+    pub(super) counters: Vec<(CounterId, Counter)>,
+    /// What is said about limits, of tenants that exist.
+    pub(super) limits: BTreeMap<MeterId, LimitSaid>,
+    /// The keys that were named, and holds that have run out.
+    pub(super) keys: Vec<(KeyId, KeyRow)>,
+}
+
 /// A table within a statement, and the values of its rows.
 pub(super) struct Table {
     sql: String,
@@ -37,7 +49,47 @@ impl Rows {
         self.0
     }
 
-    pub(super) fn make_counters(self, counters: &BTreeSet<CounterId>) -> Statement {
+    /// What locks and finds everything that these requests need. Where `skip_locked`, what somebody
+    /// else has locked is left out.
+    pub(super) fn find(
+        self,
+        counters: &BTreeSet<CounterId>,
+        keys: &BTreeSet<KeyId>,
+        skip_locked: bool,
+        now: DateTime<Utc>,
+    ) -> Vec<Statement> {
+        match self.0 {
+            Dialect::Postgres => vec![postgres::find(counters, keys, skip_locked, now)],
+            Dialect::Sqlite => {
+                let meters = counters.iter().map(|(meter, _)| meter.clone()).collect();
+                vec![
+                    self.make_counters(counters),
+                    self.lock_counters(counters, keys),
+                    self.limits(&meters),
+                    self.keys(keys),
+                    self.run_out(counters, now),
+                ]
+            }
+        }
+    }
+
+    /// What the statements of [`find`](Self::find) gave.
+    pub(super) fn read(self, found: &[Vec<QueryResult>]) -> Result<Found, DbErr> {
+        match found {
+            [found] => postgres::read(found),
+            [_, locked, limits, keys, run_out] => {
+                let limits = limits.iter().map(|row| Ok((meter(row)?, limit(row)?)));
+                Ok(Found {
+                    counters: locked.iter().map(counter).collect::<Result<_, _>>()?,
+                    limits: limits.collect::<Result<_, DbErr>>()?,
+                    keys: keys.iter().chain(run_out).map(key).collect::<Result<_, _>>()?,
+                })
+            }
+            _ => Err(DbErr::Custom("a statement gave no answer".to_owned())),
+        }
+    }
+
+    fn make_counters(self, counters: &BTreeSet<CounterId>) -> Statement {
         let Table { sql, values } = self.counters_asked(counters, 0);
         // In order: who makes the same ones at the same time waits for the first, and holds none
         // that the other wants.
@@ -49,12 +101,8 @@ impl Rows {
     }
 
     /// The counters of these requests, and of the periods that their keys were taken from.
-    pub(super) fn lock_counters(
-        self,
-        counters: &BTreeSet<CounterId>,
-        keys: &BTreeSet<KeyId>,
-        skip_locked: bool,
-    ) -> Statement {
+    /// SQLite has one writer at a time, so that nothing needs a lock.
+    fn lock_counters(self, counters: &BTreeSet<CounterId>, keys: &BTreeSet<KeyId>) -> Statement {
         let asked = self.counters_asked(counters, 0);
         let named = self.keys_named(keys, asked.values.len());
         let sql = format!(
@@ -63,16 +111,14 @@ impl Rows {
                 ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key WHERE k.state <> 'released') \
              SELECT c.tenant_id, c.meter, c.period, c.used, c.held FROM wanted w JOIN entitlement_usage_counters c \
                 ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period \
-             ORDER BY 1, 2, 3{}",
-            asked.sql,
-            named.sql,
-            self.0.lock_rows("c", skip_locked)
+             ORDER BY 1, 2, 3",
+            asked.sql, named.sql
         );
         self.0.statement(sql, asked.values.into_iter().chain(named.values))
     }
 
     /// What those say who have a say about the limits of these meters, for the tenants that exist.
-    pub(super) fn limits(self, meters: &BTreeSet<MeterId>) -> Statement {
+    fn limits(self, meters: &BTreeSet<MeterId>) -> Statement {
         let rows = meters.iter().map(|id| [tenant(id.tenant), text(&id.meter)]);
         let Table { sql, values } =
             self.table("asked (tenant_id, meter)", rows, ["uuid", "text"], 0);
@@ -92,7 +138,7 @@ impl Rows {
         self.0.statement(sql, values)
     }
 
-    pub(super) fn keys(self, keys: &BTreeSet<KeyId>) -> Statement {
+    fn keys(self, keys: &BTreeSet<KeyId>) -> Statement {
         let Table { sql, values } = self.keys_named(keys, 0);
         let sql = format!(
             "WITH {sql} SELECT {} FROM named n JOIN entitlement_usage_keys k \
@@ -104,7 +150,7 @@ impl Rows {
 
     /// Holds of these counters that have run out, some thousand at most: the next transaction finds
     /// the others.
-    pub(super) fn run_out(self, counters: &BTreeSet<CounterId>, now: DateTime<Utc>) -> Statement {
+    fn run_out(self, counters: &BTreeSet<CounterId>, now: DateTime<Utc>) -> Statement {
         let Table { sql, mut values } = self.counters_asked(counters, 0);
         values.push(now.timestamp_micros().into());
         let now = self.0.instant_of_micros(&self.0.parameter(values.len(), "bigint"));
@@ -151,6 +197,11 @@ impl Rows {
 
     /// What the ledger has changed.
     pub(super) fn writes(self, ledger: &Ledger, now: DateTime<Utc>) -> Vec<Statement> {
+        if self.0 == Dialect::Postgres {
+            let is_changed = ledger.changed_keys().next().is_some()
+                || ledger.changed_counters().next().is_some();
+            return if is_changed { vec![postgres::write(ledger, now)] } else { Vec::new() };
+        }
         let keys: Vec<_> = ledger.changed_keys().map(|(id, row)| key_values(id, row)).collect();
         let counters: Vec<_> = ledger
             .changed_counters()
@@ -267,11 +318,7 @@ fn counter_values((meter, period): &CounterId) -> [Value; 3] {
 }
 
 fn key_values((meter, key): &KeyId, row: &KeyRow) -> [Value; 9] {
-    let (state, until) = match row.state {
-        KeyState::Counted => ("counted", None),
-        KeyState::Held(until) => ("held", Some(until.timestamp_micros())),
-        KeyState::Released => ("released", None),
-    };
+    let (state, until) = key_state(row.state);
     [
         tenant(meter.tenant),
         text(&meter.meter),
@@ -283,6 +330,15 @@ fn key_values((meter, key): &KeyId, row: &KeyRow) -> [Value; 9] {
         text(state),
         until.into(),
     ]
+}
+
+/// The stored form of a state, and when a hold ends, in microseconds since 1970.
+pub(super) fn key_state(state: KeyState) -> (&'static str, Option<i64>) {
+    match state {
+        KeyState::Counted => ("counted", None),
+        KeyState::Held(until) => ("held", Some(until.timestamp_micros())),
+        KeyState::Released => ("released", None),
+    }
 }
 
 fn meter(row: &QueryResult) -> Result<MeterId, DbErr> {
@@ -320,29 +376,6 @@ pub(super) fn key(row: &QueryResult) -> Result<(KeyId, KeyRow), DbErr> {
 
 fn unreadable(column: &str, cause: &str) -> DbErr {
     DbErr::Custom(format!("entitlement_usage_keys.{column} cannot be read: {cause}"))
-}
-
-/// What is said about the limits of meters, of tenants that exist.
-pub(super) struct Limits {
-    said: BTreeMap<MeterId, LimitSaid>,
-    at: DateTime<Utc>,
-}
-
-impl Limits {
-    pub(super) fn read(rows: &[QueryResult], at: DateTime<Utc>) -> Result<Self, DbErr> {
-        let said = rows.iter().map(|row| Ok((meter(row)?, limit(row)?)));
-        Ok(Self { said: said.collect::<Result<_, DbErr>>()?, at })
-    }
-
-    /// `None`: there is no such tenant.
-    pub(super) fn of(&self, meter: &MeterId) -> Option<LimitSaid> {
-        self.said.get(meter).copied()
-    }
-
-    /// The instant that they are judged at.
-    pub(super) fn at(&self) -> DateTime<Utc> {
-        self.at
-    }
 }
 
 /// Nobody can have fewer than none, as in the catalogue.
