@@ -12,13 +12,17 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono_tz::Tz;
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::{runtime::Handle, sync::oneshot, time::sleep};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use self::queue::{Batch, Queue, Waiting};
 use crate::{
@@ -37,8 +41,18 @@ const MAX_BATCH: usize = 256;
 /// Requests that may wait. One more is refused.
 const MAX_WAITING: usize = 4096;
 
-/// How often what lost its place is tried again: its key was taken from another month meanwhile.
-const MAX_TRIES: u32 = 3;
+/// The same of one meter, so that a counter that somebody has locked does not use up the room of all.
+const MAX_WAITING_OF_METER: usize = 1024;
+
+/// How long a counter is waited for that somebody else has locked. A hand-made transaction that sits
+/// on it must not stop a shop for longer.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same at a time, where there is one turn, which others need too.
+const LOCK_SLICE: Duration = Duration::from_millis(100);
+
+/// How long a transaction may take in all: a connection may be cut off without a word.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause between two statements that forget.
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);
@@ -73,39 +87,39 @@ struct Inner {
     clock: Clock,
     runtime: Handle,
     queue: Mutex<Queue>,
+    /// How long a lock is waited for at a time.
+    lock_wait: Duration,
     wrong: AtomicUsize,
 }
 
 impl Usage {
     /// Counts in this database, in transactions that run on `runtime`.
     pub fn new(store: Arc<Store>, clock: Clock, runtime: Handle) -> Self {
-        let queue = Mutex::new(Queue::new(store.counts_at_once()));
-        let wrong = AtomicUsize::new(0);
-        Self(Arc::new(Inner { store, clock, runtime, queue, wrong }))
+        let turns = store.counts_at_once();
+        let lock_wait = if turns == 1 { LOCK_SLICE } else { LOCK_PATIENCE };
+        let (queue, wrong) = (Mutex::new(Queue::new(turns)), AtomicUsize::new(0));
+        Self(Arc::new(Inner { store, clock, runtime, queue, lock_wait, wrong }))
     }
 
     /// Does what is asked, and answers once that is committed. It is done also if the caller does not
     /// wait for the answer.
     pub async fn count(&self, request: UsageRequest) -> Result<UsageAnswer, UsageError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { request, answer, tries: 0 };
-        let turn = {
+        {
             let mut queue = self.0.queue.lock();
-            if queue.len() >= MAX_WAITING {
+            let of_meter = queue.len_of(&request.counter.0);
+            if queue.len() >= MAX_WAITING || of_meter >= MAX_WAITING_OF_METER {
                 return Err(UsageError::Overloaded);
             }
-            queue.push(waiting);
-            queue.begin(MAX_BATCH)
-        };
-        if let Some(batch) = turn {
-            self.0.runtime.spawn(take_turns(Arc::clone(&self.0), batch));
+            queue.push(Waiting { request, answer, locked_since: None });
         }
+        self.0.begin_turn();
         answered.await.unwrap_or(Err(UsageError::Abandoned))
     }
 
     /// Reads a counter.
-    pub async fn counter(&self, id: &CounterId) -> Result<Counter, UsageError> {
-        Ok(self.0.store.counter(id).await?)
+    pub async fn counter(&self, id: &CounterId) -> Result<Counter, StoreError> {
+        self.0.store.counter(id, self.0.clock.now()).await
     }
 
     /// Puts a level right. `None`: there is no such tenant.
@@ -113,16 +127,16 @@ impl Usage {
         &self,
         request: &ReconcileRequest,
     ) -> Result<Option<Reconciled>, UsageError> {
-        let reconciled = self.0.store.reconcile(request, self.0.clock.now()).await;
+        let reconciling = self.0.store.reconcile(request, self.0.clock.now());
+        let reconciled = timeout(PATIENCE, reconciling).await.unwrap_or(Err(StoreError::TimedOut));
         reconciled.map_err(failed)
     }
 
     /// Forgets what is not needed any more, and proves that every counter is the sum of its keys.
     pub async fn keep(&self, zone: Tz) -> Result<(), StoreError> {
         let inner = &self.0;
-        while inner.store.forget_usage_keys(inner.clock.now(), zone).await? {
-            // Others have work to do as well.
-            sleep(BETWEEN_STEPS).await;
+        if let Err(error) = self.forget(zone).await {
+            tracing::warn!(%error, "usage that is not needed any more was not forgotten: {error}");
         }
         let wrong = inner.store.verify_usage(inner.clock.now(), zone).await?;
         inner.wrong.store(wrong.len(), Ordering::Relaxed);
@@ -138,6 +152,15 @@ impl Usage {
         Ok(())
     }
 
+    async fn forget(&self, zone: Tz) -> Result<(), StoreError> {
+        let inner = &self.0;
+        while inner.store.forget_usage_keys(inner.clock.now(), zone).await? {
+            // Others have work to do as well.
+            sleep(BETWEEN_STEPS).await;
+        }
+        Ok(())
+    }
+
     /// How many counters were not the sums of their keys when that was last looked at: must be 0.
     pub fn wrong(&self) -> usize {
         self.0.wrong.load(Ordering::Relaxed)
@@ -149,39 +172,42 @@ impl Usage {
     }
 }
 
-/// Takes turns until nothing waits that no other turn is busy with.
-async fn take_turns(inner: Arc<Inner>, first: Batch) {
-    let mut turn = Turn { inner, batch: Some(first) };
-    while let Some(batch) = &mut turn.batch {
-        let again = turn.inner.settle(batch).await;
-        let mut queue = turn.inner.queue.lock();
-        queue.end(batch, again);
-        let next = queue.begin(MAX_BATCH);
-        drop(queue);
-        turn.batch = next;
-    }
-}
-
-/// A turn. Its meters are free again when it ends, however that is.
+/// A turn. Its meters are free again when it ends, however that is, and then the next one begins.
 struct Turn {
     inner: Arc<Inner>,
-    batch: Option<Batch>,
+    batch: Batch,
+    again: Vec<Waiting>,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(batch) = &mut self.batch {
-            self.inner.queue.lock().end(batch, Vec::new());
-        }
+        let again = std::mem::take(&mut self.again);
+        self.inner.queue.lock().end(&mut self.batch, again);
+        self.inner.begin_turn();
     }
 }
 
+async fn take_turn(mut turn: Turn) {
+    let inner = Arc::clone(&turn.inner);
+    turn.again = inner.settle(&mut turn.batch).await;
+    drop(turn);
+}
+
 impl Inner {
+    /// Begins a turn, if there is one to begin and something for it.
+    fn begin_turn(self: &Arc<Self>) {
+        let Some(batch) = self.queue.lock().begin(MAX_BATCH) else { return };
+        let turn = Turn { inner: Arc::clone(self), batch, again: Vec::new() };
+        self.runtime.spawn(take_turn(turn));
+    }
+
     /// Does what a batch asks, and answers it. What is to be tried again is given back.
     async fn settle(&self, batch: &mut Batch) -> Vec<Waiting> {
         let requests: Vec<UsageRequest> =
             batch.waiting.iter().map(|waiting| waiting.request.clone()).collect();
-        let counted = self.store.count(&requests, batch.waits, self.clock.now()).await;
+        let lock_wait = if batch.waits { self.lock_wait } else { Duration::ZERO };
+        let counting = self.store.count(&requests, lock_wait, self.clock.now());
+        let counted = timeout(PATIENCE, counting).await.unwrap_or(Err(StoreError::TimedOut));
         let all = std::mem::take(&mut batch.waiting);
         match counted {
             Ok(answers) => all
@@ -189,10 +215,12 @@ impl Inner {
                 .zip(answers)
                 .filter_map(|(waiting, answer)| tell(waiting, answer))
                 .collect(),
-            // A new counter is locked by whoever makes it too.
-            Err(error) if error.is_for_want_of_a_lock() && !batch.waits => {
-                all.into_iter().filter_map(Waiting::tried).collect()
+            // A new counter is locked by whoever makes it too; and what the database refuses for one
+            // meter is no reason to refuse it for the others.
+            Err(StoreError::Rejected(_)) if !batch.waits => {
+                all.into_iter().filter_map(Waiting::again).collect()
             }
+            Err(error) if error.is_for_want_of_a_lock() => self.give_up(all),
             Err(error) => {
                 let error = failed(error);
                 for waiting in all {
@@ -201,6 +229,24 @@ impl Inner {
                 Vec::new()
             }
         }
+    }
+
+    /// Somebody else still has the lock. If the first has waited for long enough, so has everyone who
+    /// waits for the same; else they go on.
+    fn give_up(&self, all: Vec<Waiting>) -> Vec<Waiting> {
+        let is_over = |waiting: &Waiting| {
+            waiting.locked_since.is_some_and(|since| since.elapsed() >= LOCK_PATIENCE)
+        };
+        if !all.iter().any(is_over) {
+            return all.into_iter().filter_map(Waiting::again).collect();
+        }
+        let meter = all.first().map(|waiting| waiting.request.counter.0.clone());
+        let behind = meter.map(|meter| self.queue.lock().take_locked(&meter));
+        log_limited!(LOCKED, warn, "another transaction holds a usage counter: see pg_locks");
+        for waiting in all.into_iter().chain(behind.into_iter().flatten()) {
+            _ = waiting.answer.send(Err(UsageError::Locked));
+        }
+        Vec::new()
     }
 }
 
@@ -219,17 +265,18 @@ fn failed(error: StoreError) -> UsageError {
 /// Tells a caller, unless somebody else had locked what it needs: then it is to be tried again.
 fn tell(waiting: Waiting, answer: UsageAnswer) -> Option<Waiting> {
     if answer.outcome == UsageOutcome::Locked {
-        return waiting.tried();
+        return waiting.again();
     }
     _ = waiting.answer.send(Ok(answer));
     None
 }
 
 impl Waiting {
-    /// It was tried in vain. `None`: too often, and its caller has been told.
-    fn tried(mut self) -> Option<Self> {
-        self.tries += 1;
-        if self.tries < MAX_TRIES {
+    /// It was tried in vain, and is to be tried again. `None`: for too long, and its caller has been
+    /// told.
+    fn again(mut self) -> Option<Self> {
+        let since = *self.locked_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < 2 * LOCK_PATIENCE {
             return Some(self);
         }
         _ = self.answer.send(Err(UsageError::Locked));

@@ -68,7 +68,7 @@ pub struct UsageReconcileArgs {
     #[arg(value_parser = value::limit_key)]
     pub meter: String,
     /// A query whose one column names the things that there are. It runs in a transaction that may
-    /// only read, with the tenant's schema first in the search path; `{schema}` stands for its name.
+    /// only read, and finds the tables of the tenant's schema; `{schema}` stands for its name.
     #[arg(long)]
     pub sql: String,
     /// Only this tenant, by its UUID or subdomain. Several times for several.

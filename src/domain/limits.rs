@@ -53,6 +53,9 @@ pub const MAX_SEARCH_CHARS: usize = 100;
 /// Maximum size of a request message, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
+/// Maximum size of a request of UsageService, in bytes: 1 500 keys fit.
+pub const MAX_USAGE_REQUEST_BYTES: usize = 256 * 1024;
+
 /// Maximum size of a proxy's message about one HTTP request, in bytes: Envoy sends all headers, and
 /// accepts 60 KiB of them.
 pub const MAX_AUTHZ_REQUEST_BYTES: usize = 256 * 1024;

@@ -119,10 +119,13 @@ impl Api {
         &self,
         tenant: TenantQuery<'_>,
         is_granted: bool,
+        is_repeated: bool,
         state: &UsageState<'_>,
     ) {
         let decision = match state.enforcement {
-            LimitEnforcement::Shadow if is_granted && !state.reason.allows() => WOULD_DENY,
+            LimitEnforcement::Shadow if is_granted && !is_repeated && !state.reason.allows() => {
+                WOULD_DENY
+            }
             _ => word_of(is_granted),
         };
         record_decision(decision, state.reason.word(), None);

@@ -32,6 +32,9 @@ pub enum RequestError {
     /// The key was counted with another amount.
     #[error("this key was counted with another amount")]
     UsageKeyConflict,
+    /// What there is cannot have been read yet.
+    #[error("as_of lies ahead")]
+    AsOfAhead,
     /// A monthly meter cannot be reconciled.
     #[error("only a level can be reconciled")]
     NotALevel,

@@ -107,7 +107,8 @@ impl Api {
         let Some((kind, _)) = self.kind_of(key, asked.now).await? else { return Ok((query, None)) };
         let period = Period::at(kind, asked.instant(), self.zone);
         let meter = MeterId { tenant: query.tenant.tenant, meter: key.into() };
-        let counter = self.usage.counter(&(meter, period.to_string().into())).await?;
+        let counter = self.usage.counter(&(meter, period.to_string().into())).await;
+        let counter = counter.map_err(LoadError::Store)?;
         let wanted = Wanted { observed: counter.taken(), ..query.limit.wanted };
         let limit = NamedLimit { wanted, ..query.limit };
         let (held, resets_at) = (counter.held, period.end(self.zone));

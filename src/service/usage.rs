@@ -14,6 +14,9 @@ use crate::{
     store::{ReconcileRequest, Reconciled, UsageAnswer, UsageOp, UsageOutcome, UsageRequest},
 };
 
+/// How far ahead the clock of a caller may be that says what there is.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
+
 /// A request to take so much.
 #[derive(Debug)]
 pub(super) struct ReserveQuery<'a> {
@@ -142,6 +145,9 @@ impl Api {
         };
         if meter.kind != LimitKind::Level {
             return Err(RequestError::NotALevel);
+        }
+        if query.as_of > meter.now + AHEAD {
+            return Err(RequestError::AsOfAhead);
         }
         let request = ReconcileRequest {
             meter: meter_id(query.tenant, meter.key),
@@ -288,7 +294,7 @@ impl Api {
         state: UsageState<'a>,
     ) -> ReserveOutcome<'a> {
         self.metrics.reservations.add(state.reason);
-        self.record_reservation(query, granted.is_some(), &state);
+        self.record_reservation(query, granted.is_some(), repeated, &state);
         ReserveOutcome { granted, repeated, state }
     }
 }

@@ -1,6 +1,9 @@
 //! Transactions: for reading, and for writing.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, SqliteTransactionMode,
@@ -151,18 +154,18 @@ impl Database {
     }
 
     /// Begins a transaction for writing, and asks in the same message, where the database is a server:
-    /// gives the rows of each statement. A lock is waited for as long as `lock_timeout` says, in the
-    /// words of PostgreSQL.
+    /// gives the rows of each statement. A lock is waited for as long as `lock_wait` says, and what is
+    /// locked is let go of if nothing is heard for some seconds.
     ///
     /// If it loses its connection, it is begun again: nothing was written that counts.
     pub(super) async fn begin_asking(
         &self,
-        lock_timeout: &str,
+        lock_wait: Duration,
         statements: &[Statement],
     ) -> Result<(Transaction, Vec<Vec<QueryResult>>), StoreError> {
         let mut retries = Retries::default();
         loop {
-            match self.begin_asking_once(lock_timeout, statements).await {
+            match self.begin_asking_once(lock_wait, statements).await {
                 Err(error) if retries.allow(&error) => {}
                 begun => return begun,
             }
@@ -171,7 +174,7 @@ impl Database {
 
     async fn begin_asking_once(
         &self,
-        lock_timeout: &str,
+        lock_wait: Duration,
         statements: &[Statement],
     ) -> Result<(Transaction, Vec<Vec<QueryResult>>), StoreError> {
         let Server::Postgres(pool) = &self.server else {
@@ -181,7 +184,11 @@ impl Database {
         };
         let mut lease = pool.acquire(self.purpose).await?;
         lease.begins_transaction();
-        let begin = format!("BEGIN; {}SET LOCAL lock_timeout = '{lock_timeout}'", self.settings());
+        let begin = format!(
+            "BEGIN; {}SET LOCAL lock_timeout = '{}ms'; SET LOCAL idle_in_transaction_session_timeout = '5s'",
+            self.settings(),
+            lock_wait.as_millis()
+        );
         let texts = statements.iter().map(ToString::to_string);
         let text = [begin].into_iter().chain(texts).collect::<Vec<_>>().join("; ");
         let found = results(sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut *lease)).await;

@@ -14,6 +14,7 @@ mod tenants_own;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -27,13 +28,12 @@ pub use self::{
 };
 use super::{Store, StoreError, ask::Ask};
 use crate::domain::{
-    Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, LimitSaid, MeterId, Reservation,
-    Reserved, UsageKey,
+    Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, LimitSaid, MeterId, Period,
+    Reservation, Reserved, UsageKey,
 };
 
-/// How long a counter is waited for that somebody else has locked. A hand-made transaction that sits
-/// on it must not stop a shop for longer.
-const LOCK_TIMEOUT: &str = "1s";
+/// How long it is waited for a lock where nobody else waits for the same turn.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// A request to take, or to give back.
 #[derive(Clone, Debug)]
@@ -104,23 +104,27 @@ impl Store {
     }
 
     /// Does what these requests ask, in order, in one transaction, and gives the outcomes after its
-    /// commit. Where `waits`, counters that are locked are waited for; else what needs them is left.
+    /// commit. Counters that are locked are waited for, or left out where `lock_wait` is nothing.
     pub async fn count(
         &self,
         requests: &[UsageRequest],
-        waits: bool,
+        lock_wait: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<UsageAnswer>, StoreError> {
-        let counters: BTreeSet<CounterId> =
-            requests.iter().map(|request| request.counter.clone()).collect();
+        let counters: BTreeSet<CounterId> = requests
+            .iter()
+            .flat_map(|request| [anchor(&request.counter.0), request.counter.clone()])
+            .collect();
         let keys: BTreeSet<KeyId> = requests
             .iter()
             .map(|request| (request.counter.0.clone(), request.op.key().clone()))
             .collect();
         let rows = Rows::new(self.writing.dialect());
-        let statements = rows.find(&counters, &keys, !waits, now);
-        let (txn, found) = self.writing.begin_asking(LOCK_TIMEOUT, &statements).await?;
-        let Found { counters, limits, keys } = rows.read(&found)?;
+        let skip_locked = lock_wait.is_zero();
+        let statements = rows.find(&counters, &keys, skip_locked, now);
+        let wait = if skip_locked { LOCK_WAIT } else { lock_wait };
+        let (txn, found) = self.writing.begin_asking(wait, &statements).await?;
+        let Found { counters, limits, keys } = Rows::read(&found)?;
         let mut ledger = Ledger::new(counters, keys, now);
         let answers =
             requests.iter().map(|request| answer(&mut ledger, &limits, request, now)).collect();
@@ -128,13 +132,20 @@ impl Store {
         Ok(answers)
     }
 
-    /// Reads a counter: nothing, where there is none.
-    pub async fn counter(&self, id: &CounterId) -> Result<Counter, StoreError> {
+    /// Reads a counter, without holds that have run out: nothing, where there is none.
+    pub async fn counter(&self, id: &CounterId, now: DateTime<Utc>) -> Result<Counter, StoreError> {
         let rows = Rows::new(self.primary.dialect());
-        let found = self.primary.query(rows.read_counter(id)).await?;
+        let found = self.primary.query(rows.read_counter(id, now)).await?;
         let counter = found.first().map(rows::counter).transpose()?;
         Ok(counter.map(|(_, counter)| counter).unwrap_or_default())
     }
+}
+
+/// What everybody locks who counts with a meter, whatever the month: a key belongs to one of them
+/// only, and two servers may be in different ones. It is the counter of no month; of a level, the
+/// level's own.
+fn anchor(meter: &MeterId) -> CounterId {
+    (meter.clone(), Period::Level.to_string().into())
 }
 
 fn answer(
@@ -148,7 +159,7 @@ fn answer(
     let limit = said.unwrap_or_default().in_force(Arc::clone(&id.0.meter), *kind, now);
     let outcome = if said.is_none() {
         UsageOutcome::NoTenant
-    } else if ledger.has_locked(id, op.key()) {
+    } else if ledger.has_locked(&anchor(&id.0), op.key()) && ledger.has_locked(id, op.key()) {
         match op {
             UsageOp::Reserve { reservation, is_enforced } => {
                 UsageOutcome::Reserved(ledger.reserve(id, reservation, &limit, *is_enforced))

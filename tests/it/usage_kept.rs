@@ -1,7 +1,9 @@
 //! What is shown of usage, proven, put right and forgotten, and who may count.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entitlementd::proto::v1::{CheckLimitRequest, LimitReason, ReserveUsageRequest};
+use entitlementd::proto::v1::{
+    CheckLimitRequest, LimitReason, ReconcileUsageRequest, ReleaseUsageRequest, ReserveUsageRequest,
+};
 use tonic::Code;
 
 use crate::{
@@ -13,6 +15,10 @@ use crate::{
         ORDERS, USERS, client, mk_customer, order, release, reserve, started, timestamp, user,
     },
 };
+
+async fn client_of(server: &mut Server) -> crate::usage::Client {
+    client(server).await
+}
 
 /// Runs `entitlementd usage`: the exit code, and everything that it says.
 fn run(database: &Database, arguments: &[&str]) -> (i32, String) {
@@ -27,6 +33,89 @@ async fn number(database: &Database, sql: &str) -> i64 {
 }
 
 on_both! {
+    async fn a_key_is_counted_in_one_month_only_whatever_month_two_servers_are_in(server: Server) {
+        let (before, mut november) = started(server.database.again().await, &[]).await;
+        let flags = ["--changes", "off", "--enforce-limits", "on"];
+        let after = Server::start_with(server.database.again().await, &flags).await;
+        let mut december = client(&after).await;
+        let end: DateTime<Utc> = "2026-12-01T00:00:00Z".parse().unwrap();
+        before.clock.advance(end - NOW - TimeDelta::milliseconds(10));
+        after.clock.advance(end - NOW + TimeDelta::milliseconds(10));
+        server.database.limit_of_plan("starter", "max_transactions_monthly", "1000").await;
+        for key in 0..40 {
+            let key = format!("o-{key}");
+            let (one, two) = tokio::join!(
+                november.reserve_usage(order(&key, 1)),
+                december.reserve_usage(order(&key, 1)),
+            );
+            let told = [one, two].map(|answer| answer.unwrap().into_inner());
+            assert!(told.iter().all(|answer| answer.granted));
+            assert_eq!(told.iter().filter(|answer| answer.repeated_request).count(), 1, "{key}");
+        }
+        let used = number(&server.database, "SELECT CAST(sum(used) AS bigint) FROM entitlement_usage_counters").await;
+        assert_eq!(used, 40);
+        server.database.verify_usage().await;
+    }
+
+    async fn a_hold_that_has_run_out_is_no_part_of_what_is_checked(server: Server) {
+        let (mut server, mut client) = started(server.database.again().await, &[]).await;
+        let held = ReserveUsageRequest {
+            hold_for: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+            ..order("held", 10)
+        };
+        assert!(reserve(&mut client, held).await.granted);
+        let request = CheckLimitRequest {
+            tenant_id: id(1),
+            limit_key: ORDERS.into(),
+            amount: 1,
+            ..Default::default()
+        };
+        assert!(!server.client.check_limit(request.clone()).await.unwrap().into_inner().allowed);
+        server.advance(1);
+        let answer = server.client.check_limit(request).await.unwrap().into_inner();
+        assert_eq!((answer.allowed, answer.used, answer.held), (true, 0, 0));
+    }
+
+    async fn a_counter_that_was_spoilt_by_hand_spoils_no_other(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        assert!(reserve(&mut client, order("o-1", 5)).await.granted);
+        assert!(reserve(&mut client, user("ann")).await.granted);
+        server.database.execute("UPDATE entitlement_usage_counters SET used = 3 WHERE used = 5").await;
+        let mut other = client.clone();
+        let wrong = ReleaseUsageRequest { tenant_id: id(1), meter: ORDERS.into(), key: "o-1".into() };
+        let (wrong, right) =
+            tokio::join!(client.release_usage(wrong), other.reserve_usage(user("bob")));
+        assert_eq!(wrong.unwrap_err().code(), Code::Internal);
+        assert!(right.unwrap().into_inner().granted);
+    }
+
+    async fn keys_of_a_month_are_left_alone_when_a_level_of_that_name_is_put_right(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let database = server.database.again().await;
+        database.execute("INSERT INTO entitlement_limits (key, kind) VALUES ('things', 'monthly')").await;
+        let thing = |key: &str| ReserveUsageRequest { meter: "things".into(), ..order(key, 1) };
+        let mut fresh = Server::start_with(database.again().await, &["--changes", "off"]).await;
+        let mut monthly = client_of(&mut fresh).await;
+        for key in ["a", "b"] {
+            assert!(reserve(&mut monthly, thing(key)).await.granted);
+        }
+        database.execute("UPDATE entitlement_limits SET kind = 'level' WHERE key = 'things'").await;
+        let mut fresh = Server::start_with(database.again().await, &["--changes", "off"]).await;
+        fresh.advance(60);
+        let mut level = client_of(&mut fresh).await;
+        let there = ReconcileUsageRequest {
+            tenant_id: id(1),
+            meter: "things".into(),
+            keys: vec!["c".into(), "d".into()],
+            as_of: Some(timestamp(fresh.clock.now())),
+            ..Default::default()
+        };
+        let response = level.reconcile_usage(there).await.unwrap().into_inner();
+        assert_eq!((response.counted, response.released, response.state.unwrap().used), (2, 0, 2));
+        database.verify_usage().await;
+        _ = &mut client;
+    }
+
     async fn a_limit_is_checked_against_what_is_counted_where_the_caller_has_not(server: Server) {
         let (mut server, mut client) = started(server.database.again().await, &[]).await;
         let held = ReserveUsageRequest {
@@ -160,6 +249,11 @@ async fn levels_are_put_right_by_the_tenants_own_tables() {
         code == 0 && text.contains("2 tenants, 0 of them failed: 1702 counted, 1 released"),
         "{text}"
     );
+    // The tables of the schema alone are found, so that nobody counts others' rows.
+    database.execute("CREATE TABLE public.employees (id text)").await;
+    database.execute("INSERT INTO public.employees VALUES ('ours')").await;
+    let (code, text) = reconcile(&[USERS, "--sql", "SELECT id FROM employees"]);
+    assert!(code == 1 && text.contains("2 of them failed"), "{text}");
     let (code, text) = reconcile(&[USERS, "--sql", "SELECT id FROM users WHERE is_active;"]);
     assert!(code == 0 && text.contains("0 counted, 0 released"), "{text}");
     database.verify_usage().await;
@@ -249,4 +343,33 @@ async fn where_others_can_reach_and_nobody_is_known_nothing_is_counted() {
     let status = client.reserve_usage(order("a", 1)).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(reason_of(&status), "CALLER_NOT_ALLOWED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_counter_does_not_take_the_turns_of_the_others() {
+    use sea_orm::{ConnectionTrait, TransactionTrait};
+    let flags = ["--database-max-connections", "5"];
+    let (server, mut client) = started(Database::postgres().await, &flags).await;
+    assert!(reserve(&mut client, order("before", 1)).await.granted);
+    let sitter = server.database.again().await;
+    let sitting = sitter.connection.begin().await.unwrap();
+    sitting.execute_unprepared("UPDATE entitlement_usage_counters SET used = used").await.unwrap();
+    let mut locked = tokio::task::JoinSet::new();
+    for number in 0..500 {
+        let mut client = client.clone();
+        locked.spawn(async move { client.reserve_usage(order(&format!("l-{number}"), 1)).await });
+    }
+    // Another counter is served meanwhile, by the only turn that there is.
+    for number in 0..20 {
+        let free = client.reserve_usage(user(&format!("u-{number}"))).await.unwrap().into_inner();
+        assert_eq!(free.granted, number < 3, "{number}");
+    }
+    while let Some(answer) = locked.join_next().await {
+        let status = answer.unwrap().unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert_eq!(reason_of(&status), "COUNTER_LOCKED");
+    }
+    sitting.rollback().await.unwrap();
+    assert!(reserve(&mut client, order("after", 1)).await.granted);
+    server.database.verify_usage().await;
 }

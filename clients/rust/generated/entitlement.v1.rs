@@ -2391,8 +2391,9 @@ pub struct ReconcileUsageRequest {
     /// Of more, send ranges.
     #[prost(string, repeated, tag = "3")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Required: when they were read, at the latest. What was counted or released
-    /// after that stays as it is.
+    /// Required: when they were read, at the latest, and not ahead of the server's
+    /// clock by more than a minute. What was counted or released after that, or in
+    /// the five seconds before, stays as it is.
     #[prost(message, optional, tag = "4")]
     pub as_of: ::core::option::Option<::prost_types::Timestamp>,
     /// Only keys after this one are meant, in the order of their bytes. Empty: from
@@ -2422,8 +2423,9 @@ pub struct UsageState {
     /// The meter as it was requested.
     #[prost(string, tag = "1")]
     pub meter: ::prost::alloc::string::String,
-    /// Of a request that was refused, why; else what one more would come to: WITHIN,
-    /// EXCEEDED, ...
+    /// How the request stood to the limit: of one that was refused, why. After a
+    /// repeated key, a release or a reconciliation, how the counter stands: WITHIN
+    /// or OVER_LIMIT.
     #[prost(enumeration = "LimitReason", tag = "2")]
     pub reason: i32,
     /// Where it is not within the limit, a sentence that can be shown to a person.
@@ -2559,7 +2561,8 @@ pub mod usage_service_client {
         /// however many ask, of however many servers. Answered after the commit.
         ///
         /// The same key again is answered as the first time, so whoever has lost an
-        /// answer asks again. A refusal is not remembered. The limit is the one that the
+        /// answer asks again; unless the tenant, or the module that is named, has been
+        /// denied since. A refusal is not remembered. The limit is the one that the
         /// database holds when it is counted, not one that is held in memory.
         ///
         /// Errors: INVALID_ARGUMENT; ALREADY_EXISTS if the key was counted with another

@@ -106,7 +106,7 @@ impl Ledger {
             return Reserved::Granted { amount, repeated: true, reason };
         }
         let reason = limit.reason(Wanted { observed: there, amount: asked.amount });
-        let left = limit.remaining(there).unwrap_or(i64::MAX).min(i64::MAX - there);
+        let left = limit.remaining(there).unwrap_or(i64::MAX).min(i64::MAX.saturating_sub(there));
         let amount = if reason.allows() || !is_enforced {
             asked.amount
         } else if asked.partial {

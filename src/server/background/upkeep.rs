@@ -57,7 +57,7 @@ async fn keep_usage(api: &Api) -> Infallible {
     loop {
         sleep(jittered(KEEP_USAGE)).await;
         if let Err(error) = api.usage.keep(api.zone).await {
-            tracing::debug!(%error, "usage was not kept in order: {error}");
+            tracing::warn!(%error, "usage counters were not compared with their keys: {error}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     status,
 };
 use crate::{
-    domain::limits::{MAX_AUTHZ_REQUEST_BYTES, MAX_REQUEST_BYTES},
+    domain::limits::{MAX_AUTHZ_REQUEST_BYTES, MAX_REQUEST_BYTES, MAX_USAGE_REQUEST_BYTES},
     proto::{
         Method,
         envoy::service::auth::v3::authorization_server::AuthorizationServer,
@@ -46,7 +46,7 @@ impl DataServices {
             authorization: AuthorizationServer::new(api.clone())
                 .max_decoding_message_size(MAX_AUTHZ_REQUEST_BYTES),
             usage: UsageServiceServer::new(api.clone())
-                .max_decoding_message_size(MAX_REQUEST_BYTES),
+                .max_decoding_message_size(MAX_USAGE_REQUEST_BYTES),
             entitlement: EntitlementServiceServer::new(api)
                 .max_decoding_message_size(MAX_REQUEST_BYTES),
         }

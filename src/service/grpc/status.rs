@@ -104,6 +104,13 @@ fn usage(error: UsageError) -> Status {
         UsageError::Store(StoreError::PoolExhausted) | UsageError::Overloaded => {
             exhausted("too many wait to count", RETRY_OVERLOAD)
         }
+        UsageError::Store(StoreError::Forbidden(_)) => store_unavailable(
+            "this server may not count in this database: nothing was counted; the log says what it lacks",
+        ),
+        UsageError::Store(StoreError::Rejected(_)) => {
+            let message = "the database refuses what was to be written: nothing was counted; the log says why";
+            status(Code::Internal, message, ErrorReason::StoreUnreadable)
+        }
         UsageError::Store(_) | UsageError::Abandoned => store_unavailable(
             "the database cannot be asked at the moment: it may have been counted, so ask again with the same key",
         ),
@@ -146,6 +153,9 @@ impl From<RequestError> for Status {
             RequestError::UsageKeyConflict => {
                 let message = "this key was counted with another amount: nothing was counted";
                 status(Code::AlreadyExists, message, ErrorReason::UsageKeyConflict)
+            }
+            RequestError::AsOfAhead => {
+                invalid_fields(vec![FieldViolation::new("as_of", "must not lie ahead")])
             }
             RequestError::NotALevel => {
                 let message = "only a level can be reconciled, and this meter is monthly";

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sea_orm::prelude::Uuid;
 
-use super::rows::Rows;
+use super::{LOCK_WAIT, rows::Rows};
 use crate::{
     domain::{LimitKind, Period, TenantId},
     store::{Store, StoreError, ask::Ask, dialect::Dialect, transaction::Transaction},
@@ -74,14 +74,19 @@ impl Store {
         let dialect = self.writing.dialect();
         let writer = Rows::new(dialect);
         let instant = dialect.instant_of_micros(&dialect.parameter(1, "bigint"));
-        let of_months = forget("k.period <> '' AND k.period < $1");
+        let of_months = forget("period <> '' AND period < $1");
         let of_levels =
-            forget(&format!("k.state = 'released' AND k.period = '' AND k.changed_at < {instant}"));
+            forget(&format!("state = 'released' AND period = '' AND changed_at < {instant}"));
+        let of_nobody = "NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant_id)";
+        let counters = format!("DELETE FROM entitlement_usage_counters WHERE {of_nobody}");
         let statements = [
             writer.dialect().statement(of_months, [oldest(now, zone).into()]),
             writer.dialect().statement(of_levels, [(now - KEPT).timestamp_micros().into()]),
+            // Of tenants that were deleted while something was counted.
+            writer.dialect().statement(forget(of_nobody), []),
+            writer.dialect().statement(counters, []),
         ];
-        let (txn, rows) = self.writing.begin_asking("1s", &statements).await?;
+        let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
         txn.commit_with(Vec::new()).await?;
         Ok(rows.iter().any(|rows| rows.len() >= STEP as usize))
     }
@@ -109,10 +114,12 @@ pub fn oldest(now: DateTime<Utc>, zone: Tz) -> String {
     Period::at(LimitKind::Monthly, now - KEPT, zone).to_string()
 }
 
+/// The condition holds for what is deleted, and not only for what was read: somebody may be about to
+/// count it again.
 fn forget(condition: &str) -> String {
     format!(
-        "DELETE FROM entitlement_usage_keys WHERE (tenant_id, meter, key) IN \
-         (SELECT k.tenant_id, k.meter, k.key FROM entitlement_usage_keys k WHERE {condition} LIMIT {STEP}) RETURNING amount"
+        "DELETE FROM entitlement_usage_keys WHERE {condition} AND (tenant_id, meter, key) IN \
+         (SELECT tenant_id, meter, key FROM entitlement_usage_keys WHERE {condition} LIMIT {STEP}) RETURNING amount"
     )
 }
 

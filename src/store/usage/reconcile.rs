@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DbErr, QueryResult, Statement, Value};
 
 use super::{
-    LOCK_TIMEOUT, UsageKey,
+    LOCK_WAIT, UsageKey, anchor,
     rows::{self, Rows},
 };
 use crate::{
-    domain::{Counter, LimitInForce, LimitKind, MeterId, Period},
+    domain::{Counter, LimitInForce, LimitKind, MeterId},
     store::{Store, StoreError, ask::Ask},
 };
 
@@ -50,8 +50,7 @@ impl Store {
         request: &ReconcileRequest,
         now: DateTime<Utc>,
     ) -> Result<Option<Reconciled>, StoreError> {
-        let period: Arc<str> = Period::Level.to_string().into();
-        let counters = BTreeSet::from([(request.meter.clone(), period)]);
+        let counters = BTreeSet::from([anchor(&request.meter)]);
         let writer = Rows::new(self.writing.dialect());
         let mut statements = writer.find(&counters, &BTreeSet::new(), false, now);
         let asked = statements.len();
@@ -59,9 +58,9 @@ impl Store {
         statements.extend(request.keys.chunks(CHUNK).flat_map(|keys| {
             [writer.confirm_held(request, keys, now), writer.count_missing(request, keys, now)]
         }));
-        let (txn, rows) = self.writing.begin_asking(LOCK_TIMEOUT, &statements).await?;
+        let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
         let (found, changed) = rows.split_at(asked.min(rows.len()));
-        let found = writer.read(found)?;
+        let found = Rows::read(found)?;
         let Some(said) = found.limits.get(&request.meter) else {
             txn.roll_back().await?;
             return Ok(None);
@@ -89,6 +88,10 @@ impl Store {
     }
 }
 
+/// What is younger than that at `as_of` is left too: a count is as old as its request, which may have waited for a lock,
+/// and no two clocks agree.
+const YOUNG: TimeDelta = TimeDelta::seconds(5);
+
 /// Keys in one statement.
 const CHUNK: usize = 500;
 
@@ -110,7 +113,7 @@ impl Rows {
         values.extend([
             rows::tenant(request.meter.tenant),
             rows::text(&request.meter.meter),
-            request.as_of.timestamp_micros().into(),
+            (request.as_of - YOUNG).timestamp_micros().into(),
             now.timestamp_micros().into(),
             rows::text(&request.after),
             rows::text(&request.up_to),
@@ -118,7 +121,7 @@ impl Rows {
         let parameter = |place: usize, sql_type| self.dialect().parameter(first + place, sql_type);
         let sql = format!(
             "WITH {there} UPDATE entitlement_usage_keys SET state = 'released', changed_at = {} \
-             WHERE tenant_id = {} AND meter = {} AND state = 'counted' AND changed_at <= {} \
+             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'counted' AND changed_at <= {} \
                AND key > {after} AND ({up_to} = '' OR key <= {up_to}) AND key NOT IN (SELECT key FROM there) \
              RETURNING amount",
             self.now_parameter(first + 4),
@@ -141,7 +144,7 @@ impl Rows {
         let (there, values, first) = self.there(request, keys, now);
         let sql = format!(
             "WITH {there} UPDATE entitlement_usage_keys SET state = 'counted', changed_at = {now}, expires_at = NULL \
-             WHERE tenant_id = {} AND meter = {} AND state = 'held' AND key IN (SELECT key FROM there) RETURNING amount",
+             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'held' AND key IN (SELECT key FROM there) RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),
             now = self.now_parameter(first + 4),
@@ -162,7 +165,7 @@ impl Rows {
                 (tenant_id, meter, key, period, module_code, asked, amount, state, changed_at) \
              SELECT {}, {}, key, '', '', 1, 1, 'counted', {} FROM there WHERE true ORDER BY key \
              ON CONFLICT (tenant_id, meter, key) DO UPDATE \
-                SET asked = 1, amount = 1, state = 'counted', changed_at = excluded.changed_at \
+                SET period = '', asked = 1, amount = 1, state = 'counted', changed_at = excluded.changed_at \
                 WHERE k.state = 'released' AND k.changed_at <= {} \
              RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
@@ -186,7 +189,7 @@ impl Rows {
         values.extend([
             rows::tenant(request.meter.tenant),
             rows::text(&request.meter.meter),
-            request.as_of.timestamp_micros().into(),
+            (request.as_of - YOUNG).timestamp_micros().into(),
             now.timestamp_micros().into(),
         ]);
         (there, values, first)

@@ -74,7 +74,7 @@ impl Rows {
     }
 
     /// What the statements of [`find`](Self::find) gave.
-    pub(super) fn read(self, found: &[Vec<QueryResult>]) -> Result<Found, DbErr> {
+    pub(super) fn read(found: &[Vec<QueryResult>]) -> Result<Found, DbErr> {
         match found {
             [found] => postgres::read(found),
             [_, locked, limits, keys, run_out] => {
@@ -95,7 +95,7 @@ impl Rows {
         // that the other wants.
         let sql = format!(
             "WITH {sql} INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held) \
-             SELECT tenant_id, meter, period, 0, 0 FROM asked WHERE true ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"
+             SELECT tenant_id, meter, period, 0, 0 FROM asked WHERE tenant_id IN (SELECT id FROM tenants) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"
         );
         self.0.statement(sql, values)
     }
@@ -163,13 +163,21 @@ impl Rows {
         self.0.statement(sql, values)
     }
 
-    pub(super) fn read_counter(self, (meter, period): &CounterId) -> Statement {
+    /// Holds that have run out are no part of it.
+    pub(super) fn read_counter(self, (meter, period): &CounterId, now: DateTime<Utc>) -> Statement {
         let sql = format!(
-            "SELECT tenant_id, meter, period, used, held FROM entitlement_usage_counters \
-             WHERE tenant_id = {} AND meter = $2 AND period = $3",
-            self.0.parameter(1, "uuid")
+            "SELECT c.tenant_id, c.meter, c.period, c.used, c.held - CAST(COALESCE( \
+                (SELECT SUM(k.amount) FROM entitlement_usage_keys k \
+                 WHERE k.tenant_id = c.tenant_id AND k.meter = c.meter AND k.period = c.period \
+                   AND k.state = 'held' AND k.expires_at <= {}), 0) AS bigint) AS held \
+             FROM entitlement_usage_counters c WHERE c.tenant_id = {} AND c.meter = {} AND c.period = {}",
+            self.0.instant_of_micros(&self.0.parameter(4, "bigint")),
+            self.0.parameter(1, "uuid"),
+            self.0.parameter(2, "text"),
+            self.0.parameter(3, "text"),
         );
-        self.0.statement(sql, [tenant(meter.tenant), text(&meter.meter), text(period)])
+        let now = now.timestamp_micros().into();
+        self.0.statement(sql, [tenant(meter.tenant), text(&meter.meter), text(period), now])
     }
 
     /// All counters of a tenant, or those of a meter.

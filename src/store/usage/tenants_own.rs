@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::{
     domain::{TenantId, UsageKey},
-    store::{Store, StoreError, TenantKey, ask::Ask, provision::quoted},
+    store::{Store, StoreError, TenantKey, ask::Ask, provision::quoted, row},
 };
 
 /// How long a tenant's statement may take.
@@ -39,9 +39,14 @@ impl Store {
             let seconds = STATEMENT_TIMEOUT.as_secs();
             visit
                 .execute(&format!(
-                    "SET TRANSACTION READ ONLY; SET LOCAL search_path = {schema}, public; SET LOCAL statement_timeout = '{seconds}s'"
+                    "SET TRANSACTION READ ONLY; SET LOCAL search_path = {schema}; SET LOCAL statement_timeout = '{seconds}s'"
                 ))
                 .await?;
+            let is_there = "SELECT to_regnamespace($1) IS NOT NULL AS is_there";
+            let rows = visit.sql(is_there, [schema.as_str().into()]).await?;
+            if !row::first(&rows)?.try_get::<bool>("", "is_there")? {
+                return Err(DbErr::Custom(format!("there is no schema {schema}")).into());
+            }
         }
         let asked = sql.trim().trim_end_matches(';').replace(SCHEMA, &schema);
         let limited = format!(

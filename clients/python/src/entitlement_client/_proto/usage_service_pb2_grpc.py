@@ -81,7 +81,8 @@ class UsageServiceServicer(object):
         however many ask, of however many servers. Answered after the commit.
 
         The same key again is answered as the first time, so whoever has lost an
-        answer asks again. A refusal is not remembered. The limit is the one that the
+        answer asks again; unless the tenant, or the module that is named, has been
+        denied since. A refusal is not remembered. The limit is the one that the
         database holds when it is counted, not one that is held in memory.
 
         Errors: INVALID_ARGUMENT; ALREADY_EXISTS if the key was counted with another
