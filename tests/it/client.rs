@@ -13,6 +13,7 @@ mod outages;
 mod renewal;
 mod resolve;
 mod tenant_db;
+mod usage;
 
 use std::time::{Duration, Instant};
 

@@ -3,14 +3,16 @@
 use std::fmt;
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
+use prost_types::Timestamp;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    Answer, FeatureAnswer, LimitDecision, Resolved,
+    Answer, FeatureAnswer, LimitDecision, Reconciled, Reservation, Reserve, Resolved,
     clock::Micros,
     limit::Wanted,
     list::{List, Told},
+    usage::Range,
 };
 
 /// What a request carries that may name a tenant. Anything may be missing.
@@ -150,6 +152,30 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         credentials: OwnedCredentials,
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>>;
+
+    /// Takes so much of a limit. A server that is older than usage answers UNIMPLEMENTED.
+    fn reserve(
+        &self,
+        tenant: Uuid,
+        wanted: Reserve,
+    ) -> BoxFuture<'static, Result<Reservation, Status>>;
+
+    /// Gives back what a key of a meter took. How much that was.
+    fn release(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        key: &str,
+    ) -> BoxFuture<'static, Result<i64, Status>>;
+
+    /// Says which things there are in a range of a meter's keys, as they were read at an instant.
+    fn reconcile(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        range: Range,
+        as_of: Timestamp,
+    ) -> BoxFuture<'static, Result<Reconciled, Status>>;
 
     /// Where the server is, for log lines: any of these addresses.
     fn endpoint(&self) -> String;

@@ -1,12 +1,16 @@
 //! From the wire to this library's types.
 
 mod features;
+mod usage;
 
 use prost_types::{Duration, Timestamp};
 use tonic::Status;
 use uuid::Uuid;
 
-pub(crate) use self::features::{checked_feature, checked_limit};
+pub(crate) use self::{
+    features::{checked_feature, checked_limit},
+    usage::{reconcile_request, reconciled, reserve_request, reserved, timestamp},
+};
 use crate::{
     Answer, Module, Reason, Resolved, Tenant, TenantSource, TenantStatus,
     answer::Words,
@@ -22,7 +26,7 @@ use crate::{
     },
 };
 
-fn instant(timestamp: Option<Timestamp>) -> Option<Micros> {
+pub(crate) fn instant(timestamp: Option<Timestamp>) -> Option<Micros> {
     let Timestamp { seconds, nanos } = timestamp?;
     Some(seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1_000)))
 }

@@ -2,6 +2,7 @@
 
 mod features;
 mod limits;
+mod usage;
 mod who;
 
 use std::sync::Arc;
@@ -237,8 +238,7 @@ impl Core {
         let era = self.held.stream.era();
         let answer = asked.await;
         match &answer {
-            // A status of the server's own is an answer, whatever it is.
-            Err(status) if is_outage(status) && status.get_details_error_info().is_none() => {
+            Err(status) if is_unanswered(status) => {
                 // Where a stream has opened meanwhile, it is back already.
                 if !self.held.stream.has_opened_since(era) {
                     self.gate.close();
@@ -255,4 +255,9 @@ impl Core {
         self.gate.open();
         self.back(Part::Server);
     }
+}
+
+/// Did the server not answer? A status of its own is an answer, whatever it is.
+fn is_unanswered(status: &Status) -> bool {
+    is_outage(status) && status.get_details_error_info().is_none()
 }

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{Answer, FeatureAnswer, LimitDecision};
+use crate::{Answer, FeatureAnswer, LimitDecision, Reservation};
 
 /// Why there is no grant or no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,6 +19,11 @@ pub enum Error {
     /// [`require_within_limit`](crate::Entitlements::require_within_limit) only.
     #[error("{}", .0.message())]
     BeyondLimit(Box<LimitDecision>),
+    /// So much of the limit was not to be had. From
+    /// [`reserve_guarded`](crate::Entitlements::reserve_guarded) and
+    /// [`keep`](crate::ReservationGuard::keep) only.
+    #[error("{}", .0.message())]
+    NotReserved(Box<Reservation>),
     /// The server cannot be asked, and no answer is held. Try again later.
     #[error("entitlementd cannot be asked: {}", .0.message())]
     Unavailable(Status),
@@ -35,6 +40,7 @@ impl Error {
             Self::Denied(answer) => answer.reason().as_str().to_owned(),
             Self::FeatureOff(answer) => answer.word().to_owned(),
             Self::BeyondLimit(decision) => decision.word().to_owned(),
+            Self::NotReserved(reservation) => reservation.word().to_owned(),
             Self::Unavailable(status) | Self::Refused(status) => {
                 let told = status.get_details_error_info().map(|info| info.reason);
                 told.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase())

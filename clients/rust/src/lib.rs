@@ -37,6 +37,7 @@ mod stream;
 mod tenant_db;
 mod terms;
 pub mod testing;
+mod usage;
 #[cfg(test)]
 mod vectors;
 mod watch;
@@ -60,3 +61,4 @@ pub use refusal::Refusal;
 pub use serde_json::Value;
 #[cfg(feature = "sea-orm")]
 pub use tenant_db::{TenantDb, TenantDbError};
+pub use usage::{Reconciled, Reservation, ReservationGuard, Reserve};

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Answer, Error, FeatureAnswer, FeatureReason, LimitDecision, LimitReason};
+use crate::{Answer, Error, FeatureAnswer, FeatureReason, LimitDecision, LimitReason, Reservation};
 
 const NO_TENANT: &str = "Tenant context not found. Please login.";
 const LATER: &str = "The request cannot be judged at the moment. Please try again later.";
@@ -104,6 +104,12 @@ impl Refusal {
         Self::of_no(by_rule, (decision.message(), decision.word()), decision.plan_slugs())
     }
 
+    /// What was not to be had of a limit. No outage rule says so.
+    fn of_reservation(reservation: &Reservation) -> Self {
+        let said = (reservation.message(), reservation.word());
+        Self::of_no(false, said, reservation.plan_slugs())
+    }
+
     fn of_no(by_outage_rule: bool, (message, reason): (&str, &str), plan_slugs: &[String]) -> Self {
         if by_outage_rule {
             return Self {
@@ -142,6 +148,7 @@ impl From<Error> for Refusal {
             Error::Denied(answer) => Self::of_denial(answer),
             Error::FeatureOff(answer) => Self::of_feature(answer),
             Error::BeyondLimit(decision) => Self::of_limit(decision),
+            Error::NotReserved(reservation) => Self::of_reservation(reservation),
             Error::Unavailable(status) => Self::later(status),
             Error::Refused(status) => Self::of_refused(status, &error.word()),
         }

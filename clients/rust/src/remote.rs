@@ -1,6 +1,7 @@
 //! The server, over gRPC: each question has a deadline, and is sent again after UNAVAILABLE.
 
 mod questions;
+mod usage;
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
@@ -84,7 +85,10 @@ impl Remote {
         );
         let Inner { endpoints, deadline, tries, .. } = &*self.0;
         let request = || self.request(message.clone(), Some(*deadline));
-        let ask = async |channel| asked_over(channel, |client| ask(client, request())).await;
+        let ask = async |channel| {
+            let ask = |channel| ask(EntitlementServiceClient::new(channel), request());
+            asked_over(channel, ask).await
+        };
         let tried = async {
             let mut pause = PAUSE;
             for _ in 1..*tries {
@@ -117,14 +121,13 @@ impl Remote {
 /// connection shows that a server takes no more requests on it, and the next request uses another.
 async fn asked_over<R, F>(
     channel: Channel,
-    ask: impl Fn(EntitlementServiceClient<Channel>) -> F,
+    ask: impl Fn(Channel) -> F,
 ) -> Result<Response<R>, Status>
 where
     F: Future<Output = Result<Response<R>, Status>>,
 {
-    let client = EntitlementServiceClient::new(channel);
-    match ask(client.clone()).await {
-        Err(status) if is_of_transport(&status) => ask(client).await.map_err(|status| {
+    match ask(channel.clone()).await {
+        Err(status) if is_of_transport(&status) => ask(channel).await.map_err(|status| {
             // The transport reports a broken connection with various codes, INTERNAL among them:
             // none of them is the server's.
             if is_of_transport(&status) { Status::unavailable(status.message()) } else { status }

@@ -31,6 +31,7 @@
 
 mod asked;
 mod facts;
+mod usage;
 
 use std::{
     collections::HashMap,
@@ -48,6 +49,7 @@ use uuid::Uuid;
 use self::{
     asked::Asked,
     facts::{Facts, Grant, Switch},
+    usage::Usage,
 };
 use crate::{
     Entitlements, LimitEnforcement, OnOutage, Reason, Tenant, Value,
@@ -76,6 +78,7 @@ pub struct Double {
 struct Known {
     tenants: Mutex<HashMap<Uuid, Facts>>,
     tokens: Mutex<HashMap<String, Token>>,
+    usage: Mutex<Usage>,
     enforcement: Mutex<LimitEnforcement>,
     is_dark: AtomicBool,
     questions: AtomicUsize,
@@ -86,6 +89,7 @@ impl Default for Known {
         Self {
             tenants: Mutex::default(),
             tokens: Mutex::default(),
+            usage: Mutex::default(),
             enforcement: LimitEnforcement::On.into(),
             is_dark: false.into(),
             questions: 0.into(),

@@ -139,11 +139,10 @@ fn feature_reason(word: i32) -> FeatureReason {
     }
 }
 
-fn limit_reason(word: i32) -> LimitReason {
+pub(super) fn limit_reason(word: i32) -> LimitReason {
     use wire::LimitReason as Word;
     match Word::try_from(word) {
-        // Only what counts usage says that of a module.
-        Err(_) | Ok(Word::Unspecified | Word::ModuleDenied) => LimitReason::Unspecified,
+        Err(_) | Ok(Word::Unspecified) => LimitReason::Unspecified,
         Ok(Word::Within) => LimitReason::Within,
         Ok(Word::Unlimited) => LimitReason::Unlimited,
         Ok(Word::Exceeded) => LimitReason::Exceeded,
@@ -151,10 +150,11 @@ fn limit_reason(word: i32) -> LimitReason {
         Ok(Word::TenantDenied) => LimitReason::TenantDenied,
         Ok(Word::NotFound) => LimitReason::NotFound,
         Ok(Word::NoPlan) => LimitReason::NoPlan,
+        Ok(Word::ModuleDenied) => LimitReason::ModuleDenied,
     }
 }
 
-fn source(word: i32) -> LimitSource {
+pub(super) fn source(word: i32) -> LimitSource {
     use wire::LimitSource as Word;
     match Word::try_from(word) {
         Err(_) | Ok(Word::Unspecified) => LimitSource::Unspecified,
@@ -164,7 +164,7 @@ fn source(word: i32) -> LimitSource {
     }
 }
 
-fn kind(word: i32) -> LimitKind {
+pub(super) fn kind(word: i32) -> LimitKind {
     use wire::LimitKind as Word;
     match Word::try_from(word) {
         Err(_) | Ok(Word::Unspecified) => LimitKind::Unspecified,
@@ -173,7 +173,7 @@ fn kind(word: i32) -> LimitKind {
     }
 }
 
-fn enforcement(word: i32) -> LimitEnforcement {
+pub(super) fn enforcement(word: i32) -> LimitEnforcement {
     use wire::LimitEnforcement as Word;
     match Word::try_from(word) {
         Err(_) | Ok(Word::Unspecified) => LimitEnforcement::Unspecified,

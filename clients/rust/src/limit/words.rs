@@ -27,6 +27,8 @@ pub enum LimitReason {
     NotFound,
     /// The tenant has no plan, and so no limit.
     NoPlan,
+    /// Where usage is counted for a module: the tenant may not use it.
+    ModuleDenied,
 }
 
 impl LimitReason {
@@ -41,6 +43,7 @@ impl LimitReason {
             Self::TenantDenied => "TENANT_DENIED",
             Self::NotFound => "NOT_FOUND",
             Self::NoPlan => "NO_PLAN",
+            Self::ModuleDenied => "MODULE_DENIED",
         }
     }
 
@@ -52,7 +55,12 @@ impl LimitReason {
     /// The sentence for people, as the server puts it; empty where it is within the limit.
     pub(super) fn sentence(self, key: &str, limit: i64, tenant: Reason) -> String {
         match self {
-            Self::Unspecified | Self::Within | Self::Unlimited | Self::NoPlan => String::new(),
+            // Whoever names a module has the module's own sentence.
+            Self::Unspecified
+            | Self::Within
+            | Self::Unlimited
+            | Self::NoPlan
+            | Self::ModuleDenied => String::new(),
             Self::Exceeded => {
                 format!("This would exceed the limit '{key}' of {limit}.")
             }

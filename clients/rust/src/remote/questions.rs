@@ -4,13 +4,14 @@ use futures_util::{
     StreamExt,
     future::{BoxFuture, FutureExt},
 };
+use prost_types::Timestamp;
 use tokio::time::timeout;
 use tonic::{Code, Status, transport::Channel};
 use uuid::Uuid;
 
 use super::{Remote, asked_over};
 use crate::{
-    LimitDecision, Resolved,
+    LimitDecision, Reconciled, Reservation, Reserve, Resolved,
     ask::{Ask, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     convert,
     limit::Wanted,
@@ -20,6 +21,7 @@ use crate::{
         ListEnabledModulesRequest, ResolveTenantRequest, WatchChangesRequest,
         entitlement_service_client::EntitlementServiceClient,
     },
+    usage::Range,
 };
 
 /// How often heartbeats are asked for: silence is told at once, and of a server that is gone nobody
@@ -149,6 +151,33 @@ impl Ask for Remote {
         async { convert::authorized(asked.await?) }.boxed()
     }
 
+    fn reserve(
+        &self,
+        tenant: Uuid,
+        wanted: Reserve,
+    ) -> BoxFuture<'static, Result<Reservation, Status>> {
+        self.clone().reserved(tenant, wanted).boxed()
+    }
+
+    fn release(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        key: &str,
+    ) -> BoxFuture<'static, Result<i64, Status>> {
+        self.clone().released(tenant, meter.to_owned(), key.to_owned()).boxed()
+    }
+
+    fn reconcile(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        range: Range,
+        as_of: Timestamp,
+    ) -> BoxFuture<'static, Result<Reconciled, Status>> {
+        self.clone().reconciled(tenant, meter.to_owned(), range, as_of).boxed()
+    }
+
     fn endpoint(&self) -> String {
         self.0.endpoints.addresses.clone()
     }
@@ -157,7 +186,8 @@ impl Ask for Remote {
         let this = self.clone();
         async move {
             let (place, channel) = this.0.endpoints.current();
-            let open = |mut client: EntitlementServiceClient<Channel>| {
+            let open = |channel: Channel| {
+                let mut client = EntitlementServiceClient::new(channel);
                 let request = this.request(
                     WatchChangesRequest {
                         tenant_ids: Vec::new(),

@@ -6,6 +6,7 @@ use futures_util::{
     future::{BoxFuture, FutureExt, ready},
     stream::{StreamExt, pending},
 };
+use prost_types::Timestamp;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -14,13 +15,15 @@ use super::{
     facts::{DENIAL_MAX_AGE, Facts, MAX_AGE},
 };
 use crate::{
-    Answer, FeatureAnswer, LimitDecision, Reason, Resolved, TenantSource,
+    Answer, FeatureAnswer, LimitDecision, Reason, Reconciled, Reservation, Reserve, Resolved,
+    TenantSource,
     answer::Words,
     ask::{Ask, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     clock::{Clock, Micros, NEVER, micros},
     convert::absent,
     limit::Wanted,
     list::{List, Told},
+    usage::Range,
 };
 
 /// The double as its clients see it.
@@ -31,7 +34,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn now(&self) -> Result<Micros, Status> {
+    pub(super) fn now(&self) -> Result<Micros, Status> {
         if self.known.is_dark.load(Ordering::SeqCst) {
             return Err(Status::unavailable("the double is dark"));
         }
@@ -53,7 +56,12 @@ impl Asked {
         self.list_at(self.now()?, tenant, min_revision)
     }
 
-    fn list_at(&self, now: Micros, tenant: Uuid, min_revision: u64) -> Result<List, Status> {
+    pub(super) fn list_at(
+        &self,
+        now: Micros,
+        tenant: Uuid,
+        min_revision: u64,
+    ) -> Result<List, Status> {
         let enforcement = *self.known.enforcement.lock();
         let facts = self.facts(tenant, min_revision)?;
         Ok(facts.map_or_else(absent, |facts| facts.list(enforcement, now)))
@@ -98,7 +106,7 @@ impl Asked {
         self.check_at(self.now()?, tenant, module, min_revision)
     }
 
-    fn check_at(
+    pub(super) fn check_at(
         &self,
         now: Micros,
         tenant: Uuid,
@@ -244,6 +252,33 @@ impl Ask for Asked {
         modules: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, Told, Judged), Status>> {
         ready(self.authorize_now(&credentials, &modules)).boxed()
+    }
+
+    fn reserve(
+        &self,
+        tenant: Uuid,
+        wanted: Reserve,
+    ) -> BoxFuture<'static, Result<Reservation, Status>> {
+        ready(self.reserve_now(tenant, &wanted)).boxed()
+    }
+
+    fn release(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        key: &str,
+    ) -> BoxFuture<'static, Result<i64, Status>> {
+        ready(self.release_now(tenant, meter, key)).boxed()
+    }
+
+    fn reconcile(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        range: Range,
+        as_of: Timestamp,
+    ) -> BoxFuture<'static, Result<Reconciled, Status>> {
+        ready(self.reconcile_now(tenant, meter, &range, as_of)).boxed()
     }
 
     fn endpoint(&self) -> String {

@@ -16,7 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use crate::{
-    LimitDecision, Resolved,
+    LimitDecision, Reconciled, Reservation, Reserve, Resolved,
     ask::{Ask, Event, Events, Judged, JudgedFeature, Listed, OwnedCredentials},
     clock::{Clock, ManualClock},
     convert,
@@ -24,6 +24,7 @@ use crate::{
     list::Told as ToldOfList,
     pool::Pools,
     proto::v1::{CheckModuleResponse, EnabledModule, Freshness, ListEnabledModulesResponse},
+    usage::Range,
 };
 
 /// 2026-01-01T00:00:00Z.
@@ -261,6 +262,24 @@ impl Ask for Server {
         _: OwnedCredentials,
         _: Vec<String>,
     ) -> BoxFuture<'static, Result<(Resolved, ToldOfList, Judged), Status>> {
+        ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
+    }
+
+    fn reserve(&self, _: Uuid, _: Reserve) -> BoxFuture<'static, Result<Reservation, Status>> {
+        ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
+    }
+
+    fn release(&self, _: Uuid, _: &str, _: &str) -> BoxFuture<'static, Result<i64, Status>> {
+        ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
+    }
+
+    fn reconcile(
+        &self,
+        _: Uuid,
+        _: &str,
+        _: Range,
+        _: Timestamp,
+    ) -> BoxFuture<'static, Result<Reconciled, Status>> {
         ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
     }
 

@@ -1,0 +1,71 @@
+//! Counting: always the server's, and no outage rule stands in for it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{Core, is_unanswered};
+use crate::{
+    Error,
+    gate::Turn,
+    usage::{Range, Reconciled, Reservation, Reserve, ranges},
+};
+
+impl Core {
+    /// Takes so much. While the server is known not to answer, nobody waits for it.
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        tenant: Uuid,
+        wanted: Reserve,
+    ) -> Result<Reservation, Error> {
+        match self.gate.turn() {
+            Turn::No => Err(Error::Unavailable(Status::unavailable(
+                "it did not answer a moment ago, and was not asked",
+            ))),
+            // Never in the background: nobody would know that it was counted.
+            Turn::Ask | Turn::Probe => self.reserve_at_once(tenant, wanted).await,
+        }
+    }
+
+    /// The same, whatever is known of an outage.
+    pub(crate) async fn reserve_at_once(
+        &self,
+        tenant: Uuid,
+        wanted: Reserve,
+    ) -> Result<Reservation, Error> {
+        self.counted(self.ask.reserve(tenant, wanted)).await
+    }
+
+    /// Gives back what a key took.
+    pub(crate) async fn release(&self, tenant: Uuid, meter: &str, key: &str) -> Result<i64, Error> {
+        self.counted(self.ask.release(tenant, meter, key)).await
+    }
+
+    /// Puts a level right, one range after the other.
+    pub(crate) async fn reconcile(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        keys: Vec<String>,
+        as_of: prost_types::Timestamp,
+    ) -> Result<Reconciled, Error> {
+        let mut all = Reconciled::default();
+        for Range { after, up_to, keys } in ranges(keys) {
+            let range = Range { after, up_to, keys };
+            all = all.and(self.counted(self.ask.reconcile(tenant, meter, range, as_of)).await?);
+        }
+        Ok(all)
+    }
+
+    /// Where the server does not answer, that is no outage for other questions: it may be slow to
+    /// write, and know all that it is asked.
+    async fn counted<T>(&self, asked: BoxFuture<'static, Result<T, Status>>) -> Result<T, Error> {
+        let answer = asked.await;
+        if !answer.as_ref().is_err_and(is_unanswered) {
+            self.answered();
+        }
+        Ok(answer?)
+    }
+}
