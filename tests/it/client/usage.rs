@@ -214,6 +214,23 @@ async fn no_rule_for_outages_grants_and_nobody_waits_once_it_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_slow_to_count_is_no_outage_for_modules() {
+    use sea_orm::{ConnectionTrait, TransactionTrait};
+
+    let world = world(Database::postgres().await).await;
+    let hasty = config(&world.network, OnOutage::Deny).deadline(Duration::from_millis(600));
+    let client = Entitlements::connect(hasty.without_watch()).unwrap();
+    assert!(client.reserve(tenant(1), order("before")).await.unwrap().granted());
+    let sitter = world.server.database.again().await;
+    let sitting = sitter.connection.begin().await.unwrap();
+    sitting.execute_unprepared("UPDATE entitlement_usage_counters SET used = used").await.unwrap();
+    let slow = client.reserve(tenant(1), order("locked")).await;
+    assert!(matches!(slow, Err(Error::Unavailable(_))), "{slow:?}");
+    assert!(client.check(tenant(1), "finance").await.unwrap().allowed(), "nothing is held of it");
+    sitting.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_counter_that_somebody_sits_on_is_an_error_and_asked_once() {
     use sea_orm::{ConnectionTrait, TransactionTrait};
 
