@@ -15,6 +15,8 @@ from .answers import (
     FeatureAnswer,
     LimitAnswer,
     LimitDecision,
+    Reconciled,
+    Reservation,
     Resolved,
     Tenant,
 )
@@ -27,6 +29,7 @@ from .errors import (
     LimitExceededError,
     ModuleDeniedError,
     RequestRefusedError,
+    UsageRefusedError,
 )
 from .outage import OnOutage
 from .sync import SyncEntitlementClient
@@ -48,8 +51,11 @@ __all__ = [
     "LimitExceededError",
     "ModuleDeniedError",
     "OnOutage",
+    "Reconciled",
     "RequestRefusedError",
+    "Reservation",
     "Resolved",
     "SyncEntitlementClient",
     "Tenant",
+    "UsageRefusedError",
 ]

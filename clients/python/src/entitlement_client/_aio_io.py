@@ -16,8 +16,8 @@ from . import _wire as wire
 from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
-from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
 from ._streams import PAUSES, Streams, Then
+from ._stubs import Stubs
 from ._target import Rotation, Target
 from .errors import Failure
 
@@ -45,7 +45,7 @@ class Transport:
             else:
                 channel = grpc.aio.secure_channel(endpoint, credentials, options=options)
             self._channels.append(channel)
-            self._stubs.append(EntitlementServiceStub(channel))  # type: ignore[no-untyped-call]
+            self._stubs.append(Stubs(channel))
 
     async def call(self, method: str, request: Any, timeout: float) -> Any:
         """The response, or a Failure. `timeout`: seconds."""

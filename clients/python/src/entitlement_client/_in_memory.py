@@ -8,9 +8,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from . import _in_memory_terms as in_memory_terms
+from . import _in_memory_usage as in_memory_usage
 from . import _wire as wire
 from ._core import sentences
 from ._in_memory_terms import TenantTerms
+from ._in_memory_usage import Usage
 from ._proto import decision_pb2, tenant_pb2
 from .answers import LimitAnswer
 from .clock import instant
@@ -68,6 +70,7 @@ class Answers:
         self.enforcement = "ON"
         self.rows: dict[str, TenantRow] = {}
         self.calls: deque[str] = deque(maxlen=_MOST_CALLS)
+        self._usage = Usage()
 
     def row(self, tenant: str) -> TenantRow:
         """The tenant's row. It is made where there is none."""
@@ -87,6 +90,8 @@ class Answers:
             return self._check_feature(request, now)
         if method == "CheckLimit":
             return self._check_limit(request, now)
+        if method in in_memory_usage.METHODS:
+            return self._count(method, request, now)
         row = self._named(request, now)
         if isinstance(row, Failure):
             return row
@@ -130,13 +135,27 @@ class Answers:
 
     def _check_limit(self, request: Any, now: datetime) -> Any:
         row = self.rows.get(request.tenant_id) or TenantRow(request.tenant_id)
-        refusal = row.refusal if request.tenant_id in self.rows else "TENANT_NOT_FOUND"
-        limit = row.terms.limit(request.limit_key, now, self.enforcement)
-        if refusal is not None:
-            limit = LimitAnswer(None, "TENANT_DENIED", enforcement=self.enforcement, tenant_reason=refusal)
+        limit = self._limit(request.tenant_id, request.limit_key, now)
         response = in_memory_terms.limit_response(request, limit)
         self._fresh(response.freshness, row, now, limit.valid_until)
         return response
+
+    def _limit(self, tenant: str, key: str, now: datetime) -> LimitAnswer:
+        """The limit that holds for a tenant, or that it is denied."""
+        row = self.rows.get(tenant) or TenantRow(tenant)
+        refusal = row.refusal if tenant in self.rows else "TENANT_NOT_FOUND"
+        if refusal is not None:
+            return LimitAnswer(None, "TENANT_DENIED", enforcement=self.enforcement, tenant_reason=refusal)
+        return row.terms.limit(key, now, self.enforcement)
+
+    def _count(self, method: str, request: Any, now: datetime) -> Any:
+        limit = self._limit(request.tenant_id, request.meter, now)
+        if method == "ReleaseUsage":
+            return self._usage.release(request, limit, now)
+        if method == "ReconcileUsage":
+            return self._usage.reconcile(request, limit, now)
+        reason = self._judge(request.tenant_id, request.module_code, now)[0] if request.module_code else "ENABLED"
+        return self._usage.reserve(request, limit, None if reason == "ENABLED" else reason, now)
 
     def _judge(self, tenant: str, module: str, now: datetime) -> tuple[str, datetime | None]:
         row = self.rows.get(tenant)

@@ -243,3 +243,67 @@ class LimitDecision:
 
     def __bool__(self) -> bool:
         return self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Was so much of a limit taken, and what does the counter say afterwards? It is true or false as `granted` is."""
+
+    granted: bool
+    """The answer. Always true where `enforcement` is not "ON", unless the tenant or the module is denied, or there is no
+    such limit."""
+    amount: int
+    """How much was taken: less than was asked for with `partial` only; 0 where it is not granted."""
+    repeated: bool
+    """The key was here before: this is what it was told then, and nothing more was taken. So it is too where an answer
+    was lost, and the library has asked again."""
+    reason: str
+    """Why it is not granted; else how the counter stands to the limit, or would if that were enforced: LimitReason
+    without its prefix, "WITHIN", "UNLIMITED", "NO_PLAN", "EXCEEDED", "OVER_LIMIT", "NOT_FOUND", "TENANT_DENIED" or
+    "MODULE_DENIED"."""
+    message: str = ""
+    """Where it is not within the limit, a sentence that can be shown to a person. Otherwise empty."""
+    used: int = 0
+    """What is used, without what is held."""
+    held: int = 0
+    """What is held, and returns by itself."""
+    limit: int | None = None
+    """The limit. None: there is none."""
+    remaining: int | None = None
+    """What is left beside what is used and held. None: without a limit. Negative: there is more than it allows."""
+    resets_at: datetime | None = None
+    """When the month ends (UTC), and another counter begins at nothing. None: a level."""
+    plan_slugs: tuple[str, ...] = ()
+    """Where it is not within the limit, the slugs of the plans on sale whose limit would do, cheapest first."""
+    enforcement: str = UNSPECIFIED
+    """As in LimitAnswer."""
+    source: str = "NONE"
+    """As in LimitAnswer."""
+    kind: str = UNSPECIFIED
+    """As in LimitAnswer."""
+    denial_reason: str = UNSPECIFIED
+    """What became of the tenant, on TENANT_DENIED; of the module, on MODULE_DENIED."""
+
+    def __bool__(self) -> bool:
+        return self.granted
+
+    @property
+    def word(self) -> str:
+        """The reason for programs: that of the tenant or the module, where it is denied."""
+        return self.denial_reason if self.reason in ("TENANT_DENIED", "MODULE_DENIED") else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What was put right of a level, in all ranges together. What an answer that was lost has put right is not
+    counted."""
+
+    counted: int = 0
+    """How many were not counted, and are now."""
+    released: int = 0
+    """How many were counted, and are not there any more."""
+    used: int = 0
+    """What is used of the level afterwards."""
+    reason: str = UNSPECIFIED
+    """How the level stands to its limit afterwards. "TENANT_DENIED" and "NOT_FOUND": there is no such tenant or limit,
+    and nothing was put right."""

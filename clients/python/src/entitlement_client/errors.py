@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from .answers import Answer, FeatureAnswer, LimitDecision
+from .answers import Answer, FeatureAnswer, LimitDecision, Reservation
 
 OUTAGES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "UNKNOWN"})
 """Statuses that say that the server does not answer. UNKNOWN and CANCELLED: how a connection that broke may look."""
@@ -12,6 +13,15 @@ OUTAGES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "
 
 class EntitlementError(Exception):
     """The root of all errors of this library."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        for tell in made:
+            tell(self)
+
+
+made: list[Callable[[EntitlementError], None]] = []
+"""Who is told of each error before it is raised, so that frameworks know by then how it is answered."""
 
 
 class ClientMisuseError(EntitlementError, RuntimeError):
@@ -40,6 +50,14 @@ class LimitExceededError(EntitlementError):
     def __init__(self, decision: LimitDecision) -> None:
         super().__init__(decision.message)
         self.decision = decision
+
+
+class UsageRefusedError(EntitlementError):
+    """So much of the limit was not to be had. `str()` is the sentence to show."""
+
+    def __init__(self, reservation: Reservation) -> None:
+        super().__init__(reservation.message)
+        self.reservation = reservation
 
 
 class EntitlementsUnavailableError(EntitlementError):

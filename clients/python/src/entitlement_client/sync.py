@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._base import BaseClient, TenantId, carried_by
-from ._core import features, programs
+from ._base import BaseClient, TenantId, carried_by, log
+from ._core import features, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._sync_io import Transport, Watcher
 from ._target import Target
@@ -23,6 +24,8 @@ from .answers import (
     FeatureAnswer,
     LimitAnswer,
     LimitDecision,
+    Reconciled,
+    Reservation,
     Resolved,
 )
 from .errors import ClientMisuseError, Failure
@@ -99,6 +102,84 @@ class SyncEntitlementClient(BaseClient):
         """`within_limit`, for whom only a yes will do. Raises LimitExceededError, EntitlementsUnavailableError."""
         return features.demand_limit(self.within_limit(tenant, key, observed, amount, min_revision=min_revision))
 
+    def reserve(
+        self,
+        tenant: TenantId,
+        meter: str,
+        key: str,
+        amount: int = 1,
+        *,
+        module: str | None = None,
+        hold_for: timedelta | None = None,
+        partial: bool = False,
+    ) -> Reservation:
+        """Takes so much of the limit `meter`, if it is there: check and count are one step, exact however many ask.
+        Answered once it is committed; a refusal is an answer.
+
+        - `key`: the name of what is counted, such as the order's own id: 1 to 128 printable ASCII characters without
+          blanks. The same key again is answered as the first time, so where the server does not answer, and may have
+          counted, the library asks again by itself, twice at most within its deadline.
+        - `amount`: 1 to 10^12.
+        - `module`: the code of the module that it is for, which the tenant must be allowed to use.
+        - `hold_for`: it is held for so long only, 1 s to 24 h, and returns by itself unless the same key comes again
+          without this.
+        - `partial`: where there is less than the amount, take what there is.
+
+        Raises EntitlementsUnavailableError in an outage, and where another transaction holds the counter for long: no
+        rule grants or denies, and it may have been counted, so ask again with the same key. Raises RequestRefusedError,
+        with the code ALREADY_EXISTS where the key took another amount, and UNIMPLEMENTED where the server is older than
+        usage; ValueError for what cannot be sent.
+        """
+        wanted = usage.Wanted(str(tenant).lower(), meter, key, amount, module, hold_for, partial)
+        return self._run(usage.reserve(self._core, wanted))
+
+    @contextmanager
+    def reserving(
+        self,
+        tenant: TenantId,
+        meter: str,
+        key: str,
+        amount: int = 1,
+        *,
+        module: str | None = None,
+        hold_for: timedelta | None = None,
+        partial: bool = False,
+    ) -> Iterator[Reservation]:
+        """Holds so much while the block does what is to be counted: `with` client.reserving(...) as reservation.
+        A clean exit takes it for good; where the block raises, it is given back, and if the process dies, the hold
+        returns by itself. `hold_for`: 60 s where nothing is said; the other arguments are those of `reserve`.
+
+        Raises UsageRefusedError where it is not granted, and what `reserve` does. The end of the block does, too: where
+        the hold has run out and there is not enough any more, or the server does not answer; then `reserve` the same
+        key later. What was here before (`repeated`) is not given back: another attempt may have taken it for good
+        since.
+        """
+        wanted = usage.Wanted(str(tenant).lower(), meter, key, amount, module, hold_for, partial)
+        reservation = self._run(usage.hold(self._core, wanted))
+        try:
+            yield reservation
+        except BaseException:
+            self._give_back(wanted, reservation)
+            raise
+        self._run(usage.keep(self._core, wanted))
+
+    def release(self, tenant: TenantId, meter: str, key: str) -> int:
+        """Gives back what a key took: the order failed, the user left. How much that was. 0: nothing was taken under
+        it, or it was given back before, as where an answer was lost and the library has asked again. Raises
+        EntitlementsUnavailableError, RequestRefusedError."""
+        return self._run(usage.release(self._core, str(tenant).lower(), meter, key))
+
+    def reconcile(self, tenant: TenantId, meter: str, keys: Iterable[str], as_of: datetime) -> Reconciled:
+        """Says which things there are of a level: what is counted and is not there is released, what is there and is not
+        counted is counted, beyond the limit too. `keys`: all that there are, in any order and of any number; they go to
+        the server in ranges, one after the other. `as_of`: when they were read, at the latest: what was counted or
+        released after that stays as it is.
+
+        Raises RequestRefusedError, with the code FAILED_PRECONDITION for a monthly meter, and
+        EntitlementsUnavailableError; some ranges may have been put right then, and asking again does the rest.
+        ValueError for what is no key, or no instant with a time zone: then nothing is sent."""
+        return self._run(usage.reconcile(self._core, str(tenant).lower(), meter, keys, as_of))
+
     def enabled_modules(self, tenant: TenantId, *, min_revision: int | None = None) -> EnabledModules:
         """Every module that the tenant may use now. Raises RequestRefusedError (NOT_FOUND: there is no such tenant), and
         EntitlementsUnavailableError where the outage rule has no list to give."""
@@ -165,6 +246,16 @@ class SyncEntitlementClient(BaseClient):
             if self._state != "open":
                 self._start()
             value = self._perform(effect)
+
+    def _give_back(self, wanted: usage.Wanted, reservation: Reservation) -> None:
+        """The block has raised, and says more than this could."""
+        try:
+            why = self._run(usage.give_back(self._core, wanted, reservation))
+        except ClientMisuseError as error:
+            # The client was closed in the block.
+            why = str(error)
+        if why:
+            log.debug("a hold was not given back, and returns by itself: %s", why)
 
     def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Call):
