@@ -12,7 +12,15 @@ from starlette.responses import Response
 
 from .._core.features import is_known
 from ..answers import Answer, FeatureAnswer
-from ..errors import EntitlementsUnavailableError, RequestRefusedError
+from ..errors import (
+    EntitlementError,
+    EntitlementsUnavailableError,
+    FeatureOffError,
+    LimitExceededError,
+    ModuleDeniedError,
+    RequestRefusedError,
+    UsageRefusedError,
+)
 
 NO_TENANT_SENTENCE = "Tenant context not found. Please login."
 BROKEN_SENTENCE = "The request cannot be judged at the moment. Please try again later."
@@ -61,6 +69,9 @@ class Problem:
         return Response(json.dumps(self.body()), self.status, self.headers(), media_type="application/problem+json")
 
 
+ANSWERED = (ModuleDeniedError, FeatureOffError, LimitExceededError, UsageRefusedError, EntitlementsUnavailableError)
+"""Errors that are no fault of the endpoint that raises them."""
+
 NO_TENANT = Problem(401, NO_TENANT_SENTENCE, "TENANT_NOT_FOUND")
 BROKEN = Problem(500, BROKEN_SENTENCE, "UNSPECIFIED")
 
@@ -79,6 +90,24 @@ def of_feature(answer: FeatureAnswer) -> Problem:
         return Problem(503, answer.message, answer.reason, retry_after=1.0)
     reason = answer.module_reason if answer.reason == "MODULE_DENIED" else answer.reason
     return Problem(403, answer.message, reason, answer.plan_slugs)
+
+
+def of_error(error: EntitlementError) -> Problem | None:
+    """What an endpoint's own question comes to, where that raises ANSWERED: 403 for what the tenant may not, 503 in an
+    outage. None: it is another error, which is a fault of the service."""
+    match error:
+        case ModuleDeniedError():
+            return of_denial(error.answer)
+        case FeatureOffError():
+            return of_feature(error.answer)
+        case LimitExceededError(decision=decision):
+            reason = decision.tenant_reason if decision.reason == "TENANT_DENIED" else decision.reason
+            return Problem(403, decision.message, reason, decision.plan_slugs)
+        case UsageRefusedError(reservation=reservation):
+            return Problem(403, reservation.message, reservation.word, reservation.plan_slugs)
+        case EntitlementsUnavailableError():
+            return of_outage(error)
+    return None
 
 
 def of_refusal(error: RequestRefusedError) -> Problem:
