@@ -150,9 +150,9 @@ class SyncEntitlementClient(BaseClient):
         returns by itself. `hold_for`: 60 s where nothing is said; the other arguments are those of `reserve`.
 
         Raises UsageRefusedError where it is not granted, and what `reserve` does. The end of the block does, too: where
-        the hold has run out and there is not enough any more, or the server does not answer; then `reserve` the same
-        key later. What was here before (`repeated`) is not given back: another attempt may have taken it for good
-        since.
+        the hold has run out and there is not enough any more, the tenant or the module is denied by now, or the server
+        does not answer; then `reserve` the same key later. What was here before (`repeated`) is not given back: another
+        attempt may have taken it for good since.
         """
         wanted = usage.Wanted(str(tenant).lower(), meter, key, amount, module, hold_for, partial)
         reservation = self._run(usage.hold(self._core, wanted))

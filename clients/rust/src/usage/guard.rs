@@ -47,9 +47,10 @@ impl ReservationGuard {
     ///
     /// # Errors
     ///
-    /// [`Error::NotReserved`] if the hold has run out meanwhile, and there is not enough any more;
-    /// [`Error::Unavailable`] if the server does not answer: it may have been taken, so
-    /// [`reserve`](crate::Entitlements::reserve) the same key later. Nothing is given back then.
+    /// [`Error::NotReserved`] if the hold has run out meanwhile, and there is not enough any more, or
+    /// the tenant or the module is denied by now. [`Error::Unavailable`] if the server does not answer:
+    /// it may have been taken, so [`reserve`](crate::Entitlements::reserve) the same key later. Nothing
+    /// is given back then.
     pub async fn keep(mut self) -> Result<Reservation, Error> {
         self.is_to_be_given_back = false;
         let (core, tenant) = (Arc::clone(&self.core), self.tenant);
