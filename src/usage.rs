@@ -1,9 +1,9 @@
 //! Counting: requests that wait are joined into one transaction, as a database joins commits.
 //!
-//! Whoever finds a turn free begins it and takes everything that waits along, up to
-//! [`MAX_BATCH`]. What arrives meanwhile waits for the next turn, and so does what concerns a meter
-//! that a turn is busy with. Counters that somebody else has locked are left out of a batch, and waited
-//! for in a turn of their own, so that nobody waits for another's lock.
+//! Whoever finds a turn free begins it and takes everything that waits along, up to 256 requests.
+//! What arrives meanwhile waits for the next turn, and so does what concerns a meter that a turn is
+//! busy with. Counters that somebody else has locked are left out of a batch, and waited for in a turn
+//! of their own, so that nobody waits for another's lock.
 
 mod queue;
 

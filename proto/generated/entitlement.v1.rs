@@ -693,6 +693,50 @@ pub struct LimitFacts {
     #[prost(bool, tag = "5")]
     pub is_column_of_plans: bool,
 }
+/// What UsageService has counted against a limit.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsageFacts {
+    /// What is used, without what is held.
+    #[prost(int64, tag = "1")]
+    pub used: i64,
+    /// What is held, and returns by itself.
+    #[prost(int64, tag = "2")]
+    pub held: i64,
+    /// "2026-11". Empty: a level.
+    #[prost(string, tag = "3")]
+    pub period: ::prost::alloc::string::String,
+    /// When the month ends, and another counter begins at nothing. Absent: a level.
+    #[prost(message, optional, tag = "4")]
+    pub resets_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The 20 things that changed last, the newest first, of any month.
+    #[prost(message, repeated, tag = "5")]
+    pub keys: ::prost::alloc::vec::Vec<UsageKeyFacts>,
+}
+/// A thing that was counted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageKeyFacts {
+    /// Its name: the order's or the user's own id.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// How much it took.
+    #[prost(int64, tag = "2")]
+    pub amount: i64,
+    /// "counted", "held" or "released".
+    #[prost(string, tag = "3")]
+    pub state: ::prost::alloc::string::String,
+    /// When that began.
+    #[prost(message, optional, tag = "4")]
+    pub changed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When a hold returns by itself. Absent: it is not held.
+    #[prost(message, optional, tag = "5")]
+    pub held_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// The month that it was taken from. Empty: a level.
+    #[prost(string, tag = "6")]
+    pub period: ::prost::alloc::string::String,
+    /// The module that it was taken for. Empty: none was named.
+    #[prost(string, tag = "7")]
+    pub module_code: ::prost::alloc::string::String,
+}
 /// What the tenant's plan limits.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlanLimitFacts {
@@ -1421,6 +1465,10 @@ pub struct ExplainLimitResponse {
     /// line of the plan names since when. Absent: it keeps nothing.
     #[prost(message, optional, tag = "11")]
     pub kept: ::core::option::Option<KeptLimitFacts>,
+    /// What is counted, and what took it. Absent: nothing is, or this server may not
+    /// read it.
+    #[prost(message, optional, tag = "12")]
+    pub usage: ::core::option::Option<UsageFacts>,
 }
 /// Which tenants to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -8165,6 +8213,10 @@ pub struct ReleaseUsageRequest {
     /// Required: the key that took it.
     #[prost(string, tag = "3")]
     pub key: ::prost::alloc::string::String,
+    /// Give back only what is held still. What was taken for good by now, perhaps by
+    /// another attempt with the same key, stays, and `released_amount` is 0.
+    #[prost(bool, tag = "4")]
+    pub only_held: bool,
 }
 /// What was given back.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

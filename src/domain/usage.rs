@@ -107,6 +107,17 @@ pub enum KeyState {
     Released,
 }
 
+impl KeyState {
+    /// The stored form.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Held(_) => "held",
+            Self::Released => "released",
+        }
+    }
+}
+
 /// A key that took something.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KeyRow {

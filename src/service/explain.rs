@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 pub(super) use self::{
     feature::{FeatureExplanation, FeatureWhy},
-    limit::{LimitExplanation, LimitWhy},
+    limit::{LimitExplanation, LimitWhy, UsageEvidence},
 };
 use super::{Api, caller::CallerIdentity, check::Judgement, error::RequestError};
 use crate::{

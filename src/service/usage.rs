@@ -36,6 +36,7 @@ pub(super) struct ReleaseQuery<'a> {
     pub(super) tenant: TenantQuery<'a>,
     pub(super) meter: &'a str,
     pub(super) key: UsageKey,
+    pub(super) only_held: bool,
 }
 
 /// Which things there are of a level.
@@ -127,7 +128,8 @@ impl Api {
             Ok(meter) => meter,
             Err(state) => return Ok((0, state)),
         };
-        let answer = self.count(query.tenant, &meter, UsageOp::Release(query.key)).await?;
+        let op = UsageOp::Release { key: query.key, only_held: query.only_held };
+        let answer = self.count(query.tenant, &meter, op).await?;
         let (released, reason) = match answer.outcome {
             UsageOutcome::Released(amount) => (amount, standing(&answer)),
             _ => (0, LimitReason::TenantDenied),

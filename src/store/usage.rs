@@ -57,14 +57,19 @@ pub enum UsageOp {
         is_enforced: bool,
     },
     /// Give back what a key took.
-    Release(UsageKey),
+    Release {
+        /// The key.
+        key: UsageKey,
+        /// Only what it holds still.
+        only_held: bool,
+    },
 }
 
 impl UsageOp {
     fn key(&self) -> &UsageKey {
         match self {
             Self::Reserve { reservation, .. } => &reservation.key,
-            Self::Release(key) => key,
+            Self::Release { key, .. } => key,
         }
     }
 }
@@ -164,7 +169,9 @@ fn answer(
             UsageOp::Reserve { reservation, is_enforced } => {
                 UsageOutcome::Reserved(ledger.reserve(id, reservation, &limit, *is_enforced))
             }
-            UsageOp::Release(key) => UsageOutcome::Released(ledger.release(&id.0, key)),
+            UsageOp::Release { key, only_held } => {
+                UsageOutcome::Released(ledger.release(&id.0, key, *only_held))
+            }
         }
     } else {
         UsageOutcome::Locked

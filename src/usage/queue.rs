@@ -182,7 +182,7 @@ mod tests {
     fn waiting(tenant: u128, is_locked: bool) -> Waiting {
         let tenant = TenantId::from(Uuid::from_u128(tenant));
         let meter = MeterId { tenant, meter: "users".into() };
-        let op = UsageOp::Release(UsageKey::parse("a").unwrap());
+        let op = UsageOp::Release { key: UsageKey::parse("a").unwrap(), only_held: false };
         let request = UsageRequest { counter: (meter, Arc::from("")), kind: LimitKind::Level, op };
         let locked_since = is_locked.then(Instant::now);
         Waiting { request, answer: oneshot::channel().0, locked_since }

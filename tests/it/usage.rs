@@ -53,8 +53,12 @@ pub async fn reserve(client: &mut Client, request: ReserveUsageRequest) -> Reser
 }
 
 pub async fn release(client: &mut Client, meter: &str, key: &str) -> ReleaseUsageResponse {
-    let request =
-        ReleaseUsageRequest { tenant_id: id(1), meter: meter.to_owned(), key: key.to_owned() };
+    let request = ReleaseUsageRequest {
+        tenant_id: id(1),
+        meter: meter.to_owned(),
+        key: key.to_owned(),
+        only_held: false,
+    };
     client.release_usage(request).await.unwrap().into_inner()
 }
 

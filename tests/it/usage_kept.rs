@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::proto::v1::{
-    CheckLimitRequest, LimitReason, ReconcileUsageRequest, ReleaseUsageRequest, ReserveUsageRequest,
+    CheckLimitRequest, ExplainLimitRequest, LimitReason, ReconcileUsageRequest,
+    ReleaseUsageRequest, ReserveUsageRequest,
 };
 use tonic::Code;
 
@@ -57,6 +58,76 @@ on_both! {
         server.database.verify_usage().await;
     }
 
+    async fn a_hold_is_given_back_and_what_was_taken_for_good_is_not_where_that_is_asked_for(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let held = |key: &str| ReserveUsageRequest {
+            hold_for: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            ..order(key, 4)
+        };
+        for key in ["kept", "lost"] {
+            assert!(reserve(&mut client, held(key)).await.granted);
+        }
+        assert!(reserve(&mut client, order("kept", 4)).await.granted);
+        for (key, amount) in [("kept", 0), ("lost", 4)] {
+            let request = ReleaseUsageRequest {
+                tenant_id: id(1),
+                meter: ORDERS.into(),
+                key: key.into(),
+                only_held: true,
+            };
+            let released = client.release_usage(request).await.unwrap().into_inner();
+            assert_eq!(released.released_amount, amount, "{key}");
+        }
+        server.database.verify_usage().await;
+    }
+
+    async fn who_asks_why_is_shown_what_took_it(server: Server) {
+        let (mut server, mut client) = started(server.database.again().await, &[]).await;
+        let why = ExplainLimitRequest {
+            tenant: id(1),
+            limit_key: ORDERS.into(),
+            ..Default::default()
+        };
+        let nothing = server.client.explain_limit(why.clone()).await.unwrap().into_inner();
+        assert_eq!(nothing.usage, None);
+        for number in 0..25 {
+            server.advance(1);
+            let module_code = "finance".into();
+            let request = ReserveUsageRequest { module_code, ..order(&format!("o-{number}"), 1) };
+            assert_eq!(reserve(&mut client, request).await.granted, number < 10);
+        }
+        assert_eq!(release(&mut client, ORDERS, "o-3").await.released_amount, 1);
+        let usage = server.client.explain_limit(why).await.unwrap().into_inner().usage.unwrap();
+        assert_eq!((usage.used, usage.held, usage.period.as_str()), (9, 0, "2026-11"));
+        assert_eq!(usage.resets_at, Some(timestamp("2026-12-01T00:00:00Z".parse().unwrap())));
+        let shown: Vec<_> =
+            usage.keys.iter().map(|key| (key.key.as_str(), key.state.as_str())).collect();
+        assert_eq!(shown[..2], [("o-3", "released"), ("o-9", "counted")]);
+        assert_eq!((shown.len(), usage.keys[1].module_code.as_str()), (10, "finance"));
+    }
+
+    async fn holds_that_have_run_out_return_when_a_level_is_put_right(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let held = |key: &str| ReserveUsageRequest {
+            hold_for: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            ..user(key)
+        };
+        for key in ["came", "never"] {
+            assert!(reserve(&mut client, held(key)).await.granted);
+        }
+        server.advance(3600);
+        let there = ReconcileUsageRequest {
+            tenant_id: id(1),
+            meter: USERS.into(),
+            keys: vec!["came".into()],
+            as_of: Some(timestamp(server.clock.now())),
+            ..Default::default()
+        };
+        let state = client.reconcile_usage(there).await.unwrap().into_inner().state.unwrap();
+        assert_eq!((state.used, state.held, state.remaining), (1, 0, Some(2)));
+        server.database.verify_usage().await;
+    }
+
     async fn a_hold_that_has_run_out_is_no_part_of_what_is_checked(server: Server) {
         let (mut server, mut client) = started(server.database.again().await, &[]).await;
         let held = ReserveUsageRequest {
@@ -82,7 +153,7 @@ on_both! {
         assert!(reserve(&mut client, user("ann")).await.granted);
         server.database.execute("UPDATE entitlement_usage_counters SET used = 3 WHERE used = 5").await;
         let mut other = client.clone();
-        let wrong = ReleaseUsageRequest { tenant_id: id(1), meter: ORDERS.into(), key: "o-1".into() };
+        let wrong = ReleaseUsageRequest { tenant_id: id(1), meter: ORDERS.into(), key: "o-1".into(), only_held: false };
         let (wrong, right) =
             tokio::join!(client.release_usage(wrong), other.reserve_usage(user("bob")));
         assert_eq!(wrong.unwrap_err().code(), Code::Internal);

@@ -105,7 +105,7 @@ proptest! {
                     }
                 }
                 Step::Release(name) => {
-                    tables.transaction(now, |ledger| ledger.release(&meter(), &key(name)));
+                    tables.transaction(now, |ledger| ledger.release(&meter(), &key(name), false));
                 }
                 Step::Pass(seconds) => now += seconds,
                 Step::Limit(limit) => most = limit,

@@ -160,12 +160,13 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         wanted: Reserve,
     ) -> BoxFuture<'static, Result<Reservation, Status>>;
 
-    /// Gives back what a key of a meter took. How much that was.
+    /// Gives back what a key of a meter took, or only what it holds still. How much that was.
     fn release(
         &self,
         tenant: Uuid,
         meter: &str,
         key: &str,
+        only_held: bool,
     ) -> BoxFuture<'static, Result<i64, Status>>;
 
     /// Says which things there are in a range of a meter's keys, as they were read at an instant.

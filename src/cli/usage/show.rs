@@ -55,9 +55,8 @@ fn as_text(usage: &TenantUsage) -> String {
 
 fn state(state: KeyState) -> String {
     match state {
-        KeyState::Counted => "counted".to_owned(),
         KeyState::Held(until) => format!("held until {}", instant(until)),
-        KeyState::Released => "released".to_owned(),
+        KeyState::Counted | KeyState::Released => state.word().to_owned(),
     }
 }
 
@@ -71,7 +70,7 @@ fn as_json(usage: &TenantUsage) -> Value {
             "key": key,
             "amount": row.amount,
             "asked": row.asked,
-            "state": state(row.state).split(' ').next(),
+            "state": row.state.word(),
             "held_until": until,
             "changed_at": instant(*changed_at),
             "period": &*row.period,

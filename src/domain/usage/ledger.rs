@@ -133,9 +133,11 @@ impl Ledger {
         Reserved::Granted { amount, repeated: false, reason }
     }
 
-    /// Gives back what a key took. How much that was.
-    pub fn release(&mut self, meter: &MeterId, key: &UsageKey) -> i64 {
-        self.give_back(&(meter.clone(), key.clone()))
+    /// Gives back what a key took, or only what it holds still. How much that was.
+    pub fn release(&mut self, meter: &MeterId, key: &UsageKey, only_held: bool) -> i64 {
+        let id = (meter.clone(), key.clone());
+        let is_held = self.keys.get(&id).is_some_and(|row| matches!(row.state, KeyState::Held(_)));
+        if only_held && !is_held { 0 } else { self.give_back(&id) }
     }
 
     /// The counters that have changed.

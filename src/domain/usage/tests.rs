@@ -56,9 +56,10 @@ fn a_key_is_counted_once_and_what_is_beyond_the_limit_is_refused() {
     assert_eq!(reserve("b", 4), Reserved::Refused(LimitReason::Exceeded));
     assert_eq!(reserve("b", 3), granted(3, false));
     assert_eq!(reserve("c", 1), Reserved::Refused(LimitReason::Exceeded));
-    assert_eq!(ledger.release(&meter(), &key("a")), 7);
-    assert_eq!(ledger.release(&meter(), &key("a")), 0);
-    assert_eq!(ledger.release(&meter(), &key("unknown")), 0);
+    assert_eq!(ledger.release(&meter(), &key("a"), false), 7);
+    assert_eq!(ledger.release(&meter(), &key("a"), false), 0);
+    assert_eq!(ledger.release(&meter(), &key("unknown"), false), 0);
+    assert_eq!(ledger.release(&meter(), &key("b"), true), 0, "it is taken for good");
     // A released key is new.
     assert_eq!(ledger.reserve(&here, &asked("a", 5), &ten, true), granted(5, false));
     assert_eq!(ledger.counter(&here), Counter { used: 8, held: 0 });
@@ -115,7 +116,7 @@ fn what_was_taken_in_one_month_returns_to_that_month() {
     // The same order in the next month is the same order.
     let again = ledger.reserve(&counter("2026-12"), &asked("a", 4), &ten, true);
     assert_eq!(again, granted(4, true));
-    assert_eq!(ledger.release(&meter(), &key("a")), 4);
+    assert_eq!(ledger.release(&meter(), &key("a"), false), 4);
     let used = ["2026-11", "2026-12"].map(|period| ledger.counter(&counter(period)).used);
     assert_eq!(used, [0, 0]);
 }
@@ -133,7 +134,7 @@ fn a_key_of_a_month_whose_counter_is_not_locked_is_not_touched() {
     let here = counter("2026-11");
     let mut ledger = Ledger::new([(here.clone(), Counter::default())], [(id, row)], NOW);
     assert!(!ledger.has_locked(&here, &key("a")) && ledger.has_locked(&here, &key("b")));
-    assert_eq!(ledger.release(&meter(), &key("a")), 0);
+    assert_eq!(ledger.release(&meter(), &key("a"), false), 0);
     assert_eq!(ledger.changed_counters().count(), 0);
 }
 

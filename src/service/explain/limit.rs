@@ -4,14 +4,18 @@ use chrono::{DateTime, Utc};
 
 use super::Found;
 use crate::{
-    domain::Catalogue,
+    domain::{Catalogue, Counter, Period},
     service::{
         Api,
+        cache_hint::AskedTime,
         caller::CallerIdentity,
         error::RequestError,
         limit::{LimitJudgement, NamedLimit},
     },
-    store::{Evidence, TenantKey},
+    store::{
+        Evidence, TenantKey,
+        usage::{CountedKey, TenantUsage},
+    },
 };
 
 /// A question about one limit of one tenant, by a person.
@@ -34,6 +38,17 @@ pub(in crate::service) struct LimitExplanation<'a> {
     pub(in crate::service) judgement: LimitJudgement<'a>,
     /// What a check would have answered from memory; `None`: the tenant is not held.
     pub(in crate::service) cached: Option<LimitJudgement<'a>>,
+    /// What is counted; `None`: nothing is, or it cannot be read.
+    pub(in crate::service) usage: Option<UsageEvidence>,
+}
+
+/// What is counted against a limit, and what took it.
+#[derive(Debug)]
+pub(in crate::service) struct UsageEvidence {
+    pub(in crate::service) counter: Counter,
+    pub(in crate::service) period: Period,
+    pub(in crate::service) resets_at: Option<DateTime<Utc>>,
+    pub(in crate::service) keys: Vec<CountedKey>,
 }
 
 impl Api {
@@ -51,6 +66,31 @@ impl Api {
             None => None,
         };
         let Found { evidence, catalogue, .. } = found;
-        Ok(LimitExplanation { at: asked.instant(), evidence, catalogue, judgement, cached })
+        let usage = self.usage_evidence(&query, &catalogue, asked).await;
+        let at = asked.instant();
+        Ok(LimitExplanation { at, evidence, catalogue, judgement, cached, usage })
+    }
+
+    /// What is counted. Whoever asks why is told the rest also where that cannot be read.
+    async fn usage_evidence(
+        &self,
+        query: &LimitWhy<'_>,
+        catalogue: &Catalogue,
+        asked: AskedTime,
+    ) -> Option<UsageEvidence> {
+        let key = query.limit.key;
+        let kind = catalogue.definitions().limit(key)?.kind;
+        let read = self.store.tenant_usage(&query.tenant, Some(key), asked.now).await;
+        let TenantUsage { counters, keys } = read
+            .inspect_err(|error| tracing::debug!(%error, "usage cannot be read: {error}"))
+            .ok()??;
+        if counters.is_empty() {
+            return None;
+        }
+        let period = Period::at(kind, asked.instant(), self.zone);
+        let stored = period.to_string();
+        let of_period = counters.iter().find(|((_, period), _)| **period == *stored);
+        let counter = of_period.map(|(_, counter)| *counter).unwrap_or_default();
+        Some(UsageEvidence { counter, period, resets_at: period.end(self.zone), keys })
     }
 }

@@ -10,7 +10,7 @@ use super::{
     rows::{self, Rows},
 };
 use crate::{
-    domain::{Counter, LimitInForce, LimitKind, MeterId},
+    domain::{Counter, Ledger, LimitInForce, LimitKind, MeterId},
     store::{Store, StoreError, ask::Ask},
 };
 
@@ -61,23 +61,27 @@ impl Store {
         let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
         let (found, changed) = rows.split_at(asked.min(rows.len()));
         let found = Rows::read(found)?;
-        let Some(said) = found.limits.get(&request.meter) else {
+        let Some(said) = found.limits.get(&request.meter).copied() else {
             txn.roll_back().await?;
             return Ok(None);
         };
         let [released, counted @ ..] = changed else {
             return Err(DbErr::Custom("a statement gave no answer".to_owned()).into());
         };
-        let locked = found.counters.first();
-        let mut counter = locked.map(|(_, counter)| *counter).unwrap_or_default();
+        // Holds that have run out are given back, but for what is there: that is counted below.
+        let there: BTreeSet<&UsageKey> = request.keys.iter().collect();
+        let gone = found.keys.into_iter().filter(|((_, key), _)| !there.contains(key));
+        let ledger = Ledger::new(found.counters, gone, now);
+        let mut counter = ledger.counter(&anchor(&request.meter));
         let released = amounts(released)?;
         let confirmed = amounts(counted.iter().step_by(2).flatten())?;
         let missing = amounts(counted.iter().skip(1).step_by(2).flatten())?;
         let sum = |amounts: &[i64]| amounts.iter().sum::<i64>();
         counter.held -= sum(&confirmed);
         counter.used += sum(&confirmed) + sum(&missing) - sum(&released);
-        let write = writer.set_counter(&request.meter, counter);
-        txn.commit_with(vec![write]).await?;
+        let mut writes = writer.writes(&ledger, now);
+        writes.push(writer.set_counter(&request.meter, counter));
+        txn.commit_with(writes).await?;
         let key = Arc::clone(&request.meter.meter);
         Ok(Some(Reconciled {
             counted: i64::try_from(missing.len()).unwrap_or(i64::MAX),

@@ -342,11 +342,11 @@ fn key_values((meter, key): &KeyId, row: &KeyRow) -> [Value; 9] {
 
 /// The stored form of a state, and when a hold ends, in microseconds since 1970.
 pub(super) fn key_state(state: KeyState) -> (&'static str, Option<i64>) {
-    match state {
-        KeyState::Counted => ("counted", None),
-        KeyState::Held(until) => ("held", Some(until.timestamp_micros())),
-        KeyState::Released => ("released", None),
-    }
+    let until = match state {
+        KeyState::Held(until) => Some(until.timestamp_micros()),
+        KeyState::Counted | KeyState::Released => None,
+    };
+    (state.word(), until)
 }
 
 fn meter(row: &QueryResult) -> Result<MeterId, DbErr> {

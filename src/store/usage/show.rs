@@ -32,6 +32,13 @@ pub struct CountedKey {
     pub changed_at: DateTime<Utc>,
 }
 
+/// Is it there only to be locked, beside counters of months?
+fn is_anchor((meter, period): &CounterId, all: &[(CounterId, Counter)]) -> bool {
+    let has_month =
+        |((other, period), _): &(CounterId, Counter)| other == meter && !period.is_empty();
+    period.is_empty() && all.iter().any(has_month)
+}
+
 impl Store {
     /// Reads the counters of a tenant, or only those of a meter with the keys that changed last.
     /// `None`: there is no such tenant.
@@ -45,7 +52,9 @@ impl Store {
         let reader = Rows::new(self.primary.dialect());
         let tenant = evidence.facts.tenant.id;
         let counters = self.primary.query(reader.counters_of(tenant, meter)).await?;
-        let counters = counters.iter().map(rows::counter).collect::<Result<_, DbErr>>()?;
+        let counters = counters.iter().map(rows::counter).collect::<Result<Vec<_>, DbErr>>()?;
+        let counters = counters.iter().filter(|(id, _)| !is_anchor(id, &counters)).cloned();
+        let counters = counters.collect();
         let keys = match meter {
             None => Vec::new(),
             Some(meter) => {

@@ -83,9 +83,9 @@ class Meter:
         self._rows[request.key] = Row(period, request.amount, amount, HELD if is_held else COUNTED, until, now)
         return amount, False
 
-    def release(self, key: str, now: datetime) -> int:
+    def release(self, key: str, only_held: bool, now: datetime) -> int:
         row = self._rows.get(key)
-        if row is None or row.state == RELEASED:
+        if row is None or row.state == RELEASED or (only_held and row.state != HELD):
             return 0
         row.state, row.changed = RELEASED, now
         return row.amount
@@ -153,7 +153,9 @@ class Usage:
         """ReleaseUsage. What a tenant gives back is its own, also where it is not served."""
         with self.lock:
             meter, period = self._meter(request, now), _period(limit, now)
-            response: Any = pb.ReleaseUsageResponse(released_amount=meter.release(request.key, now))
+            response: Any = pb.ReleaseUsageResponse(
+                released_amount=meter.release(request.key, request.only_held, now)
+            )
             counter = meter.counter(period)
         _put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, period)
         return response

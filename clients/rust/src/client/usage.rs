@@ -63,7 +63,7 @@ impl Entitlements {
     ///
     /// Those of [`reserve`](Self::reserve), but ALREADY_EXISTS.
     pub async fn release(&self, tenant: Uuid, meter: &str, key: &str) -> Result<i64, Error> {
-        self.core.release(tenant, meter, key).await
+        self.core.release(tenant, meter, key, false).await
     }
 
     /// Says which things there are of a level: what is counted and is not there is released, what is

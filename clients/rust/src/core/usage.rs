@@ -38,9 +38,15 @@ impl Core {
         self.counted(self.ask.reserve(tenant, wanted)).await
     }
 
-    /// Gives back what a key took.
-    pub(crate) async fn release(&self, tenant: Uuid, meter: &str, key: &str) -> Result<i64, Error> {
-        self.counted(self.ask.release(tenant, meter, key)).await
+    /// Gives back what a key took, or only what it holds still.
+    pub(crate) async fn release(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        key: &str,
+        only_held: bool,
+    ) -> Result<i64, Error> {
+        self.counted(self.ask.release(tenant, meter, key, only_held)).await
     }
 
     /// Puts a level right, one range after the other.

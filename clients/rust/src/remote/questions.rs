@@ -164,8 +164,9 @@ impl Ask for Remote {
         tenant: Uuid,
         meter: &str,
         key: &str,
+        only_held: bool,
     ) -> BoxFuture<'static, Result<i64, Status>> {
-        self.clone().released(tenant, meter.to_owned(), key.to_owned()).boxed()
+        self.clone().released(tenant, meter.to_owned(), key.to_owned(), only_held).boxed()
     }
 
     fn reconcile(

@@ -41,8 +41,10 @@ impl Remote {
         tenant: Uuid,
         meter: String,
         key: String,
+        only_held: bool,
     ) -> Result<i64, Status> {
-        let request = ReleaseUsageRequest { tenant_id: tenant.to_string(), meter, key };
+        let tenant_id = tenant.to_string();
+        let request = ReleaseUsageRequest { tenant_id, meter, key, only_held };
         let ask = |mut client: Client, request| async move { client.release_usage(request).await };
         Ok(self.count("ReleaseUsage", request, ask).await?.released_amount)
     }

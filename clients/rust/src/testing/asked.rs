@@ -267,8 +267,9 @@ impl Ask for Asked {
         tenant: Uuid,
         meter: &str,
         key: &str,
+        only_held: bool,
     ) -> BoxFuture<'static, Result<i64, Status>> {
-        ready(self.release_now(tenant, meter, key)).boxed()
+        ready(self.release_now(tenant, meter, key, only_held)).boxed()
     }
 
     fn reconcile(

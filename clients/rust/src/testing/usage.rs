@@ -109,8 +109,9 @@ impl Meter {
         Taken::Granted { amount, repeated: false }
     }
 
-    fn release(&mut self, key: &str, now: Micros) -> i64 {
+    fn release(&mut self, key: &str, only_held: bool, now: Micros) -> i64 {
         match self.0.get_mut(key) {
+            Some(row) if only_held && !matches!(row.state, State::Held(_)) => 0,
             Some(row) if row.state != State::Released => {
                 (row.state, row.changed_at) = (State::Released, now);
                 row.amount
@@ -196,7 +197,13 @@ impl Asked {
         }
     }
 
-    pub(super) fn release_now(&self, tenant: Uuid, meter: &str, key: &str) -> Result<i64, Status> {
+    pub(super) fn release_now(
+        &self,
+        tenant: Uuid,
+        meter: &str,
+        key: &str,
+        only_held: bool,
+    ) -> Result<i64, Status> {
         let now = self.now()?;
         if !is_key(key) {
             return Err(Status::invalid_argument("key is none"));
@@ -204,7 +211,7 @@ impl Asked {
         let mut usage = self.known.usage.lock();
         let Some(meter) = usage.get_mut(&(tenant, meter.to_owned())) else { return Ok(0) };
         meter.give_back_until(now);
-        Ok(meter.release(key, now))
+        Ok(meter.release(key, only_held, now))
     }
 
     pub(super) fn reconcile_now(

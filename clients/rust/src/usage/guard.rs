@@ -70,7 +70,8 @@ impl Drop for ReservationGuard {
         let (core, tenant) = (Arc::clone(&self.core), self.tenant);
         let Reserve { meter, key, .. } = self.wanted.clone();
         self.runtime.spawn(async move {
-            if let Err(error) = core.release(tenant, &meter, &key).await {
+            // Another attempt with this key may have taken it for good meanwhile.
+            if let Err(error) = core.release(tenant, &meter, &key, true).await {
                 tracing::debug!(%meter, %key, "a hold was not given back, and returns by itself: {error}");
             }
         });

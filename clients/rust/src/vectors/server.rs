@@ -269,7 +269,13 @@ impl Ask for Server {
         ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
     }
 
-    fn release(&self, _: Uuid, _: &str, _: &str) -> BoxFuture<'static, Result<i64, Status>> {
+    fn release(
+        &self,
+        _: Uuid,
+        _: &str,
+        _: &str,
+        _: bool,
+    ) -> BoxFuture<'static, Result<i64, Status>> {
         ready(Err(Status::unimplemented("the vectors do not ask this"))).boxed()
     }
 

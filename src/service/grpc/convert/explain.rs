@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     domain::{
-        FeatureDefinition, KeptFeature, KeptLimit, LimitDefinition, Module, PlanFeature, Setting,
+        FeatureDefinition, KeptFeature, KeptLimit, KeyState, LimitDefinition, Module, PlanFeature,
+        Setting,
         explain::{FeatureGrounds, LimitGrounds, TableLine, rules},
         limits::MAX_FEATURE_KEY_CHARS,
     },
@@ -18,10 +19,11 @@ use crate::{
         cache_hint::CacheHint,
         explain::{
             ExplainQuery, Explanation, FeatureExplanation, FeatureWhy, LimitExplanation, LimitWhy,
+            UsageEvidence,
         },
         feature::Named,
     },
-    store::{Evidence, FlagEvidence},
+    store::{Evidence, FlagEvidence, usage::CountedKey},
 };
 
 pub(in crate::service) fn explain_query(
@@ -126,7 +128,7 @@ pub(in crate::service) fn feature_explanation(
 pub(in crate::service) fn limit_explanation(
     explanation: LimitExplanation<'_>,
 ) -> pb::ExplainLimitResponse {
-    let LimitExplanation { at, evidence, catalogue, judgement, cached } = explanation;
+    let LimitExplanation { at, evidence, catalogue, judgement, cached, usage } = explanation;
     let cached = cached.map(|judgement| {
         let held = held(judgement.hint);
         pb::CachedAnswer { limit: Some(limit_decision(judgement)), ..held }
@@ -147,6 +149,7 @@ pub(in crate::service) fn limit_explanation(
         cached: Some(cached.unwrap_or_default()),
         catalogue_revision: catalogue.revision,
         kept: grounds.kept.map(kept_limit_facts),
+        usage: usage.map(usage_facts),
     }
 }
 
@@ -219,6 +222,32 @@ fn kept_feature_facts(kept: &KeptFeature) -> pb::KeptFeatureFacts {
 
 fn kept_limit_facts(kept: &KeptLimit) -> pb::KeptLimitFacts {
     pb::KeptLimitFacts { limit: kept.value, kept_at: kept.kept_at.0.map(timestamp) }
+}
+
+fn usage_facts(usage: UsageEvidence) -> pb::UsageFacts {
+    pb::UsageFacts {
+        used: usage.counter.used,
+        held: usage.counter.held,
+        period: usage.period.to_string(),
+        resets_at: usage.resets_at.map(timestamp),
+        keys: usage.keys.into_iter().map(usage_key_facts).collect(),
+    }
+}
+
+fn usage_key_facts(CountedKey { key, row, changed_at }: CountedKey) -> pb::UsageKeyFacts {
+    let held_until = match row.state {
+        KeyState::Held(until) => Some(timestamp(until)),
+        KeyState::Counted | KeyState::Released => None,
+    };
+    pb::UsageKeyFacts {
+        key,
+        amount: row.amount,
+        state: row.state.word().to_owned(),
+        changed_at: Some(timestamp(changed_at)),
+        held_until,
+        period: row.period.to_string(),
+        module_code: row.module.to_string(),
+    }
 }
 
 fn limit_facts(defined: &LimitDefinition) -> pb::LimitFacts {

@@ -49,13 +49,13 @@ pub(in crate::service) fn reserve_query(
 pub(in crate::service) fn release_query(
     request: &Request<pb::ReleaseUsageRequest>,
 ) -> Result<ReleaseQuery<'_>, Status> {
-    let pb::ReleaseUsageRequest { tenant_id, meter, key } = request.get_ref();
+    let pb::ReleaseUsageRequest { tenant_id, meter, key, only_held } = request.get_ref();
     let mut fields = Fields::default();
     let tenant = fields.tenant(caller(request), tenant_id, None, None);
     fields.key("meter", meter, MAX_LIMIT_KEY_CHARS);
     let key = usage_key(&mut fields, "key", key);
     let (tenant, key) = fields.all_good(tenant.zip(key))?;
-    Ok(ReleaseQuery { tenant, meter, key })
+    Ok(ReleaseQuery { tenant, meter, key, only_held: *only_held })
 }
 
 pub(in crate::service) fn reconcile_query(

@@ -88,15 +88,16 @@ def give_back(core: Core, wanted: Wanted, reservation: Reservation) -> Program[s
     if reservation.repeated:
         return ""
     try:
-        yield from release(core, wanted.tenant, wanted.meter, wanted.key)
+        # Another attempt with this key may have taken it for good meanwhile.
+        yield from release(core, wanted.tenant, wanted.meter, wanted.key, only_held=True)
     except (EntitlementsUnavailableError, RequestRefusedError) as error:
         return str(error) or type(error).__name__
     return ""
 
 
-def release(core: Core, tenant: str, meter: str, key: str) -> Program[int]:
+def release(core: Core, tenant: str, meter: str, key: str, *, only_held: bool = False) -> Program[int]:
     """Raises EntitlementsUnavailableError, RequestRefusedError."""
-    request = pb.ReleaseUsageRequest(tenant_id=tenant, meter=meter, key=key)
+    request = pb.ReleaseUsageRequest(tenant_id=tenant, meter=meter, key=key, only_held=only_held)
     reply = yield from _count(core, "ReleaseUsage", request)
     return int(reply.released_amount)
 

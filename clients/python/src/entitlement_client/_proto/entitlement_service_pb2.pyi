@@ -349,7 +349,7 @@ class ExplainLimitRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., limit_key: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observed: _Optional[int] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class ExplainLimitResponse(_message.Message):
-    __slots__ = ("at", "rules", "tenant", "limit_override", "plan", "definition", "decision", "cached", "revision", "catalogue_revision", "kept")
+    __slots__ = ("at", "rules", "tenant", "limit_override", "plan", "definition", "decision", "cached", "revision", "catalogue_revision", "kept", "usage")
     AT_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -361,6 +361,7 @@ class ExplainLimitResponse(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     rules: _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Rule]
     tenant: _explanation_pb2.TenantFacts
@@ -372,7 +373,8 @@ class ExplainLimitResponse(_message.Message):
     revision: int
     catalogue_revision: int
     kept: _explanation_pb2.KeptLimitFacts
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., limit_override: _Optional[_Union[_explanation_pb2.LimitOverrideFacts, _Mapping]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanLimitFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.LimitFacts, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.LimitDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ..., kept: _Optional[_Union[_explanation_pb2.KeptLimitFacts, _Mapping]] = ...) -> None: ...
+    usage: _explanation_pb2.UsageFacts
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_explanation_pb2.Rule, _Mapping]]] = ..., tenant: _Optional[_Union[_explanation_pb2.TenantFacts, _Mapping]] = ..., limit_override: _Optional[_Union[_explanation_pb2.LimitOverrideFacts, _Mapping]] = ..., plan: _Optional[_Union[_explanation_pb2.PlanLimitFacts, _Mapping]] = ..., definition: _Optional[_Union[_explanation_pb2.LimitFacts, _Mapping]] = ..., decision: _Optional[_Union[_feature_pb2.LimitDecision, _Mapping]] = ..., cached: _Optional[_Union[_explanation_pb2.CachedAnswer, _Mapping]] = ..., revision: _Optional[int] = ..., catalogue_revision: _Optional[int] = ..., kept: _Optional[_Union[_explanation_pb2.KeptLimitFacts, _Mapping]] = ..., usage: _Optional[_Union[_explanation_pb2.UsageFacts, _Mapping]] = ...) -> None: ...
 
 class ListTenantIdsRequest(_message.Message):
     __slots__ = ("module_code", "page_size", "page_token")

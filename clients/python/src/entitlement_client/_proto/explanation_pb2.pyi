@@ -3,10 +3,11 @@ import datetime
 from . import decision_pb2 as _decision_pb2
 from . import feature_pb2 as _feature_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -163,6 +164,38 @@ class LimitFacts(_message.Message):
     kind: _feature_pb2.LimitKind
     is_column_of_plans: bool
     def __init__(self, key: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[_feature_pb2.LimitKind, str]] = ..., is_column_of_plans: bool = ...) -> None: ...
+
+class UsageFacts(_message.Message):
+    __slots__ = ("used", "held", "period", "resets_at", "keys")
+    USED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    RESETS_AT_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    used: int
+    held: int
+    period: str
+    resets_at: _timestamp_pb2.Timestamp
+    keys: _containers.RepeatedCompositeFieldContainer[UsageKeyFacts]
+    def __init__(self, used: _Optional[int] = ..., held: _Optional[int] = ..., period: _Optional[str] = ..., resets_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[UsageKeyFacts, _Mapping]]] = ...) -> None: ...
+
+class UsageKeyFacts(_message.Message):
+    __slots__ = ("key", "amount", "state", "changed_at", "held_until", "period", "module_code")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
+    HELD_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    MODULE_CODE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    amount: int
+    state: str
+    changed_at: _timestamp_pb2.Timestamp
+    held_until: _timestamp_pb2.Timestamp
+    period: str
+    module_code: str
+    def __init__(self, key: _Optional[str] = ..., amount: _Optional[int] = ..., state: _Optional[str] = ..., changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., period: _Optional[str] = ..., module_code: _Optional[str] = ...) -> None: ...
 
 class PlanLimitFacts(_message.Message):
     __slots__ = ("plan_slug", "limit")

@@ -43,14 +43,16 @@ class ReserveUsageResponse(_message.Message):
     def __init__(self, granted: bool = ..., granted_amount: _Optional[int] = ..., repeated_request: bool = ..., state: _Optional[_Union[UsageState, _Mapping]] = ...) -> None: ...
 
 class ReleaseUsageRequest(_message.Message):
-    __slots__ = ("tenant_id", "meter", "key")
+    __slots__ = ("tenant_id", "meter", "key", "only_held")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     METER_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    ONLY_HELD_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     meter: str
     key: str
-    def __init__(self, tenant_id: _Optional[str] = ..., meter: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
+    only_held: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., meter: _Optional[str] = ..., key: _Optional[str] = ..., only_held: bool = ...) -> None: ...
 
 class ReleaseUsageResponse(_message.Message):
     __slots__ = ("released_amount", "state")
