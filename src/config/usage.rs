@@ -76,7 +76,7 @@ pub struct UsageReconcileArgs {
     pub tenant: Vec<String>,
     /// Only show how many things there are.
     #[arg(long)]
-    pub dry_run: bool,
+    pub preview: bool,
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -310,7 +310,7 @@ async fn levels_are_put_right_by_the_tenants_own_tables() {
     database.execute("UPDATE entitlement_usage_keys SET changed_at = '2026-01-01T00:00:00Z'").await;
     let reconcile = |arguments: &[&str]| run(&database, &[&["reconcile"], arguments].concat());
     let active = "SELECT id FROM {schema}.users WHERE is_active";
-    let (code, text) = reconcile(&[USERS, "--sql", active, "--dry-run"]);
+    let (code, text) = reconcile(&[USERS, "--sql", active, "--preview"]);
     assert!(
         code == 0 && text.contains("1700 there") && text.contains("nothing was changed"),
         "{text}"

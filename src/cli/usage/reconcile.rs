@@ -43,7 +43,7 @@ pub(super) async fn run(args: UsageReconcileArgs) -> CommandResult {
     let done = all(&store, &args, tenants).await;
     store.close().await;
     let Totals { tenants, counted, released, failed } = done?;
-    let sums = if args.dry_run {
+    let sums = if args.preview {
         format!("{tenants} tenants, {failed} of them failed; nothing was changed")
     } else {
         format!(
@@ -103,14 +103,14 @@ async fn one(
         TenantKey::Subdomain(label) => label.as_str().to_owned(),
     };
     let line = match of_tenant(store, args, tenant).await {
-        Ok(Done { things, counted: 0, released: 0 }) if !args.dry_run => {
+        Ok(Done { things, counted: 0, released: 0 }) if !args.preview => {
             tracing::debug!(tenant = name, things, "right already");
             return Ok(());
         }
         Ok(Done { things, counted, released }) => {
             totals.counted += counted;
             totals.released += released;
-            if args.dry_run {
+            if args.preview {
                 format!("{name}: {things} there")
             } else {
                 format!("{name}: {things} there, {counted} counted, {released} released")
@@ -141,7 +141,7 @@ async fn of_tenant(
     things.sort_unstable();
     things.dedup();
     let mut done = Done { things: things.len(), counted: 0, released: 0 };
-    if args.dry_run {
+    if args.preview {
         return Ok(done);
     }
     let meter = MeterId { tenant: id, meter: args.meter.as_str().into() };
