@@ -153,9 +153,7 @@ class Usage:
         """ReleaseUsage. What a tenant gives back is its own, also where it is not served."""
         with self.lock:
             meter, period = self._meter(request, now), _period(limit, now)
-            response: Any = pb.ReleaseUsageResponse(
-                released_amount=meter.release(request.key, request.only_held, now)
-            )
+            response: Any = pb.ReleaseUsageResponse(released_amount=meter.release(request.key, request.only_held, now))
             counter = meter.counter(period)
         _put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, period)
         return response
