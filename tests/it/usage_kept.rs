@@ -10,7 +10,10 @@ use tonic::Code;
 use crate::{
     callers::callers,
     folding::open,
-    harness::{Database, NOW, Server, id, process, reason_of, server::serve_args},
+    harness::{
+        Database, NOW, Server, database::wait_until_blocked, id, process, reason_of,
+        server::serve_args,
+    },
     on_both,
     usage::{
         ORDERS, USERS, client, mk_customer, order, release, reserve, started, timestamp, user,
@@ -443,4 +446,44 @@ async fn a_locked_counter_does_not_take_the_turns_of_the_others() {
     sitting.rollback().await.unwrap();
     assert!(reserve(&mut client, order("after", 1)).await.granted);
     server.database.verify_usage().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_counted_again_while_it_is_being_forgotten_stays() {
+    use sea_orm::{ConnectionTrait, TransactionTrait};
+    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let database = server.database.again().await;
+    assert!(reserve(&mut client, user("ann")).await.granted);
+    assert_eq!(release(&mut client, USERS, "ann").await.released_amount, 1);
+    let store = open(&database).await;
+    let counting = database.connection.begin().await.unwrap();
+    let again = "UPDATE entitlement_usage_keys SET state = 'counted'";
+    counting.execute_unprepared(again).await.unwrap();
+    let later = NOW + TimeDelta::days(75);
+    let forgetting =
+        tokio::spawn(async move { store.forget_usage_keys(later, chrono_tz::UTC).await });
+    wait_until_blocked(&server.database.again().await.connection).await;
+    counting.commit().await.unwrap();
+    assert!(!forgetting.await.unwrap().unwrap());
+    let keys = "SELECT count(*) FROM entitlement_usage_keys";
+    assert_eq!(number(&database, keys).await, 1);
+}
+
+on_both! {
+    async fn what_is_given_back_for_a_tenant_that_there_is_not_leaves_nothing_behind(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        for tenant in 100..120 {
+            let request = ReleaseUsageRequest {
+                tenant_id: id(tenant),
+                meter: ORDERS.into(),
+                key: "a".into(),
+                only_held: false,
+            };
+            let released = client.release_usage(request).await.unwrap().into_inner();
+            assert_eq!(released.released_amount, 0);
+            assert_eq!(released.state.unwrap().reason(), LimitReason::TenantDenied);
+        }
+        let counters = "SELECT count(*) FROM entitlement_usage_counters";
+        assert_eq!(number(&server.database, counters).await, 0);
+    }
 }
