@@ -220,12 +220,9 @@ impl Inner {
             Err(StoreError::Rejected(_)) if !batch.waits => {
                 all.into_iter().filter_map(Waiting::again).collect()
             }
-            Err(error) if error.is_for_want_of_a_lock() => self.give_up(all),
+            Err(error) if error.is_for_want_of_a_lock() => self.give_up(all, error),
             Err(error) => {
-                let error = failed(error);
-                for waiting in all {
-                    _ = waiting.answer.send(Err(error.clone()));
-                }
+                tell_all(all, &failed(error));
                 Vec::new()
             }
         }
@@ -233,19 +230,18 @@ impl Inner {
 
     /// Somebody else still has the lock. If the first has waited for long enough, so has everyone who
     /// waits for the same; else they go on.
-    fn give_up(&self, all: Vec<Waiting>) -> Vec<Waiting> {
+    fn give_up(&self, mut all: Vec<Waiting>, error: StoreError) -> Vec<Waiting> {
         let is_over = |waiting: &Waiting| {
             waiting.locked_since.is_some_and(|since| since.elapsed() >= LOCK_PATIENCE)
         };
         if !all.iter().any(is_over) {
             return all.into_iter().filter_map(Waiting::again).collect();
         }
-        let meter = all.first().map(|waiting| waiting.request.counter.0.clone());
-        let behind = meter.map(|meter| self.queue.lock().take_locked(&meter));
-        log_limited!(LOCKED, warn, "another transaction holds a usage counter: see pg_locks");
-        for waiting in all.into_iter().chain(behind.into_iter().flatten()) {
-            _ = waiting.answer.send(Err(UsageError::Locked));
+        if let Some(first) = all.first() {
+            let behind = self.queue.lock().take_locked(&first.request.counter.0);
+            all.extend(behind);
         }
+        tell_all(all, &failed(error));
         Vec::new()
     }
 }
@@ -253,12 +249,17 @@ impl Inner {
 /// What callers are told of an error, and the log.
 fn failed(error: StoreError) -> UsageError {
     if error.is_for_want_of_a_lock() {
-        let message = "another transaction holds a usage counter: see pg_locks";
-        log_limited!(LOCKED, warn, "{message}");
+        log_limited!(LOCKED, warn, "another transaction holds a usage counter: see pg_locks");
         UsageError::Locked
     } else {
         log_limited!(FAILED, warn, %error, "usage could not be counted: {error}");
         UsageError::Store(error)
+    }
+}
+
+fn tell_all(all: Vec<Waiting>, error: &UsageError) {
+    for waiting in all {
+        _ = waiting.answer.send(Err(error.clone()));
     }
 }
 

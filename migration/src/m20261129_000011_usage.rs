@@ -34,7 +34,7 @@ fn tables(backend: DbBackend) -> String {
             .replace("bigint", "INTEGER")
             .replace(" COLLATE \"C\"", "")
             .replace(STORAGE, ""),
-        _ => [&tables, COMMENTS, FIND, WRITE].concat(),
+        _ => [&tables, COMMENTS, &FIND.replace("{LOCK}", LOCK), WRITE].concat(),
     }
 }
 
@@ -105,27 +105,9 @@ const FIND: &str = "
         ON CONFLICT DO NOTHING;
 
         IF skip_locked THEN
-            SELECT json_agg(json_build_array(l.tenant_id, l.meter, l.period, l.used, l.held)) INTO found_counters FROM (
-                SELECT c.* FROM (
-                    SELECT a.tenant_id, a.meter, a.period
-                    FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
-                    UNION SELECT k.tenant_id, k.meter, k.period
-                    FROM json_to_recordset(named) n (tenant_id uuid, meter text COLLATE \"C\", key text COLLATE \"C\")
-                    JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
-                    WHERE k.state <> 'released') w
-                JOIN entitlement_usage_counters c ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period
-                ORDER BY c.tenant_id, c.meter, c.period FOR NO KEY UPDATE OF c SKIP LOCKED) l;
+            {LOCK} SKIP LOCKED) l;
         ELSE
-            SELECT json_agg(json_build_array(l.tenant_id, l.meter, l.period, l.used, l.held)) INTO found_counters FROM (
-                SELECT c.* FROM (
-                    SELECT a.tenant_id, a.meter, a.period
-                    FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
-                    UNION SELECT k.tenant_id, k.meter, k.period
-                    FROM json_to_recordset(named) n (tenant_id uuid, meter text COLLATE \"C\", key text COLLATE \"C\")
-                    JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
-                    WHERE k.state <> 'released') w
-                JOIN entitlement_usage_counters c ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period
-                ORDER BY c.tenant_id, c.meter, c.period FOR NO KEY UPDATE OF c) l;
+            {LOCK}) l;
         END IF;
 
         -- Each statement sees what is committed by now: the limits after the locks.
@@ -163,6 +145,18 @@ const FIND: &str = "
         RETURN json_build_array(found_counters, found_limits, found_keys, found_holds);
     END
     $function$;";
+
+/// The statement of [`FIND`] that locks, up to what becomes of rows that somebody else has locked.
+const LOCK: &str = "SELECT json_agg(json_build_array(l.tenant_id, l.meter, l.period, l.used, l.held)) INTO found_counters FROM (
+                SELECT c.* FROM (
+                    SELECT a.tenant_id, a.meter, a.period
+                    FROM json_to_recordset(asked) a (tenant_id uuid, meter text COLLATE \"C\", period text COLLATE \"C\")
+                    UNION SELECT k.tenant_id, k.meter, k.period
+                    FROM json_to_recordset(named) n (tenant_id uuid, meter text COLLATE \"C\", key text COLLATE \"C\")
+                    JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
+                    WHERE k.state <> 'released') w
+                JOIN entitlement_usage_counters c ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period
+                ORDER BY c.tenant_id, c.meter, c.period FOR NO KEY UPDATE OF c";
 
 /// Writes what was decided. It is to be called by the transaction that holds the locks.
 const WRITE: &str = "

@@ -76,6 +76,24 @@ impl Transaction {
         Ok(())
     }
 
+    /// Runs statements, and makes what was written visible to others: in one message, where the
+    /// database is a server.
+    pub(super) async fn commit_with(self, statements: Vec<Statement>) -> Result<(), StoreError> {
+        match self.inner {
+            Inner::Sqlite(ref inner) => {
+                for statement in statements {
+                    inner.execute_raw(statement).await?;
+                }
+                self.commit().await
+            }
+            Inner::Postgres(lease) => {
+                let texts = statements.iter().map(ToString::to_string);
+                let text = texts.chain(["COMMIT".to_owned()]).collect::<Vec<_>>().join("; ");
+                end(lease.into_inner(), text).await
+            }
+        }
+    }
+
     /// Makes what was written in it visible to others.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self.inner {
@@ -93,34 +111,9 @@ impl Transaction {
     }
 }
 
-impl Transaction {
-    /// Runs statements, and makes what was written visible to others: in one message, where the
-    /// database is a server.
-    pub(super) async fn commit_with(self, statements: Vec<Statement>) -> Result<(), StoreError> {
-        match self.inner {
-            Inner::Sqlite(ref inner) => {
-                for statement in statements {
-                    inner.execute_raw(statement).await?;
-                }
-                self.commit().await
-            }
-            Inner::Postgres(lease) => {
-                let mut lease = lease.into_inner();
-                let texts = statements.iter().map(ToString::to_string);
-                let text = texts.chain(["COMMIT".to_owned()]).collect::<Vec<_>>().join("; ");
-                let ended = lease.execute(sqlx::raw_sql(AssertSqlSafe(text))).await;
-                if ended.is_ok() {
-                    lease.ends_transaction();
-                }
-                lease.answered(&ended);
-                ended.map(drop).map_err(StoreError::of_driver)
-            }
-        }
-    }
-}
-
-async fn end(mut lease: Lease, word: &'static str) -> Result<(), StoreError> {
-    let ended = lease.execute(word).await;
+/// Sends what ends a transaction, and perhaps runs something before.
+async fn end(mut lease: Lease, text: impl Into<String>) -> Result<(), StoreError> {
+    let ended = lease.execute(sqlx::raw_sql(AssertSqlSafe(text.into()))).await;
     if ended.is_ok() {
         lease.ends_transaction();
     }

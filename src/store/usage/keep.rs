@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sea_orm::prelude::Uuid;
 
-use super::{LOCK_WAIT, rows::Rows};
+use super::LOCK_WAIT;
 use crate::{
     domain::{LimitKind, Period, TenantId},
     store::{Store, StoreError, ask::Ask, dialect::Dialect, transaction::Transaction},
@@ -72,7 +72,6 @@ impl Store {
         zone: Tz,
     ) -> Result<bool, StoreError> {
         let dialect = self.writing.dialect();
-        let writer = Rows::new(dialect);
         let instant = dialect.instant_of_micros(&dialect.parameter(1, "bigint"));
         let of_months = forget("period <> '' AND period < $1");
         let of_levels =
@@ -80,11 +79,11 @@ impl Store {
         let of_nobody = "NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant_id)";
         let counters = format!("DELETE FROM entitlement_usage_counters WHERE {of_nobody}");
         let statements = [
-            writer.dialect().statement(of_months, [oldest(now, zone).into()]),
-            writer.dialect().statement(of_levels, [(now - KEPT).timestamp_micros().into()]),
+            dialect.statement(of_months, [oldest(now, zone).into()]),
+            dialect.statement(of_levels, [(now - KEPT).timestamp_micros().into()]),
             // Of tenants that were deleted while something was counted.
-            writer.dialect().statement(forget(of_nobody), []),
-            writer.dialect().statement(counters, []),
+            dialect.statement(forget(of_nobody), []),
+            dialect.statement(counters, []),
         ];
         let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
         txn.commit_with(Vec::new()).await?;

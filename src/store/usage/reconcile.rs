@@ -92,8 +92,8 @@ impl Store {
     }
 }
 
-/// What is younger than that at `as_of` is left too: a count is as old as its request, which may have waited for a lock,
-/// and no two clocks agree.
+/// What is younger than that at `as_of` is left too: a count is as old as its request, which may have
+/// waited for a lock, and no two clocks agree.
 const YOUNG: TimeDelta = TimeDelta::seconds(5);
 
 /// Keys in one statement.
@@ -104,34 +104,21 @@ fn amounts<'a>(rows: impl IntoIterator<Item = &'a QueryResult>) -> Result<Vec<i6
 }
 
 impl Rows {
-    fn now_parameter(self, number: usize) -> String {
-        self.dialect().instant_of_micros(&self.dialect().parameter(number, "bigint"))
-    }
-
     /// Releases what is counted in the range and is not among the keys. What is held is left: it is
     /// about to be there, or returns by itself.
     fn release_others(self, request: &ReconcileRequest, now: DateTime<Utc>) -> Statement {
-        let rows = request.keys.iter().map(|key| [rows::text(key.as_str())]);
-        let (there, mut values) = self.table("there (key)", rows, ["text"], 0).into_parts();
-        let first = values.len();
-        values.extend([
-            rows::tenant(request.meter.tenant),
-            rows::text(&request.meter.meter),
-            (request.as_of - YOUNG).timestamp_micros().into(),
-            now.timestamp_micros().into(),
-            rows::text(&request.after),
-            rows::text(&request.up_to),
-        ]);
+        let (there, mut values, first) = self.there(request, &request.keys, now);
+        values.extend([rows::text(&request.after), rows::text(&request.up_to)]);
         let parameter = |place: usize, sql_type| self.dialect().parameter(first + place, sql_type);
         let sql = format!(
             "WITH {there} UPDATE entitlement_usage_keys SET state = 'released', changed_at = {} \
              WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'counted' AND changed_at <= {} \
                AND key > {after} AND ({up_to} = '' OR key <= {up_to}) AND key NOT IN (SELECT key FROM there) \
              RETURNING amount",
-            self.now_parameter(first + 4),
+            self.instant_parameter(first + 4),
             parameter(1, "uuid"),
             parameter(2, "text"),
-            self.now_parameter(first + 3),
+            self.instant_parameter(first + 3),
             after = parameter(5, "text"),
             up_to = parameter(6, "text"),
         );
@@ -151,7 +138,7 @@ impl Rows {
              WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'held' AND key IN (SELECT key FROM there) RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),
-            now = self.now_parameter(first + 4),
+            now = self.instant_parameter(first + 4),
         );
         self.dialect().statement(sql, values)
     }
@@ -174,8 +161,8 @@ impl Rows {
              RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),
-            self.now_parameter(first + 4),
-            self.now_parameter(first + 3),
+            self.instant_parameter(first + 4),
+            self.instant_parameter(first + 3),
         );
         self.dialect().statement(sql, values)
     }

@@ -91,8 +91,6 @@ impl Rows {
 
     fn make_counters(self, counters: &BTreeSet<CounterId>) -> Statement {
         let Table { sql, values } = self.counters_asked(counters, 0);
-        // In order: who makes the same ones at the same time waits for the first, and holds none
-        // that the other wants.
         let sql = format!(
             "WITH {sql} INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held) \
              SELECT tenant_id, meter, period, 0, 0 FROM asked WHERE tenant_id IN (SELECT id FROM tenants) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"
@@ -153,7 +151,7 @@ impl Rows {
     fn run_out(self, counters: &BTreeSet<CounterId>, now: DateTime<Utc>) -> Statement {
         let Table { sql, mut values } = self.counters_asked(counters, 0);
         values.push(now.timestamp_micros().into());
-        let now = self.0.instant_of_micros(&self.0.parameter(values.len(), "bigint"));
+        let now = self.instant_parameter(values.len());
         let sql = format!(
             "WITH {sql} SELECT {} FROM asked a JOIN entitlement_usage_keys k \
              ON k.tenant_id = a.tenant_id AND k.meter = a.meter AND k.period = a.period \
@@ -171,7 +169,7 @@ impl Rows {
                  WHERE k.tenant_id = c.tenant_id AND k.meter = c.meter AND k.period = c.period \
                    AND k.state = 'held' AND k.expires_at <= {}), 0) AS bigint) AS held \
              FROM entitlement_usage_counters c WHERE c.tenant_id = {} AND c.meter = {} AND c.period = {}",
-            self.0.instant_of_micros(&self.0.parameter(4, "bigint")),
+            self.instant_parameter(4),
             self.0.parameter(1, "uuid"),
             self.0.parameter(2, "text"),
             self.0.parameter(3, "text"),
@@ -233,7 +231,7 @@ impl Rows {
         let columns = format!("new ({}, until)", KEY.join(", "));
         let Table { sql, mut values } = self.table(&columns, keys, types, 0);
         values.push(now.timestamp_micros().into());
-        let now = self.0.instant_of_micros(&self.0.parameter(values.len(), "bigint"));
+        let now = self.instant_parameter(values.len());
         let until = self.0.instant_of_micros("until");
         let columns = KEY.join(", ");
         let updates = KEY[3..].iter().chain(&["changed_at", "expires_at"]);
@@ -271,13 +269,14 @@ impl Rows {
         self.table("named (tenant_id, meter, key)", rows, ["uuid", "text", "text"], before)
     }
 
+    /// The last is when a hold ends, in microseconds since 1970, which tables of ours have on SQLite.
     fn key_columns(self) -> String {
-        format!("k.{}, {} AS until", KEY.join(", k."), self.until())
+        format!("k.{}, {} AS until", KEY.join(", k."), self.0.micros("k.expires_at"))
     }
 
-    /// When a hold ends, in microseconds since 1970. Tables of ours have these on SQLite.
-    fn until(self) -> String {
-        self.0.micros("k.expires_at")
+    /// A parameter that is an instant, in microseconds since 1970.
+    pub(super) fn instant_parameter(self, number: usize) -> String {
+        self.0.instant_of_micros(&self.0.parameter(number, "bigint"))
     }
 
     /// A table of these rows, within a statement that has so many values before.
