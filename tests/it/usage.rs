@@ -450,6 +450,7 @@ async fn what_was_acknowledged_is_there_however_often_connections_are_cut() {
     let client = client(&server).await;
     let cutting = async {
         for _ in 0..15 {
+            // Spread over the requests: nothing waits for it.
             tokio::time::sleep(Duration::from_millis(40)).await;
             proxy.cut().await;
         }

@@ -8,9 +8,9 @@ use sea_orm::{DbErr, QueryResult, Statement, prelude::Uuid};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::rows::{Found, key_state};
+use super::rows::{Found, StoredKey, at_least_none, key_state};
 use crate::{
-    domain::{Counter, CounterId, KeyId, KeyRow, KeyState, Ledger, LimitSaid, MeterId, UsageKey},
+    domain::{Counter, CounterId, KeyId, Ledger, LimitSaid, MeterId},
     store::{dialect::Dialect, instant},
 };
 
@@ -19,8 +19,8 @@ use crate::{
 struct FoundJson(
     Option<Vec<CounterJson>>,
     Option<Vec<LimitJson>>,
-    Option<Vec<KeyJson>>,
-    Option<Vec<KeyJson>>,
+    Option<Vec<StoredKey>>,
+    Option<Vec<StoredKey>>,
 );
 
 #[derive(Deserialize)]
@@ -39,10 +39,6 @@ struct LimitJson(
     Option<i64>,
     Option<i64>,
 );
-
-/// Tenant, meter, key, period, module, asked, amount, state, and when a hold ends.
-#[derive(Deserialize)]
-struct KeyJson(Uuid, String, String, String, String, i64, i64, String, Option<i64>);
 
 pub(super) fn find(
     counters: &BTreeSet<CounterId>,
@@ -75,7 +71,7 @@ pub(super) fn read(rows: &[QueryResult]) -> Result<Found, DbErr> {
     Ok(Found {
         counters: counters.into_iter().flatten().map(counter).collect(),
         limits: limits.into_iter().flatten().map(limit).collect(),
-        keys: all_keys.map(key).collect::<Result<_, _>>()?,
+        keys: all_keys.map(StoredKey::read).collect::<Result<_, _>>()?,
     })
 }
 
@@ -118,34 +114,17 @@ fn counter(CounterJson(tenant, meter, period, used, held): CounterJson) -> (Coun
     ((meter, period.into()), Counter { used, held })
 }
 
-/// Nobody can have fewer than none, as in the catalogue.
 fn limit(
     LimitJson(tenant, meter, has_plan, is_overridden, own, ends, is_kept, kept, planned): LimitJson,
 ) -> (MeterId, LimitSaid) {
-    let least = |limit: Option<i64>| limit.map(|limit| limit.max(0));
     let end = instant::end(ends.and_then(DateTime::from_timestamp_micros));
-    let said = LimitSaid {
-        own: is_overridden.then_some((least(own), end)),
-        kept: is_kept.then_some(least(kept)),
-        planned: least(planned),
+    let said = at_least_none(LimitSaid {
+        own: is_overridden.then_some((own, end)),
+        kept: is_kept.then_some(kept),
+        planned,
         has_plan,
-    };
+    });
     (MeterId { tenant: tenant.into(), meter: meter.into() }, said)
-}
-
-fn key(
-    KeyJson(tenant, meter, key, period, module, asked, amount, state, until): KeyJson,
-) -> Result<(KeyId, KeyRow), DbErr> {
-    let name = UsageKey::parse(&key)
-        .map_err(|error| DbErr::Custom(format!("entitlement_usage_keys.key {key:?} {error}")))?;
-    let until = until.and_then(DateTime::from_timestamp_micros);
-    let state = match (state.as_str(), until) {
-        ("counted", _) => KeyState::Counted,
-        ("held", Some(until)) => KeyState::Held(until),
-        _ => KeyState::Released,
-    };
-    let row = KeyRow { period: period.into(), asked, amount, state, module: module.into() };
-    Ok(((MeterId { tenant: tenant.into(), meter: meter.into() }, name), row))
 }
 
 fn no_answer() -> DbErr {

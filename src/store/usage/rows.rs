@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
+use serde::Deserialize;
 
 use super::postgres;
 use crate::{
@@ -359,26 +360,43 @@ pub(super) fn counter(row: &QueryResult) -> Result<(CounterId, Counter), DbErr> 
     Ok(((meter(row)?, period.into()), counter))
 }
 
+/// A key as it is stored: its tenant, meter, key, period, module, what was asked and taken, its state,
+/// and when a hold ends, in microseconds since 1970.
+#[derive(Deserialize)]
+pub(super) struct StoredKey(Uuid, String, String, String, String, i64, i64, String, Option<i64>);
+
+impl StoredKey {
+    pub(super) fn read(self) -> Result<(KeyId, KeyRow), DbErr> {
+        let Self(tenant, meter, key, period, module, asked, amount, state, until) = self;
+        let key = UsageKey::parse(&key).map_err(|error| unreadable("key", &error.to_string()))?;
+        let until = until.and_then(DateTime::from_timestamp_micros);
+        let state = match state.as_str() {
+            "counted" => KeyState::Counted,
+            "held" => {
+                KeyState::Held(until.ok_or_else(|| unreadable("expires_at", "it is missing"))?)
+            }
+            _ => KeyState::Released,
+        };
+        let meter = MeterId { tenant: tenant.into(), meter: meter.into() };
+        let row = KeyRow { period: period.into(), asked, amount, state, module: module.into() };
+        Ok(((meter, key), row))
+    }
+}
+
 pub(super) fn key(row: &QueryResult) -> Result<(KeyId, KeyRow), DbErr> {
-    let text: String = row.try_get("", "key")?;
-    let key = UsageKey::parse(&text).map_err(|error| unreadable("key", &error.to_string()))?;
-    let state = match row.try_get::<String>("", "state")?.as_str() {
-        "counted" => KeyState::Counted,
-        "held" => {
-            let until: Option<i64> = row.try_get("", "until")?;
-            let until = until.and_then(DateTime::from_timestamp_micros);
-            KeyState::Held(until.ok_or_else(|| unreadable("expires_at", "it is missing"))?)
-        }
-        _ => KeyState::Released,
-    };
-    let found = KeyRow {
-        period: row.try_get::<String>("", "period")?.into(),
-        asked: row.try_get("", "asked")?,
-        amount: row.try_get("", "amount")?,
-        state,
-        module: row.try_get::<String>("", "module_code")?.into(),
-    };
-    Ok(((meter(row)?, key), found))
+    let [tenant, meter, key, period, module, asked, amount, state] = KEY;
+    let stored = StoredKey(
+        row.try_get("", tenant)?,
+        row.try_get("", meter)?,
+        row.try_get("", key)?,
+        row.try_get("", period)?,
+        row.try_get("", module)?,
+        row.try_get("", asked)?,
+        row.try_get("", amount)?,
+        row.try_get("", state)?,
+        row.try_get("", "until")?,
+    );
+    stored.read()
 }
 
 fn unreadable(column: &str, cause: &str) -> DbErr {
@@ -386,19 +404,25 @@ fn unreadable(column: &str, cause: &str) -> DbErr {
 }
 
 /// Nobody can have fewer than none, as in the catalogue.
+pub(super) fn at_least_none(said: LimitSaid) -> LimitSaid {
+    let least = |limit: Option<i64>| limit.map(|limit| limit.max(0));
+    LimitSaid {
+        own: said.own.map(|(limit, end)| (least(limit), end)),
+        kept: said.kept.map(least),
+        planned: least(said.planned),
+        ..said
+    }
+}
+
 fn limit(row: &QueryResult) -> Result<LimitSaid, DbErr> {
-    let number = |column| {
-        let number: Option<i64> = row.try_get("", column)?;
-        Ok::<_, DbErr>(number.map(|number| number.max(0)))
-    };
+    let number = |column| row.try_get::<Option<i64>>("", column);
     let is = |column| row.try_get::<bool>("", column);
-    let own = if is("is_overridden")? { Some((number("own")?, ends_at(row)?)) } else { None };
-    Ok(LimitSaid {
-        own,
+    Ok(at_least_none(LimitSaid {
+        own: if is("is_overridden")? { Some((number("own")?, ends_at(row)?)) } else { None },
         kept: if is("is_kept")? { Some(number("kept")?) } else { None },
         planned: number("planned")?,
         has_plan: is("has_plan")?,
-    })
+    }))
 }
 
 /// When an override ends: SQLite stores text. One whose end cannot be read has ended, as in facts.
