@@ -11,7 +11,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::Channel,
 };
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, Span, debug_span};
 
 use crate::{
     config::{Config, ConfigError, Traceparent},
@@ -36,6 +36,11 @@ struct Inner {
     tries: u32,
     traceparent: Option<Traceparent>,
     pools: Pools,
+}
+
+/// The span around a question, named by the OpenTelemetry conventions for RPC clients.
+fn span(service: &'static str, method: &'static str) -> Span {
+    debug_span!("entitlementd", rpc.system = "grpc", rpc.service = service, rpc.method = method)
 }
 
 impl Remote {
@@ -65,8 +70,7 @@ impl Remote {
         request
     }
 
-    /// Sends a question, and sends it again if necessary, all within the deadline. The span around
-    /// it is named by the OpenTelemetry conventions for RPC clients.
+    /// Sends a question, and sends it again if necessary, all within the deadline.
     async fn call<M, R, F>(
         self,
         method: &'static str,
@@ -77,12 +81,7 @@ impl Remote {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let span = debug_span!(
-            "entitlementd",
-            rpc.system = "grpc",
-            rpc.service = SERVICE_NAME,
-            rpc.method = method
-        );
+        let span = span(SERVICE_NAME, method);
         let Inner { endpoints, deadline, tries, .. } = &*self.0;
         let request = || self.request(message.clone(), Some(*deadline));
         let ask = async |channel| {

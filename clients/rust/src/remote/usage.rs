@@ -5,10 +5,10 @@ use std::{future::Future, time::Duration};
 use prost_types::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Request, Response, Status, transport::Channel};
-use tracing::{Instrument, debug_span};
+use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{PAUSE, Remote, asked_over};
+use super::{PAUSE, Remote, asked_over, span};
 use crate::{
     convert,
     error::is_outage,
@@ -74,12 +74,7 @@ impl Remote {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let span = debug_span!(
-            "entitlementd",
-            rpc.system = "grpc",
-            rpc.service = SERVICE_NAME,
-            rpc.method = method
-        );
+        let span = span(SERVICE_NAME, method);
         let tried = async {
             let end = Instant::now() + self.0.deadline;
             let mut pause = PAUSE;
