@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod author;
+pub mod calendar;
 pub mod catalogue;
 pub mod cost;
 pub mod decision;
@@ -21,7 +22,6 @@ pub mod kept;
 pub mod limits;
 pub mod module;
 pub mod money;
-pub mod month;
 pub mod mutation;
 pub mod offer;
 pub mod resolve;
@@ -72,8 +72,8 @@ pub use tenant::{OwnTerms, Tenant, TenantName};
 pub use tenant_status::TenantStatus;
 pub use upsert::{ModuleUpsert, PlanUpsert};
 pub use usage::{
-    Counter, CounterId, KeyId, KeyRow, KeyState, Ledger, MeterId, Period, Reservation, Reserved,
-    UsageKey,
+    Counter, CounterId, Event, KeyId, KeyRow, KeyState, Lease, LeaseRequest, Leased, Ledger,
+    MeterId, Period, Recorded, Reservation, Reserved, Settled, Unsettled, UsageKey, UsedAt,
 };
 pub use usage_limit::{
     LimitDecision, LimitDefinition, LimitEnforcement, LimitInForce, LimitKind, LimitOverride,

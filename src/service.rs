@@ -26,6 +26,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use self::gateway::Gateway;
@@ -67,6 +68,8 @@ pub(crate) struct Api {
     pub usage: Usage,
     /// Where months begin.
     pub zone: Tz,
+    /// How far back what was used is accepted.
+    pub accept_late: TimeDelta,
     /// May anybody count, where callers are not known?
     pub is_usage_open: bool,
     /// The callers that may ask.

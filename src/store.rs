@@ -103,7 +103,10 @@ pub use self::{
     tenant_key::TenantKey,
     tenants::PageOfTenants,
     unread_terms::UnreadTerm,
-    usage::{ReconcileRequest, Reconciled, UsageAnswer, UsageOp, UsageOutcome, UsageRequest},
+    usage::{
+        Folded, Granularity, MessageId, ReconcileRequest, Reconciled, Recording, UsageAnswer,
+        UsageOp, UsageOutcome, UsageRequest, UsageSpan, UsageSpans,
+    },
 };
 use crate::domain::{
     Facts, ModuleOffer, PlanOffer, Subdomain, SubdomainRefusal, TenantId, TenantStatus,

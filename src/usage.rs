@@ -8,6 +8,7 @@
 mod queue;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,18 +21,18 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{sleep, timeout},
 };
 
 use self::queue::{Batch, Queue, Waiting};
 use crate::{
     clock::Clock,
-    domain::{Counter, CounterId},
+    domain::{Counter, CounterId, Definitions},
     observability::log_limiter::{LogLimiter, log_limited},
     store::{
-        ReconcileRequest, Reconciled, Store, StoreError, UsageAnswer, UsageOutcome, UsageRequest,
-        usage::WrongCounter,
+        MessageId, ReconcileRequest, Reconciled, Recording, Store, StoreError, UsageAnswer,
+        UsageOutcome, UsageRequest, UsageSpan, UsageSpans, usage::WrongCounter,
     },
 };
 
@@ -43,6 +44,9 @@ const MAX_WAITING: usize = 4096;
 
 /// The same of one meter, so that a counter that somebody has locked does not use up the room of all.
 const MAX_WAITING_OF_METER: usize = 1024;
+
+/// Streams that record at a time. One more is refused.
+const MAX_RECORDERS: usize = 256;
 
 /// How long a counter is waited for that somebody else has locked. A hand-made transaction that sits
 /// on it must not stop a shop for longer.
@@ -89,6 +93,10 @@ struct Inner {
     queue: Mutex<Queue>,
     /// How long a lock is waited for at a time.
     lock_wait: Duration,
+    /// The places of streams that record.
+    recorders: Arc<Semaphore>,
+    /// Their turns: a message is a transaction.
+    recording: Semaphore,
     wrong: AtomicUsize,
 }
 
@@ -98,7 +106,18 @@ impl Usage {
         let turns = store.counts_at_once();
         let lock_wait = if turns == 1 { LOCK_SLICE } else { LOCK_PATIENCE };
         let (queue, wrong) = (Mutex::new(Queue::new(turns)), AtomicUsize::new(0));
-        Self(Arc::new(Inner { store, clock, runtime, queue, lock_wait, wrong }))
+        let recorders = Arc::new(Semaphore::new(MAX_RECORDERS));
+        let recording = Semaphore::new(turns);
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            runtime,
+            queue,
+            lock_wait,
+            recorders,
+            recording,
+            wrong,
+        }))
     }
 
     /// Does what is asked, and answers once that is committed. It is done also if the caller does not
@@ -117,6 +136,36 @@ impl Usage {
         answered.await.unwrap_or(Err(UsageError::Abandoned))
     }
 
+    /// A place for a stream that records; `None`: there are too many.
+    pub fn recorder_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.recorders).try_acquire_owned().ok()
+    }
+
+    /// Writes down what was used, and answers once that is committed. It is done also if the caller
+    /// does not wait for the answer.
+    pub async fn record(
+        &self,
+        requests: Vec<UsageRequest>,
+        message_id: Option<MessageId>,
+    ) -> Result<Recording, UsageError> {
+        let inner = Arc::clone(&self.0);
+        let recording = self.0.runtime.spawn(async move {
+            // It is never closed.
+            let _turn = inner.recording.acquire().await.map_err(|_| StoreError::TimedOut)?;
+            inner.store.record(&requests, message_id, inner.clock.now()).await
+        });
+        match timeout(PATIENCE, recording).await {
+            Ok(Ok(recorded)) => recorded.map_err(failed),
+            Ok(Err(_)) => Err(UsageError::Abandoned),
+            Err(_) => Err(failed(StoreError::TimedOut)),
+        }
+    }
+
+    /// Reads what was used over time.
+    pub async fn spans(&self, asked: &UsageSpans, zone: Tz) -> Result<Vec<UsageSpan>, StoreError> {
+        self.0.store.usage_spans(asked, zone).await
+    }
+
     /// Reads a counter.
     pub async fn counter(&self, id: &CounterId) -> Result<Counter, StoreError> {
         self.0.store.counter(id, self.0.clock.now()).await
@@ -130,6 +179,42 @@ impl Usage {
         let reconciling = self.0.store.reconcile(request, self.0.clock.now());
         let reconciled = timeout(PATIENCE, reconciling).await.unwrap_or(Err(StoreError::TimedOut));
         reconciled.map_err(failed)
+    }
+
+    /// The meters that the ERP's own transactions have counted with, and that wait to be counted.
+    pub async fn logged_meters(&self) -> Result<BTreeSet<String>, StoreError> {
+        self.0.store.logged_meters().await
+    }
+
+    /// Counts all that the ERP's own transactions have logged.
+    pub async fn fold_log(&self, definitions: &Definitions, zone: Tz) -> Result<(), StoreError> {
+        let inner = &self.0;
+        loop {
+            let folding = inner.store.fold_usage_log(definitions, zone, inner.clock.now());
+            let folded = timeout(PATIENCE, folding).await.unwrap_or(Err(StoreError::TimedOut))?;
+            if folded.refused > 0 {
+                let count = folded.refused;
+                tracing::warn!(
+                    count,
+                    "what entitlement_count has logged cannot be counted: see entitlement_usage_log.refused"
+                );
+            }
+            if !folded.has_more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes the days that have changed where the ERP's reports read them.
+    pub async fn report(&self, zone: Tz) -> Result<(), StoreError> {
+        while timeout(PATIENCE, self.0.store.report_usage(zone))
+            .await
+            .unwrap_or(Err(StoreError::TimedOut))?
+        {
+            // Others have work to do as well.
+            sleep(BETWEEN_STEPS).await;
+        }
+        Ok(())
     }
 
     /// Forgets what is not needed any more, and proves that every counter is the sum of its keys.

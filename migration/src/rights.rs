@@ -27,10 +27,12 @@ pub mod roles {
     pub const WRITER: &str = "entitlementd_writer";
     /// May count usage, and read what is counted.
     pub const USAGE: &str = "entitlementd_usage";
-    /// Owns the functions of the log's triggers, and may only add to the log.
+    /// May count usage in transactions of its own, by `entitlement_count`.
+    pub const COUNT: &str = "entitlementd_count";
+    /// Owns the functions that writers run, and may only add to the logs.
     pub const LOG: &str = "entitlementd_log";
 
-    pub(super) const ALL: [&str; 5] = [SERVER, ADMIN, WRITER, USAGE, LOG];
+    pub(super) const ALL: [&str; 6] = [SERVER, ADMIN, WRITER, USAGE, COUNT, LOG];
 }
 
 /// What a right is a right on.
@@ -61,7 +63,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 38] = [
+const RIGHTS: [(&str, &str, On); 47] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -76,8 +78,14 @@ const RIGHTS: [(&str, &str, On); 38] = [
     (roles::SERVER, "SELECT", On::Table("entitlement_kept_limits")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_counters")),
     (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_keys")),
+    (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_quarters")),
+    (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_days")),
+    (roles::USAGE, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_usage_producers")),
+    (roles::USAGE, "SELECT, UPDATE, DELETE", On::Table("entitlement_usage_log")),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_FIND)),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_WRITE)),
+    (roles::LOG, "INSERT", On::Table("entitlement_usage_log")),
+    (roles::COUNT, "EXECUTE", On::Function("entitlement_count(uuid, text, text, bigint, text)")),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
     (roles::SERVER, "EXECUTE", On::Function("entitlement_fold()")),
@@ -94,6 +102,9 @@ const RIGHTS: [(&str, &str, On); 38] = [
     (roles::ADMIN, "SELECT, INSERT, UPDATE, DELETE", On::Table("entitlement_kept_limits")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_counters")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_keys")),
+    (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_quarters")),
+    (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_days")),
+    (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_log")),
     (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
@@ -103,7 +114,7 @@ const RIGHTS: [(&str, &str, On); 38] = [
 ];
 
 /// Tables and views of ours. Their sequences are found by them.
-const RELATIONS: [&str; 17] = [
+const RELATIONS: [&str; 21] = [
     "entitlement_changes",
     "entitlement_folded_changes",
     "entitlement_horizons",
@@ -120,22 +131,34 @@ const RELATIONS: [&str; 17] = [
     "entitlement_kept_limits",
     "entitlement_usage_counters",
     "entitlement_usage_keys",
+    "entitlement_usage_quarters",
+    "entitlement_usage_days",
+    "entitlement_usage_producers",
+    "entitlement_usage_log",
     "entitlementd_migrations",
 ];
 
 /// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
-const OTHER_FUNCTIONS: [&str; 6] = [
+const OTHER_FUNCTIONS: [&str; 7] = [
     "entitlement_announce",
     "entitlement_fold",
     "entitlement_fold_step",
     "entitlement_audit_keeps",
     "entitlement_usage_find",
     "entitlement_usage_write",
+    COUNT,
 ];
 
+/// What the ERP's own transactions count with. It runs with its owner's rights.
+const COUNT: &str = "entitlement_count";
+
 /// What the functions that count are granted by: a name, and the types as PostgreSQL writes them.
-const USAGE_FIND: &str = "entitlement_usage_find(json, json, boolean, timestamp with time zone)";
-const USAGE_WRITE: &str = "entitlement_usage_write(json, json, timestamp with time zone)";
+const USAGE_FIND: &str =
+    "entitlement_usage_find(uuid[], text[], text[], text[], boolean, timestamp with time zone)";
+const USAGE_WRITE: &str = "entitlement_usage_write(\
+    uuid[], text[], text[], text[], text[], bigint[], bigint[], text[], bigint[], bigint[], bigint[], text[], text[], text[], text[], \
+    uuid[], text[], text[], bigint[], bigint[], \
+    uuid[], text[], text[], bigint[], text[], bigint[], bigint[], bigint[], bigint[], timestamp with time zone)";
 
 /// Takes every right on the objects of ours from everybody but their owner, and gives those that
 /// are needed to the roles of ours, which are made where the one who migrates may. What he may not
@@ -234,18 +257,18 @@ fn hand_over() -> String {
     // A new owner must be able to make functions there, but for a moment, unless a superuser hands
     // over.
     let owned = format!(
-        "SELECT p.proname, NOT {is_super} AND NOT has_schema_privilege(log.oid, 'public', 'CREATE') AS lends
+        "SELECT p.oid::regprocedure AS function, NOT {is_super} AND NOT has_schema_privilege(log.oid, 'public', 'CREATE') AS lends
          FROM pg_proc p JOIN pg_roles log ON log.rolname = '{log}'
          WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({}) AND p.proowner <> log.oid
            AND has_table_privilege(log.oid, to_regclass('{changes}'), 'INSERT')
            AND has_schema_privilege(log.oid, 'public', 'USAGE')",
-        quoted(&DEFINERS)
+        quoted(&[&DEFINERS[..], &[COUNT]].concat())
     );
     let hand_over = for_each(
         &owned,
         &format!(
             "concat(CASE WHEN item.lends THEN 'GRANT CREATE ON SCHEMA public TO {log}; ' END,
-                    format('ALTER FUNCTION public.%I() OWNER TO {log}', item.proname),
+                    format('ALTER FUNCTION %s OWNER TO {log}', item.function),
                     CASE WHEN item.lends THEN '; REVOKE CREATE ON SCHEMA public FROM {log}' END)"
         ),
     );

@@ -3245,6 +3245,14 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION: only a level can be reconciled, and this meter is
     /// monthly.
     NotALevel = 30,
+    /// NOT_FOUND: there is no such lease. It may have been given back by itself.
+    LeaseNotFound = 31,
+    /// FAILED_PRECONDITION: a message of the producer before this one is missing, or
+    /// the producer is forgotten. Begin as another producer.
+    UsageSequenceGap = 32,
+    /// FAILED_PRECONDITION: only a monthly meter has a history, and this one is a
+    /// level.
+    NotMonthly = 33,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3284,6 +3292,9 @@ impl ErrorReason {
             Self::UsageKeyConflict => "ERROR_REASON_USAGE_KEY_CONFLICT",
             Self::CounterLocked => "ERROR_REASON_COUNTER_LOCKED",
             Self::NotALevel => "ERROR_REASON_NOT_A_LEVEL",
+            Self::LeaseNotFound => "ERROR_REASON_LEASE_NOT_FOUND",
+            Self::UsageSequenceGap => "ERROR_REASON_USAGE_SEQUENCE_GAP",
+            Self::NotMonthly => "ERROR_REASON_NOT_MONTHLY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3320,6 +3331,9 @@ impl ErrorReason {
             "ERROR_REASON_USAGE_KEY_CONFLICT" => Some(Self::UsageKeyConflict),
             "ERROR_REASON_COUNTER_LOCKED" => Some(Self::CounterLocked),
             "ERROR_REASON_NOT_A_LEVEL" => Some(Self::NotALevel),
+            "ERROR_REASON_LEASE_NOT_FOUND" => Some(Self::LeaseNotFound),
+            "ERROR_REASON_USAGE_SEQUENCE_GAP" => Some(Self::UsageSequenceGap),
+            "ERROR_REASON_NOT_MONTHLY" => Some(Self::NotMonthly),
             _ => None,
         }
     }
@@ -8316,6 +8330,351 @@ pub struct UsageState {
     #[prost(enumeration = "DecisionReason", tag = "13")]
     pub denial_reason: i32,
 }
+/// Takes a slice.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcquireUsageLeaseRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: as in ReserveUsageRequest.
+    #[prost(string, tag = "2")]
+    pub meter: ::prost::alloc::string::String,
+    /// Required: the name of the lease, made anew for each: as the key in
+    /// ReserveUsageRequest. A UUID is a good one.
+    #[prost(string, tag = "3")]
+    pub lease_id: ::prost::alloc::string::String,
+    /// How much would be welcome, 1 to 10^12. It may be less.
+    #[prost(int64, tag = "4")]
+    pub wanted: i64,
+    /// Required: how long it is to last, 5 seconds to 10 minutes. It never lasts
+    /// beyond the month.
+    #[prost(message, optional, tag = "5")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// Required: who holds it, to be shown: as the key in ReserveUsageRequest.
+    #[prost(string, tag = "6")]
+    pub holder: ::prost::alloc::string::String,
+    /// What becomes of what is not settled when it runs out.
+    #[prost(enumeration = "UnsettledRule", tag = "7")]
+    pub unsettled: i32,
+    /// Whose use it is, as in ReserveUsageRequest.
+    #[prost(string, tag = "8")]
+    pub module_code: ::prost::alloc::string::String,
+}
+/// The slice.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcquireUsageLeaseResponse {
+    /// How much may be spent; 0: nothing, reserve one by one.
+    #[prost(int64, tag = "1")]
+    pub granted_amount: i64,
+    /// How long it lasts, counted by the holder's own clock from when it sent the
+    /// request. Absent: nothing was granted.
+    #[prost(message, optional, tag = "2")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    /// The lease was here before, and this is what it was told then; `ttl` is what
+    /// is left of it.
+    #[prost(bool, tag = "3")]
+    pub repeated_request: bool,
+    /// The counter afterwards.
+    #[prost(message, optional, tag = "4")]
+    pub state: ::core::option::Option<UsageState>,
+}
+/// Says what was spent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleUsageLeaseRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: as in ReserveUsageRequest.
+    #[prost(string, tag = "2")]
+    pub meter: ::prost::alloc::string::String,
+    /// Required: the lease.
+    #[prost(string, tag = "3")]
+    pub lease_id: ::prost::alloc::string::String,
+    /// How much of it is spent so far, in all.
+    #[prost(int64, tag = "4")]
+    pub spent_amount: i64,
+    /// No more will be spent: the rest is free again. Also after it has run out, as
+    /// long as its month lasts.
+    #[prost(bool, tag = "5")]
+    pub r#final: bool,
+}
+/// What is counted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleUsageLeaseResponse {
+    /// How much of the lease is counted as spent.
+    #[prost(int64, tag = "1")]
+    pub spent_amount: i64,
+    /// How much is free again by this.
+    #[prost(int64, tag = "2")]
+    pub returned_amount: i64,
+    /// The counter of the present month afterwards, or that of the level.
+    #[prost(message, optional, tag = "3")]
+    pub state: ::core::option::Option<UsageState>,
+}
+/// Something that was used.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageEvent {
+    /// Required, but with a producer_id, where it must be empty: the name of what is
+    /// counted, as in ReserveUsageRequest. Where it holds something, that is taken
+    /// for good.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "2")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: the key of a monthly limit.
+    #[prost(string, tag = "3")]
+    pub meter: ::prost::alloc::string::String,
+    /// How much, 1 to 10^12. With `corrects_key` the same below zero.
+    #[prost(int64, tag = "4")]
+    pub amount: i64,
+    /// Whose use it is: the code of a module that there is, whether the tenant has
+    /// it or not. Empty: the tenant's own.
+    #[prost(string, tag = "5")]
+    pub module_code: ::prost::alloc::string::String,
+    /// When it was used. Absent: now. At most 5 minutes ahead of the server's clock,
+    /// and as far back as `--usage-accept-late` says (35 days).
+    #[prost(message, optional, tag = "6")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The key that this takes back, in part or whole: from the day and the month
+    /// that it was counted in. The caller needs the service "usage-corrections".
+    #[prost(string, tag = "7")]
+    pub corrects_key: ::prost::alloc::string::String,
+}
+/// Writes down what was used.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordUsageRequest {
+    /// Up to 1000.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<UsageEvent>,
+    /// For a process that adds up by itself and sends sums without keys: its own
+    /// UUID, made anew at each start.
+    #[prost(string, tag = "2")]
+    pub producer_id: ::prost::alloc::string::String,
+    /// The number of this message of the producer, from 1, the next one higher by
+    /// one, whichever stream it is sent on. What was counted is not counted again. A
+    /// producer that is not heard of for 35 days is forgotten.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+}
+/// What became of a message. It is sent after the commit.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordUsageResponse {
+    /// One for each event, in order.
+    #[prost(enumeration = "UsageOutcome", repeated, tag = "1")]
+    pub outcomes: ::prost::alloc::vec::Vec<i32>,
+    /// As in the request.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+}
+/// What was used.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryUsageRequest {
+    /// Required: a UUID in 36-character form, any case.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Required: the key of a monthly limit.
+    #[prost(string, tag = "2")]
+    pub meter: ::prost::alloc::string::String,
+    /// Only for this module. Empty: for all.
+    #[prost(string, tag = "3")]
+    pub module_code: ::prost::alloc::string::String,
+    /// Each module by itself. False: all together.
+    #[prost(bool, tag = "4")]
+    pub by_module: bool,
+    /// Required: from the span on that this is in.
+    #[prost(message, optional, tag = "5")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Required: up to the span that this is in; without it, if it begins there.
+    #[prost(message, optional, tag = "6")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Required: how long the spans are.
+    #[prost(enumeration = "UsageGranularity", tag = "7")]
+    pub granularity: i32,
+}
+/// What was used.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryUsageResponse {
+    /// In order, without those in which nothing was used.
+    #[prost(message, repeated, tag = "1")]
+    pub spans: ::prost::alloc::vec::Vec<UsageSpan>,
+    /// The sum of all.
+    #[prost(int64, tag = "2")]
+    pub total_amount: i64,
+    /// What of it came late.
+    #[prost(int64, tag = "3")]
+    pub late_amount: i64,
+}
+/// What was used in one span of time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageSpan {
+    /// When it begins.
+    #[prost(message, optional, tag = "1")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ends, exclusive.
+    #[prost(message, optional, tag = "2")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// For which module. Empty: none was named, or all together.
+    #[prost(string, tag = "3")]
+    pub module_code: ::prost::alloc::string::String,
+    /// How much.
+    #[prost(int64, tag = "4")]
+    pub amount: i64,
+    /// How many things, or messages of producers.
+    #[prost(int64, tag = "5")]
+    pub event_count: i64,
+    /// What of `amount` was recorded, or taken back, more than an hour after it was
+    /// used: whoever had read it by then did not see that.
+    #[prost(int64, tag = "6")]
+    pub late_amount: i64,
+    /// When any of it last changed.
+    #[prost(message, optional, tag = "7")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What becomes of what is not settled of a lease when that runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UnsettledRule {
+    /// As SPENT.
+    Unspecified = 0,
+    /// It counts as used, until its holder says otherwise: never beyond the limit.
+    Spent = 1,
+    /// It is free again. What was spent and never told is not counted, so that more
+    /// may be used than the limit allows.
+    Returned = 2,
+}
+impl UnsettledRule {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "UNSETTLED_RULE_UNSPECIFIED",
+            Self::Spent => "UNSETTLED_RULE_SPENT",
+            Self::Returned => "UNSETTLED_RULE_RETURNED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNSETTLED_RULE_UNSPECIFIED" => Some(Self::Unspecified),
+            "UNSETTLED_RULE_SPENT" => Some(Self::Spent),
+            "UNSETTLED_RULE_RETURNED" => Some(Self::Returned),
+            _ => None,
+        }
+    }
+}
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UsageOutcome {
+    /// Not used.
+    Unspecified = 0,
+    /// It is counted.
+    Counted = 1,
+    /// It was counted before.
+    Repeated = 2,
+    /// Its key was counted with another amount, or names a lease or a correction.
+    Conflict = 3,
+    /// It is older than the server accepts.
+    TooLate = 4,
+    /// It lies ahead.
+    TooEarly = 5,
+    /// There is no such tenant.
+    UnknownTenant = 6,
+    /// There is no such limit, or it is a level.
+    UnknownMeter = 7,
+    /// There is no such module.
+    UnknownModule = 8,
+    /// A field of it is not as described.
+    Invalid = 9,
+    /// The caller may not count this, or may not correct.
+    NotAllowed = 10,
+    /// So much is not left of what it corrects.
+    NothingToCorrect = 11,
+}
+impl UsageOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USAGE_OUTCOME_UNSPECIFIED",
+            Self::Counted => "USAGE_OUTCOME_COUNTED",
+            Self::Repeated => "USAGE_OUTCOME_REPEATED",
+            Self::Conflict => "USAGE_OUTCOME_CONFLICT",
+            Self::TooLate => "USAGE_OUTCOME_TOO_LATE",
+            Self::TooEarly => "USAGE_OUTCOME_TOO_EARLY",
+            Self::UnknownTenant => "USAGE_OUTCOME_UNKNOWN_TENANT",
+            Self::UnknownMeter => "USAGE_OUTCOME_UNKNOWN_METER",
+            Self::UnknownModule => "USAGE_OUTCOME_UNKNOWN_MODULE",
+            Self::Invalid => "USAGE_OUTCOME_INVALID",
+            Self::NotAllowed => "USAGE_OUTCOME_NOT_ALLOWED",
+            Self::NothingToCorrect => "USAGE_OUTCOME_NOTHING_TO_CORRECT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USAGE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "USAGE_OUTCOME_COUNTED" => Some(Self::Counted),
+            "USAGE_OUTCOME_REPEATED" => Some(Self::Repeated),
+            "USAGE_OUTCOME_CONFLICT" => Some(Self::Conflict),
+            "USAGE_OUTCOME_TOO_LATE" => Some(Self::TooLate),
+            "USAGE_OUTCOME_TOO_EARLY" => Some(Self::TooEarly),
+            "USAGE_OUTCOME_UNKNOWN_TENANT" => Some(Self::UnknownTenant),
+            "USAGE_OUTCOME_UNKNOWN_METER" => Some(Self::UnknownMeter),
+            "USAGE_OUTCOME_UNKNOWN_MODULE" => Some(Self::UnknownModule),
+            "USAGE_OUTCOME_INVALID" => Some(Self::Invalid),
+            "USAGE_OUTCOME_NOT_ALLOWED" => Some(Self::NotAllowed),
+            "USAGE_OUTCOME_NOTHING_TO_CORRECT" => Some(Self::NothingToCorrect),
+            _ => None,
+        }
+    }
+}
+/// How long the spans are. Days and months are those of the server's time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UsageGranularity {
+    /// Not used.
+    Unspecified = 0,
+    /// A quarter of an hour; kept for 90 days.
+    QuarterHour = 1,
+    /// An hour; kept for 90 days.
+    Hour = 2,
+    /// A day; kept for ever.
+    Day = 3,
+    /// A calendar month; kept for ever.
+    Month = 4,
+}
+impl UsageGranularity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USAGE_GRANULARITY_UNSPECIFIED",
+            Self::QuarterHour => "USAGE_GRANULARITY_QUARTER_HOUR",
+            Self::Hour => "USAGE_GRANULARITY_HOUR",
+            Self::Day => "USAGE_GRANULARITY_DAY",
+            Self::Month => "USAGE_GRANULARITY_MONTH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USAGE_GRANULARITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "USAGE_GRANULARITY_QUARTER_HOUR" => Some(Self::QuarterHour),
+            "USAGE_GRANULARITY_HOUR" => Some(Self::Hour),
+            "USAGE_GRANULARITY_DAY" => Some(Self::Day),
+            "USAGE_GRANULARITY_MONTH" => Some(Self::Month),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod usage_service_client {
     #![allow(
@@ -8503,6 +8862,138 @@ pub mod usage_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Takes a slice of a limit, to be spent in the memory of whoever holds it, until
+        /// it runs out. What is leased is taken before it is spent, so that nobody ever
+        /// spends beyond the limit. Little is leased of what little is left, and nothing
+        /// of fewer than 32: then reserve one by one.
+        ///
+        /// The same lease_id again is answered as the first time, so whoever has lost an
+        /// answer asks again.
+        ///
+        /// Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over.
+        pub async fn acquire_usage_lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcquireUsageLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcquireUsageLeaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/AcquireUsageLease",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.UsageService", "AcquireUsageLease"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says how much of a lease is spent so far, and gives back the rest where that
+        /// is final. Saying so again changes nothing.
+        ///
+        /// Errors: those of ReleaseUsage; NOT_FOUND if there is no such lease;
+        /// INVALID_ARGUMENT if more was spent than was granted.
+        pub async fn settle_usage_lease(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SettleUsageLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SettleUsageLeaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/SettleUsageLease",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("entitlement.v1.UsageService", "SettleUsageLease"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Writes down what was used, each thing once, whatever the limit. Each message is
+        /// answered after its commit, in order, with an outcome for each event; what is
+        /// wrong with one event is no matter of the others. Monthly meters only.
+        ///
+        /// A stream that ends without an answer to a message may have counted it: send it
+        /// again. A server that is about to stop ends it with OK after an answer.
+        ///
+        /// Errors, which end the stream: INVALID_ARGUMENT for more than 1000 events or a
+        /// producer_id that is none; FAILED_PRECONDITION if a message of the producer
+        /// before this one is missing; RESOURCE_EXHAUSTED and UNAVAILABLE as for
+        /// ReserveUsage.
+        pub async fn record_usage(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::RecordUsageRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RecordUsageResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/RecordUsage",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("entitlement.v1.UsageService", "RecordUsage"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// What was used of a monthly meter over time, with what was reserved and leased
+        /// as well as recorded. What is held, or leased and not spent, is no part of it.
+        ///
+        /// Errors: INVALID_ARGUMENT, also for more than 10 000 spans; FAILED_PRECONDITION
+        /// for a level, which has no history; UNAVAILABLE if the database cannot be asked.
+        pub async fn query_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/entitlement.v1.UsageService/QueryUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("entitlement.v1.UsageService", "QueryUsage"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -8559,6 +9050,70 @@ pub mod usage_service_server {
             request: tonic::Request<super::ReconcileUsageRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ReconcileUsageResponse>,
+            tonic::Status,
+        >;
+        /// Takes a slice of a limit, to be spent in the memory of whoever holds it, until
+        /// it runs out. What is leased is taken before it is spent, so that nobody ever
+        /// spends beyond the limit. Little is leased of what little is left, and nothing
+        /// of fewer than 32: then reserve one by one.
+        ///
+        /// The same lease_id again is answered as the first time, so whoever has lost an
+        /// answer asks again.
+        ///
+        /// Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over.
+        async fn acquire_usage_lease(
+            &self,
+            request: tonic::Request<super::AcquireUsageLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcquireUsageLeaseResponse>,
+            tonic::Status,
+        >;
+        /// Says how much of a lease is spent so far, and gives back the rest where that
+        /// is final. Saying so again changes nothing.
+        ///
+        /// Errors: those of ReleaseUsage; NOT_FOUND if there is no such lease;
+        /// INVALID_ARGUMENT if more was spent than was granted.
+        async fn settle_usage_lease(
+            &self,
+            request: tonic::Request<super::SettleUsageLeaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SettleUsageLeaseResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the RecordUsage method.
+        type RecordUsageStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RecordUsageResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Writes down what was used, each thing once, whatever the limit. Each message is
+        /// answered after its commit, in order, with an outcome for each event; what is
+        /// wrong with one event is no matter of the others. Monthly meters only.
+        ///
+        /// A stream that ends without an answer to a message may have counted it: send it
+        /// again. A server that is about to stop ends it with OK after an answer.
+        ///
+        /// Errors, which end the stream: INVALID_ARGUMENT for more than 1000 events or a
+        /// producer_id that is none; FAILED_PRECONDITION if a message of the producer
+        /// before this one is missing; RESOURCE_EXHAUSTED and UNAVAILABLE as for
+        /// ReserveUsage.
+        async fn record_usage(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::RecordUsageRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::RecordUsageStream>,
+            tonic::Status,
+        >;
+        /// What was used of a monthly meter over time, with what was reserved and leased
+        /// as well as recorded. What is held, or leased and not spent, is no part of it.
+        ///
+        /// Errors: INVALID_ARGUMENT, also for more than 10 000 spans; FAILED_PRECONDITION
+        /// for a level, which has no history; UNAVAILABLE if the database cannot be asked.
+        async fn query_usage(
+            &self,
+            request: tonic::Request<super::QueryUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryUsageResponse>,
             tonic::Status,
         >;
     }
@@ -8769,6 +9324,191 @@ pub mod usage_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReconcileUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.UsageService/AcquireUsageLease" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcquireUsageLeaseSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::AcquireUsageLeaseRequest>
+                    for AcquireUsageLeaseSvc<T> {
+                        type Response = super::AcquireUsageLeaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcquireUsageLeaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::acquire_usage_lease(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcquireUsageLeaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.UsageService/SettleUsageLease" => {
+                    #[allow(non_camel_case_types)]
+                    struct SettleUsageLeaseSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::SettleUsageLeaseRequest>
+                    for SettleUsageLeaseSvc<T> {
+                        type Response = super::SettleUsageLeaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SettleUsageLeaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::settle_usage_lease(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SettleUsageLeaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.UsageService/RecordUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordUsageSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::StreamingService<super::RecordUsageRequest>
+                    for RecordUsageSvc<T> {
+                        type Response = super::RecordUsageResponse;
+                        type ResponseStream = T::RecordUsageStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::RecordUsageRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::record_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordUsageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/entitlement.v1.UsageService/QueryUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryUsageSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::QueryUsageRequest>
+                    for QueryUsageSvc<T> {
+                        type Response = super::QueryUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::query_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

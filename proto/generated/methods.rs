@@ -91,6 +91,14 @@ pub enum Method {
     ReleaseUsage,
     /// `/entitlement.v1.UsageService/ReconcileUsage`
     ReconcileUsage,
+    /// `/entitlement.v1.UsageService/AcquireUsageLease`
+    AcquireUsageLease,
+    /// `/entitlement.v1.UsageService/SettleUsageLease`
+    SettleUsageLease,
+    /// `/entitlement.v1.UsageService/RecordUsage`
+    RecordUsage,
+    /// `/entitlement.v1.UsageService/QueryUsage`
+    QueryUsage,
     /// `/envoy.service.auth.v3.Authorization/Check`
     Check,
 }
@@ -144,6 +152,10 @@ impl Method {
             Self::ReserveUsage => "ReserveUsage",
             Self::ReleaseUsage => "ReleaseUsage",
             Self::ReconcileUsage => "ReconcileUsage",
+            Self::AcquireUsageLease => "AcquireUsageLease",
+            Self::SettleUsageLease => "SettleUsageLease",
+            Self::RecordUsage => "RecordUsage",
+            Self::QueryUsage => "QueryUsage",
             Self::Check => "Check",
         }
     }
@@ -196,6 +208,10 @@ impl Method {
             Self::ReserveUsage => "/entitlement.v1.UsageService/ReserveUsage",
             Self::ReleaseUsage => "/entitlement.v1.UsageService/ReleaseUsage",
             Self::ReconcileUsage => "/entitlement.v1.UsageService/ReconcileUsage",
+            Self::AcquireUsageLease => "/entitlement.v1.UsageService/AcquireUsageLease",
+            Self::SettleUsageLease => "/entitlement.v1.UsageService/SettleUsageLease",
+            Self::RecordUsage => "/entitlement.v1.UsageService/RecordUsage",
+            Self::QueryUsage => "/entitlement.v1.UsageService/QueryUsage",
             Self::Check => "/envoy.service.auth.v3.Authorization/Check",
         }
     }
@@ -248,6 +264,10 @@ impl Method {
             "/entitlement.v1.UsageService/ReserveUsage" => Some(Self::ReserveUsage),
             "/entitlement.v1.UsageService/ReleaseUsage" => Some(Self::ReleaseUsage),
             "/entitlement.v1.UsageService/ReconcileUsage" => Some(Self::ReconcileUsage),
+            "/entitlement.v1.UsageService/AcquireUsageLease" => Some(Self::AcquireUsageLease),
+            "/entitlement.v1.UsageService/SettleUsageLease" => Some(Self::SettleUsageLease),
+            "/entitlement.v1.UsageService/RecordUsage" => Some(Self::RecordUsage),
+            "/entitlement.v1.UsageService/QueryUsage" => Some(Self::QueryUsage),
             "/envoy.service.auth.v3.Authorization/Check" => Some(Self::Check),
             _ => None,
         }
@@ -255,9 +275,9 @@ impl Method {
 
     /// Is its request or its response a stream?
     pub fn streams(self) -> bool {
-        matches!(self, Self::WatchChanges)
+        matches!(self, Self::WatchChanges | Self::RecordUsage)
     }
 
     /// All of them, in the order of their numbers.
-    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::Check];
+    pub const ALL: &'static [Self] = &[Self::ResolveTenant, Self::CheckModule, Self::BatchCheckModules, Self::ListEnabledModules, Self::CheckFeature, Self::BatchCheckFeatures, Self::CheckLimit, Self::Authorize, Self::ExplainModule, Self::ExplainFeature, Self::ExplainLimit, Self::ListTenantIds, Self::WatchChanges, Self::ListFeatures, Self::ListLimits, Self::UpsertFeature, Self::UpsertLimit, Self::SetTenantFlag, Self::DeleteTenantFlag, Self::SetLimitOverride, Self::EndLimitOverride, Self::EndKeptFeature, Self::EndKeptLimit, Self::SetPlanFeature, Self::SetPlanLimit, Self::PreviewFeatureChange, Self::ListModules, Self::ListPlans, Self::UpsertModule, Self::UpsertPlan, Self::GetTenant, Self::ListTenants, Self::CheckSubdomain, Self::OnboardTenant, Self::RetryProvisioning, Self::SetTenantStatus, Self::EnableModules, Self::DisableModules, Self::ChangePlan, Self::PreviewChange, Self::DeleteTenant, Self::ListAuditEvents, Self::ReserveUsage, Self::ReleaseUsage, Self::ReconcileUsage, Self::AcquireUsageLease, Self::SettleUsageLease, Self::RecordUsage, Self::QueryUsage, Self::Check];
 }

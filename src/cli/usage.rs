@@ -45,33 +45,36 @@ async fn verify(args: UsageVerifyArgs) -> CommandResult {
 }
 
 fn as_text(wrong: &[WrongCounter]) -> String {
-    let mut table = table(&["TENANT", "METER", "PERIOD", "USED", "ITS KEYS", "HELD", "ITS KEYS"]);
-    for WrongCounter { tenant, meter, period, says, keys } in wrong {
-        let says = says.map(|says| says.map(|number| number.to_string()));
-        let [used, held] = says.unwrap_or(["-".to_owned(), "-".to_owned()]);
-        let [counted_keys, held_keys] = keys.map(|number| number.to_string());
+    let columns = ["TENANT", "METER", "PERIOD", "USED", "ITS KEYS", "ITS DAYS", "HELD", "ITS KEYS"];
+    let mut table = table(&columns);
+    for WrongCounter { tenant, meter, period, says: [used, held], keys, days } in wrong {
+        let [counted_keys, held_keys] = keys;
         let cells = [
             tenant.to_string(),
             meter.clone(),
             period.clone(),
-            used,
-            counted_keys,
-            held,
-            held_keys,
+            used.to_string(),
+            counted_keys.to_string(),
+            if period.is_empty() { "-".to_owned() } else { days.to_string() },
+            held.to_string(),
+            held_keys.to_string(),
         ];
         table.add_row(cells.map(|cell| escape_control(&cell).into_owned()));
     }
     table.trim_fmt()
 }
 
-fn to_json(WrongCounter { tenant, meter, period, says, keys }: &WrongCounter) -> Value {
+fn to_json(
+    WrongCounter { tenant, meter, period, says: [used, held], keys, days }: &WrongCounter,
+) -> Value {
     json!({
         "tenant_id": tenant.to_string(),
         "meter": meter,
         "period": period,
-        "used": says.map(|[used, _]| used),
-        "held": says.map(|[_, held]| held),
-        "counted_keys": keys[0],
+        "used": used,
+        "held": held,
+        "counted": keys[0],
         "held_keys": keys[1],
+        "days": (!period.is_empty()).then_some(days),
     })
 }

@@ -8,7 +8,7 @@ use clap::{Args, builder::BoolishValueParser};
 use super::{
     AdditionsArgs, AdminArgs, ChangesArgs, DatabaseArgs, DecisionLogArgs, GatewayArgs, Given,
     ListenAddress, PoolArgs, SecurityArgs, Span, TraceArgs,
-    value::{IssuerTenant, JwksUrl, positive, socket_address, time_zone},
+    value::{IssuerTenant, JwksUrl, accept_late, positive, socket_address, time_zone},
 };
 use crate::domain::LimitEnforcement;
 
@@ -96,6 +96,17 @@ pub struct ServeArgs {
         value_parser = time_zone
     )]
     pub time_zone: Tz,
+    /// How far back RecordUsage accepts what was used, up to 35 days: it is then still known what was
+    /// counted before.
+    #[arg(
+        long,
+        env = "ENTITLEMENTD_USAGE_ACCEPT_LATE",
+        help_heading = "Features and limits",
+        value_name = "SPAN",
+        default_value = "35d",
+        value_parser = accept_late
+    )]
+    pub usage_accept_late: Span,
     /// The limits on callers.
     #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitArgs,

@@ -189,6 +189,13 @@ impl ListenAddress {
     }
 }
 
+/// A span for which it is still known what was counted.
+pub(super) fn accept_late(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    let most = Duration::from_hours(35 * 24);
+    if span.0 > most { Err("expected at most 35d".into()) } else { Ok(span) }
+}
+
 /// Reads the name of a time zone.
 pub(crate) fn time_zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| {

@@ -24,6 +24,15 @@ pub const HOLDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::f
 /// Maximum number of keys that one request may reconcile.
 pub const MAX_RECONCILED: usize = 1500;
 
+/// Maximum number of events that one message may record.
+pub const MAX_RECORDED: usize = 1000;
+
+/// How long a lease may last.
+pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_mins(10);
+
+/// Maximum number of spans in one answer about usage.
+pub const MAX_USAGE_SPANS: usize = 10_000;
+
 /// Maximum length of a feature's value, in characters of JSON with every digit written out.
 pub const MAX_VALUE_CHARS: usize = 2_000;
 

@@ -1,6 +1,9 @@
 //! Usage: what is counted against limits, each thing once.
 
+mod leases;
 mod ledger;
+mod recording;
+mod sums;
 
 use std::sync::Arc;
 
@@ -8,8 +11,17 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use thiserror::Error;
 
-pub use self::ledger::{CounterId, KeyId, Ledger, Reserved};
-use super::{LimitKind, TenantId, limits::MAX_USAGE_KEY_BYTES, month::Month};
+pub use self::{
+    leases::{LeaseRequest, Leased, Settled},
+    ledger::{CounterId, KeyId, Ledger, Reserved},
+    recording::{Event, Recorded},
+    sums::{Sum, SumId, Sums},
+};
+use super::{
+    LimitKind, TenantId,
+    calendar::{Day, Month},
+    limits::MAX_USAGE_KEY_BYTES,
+};
 
 /// The span that a counter belongs to.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -103,7 +115,7 @@ pub enum KeyState {
     Counted,
     /// It is held until then, exclusive.
     Held(DateTime<Utc>),
-    /// It was given back.
+    /// It was given back, or counts for nothing since it corrects another.
     Released,
 }
 
@@ -118,19 +130,109 @@ impl KeyState {
     }
 }
 
+/// When something was used, and the stored form of its day: what it is summed up by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UsedAt {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// `2026-11-30`; empty for a level.
+    pub day: Arc<str>,
+}
+
+impl UsedAt {
+    /// An instant, in the time zone of the servers.
+    pub fn new(kind: LimitKind, at: DateTime<Utc>, zone: Tz) -> Self {
+        let day = match kind {
+            LimitKind::Level => String::new(),
+            LimitKind::Monthly => Day::at(at, zone).to_string(),
+        };
+        Self { at, day: day.into() }
+    }
+}
+
+/// What becomes of what is not settled of a lease when that runs out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unsettled {
+    /// It counts as used, until its holder says otherwise: never beyond the limit.
+    Spent,
+    /// It is free again: what was spent and not told is not counted.
+    Returned,
+}
+
+/// What makes a key a lease.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Lease {
+    /// Who holds it.
+    pub holder: Arc<str>,
+    /// What becomes of the rest; `None`: its holder has told what was spent.
+    pub unsettled: Option<Unsettled>,
+}
+
+impl Lease {
+    /// The stored form of what makes a key a lease; empty: it is none.
+    pub fn word(lease: Option<&Self>) -> &'static str {
+        match lease.map(|lease| lease.unsettled) {
+            None => "",
+            Some(None) => "settled",
+            Some(Some(Unsettled::Spent)) => "spent",
+            Some(Some(Unsettled::Returned)) => "returned",
+        }
+    }
+
+    /// Reads the stored form.
+    pub fn parse(word: &str, holder: &str) -> Option<Self> {
+        let unsettled = match word {
+            "" => return None,
+            "spent" => Some(Unsettled::Spent),
+            "returned" => Some(Unsettled::Returned),
+            _ => None,
+        };
+        Some(Self { holder: holder.into(), unsettled })
+    }
+}
+
 /// A key that took something.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KeyRow {
     /// The stored form of the period that it was taken from.
     pub period: Arc<str>,
+    /// When that was used.
+    pub used_at: UsedAt,
     /// How much was asked for.
     pub asked: i64,
     /// How much was taken, up to that.
     pub amount: i64,
+    /// How much of that is counted as used by now: all of it once it is counted, less what was
+    /// corrected; of a lease, what is spent.
+    pub used: i64,
     /// What has become of it.
     pub state: KeyState,
     /// The module that it was taken for; empty: none was named.
     pub module: Arc<str>,
+    /// The key that it corrects; empty: none.
+    pub corrects: Arc<str>,
+    /// Is it a lease?
+    pub lease: Option<Lease>,
+}
+
+impl KeyRow {
+    /// What of it is held.
+    pub fn held(&self) -> i64 {
+        match self.state {
+            KeyState::Held(_) => self.amount - self.used,
+            KeyState::Counted | KeyState::Released => 0,
+        }
+    }
+
+    /// May another thing take its key?
+    pub fn is_free(&self) -> bool {
+        self.state == KeyState::Released && self.corrects.is_empty()
+    }
+
+    /// Is it the key of a thing that took so much, rather than of a lease or a correction?
+    pub fn took(&self, amount: i64) -> bool {
+        self.asked == amount && self.corrects.is_empty() && self.lease.is_none()
+    }
 }
 
 /// A request for so much of a limit.
@@ -146,4 +248,6 @@ pub struct Reservation {
     pub partial: bool,
     /// The module that it is for; empty: none is named.
     pub module: Arc<str>,
+    /// When.
+    pub used_at: UsedAt,
 }

@@ -5,7 +5,7 @@
 //! name = "orders"                                     # in logs and metrics
 //! certificates = ["spiffe://erp/ns/prod/sa/orders"]   # a URI or a name of the DNS in its certificate
 //! tokens_sha256 = ["5e88...42d8"]                     # hashes of its bearer tokens
-//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage
+//! services = ["entitlement"]                          # entitlement, ext-authz, forward-auth, usage, usage-corrections
 //! tenants = ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]  # whom it may ask about; absent: all
 //! modules = ["orders", "wms"]                         # what it may ask about; absent: all
 //! meters = ["transactions_monthly"]                   # what it may count, with the service usage; absent: all
@@ -44,6 +44,8 @@ pub enum CallerService {
     ForwardAuth,
     /// `UsageService`, which writes.
     Usage,
+    /// Taking back what was recorded, beside `UsageService`.
+    UsageCorrections,
 }
 
 /// An error in a file of callers.
@@ -118,6 +120,11 @@ impl Caller {
     /// May it ask about this module?
     pub fn may_ask_of(&self, module: &str) -> bool {
         self.modules.as_ref().is_none_or(|modules| modules.contains(module))
+    }
+
+    /// May it ask about any module?
+    pub fn may_ask_of_all_modules(&self) -> bool {
+        self.modules.is_none()
     }
 
     /// May it count with this meter?

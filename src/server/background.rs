@@ -14,4 +14,5 @@ pub(crate) mod reloaded_files;
 mod schema;
 mod told;
 pub(crate) mod upkeep;
+mod usage;
 mod waiting;

@@ -66,6 +66,7 @@ pub(crate) fn api(
         limits: args.enforce_limits.into(),
         usage,
         zone: args.time_zone,
+        accept_late: args.usage_accept_late.delta(),
         is_usage_open: args.security.callers_file.is_some() || args.listen.is_near(),
         callers,
         watchers: WatcherPlaces::new(args.limit.max_watchers as usize),

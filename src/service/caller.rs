@@ -84,10 +84,11 @@ impl CallerGate {
         self.changes.subscribe()
     }
 
-    /// The caller with these credentials now; `None`: anybody may ask.
+    /// The caller with these credentials now, that may use this service; `None`: anybody may.
     pub(super) fn known_by(
         &self,
         credentials: &Credentials,
+        service: CallerService,
     ) -> Result<Option<Arc<Caller>>, NotAdmitted> {
         let Some(callers) = &self.callers else { return Ok(None) };
         let callers = callers.load();
@@ -95,7 +96,7 @@ impl CallerGate {
             Some(hash) => callers.by_hash(hash),
             None => callers.by_names(&credentials.names),
         };
-        allowed(caller, CallerService::Entitlement).cloned().map(Some)
+        allowed(caller, service).cloned().map(Some)
     }
 
     /// May anybody ask, without a rate limit?

@@ -5,7 +5,10 @@ use thiserror::Error;
 
 use super::caller::NotAdmitted;
 use crate::{
-    cache::LoadError, domain::resolve::Unresolved, security::token::InvalidToken, usage::UsageError,
+    cache::LoadError,
+    domain::{limits::MAX_USAGE_SPANS, resolve::Unresolved},
+    security::token::InvalidToken,
+    usage::UsageError,
 };
 
 /// Why a request has no answer.
@@ -38,6 +41,24 @@ pub enum RequestError {
     /// A monthly meter cannot be reconciled.
     #[error("only a level can be reconciled")]
     NotALevel,
+    /// A level has no history.
+    #[error("only a monthly meter has a history")]
+    NotMonthly,
+    /// There is no such lease.
+    #[error("there is no such lease")]
+    NoLease,
+    /// More of a lease was spent than was granted.
+    #[error("more was spent than was granted")]
+    SpentTooMuch,
+    /// A message of the producer is missing.
+    #[error("the last message of this producer that was counted is {last}")]
+    SequenceGap {
+        /// The number of the last that was counted; 0: none was.
+        last: i64,
+    },
+    /// One answer cannot hold so much.
+    #[error("the answer would have more than {MAX_USAGE_SPANS} spans")]
+    TooManySpans,
 }
 
 /// Why a request does not belong to a served tenant.

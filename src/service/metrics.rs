@@ -4,7 +4,9 @@ use std::fmt;
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
-use super::{Api, caller::NotAdmittedKind, check::Judgement, gateway::GatewayTally};
+use super::{
+    Api, caller::NotAdmittedKind, check::Judgement, gateway::GatewayTally, usage::EventOutcome,
+};
 use crate::{
     domain::{FeatureReason, LimitReason, Reason},
     observability::{
@@ -29,6 +31,8 @@ pub(crate) struct Metrics {
     pub limit_decisions: CounterFamily<LimitReason>,
     /// What became of requests to reserve.
     pub reservations: CounterFamily<LimitReason>,
+    /// What became of events that were recorded.
+    pub recorded_events: CounterFamily<EventOutcome>,
     /// The outcomes of HTTP requests that proxies asked about.
     pub(super) gateway_requests: GatewayTally,
     /// Requests that were refused because their caller may not ask.
@@ -127,6 +131,9 @@ impl Collector for Metrics {
         let reservations =
             encoder.encode_descriptor("usage_reservations", help, None, MetricType::Counter)?;
         self.reservations.encode("reason", reservations)?;
+        let help = "Events of RecordUsage: what became of each";
+        let events = encoder.encode_descriptor("usage_events", help, None, MetricType::Counter)?;
+        self.recorded_events.encode("outcome", events)?;
         let help = "HTTP requests that proxies asked about: the verdict, its reason, and the status that the client gets; would_deny: passed although it would be refused. What Envoy is told as a status of gRPC counts in rpc_duration_seconds alone";
         let requests =
             encoder.encode_descriptor("gateway_requests", help, None, MetricType::Counter)?;

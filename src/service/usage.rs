@@ -1,17 +1,29 @@
 //! ReserveUsage, ReleaseUsage and ReconcileUsage.
 
+mod lease;
+mod over_time;
+mod record;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub(crate) use self::record::EventOutcome;
+pub(super) use self::{
+    lease::{LeaseOutcome, LeaseQuery, SettleQuery},
+    over_time::{SpansQuery, UsedOverTime},
+    record::{EventQuery, RecordQuery, Recorder},
+};
 use super::{Api, check::TenantQuery, error::RequestError};
 use crate::{
     cache::LoadError,
     domain::{
         Catalogue, Counter, LimitDecision, LimitEnforcement, LimitInForce, LimitKind, LimitReason,
-        MeterId, Period, Reason, Reservation, Reserved, UsageKey, Wanted, check,
+        MeterId, Period, Reason, Reservation, Reserved, UsageKey, UsedAt, Wanted, check,
     },
-    store::{ReconcileRequest, Reconciled, UsageAnswer, UsageOp, UsageOutcome, UsageRequest},
+    store::{
+        ReconcileRequest, Reconciled, StoreError, UsageAnswer, UsageOp, UsageOutcome, UsageRequest,
+    },
 };
 
 /// How far ahead the clock of a caller may be that says what there is.
@@ -101,6 +113,7 @@ impl Api {
             hold_until: hold.map(|hold| meter.now + hold),
             partial: query.partial,
             module: query.module.unwrap_or_default().into(),
+            used_at: UsedAt::new(meter.kind, meter.now, self.zone),
         };
         let is_enforced = self.limits == LimitEnforcement::On;
         let op = UsageOp::Reserve { reservation, is_enforced };
@@ -234,6 +247,25 @@ impl Api {
         let catalogue = self.cache.catalogue_that(knows, now).await?;
         let kind = catalogue.definitions().limit(key).map(|defined| defined.kind);
         Ok(kind.map(|kind| (kind, catalogue)))
+    }
+
+    /// Counts what the ERP's own transactions have logged.
+    pub(crate) async fn fold_usage_log(&self) -> Result<(), StoreError> {
+        let meters = self.usage.logged_meters().await?;
+        if meters.is_empty() {
+            return Ok(());
+        }
+        let knows = |catalogue: &Catalogue| {
+            meters.iter().all(|meter| catalogue.definitions().limit(meter).is_some())
+        };
+        let catalogue = match self.cache.catalogue_that(knows, self.clock.now()).await {
+            Ok(catalogue) => catalogue,
+            Err(error) => {
+                tracing::debug!(%error, "the catalogue is not known: {error}");
+                return Ok(());
+            }
+        };
+        self.usage.fold_log(catalogue.definitions(), self.zone).await
     }
 
     async fn count(

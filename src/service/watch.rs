@@ -14,7 +14,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
-use self::{named::NamedTenants, places::Place, rights::WatcherRights, stage::reached};
+pub(super) use self::stage::reached;
+use self::{named::NamedTenants, places::Place, rights::WatcherRights};
 pub(crate) use self::{
     places::WatcherPlaces,
     stage::{ConnectionStage, Ending},

@@ -4,32 +4,38 @@
 //! [`Ledger`], and writes. On PostgreSQL that is two messages, for however many requests: values
 //! stand in the text, as behind a pooler, and nothing is prepared.
 
+mod found;
 mod keep;
+mod log;
 mod postgres;
+mod producer;
+mod query;
 mod reconcile;
+mod report;
 mod rows;
 mod show;
+mod sqlite;
 mod tenants_own;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use sea_orm::QueryResult;
 
 pub(super) use self::keep::forget_tenant;
-use self::rows::{Found, Rows};
+use self::{found::Found, producer::Standing, rows::Rows};
 pub use self::{
     keep::{WrongCounter, oldest, verify},
+    log::Folded,
+    producer::MessageId,
+    query::{Granularity, UsageSpan, UsageSpans},
     reconcile::{ReconcileRequest, Reconciled},
     show::{CountedKey, TenantUsage},
 };
 use super::{Store, StoreError, ask::Ask};
 use crate::domain::{
-    Counter, CounterId, KeyId, Ledger, LimitInForce, LimitKind, LimitSaid, MeterId, Period,
-    Reservation, Reserved, UsageKey,
+    Counter, CounterId, Event, LeaseRequest, Leased, Ledger, LimitInForce, LimitKind, LimitSaid,
+    MeterId, Period, Recorded, Reservation, Reserved, Settled, UsageKey,
 };
 
 /// How long it is waited for a lock where nobody else waits for the same turn.
@@ -38,7 +44,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// A request to take, or to give back.
 #[derive(Clone, Debug)]
 pub struct UsageRequest {
-    /// The counter of the present period.
+    /// The counter of the present period; of something that was used, that of its own.
     pub counter: CounterId,
     /// What the meter counts.
     pub kind: LimitKind,
@@ -63,14 +69,36 @@ pub enum UsageOp {
         /// Only what it holds still.
         only_held: bool,
     },
+    /// Write down what was used.
+    Record(Event),
+    /// Take a slice, to be spent later.
+    Lease {
+        /// Of which size, and for how long.
+        request: LeaseRequest,
+        /// Is the limit an obstacle?
+        is_enforced: bool,
+    },
+    /// Say what was spent of a slice.
+    Settle {
+        /// The lease.
+        key: UsageKey,
+        /// How much of it was spent so far.
+        spent: i64,
+        /// Is the rest free?
+        is_final: bool,
+    },
 }
 
 impl UsageOp {
-    fn key(&self) -> &UsageKey {
-        match self {
-            Self::Reserve { reservation, .. } => &reservation.key,
-            Self::Release { key, .. } => key,
-        }
+    /// The keys that are looked up for it.
+    fn keys(&self) -> impl Iterator<Item = &UsageKey> {
+        let (key, other) = match self {
+            Self::Reserve { reservation, .. } => (Some(&reservation.key), None),
+            Self::Release { key, .. } | Self::Settle { key, .. } => (Some(key), None),
+            Self::Record(event) => (event.key.as_ref(), event.corrects.as_ref()),
+            Self::Lease { request, .. } => (Some(&request.key), None),
+        };
+        key.into_iter().chain(other)
     }
 }
 
@@ -92,10 +120,49 @@ pub enum UsageOutcome {
     Reserved(Reserved),
     /// So much was given back.
     Released(i64),
+    /// Of something that was used.
+    Recorded(Recorded),
+    /// Of a request for a slice.
+    Leased(Leased),
+    /// Of what was spent of one.
+    Settled(Settled),
     /// Nothing: there is no such tenant any more.
     NoTenant,
     /// Nothing: somebody else had locked the counter.
     Locked,
+}
+
+/// What became of a message that writes down what was used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Recording {
+    /// It was dealt with now.
+    Done(Vec<UsageAnswer>),
+    /// It was counted before.
+    Repeated,
+    /// One before it is missing; the last that was counted is this.
+    OutOfSequence {
+        /// Its number; 0: none was.
+        last: i64,
+    },
+}
+
+/// A counter that is needed, and a key of it.
+pub(super) struct Asked<'a> {
+    counter: &'a CounterId,
+    key: Option<&'a UsageKey>,
+}
+
+impl<'a> Asked<'a> {
+    /// What a request needs.
+    fn of(request: &'a UsageRequest) -> Vec<Self> {
+        let counter = &request.counter;
+        let mut asked: Vec<_> =
+            request.op.keys().map(|key| Self { counter, key: Some(key) }).collect();
+        if asked.is_empty() {
+            asked.push(Self { counter, key: None });
+        }
+        asked
+    }
 }
 
 impl Store {
@@ -116,28 +183,52 @@ impl Store {
         lock_wait: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<UsageAnswer>, StoreError> {
-        let counters: BTreeSet<CounterId> = requests
-            .iter()
-            .flat_map(|request| [anchor(&request.counter.0), request.counter.clone()])
-            .collect();
-        let keys: BTreeSet<KeyId> = requests
-            .iter()
-            .map(|request| (request.counter.0.clone(), request.op.key().clone()))
-            .collect();
+        let asked: Vec<Asked<'_>> = requests.iter().flat_map(Asked::of).collect();
         let rows = Rows::new(self.writing.dialect());
         let skip_locked = lock_wait.is_zero();
-        let statements = rows.find(&counters, &keys, skip_locked, now);
+        let mut statements = rows.find(&asked, skip_locked, now);
+        if requests.iter().any(|request| matches!(request.op, UsageOp::Lease { .. })) {
+            statements.push(rows.holders(&asked, now));
+        }
         let wait = if skip_locked { LOCK_WAIT } else { lock_wait };
         let (txn, found) = self.writing.begin_asking(wait, &statements).await?;
-        let Found { counters, limits, keys } = Rows::read(&found)?;
-        let mut ledger = Ledger::new(counters, keys, now);
-        let answers =
-            requests.iter().map(|request| answer(&mut ledger, &limits, request, now)).collect();
+        let (ledger, answers) = answers(&found, requests, now)?;
         txn.commit_with(rows.writes(&ledger, now)).await?;
         Ok(answers)
     }
 
-    /// Reads a counter, without holds that have run out: nothing, where there is none.
+    /// Writes down what was used, in one transaction: once, where a producer gives its number.
+    pub async fn record(
+        &self,
+        requests: &[UsageRequest],
+        message_id: Option<MessageId>,
+        now: DateTime<Utc>,
+    ) -> Result<Recording, StoreError> {
+        let asked: Vec<Asked<'_>> = requests.iter().flat_map(Asked::of).collect();
+        let rows = Rows::new(self.writing.dialect());
+        let mut statements = Vec::from_iter(message_id.map(|it| it.find(rows, found::micros(now))));
+        statements.extend(rows.find(&asked, false, now));
+        let (txn, found) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
+        let (of_producer, found) =
+            found.split_at(usize::from(message_id.is_some()).min(found.len()));
+        if let (Some(message_id), [of_producer]) = (message_id, of_producer) {
+            let standing = message_id.standing(of_producer)?;
+            if standing != Standing::Next {
+                txn.roll_back().await?;
+                return Ok(match standing {
+                    Standing::Early(last) => Recording::OutOfSequence { last },
+                    _ => Recording::Repeated,
+                });
+            }
+        }
+        let (ledger, answers) = answers(found, requests, now)?;
+        let mut writes = rows.writes(&ledger, now);
+        writes.extend(message_id.map(|message_id| message_id.advance(rows)));
+        txn.commit_with(writes).await?;
+        Ok(Recording::Done(answers))
+    }
+
+    /// Reads a counter, as if what has run out had been given back: nothing, where there is none.
     pub async fn counter(&self, id: &CounterId, now: DateTime<Utc>) -> Result<Counter, StoreError> {
         let rows = Rows::new(self.primary.dialect());
         let found = self.primary.query(rows.read_counter(id, now)).await?;
@@ -146,16 +237,33 @@ impl Store {
     }
 }
 
-/// What everybody locks who counts with a meter, whatever the month: a key belongs to one of them
-/// only, and two servers may be in different ones. It is the counter of no month; of a level, the
-/// level's own.
-fn anchor(meter: &MeterId) -> CounterId {
+/// The level of a meter: what everybody locks who counts with it, whatever the month. A key belongs to
+/// one of them only, and two servers may be in different ones.
+fn level(meter: &MeterId) -> CounterId {
     (meter.clone(), Period::Level.to_string().into())
+}
+
+/// What the rows that were found make of these requests.
+fn answers(
+    found: &[Vec<QueryResult>],
+    requests: &[UsageRequest],
+    now: DateTime<Utc>,
+) -> Result<(Ledger, Vec<UsageAnswer>), StoreError> {
+    let (found, holders) = rows::split_holders(found);
+    let mut holders = rows::counts(holders)?;
+    let Found { meters, counters, limits, keys } = Rows::read(found)?;
+    let mut ledger = Ledger::new(meters, counters, keys, now);
+    let answers = requests
+        .iter()
+        .map(|request| answer(&mut ledger, &limits, &mut holders, request, now))
+        .collect();
+    Ok((ledger, answers))
 }
 
 fn answer(
     ledger: &mut Ledger,
     limits: &BTreeMap<MeterId, LimitSaid>,
+    holders: &mut BTreeMap<MeterId, i64>,
     request: &UsageRequest,
     now: DateTime<Utc>,
 ) -> UsageAnswer {
@@ -164,13 +272,23 @@ fn answer(
     let limit = said.unwrap_or_default().in_force(Arc::clone(&id.0.meter), *kind, now);
     let outcome = if said.is_none() {
         UsageOutcome::NoTenant
-    } else if ledger.has_locked(&anchor(&id.0), op.key()) && ledger.has_locked(id, op.key()) {
+    } else if ledger.has_locked(&id.0) {
         match op {
             UsageOp::Reserve { reservation, is_enforced } => {
                 UsageOutcome::Reserved(ledger.reserve(id, reservation, &limit, *is_enforced))
             }
             UsageOp::Release { key, only_held } => {
                 UsageOutcome::Released(ledger.release(&id.0, key, *only_held))
+            }
+            UsageOp::Record(event) => UsageOutcome::Recorded(ledger.record(id, event)),
+            UsageOp::Lease { request, is_enforced } => {
+                let others = holders.entry(id.0.clone()).or_default();
+                let leased = ledger.lease(id, request, &limit, *is_enforced, *others);
+                *others += i64::from(matches!(leased, Leased::Granted { repeated: false, .. }));
+                UsageOutcome::Leased(leased)
+            }
+            UsageOp::Settle { key, spent, is_final } => {
+                UsageOutcome::Settled(ledger.settle(id, key, *spent, *is_final))
             }
         }
     } else {

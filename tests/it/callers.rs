@@ -56,7 +56,7 @@ pub fn callers(all: &[(&str, &str)]) -> tempfile::NamedTempFile {
     file
 }
 
-fn write_callers(file: &tempfile::NamedTempFile, all: &[(&str, &str)]) {
+pub fn write_callers(file: &tempfile::NamedTempFile, all: &[(&str, &str)]) {
     let caller = |(token, rest): &(&str, &str)| {
         let hash = hex::encode(entitlementd::security::hashes::hash(token));
         format!("[[caller]]\nname = \"{token}\"\ntokens_sha256 = [\"{hash}\"]\n{rest}\n")

@@ -84,8 +84,8 @@ async fn methods_that_do_not_exist_are_one_series() {
     let mut grpc = tonic::client::Grpc::new(connect(&server.running.address).await);
     for number in 0..20 {
         for path in [
-            format!("/entitlement.v1.EntitlementService/Nothing{number}"),
-            format!("/nowhere{number}/Nothing"),
+            format!("/entitlement.v1.EntitlementService/Nonsense{number}"),
+            format!("/nowhere{number}/Nonsense"),
         ] {
             grpc.ready().await.unwrap();
             let codec = tonic_prost::ProstCodec::<(), ()>::default();
@@ -101,7 +101,7 @@ async fn methods_that_do_not_exist_are_one_series() {
         metrics.of(r#"rpc_duration_seconds_count{method="other",code="UNIMPLEMENTED"}"#),
         40.0
     );
-    assert!(!metrics.page.to_lowercase().contains("nothing"), "{}", metrics.page);
+    assert!(!metrics.page.to_lowercase().contains("nonsense"), "{}", metrics.page);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

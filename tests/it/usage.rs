@@ -8,6 +8,7 @@ use entitlementd::proto::v1::{
     ReconcileUsageResponse, ReleaseUsageRequest, ReleaseUsageResponse, ReserveUsageRequest,
     ReserveUsageResponse, usage_service_client::UsageServiceClient,
 };
+use entitlementd::store::usage::verify;
 use prost_types::Timestamp;
 use tokio::task::JoinSet;
 use tonic::{Code, Status, transport::Channel};
@@ -98,18 +99,25 @@ pub async fn started(database: Database, flags: &[&str]) -> (Server, Client) {
 }
 
 impl Database {
-    /// Is every counter the sum of its keys?
+    /// Is every counter the sum of its keys, and of its days?
     pub async fn verify_usage(&self) {
-        let wrong = self
-            .one(
-                "SELECT count(*) AS wrong FROM entitlement_usage_counters c
-                 WHERE used <> (SELECT COALESCE(sum(amount), 0) FROM entitlement_usage_keys k
-                                WHERE k.tenant_id = c.tenant_id AND k.meter = c.meter AND k.period = c.period AND state = 'counted')
-                    OR held <> (SELECT COALESCE(sum(amount), 0) FROM entitlement_usage_keys k
-                                WHERE k.tenant_id = c.tenant_id AND k.meter = c.meter AND k.period = c.period AND state = 'held')",
-            )
-            .await;
-        assert_eq!(wrong.try_get::<i64>("", "wrong").unwrap(), 0);
+        use sea_orm::ConnectionTrait;
+        let wrong = self.connection.query_all_raw(sea_orm::Statement::from_string(
+            self.connection.get_database_backend(),
+            verify("1970-01"),
+        ));
+        let number = |row: &sea_orm::QueryResult, column| row.try_get::<i64>("", column).unwrap();
+        let columns = ["used", "held", "counted", "held_keys", "days"];
+        let wrong: Vec<_> = wrong
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| {
+                let meter: [String; 2] = ["meter", "period"].map(|it| row.try_get("", it).unwrap());
+                (meter, columns.map(|column| (column, number(row, column))))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 }
 
@@ -216,8 +224,9 @@ on_both! {
             ("UTC", "2026-12-01T00:00:00Z"),
         ] {
             let database = server.database.again().await;
-            database.execute("DELETE FROM entitlement_usage_keys").await;
-            database.execute("DELETE FROM entitlement_usage_counters").await;
+            for table in ["keys", "counters", "days"] {
+                database.execute(&format!("DELETE FROM entitlement_usage_{table}")).await;
+            }
             database.execute("DELETE FROM tenant_subscriptions").await;
             database.execute("DELETE FROM tenants").await;
             let (server, mut client) = started(database, &["--time-zone", zone]).await;
@@ -368,8 +377,9 @@ on_both! {
     async fn where_limits_are_not_enforced_everything_is_counted(server: Server) {
         for (enforce, expected) in [("off", LimitEnforcement::Off), ("shadow", LimitEnforcement::Shadow)] {
             let database = server.database.again().await;
-            database.execute("DELETE FROM entitlement_usage_keys").await;
-            database.execute("DELETE FROM entitlement_usage_counters").await;
+            for table in ["keys", "counters", "days"] {
+                database.execute(&format!("DELETE FROM entitlement_usage_{table}")).await;
+            }
             if enforce == "off" {
                 mk_customer(&database).await;
             }

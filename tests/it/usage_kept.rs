@@ -258,7 +258,11 @@ on_both! {
         let (_, text) = run(&database, &["verify", "--json"]);
         let wrong: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(wrong.as_array().unwrap().len(), 2, "{text}");
-        assert!(wrong[0]["used"].is_null(), "{text}");
+        assert_eq!((&wrong[0]["used"], &wrong[0]["counted"]), (&0.into(), &5.into()), "{text}");
+        database.execute("UPDATE entitlement_usage_keys SET used = 0").await;
+        // And so is a day.
+        let (code, text) = run(&database, &["verify"]);
+        assert!(code == 1 && text.contains(ORDERS) && !text.contains("users"), "{text}");
     }
 
     async fn what_is_not_needed_any_more_is_forgotten(server: Server) {

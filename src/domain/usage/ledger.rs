@@ -7,7 +7,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Counter, KeyRow, KeyState, MeterId, Reservation, UsageKey};
+use super::{
+    Counter, KeyRow, KeyState, Lease, MeterId, Reservation, Sum, Sums, Unsettled, UsageKey, UsedAt,
+};
 use crate::domain::{LimitInForce, LimitReason, Wanted};
 
 /// A counter: the meter, and the stored form of its period.
@@ -16,16 +18,20 @@ pub type CounterId = (MeterId, Arc<str>);
 /// A key of a meter.
 pub type KeyId = (MeterId, UsageKey);
 
-/// The counters that a transaction has locked, and the keys that it has read under these locks. What
-/// is done with them is done here first, and written afterwards.
+/// The meters that a transaction has locked, and what it has read of them under these locks. What is
+/// done with them is done here first, and written afterwards.
 ///
-/// Of each counter, `used` is the sum of its counted keys, and `held` of those that are held.
+/// Of each counter, `used` is what its keys say is used, with what was counted without a key, and
+/// `held` what they say is held. One function, `put`, keeps that true, and the sums.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    meters: BTreeSet<MeterId>,
     counters: BTreeMap<CounterId, Counter>,
     keys: BTreeMap<KeyId, KeyRow>,
+    sums: Sums,
     changed_counters: BTreeSet<CounterId>,
     changed_keys: BTreeSet<KeyId>,
+    now: DateTime<Utc>,
 }
 
 /// What became of a reservation.
@@ -48,34 +54,35 @@ pub enum Reserved {
 }
 
 impl Ledger {
-    /// What was found. Holds that have run out are given back, as far as their counters are locked.
+    /// What was found of these meters. What has run out of those that are locked is given back, or
+    /// counted where its holder has chosen that.
     pub fn new(
+        meters: impl IntoIterator<Item = MeterId>,
         counters: impl IntoIterator<Item = (CounterId, Counter)>,
         keys: impl IntoIterator<Item = (KeyId, KeyRow)>,
         now: DateTime<Utc>,
     ) -> Self {
         let mut ledger = Self {
+            meters: meters.into_iter().collect(),
             counters: counters.into_iter().collect(),
             keys: keys.into_iter().collect(),
+            now,
             ..Self::default()
         };
-        let has_run_out = |row: &KeyRow| matches!(row.state, KeyState::Held(until) if until <= now);
-        let over = ledger.keys.iter().filter(|(_, row)| has_run_out(row));
-        for id in over.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            ledger.give_back(&id);
+        let has_run_out = |(id, row): &(&KeyId, &KeyRow)| {
+            matches!(row.state, KeyState::Held(until) if until <= now)
+                && ledger.meters.contains(&id.0)
+        };
+        let over = ledger.keys.iter().filter(has_run_out);
+        for (id, row) in over.map(|(id, row)| (id.clone(), row.clone())).collect::<Vec<_>>() {
+            ledger.put(id, run_out(row));
         }
         ledger
     }
 
-    /// Is everything locked that a request about this key may change? `counter` is that of the
-    /// present period.
-    pub fn has_locked(&self, counter: &CounterId, key: &UsageKey) -> bool {
-        let of_key = self.keys.get(&(counter.0.clone(), key.clone()));
-        let is_locked = |row: &KeyRow| {
-            row.state == KeyState::Released
-                || self.counters.contains_key(&(counter.0.clone(), Arc::clone(&row.period)))
-        };
-        self.counters.contains_key(counter) && of_key.is_none_or(is_locked)
+    /// Is this meter locked, so that something may be changed?
+    pub fn has_locked(&self, meter: &MeterId) -> bool {
+        self.meters.contains(meter)
     }
 
     /// What there is of a counter.
@@ -94,8 +101,8 @@ impl Ledger {
     ) -> Reserved {
         let id = (counter.0.clone(), asked.key.clone());
         let there = self.counter(counter).taken();
-        if let Some(row) = self.keys.get(&id).filter(|row| row.state != KeyState::Released) {
-            if row.asked != asked.amount {
+        if let Some(row) = self.taken(&id) {
+            if !row.took(asked.amount) {
                 return Reserved::Conflict;
             }
             let amount = row.amount;
@@ -117,27 +124,29 @@ impl Ledger {
         if amount <= 0 || there.checked_add(amount).is_none() {
             return Reserved::Refused(reason);
         }
-        let state = asked.hold_until.map_or(KeyState::Counted, KeyState::Held);
-        let row = KeyRow {
-            period: Arc::clone(&counter.1),
-            asked: asked.amount,
-            amount,
-            state,
-            module: Arc::clone(&asked.module),
+        let (state, used) = match asked.hold_until {
+            Some(until) => (KeyState::Held(until), 0),
+            None => (KeyState::Counted, amount),
         };
-        self.change(counter, |there| match state {
-            KeyState::Held(_) => there.held += amount,
-            _ => there.used += amount,
-        });
+        let (used_at, module) = (asked.used_at.clone(), Arc::clone(&asked.module));
+        let row = KeyRow { amount, used, state, ..new_row(counter, asked.amount, used_at, module) };
         self.put(id, row);
         Reserved::Granted { amount, repeated: false, reason }
     }
 
-    /// Gives back what a key took, or only what it holds still. How much that was.
+    /// Gives back what a key took, or only what it holds still. How much that was. What a lease
+    /// holds is its holder's.
     pub fn release(&mut self, meter: &MeterId, key: &UsageKey, only_held: bool) -> i64 {
         let id = (meter.clone(), key.clone());
-        let is_held = self.keys.get(&id).is_some_and(|row| matches!(row.state, KeyState::Held(_)));
-        if only_held && !is_held { 0 } else { self.give_back(&id) }
+        let Some(row) = self.taken(&id).filter(|row| row.lease.is_none()).cloned() else {
+            return 0;
+        };
+        let released = row.used + row.held();
+        if row.state == KeyState::Released || only_held && !matches!(row.state, KeyState::Held(_)) {
+            return 0;
+        }
+        self.put(id, KeyRow { state: KeyState::Released, used: 0, ..row });
+        released
     }
 
     /// The counters that have changed.
@@ -150,43 +159,99 @@ impl Ledger {
         self.changed_keys.iter().filter_map(|id| Some((id, self.keys.get(id)?)))
     }
 
-    fn take_for_good(&mut self, id: &KeyId) {
+    /// What is added to the sums.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Has anything changed?
+    pub fn is_changed(&self) -> bool {
+        !self.changed_keys.is_empty() || !self.changed_counters.is_empty()
+    }
+
+    /// A key that another thing may not take.
+    pub(super) fn taken(&self, id: &KeyId) -> Option<&KeyRow> {
+        self.keys.get(id).filter(|row| !row.is_free())
+    }
+
+    pub(super) fn take_for_good(&mut self, id: &KeyId) {
         let Some(row) = self.keys.get(id).cloned() else { return };
         if let KeyState::Held(_) = row.state {
-            let amount = row.amount;
-            self.change(&(id.0.clone(), Arc::clone(&row.period)), |there| {
-                there.held -= amount;
-                there.used += amount;
-            });
-            self.put(id.clone(), KeyRow { state: KeyState::Counted, ..row });
+            self.put(id.clone(), KeyRow { state: KeyState::Counted, used: row.amount, ..row });
         }
     }
 
-    fn give_back(&mut self, id: &KeyId) -> i64 {
-        let Some(row) = self.keys.get(id).cloned() else { return 0 };
-        let counter = (id.0.clone(), Arc::clone(&row.period));
-        if row.state == KeyState::Released || !self.counters.contains_key(&counter) {
-            return 0;
-        }
-        let amount = row.amount;
-        self.change(&counter, |there| match row.state {
-            KeyState::Held(_) => there.held -= amount,
-            _ => there.used -= amount,
-        });
-        self.put(id.clone(), KeyRow { state: KeyState::Released, ..row });
-        amount
+    /// Counts so much without a key.
+    pub(super) fn add(
+        &mut self,
+        counter: &CounterId,
+        amount: i64,
+        used_at: &UsedAt,
+        module: &Arc<str>,
+    ) {
+        self.change(counter, amount, 0);
+        let added = Sum { amount, events: 1, without_key: amount, ..Sum::default() };
+        self.sums.add(&counter.0, used_at, module, added, self.now);
     }
 
-    fn change(&mut self, id: &CounterId, change: impl FnOnce(&mut Counter)) {
-        if let Some(counter) = self.counters.get_mut(id) {
-            change(counter);
+    /// Puts a key in the place of what was there under it, in the counters and in the sums.
+    pub(super) fn put(&mut self, id: KeyId, row: KeyRow) {
+        if let Some(before) = self.keys.get(&id).cloned() {
+            self.count(&id.0, &before, -1);
+        }
+        self.count(&id.0, &row, 1);
+        self.keys.insert(id.clone(), row);
+        self.changed_keys.insert(id);
+    }
+
+    /// Adds what a key counts for, or takes it away.
+    fn count(&mut self, meter: &MeterId, row: &KeyRow, sign: i64) {
+        self.change(&(meter.clone(), Arc::clone(&row.period)), sign * row.used, sign * row.held());
+        if row.used != 0 {
+            let added = Sum { amount: sign * row.used, events: sign, ..Sum::default() };
+            self.sums.add(meter, &row.used_at, &row.module, added, self.now);
+        }
+    }
+
+    fn change(&mut self, id: &CounterId, used: i64, held: i64) {
+        if (used, held) != (0, 0) {
+            let counter = self.counters.entry(id.clone()).or_default();
+            // Somebody may have changed a counter by hand: it is then wrong, and nobody is stopped.
+            counter.used = counter.used.saturating_add(used);
+            counter.held = counter.held.saturating_add(held);
             self.changed_counters.insert(id.clone());
         }
     }
+}
 
-    fn put(&mut self, id: KeyId, row: KeyRow) {
-        self.keys.insert(id.clone(), row);
-        self.changed_keys.insert(id);
+/// A key as it is when it takes so much for good.
+pub(super) fn new_row(
+    counter: &CounterId,
+    amount: i64,
+    used_at: UsedAt,
+    module: Arc<str>,
+) -> KeyRow {
+    KeyRow {
+        period: Arc::clone(&counter.1),
+        used_at,
+        asked: amount,
+        amount,
+        used: amount,
+        state: KeyState::Counted,
+        module,
+        corrects: "".into(),
+        lease: None,
+    }
+}
+
+/// What becomes of what is held when that runs out.
+fn run_out(row: KeyRow) -> KeyRow {
+    match &row.lease {
+        None => KeyRow { state: KeyState::Released, used: 0, ..row },
+        Some(Lease { unsettled: Some(Unsettled::Spent), .. }) => {
+            KeyRow { state: KeyState::Counted, used: row.amount, ..row }
+        }
+        Some(_) => KeyRow { state: KeyState::Counted, ..row },
     }
 }
 

@@ -33,12 +33,22 @@ fn limit(limit: Option<i64>) -> LimitInForce {
 }
 
 fn asked(name: &str, amount: i64) -> Reservation {
-    Reservation { key: key(name), amount, hold_until: None, partial: false, module: "".into() }
+    Reservation {
+        key: key(name),
+        amount,
+        hold_until: None,
+        partial: false,
+        module: "".into(),
+        used_at: used_at("2026-11-30"),
+    }
 }
 
-fn ledger(periods: &[&str]) -> Ledger {
-    let counters = periods.iter().map(|period| (counter(period), Counter::default()));
-    Ledger::new(counters, [], NOW)
+fn used_at(day: &str) -> UsedAt {
+    UsedAt { at: NOW, day: day.into() }
+}
+
+fn ledger() -> Ledger {
+    Ledger::new([meter()], [], [], NOW)
 }
 
 fn granted(amount: i64, repeated: bool) -> Reserved {
@@ -47,7 +57,7 @@ fn granted(amount: i64, repeated: bool) -> Reserved {
 
 #[test]
 fn a_key_is_counted_once_and_what_is_beyond_the_limit_is_refused() {
-    let mut ledger = ledger(&["2026-11"]);
+    let mut ledger = ledger();
     let (here, ten) = (counter("2026-11"), limit(Some(10)));
     let mut reserve = |name, amount| ledger.reserve(&here, &asked(name, amount), &ten, true);
     assert_eq!(reserve("a", 7), granted(7, false));
@@ -67,7 +77,7 @@ fn a_key_is_counted_once_and_what_is_beyond_the_limit_is_refused() {
 
 #[test]
 fn a_part_is_taken_where_that_is_asked_for_and_its_repetition_is_told_the_same() {
-    let mut ledger = ledger(&[""]);
+    let mut ledger = ledger();
     let (here, ten) = (counter(""), limit(Some(10)));
     let partial = Reservation { partial: true, ..asked("a", 25) };
     let part = |repeated, reason| Reserved::Granted { amount: 10, repeated, reason };
@@ -79,7 +89,7 @@ fn a_part_is_taken_where_that_is_asked_for_and_its_repetition_is_told_the_same()
 
 #[test]
 fn where_limits_are_not_enforced_all_is_taken_and_the_reason_says_what_would_be() {
-    let mut ledger = ledger(&[""]);
+    let mut ledger = ledger();
     let here = counter("");
     let taken = |amount, reason| Reserved::Granted { amount, repeated: false, reason };
     let none = limit(Some(0));
@@ -92,7 +102,7 @@ fn where_limits_are_not_enforced_all_is_taken_and_the_reason_says_what_would_be(
 
 #[test]
 fn a_hold_returns_by_itself_unless_its_key_comes_again_for_good() {
-    let mut first = ledger(&["2026-11"]);
+    let mut first = ledger();
     let (here, ten) = (counter("2026-11"), limit(Some(10)));
     let held = |name| Reservation { hold_until: Some(later(60)), ..asked(name, 4) };
     assert_eq!(first.reserve(&here, &held("kept"), &ten, true), granted(4, false));
@@ -100,7 +110,7 @@ fn a_hold_returns_by_itself_unless_its_key_comes_again_for_good() {
     assert_eq!(first.counter(&here), Counter { used: 0, held: 8 });
     assert_eq!(first.reserve(&here, &asked("kept", 4), &ten, true), granted(4, true));
     assert_eq!(first.counter(&here), Counter { used: 4, held: 4 });
-    let found = |now| Ledger::new(first.counters.clone(), first.keys.clone(), now);
+    let found = |now| Ledger::new([meter()], first.counters.clone(), first.keys.clone(), now);
     assert_eq!(found(later(59)).counter(&here), Counter { used: 4, held: 4 });
     let mut after = found(later(60));
     assert_eq!(after.counter(&here), Counter { used: 4, held: 0 });
@@ -110,7 +120,7 @@ fn a_hold_returns_by_itself_unless_its_key_comes_again_for_good() {
 
 #[test]
 fn what_was_taken_in_one_month_returns_to_that_month() {
-    let mut ledger = ledger(&["2026-11", "2026-12"]);
+    let mut ledger = ledger();
     let ten = limit(Some(10));
     ledger.reserve(&counter("2026-11"), &asked("a", 4), &ten, true);
     // The same order in the next month is the same order.
@@ -122,25 +132,9 @@ fn what_was_taken_in_one_month_returns_to_that_month() {
 }
 
 #[test]
-fn a_key_of_a_month_whose_counter_is_not_locked_is_not_touched() {
-    let row = KeyRow {
-        period: "2026-10".into(),
-        asked: 1,
-        amount: 1,
-        state: KeyState::Counted,
-        module: "".into(),
-    };
-    let id = (meter(), key("a"));
-    let here = counter("2026-11");
-    let mut ledger = Ledger::new([(here.clone(), Counter::default())], [(id, row)], NOW);
-    assert!(!ledger.has_locked(&here, &key("a")) && ledger.has_locked(&here, &key("b")));
-    assert_eq!(ledger.release(&meter(), &key("a"), false), 0);
-    assert_eq!(ledger.changed_counters().count(), 0);
-}
-
-#[test]
 fn no_count_overflows_where_nothing_is_limited() {
-    let mut ledger = Ledger::new([(counter(""), Counter { used: i64::MAX - 5, held: 0 })], [], NOW);
+    let mut ledger =
+        Ledger::new([meter()], [(counter(""), Counter { used: i64::MAX - 5, held: 0 })], [], NOW);
     let unlimited = limit(None);
     let taken = ledger.reserve(&counter(""), &asked("a", 6), &unlimited, false);
     assert_eq!(taken, Reserved::Refused(LimitReason::Unlimited));

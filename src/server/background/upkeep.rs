@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep};
 
-use super::{change_log, feed::FeedReport};
+use super::{change_log, feed::FeedReport, usage};
 use crate::{
     cache::{Budget, Cache, FeedState, Pace, RevalidationStep},
     config::ChangesArgs,
@@ -18,7 +18,6 @@ use crate::{
 };
 
 const CHECK_REPLICAS: Duration = Duration::from_millis(500);
-const KEEP_USAGE: Duration = Duration::from_mins(30);
 const SUM_UP: Duration = Duration::from_secs(1);
 /// How much longer than until the next poll a change may take from its commit until it is received,
 /// before it counts as missed.
@@ -47,19 +46,9 @@ pub(crate) async fn run(
         revalidate(api, budget, grace),
         sum_up(),
         refresh_catalogue(api),
-        keep_usage(api)
+        usage::run(api)
     );
     never
-}
-
-/// Keeps usage in order. Where this role may not, nobody counts with it.
-async fn keep_usage(api: &Api) -> Infallible {
-    loop {
-        sleep(jittered(KEEP_USAGE)).await;
-        if let Err(error) = api.usage.keep(api.zone).await {
-            tracing::warn!(%error, "usage counters were not compared with their keys: {error}");
-        }
-    }
 }
 
 /// Logs what no line has told of yet.

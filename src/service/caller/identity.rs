@@ -9,7 +9,7 @@ use crate::{
     cache::Requester,
     domain::TenantId,
     observability::log_limiter::{LogLimiter, log_limited},
-    security::callers::Caller,
+    security::callers::{Caller, CallerService},
     service::{
         Api,
         request_id::{REQUEST_ID, is_request_id},
@@ -58,6 +58,20 @@ impl<'a> CallerIdentity<'a> {
         Requester::called(self.name())
     }
 
+    /// May it take back what was recorded?
+    pub(in crate::service) fn may_correct(self) -> bool {
+        self.caller.is_none_or(|caller| caller.may_use(CallerService::UsageCorrections))
+    }
+
+    /// May it count this tenant's use with this meter, for this module?
+    pub(in crate::service) fn may_count(self, tenant: TenantId, meter: &str, module: &str) -> bool {
+        self.caller.is_none_or(|caller| {
+            caller.may_ask_about(tenant)
+                && caller.may_count(meter)
+                && (module.is_empty() || caller.may_ask_of(module))
+        })
+    }
+
     /// The caller's name; empty if callers have no names.
     pub(in crate::service) fn name(self) -> &'a str {
         self.caller.map_or("", |caller| caller.name.as_str())
@@ -99,6 +113,14 @@ impl Api {
             |caller| modules.all(|module| caller.may_ask_of(module)),
             Scope::Module,
         )
+    }
+
+    /// Refuses a question about all modules together, if the caller may not ask about all.
+    pub(in crate::service) fn permit_all_modules(
+        &self,
+        caller: CallerIdentity<'_>,
+    ) -> Result<(), NotAdmitted> {
+        self.permit_if(caller, Caller::may_ask_of_all_modules, Scope::Module)
     }
 
     /// Refuses to count with a meter that the caller may not count with.

@@ -15,6 +15,7 @@ mod requests;
 mod responses;
 mod upsert;
 mod usage;
+mod usage_over_time;
 
 pub(in crate::service) use admin::{
     modules_query, modules_response, plans_query, plans_response, subdomain_query,
@@ -65,4 +66,9 @@ pub(in crate::service) use upsert::{
 pub(in crate::service) use usage::{
     reconcile_query, reconcile_response, release_query, release_response, reserve_query,
     reserve_response,
+};
+pub(in crate::service) use usage_over_time::{
+    lease_query, lease_response, record_query as usage_record_query,
+    record_response as usage_record_response, settle_query, settle_response, spans_query,
+    spans_response,
 };

@@ -28,9 +28,13 @@ pub(super) fn home(method: Method) -> Home {
         | Method::ExplainLimit
         | Method::ListTenantIds
         | Method::WatchChanges => Home::Data(CallerService::Entitlement),
-        Method::ReserveUsage | Method::ReleaseUsage | Method::ReconcileUsage => {
-            Home::Data(CallerService::Usage)
-        }
+        Method::ReserveUsage
+        | Method::ReleaseUsage
+        | Method::ReconcileUsage
+        | Method::AcquireUsageLease
+        | Method::SettleUsageLease
+        | Method::RecordUsage
+        | Method::QueryUsage => Home::Data(CallerService::Usage),
         Method::Check => Home::Data(CallerService::ExtAuthz),
         Method::ListModules
         | Method::ListPlans

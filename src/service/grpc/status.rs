@@ -161,6 +161,23 @@ impl From<RequestError> for Status {
                 let message = "only a level can be reconciled, and this meter is monthly";
                 status(Code::FailedPrecondition, message, ErrorReason::NotALevel)
             }
+            RequestError::NotMonthly => {
+                let message = "only a monthly meter has a history, and this one is a level";
+                status(Code::FailedPrecondition, message, ErrorReason::NotMonthly)
+            }
+            RequestError::NoLease => {
+                status(Code::NotFound, "there is no such lease", ErrorReason::LeaseNotFound)
+            }
+            RequestError::SpentTooMuch => invalid_fields(vec![FieldViolation::new(
+                "spent_amount",
+                "must not exceed what was granted",
+            )]),
+            error @ RequestError::SequenceGap { .. } => {
+                status(Code::FailedPrecondition, error.to_string(), ErrorReason::UsageSequenceGap)
+            }
+            error @ RequestError::TooManySpans => {
+                invalid_fields(vec![FieldViolation::new("end_time", error.to_string())])
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::WatchMessage;
 use crate::{
     domain::TenantId,
-    security::callers::Caller,
+    security::callers::{Caller, CallerService},
     service::{
         Api,
         caller::{CallerGate, CallerIdentity, Credentials, NotAdmitted},
@@ -27,7 +27,7 @@ impl WatcherRights {
     pub(super) fn new(gate: &CallerGate, credentials: Credentials) -> Result<Self, NotAdmitted> {
         // Subscribed first, so that no change is missed.
         let changes = gate.changes();
-        let caller = gate.known_by(&credentials)?;
+        let caller = gate.known_by(&credentials, CallerService::Entitlement)?;
         Ok(Self { gate: gate.clone(), credentials, caller, changes })
     }
 
@@ -55,8 +55,8 @@ impl WatcherRights {
             return Ok(());
         }
         self.changes.mark_unchanged();
-        self.caller =
-            self.gate.known_by(&self.credentials).map_err(|refused| api.counted(refused))?;
+        let caller = self.gate.known_by(&self.credentials, CallerService::Entitlement);
+        self.caller = caller.map_err(|refused| api.counted(refused))?;
         api.permit_watch(self.identity(), wanted)
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum ConnectionStage {
 pub(crate) type Ending = watch::Receiver<ConnectionStage>;
 
 /// Waits until a connection has reached a stage. A request that came over none stays.
-pub(super) async fn reached(
+pub(in crate::service) async fn reached(
     ending: &mut Option<Ending>,
     awaited: ConnectionStage,
 ) -> ConnectionStage {

@@ -11,8 +11,12 @@ use crate::{
     store::{Store, StoreError, ask::Ask, dialect::Dialect, transaction::Transaction},
 };
 
-/// How long keys of a month are kept after it, and released keys of levels after that.
+/// How long keys of a month are kept after it, released keys of levels after that, and producers that
+/// are not heard of.
 const KEPT: TimeDelta = TimeDelta::days(35);
+
+/// How long it is known what was used in each quarter of an hour.
+const QUARTERS_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// Keys that are forgotten in one statement.
 const STEP: u32 = 5_000;
@@ -29,10 +33,12 @@ pub struct WrongCounter {
     pub meter: String,
     /// The stored form of its period.
     pub period: String,
-    /// What it says is used and held; `None`: there is no counter.
-    pub says: Option<[i64; 2]>,
-    /// What its keys come to.
+    /// What it says is used and held.
+    pub says: [i64; 2],
+    /// What its keys come to, with what was counted without one.
     pub keys: [i64; 2],
+    /// What its days come to; 0 for a level.
+    pub days: i64,
 }
 
 impl Store {
@@ -52,14 +58,13 @@ impl Store {
         let found = visit.sql(sql, []).await?;
         visit.roll_back().await?;
         let wrong = found.iter().map(|row| {
-            let used: Option<i64> = row.try_get("", "used")?;
-            let held: Option<i64> = row.try_get("", "held")?;
             Ok(WrongCounter {
                 tenant: row.try_get::<Uuid>("", "tenant_id")?.into(),
                 meter: row.try_get("", "meter")?,
                 period: row.try_get("", "period")?,
-                says: used.zip(held).map(<[i64; 2]>::from),
-                keys: [row.try_get("", "counted_keys")?, row.try_get("", "held_keys")?],
+                says: [row.try_get("", "used")?, row.try_get("", "held")?],
+                keys: [row.try_get("", "counted")?, row.try_get("", "held_keys")?],
+                days: row.try_get("", "days")?,
             })
         });
         wrong.collect::<Result<_, sea_orm::DbErr>>().map_err(StoreError::from)
@@ -73,38 +78,59 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let dialect = self.writing.dialect();
         let instant = dialect.instant_of_micros(&dialect.parameter(1, "bigint"));
-        let of_months = forget("period <> '' AND period < $1");
-        let of_levels =
-            forget(&format!("state = 'released' AND period = '' AND changed_at < {instant}"));
         let of_nobody = "NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant_id)";
-        let counters = format!("DELETE FROM entitlement_usage_counters WHERE {of_nobody}");
-        let statements = [
-            dialect.statement(of_months, [oldest(now, zone).into()]),
-            dialect.statement(of_levels, [(now - KEPT).timestamp_micros().into()]),
+        let keys = |condition: &str| forget("keys", "tenant_id, meter, key", condition);
+        let quarter = "tenant_id, meter, quarter, module_code";
+        let before = |kept: TimeDelta| [(now - kept).timestamp_micros().into()];
+        let mut statements = vec![
+            dialect.statement(keys("period <> '' AND period < $1"), [oldest(now, zone).into()]),
+            // What corrects another key is forgotten with that.
+            dialect.statement(
+                keys(&format!("state = 'released' AND period = '' AND changed_at < {instant}")),
+                before(KEPT),
+            ),
+            dialect.statement(
+                forget("quarters", quarter, &format!("quarter < {instant}")),
+                before(QUARTERS_KEPT),
+            ),
+            dialect.statement(
+                forget("producers", "producer_id", &format!("seen_at < {instant}")),
+                before(KEPT),
+            ),
             // Of tenants that were deleted while something was counted.
-            dialect.statement(forget(of_nobody), []),
-            dialect.statement(counters, []),
+            dialect.statement(keys(of_nobody), []),
+            dialect.statement(forget("quarters", quarter, of_nobody), []),
+            dialect.statement(forget("days", "tenant_id, meter, day, module_code", of_nobody), []),
+            dialect.statement(forget("counters", "tenant_id, meter, period", of_nobody), []),
         ];
+        if dialect == Dialect::Postgres {
+            let refused = format!("refused IS NOT NULL AND used_at < {instant}");
+            statements.push(dialect.statement(forget("log", "id", &refused), before(KEPT)));
+        }
         let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
         txn.commit_with(Vec::new()).await?;
         Ok(rows.iter().any(|rows| rows.len() >= STEP as usize))
     }
 }
 
-/// The SQL that names every counter from this period on that is not the sum of its keys, and what
-/// keys there are without a counter. Anybody may run it who may read the two tables.
+/// The SQL that names every counter from this period on that is not the sum of its keys, with what
+/// was counted without one, or not the sum of its days; and what keys and days there are without a
+/// counter. Anybody may run it who may read the three tables.
 pub fn verify(oldest: &str) -> String {
     format!(
-        "SELECT COALESCE(c.tenant_id, k.tenant_id) AS tenant_id, COALESCE(c.meter, k.meter) AS meter, \
-                COALESCE(c.period, k.period) AS period, c.used, c.held, \
-                CAST(COALESCE(k.counted_keys, 0) AS bigint) AS counted_keys, CAST(COALESCE(k.held_keys, 0) AS bigint) AS held_keys \
-         FROM entitlement_usage_counters c FULL JOIN \
-              (SELECT tenant_id, meter, period, SUM(CASE state WHEN 'counted' THEN amount ELSE 0 END) AS counted_keys, \
-                      SUM(CASE state WHEN 'held' THEN amount ELSE 0 END) AS held_keys \
-               FROM entitlement_usage_keys GROUP BY tenant_id, meter, period) k \
-           ON k.tenant_id = c.tenant_id AND k.meter = c.meter AND k.period = c.period \
-         WHERE (COALESCE(c.period, k.period) = '' OR COALESCE(c.period, k.period) >= '{oldest}') \
-           AND (COALESCE(c.used, 0) <> COALESCE(k.counted_keys, 0) OR COALESCE(c.held, 0) <> COALESCE(k.held_keys, 0))"
+        "SELECT tenant_id, meter, period, CAST(SUM(used) AS bigint) AS used, CAST(SUM(held) AS bigint) AS held, \
+                CAST(SUM(counted) AS bigint) AS counted, CAST(SUM(held_keys) AS bigint) AS held_keys, CAST(SUM(days) AS bigint) AS days \
+         FROM (SELECT tenant_id, meter, period, used, held, 0 AS counted, 0 AS held_keys, 0 AS days \
+               FROM entitlement_usage_counters \
+               UNION ALL \
+               SELECT tenant_id, meter, period, 0, 0, used, CASE state WHEN 'held' THEN amount - used ELSE 0 END, 0 \
+               FROM entitlement_usage_keys \
+               UNION ALL \
+               SELECT tenant_id, meter, SUBSTR(day, 1, 7), 0, 0, without_key, 0, amount \
+               FROM entitlement_usage_days) counted_by \
+         WHERE period = '' OR period >= '{oldest}' \
+         GROUP BY tenant_id, meter, period \
+         HAVING SUM(used) <> SUM(counted) OR SUM(held) <> SUM(held_keys) OR (period <> '' AND SUM(used) <> SUM(days))"
     )
 }
 
@@ -115,10 +141,11 @@ pub fn oldest(now: DateTime<Utc>, zone: Tz) -> String {
 
 /// The condition holds for what is deleted, and not only for what was read: somebody may be about to
 /// count it again.
-fn forget(condition: &str) -> String {
+fn forget(table: &str, key: &str, condition: &str) -> String {
+    let table = format!("entitlement_usage_{table}");
     format!(
-        "DELETE FROM entitlement_usage_keys WHERE {condition} AND (tenant_id, meter, key) IN \
-         (SELECT tenant_id, meter, key FROM entitlement_usage_keys WHERE {condition} LIMIT {STEP}) RETURNING amount"
+        "DELETE FROM {table} WHERE {condition} AND ({key}) IN \
+         (SELECT {key} FROM {table} WHERE {condition} LIMIT {STEP}) RETURNING 1 AS number"
     )
 }
 
@@ -127,8 +154,11 @@ pub(in crate::store) async fn forget_tenant(
     txn: &Transaction,
     tenant: TenantId,
 ) -> Result<(), StoreError> {
-    for table in ["entitlement_usage_keys", "entitlement_usage_counters"] {
-        let sql = format!("DELETE FROM {table} WHERE tenant_id = $1");
+    let common = ["keys", "counters", "quarters", "days"];
+    // SQLite has no log of what the ERP's own transactions count.
+    let log = (txn.dialect() == Dialect::Postgres).then_some("log");
+    for table in common.into_iter().chain(log) {
+        let sql = format!("DELETE FROM entitlement_usage_{table} WHERE tenant_id = $1");
         txn.execute_with(sql, [tenant.uuid().into()]).await?;
     }
     Ok(())

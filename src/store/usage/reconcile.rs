@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{DbErr, QueryResult, Statement, Value};
 
 use super::{
-    LOCK_WAIT, UsageKey, anchor,
+    Asked, LOCK_WAIT, UsageKey,
+    found::Found,
+    level,
     rows::{self, Rows},
 };
 use crate::{
@@ -50,9 +52,10 @@ impl Store {
         request: &ReconcileRequest,
         now: DateTime<Utc>,
     ) -> Result<Option<Reconciled>, StoreError> {
-        let counters = BTreeSet::from([anchor(&request.meter)]);
+        let counter = level(&request.meter);
         let writer = Rows::new(self.writing.dialect());
-        let mut statements = writer.find(&counters, &BTreeSet::new(), false, now);
+        let asked = [Asked { counter: &counter, key: None }];
+        let mut statements = writer.find(&asked, false, now);
         let asked = statements.len();
         statements.push(writer.release_others(request, now));
         statements.extend(request.keys.chunks(CHUNK).flat_map(|keys| {
@@ -60,8 +63,8 @@ impl Store {
         }));
         let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
         let (found, changed) = rows.split_at(asked.min(rows.len()));
-        let found = Rows::read(found)?;
-        let Some(said) = found.limits.get(&request.meter).copied() else {
+        let Found { meters, counters, limits, keys } = Rows::read(found)?;
+        let Some(said) = limits.get(&request.meter).copied() else {
             txn.roll_back().await?;
             return Ok(None);
         };
@@ -70,9 +73,9 @@ impl Store {
         };
         // Holds that have run out are given back, but for what is there: that is counted below.
         let there: BTreeSet<&UsageKey> = request.keys.iter().collect();
-        let gone = found.keys.into_iter().filter(|((_, key), _)| !there.contains(key));
-        let ledger = Ledger::new(found.counters, gone, now);
-        let mut counter = ledger.counter(&anchor(&request.meter));
+        let gone = keys.into_iter().filter(|((_, key), _)| !there.contains(key));
+        let ledger = Ledger::new(meters, counters, gone, now);
+        let mut counter = ledger.counter(&counter);
         let released = amounts(released)?;
         let confirmed = amounts(counted.iter().step_by(2).flatten())?;
         let missing = amounts(counted.iter().skip(1).step_by(2).flatten())?;
@@ -111,8 +114,8 @@ impl Rows {
         values.extend([rows::text(&request.after), rows::text(&request.up_to)]);
         let parameter = |place: usize, sql_type| self.dialect().parameter(first + place, sql_type);
         let sql = format!(
-            "WITH {there} UPDATE entitlement_usage_keys SET state = 'released', changed_at = {} \
-             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'counted' AND changed_at <= {} \
+            "WITH {there} UPDATE entitlement_usage_keys SET state = 'released', used = 0, changed_at = {} \
+             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'counted' AND lease = '' AND changed_at <= {} \
                AND key > {after} AND ({up_to} = '' OR key <= {up_to}) AND key NOT IN (SELECT key FROM there) \
              RETURNING amount",
             self.instant_parameter(first + 4),
@@ -134,8 +137,8 @@ impl Rows {
     ) -> Statement {
         let (there, values, first) = self.there(request, keys, now);
         let sql = format!(
-            "WITH {there} UPDATE entitlement_usage_keys SET state = 'counted', changed_at = {now}, expires_at = NULL \
-             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'held' AND key IN (SELECT key FROM there) RETURNING amount",
+            "WITH {there} UPDATE entitlement_usage_keys SET state = 'counted', used = amount, changed_at = {now}, expires_at = NULL \
+             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'held' AND lease = '' AND key IN (SELECT key FROM there) RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),
             now = self.instant_parameter(first + 4),
@@ -153,16 +156,17 @@ impl Rows {
         let (there, values, first) = self.there(request, keys, now);
         let sql = format!(
             "WITH {there} INSERT INTO entitlement_usage_keys AS k \
-                (tenant_id, meter, key, period, module_code, asked, amount, state, changed_at) \
-             SELECT {}, {}, key, '', '', 1, 1, 'counted', {} FROM there WHERE true ORDER BY key \
+                (tenant_id, meter, key, period, module_code, asked, amount, used, state, changed_at, used_at) \
+             SELECT {}, {}, key, '', '', 1, 1, 1, 'counted', {now}, {now} FROM there WHERE true ORDER BY key \
              ON CONFLICT (tenant_id, meter, key) DO UPDATE \
-                SET period = '', asked = 1, amount = 1, state = 'counted', changed_at = excluded.changed_at \
-                WHERE k.state = 'released' AND k.changed_at <= {} \
+                SET period = '', asked = 1, amount = 1, used = 1, state = 'counted', \
+                    changed_at = excluded.changed_at, used_at = excluded.used_at \
+                WHERE k.state = 'released' AND k.corrects = '' AND k.changed_at <= {} \
              RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),
-            self.instant_parameter(first + 4),
             self.instant_parameter(first + 3),
+            now = self.instant_parameter(first + 4),
         );
         self.dialect().statement(sql, values)
     }
@@ -175,7 +179,7 @@ impl Rows {
         now: DateTime<Utc>,
     ) -> (String, Vec<Value>, usize) {
         let rows = keys.iter().map(|key| [rows::text(key.as_str())]);
-        let (there, mut values) = self.table("there (key)", rows, ["text"], 0).into_parts();
+        let rows::Table { sql: there, mut values } = self.table("there (key)", rows, ["text"], 0);
         let first = values.len();
         values.extend([
             rows::tenant(request.meter.tenant),
@@ -188,17 +192,18 @@ impl Rows {
 
     fn set_counter(self, meter: &MeterId, counter: Counter) -> Statement {
         let sql = format!(
-            "UPDATE entitlement_usage_counters SET used = {}, held = {} WHERE tenant_id = {} AND meter = {} AND period = ''",
-            self.dialect().parameter(1, "bigint"),
-            self.dialect().parameter(2, "bigint"),
-            self.dialect().parameter(3, "uuid"),
-            self.dialect().parameter(4, "text"),
+            "INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held) VALUES ({}, {}, '', {}, {}) \
+             ON CONFLICT (tenant_id, meter, period) DO UPDATE SET used = excluded.used, held = excluded.held",
+            self.dialect().parameter(1, "uuid"),
+            self.dialect().parameter(2, "text"),
+            self.dialect().parameter(3, "bigint"),
+            self.dialect().parameter(4, "bigint"),
         );
         let values = [
-            counter.used.into(),
-            counter.held.into(),
             rows::tenant(meter.tenant),
             rows::text(&meter.meter),
+            counter.used.into(),
+            counter.held.into(),
         ];
         self.dialect().statement(sql, values)
     }

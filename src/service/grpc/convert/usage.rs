@@ -27,13 +27,8 @@ pub(in crate::service) fn reserve_query(
     let tenant = fields.tenant(caller(request), tenant_id, None, None);
     fields.key("meter", meter, MAX_LIMIT_KEY_CHARS);
     let key = usage_key(&mut fields, "key", key);
-    if !(1..=MAX_USAGE_AMOUNT).contains(amount) {
-        fields.violated("amount", format!("must be 1 to {MAX_USAGE_AMOUNT}, not {amount}"));
-    }
-    let module = (!module_code.is_empty()).then_some(module_code.as_str());
-    if let Some(module) = module {
-        fields.module("module_code", module);
-    }
+    self::amount(&mut fields, "amount", *amount);
+    let module = module(&mut fields, module_code);
     let hold_for = hold_for.and_then(|hold| {
         let good = Duration::try_from(hold).ok().filter(|hold| HOLDS.contains(hold));
         if good.is_none() {
@@ -100,7 +95,20 @@ pub(in crate::service) fn reconcile_query(
     Ok(ReconcileQuery { tenant, meter, keys: read, as_of, after: after_key, up_to: up_to_key })
 }
 
-fn usage_key(fields: &mut Fields, field: &str, key: &str) -> Option<UsageKey> {
+/// `None`: none is named.
+pub(super) fn module<'a>(fields: &mut Fields, code: &'a str) -> Option<&'a str> {
+    let module = (!code.is_empty()).then_some(code)?;
+    fields.module("module_code", module);
+    Some(module)
+}
+
+pub(super) fn amount(fields: &mut Fields, field: &str, amount: i64) {
+    if !(1..=MAX_USAGE_AMOUNT).contains(&amount) {
+        fields.violated(field, format!("must be 1 to {MAX_USAGE_AMOUNT}, not {amount}"));
+    }
+}
+
+pub(super) fn usage_key(fields: &mut Fields, field: &str, key: &str) -> Option<UsageKey> {
     UsageKey::parse(key).map_err(|error| fields.violated(field, error.to_string())).ok()
 }
 
@@ -130,7 +138,7 @@ pub(in crate::service) fn reconcile_response(
     pb::ReconcileUsageResponse { counted, released, state: Some(state(after)) }
 }
 
-fn state(state: UsageState<'_>) -> pb::UsageState {
+pub(super) fn state(state: UsageState<'_>) -> pb::UsageState {
     let limit = state.limit.as_ref();
     pb::UsageState {
         meter: state.meter.to_owned(),

@@ -60,6 +60,26 @@ class UsageServiceStub(object):
                 request_serializer=entitlement_dot_v1_dot_usage__service__pb2.ReconcileUsageRequest.SerializeToString,
                 response_deserializer=entitlement_dot_v1_dot_usage__service__pb2.ReconcileUsageResponse.FromString,
                 _registered_method=True)
+        self.AcquireUsageLease = channel.unary_unary(
+                '/entitlement.v1.UsageService/AcquireUsageLease',
+                request_serializer=entitlement_dot_v1_dot_usage__service__pb2.AcquireUsageLeaseRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_usage__service__pb2.AcquireUsageLeaseResponse.FromString,
+                _registered_method=True)
+        self.SettleUsageLease = channel.unary_unary(
+                '/entitlement.v1.UsageService/SettleUsageLease',
+                request_serializer=entitlement_dot_v1_dot_usage__service__pb2.SettleUsageLeaseRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_usage__service__pb2.SettleUsageLeaseResponse.FromString,
+                _registered_method=True)
+        self.RecordUsage = channel.stream_stream(
+                '/entitlement.v1.UsageService/RecordUsage',
+                request_serializer=entitlement_dot_v1_dot_usage__service__pb2.RecordUsageRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_usage__service__pb2.RecordUsageResponse.FromString,
+                _registered_method=True)
+        self.QueryUsage = channel.unary_unary(
+                '/entitlement.v1.UsageService/QueryUsage',
+                request_serializer=entitlement_dot_v1_dot_usage__service__pb2.QueryUsageRequest.SerializeToString,
+                response_deserializer=entitlement_dot_v1_dot_usage__service__pb2.QueryUsageResponse.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer(object):
@@ -116,6 +136,60 @@ class UsageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcquireUsageLease(self, request, context):
+        """Takes a slice of a limit, to be spent in the memory of whoever holds it, until
+        it runs out. What is leased is taken before it is spent, so that nobody ever
+        spends beyond the limit. Little is leased of what little is left, and nothing
+        of fewer than 32: then reserve one by one.
+
+        The same lease_id again is answered as the first time, so whoever has lost an
+        answer asks again.
+
+        Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleUsageLease(self, request, context):
+        """Says how much of a lease is spent so far, and gives back the rest where that
+        is final. Saying so again changes nothing.
+
+        Errors: those of ReleaseUsage; NOT_FOUND if there is no such lease;
+        INVALID_ARGUMENT if more was spent than was granted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordUsage(self, request_iterator, context):
+        """Writes down what was used, each thing once, whatever the limit. Each message is
+        answered after its commit, in order, with an outcome for each event; what is
+        wrong with one event is no matter of the others. Monthly meters only.
+
+        A stream that ends without an answer to a message may have counted it: send it
+        again. A server that is about to stop ends it with OK after an answer.
+
+        Errors, which end the stream: INVALID_ARGUMENT for more than 1000 events or a
+        producer_id that is none; FAILED_PRECONDITION if a message of the producer
+        before this one is missing; RESOURCE_EXHAUSTED and UNAVAILABLE as for
+        ReserveUsage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueryUsage(self, request, context):
+        """What was used of a monthly meter over time, with what was reserved and leased
+        as well as recorded. What is held, or leased and not spent, is no part of it.
+
+        Errors: INVALID_ARGUMENT, also for more than 10 000 spans; FAILED_PRECONDITION
+        for a level, which has no history; UNAVAILABLE if the database cannot be asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +207,26 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ReconcileUsage,
                     request_deserializer=entitlement_dot_v1_dot_usage__service__pb2.ReconcileUsageRequest.FromString,
                     response_serializer=entitlement_dot_v1_dot_usage__service__pb2.ReconcileUsageResponse.SerializeToString,
+            ),
+            'AcquireUsageLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcquireUsageLease,
+                    request_deserializer=entitlement_dot_v1_dot_usage__service__pb2.AcquireUsageLeaseRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_usage__service__pb2.AcquireUsageLeaseResponse.SerializeToString,
+            ),
+            'SettleUsageLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleUsageLease,
+                    request_deserializer=entitlement_dot_v1_dot_usage__service__pb2.SettleUsageLeaseRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_usage__service__pb2.SettleUsageLeaseResponse.SerializeToString,
+            ),
+            'RecordUsage': grpc.stream_stream_rpc_method_handler(
+                    servicer.RecordUsage,
+                    request_deserializer=entitlement_dot_v1_dot_usage__service__pb2.RecordUsageRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_usage__service__pb2.RecordUsageResponse.SerializeToString,
+            ),
+            'QueryUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryUsage,
+                    request_deserializer=entitlement_dot_v1_dot_usage__service__pb2.QueryUsageRequest.FromString,
+                    response_serializer=entitlement_dot_v1_dot_usage__service__pb2.QueryUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +321,114 @@ class UsageService(object):
             '/entitlement.v1.UsageService/ReconcileUsage',
             entitlement_dot_v1_dot_usage__service__pb2.ReconcileUsageRequest.SerializeToString,
             entitlement_dot_v1_dot_usage__service__pb2.ReconcileUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcquireUsageLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.UsageService/AcquireUsageLease',
+            entitlement_dot_v1_dot_usage__service__pb2.AcquireUsageLeaseRequest.SerializeToString,
+            entitlement_dot_v1_dot_usage__service__pb2.AcquireUsageLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleUsageLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.UsageService/SettleUsageLease',
+            entitlement_dot_v1_dot_usage__service__pb2.SettleUsageLeaseRequest.SerializeToString,
+            entitlement_dot_v1_dot_usage__service__pb2.SettleUsageLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordUsage(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/entitlement.v1.UsageService/RecordUsage',
+            entitlement_dot_v1_dot_usage__service__pb2.RecordUsageRequest.SerializeToString,
+            entitlement_dot_v1_dot_usage__service__pb2.RecordUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/entitlement.v1.UsageService/QueryUsage',
+            entitlement_dot_v1_dot_usage__service__pb2.QueryUsageRequest.SerializeToString,
+            entitlement_dot_v1_dot_usage__service__pb2.QueryUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,276 @@
+//! Step 12: usage over time: sums by quarter hour and by day, leases, producers, and what the ERP's own
+//! transactions count.
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{ConnectionTrait, DbBackend},
+};
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        connection.execute_unprepared(&steps(connection.get_database_backend())).await.map(drop)
+    }
+
+    async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
+        crate::never_down()
+    }
+}
+
+fn steps(backend: DbBackend) -> String {
+    let common = [KEYS, SUMS, PRODUCERS].concat();
+    match backend {
+        DbBackend::Sqlite => common
+            .replace(
+                "tenant_id uuid NOT NULL",
+                "tenant_id BLOB NOT NULL CHECK (typeof(tenant_id) = 'blob' AND length(tenant_id) = 16)",
+            )
+            .replace("producer_id uuid", "producer_id BLOB")
+            // Micros since 1970.
+            .replace("timestamptz NOT NULL DEFAULT 'epoch'", "INTEGER NOT NULL DEFAULT 0")
+            .replace("timestamptz", "INTEGER")
+            .replace("bigint", "INTEGER")
+            .replace(" COLLATE \"C\"", "")
+            .replace(" WITH (fillfactor = 70)", ""),
+        _ => [&common, COMMENTS, LOG, FIND, WRITE].concat(),
+    }
+}
+
+/// What of a key is counted by now, and when it was used, by which it is summed up. What was counted
+/// before this step is summed up on the first of its month.
+const KEYS: &str = "
+    ALTER TABLE entitlement_usage_keys ADD COLUMN used bigint NOT NULL DEFAULT 0;
+    ALTER TABLE entitlement_usage_keys ADD COLUMN used_at timestamptz NOT NULL DEFAULT 'epoch';
+    ALTER TABLE entitlement_usage_keys ADD COLUMN day varchar(10) COLLATE \"C\" NOT NULL DEFAULT '';
+    ALTER TABLE entitlement_usage_keys ADD COLUMN corrects varchar(128) COLLATE \"C\" NOT NULL DEFAULT '';
+    ALTER TABLE entitlement_usage_keys ADD COLUMN lease varchar(8) NOT NULL DEFAULT '' CHECK (lease IN ('', 'spent', 'returned', 'settled'));
+    ALTER TABLE entitlement_usage_keys ADD COLUMN holder varchar(128) NOT NULL DEFAULT '';
+    UPDATE entitlement_usage_keys SET used_at = changed_at,
+        used = CASE state WHEN 'counted' THEN amount ELSE 0 END,
+        day = CASE period WHEN '' THEN '' ELSE period || '-01' END;";
+
+const SUMS: &str = "
+    CREATE TABLE entitlement_usage_quarters (
+        tenant_id uuid NOT NULL,
+        meter varchar(50) COLLATE \"C\" NOT NULL,
+        quarter timestamptz NOT NULL,
+        module_code varchar(50) COLLATE \"C\" NOT NULL,
+        amount bigint NOT NULL,
+        events bigint NOT NULL,
+        late bigint NOT NULL,
+        recorded_at timestamptz NOT NULL,
+        PRIMARY KEY (tenant_id, meter, quarter, module_code)
+    ) WITH (fillfactor = 70);
+    CREATE INDEX entitlement_usage_quarters_old ON entitlement_usage_quarters (quarter);
+    CREATE TABLE entitlement_usage_days (
+        tenant_id uuid NOT NULL,
+        meter varchar(50) COLLATE \"C\" NOT NULL,
+        day varchar(10) COLLATE \"C\" NOT NULL,
+        module_code varchar(50) COLLATE \"C\" NOT NULL,
+        amount bigint NOT NULL,
+        events bigint NOT NULL,
+        late bigint NOT NULL,
+        without_key bigint NOT NULL,
+        recorded_at timestamptz NOT NULL,
+        reported bigint,
+        PRIMARY KEY (tenant_id, meter, day, module_code)
+    ) WITH (fillfactor = 70);
+    CREATE INDEX entitlement_usage_days_unreported ON entitlement_usage_days (day) WHERE reported IS DISTINCT FROM amount;
+    INSERT INTO entitlement_usage_days (tenant_id, meter, day, module_code, amount, events, late, without_key, recorded_at)
+    SELECT tenant_id, meter, day, module_code, CAST(SUM(used) AS bigint), COUNT(*), 0, 0, MAX(changed_at)
+    FROM entitlement_usage_keys WHERE state = 'counted' AND period <> '' GROUP BY tenant_id, meter, day, module_code;";
+
+const PRODUCERS: &str = "
+    CREATE TABLE entitlement_usage_producers (
+        producer_id uuid PRIMARY KEY,
+        sequence bigint NOT NULL,
+        seen_at timestamptz NOT NULL
+    );
+    CREATE INDEX entitlement_usage_producers_old ON entitlement_usage_producers (seen_at);";
+
+const COMMENTS: &str = "
+    COMMENT ON COLUMN entitlement_usage_keys.used IS
+        'How much of it is counted as used: the amount less what was corrected; of a lease what is spent.';
+    COMMENT ON TABLE entitlement_usage_quarters IS
+        'What was used of each monthly meter in each quarter of an hour. Kept for 90 days.';
+    COMMENT ON TABLE entitlement_usage_days IS
+        'What was used of each monthly meter on each day of the servers'' time zone: the days of a month come to its counter. late: recorded more than an hour after it was used. without_key: by the sequence of a producer. reported: the amount that usage_metrics has.';
+    COMMENT ON TABLE entitlement_usage_producers IS
+        'The last message that was counted of each process that adds up by itself. Forgotten after 35 days.';";
+
+/// What the ERP's own transactions count: rows are only added, so that no transaction waits for another. They
+/// are counted under their keys within a second, and then deleted.
+const LOG: &str = "
+    CREATE TABLE entitlement_usage_log (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        tenant_id uuid NOT NULL,
+        meter varchar(50) NOT NULL,
+        key varchar(128) NOT NULL,
+        amount bigint NOT NULL,
+        module_code varchar(50) NOT NULL,
+        used_at timestamptz NOT NULL,
+        refused varchar(20)
+    );
+    CREATE INDEX entitlement_usage_log_waiting ON entitlement_usage_log (id) WHERE refused IS NULL;
+    COMMENT ON TABLE entitlement_usage_log IS
+        'What entitlement_count has written and is not counted yet. refused: why it cannot be.';
+    CREATE FUNCTION entitlement_count(tenant uuid, meter text, key text, amount bigint DEFAULT 1, module_code text DEFAULT '')
+    RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
+    BEGIN
+        IF tenant IS NULL OR COALESCE(meter, '') = '' OR length(meter) > 50 THEN
+            RAISE EXCEPTION 'entitlement_count: a tenant and a meter must be given' USING ERRCODE = 'invalid_parameter_value';
+        ELSIF key IS NULL OR key !~ '^[!-~]{1,128}$' THEN
+            RAISE EXCEPTION 'entitlement_count: the key must be 1 to 128 printable ASCII characters, without blanks'
+                USING ERRCODE = 'invalid_parameter_value';
+        ELSIF amount IS NULL OR amount < 1 OR amount > 1000000000000 THEN
+            RAISE EXCEPTION 'entitlement_count: the amount must be 1 to 1000000000000' USING ERRCODE = 'invalid_parameter_value';
+        ELSIF length(module_code) > 50 THEN
+            RAISE EXCEPTION 'entitlement_count: the module code is too long' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        INSERT INTO public.entitlement_usage_log (tenant_id, meter, key, amount, module_code, used_at)
+        VALUES (tenant, meter, key, amount, COALESCE(module_code, ''), clock_timestamp());
+    END
+    $function$;
+    COMMENT ON FUNCTION entitlement_count IS
+        'Counts so much of a meter under a key, with the transaction that calls it: once if it commits, and not at all if it rolls back. Refuses nothing for a limit.';";
+
+/// Locks meters, and reads under these locks what a decision needs: the counters of these requests and of the
+/// periods that their keys were taken from, what is said about the limits, the keys, and what has run out. It
+/// decides nothing. One call is one message, whose statements are planned once a session, also behind a pooler
+/// of transactions. What is planned while a table is empty must be right when it is large: by its indexes.
+///
+/// A meter is locked by its counter of no period. The four lists say of each request its tenant, meter, period
+/// and key.
+const FIND: &str = "
+    DROP FUNCTION entitlement_usage_find(json, json, boolean, timestamptz);
+    CREATE FUNCTION entitlement_usage_find(tenant_ids uuid[], meters text[], periods text[], names text[], skip_locked boolean, at timestamptz)
+    RETURNS json LANGUAGE plpgsql SET search_path = public, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+    #variable_conflict use_column
+    DECLARE
+        locked json; found_counters json; found_limits json; found_keys json;
+    BEGIN
+        -- In order: who makes the same ones at the same time waits for the first, and holds none that
+        -- the other wants.
+        INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held)
+        SELECT DISTINCT a.tenant_id, a.meter, '', 0, 0
+        FROM unnest(tenant_ids, meters) a (tenant_id, meter)
+        WHERE NOT EXISTS (SELECT FROM entitlement_usage_counters c
+                          WHERE c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = '')
+          AND EXISTS (SELECT FROM tenants t WHERE t.id = a.tenant_id)
+        ORDER BY 1, 2
+        ON CONFLICT DO NOTHING;
+
+        IF skip_locked THEN
+            SELECT json_agg(json_build_array(l.tenant_id, l.meter)) INTO locked FROM (
+                SELECT c.tenant_id, c.meter FROM (SELECT DISTINCT tenant_id, meter FROM unnest(tenant_ids, meters) a (tenant_id, meter)) a
+                JOIN entitlement_usage_counters c ON c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
+                ORDER BY c.tenant_id, c.meter FOR NO KEY UPDATE OF c SKIP LOCKED) l;
+        ELSE
+            SELECT json_agg(json_build_array(l.tenant_id, l.meter)) INTO locked FROM (
+                SELECT c.tenant_id, c.meter FROM (SELECT DISTINCT tenant_id, meter FROM unnest(tenant_ids, meters) a (tenant_id, meter)) a
+                JOIN entitlement_usage_counters c ON c.tenant_id = a.tenant_id AND c.meter = a.meter AND c.period = ''
+                ORDER BY c.tenant_id, c.meter FOR NO KEY UPDATE OF c) l;
+        END IF;
+
+        -- It sees what is committed by now, after the locks.
+        WITH asked AS MATERIALIZED (SELECT DISTINCT tenant_id, meter FROM unnest(tenant_ids, meters) a (tenant_id, meter)),
+        found AS MATERIALIZED (
+            SELECT k.* FROM unnest(tenant_ids, meters, names) n (tenant_id, meter, key)
+            JOIN entitlement_usage_keys k ON k.tenant_id = n.tenant_id AND k.meter = n.meter AND k.key = n.key
+            UNION ALL
+            SELECT h.* FROM asked a CROSS JOIN LATERAL (
+                SELECT k.* FROM entitlement_usage_keys k
+                WHERE k.tenant_id = a.tenant_id AND k.meter = a.meter AND k.state = 'held' AND k.expires_at <= at
+                LIMIT 2000) h),
+        wanted AS (
+            SELECT tenant_id, meter, period FROM unnest(tenant_ids, meters, periods) a (tenant_id, meter, period)
+            UNION SELECT tenant_id, meter, period FROM found)
+        SELECT
+            (SELECT json_agg(json_build_array(c.tenant_id, c.meter, c.period, c.used, c.held))
+             FROM wanted w JOIN entitlement_usage_counters c
+             ON c.tenant_id = w.tenant_id AND c.meter = w.meter AND c.period = w.period),
+            (SELECT json_agg(json_build_array(
+                a.tenant_id, a.meter, p.id IS NOT NULL, o.key IS NOT NULL, o.value,
+                CASE WHEN o.ends_at IS NOT NULL THEN (EXTRACT(epoch FROM LEAST(GREATEST(o.ends_at,
+                    TIMESTAMPTZ '0001-01-01 00:00:00+00'), TIMESTAMPTZ '9999-12-31 23:59:59+00')) * 1000000)::bigint END,
+                kl.key IS NOT NULL, kl.value,
+                CASE a.meter WHEN 'users' THEN p.max_users::bigint
+                             WHEN 'transactions_monthly' THEN p.max_transactions_monthly::bigint
+                             ELSE (SELECT l.value FROM entitlement_plan_limits l WHERE l.plan_id = p.id AND l.key = a.meter) END))
+             FROM asked a
+             JOIN tenants t ON t.id = a.tenant_id
+             LEFT JOIN plans p ON p.id = t.plan_id AND p.slug IS NOT NULL
+             LEFT JOIN entitlement_limit_overrides o ON o.tenant_id = t.id AND o.key = a.meter
+             LEFT JOIN entitlement_kept_limits kl ON kl.tenant_id = t.id AND kl.plan_id = p.id AND kl.key = a.meter),
+            (SELECT json_agg(json_build_array(
+                k.tenant_id, k.meter, k.key, k.period, k.module_code, k.asked, k.amount, k.state,
+                (EXTRACT(epoch FROM k.expires_at) * 1000000)::bigint, k.used,
+                (EXTRACT(epoch FROM k.used_at) * 1000000)::bigint, k.day, k.corrects, k.lease, k.holder))
+             FROM found k)
+        INTO found_counters, found_limits, found_keys;
+
+        RETURN json_build_array(locked, found_counters, found_limits, found_keys);
+    END
+    $function$;";
+
+/// Writes what was decided: keys, counters, and what is added to sums, whose rows come in order. It is to be
+/// called by the transaction that holds the locks.
+const WRITE: &str = "
+    DROP FUNCTION entitlement_usage_write(json, json, timestamptz);
+    CREATE FUNCTION entitlement_usage_write(
+        key_tenants uuid[], key_meters text[], key_names text[], key_periods text[], key_modules text[], key_asked bigint[],
+        key_amounts bigint[], key_states text[], key_untils bigint[], key_used bigint[], key_used_at bigint[], key_days text[],
+        key_corrects text[], key_leases text[], key_holders text[],
+        counter_tenants uuid[], counter_meters text[], counter_periods text[], counter_used bigint[], counter_held bigint[],
+        sum_tenants uuid[], sum_meters text[], sum_modules text[], sum_quarters bigint[], sum_days text[],
+        sum_amounts bigint[], sum_events bigint[], sum_late bigint[], sum_without_key bigint[],
+        at timestamptz)
+    RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+    #variable_conflict use_column
+    BEGIN
+        INSERT INTO entitlement_usage_keys
+            (tenant_id, meter, key, period, module_code, asked, amount, state, changed_at, expires_at, used, used_at, day, corrects, lease, holder)
+        SELECT n.tenant_id, n.meter, n.key, n.period, n.module_code, n.asked, n.amount, n.state, at,
+               TIMESTAMPTZ 'epoch' + n.until * INTERVAL '1 microsecond', n.used,
+               TIMESTAMPTZ 'epoch' + n.used_at * INTERVAL '1 microsecond', n.day, n.corrects, n.lease, n.holder
+        FROM unnest(key_tenants, key_meters, key_names, key_periods, key_modules, key_asked, key_amounts, key_states, key_untils,
+                    key_used, key_used_at, key_days, key_corrects, key_leases, key_holders)
+             n (tenant_id, meter, key, period, module_code, asked, amount, state, until, used, used_at, day, corrects, lease, holder)
+        ON CONFLICT (tenant_id, meter, key) DO UPDATE
+        SET period = excluded.period, module_code = excluded.module_code, asked = excluded.asked,
+            amount = excluded.amount, state = excluded.state, changed_at = excluded.changed_at,
+            expires_at = excluded.expires_at, used = excluded.used, used_at = excluded.used_at, day = excluded.day,
+            corrects = excluded.corrects, lease = excluded.lease, holder = excluded.holder;
+
+        INSERT INTO entitlement_usage_counters (tenant_id, meter, period, used, held)
+        SELECT * FROM unnest(counter_tenants, counter_meters, counter_periods, counter_used, counter_held)
+        ON CONFLICT (tenant_id, meter, period) DO UPDATE SET used = excluded.used, held = excluded.held;
+
+        IF sum_tenants <> '{}' THEN
+            INSERT INTO entitlement_usage_quarters AS q (tenant_id, meter, quarter, module_code, amount, events, late, recorded_at)
+            SELECT s.tenant_id, s.meter, TIMESTAMPTZ 'epoch' + s.quarter * INTERVAL '1 microsecond', s.module_code,
+                   sum(s.amount), sum(s.events), sum(s.late), at
+            FROM unnest(sum_tenants, sum_meters, sum_modules, sum_quarters, sum_amounts, sum_events, sum_late)
+                 s (tenant_id, meter, module_code, quarter, amount, events, late)
+            GROUP BY s.tenant_id, s.meter, s.quarter, s.module_code
+            ON CONFLICT (tenant_id, meter, quarter, module_code) DO UPDATE
+            SET amount = q.amount + excluded.amount, events = q.events + excluded.events,
+                late = q.late + excluded.late, recorded_at = excluded.recorded_at;
+
+            INSERT INTO entitlement_usage_days AS d (tenant_id, meter, day, module_code, amount, events, late, without_key, recorded_at)
+            SELECT s.tenant_id, s.meter, s.day, s.module_code, sum(s.amount), sum(s.events), sum(s.late), sum(s.without_key), at
+            FROM unnest(sum_tenants, sum_meters, sum_modules, sum_days, sum_amounts, sum_events, sum_late, sum_without_key)
+                 s (tenant_id, meter, module_code, day, amount, events, late, without_key)
+            GROUP BY s.tenant_id, s.meter, s.day, s.module_code
+            ON CONFLICT (tenant_id, meter, day, module_code) DO UPDATE
+            SET amount = d.amount + excluded.amount, events = d.events + excluded.events, late = d.late + excluded.late,
+                without_key = d.without_key + excluded.without_key, recorded_at = excluded.recorded_at;
+        END IF;
+    END
+    $function$;";

@@ -1,0 +1,90 @@
+//! What was used already, and is written down whatever the limit.
+
+use std::sync::Arc;
+
+use super::{CounterId, KeyRow, KeyState, Ledger, UsageKey, UsedAt, ledger::new_row};
+
+/// Something that was used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Event {
+    /// Its name; `None`: its producer counts by a sequence.
+    pub key: Option<UsageKey>,
+    /// How much, 1 or more.
+    pub amount: i64,
+    /// It takes so much of this one back, rather than adding it.
+    pub corrects: Option<UsageKey>,
+    /// The module that it was used for; empty: none is named.
+    pub module: Arc<str>,
+    /// When.
+    pub used_at: UsedAt,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Recorded {
+    /// It is counted.
+    Counted,
+    /// It was counted before, with this amount.
+    Repeated,
+    /// Its key was counted with another amount, or names something else.
+    Conflict,
+    /// So much is not left of what it corrects.
+    NothingToCorrect,
+    /// So much cannot be counted by anybody.
+    TooMuch,
+}
+
+impl Ledger {
+    /// Writes down what was used. Where its key holds something, that is taken for good.
+    pub fn record(&mut self, counter: &CounterId, event: &Event) -> Recorded {
+        if self.counter(counter).taken().checked_add(event.amount).is_none() {
+            return Recorded::TooMuch;
+        }
+        let Some(key) = &event.key else {
+            self.add(counter, event.amount, &event.used_at, &event.module);
+            return Recorded::Counted;
+        };
+        let id = (counter.0.clone(), key.clone());
+        if let Some(corrected) = &event.corrects {
+            return self.correct(&id, corrected, event);
+        }
+        match self.taken(&id).map(|row| row.took(event.amount)) {
+            Some(true) => {
+                self.take_for_good(&id);
+                Recorded::Repeated
+            }
+            Some(false) => Recorded::Conflict,
+            None => {
+                let (used_at, module) = (event.used_at.clone(), Arc::clone(&event.module));
+                self.put(id, new_row(counter, event.amount, used_at, module));
+                Recorded::Counted
+            }
+        }
+    }
+
+    /// Takes so much of a key back, from the day and the month that it was counted in.
+    fn correct(&mut self, id: &super::KeyId, corrected: &UsageKey, event: &Event) -> Recorded {
+        if let Some(row) = self.taken(id) {
+            let is_same = row.asked == event.amount && *row.corrects == *corrected.as_str();
+            return if is_same { Recorded::Repeated } else { Recorded::Conflict };
+        }
+        let target = (id.0.clone(), corrected.clone());
+        let is_good = |row: &&KeyRow| {
+            row.state == KeyState::Counted && row.lease.is_none() && row.used >= event.amount
+        };
+        let Some(row) = self.taken(&target).filter(is_good).cloned() else {
+            return Recorded::NothingToCorrect;
+        };
+        let correction = KeyRow {
+            asked: event.amount,
+            amount: event.amount,
+            used: 0,
+            state: KeyState::Released,
+            corrects: corrected.as_str().into(),
+            ..row.clone()
+        };
+        self.put(target, KeyRow { used: row.used - event.amount, ..row });
+        self.put(id.clone(), correction);
+        Recorded::Counted
+    }
+}

@@ -1,0 +1,61 @@
+//! Keeping usage in order: counting what the ERP's transactions have logged, reporting days to the ERP,
+//! forgetting, and the proof. Where this role may not, nobody counts with it.
+
+use std::{convert::Infallible, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::{server::jittered, service::Api, store::StoreError};
+
+/// How often what the ERP's transactions have counted is looked for: it counts within a second.
+const FOLD: Duration = Duration::from_millis(700);
+/// How often days that have changed are written where the ERP's reports read them.
+const REPORT: Duration = Duration::from_mins(1);
+const KEEP: Duration = Duration::from_mins(30);
+/// After a failure it is tried again so soon at the earliest.
+const AFTER_FAILURE: Duration = Duration::from_mins(1);
+/// Where this role may not, somebody has to give it the right first.
+const AFTER_REFUSAL: Duration = Duration::from_mins(30);
+
+pub(super) async fn run(api: &Api) -> Infallible {
+    tokio::join!(fold(api), report(api), keep(api)).0
+}
+
+async fn fold(api: &Api) -> Infallible {
+    loop {
+        let pause = match api.fold_usage_log().await {
+            Ok(()) => FOLD,
+            Err(error) => {
+                tracing::warn!(%error, "what the ERP's transactions have counted was not counted: {error}");
+                after(&error)
+            }
+        };
+        sleep(jittered(pause)).await;
+    }
+}
+
+async fn report(api: &Api) -> Infallible {
+    loop {
+        sleep(jittered(REPORT)).await;
+        if let Err(error) = api.usage.report(api.zone).await {
+            tracing::warn!(%error, "usage was not written to usage_metrics: {error}");
+            sleep(after(&error)).await;
+        }
+    }
+}
+
+async fn keep(api: &Api) -> Infallible {
+    loop {
+        sleep(jittered(KEEP)).await;
+        if let Err(error) = api.usage.keep(api.zone).await {
+            tracing::warn!(%error, "usage counters were not compared with their keys: {error}");
+        }
+    }
+}
+
+fn after(error: &StoreError) -> Duration {
+    match error {
+        StoreError::Forbidden(_) => AFTER_REFUSAL,
+        _ => AFTER_FAILURE,
+    }
+}
