@@ -60,7 +60,10 @@ pub use self::{
     },
     token::{NewTokenArgs, TokenArgs, TokenCommand},
     trace::TraceArgs,
-    usage::{UsageArgs, UsageCommand, UsageReconcileArgs, UsageShowArgs, UsageVerifyArgs},
+    usage::{
+        UsageArgs, UsageCommand, UsageExportArgs, UsageReconcileArgs, UsageShowArgs,
+        UsageVerifyArgs,
+    },
     value::{IssuerTenant, JsonValue, JwksUrl, LimitValue, ListenAddress, Span},
 };
 use crate::observability::telemetry::LogFormat;

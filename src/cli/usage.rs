@@ -1,5 +1,6 @@
 //! `entitlementd usage`.
 
+mod export;
 mod reconcile;
 mod show;
 
@@ -22,6 +23,7 @@ pub(crate) async fn run(command: UsageCommand) -> CommandResult {
         UsageCommand::Show(args) => show::run(args).await,
         UsageCommand::Verify(args) => verify(args).await,
         UsageCommand::Reconcile(args) => reconcile::run(args).await,
+        UsageCommand::Export(args) => export::run(args).await,
     }
 }
 

@@ -3,6 +3,8 @@
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 
+use crate::domain::calendar::Day;
+
 use super::{
     DatabaseArgs,
     value::{self, time_zone},
@@ -26,6 +28,8 @@ pub enum UsageCommand {
     /// Put a level right, for all tenants: ask their own tables which things there are, release what
     /// is counted and is not there, and count what is there and is not counted.
     Reconcile(UsageReconcileArgs),
+    /// Print what was used on each day, of all tenants, as CSV: for a spreadsheet, or whoever bills.
+    Export(UsageExportArgs),
 }
 
 /// The arguments of `usage show`.
@@ -80,4 +84,27 @@ pub struct UsageReconcileArgs {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseArgs,
+}
+
+/// The arguments of `usage export`.
+#[derive(Args, Debug)]
+pub struct UsageExportArgs {
+    /// The first day: 2026-11-01. Days are those of the servers' time zone.
+    #[arg(long, value_name = "DAY", value_parser = value::day)]
+    pub from: Day,
+    /// The day after the last: 2026-12-01.
+    #[arg(long, value_name = "DAY", value_parser = value::day)]
+    pub to: Day,
+    /// Only this tenant, by its UUID or subdomain.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Only this meter.
+    #[arg(long, value_parser = value::limit_key)]
+    pub meter: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Print an object of JSON on each line.
+    #[arg(long)]
+    pub json: bool,
 }

@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use crate::domain::{
     ModuleCode, Money, TenantId,
+    calendar::Day,
     ids::validate_key,
     limits::{MAX_FEATURE_KEY_CHARS, MAX_LIMIT_KEY_CHARS, MAX_OFFER_NAME_CHARS},
 };
@@ -187,6 +188,11 @@ impl ListenAddress {
             Self::Unix(_) => true,
         }
     }
+}
+
+/// Reads a day.
+pub(super) fn day(text: &str) -> Result<Day, String> {
+    Day::parse(text).ok_or_else(|| format!("{text:?} is not a day, such as 2026-11-30"))
 }
 
 /// A span for which it is still known what was counted.

@@ -4,6 +4,7 @@
 //! [`Ledger`], and writes. On PostgreSQL that is two messages, for however many requests: values
 //! stand in the text, as behind a pooler, and nothing is prepared.
 
+mod export;
 mod found;
 mod keep;
 mod log;
@@ -23,8 +24,8 @@ use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
 
 pub(super) use self::keep::forget_tenant;
-use self::{found::Found, producer::Standing, rows::Rows};
 pub use self::{
+    export::{ExportedDay, ExportedDays},
     keep::{WrongCounter, oldest, verify},
     log::Folded,
     producer::MessageId,
@@ -32,6 +33,7 @@ pub use self::{
     reconcile::{ReconcileRequest, Reconciled},
     show::{CountedKey, TenantUsage},
 };
+use self::{found::Found, producer::Standing, rows::Rows};
 use super::{Store, StoreError, ask::Ask};
 use crate::domain::{
     Counter, CounterId, Event, LeaseRequest, Leased, Ledger, LimitInForce, LimitKind, LimitSaid,

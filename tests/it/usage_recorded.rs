@@ -14,8 +14,8 @@ use tonic::{Code, Request, Status, Streaming};
 use crate::{
     callers::{callers, write_callers},
     harness::{
-        Database, Server, field_violations, id, postgres, proxy::Proxy, reason_of, server::NOW,
-        until_so,
+        Database, Server, field_violations, id, postgres, process, proxy::Proxy, reason_of,
+        server::NOW, until_so,
     },
     on_both,
     usage::{Client, ORDERS, USERS, client, order, release, reserve, started, timestamp},
@@ -281,6 +281,36 @@ on_both! {
         let after = ask(&mut client, today()).await;
         assert_eq!((after.total_amount, after.late_amount), (4, -3), "it was taken back late");
         server.database.verify_usage().await;
+    }
+
+    async fn days_of_all_tenants_are_exported(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        server.database.mk_subscribed(2, "finance", crate::harness::Row::default()).await;
+        let of_other = UsageEvent { tenant_id: id(2), module_code: "finance".into(), ..event("b", 2) };
+        let mut recorder = Recorder::open(&mut client).await;
+        let events = vec![at("a", 1, "2026-11-20T12:00:00Z"), event("c", 4), of_other];
+        assert_eq!(recorder.record(events).await, [Outcome::Counted; 3]);
+        let export = |more: &[&str]| {
+            let fixed = ["usage", "export", "--from", "2026-11-20", "--to", "2026-11-24", "--database-url", &server.database.url];
+            let output = process::run(&[&fixed[..], more].concat());
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let all = export(&[]);
+        let lines: Vec<&str> = all.lines().collect();
+        assert_eq!(lines[0], "day,tenant_id,meter,module_code,amount,event_count,late_amount,recorded_at");
+        let starts = [
+            format!("2026-11-20,{},{ORDERS},,1,1,1,", id(1)),
+            format!("2026-11-23,{},{ORDERS},,4,1,0,", id(1)),
+            format!("2026-11-23,{},{ORDERS},finance,2,1,0,", id(2)),
+        ];
+        assert_eq!(lines.len(), 4, "{all}");
+        assert!(lines[1..].iter().zip(&starts).all(|(line, start)| line.starts_with(start)), "{all}");
+        let one = export(&["--tenant", &id(2), "--meter", ORDERS, "--json"]);
+        let day: serde_json::Value = serde_json::from_str(&one).unwrap();
+        assert_eq!((&day["module_code"], &day["amount"]), (&"finance".into(), &2.into()));
+        let output = process::run(&["usage", "export", "--from", "2026-11-31", "--to", "2026-12-01", "--database-url", &server.database.url]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("is not a day"), "{output:?}");
     }
 
     async fn a_question_about_usage_that_makes_no_sense_is_refused(server: Server) {
