@@ -2,7 +2,6 @@
 //! old.
 
 mod checker;
-mod dice;
 mod model;
 mod writer;
 
@@ -20,12 +19,12 @@ use tokio::task::JoinSet;
 
 use self::{
     checker::{Answer, keep_checking},
-    dice::Dice,
     model::{MODULES, TENANTS},
     writer::{Book, keep_writing},
 };
 use crate::harness::{
-    Database, Server, pooler::Pooler, postgres, postgres::Cluster, process, proxy::Proxy,
+    Database, Server, dice::Dice, pooler::Pooler, postgres, postgres::Cluster, process,
+    proxy::Proxy,
 };
 
 /// It goes on for so long, and then until so much was done, which a busy machine takes longer for.

@@ -12,11 +12,10 @@ use tonic::transport::Channel;
 
 use super::{
     Work,
-    dice::Dice,
     model::{MODULES, TENANTS},
     writer::{Book, State},
 };
-use crate::harness::id;
+use crate::harness::{dice::Dice, id};
 
 /// So old may an answer be that is marked stale, which it is only where the machine is too busy for
 /// the feed.

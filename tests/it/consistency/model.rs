@@ -2,8 +2,7 @@
 
 use entitlementd::proto::v1::DecisionReason;
 
-use super::dice::Dice;
-use crate::harness::id;
+use crate::harness::{dice::Dice, id};
 
 pub const TENANTS: u32 = 20;
 pub const MODULES: [&str; 3] = ["finance", "hrms", "procurement"];

@@ -9,10 +9,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{
     Work,
-    dice::Dice,
     model::{Answers, TENANTS, Tenant, change},
 };
-use crate::harness::{history::History, id};
+use crate::harness::{dice::Dice, history::History, id};
 
 /// What a commit has made of a tenant.
 #[derive(Clone, Copy, Debug)]

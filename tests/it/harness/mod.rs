@@ -1,7 +1,9 @@
 //! Starts the real server on port 0, on a fresh database, and hands out a connected client.
 
+pub mod commits;
 pub mod data;
 pub mod database;
+pub mod dice;
 pub mod fake;
 pub mod faults;
 pub mod history;
