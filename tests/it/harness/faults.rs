@@ -4,7 +4,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{
-    keeper::{command, until},
+    keeper::{command, program, until},
     postgres::Cluster,
 };
 
@@ -23,7 +23,15 @@ impl Cluster {
         self.remove_shared_memory();
     }
 
-    /// Starts the cluster again after [`Self::kill_hard`], and waits until it accepts connections.
+    /// Stops the cluster as `pg_ctl stop -m immediate` does: nobody is let finish, and nothing is
+    /// written any more. What was committed is there after [`Self::restart`].
+    pub fn stop_at_once(&mut self) {
+        let mut stop = command(&program("pg_ctl"), &self.keeper.folder);
+        let stopped = stop.args(["-D", "data", "-m", "immediate", "-s", "stop"]).output().unwrap();
+        assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    }
+
+    /// Starts the cluster again after [`Self::kill_hard`] or [`Self::stop_at_once`], and waits until it accepts connections.
     pub fn restart(&mut self) {
         let logged = self.keeper.log_length();
         self.keeper.start_again();
