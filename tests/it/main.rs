@@ -84,6 +84,7 @@ mod usage_limits;
 mod usage_logged;
 mod usage_recorded;
 mod usage_model;
+mod usage_months;
 mod usage_race;
 mod usage_rules;
 mod vectors;

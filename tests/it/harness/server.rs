@@ -54,9 +54,20 @@ impl Server {
         server
     }
 
+    /// The same at another time.
+    pub async fn start_at(now: DateTime<Utc>, database: Database, flags: &[&str]) -> Self {
+        let server = Self::start_unready_at(now, database, flags).await;
+        server.wait_until_ready().await;
+        server
+    }
+
     /// The same, without waiting for the database.
     pub async fn start_unready(database: Database, flags: &[&str]) -> Self {
-        let clock = ManualClock::at(NOW);
+        Self::start_unready_at(NOW, database, flags).await
+    }
+
+    async fn start_unready_at(now: DateTime<Utc>, database: Database, flags: &[&str]) -> Self {
+        let clock = ManualClock::at(now);
         let args = serve_args(&database.url, flags);
         let running = server::start(args, Clock::Manual(clock.clone())).await.unwrap();
         let client = EntitlementServiceClient::new(connect(&running.address).await);
