@@ -13,31 +13,31 @@ use crate::admin::Admin;
 use crate::harness::{Database, Server, id, postgres, process};
 
 /// A variant, and what follows from what it lacks.
-struct Variant {
-    schema: &'static str,
+pub struct Variant {
+    pub schema: &'static str,
     /// May a tenant have two rows for one module?
     several_rows: bool,
     /// May a row have no tenant, status or start?
     nullable: bool,
 }
 
-const ALEMBIC: Variant = Variant {
+pub const ALEMBIC: Variant = Variant {
     schema: include_str!("../fixtures/variant_alembic.sql"),
     several_rows: false,
     nullable: false,
 };
-const LIVE: Variant = Variant {
+pub const LIVE: Variant = Variant {
     schema: include_str!("../fixtures/variant_live.sql"),
     several_rows: true,
     nullable: false,
 };
-const STARTUP: Variant = Variant {
+pub const STARTUP: Variant = Variant {
     schema: include_str!("../fixtures/variant_startup.sql"),
     several_rows: true,
     nullable: true,
 };
 
-const ROWS: &str = include_str!("../fixtures/rows.sql");
+pub const ROWS: &str = include_str!("../fixtures/rows.sql");
 
 /// Everything in the database but what is ours, as pg_dump has it: triggers of the change log are
 /// the one addition.

@@ -77,6 +77,7 @@ mod triggers;
 mod trouble;
 mod upgrade;
 mod usage;
+mod usage_adoption;
 mod usage_crash;
 mod usage_kept;
 mod usage_leases;
