@@ -88,5 +88,6 @@ mod usage_model;
 mod usage_months;
 mod usage_race;
 mod usage_rules;
+mod usage_silence;
 mod vectors;
 mod watch;

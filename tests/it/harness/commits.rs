@@ -1,6 +1,7 @@
 //! A way to the database on which connections are lost at the worst moment: when they commit.
 
 use std::{
+    future::pending,
     io,
     net::Ipv4Addr,
     sync::{
@@ -28,6 +29,10 @@ pub enum Fate {
     CutMeanwhile,
     /// It is cut when the commit is done, instead of the answer being passed on.
     CutWhenDone,
+    /// From then on it is silent, without an end, and the database never hears of the commit.
+    SilentBefore,
+    /// The same when the commit is done.
+    SilentWhenDone,
 }
 
 /// Says what befalls the next connection that commits.
@@ -69,6 +74,7 @@ impl Commits {
 #[derive(Default)]
 struct Fallen {
     is_cut_when_done: AtomicBool,
+    is_silent: AtomicBool,
 }
 
 async fn pass_on(client: TcpStream, target: u16, decide: Arc<Mutex<Decide>>) -> io::Result<()> {
@@ -99,7 +105,12 @@ async fn pass_messages(
         let fate = if commits(&message) { decide.lock().unwrap()() } else { Fate::Spared };
         match fate {
             Fate::CutBefore => return Ok(()),
+            Fate::SilentBefore => {
+                fallen.is_silent.store(true, Ordering::SeqCst);
+                return pending().await;
+            }
             Fate::CutWhenDone => fallen.is_cut_when_done.store(true, Ordering::SeqCst),
+            Fate::SilentWhenDone => fallen.is_silent.store(true, Ordering::SeqCst),
             Fate::Spared | Fate::CutMeanwhile => {}
         }
         to.write_all(&message).await?;
@@ -119,6 +130,9 @@ async fn pass_answers(
     loop {
         let length = from.read(&mut buffer).await?;
         let read = &buffer[..length];
+        if fallen.is_silent.load(Ordering::SeqCst) {
+            return pending().await;
+        }
         if fallen.is_cut_when_done.load(Ordering::SeqCst) {
             if length == 0 || read.ends_with(IS_READY) {
                 return Ok(());

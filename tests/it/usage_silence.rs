@@ -1,0 +1,114 @@
+//! A connection that falls silent while something is counted: nobody waits for longer than the
+//! server's patience, and the meter is free again afterwards.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::{
+    harness::{
+        Database, Server,
+        commits::{Commits, Fate},
+        postgres, until_so,
+    },
+    usage::{Client, client, mk_customer, order, reserve, user},
+};
+
+/// The patience of a turn is 5 s, and a machine may be busy. It is less than twice that: nobody waits
+/// for two turns that are given up.
+const BOUND: Duration = Duration::from_millis(9_500);
+/// Fewer than the limit, so that nobody is refused.
+const CALLERS: usize = 8;
+
+/// The next commit only is met by this.
+fn once(fate: Fate) -> (Arc<AtomicBool>, impl FnMut() -> Fate + Send) {
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let armed = Arc::clone(&is_armed);
+    let decide = move || {
+        if armed.swap(false, Ordering::SeqCst) { fate } else { Fate::Spared }
+    };
+    (is_armed, decide)
+}
+
+/// All ask at once. Gives how each fared, and asserts that nobody waited too long.
+async fn all_ask(client: Client) -> Vec<(String, Result<bool, Status>)> {
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let mut client = client.clone();
+        callers.spawn(async move {
+            let (key, asked) = (format!("o-{caller}"), Instant::now());
+            let answer = client.reserve_usage(order(&key, 1)).await;
+            assert!(asked.elapsed() < BOUND, "{key} was told after {:?}", asked.elapsed());
+            (key, answer.map(|answer| answer.into_inner().granted))
+        });
+    }
+    callers.join_all().await
+}
+
+async fn a_silent_commit_is_borne(fate: Fate) {
+    let database = Database::postgres().await;
+    mk_customer(&database).await;
+    let (is_armed, decide) = once(fate);
+    let commits = Commits::to(postgres::shared().port(), decide).await;
+    // Longer than anything here takes: a turn ends by its own patience.
+    let flags = ["--changes", "off", "--enforce-limits", "on", "--request-timeout", "30s"];
+    let silent = database.by_way_of(commits.url(&database.name)).await;
+    let server = Server::start_with(silent, &flags).await;
+    let mut client = client(&server).await;
+    assert!(reserve(&mut client, order("before", 1)).await.granted);
+
+    is_armed.store(true, Ordering::SeqCst);
+    let asking = tokio::spawn(all_ask(client.clone()));
+    until_so("a commit falls silent", async || !is_armed.load(Ordering::SeqCst)).await;
+    assert!(reserve(&mut client, user("ann")).await.granted, "another meter has a turn of its own");
+    assert!(!asking.is_finished(), "and is answered meanwhile");
+    let fared = asking.await.unwrap();
+
+    let unknown: Vec<&String> =
+        fared.iter().filter(|(_, answer)| answer.is_err()).map(|(key, _)| key).collect();
+    assert!(!unknown.is_empty(), "the commit that fell silent was somebody's");
+    for (key, answer) in &fared {
+        match answer {
+            Ok(granted) => assert!(granted, "{key}"),
+            // Whoever waits behind it waits for a counter that PostgreSQL keeps locked until it
+            // notices.
+            Err(status) => assert!(
+                [Code::Unavailable, Code::ResourceExhausted].contains(&status.code()),
+                "{key}: {status:?}"
+            ),
+        }
+    }
+    assert!(
+        fared.iter().any(|(_, it)| it.as_ref().is_err_and(|it| it.code() == Code::Unavailable)),
+        "{fared:?}"
+    );
+    for (key, _) in &fared {
+        until_so("the meter is free again", async || {
+            client
+                .reserve_usage(order(key, 1))
+                .await
+                .is_ok_and(|answer| answer.into_inner().granted)
+        })
+        .await;
+    }
+    let used = database.one("SELECT used FROM entitlement_usage_counters WHERE period <> ''").await;
+    assert_eq!(used.try_get::<i64>("", "used").unwrap(), 1 + CALLERS as i64, "once each");
+    database.verify_usage().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_never_arrives_keeps_nobody_waiting_and_counts_nothing() {
+    a_silent_commit_is_borne(Fate::SilentBefore).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_never_comes_keeps_nobody_waiting_and_is_not_counted_again() {
+    a_silent_commit_is_borne(Fate::SilentWhenDone).await;
+}
