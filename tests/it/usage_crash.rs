@@ -3,8 +3,9 @@
 
 use std::{
     collections::BTreeSet,
+    process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,15 +17,22 @@ use tonic::Code;
 
 use crate::{
     harness::{
-        Database, Server, database::wait_until_blocked, dice::Dice, postgres::Cluster, process,
-        process::Process, until_so,
+        Database, Server,
+        commits::{Commits, Fate},
+        database::wait_until_blocked,
+        dice::Dice,
+        postgres,
+        postgres::Cluster,
+        process,
+        process::Process,
+        until_so,
     },
     usage::{Client, client, mk_customer, order, reserve, started, user},
 };
 
-const LIMIT: usize = 250;
+const LIMIT: usize = 400;
 /// More than may be granted, so that the limit is reached.
-const KEYS: usize = 400;
+const KEYS: usize = 1_200;
 const CALLERS: u64 = 16;
 /// Answers before the crash, which comes in the midst of others.
 const ANSWERS: usize = 120;
@@ -122,21 +130,45 @@ async fn client_of(address: &str) -> Client {
     Client::new(channel.connect().await.unwrap())
 }
 
+/// Which process is to be killed at the next commit, and what becomes of that.
+type Victim = Arc<Mutex<Option<(u32, Fate)>>>;
+
+/// Kills a server whose commit is on its way for a moment, in which it has told nobody.
+fn killing_at_a_commit(victim: Victim) -> impl FnMut() -> Fate + Send {
+    move || {
+        let Some((process, fate)) = victim.lock().unwrap().take() else { return Fate::Spared };
+        tokio::task::block_in_place(|| {
+            std::thread::sleep(MOMENT);
+            let mut kill = Command::new("kill");
+            assert!(kill.args(["-KILL", &process.to_string()]).status().unwrap().success());
+        });
+        fate
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_server_that_is_killed_has_told_is_there_and_the_rest_is_asked_for_again() {
     let database = Database::postgres().await;
     mk_customer(&database).await;
     database.limit_of_plan("starter", "max_users", &LIMIT.to_string()).await;
+    let victim = Victim::default();
+    let way = killing_at_a_commit(Arc::clone(&victim));
+    let commits = Commits::to(postgres::shared().port(), way).await;
+    let url = commits.url(&database.name);
     let mut known = Known::default();
-    for round in 0..4 {
+    let fates =
+        [Fate::CutBefore, Fate::CutMeanwhile, Fate::CutBefore, Fate::CutWhenDone, Fate::CutBefore];
+    for (round, fate) in (0..).zip(fates) {
         let fixed = ["--listen", "127.0.0.1:0", "--changes", "off", "--enforce-limits", "on"];
-        let mut server = Process::serve(&[&fixed[..], &["--database-url", &database.url]].concat());
+        let mut server = Process::serve(&[&fixed[..], &["--database-url", &url]].concat());
         let address = server.address();
         process::until_serving(&address).await;
         let clients = [client_of(&address).await, client_of(&address).await];
         known.ask_again(&mut clients[0].clone()).await;
-        crash_under_load(&clients, round, &mut known, || server.signal("KILL")).await;
-        // PostgreSQL may be about to do what it was sent: it is done when its connections are gone.
+        let id = server.child.id();
+        let crash = || *victim.lock().unwrap() = Some((id, fate));
+        crash_under_load(&clients, round, &mut known, crash).await;
+        // PostgreSQL may be about to do what it was sent.
         until_so("the server's transactions have ended", async || {
             let others = "SELECT count(*) AS others FROM pg_stat_activity
                           WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
