@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use entitlementd::proto::v1::{
-    ReconcileUsageRequest, ReleaseUsageRequest, ReserveUsageRequest, UsageState,
+    CheckLimitRequest, ReconcileUsageRequest, ReleaseUsageRequest, ReserveUsageRequest, UsageState,
 };
 use prost_types::Timestamp;
 use tonic::Code;
@@ -116,12 +116,13 @@ impl Run {
     }
 
     async fn step(&mut self) {
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0..9 => self.reserve_something().await,
             9 | 10 => self.confirm().await,
             11..14 => self.release().await,
             14 | 15 => self.reconcile().await,
             16 | 17 => self.change_a_limit().await,
+            18 | 19 => self.check().await,
             _ => self.let_time_pass(),
         }
     }
@@ -248,6 +249,21 @@ impl Run {
         assert_eq!(answer.released, expected.released, "{place}: {list:?}");
         let counted = expected.at_least_counted..=expected.at_most_counted;
         assert!(counted.contains(&answer.counted), "{place}: {} {list:?}", answer.counted);
+    }
+
+    /// What is counted, to be checked: limits are checked by what a server holds of them.
+    async fn check(&mut self) {
+        let meter = self.meter();
+        let request = CheckLimitRequest {
+            tenant_id: id(meter.0),
+            limit_key: meter.1.to_owned(),
+            amount: 1,
+            ..Default::default()
+        };
+        let server = self.dice.below(2);
+        let answer = self.servers[server].client.check_limit(request).await.unwrap().into_inner();
+        let Counter { used, held, .. } = self.model.counter(meter);
+        assert_eq!((answer.used, answer.held), (used + held, held), "{}: {meter:?}", self.place());
     }
 
     /// By hand, and nobody tells the servers.
