@@ -1,5 +1,5 @@
-//! A connection that falls silent while something is counted: nobody waits for longer than the
-//! server's patience, and the meter is free again afterwards.
+//! A turn that comes to nothing, because its connection falls silent or it panics: nobody waits for
+//! longer than the server's patience, and the meter is free again afterwards.
 
 use std::{
     sync::{
@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use entitlementd::proto::v1::ReserveUsageRequest;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
@@ -18,7 +19,8 @@ use crate::{
         commits::{Commits, Fate},
         postgres, until_so,
     },
-    usage::{Client, client, mk_customer, order, reserve, user},
+    on_both,
+    usage::{Client, client, mk_customer, order, reserve, started, user},
 };
 
 /// The patience of a turn is 5 s, and a machine may be busy. It is less than twice that: nobody waits
@@ -111,4 +113,33 @@ async fn a_commit_that_never_arrives_keeps_nobody_waiting_and_counts_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_never_comes_keeps_nobody_waiting_and_is_not_counted_again() {
     a_silent_commit_is_borne(Fate::SilentWhenDone).await;
+}
+
+on_both! {
+    async fn a_turn_that_panics_tells_its_callers_so_and_frees_its_meter(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let hold_for = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let held = ReserveUsageRequest { hold_for, ..order("held", 2) };
+        assert!(reserve(&mut client, held).await.granted);
+        // Nothing that a caller asks for makes a turn panic, but sums of tests do, where a counter was
+        // spoilt by hand. Others overflow in silence, and the database refuses what comes of it.
+        let spoil = format!("UPDATE entitlement_usage_counters SET used = {} WHERE period <> ''", i64::MAX);
+        server.database.execute(&spoil).await;
+        let asked = Instant::now();
+        let (mut other, mut third) = (client.clone(), client.clone());
+        let (panics, other) =
+            tokio::join!(third.reserve_usage(order("held", 2)), other.reserve_usage(user("ann")));
+        let code = panics.unwrap_err().code();
+        assert!([Code::Unavailable, Code::Internal].contains(&code), "{code:?}");
+        assert!(asked.elapsed() < BOUND, "{:?}", asked.elapsed());
+        // It may have been in the same turn.
+        assert!(other.is_ok_and(|it| it.into_inner().granted) || code == Code::Unavailable);
+
+        let mend = "UPDATE entitlement_usage_counters SET used = 0 WHERE period <> ''";
+        server.database.execute(mend).await;
+        let confirmed = reserve(&mut client, order("held", 2)).await;
+        assert!(confirmed.granted && confirmed.repeated_request, "{confirmed:?}");
+        assert!(reserve(&mut client, user("ann")).await.granted);
+        server.database.verify_usage().await;
+    }
 }
