@@ -55,8 +55,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// The same at a time, where there is one turn, which others need too.
 const LOCK_SLICE: Duration = Duration::from_millis(100);
 
-/// How long a transaction may take in all: a connection may be cut off without a word.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a transaction may take in all: a connection may be cut off without a word. Less than a
+/// request may take by default, so that callers are told that they may ask again.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The pause between two statements that forget.
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);

@@ -235,17 +235,21 @@ fn grant_all() -> String {
 /// Gives the functions that writers run with their owner's rights to the role that may do nothing
 /// but add to the log.
 ///
-/// A row-level security that somebody turns on for the log must not stop the ERP's writers, hence
-/// the policy.
+/// A row-level security that somebody turns on for a log must not stop the ERP's writers, hence the
+/// policies.
 fn hand_over() -> String {
     let (log, changes) = (roles::LOG, "public.entitlement_changes");
     let policy = format!(
-        "SELECT FROM pg_roles WHERE rolname = '{log}' AND to_regclass('{changes}') IS NOT NULL AND NOT EXISTS
-            (SELECT FROM pg_policy WHERE polrelid = to_regclass('{changes}') AND polname = '{log}')"
+        "SELECT logs.name FROM (VALUES ('{changes}'), ('public.entitlement_usage_log')) logs (name)
+         JOIN pg_roles ON rolname = '{log}'
+         WHERE to_regclass(logs.name) IS NOT NULL AND NOT EXISTS
+            (SELECT FROM pg_policy WHERE polrelid = to_regclass(logs.name) AND polname = '{log}')"
     );
     let policy = for_each(
         &policy,
-        &format!("'CREATE POLICY {log} ON {changes} FOR INSERT TO {log} WITH CHECK (true)'"),
+        &format!(
+            "format('CREATE POLICY {log} ON %s FOR INSERT TO {log} WITH CHECK (true)', item.name)"
+        ),
     );
     let is_super = "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
     let join = for_each(

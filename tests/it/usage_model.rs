@@ -247,8 +247,7 @@ impl Run {
         let place = self.place();
         assert_eq!(counter(answer.state), expected.counter, "{place}: {list:?}");
         assert_eq!(answer.released, expected.released, "{place}: {list:?}");
-        let counted = expected.at_least_counted..=expected.at_most_counted;
-        assert!(counted.contains(&answer.counted), "{place}: {} {list:?}", answer.counted);
+        assert_eq!(answer.counted, expected.counted, "{place}: {list:?}");
     }
 
     /// What is counted, to be checked: limits are checked by what a server holds of them.

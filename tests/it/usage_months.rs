@@ -68,8 +68,8 @@ async fn checked(server: &mut Server) -> (i64, Option<prost_types::Timestamp>) {
 }
 
 async fn in_zone(database: &Database, zone: &str, start: DateTime<Utc>) -> (Server, Client) {
-    for table in ["entitlement_usage_keys", "entitlement_usage_counters"] {
-        database.execute(&format!("DELETE FROM {table}")).await;
+    for table in ["keys", "counters", "days"] {
+        database.execute(&format!("DELETE FROM entitlement_usage_{table}")).await;
     }
     let flags = ["--changes", "off", "--enforce-limits", "on", "--time-zone", zone];
     let server = Server::start_at(start, database.again().await, &flags).await;

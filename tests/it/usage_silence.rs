@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entitlementd::proto::v1::ReserveUsageRequest;
+use entitlementd::proto::v1::ReleaseUsageRequest;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
@@ -17,15 +17,15 @@ use crate::{
     harness::{
         Database, Server,
         commits::{Commits, Fate},
-        postgres, until_so,
+        id, postgres, until_so,
     },
     on_both,
-    usage::{Client, client, mk_customer, order, reserve, started, user},
+    usage::{Client, ORDERS, client, mk_customer, order, release, reserve, started, user},
 };
 
-/// The patience of a turn is 5 s, and a machine may be busy. It is less than twice that: nobody waits
+/// The patience of a turn is 4 s, and a machine may be busy. It is less than twice that: nobody waits
 /// for two turns that are given up.
-const BOUND: Duration = Duration::from_millis(9_500);
+const BOUND: Duration = Duration::from_millis(7_500);
 /// Fewer than the limit, so that nobody is refused.
 const CALLERS: usize = 8;
 
@@ -60,6 +60,7 @@ async fn a_silent_commit_is_borne(fate: Fate) {
     let (is_armed, decide) = once(fate);
     let commits = Commits::to(postgres::shared().port(), decide).await;
     // Longer than anything here takes: a turn ends by its own patience.
+    // Those who wait behind the turn are told by the next one.
     let flags = ["--changes", "off", "--enforce-limits", "on", "--request-timeout", "30s"];
     let silent = database.by_way_of(commits.url(&database.name)).await;
     let server = Server::start_with(silent, &flags).await;
@@ -118,27 +119,29 @@ async fn a_commit_whose_answer_never_comes_keeps_nobody_waiting_and_is_not_count
 on_both! {
     async fn a_turn_that_panics_tells_its_callers_so_and_frees_its_meter(server: Server) {
         let (server, mut client) = started(server.database.again().await, &[]).await;
-        let hold_for = Some(prost_types::Duration { seconds: 60, nanos: 0 });
-        let held = ReserveUsageRequest { hold_for, ..order("held", 2) };
-        assert!(reserve(&mut client, held).await.granted);
-        // Nothing that a caller asks for makes a turn panic, but sums of tests do, where a counter was
+        let taken = reserve(&mut client, order("spoilt", 2)).await;
+        assert!(taken.granted);
+        // Nothing that a caller asks for makes a turn panic, but sums of tests do, where a key was
         // spoilt by hand. Others overflow in silence, and the database refuses what comes of it.
-        let spoil = format!("UPDATE entitlement_usage_counters SET used = {} WHERE period <> ''", i64::MAX);
-        server.database.execute(&spoil).await;
+        server.database.execute("UPDATE entitlement_usage_keys SET used = -9223372036854775807 - 1").await;
+        let spoilt = ReleaseUsageRequest {
+            tenant_id: id(1),
+            meter: ORDERS.into(),
+            key: "spoilt".into(),
+            only_held: false,
+        };
         let asked = Instant::now();
         let (mut other, mut third) = (client.clone(), client.clone());
         let (panics, other) =
-            tokio::join!(third.reserve_usage(order("held", 2)), other.reserve_usage(user("ann")));
+            tokio::join!(third.release_usage(spoilt), other.reserve_usage(user("ann")));
         let code = panics.unwrap_err().code();
         assert!([Code::Unavailable, Code::Internal].contains(&code), "{code:?}");
         assert!(asked.elapsed() < BOUND, "{:?}", asked.elapsed());
         // It may have been in the same turn.
         assert!(other.is_ok_and(|it| it.into_inner().granted) || code == Code::Unavailable);
 
-        let mend = "UPDATE entitlement_usage_counters SET used = 0 WHERE period <> ''";
-        server.database.execute(mend).await;
-        let confirmed = reserve(&mut client, order("held", 2)).await;
-        assert!(confirmed.granted && confirmed.repeated_request, "{confirmed:?}");
+        server.database.execute("UPDATE entitlement_usage_keys SET used = 2 WHERE key = 'spoilt'").await;
+        assert_eq!(release(&mut client, ORDERS, "spoilt").await.released_amount, 2);
         assert!(reserve(&mut client, user("ann")).await.granted);
         server.database.verify_usage().await;
     }

@@ -2473,7 +2473,7 @@ pub struct ReconcileUsageRequest {
 /// What was put right.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReconcileUsageResponse {
-    /// How many were not counted, and are now.
+    /// How many were not counted for good, and are now.
     #[prost(int64, tag = "1")]
     pub counted: i64,
     /// How many were counted, and are not there any more.

@@ -34,7 +34,7 @@ pub struct ReconcileRequest {
 /// What was put right.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reconciled {
-    /// How many were not counted, and are now.
+    /// How many were not counted for good, and are now.
     pub counted: i64,
     /// How many were counted, and are not there any more.
     pub released: i64,
@@ -87,7 +87,7 @@ impl Store {
         txn.commit_with(writes).await?;
         let key = Arc::clone(&request.meter.meter);
         Ok(Some(Reconciled {
-            counted: i64::try_from(missing.len()).unwrap_or(i64::MAX),
+            counted: i64::try_from(missing.len() + confirmed.len()).unwrap_or(i64::MAX),
             released: i64::try_from(released.len()).unwrap_or(i64::MAX),
             counter,
             limit: said.in_force(key, LimitKind::Level, now),

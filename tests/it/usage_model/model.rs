@@ -80,12 +80,10 @@ pub enum Told {
     Conflict,
 }
 
-/// The answer to a list. Keys whose holds have run out may have been released before, or be taken for
-/// good now: only then are they among those that are said to be counted.
+/// The answer to a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Reconciled {
-    pub at_least_counted: i64,
-    pub at_most_counted: i64,
+    pub counted: i64,
     pub released: i64,
     pub counter: Counter,
 }
@@ -181,32 +179,21 @@ impl Model {
                 released += 1;
             }
         }
-        let (mut missing, mut run_out) = (0, 0);
+        let mut counted = 0;
         for name in &list.keys {
             let there = self.keys.get(&(meter, name.clone()));
             let amount = match there {
                 Some(key) if key.state == State::Counted => continue,
                 Some(key) if key.state == State::Released && key.changed > old => continue,
                 Some(key) if key.is_held(now) => key.amount,
-                Some(key) if key.has_run_out(now) => {
-                    run_out += 1;
-                    1
-                }
-                _ => {
-                    missing += 1;
-                    1
-                }
+                _ => 1,
             };
+            counted += 1;
             let (period, state) = (String::new(), State::Counted);
             let key = Key { period, asked: amount, amount, state, changed: now };
             self.keys.insert((meter, name.clone()), key);
         }
-        Reconciled {
-            at_least_counted: missing,
-            at_most_counted: missing + run_out,
-            released,
-            counter: self.counter(meter),
-        }
+        Reconciled { counted, released, counter: self.counter(meter) }
     }
 
     /// Keys that are held.
