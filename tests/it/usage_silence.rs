@@ -59,8 +59,7 @@ async fn a_silent_commit_is_borne(fate: Fate) {
     mk_customer(&database).await;
     let (is_armed, decide) = once(fate);
     let commits = Commits::to(postgres::shared().port(), decide).await;
-    // Longer than anything here takes: a turn ends by its own patience.
-    // Those who wait behind the turn are told by the next one.
+    // Longer than anything here takes: a turn ends by its own patience, also the one behind it.
     let flags = ["--changes", "off", "--enforce-limits", "on", "--request-timeout", "30s"];
     let silent = database.by_way_of(commits.url(&database.name)).await;
     let server = Server::start_with(silent, &flags).await;
