@@ -292,7 +292,15 @@ impl Inner {
         let requests: Vec<UsageRequest> =
             batch.waiting.iter().map(|waiting| waiting.request.clone()).collect();
         let lock_wait = if batch.waits { self.lock_wait } else { Duration::ZERO };
-        let counting = self.store.count(&requests, lock_wait, self.clock.now());
+        let counting = async {
+            let now = self.clock.now();
+            if let ([request], false) = (&requests[..], batch.waits)
+                && let Some(answer) = self.store.take_alone(request, now).await?
+            {
+                return Ok(vec![answer]);
+            }
+            self.store.count(&requests, lock_wait, now).await
+        };
         let counted = timeout(PATIENCE, counting).await.unwrap_or(Err(StoreError::TimedOut));
         let all = std::mem::take(&mut batch.waiting);
         match counted {

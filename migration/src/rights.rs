@@ -63,7 +63,7 @@ impl On {
 }
 
 /// Every right that somebody else than the owner has on an object of ours.
-const RIGHTS: [(&str, &str, On); 47] = [
+const RIGHTS: [(&str, &str, On); 48] = [
     (roles::LOG, "INSERT", On::Table("entitlement_changes")),
     (roles::WRITER, "SELECT", On::Table("entitlement_revisions")),
     (roles::SERVER, "SELECT", On::Table("entitlement_changes")),
@@ -84,6 +84,7 @@ const RIGHTS: [(&str, &str, On); 47] = [
     (roles::USAGE, "SELECT, UPDATE, DELETE", On::Table("entitlement_usage_log")),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_FIND)),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_WRITE)),
+    (roles::USAGE, "EXECUTE", On::Function(USAGE_TAKE)),
     (roles::LOG, "INSERT", On::Table("entitlement_usage_log")),
     (roles::COUNT, "EXECUTE", On::Function("entitlement_count(uuid, text, text, bigint, text)")),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
@@ -139,13 +140,14 @@ const RELATIONS: [&str; 21] = [
 ];
 
 /// Functions of ours that run with the rights of whoever calls them, or that no trigger calls.
-const OTHER_FUNCTIONS: [&str; 7] = [
+const OTHER_FUNCTIONS: [&str; 8] = [
     "entitlement_announce",
     "entitlement_fold",
     "entitlement_fold_step",
     "entitlement_audit_keeps",
     "entitlement_usage_find",
     "entitlement_usage_write",
+    "entitlement_usage_take",
     COUNT,
 ];
 
@@ -153,12 +155,14 @@ const OTHER_FUNCTIONS: [&str; 7] = [
 const COUNT: &str = "entitlement_count";
 
 /// What the functions that count are granted by: a name, and the types as PostgreSQL writes them.
-const USAGE_FIND: &str =
-    "entitlement_usage_find(uuid[], text[], text[], text[], boolean, timestamp with time zone)";
+const USAGE_FIND: &str = "entitlement_usage_find(uuid[], text[], uuid[], text[], text[], text[], boolean, timestamp with time zone)";
 const USAGE_WRITE: &str = "entitlement_usage_write(\
     uuid[], text[], text[], text[], text[], bigint[], bigint[], text[], bigint[], bigint[], bigint[], text[], text[], text[], text[], \
     uuid[], text[], text[], bigint[], bigint[], \
     uuid[], text[], text[], bigint[], text[], bigint[], bigint[], bigint[], bigint[], timestamp with time zone)";
+
+const USAGE_TAKE: &str = "entitlement_usage_take(\
+    uuid, text, text, text, text, bigint, text, bigint, bigint, text, bigint, bigint, text, timestamp with time zone)";
 
 /// Takes every right on the objects of ours from everybody but their owner, and gives those that
 /// are needed to the roles of ours, which are made where the one who migrates may. What he may not

@@ -251,3 +251,15 @@ pub struct Reservation {
     /// When.
     pub used_at: UsedAt,
 }
+
+impl Reservation {
+    /// Its key, where so much is taken.
+    pub fn row(&self, counter: &CounterId, amount: i64) -> KeyRow {
+        let (state, used) = match self.hold_until {
+            Some(until) => (KeyState::Held(until), 0),
+            None => (KeyState::Counted, amount),
+        };
+        let (used_at, module) = (self.used_at.clone(), Arc::clone(&self.module));
+        KeyRow { amount, used, state, ..ledger::new_row(counter, self.amount, used_at, module) }
+    }
+}

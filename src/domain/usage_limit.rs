@@ -171,18 +171,10 @@ pub fn limit_of(
     at: DateTime<Utc>,
 ) -> Option<LimitInForce> {
     let own = facts.tenant.own.as_ref().and_then(|own| own.override_of(key));
-    let definitions = catalogue.definitions();
-    let defined = definitions.limit(key);
+    let defined = catalogue.definitions().limit(key);
     let key = defined.map(|defined| &defined.key).or(own.map(|own| &own.key))?;
-    let plan = facts.tenant.plan_slug.as_deref();
-    let said = LimitSaid {
-        own: own.map(|own| (own.value, own.ends_at)),
-        kept: facts.tenant.kept_limit(key).map(|kept| kept.value),
-        planned: plan.and_then(|slug| definitions.plan_limit(slug, key)),
-        has_plan: plan.is_some(),
-    };
     let kind = defined.map_or(LimitKind::Level, |defined| defined.kind);
-    Some(said.in_force(Arc::clone(key), kind, at))
+    Some(LimitSaid::of(facts, catalogue, key).in_force(Arc::clone(key), kind, at))
 }
 
 /// What those say who have a say about a limit. In each, `None` for a limit is unlimited.
@@ -199,6 +191,18 @@ pub struct LimitSaid {
 }
 
 impl LimitSaid {
+    /// What facts say.
+    pub fn of(facts: &Facts, catalogue: &Catalogue, key: &str) -> Self {
+        let own = facts.tenant.own.as_ref().and_then(|own| own.override_of(key));
+        let plan = facts.tenant.plan_slug.as_deref();
+        Self {
+            own: own.map(|own| (own.value, own.ends_at)),
+            kept: facts.tenant.kept_limit(key).map(|kept| kept.value),
+            planned: plan.and_then(|slug| catalogue.definitions().plan_limit(slug, key)),
+            has_plan: plan.is_some(),
+        }
+    }
+
     /// What that comes to.
     pub fn in_force(self, key: Arc<str>, kind: LimitKind, at: DateTime<Utc>) -> LimitInForce {
         let own = self.own.filter(|(_, end)| end.is_none_or(|end| at < end));

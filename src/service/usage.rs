@@ -19,7 +19,7 @@ use crate::{
     cache::LoadError,
     domain::{
         Catalogue, Counter, LimitDecision, LimitEnforcement, LimitInForce, LimitKind, LimitReason,
-        MeterId, Period, Reason, Reservation, Reserved, UsageKey, UsedAt, Wanted, check,
+        LimitSaid, MeterId, Period, Reason, Reservation, Reserved, UsageKey, UsedAt, Wanted, check,
     },
     store::{
         ReconcileRequest, Reconciled, StoreError, UsageAnswer, UsageOp, UsageOutcome, UsageRequest,
@@ -92,6 +92,8 @@ struct Meter<'a> {
     kind: LimitKind,
     catalogue: Arc<Catalogue>,
     own_plan: Option<Arc<str>>,
+    /// What is said about the limit, as far as is known.
+    said: LimitSaid,
     period: Period,
     now: DateTime<Utc>,
 }
@@ -116,7 +118,7 @@ impl Api {
             used_at: UsedAt::new(meter.kind, meter.now, self.zone),
         };
         let is_enforced = self.limits == LimitEnforcement::On;
-        let op = UsageOp::Reserve { reservation, is_enforced };
+        let op = UsageOp::Reserve { reservation, is_enforced, expected: meter.said };
         let answer = self.count(query.tenant, &meter, op).await?;
         let (granted, repeated, reason) = match answer.outcome {
             UsageOutcome::Reserved(Reserved::Granted { amount, repeated, reason }) => {
@@ -211,7 +213,8 @@ impl Api {
             }));
         }
         let own_plan = facts.and_then(|facts| facts.tenant.plan_slug.clone());
-        Ok(Ok(Meter { own_plan, ..meter }))
+        let said = facts.map(|facts| LimitSaid::of(facts, &meter.catalogue, key));
+        Ok(Ok(Meter { own_plan, said: said.unwrap_or_default(), ..meter }))
     }
 
     /// What a request is about, whatever the tenant.
@@ -234,7 +237,8 @@ impl Api {
             }));
         };
         let period = Period::at(kind, now, self.zone);
-        Ok(Ok(Meter { key, kind, catalogue, own_plan: None, period, now }))
+        let said = LimitSaid::default();
+        Ok(Ok(Meter { key, kind, catalogue, own_plan: None, said, period, now }))
     }
 
     /// What a limit counts, and the catalogue that says so; `None`: there is no such limit.

@@ -165,6 +165,41 @@ impl Database {
         }
     }
 
+    /// Runs a statement in a transaction of its own: in one message, where the database is a server.
+    ///
+    /// If it loses its connection, it may have been done or not.
+    pub(super) async fn run_at_once(
+        &self,
+        lock_wait: Duration,
+        statement: Statement,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let Server::Postgres(pool) = &self.server else {
+            let (txn, mut rows) = self.begin_asking(lock_wait, &[statement]).await?;
+            txn.commit().await?;
+            return Ok(rows.pop().unwrap_or_default());
+        };
+        let mut lease = pool.acquire(self.purpose).await?;
+        lease.begins_transaction();
+        let text = format!("{}; {statement}; COMMIT", self.begin_text(lock_wait));
+        let found = results(sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut *lease)).await;
+        if found.is_ok() {
+            lease.ends_transaction();
+        }
+        lease.answered(&found);
+        let mut found = found.map_err(StoreError::of_driver)?;
+        // The last is of the commit.
+        found.pop();
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    fn begin_text(&self, lock_wait: Duration) -> String {
+        format!(
+            "BEGIN; {}SET LOCAL lock_timeout = '{}ms'; SET LOCAL idle_in_transaction_session_timeout = '5s'",
+            self.settings(),
+            lock_wait.as_millis()
+        )
+    }
+
     async fn begin_asking_once(
         &self,
         lock_wait: Duration,
@@ -177,12 +212,8 @@ impl Database {
         };
         let mut lease = pool.acquire(self.purpose).await?;
         lease.begins_transaction();
-        let begin = format!(
-            "BEGIN; {}SET LOCAL lock_timeout = '{}ms'; SET LOCAL idle_in_transaction_session_timeout = '5s'",
-            self.settings(),
-            lock_wait.as_millis()
-        );
         let texts = statements.iter().map(ToString::to_string);
+        let begin = self.begin_text(lock_wait);
         let text = [begin].into_iter().chain(texts).collect::<Vec<_>>().join("; ");
         let found = results(sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut *lease)).await;
         lease.answered(&found);

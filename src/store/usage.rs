@@ -4,6 +4,7 @@
 //! [`Ledger`], and writes. On PostgreSQL that is two messages, for however many requests: values
 //! stand in the text, as behind a pooler, and nothing is prepared.
 
+mod alone;
 mod export;
 mod found;
 mod keep;
@@ -63,6 +64,8 @@ pub enum UsageOp {
         reservation: Reservation,
         /// Is the limit an obstacle?
         is_enforced: bool,
+        /// What is said about the limit, as far as is known: the database decides.
+        expected: LimitSaid,
     },
     /// Give back what a key took.
     Release {
@@ -169,9 +172,10 @@ impl<'a> Asked<'a> {
 
 impl Store {
     /// How many transactions may count at the same time, so that administrators' changes find a
-    /// connection beside them.
+    /// connection beside them. One writes to the disk while the other decides; with more, each
+    /// has less to share its cost among.
     pub fn counts_at_once(&self) -> usize {
-        const MOST: usize = 4;
+        const MOST: usize = 2;
         self.primary
             .postgres()
             .map_or(1, |pool| pool.shares().most_writing().saturating_sub(1).clamp(1, MOST))
@@ -276,7 +280,7 @@ fn answer(
         UsageOutcome::NoTenant
     } else if ledger.has_locked(&id.0) {
         match op {
-            UsageOp::Reserve { reservation, is_enforced } => {
+            UsageOp::Reserve { reservation, is_enforced, .. } => {
                 UsageOutcome::Reserved(ledger.reserve(id, reservation, &limit, *is_enforced))
             }
             UsageOp::Release { key, only_held } => {

@@ -124,13 +124,7 @@ impl Ledger {
         if amount <= 0 || there.checked_add(amount).is_none() {
             return Reserved::Refused(reason);
         }
-        let (state, used) = match asked.hold_until {
-            Some(until) => (KeyState::Held(until), 0),
-            None => (KeyState::Counted, amount),
-        };
-        let (used_at, module) = (asked.used_at.clone(), Arc::clone(&asked.module));
-        let row = KeyRow { amount, used, state, ..new_row(counter, asked.amount, used_at, module) };
-        self.put(id, row);
+        self.put(id, asked.row(counter, amount));
         Reserved::Granted { amount, repeated: false, reason }
     }
 

@@ -13,6 +13,14 @@ const LATE: TimeDelta = TimeDelta::hours(1);
 /// How long sums by the quarter of an hour span, in seconds.
 const QUARTER: i64 = 15 * 60;
 
+impl UsedAt {
+    /// When its quarter of an hour begins.
+    pub fn quarter(&self) -> DateTime<Utc> {
+        let quarter = self.at.timestamp().div_euclid(QUARTER) * QUARTER;
+        DateTime::from_timestamp(quarter, 0).unwrap_or_default()
+    }
+}
+
 /// What is summed up.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct SumId {
@@ -56,11 +64,10 @@ impl Sums {
         if used_at.day.is_empty() {
             return;
         }
-        let quarter = used_at.at.timestamp().div_euclid(QUARTER) * QUARTER;
         let id = SumId {
             meter: meter.clone(),
             day: Arc::clone(&used_at.day),
-            quarter: DateTime::from_timestamp(quarter, 0).unwrap_or_default(),
+            quarter: used_at.quarter(),
             module: Arc::clone(module),
         };
         let sum = self.0.entry(id).or_default();

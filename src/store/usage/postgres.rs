@@ -1,7 +1,7 @@
 //! PostgreSQL's form: two functions of ours, called with lists. A call is one message, and its
 //! statements are planned once a session.
 
-use std::fmt::Display;
+use std::{collections::BTreeSet, fmt::Display};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbErr, QueryResult, Statement, Value, prelude::Uuid};
@@ -46,7 +46,10 @@ struct LimitJson(
 );
 
 pub(super) fn find(asked: &[Asked<'_>], skip_locked: bool, now: DateTime<Utc>) -> Statement {
+    let meters: BTreeSet<&MeterId> = asked.iter().map(|asked| &asked.counter.0).collect();
     let lists = [
+        numbers(meters.iter().map(|meter| meter.tenant.uuid())),
+        texts(meters.iter().map(|meter| &*meter.meter)),
         numbers(asked.iter().map(|asked| asked.counter.0.tenant.uuid())),
         texts(asked.iter().map(|asked| &*asked.counter.0.meter)),
         texts(asked.iter().map(|asked| &*asked.counter.1)),
@@ -55,7 +58,8 @@ pub(super) fn find(asked: &[Asked<'_>], skip_locked: bool, now: DateTime<Utc>) -
         skip_locked.into(),
         now.into(),
     ];
-    let types = ["uuid[]", "text[]", "text[]", "text[]", "boolean", "timestamptz"];
+    #[rustfmt::skip]
+    let types = ["uuid[]", "text[]", "uuid[]", "text[]", "text[]", "text[]", "boolean", "timestamptz"];
     call("entitlement_usage_find", "::text AS found", types, lists)
 }
 
@@ -123,7 +127,8 @@ pub(super) fn write(ledger: &Ledger, now: DateTime<Utc>) -> Statement {
     call("entitlement_usage_write", "", types, values)
 }
 
-fn call<const N: usize>(
+/// A call of one of our functions.
+pub(super) fn call<const N: usize>(
     function: &str,
     rest: &str,
     types: [&str; N],
