@@ -28,11 +28,12 @@ use tokio::{
 use self::queue::{Batch, Queue, Waiting};
 use crate::{
     clock::Clock,
-    domain::{Counter, CounterId, Definitions},
+    domain::{Catalogue, Counter, CounterId},
     observability::log_limiter::{LogLimiter, log_limited},
     store::{
         MessageId, ReconcileRequest, Reconciled, Recording, Store, StoreError, UsageAnswer,
-        UsageOutcome, UsageRequest, UsageSpan, UsageSpans, usage::WrongCounter,
+        UsageOutcome, UsageRequest, UsageSpan, UsageSpans,
+        usage::{Reported, ReportedDay, WrongCounter},
     },
 };
 
@@ -58,6 +59,15 @@ const LOCK_SLICE: Duration = Duration::from_millis(100);
 /// How long a transaction may take in all: a connection may be cut off without a word. Less than a
 /// request may take by default, so that callers are told that they may ask again.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long a message that is to be recorded waits for its turn.
+const TURN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long some days may take to be reported, one by one where that is needed.
+const REPORT_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Meters that are passed over at a time while the log is counted.
+const MAX_BUSY: usize = 1_000;
 
 /// The pause between two statements that forget.
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);
@@ -96,8 +106,10 @@ struct Inner {
     lock_wait: Duration,
     /// The places of streams that record.
     recorders: Arc<Semaphore>,
-    /// Their turns: a message is a transaction.
-    recording: Semaphore,
+    /// The turns of their messages: each is a transaction.
+    recording: Arc<Semaphore>,
+    /// The turns of those that wait for a lock.
+    waiting_to_record: Arc<Semaphore>,
     wrong: AtomicUsize,
 }
 
@@ -108,7 +120,8 @@ impl Usage {
         let lock_wait = if turns == 1 { LOCK_SLICE } else { LOCK_PATIENCE };
         let (queue, wrong) = (Mutex::new(Queue::new(turns)), AtomicUsize::new(0));
         let recorders = Arc::new(Semaphore::new(MAX_RECORDERS));
-        let recording = Semaphore::new(turns);
+        let recording = Arc::new(Semaphore::new(turns));
+        let waiting_to_record = Arc::new(Semaphore::new(1));
         Self(Arc::new(Inner {
             store,
             clock,
@@ -117,6 +130,7 @@ impl Usage {
             lock_wait,
             recorders,
             recording,
+            waiting_to_record,
             wrong,
         }))
     }
@@ -142,24 +156,47 @@ impl Usage {
         Arc::clone(&self.0.recorders).try_acquire_owned().ok()
     }
 
-    /// Writes down what was used, and answers once that is committed. It is done also if the caller
-    /// does not wait for the answer.
+    /// Writes down what was used, and answers once that is committed. What was begun is done also if
+    /// the caller does not wait for the answer.
     pub async fn record(
         &self,
         requests: Vec<UsageRequest>,
-        message_id: Option<MessageId>,
+        message: Option<MessageId>,
     ) -> Result<Recording, UsageError> {
-        let inner = Arc::clone(&self.0);
-        let recording = self.0.runtime.spawn(async move {
-            // It is never closed.
-            let _turn = inner.recording.acquire().await.map_err(|_| StoreError::TimedOut)?;
-            inner.store.record(&requests, message_id, inner.clock.now()).await
-        });
-        match timeout(PATIENCE, recording).await {
-            Ok(Ok(recorded)) => recorded.map_err(failed),
-            Ok(Err(_)) => Err(UsageError::Abandoned),
-            Err(_) => Err(failed(StoreError::TimedOut)),
+        let requests = Arc::<[UsageRequest]>::from(requests);
+        let turn = self.turn(&self.0.recording).await.ok_or(UsageError::Overloaded)?;
+        let recorded = self.record_in(turn, &requests, message, Duration::ZERO).await?;
+        if !matches!(recorded, Recording::Locked) {
+            return Ok(recorded);
         }
+        // Whoever waits for a lock must not keep those waiting who need none.
+        let turn = self.turn(&self.0.waiting_to_record).await.ok_or(UsageError::Locked)?;
+        match self.record_in(turn, &requests, message, self.0.lock_wait).await? {
+            Recording::Locked => Err(UsageError::Locked),
+            recorded => Ok(recorded),
+        }
+    }
+
+    /// A turn; `None`: there was none for too long.
+    async fn turn(&self, turns: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        timeout(TURN_PATIENCE, Arc::clone(turns).acquire_owned()).await.ok()?.ok()
+    }
+
+    async fn record_in(
+        &self,
+        turn: OwnedSemaphorePermit,
+        requests: &Arc<[UsageRequest]>,
+        message: Option<MessageId>,
+        lock_wait: Duration,
+    ) -> Result<Recording, UsageError> {
+        let (inner, requests) = (Arc::clone(&self.0), Arc::clone(requests));
+        let recording = self.0.runtime.spawn(async move {
+            let recording = inner.store.record(&requests, message, lock_wait, inner.clock.now());
+            let recorded = timeout(PATIENCE, recording).await;
+            drop(turn);
+            recorded.unwrap_or(Err(StoreError::TimedOut))
+        });
+        recording.await.unwrap_or(Err(StoreError::TimedOut)).map_err(failed)
     }
 
     /// Reads what was used over time.
@@ -182,16 +219,17 @@ impl Usage {
         reconciled.map_err(failed)
     }
 
-    /// The meters that the ERP's own transactions have counted with, and that wait to be counted.
-    pub async fn logged_meters(&self) -> Result<BTreeSet<String>, StoreError> {
-        self.0.store.logged_meters().await
+    /// Does something wait that the ERP's own transactions have logged?
+    pub async fn has_log(&self) -> Result<bool, StoreError> {
+        self.0.store.has_usage_log().await
     }
 
-    /// Counts all that the ERP's own transactions have logged.
-    pub async fn fold_log(&self, definitions: &Definitions, zone: Tz) -> Result<(), StoreError> {
-        let inner = &self.0;
+    /// Counts what the ERP's own transactions have logged, but for what counts with a meter that
+    /// somebody else has locked: that waits for the next time.
+    pub async fn fold_log(&self, catalogue: &Catalogue, zone: Tz) -> Result<(), StoreError> {
+        let (inner, mut busy) = (&self.0, BTreeSet::new());
         loop {
-            let folding = inner.store.fold_usage_log(definitions, zone, inner.clock.now());
+            let folding = inner.store.fold_usage_log(catalogue, &busy, zone, inner.clock.now());
             let folded = timeout(PATIENCE, folding).await.unwrap_or(Err(StoreError::TimedOut))?;
             if folded.refused > 0 {
                 let count = folded.refused;
@@ -200,22 +238,30 @@ impl Usage {
                     "what entitlement_count has logged cannot be counted: see entitlement_usage_log.refused"
                 );
             }
-            if !folded.has_more {
+            if !folded.has_more || busy.len() > MAX_BUSY {
                 return Ok(());
             }
+            busy.extend(folded.locked);
         }
     }
 
     /// Writes the days that have changed where the ERP's reports read them.
     pub async fn report(&self, zone: Tz) -> Result<(), StoreError> {
-        while timeout(PATIENCE, self.0.store.report_usage(zone))
-            .await
-            .unwrap_or(Err(StoreError::TimedOut))?
-        {
+        let mut last: Option<ReportedDay> = None;
+        loop {
+            let reporting = self.0.store.report_usage(last.as_ref(), zone);
+            let Reported { last: next, refused, error } =
+                timeout(REPORT_PATIENCE, reporting).await.unwrap_or(Err(StoreError::TimedOut))?;
+            if let Some(error) = error {
+                tracing::warn!(%error, refused, "usage_metrics does not take some days: {error}");
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+            last = next;
             // Others have work to do as well.
             sleep(BETWEEN_STEPS).await;
         }
-        Ok(())
     }
 
     /// Forgets what is not needed any more, and proves that every counter is the sum of its keys.
@@ -242,6 +288,9 @@ impl Usage {
         let inner = &self.0;
         while inner.store.forget_usage_keys(inner.clock.now(), zone).await? {
             // Others have work to do as well.
+            sleep(BETWEEN_STEPS).await;
+        }
+        while inner.store.forget_usage_of_nobody().await? {
             sleep(BETWEEN_STEPS).await;
         }
         Ok(())

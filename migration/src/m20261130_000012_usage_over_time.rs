@@ -76,10 +76,10 @@ const SUMS: &str = "
         late bigint NOT NULL,
         without_key bigint NOT NULL,
         recorded_at timestamptz NOT NULL,
-        reported bigint,
+        is_reported boolean NOT NULL DEFAULT false,
         PRIMARY KEY (tenant_id, meter, day, module_code)
     ) WITH (fillfactor = 70);
-    CREATE INDEX entitlement_usage_days_unreported ON entitlement_usage_days (day) WHERE reported IS DISTINCT FROM amount;
+    CREATE INDEX entitlement_usage_days_unreported ON entitlement_usage_days (tenant_id, meter, day, module_code) WHERE NOT is_reported;
     INSERT INTO entitlement_usage_days (tenant_id, meter, day, module_code, amount, events, late, without_key, recorded_at)
     SELECT tenant_id, meter, day, module_code, CAST(SUM(used) AS bigint), COUNT(*), 0, 0, MAX(changed_at)
     FROM entitlement_usage_keys WHERE state = 'counted' AND period <> '' GROUP BY tenant_id, meter, day, module_code;";
@@ -98,7 +98,7 @@ const COMMENTS: &str = "
     COMMENT ON TABLE entitlement_usage_quarters IS
         'What was used of each monthly meter in each quarter of an hour. Kept for 90 days.';
     COMMENT ON TABLE entitlement_usage_days IS
-        'What was used of each monthly meter on each day of the servers'' time zone: the days of a month come to its counter. late: recorded more than an hour after it was used. without_key: by the sequence of a producer. reported: the amount that usage_metrics has.';
+        'What was used of each monthly meter on each day of the servers'' time zone: the days of a month come to its counter. late: recorded more than an hour after it was used. without_key: by the sequence of a producer. is_reported: usage_metrics has it.';
     COMMENT ON TABLE entitlement_usage_producers IS
         'The last message that was counted of each process that adds up by itself. Forgotten after 35 days.';";
 
@@ -108,9 +108,9 @@ const LOG: &str = "
     CREATE TABLE entitlement_usage_log (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         tenant_id uuid NOT NULL,
-        meter varchar(50) NOT NULL,
-        key varchar(128) NOT NULL,
-        amount bigint NOT NULL,
+        meter varchar(50) NOT NULL CHECK (meter <> ''),
+        key varchar(128) NOT NULL CHECK (key <> ''),
+        amount bigint NOT NULL CHECK (amount > 0),
         module_code varchar(50) NOT NULL,
         used_at timestamptz NOT NULL,
         refused varchar(20)
@@ -135,7 +135,7 @@ const LOG: &str = "
         VALUES (tenant, meter, key, amount, COALESCE(module_code, ''), clock_timestamp());
     END
     $function$;
-    COMMENT ON FUNCTION entitlement_count IS
+    COMMENT ON FUNCTION entitlement_count(uuid, text, text, bigint, text) IS
         'Counts so much of a meter under a key, with the transaction that calls it: once if it commits, and not at all if it rolls back. Refuses nothing for a limit.';";
 
 /// Locks meters, and reads under these locks what a decision needs: the counters of these requests and of the
@@ -277,7 +277,7 @@ const WRITE: &str = "
             GROUP BY s.tenant_id, s.meter, s.day, s.module_code
             ON CONFLICT (tenant_id, meter, day, module_code) DO UPDATE
             SET amount = d.amount + excluded.amount, events = d.events + excluded.events, late = d.late + excluded.late,
-                without_key = d.without_key + excluded.without_key, recorded_at = excluded.recorded_at;
+                without_key = d.without_key + excluded.without_key, recorded_at = excluded.recorded_at, is_reported = false;
         END IF;
     END
     $function$;";
@@ -339,7 +339,8 @@ const TAKE: &str = "
             SELECT tenant, of_meter, this_day, module, taken, 1, 0, 0, at
             FROM fits WHERE this_day <> '' AND new_state <> 'held'
             ON CONFLICT (tenant_id, meter, day, module_code) DO UPDATE
-            SET amount = d.amount + excluded.amount, events = d.events + 1, recorded_at = excluded.recorded_at),
+            SET amount = d.amount + excluded.amount, events = d.events + 1, recorded_at = excluded.recorded_at,
+                is_reported = false),
         counted AS (
             INSERT INTO entitlement_usage_counters AS c (tenant_id, meter, period, used, held)
             SELECT tenant, of_meter, this_period, CASE new_state WHEN 'held' THEN 0 ELSE taken END,

@@ -86,7 +86,7 @@ const RIGHTS: [(&str, &str, On); 48] = [
     (roles::USAGE, "EXECUTE", On::Function(USAGE_WRITE)),
     (roles::USAGE, "EXECUTE", On::Function(USAGE_TAKE)),
     (roles::LOG, "INSERT", On::Table("entitlement_usage_log")),
-    (roles::COUNT, "EXECUTE", On::Function("entitlement_count(uuid, text, text, bigint, text)")),
+    (roles::COUNT, "EXECUTE", On::Function(COUNT_TYPED)),
     (roles::SERVER, "SELECT", On::Table("entitlementd_migrations")),
     (roles::SERVER, "SELECT", On::Table("entitlement_folding")),
     (roles::SERVER, "EXECUTE", On::Function("entitlement_fold()")),
@@ -105,7 +105,7 @@ const RIGHTS: [(&str, &str, On); 48] = [
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_keys")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_quarters")),
     (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_days")),
-    (roles::ADMIN, "SELECT, DELETE", On::Table("entitlement_usage_log")),
+    (roles::ADMIN, "SELECT, UPDATE, DELETE", On::Table("entitlement_usage_log")),
     (roles::ADMIN, "SELECT", On::Table("entitlementd_migrations")),
     (roles::ADMIN, "SELECT, INSERT", On::Table("entitlement_audit")),
     (roles::ADMIN, "SELECT", On::Table("entitlement_revisions")),
@@ -153,6 +153,7 @@ const OTHER_FUNCTIONS: [&str; 8] = [
 
 /// What the ERP's own transactions count with. It runs with its owner's rights.
 const COUNT: &str = "entitlement_count";
+const COUNT_TYPED: &str = "entitlement_count(uuid, text, text, bigint, text)";
 
 /// What the functions that count are granted by: a name, and the types as PostgreSQL writes them.
 const USAGE_FIND: &str = "entitlement_usage_find(uuid[], text[], uuid[], text[], text[], text[], boolean, timestamp with time zone)";
@@ -262,15 +263,18 @@ fn hand_over() -> String {
         ),
         &format!("'GRANT {log} TO CURRENT_USER'"),
     );
+    // By their types too: others may have functions of the same name.
+    let definers = DEFINERS.iter().map(|name| format!("{name}()"));
+    let definers: Vec<String> = definers.chain([COUNT_TYPED.to_owned()]).collect();
     // A new owner must be able to make functions there, but for a moment, unless a superuser hands
     // over.
     let owned = format!(
         "SELECT p.oid::regprocedure AS function, NOT {is_super} AND NOT has_schema_privilege(log.oid, 'public', 'CREATE') AS lends
          FROM pg_proc p JOIN pg_roles log ON log.rolname = '{log}'
-         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({}) AND p.proowner <> log.oid
+         WHERE p.oid IN (SELECT to_regprocedure('public.' || wanted.name) FROM unnest(ARRAY[{}]) wanted (name)) AND p.proowner <> log.oid
            AND has_table_privilege(log.oid, to_regclass('{changes}'), 'INSERT')
            AND has_schema_privilege(log.oid, 'public', 'USAGE')",
-        quoted(&[&DEFINERS[..], &[COUNT]].concat())
+        quoted(&definers.iter().map(String::as_str).collect::<Vec<_>>())
     );
     let hand_over = for_each(
         &owned,

@@ -8437,14 +8437,15 @@ pub struct UsageEvent {
     #[prost(message, optional, tag = "6")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
     /// The key that this takes back, in part or whole: from the day and the month
-    /// that it was counted in. The caller needs the service "usage-corrections".
+    /// that it was counted in. `module_code` must be that of the key. The caller needs
+    /// the service "usage-corrections".
     #[prost(string, tag = "7")]
     pub corrects_key: ::prost::alloc::string::String,
 }
 /// Writes down what was used.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RecordUsageRequest {
-    /// Up to 1000.
+    /// Up to 1000, and 256 KiB.
     #[prost(message, repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<UsageEvent>,
     /// For a process that adds up by itself and sends sums without keys: its own
@@ -8573,9 +8574,11 @@ pub enum UsageOutcome {
     Unspecified = 0,
     /// It is counted.
     Counted = 1,
-    /// It was counted before.
+    /// It was counted before. In a message with a producer_id: the message was dealt
+    /// with before, and what became of each event was told then.
     Repeated = 2,
-    /// Its key was counted with another amount, or names a lease or a correction.
+    /// Its key was counted with another amount, or names a lease or a correction. (What
+    /// is only held is taken for good with the amount that is recorded.)
     Conflict = 3,
     /// It is older than the server accepts.
     TooLate = 4,
@@ -8591,7 +8594,7 @@ pub enum UsageOutcome {
     Invalid = 9,
     /// The caller may not count this, or may not correct.
     NotAllowed = 10,
-    /// So much is not left of what it corrects.
+    /// So much is not left of what it corrects, for this module.
     NothingToCorrect = 11,
 }
 impl UsageOutcome {
@@ -8865,12 +8868,14 @@ pub mod usage_service_client {
         /// Takes a slice of a limit, to be spent in the memory of whoever holds it, until
         /// it runs out. What is leased is taken before it is spent, so that nobody ever
         /// spends beyond the limit. Little is leased of what little is left, and nothing
-        /// of fewer than 32: then reserve one by one.
+        /// of fewer than 32: then reserve one by one. Monthly meters only: what there is of
+        /// a level is a set of things, each with its own key.
         ///
         /// The same lease_id again is answered as the first time, so whoever has lost an
         /// answer asks again.
         ///
-        /// Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over.
+        /// Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over;
+        /// FAILED_PRECONDITION for a level.
         pub async fn acquire_usage_lease(
             &mut self,
             request: impl tonic::IntoRequest<super::AcquireUsageLeaseRequest>,
@@ -8933,7 +8938,8 @@ pub mod usage_service_client {
         /// wrong with one event is no matter of the others. Monthly meters only.
         ///
         /// A stream that ends without an answer to a message may have counted it: send it
-        /// again. A server that is about to stop ends it with OK after an answer.
+        /// again. A stream that is silent for 30 seconds, or whose server is about to
+        /// stop, is ended with OK: go on with another one.
         ///
         /// Errors, which end the stream: INVALID_ARGUMENT for more than 1000 events or a
         /// producer_id that is none; FAILED_PRECONDITION if a message of the producer
@@ -9055,12 +9061,14 @@ pub mod usage_service_server {
         /// Takes a slice of a limit, to be spent in the memory of whoever holds it, until
         /// it runs out. What is leased is taken before it is spent, so that nobody ever
         /// spends beyond the limit. Little is leased of what little is left, and nothing
-        /// of fewer than 32: then reserve one by one.
+        /// of fewer than 32: then reserve one by one. Monthly meters only: what there is of
+        /// a level is a set of things, each with its own key.
         ///
         /// The same lease_id again is answered as the first time, so whoever has lost an
         /// answer asks again.
         ///
-        /// Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over.
+        /// Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over;
+        /// FAILED_PRECONDITION for a level.
         async fn acquire_usage_lease(
             &self,
             request: tonic::Request<super::AcquireUsageLeaseRequest>,
@@ -9091,7 +9099,8 @@ pub mod usage_service_server {
         /// wrong with one event is no matter of the others. Monthly meters only.
         ///
         /// A stream that ends without an answer to a message may have counted it: send it
-        /// again. A server that is about to stop ends it with OK after an answer.
+        /// again. A stream that is silent for 30 seconds, or whose server is about to
+        /// stop, is ended with OK: go on with another one.
         ///
         /// Errors, which end the stream: INVALID_ARGUMENT for more than 1000 events or a
         /// producer_id that is none; FAILED_PRECONDITION if a message of the producer

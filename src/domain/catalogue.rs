@@ -89,6 +89,11 @@ impl Catalogue {
         self.module(code).map_or(code, |module| module.code.as_str())
     }
 
+    /// Is there a module of this code, that something may be used for? Empty: none is named.
+    pub fn knows_module_of_usage(&self, code: &str) -> bool {
+        code.is_empty() || self.module(code).is_some()
+    }
+
     /// The slugs of the plans that would lift a denial, cheapest first; empty if no plan would.
     pub fn plans_against(&self, denial: Reason, module: &str) -> Vec<String> {
         let plans = (denial == Reason::NotSubscribed).then(|| self.plans_with(module));

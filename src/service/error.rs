@@ -41,7 +41,7 @@ pub enum RequestError {
     /// A monthly meter cannot be reconciled.
     #[error("only a level can be reconciled")]
     NotALevel,
-    /// A level has no history.
+    /// A level has no history, and is not leased.
     #[error("only a monthly meter has a history")]
     NotMonthly,
     /// There is no such lease.

@@ -92,6 +92,8 @@ struct Meter<'a> {
     kind: LimitKind,
     catalogue: Arc<Catalogue>,
     own_plan: Option<Arc<str>>,
+    /// The module that is named, by its present code; empty: none is.
+    module: Arc<str>,
     /// What is said about the limit, as far as is known.
     said: LimitSaid,
     period: Period,
@@ -114,7 +116,7 @@ impl Api {
             amount: query.amount,
             hold_until: hold.map(|hold| meter.now + hold),
             partial: query.partial,
-            module: query.module.unwrap_or_default().into(),
+            module: meter.module.clone(),
             used_at: UsedAt::new(meter.kind, meter.now, self.zone),
         };
         let is_enforced = self.limits == LimitEnforcement::On;
@@ -214,7 +216,9 @@ impl Api {
         }
         let own_plan = facts.and_then(|facts| facts.tenant.plan_slug.clone());
         let said = facts.map(|facts| LimitSaid::of(facts, &meter.catalogue, key));
-        Ok(Ok(Meter { own_plan, said: said.unwrap_or_default(), ..meter }))
+        let said = said.unwrap_or_default();
+        let module = module.map(|module| meter.catalogue.code_of_now(module)).unwrap_or_default();
+        Ok(Ok(Meter { own_plan, said, module: module.into(), ..meter }))
     }
 
     /// What a request is about, whatever the tenant.
@@ -237,8 +241,8 @@ impl Api {
             }));
         };
         let period = Period::at(kind, now, self.zone);
-        let said = LimitSaid::default();
-        Ok(Ok(Meter { key, kind, catalogue, own_plan: None, said, period, now }))
+        let (module, said) = ("".into(), LimitSaid::default());
+        Ok(Ok(Meter { key, kind, catalogue, own_plan: None, module, said, period, now }))
     }
 
     /// What a limit counts, and the catalogue that says so; `None`: there is no such limit.
@@ -255,21 +259,16 @@ impl Api {
 
     /// Counts what the ERP's own transactions have logged.
     pub(crate) async fn fold_usage_log(&self) -> Result<(), StoreError> {
-        let meters = self.usage.logged_meters().await?;
-        if meters.is_empty() {
+        if !self.usage.has_log().await? {
             return Ok(());
         }
-        let knows = |catalogue: &Catalogue| {
-            meters.iter().all(|meter| catalogue.definitions().limit(meter).is_some())
-        };
-        let catalogue = match self.cache.catalogue_that(knows, self.clock.now()).await {
-            Ok(catalogue) => catalogue,
+        match self.cache.catalogue(self.clock.now()).await {
+            Ok(catalogue) => self.usage.fold_log(&catalogue, self.zone).await,
             Err(error) => {
                 tracing::debug!(%error, "the catalogue is not known: {error}");
-                return Ok(());
+                Ok(())
             }
-        };
-        self.usage.fold_log(catalogue.definitions(), self.zone).await
+        }
     }
 
     async fn count(

@@ -26,6 +26,10 @@ use super::{
 /// How long a lock on what is to be changed is waited for, whatever else a session allows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '10s'";
 
+/// How long a statement may take beside waiting for a lock, which may be two waits: for whoever has
+/// it, and for who was there before.
+const STATEMENT: Duration = Duration::from_millis(1_500);
+
 /// A transaction. Dropping it rolls it back.
 pub(super) struct Transaction {
     /// For statements of SeaORM.
@@ -194,9 +198,11 @@ impl Database {
 
     fn begin_text(&self, lock_wait: Duration) -> String {
         format!(
-            "BEGIN; {}SET LOCAL lock_timeout = '{}ms'; SET LOCAL idle_in_transaction_session_timeout = '5s'",
+            "BEGIN; {}SET LOCAL lock_timeout = '{}ms'; SET LOCAL statement_timeout = '{}ms'; \
+             SET LOCAL idle_in_transaction_session_timeout = '5s'",
             self.settings(),
-            lock_wait.as_millis()
+            lock_wait.as_millis(),
+            (2 * lock_wait + STATEMENT).as_millis()
         )
     }
 

@@ -32,6 +32,7 @@ pub use self::{
     producer::MessageId,
     query::{Granularity, UsageSpan, UsageSpans},
     reconcile::{ReconcileRequest, Reconciled},
+    report::{Reported, ReportedDay},
     show::{CountedKey, TenantUsage},
 };
 use self::{found::Found, producer::Standing, rows::Rows};
@@ -142,8 +143,10 @@ pub enum UsageOutcome {
 pub enum Recording {
     /// It was dealt with now.
     Done(Vec<UsageAnswer>),
-    /// It was counted before.
+    /// It was dealt with before.
     Repeated,
+    /// Nothing was done: somebody else has locked a meter.
+    Locked,
     /// One before it is missing; the last that was counted is this.
     OutOfSequence {
         /// Its number; 0: none was.
@@ -204,17 +207,21 @@ impl Store {
     }
 
     /// Writes down what was used, in one transaction: once, where a producer gives its number.
+    /// Meters that are locked are waited for; where `lock_wait` is nothing, and one is, nothing is done.
     pub async fn record(
         &self,
         requests: &[UsageRequest],
         message_id: Option<MessageId>,
+        lock_wait: Duration,
         now: DateTime<Utc>,
     ) -> Result<Recording, StoreError> {
         let asked: Vec<Asked<'_>> = requests.iter().flat_map(Asked::of).collect();
         let rows = Rows::new(self.writing.dialect());
         let mut statements = Vec::from_iter(message_id.map(|it| it.find(rows, found::micros(now))));
-        statements.extend(rows.find(&asked, false, now));
-        let (txn, found) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
+        let skip_locked = lock_wait.is_zero();
+        statements.extend(rows.find(&asked, skip_locked, now));
+        let wait = if skip_locked { LOCK_WAIT } else { lock_wait };
+        let (txn, found) = self.writing.begin_asking(wait, &statements).await?;
         let (of_producer, found) =
             found.split_at(usize::from(message_id.is_some()).min(found.len()));
         if let (Some(message_id), [of_producer]) = (message_id, of_producer) {
@@ -228,6 +235,10 @@ impl Store {
             }
         }
         let (ledger, answers) = answers(found, requests, now)?;
+        if answers.iter().any(|answer| answer.outcome == UsageOutcome::Locked) {
+            txn.roll_back().await?;
+            return Ok(Recording::Locked);
+        }
         let mut writes = rows.writes(&ledger, now);
         writes.extend(message_id.map(|message_id| message_id.advance(rows)));
         txn.commit_with(writes).await?;

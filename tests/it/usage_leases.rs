@@ -201,21 +201,11 @@ on_both! {
         assert_eq!(settle(&mut client, "l-1", 40, true).await, [40, 60, 40, 0]);
     }
 
-    async fn users_may_be_leased_too_and_a_level_put_right_leaves_what_is_leased(server: Server) {
-        let (server, mut client) = started(server.database.again().await, &[]).await;
-        server.database.limit_of_plan("starter", "max_users", "100").await;
+    async fn a_level_is_a_set_of_things_and_not_leased(server: Server) {
+        let (_server, mut client) = started(server.database.again().await, &[]).await;
         let of_users = AcquireUsageLeaseRequest { meter: USERS.into(), ..returned("l-1", 10) };
-        assert_eq!(acquire(&mut client, of_users).await.granted_amount, 10);
-        let request = entitlementd::proto::v1::ReconcileUsageRequest {
-            tenant_id: id(1),
-            meter: USERS.into(),
-            keys: vec!["ann".into(), "l-1".into()],
-            as_of: Some(crate::usage::timestamp(NOW)),
-            ..Default::default()
-        };
-        let state = client.reconcile_usage(request).await.unwrap().into_inner().state.unwrap();
-        assert_eq!((state.used, state.held), (1, 10));
-        server.database.verify_usage().await;
+        let refused = client.acquire_usage_lease(of_users).await.unwrap_err();
+        assert_eq!((refused.code(), reason_of(&refused)), (Code::FailedPrecondition, "NOT_MONTHLY".into()));
     }
 }
 

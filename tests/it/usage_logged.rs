@@ -79,13 +79,17 @@ async fn what_cannot_be_counted_stays_and_says_why() {
         format!("SELECT entitlement_count('{}', '{ORDERS}', 'o-2')", id(7)),
         format!("SELECT entitlement_count('{}', 'stars', 'o-3')", id(1)),
         format!("SELECT entitlement_count('{}', 'users', 'ann')", id(1)),
+        format!("SELECT entitlement_count('{}', '{ORDERS}', 'o-5', 1, 'moon')", id(1)),
     ] {
         database.execute(&sql).await;
         until_counted(&server).await;
     }
     let row = database.one("SELECT string_agg(key || ': ' || refused, ', ' ORDER BY id) AS why FROM entitlement_usage_log").await;
     let why: String = row.try_get("", "why").unwrap();
-    assert_eq!(why, "o-1: conflict, o-2: unknown tenant, o-3: unknown meter, ann: unknown meter");
+    assert_eq!(
+        why,
+        "o-1: conflict, o-2: unknown tenant, o-3: unknown meter, ann: unknown meter, o-5: unknown module"
+    );
     assert_eq!(used(&mut client).await, 8);
     for bad in [
         count("", 1),
@@ -99,6 +103,91 @@ async fn what_cannot_be_counted_stays_and_says_why() {
         let error = database.try_execute(&bad).await.unwrap_err().to_string();
         assert!(error.contains("entitlement_count: "), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_that_was_defined_a_moment_ago_is_known_to_the_log() {
+    let (server, _) = started(Database::postgres().await, &[]).await;
+    server
+        .database
+        .execute("INSERT INTO entitlement_limits (key, kind) VALUES ('mails', 'monthly')")
+        .await;
+    let many = format!(
+        "SELECT entitlement_count('{0}', '{ORDERS}', 'o-' || n) FROM generate_series(1, 600) n;
+         SELECT entitlement_count('{0}', 'mails', 'm-1')",
+        id(1)
+    );
+    server.database.execute(&many).await;
+    until_counted(&server).await;
+    let refused = "SELECT count(*) AS number FROM entitlement_usage_log";
+    let refused: i64 = server.database.one(refused).await.try_get("", "number").unwrap();
+    assert_eq!(refused, 0);
+    server.database.verify_usage().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_counter_that_somebody_sits_on_keeps_only_its_own_log_waiting() {
+    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let database = &server.database;
+    database.mk_subscribed(2, "finance", crate::harness::Row::default()).await;
+    assert!(reserve(&mut client, order("before", 1)).await.granted);
+    let sitting = database.again().await.connection.begin().await.unwrap();
+    let sit = "SELECT FROM entitlement_usage_counters FOR UPDATE";
+    sitting.execute_unprepared(sit).await.unwrap();
+    let both = format!(
+        "SELECT entitlement_count('{}', '{ORDERS}', 'a-' || n) FROM generate_series(1, 600) n;
+         SELECT entitlement_count('{}', '{ORDERS}', 'b')",
+        id(1),
+        id(2)
+    );
+    database.execute(&both).await;
+    until_so("only the locked one waits", async || waiting(&server).await == 600).await;
+    sitting.rollback().await.unwrap();
+    until_counted(&server).await;
+    assert_eq!(used(&mut client).await, 601);
+    database.verify_usage().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_the_erps_table_does_not_take_keeps_no_other_out() {
+    let (server, mut client) = started(Database::postgres().await, &[]).await;
+    let database = &server.database;
+    database.limit_of_plan("starter", "max_transactions_monthly", "NULL").await;
+    database.mk_subscribed(2, "finance", crate::harness::Row::default()).await;
+    // More than its column holds.
+    let most = 1_000_000_000_000;
+    for number in 0..11 {
+        assert!(reserve(&mut client, order(&format!("o-{number}"), most)).await.granted);
+    }
+    let refuse = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.module_code = 'finance' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON usage_metrics FOR EACH ROW EXECUTE FUNCTION refuse()"
+    );
+    database.execute(&refuse).await;
+    let of = |tenant, key: &str, module: &str| entitlementd::proto::v1::ReserveUsageRequest {
+        tenant_id: id(tenant),
+        module_code: module.into(),
+        ..order(key, 3)
+    };
+    for request in [of(2, "a", "finance"), of(2, "b", "")] {
+        assert!(reserve(&mut client, request).await.granted);
+    }
+    let store = crate::folding::open(database).await;
+    let reported = store.report_usage(None, chrono_tz::UTC).await.unwrap();
+    assert_eq!(reported.refused, 1, "{reported:?}");
+    let rows = "SELECT string_agg(CAST(metric_value AS text), ' ' ORDER BY metric_value) AS all_values FROM usage_metrics";
+    let rows: String = database.one(rows).await.try_get("", "all_values").unwrap();
+    assert_eq!(rows, "3.00 9999999999999.00");
+    // It is found again.
+    database.execute("DROP TRIGGER refuse ON usage_metrics").await;
+    assert_eq!(store.report_usage(None, chrono_tz::UTC).await.unwrap().refused, 0);
+    let number: i64 = database
+        .one("SELECT count(*) AS number FROM usage_metrics")
+        .await
+        .try_get("", "number")
+        .unwrap();
+    assert_eq!(number, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +224,8 @@ on_both! {
         assert!(reserve(&mut client, of_module).await.granted);
         let store = crate::folding::open(database).await;
         let reported = async || {
-            while store.report_usage(chrono_tz::UTC).await.unwrap() {}
+            let all = store.report_usage(None, chrono_tz::UTC).await.unwrap();
+            assert_eq!(all.refused, 0, "{all:?}");
             let sum = "SELECT count(*) AS rows, CAST(SUM(metric_value) AS bigint) AS total FROM usage_metrics";
             let row = database.one(sum).await;
             (row.try_get::<i64>("", "rows").unwrap(), row.try_get::<i64>("", "total").unwrap())

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entitlementd::proto::v1::{
-    QueryUsageRequest, QueryUsageResponse, RecordUsageRequest, RecordUsageResponse, UsageEvent,
-    UsageGranularity as Granularity, UsageOutcome as Outcome,
+    QueryUsageRequest, QueryUsageResponse, RecordUsageRequest, RecordUsageResponse,
+    ReserveUsageRequest, UsageEvent, UsageGranularity as Granularity, UsageOutcome as Outcome,
 };
 use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
@@ -200,6 +200,80 @@ on_both! {
         server.database.verify_usage().await;
     }
 
+    async fn what_is_held_is_taken_for_good_with_what_was_used_of_it(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        assert!(reserve(&mut client, order("before", 6)).await.granted);
+        let hold_for = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let held = |key: &str, amount| ReserveUsageRequest { hold_for, partial: true, ..order(key, amount) };
+        assert_eq!(reserve(&mut client, held("part", 10)).await.granted_amount, 4);
+        let mut recorder = Recorder::open(&mut client).await;
+        assert_eq!(recorder.record(vec![event("part", 3)]).await, [Outcome::Counted]);
+        assert_eq!(recorder.record(vec![event("part", 3), event("part", 4)]).await, [Outcome::Repeated, Outcome::Conflict]);
+        assert_eq!(reserve(&mut client, held("rest", 1)).await.granted_amount, 1);
+        assert_eq!(recorder.record(vec![event("rest", 9)]).await, [Outcome::Counted], "it was used, whatever the limit");
+        assert_eq!(used(&mut client).await, 18);
+        server.database.verify_usage().await;
+    }
+
+    async fn nothing_is_taken_back_for_another_module(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let of = |module: &str, event: UsageEvent| UsageEvent { module_code: module.into(), ..event };
+        let mut recorder = Recorder::open(&mut client).await;
+        let outcomes = recorder.record(vec![
+            of("finance", event("a", 5)),
+            correction("c-1", "a", 1),
+            of("hrms", correction("c-2", "a", 1)),
+            of("finance", correction("c-3", "a", 1)),
+        ]).await;
+        let (counted, nothing) = (Outcome::Counted, Outcome::NothingToCorrect);
+        assert_eq!(outcomes, [counted, nothing, nothing, counted]);
+        server.database.verify_usage().await;
+    }
+
+    async fn many_holds_that_have_run_out_stop_no_message(server: Server) {
+        let (server, mut client) = started(server.database.again().await, &[]).await;
+        let tenant = server.database.uuid(&id(1));
+        let past = if server.database.is_sqlite() { "1000000" } else { "TIMESTAMPTZ 'epoch'" };
+        let held = format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2600)
+             INSERT INTO entitlement_usage_keys (tenant_id, meter, key, period, asked, amount, state, changed_at, expires_at, day)
+             SELECT {tenant}, '{ORDERS}', 'held-' || n, '2026-11', 1, 1, 'held', {past}, {past}, '2026-11-23' FROM n"
+        );
+        server.database.execute(&held).await;
+        let counter = format!("INSERT INTO entitlement_usage_counters VALUES ({tenant}, '{ORDERS}', '2026-11', 0, 2600)");
+        server.database.execute(&counter).await;
+        let mut recorder = Recorder::open(&mut client).await;
+        let events = |prefix: &str| (0..1000).map(|n| event(&format!("{prefix}-{n}"), 1)).collect();
+        for prefix in ["a", "b"] {
+            assert!(recorder.record(events(prefix)).await.iter().all(|it| *it == Outcome::Counted));
+        }
+        let state = release(&mut client, ORDERS, "nothing").await.state.unwrap();
+        assert_eq!((state.used, state.held), (2000, 0));
+        server.database.verify_usage().await;
+    }
+
+    async fn hours_are_whole_whatever_instant_is_asked_for(server: Server) {
+        let (_server, mut client) = started(server.database.again().await, &[]).await;
+        let mut recorder = Recorder::open(&mut client).await;
+        let day = |time: &str| format!("2026-11-20T{time}:00Z");
+        let events = [("09:47", 1), ("10:01", 10), ("10:20", 100), ("10:50", 1000), ("11:01", 10_000)];
+        let events = events.map(|(time, amount)| at(time, amount, &day(time)));
+        recorder.record(events.to_vec()).await;
+        for (from, to, expected) in [
+            ("10:00", "11:00", vec![1110]),
+            ("10:20", "10:21", vec![1110]),
+            ("10:59", "11:00", vec![1110]),
+            ("09:59", "11:01", vec![1, 1110, 10_000]),
+        ] {
+            let response = ask(&mut client, query(&day(from), &day(to), Granularity::Hour)).await;
+            let amounts: Vec<_> = response.spans.iter().map(|span| span.amount).collect();
+            assert_eq!(amounts, expected, "{from} to {to}");
+        }
+        let quarters = ask(&mut client, query(&day("10:20"), &day("10:46"), Granularity::QuarterHour)).await;
+        let amounts: Vec<_> = quarters.spans.iter().map(|span| span.amount).collect();
+        assert_eq!(amounts, [100, 1000]);
+    }
+
     async fn a_producers_message_is_counted_once_whichever_stream_it_comes_on(server: Server) {
         let (server, mut client) = started(server.database.again().await, &[]).await;
         let message = |sequence, amount| RecordUsageRequest {
@@ -273,7 +347,7 @@ on_both! {
             assert!(reserve(&mut client, order(key, amount)).await.granted);
         }
         let held = Some(prost_types::Duration { seconds: 60, nanos: 0 });
-        reserve(&mut client, entitlementd::proto::v1::ReserveUsageRequest { hold_for: held, ..order("o-3", 1) }).await;
+        reserve(&mut client, ReserveUsageRequest { hold_for: held, ..order("o-3", 1) }).await;
         let today = || query("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", Granularity::Day);
         assert_eq!(ask(&mut client, today()).await.total_amount, 7, "what is held is not used yet");
         server.clock.advance(TimeDelta::hours(2));

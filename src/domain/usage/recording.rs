@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CounterId, KeyRow, KeyState, Ledger, UsageKey, UsedAt, ledger::new_row};
+use super::{CounterId, KeyId, KeyRow, KeyState, Ledger, UsageKey, UsedAt, ledger::new_row};
 
 /// Something that was used.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,7 +28,7 @@ pub enum Recorded {
     Repeated,
     /// Its key was counted with another amount, or names something else.
     Conflict,
-    /// So much is not left of what it corrects.
+    /// So much is not left of what it corrects, for this module.
     NothingToCorrect,
     /// So much cannot be counted by anybody.
     TooMuch,
@@ -48,12 +48,8 @@ impl Ledger {
         if let Some(corrected) = &event.corrects {
             return self.correct(&id, corrected, event);
         }
-        match self.taken(&id).map(|row| row.took(event.amount)) {
-            Some(true) => {
-                self.take_for_good(&id);
-                Recorded::Repeated
-            }
-            Some(false) => Recorded::Conflict,
+        match self.taken(&id).cloned() {
+            Some(row) => self.record_again(id, row, event.amount),
             None => {
                 let (used_at, module) = (event.used_at.clone(), Arc::clone(&event.module));
                 self.put(id, new_row(counter, event.amount, used_at, module));
@@ -62,15 +58,34 @@ impl Ledger {
         }
     }
 
+    /// What was used of a thing that there is. Of what is held another part may have been used than was
+    /// granted: that is known now.
+    fn record_again(&mut self, id: KeyId, row: KeyRow, amount: i64) -> Recorded {
+        let is_thing = row.corrects.is_empty() && row.lease.is_none();
+        match row.state {
+            _ if !is_thing => Recorded::Conflict,
+            KeyState::Held(_) => {
+                let is_same = row.amount == amount;
+                let (state, used) = (KeyState::Counted, amount);
+                self.put(id, KeyRow { asked: amount, amount, used, state, ..row });
+                if is_same { Recorded::Repeated } else { Recorded::Counted }
+            }
+            _ if row.asked == amount || row.amount == amount => Recorded::Repeated,
+            _ => Recorded::Conflict,
+        }
+    }
+
     /// Takes so much of a key back, from the day and the month that it was counted in.
-    fn correct(&mut self, id: &super::KeyId, corrected: &UsageKey, event: &Event) -> Recorded {
+    fn correct(&mut self, id: &KeyId, corrected: &UsageKey, event: &Event) -> Recorded {
         if let Some(row) = self.taken(id) {
             let is_same = row.asked == event.amount && *row.corrects == *corrected.as_str();
             return if is_same { Recorded::Repeated } else { Recorded::Conflict };
         }
         let target = (id.0.clone(), corrected.clone());
         let is_good = |row: &&KeyRow| {
-            row.state == KeyState::Counted && row.lease.is_none() && row.used >= event.amount
+            let is_counted = row.state == KeyState::Counted && row.lease.is_none();
+            // Whoever may not count for a module takes nothing back from it.
+            is_counted && row.used >= event.amount && row.module == event.module
         };
         let Some(row) = self.taken(&target).filter(is_good).cloned() else {
             return Recorded::NothingToCorrect;

@@ -12,6 +12,7 @@ const FOLD: Duration = Duration::from_millis(700);
 /// How often days that have changed are written where the ERP's reports read them.
 const REPORT: Duration = Duration::from_mins(1);
 const KEEP: Duration = Duration::from_mins(30);
+const FOLD_AGAIN: Duration = Duration::from_secs(5);
 /// After a failure it is tried again so soon at the earliest.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
 /// Where this role may not, somebody has to give it the right first.
@@ -25,9 +26,14 @@ async fn fold(api: &Api) -> Infallible {
     loop {
         let pause = match api.fold_usage_log().await {
             Ok(()) => FOLD,
+            // Where this role may not, it is not asked for much.
+            Err(error @ StoreError::Forbidden(_)) => {
+                tracing::info!(%error, "this server does not count what the ERP's transactions have counted: {error}");
+                AFTER_REFUSAL
+            }
             Err(error) => {
                 tracing::warn!(%error, "what the ERP's transactions have counted was not counted: {error}");
-                after(&error)
+                FOLD_AGAIN
             }
         };
         sleep(jittered(pause)).await;

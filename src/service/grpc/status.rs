@@ -162,7 +162,8 @@ impl From<RequestError> for Status {
                 status(Code::FailedPrecondition, message, ErrorReason::NotALevel)
             }
             RequestError::NotMonthly => {
-                let message = "only a monthly meter has a history, and this one is a level";
+                let message =
+                    "only a monthly meter has a history and leases, and this one is a level";
                 status(Code::FailedPrecondition, message, ErrorReason::NotMonthly)
             }
             RequestError::NoLease => {

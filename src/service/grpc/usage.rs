@@ -1,8 +1,9 @@
 //! UsageService: unwrap a request, answer it, wrap the response.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, stream};
+use tokio::time::sleep;
 use tonic::{Request, Status, Streaming, async_trait};
 
 use super::{Answer, answer, convert, data::ending_of};
@@ -87,6 +88,9 @@ impl UsageService for Api {
     }
 }
 
+/// How long a stream may be silent: it has a place that others want.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// A stream that records.
 struct Recording {
     recorder: Recorder,
@@ -95,14 +99,15 @@ struct Recording {
 }
 
 impl Recording {
-    /// The answer to the next message; `None`: there is none, or the connection is about to end, and
-    /// whoever sends another one does so elsewhere.
+    /// The answer to the next message; `None`: there is none for a while, or the connection is about to
+    /// end, and whoever sends another one does so on another stream.
     async fn next(&mut self) -> Option<Result<RecordUsageResponse, Status>> {
         let message = tokio::select! {
-            // What has arrived is answered first.
+            // However fast messages arrive: what is not answered is sent again elsewhere.
             biased;
-            message = self.messages.message() => message.transpose()?,
             _ = reached(&mut self.ending, ConnectionStage::Ending) => return None,
+            () = sleep(IDLE) => return None,
+            message = self.messages.message() => message.transpose()?,
         };
         Some(self.answer(message).await)
     }

@@ -7,7 +7,8 @@ use chrono::TimeDelta;
 use super::{TenantQuery, UsageState, standing};
 use crate::{
     domain::{
-        LeaseRequest, Leased, LimitEnforcement, LimitReason, Settled, Unsettled, UsageKey, UsedAt,
+        LeaseRequest, Leased, LimitEnforcement, LimitKind, LimitReason, Settled, Unsettled,
+        UsageKey, UsedAt,
     },
     service::{Api, error::RequestError},
     store::{UsageOp, UsageOutcome},
@@ -56,6 +57,9 @@ impl Api {
             Ok(meter) => meter,
             Err(state) => return Ok(LeaseOutcome { granted: None, repeated: false, state }),
         };
+        if meter.kind != LimitKind::Monthly {
+            return Err(RequestError::NotMonthly);
+        }
         let asked_until = meter.now + TimeDelta::from_std(query.ttl).unwrap_or_default();
         let end = meter.period.end(self.zone);
         let request = LeaseRequest {
@@ -64,7 +68,7 @@ impl Api {
             until: end.map_or(asked_until, |end| asked_until.min(end)),
             holder: query.holder.as_str().into(),
             unsettled: query.unsettled,
-            module: query.module.unwrap_or_default().into(),
+            module: meter.module.clone(),
             used_at: UsedAt::new(meter.kind, meter.now, self.zone),
         };
         let is_enforced = self.limits == LimitEnforcement::On;

@@ -50,7 +50,7 @@ impl Api {
         }
         let asked = UsageSpans {
             meter: meter_id(query.tenant, meter.key),
-            module: query.module.map(str::to_owned),
+            module: query.module.map(|module| meter.catalogue.code_of_now(module).to_owned()),
             by_module: query.by_module,
             start: query.start,
             end: query.end,

@@ -136,6 +136,7 @@ impl Recorder {
             Recording::Done(answers) => answers.iter().map(|it| outcome(it.outcome)).collect(),
             Recording::Repeated => vec![EventOutcome::Repeated; count],
             Recording::OutOfSequence { last } => return Err(RequestError::SequenceGap { last }),
+            Recording::Locked => return Err(UsageError::Locked.into()),
         };
         let mut recorded = recorded.into_iter();
         let all = outcomes.into_iter().map(|refused| refused.or_else(|| recorded.next()));
@@ -158,7 +159,7 @@ impl Api {
         let modules: BTreeSet<&str> = query.events.iter().flatten().map(|it| &*it.module).collect();
         let knows = |catalogue: &Catalogue| {
             meters.iter().all(|meter| catalogue.definitions().limit(meter).is_some())
-                && modules.iter().all(|module| knows_module(catalogue, module))
+                && modules.iter().all(|module| catalogue.knows_module_of_usage(module))
         };
         Ok(self.cache.catalogue_that(knows, now).await?)
     }
@@ -179,7 +180,7 @@ impl Api {
             return Err(EventOutcome::NotAllowed);
         } else if kind != Some(LimitKind::Monthly) {
             return Err(EventOutcome::UnknownMeter);
-        } else if !knows_module(catalogue, &event.module) {
+        } else if !catalogue.knows_module_of_usage(&event.module) {
             return Err(EventOutcome::UnknownModule);
         } else if at > now + AHEAD {
             return Err(EventOutcome::TooEarly);
@@ -188,6 +189,7 @@ impl Api {
         }
         let meter = MeterId { tenant: event.tenant, meter: event.meter.into() };
         let period = Period::at(LimitKind::Monthly, at, self.zone).to_string();
+        let module = catalogue.code_of_now(&event.module).into();
         Ok(UsageRequest {
             counter: (meter, period.into()),
             kind: LimitKind::Monthly,
@@ -195,15 +197,11 @@ impl Api {
                 key: event.key,
                 amount: event.amount,
                 corrects: event.corrects,
-                module: event.module.into(),
+                module,
                 used_at: UsedAt::new(LimitKind::Monthly, at, self.zone),
             }),
         })
     }
-}
-
-fn knows_module(catalogue: &Catalogue, module: &str) -> bool {
-    module.is_empty() || catalogue.module(module).is_some()
 }
 
 fn outcome(outcome: UsageOutcome) -> EventOutcome {

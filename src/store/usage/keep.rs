@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use sea_orm::prelude::Uuid;
+use sea_orm::{Statement, prelude::Uuid};
 
 use super::LOCK_WAIT;
 use crate::{
@@ -11,9 +11,12 @@ use crate::{
     store::{Store, StoreError, ask::Ask, dialect::Dialect, transaction::Transaction},
 };
 
+/// How far back what was used is accepted at most.
+pub(super) const ACCEPTED: TimeDelta = TimeDelta::days(35);
+
 /// How long keys of a month are kept after it, released keys of levels after that, and producers that
-/// are not heard of.
-const KEPT: TimeDelta = TimeDelta::days(35);
+/// are not heard of: for longer than anything is accepted, by whichever clock.
+const KEPT: TimeDelta = TimeDelta::days(36);
 
 /// How long it is known what was used in each quarter of an hour.
 const QUARTERS_KEPT: TimeDelta = TimeDelta::days(90);
@@ -70,7 +73,7 @@ impl Store {
         wrong.collect::<Result<_, sea_orm::DbErr>>().map_err(StoreError::from)
     }
 
-    /// Forgets some keys that are not needed any more. Are there others?
+    /// Forgets some of what is not needed any more. Is there more?
     pub async fn forget_usage_keys(
         &self,
         now: DateTime<Utc>,
@@ -78,40 +81,77 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let dialect = self.writing.dialect();
         let instant = dialect.instant_of_micros(&dialect.parameter(1, "bigint"));
-        let of_nobody = "NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = tenant_id)";
-        let keys = |condition: &str| forget("keys", "tenant_id, meter, key", condition);
-        let quarter = "tenant_id, meter, quarter, module_code";
         let before = |kept: TimeDelta| [(now - kept).timestamp_micros().into()];
+        let released = format!("state = 'released' AND period = '' AND changed_at < {instant}");
         let mut statements = vec![
-            dialect.statement(keys("period <> '' AND period < $1"), [oldest(now, zone).into()]),
             // What corrects another key is forgotten with that.
             dialect.statement(
-                keys(&format!("state = 'released' AND period = '' AND changed_at < {instant}")),
-                before(KEPT),
+                self.forget("keys", KEY, "period <> '' AND period < $1"),
+                [oldest(now, zone).into()],
             ),
+            dialect.statement(self.forget("keys", KEY, &released), before(KEPT)),
             dialect.statement(
-                forget("quarters", quarter, &format!("quarter < {instant}")),
+                self.forget("quarters", QUARTER, &format!("quarter < {instant}")),
                 before(QUARTERS_KEPT),
             ),
             dialect.statement(
-                forget("producers", "producer_id", &format!("seen_at < {instant}")),
+                self.forget("producers", "producer_id", &format!("seen_at < {instant}")),
                 before(KEPT),
             ),
-            // Of tenants that were deleted while something was counted.
-            dialect.statement(keys(of_nobody), []),
-            dialect.statement(forget("quarters", quarter, of_nobody), []),
-            dialect.statement(forget("days", "tenant_id, meter, day, module_code", of_nobody), []),
-            dialect.statement(forget("counters", "tenant_id, meter, period", of_nobody), []),
         ];
         if dialect == Dialect::Postgres {
             let refused = format!("refused IS NOT NULL AND used_at < {instant}");
-            statements.push(dialect.statement(forget("log", "id", &refused), before(KEPT)));
+            statements.push(dialect.statement(self.forget("log", "id", &refused), before(KEPT)));
         }
-        let (txn, rows) = self.writing.begin_asking(LOCK_WAIT, &statements).await?;
-        txn.commit_with(Vec::new()).await?;
-        Ok(rows.iter().any(|rows| rows.len() >= STEP as usize))
+        self.forget_each(statements).await
+    }
+
+    /// Forgets some of what is counted for tenants that there are not: they were deleted while
+    /// something was counted. Is there more?
+    pub async fn forget_usage_of_nobody(&self) -> Result<bool, StoreError> {
+        // Who counts has a counter: the smallest of these tables.
+        let of_nobody = "tenant_id IN (SELECT c.tenant_id FROM entitlement_usage_counters c \
+             WHERE NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = c.tenant_id))";
+        let tables =
+            [("keys", KEY), ("quarters", QUARTER), ("days", "tenant_id, meter, day, module_code")];
+        let dialect = self.writing.dialect();
+        let statement =
+            |(table, key): (&str, &str)| dialect.statement(self.forget(table, key, of_nobody), []);
+        if self.forget_each(tables.map(statement).into()).await? {
+            return Ok(true);
+        }
+        // The last, for the others are found by them.
+        self.forget_each(vec![statement(("counters", "tenant_id, meter, period"))]).await
+    }
+
+    /// Each in a transaction of its own.
+    async fn forget_each(&self, statements: Vec<Statement>) -> Result<bool, StoreError> {
+        let mut has_more = false;
+        for statement in statements {
+            let rows = self.writing.run_at_once(LOCK_WAIT, statement).await?;
+            has_more |= rows.len() >= STEP as usize;
+        }
+        Ok(has_more)
+    }
+
+    /// The condition holds for what is deleted, and not only for what was read: somebody may be about
+    /// to count it again. What somebody else has locked is left for the next time.
+    fn forget(&self, table: &str, key: &str, condition: &str) -> String {
+        let table = format!("entitlement_usage_{table}");
+        let lock = match self.writing.dialect() {
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+            Dialect::Sqlite => "",
+        };
+        format!(
+            "DELETE FROM {table} WHERE {condition} AND ({key}) IN \
+             (SELECT {key} FROM {table} WHERE {condition} LIMIT {STEP}{lock}) RETURNING 1 AS number"
+        )
     }
 }
+
+/// The primary keys of two tables.
+const KEY: &str = "tenant_id, meter, key";
+const QUARTER: &str = "tenant_id, meter, quarter, module_code";
 
 /// The SQL that names every counter from this period on that is not the sum of its keys, with what
 /// was counted without one, or not the sum of its days; and what keys and days there are without a
@@ -139,22 +179,13 @@ pub fn oldest(now: DateTime<Utc>, zone: Tz) -> String {
     Period::at(LimitKind::Monthly, now - KEPT, zone).to_string()
 }
 
-/// The condition holds for what is deleted, and not only for what was read: somebody may be about to
-/// count it again.
-fn forget(table: &str, key: &str, condition: &str) -> String {
-    let table = format!("entitlement_usage_{table}");
-    format!(
-        "DELETE FROM {table} WHERE {condition} AND ({key}) IN \
-         (SELECT {key} FROM {table} WHERE {condition} LIMIT {STEP}) RETURNING 1 AS number"
-    )
-}
-
 /// Forgets all that a tenant has used.
 pub(in crate::store) async fn forget_tenant(
     txn: &Transaction,
     tenant: TenantId,
 ) -> Result<(), StoreError> {
-    let common = ["keys", "counters", "quarters", "days"];
+    // Counters first: whoever counts locks them first, too.
+    let common = ["counters", "keys", "quarters", "days"];
     // SQLite has no log of what the ERP's own transactions count.
     let log = (txn.dialect() == Dialect::Postgres).then_some("log");
     for table in common.into_iter().chain(log) {

@@ -79,7 +79,7 @@ impl Store {
         let rows = Rows::new(self.primary.dialect());
         match asked.granularity {
             Granularity::Quarter | Granularity::Hour => {
-                let found = self.primary.query(rows.quarters(asked)).await?;
+                let found = self.primary.query(rows.quarters(asked, zone)).await?;
                 let found = found.iter().map(row::<i64>).collect::<Result<Vec<_>, DbErr>>()?;
                 Ok(by_time(found, asked.granularity, zone))
             }
@@ -96,18 +96,17 @@ impl Store {
 }
 
 impl Rows {
-    fn quarters(self, asked: &UsageSpans) -> Statement {
+    fn quarters(self, asked: &UsageSpans, zone: Tz) -> Statement {
         // Up to four of them are one hour.
         let most = 4 * MAX_USAGE_SPANS + 1;
         let span = self.dialect().micros("s.quarter");
-        let floor = |at: DateTime<Utc>| match asked.granularity {
-            // The quarters of the hour that it is in may begin up to 45 minutes before.
-            Granularity::Hour => at - TimeDelta::minutes(45),
-            _ => at - TimeDelta::minutes(15) + TimeDelta::microseconds(1),
-        };
+        let (start, length) =
+            (|at| span_of(at, asked.granularity, zone), length(asked.granularity));
+        let last = asked.end - TimeDelta::microseconds(1);
+        let bounds = [start(asked.start), start(last) + length];
         let (from, to) = (self.instant_parameter(3), self.instant_parameter(4));
         let range = format!("s.quarter >= {from} AND s.quarter < {to}");
-        let bounds = [floor(asked.start), asked.end].map(|at| at.timestamp_micros().into());
+        let bounds = bounds.map(|at| at.timestamp_micros().into());
         self.sums("quarters", &span, &range, bounds, asked, most)
     }
 
@@ -181,14 +180,10 @@ fn by_day(row: Row<String>, granularity: Granularity, zone: Tz) -> Option<UsageS
 
 /// Quarters of an hour, as they are or joined to hours of the zone.
 fn by_time(rows: Vec<Row<i64>>, granularity: Granularity, zone: Tz) -> Vec<UsageSpan> {
-    let length = match granularity {
-        Granularity::Hour => TimeDelta::hours(1),
-        _ => TimeDelta::minutes(15),
-    };
     let mut spans: BTreeMap<(DateTime<Utc>, String), [i64; 4]> = BTreeMap::new();
     for Row { span, module, numbers } in rows {
         let quarter = DateTime::from_timestamp_micros(span).unwrap_or_default();
-        let start = if granularity == Granularity::Hour { hour_of(quarter, zone) } else { quarter };
+        let start = span_of(quarter, granularity, zone);
         let [amount, events, late, recorded_at] = spans.entry((start, module)).or_default();
         *amount += numbers[0];
         *events += numbers[1];
@@ -197,15 +192,28 @@ fn by_time(rows: Vec<Row<i64>>, granularity: Granularity, zone: Tz) -> Vec<Usage
     }
     spans
         .into_iter()
-        .map(|((start, module), numbers)| span(start, start + length, module, numbers))
+        .map(|((start, module), numbers)| span(start, start + length(granularity), module, numbers))
         .collect()
 }
 
-/// When the hour began that a clock of the zone shows.
-fn hour_of(instant: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
-    let offset = zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc();
+/// When the quarter of an hour began, or the hour that a clock of the zone shows.
+fn span_of(instant: DateTime<Utc>, granularity: Granularity, zone: Tz) -> DateTime<Utc> {
+    let offset = match granularity {
+        Granularity::Hour => {
+            zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()
+        }
+        _ => 0,
+    };
     let shown = instant.timestamp() + i64::from(offset);
-    instant - TimeDelta::seconds(shown.rem_euclid(3600))
+    let start = instant.timestamp() - shown.rem_euclid(length(granularity).num_seconds());
+    DateTime::from_timestamp(start, 0).unwrap_or(instant)
+}
+
+fn length(granularity: Granularity) -> TimeDelta {
+    match granularity {
+        Granularity::Hour => TimeDelta::hours(1),
+        _ => TimeDelta::minutes(15),
+    }
 }
 
 fn span(

@@ -115,7 +115,7 @@ impl Rows {
         let parameter = |place: usize, sql_type| self.dialect().parameter(first + place, sql_type);
         let sql = format!(
             "WITH {there} UPDATE entitlement_usage_keys SET state = 'released', used = 0, changed_at = {} \
-             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'counted' AND lease = '' AND changed_at <= {} \
+             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'counted' AND changed_at <= {} \
                AND key > {after} AND ({up_to} = '' OR key <= {up_to}) AND key NOT IN (SELECT key FROM there) \
              RETURNING amount",
             self.instant_parameter(first + 4),
@@ -138,7 +138,7 @@ impl Rows {
         let (there, values, first) = self.there(request, keys, now);
         let sql = format!(
             "WITH {there} UPDATE entitlement_usage_keys SET state = 'counted', used = amount, changed_at = {now}, expires_at = NULL \
-             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'held' AND lease = '' AND key IN (SELECT key FROM there) RETURNING amount",
+             WHERE tenant_id = {} AND meter = {} AND period = '' AND state = 'held' AND key IN (SELECT key FROM there) RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),
             now = self.instant_parameter(first + 4),
@@ -161,7 +161,7 @@ impl Rows {
              ON CONFLICT (tenant_id, meter, key) DO UPDATE \
                 SET period = '', asked = 1, amount = 1, used = 1, state = 'counted', \
                     changed_at = excluded.changed_at, used_at = excluded.used_at \
-                WHERE k.state = 'released' AND k.corrects = '' AND k.changed_at <= {} \
+                WHERE k.state = 'released' AND k.changed_at <= {} \
              RETURNING amount",
             self.dialect().parameter(first + 1, "uuid"),
             self.dialect().parameter(first + 2, "text"),

@@ -10,17 +10,21 @@ use super::{
 };
 use crate::{
     domain::calendar::Day,
-    store::{Store, StoreError, ask::Ask, dialect::Dialect},
+    store::{Store, StoreError, ask::Ask},
 };
 
-/// Days that are reported in one transaction.
+/// Days that are reported at a time.
 const STEP: usize = 500;
+
+/// The most that `metric_value`, a `numeric(15, 2)`, can hold of whole numbers.
+const MOST: i64 = 9_999_999_999_999;
 
 /// What the ids of our rows are made from: a day has the same row, whoever writes it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d7c_3ca0_9c2e_4b8e_a1f3_0f5c_7e61_b0d4);
 
 /// A day of a meter and a module.
-struct ReportedDay {
+#[derive(Clone, Debug)]
+pub struct ReportedDay {
     tenant: Uuid,
     meter: String,
     day: String,
@@ -28,36 +32,74 @@ struct ReportedDay {
     amount: i64,
 }
 
+/// What was reported.
+#[derive(Debug)]
+pub struct Reported {
+    /// The last day that was looked at; `None`: that was all.
+    pub last: Option<ReportedDay>,
+    /// How many the ERP's table does not take, and why the last of them.
+    pub refused: usize,
+    /// Why it does not.
+    pub error: Option<StoreError>,
+}
+
 impl Store {
-    /// Writes the sums of days that have changed into `usage_metrics`, some hundred at a time. Are
-    /// there others? Rows that are not ours are left alone: ours have ids of their own.
-    pub async fn report_usage(&self, zone: Tz) -> Result<bool, StoreError> {
-        let rows = Rows::new(self.writing.dialect());
-        let (txn, found) = self.writing.begin_asking(LOCK_WAIT, &[rows.unreported()]).await?;
-        let days = found.iter().flatten().map(day).collect::<Result<Vec<_>, DbErr>>()?;
-        let has_more = days.len() >= STEP;
-        if days.is_empty() {
-            txn.roll_back().await?;
-            return Ok(false);
+    /// Writes the sums of some days that have changed into `usage_metrics`, the next ones after
+    /// `after`. Rows that are not ours are left alone: ours have ids of their own.
+    ///
+    /// Nothing that counting needs is locked while the ERP's table is written. A day that changes
+    /// meanwhile is found again.
+    pub async fn report_usage(
+        &self,
+        after: Option<&ReportedDay>,
+        zone: Tz,
+    ) -> Result<Reported, StoreError> {
+        let rows = Rows::new(self.primary.dialect());
+        let found = self.primary.query(rows.unreported(after)).await?;
+        let days = found.iter().map(day).collect::<Result<Vec<_>, DbErr>>()?;
+        let last = days.last().cloned();
+        let mut reported = Reported { last, refused: 0, error: None };
+        match self.report(&days, zone).await {
+            // One that the table does not take must not keep the others out.
+            Err(StoreError::Rejected(_)) => {
+                for day in &days {
+                    if let Err(error) = self.report(std::slice::from_ref(day), zone).await {
+                        reported.refused += 1;
+                        reported.error = Some(error);
+                    }
+                }
+            }
+            done => done?,
         }
-        txn.commit_with(vec![rows.write_metrics(&days, zone), rows.mark_reported(&days)]).await?;
-        Ok(has_more)
+        Ok(reported)
+    }
+
+    async fn report(&self, days: &[ReportedDay], zone: Tz) -> Result<(), StoreError> {
+        if days.is_empty() {
+            return Ok(());
+        }
+        let rows = Rows::new(self.writing.dialect());
+        self.writing.run_at_once(LOCK_WAIT, rows.write_metrics(days, zone)).await?;
+        self.writing.run_at_once(LOCK_WAIT, rows.mark_reported(days)).await.map(drop)
     }
 }
 
 impl Rows {
-    /// Days that are being counted, or reported by another server, are left for the next time.
-    fn unreported(self) -> Statement {
-        let lock = match self.dialect() {
-            Dialect::Postgres => " FOR UPDATE OF d SKIP LOCKED",
-            Dialect::Sqlite => "",
-        };
+    fn unreported(self, after: Option<&ReportedDay>) -> Statement {
+        let (mut condition, mut values) = (String::new(), Vec::new());
+        if let Some(ReportedDay { tenant, meter, day, module, .. }) = after {
+            condition = format!(
+                " AND (d.tenant_id, d.meter, d.day, d.module_code) > ({}, $2, $3, $4)",
+                self.dialect().parameter(1, "uuid")
+            );
+            values = vec![Value::from(*tenant), text(meter), text(day), text(module)];
+        }
         let sql = format!(
             "SELECT d.tenant_id, d.meter, d.day, d.module_code, d.amount FROM entitlement_usage_days d \
-             WHERE d.reported IS DISTINCT FROM d.amount AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = d.tenant_id) \
-             LIMIT {STEP}{lock}"
+             WHERE NOT d.is_reported AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = d.tenant_id){condition} \
+             ORDER BY d.tenant_id, d.meter, d.day, d.module_code LIMIT {STEP}"
         );
-        self.dialect().statement(sql, [])
+        self.dialect().statement(sql, values)
     }
 
     fn write_metrics(self, days: &[ReportedDay], zone: Tz) -> Statement {
@@ -68,16 +110,17 @@ impl Rows {
                 day.tenant.into(),
                 module.into(),
                 text(&day.meter),
-                day.amount.into(),
+                day.amount.min(MOST).into(),
                 day.start(zone).into(),
             ]
         });
         let types = ["uuid", "uuid", "text", "text", "bigint", "timestamptz"];
         let columns = "id, tenant_id, module_code, metric_type, metric_value, recorded_at";
         let Table { sql, values } = self.table(&format!("new ({columns})"), cells, types, 0);
+        // In order, for another server may write the same rows.
         let sql = format!(
-            "WITH {sql} INSERT INTO usage_metrics ({columns}) SELECT {columns} FROM new WHERE true \
-             ON CONFLICT (id) DO UPDATE SET metric_value = excluded.metric_value"
+            "WITH {sql} INSERT INTO usage_metrics ({columns}) SELECT {columns} FROM new WHERE true ORDER BY id \
+             ON CONFLICT (id) DO UPDATE SET metric_value = excluded.metric_value, recorded_at = excluded.recorded_at"
         );
         self.dialect().statement(sql, values)
     }
@@ -91,8 +134,9 @@ impl Rows {
         let columns = "done (tenant_id, meter, day, module_code, amount)";
         let Table { sql, values } = self.table(columns, cells, types, 0);
         let sql = format!(
-            "WITH {sql} UPDATE entitlement_usage_days AS d SET reported = done.amount FROM done \
-             WHERE d.tenant_id = done.tenant_id AND d.meter = done.meter AND d.day = done.day AND d.module_code = done.module_code"
+            "WITH {sql} UPDATE entitlement_usage_days AS d SET is_reported = true FROM done \
+             WHERE d.tenant_id = done.tenant_id AND d.meter = done.meter AND d.day = done.day \
+               AND d.module_code = done.module_code AND d.amount = done.amount"
         );
         self.dialect().statement(sql, values)
     }
@@ -102,7 +146,6 @@ impl ReportedDay {
     /// The id of its row.
     fn id(&self) -> Uuid {
         let Self { tenant, meter, day, module, .. } = self;
-        // No part can hold this character: two days never have one name.
         Uuid::new_v5(&NAMESPACE, format!("{tenant}\n{module}\n{meter}\n{day}").as_bytes())
     }
 

@@ -139,24 +139,31 @@ impl Rows {
             })
             .collect();
         let mut statements = Vec::new();
-        if !keys.is_empty() {
-            statements.push(self.write_keys(keys, now));
-        }
+        // As many values as a statement may have hold no more.
+        statements.extend(keys.chunks(1_000).map(|keys| self.write_keys(keys, now)));
         if !counters.is_empty() {
             statements.push(self.write_counters(counters));
         }
         if !sums.is_empty() {
             let added = ["amount", "events", "late"];
-            statements.push(self.write_sums("quarters", "quarter", &added, sums.clone(), now));
+            statements.push(self.write_sums("quarters", "quarter", &added, "", sums.clone(), now));
             let added = ["amount", "events", "late", "without_key"];
-            statements.push(self.write_sums("days", "day", &added, sums, now));
+            statements.push(self.write_sums(
+                "days",
+                "day",
+                &added,
+                ", is_reported = false",
+                sums,
+                now,
+            ));
         }
         statements
     }
 
-    fn write_keys(self, keys: Vec<[Value; 15]>, now: DateTime<Utc>) -> Statement {
+    fn write_keys(self, keys: &[[Value; 15]], now: DateTime<Utc>) -> Statement {
         let columns = KEY.join(", ");
-        let Table { sql, mut values } = self.table(&format!("new ({columns})"), keys, [""; 15], 0);
+        let Table { sql, mut values } =
+            self.table(&format!("new ({columns})"), keys.iter().cloned(), [""; 15], 0);
         values.push(micros(now).into());
         let now = self.instant_parameter(values.len());
         let updates = KEY[3..].iter().chain(&["changed_at"]);
@@ -188,6 +195,7 @@ impl Rows {
         table: &str,
         span: &str,
         added: &[&str],
+        also: &str,
         sums: Vec<[Value; 9]>,
         now: DateTime<Utc>,
     ) -> Statement {
@@ -201,7 +209,7 @@ impl Rows {
         let sql = format!(
             "WITH {sql} INSERT INTO entitlement_usage_{table} AS s (tenant_id, meter, {span}, module_code, {}, recorded_at) \
              SELECT tenant_id, meter, {span}, module_code, {}, {now} FROM new WHERE true GROUP BY 1, 2, 3, 4 \
-             ON CONFLICT (tenant_id, meter, {span}, module_code) DO UPDATE SET {}, recorded_at = excluded.recorded_at",
+             ON CONFLICT (tenant_id, meter, {span}, module_code) DO UPDATE SET {}, recorded_at = excluded.recorded_at{also}",
             added.join(", "),
             each(|column| format!("SUM({column})")),
             each(|column| format!("{column} = s.{column} + excluded.{column}")),

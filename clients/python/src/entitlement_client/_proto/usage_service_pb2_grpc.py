@@ -140,12 +140,14 @@ class UsageServiceServicer(object):
         """Takes a slice of a limit, to be spent in the memory of whoever holds it, until
         it runs out. What is leased is taken before it is spent, so that nobody ever
         spends beyond the limit. Little is leased of what little is left, and nothing
-        of fewer than 32: then reserve one by one.
+        of fewer than 32: then reserve one by one. Monthly meters only: what there is of
+        a level is a set of things, each with its own key.
 
         The same lease_id again is answered as the first time, so whoever has lost an
         answer asks again.
 
-        Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over.
+        Errors: those of ReserveUsage; ALREADY_EXISTS too if the lease is over;
+        FAILED_PRECONDITION for a level.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,7 +170,8 @@ class UsageServiceServicer(object):
         wrong with one event is no matter of the others. Monthly meters only.
 
         A stream that ends without an answer to a message may have counted it: send it
-        again. A server that is about to stop ends it with OK after an answer.
+        again. A stream that is silent for 30 seconds, or whose server is about to
+        stop, is ended with OK: go on with another one.
 
         Errors, which end the stream: INVALID_ARGUMENT for more than 1000 events or a
         producer_id that is none; FAILED_PRECONDITION if a message of the producer
