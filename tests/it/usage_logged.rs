@@ -159,12 +159,10 @@ async fn a_day_that_the_erps_table_does_not_take_keeps_no_other_out() {
     for number in 0..11 {
         assert!(reserve(&mut client, order(&format!("o-{number}"), most)).await.granted);
     }
-    let refuse = format!(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NEW.module_code = 'finance' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;
-         CREATE TRIGGER refuse BEFORE INSERT ON usage_metrics FOR EACH ROW EXECUTE FUNCTION refuse()"
-    );
-    database.execute(&refuse).await;
+         CREATE TRIGGER refuse BEFORE INSERT ON usage_metrics FOR EACH ROW EXECUTE FUNCTION refuse()";
+    database.execute(refuse).await;
     let of = |tenant, key: &str, module: &str| entitlementd::proto::v1::ReserveUsageRequest {
         tenant_id: id(tenant),
         module_code: module.into(),

@@ -4,18 +4,18 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use entitlementd::proto::v1::ReleaseUsageRequest;
+use entitlementd::proto::v1::{RecordUsageRequest, ReleaseUsageRequest, UsageEvent};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::{
     harness::{
-        Database, Server,
+        Database, Row, Server,
         commits::{Commits, Fate},
         id, postgres, until_so,
     },
@@ -113,6 +113,61 @@ async fn a_commit_that_never_arrives_keeps_nobody_waiting_and_counts_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_never_comes_keeps_nobody_waiting_and_is_not_counted_again() {
     a_silent_commit_is_borne(Fate::SilentWhenDone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recording_goes_on_after_more_connections_have_fallen_silent_than_it_has_turns() {
+    let database = Database::postgres().await;
+    mk_customer(&database).await;
+    let left = Arc::new(AtomicUsize::new(0));
+    let silent = Arc::clone(&left);
+    let decide = move || {
+        let fewer = |left: usize| left.checked_sub(1);
+        match silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
+            Ok(_) => Fate::SilentBefore,
+            Err(_) => Fate::Spared,
+        }
+    };
+    let commits = Commits::to(postgres::shared().port(), decide).await;
+    let behind = database.by_way_of(commits.url(&database.name)).await;
+    let server = Server::start_with(behind, &["--changes", "off"]).await;
+    let client = client(&server).await;
+    left.store(4, Ordering::SeqCst);
+    // Each for a tenant of its own, so that none waits for another's lock.
+    let mut recorders = JoinSet::new();
+    for tenant in 1..=4 {
+        database.mk_subscribed(10 + tenant, "finance", Row::default()).await;
+        let mut client = client.clone();
+        recorders.spawn(async move {
+            let asked = Instant::now();
+            let told = record(&mut client, 10 + tenant).await;
+            assert!(asked.elapsed() < BOUND, "told after {:?}", asked.elapsed());
+            told
+        });
+    }
+    for told in recorders.join_all().await {
+        let code = told.unwrap_err().code();
+        assert!([Code::Unavailable, Code::ResourceExhausted].contains(&code), "{code:?}");
+    }
+    let mut client = client;
+    for tenant in 1..=4 {
+        until_so("it is recorded", async || record(&mut client, 10 + tenant).await.is_ok()).await;
+    }
+    database.verify_usage().await;
+}
+
+/// Records one order of a tenant on a stream of its own.
+async fn record(client: &mut Client, tenant: u32) -> Result<(), Status> {
+    let event = UsageEvent {
+        key: format!("o-{tenant}"),
+        tenant_id: id(tenant),
+        meter: ORDERS.into(),
+        amount: 1,
+        ..Default::default()
+    };
+    let message = RecordUsageRequest { events: vec![event], ..Default::default() };
+    let answers = client.record_usage(futures_util::stream::iter([message])).await?;
+    answers.into_inner().message().await.map(drop)
 }
 
 on_both! {
