@@ -32,6 +32,7 @@ from .errors import (
     UsageRefusedError,
 )
 from .outage import OnOutage
+from .over_time import Recorded, UsageEvent, UsageSpan, UsedOverTime
 from .sync import SyncEntitlementClient
 
 __all__ = [
@@ -52,10 +53,14 @@ __all__ = [
     "ModuleDeniedError",
     "OnOutage",
     "Reconciled",
+    "Recorded",
     "RequestRefusedError",
     "Reservation",
     "Resolved",
     "SyncEntitlementClient",
     "Tenant",
+    "UsageEvent",
     "UsageRefusedError",
+    "UsageSpan",
+    "UsedOverTime",
 ]

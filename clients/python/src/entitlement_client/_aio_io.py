@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
@@ -17,7 +17,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._streams import PAUSES, Streams, Then
-from ._stubs import Stubs
+from ._stubs import ENDED, RECORD_USAGE, Stubs
 from ._target import Rotation, Target
 from .errors import Failure
 
@@ -51,9 +51,10 @@ class Transport:
         """The response, or a Failure. `timeout`: seconds."""
         index = self._rotation.now
         try:
-            return await getattr(self._stubs[index], method)(
-                request, timeout=timeout, metadata=self._target.metadata or None
-            )
+            calls, metadata = getattr(self._stubs[index], method), self._target.metadata or None
+            if method == RECORD_USAGE:
+                return await _first(calls(iter((request,)), timeout=timeout, metadata=metadata))
+            return await calls(request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             failure = to_failure(error)
         except grpc.aio.UsageError as error:
@@ -153,3 +154,13 @@ class Watcher:
                 return
             await self._listen(stream)
         self._streams.give_up()
+
+
+async def _first(told: Any) -> Any:
+    """What a stream has answered. Its end is waited for: a call that is thrown away before is cancelled."""
+    answer = await told.read()
+    if answer is grpc.aio.EOF:
+        return ENDED
+    with suppress(grpc.aio.AioRpcError):
+        await told.read()
+    return answer

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from . import _in_memory_over_time as in_memory_over_time
 from . import _in_memory_terms as in_memory_terms
 from . import _in_memory_usage as in_memory_usage
 from . import _wire as wire
@@ -14,6 +15,7 @@ from ._core import sentences
 from ._in_memory_terms import TenantTerms
 from ._in_memory_usage import Usage
 from ._proto import decision_pb2, tenant_pb2
+from ._stubs import RECORD_USAGE
 from .answers import LimitAnswer
 from .clock import instant
 from .errors import Failure
@@ -71,6 +73,7 @@ class Answers:
         self.rows: dict[str, TenantRow] = {}
         self.calls: deque[str] = deque(maxlen=_MOST_CALLS)
         self._usage = Usage()
+        self._recorder = in_memory_over_time.Recorder(self._usage, self._limit, self._modules)
 
     def row(self, tenant: str) -> TenantRow:
         """The tenant's row. It is made where there is none."""
@@ -90,6 +93,8 @@ class Answers:
             return self._check_feature(request, now)
         if method == "CheckLimit":
             return self._check_limit(request, now)
+        if method == RECORD_USAGE:
+            return self._recorder.record(request, now)
         if method in in_memory_usage.METHODS:
             return self._count(method, request, now)
         row = self._named(request, now)
@@ -154,8 +159,14 @@ class Answers:
             return self._usage.release(request, limit, now)
         if method == "ReconcileUsage":
             return self._usage.reconcile(request, limit, now)
+        if method == "QueryUsage":
+            return in_memory_over_time.query(self._usage, request, limit, now)
         reason = self._judge(request.tenant_id, request.module_code, now)[0] if request.module_code else "ENABLED"
         return self._usage.reserve(request, limit, None if reason == "ENABLED" else reason, now)
+
+    def _modules(self) -> set[str]:
+        """Those that anybody was given or refused."""
+        return {code for row in list(self.rows.values()) for code in list(row.rights)}
 
     def _judge(self, tenant: str, module: str, now: datetime) -> tuple[str, datetime | None]:
         row = self.rows.get(tenant)

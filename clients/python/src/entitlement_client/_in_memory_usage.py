@@ -1,4 +1,4 @@
-"""What the double counts: the keys of each meter, whose sums are the counters."""
+"""What the double answers of usage."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from ._core import sentences, terms
 from ._core.usage import LONGEST_KEY
+from ._in_memory_ledger import Counter, Meter
 from ._proto import decision_pb2, usage_service_pb2
 from .answers import UNSPECIFIED, LimitAnswer, LimitDecision
 from .errors import Failure
@@ -18,98 +19,6 @@ pb = usage_service_pb2
 
 MOST = 10**12
 SHORTEST_HOLD, LONGEST_HOLD = timedelta(seconds=1), timedelta(hours=24)
-
-COUNTED, HELD, RELEASED = "counted", "held", "released"
-
-
-@dataclass
-class Row:
-    """What a key took."""
-
-    period: str
-    """The month that it was taken from, "2026-11" (UTC). Empty: a level."""
-    asked: int
-    amount: int
-    state: str
-    until: datetime | None
-    """When a hold returns."""
-    changed: datetime
-
-
-@dataclass(frozen=True)
-class Counter:
-    """What there is of a meter."""
-
-    used: int
-    held: int
-
-    @property
-    def taken(self) -> int:
-        return self.used + self.held
-
-
-class Meter:
-    """The keys of one meter of a tenant."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
-
-    def return_holds(self, now: datetime) -> None:
-        """Those that have run out."""
-        for row in self._rows.values():
-            if row.state == HELD and row.until is not None and row.until <= now:
-                row.state, row.changed = RELEASED, now
-
-    def counter(self, period: str) -> Counter:
-        rows = [row for row in self._rows.values() if row.period == period]
-        used, held = (sum(row.amount for row in rows if row.state == state) for state in (COUNTED, HELD))
-        return Counter(used, held)
-
-    def reserve(self, request: Any, most: int | None, period: str, now: datetime) -> tuple[int, bool] | None:
-        """How much was taken, 0 for nothing, and whether the key was here before. `most`: what may be taken. None: the
-        key took another amount."""
-        row = self._rows.get(request.key)
-        is_held = request.HasField("hold_for")
-        if row is not None and row.state != RELEASED:
-            if row.asked != request.amount:
-                return None
-            if not is_held:
-                row.state, row.changed = COUNTED, now
-            return row.amount, True
-        amount = request.amount if most is None or not request.partial else min(request.amount, most)
-        if amount <= 0 or (most is not None and amount > most):
-            return 0, False
-        until = now + request.hold_for.ToTimedelta() if is_held else None
-        self._rows[request.key] = Row(period, request.amount, amount, HELD if is_held else COUNTED, until, now)
-        return amount, False
-
-    def release(self, key: str, only_held: bool, now: datetime) -> int:
-        row = self._rows.get(key)
-        if row is None or row.state == RELEASED or (only_held and row.state != HELD):
-            return 0
-        row.state, row.changed = RELEASED, now
-        return row.amount
-
-    def reconcile(self, request: Any, as_of: datetime, now: datetime) -> tuple[int, int]:
-        """How many were not counted and are now, and how many were and are no longer there."""
-        there, counted, released = set(request.keys), 0, 0
-        for key, row in self._rows.items():
-            is_meant = key > request.after_key and (not request.up_to_key or key <= request.up_to_key)
-            if is_meant and key not in there and row.state == COUNTED and row.changed <= as_of:
-                row.state, row.changed = RELEASED, now
-                released += 1
-        for key in there:
-            counted += self._count_if_missing(key, as_of, now)
-        return counted, released
-
-    def _count_if_missing(self, key: str, as_of: datetime, now: datetime) -> bool:
-        row = self._rows.get(key)
-        if row is not None and row.state == HELD:
-            row.state, row.changed = COUNTED, now
-        elif row is None or (row.state == RELEASED and row.changed <= as_of):
-            self._rows[key] = Row("", 1, 1, COUNTED, None, now)
-            return True
-        return False
 
 
 @dataclass
@@ -137,7 +46,7 @@ class Usage:
             return self._reserve(response, request, limit, now)
 
     def _reserve(self, response: Any, request: Any, limit: LimitAnswer, now: datetime) -> Any:
-        meter, period = self._meter(request, now), _period(limit, now)
+        meter, period = self.meter(request, now), _period(limit, now)
         before = meter.counter(period).taken
         most = None if limit.limit is None or limit.enforcement != "ON" else limit.limit - before
         taken = meter.reserve(request, most, period, now)
@@ -152,7 +61,7 @@ class Usage:
     def release(self, request: Any, limit: LimitAnswer, now: datetime) -> Any:
         """ReleaseUsage. What a tenant gives back is its own, also where it is not served."""
         with self.lock:
-            meter, period = self._meter(request, now), _period(limit, now)
+            meter, period = self.meter(request, now), _period(limit, now)
             response: Any = pb.ReleaseUsageResponse(released_amount=meter.release(request.key, request.only_held, now))
             counter = meter.counter(period)
         _put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, period)
@@ -166,26 +75,30 @@ class Usage:
         counter = Counter(0, 0)
         if limit.reason != "NOT_FOUND" and limit.tenant_reason != "TENANT_NOT_FOUND":
             with self.lock:
-                meter = self._meter(request, now)
+                meter = self.meter(request, now)
                 as_of = request.as_of.ToDatetime(timezone.utc)
                 response.counted, response.released = meter.reconcile(request, as_of, now)
                 counter = meter.counter("")
         _put(response.state, terms.decide(limit, request.meter, counter.taken, 0), counter, "")
         return response
 
-    def _meter(self, request: Any, now: datetime) -> Meter:
+    def meter(self, request: Any, now: datetime) -> Meter:
+        """The one that a request names. Called under the lock."""
         meter = self.meters.setdefault((request.tenant_id, request.meter), Meter())
-        meter.return_holds(now)
+        meter.run_out(now)
         return meter
 
 
 def _refusal(request: Any) -> Failure | None:
     """Of what the server would not read."""
     hold = request.hold_for.ToTimedelta() if request.HasField("hold_for") else SHORTEST_HOLD
-    is_key = 1 <= len(request.key) <= LONGEST_KEY and all("!" <= character <= "~" for character in request.key)
-    if is_key and 1 <= request.amount <= MOST and SHORTEST_HOLD <= hold <= LONGEST_HOLD:
+    if is_key(request.key) and 1 <= request.amount <= MOST and SHORTEST_HOLD <= hold <= LONGEST_HOLD:
         return None
     return Failure("INVALID_ARGUMENT", "invalid request: key, amount or hold_for", "INVALID_FIELD")
+
+
+def is_key(key: str) -> bool:
+    return 1 <= len(key) <= LONGEST_KEY and all("!" <= character <= "~" for character in key)
 
 
 def _period(limit: LimitAnswer, now: datetime) -> str:
@@ -216,4 +129,5 @@ def _put(state: Any, decided: LimitDecision, counter: Counter, period: str, deni
         state.resets_at.FromDatetime(ends)
 
 
-METHODS: Sequence[str] = ("ReserveUsage", "ReleaseUsage", "ReconcileUsage")
+METHODS: Sequence[str] = ("ReserveUsage", "ReleaseUsage", "ReconcileUsage", "QueryUsage")
+"""Those that name a tenant and a meter."""

@@ -6,6 +6,13 @@ from typing import Any
 
 from ._proto.entitlement_service_pb2_grpc import EntitlementServiceStub
 from ._proto.usage_service_pb2_grpc import UsageServiceStub
+from .errors import Failure
+
+RECORD_USAGE = "RecordUsage"
+"""The one that is a stream, and is called with one message: its answer is the first of the stream."""
+
+ENDED = Failure("UNAVAILABLE", "the server has ended the stream before it answered")
+"""It is about to stop, and may have counted the message."""
 
 
 class Stubs(EntitlementServiceStub, UsageServiceStub):

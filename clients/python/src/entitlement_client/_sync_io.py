@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
 from ._failure import to_failure
 from ._streams import PAUSES, Streams, Then
-from ._stubs import Stubs
+from ._stubs import ENDED, RECORD_USAGE, Stubs
 from ._target import Rotation, Target
 from .clock import NS
 from .errors import Failure
@@ -50,7 +51,10 @@ class Transport:
         """The response, or a Failure. `timeout`: seconds."""
         index = self._rotation.now
         try:
-            return getattr(self._stubs[index], method)(request, timeout=timeout, metadata=self._target.metadata)
+            calls, metadata = getattr(self._stubs[index], method), self._target.metadata
+            if method == RECORD_USAGE:
+                return _first(calls(iter((request,)), timeout=timeout, metadata=metadata))
+            return calls(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             failure = to_failure(error)
         except ValueError as error:
@@ -172,3 +176,11 @@ class Watcher:
                 return
             self._listen(stream)
         self._streams.give_up()
+
+
+def _first(told: Any) -> Any:
+    """What a stream has answered. Its end is waited for: a call that is thrown away before is cancelled."""
+    answer = next(told, ENDED)
+    with suppress(grpc.RpcError):
+        next(told, None)
+    return answer

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ._aio_io import Transport, Watcher
-from ._base import BaseClient, TenantId, carried_by, log
+from ._aio_usage import AioUsage
+from ._base import TenantId, carried_by, log
 from ._core import features, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._target import Target
@@ -34,7 +35,7 @@ T = TypeVar("T")
 AGAIN = 0.1
 
 
-class EntitlementClient(BaseClient):
+class EntitlementClient(AioUsage):
     """Asks entitlementd, and mostly answers by itself.
 
     Make one per process. It connects when it is first asked something that is not held, to the event loop of whoever

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._base import BaseClient, TenantId, carried_by, log
+from ._base import TenantId, carried_by, log
 from ._core import features, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
 from ._sync_io import Transport, Watcher
+from ._sync_usage import SyncUsage
 from ._target import Target
 from ._wire import Headers
 from .answers import (
@@ -33,7 +34,7 @@ from .errors import ClientMisuseError, Failure
 T = TypeVar("T")
 
 
-class SyncEntitlementClient(BaseClient):
+class SyncEntitlementClient(SyncUsage):
     """EntitlementClient for code that does not await: the same arguments, operations, and rules.
 
     Any number of threads may use one. It connects when it is first asked something that is not held, and then keeps a

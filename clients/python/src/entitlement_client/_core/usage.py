@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 from .. import _wire_usage as wire
 from ..answers import Reconciled, Reservation
 from ..clock import NS
-from ..errors import EntitlementsUnavailableError, Failure, RequestRefusedError, UsageRefusedError
+from ..errors import EntitlementError, EntitlementsUnavailableError, Failure, RequestRefusedError, UsageRefusedError
 from .ask import FIRST_PAUSE, KNOWN_OUTAGE
 from .core import Core
 from .effects import Call, Pause, Program
 from .gate import Pass
+from .terms import ENDLESS
 
 pb = wire.pb
 
@@ -34,7 +35,7 @@ BESIDE = 3
 """Bytes that stand on the wire beside each key: its tag, and its length."""
 LONGEST_KEY = 128
 
-TOO_OLD = "this entitlementd is older than usage, or does not count"
+TOO_OLD = "this entitlementd is older than usage, or than its {}, or does not count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,8 @@ class Wanted:
 def reserve(core: Core, wanted: Wanted) -> Program[Reservation]:
     """Raises EntitlementsUnavailableError, RequestRefusedError."""
     request = wire.reserve_request(wanted)
-    # Never in the background: nobody would know that it was counted.
-    if core.enter(None, core.clock.mono()) is Pass.NO:
-        raise KNOWN_OUTAGE.error()
-    return wire.to_reservation((yield from _count(core, "ReserveUsage", request)))
+    refuse_known_outage(core)
+    return wire.to_reservation((yield from call(core, "ReserveUsage", request)))
 
 
 def hold(core: Core, wanted: Wanted) -> Program[Reservation]:
@@ -76,7 +75,7 @@ def hold(core: Core, wanted: Wanted) -> Program[Reservation]:
 def keep(core: Core, wanted: Wanted) -> Program[Reservation]:
     """Takes for good what is held, whatever is known of an outage: what it is for has been done. Raises UsageRefusedError
     where the hold has run out and there is not enough any more, EntitlementsUnavailableError, RequestRefusedError."""
-    reply = yield from _count(core, "ReserveUsage", wire.reserve_request(wanted.for_good))
+    reply = yield from call(core, "ReserveUsage", wire.reserve_request(wanted.for_good))
     return demand(wire.to_reservation(reply))
 
 
@@ -98,7 +97,7 @@ def give_back(core: Core, wanted: Wanted, reservation: Reservation) -> Program[s
 def release(core: Core, tenant: str, meter: str, key: str, *, only_held: bool = False) -> Program[int]:
     """Raises EntitlementsUnavailableError, RequestRefusedError."""
     request = pb.ReleaseUsageRequest(tenant_id=tenant, meter=meter, key=key, only_held=only_held)
-    reply = yield from _count(core, "ReleaseUsage", request)
+    reply = yield from call(core, "ReleaseUsage", request)
     return int(reply.released_amount)
 
 
@@ -110,7 +109,7 @@ def reconcile(core: Core, tenant: str, meter: str, keys: Iterable[str], as_of: d
     after = Reconciled()
     for first, up_to, some in list(ranges(keys)):
         request = wire.reconcile_request(tenant, meter, some, as_of, first, up_to)
-        after = wire.to_reconciled((yield from _count(core, "ReconcileUsage", request)))
+        after = wire.to_reconciled((yield from call(core, "ReconcileUsage", request)))
         counted, released = counted + after.counted, released + after.released
     return replace(after, counted=counted, released=released)
 
@@ -144,15 +143,40 @@ def demand(reservation: Reservation) -> Reservation:
     return reservation
 
 
-def _count(core: Core, method: str, request: Any) -> Program[Any]:
-    """The server's response. Where it may have been counted or not, it is asked again: the same key is counted once.
-    Raises EntitlementsUnavailableError, RequestRefusedError."""
-    end = core.clock.mono() + core.settings.deadline_ns
+def refuse_known_outage(core: Core) -> None:
+    """Raises EntitlementsUnavailableError while it is known that the server does not answer."""
+    # Never in the background: nobody would know that it was counted.
+    if core.enter(None, core.clock.mono()) is Pass.NO:
+        raise KNOWN_OUTAGE.error()
+
+
+def call(core: Core, method: str, request: Any, end: int | None = None) -> Program[Any]:
+    """The server's response. Raises EntitlementsUnavailableError, RequestRefusedError. `end`: as in `ask_again`."""
+    reply = yield from ask_again(core, method, request, end)
+    if isinstance(reply, Failure):
+        raise error_of(method, reply)
+    return reply
+
+
+def error_of(method: str, failure: Failure) -> EntitlementError:
+    """As an error to raise."""
+    if failure.code == "UNIMPLEMENTED":
+        return RequestRefusedError(failure.code, TOO_OLD.format(method))
+    return failure.error()
+
+
+def ask_again(
+    core: Core, method: str, request: Any, end: int | None = None, sends: Callable[[], None] = lambda: None
+) -> Program[Any]:
+    """The server's response, or a Failure. Where it may have been counted or not, it is asked again: what has a name is
+    counted once. `end`: when it is over at the latest (monotonic, ns). `sends`: called before each try."""
+    end = min(core.clock.mono() + core.settings.deadline_ns, end or ENDLESS)
     pause = FIRST_PAUSE
     reply: Any = KNOWN_OUTAGE
     for tries_left in reversed(range(MOST_TRIES)):
         left = max(end - core.clock.mono(), 0) / NS
         core.count(f"calls_{method}")
+        sends()
         reply = yield Call(method, request, left * SHARE if tries_left else left)
         if not _is_worth_a_try(reply):
             break
@@ -169,7 +193,7 @@ def _count(core: Core, method: str, request: Any) -> Program[Any]:
     if reply.is_of_server or not reply.is_outage:
         core.answered(None)
     core.count("failed_calls")
-    raise RequestRefusedError(reply.code, TOO_OLD) if reply.code == "UNIMPLEMENTED" else reply.error()
+    return reply
 
 
 def _is_worth_a_try(reply: Any) -> bool:
