@@ -42,7 +42,12 @@ class Way:
                 here, _ = self._listener.accept()
             except OSError:
                 return
-            there = socket.create_connection(self._there)
+            try:
+                there = socket.create_connection(self._there)
+            except OSError:
+                # Nobody is there.
+                here.close()
+                continue
             self._open += [here, there]
             threading.Thread(target=self._pass_on, args=(here, there, False), daemon=True).start()
             threading.Thread(target=self._pass_on, args=(there, here, True), daemon=True).start()

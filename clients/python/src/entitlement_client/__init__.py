@@ -6,6 +6,8 @@ with SyncEntitlementClient("127.0.0.1:50051", on_outage=OnOutage.deny()) as clie
     client.check("00000000-0000-4000-8000-000000000001", "finance").allowed
 """
 
+from ._aio_usage import Counters
+from ._sync_usage import SyncCounters
 from .aio import EntitlementClient
 from .answers import (
     Answer,
@@ -40,6 +42,7 @@ __all__ = [
     "Authorized",
     "ClientMisuseError",
     "Clock",
+    "Counters",
     "EnabledModule",
     "EnabledModules",
     "EntitlementClient",
@@ -57,6 +60,7 @@ __all__ = [
     "RequestRefusedError",
     "Reservation",
     "Resolved",
+    "SyncCounters",
     "SyncEntitlementClient",
     "Tenant",
     "UsageEvent",

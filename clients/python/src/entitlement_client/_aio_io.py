@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -15,11 +16,12 @@ import grpc.aio
 from . import _wire as wire
 from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
+from ._core.jobs import AFTER_A_FAULT, Job
 from ._failure import to_failure
 from ._streams import PAUSES, Streams, Then
 from ._stubs import ENDED, RECORD_USAGE, Stubs
 from ._target import Rotation, Target
-from .errors import Failure
+from .errors import ClientMisuseError, Failure
 
 
 class Transport:
@@ -154,6 +156,52 @@ class Watcher:
                 return
             await self._listen(stream)
         self._streams.give_up()
+
+
+class Worker:
+    """Does the jobs of a client, on the running loop. `run` runs a program; `keep`: whoever ends the client cancels what
+    is given to it."""
+
+    def __init__(
+        self, core: Core, run: Callable[[Any], Awaitable[Any]], keep: Callable[[asyncio.Task[Any]], None]
+    ) -> None:
+        self._core = core
+        self._run = run
+        self._keep = keep
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._woken = asyncio.Event()
+        core.schedule.wake = self._wake
+
+    async def work(self) -> None:
+        """Until it is cancelled."""
+        schedule, mono = self._core.schedule, self._core.clock.mono
+        while True:
+            self._woken.clear()
+            for job in schedule.take(mono()):
+                self._keep(self._loop.create_task(self._do(job)))
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), schedule.seconds_left(mono()))
+
+    async def _do(self, job: Job) -> None:
+        due = self._core.clock.mono() + AFTER_A_FAULT
+        try:
+            due = await self._run(job.work())
+        except ClientMisuseError:
+            return
+        except Exception:  # noqa: BLE001 - a fault of ours must not end the others
+            log.exception("what is done in the background has failed")
+        finally:
+            self._core.schedule.done(job, due)
+
+    def _wake(self) -> None:
+        """From any thread."""
+        if threading.get_ident() == self._thread:
+            self._woken.set()
+        else:
+            with suppress(RuntimeError):
+                # The loop may have been closed.
+                self._loop.call_soon_threadsafe(self._woken.set)
 
 
 async def _first(told: Any) -> Any:

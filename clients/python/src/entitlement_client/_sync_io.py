@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -14,12 +15,13 @@ import grpc
 from . import _wire as wire
 from ._base import FIRST_WATCH_PAUSE, LONGEST_WATCH_PAUSE, SILENCE, log
 from ._core.core import Core
+from ._core.jobs import AFTER_A_FAULT
 from ._failure import to_failure
 from ._streams import PAUSES, Streams, Then
 from ._stubs import ENDED, RECORD_USAGE, Stubs
 from ._target import Rotation, Target
 from .clock import NS
-from .errors import Failure
+from .errors import ClientMisuseError, Failure
 
 
 class Transport:
@@ -176,6 +178,51 @@ class Watcher:
                 return
             self._listen(stream)
         self._streams.give_up()
+
+
+class Worker:
+    """Does the jobs of a client, on a thread of its own. It does not keep the client, so that one can be thrown away."""
+
+    def __init__(self, client: weakref.ref[Any]) -> None:
+        self._client = client
+        self._is_over = False
+        self._woken = threading.Event()
+        self.wake = self._woken.set
+        self._thread = threading.Thread(target=self._work, name="entitlement-work", daemon=True)
+
+    def start(self) -> None:
+        """The first time that there is something to do."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over = True
+        self.wake()
+
+    def _work(self) -> None:
+        while not self._is_over:
+            self._woken.clear()
+            self._woken.wait(self._do())
+
+    def _do(self) -> float | None:
+        """What is due. Seconds until more is."""
+        client = self._client()
+        if client is None:
+            self._is_over = True
+            return 0.0
+        schedule, mono = client._core.schedule, client._core.clock.mono
+        for job in schedule.take(mono()):
+            due = None if self._is_over else mono() + AFTER_A_FAULT
+            try:
+                due = client._run(job.work())
+            except ClientMisuseError:
+                self._is_over = True
+            except Exception:  # noqa: BLE001 - a fault of ours must not end the others
+                log.exception("what is done in the background has failed")
+            finally:
+                schedule.done(job, due)
+        left: float | None = schedule.seconds_left(mono())
+        return left
 
 
 def _first(told: Any) -> Any:

@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import TracebackType
 from typing import TypeVar
 
 from . import _wire_over_time as wire
 from ._base import BaseClient, TenantId
 from ._core import recording
+from ._core.counters import CounterBook
 from ._core.effects import Program
+from ._core.jobs import Job
 from .over_time import Granularity, Recorded, UsageEvent, UsedOverTime
 
 T = TypeVar("T")
+
+
+class SyncCounters(CounterBook):
+    """Adds up what is used in the process, and sends sums in the background, as often as was said when it was made:
+    client.counters(). Each message is counted once, whatever becomes of its answer: it is sent again, as it was, until it
+    is answered. Sums are kept by the quarter of an hour, so that a delay moves nothing to another day.
+
+    What waits is lost if the process is killed: what has to be exact is reserved, recorded or leased. At most 10 000 sums
+    wait; beyond that they are joined over time and, if that does not help, dropped, which is logged once and counted
+    (`dropped`). After a fork the child is another producer and starts from nothing.
+    """
+
+    def __init__(self, client: SyncUsage, interval: timedelta) -> None:
+        super().__init__(client._core, interval)
+        self._client = client
+
+    def flush(self) -> bool:
+        """Sends what waits, now. False: the server does not answer, and it waits still. Raises ClientMisuseError."""
+        self._client._refuse_misuse()
+        return self.is_idle or self._client._run(self.send())
+
+    def close(self) -> None:
+        """Sends what waits, within the client's deadline, and drops what cannot be sent. Nothing can be added after it.
+        The client does so, too, when it is closed. Raises ClientMisuseError."""
+        self._client._refuse_misuse()
+        self._client._run(self.end(self._core.clock.mono() + self._core.settings.deadline_ns))
+
+    def __enter__(self) -> SyncCounters:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> bool:
+        self._client._start()
+        return True
 
 
 class SyncUsage(BaseClient):
@@ -55,6 +96,24 @@ class SyncUsage(BaseClient):
         """
         asked = wire.query_request(str(tenant).lower(), meter, start, end, granularity, module, by_module)
         return self._run(recording.query(self._core, asked))
+
+    def counters(self, interval: timedelta = timedelta(seconds=5)) -> SyncCounters:
+        """Counters that add up in this process and send sums every so often. Make one per process. `interval`: above 0,
+        or ValueError. They end with the client."""
+        counters = SyncCounters(self, interval)
+        self._employ(counters)
+        return counters
+
+    def _employ(self, job: Job) -> None:
+        self._core.schedule.add(job)
+        self._look_for_work()
+
+    def _look_for_work(self) -> None:
+        """Lets the worker begin, if there is something to do."""
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        raise NotImplementedError
 
     def _run(self, program: Program[T]) -> T:
         """Runs a program in this thread."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._aio_io import Transport, Watcher
+from ._aio_io import Transport, Watcher, Worker
 from ._aio_usage import AioUsage
 from ._base import TenantId, carried_by, log
 from ._core import features, programs, usage
@@ -222,9 +222,15 @@ class EntitlementClient(AioUsage):
         return await self._run(programs.authorize(self._core, *carried_by(headers, "", "", ""), modules))
 
     async def close(self) -> None:
-        """Ends the connection. Nothing can be asked after it."""
+        """Ends the connection, after what counters and leases have to say, for which it takes the deadline of an answer
+        at most. Nothing can be asked after it."""
+        if self._state == "new" and not all(job.is_idle for job in self._core.schedule.jobs):
+            # Threads have counted, and no loop has been used.
+            self._start()
         if self._state == "open":
             self._start()
+            until = self._mono() + self._core.settings.deadline_ns
+            await asyncio.gather(*(self._run(job.end(until)) for job in self._core.schedule.jobs))
             self._state = "closed"
             self._core.end()
             tasks = list(self._tasks)
@@ -252,6 +258,7 @@ class EntitlementClient(AioUsage):
     def _set_up(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher: Watcher | None = None
+        self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         """Those that ask for others, and that listen."""
 
@@ -275,10 +282,32 @@ class EntitlementClient(AioUsage):
             self._transport.open()
             self._watcher = Watcher(self._core, self._transport, self._tasks)
             self._tasks.add(loop.create_task(self._watcher.run(), name="entitlement-watch"))
+            self._look_for_work()
         elif self._loop is not loop:
             raise ClientMisuseError(
                 "this EntitlementClient belongs to another event loop: make one for each, or a SyncEntitlementClient"
             )
+
+    def _start_if_it_can(self) -> bool:
+        """From any thread: another one than the loop's has to leave it to the loop. Raises ClientMisuseError."""
+        self._refuse_misuse()
+        if self._state == "new":
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return False
+            self._start()
+        return True
+
+    def _look_for_work(self) -> None:
+        """From any thread."""
+        if self._state == "open" and self._core.schedule.jobs and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_work)
+
+    def _begin_work(self) -> None:
+        if self._worker is None and self._state == "open":
+            self._worker = Worker(self._core, self._run, self._keep)
+            self._keep(asyncio.get_running_loop().create_task(self._worker.work(), name="entitlement-work"))
 
     async def _run(self, program: Program[T]) -> T:
         """Runs a program on this loop."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ._base import TenantId, carried_by, log
 from ._core import features, programs, usage
 from ._core.effects import Background, Call, Effect, Join, Pause, Program
-from ._sync_io import Transport, Watcher
+from ._sync_io import Transport, Watcher, Worker
 from ._sync_usage import SyncUsage
 from ._target import Target
 from ._wire import Headers
@@ -199,8 +199,12 @@ class SyncEntitlementClient(SyncUsage):
         return self._run(programs.authorize(self._core, *carried_by(headers, "", "", ""), modules))
 
     def close(self) -> None:
-        """Ends the connection. Nothing can be asked after it."""
+        """Ends the connection, after what counters and leases have to say, for which it takes the deadline of an answer
+        at most. Nothing can be asked after it."""
         if self._state == "open":
+            until = self._mono() + self._core.settings.deadline_ns
+            for job in self._core.schedule.jobs:
+                self._run(job.end(until))
             self._end()
         if self._state != "forked":
             self._state = "closed"
@@ -218,6 +222,8 @@ class SyncEntitlementClient(SyncUsage):
     def _set_up(self) -> None:
         self._starting = threading.Lock()
         self._watcher: Watcher | None = None
+        self._worker = Worker(weakref.ref(self))
+        self._core.schedule.wake = self._worker.wake
 
     def _new_future(self) -> Callable[[], Any]:
         return Future
@@ -233,8 +239,13 @@ class SyncEntitlementClient(SyncUsage):
                 self._transport.open()
                 watcher = self._watcher = Watcher(self._core, self._transport)
                 # Also where nobody closes the client, and when the process ends.
-                self._end = weakref.finalize(self, watcher.stop)
+                self._end = weakref.finalize(self, _stop, watcher, self._worker)
                 watcher.start()
+            self._look_for_work()
+
+    def _look_for_work(self) -> None:
+        if self._state == "open" and self._core.schedule.jobs:
+            self._worker.start()
 
     def _run(self, program: Program[T]) -> T:
         """Runs a program in this thread."""
@@ -294,3 +305,8 @@ class SyncEntitlementClient(SyncUsage):
             join.land(join.flight)
             join.flight.future.set_result(result)
         return result
+
+
+def _stop(watcher: Watcher, worker: Worker) -> None:
+    worker.stop()
+    watcher.stop()

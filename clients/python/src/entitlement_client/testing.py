@@ -170,9 +170,10 @@ class InMemoryEntitlements:
         ns = int(span.total_seconds() * NS)
         self._wall += ns
         self._mono += ns
-        if not self._is_dark:
-            for core in list(self._cores):
+        for core in list(self._cores):
+            if not self._is_dark:
                 core.heartbeat(True)
+            core.schedule.wake()
 
     @property
     def now(self) -> datetime:

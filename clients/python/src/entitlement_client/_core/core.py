@@ -26,6 +26,7 @@ from .held import (
     TenantList,
     by_outage_rule,
 )
+from .jobs import Schedule
 from .outage import SERVER, STREAM, Outage
 from .resolved import Key, ResolvedCache
 from .sentences import UNKNOWN
@@ -82,6 +83,7 @@ class Core:
         self._last_event = 0
         """When the stream last said anything (monotonic, ns)."""
         self._flights: dict[object, Flight] = {}
+        self.schedule = Schedule()
 
     # Looks.
 
@@ -192,6 +194,10 @@ class Core:
         return (record.list or record.outdated) if record is not None else None
 
     # Questions under way.
+
+    def new_future(self) -> Any:
+        """The driver's, for those who wait."""
+        return self._new_future()
 
     def board(self, tenant: str, question: object, min_revision: int) -> tuple[Record, Flight, bool, int]:
         """Joins those who wait for the same answer, or leads them. Who asked under another stream may get another.

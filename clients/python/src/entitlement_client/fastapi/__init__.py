@@ -10,6 +10,7 @@ async def invoices(): ...
 """
 
 from .context import current_resolved, current_tenant
+from .counting import CountingMiddleware, counted
 from .gate import FeatureGate, Gate, ModuleGate, require_any_module, require_feature, require_module
 from .lifespan import client_lifespan
 from .middleware import TenantMiddleware
@@ -17,6 +18,7 @@ from .problem import Problem
 from .refusal import GateRefusedError
 
 __all__ = [
+    "CountingMiddleware",
     "FeatureGate",
     "Gate",
     "GateRefusedError",
@@ -24,6 +26,7 @@ __all__ = [
     "Problem",
     "TenantMiddleware",
     "client_lifespan",
+    "counted",
     "current_resolved",
     "current_tenant",
     "require_any_module",
